@@ -1,0 +1,449 @@
+"""The one table of the ECS actions: parameters, limits, errors, time-outs, retry classes.
+
+Source for the client, the emulator and the docs, so that the three cannot part ways. Pure facts: it
+sends nothing, answers nothing and knows no fleet. Golden tests typed from the API reference guard
+against a mistake that client and emulator would share through this file.
+
+The error rows stand in `contract_errors`, what a code means for the caller in `contract_retry`.
+
+Sources: the models and comments of `alibabacloud-ecs20140526` 7.11.8 (parameters, limits), the API
+reference pages of 2021 to 2025 (errors), `aliyun-python-sdk-core` 2.16.1 (read time-outs).
+"""
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from rollout.ecs import contract_errors
+from rollout.ecs.contract_errors import ApiError, Edition
+from rollout.ecs.contract_retry import RetryClass, retry_class
+
+__all__ = [
+    "ACTIONS",
+    "ATTACH_IDS_MAX",
+    "DESCRIBE_IDS_MAX",
+    "ECS_VERSION",
+    "POWER_IDS_MAX",
+    "STS_VERSION",
+    "Action",
+    "ApiError",
+    "Edition",
+    "Ids",
+    "Kind",
+    "Param",
+    "RetryClass",
+    "error",
+    "retry_class",
+]
+
+ECS_VERSION: Final = "2014-05-26"
+STS_VERSION: Final = "2015-04-01"
+
+# Ids in one call. Attach and Detach: AttachKeyPair reference; the others: SDK comments.
+ATTACH_IDS_MAX: Final = 50
+DESCRIBE_IDS_MAX: Final = 100
+POWER_IDS_MAX: Final = 100
+STATUS_IDS_MAX: Final = 100
+KEY_PAIRS_DELETE_MAX: Final = 100
+
+# Paging. MaxResults is clamped into its range by the service, never refused.
+MAX_RESULTS_MIN: Final = 10
+MAX_RESULTS_MAX: Final = 100
+PAGE_SIZE_DEFAULT: Final = 10
+INSTANCES_PAGE_SIZE_MAX: Final = 100
+STATUS_PAGE_SIZE_MAX: Final = 50  # below the 100 ids it accepts: 100 ids need two pages
+KEY_PAIRS_PAGE_SIZE_MAX: Final = 50
+INVOCATION_RESULTS_MAX: Final = 50
+
+KEY_PAIRS_PER_REGION_MAX: Final = 500
+KEY_PAIR_NAME_CHARS_MIN: Final = 2
+KEY_PAIR_NAME_CHARS_MAX: Final = 128
+TAGS_MAX: Final = 20
+COMMAND_BYTES_MAX: Final = 24 * 1024
+CLIENT_TOKEN_CHARS_MAX: Final = 64
+
+TIMESTAMP_WINDOW_MS: Final = 15 * 60 * 1000  # a request older than this is refused by the gateway
+TIMEOUT_CONNECT_MS: Final = 5_000
+RETRY_AFTER_HEADER: Final = "x-acs-retry-after"  # milliseconds, not seconds
+THROTTLE_BUCKET_MS: Final = 60_000  # throttled in minute T, allowed again in minute T+1
+
+
+class Kind(enum.Enum):
+    """How a parameter is written on the wire."""
+
+    TEXT = "text"
+    FLAG = "flag"  # True, true, False or false: the Python SDKs send capitals
+    NUMBER = "number"
+    JSON_ARRAY = "json_array"  # one text: ["i-1","i-2"]
+    NUMBERED = "numbered"  # Name.1, Name.2
+    PAIRS = "pairs"  # Name.1.Key, Name.1.Value
+
+
+class Ids(enum.Enum):
+    """How an action takes instance ids. Two encodings for many ids is the API's own oddity."""
+
+    NONE = "none"
+    ONE = "one"
+    JSON_ARRAY = "json_array"
+    NUMBERED = "numbered"
+
+
+class Param(msgspec.Struct, frozen=True):
+    """One request parameter. `items_max` bounds arrays and numbered parameters; 0 = not bounded."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+    required: bool = False
+    items_max: int = 0
+
+
+class Action(msgspec.Struct, frozen=True):
+    """One API action.
+
+    `idempotent`: a repeat leads to the same state as one call (it may still answer an error).
+    `mutating`: changes something. `disruptive`: takes an instance out of service for a while.
+    `timeout_read_ms`: the least read time-out a client may use.
+    """
+
+    name: str
+    params: tuple[Param, ...]
+    errors: tuple[ApiError, ...] = ()
+    ids: Ids = Ids.NONE
+    ids_max: int = 0
+    mutating: bool = False
+    disruptive: bool = False
+    idempotent: bool = True
+    timeout_read_ms: int = 15_000
+    version: str = ECS_VERSION
+
+    @property
+    def product(self) -> str:
+        """The product behind this version: it stands in the `Recommend` link of error bodies."""
+        return "Sts" if self.version == STS_VERSION else "Ecs"
+
+
+def error(action: str, code: str, edition: Edition = Edition.CURRENT) -> ApiError:
+    """The documented error of `action` with `code` in `edition`; KeyError if none is documented.
+
+    Looks in the action's own table first, then in those that all actions share.
+    """
+    own = ACTIONS[action].errors if action in ACTIONS else ()
+    for table in (own, contract_errors.GATEWAY, contract_errors.COMMON):
+        for row in table:
+            if row.code == code and row.edition in {None, edition}:
+                return row
+    raise KeyError(code)
+
+
+_REGION: Final = Param("RegionId", required=True)
+_DRY_RUN: Final = Param("DryRun", Kind.FLAG)
+_TAGS: Final = Param("Tag", Kind.PAIRS, items_max=TAGS_MAX)
+_GROUP: Final = Param("ResourceGroupId")
+_PAGES: Final = (Param("PageNumber", Kind.NUMBER), Param("PageSize", Kind.NUMBER))
+_TOKENS: Final = (Param("MaxResults", Kind.NUMBER), Param("NextToken"))
+_KEY_PAIR: Final = Param("KeyPairName", required=True)
+_ATTACH_IDS: Final = Param("InstanceIds", Kind.JSON_ARRAY, required=True, items_max=ATTACH_IDS_MAX)
+_INSTANCE: Final = Param("InstanceId", required=True)
+_POWER_IDS: Final = Param("InstanceId", Kind.NUMBERED, required=True, items_max=POWER_IDS_MAX)
+_BATCH: Final = Param("BatchOptimization")
+_ADDRESSES: Final = tuple(
+    Param(name, Kind.JSON_ARRAY, items_max=100)
+    for name in (
+        "PrivateIpAddresses",
+        "PublicIpAddresses",
+        "InnerIpAddresses",
+        "EipAddresses",
+        "RdmaIpAddresses",
+    )
+)
+
+# Read time-outs: no shorter than the classic SDK's per-action figures (attach 16 s, reboot and stop
+# 27 s, start 46 s, status 26 s, attribute 36 s), the best public hint of the latency tails.
+_ATTACH_READ_MS: Final = 20_000
+_REBOOT_READ_MS: Final = 30_000
+_START_READ_MS: Final = 50_000
+
+
+ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
+    {
+        action.name: action
+        for action in (
+            Action(
+                "AttachKeyPair",
+                (_REGION, _KEY_PAIR, _ATTACH_IDS),
+                contract_errors.ATTACH,
+                Ids.JSON_ARRAY,
+                ATTACH_IDS_MAX,
+                mutating=True,
+                timeout_read_ms=_ATTACH_READ_MS,
+            ),
+            Action(
+                "DetachKeyPair",
+                (_REGION, _KEY_PAIR, _ATTACH_IDS),
+                contract_errors.DETACH,
+                Ids.JSON_ARRAY,
+                ATTACH_IDS_MAX,
+                mutating=True,
+                timeout_read_ms=_ATTACH_READ_MS,
+            ),
+            Action(
+                "ImportKeyPair",
+                (_REGION, _KEY_PAIR, Param("PublicKeyBody", required=True), _GROUP, _TAGS),
+                contract_errors.IMPORT,
+                mutating=True,
+                idempotent=False,
+            ),
+            Action(
+                "CreateKeyPair",
+                (_REGION, _KEY_PAIR, _GROUP, _TAGS),
+                contract_errors.CREATE,
+                mutating=True,
+                idempotent=False,
+            ),
+            Action(
+                "DeleteKeyPairs",
+                (
+                    _REGION,
+                    Param(
+                        "KeyPairNames",
+                        Kind.JSON_ARRAY,
+                        required=True,
+                        items_max=KEY_PAIRS_DELETE_MAX,
+                    ),
+                ),
+                contract_errors.DELETE,
+                mutating=True,
+            ),
+            Action(
+                "DescribeKeyPairs",
+                (
+                    _REGION,
+                    Param("KeyPairName"),
+                    Param("KeyPairFingerPrint"),
+                    Param("IncludePublicKey", Kind.FLAG),
+                    *_PAGES,
+                    _GROUP,
+                    _TAGS,
+                ),
+            ),
+            Action(
+                "DescribeInstances",
+                (
+                    _REGION,
+                    Param("InstanceIds", Kind.JSON_ARRAY, items_max=DESCRIBE_IDS_MAX),
+                    *(
+                        Param(name)
+                        for name in (
+                            "Status",
+                            "KeyPairName",
+                            "VpcId",
+                            "VSwitchId",
+                            "ZoneId",
+                            "InstanceNetworkType",
+                            "SecurityGroupId",
+                            "InstanceName",
+                            "InstanceType",
+                            "InstanceTypeFamily",
+                            "ImageId",
+                            "InstanceChargeType",
+                            "InternetChargeType",
+                            "LockReason",
+                            "HpcClusterId",
+                            "HttpEndpoint",
+                            "HttpTokens",
+                        )
+                    ),
+                    *_ADDRESSES,
+                    Param("IoOptimized", Kind.FLAG),
+                    Param("Ipv6Address", Kind.NUMBERED),
+                    Param("Filter", Kind.PAIRS, items_max=4),
+                    Param("AdditionalAttributes", Kind.NUMBERED, items_max=20),
+                    Param("DeviceAvailable", Kind.FLAG),
+                    Param("NeedSaleCycle", Kind.FLAG),
+                    _GROUP,
+                    _TAGS,
+                    *_TOKENS,
+                    *_PAGES,
+                    _DRY_RUN,
+                ),
+                contract_errors.DESCRIBE_INSTANCES,
+                Ids.JSON_ARRAY,
+                DESCRIBE_IDS_MAX,
+            ),
+            Action(
+                "DescribeInstanceStatus",
+                (
+                    _REGION,
+                    Param("InstanceId", Kind.NUMBERED, items_max=STATUS_IDS_MAX),
+                    Param("ZoneId"),
+                    Param("ClusterId"),
+                    *_PAGES,
+                ),
+                contract_errors.DESCRIBE_STATUS,
+                Ids.NUMBERED,
+                STATUS_IDS_MAX,
+                timeout_read_ms=30_000,
+            ),
+            Action(
+                "DescribeInstanceAttribute",
+                (_INSTANCE,),
+                contract_errors.DESCRIBE_ATTRIBUTE,
+                Ids.ONE,
+                1,
+                timeout_read_ms=40_000,
+            ),
+            Action(
+                "DescribeInstancesFullStatus",
+                (
+                    _REGION,
+                    Param("InstanceId", Kind.NUMBERED, items_max=DESCRIBE_IDS_MAX),
+                    Param("Status"),
+                    Param("HealthStatus"),
+                    *_PAGES,
+                ),
+                contract_errors.DESCRIBE_FULL_STATUS,
+                Ids.NUMBERED,
+                DESCRIBE_IDS_MAX,
+            ),
+            Action(
+                "RebootInstance",
+                (_INSTANCE, Param("ForceStop", Kind.FLAG), _DRY_RUN),
+                contract_errors.REBOOT,
+                Ids.ONE,
+                1,
+                mutating=True,
+                disruptive=True,
+                idempotent=False,
+                timeout_read_ms=_REBOOT_READ_MS,
+            ),
+            Action(
+                "RebootInstances",
+                (_REGION, _POWER_IDS, Param("ForceReboot", Kind.FLAG), _BATCH, _DRY_RUN),
+                contract_errors.REBOOT_MANY,
+                Ids.NUMBERED,
+                POWER_IDS_MAX,
+                mutating=True,
+                disruptive=True,
+                idempotent=False,
+                timeout_read_ms=_REBOOT_READ_MS,
+            ),
+            Action(
+                "StartInstance",
+                (_INSTANCE, Param("InitLocalDisk", Kind.FLAG), _DRY_RUN),
+                contract_errors.START,
+                Ids.ONE,
+                1,
+                mutating=True,
+                timeout_read_ms=_START_READ_MS,
+            ),
+            Action(
+                "StartInstances",
+                (_REGION, _POWER_IDS, _BATCH, _DRY_RUN),
+                contract_errors.START_MANY,
+                Ids.NUMBERED,
+                POWER_IDS_MAX,
+                mutating=True,
+                timeout_read_ms=_START_READ_MS,
+            ),
+            Action(
+                "StopInstance",
+                (
+                    _INSTANCE,
+                    Param("ForceStop", Kind.FLAG),
+                    Param("StoppedMode"),
+                    Param("ConfirmStop", Kind.FLAG),
+                    Param("Hibernate", Kind.FLAG),
+                    _DRY_RUN,
+                ),
+                contract_errors.STOP,
+                Ids.ONE,
+                1,
+                mutating=True,
+                disruptive=True,
+                timeout_read_ms=_REBOOT_READ_MS,
+            ),
+            Action(
+                "StopInstances",
+                (
+                    _REGION,
+                    _POWER_IDS,
+                    Param("ForceStop", Kind.FLAG),
+                    Param("StoppedMode"),
+                    _BATCH,
+                    _DRY_RUN,
+                ),
+                contract_errors.STOP_MANY,
+                Ids.NUMBERED,
+                POWER_IDS_MAX,
+                mutating=True,
+                disruptive=True,
+                timeout_read_ms=_REBOOT_READ_MS,
+            ),
+            Action(
+                "DescribeRegions",
+                (Param("InstanceChargeType"), Param("ResourceType"), Param("AcceptLanguage")),
+                contract_errors.DESCRIBE_REGIONS,
+                timeout_read_ms=20_000,
+            ),
+            Action(
+                "RunCommand",
+                (
+                    _REGION,
+                    Param("Type", required=True),
+                    Param("CommandContent", required=True),
+                    Param("InstanceId", Kind.NUMBERED, items_max=POWER_IDS_MAX),
+                    Param("ContentEncoding"),
+                    Param("Timeout", Kind.NUMBER),
+                    Param("Username"),
+                    Param("WorkingDir"),
+                    Param("RepeatMode"),
+                    Param("KeepCommand", Kind.FLAG),
+                    Param("EnableParameter", Kind.FLAG),
+                    Param("Parameters"),
+                    Param("Name"),
+                    Param("ClientToken"),
+                    _GROUP,
+                    _TAGS,
+                ),
+                contract_errors.RUN_COMMAND,
+                Ids.NUMBERED,
+                POWER_IDS_MAX,
+                mutating=True,
+                timeout_read_ms=20_000,
+            ),
+            Action(
+                "DescribeInvocationResults",
+                (
+                    _REGION,
+                    Param("InvokeId"),
+                    Param("InstanceId"),
+                    Param("CommandId"),
+                    Param("InvokeRecordStatus"),
+                    Param("IncludeHistory", Kind.FLAG),
+                    Param("ContentEncoding"),
+                    *_TOKENS,
+                    *_PAGES,
+                ),
+                contract_errors.INVOCATION_RESULTS,
+                timeout_read_ms=20_000,
+            ),
+            Action(
+                "DescribeCloudAssistantStatus",
+                (
+                    _REGION,
+                    Param("InstanceId", Kind.NUMBERED, items_max=POWER_IDS_MAX),
+                    *_TOKENS,
+                    *_PAGES,
+                ),
+                contract_errors.ASSISTANT_STATUS,
+                Ids.NUMBERED,
+                POWER_IDS_MAX,
+                timeout_read_ms=20_000,
+            ),
+            Action("GetCallerIdentity", (), version=STS_VERSION),
+        )
+    }
+)

@@ -1,0 +1,128 @@
+"""What an error code means for its caller: part of the contract, read through `ecs.contract`.
+
+Called by the verdict, which turns replies into outcomes, and by the core's retry rules. Knows codes
+only: the HTTP status of one code differs between editions, and messages differ more.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+
+class RetryClass(enum.Enum):
+    """What an error code means for the caller. Decided on the code, never on the HTTP status."""
+
+    THROTTLED = "throttled"  # refused, nothing happened; the same call may pass a minute later
+    TRANSIENT = "transient"  # the service failed; whether a mutation happened is unknown
+    STATE_RACE = "state_race"  # the instance is in another state or busy: look before anything else
+    AUTH = "auth"  # this caller may not, or its key or token is not valid
+    SIGNATURE = "signature"  # the signature does not match: wrong secret, or a proxy rewrote
+    CLOCK = "clock"  # the timestamp is outside the window: measure the skew, sign again once
+    NONCE = "nonce"  # a first copy of this very request was received: its ending is unknown
+    NOT_FOUND = "not_found"  # key pair, region or another named thing
+    INSTANCE_NOT_FOUND = "instance_not_found"  # suspect until a second list agrees
+    INPUT = "input"  # a parameter is missing or wrong: our defect or the operator's input
+    FACT = "fact"  # true of this instance or account, and a repeat will not change it
+    DRY_RUN_PASSED = "dry_run_passed"  # success of a dry run comes as an error
+    UNKNOWN_CODE = "unknown_code"  # not in this table
+
+
+def retry_class(code: str) -> RetryClass:
+    """Class of an API error code; `UNKNOWN_CODE` where neither a row nor a rule knows it."""
+    if known := _CLASS_OF_CODE.get(code):
+        return known
+    # Terraform's rule is "contains Throttling"; the dot keeps it to the documented family.
+    if code.startswith("Throttling."):
+        return RetryClass.THROTTLED
+    for beginning, known in _CLASS_OF_BEGINNING:
+        if code.startswith(beginning):
+            return known
+    return RetryClass.NOT_FOUND if code.endswith(".NotFound") else _input_or_unknown(code)
+
+
+def _input_or_unknown(code: str) -> RetryClass:
+    known = code.startswith(("Missing", "Invalid", "Parameter."))
+    return RetryClass.INPUT if known else RetryClass.UNKNOWN_CODE
+
+
+_CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
+    RetryClass.THROTTLED: ("Throttling", "Rejected.Throttling"),
+    RetryClass.TRANSIENT: (
+        "InternalError",
+        "UnknownError",  # documented with HTTP 400
+        "ServiceUnavailable",
+        "LimitedOperation.ServiceUnavailable",
+    ),
+    RetryClass.STATE_RACE: (
+        "IncorrectInstanceStatus",
+        "IdempotentProcessing",
+        "InstanceNotReady",
+        "InvalidOperation.Conflict",
+        "LastTokenProcessing",
+        "Operation.Conflict",
+        "OperationConflict",
+    ),
+    RetryClass.AUTH: (
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "InvalidAccessKeyId.Inactive",
+        "InvalidAccessKeyId.NotFound",
+        "MissingSecurityToken",
+        "NoPermission",
+        "Unauthorized",
+    ),
+    RetryClass.SIGNATURE: ("IncompleteSignature", "InvalidSignature", "SignatureDoesNotMatch"),
+    RetryClass.CLOCK: ("IllegalTimestamp", "InvalidTimeStamp.Expired", "InvalidTimeStamp.Format"),
+    RetryClass.NONCE: ("SignatureNonceUsed",),
+    RetryClass.INSTANCE_NOT_FOUND: (
+        "InvalidInstance.NotFound",
+        "InvalidInstanceId.NotFound",
+        "InvalidInstanceIds.NotFound",
+    ),
+    RetryClass.INPUT: (
+        "Abs.InvalidInstanceIds.MalFormed",
+        "CmdContent.ExceedLimit",
+        "IdempotentParameterMismatch",
+        "InstanceIds.ExceedLimit",
+        "InstanceKeyPairLimitExceeded",
+        "InvalidAction.NotFound",
+        "RegionId.ApiNotSupported",
+        "UnsupportedHTTPMethod",
+        "UnsupportedParameter",
+    ),
+    RetryClass.FACT: (
+        "ChargeTypeViolation",
+        "DependencyViolation.IoOptimize",
+        "DependencyViolation.WindowsInstance",
+        "DiskError",
+        "DiskInArrears",
+        "InstanceExpired",
+        "InstanceExpiredOrInArrears",
+        "InstanceLockedForSecurity",
+        "InsufficientBalance",
+        "Invalid.PrivatePoolOptions.NoStock",
+        "InvalidCapacityReservationId.NotFound",
+        "InvalidDedicatedHost.NotEnoughResource",
+        "InvalidInstance.NotFoundSystemDisk",
+        "InvalidInstance.NotMatch",
+        "InvalidInstanceId.NotSupport",
+        "InvalidParameter.KeypairAlreadyAttachedInstance",
+        "Invocation.ExceedQuota",
+        "KeyPair.AlreadyExist",
+        "LackResource",
+        "Operation.Forbidden",
+    ),
+    RetryClass.DRY_RUN_PASSED: ("DRYRUN.SUCCESS", "DryRunOperation"),
+}
+_CLASS_OF_CODE: Final = {code: kind for kind, codes in _CODES_OF_CLASS.items() for code in codes}
+
+_CLASS_OF_BEGINNING: Final = (
+    ("ServiceUnavailable.", RetryClass.TRANSIENT),
+    ("InternalError.", RetryClass.TRANSIENT),
+    ("Forbidden.", RetryClass.AUTH),
+    ("Unauthorized.", RetryClass.AUTH),
+    ("InvalidSecurityToken.", RetryClass.AUTH),
+    ("InvalidParameter.KMSKeyId.", RetryClass.FACT),
+    ("OperationDenied.", RetryClass.FACT),
+    ("QuotaExceed.", RetryClass.FACT),
+)
