@@ -1,0 +1,268 @@
+"""Everything that can go wrong for a user, as values with a code, a place and a cure.
+
+    RolloutError
+    ├── UsageError         R00xx  64  the command line
+    ├── ConfigError        R00xx  78  settings, endpoint, run directory
+    ├── SpecError          R01xx  65  the spec file, all problems at once
+    ├── InventoryError     R02xx  65  an inventory source (4 or 6 where the code says so)
+    ├── PlanError          R03xx  65  a budget, a wave, a plan file
+    ├── AccessError        R04xx   4  credentials and permissions (1 where the service cannot be reached)
+    ├── RunError           R05xx   5  the run halted
+    ├── ConflictError      R06xx   6  stale plan, drift, lock, applied already
+    ├── ConfirmationError  R07xx   7  would have asked
+    ├── StorageError       R08xx  74  disk and journal writing
+    └── IntegrityError     R09xx   9  journal, audit or plan digest broken
+
+Codes are never reused; `CODES` is the one table of them. A `Bug` (see core.invariant) is not in
+this tree: it is our fault, exit 1.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of the command line. They are a contract: one table, one test a row."""
+
+    DONE = 0
+    FAILED = 1
+    CHANGES = 2
+    SOME_FAILED = 3
+    DENIED = 4
+    HALTED = 5
+    CONFLICT = 6
+    CONFIRM = 7
+    STILL_GOING = 8
+    INTEGRITY = 9
+    USAGE = 64
+    BAD_INPUT = 65
+    IO = 74
+    CONFIG = 78
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+EXIT_ORDER: tuple[Exit, ...] = (
+    Exit.INTEGRITY,
+    Exit.FAILED,
+    Exit.IO,
+    Exit.INTERRUPTED,
+    Exit.TERMINATED,
+    Exit.DENIED,
+    Exit.CONFLICT,
+    Exit.HALTED,
+    Exit.SOME_FAILED,
+    Exit.DONE,
+)
+
+
+def worst(*exits: Exit) -> Exit:
+    """Of several exit codes that apply to a run, the one it ends with."""
+    return min(exits, key=EXIT_ORDER.index, default=Exit.DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a problem stands: a file and, where known, line and column (from 1) and the line."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+    text: str | None = None
+    width: int = 1
+
+    def __str__(self) -> str:
+        numbers = [str(n) for n in (self.line, self.column) if n is not None]
+        return ":".join([self.file, *numbers])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: code, what happened, where, what to do, further lines."""
+
+    code: str
+    message: str
+    place: Place | None = None
+    help: str | None = None
+    notes: tuple[str, ...] = ()
+    request_id: str | None = None
+
+
+@dataclass(eq=False)
+class RolloutError(Exception):
+    """A user's problem, or several of one file. `exit` is what the command ends with."""
+
+    problems: tuple[Problem, ...]
+    exit: Exit = Exit.FAILED
+    resume: str | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        message: str,
+        *,
+        place: Place | None = None,
+        help: str | None = None,  # noqa: A002 - the word users see
+        notes: tuple[str, ...] = (),
+        request_id: str | None = None,
+        exit: Exit | None = None,  # noqa: A002 - the word users see
+    ) -> RolloutError:
+        """An error of one problem; `exit` is the code's own where it is left out."""
+        problem = Problem(code, message, place, help, notes, request_id)
+        return cls((problem,), CODES[code].exit if exit is None else exit)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{p.code}: {p.message}" for p in self.problems)
+
+
+class UsageError(RolloutError):
+    """The command line cannot be obeyed."""
+
+
+class ConfigError(RolloutError):
+    """Settings, endpoint or run directory are wrong."""
+
+
+class SpecError(RolloutError):
+    """The spec cannot be read; carries every complaint."""
+
+
+class InventoryError(RolloutError):
+    """A source of the inventory cannot be believed."""
+
+
+class PlanError(RolloutError):
+    """No plan can be made, or a plan file is not one."""
+
+
+class AccessError(RolloutError):
+    """The service does not let us in, or cannot be reached."""
+
+
+class RunError(RolloutError):
+    """The run stopped itself."""
+
+
+class ConflictError(RolloutError):
+    """Somebody or something else is in the way."""
+
+
+class ConfirmationError(RolloutError):
+    """A person would have to say yes."""
+
+
+class StorageError(RolloutError):
+    """The disk refused."""
+
+
+class IntegrityError(RolloutError):
+    """What is on disk is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One row of the table of codes."""
+
+    exit: Exit
+    title: str
+
+
+CODES: dict[str, Code] = {
+    # R00xx usage, configuration
+    "R0001": Code(Exit.USAGE, "the command line cannot be understood"),
+    "R0002": Code(Exit.USAGE, "options contradict each other"),
+    "R0003": Code(Exit.USAGE, "no such run"),
+    "R0010": Code(Exit.CONFIG, "the endpoint is not acceptable"),
+    "R0011": Code(Exit.CONFIG, "the run directory is on an unsafe file system"),
+    "R0012": Code(Exit.CONFIG, "an optional part is not installed"),
+    "R0013": Code(Exit.CONFIG, "a file of emulator settings is wrong"),
+    # R01xx spec
+    "R0100": Code(Exit.IO, "the spec cannot be read"),
+    "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),
+    "R0102": Code(Exit.BAD_INPUT, "wrong apiVersion or kind"),
+    "R0103": Code(Exit.BAD_INPUT, "a required field is missing"),
+    "R0104": Code(Exit.BAD_INPUT, "unknown field"),
+    "R0105": Code(Exit.BAD_INPUT, "a field has the wrong type or value"),
+    "R0106": Code(Exit.BAD_INPUT, "a field is not supported by this version yet"),
+    "R0107": Code(Exit.BAD_INPUT, "a duration is wrong"),
+    "R0108": Code(Exit.BAD_INPUT, "a count or percent is wrong"),
+    "R0109": Code(Exit.BAD_INPUT, "a selector is wrong"),
+    "R0110": Code(Exit.BAD_INPUT, "a name is wrong"),
+    "R0111": Code(Exit.BAD_INPUT, "a tag, an alias or a second document in the spec"),
+    "R0112": Code(Exit.BAD_INPUT, "a secret stands in the input"),
+    "R0113": Code(Exit.BAD_INPUT, "the public key file is wrong"),
+    "R0114": Code(Exit.BAD_INPUT, "a path leaves the project"),
+    "R0115": Code(Exit.BAD_INPUT, "waves contradict each other"),
+    "R0116": Code(Exit.DONE, "the file may be written by everyone"),
+    # R02xx inventory
+    "R0200": Code(Exit.IO, "an inventory file cannot be read"),
+    "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
+    "R0202": Code(Exit.BAD_INPUT, "a column is missing, unknown or doubled"),
+    "R0203": Code(Exit.BAD_INPUT, "a malformed instance id"),
+    "R0204": Code(Exit.BAD_INPUT, "a region is missing or unknown"),
+    "R0205": Code(Exit.BAD_INPUT, "rows contradict each other"),
+    "R0206": Code(Exit.BAD_INPUT, "an inventory file is empty"),
+    "R0207": Code(Exit.BAD_INPUT, "an inventory file passes a limit"),
+    "R0208": Code(Exit.DONE, "rows were merged or columns ignored"),
+    "R0210": Code(Exit.BAD_INPUT, "no instance was found"),
+    "R0211": Code(Exit.DENIED, "an empty answer that is not believed"),
+    "R0212": Code(Exit.CONFLICT, "far fewer instances than last time"),
+    "R0213": Code(Exit.CONFLICT, "the pages of an answer contradict each other"),
+    # R03xx plan
+    "R0301": Code(Exit.DONE, "instances left out because rotating ends password login"),
+    "R0302": Code(Exit.DONE, "stopped instances will be started"),
+    "R0303": Code(Exit.DONE, "password login is lost"),
+    "R0304": Code(Exit.DONE, "duplicate rows were merged"),
+    "R0305": Code(Exit.DONE, "an exclusion has expired"),
+    "R0306": Code(Exit.DONE, "the plan is not applyable"),
+    "R0307": Code(Exit.DONE, "onUnknown may restart twice or assumes success"),
+    "R0308": Code(Exit.DONE, "key pairs will be imported"),
+    "R0309": Code(Exit.DONE, "a budget of one means one by one"),
+    "R0312": Code(Exit.BAD_INPUT, "a budget or wave comes to 0"),
+    "R0313": Code(Exit.BAD_INPUT, "more targets than maxInstances"),
+    "R0314": Code(Exit.BAD_INPUT, "new key and former key are the same name with other material"),
+    "R0320": Code(Exit.IO, "the plan file cannot be read"),
+    "R0321": Code(Exit.BAD_INPUT, "not a plan this version can read"),
+    "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),
+    # R04xx credentials, permissions, API
+    "R0401": Code(Exit.DENIED, "no credentials"),
+    "R0402": Code(Exit.DENIED, "the credentials are not accepted"),
+    "R0403": Code(Exit.DENIED, "not permitted"),
+    "R0404": Code(Exit.DENIED, "the clock is off"),
+    "R0405": Code(Exit.DENIED, "the plan is for another account"),
+    "R0406": Code(Exit.DENIED, "a credential source that is not supported"),
+    "R0410": Code(Exit.FAILED, "the service cannot be reached"),
+    "R0411": Code(Exit.FAILED, "the service answered with an error"),
+    "R0412": Code(Exit.FAILED, "the service answered something unreadable"),
+    # R05xx run and instances
+    "R0501": Code(Exit.HALTED, "restarts are in doubt"),
+    "R0502": Code(Exit.HALTED, "the service refuses what we send"),
+    "R0503": Code(Exit.HALTED, "the service cannot be reached any more"),
+    "R0510": Code(Exit.SOME_FAILED, "the key was not attached"),
+    "R0511": Code(Exit.SOME_FAILED, "not Running again in time"),
+    "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),
+    # R06xx conflict, drift, lock
+    "R0601": Code(Exit.CONFLICT, "the plan is past its expiry"),
+    "R0602": Code(Exit.CONFLICT, "the plan was applied already, or a run is open on it"),
+    "R0603": Code(Exit.CONFLICT, "another run holds the lock"),
+    "R0604": Code(Exit.CONFLICT, "the plan is not applyable"),
+    "R0605": Code(Exit.CONFLICT, "a foreign key: somebody else attached a third key"),
+    "R0606": Code(Exit.CONFLICT, "the key pair is missing or another one"),
+    "R0607": Code(Exit.CONFLICT, "the fleet drifted too far from the plan"),
+    # R07xx confirmation
+    "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
+    "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),
+    # R08xx disk and journal writing
+    "R0801": Code(Exit.IO, "the journal cannot be written"),
+    "R0802": Code(Exit.IO, "the run directory cannot be used"),
+    "R0803": Code(Exit.IO, "the plan cannot be saved"),
+    # R09xx integrity
+    "R0901": Code(Exit.INTEGRITY, "the plan file was changed"),
+    "R0902": Code(Exit.INTEGRITY, "the journal is missing or belongs to another run"),
+    "R0903": Code(Exit.INTEGRITY, "a journal line does not follow from the one before"),
+    "R0904": Code(Exit.INTEGRITY, "a journal line cannot be read"),
+    "R0905": Code(Exit.INTEGRITY, "the journal breaks a rule of the run"),
+}

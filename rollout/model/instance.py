@@ -1,0 +1,100 @@
+"""An instance as the service shows it, and a dated reading of many: the inventory.
+
+Filled by `inventory` and `ecs.verdict`, read by the planner and the run.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+
+import msgspec
+
+from rollout.model.time import Instant
+
+
+class OsFamily(enum.StrEnum):
+    """What `OSType` says, in any case; everything else is unknown and never rotated."""
+
+    LINUX = "linux"
+    WINDOWS = "windows"
+    UNKNOWN = "unknown"
+
+
+class Status(enum.StrEnum):
+    """The five states of the API, and `UNKNOWN` for silence or a word nobody knows."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    UNKNOWN = "unknown"
+
+
+Tags = tuple[tuple[str, str], ...]
+
+
+class Instance(msgspec.Struct, frozen=True, gc=False):
+    """One instance at one instant. `started_at` has the minute's precision; 0 = never said."""
+
+    id: str
+    account: str
+    region: str
+    zone: str = ""
+    os: OsFamily = OsFamily.UNKNOWN
+    os_name: str = ""
+    status: Status = Status.UNKNOWN
+    key_pair: str = ""
+    image: str = ""
+    started_at: Instant = 0
+    expires_at: Instant = 0
+    io_optimized: bool = True
+    locks: tuple[str, ...] = ()
+    tags: Tags = ()
+
+
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """An id that a source named and the service did not show."""
+
+    id: str
+    account: str
+    region: str
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """All instances in scope, read at `as_of`, each id once.
+
+    `live` is false where nothing was asked of the service (`--offline`). `merged` counts rows
+    that named an id again. `notes` are warnings as (code, text) for the plan.
+    """
+
+    instances: tuple[Instance, ...]
+    as_of: Instant
+    live: bool = True
+    lost: tuple[Lost, ...] = ()
+    merged: int = 0
+    calls: int = 0
+    notes: tuple[tuple[str, str], ...] = ()
+
+    def digest(self) -> str:
+        """sha256 over the canonical bytes of every instance in order, then of the lost ids."""
+        encoder = msgspec.json.Encoder()
+        buffer = bytearray()
+        sha = hashlib.sha256()
+        for row in (*self.instances, *self.lost) if self.lost else self.instances:
+            encoder.encode_into(row, buffer)
+            sha.update(buffer)
+        return f"sha256:{sha.hexdigest()}"
+
+
+class Proof(msgspec.Struct, frozen=True, gc=False):
+    """What an earlier run proved of an instance: this key was in force when it was last seen."""
+
+    key_pair: str
+    public_key_digest: str
+    run: str
+
+
+Proofs = dict[str, Proof]
+"""Instance id to proof. Folded from the journals of earlier runs, an input of the planner."""

@@ -1,0 +1,74 @@
+"""Every bound of the program, named, with its unit and why it is what it is.
+
+Facts of the API that callers must obey live in `ecs.contract`; these are ours.
+"""
+
+from __future__ import annotations
+
+from rollout.model.time import HOUR, MINUTE, SECOND
+
+# ids in one call
+ATTACH_IDS_MAX = 50
+"""AttachKeyPair takes at most 50 ids (API reference)."""
+LOOK_IDS_MAX = 100
+"""DescribeInstances takes at most 100 ids (API reference)."""
+RESTART_IDS_MAX = 100
+"""RebootInstances and StartInstances take at most 100 ids (API reference)."""
+
+# shape of a plan
+CELL_INSTANCES_MAX = 1_000
+"""A cell is a page of the run: small enough to hold, large enough to amortise."""
+OPEN_INSTANCES_MAX = 64_000
+"""Unfinished instances of open cells; above it no further cell opens (bounds memory)."""
+PLAN_AGE_MAX_MS = 24 * HOUR
+"""A plan older than this is stale unless `--max-age` said otherwise."""
+INVENTORY_BYTES_MAX = 2 * 1024**3
+INVENTORY_LINE_BYTES_MAX = 1024**2
+INVENTORY_NESTING_MAX = 64
+INVENTORY_ROWS_MAX = 10_000_000
+SPEC_BYTES_MAX = 5 * 1024**2
+PROBLEMS_SHOWN_MAX = 50
+"""All problems of a file are found; this many are printed, then a count."""
+
+# attempts and waits
+ATTEMPTS_MAX = 3
+"""Attempts per request; a throttled refusal is none (safety contract, I-37)."""
+LOOK_TICK_MS = 2 * SECOND
+"""Looks fall due on this common tick so that 100-id calls fill; the API's guidance is 1-2 s."""
+STATE_AGE_MAX_MS = 60 * SECOND
+"""An effect is judged on a state read at most this long ago; bounds `not_after`."""
+RETRY_BASE_MS = 1 * SECOND
+RETRY_CAP_MS = 30 * SECOND
+CALL_TIMEOUT_MS = 60 * SECOND
+"""No single call may take longer; above every per-action read time-out of `ecs.contract`."""
+UNKNOWN_CODES_MAX = 3
+"""Refusals with a code nobody knows before the run halts."""
+LOST_LOOKS_MAX = 20
+"""Looks in a row without an answer before the run halts: the service is gone."""
+
+# how many calls the core lets wait in one lane at once (adapts between the two)
+LANE_CALLS_MIN = 1
+LANE_CALLS_START = 16
+LANE_CALLS_MAX = 128
+
+# drift
+DRIFT_SHARE_PPM = 100_000
+"""More than this share of a wave's targets (in millionths) and more than DRIFT_COUNT: stale."""
+DRIFT_COUNT = 5
+
+# defaults of a spec
+SETTLE_WINDOW_MS = 120 * SECOND
+RESTART_TIMEOUT_MS = 10 * MINUTE
+EXPOSED_MAX = 1_000
+LEAVE_QUOTA_PPM = 300_000
+BUDGET_PPM = 50_000
+DURATION_MAX_MS = 168 * HOUR
+
+# journal
+LINE_BYTES_MAX = 60_000
+"""So that a line fits a C2SP entry bundle, which counts lengths in 16 bits."""
+SEGMENT_BYTES_MAX = 64 * 1024**2
+SYNC_EVERY_MS = 1 * SECOND
+"""A turn without an intent need not be synced by itself, but not later than this."""
+RESERVE_BYTES = 4 * 1024**2
+"""Space reserve: released when the disk is full, so that outcomes can still be written."""

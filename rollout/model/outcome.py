@@ -1,0 +1,78 @@
+"""How a call ended: `Done`, `Refused` (a proof of absence) or `Unknown` (it may have happened).
+
+Made by `ecs.verdict` from what came back, journaled in `Settled`, judged by `core`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from rollout.model.time import Duration, Instant
+
+
+class RetryClass(enum.StrEnum):
+    """What a refusal means for a second try. The code's class comes from `ecs.contract`."""
+
+    THROTTLED = "throttled"
+    """Come back later; never a failure, counts as no attempt."""
+    UNSENT = "unsent"
+    """Nothing left this machine: connection refused, `not_after` passed, run halted."""
+    STATE = "state"
+    """The instance's state does not allow it now: read it again."""
+    FACT = "fact"
+    """A fact about this instance that will not change by itself (Windows, locked, no stock)."""
+    GONE = "gone"
+    """Instance not found: suspect until two reads agree."""
+    DENIED = "denied"
+    """Not authenticated or not authorised."""
+    CLOCK = "clock"
+    """Our clock is off by more than the service allows."""
+    KEY_PAIR = "key_pair"
+    """The key pair or the region is not there."""
+    INPUT = "input"
+    """We sent something wrong: our defect or the spec's."""
+    ODD = "odd"
+    """A code nobody knows."""
+
+
+class Done(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """The service says it did it. For AttachKeyPair the record, never the guest."""
+
+    request_id: str = ""
+    api_time: Instant = 0
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """A parsed API error, or a call that never left: it did not happen."""
+
+    code: str
+    retry: RetryClass
+    message: str = ""
+    request_id: str = ""
+    api_time: Instant = 0
+    retry_after_ms: Duration = 0
+
+
+class Unknown(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """It may have happened, now or later: only a look can tell."""
+
+    why: str
+    request_id: str = ""
+    api_time: Instant = 0
+
+
+Outcome = Done | Refused | Unknown
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of one mutating call.
+
+    `outcome` holds for every instance of the call that `items` does not name. `items` are the
+    exceptions, by instance id. `anomalies` are oddities of the reply worth a line in the journal.
+    """
+
+    outcome: Outcome
+    items: dict[str, Outcome] = {}
+    anomalies: tuple[str, ...] = ()

@@ -1,0 +1,177 @@
+"""What the operator wants: the spec after reading, every default filled in.
+
+Made by `specfile` from YAML; the planner compiles it. Durations in milliseconds.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import msgspec
+
+from rollout.model import limits
+from rollout.model.selector import Selector
+from rollout.model.time import Duration, Instant
+
+PPM = 1_000_000
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """A count, or a share of a base in millionths; exactly one of the two is set."""
+
+    count: int | None = None
+    share_ppm: int | None = None
+
+    def of(self, base: int) -> int:
+        """How many that is of `base`, rounded down; may be 0, which callers must refuse."""
+        if self.count is not None:
+            return self.count
+        return base * (self.share_ppm or 0) // PPM
+
+    def __str__(self) -> str:
+        if self.count is not None:
+            return str(self.count)
+        whole, rest = divmod(self.share_ppm or 0, PPM // 100)
+        return f"{whole}.{rest:04d}".rstrip("0").rstrip(".") + "%"
+
+
+_COUNT = re.compile(r"[1-9]\d{0,8}")
+_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,4}))?%")
+
+
+def parse_amount(text: str) -> Amount:
+    """`5` is a count, `5%` or `0.5%` a share. ValueError for anything else, 0 and over 100 %."""
+    if _COUNT.fullmatch(text):
+        return Amount(count=int(text))
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        message = "not a count or percent"
+        raise ValueError(message)
+    share = int(match[1]) * (PPM // 100) + int((match[2] or "").ljust(4, "0"))
+    if not 0 < share <= PPM:
+        message = "a percent is more than 0 and at most 100"
+        raise ValueError(message)
+    return Amount(share_ppm=share)
+
+
+class Ensure(enum.StrEnum):
+    """What to do where a region has no key pair of the wanted name."""
+
+    REQUIRE = "require"
+    IMPORT = "import"
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """The wanted key pair: its name in every region and its public key, OpenSSH one-line."""
+
+    name: str
+    public_key: str
+    ensure: Ensure = Ensure.REQUIRE
+
+
+class EcsSource(msgspec.Struct, frozen=True, tag="ecs"):
+    """Instances the service lists in these regions and the selector matches."""
+
+    regions: tuple[str, ...]
+    select: Selector | None = None
+
+
+class FileSource(msgspec.Struct, frozen=True, tag="file"):
+    """Instances a file names. `format`: csv, json or jsonl; `columns`: field to heading (CSV)."""
+
+    format: str
+    path: str
+    columns: dict[str, str] = {}
+    region: str = ""
+
+
+Source = EcsSource | FileSource
+
+
+class Exclude(msgspec.Struct, frozen=True):
+    """A rule that leaves instances out, with its reason; past `until` it no longer does."""
+
+    reason: str
+    select: Selector | None = None
+    instances: frozenset[str] = frozenset()
+    until: Instant | None = None
+
+
+class Stopped(enum.StrEnum):
+    """What becomes of instances that are Stopped when planned."""
+
+    START = "start"
+    LEAVE = "leave"
+
+
+class Calls(enum.StrEnum):
+    """One restart call per instance, or up to 100 ids a call."""
+
+    SINGLE = "single"
+    BATCH = "batch"
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """How a key is put in force."""
+
+    stopped: Stopped = Stopped.START
+    calls: Calls = Calls.SINGLE
+    timeout_ms: Duration = limits.RESTART_TIMEOUT_MS
+    settle_window_ms: Duration = limits.SETTLE_WINDOW_MS
+
+
+class OnUnknown(enum.StrEnum):
+    """What becomes of a restart that stays in doubt after the settle window."""
+
+    HOLD = "hold"
+    RETRY_ONCE = "retryOnce"
+    ASSUME_DONE = "assumeDone"
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """At most `max_down` of each group that `by` makes may be down at once."""
+
+    by: str = "fleet"
+    max_down: Amount = Amount(share_ppm=limits.BUDGET_PPM)
+
+
+class WaveKind(enum.StrEnum):
+    """How a wave is sized."""
+
+    AMOUNT = "amount"
+    COVER = "cover"
+    REST = "rest"
+
+
+class WaveSpec(msgspec.Struct, frozen=True):
+    """One wave as written: an amount of all targets, one of each kind (`cover`), or the rest."""
+
+    name: str
+    kind: WaveKind
+    amount: Amount | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds the operator sets."""
+
+    leave_quota_ppm: int = limits.LEAVE_QUOTA_PPM
+    instances_max: int | None = None
+    exposed_max: int = limits.EXPOSED_MAX
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """A whole spec. `text` is the file's exact text, which travels with the plan."""
+
+    name: str
+    key_pair: KeyPair
+    inventory: tuple[Source, ...]
+    text: str
+    labels: dict[str, str] = {}
+    exclude: tuple[Exclude, ...] = ()
+    allow_password_loss: bool = False
+    restart: Restart = Restart()
+    budgets: tuple[Budget, ...] = (Budget(),)
+    waves: tuple[WaveSpec, ...] = (WaveSpec("all", WaveKind.REST),)
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    limits: Limits = Limits()

@@ -1,0 +1,56 @@
+"""Time as the whole program counts it: integer milliseconds, UTC.
+
+Nothing here reads a clock. Called by everyone; parses and prints the two forms people see.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+Instant = int
+"""Milliseconds since 1970-01-01T00:00:00Z."""
+Duration = int
+"""Milliseconds."""
+
+SECOND: Duration = 1_000
+MINUTE: Duration = 60 * SECOND
+HOUR: Duration = 60 * MINUTE
+
+_UNITS = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR}
+_PART = re.compile(r"(\d+)(ms|s|m|h)")
+_WHOLE = re.compile(r"(?:\d+(?:ms|s|m|h))+")
+
+
+def parse_duration(text: str, *, milliseconds: bool = False) -> Duration:
+    """`90s`, `30m`, `1h30m` in milliseconds; `ms` only where allowed. ValueError otherwise."""
+    if not _WHOLE.fullmatch(text):
+        message = "a duration needs a unit" if text.isdigit() else "not a duration"
+        raise ValueError(message)
+    parts = _PART.findall(text)
+    if not milliseconds and any(unit == "ms" for _, unit in parts):
+        message = "milliseconds are not accepted here"
+        raise ValueError(message)
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+
+def format_duration(duration: Duration) -> str:
+    """`1h30m`, `45s`, `250ms`: the shortest text that `parse_duration` reads back."""
+    if duration == 0:
+        return "0s"
+    parts = []
+    for unit in ("h", "m", "s", "ms"):
+        number, duration = divmod(duration, _UNITS[unit])
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts)
+
+
+def format_instant(instant: Instant) -> str:
+    """RFC 3339 in UTC with seconds, as everything printed."""
+    return datetime.fromtimestamp(instant / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def minute(instant: Instant) -> int:
+    """The minute an instant falls in, counted from the epoch: the grain of `StartTime`."""
+    return instant // MINUTE
