@@ -1,0 +1,64 @@
+# Every target sets itself up in .venv; after that nothing needs the network.
+
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+READY := .venv/.installed
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python)
+SEEDS ?= 200
+SOAK_SEEDS ?= 20000
+
+# A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
+USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+
+.PHONY: help setup demo test check sim soak bench constraints ci
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(READY) ## install everything into .venv (PYTHON=... picks the interpreter)
+
+demo: $(READY) ## rotate an emulated fleet, kill the run half-way, resume, verify
+	@$(BIN)/rollout demo
+
+test: $(READY) ## run the whole test suite
+	@$(BIN)/python -m pytest -q
+
+check: $(READY) ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+sim: $(READY) ## simulate SEEDS=200 worlds with faults and crashes
+	@$(BIN)/python -m rollout.sim --seeds $(SEEDS)
+
+soak: $(READY) ## simulate for long (SOAK_SEEDS=20000)
+	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS)
+
+bench: $(READY) ## measure what the README claims
+	@$(BIN)/python -m benchmarks
+
+constraints: $(READY) ## rewrite constraints.txt with the newest versions (needs the network)
+	@set -eu; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(BIN)/python -m venv "$$fresh"; \
+	"$$fresh/bin/pip" install --quiet --disable-pip-version-check -e '.[all,dev]'; \
+	"$$fresh/bin/pip" freeze --disable-pip-version-check --exclude-editable > "$$fresh/freeze"; \
+	LC_ALL=C sort -f "$$fresh/freeze" > constraints.txt
+
+ci: check test sim bench demo ## all of it but soak
+
+$(READY): pyproject.toml constraints.txt
+	@if $(BIN)/python -c '' 2> /dev/null; then exit 0; fi; \
+	for candidate in $(CANDIDATES); do \
+	  if "$$candidate" -c '$(USABLE)' 2> /dev/null; then \
+	    echo "Setting up .venv with $$("$$candidate" -V), once; this takes a minute or two."; \
+	    "$$candidate" -m venv --clear .venv; exit; \
+	  fi; \
+	done; \
+	echo 'rollout needs Python 3.11 to 3.14 with its venv module. Tried: $(CANDIDATES).' >&2; \
+	echo 'Install one, or name it: make setup PYTHON=path/to/python3' >&2; \
+	exit 1
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[all,dev]'
+	@touch $@

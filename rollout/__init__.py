@@ -1,0 +1,1 @@
+"""Rotate SSH key pairs over fleets of Alibaba Cloud ECS instances."""

@@ -1,0 +1,1 @@
+"""L3, where instances are read from: the live API and files."""
