@@ -1,0 +1,201 @@
+"""Parameters, bodies and instants as they stand on the wire, in both directions.
+
+Called by the client (through verdict) and by the emulator. Knows the forms of the API, not what
+any action means.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl
+from xml.etree.ElementTree import Element, ParseError
+from xml.sax.saxutils import escape
+
+import defusedxml.ElementTree
+import msgspec
+from defusedxml.common import DefusedXmlException
+
+DEPTH_MAX: Final = 64
+"""Deepest XML that is read; the deepest real reply (DescribeInstances) has seven levels."""
+
+Node: TypeAlias = "str | dict[str, Node] | list[Node]"
+"""What XML can carry: a text, named children, or the same name several times."""
+
+_XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?Z", re.ASCII)
+_HTTP_DATE = re.compile(
+    r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
+)
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
+}
+
+
+class MalformedError(ValueError):
+    """The bytes are no document of the expected kind; the text says why, without quoting them."""
+
+
+def parse_pairs(text: str) -> dict[str, str]:
+    """Decode a query string or a form body: `+` is a space, blanks are kept, the last one wins."""
+    return dict(parse_qsl(text, keep_blank_values=True))
+
+
+def numbered(params: Mapping[str, str], name: str) -> list[str]:
+    """Collect `name.1`, `name.2`, … in numeric order; gaps are closed, other suffixes ignored."""
+    found = [
+        (int(suffix), value)
+        for key, value in params.items()
+        for stem, _, suffix in [key.rpartition(".")]
+        if stem == name and suffix.isascii() and suffix.isdecimal()
+    ]
+    return [value for _, value in sorted(found)]
+
+
+def json_array(text: str) -> list[str] | None:
+    """Read a JSON array of texts, white space allowed; None for anything else."""
+    try:
+        return msgspec.json.decode(text.encode(), type=list[str])
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def parse_bool(text: str) -> bool | None:
+    """Read `true` or `false` in any case (the Python SDKs send `True`); None for anything else."""
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def encode_json(body: Mapping[str, object]) -> bytes:
+    """Encode a reply as the gateway does: compact, in the order given."""
+    return msgspec.json.encode(body)
+
+
+def encode_xml(root: str, body: Mapping[str, object]) -> bytes:
+    """Encode a reply as XML with declaration; lists are `{"Plural": {"Singular": [...]}}`.
+
+    Booleans are `true` and `false`, None is an empty element, an empty list leaves an empty
+    parent. Characters that XML cannot carry become U+FFFD.
+    """
+    parts = [_XML_DECLARATION]
+    _write(parts, root, body)
+    return "".join(parts).encode()
+
+
+def decode_xml(data: bytes) -> tuple[str, Node]:
+    """Return the name of the root and what it holds; the inverse of `encode_xml`, values as text.
+
+    A list of one cannot be told from a single child: read lists with `items`.
+    Errors: MalformedError for anything that is not well-formed, and for DTD, entities and
+    documents deeper than `DEPTH_MAX`.
+    """
+    try:
+        root: Element = defusedxml.ElementTree.fromstring(data, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise MalformedError(f"not XML: {type(error).__name__}") from None
+    return root.tag, _read(root, DEPTH_MAX)
+
+
+def items(parent: object, singular: str) -> list[object]:
+    """Read `{"Singular": [...]}` as it comes out of JSON or XML; an empty parent is an empty list.
+
+    Errors: MalformedError when it is neither.
+    """
+    if parent is None or parent == "":
+        return []
+    if not isinstance(parent, Mapping):
+        raise MalformedError(f"no list of {singular}")
+    inner = parent.get(singular, [])
+    if isinstance(inner, list):
+        return inner
+    return [] if inner is None else [inner]
+
+
+def iso_seconds(ms: int) -> str:
+    """Spell an instant (milliseconds since the epoch, UTC) as `2026-01-02T03:04:05Z`."""
+    return _utc(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_minutes(ms: int) -> str:
+    """Spell an instant as `2026-01-02T03:04Z`, the form of DescribeInstances (rounded down)."""
+    return _utc(ms).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def parse_iso(text: str) -> int | None:
+    """Read either form, in milliseconds since the epoch; None for anything else."""
+    match = _ISO.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction = match.groups("0")
+    whole = _epoch_ms(int(year), int(month), int(day), int(hour), int(minute), int(second))
+    return None if whole is None else whole + int(f"{fraction:0<3.3}")
+
+
+def parse_http_date(text: str) -> int | None:
+    """Read a `Date` header (IMF-fixdate), in milliseconds since the epoch; None if unreadable."""
+    match = _HTTP_DATE.fullmatch(text.strip())
+    if match is None:
+        return None
+    day, name, year, hour, minute, second = match.groups()
+    month = _MONTHS.get(name, 0)
+    return _epoch_ms(int(year), month, int(day), int(hour), int(minute), int(second))
+
+
+def _write(parts: list[str], name: str, value: object) -> None:
+    """Append one element, or one for each item of a list."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            _write(parts, name, item)
+        return
+    parts.append(f"<{name}>")
+    if isinstance(value, Mapping):
+        for child, inner in value.items():
+            _write(parts, child, inner)
+    else:
+        parts.append(_text(value))
+    parts.append(f"</{name}>")
+
+
+def _text(value: object) -> str:
+    """Spell a scalar."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return escape(_NOT_IN_XML.sub("\ufffd", str(value)))
+
+
+def _read(element: Element, depth_left: int) -> Node:
+    """Turn an element into a text or a mapping; a repeated name becomes a list."""
+    if depth_left == 0:
+        raise MalformedError("nested too deeply")
+    if len(element) == 0:
+        return element.text or ""
+    return dict(_children(element, depth_left))
+
+
+def _children(element: Element, depth_left: int) -> Iterator[tuple[str, Node]]:
+    """Yield each name once, in order of first appearance."""
+    grouped: dict[str, list[Node]] = {}
+    for child in element:
+        grouped.setdefault(child.tag, []).append(_read(child, depth_left - 1))
+    for name, nodes in grouped.items():
+        yield name, nodes[0] if len(nodes) == 1 else nodes
+
+
+def _utc(ms: int) -> datetime:
+    """Whole seconds are exact in a float; the milliseconds are cut off before."""
+    return datetime.fromtimestamp(ms // 1000, UTC)
+
+
+def _epoch_ms(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int | None:
+    """Compute the instant, or None where the calendar has no such moment."""
+    try:
+        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+    except ValueError:
+        return None
+    extra = second - moment.second
+    return None if extra > 1 else (int(moment.timestamp()) + extra) * 1000
