@@ -1,0 +1,87 @@
+"""What an engine needs of the world, as protocols; adapters implement them, tests replace them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from rollout.model.event import AnyEvent
+from rollout.model.instance import Instance
+from rollout.model.outcome import Answer, Outcome, Refused, Unknown
+from rollout.model.plan import RestartKind
+from rollout.model.time import Instant
+
+
+class Clock(Protocol):
+    """The only source of time of an engine."""
+
+    def now(self) -> Instant:
+        """Milliseconds UTC; never runs backwards within one process."""
+
+    async def sleep_until(self, instant: Instant) -> None:
+        """Return at the instant or a little later; at once where it has passed."""
+
+
+class Described(msgspec.Struct, frozen=True):
+    """Answer of a look: what the service showed, and when by its own clock."""
+
+    instances: tuple[Instance, ...]
+    api_time: Instant
+
+
+class KeyDescribed(msgspec.Struct, frozen=True):
+    """Answer of a key look; `public_key` and `fingerprint` are empty where there is no such key."""
+
+    public_key: str
+    fingerprint: str
+    api_time: Instant
+
+
+class Ecs(Protocol):
+    """The service as the engine uses it. Nothing raises: all that goes wrong is an outcome.
+
+    Mutating calls are sent at most once, and refused unsent (`RetryClass.UNSENT`) when they
+    could only leave after `not_after`.
+    """
+
+    async def attach_key_pair(
+        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        """AttachKeyPair for at most 50 ids."""
+
+    async def restart(
+        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        """RebootInstance or StartInstance for one id, the multi-instance action for more."""
+
+    async def import_key_pair(
+        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+    ) -> Outcome:
+        """ImportKeyPair; never replaces."""
+
+    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+        """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
+
+    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+        """DescribeKeyPairs with the public key, exact name."""
+
+
+class Journal(Protocol):
+    """The run's log. After the first error every call raises: the writer is poisoned."""
+
+    def append(self, events: list[AnyEvent], at: Instant) -> None:
+        """Add the events of one turn, in order; buffered until `sync`."""
+
+    async def sync(self) -> None:
+        """Return when everything appended is durable. StorageError otherwise, for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world of one engine."""
+
+    clock: Clock
+    ecs: Ecs
+    journal: Journal

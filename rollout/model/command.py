@@ -1,0 +1,57 @@
+"""What the core may ask of the world.
+
+`Attach`, `RestartCall` and `ImportKey` have consequences: they travel inside an `Issued` event
+that is durable before they leave. `Look` and `KeyLook` only observe and leave no intent.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollout.model.plan import RestartKind
+
+
+class Attach(msgspec.Struct, frozen=True, tag="AttachKeyPair"):
+    """Attach the plan's key pair to these instances: one call, at most 50 ids."""
+
+    cell: int
+    ordinals: tuple[int, ...]
+    instances: tuple[str, ...]
+
+
+class RestartCall(msgspec.Struct, frozen=True, tag="Restart"):
+    """Restart these instances: one call. More than one id means the multi-instance action."""
+
+    kind: RestartKind
+    cell: int
+    ordinals: tuple[int, ...]
+    instances: tuple[str, ...]
+
+
+class ImportKey(msgspec.Struct, frozen=True, tag="ImportKeyPair"):
+    """Import the plan's public key under the plan's name in one region."""
+
+    account: str
+    region: str
+
+
+Command = Attach | RestartCall | ImportKey
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Read these instances of one lane: at most 100 ids."""
+
+    account: str
+    region: str
+    ordinals: tuple[int, ...]
+    instances: tuple[str, ...]
+
+
+class KeyLook(msgspec.Struct, frozen=True):
+    """Read the plan's key pair in one region, public key included."""
+
+    account: str
+    region: str
+
+
+Observation = Look | KeyLook

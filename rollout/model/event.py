@@ -1,0 +1,266 @@
+"""What can have happened in a run. Events are the journal's lines; state is a fold of them.
+
+An `Issued` spells the instance ids, since that is what auditors search for; everything else says
+the plan's ordinal (the target's position in the plan, from 0).
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from rollout.model.command import Command
+from rollout.model.instance import Status
+from rollout.model.outcome import Outcome
+from rollout.model.time import Instant
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
+    """Base of all events; `type` in JSON is the class name."""
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who runs this process: OS user, cloud identity, machine and process."""
+
+    user: str
+    arn: str
+    machine: str
+    pid: int
+    program: str
+
+
+class RunStarted(Event, frozen=True):
+    """First event of a run."""
+
+    run: str
+    plan_digest: str
+    spec_digest: str
+    inventory_digest: str
+    rules: int
+    actor: Actor
+    at: Instant
+    epoch: int = 1
+
+
+class Resumed(Event, frozen=True):
+    """Another process took the run over; whatever was open then has an unknown ending."""
+
+    epoch: int
+    actor: Actor
+    at: Instant
+
+
+class TornTail(Event, frozen=True):
+    """The last line was half written and was cut; no effect can have depended on it."""
+
+    bytes: int
+    sha256: str
+
+
+class KeyReady(Event, frozen=True):
+    """The wanted key pair is in this region, with our public key."""
+
+    account: str
+    region: str
+    fingerprint: str
+
+
+class WaveStarted(Event, frozen=True):
+    """The wave's cells may open."""
+
+    wave: int
+    name: str
+
+
+class WaveClosed(Event, frozen=True):
+    """Nothing of the wave is unfinished."""
+
+    wave: int
+
+
+class CellOpened(Event, frozen=True):
+    """The cell's instances may be worked on."""
+
+    cell: int
+
+
+class CellClosed(Event, frozen=True):
+    """Nothing of the cell is unfinished; permits kept by its instances stay kept."""
+
+    cell: int
+
+
+class Sight(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a look showed of one instance: the evidence an intent is judged on."""
+
+    status: Status
+    key_pair: str
+    started_at: Instant
+    api_time: Instant
+
+
+class Issued(Event, frozen=True):
+    """The intent of call `n`, durable before the call leaves; it may not leave after `not_after`.
+
+    `seen` is what was read of each instance before, in the order of the command's ordinals.
+    `digest` is blake2b-64 over the parameters that will be sent.
+    """
+
+    n: int
+    epoch: int
+    command: Command
+    attempt: int
+    not_after: Instant
+    digest: str
+    seen: tuple[Sight, ...] = ()
+
+
+class Settled(Event, frozen=True):
+    """How call `n` ended. `outcome` holds for all its instances that `items` does not name;
+    `items` are (ordinal, outcome). `at` is when the reply, the error or the time-out came."""
+
+    n: int
+    at: Instant
+    outcome: Outcome
+    items: tuple[tuple[int, Outcome], ...] = ()
+
+
+class Happening(enum.StrEnum):
+    """What can move one instance from phase to phase (the columns of `core.journey.TABLE`)."""
+
+    ATTACH_ISSUED = "attach_issued"
+    ATTACH_REFUSED = "attach_refused"
+    ATTACH_REPEATABLE = "attach_repeatable"
+    SEEN_ATTACHED = "seen_attached"
+    SEEN_UNATTACHED = "seen_unattached"
+    RESTART_ISSUED = "restart_issued"
+    RESTART_REPEATABLE = "restart_repeatable"
+    RESTART_REFUSED = "restart_refused"
+    ANSWER_LOST = "answer_lost"
+    SEEN_BOOTED = "seen_booted"
+    SEEN_RUNNING = "seen_running"
+    SEEN_UNTOUCHED = "seen_untouched"
+    DOUBTED = "doubted"
+    RETRIED = "retried"
+    ASSUMED = "assumed"
+    TIMED_OUT = "timed_out"
+    GAVE_UP = "gave_up"
+    DROPPED = "dropped"
+    CLOSED = "closed"
+
+
+class Moved(Event, frozen=True):
+    """These instances moved because of what a look showed or a due time brought.
+
+    `evidence` names the fact (`start_time`, `status`, `key_pair`, `settle_window` …); `api_time`
+    is when the service said so, 0 where no look is involved.
+    """
+
+    happening: Happening
+    ordinals: tuple[int, ...]
+    evidence: str
+    api_time: Instant = 0
+
+
+class Held(Event, frozen=True):
+    """These instances wait for a person; nothing more is asked of them in this process."""
+
+    ordinals: tuple[int, ...]
+    reason: str
+
+
+class Released(Event, frozen=True):
+    """Held instances are looked at again: the run was resumed, or trust in StartTime arrived."""
+
+    ordinals: tuple[int, ...]
+    reason: str
+
+
+class DriftKind(enum.StrEnum):
+    """How the fleet differs from what the plan saw, by what follows."""
+
+    BENIGN = "benign"
+    NARROWING = "narrowing"
+    STATE = "state"
+    MATERIAL = "material"
+    CONFLICT = "conflict"
+
+
+class Drifted(Event, frozen=True):
+    """These instances are not as the plan saw them; `detail` says what was seen instead."""
+
+    kind: DriftKind
+    ordinals: tuple[int, ...]
+    detail: str
+
+
+class Split(Event, frozen=True):
+    """A refused batch is halved to find the culprit: these instances share the next call."""
+
+    ordinals: tuple[int, ...]
+    part: int
+
+
+class Calibrated(Event, frozen=True):
+    """Clean reboots showed whether StartTime moves on a reboot, in one account, region, image."""
+
+    account: str
+    region: str
+    image: str
+    moved: int
+    unmoved: int
+
+
+class Anomaly(Event, frozen=True):
+    """The service answered something it should not; nothing was believed of it."""
+
+    n: int
+    text: str
+
+
+class Halted(Event, frozen=True):
+    """The core stopped itself: nothing new begins until a person resumes the run."""
+
+    reason: str
+    code: str
+    exit: int
+    detail: str
+
+
+class Drained(Event, frozen=True):
+    """A person or the machine asked to stop: nothing new begins in this process."""
+
+    word: str
+    actor: str
+
+
+class RunClosed(Event, frozen=True):
+    """Last event: every instance of the inventory is in exactly one class."""
+
+    counts: dict[str, int]
+    exit: int
+
+
+AnyEvent = (
+    RunStarted
+    | Resumed
+    | TornTail
+    | KeyReady
+    | WaveStarted
+    | WaveClosed
+    | CellOpened
+    | CellClosed
+    | Issued
+    | Settled
+    | Moved
+    | Held
+    | Released
+    | Drifted
+    | Split
+    | Calibrated
+    | Anomaly
+    | Halted
+    | Drained
+    | RunClosed
+)

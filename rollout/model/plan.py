@@ -1,0 +1,237 @@
+"""What was decided: the plan, an immutable value whose canonical bytes are its file.
+
+Made by `core.planner`, shown by `cli`, executed by `core.run`, which reads nothing else.
+Canonical bytes: keys sorted, no white space, UTF-8, integers only, as RFC 8785 asks of a
+document without floats. The digest is sha256 over them, which is what `sha256sum` prints.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+
+import msgspec
+
+from rollout.model.instance import Status
+from rollout.model.spec import Calls, OnUnknown, Restart
+from rollout.model.time import Duration, Instant
+
+FORMAT = "rollout.plan"
+FORMAT_VERSION = "1.0"
+RULES = 1
+"""Version of the deciders. A run goes on under the rules it began with."""
+
+
+class Reason(enum.StrEnum):
+    """Why an instance is out; in this order, the first that applies is the one reason."""
+
+    NOT_FOUND = "not_found_or_not_permitted"
+    WINDOWS = "windows"
+    OS_UNKNOWN = "os_unknown"
+    RULE = "rule"
+    ALREADY_DONE = "already_done"
+    LOCKED = "locked"
+    EXPIRED = "expired"
+    NOT_IO_OPTIMIZED = "not_io_optimized"
+    TRANSITIONAL = "transitional"
+    STOPPED = "stopped"
+    PASSWORD_ONLY = "password_only"  # noqa: S105 - a reason, not a password
+
+
+class RestartKind(enum.StrEnum):
+    """What puts a key in force: a reboot of a Running instance, a start of a Stopped one."""
+
+    REBOOT = "reboot"
+    START = "start"
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """One instance of the plan. `groups` index `Plan.groups`. `attach` is false where the key is
+    on already and only its boot is not proved."""
+
+    instance: str
+    zone: str
+    image: str
+    seen: Status
+    former_key: str
+    attach: bool
+    restart: RestartKind
+    groups: tuple[int, ...]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """At most 50 targets that one AttachKeyPair call may name."""
+
+    targets: tuple[Target, ...]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """At most 1,000 targets of one account and region in one wave."""
+
+    account: str
+    region: str
+    batches: tuple[Batch, ...]
+
+
+class Wave(msgspec.Struct, frozen=True):
+    """An ordered slice of the fleet."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Instances that share a cap: at most `cap` of them are down at once.
+
+    `members` counts the instances of the inventory that the cap was computed from, `others`
+    those of them that are no targets.
+    """
+
+    key: str
+    budget: int
+    cap: int
+    members: int
+    others: int
+
+
+class BudgetText(msgspec.Struct, frozen=True):
+    """A budget as the spec wrote it."""
+
+    by: str
+    max_down: str
+
+
+class Exclusion(msgspec.Struct, frozen=True, gc=False):
+    """An instance that is out, and the one reason why."""
+
+    instance: str
+    account: str
+    region: str
+    reason: Reason
+    detail: str = ""
+
+
+class Warn(msgspec.Struct, frozen=True):
+    """A warning of the plan: code, how many instances it is about, the sentence."""
+
+    code: str
+    count: int
+    text: str
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who made the plan: account, ARN and where the credentials came from; never a key."""
+
+    account: str
+    arn: str
+    provider: str
+    emulator: bool = False
+
+
+class RegionKey(msgspec.Struct, frozen=True):
+    """The key pair in one region as seen when planning; `present` false: to be imported."""
+
+    account: str
+    region: str
+    present: bool
+    fingerprint: str = ""
+
+
+class PlanKeyPair(msgspec.Struct, frozen=True):
+    """The wanted key pair and what each region has of it."""
+
+    name: str
+    public_key: str
+    public_key_digest: str
+    regions: tuple[RegionKey, ...]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """found = targets + excluded; excluded by reason."""
+
+    found: int
+    targets: int
+    excluded: dict[str, int]
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """Calls per action, and the duration that waves, permits and boot time allow at best."""
+
+    calls: dict[str, int]
+    duration_ms: Duration
+    boot_time_ms: Duration
+
+
+class PlanLimits(msgspec.Struct, frozen=True):
+    """Bounds the run obeys."""
+
+    exposed_max: int
+    leave_quota_ppm: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `apply` needs, and nothing it may not show. Holds no secret."""
+
+    format: str = FORMAT
+    format_version: str = FORMAT_VERSION
+    tool: str
+    rules: int = RULES
+    name: str
+    labels: dict[str, str]
+    spec_text: str
+    spec_digest: str
+    made_at: Instant
+    expires_at: Instant
+    as_of: Instant
+    identity: tuple[Identity, ...]
+    inventory_digest: str
+    proofs_digest: str
+    counts: Counts
+    complete: bool
+    applyable: bool
+    errored: bool
+    key_pair: PlanKeyPair
+    restart: Restart
+    on_unknown: OnUnknown
+    limits: PlanLimits
+    budgets: tuple[BudgetText, ...]
+    groups: tuple[Group, ...]
+    waves: tuple[Wave, ...]
+    exclusions: tuple[Exclusion, ...]
+    warnings: tuple[Warn, ...]
+    estimate: Estimate
+
+    @property
+    def calls(self) -> Calls:
+        """Single or batch restart calls."""
+        return self.restart.calls
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def encode(plan: Plan) -> bytes:
+    """The plan's canonical bytes: the file, without a final line feed."""
+    return _ENCODER.encode(plan)
+
+
+def digest(raw: bytes) -> str:
+    """`sha256:…` of a plan's bytes."""
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def decode(raw: bytes) -> Plan:
+    """The plan in these bytes; msgspec.ValidationError or DecodeError where they hold none.
+
+    Unknown fields are refused, since a plan must not say more than the program reads.
+    """
+    return _DECODER.decode(raw)
+
+
+def public_key_digest(public_key: str) -> str:
+    """sha256 of type and key material, without the comment: what makes two keys the same."""
+    material = " ".join(public_key.split()[:2])
+    return f"sha256:{hashlib.sha256(material.encode()).hexdigest()}"
+
+
+_DECODER = msgspec.json.Decoder(Plan)
