@@ -1,0 +1,148 @@
+"""Tidiness no reviewer should have to ask for: nothing left over, nothing unused, nothing local."""
+
+import ast
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import tree
+
+FILE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 60
+
+# Spelled in pieces, so that this file does not contain what it looks for.
+LEFTOVERS = re.compile(
+    r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b"
+    "|NotImplemented" + "Error|pragma: no " + "cover"
+)
+REGISTRIES = re.compile(
+    "|".join(
+        [
+            "pypi" + r"\.org",
+            "python" + r"hosted\.org",
+            "registry" + r"\.npm",
+            "proxy" + r"\.golang",
+            "index" + "-url",
+            r"mirrors?\.[a-z]+\.(?:com|edu)",
+        ]
+    )
+)
+MACHINE_PATHS = re.compile(r"(?<![\w.~$})-])/(?:work|root|home|tmp)/")
+
+
+def test_nothing_is_left_over() -> None:
+    """No marker of unfinished work is in any tracked file."""
+    assert not list(places(LEFTOVERS))
+
+
+def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
+    """A clone works anywhere: no download address, no folder of the machine it was written on."""
+    assert not list(places(REGISTRIES))
+    assert not list(places(MACHINE_PATHS))
+
+
+def test_no_hidden_characters() -> None:
+    """Texts hold no control or formatting characters but line ends and tabs: nothing hides."""
+    hidden = [
+        f"{name}: U+{ord(character):04X}"
+        for name, text in tree.tracked_texts()
+        for character in sorted(set(text))
+        if unicodedata.category(character) in {"Cc", "Cf"} and character not in "\n\t"
+    ]
+
+    assert not hidden
+
+
+def test_files_and_functions_stay_short() -> None:
+    """A file is one idea and a function fits on a screen."""
+    long = [
+        f"{path.relative_to(tree.ROOT)}: {what} has {lines} lines"
+        for path in python_files()
+        for what, lines, lines_max in lengths(path)
+        if lines > lines_max
+    ]
+
+    assert not long
+
+
+def test_every_module_is_used() -> None:
+    """Each module of the package is imported by another one, or is where a program starts."""
+    modules = tree.package_modules()
+    used = {name for path in python_files() for name in references(path) if name != of(path)}
+    starts = {target.partition(":")[0] for target in tree.config()["project"]["scripts"].values()}
+
+    unused = [
+        name
+        for name, path in modules.items()
+        if path.name not in {"__init__.py", "__main__.py"} and name not in used | starts
+    ]
+
+    assert not unused
+
+
+def test_engines_know_no_phases() -> None:
+    """An engine only carries: what an instance's phase means is decided in core."""
+    engines = {
+        name: path
+        for name, path in tree.package_modules().items()
+        if tree.is_within(name, "rollout.engines")
+    }
+    curious = [
+        name
+        for name, path in engines.items()
+        for node in ast.walk(tree.parse(path))
+        if "Phase" in mentioned_names(node)
+    ]
+
+    assert engines
+    assert not curious
+
+
+def places(pattern: re.Pattern[str]) -> Iterator[str]:
+    """Yield file, line and text of each match in the tracked files."""
+    for name, text in tree.tracked_texts():
+        for number, line in enumerate(text.splitlines(), start=1):
+            if found := pattern.search(line):
+                yield f"{name}:{number}: {found.group()}"
+
+
+def python_files() -> list[Path]:
+    """List the tracked Python sources."""
+    return [path for path in tree.tracked_files() if path.suffix == ".py"]
+
+
+def lengths(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield the length of a file and of each of its functions, with the most it may be."""
+    yield "it", len(path.read_text("utf-8").splitlines()), FILE_LINES_MAX
+    for node in ast.walk(tree.parse(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            yield node.name, node.end_lineno - node.lineno + 1, FUNCTION_LINES_MAX
+
+
+def of(path: Path) -> str:
+    """Name the module of a file."""
+    return tree.module_name(path.relative_to(tree.ROOT))
+
+
+def references(path: Path) -> Iterator[str]:
+    """Yield each dotted name a file imports, or names in a text for a lazy import."""
+    for node in ast.walk(tree.parse(path)):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.Constant(value=str(text)) if text.startswith("rollout."):
+                yield text.partition(":")[0]
+
+
+def mentioned_names(node: ast.AST) -> set[str]:
+    """Collect the names a node imports or looks up."""
+    match node:
+        case ast.ImportFrom(names=names):
+            return {alias.name for alias in names}
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return {name}
+    return set()
