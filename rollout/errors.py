@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Self
 
 
 class Exit(enum.IntEnum):
@@ -109,7 +110,7 @@ class RolloutError(Exception):
         notes: tuple[str, ...] = (),
         request_id: str | None = None,
         exit: Exit | None = None,  # noqa: A002 - the word users see
-    ) -> RolloutError:
+    ) -> Self:
         """An error of one problem; `exit` is the code's own where it is left out."""
         problem = Problem(code, message, place, help, notes, request_id)
         return cls((problem,), CODES[code].exit if exit is None else exit)
@@ -179,6 +180,7 @@ CODES: dict[str, Code] = {
     "R0011": Code(Exit.CONFIG, "the run directory is on an unsafe file system"),
     "R0012": Code(Exit.CONFIG, "an optional part is not installed"),
     "R0013": Code(Exit.CONFIG, "a file of emulator settings is wrong"),
+    "R0014": Code(Exit.CONFIG, "a setting in the environment is unknown or wrong"),
     # R01xx spec
     "R0100": Code(Exit.IO, "the spec cannot be read"),
     "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),
@@ -259,6 +261,7 @@ CODES: dict[str, Code] = {
     "R0801": Code(Exit.IO, "the journal cannot be written"),
     "R0802": Code(Exit.IO, "the run directory cannot be used"),
     "R0803": Code(Exit.IO, "the plan cannot be saved"),
+    "R0804": Code(Exit.IO, "the result cannot be written"),
     # R09xx integrity
     "R0901": Code(Exit.INTEGRITY, "the plan file was changed"),
     "R0902": Code(Exit.INTEGRITY, "the journal is missing or belongs to another run"),

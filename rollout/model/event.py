@@ -118,7 +118,8 @@ class Issued(Event, frozen=True):
 
 class Settled(Event, frozen=True):
     """How call `n` ended. `outcome` holds for all its instances that `items` does not name;
-    `items` are (ordinal, outcome). `at` is when the reply, the error or the time-out came."""
+    `items` are (ordinal, outcome). `at` is when the reply, the error or the time-out came.
+    """
 
     n: int
     at: Instant

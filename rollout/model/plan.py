@@ -47,7 +47,8 @@ class RestartKind(enum.StrEnum):
 
 class Target(msgspec.Struct, frozen=True, gc=False):
     """One instance of the plan. `groups` index `Plan.groups`. `attach` is false where the key is
-    on already and only its boot is not proved."""
+    on already and only its boot is not proved.
+    """
 
     instance: str
     zone: str

@@ -1,0 +1,141 @@
+"""Groups with caps, and the fleet cut into waves, cells and batches.
+
+Called by `planner`. Cutting keeps the inventory's order inside a cell, takes waves as even
+strides so that each has its share of every region, and makes no batch larger than may be down
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rollout.errors import PlanError, RolloutError
+from rollout.model import limits
+from rollout.model.instance import Instance, Inventory, Status
+from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
+from rollout.model.spec import Budget, Spec, WaveKind, WaveSpec
+
+Chosen = Sequence[Instance]
+
+
+def make_groups(budgets: Sequence[Budget], inventory: Inventory, chosen: Chosen) -> list[Group]:
+    """One group a budget (`by: fleet` only so far), with its cap as a number.
+
+    Members are the instances that were not Stopped when planned: a stopped one serves nobody, so
+    it is neither in the base of a percent nor counted down. PlanError R0312 where a cap comes
+    to 0 or passes the group's size while something has to be rebooted.
+    """
+    members = sum(1 for one in inventory.instances if one.status is not Status.STOPPED)
+    reboots = sum(1 for one in chosen if one.status is not Status.STOPPED)
+    groups = []
+    for index, budget in enumerate(budgets):
+        cap = budget.max_down.of(members)
+        if reboots and not 0 < cap <= members:
+            raise _bad_budget(index, budget, members, cap)
+        groups.append(Group(budget.by, index, cap, members, members - reboots))
+    return groups
+
+
+def make_waves(spec: Spec, chosen: Chosen, groups: Sequence[Group]) -> tuple[Wave, ...]:
+    """The chosen instances in waves, cells and batches, each exactly once.
+
+    Waves that come out empty because earlier ones took everything are left out. PlanError R0312
+    where a share of the targets comes to 0.
+    """
+    caps = [group.cap for group in groups if group.cap]
+    batch_max = min([limits.ATTACH_IDS_MAX, spec.limits.exposed_max, *caps])
+    membership = tuple(range(len(groups)))
+    waves = []
+    for wave, members in zip(spec.waves, _shares(spec.waves, chosen), strict=True):
+        if members:
+            cells = _cells(members, batch_max, membership, spec.key_pair.name)
+            waves.append(Wave(wave.name, tuple(cells)))
+    return tuple(waves)
+
+
+def restart_kind(status: Status) -> RestartKind:
+    """What puts a key in force on an instance in this status."""
+    return RestartKind.START if status is Status.STOPPED else RestartKind.REBOOT
+
+
+def _shares(waves: Sequence[WaveSpec], chosen: Chosen) -> list[list[Instance]]:
+    """What each wave takes of what the waves before it left."""
+    rest = list(chosen)
+    shares = []
+    for wave in waves:
+        taken = _taken(wave, rest, len(chosen))
+        kept = bytearray(len(rest))
+        for position in taken:
+            kept[position] = 1
+        shares.append([rest[position] for position in taken])
+        rest = [one for position, one in enumerate(rest) if not kept[position]]
+    return shares
+
+
+def _taken(wave: WaveSpec, rest: Chosen, total: int) -> Sequence[int]:
+    """Positions in `rest` that this wave takes, ascending."""
+    if wave.kind is WaveKind.REST or not rest:
+        return range(len(rest))
+    if wave.kind is WaveKind.COVER:
+        return _cover(rest)
+    if wave.amount is None:
+        message = f"wave {wave.name} has no amount"
+        raise PlanError.of("R0312", message)
+    count = wave.amount.of(total)
+    if count == 0:
+        raise PlanError.of(
+            "R0312",
+            f"wave `{wave.name}`: {wave.amount} of {total} targets comes to 0",
+            help="write a count, for example `size: 1`",
+        )
+    count = min(count, len(rest))
+    return [number * len(rest) // count for number in range(count)]
+
+
+def _cover(rest: Chosen) -> list[int]:
+    """The first of every image, zone and value of the tag `tier` (no tag is a value too)."""
+    seen: dict[tuple[str, str, str], int] = {}
+    for position, one in enumerate(rest):
+        tier = next((value for key, value in one.tags if key == "tier"), "")
+        seen.setdefault((one.image, one.zone, tier), position)
+    return sorted(seen.values())
+
+
+def _cells(
+    members: Iterable[Instance], batch_max: int, membership: tuple[int, ...], wanted: str
+) -> Iterable[Cell]:
+    lanes: dict[tuple[str, str], list[Instance]] = {}
+    for one in members:
+        lanes.setdefault((one.account, one.region), []).append(one)
+    for (account, region), instances in sorted(lanes.items()):
+        for page in _even_pages(instances, limits.CELL_INSTANCES_MAX):
+            targets = [_target(one, membership, wanted) for one in page]
+            batches = tuple(
+                Batch(tuple(targets[start : start + batch_max]))
+                for start in range(0, len(targets), batch_max)
+            )
+            yield Cell(account, region, batches)
+
+
+def _even_pages(instances: list[Instance], size: int) -> Iterable[list[Instance]]:
+    """As few pages of at most `size` as there can be, of nearly equal length."""
+    pages = -(-len(instances) // size)
+    for page in range(pages):
+        start, end = page * len(instances) // pages, (page + 1) * len(instances) // pages
+        yield instances[start:end]
+
+
+def _target(one: Instance, membership: tuple[int, ...], wanted: str) -> Target:
+    kind = restart_kind(one.status)
+    attach = one.key_pair != wanted
+    return Target(one.id, one.zone, one.image, one.status, one.key_pair, attach, kind, membership)
+
+
+def _bad_budget(index: int, budget: Budget, members: int, cap: int) -> RolloutError:
+    if cap == 0:
+        message = f"budgets[{index}]: {budget.max_down} of {budget.by} ({members}) comes to 0"
+        cure = "write an absolute number, for example `maxDown: 1`"
+    else:
+        message = f"budgets[{index}]: {budget.max_down} is more than {budget.by} has ({members})"
+        cure = f"write at most {members}, or a percent"
+    return PlanError.of("R0312", message, help=cure)

@@ -1,0 +1,92 @@
+"""One instance's life: the table phase x happening -> phase. Read this file first.
+
+All moves of an instance go through `move`; a pair that is not in the table is a `Bug`. The
+diagram in the docs is generated from this table. Knows nothing of time, calls or budgets.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from rollout.core.invariant import Bug
+from rollout.model.event import Happening as H
+
+
+class Phase(enum.IntEnum):
+    """Where one instance is. The number is its column value, never shown to people."""
+
+    PLANNED = 0
+    ATTACHING = 1
+    ATTACHED = 2
+    RESTARTING = 3
+    IN_DOUBT = 4
+    SETTLING = 5
+    DONE = 6
+    UNVERIFIED = 7
+    FAILED = 8
+    SKIPPED = 9
+    STRANDED = 10
+
+    @property
+    def word(self) -> str:
+        """The phase as people read it: `in_doubt`."""
+        return self.name.lower()
+
+
+P = Phase
+
+FINAL: frozenset[Phase] = frozenset({P.DONE, P.UNVERIFIED, P.FAILED, P.SKIPPED, P.STRANDED})
+"""Nothing is asked of these any more."""
+
+EXPOSED: frozenset[Phase] = frozenset({P.ATTACHING, P.ATTACHED, P.RESTARTING, P.IN_DOUBT})
+"""The key is, or may be, attached and is not yet in force."""
+
+DOWN: frozenset[Phase] = frozenset({P.RESTARTING, P.IN_DOUBT, P.SETTLING})
+"""May be unavailable because of us."""
+
+TABLE: Mapping[tuple[Phase, H], Phase] = {
+    # before the attach
+    (P.PLANNED, H.ATTACH_ISSUED): P.ATTACHING,
+    (P.PLANNED, H.SEEN_ATTACHED): P.ATTACHED,
+    (P.PLANNED, H.DROPPED): P.SKIPPED,
+    (P.PLANNED, H.CLOSED): P.SKIPPED,
+    # the attach, until it is read back
+    (P.ATTACHING, H.ATTACH_REPEATABLE): P.PLANNED,
+    (P.ATTACHING, H.ATTACH_REFUSED): P.FAILED,
+    (P.ATTACHING, H.SEEN_ATTACHED): P.ATTACHED,
+    (P.ATTACHING, H.SEEN_UNATTACHED): P.PLANNED,
+    (P.ATTACHING, H.GAVE_UP): P.FAILED,
+    (P.ATTACHING, H.DROPPED): P.SKIPPED,
+    (P.ATTACHING, H.CLOSED): P.STRANDED,
+    # the restart
+    (P.ATTACHED, H.RESTART_ISSUED): P.RESTARTING,
+    (P.ATTACHED, H.SEEN_BOOTED): P.SETTLING,
+    (P.ATTACHED, H.DROPPED): P.SKIPPED,
+    (P.ATTACHED, H.CLOSED): P.STRANDED,
+    (P.RESTARTING, H.RESTART_REPEATABLE): P.ATTACHED,
+    (P.RESTARTING, H.RESTART_REFUSED): P.STRANDED,
+    (P.RESTARTING, H.ANSWER_LOST): P.IN_DOUBT,
+    (P.RESTARTING, H.DOUBTED): P.IN_DOUBT,
+    (P.RESTARTING, H.SEEN_BOOTED): P.SETTLING,
+    (P.RESTARTING, H.DROPPED): P.SKIPPED,
+    # doubt: only evidence, or the operator's standing answer, ends it
+    (P.IN_DOUBT, H.SEEN_BOOTED): P.SETTLING,
+    (P.IN_DOUBT, H.SEEN_UNTOUCHED): P.ATTACHED,
+    (P.IN_DOUBT, H.RETRIED): P.ATTACHED,
+    (P.IN_DOUBT, H.ASSUMED): P.UNVERIFIED,
+    (P.IN_DOUBT, H.DROPPED): P.SKIPPED,
+    # booted after the attach: the key is in force once it is Running
+    (P.SETTLING, H.SEEN_RUNNING): P.DONE,
+    (P.SETTLING, H.TIMED_OUT): P.FAILED,
+    (P.SETTLING, H.DROPPED): P.SKIPPED,
+}
+
+
+def move(phase: Phase, happening: H) -> Phase:
+    """The phase after this happening. `Bug` where the table has no such move."""
+    try:
+        return TABLE[phase, happening]
+    except KeyError:
+        message = f"{happening} cannot happen to an instance that is {phase.word}"
+        raise Bug(message) from None

@@ -1,0 +1,200 @@
+"""The planner: spec, inventory and proofs in, an immutable plan out.
+
+Called by `cli` (and by the simulator). Pure: the same inputs give byte-identical plans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from rollout.core import grouping, selection
+from rollout.errors import PlanError
+from rollout.model import limits
+from rollout.model.instance import Instance, Inventory, Proofs
+from rollout.model.plan import (
+    BudgetText,
+    Counts,
+    Estimate,
+    Group,
+    Identity,
+    Plan,
+    PlanKeyPair,
+    PlanLimits,
+    Reason,
+    RegionKey,
+    RestartKind,
+    Target,
+    Warn,
+    Wave,
+    public_key_digest,
+)
+from rollout.model.spec import Calls, OnUnknown, Spec
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What planning must know beside spec and inventory.
+
+    `identity` and `keys` are what the service said (empty offline). `tool` is the program's
+    version. `boot_time_ms` and `calls_per_minute` feed the estimate only.
+    """
+
+    tool: str
+    identity: tuple[Identity, ...] = ()
+    keys: tuple[RegionKey, ...] = ()
+    age_max_ms: Duration = limits.PLAN_AGE_MAX_MS
+    boot_time_ms: Duration = 60 * SECOND
+    calls_per_minute: int = 300
+
+
+def make_plan(
+    spec: Spec, inventory: Inventory, proofs: Proofs, at: Instant, context: Context
+) -> Plan:
+    """Decide who is rotated, in what order, and how many may be down at once.
+
+    Shapes: n instances in (lost ids included); targets plus exclusions out are n, each once.
+    Units: `at` and all times in the plan are milliseconds since the epoch, UTC.
+    Errors: PlanError R0312 when a budget or wave comes to 0, R0313 above `maxInstances`; never a
+    partial plan.
+    Source: 50 ids a call and the Windows rule: AttachKeyPair reference.
+    """
+    selected = selection.select(spec, inventory, proofs, at)
+    _check_size(spec, len(selected.chosen))
+    groups = grouping.make_groups(spec.budgets, inventory, selected.chosen)
+    waves = grouping.make_waves(spec, selected.chosen, groups)
+    reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
+    excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
+    found = len(inventory.instances) + len(inventory.lost)
+    regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
+    return Plan(
+        tool=context.tool,
+        name=spec.name,
+        labels=spec.labels,
+        spec_text=spec.text,
+        spec_digest=f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}",
+        made_at=at,
+        expires_at=at + context.age_max_ms,
+        as_of=inventory.as_of,
+        identity=context.identity,
+        inventory_digest=inventory.digest(),
+        proofs_digest=_proofs_digest(proofs),
+        counts=Counts(found, len(selected.chosen), excluded),
+        complete=inventory.live,
+        applyable=inventory.live and bool(context.identity),
+        errored=False,
+        key_pair=PlanKeyPair(
+            spec.key_pair.name,
+            spec.key_pair.public_key,
+            public_key_digest(spec.key_pair.public_key),
+            regions,
+        ),
+        restart=spec.restart,
+        on_unknown=spec.on_unknown,
+        limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
+        budgets=tuple(BudgetText(one.by, str(one.max_down)) for one in spec.budgets),
+        groups=tuple(groups),
+        waves=waves,
+        exclusions=selected.exclusions,
+        warnings=_warnings(spec, inventory, selected, groups, regions, at),
+        estimate=_estimate(waves, groups, spec.restart.calls, context),
+    )
+
+
+def targets_of(wave: Wave) -> list[Target]:
+    """The wave's targets in ordinal order."""
+    return [target for cell in wave.cells for batch in cell.batches for target in batch.targets]
+
+
+def _check_size(spec: Spec, targets: int) -> None:
+    bound = spec.limits.instances_max
+    if bound is not None and targets > bound:
+        raise PlanError.of(
+            "R0313",
+            f"{targets:,} targets, but limits.maxInstances is {bound:,}",
+            help="narrow the inventory or raise limits.maxInstances",
+        )
+
+
+def _proofs_digest(proofs: Proofs) -> str:
+    sha = hashlib.sha256()
+    for instance in sorted(proofs):
+        sha.update(msgspec.json.encode((instance, proofs[instance])))
+    return f"sha256:{sha.hexdigest()}"
+
+
+def _warnings(
+    spec: Spec,
+    inventory: Inventory,
+    selected: selection.Selection,
+    groups: Sequence[Group],
+    regions: Sequence[RegionKey],
+    at: Instant,
+) -> tuple[Warn, ...]:
+    chosen = selected.chosen
+    stopped = sum(1 for one in chosen if _kind(one) is RestartKind.START)
+    keyless = sum(1 for one in chosen if not one.key_pair)
+    kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
+    missing = sum(1 for region in regions if not region.present)
+    one_by_one = [group for group in groups if group.cap == 1]
+    warnings = [
+        Warn("R0302", stopped, "stopped instances will be started and billed; "
+             "restart.stopped: leave leaves them."),
+        Warn("R0303", keyless, "instances lose password login for good (allowPasswordLoss)."),
+        Warn("R0301", kept, "instances are left out because rotating them ends password login "
+             "for good."),
+        Warn("R0304", inventory.merged, "rows named an instance again and were merged."),
+        Warn("R0305", len(selection.expired_rules(spec, at)), "exclusions have expired."),
+        Warn("R0308", missing, "regions do not have the key pair yet; it will be imported."),
+        Warn("R0309", len(one_by_one), "budgets allow one instance down at a time: one by one."),
+        Warn("R0306", 0 if inventory.live else len(chosen), "targets were decided without asking "
+             "the service (--offline): this plan cannot be applied."),
+        Warn("R0307", _doubtful(spec, len(chosen)), f"targets fall under onUnknown: "
+             f"{spec.on_unknown.value}: a restart in doubt may happen twice or not at all."),
+    ]  # fmt: skip
+    notes = [Warn(code, 1, text) for code, text in inventory.notes]
+    return tuple([warning for warning in warnings if warning.count] + notes)
+
+
+def _kind(one: Instance) -> RestartKind:
+    return grouping.restart_kind(one.status)
+
+
+def _doubtful(spec: Spec, targets: int) -> int:
+    return 0 if spec.on_unknown is OnUnknown.HOLD else targets
+
+
+def _estimate(
+    waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: Context
+) -> Estimate:
+    """Arithmetic only: calls by action, and the bound from waves, permits, boot time and rate."""
+    counts: Counter[str] = Counter()
+    duration = 0
+    cap = min((group.cap for group in groups if group.cap), default=0)
+    for wave in waves:
+        restarts: Counter[RestartKind] = Counter()
+        for cell in wave.cells:
+            kinds = Counter(target.restart for batch in cell.batches for target in batch.targets)
+            restarts.update(kinds)
+            attaching = sum(any(t.attach for t in batch.targets) for batch in cell.batches)
+            counts["AttachKeyPair"] += attaching
+            counts["DescribeInstances"] += len(cell.batches) + attaching
+            for kind, number in kinds.items():
+                counts[_action(kind, calls)] += _calls(number, calls)
+        rounds = -(-restarts[RestartKind.REBOOT] // cap) if cap else 0
+        boots = max(rounds, 1 if restarts else 0) * context.boot_time_ms
+        duration += max(boots, sum(restarts.values()) * MINUTE // context.calls_per_minute)
+    ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
+    return Estimate(ordered, duration, context.boot_time_ms)
+
+
+def _action(kind: RestartKind, calls: Calls) -> str:
+    name = "RebootInstance" if kind is RestartKind.REBOOT else "StartInstance"
+    return name if calls is Calls.SINGLE else f"{name}s"
+
+
+def _calls(number: int, calls: Calls) -> int:
+    return number if calls is Calls.SINGLE else -(-number // limits.RESTART_IDS_MAX)
