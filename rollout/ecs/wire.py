@@ -22,6 +22,7 @@ DEPTH_MAX: Final = 64
 Node: TypeAlias = "str | dict[str, Node] | list[Node]"
 """What XML can carry: a text, named children, or the same name several times."""
 
+_BOM = b"\xef\xbb\xbf"
 _XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?Z", re.ASCII)
@@ -38,6 +39,14 @@ _MONTHS = {
 
 class MalformedError(ValueError):
     """The bytes are no document of the expected kind; the text says why, without quoting them."""
+
+
+class HttpReply(msgspec.Struct, frozen=True):
+    """What came back: a whole body, and headers that answer to lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def parse_pairs(text: str) -> dict[str, str]:
@@ -99,12 +108,34 @@ def decode_xml(data: bytes) -> tuple[str, Node]:
     return root.tag, _read(root, DEPTH_MAX)
 
 
+def decode(body: bytes) -> dict[str, object]:
+    """Read a reply in either format with all names in lower case: the tolerant way, for what the
+    typed decoders did not take.
+
+    Errors: MalformedError for all that is neither a JSON object nor XML with children.
+    """
+    text = body.removeprefix(_BOM).lstrip()
+    if text.startswith(b"<"):
+        root, node = decode_xml(text)
+        document: object = node if isinstance(node, dict) else {}
+        if not document:
+            raise MalformedError(f"XML without content: {root[:40]}")
+    else:
+        try:
+            document = msgspec.json.decode(text)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            raise MalformedError("neither JSON nor XML") from None
+    if not isinstance(document, dict):
+        raise MalformedError("no object")
+    return {name.lower(): _folded(value, DEPTH_MAX) for name, value in document.items()}
+
+
 def items(parent: object, singular: str) -> list[object]:
-    """Read `{"Singular": [...]}` as it comes out of JSON or XML; an empty parent is an empty list.
+    """Read `{"Singular": [...]}` as JSON or XML spell it; an empty parent is an empty list.
 
     Errors: MalformedError when it is neither.
     """
-    if parent is None or parent == "":
+    if parent is None or parent in ("", []):
         return []
     if not isinstance(parent, Mapping):
         raise MalformedError(f"no list of {singular}")
@@ -142,6 +173,17 @@ def parse_http_date(text: str) -> int | None:
     day, name, year, hour, minute, second = match.groups()
     month = _MONTHS.get(name, 0)
     return _epoch_ms(int(year), month, int(day), int(hour), int(minute), int(second))
+
+
+def _folded(value: object, depth_left: int) -> object:
+    """Lower the names of all mappings inside."""
+    if depth_left == 0:
+        raise MalformedError("nested too deeply")
+    if isinstance(value, dict):
+        return {name.lower(): _folded(inner, depth_left - 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_folded(inner, depth_left - 1) for inner in value]
+    return value
 
 
 def _write(parts: list[str], name: str, value: object) -> None:

@@ -1,0 +1,325 @@
+"""Reply → what was seen: the Describe* actions and GetCallerIdentity, read into the model.
+
+Called by the client and by the simulator's heap driver. Pure. A reply that cannot be read is
+`Unknown`, never an empty list. The typed decoders are the fast way; whatever they refuse (XML,
+other spelling, numbers as text) goes the tolerant way and comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+import msgspec
+
+from rollout.ecs import contract, verdict, wire
+from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.outcome import Done, Refused, Unknown
+from rollout.model.time import Instant
+
+T = TypeVar("T")
+RowT = TypeVar("RowT", bound=msgspec.Struct)
+
+
+class Described(msgspec.Struct, frozen=True):
+    """One page of instances, or all that a look found. `next_token` is empty at the end."""
+
+    instances: tuple[Instance, ...]
+    api_time: Instant
+    next_token: str = ""
+    request_id: str = ""
+
+
+class KeyDescribed(msgspec.Struct, frozen=True):
+    """A key pair; `public_key` and `fingerprint` are empty where there is none of that name."""
+
+    public_key: str
+    fingerprint: str
+    api_time: Instant
+    found: bool = True
+
+
+class Statuses(msgspec.Struct, frozen=True):
+    """Status by instance id, of those the service showed."""
+
+    statuses: dict[str, Status]
+    api_time: Instant
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A region of the account and the host that serves it."""
+
+    id: str
+    endpoint: str
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose credentials these are. `kind` is `Account`, `RAMUser` or `AssumedRoleUser`."""
+
+    account: str
+    arn: str
+    kind: str = ""
+
+
+class _Lock(msgspec.Struct, frozen=True, gc=False):
+    reason: str | None = msgspec.field(name="LockReason", default=None)
+
+
+class _Locks(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Lock] | None = msgspec.field(name="LockReason", default=None)
+
+
+class _Tag(msgspec.Struct, frozen=True, gc=False):
+    key: str | None = msgspec.field(name="TagKey", default=None)
+    value: str | None = msgspec.field(name="TagValue", default=None)
+
+
+class _Tags(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Tag] | None = msgspec.field(name="Tag", default=None)
+
+
+class _Row(msgspec.Struct, frozen=True, gc=False):
+    """One instance as DescribeInstances spells it; the fields the planner and the run need."""
+
+    id: str = msgspec.field(name="InstanceId")
+    status: str = msgspec.field(name="Status")
+    region: str | None = msgspec.field(name="RegionId", default=None)
+    zone: str | None = msgspec.field(name="ZoneId", default=None)
+    os: str | None = msgspec.field(name="OSType", default=None)
+    os_name: str | None = msgspec.field(name="OSName", default=None)
+    os_name_en: str | None = msgspec.field(name="OSNameEn", default=None)
+    key_pair: str | None = msgspec.field(name="KeyPairName", default=None)
+    image: str | None = msgspec.field(name="ImageId", default=None)
+    started: str | None = msgspec.field(name="StartTime", default=None)
+    expires: str | None = msgspec.field(name="ExpiredTime", default=None)
+    io_optimized: bool | str | None = msgspec.field(name="IoOptimized", default=None)
+    locks: _Locks | None = msgspec.field(name="OperationLocks", default=None)
+    tags: _Tags | None = msgspec.field(name="Tags", default=None)
+
+
+class _Rows(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Row] = msgspec.field(name="Instance")
+
+
+class _Page(msgspec.Struct, frozen=True, gc=False):
+    instances: _Rows = msgspec.field(name="Instances")
+    request_id: str = msgspec.field(name="RequestId")
+    next_token: str | None = msgspec.field(name="NextToken", default=None)
+
+
+class _Key(msgspec.Struct, frozen=True, gc=False):
+    name: str = msgspec.field(name="KeyPairName")
+    fingerprint: str | None = msgspec.field(name="KeyPairFingerPrint", default=None)
+    public_key: str | None = msgspec.field(name="PublicKey", default=None)
+
+
+class _StatusRow(msgspec.Struct, frozen=True, gc=False):
+    id: str = msgspec.field(name="InstanceId")
+    status: str = msgspec.field(name="Status")
+
+
+class _RegionRow(msgspec.Struct, frozen=True, gc=False):
+    id: str = msgspec.field(name="RegionId")
+    endpoint: str | None = msgspec.field(name="RegionEndpoint", default=None)
+
+
+class _IdentityRow(msgspec.Struct, frozen=True, gc=False):
+    account: str = msgspec.field(name="AccountId")
+    arn: str = msgspec.field(name="Arn")
+    kind: str | None = msgspec.field(name="IdentityType", default=None)
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+_STATUSES = {status.value: status for status in Status}
+_STATUSES_FOLDED = {status.value.lower(): status for status in Status}
+_NOT_OPTIMIZED = (False, "false", "False", "none")
+"""Silence means yes: all but the oldest, retired instances are."""
+_FAMILIES = {family.value: family for family in OsFamily}
+
+
+def described(
+    reply: wire.HttpReply, account: str, region: str, now: Instant
+) -> Described | Refused | Unknown:
+    """Read DescribeInstances. Rows without a region of their own get the one that was asked."""
+
+    def read(at: Instant) -> Described:
+        page = _page(reply.body)
+        rows = tuple([_instance(row, account, region) for row in page.instances.rows])
+        return Described(rows, at, page.next_token or "", page.request_id)
+
+    return _read(reply, now, read)
+
+
+def key_described(
+    reply: wire.HttpReply, name: str, now: Instant
+) -> KeyDescribed | Refused | Unknown:
+    """Read DescribeKeyPairs. The service matches by wildcard, so the name is compared again."""
+
+    def read(at: Instant) -> KeyDescribed:
+        for row in _rows(wire.decode(reply.body), "keypairs", "keypair", _Key):
+            if row.name == name:
+                return KeyDescribed(row.public_key or "", row.fingerprint or "", at)
+        return KeyDescribed("", "", at, found=False)
+
+    return _read(reply, now, read)
+
+
+def statuses(reply: wire.HttpReply, now: Instant) -> Statuses | Refused | Unknown:
+    """Read DescribeInstanceStatus."""
+
+    def read(at: Instant) -> Statuses:
+        rows = _rows(wire.decode(reply.body), "instancestatuses", "instancestatus", _StatusRow)
+        return Statuses({row.id: _status(row.status) for row in rows}, at)
+
+    return _read(reply, now, read)
+
+
+def regions(reply: wire.HttpReply, now: Instant) -> tuple[Region, ...] | Refused | Unknown:
+    """Read DescribeRegions."""
+
+    def read(_: Instant) -> tuple[Region, ...]:
+        rows = _rows(wire.decode(reply.body), "regions", "region", _RegionRow)
+        return tuple(Region(row.id, row.endpoint or "") for row in rows)
+
+    return _read(reply, now, read)
+
+
+def identity(reply: wire.HttpReply, now: Instant) -> Identity | Refused | Unknown:
+    """Read GetCallerIdentity. An account id of digits may come as a number."""
+
+    def read(_: Instant) -> Identity:
+        row = _convert(wire.decode(reply.body), _IdentityRow)
+        return Identity(row.account, row.arn, row.kind or "")
+
+    return _read(reply, now, read)
+
+
+def dry_run(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
+    """Read a dry run. It passes by way of an error; a plain success says nothing about rights."""
+    error = verdict.api_error(reply.body)
+    if error is not None:
+        code, _, request_id = error
+        if contract.retry_class(code) is contract.RetryClass.DRY_RUN_PASSED:
+            return Done(request_id, verdict.api_time(reply, now))
+    if 200 <= reply.status < 300:
+        return Unknown("dry_run_ignored", "", verdict.api_time(reply, now))
+    return verdict.failure(reply, now)
+
+
+def only(seen: Sequence[Instance], asked: Sequence[str]) -> tuple[Instance, ...]:
+    """Keep the rows that were asked for, each id once; rows that contradict each other are none."""
+    wanted = set(asked)
+    rows: dict[str, Instance | None] = {}
+    for row in seen:
+        if row.id in wanted:
+            rows[row.id] = row if rows.get(row.id, row) == row else None
+    return tuple(row for row in rows.values() if row is not None)
+
+
+def _read(
+    reply: wire.HttpReply, now: Instant, read: Callable[[Instant], T]
+) -> T | Refused | Unknown:
+    """Run the reader on a 2xx reply; whatever it cannot read is unknown."""
+    if not 200 <= reply.status < 300:
+        return verdict.failure(reply, now)
+    at = verdict.api_time(reply, now)
+    try:
+        return read(at)
+    except (wire.MalformedError, msgspec.MsgspecError):
+        return Unknown(verdict.PROXY, verdict.header_request_id(reply), at)
+
+
+def _page(body: bytes) -> _Page:
+    """Decode a page the fast way, or the tolerant one."""
+    try:
+        return _PAGE.decode(body)
+    except (msgspec.MsgspecError, UnicodeError):
+        document = wire.decode(body)
+    if "instances" not in document:
+        raise wire.MalformedError("no instances")
+    rows = [_row(row) for row in wire.items(document["instances"], "instance")]
+    head = {name: document.get(name.lower()) for name in ("RequestId", "NextToken")}
+    return msgspec.structs.replace(
+        msgspec.convert({**head, "Instances": {"Instance": []}}, _Page), instances=_Rows(rows)
+    )
+
+
+def _row(row: object) -> _Row:
+    """Build a row from folded names."""
+    if not isinstance(row, dict):
+        raise wire.MalformedError("no instance")
+    locks = wire.items(row.pop("operationlocks", None), "lockreason")
+    tags = wire.items(row.pop("tags", None), "tag")
+    return msgspec.structs.replace(
+        _convert(row, _Row),
+        locks=_Locks([_convert(lock, _Lock) for lock in locks]),
+        tags=_Tags([_convert(tag, _Tag) for tag in tags]),
+    )
+
+
+def _rows(
+    document: Mapping[str, object], plural: str, singular: str, kind: type[RowT]
+) -> list[RowT]:
+    """Read a list out of a folded document; an absent list is no empty one."""
+    if plural not in document:
+        raise wire.MalformedError(f"no {plural}")
+    return [_convert(row, kind) for row in wire.items(document[plural], singular)]
+
+
+def _convert(row: object, kind: type[RowT]) -> RowT:
+    """Build a flat struct from folded names; a number where a text belongs becomes one."""
+    if not isinstance(row, Mapping):
+        raise wire.MalformedError("no row")
+    known = {
+        field.encode_name: str(value) if type(value) is int else value
+        for field in msgspec.structs.fields(kind)
+        if (value := row.get(field.encode_name.lower())) is not None
+    }
+    return msgspec.convert(known, kind)
+
+
+def _instance(row: _Row, account: str, region: str) -> Instance:
+    """Turn a row into the model's instance. Unknown words become `UNKNOWN`, never a guess."""
+    return Instance(
+        row.id,
+        account,
+        row.region or region,
+        row.zone or "",
+        _FAMILIES.get(row.os or "") or _family(row.os),
+        row.os_name or row.os_name_en or "",
+        _STATUSES.get(row.status) or _status(row.status),
+        row.key_pair or "",
+        row.image or "",
+        _instant(row.started),
+        _instant(row.expires),
+        row.io_optimized not in _NOT_OPTIMIZED,
+        _locks(row.locks) if row.locks is not None else (),
+        _tags(row.tags) if row.tags is not None else (),
+    )
+
+
+def _family(text: str | None) -> OsFamily:
+    """`OSType` in any case."""
+    return _FAMILIES.get((text or "").lower(), OsFamily.UNKNOWN)
+
+
+def _status(text: str) -> Status:
+    """A status in any case."""
+    return _STATUSES_FOLDED.get(text.lower(), Status.UNKNOWN)
+
+
+def _locks(locks: _Locks) -> tuple[str, ...]:
+    """Reasons why the instance is locked."""
+    return tuple([row.reason for row in locks.rows or () if row.reason])
+
+
+def _tags(tags: _Tags) -> tuple[tuple[str, str], ...]:
+    """Tags in the service's order."""
+    return tuple([(row.key, row.value or "") for row in tags.rows or () if row.key])
+
+
+@lru_cache(maxsize=65_536)
+def _instant(text: str | None) -> Instant:
+    """A time of a row, 0 where there is none; cached, since a fleet shares its minutes."""
+    return wire.parse_iso(text) or 0 if text else 0

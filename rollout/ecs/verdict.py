@@ -1,0 +1,270 @@
+"""Reply → outcome: what a call came to, for the call and for each of its instances.
+
+Called by the client and by the simulator's heap driver, so that both judge alike. Pure: it sends
+nothing, retries nothing and knows no run. The rule throughout: `Refused` is a proof of absence and
+needs a whole API error (code and request id); whatever proves nothing is `Unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final, assert_never
+
+import msgspec
+
+from rollout.ecs import contract, wire
+from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.time import HOUR, Instant
+
+PROXY: Final = "proxy_or_gateway"
+"""Why of a reply that no API wrote: an HTML page, a cut body, an empty one."""
+REDIRECT: Final = "redirect"
+UNPROVEN: Final = "accepted_unproven"
+"""Why of an accepted call whose reply names no instance (the old edition): read each id."""
+MISSING: Final = "missing_in_results"
+CONTRADICTORY: Final = "contradictory_results"
+NONCE_USED: Final = "SignatureNonceUsed"
+EXPIRED: Final = "not_sent_expired"
+"""Code of a call that could only have left after its `not_after`."""
+
+ANOMALY_EXTRA: Final = "extra_item"
+ANOMALY_DOUBLED: Final = "doubled_item"
+ANOMALY_NONCE: Final = "nonce_used"
+ANOMALY_CONTRADICTORY: Final = "contradictory_item"
+
+RETRY_AFTER_MS_MAX: Final = 60_000
+"""Longer waits are not believed: buckets are filled anew each minute."""
+API_TIME_AHEAD_MS_MAX: Final = 24 * HOUR
+"""A `Date` further ahead of us than this is not used as evidence."""
+
+_MESSAGE_CHARS_MAX = 200
+_REQUEST_ID_CHARS_MAX = 64
+
+_CLASSES: Final[Mapping[contract.RetryClass, RetryClass]] = {
+    contract.RetryClass.THROTTLED: RetryClass.THROTTLED,
+    contract.RetryClass.STATE_RACE: RetryClass.STATE,
+    contract.RetryClass.AUTH: RetryClass.DENIED,
+    contract.RetryClass.SIGNATURE: RetryClass.DENIED,
+    contract.RetryClass.CLOCK: RetryClass.CLOCK,
+    contract.RetryClass.NOT_FOUND: RetryClass.KEY_PAIR,
+    contract.RetryClass.INSTANCE_NOT_FOUND: RetryClass.GONE,
+    contract.RetryClass.INPUT: RetryClass.INPUT,
+    contract.RetryClass.FACT: RetryClass.FACT,
+    contract.RetryClass.DRY_RUN_PASSED: RetryClass.ODD,
+    contract.RetryClass.UNKNOWN_CODE: RetryClass.ODD,
+}
+"""TRANSIENT and NONCE are not here: they refuse nothing."""
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One row of `Results` or `InstanceResponses`, typed as loosely as the service types it."""
+
+    id: str = msgspec.field(name="InstanceId")
+    code: str | int | None = msgspec.field(name="Code", default=None)
+    success: bool | str | None = msgspec.field(name="Success", default=None)
+    message: str | None = msgspec.field(name="Message", default=None)
+
+
+class _Results(msgspec.Struct, frozen=True, gc=False):
+    rows: list[Item] = msgspec.field(name="Result")
+
+
+class _Responses(msgspec.Struct, frozen=True, gc=False):
+    rows: list[Item] = msgspec.field(name="InstanceResponse")
+
+
+class _Accepted(msgspec.Struct, frozen=True, gc=False):
+    """The body of a mutation that was processed, in the documented spelling."""
+
+    request_id: str = msgspec.field(name="RequestId")
+    results: _Results | None = msgspec.field(name="Results", default=None)
+    responses: _Responses | None = msgspec.field(name="InstanceResponses", default=None)
+
+
+_ACCEPTED = msgspec.json.Decoder(_Accepted)
+
+
+def answer(action: str, ids: Sequence[str], reply: wire.HttpReply, now: Instant) -> Answer:
+    """Judge the reply to a mutating action that named `ids` (none for ImportKeyPair).
+
+    Units: `now` is when the reply came, by our own clock.
+    Source: safety contract, reply → outcome.
+    """
+    if not 200 <= reply.status < 300:
+        return _failed(failure(reply, now))
+    try:
+        request_id, rows = _accepted(reply.body)
+    except wire.MalformedError:
+        return Answer(Unknown(PROXY, header_request_id(reply), api_time(reply, now)))
+    request_id = request_id or header_request_id(reply)
+    if rows is None:
+        return Answer(_without_rows(action, request_id, api_time(reply, now)))
+    return _per_instance(ids, rows, request_id, api_time(reply, now))
+
+
+def failure(reply: wire.HttpReply, now: Instant) -> Refused | Unknown:
+    """Judge a reply whose status is not 2xx. Decided on the code, never on the status alone."""
+    at = api_time(reply, now)
+    if 300 <= reply.status < 400:
+        return Unknown(REDIRECT, header_request_id(reply), at)
+    error = api_error(reply.body)
+    if error is None:
+        why = PROXY if reply.status < 500 else f"http_{reply.status}"
+        return Unknown(why, header_request_id(reply), at)
+    code, message, request_id = error
+    return _judged(code, message, request_id, at, retry_after_ms(reply), status=reply.status)
+
+
+def unsent(code: str, message: str = "") -> Refused:
+    """Outcome of a call of which nothing left this machine."""
+    return Refused(code, RetryClass.UNSENT, message)
+
+
+def api_error(body: bytes) -> tuple[str, str, str] | None:
+    """Code, message and request id of an API error body; None where it is not a whole one."""
+    try:
+        document = wire.decode(body)
+    except wire.MalformedError:
+        return None
+    code, request_id = _word(document.get("code")), _word(document.get("requestid"))
+    if not code or not request_id:
+        return None
+    return code, _word(document.get("message"), _MESSAGE_CHARS_MAX), request_id
+
+
+def api_time(reply: wire.HttpReply, now: Instant) -> Instant:
+    """The service's own time of the reply; 0 where it is unreadable or far in the future."""
+    at = _http_date(reply.headers.get("date", "")) or 0
+    return at if at <= now + API_TIME_AHEAD_MS_MAX else 0
+
+
+def retry_after_ms(reply: wire.HttpReply) -> int:
+    """`x-acs-retry-after` in milliseconds, clamped; 0 where it is absent or unreadable."""
+    text = reply.headers.get(contract.RETRY_AFTER_HEADER, "").strip()
+    if not (text.isascii() and text.isdecimal()):
+        return 0
+    return min(int(text[:12]), RETRY_AFTER_MS_MAX)
+
+
+def header_request_id(reply: wire.HttpReply) -> str:
+    """The request id the gateway puts in a header: a trace for replies without a body."""
+    return reply.headers.get("x-acs-request-id", "")[:_REQUEST_ID_CHARS_MAX]
+
+
+def _judged(
+    code: str, message: str, request_id: str, at: Instant, wait_ms: int, *, status: int
+) -> Refused | Unknown:
+    """Judge one parsed API error, of a call or of one row."""
+    kind = contract.retry_class(code)
+    if kind is contract.RetryClass.THROTTLED:
+        return Refused(code, RetryClass.THROTTLED, message, request_id, at, wait_ms)
+    if status >= 500 or kind in {contract.RetryClass.TRANSIENT, contract.RetryClass.NONCE}:
+        return Unknown(code, request_id, at)
+    if kind is contract.RetryClass.SIGNATURE:
+        message = "the signature does not match"  # the text repeats the request, token included
+    return Refused(code, _CLASSES[kind], message, request_id, at)
+
+
+def _failed(outcome: Refused | Unknown) -> Answer:
+    """An answer for the whole call; a used nonce means that a copy of ours went out unseen."""
+    hidden_resend = isinstance(outcome, Unknown) and outcome.why == NONCE_USED
+    return Answer(outcome, anomalies=(ANOMALY_NONCE,) if hidden_resend else ())
+
+
+def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
+    """Request id and rows of a 2xx body; None for rows where it has no list of them.
+
+    Errors: MalformedError for what is no reply of the API, or carries an error after all.
+    """
+    try:
+        known = _ACCEPTED.decode(body)
+    except (msgspec.MsgspecError, UnicodeError):
+        return _tolerated(wire.decode(body))
+    parent = known.results or known.responses
+    return (
+        _tolerated(wire.decode(body)) if parent is None else (_word(known.request_id), parent.rows)
+    )
+
+
+def _tolerated(document: Mapping[str, object]) -> tuple[str, list[Item] | None]:
+    """Read the same out of XML, other spelling, numbers as text, nulls."""
+    request_id = _word(document.get("requestid"))
+    for plural, singular in (("results", "result"), ("instanceresponses", "instanceresponse")):
+        if document.get(plural) is not None:
+            rows = wire.items(document[plural], singular)
+            return request_id, [_item(row) for row in rows]
+    if document.get("code") is not None:
+        raise wire.MalformedError("an error under a 2xx status")
+    return request_id, None
+
+
+def _item(row: object) -> Item:
+    """Read one row; a row without an id is a reply that cannot be trusted."""
+    if not isinstance(row, Mapping) or not isinstance(row.get("instanceid"), str):
+        raise wire.MalformedError("a row without an id")
+    code, success = row.get("code"), row.get("success")
+    return Item(
+        row["instanceid"],
+        code if isinstance(code, str | int) else None,
+        success if isinstance(success, str | bool) else None,
+        _word(row.get("message")),
+    )
+
+
+def _without_rows(action: str, request_id: str, at: Instant) -> Outcome:
+    """A reply of nothing but a request id: all there is for one id, too little for many."""
+    if not request_id:
+        return Unknown(PROXY, "", at)
+    many = contract.ACTIONS[action].ids in {contract.Ids.JSON_ARRAY, contract.Ids.NUMBERED}
+    return Unknown(UNPROVEN, request_id, at) if many else Done(request_id, at)
+
+
+def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at: Instant) -> Answer:
+    """Give each id its own row's outcome; rows outrank the status and `FailCount`."""
+    done = Done(request_id, at)
+    found: dict[str, Outcome] = {}
+    anomalies: list[str] = []
+    asked = set(ids)
+    for row in rows:
+        outcome = _of_row(row, done)
+        if row.id not in asked:
+            anomalies.append(f"{ANOMALY_EXTRA}: {row.id[:_REQUEST_ID_CHARS_MAX]}")
+        elif row.id in found:
+            anomalies.append(f"{ANOMALY_DOUBLED}: {row.id}")
+            if found[row.id] != outcome:
+                found[row.id] = Unknown(CONTRADICTORY, request_id, at)
+        else:
+            found[row.id] = outcome
+            if isinstance(outcome, Unknown) and outcome.why == CONTRADICTORY:
+                anomalies.append(f"{ANOMALY_CONTRADICTORY}: {row.id}")
+    missing = Unknown(MISSING, request_id, at)
+    items = {id_: outcome for id_ in ids if (outcome := found.get(id_, missing)) is not done}
+    return Answer(done, items, tuple(anomalies))
+
+
+def _of_row(row: Item, done: Done) -> Outcome:
+    """Judge one row. Code and `Success` must agree; a row with neither says nothing."""
+    code = "200" if row.code in {"200", 200} else str(row.code or "")
+    success = wire.parse_bool(row.success) if isinstance(row.success, str) else row.success
+    match success, code:
+        case (True | None, "200") | (True, ""):
+            return done
+        case (False | None, _) if code not in {"", "200"}:
+            message = _word(row.message, _MESSAGE_CHARS_MAX)
+            return _judged(code, message, done.request_id, done.api_time, 0, status=200)
+        case True | False | None, _:
+            return Unknown(CONTRADICTORY, done.request_id, done.api_time)
+        case never:
+            assert_never(never)
+
+
+def _word(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:
+    """Take a text, bounded and on one line; everything else is no text."""
+    return " ".join(value[:chars_max].split()) if isinstance(value, str) else ""
+
+
+@lru_cache(maxsize=256)
+def _http_date(text: str) -> int | None:
+    """Read a `Date` header; the replies of one second share theirs."""
+    return wire.parse_http_date(text)
