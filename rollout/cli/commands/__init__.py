@@ -1,0 +1,1 @@
+"""One module per command; loaded when the command is called, so its top stays light."""

@@ -1,0 +1,43 @@
+"""`rollout version`: what is installed, for bug reports and scripts."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli import about
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+
+
+def version(
+    *,
+    output: Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"))] = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Print the versions of program, Python and file formats.
+
+    Parameters
+    ----------
+    output
+        Form of the result.
+    """
+    from rollout.model import plan
+
+    facts = {
+        "format_version": "1.0",
+        "tool": about.tool(),
+        "python": about.python(),
+        "rules": plan.RULES,
+        "plan_format_version": plan.FORMAT_VERSION,
+    }
+    terminal = Terminal.of(common)
+    if output == "json":
+        terminal.show(json.dumps(facts))
+    else:
+        terminal.show(
+            f"{facts['tool']} · Python {facts['python']} · rules {facts['rules']}"
+            f" · plan format {facts['plan_format_version']}"
+        )

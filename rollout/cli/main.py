@@ -1,0 +1,152 @@
+"""The command line: arguments in, exit code out. The one place where exceptions become exits.
+
+Commands are named by import string and loaded when called, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from rollout import logs
+from rollout.cli import about, complaint, crash, terminal, usage
+from rollout.cli.options import Common, check_environment
+from rollout.errors import Exit, RolloutError
+
+COMMANDS = (
+    (
+        "rollout.cli.commands.validate:validate",
+        "Read specs and report every problem at once, offline.",
+        ("lint", "check"),
+    ),
+    (
+        "rollout.cli.commands.plan:plan",
+        "Decide who is rotated, in what order, and show it. Changes nothing.",
+        ("preview", "diff"),
+    ),
+    (
+        "rollout.cli.commands.apply:apply",
+        "Execute a plan: attach, restart, wait, within the budgets.",
+        ("run", "start", "rotate"),
+    ),
+    (
+        "rollout.cli.commands.resume:resume",
+        "Go on with an open run: after a kill, Ctrl-C or a halt.",
+        ("continue", "retry"),
+    ),
+    (
+        "rollout.cli.commands.status:status",
+        "Where a run stands, and what its instances wait for.",
+        ("show", "get", "top"),
+    ),
+    (
+        "rollout.cli.commands.history:history",
+        "One line per run.",
+        ("list", "ls", "runs"),
+    ),
+    (
+        "rollout.cli.commands.emulator:emulator",
+        "Serve a pretend cloud on this machine.",
+        ("serve", "mock"),
+    ),
+    (
+        "rollout.cli.commands.demo:demo",
+        "Rotate an emulated fleet, kill the run half-way, resume, verify.",
+        ("example", "tutorial"),
+    ),
+    (
+        "rollout.cli.commands.schema:schema",
+        "Print a JSON Schema.",
+        (),
+    ),
+    (
+        "rollout.cli.commands.version:version",
+        "Print the versions of program, Python and file formats.",
+        (),
+    ),
+)
+"""Where a command is, its help, and other tools' words for it, answered by "did you mean"."""
+
+AUDIT = (
+    (
+        "rollout.cli.commands.audit:show",
+        "Who did what to which instance, when and why.",
+        ("log", "list"),
+    ),
+    (
+        "rollout.cli.commands.audit:verify",
+        "Check chain, rules and caps of a run from its journal alone.",
+        ("check",),
+    ),
+)
+
+
+def make_app() -> App:
+    """The parser. Resolving a name imports that command's module and no other."""
+    app = App(
+        name="rollout",
+        help="Rotates SSH key pairs over fleets of Alibaba Cloud ECS instances.",
+        version=about.version,
+        help_format="plaintext",
+        exit_on_error=False,
+        print_error=False,
+    )
+    audit = App(name="audit", help="The audit log: show it, verify it.", synonym=("log", "verify"))
+    for parent, commands in ((app, COMMANDS), (audit, AUDIT)):
+        for path, text, synonym in commands:
+            parent.command(path, name=path.rpartition(":")[2], help=text, synonym=synonym)
+    app.command(audit)
+    return app
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Obey one command line; the exit code. Raises nothing."""
+    terminal.harden()
+    common = Common()
+    try:
+        command, words, options = _parse(arguments)
+        common = _common(words, options)
+        if command.__module__.startswith("rollout."):
+            check_environment(os.environ)
+            logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
+        return int(command(*words, **options) or Exit.DONE)
+    except RolloutError as error:
+        terminal.Terminal.of(common).say(complaint.render(error))
+        return int(error.exit)
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)
+    except Exception as bug:  # noqa: BLE001 - the one place that may see anything
+        terminal.Terminal.of(common).say(crash.report(bug, common.runs_dir))
+        return int(Exit.FAILED)
+
+
+def run() -> None:
+    """Entry point of the `rollout` command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(main(sys.argv[1:]))
+
+
+def _parse(
+    arguments: Sequence[str],
+) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    try:
+        command, bound, _ = make_app().parse_args(arguments)
+    except CycloptsError as error:
+        raise usage.explain(error) from None
+    return command, bound.args, bound.kwargs
+
+
+def _common(words: tuple[Any, ...], options: dict[str, Any]) -> Common:
+    given = (*words, *options.values())
+    return next((value for value in given if isinstance(value, Common)), Common())
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM outside a run: nothing is open, so leave at once."""
+    sys.exit(Exit.TERMINATED)

@@ -1,0 +1,129 @@
+"""What a plan must agree on with itself before anything believes it.
+
+Called by `planfile` for every plan that is read. Pure. All contradictions are found at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from rollout.core import grouping
+from rollout.errors import Exit, Place, PlanError, Problem
+from rollout.model import limits, spec
+from rollout.model.instance import Status
+from rollout.model.plan import Plan, RestartKind, Target, public_key_digest
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
+
+
+def check(plan: Plan, place: Place | None = None) -> None:
+    """PlanError R0322 (exit 65) that lists every contradiction, the first 50."""
+    found = [Problem("R0322", text, place) for text in contradictions(plan)]
+    if found:
+        raise PlanError(tuple(found), Exit.BAD_INPUT)
+
+
+def contradictions(plan: Plan) -> Iterator[str]:
+    """Sentences, one a contradiction."""
+    targets = [
+        target
+        for wave in plan.waves
+        for cell in wave.cells
+        for batch in cell.batches
+        for target in batch.targets
+    ]
+    yield from _header(plan)
+    yield from _shape(plan)
+    yield from _members(plan, targets)
+    yield from _counts(plan, targets)
+    yield from _groups(plan, targets)
+
+
+def _header(plan: Plan) -> Iterator[str]:
+    if not _NAME.fullmatch(plan.name):
+        yield f"`{plan.name}` is not a name"
+    if plan.spec_digest != f"sha256:{hashlib.sha256(plan.spec_text.encode()).hexdigest()}":
+        yield "spec_digest is not that of spec_text"
+    if plan.key_pair.public_key_digest != public_key_digest(plan.key_pair.public_key):
+        yield "public_key_digest is not that of public_key"
+    if plan.expires_at < plan.made_at:
+        yield "it expires before it was made"
+    if plan.applyable and not (plan.complete and plan.identity and not plan.errored):
+        yield "applyable, but not complete, without identity or errored"
+
+
+def _shape(plan: Plan) -> Iterator[str]:
+    for name, times in Counter(wave.name for wave in plan.waves).items():
+        if times > 1:
+            yield f"wave {name} is there {times} times"
+    regions = {(key.account, key.region) for key in plan.key_pair.regions}
+    for wave in plan.waves:
+        if not wave.cells:
+            yield f"wave {wave.name} has no cells"
+        for cell in wave.cells:
+            where = f"wave {wave.name}, {cell.region}"
+            sizes = [len(batch.targets) for batch in cell.batches]
+            if not 0 < sum(sizes) <= limits.CELL_INSTANCES_MAX:
+                yield f"{where}: a cell of {sum(sizes):,} targets"
+            if not all(0 < size <= limits.ATTACH_IDS_MAX for size in sizes):
+                yield f"{where}: a batch has 1 to {limits.ATTACH_IDS_MAX} targets"
+            if plan.applyable and (cell.account, cell.region) not in regions:
+                yield f"{where}: nothing is said of its key pair"
+
+
+def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
+    ids = Counter([one.instance for one in targets] + [out.instance for out in plan.exclusions])
+    for instance, times in ids.items():
+        if times > 1:
+            yield f"{instance} is there {times} times"
+        if not _ID.fullmatch(instance):
+            yield f"`{instance}` is not an instance id"
+    for target in targets:
+        if target.seen not in (Status.RUNNING, Status.STOPPED):
+            yield f"{target.instance} was {target.seen.value} when planned"
+        if target.restart is not grouping.restart_kind(target.seen):
+            yield f"{target.instance}: {target.restart.value} does not fit {target.seen.value}"
+        if target.attach is not (target.former_key != plan.key_pair.name):
+            yield f"{target.instance}: attach does not fit the former key"
+
+
+def _counts(plan: Plan, targets: list[Target]) -> Iterator[str]:
+    counts = plan.counts
+    if counts.targets != len(targets):
+        yield f"counts.targets is {counts.targets:,}, there are {len(targets):,}"
+    if counts.excluded != Counter(out.reason.value for out in plan.exclusions):
+        yield "counts.excluded does not fit the exclusions"
+    if counts.found != len(targets) + len(plan.exclusions):
+        yield "counts.found is not targets plus exclusions"
+
+
+def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
+    members: Counter[int] = Counter()
+    for target in targets:
+        if list(target.groups) != sorted(set(target.groups)) or not all(
+            0 <= group < len(plan.groups) for group in target.groups
+        ):
+            yield f"{target.instance} belongs to groups that are not there"
+        members.update(target.groups if target.restart is RestartKind.REBOOT else ())
+    for index, group in enumerate(plan.groups):
+        if not 0 <= group.budget < len(plan.budgets):
+            yield f"group {group.key} belongs to no budget"
+        elif group.members != group.others + members[index]:
+            yield f"group {group.key}: members is not others plus targets"
+        elif group.cap != _cap(plan.budgets[group.budget].max_down, group.members):
+            yield f"group {group.key}: cap is not {plan.budgets[group.budget].max_down}"
+        elif members[index] and not group.cap:
+            yield f"group {group.key}: a cap of 0"
+    if targets and not plan.groups:
+        yield "no budget bounds how many are down"
+
+
+def _cap(text: str, members: int) -> int | None:
+    try:
+        return spec.parse_amount(text).of(members)
+    except ValueError:
+        return None

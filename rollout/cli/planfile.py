@@ -1,0 +1,171 @@
+"""Plan files: written whole or not at all, read only when they are what was written.
+
+Beside `NAME.plan.json` lies `NAME.plan.json.sha256`, which `sha256sum -c` reads: the plan's bytes
+are its digest's only source, so without a second file an edit by hand could not be seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from rollout.cli import plancheck
+from rollout.errors import IntegrityError, Place, PlanError, StorageError
+from rollout.model import plan as plans
+from rollout.model.plan import Plan
+
+BYTES_MAX = 4 * 1024**3
+"""A million targets are 135 MB; what is larger is no plan."""
+
+
+class Saved(NamedTuple):
+    """A plan with its bytes and their digest."""
+
+    plan: Plan
+    raw: bytes
+    digest: str
+
+
+class _Head(msgspec.Struct):
+    """What must be understood before anything else is read."""
+
+    format: str = ""
+    format_version: str = ""
+    tool: str = "an unknown program"
+
+
+def of(plan: Plan) -> Saved:
+    """A plan just made, with its bytes and digest."""
+    raw = plans.encode(plan)
+    return Saved(plan, raw, plans.digest(raw))
+
+
+def save(saved: Saved, path: Path) -> None:
+    """Write plan and digest file, mode 0600; StorageError R0803 with nothing half-written."""
+    line = f"{saved.digest.removeprefix('sha256:')}  {path.name}\n"
+    try:
+        _replace(_sidecar(path), line.encode())
+        _replace(path, saved.raw)
+    except OSError as error:
+        raise StorageError.of(
+            "R0803",
+            f"the plan cannot be saved: {error.strerror}",
+            place=Place(str(path)),
+            help="name another file with --out",
+        ) from error
+
+
+def load(path: Path, digest: str | None = None) -> Saved:
+    """The plan in a file, when its digest is the one given or the one saved beside it.
+
+    Errors: R0320 unreadable, R0321 not a plan of this version, R0901 changed since it was
+    written, R0322 contradicts itself.
+    """
+    raw = _read(path)
+    _check_version(raw, path)
+    _check_digest(raw, path, digest)
+    try:
+        plan = plans.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _not_a_plan(path, str(error)) from error
+    if plans.encode(plan) != raw:
+        raise _not_a_plan(path, "it has fields that this version does not know")
+    plancheck.check(plan, Place(str(path)))
+    return Saved(plan, raw, plans.digest(raw))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > BYTES_MAX:
+            raise _not_a_plan(path, "it is larger than any plan")
+        return path.read_bytes()
+    except OSError as error:
+        raise PlanError.of(
+            "R0320",
+            f"the plan file cannot be read: {error.strerror}",
+            place=Place(str(path)),
+            help="make one: rollout plan SPEC --out FILE.plan.json",
+        ) from error
+
+
+def _check_version(raw: bytes, path: Path) -> None:
+    try:
+        head = msgspec.json.decode(raw, type=_Head)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _not_a_plan(path, str(error)) from error
+    if head.format != plans.FORMAT:
+        raise _not_a_plan(path, f"its `format` is `{head.format}`")
+    ours, theirs = (v.partition(".")[0] for v in (plans.FORMAT_VERSION, head.format_version))
+    if theirs != ours:
+        raise PlanError.of(
+            "R0321",
+            f"plan format {head.format_version or 'missing'}; this program reads {ours}.x",
+            place=Place(str(path)),
+            help=f"it was made by {head.tool}: use that version, or make a new plan",
+        )
+
+
+def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
+    found = plans.digest(raw)
+    wanted = digest or _saved_digest(path)
+    if wanted == found:
+        return
+    if wanted is None:
+        message = f"{_sidecar(path).name} is missing, so an edit of the plan could not be seen"
+        cure = "copy it along with the plan, or pass --digest with what `rollout plan` printed"
+    else:
+        message = "the plan was changed after it was made"
+        cure = "make a new plan from its spec; a plan is never edited"
+    raise IntegrityError.of(
+        "R0901",
+        message,
+        place=Place(str(path)),
+        notes=(f"digest now  {found}", *([f"digest made {wanted}"] if wanted else [])),
+        help=cure,
+    )
+
+
+def _saved_digest(path: Path) -> str | None:
+    try:
+        words = _sidecar(path).read_text("utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return f"sha256:{words[0].lower()}" if words else None
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename, sync the directory: the old file or the new one, never half."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(beside).unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _not_a_plan(path: Path, why: str) -> Exception:
+    return PlanError.of(
+        "R0321",
+        f"not a plan: {why}",
+        place=Place(str(path)),
+        help="make one: rollout plan SPEC --out FILE.plan.json",
+    )

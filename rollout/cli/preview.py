@@ -1,0 +1,206 @@
+"""The plan as people review it. Pure: a plan in, text or plain data out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from rollout.cli import render
+from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Target, Warn, Wave
+from rollout.model.time import Duration, format_duration, format_instant
+
+ABOUT: dict[Reason, str] = {
+    Reason.NOT_FOUND: "the service does not show them to us",
+    Reason.WINDOWS: "key pairs are for Linux only",
+    Reason.OS_UNKNOWN: "OS type unknown or contradicted by its name",
+    Reason.ALREADY_DONE: "on {key}, booted since",
+    Reason.EXPIRED: "subscription has ended",
+    Reason.NOT_IO_OPTIMIZED: "key pairs need I/O optimised instances",
+    Reason.STOPPED: "restart.stopped is leave",
+    Reason.PASSWORD_ONLY: "no key today; allowPasswordLoss is false",
+}
+"""What a reason means; the others explain themselves by the details of their instances."""
+
+_DETAILS_SHOWN = 3
+_FORMERS_SHOWN = 3
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """How the inventory was read: calls, and how long it took. Not part of a saved plan."""
+
+    calls: int
+    took_ms: Duration
+
+
+def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None) -> str:
+    """The whole preview, without what to do next."""
+    blocks = [_head(plan, reading), _parts(plan)]
+    if plan.counts.targets:
+        blocks.append([*_waves(plan.waves), *_bounds(plan, width)])
+    if plan.warnings:
+        blocks.append([line for warning in plan.warnings for line in _warning(warning, width)])
+    blocks.append(_foot(plan, digest))
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def data(plan: Plan, digest: str) -> dict[str, Any]:
+    """The plan's own fields with printed times, and the digest of its bytes."""
+    fields: dict[str, Any] = msgspec.to_builtins(plan)
+    for name in ("made_at", "expires_at", "as_of"):
+        fields[name] = format_instant(fields[name])
+    return {"digest": digest, **fields}
+
+
+def targets(plan: Plan) -> Iterator[tuple[Wave, str, str, Target]]:
+    """Wave, account, region and target of each instance in the plan, in ordinal order."""
+    for wave in plan.waves:
+        for cell in wave.cells:
+            for batch in cell.batches:
+                for target in batch.targets:
+                    yield wave, cell.account, cell.region, target
+
+
+def is_emulated(plan: Plan) -> bool:
+    """The plan was made against an emulator."""
+    return any(identity.emulator for identity in plan.identity)
+
+
+def _head(plan: Plan, reading: Reading | None) -> list[str]:
+    lines = ["EMULATOR   no real instance is touched"] if is_emulated(plan) else []
+    lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
+    if not plan.identity:
+        lines.append("Identity   none: made offline")
+    places = [(where[1], where[2]) for where in targets(plan)]
+    places += [(out.account, out.region) for out in plan.exclusions]
+    accounts, regions = (len({place[part] for place in places} - {""}) for part in (0, 1))
+    parts = [
+        render.count(accounts, "account") if accounts else "account unknown",
+        render.count(regions, "region"),
+        f"{render.count(plan.counts.found, 'instance')} {_how_read(plan, reading)}",
+    ]
+    return [*lines, f"Inventory  {' · '.join(parts)}"]
+
+
+def _how_read(plan: Plan, reading: Reading | None) -> str:
+    if not plan.complete:
+        return "as the files say (offline)"
+    if reading is None:
+        return f"read live {format_instant(plan.as_of)}"
+    calls = render.count(reading.calls, "DescribeInstances call")
+    return f"read live in {render.span(reading.took_ms)} ({calls})"
+
+
+def _parts(plan: Plan) -> list[str]:
+    """Found, minus each reason, gives the targets."""
+    by_reason: dict[Reason, list[Exclusion]] = {reason: [] for reason in Reason}
+    for exclusion in plan.exclusions:
+        by_reason[exclusion.reason].append(exclusion)
+    width = len(f"- {plan.counts.found:,}")
+    name_width = max((len(reason) for reason, out in by_reason.items() if out), default=0)
+    lines = [f"  {plan.counts.found:>{width},} found"]
+    for reason, out in by_reason.items():
+        if out:
+            amount = f"- {len(out):>{width - 2},}"
+            about = _about(reason, out, plan.key_pair.name)
+            lines.append(f"  {amount} {reason.value:<{name_width}}  {about}".rstrip())
+    formers = _formers(plan)
+    lines.append(f"  {plan.counts.targets:>{width},} targets{formers and '   ' + formers}")
+    return lines
+
+
+def _about(reason: Reason, out: list[Exclusion], key: str) -> str:
+    if reason in ABOUT:
+        return ABOUT[reason].format(key=key)
+    details = Counter(one.detail for one in out if one.detail).most_common()
+    spelled = [f"{detail} ({number:,})" for detail, number in details[:_DETAILS_SHOWN]]
+    if len(details) > _DETAILS_SHOWN:
+        spelled.append(f"{len(details) - _DETAILS_SHOWN:,} more")
+    return ", ".join(spelled)
+
+
+def _formers(plan: Plan) -> str:
+    """Which keys are replaced by which: `ops-2026q3 → ops-2026q4`."""
+    formers = Counter(target.former_key for *_, target in targets(plan)).most_common()
+    if not formers:
+        return ""
+    names = [
+        f"{key or 'no key'} ({number:,})" if len(formers) > 1 else key or "no key"
+        for key, number in formers[:_FORMERS_SHOWN]
+    ]
+    if len(formers) > _FORMERS_SHOWN:
+        names.append(f"{len(formers) - _FORMERS_SHOWN:,} more")
+    return f"{', '.join(names)} → {plan.key_pair.name}"
+
+
+def _waves(waves: tuple[Wave, ...]) -> list[str]:
+    rows: list[tuple[str, ...]] = [("wave", "targets", "cells", "batches", "restarts")]
+    for wave in waves:
+        batches = [batch for cell in wave.cells for batch in cell.batches]
+        kinds = Counter(target.restart for batch in batches for target in batch.targets)
+        restarts = [f"{kinds[kind]:,} {kind.value}" for kind in RestartKind if kinds[kind]]
+        numbers = (sum(kinds.values()), len(wave.cells), len(batches))
+        rows.append((wave.name, *(f"{number:,}" for number in numbers), " · ".join(restarts)))
+    return render.table(rows, "<>>><")
+
+
+def _bounds(plan: Plan, width: int) -> list[str]:
+    caps = ", ".join(_cap(plan, group) for group in plan.groups)
+    down = f"Down at once: {caps}."
+    exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
+    boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
+    calls = f"{_calls(plan)}; {render.span(plan.estimate.duration_ms)} at the least, {boot}."
+    return [
+        line for row in (f"{down} {exposed}", calls) for line in render.wrap(row, width, first="  ")
+    ]
+
+
+def _cap(plan: Plan, group: Group) -> str:
+    limit = plan.budgets[group.budget].max_down
+    where = "the fleet" if group.key == "fleet" else group.key
+    if limit.endswith("%"):
+        return (
+            f"at most {limit.removesuffix('%')} % of {where} ({group.cap:,} of {group.members:,})"
+        )
+    return f"at most {group.cap:,} of {where} ({group.members:,})"
+
+
+def _calls(plan: Plan) -> str:
+    mutating = {
+        action: number
+        for action, number in plan.estimate.calls.items()
+        if not action.startswith("Describe")
+    }
+    return f"{' + '.join(f'{number:,} {action}' for action, number in mutating.items())} calls"
+
+
+def _warning(warning: Warn, width: int) -> list[str]:
+    """`! 190 stopped instances …   R0302`, the code at the right edge."""
+    number = f"{warning.count:,} " if warning.count > 1 else ""
+    lines = render.wrap(f"{number}{warning.text}", width - 7, first="! ")
+    lines[0] = f"{lines[0]:<{width - 5}}{warning.code}"
+    return lines
+
+
+def _foot(plan: Plan, digest: str) -> list[str]:
+    excluded = plan.counts.found - plan.counts.targets
+    age = format_duration(plan.expires_at - plan.made_at)
+    targets_text = render.count(plan.counts.targets, "target")
+    lines = [
+        f"Plan: {targets_text}, {render.count(excluded, 'exclusion')}.",
+        f"Digest {digest}",
+        f"Valid until {format_instant(plan.expires_at)} ({age})",
+    ]
+    if not plan.counts.targets:
+        lines.insert(1, "Nothing to do: every instance found has a reason to be out.")
+    if not plan.applyable:
+        lines.append("Not applyable: " + _why_not(plan))
+    return lines
+
+
+def _why_not(plan: Plan) -> str:
+    if not plan.complete:
+        return "nothing was asked of the service (--offline)."
+    return "planning met errors." if plan.errored else "the identity is unknown."

@@ -1,0 +1,60 @@
+"""Words, numbers and tables as every text output spells them. Pure: values in, text out."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from rollout.model.time import HOUR, MINUTE, SECOND, Duration
+
+HANG = "  "
+_UNIT = re.compile(r"(\d) ([hms%])(?!\w)")
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 region`, `12,418 instances`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def span(duration: Duration) -> str:
+    """A duration for people, two units at most: `3 h 50 m`, `14 s`, `0.4 s`."""
+    if duration < 10 * SECOND:
+        return f"{duration / SECOND:.1f} s"
+    hours, minutes, seconds = duration // HOUR, duration // MINUTE % 60, duration // SECOND % 60
+    if hours:
+        return f"{hours:,} h {minutes} m" if minutes else f"{hours:,} h"
+    if minutes:
+        return f"{minutes} m {seconds} s" if seconds else f"{minutes} m"
+    return f"{seconds} s"
+
+
+def table(rows: Sequence[Sequence[str]], align: str, *, indent: int = 2) -> list[str]:
+    """Lines of a table. `align` says `<` or `>` per column; the last column is never padded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
+        ]
+        lines.append((" " * indent + "  ".join(cells)).rstrip())
+    return lines
+
+
+def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[str]:
+    """The text in lines of at most `width` columns; a long word or a number and unit stay whole."""
+    lines = textwrap.wrap(
+        _UNIT.sub("\\1\u00a0\\2", text),
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def short(digest: str) -> str:
+    """A digest for a crowded line: `sha256:9f2c41d0…e41b`."""
+    name, _, hexadecimal = digest.partition(":")
+    return f"{name}:{hexadecimal[:8]}…{hexadecimal[-4:]}"

@@ -1,0 +1,126 @@
+"""Where words go: results to stdout, talk to stderr, questions to a person.
+
+Made by each command from its options. A reader that went away never stops a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TextIO
+
+from rollout import logs
+from rollout.cli.options import Common
+from rollout.errors import StorageError
+
+WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
+"""Columns that text is wrapped to; the last where there is no terminal."""
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_STYLES = (
+    (re.compile(r"^error\[\w+\]", re.MULTILINE), "1;31"),
+    (re.compile(r"^warning\[\w+\]|^!", re.MULTILINE), "1;33"),
+    (re.compile(r"\bEMULATOR\b"), "1;35"),
+    (re.compile(r"^ *\^+$|\^{2,}", re.MULTILINE), "31"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The three standard streams as one command uses them."""
+
+    out_color: bool
+    err_color: bool
+    width: int
+    live: bool
+    """stderr can redraw lines."""
+    may_ask: bool
+
+    @classmethod
+    def of(cls, common: Common) -> Terminal:
+        """The streams of this process under these options."""
+        columns = shutil.get_terminal_size((WIDTH_DEFAULT, 24)).columns or WIDTH_DEFAULT
+        dumb = os.environ.get("TERM") == "dumb"
+        return cls(
+            out_color=_color(common, sys.stdout),
+            err_color=_color(common, sys.stderr),
+            width=min(max(columns, WIDTH_MIN), WIDTH_MAX),
+            live=_is_terminal(sys.stderr) and not dumb and common.log_format == "text",
+            may_ask=_is_terminal(sys.stdin)
+            and _is_terminal(sys.stderr)
+            and not common.no_input
+            and os.environ.get("CI", "").lower() != "true",
+        )
+
+    def show(self, text: str) -> None:
+        """The result, on stdout."""
+        write(sys.stdout, paint(text) if self.out_color else text)
+
+    def say(self, text: str) -> None:
+        """Talk, on stderr."""
+        text = logs.redact(text)
+        write(sys.stderr, paint(text) if self.err_color else text)
+
+    def ask(self, question: str) -> str:
+        """What a person typed; call only where `may_ask`. Empty where they closed the input."""
+        write(sys.stderr, question, end=" ")
+        return sys.stdin.readline().strip()
+
+
+def paint(text: str) -> str:
+    """Colour for the words that carry it; the words alone say the same."""
+    for pattern, style in _STYLES:
+        text = pattern.sub(f"\x1b[{style}m\\g<0>\x1b[0m", text)
+    return text
+
+
+def write(stream: TextIO | None, text: str, end: str = "\n") -> None:
+    """Write and flush. A reader that left early is no error; a full disk under stdout is one."""
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.write(text + end)
+        stream.flush()
+    except OSError as error:
+        _silence(stream)
+        if stream is sys.stdout and error.errno in _DISK_FULL:
+            raise StorageError.of(
+                "R0804", f"the result cannot be written: {error.strerror}"
+            ) from error
+
+
+def harden() -> None:
+    """Let no character that the locale lacks end a run."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _silence(stream: TextIO) -> None:
+    """What is still buffered goes nowhere, so that the interpreter's last flush is quiet."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _color(common: Common, stream: TextIO | None) -> bool:
+    if common.color != "auto":
+        return common.color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return _is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False

@@ -1,0 +1,52 @@
+"""What cyclopts says of a command line it cannot obey, in the words and form of our errors."""
+
+from __future__ import annotations
+
+import re
+
+import cyclopts
+from cyclopts import CycloptsError
+
+from rollout.errors import ConfigError, RolloutError, UsageError
+
+_SUGGESTION = re.compile(r" Did you mean (.+?)\?")
+_AVAILABLE = re.compile(r" Available commands: .*")
+
+
+def explain(error: CycloptsError) -> RolloutError:
+    """UsageError (exit 64), or ConfigError (78) where the value came from the environment."""
+    error.verbose = False
+    said = str(error).replace('"', "`")
+    suggestion = _SUGGESTION.search(said)
+    help_text = f"did you mean {_quoted(suggestion[1])}?" if suggestion else _help(error)
+    message = _message(error, _AVAILABLE.sub("", _SUGGESTION.sub("", said)))
+    if _source(error) == "env":
+        return ConfigError.of("R0014", message, help=help_text)
+    return UsageError.of("R0001", message, help=help_text)
+
+
+def _message(error: CycloptsError, said: str) -> str:
+    match error:
+        case cyclopts.UnknownOptionError():
+            return f"unknown option `{error.token.keyword or error.token.value}`"
+        case cyclopts.UnusedCliTokensError():
+            extra = " ".join(error.unused_tokens or ())
+            return f"unexpected argument `{extra}`"
+        case _:
+            return said[:1].lower() + said[1:].rstrip(".")
+
+
+def _help(error: CycloptsError) -> str:
+    command = " ".join(("rollout", *(error.command_chain or ())))
+    return f"see `{command} --help`"
+
+
+def _source(error: CycloptsError) -> str:
+    if isinstance(error, cyclopts.CoercionError) and error.token is not None:
+        return error.token.source
+    tokens = error.argument.tokens if error.argument is not None else []
+    return next((token.source for token in tokens if token.source), "cli")
+
+
+def _quoted(word: str) -> str:
+    return word if "`" in word else f"`{word}`"

@@ -1,0 +1,124 @@
+"""Log lines for people, on stderr: text, or JSON for collectors. The journal is the audit log.
+
+Configured once by `cli.main`; everyone else asks structlog for a logger. Redaction is the last
+processor, and `redact` is also what error messages and crash files pass through.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+Event = MutableMapping[str, Any]
+
+_SECRET_LENGTH_MIN = 6
+"""Shorter strings are no secrets, and blanking them would blank half of every text."""
+_NAME_WIDTH = 16
+
+_known: list[str] = []
+_NAMED = re.compile(
+    r"(?i)\b((?:access_?key_?(?:id|secret)|security_?token|secret|password|signature|credential"
+    r'|authorization|x-acs-security-token|x-acs-accesskey-id)"?\s*[=:]\s*)("[^"]*"|[^\s"&,;})\]]+)'
+)
+_SHAPED = re.compile(
+    r"\bLTAI[A-Za-z0-9]{8,}|\bSTS\.[A-Za-z0-9]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+
+
+def hide(secret: str) -> None:
+    """From now on blank this very string wherever it appears."""
+    if len(secret) >= _SECRET_LENGTH_MIN and secret not in _known:
+        _known.append(secret)
+
+
+def redact(text: str) -> str:
+    """The text without secrets: known ones, values of telling names, telling shapes."""
+    for secret in _known:
+        text = text.replace(secret, "***")
+    return _SHAPED.sub("***", _NAMED.sub(r"\1***", text))
+
+
+def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) -> None:
+    """Send all log lines to `stream`. `verbose` 1 adds our debug lines, 2 those of libraries."""
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True, key="at"),
+        _name_exception,
+        _as_json if form == "json" else _as_text,
+        _redacted,
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if verbose else logging.INFO
+        ),
+        logger_factory=lambda *_: _Writer(stream),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Foreign()]
+    root.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+
+
+class _Writer:
+    """Writes lines and survives a stream that went away: logs never stop a run."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None
+
+    debug = info = warning = error = critical = msg
+
+
+class _Foreign(logging.Handler):
+    """Lets the lines of libraries enter the same stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno, "library", logger=record.name, message=record.getMessage()
+        )
+
+
+def _name_exception(_logger: object, _method: str, event: Event) -> Event:
+    """An exception becomes its type and message: no traceback reaches a terminal."""
+    raised = event.pop("exc_info", None)
+    if isinstance(raised, BaseException):
+        event["exception"] = f"{type(raised).__name__}: {raised}"
+    return event
+
+
+def _as_text(_logger: object, _method: str, event: Event) -> str:
+    at, level, name = event.pop("at"), event.pop("level"), event.pop("event")
+    level = {"warning": "WARN"}.get(level, level.upper())
+    fields = " ".join(f"{key}={_spelled(value)}" for key, value in event.items())
+    return f"{at} {level:<5} {name:<{_NAME_WIDTH}} {fields}".rstrip()
+
+
+def _spelled(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r'[\s"=]|^$', text) else text
+
+
+def _as_json(_logger: object, _method: str, event: Event) -> str:
+    ordered = {"at": event.pop("at"), "level": event.pop("level"), "event": event.pop("event")}
+    return json.dumps(ordered | dict(event), ensure_ascii=False, default=str)
+
+
+def _redacted(_logger: object, _method: str, line: str) -> str:
+    return redact(line)

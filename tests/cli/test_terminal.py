@@ -1,0 +1,153 @@
+"""Where words go, and what happens when nobody listens."""
+
+import errno
+import io
+import sys
+
+import pytest
+
+from rollout.cli import terminal
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, RolloutError
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing about colour or automation."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def all_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all three streams terminals."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Tty())
+
+
+@pytest.mark.parametrize(
+    "variable,choice,colored",
+    [
+        (None, "auto", True),
+        ("NO_COLOR", "auto", False),
+        ("NO_COLOR", "always", True),
+        (None, "never", False),
+    ],
+)
+def test_colour_follows_flag_then_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, choice: str, *, colored: bool
+) -> None:
+    """The flag wins over NO_COLOR, which wins over the terminal."""
+    all_terminals(monkeypatch)
+    if variable:
+        monkeypatch.setenv(variable, "1")
+
+    assert Terminal.of(Common(color=choice)).out_color is colored  # type: ignore[arg-type]
+
+
+def test_a_dumb_terminal_gets_no_colour_and_no_redrawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TERM=dumb is believed."""
+    all_terminals(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+
+    found = Terminal.of(Common())
+
+    assert not found.out_color and not found.live
+
+
+@pytest.mark.parametrize("columns,width", [("0", 100), ("20", 60), ("80", 80), ("200", 100)])
+def test_width_is_kept_readable(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
+    """Text is wrapped to the terminal within readable bounds; no width counts as none known."""
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert Terminal.of(Common()).width == width
+
+
+@pytest.mark.parametrize(
+    "no_input,variable,may_ask", [(False, "", True), (True, "", False), (False, "true", False)]
+)
+def test_nothing_is_asked_in_automation(
+    monkeypatch: pytest.MonkeyPatch, variable: str, *, no_input: bool, may_ask: bool
+) -> None:
+    """--no-input and CI=true both mean that nobody is there to answer."""
+    all_terminals(monkeypatch)
+    monkeypatch.setenv("CI", variable)
+
+    assert Terminal.of(Common(no_input=no_input)).may_ask is may_ask
+
+
+def test_nothing_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe as stdin is no person."""
+    all_terminals(monkeypatch)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
+
+    assert not Terminal.of(Common()).may_ask
+
+
+def test_missing_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process started with its streams closed runs on."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    terminal.harden()
+
+    found = Terminal.of(Common())
+    found.show("result")
+    found.say("talk")
+
+    assert not found.may_ask and not found.live
+
+
+class Broken(io.StringIO):
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, _text: str) -> int:
+        raise OSError(self.number, "no")
+
+
+def test_a_reader_that_left_early_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rollout status | head -1` ends well."""
+    monkeypatch.setattr(sys, "stdout", Broken(errno.EPIPE))
+
+    Terminal.of(Common()).show("result")
+
+    assert isinstance(sys.stdout, Broken)
+
+
+def test_a_full_disk_under_the_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that could not be written is not passed off as one."""
+    monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
+
+    with pytest.raises(RolloutError) as caught:
+        Terminal.of(Common()).show("result")
+
+    assert caught.value.exit is Exit.IO
+
+
+def test_talk_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret reaches stderr, whatever an error message carries."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    Terminal.of(Common()).say("AccessKeySecret=planted-secret-1")
+
+    assert stream.getvalue() == "AccessKeySecret=***\n"
+
+
+def test_colour_only_stands_beside_words() -> None:
+    """Painting adds escape codes and changes no word."""
+    text = "error[R0104]: unknown\n! 2 stopped\nEMULATOR"
+
+    painted = terminal.paint(text)
+
+    assert "\x1b[1;31merror[R0104]\x1b[0m" in painted
+    for code in ("\x1b[1;31m", "\x1b[1;33m", "\x1b[1;35m", "\x1b[0m"):
+        painted = painted.replace(code, "")
+    assert painted == text
