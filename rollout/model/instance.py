@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 
 import msgspec
 
@@ -33,6 +34,30 @@ class Status(enum.StrEnum):
 
 
 Tags = tuple[tuple[str, str], ...]
+
+ID_PATTERN = "i-[0-9a-z]{1,62}"
+"""Form of an instance id: the API's own are `i-` and 8 to 20 letters of the region and digits."""
+
+is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
+"""Truthy where the whole text has that form; anything else never reaches the API."""
+
+
+def os_family(os_type: str, os_name: str = "") -> OsFamily:
+    """The family that `OSType` states; a Windows name under any type is Windows."""
+    if "windows" in os_name.lower():
+        return OsFamily.WINDOWS
+    return _FAMILIES.get(os_type.strip().lower(), OsFamily.UNKNOWN)
+
+
+_FAMILIES = {family.value: family for family in OsFamily}
+
+
+def status_of(word: str) -> Status:
+    """The state of that word, `UNKNOWN` for silence and for words nobody knows."""
+    return _STATUSES.get(word, Status.UNKNOWN)
+
+
+_STATUSES = {status.value: status for status in Status}
 
 
 class Instance(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,83 @@
+"""Errors as people read them: code, sentence, place with a caret, cure, request id.
+
+A pure function of the error; `cli.main` prints what it returns, to stderr.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from rollout.errors import Place, Problem, RolloutError
+from rollout.model import limits, secrecy
+
+LINE_WIDTH_MAX = 120
+"""Columns of a source line that are shown; a row of JSON may have a million."""
+_CONTEXT = 30
+"""Columns shown before the caret where the line is cut."""
+
+
+def render(error: RolloutError) -> str:
+    """All problems of an error, the first 50 in full and then a count; no final line feed."""
+    shown = [_problem(problem) for problem in error.problems[: limits.PROBLEMS_SHOWN_MAX]]
+    more = len(error.problems) - len(shown)
+    if more > 0:
+        shown.append(f"… and {more} more {'problem' if more == 1 else 'problems'}")
+    if error.resume:
+        shown.append(f"resume: {error.resume}")
+    return secrecy.masked("\n\n".join(shown))
+
+
+def _problem(problem: Problem) -> str:
+    lines = [f"error[{problem.code}]: {plain(problem.message)}"]
+    if problem.place is not None:
+        lines += _place(problem.place)
+    lines += [f"  {plain(note)}" for note in problem.notes]
+    if problem.help:
+        lines.append(f"  help: {plain(problem.help)}")
+    if problem.request_id:
+        lines.append(f"  RequestId {plain(problem.request_id)}")
+    return "\n".join(lines)
+
+
+def _place(place: Place) -> list[str]:
+    """The arrow line and, where the source line is known, that line with a caret below it."""
+    arrow = f"  --> {plain(str(place))}"
+    if place.text is None or place.line is None or place.column is None:
+        return [arrow]
+    before, marked, after = _cut(place.text, place.column - 1, place.width)
+    number = str(place.line)
+    gutter = " " * len(number) + " |"
+    caret = " " * _columns(before) + "^" * max(1, _columns(marked))
+    return [arrow, gutter, f"{number} | {before}{marked}{after}".rstrip(), f"{gutter} {caret}"]
+
+
+def _cut(text: str, start: int, width: int) -> tuple[str, str, str]:
+    """What stands before, at and after the caret, shortened to what fits on a line."""
+    before, marked, after = text[:start], text[start : start + width], text[start + width :]
+    if len(text) > LINE_WIDTH_MAX:
+        before = "…" + before[-_CONTEXT:] if len(before) > _CONTEXT else before
+        marked = marked[:_CONTEXT]
+        room = LINE_WIDTH_MAX - len(before) - len(marked)
+        after = after[:room] + "…" if len(after) > room else after
+    return _line(before), _line(marked), _line(after)
+
+
+def _line(text: str) -> str:
+    return plain(text.replace("\t", " "))
+
+
+def _columns(text: str) -> int:
+    """Columns of a terminal: Chinese, Japanese and Korean characters take two."""
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+
+
+def plain(text: str) -> str:
+    """The text, all that could steer a terminal spelled out: ESC becomes a backslash, u, {1b}."""
+    return "".join(_spelled(each) for each in text)
+
+
+def _spelled(character: str) -> str:
+    """Control, format (right-to-left marks too), surrogate and private characters are spelled."""
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+        return f"\\u{{{ord(character):x}}}"
+    return character

@@ -1,0 +1,68 @@
+"""The regions of the service, so that a typing error is found before anything is asked.
+
+Read by the spec reader and the inventory. A region opened after this list was made is refused
+until it is added here: better than planning an instance into a region that does not exist.
+Source: ECS endpoints page of 2026-01, finance and government regions included.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+KNOWN: tuple[str, ...] = (
+    "cn-hangzhou",
+    "cn-shanghai",
+    "cn-beijing",
+    "cn-shenzhen",
+    "cn-qingdao",
+    "cn-zhangjiakou",
+    "cn-huhehaote",
+    "cn-wulanchabu",
+    "cn-chengdu",
+    "cn-guangzhou",
+    "cn-heyuan",
+    "cn-nanjing",
+    "cn-fuzhou",
+    "cn-wuhan-lr",
+    "cn-zhongwei",
+    "cn-zhengzhou-jva",
+    "cn-hongkong",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ap-southeast-8",
+    "us-east-1",
+    "us-west-1",
+    "us-southeast-1",
+    "na-south-1",
+    "eu-central-1",
+    "eu-west-1",
+    "me-east-1",
+    "me-central-1",
+    "cn-beijing-finance-1",
+    "cn-shanghai-finance-1",
+    "cn-shenzhen-finance-1",
+    "cn-hangzhou-finance",
+    "cn-north-2-gov-1",
+    "cn-heyuan-acdr-1",
+    "cn-wulanchabu-gic-1",
+)
+
+_KNOWN = frozenset(KNOWN)
+
+
+def is_known(region: str) -> bool:
+    """True for a region of the list."""
+    return region in _KNOWN
+
+
+def advice(region: str) -> str:
+    """What to tell who wrote an unknown region: the closest known one, or what one looks like."""
+    close = get_close_matches(region.strip().lower().replace("_", "-"), KNOWN, n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else "a region is written like `cn-hangzhou`"

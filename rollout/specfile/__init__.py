@@ -1,0 +1,119 @@
+"""The spec reader: a YAML file → `Spec`, or every complaint about it with file, line and column.
+
+Called by `cli` (validate, plan, apply). Knows files and YAML; what a spec means for a fleet is the
+planner's business.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from rollout.errors import CODES, Exit, Place, Problem, SpecError
+from rollout.model import limits
+from rollout.model.plan import Warn
+from rollout.model.spec import Spec
+from rollout.specfile import build, complaints, document, screen
+from rollout.specfile.models import KeyRotation
+from rollout.specfile.project import Project
+
+__all__ = ["Loaded", "json_schema", "load"]
+
+SCHEMA_ID = "key-rotation.v1.json"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A spec and what is odd about its file, as warnings for the plan."""
+
+    spec: Spec
+    warnings: tuple[Warn, ...] = ()
+
+
+def load(path: Path, project: Path) -> Loaded:
+    """Read a spec; relative paths in it start at the folder `project`.
+
+    Errors: SpecError with all problems in the order of the file; exit 74 where the file cannot be
+    read, else 65. Of a secret in the file nothing is repeated.
+    """
+    text, warnings = _read(path)
+    found = document.parse(str(path), text)
+    quiet = screen.secrets(found)
+    form, problems = _check(found, Project(project))
+    problems = screen.without_secrets(problems, quiet)
+    if problems or form is None:
+        raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
+    return Loaded(build.build(form, text), warnings)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of a spec, every field with its description."""
+    schema = KeyRotation.model_json_schema(schema_generator=_Schema)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
+    return head | schema
+
+
+class _Schema(GenerateJsonSchema):
+    """Without the titles that only repeat a field's name, and without empty defaults."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if not made.get("default") and made.get("default") is not False:
+            made.pop("default", None)
+        return made
+
+
+def _check(found: document.Document, project: Project) -> tuple[KeyRotation | None, list[Problem]]:
+    """The form where it is right, and the problems of YAML and form together."""
+    if found.data is None and not found.problems:
+        return None, [Problem("R0103", "the spec is empty", Place(found.file), "see docs/spec.md")]
+    if found.data is None:
+        return None, found.problems
+    try:
+        return KeyRotation.model_validate(found.data, context=project), found.problems
+    except ValidationError as error:
+        return None, [*found.problems, *complaints.problems(found, error)]
+
+
+def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
+    """The text of the file and the warnings about its permissions."""
+    place = Place(str(path))
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise _unreadable(place, "a directory" if stat.S_ISDIR(mode) else "not a regular file")
+        with path.open("rb") as file:
+            raw = file.read(limits.SPEC_BYTES_MAX + 1)
+    except OSError as error:
+        raise _unreadable(place, error.strerror or type(error).__name__) from None
+    if len(raw) > limits.SPEC_BYTES_MAX:
+        message = f"the spec is larger than {limits.SPEC_BYTES_MAX // 1024**2} MiB"
+        raise SpecError.of("R0111", message, place=place)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        message = f"the spec is not UTF-8 (byte {error.start})"
+        raise SpecError.of("R0101", message, place=Place(str(path), line, column)) from None
+    if not mode & stat.S_IWOTH:
+        return text, ()
+    return text, (Warn("R0116", 1, f"{path} may be written by everyone: chmod o-w"),)
+
+
+def _unreadable(place: Place, why: str) -> SpecError:
+    error = SpecError.of("R0100", f"the spec cannot be read: {why}", place=place)
+    return SpecError(error.problems, CODES["R0100"].exit)
+
+
+def _position(problem: Problem) -> tuple[int, int]:
+    place = problem.place or Place("")
+    return place.line or 0, place.column or 0

@@ -1,0 +1,75 @@
+"""A checked form → the `Spec` that the planner compiles. Cannot fail: the form was checked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from rollout.model import selector, spec, time
+from rollout.specfile import models
+
+
+def build(form: models.KeyRotation, text: str) -> spec.Spec:
+    """The spec of a form; `text` is the file's."""
+    wanted = form.spec
+    return spec.Spec(
+        name=form.metadata.name,
+        labels=dict(form.metadata.labels),
+        key_pair=spec.KeyPair(
+            wanted.key_pair.name, wanted.key_pair.public_key, wanted.key_pair.ensure
+        ),
+        inventory=tuple(_source(source) for source in wanted.inventory),
+        text=text,
+        exclude=tuple(_exclude(rule) for rule in wanted.exclude),
+        allow_password_loss=wanted.allow_password_loss,
+        restart=spec.Restart(
+            stopped=wanted.restart.stopped,
+            calls=wanted.restart.calls,
+            timeout_ms=time.parse_duration(wanted.restart.timeout),
+            settle_window_ms=time.parse_duration(wanted.restart.settle_window),
+        ),
+        budgets=tuple(
+            spec.Budget(each.by, spec.parse_amount(each.max_down)) for each in wanted.budgets
+        ),
+        waves=tuple(_wave(wave) for wave in wanted.waves),
+        on_unknown=wanted.on_unknown,
+        limits=_limits(wanted.limits),
+    )
+
+
+def _source(form: models.SourceForm) -> spec.Source:
+    if isinstance(form, models.EcsForm):
+        return spec.EcsSource(tuple(dict.fromkeys(form.regions)), _selector(form.select))
+    columns = {}
+    if isinstance(form, models.CsvForm):
+        columns = form.columns.model_dump(by_alias=True, exclude_defaults=True)
+    return spec.FileSource(form.source, form.path, columns, form.region)
+
+
+def _exclude(form: models.ExcludeForm) -> spec.Exclude:
+    return spec.Exclude(
+        reason=form.reason,
+        select=_selector(form.select),
+        instances=frozenset(form.instances),
+        until=_end_of_day(form.until) if form.until else None,
+    )
+
+
+def _wave(form: models.WaveForm) -> spec.WaveSpec:
+    if form.size in ("cover", "rest"):
+        return spec.WaveSpec(form.name, spec.WaveKind(form.size))
+    return spec.WaveSpec(form.name, spec.WaveKind.AMOUNT, spec.parse_amount(form.size))
+
+
+def _limits(form: models.LimitsForm) -> spec.Limits:
+    leave = 0 if form.leave_quota == "0%" else spec.parse_amount(form.leave_quota).share_ppm
+    return spec.Limits(leave or 0, form.max_instances or None, form.max_exposed)
+
+
+def _selector(text: str) -> selector.Selector | None:
+    return selector.parse(text) if text else None
+
+
+def _end_of_day(text: str) -> time.Instant:
+    """The end of a date, UTC: the day itself still counts."""
+    day = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return int((day + timedelta(days=1)).timestamp()) * 1000

@@ -1,0 +1,182 @@
+"""What pydantic found wrong → problems as users read them: code, place, sentence, cure.
+
+Called by `specfile.load`. A typo is told once, not also as the missing field it was meant to be.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rollout.errors import CODES, Place, Problem
+from rollout.specfile import words
+from rollout.specfile.document import Document, Path
+from rollout.specfile.models import KeyRotation
+
+_QUOTED = re.compile("'([^']+)'")
+_CONTAINERS = ("a list", "a mapping", "nothing")
+_NEEDED = {
+    "apiVersion": "write `apiVersion: rollout/v1`",
+    "kind": "write `kind: KeyRotation`",
+    "source": "write `source: ecs`, `csv`, `json` or `jsonl`",
+    "reason": "say why: it stands in the plan and in the audit log",
+    "publicKeyFile": "name the `.pub` file of the new key",
+}
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),
+    (int, "a number"),
+    (float, "a number"),
+    (str, "text"),
+    (list, "a list"),
+    (dict, "a mapping"),
+)
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def problems(document: Document, error: ValidationError) -> list[Problem]:
+    """One problem for each thing that is wrong, at its place."""
+    found: list[Problem] = []
+    meant: set[Path] = set()
+    details = [
+        detail
+        for detail in error.errors(include_url=False)
+        if not _is_within(_path(document, detail), document.refused)
+    ]
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            problem, word = _unknown(document, detail)
+            found.append(problem)
+            meant.add((*detail["loc"][:-1], word))
+    found.extend(
+        _told(document, detail)
+        for detail in details
+        if detail["type"] != "extra_forbidden"
+        and not (detail["type"] == "missing" and detail["loc"] in meant)
+    )
+    return found
+
+
+def _unknown(document: Document, detail: ErrorDetails) -> tuple[Problem, str]:
+    """The problem of an unknown field, and the field that was meant; empty where nobody knows."""
+    *parent, name = detail["loc"]
+    path = _path(document, detail)
+    where = words.pattern(path[:-1])
+    place = document.at_key(path)
+    if words.is_later(path):
+        hint = words.LATER[words.pattern(path)] or None
+        message = f"`{name}` is not supported by this version yet"
+        return Problem("R0106", message, place, hint or "leave it out until it is"), ""
+    known = _fields().get(words.pattern(parent), ())
+    hint, meant = words.advice(str(name), (*known, *words.later_in(where)))
+    if meant and words.is_later((*path[:-1], meant)):
+        hint += ", which this version does not support yet"
+    return Problem("R0104", f"unknown field `{name}`", place, hint), meant
+
+
+def _told(document: Document, detail: ErrorDetails) -> Problem:
+    """The problem of a field that is missing or of a value that is wrong."""
+    kind, context, path = detail["type"], detail.get("ctx", {}), _path(document, detail)
+    if kind in CODES:
+        place = document.at_value((*path, *context.get("at", ())), context.get("offset", 0))
+        return Problem(kind, context["message"], place, context["help"] or None)
+    if kind == "missing":
+        hint = _NEEDED.get(str(path[-1]))
+        return Problem("R0103", f"`{path[-1]}` is missing", document.at_key(path), hint)
+    if kind == "union_tag_not_found":
+        return Problem("R0103", "`source` is missing", document.at_key(path), _NEEDED["source"])
+    if kind in ("literal_error", "enum", "union_tag_invalid"):
+        return _not_one_of(document, path, context, detail["input"])
+    return _misfit(kind, context, document.at_value(path), detail)
+
+
+def _misfit(kind: str, context: dict[str, Any], place: Place, detail: ErrorDetails) -> Problem:
+    """The problem of a value of another type or size."""
+    if kind in _WANTED:
+        wanted, found = _WANTED[kind], _kind(detail["input"])
+        hint = "put it in quotes" if wanted == "text" and found not in _CONTAINERS else None
+        return Problem("R0105", f"{wanted} is wanted here, not {found}", place, hint)
+    if kind in ("too_short", "string_too_short"):
+        return Problem("R0105", "this is empty", place, "give at least one, or drop the field")
+    if kind == "greater_than_equal":
+        return Problem("R0105", f"a number from {context['ge']} on is wanted here", place)
+    return Problem("R0105", detail["msg"], place)
+
+
+def _not_one_of(document: Document, path: Path, context: dict[str, Any], value: object) -> Problem:
+    """The problem of a word that is none of a few."""
+    if "tag" in context:
+        path, value = (*path, "source"), context["tag"]
+    place = document.at_value(path)
+    if path[-1:] == ("source",) and value in words.SOURCES_LATER:
+        message = f"`source: {value}` is not supported by this version yet"
+        return Problem("R0106", message, place, _NEEDED["source"])
+    allowed = _QUOTED.findall(context.get("expected") or context["expected_tags"])
+    code = "R0102" if path in (("apiVersion",), ("kind",)) else "R0105"
+    if not isinstance(value, str):
+        return Problem(code, f"{_kind(value)} is not one of the words here", place, _list(allowed))
+    hint, _ = words.advice(value, allowed)
+    return Problem(code, f"`{value}` is not one of the words here", place, hint)
+
+
+def _path(document: Document, detail: ErrorDetails) -> Path:
+    """The path in the file: pydantic's, without the names of the kinds of sources in it."""
+    at: Any = document.data
+    path: list[str | int] = []
+    for index, step in enumerate(detail["loc"]):
+        is_last = index == len(detail["loc"]) - 1
+        known = step in at if isinstance(at, dict) else isinstance(step, int)
+        if known or (is_last and detail["type"] == "missing"):
+            path.append(step)
+            at = at[step] if known else None
+    return tuple(path)
+
+
+def _is_within(path: Path, refused: set[Path]) -> bool:
+    return any(path[:length] in refused for length in range(len(path) + 1))
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "nothing"
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), "this")
+
+
+def _list(allowed: list[str]) -> str:
+    return "write " + " or ".join(f"`{word}`" for word in allowed)
+
+
+@cache
+def _fields() -> dict[str, tuple[str, ...]]:
+    """The fields of every part of a spec, by pattern; kinds of sources are steps of their own."""
+    schema = KeyRotation.model_json_schema()
+    found: dict[str, tuple[str, ...]] = {}
+    _gather(schema, schema["$defs"], (), found)
+    return found
+
+
+def _gather(
+    part: dict[str, Any], parts: dict[str, Any], path: Path, found: dict[str, tuple[str, ...]]
+) -> None:
+    if "$ref" in part:
+        part = parts[part["$ref"].rpartition("/")[2]]
+    for kind, reference in part.get("discriminator", {}).get("mapping", {}).items():
+        _gather({"$ref": reference}, parts, (*path, kind), found)
+    if "items" in part:
+        _gather(part["items"], parts, (*path, 0), found)
+    if "properties" in part:
+        found[words.pattern(path)] = tuple(part["properties"])
+        for name, inner in part["properties"].items():
+            _gather(inner, parts, (*path, name), found)

@@ -1,0 +1,198 @@
+"""YAML text → plain values with the place of every key and value, and complaints about the YAML.
+
+Called by `specfile.load`. Knows YAML and nothing of what a spec says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.reader import ReaderError
+
+from rollout.errors import Place, Problem
+
+Path = tuple[str | int, ...]
+"""Keys and indices from the top of the document."""
+
+NODES_MAX = 100_000
+"""Values of one spec with aliases expanded: a spec of 5 MB has fewer, a bomb has more."""
+NESTING_MAX = 32
+"""The spec's own form is 6 deep."""
+
+_TAG = "tag:yaml.org,2002:"
+_TEXT_TAGS = (_TAG + "str", _TAG + "timestamp")
+_SCALAR_TAGS = (_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float")
+_CONTAINER_TAGS = (_TAG + "map", _TAG + "seq")
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what ruamel counts as the end of a line
+_DIRECTIVE = re.compile(r"^%.*", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a key or value stands: line and column from 0, its width on that line."""
+
+    line: int
+    column: int
+    width: int
+    quoted: bool = False
+
+
+@dataclass(slots=True)
+class Document:
+    """The values of a file and where each of them stands.
+
+    `problems` are those of the YAML; `refused` are the paths whose value they left None.
+    """
+
+    file: str
+    text: str
+    data: Any = None
+    problems: list[Problem] = field(default_factory=list)
+    keys: dict[Path, Spot] = field(default_factory=dict)
+    values: dict[Path, Spot] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    refused: set[Path] = field(default_factory=set)
+
+    def at_value(self, path: Path, offset: int = 0) -> Place:
+        """The place of a value, or of the nearest one around it; `offset` characters into it."""
+        spot = _nearest(self.values, path)
+        return self._place(spot, offset + spot.quoted if offset else 0)
+
+    def at_key(self, path: Path) -> Place:
+        """The place of a key, or of the nearest one around it."""
+        return self._place(_nearest(self.keys, path))
+
+    def at(self, line: int, column: int, width: int = 1) -> Place:
+        """The place of a line and column counted from 0."""
+        return self._place(Spot(line, column, width))
+
+    def _place(self, spot: Spot, offset: int = 0) -> Place:
+        text = self.lines[spot.line] if spot.line < len(self.lines) else ""
+        width = 1 if offset else spot.width
+        return Place(self.file, spot.line + 1, spot.column + offset + 1, text, width)
+
+
+def parse(file: str, text: str) -> Document:
+    """Read one YAML 1.2 document; what is wrong with the YAML is in `problems`.
+
+    Refused: syntax errors, directives, a second document, tags, doubled keys, keys that are no
+    text, alias bombs and deep nesting. `data` is None where nothing can be read.
+    """
+    document = Document(file, text, lines=_BREAK.split(text))
+    directive = _DIRECTIVE.search(text)
+    if directive is not None:
+        line = len(_BREAK.findall(text, 0, directive.start()))
+        problem = Problem("R0111", "a spec has no directives", document.at(line, 0, 1))
+        document.problems.append(problem)
+        return document
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+    except (YAMLError, RecursionError) as error:
+        document.problems.append(_syntax(document, error))
+        return document
+    if node is not None:
+        document.data = _Reader(document).read(node, ())
+    return document
+
+
+def _nearest(spots: dict[Path, Spot], path: Path) -> Spot:
+    """The spot of the path, else of the longest beginning of it that has one."""
+    for length in range(len(path), -1, -1):
+        if (spot := spots.get(path[:length])) is not None:
+            return spot
+    return Spot(0, 0, 1)
+
+
+def _syntax(document: Document, error: YAMLError | RecursionError) -> Problem:
+    if isinstance(error, RecursionError):
+        return Problem("R0101", "nested too deeply", document.at(0, 0))
+    if isinstance(error, ReaderError):
+        before = document.text[: error.position]
+        line = len(_BREAK.findall(before))
+        place = document.at(line, len(_BREAK.split(before)[-1]))
+        return Problem("R0101", "a character that YAML does not allow", place)
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return Problem("R0101", "not YAML", document.at(0, 0))
+    mark = error.problem_mark
+    place = document.at(mark.line, mark.column)
+    if error.problem == "but found another document":
+        return Problem("R0111", "a second document in the file", place, "one spec a file")
+    text = " ".join(part for part in (error.context, error.problem) if part)
+    hint = "indent with spaces, not tabs" if "'\\t'" in text else None
+    return Problem("R0101", text.replace("\n", " "), place, hint)
+
+
+class _Reader:
+    """Turns nodes into values, once; collects spots and problems into the document."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._scalars = YAML(typ="safe", pure=True).constructor
+        self._left = NODES_MAX
+
+    def read(self, node: Node, path: Path) -> Any:
+        """The value of a node; None where it was refused."""
+        self._document.values[path] = spot = _spot(node)
+        self._document.keys.setdefault(path, spot)
+        self._left -= 1
+        if self._left < 0:
+            return self._refuse("aliases make the spec grow past its bound", node, path)
+        if len(path) > NESTING_MAX:
+            return self._refuse("nested too deeply, or an alias of itself", node, path)
+        if node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS, *_CONTAINER_TAGS):
+            return self._refuse(f"a spec has no tags such as `{node.tag}`", node, path)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, path)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        if node.tag in _TEXT_TAGS:
+            return node.value
+        try:
+            return self._scalars.construct_object(node)
+        except (YAMLError, ValueError):
+            kind = str(node.tag).removeprefix(_TAG)
+            return self._refuse(f"`{node.value}` is no {kind}", node, path, "R0105")
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if not isinstance(key_node, ScalarNode):
+                self._complain("R0105", "a field name is plain text", key_node)
+            elif key_node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS):
+                what = "merge keys" if key_node.tag == _TAG + "merge" else "tags"
+                self._complain("R0111", f"a spec has no {what}", key_node)
+            elif key in mapping:
+                first = self._document.keys[*path, key].line + 1
+                hint = f"the first one is in line {first}"
+                self._complain("R0101", f"`{key}` stands here a second time", key_node, hint)
+            else:
+                self._document.keys[*path, key] = _spot(key_node)
+                mapping[key] = self.read(value_node, (*path, key))
+        return mapping
+
+    def _refuse(self, message: str, node: Node, path: Path, code: str = "R0111") -> None:
+        """Complain of the value at `path`, once for all that aliases would repeat."""
+        self._document.refused.add(path)
+        if self._left >= -1:
+            self._complain(code, message, node)
+
+    def _complain(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
+        spot = _spot(node)
+        place = self._document.at(spot.line, spot.column, spot.width)
+        self._document.problems.append(Problem(code, message, place, hint))
+
+
+def _spot(node: Node) -> Spot:
+    start, end = node.start_mark, node.end_mark
+    one_line = isinstance(node, ScalarNode) and start.line == end.line
+    quoted = isinstance(node, ScalarNode) and node.style in ("'", '"')
+    return Spot(start.line, start.column, end.column - start.column if one_line else 1, quoted)

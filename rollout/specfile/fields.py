@@ -1,0 +1,183 @@
+"""The kinds of values a spec has: each checks itself and knows its JSON Schema.
+
+Used by `models`. A value that is wrong raises a PydanticCustomError whose type is our error code;
+`complaints` turns it into a problem with a place.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from rollout.model import instance, limits, regions, selector, spec, time
+from rollout.specfile.project import KeyFileError, Project
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_KEY_PAIR = re.compile(r"[A-Za-z\u4e00-\u9fff][A-Za-z0-9\u4e00-\u9fff:_.-]{1,127}")
+_NUMBER = re.compile(r"\d+")
+
+
+def fault(code: str, message: str, advice: str = "", **context: Any) -> PydanticCustomError:
+    """A complaint with our code. `at`: path below the value; `offset`: characters into it."""
+    return PydanticCustomError(code, "{message}", {"message": message, "help": advice, **context})
+
+
+def later(what: str, advice: str) -> PydanticCustomError:
+    """A complaint about a value that a later version will know."""
+    return fault("R0106", f"{what} is not supported by this version yet", advice)
+
+
+def _duration(value: object) -> str:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    try:
+        duration = time.parse_duration(text)
+    except ValueError as error:
+        found = _NUMBER.search(text)
+        number = int(found[0]) if found else 30
+        raise fault("R0107", str(error), f"write `{number}s`, `{number}m` or `1h30m`") from None
+    if duration > limits.DURATION_MAX_MS:
+        raise fault("R0107", "a duration is at most 168h", "a week is the longest wait there is")
+    return text
+
+
+def _positive(text: str) -> str:
+    if time.parse_duration(text) == 0:
+        raise fault("R0107", "this duration is more than 0s", "write `10m`")
+    return text
+
+
+def _amount(value: object) -> str:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    try:
+        spec.parse_amount(text)
+    except ValueError as error:
+        hint = "write a count such as `5` or a share such as `5%`"
+        raise fault("R0108", str(error), hint) from None
+    return text
+
+
+def _quota(value: object) -> str:
+    if value == "0%":
+        return value
+    text = _amount(value)
+    if spec.parse_amount(text).share_ppm in (None, spec.PPM):
+        raise fault("R0108", "this share is from 0% to below 100%", "write `30%`")
+    return text
+
+
+def _size(value: object) -> str:
+    if value in ("cover", "rest"):
+        return str(value)
+    try:
+        return _amount(value)
+    except PydanticCustomError as error:
+        what = error.context["message"] if error.context else ""
+        hint = "write a count such as `5`, a share such as `5%`, `cover` or `rest`"
+        raise fault("R0108", what, hint) from None
+
+
+def _selector(text: str) -> str:
+    try:
+        selector.parse(text)
+    except selector.SelectorError as error:
+        hint = "a selector is written like `env=prod, tier in (web,api), !legacy`"
+        raise fault("R0109", str(error), hint, offset=error.offset) from None
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        hint = "a-z, 0-9 and `-` inside, at most 63 characters: it becomes part of file names"
+        raise fault("R0110", f"`{text[:80]}` cannot be a name", hint)
+    return text
+
+
+def _key_pair_name(text: str) -> str:
+    if not _KEY_PAIR.fullmatch(text):
+        hint = "2 to 128 characters: a letter, then letters, digits, `:`, `_`, `.` or `-`"
+        raise fault("R0110", f"`{text[:80]}` cannot be the name of a key pair", hint)
+    return text
+
+
+def _region(text: str) -> str:
+    if not regions.is_known(text):
+        raise fault("R0105", f"unknown region `{text}`", regions.advice(text))
+    return text
+
+
+def _instance_id(text: str) -> str:
+    if not instance.is_id(text):
+        raise fault("R0105", "not an instance id", "an id is written like `i-bp1legacy0001`")
+    return text
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise fault("R0105", "not a date", "a date is written like 2026-12-15") from None
+
+
+def _in_project(text: str, info: ValidationInfo) -> str:
+    project: Project | None = info.context
+    if project is not None and (why := project.refuses(text)):
+        raise fault("R0114", why, f"files of a spec lie in the project, here {project.root}")
+    return text
+
+
+def _public_key(text: str, info: ValidationInfo) -> str:
+    project: Project | None = info.context
+    if project is None:
+        return text
+    try:
+        return project.public_key(_in_project(text, info))
+    except KeyFileError as error:
+        code, message, hint = error.args
+        raise fault(code, message, hint) from None
+
+
+_DURATION = {"type": "string", "pattern": r"^(\d+[smh])+$", "examples": ["90s", "1h30m"]}
+_COUNT_OR_SHARE: list[dict[str, object]] = [
+    {"type": "integer", "minimum": 1},
+    {"type": "string", "pattern": r"^([1-9]\d{0,8}|\d{1,3}(\.\d{1,4})?%)$"},
+]
+_SHARE = {"type": "string", "pattern": r"^\d{1,2}(\.\d{1,4})?%$", "examples": ["30%"]}
+
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[str, BeforeValidator(_duration), WithJsonSchema(_DURATION)]
+PositiveDuration = Annotated[
+    str, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION)
+]
+Amount = Annotated[
+    str, BeforeValidator(_amount), WithJsonSchema({"anyOf": _COUNT_OR_SHARE, "examples": [5, "5%"]})
+]
+Size = Annotated[
+    str,
+    BeforeValidator(_size),
+    WithJsonSchema({"anyOf": [{"enum": ["cover", "rest"]}, *_COUNT_OR_SHARE]}),
+]
+Quota = Annotated[str, BeforeValidator(_quota), WithJsonSchema(_SHARE)]
+SelectorText = Annotated[str, AfterValidator(_selector), Field(examples=["env=prod, !legacy"])]
+Name = Annotated[
+    str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})
+]
+KeyPairName = Annotated[
+    str,
+    AfterValidator(_key_pair_name),
+    Field(json_schema_extra={"pattern": f"^{_KEY_PAIR.pattern}$"}),
+]
+Region = Annotated[
+    str, AfterValidator(_region), Field(json_schema_extra={"examples": list(regions.KNOWN[:3])})
+]
+InstanceId = Annotated[
+    str,
+    AfterValidator(_instance_id),
+    Field(json_schema_extra={"pattern": f"^{instance.ID_PATTERN}$"}),
+]
+Date = Annotated[str, AfterValidator(_date), Field(json_schema_extra={"format": "date"})]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_in_project)]
+PublicKeyFile = Annotated[str, Field(min_length=1), AfterValidator(_public_key)]
