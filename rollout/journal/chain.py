@@ -1,0 +1,102 @@
+"""The chain: every line names the sha256 of the line before it.
+
+Pure. `file` extends a chain while it writes, `reader` follows one while it reads; both hold the
+same two facts, the last line's number and its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from rollout.core.invariant import Bug
+from rollout.journal import record
+from rollout.journal.record import Line, LineError
+from rollout.model import limits
+from rollout.model.event import Event
+from rollout.model.time import Instant
+
+GENESIS = "0" * 64
+"""`prev` of the first line."""
+
+
+class Chain:
+    """Where a journal stands: `seq` and `head` are number and digest of its last line."""
+
+    __slots__ = ("head", "seq")
+
+    def __init__(self, seq: int = 0, head: str = GENESIS) -> None:
+        self.seq = seq
+        self.head = head
+
+    def extend(self, buffer: bytearray, events: Sequence[Event], at: Instant) -> None:
+        """Append a turn to `buffer`, line feeds included: all of it, or nothing and an error.
+
+        One line, or several where it would pass LINE_BYTES_MAX. `Bug` for an event that is too
+        long alone.
+        """
+        before = self.seq, self.head, len(buffer)
+        try:
+            self._write(buffer, events, at)
+        except BaseException:
+            self.seq, self.head, length = before
+            del buffer[length:]
+            raise
+
+    def follow(self, raw: bytes) -> Line:
+        """Decode the next line (without its line feed) and step on to it; LineError otherwise."""
+        line = record.decode(raw)
+        if line.seq != self.seq + 1:
+            raise LineError("R0903", f"`seq` is {line.seq} where {self.seq + 1} is due")
+        if line.prev != self.head:
+            message = f"`prev` says sha256 {line.prev}; line {self.seq} hashes to {self.head}"
+            raise LineError("R0903", message)
+        self.seq = line.seq
+        self.head = hashlib.sha256(raw).hexdigest()
+        return line
+
+    def _write(self, buffer: bytearray, events: Sequence[Event], at: Instant) -> None:
+        encode, clean = record.ENCODER.encode, record.clean
+        room = limits.LINE_BYTES_MAX - _ENVELOPE_BYTES_MAX
+        parts: list[bytes] = []
+        length = 0
+        waiting = list(reversed(events))
+        while waiting:
+            event = waiting.pop()
+            part = clean(encode(event))
+            if len(part) > room:
+                waiting.extend(reversed(_halved(event)))
+                continue
+            length += len(part) + 1
+            if length > room:
+                self._line(buffer, parts, at)
+                parts.clear()
+                length = len(part) + 1
+            parts.append(part)
+        if parts:
+            self._line(buffer, parts, at)
+
+    def _line(self, buffer: bytearray, parts: list[bytes], at: Instant) -> None:
+        self.seq += 1
+        body = b",".join(parts)
+        line = b'{"seq":%d,"at":%d,"prev":"%b","body":[%b]}' % (
+            self.seq,
+            at,
+            self.head.encode(),
+            body,
+        )
+        self.head = hashlib.sha256(line).hexdigest()
+        buffer += line
+        buffer += b"\n"
+
+
+_ENVELOPE_BYTES_MAX = 160
+"""Room for everything but the events: braces, names, two integers of 64 bits, the digest."""
+
+
+def _halved(event: Event) -> tuple[Event, Event]:
+    pair = record.halves(event)
+    if pair is None:
+        message = f"{type(event).__name__} alone is longer than a line may be"
+        raise Bug(message)
+    return pair

@@ -1,0 +1,152 @@
+"""What the journal needs of a disk, and the disk of this machine.
+
+Everything the journal does to files goes through `Disk`, so that a simulated disk can drop, tear
+and refuse. Directories come out 0700 and files 0600; links are never followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+class Disk(Protocol):
+    """A disk, as far as a journal cares. All errors are OSError; handles are the disk's own.
+
+    `inline` is true where nothing ever blocks, so that no worker thread is needed for it.
+    """
+
+    @property
+    def inline(self) -> bool:
+        """Whether to call from the event loop itself."""
+
+    def mkdir(self, path: Path) -> None:
+        """Make a directory and those above it; one that is there is fine."""
+
+    def names(self, path: Path) -> list[str]:
+        """What a directory holds, sorted."""
+
+    def read(self, path: Path) -> BinaryIO:
+        """Open a file for reading."""
+
+    def save(self, path: Path, data: bytes) -> None:
+        """Write a whole file and fsync it; whatever was there is gone."""
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename a file over another, or a directory to a name that is free."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file; one that is not there is fine."""
+
+    def sync_dir(self, path: Path) -> None:
+        """Make the names in a directory durable."""
+
+    def reserve(self, path: Path, size: int) -> None:
+        """Make a file that takes up `size` bytes of the disk."""
+
+    def free(self, path: Path) -> int:
+        """Bytes that may still be written on this file system."""
+
+    def open(self, path: Path) -> int:
+        """A handle that appends to a file, made where it is missing."""
+
+    def write(self, handle: int, data: memoryview) -> int:
+        """Append some of the data; how many bytes."""
+
+    def fdatasync(self, handle: int) -> None:
+        """Return when everything written through this handle is durable."""
+
+    def truncate(self, handle: int, size: int) -> None:
+        """Cut the file."""
+
+    def close(self, handle: int) -> None:
+        """Give the handle back."""
+
+
+class RealDisk:
+    """The file system of this machine."""
+
+    inline = False
+
+    def mkdir(self, path: Path) -> None:
+        """See Disk."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def names(self, path: Path) -> list[str]:
+        """See Disk."""
+        return sorted(entry.name for entry in path.iterdir())
+
+    def read(self, path: Path) -> BinaryIO:
+        """See Disk."""
+        handle = os.open(path, os.O_RDONLY | _FLAGS)
+        return os.fdopen(handle, "rb", buffering=1 << 20)
+
+    def save(self, path: Path, data: bytes) -> None:
+        """See Disk."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """See Disk."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """See Disk."""
+        path.unlink(missing_ok=True)
+
+    def sync_dir(self, path: Path) -> None:
+        """See Disk."""
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def reserve(self, path: Path, size: int) -> None:
+        """See Disk."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | _FLAGS, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, size)
+        finally:
+            os.close(handle)
+
+    def free(self, path: Path) -> int:
+        """See Disk."""
+        figures = os.statvfs(path)
+        return figures.f_bavail * figures.f_frsize
+
+    def open(self, path: Path) -> int:
+        """See Disk."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600)
+
+    def write(self, handle: int, data: memoryview) -> int:
+        """See Disk."""
+        return os.write(handle, data)
+
+    def fdatasync(self, handle: int) -> None:
+        """See Disk. A file that somebody deleted meanwhile is an error: it would be durable for
+        nobody."""
+        os.fdatasync(handle)
+        if os.fstat(handle).st_nlink == 0:
+            raise OSError(errno.ENOENT, "the file was deleted while it was written")
+
+    def truncate(self, handle: int, size: int) -> None:
+        """See Disk."""
+        os.ftruncate(handle, size)
+
+    def close(self, handle: int) -> None:
+        """See Disk."""
+        os.close(handle)
+
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+
+REAL: Disk = RealDisk()

@@ -1,0 +1,219 @@
+"""Reading a journal: lines one by one, in bounded memory, and the rules of recovery.
+
+Called by resume, status, history and the audit. Changes nothing on disk: a torn tail is reported
+here and cut by `file.reopen`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from rollout.errors import IntegrityError, Place, PlanError, RolloutError, StorageError
+from rollout.journal.chain import Chain
+from rollout.journal.disk import REAL, Disk
+from rollout.journal.record import Line, LineError
+from rollout.model import limits
+from rollout.model import plan as planmodel
+from rollout.model.event import RunStarted, TornTail
+
+PLAN = "plan.json"
+SEAL = "journal.seal"
+
+
+class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a journal stood when its writer closed it: a file beside it, written last.
+
+    Without it a cut tail, or a change in the very last line, could not be seen.
+    """
+
+    seq: int
+    sha256: str
+
+
+def read(run_dir: Path, *, disk: Disk = REAL) -> Reader:
+    """The lines of a run's journal, to be iterated once.
+
+    Errors, all naming file and line: IntegrityError R0902 where the journal is missing or of
+    another run, R0903 where a line does not follow, R0904 where one cannot be read; StorageError
+    where the disk refuses. A torn last line is no error: see `Reader.torn`.
+    """
+    return Reader(run_dir, disk)
+
+
+def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.Plan:
+    """The plan the run executes; IntegrityError where it is not the one of that digest."""
+    path = run_dir / PLAN
+    try:
+        with disk.read(path) as file:
+            raw = file.read()
+    except FileNotFoundError:
+        raise IntegrityError.of(
+            "R0902", f"{PLAN} is missing", place=Place(str(path)), help=_NEVER
+        ) from None
+    except OSError as error:
+        raise unusable(path, error) from None
+    actual = planmodel.digest(raw)
+    if actual != expected:
+        raise IntegrityError.of(
+            "R0901",
+            f"the plan in the run directory is {actual}, the run was started on {expected}",
+            place=Place(str(path)),
+            help=_NEVER,
+        )
+    try:
+        return planmodel.decode(raw)
+    except msgspec.DecodeError as error:
+        message = f"a plan this version cannot read: {error}"
+        raise PlanError.of("R0321", message, place=Place(str(path))) from None
+
+
+def segments(run_dir: Path, disk: Disk) -> list[str]:
+    """Names of the journal's files in order. IntegrityError where one is missing."""
+    try:
+        names = [name for name in disk.names(run_dir) if name.startswith("journal-")]
+    except OSError as error:
+        raise unusable(run_dir, error) from None
+    for number, name in enumerate(names, 1):
+        if name != segment_name(number):
+            message = f"{segment_name(number)} is missing, {name} stands in its place"
+            raise IntegrityError.of("R0902", message, place=Place(str(run_dir)), help=_NEVER)
+    if not names:
+        message = "the run directory holds no journal"
+        raise IntegrityError.of("R0902", message, place=Place(str(run_dir)), help=_NEVER)
+    return names
+
+
+def segment_name(number: int) -> str:
+    """`journal-000001.jsonl`."""
+    return f"journal-{number:06}.jsonl"
+
+
+def unusable(path: Path, error: OSError) -> RolloutError:
+    """The error for a file or directory of a run that the disk does not hand out."""
+    message = f"{path}: {error.strerror or error}"
+    return StorageError.of("R0802", message, place=Place(str(path)))
+
+
+class Reader:
+    """One pass over a journal. After it: where the journal ends, and whether its tail is torn.
+
+    `chain` stands at the last good line; `segment` is the number of the last file and `length` how
+    many of its bytes are good. `started` is the run's first event, None where no whole line was
+    written yet. `torn` describes what stands behind the last good line; `sealed` says whether the
+    journal was closed in order.
+    """
+
+    def __init__(self, run_dir: Path, disk: Disk) -> None:
+        self.run_dir = run_dir
+        self.disk = disk
+        self.chain = Chain()
+        self.segment = 0
+        self.length = 0
+        self.started: RunStarted | None = None
+        self.torn: TornTail | None = None
+        self.sealed = False
+        self.done = False
+
+    def __iter__(self) -> Iterator[Line]:
+        seal = self._seal()
+        names = segments(self.run_dir, self.disk)
+        for self.segment, name in enumerate(names, 1):
+            path = self.run_dir / name
+            try:
+                with self.disk.read(path) as file:
+                    yield from self._lines(file, path, seal, last=name == names[-1])
+            except OSError as error:
+                raise unusable(path, error) from None
+        if seal is not None and not self.sealed:
+            message = f"the journal was closed at line {seal.seq} and now ends at {self.chain.seq}"
+            self._refuse("R0903", f"{message}: lines were cut", Place(str(path)))
+        self.done = True
+
+    def _lines(
+        self, file: BinaryIO, path: Path, seal: Seal | None, *, last: bool
+    ) -> Iterator[Line]:
+        chain = self.chain
+        sealed_at = 0 if seal is None else seal.seq
+        self.length = 0
+        number = 0
+        while raw := file.readline(_READ_BYTES_MAX):
+            number += 1
+            try:
+                line = chain.follow(_whole(raw))
+            except LineError as error:
+                raw += b"" if raw.endswith(b"\n") else file.readline()
+                if not (last and error.torn and not file.read(1)):
+                    self._refuse_line(error, path, number)
+                if chain.seq:
+                    self.torn = TornTail(len(raw), hashlib.sha256(raw).hexdigest())
+                return
+            self.length += len(raw)
+            if self.started is None:
+                self._begin(line, path)
+            if line.seq == sealed_at and seal is not None:
+                self._compare(seal, path, number)
+            yield line
+
+    def _begin(self, line: Line, path: Path) -> None:
+        first = line.body[0] if line.body else None
+        if not isinstance(first, RunStarted):
+            self._refuse("R0902", "the journal does not begin with a run's start", _at(path, 1))
+        elif first.run != self.run_dir.name:
+            message = f"the journal is of run {first.run}, the directory is {self.run_dir.name}"
+            self._refuse("R0902", message, _at(path, 1))
+        else:
+            self.started = first
+
+    def _seal(self) -> Seal | None:
+        path = self.run_dir / SEAL
+        try:
+            with self.disk.read(path) as file:
+                return msgspec.json.decode(file.read(), type=Seal)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unusable(path, error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._refuse("R0903", "the journal's seal cannot be read", Place(str(path)))
+            return None
+
+    def _compare(self, seal: Seal, path: Path, number: int) -> None:
+        if self.chain.head != seal.sha256:
+            message = (
+                f"line {seal.seq} hashes to {self.chain.head}, the journal was closed with "
+                f"{seal.sha256}: it was changed after writing"
+            )
+            self._refuse("R0903", message, _at(path, number))
+        self.sealed = True
+
+    def _refuse_line(self, error: LineError, path: Path, number: int) -> None:
+        seq = self.chain.seq
+        message = f"line {number} (seq {seq + 1}): {error}"
+        if error.code == "R0903":
+            message = f"line {number} (seq {seq + 1}) does not follow from the one before: {error}"
+        self._refuse(error.code, message, _at(path, number))
+
+    def _refuse(self, code: str, message: str, place: Place) -> None:
+        raise IntegrityError.of(code, message, place=place, help=_NEVER)
+
+
+def _whole(raw: bytes) -> bytes:
+    """A line without its line feed; one that has none, or is too long, is torn."""
+    if not raw.endswith(b"\n"):
+        long = len(raw) > limits.LINE_BYTES_MAX
+        reason = "longer than a line may be" if long else "no line feed at its end"
+        raise LineError("R0904", reason, torn=True)
+    return raw[:-1]
+
+
+def _at(path: Path, number: int) -> Place:
+    return Place(str(path), number)
+
+
+_READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1
+_NEVER = "nothing was repaired; restore the run directory from a copy, or plan anew"

@@ -1,0 +1,64 @@
+"""Events and journals that the tests of the journal share."""
+
+from pathlib import Path
+
+from rollout.journal import file
+from rollout.journal.disk import REAL, Disk
+from rollout.model.command import RestartCall
+from rollout.model.event import (
+    Actor,
+    AnyEvent,
+    Halted,
+    Happening,
+    Issued,
+    Moved,
+    RunStarted,
+    Settled,
+    Sight,
+)
+from rollout.model.instance import Status
+from rollout.model.outcome import Done
+from rollout.model.plan import RestartKind
+
+NOW = 1_795_400_000_000
+RUN = "r-abcdefghij"
+ACTOR = Actor("li.wei", "acs:ram::1:user/li.wei", "ops-1", 4711, "rollout 0.1.0")
+HALTED = Halted("disk_full", "R0801", 74, "no space left")
+
+
+def started(run: str = RUN, plan_digest: str = "sha256:0") -> RunStarted:
+    """The first event of a run."""
+    return RunStarted(run, plan_digest, "sha256:1", "sha256:2", 1, ACTOR, NOW)
+
+
+def issued(number: int) -> Issued:
+    """The intent of one reboot."""
+    command = RestartCall(RestartKind.REBOOT, 0, (number,), (f"i-{number:08}",))
+    sight = Sight(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
+    return Issued(number, 1, command, 1, NOW + 60_000, "0123456789abcdef", (sight,))
+
+
+def turn(number: int) -> list[AnyEvent]:
+    """The events of one turn: a call, its answer, what a look showed."""
+    return [
+        issued(number),
+        Settled(number, NOW, Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)),
+        Moved(Happening.SEEN_BOOTED, (number,), "start_time", NOW),
+    ]
+
+
+def write(runs_dir: Path, lines: int, *, disk: Disk = REAL, close: bool = True) -> Path:
+    """A journal of so many lines; its run directory."""
+    journal = file.create(runs_dir, RUN, b"{}", disk=disk)
+    journal.append([started()], NOW)
+    for number in range(1, lines):
+        journal.append(turn(number), NOW + number)
+    journal.sync_now()
+    if close:
+        journal.close()
+    return runs_dir / RUN
+
+
+def events(run_dir: Path, *, disk: Disk = REAL) -> list[AnyEvent]:
+    """Everything a journal says, in order."""
+    return [event for line in file.read(run_dir, disk=disk) for event in line.body]
