@@ -27,7 +27,7 @@ COMMANDS = (
     ),
     (
         "rollout.cli.commands.plan:plan",
-        "Decide who is rotated, in what order, and show it. Changes nothing.",
+        "Decide who is rotated, and show it. Changes nothing.",
         ("preview", "diff"),
     ),
     (
@@ -57,7 +57,7 @@ COMMANDS = (
     ),
     (
         "rollout.cli.commands.demo:demo",
-        "Rotate an emulated fleet, kill the run half-way, resume, verify.",
+        "Rotate an emulated fleet, kill it half-way, resume, verify.",
         ("example", "tutorial"),
     ),
     (

@@ -11,15 +11,18 @@ from rollout.errors import ConfigError, RolloutError, UsageError
 
 _SUGGESTION = re.compile(r" Did you mean (.+?)\?")
 _AVAILABLE = re.compile(r" Available commands: .*")
+_CHOICES = re.compile(r" Choose from: (.+?)\.$")
 
 
 def explain(error: CycloptsError) -> RolloutError:
     """UsageError (exit 64), or ConfigError (78) where the value came from the environment."""
     error.verbose = False
     said = str(error).replace('"', "`")
-    suggestion = _SUGGESTION.search(said)
-    help_text = f"did you mean {_quoted(suggestion[1])}?" if suggestion else _help(error)
-    message = _message(error, _AVAILABLE.sub("", _SUGGESTION.sub("", said)))
+    message = said
+    for pattern in (_AVAILABLE, _SUGGESTION, _CHOICES):
+        message = pattern.sub("", message)
+    message = _message(error, message)
+    help_text = _help(error, said)
     if _source(error) == "env":
         return ConfigError.of("R0014", message, help=help_text)
     return UsageError.of("R0001", message, help=help_text)
@@ -36,7 +39,11 @@ def _message(error: CycloptsError, said: str) -> str:
             return said[:1].lower() + said[1:].rstrip(".")
 
 
-def _help(error: CycloptsError) -> str:
+def _help(error: CycloptsError, said: str) -> str:
+    if suggestion := _SUGGESTION.search(said):
+        return f"did you mean {_quoted(suggestion[1])}?"
+    if choices := _CHOICES.search(said):
+        return f"choose from {choices[1]}"
     command = " ".join(("rollout", *(error.command_chain or ())))
     return f"see `{command} --help`"
 

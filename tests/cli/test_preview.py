@@ -1,0 +1,133 @@
+"""The preview: every instance accounted for, and nothing left unsaid."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from rollout.cli import preview, render
+from rollout.core import planner
+from rollout.model.plan import Plan, Warn
+from tests.cli import factory
+
+DIGEST = "sha256:" + "ab" * 32
+
+EXPECTED = """\
+Identity   acs:ram::1234567890123456:user/ops (env)
+Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 DescribeInstances calls)
+
+    100 found
+  -   5 windows        key pairs are for Linux only
+  -   5 rule           break-glass (5)
+  -   5 locked         financial (5)
+  -   5 password_only  no key today; allowPasswordLoss is false
+     80 targets   ops-old → ops-new
+
+  wave    targets  cells  batches  restarts
+  canary        2      2        2  1 reboot · 1 start
+  rest         78      2       20  74 reboot · 4 start
+  Down at once: at most 5 % of the fleet (4 of 95). Exposed (key attached, not in force): at most
+  1,000.
+  22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls; 20 m at the least, with boots of
+  1 m.
+
+! 5 stopped instances will be started and billed; restart.stopped: leave leaves them.          R0302
+! 5 instances are left out because rotating them ends password login for good.                 R0301
+
+Plan: 80 targets, 20 exclusions.
+Digest sha256:abababababababababababababababababababababababababababababababab
+Valid until 2026-11-24T02:13:20Z (24h)"""
+
+
+def shown(plan: Plan, width: int = 100) -> str:
+    """The preview of a plan whose inventory was just read."""
+    return preview.text(plan, DIGEST, width, reading=preview.Reading(2, 14_000))
+
+
+def test_the_whole_preview() -> None:
+    """The text as operators see it."""
+    assert shown(factory.plan()) == EXPECTED
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_lines_fit_the_terminal(width: int) -> None:
+    """Prose is wrapped; only the digest, tables and identities may be longer."""
+    prose = [line for line in shown(factory.plan(1000), width).splitlines() if line[:2] in "  ! "]
+
+    assert all(len(line) <= max(width, 60) for line in prose if "Inventory" not in line)
+
+
+def test_an_emulated_plan_says_so_first() -> None:
+    """Nobody takes the emulator for production or the reverse."""
+    assert shown(factory.plan(emulator=True)).startswith("EMULATOR ")
+    assert "EMULATOR" not in shown(factory.plan())
+
+
+def test_nothing_to_do_is_said_in_words() -> None:
+    """Without targets there is no table of waves, but every reason is there."""
+    nobody = planner.make_plan(
+        factory.spec(),
+        msgspec.structs.replace(factory.inventory(1), instances=factory.inventory(1).instances),
+        {},
+        factory.NOW,
+        planner.Context("rollout 0.1.0", factory.plan().identity, factory.plan().key_pair.regions),
+    )
+
+    text = shown(nobody)
+
+    assert "Nothing to do: every instance found has a reason to be out." in text
+    assert "- 1 windows" in text
+    assert "wave" not in text
+
+
+def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
+    """What was not asked of the service is not passed off as known."""
+    offline = msgspec.structs.replace(factory.plan(), complete=False, applyable=False, identity=())
+
+    text = preview.text(offline, DIGEST, 100)
+
+    assert "Identity   none: made offline" in text
+    assert "as the files say (offline)" in text
+    assert "Not applyable: nothing was asked of the service (--offline)." in text
+
+
+def test_a_warning_about_one_thing_has_no_count() -> None:
+    """`1` before a sentence about the inventory as a whole would read wrong."""
+    noted = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0208", 1, "A column."),))
+
+    assert "\n! A column. " in shown(noted)
+
+
+def test_json_is_the_plan_with_printed_times_and_its_digest() -> None:
+    """Scripts find the plan's own fields; times are RFC 3339, the digest stands beside them."""
+    data = preview.data(factory.plan(), DIGEST)
+
+    assert data["digest"] == DIGEST
+    assert data["format_version"] == "1.0"
+    assert data["made_at"] == "2026-11-23T02:13:20Z"
+    assert data["counts"]["found"] == 100
+    assert data["waves"][0]["cells"][0]["batches"][0]["targets"][0]["instance"].startswith("i-")
+
+
+@pytest.mark.parametrize(
+    "duration,text",
+    [
+        (0, "0.0 s"),
+        (400, "0.4 s"),
+        (14_000, "14 s"),
+        (60_000, "1 m"),
+        (92_000, "1 m 32 s"),
+        (3_600_000, "1 h"),
+        (13_800_000, "3 h 50 m"),
+    ],
+)
+def test_spans_have_two_units_at_most(duration: int, text: str) -> None:
+    """Durations are as exact as a person can use."""
+    assert render.span(duration) == text
+
+
+def test_columns_line_up() -> None:
+    """Numbers to the right, words to the left, no blanks at the end."""
+    rows = [("wave", "n", "x"), ("canary", "9,999", "")]
+
+    assert render.table(rows, "<><") == ["  wave        n  x", "  canary  9,999"]
