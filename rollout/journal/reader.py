@@ -118,54 +118,58 @@ class Reader:
         self.torn: TornTail | None = None
         self.sealed = False
         self.done = False
+        self.path = run_dir
+        self.number = 0
+
+    @property
+    def place(self) -> Place:
+        """Where the line stands that was read last."""
+        return Place(str(self.path), self.number or None)
 
     def __iter__(self) -> Iterator[Line]:
         seal = self._seal()
         names = segments(self.run_dir, self.disk)
         for self.segment, name in enumerate(names, 1):
-            path = self.run_dir / name
+            self.path = self.run_dir / name
             try:
-                with self.disk.read(path) as file:
-                    yield from self._lines(file, path, seal, last=name == names[-1])
+                with self.disk.read(self.path) as file:
+                    yield from self._lines(file, seal, last=name == names[-1])
             except OSError as error:
-                raise unusable(path, error) from None
+                raise unusable(self.path, error) from None
         if seal is not None and not self.sealed:
             message = f"the journal was closed at line {seal.seq} and now ends at {self.chain.seq}"
-            self._refuse("R0903", f"{message}: lines were cut", Place(str(path)))
+            self._refuse("R0903", f"{message}: lines were cut", self.place)
         self.done = True
 
-    def _lines(
-        self, file: BinaryIO, path: Path, seal: Seal | None, *, last: bool
-    ) -> Iterator[Line]:
+    def _lines(self, file: BinaryIO, seal: Seal | None, *, last: bool) -> Iterator[Line]:
         chain = self.chain
         sealed_at = 0 if seal is None else seal.seq
-        self.length = 0
-        number = 0
+        self.length = self.number = 0
         while raw := file.readline(_READ_BYTES_MAX):
-            number += 1
+            self.number += 1
             try:
                 line = chain.follow(_whole(raw))
             except LineError as error:
                 raw += b"" if raw.endswith(b"\n") else file.readline()
                 if not (last and error.torn and not file.read(1)):
-                    self._refuse_line(error, path, number)
+                    self._refuse_line(error)
                 if chain.seq:
                     self.torn = TornTail(len(raw), hashlib.sha256(raw).hexdigest())
                 return
             self.length += len(raw)
             if self.started is None:
-                self._begin(line, path)
+                self._begin(line)
             if line.seq == sealed_at and seal is not None:
-                self._compare(seal, path, number)
+                self._compare(seal)
             yield line
 
-    def _begin(self, line: Line, path: Path) -> None:
+    def _begin(self, line: Line) -> None:
         first = line.body[0] if line.body else None
         if not isinstance(first, RunStarted):
-            self._refuse("R0902", "the journal does not begin with a run's start", _at(path, 1))
+            self._refuse("R0902", "the journal does not begin with a run's start", self.place)
         elif first.run != self.run_dir.name:
             message = f"the journal is of run {first.run}, the directory is {self.run_dir.name}"
-            self._refuse("R0902", message, _at(path, 1))
+            self._refuse("R0902", message, self.place)
         else:
             self.started = first
 
@@ -182,21 +186,23 @@ class Reader:
             self._refuse("R0903", "the journal's seal cannot be read", Place(str(path)))
             return None
 
-    def _compare(self, seal: Seal, path: Path, number: int) -> None:
+    def _compare(self, seal: Seal) -> None:
         if self.chain.head != seal.sha256:
             message = (
                 f"line {seal.seq} hashes to {self.chain.head}, the journal was closed with "
                 f"{seal.sha256}: it was changed after writing"
             )
-            self._refuse("R0903", message, _at(path, number))
+            self._refuse("R0903", message, self.place)
         self.sealed = True
 
-    def _refuse_line(self, error: LineError, path: Path, number: int) -> None:
+    def _refuse_line(self, error: LineError) -> None:
         seq = self.chain.seq
-        message = f"line {number} (seq {seq + 1}): {error}"
+        message = f"line {self.number} (seq {seq + 1}): {error}"
         if error.code == "R0903":
-            message = f"line {number} (seq {seq + 1}) does not follow from the one before: {error}"
-        self._refuse(error.code, message, _at(path, number))
+            message = (
+                f"line {self.number} (seq {seq + 1}) does not follow from the one before: {error}"
+            )
+        self._refuse(error.code, message, self.place)
 
     def _refuse(self, code: str, message: str, place: Place) -> None:
         raise IntegrityError.of(code, message, place=place, help=_NEVER)
@@ -209,10 +215,6 @@ def _whole(raw: bytes) -> bytes:
         reason = "longer than a line may be" if long else "no line feed at its end"
         raise LineError("R0904", reason, torn=True)
     return raw[:-1]
-
-
-def _at(path: Path, number: int) -> Place:
-    return Place(str(path), number)
 
 
 _READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1

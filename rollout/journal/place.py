@@ -1,0 +1,121 @@
+"""Where runs may lie: a directory of ours, on a file system whose locks and syncs can be trusted.
+
+Called by the commands that write, before the lock is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from rollout.errors import ConfigError, Place, Problem, StorageError
+from rollout.journal.reader import unusable
+
+NETWORK = frozenset(
+    {
+        "9p",
+        "afs",
+        "afpfs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "vmhgfs",
+    }
+)
+"""File systems of several machines: one machine's lock need not be seen by another."""
+MEMORY = frozenset({"tmpfs", "ramfs"})
+"""File systems that are gone with the machine."""
+
+
+def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
+    """Make the directory where it is missing; warnings about it.
+
+    Errors: StorageError R0802 where it cannot be used (no directory, read-only, of another user);
+    ConfigError R0011 where it must not be (network or user-space file system unless allowed,
+    writable by everyone).
+    """
+    try:
+        runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        figures = runs_dir.stat()
+    except OSError as error:
+        raise unusable(runs_dir, error) from None
+    if figures.st_uid != os.geteuid():
+        raise StorageError.of("R0802", f"{runs_dir} belongs to another user", place=_at(runs_dir))
+    if not os.access(runs_dir, os.W_OK | os.X_OK):
+        raise StorageError.of("R0802", f"{runs_dir} may not be written", place=_at(runs_dir))
+    if figures.st_mode & stat.S_IWOTH:
+        raise ConfigError.of(
+            "R0011",
+            f"{runs_dir} may be written by everyone",
+            place=_at(runs_dir),
+            help=f"chmod 700 {runs_dir}, or --runs-dir with another directory",
+        )
+    return _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
+
+
+def file_system(path: Path, mounts: str | None = None) -> str:
+    """Kind of the file system that a path lies on (`ext4`); empty where nobody can say.
+
+    `mounts` is the text of /proc/self/mountinfo (proc(5)): field 5 is the mount point, the kind
+    follows the separator `-`. Of several mounts over one point the last one counts.
+    """
+    if mounts is None:
+        try:
+            mounts = _MOUNTS.read_text()
+        except OSError:
+            return ""
+    real = path.resolve()
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = Path(_unescape(fields.split(" ")[4]))
+        if len(point.parts) >= best and (point == real or point in real.parents):
+            best, kind = len(point.parts), rest.split(" ")[0]
+    return kind
+
+
+def _check_kind(runs_dir: Path, kind: str, *, allow_unsafe_fs: bool) -> list[Problem]:
+    unsafe = kind in NETWORK or kind.startswith("fuse")
+    if unsafe and not allow_unsafe_fs:
+        raise ConfigError.of(
+            "R0011",
+            f"{runs_dir} is on {kind}: locks and syncs of such a file system are not trusted",
+            place=_at(runs_dir),
+            help="use --runs-dir on a local disk; --allow-unsafe-fs if only one machine uses it",
+        )
+    if kind in MEMORY:
+        text = f"{runs_dir} is on {kind}: the journal is lost when the machine stops"
+        return [Problem("R0011", text, _at(runs_dir), "use --runs-dir on a disk")]
+    return []
+
+
+def _unescape(text: str) -> str:
+    for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
+def _at(path: Path) -> Place:
+    return Place(str(path))
+
+
+_MOUNTS = Path("/proc/self/mountinfo")

@@ -1,0 +1,105 @@
+"""Two processes never work on one run; a dead one is no obstacle."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rollout.errors import ConflictError, Exit, StorageError
+from rollout.journal import lock
+from rollout.journal.lock import Owner
+from tests.journal.samples import NOW
+
+HERE = Owner("ops-1", os.getpid(), NOW)
+HOLDER = """
+import sys, time
+from pathlib import Path
+from rollout.journal import lock
+owner = lock.Owner(sys.argv[2], 4711, 1_795_400_000_000, "r-abcdefghij", 3)
+held = lock.take_runs(Path(sys.argv[1]), owner)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def holder(runs_dir: Path, machine: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of all runs."""
+    command = [sys.executable, "-c", HOLDER, str(runs_dir), machine]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_live_process_keeps_its_lock(tmp_path: Path) -> None:
+    """B-C08: refused with exit 6, naming run, process, machine and time."""
+    with holder(tmp_path, "ops-1"), pytest.raises(ConflictError) as caught:
+        lock.take_runs(tmp_path, HERE)
+
+    assert caught.value.exit is Exit.CONFLICT
+    message = caught.value.problems[0].message
+    assert "run r-abcdefghij by process 4711 on ops-1 since 2026-11-23T02:13:20Z" in message
+
+
+def test_a_dead_process_is_taken_over_and_noted(tmp_path: Path) -> None:
+    """B-C08: SIGKILL frees the lock at once, and the new owner knows whom it follows."""
+    with holder(tmp_path, "ops-1") as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+        with lock.take_runs(tmp_path, HERE) as taken:
+            assert taken.former == Owner("ops-1", 4711, NOW, "r-abcdefghij", 3)
+
+
+def test_a_lock_of_another_machine_is_not_taken(tmp_path: Path) -> None:
+    """B-C08: whether that owner lives cannot be known here; the steps are said."""
+    with holder(tmp_path, "ops-2") as process:
+        process.kill()
+        process.wait()
+
+        with pytest.raises(ConflictError) as caught:
+            lock.take_runs(tmp_path, HERE)
+
+    problem = caught.value.problems[0]
+    assert "ops-2" in problem.message and "remove" in (problem.help or "")
+    (tmp_path / ".lock").unlink()
+    lock.take_runs(tmp_path, HERE).release()
+
+
+def test_a_lock_given_back_leaves_no_trace_of_its_owner(tmp_path: Path) -> None:
+    """After an orderly end the next owner follows nobody, from whatever machine."""
+    lock.take_run(tmp_path, Owner("ops-2", 1, NOW)).release()
+
+    with lock.take_run(tmp_path, HERE) as taken:
+        assert taken.former is None
+        taken.name(Owner("ops-1", 1, NOW, "r-abcdefghij", 12))
+        assert b'"epoch":12' in (tmp_path / "lock").read_bytes()
+        with pytest.raises(ConflictError):
+            lock.take_run(tmp_path, HERE)
+    taken.release()
+    taken.name(HERE)
+    assert (tmp_path / "lock").read_bytes() == b""
+
+
+def test_a_lock_that_cannot_be_read_is_not_taken(tmp_path: Path) -> None:
+    """Fail closed: an owner nobody can name may be alive elsewhere."""
+    (tmp_path / "lock").write_bytes(b"\xff{")
+
+    with pytest.raises(ConflictError, match="cannot be read"):
+        lock.take_run(tmp_path, HERE)
+
+
+def test_a_link_in_place_of_a_lock_is_refused(tmp_path: Path) -> None:
+    """Links are not followed."""
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError):
+        lock.take_run(tmp_path, HERE)

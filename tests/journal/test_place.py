@@ -1,0 +1,110 @@
+"""Where runs may lie, and what is said where they may not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rollout.errors import ConfigError, Exit, StorageError
+from rollout.journal import place
+
+MOUNTS = """\
+22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 27 0:25 / /mnt/team rw,relatime - nfs4 filer:/team rw
+31 30 0:26 / /mnt/team/scratch rw - tmpfs tmpfs rw
+32 27 0:27 / /mnt/with\\040space rw - fuse.sshfs you@there:/ rw
+33 27 0:28 / /mnt/twice rw - ext4 /dev/vdb rw
+34 27 0:29 / /mnt/twice rw - cifs //filer/twice rw
+"""
+
+
+@pytest.mark.parametrize(
+    "path, kind",
+    [
+        ("/var/runs", "ext4"),
+        ("/mnt/team/runs", "nfs4"),
+        ("/mnt/teams/runs", "ext4"),
+        ("/mnt/team/scratch/runs", "tmpfs"),
+        ("/mnt/with space", "fuse.sshfs"),
+        ("/mnt/twice/runs", "cifs"),
+    ],
+)
+def test_the_nearest_mount_decides(path: str, kind: str) -> None:
+    """A path lies on the file system that was mounted last at the longest beginning of it."""
+    assert place.file_system(Path(path), MOUNTS) == kind
+
+
+def test_nothing_is_claimed_of_an_unknown_system() -> None:
+    """Without a table of mounts nothing is known."""
+    assert place.file_system(Path("/var/runs"), "") == ""
+
+
+def test_a_directory_is_made_private(tmp_path: Path) -> None:
+    """A missing directory is made, for us alone."""
+    runs_dir = tmp_path / "deep" / "runs"
+
+    assert all(problem.code == "R0011" for problem in place.check(runs_dir))
+    assert runs_dir.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "fuseblk", "virtiofs"])
+def test_unsafe_file_systems_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """B-C07: network and user-space file systems are a matter of configuration, exit 78."""
+    monkeypatch.setattr(place, "file_system", lambda _: kind)
+
+    with pytest.raises(ConfigError) as caught:
+        place.check(tmp_path)
+
+    assert caught.value.exit is Exit.CONFIG
+    assert place.check(tmp_path, allow_unsafe_fs=True) == []
+
+
+def test_a_memory_file_system_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B-C07: it works, but not longer than the machine runs."""
+    monkeypatch.setattr(place, "file_system", lambda _: "tmpfs")
+
+    assert [problem.code for problem in place.check(tmp_path)] == ["R0011"]
+
+
+def test_a_directory_of_everyone_is_refused(tmp_path: Path) -> None:
+    """B-C07: mode 0777 is refused, exit 78."""
+    tmp_path.chmod(0o777)
+
+    with pytest.raises(ConfigError) as caught:
+        place.check(tmp_path)
+
+    assert caught.value.exit is Exit.CONFIG
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    """What is no directory cannot hold runs, exit 74."""
+    path = tmp_path / "runs"
+    path.write_bytes(b"")
+
+    with pytest.raises(StorageError) as caught:
+        place.check(path)
+
+    assert caught.value.exit is Exit.IO
+
+
+def test_a_directory_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B-C07: files of another user are not written, exit 74."""
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+
+    with pytest.raises(StorageError, match="another user"):
+        place.check(tmp_path)
+
+
+def test_a_directory_that_is_read_only_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B-C07: said before a run is begun, exit 74."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with pytest.raises(StorageError, match="may not be written"):
+        place.check(tmp_path)
