@@ -133,9 +133,14 @@ def api_error(body: bytes) -> tuple[str, str, str] | None:
     return code, _word(document.get("message"), _MESSAGE_CHARS_MAX), request_id
 
 
+def http_date(reply: wire.HttpReply) -> Instant | None:
+    """The `Date` of a reply as it stands there, believable or not; None where it is unreadable."""
+    return _http_date(reply.headers.get("date", ""))
+
+
 def api_time(reply: wire.HttpReply, now: Instant) -> Instant:
     """The service's own time of the reply; 0 where it is unreadable or far in the future."""
-    at = _http_date(reply.headers.get("date", "")) or 0
+    at = http_date(reply) or 0
     return at if at <= now + API_TIME_AHEAD_MS_MAX else 0
 
 

@@ -1,0 +1,121 @@
+"""When a lane should stop asking at all, and how many repeats it may afford.
+
+Called by the client around every call. Pure: instants are handed in. An open breaker lets nothing
+through that has consequences; what closes it again is a read-only probe.
+Source of the figures: safety contract, "retries, governor, breaker".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import Final
+
+from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown
+from rollout.model.time import MINUTE, SECOND, Instant
+
+SAMPLE: Final = 20
+"""Calls over which a storm is judged: it is one when more than half failed in the service."""
+OPEN_MS: Final = 30 * SECOND
+RETRIES_SHARE: Final = 0.1
+"""Repeats may add this share to the calls of a minute, so that they cannot make an outage worse."""
+RETRIES_FLOOR: Final = 5
+"""Repeats that are always allowed in a minute: a lane of few calls has to get over a hiccup too."""
+
+
+class Answer(enum.Enum):
+    """May the call go?"""
+
+    GO = "go"
+    PROBE = "probe"
+    STOP = "stop"
+
+
+class Breaker:
+    """One lane's fuse. `reason` is empty while it is closed."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._failed: deque[bool] = deque(maxlen=SAMPLE)
+        self._open_until: Instant = 0
+        self._probing = False
+
+    def ask(self, now: Instant) -> Answer:
+        """Ask before a call. After the pause exactly one asker is told to probe."""
+        if not self.reason:
+            return Answer.GO
+        if now < self._open_until or self._probing:
+            return Answer.STOP
+        self._probing = True
+        return Answer.PROBE
+
+    def note(self, outcome: Outcome, now: Instant) -> None:
+        """Note how a call ended, and open on what repeats cannot cure."""
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.DENIED:
+            self._open("denied", now)
+        elif isinstance(outcome, Refused) and outcome.retry is RetryClass.CLOCK:
+            self._open("clock", now)
+        elif not (isinstance(outcome, Refused) and outcome.retry is RetryClass.UNSENT):
+            self._failed.append(isinstance(outcome, Unknown) and is_service_failure(outcome))
+            if len(self._failed) == SAMPLE and sum(self._failed) * 2 > SAMPLE:
+                self._open("storm", now)
+
+    def probed(self, outcome: Outcome, now: Instant) -> None:
+        """Note how the probe ended: a sound answer closes, everything else waits once more."""
+        self._probing = False
+        sound = not isinstance(outcome, Unknown) and not (
+            isinstance(outcome, Refused)
+            and outcome.retry in {RetryClass.DENIED, RetryClass.CLOCK, RetryClass.UNSENT}
+        )
+        if sound:
+            self.reason = ""
+            self._failed.clear()
+        else:
+            self._open_until = now + OPEN_MS
+
+    def left_ms(self, now: Instant) -> int:
+        """How long the pause still lasts."""
+        return max(0, self._open_until - now)
+
+    def _open(self, reason: str, now: Instant) -> None:
+        """Stop the lane for a while."""
+        self.reason, self._open_until = reason, now + OPEN_MS
+
+
+class RetryBudget:
+    """How many repeats a lane may afford in a minute."""
+
+    def __init__(self) -> None:
+        self._minute = -1
+        self._calls = self._retries = 0
+
+    def note_call(self, now: Instant) -> None:
+        """Count a call that is no repeat."""
+        self._turn(now)
+        self._calls += 1
+
+    def take(self, now: Instant) -> bool:
+        """Take one repeat out of the budget; false where it is spent."""
+        self._turn(now)
+        if self._retries >= RETRIES_FLOOR + RETRIES_SHARE * self._calls:
+            return False
+        self._retries += 1
+        return True
+
+    def _turn(self, now: Instant) -> None:
+        """Begin a new minute."""
+        if now // MINUTE != self._minute:
+            self._minute = now // MINUTE
+            self._calls = self._retries = 0
+
+
+def is_service_failure(outcome: Unknown) -> bool:
+    """True where the service itself failed: a 5xx or one of its own codes for that."""
+    return (
+        outcome.why.startswith("http_5")
+        or outcome.why in _SERVICE_CODES
+        or (outcome.why.startswith(("ServiceUnavailable", "InternalError")))
+    )
+
+
+_SERVICE_CODES = frozenset({"UnknownError", "LimitedOperation.ServiceUnavailable"})

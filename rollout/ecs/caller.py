@@ -1,0 +1,301 @@
+"""One call from wish to reply: fuse, pace, keys, signature, one second chance.
+
+Called by the client, which knows what the call means. Every attempt is signed anew, and nothing
+leaves after its time. A mutation is sent once; only a refusal that proves it was never looked at
+(clock, keys) lets it be signed and sent a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+import tenacity
+
+from rollout.ecs import breaker, contract, sign, verdict, wire
+from rollout.ecs.credentials import Credentials, Keyring
+from rollout.ecs.endpoints import Endpoints
+from rollout.ecs.governor import Clock, Governor, Lane, Ticket
+from rollout.ecs.transport import Call, Lost, NotSent, Transport
+from rollout.errors import AccessError
+from rollout.model import limits
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+
+HALTED: Final = "not_sent_halted"
+"""Code of a call that was admitted after the run had stopped."""
+BREAKER_OPEN: Final = "breaker_open"
+WAIT_MS_MAX: Final = 2 * MINUTE
+"""How long a call without a time of its own waits for its lane."""
+SKEW_MS_MIN: Final = 2 * SECOND
+"""`Date` has whole seconds: less than this is no skew."""
+USER_AGENT: Final = "rollout/1"
+
+_RETRY_BASE_S = 0.2
+_RETRY_CAP_S = 2.0
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is asked, before it is signed. `region` is empty for GetCallerIdentity."""
+
+    action: contract.Action
+    region: str
+    query: str
+    not_after: Instant
+
+
+class Caller:
+    """Sends calls of one account, each lane at its own pace."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        keyring: Keyring,
+        clock: Clock,
+        *,
+        endpoints: Endpoints,
+        governor: Governor,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.governor = governor
+        self.skew_ms: Duration = 0
+        self._transport, self._keyring, self._clock = transport, keyring, clock
+        self._endpoints = endpoints
+        self._nonce, self._stopped = nonce, stopped
+        self._breakers: dict[Lane, breaker.Breaker] = {}
+        self._budgets: dict[Lane, breaker.RetryBudget] = {}
+
+    async def call(
+        self,
+        account: str,
+        action: str,
+        region: str,
+        params: Mapping[str, str],
+        *,
+        not_after: Instant | None = None,
+    ) -> wire.HttpReply | Refused | Unknown:
+        """Return whatever the service replied, or why there is no reply."""
+        if not_after is None:
+            not_after = self._clock.now() + WAIT_MS_MAX
+        spec = contract.ACTIONS[action]
+        request = Request(spec, region, sign.canonical_query(params), not_after)
+        lane = Lane(account, region, action)
+        refusal = await self._ask_fuse(lane, request)
+        if refusal is not None:
+            return refusal
+        try:
+            if spec.mutating:
+                return await self._attempt(lane, request)
+            return await self._insisting(lane, request)
+        except NotSent as error:
+            return verdict.unsent(error.reason, str(error))
+        except Lost as error:
+            self._breaker(lane).note(Unknown(error.reason), self._clock.now())
+            return Unknown(error.reason)
+
+    async def _insisting(self, lane: Lane, request: Request) -> wire.HttpReply | Refused:
+        """Repeat a safe call whose connection failed, within its lane's budget of repeats."""
+        budget = self._budgets.setdefault(lane, breaker.RetryBudget())
+        budget.note_call(self._clock.now())
+
+        def enough(state: tenacity.RetryCallState) -> bool:
+            spent = state.attempt_number >= limits.ATTEMPTS_MAX
+            return spent or not budget.take(self._clock.now())
+
+        def wait_s(state: tenacity.RetryCallState) -> float:
+            ceiling = min(_RETRY_CAP_S, _RETRY_BASE_S * (1 << state.attempt_number))
+            return ceiling * _hash_share(f"{lane}{request.query}{state.attempt_number}")
+
+        repeated = _CONNECTIONS.copy(stop=enough, wait=wait_s, sleep=self._sleep_s)
+        return await repeated(self._attempt, lane, request)
+
+    async def _attempt(self, lane: Lane, request: Request) -> wire.HttpReply | Refused:
+        """Wait for the lane, send, and tell lane and fuse what became of it."""
+        ticket = await self.governor.admit(lane, request.not_after)
+        if ticket is None:
+            return verdict.unsent(verdict.EXPIRED, "its lane had no place in time")
+        try:
+            reply = await self._exchange(request)
+        finally:
+            self.governor.release(lane)
+        self._note(lane, ticket, reply)
+        return reply
+
+    async def _exchange(self, request: Request) -> wire.HttpReply | Refused:
+        """Send, and once more where keys or clock were refused and others are at hand."""
+        try:
+            keys = await self._keyring.get()
+            reply = await self._send(request, keys)
+            refused = _refused_before_looking(reply)
+            if refused is contract.RetryClass.AUTH:
+                others = await self._keyring.renew(keys)
+                return reply if others is keys else await self._send(request, others)
+            if refused is contract.RetryClass.CLOCK:
+                self._measure_skew(reply)
+                return await self._send(request, keys)
+            return reply
+        except AccessError as error:
+            problem = error.problems[0]
+            return Refused(problem.code, RetryClass.DENIED, problem.message)
+
+    async def _send(self, request: Request, keys: Credentials) -> wire.HttpReply | Refused:
+        """Sign and send, unless its time has passed or the run was stopped meanwhile."""
+        now = self._clock.now()
+        if now > request.not_after:
+            return verdict.unsent(verdict.EXPIRED, "its time passed before it could leave")
+        if request.action.mutating and self._stopped():
+            return verdict.unsent(HALTED, "the run was stopped before it could leave")
+        endpoint = self._endpoints.ecs(request.region) if request.region else self._endpoints.sts()
+        headers = self._headers(request, keys, _authority(endpoint), now + self.skew_ms)
+        connect_ms = min(contract.TIMEOUT_CONNECT_MS, max(1, request.not_after - now))
+        reply = await self._transport.send(
+            Call(
+                request.action.name,
+                endpoint,
+                request.query,
+                headers,
+                connect_ms,
+                request.action.timeout_read_ms,
+            )
+        )
+        self._compare_clocks(reply)
+        return reply
+
+    def _headers(
+        self, request: Request, keys: Credentials, authority: str, at: Instant
+    ) -> dict[str, str]:
+        """The signed headers: host and everything `x-acs-`, which is what the gateway demands."""
+        signed = {
+            "host": authority,
+            "x-acs-action": request.action.name,
+            "x-acs-content-sha256": sign.EMPTY_SHA256,
+            "x-acs-date": _iso_seconds(at // SECOND),
+            "x-acs-signature-nonce": self._nonce(),
+            "x-acs-version": request.action.version,
+        }
+        if keys.token is not None:
+            signed["x-acs-accesskey-id"] = keys.access_key_id
+            signed["x-acs-security-token"] = keys.token.reveal()
+        text = sign.v3_canonical_text(
+            "POST", "/", request.query, signed, list(signed), sign.EMPTY_SHA256
+        )
+        signature = sign.v3_signature(text, keys.secret.reveal())
+        authorization = sign.v3_authorization(keys.access_key_id, signed, signature)
+        return {
+            **signed,
+            "accept": "application/json",
+            "user-agent": USER_AGENT,
+            "authorization": authorization,
+        }
+
+    async def _ask_fuse(self, lane: Lane, request: Request) -> Refused | None:
+        """None where the call may go. After its pause an open fuse is tried with a safe call."""
+        fuse = self._breaker(lane)
+        asked = fuse.ask(self._clock.now())
+        if asked is breaker.Answer.PROBE:
+            fuse.probed(await self._probe(lane, storm=fuse.reason == "storm"), self._clock.now())
+            asked = fuse.ask(self._clock.now())
+        if asked is breaker.Answer.GO:
+            return None
+        return Refused(
+            BREAKER_OPEN,
+            RetryClass.UNSENT,
+            f"{request.action.name} in {lane.region} is paused: {fuse.reason}",
+            retry_after_ms=fuse.left_ms(self._clock.now()),
+        )
+
+    async def _probe(self, lane: Lane, *, storm: bool) -> Outcome:
+        """Ask something harmless of the service that failed, or of the judge of keys and clocks."""
+        action, region = ("DescribeRegions", lane.region) if storm else ("GetCallerIdentity", "")
+        not_after = self._clock.now() + WAIT_MS_MAX
+        request = Request(contract.ACTIONS[action], region, "", not_after)
+        try:
+            reply = await self._attempt(Lane(lane.account, region, action), request)
+        except NotSent as error:
+            return verdict.unsent(error.reason)
+        except Lost as error:
+            return Unknown(error.reason)
+        return self._outcome(reply)
+
+    def _note(self, lane: Lane, ticket: Ticket, reply: wire.HttpReply | Refused) -> None:
+        """Feed pace and fuse."""
+        outcome = self._outcome(reply)
+        self._breaker(lane).note(outcome, self._clock.now())
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            ticket.throttled(self.governor.now(), outcome.retry_after_ms)
+        elif isinstance(reply, wire.HttpReply):
+            ticket.accepted()
+
+    def _outcome(self, reply: wire.HttpReply | Refused) -> Outcome:
+        """What a reply means for everybody, whatever the action."""
+        if isinstance(reply, Refused):
+            return reply
+        if 200 <= reply.status < 300:
+            return Done()
+        return verdict.failure(reply, self._clock.now())
+
+    def _measure_skew(self, reply: wire.HttpReply | Refused) -> None:
+        """Sign with the service's clock from now on: ours was refused."""
+        at = verdict.http_date(reply) if isinstance(reply, wire.HttpReply) else None
+        if at is not None:
+            self.skew_ms = at - self._clock.now()
+
+    def _compare_clocks(self, reply: wire.HttpReply) -> None:
+        """Let the lanes follow the minutes of the service, not ours."""
+        at = verdict.http_date(reply)
+        if at is None:
+            return
+        skew_ms = at + SECOND // 2 - self._clock.now()
+        if abs(skew_ms - self.governor.skew_ms) > SKEW_MS_MIN:
+            self.governor.skew_ms = skew_ms if abs(skew_ms) > SKEW_MS_MIN else 0
+
+    def _breaker(self, lane: Lane) -> breaker.Breaker:
+        """Open the fuse box of a lane on first use."""
+        found = self._breakers.get(lane)
+        if found is None:
+            found = self._breakers[lane] = breaker.Breaker()
+        return found
+
+    async def _sleep_s(self, seconds: float) -> None:
+        """Wait by the injected clock; tenacity counts in seconds."""
+        await self._clock.sleep_until(self._clock.now() + round(seconds * SECOND))
+
+
+_CONNECTIONS = tenacity.AsyncRetrying(
+    retry=tenacity.retry_if_exception_type((NotSent, Lost)), reraise=True
+)
+"""A template: copied for each call, since one object in use twice mixes up its users."""
+
+
+def _refused_before_looking(
+    reply: wire.HttpReply | Refused,
+) -> contract.RetryClass | None:
+    """AUTH or CLOCK where the gateway turned the call away for its keys or its time."""
+    if isinstance(reply, Refused) or not 400 <= reply.status < 500:
+        return None
+    error = verdict.api_error(reply.body)
+    kind = contract.retry_class(error[0]) if error is not None else None
+    return kind if kind in {contract.RetryClass.AUTH, contract.RetryClass.CLOCK} else None
+
+
+def _hash_share(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) / 2**32
+
+
+@lru_cache(maxsize=64)
+def _authority(endpoint: str) -> str:
+    """Host and port exactly as they go on the wire, since the signature covers them."""
+    return urlsplit(endpoint).netloc
+
+
+@lru_cache(maxsize=64)
+def _iso_seconds(second: int) -> str:
+    """Spell a second; all calls of one second share it."""
+    return wire.iso_seconds(second * SECOND)

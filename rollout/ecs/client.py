@@ -1,0 +1,238 @@
+"""The service as a program uses it: one typed method per action, and every ending a value.
+
+Called by the engines, the live inventory and the command line. Knows parameters and readers, not
+how a call travels (`caller`) nor what a plan is. Parameters that cut power or wipe disks (`Force…`,
+`InitLocalDisk`) cannot be said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from rollout.core.invariant import invariant
+from rollout.ecs import contract, verdict, wire
+from rollout.ecs import look as reading
+from rollout.ecs.caller import Caller
+from rollout.ecs.credentials import Keyring
+from rollout.ecs.endpoints import Endpoints
+from rollout.ecs.governor import Clock, Governor, Lane
+from rollout.ecs.transport import Transport
+from rollout.model.instance import Instance
+from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.plan import RestartKind
+from rollout.model.time import Instant
+
+T = TypeVar("T")
+
+_PAGES_MAX: Final = 12
+"""A look names at most 100 ids and a page holds at least ten: more pages are a loop."""
+_REGION_OF_REGIONS: Final = "cn-hangzhou"
+"""DescribeRegions answers the same everywhere; this is where the SDKs ask."""
+_RESTARTS: Final = {
+    RestartKind.REBOOT: ("RebootInstance", "RebootInstances"),
+    RestartKind.START: ("StartInstance", "StartInstances"),
+}
+
+
+class EcsClient:
+    """All calls of one account. Nothing raises: what goes wrong comes back as an outcome.
+
+    `account` names the lanes and the instances; it is empty until `identify` has asked for it.
+    `stopped` is asked right before each mutation leaves: true refuses it unsent.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        keyring: Keyring,
+        clock: Clock,
+        *,
+        endpoints: Endpoints | None = None,
+        governor: Governor | None = None,
+        account: str = "",
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.account = account
+        self.keyring = keyring
+        self.governor = governor or Governor(clock)
+        self._transport, self._clock = transport, clock
+        self._caller = Caller(
+            transport,
+            keyring,
+            clock,
+            endpoints=endpoints or Endpoints(),
+            governor=self.governor,
+            stopped=stopped,
+        )
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self._transport.aclose()
+
+    def rate_per_minute(self, region: str, action: str) -> float:
+        """The pace of a lane now, for whoever plans how much to begin."""
+        return self.governor.rate(Lane(self.account, region, action)).per_minute
+
+    # what has consequences
+
+    async def attach_key_pair(
+        self, region: str, key_pair: str, instances: Sequence[str], *, not_after: Instant
+    ) -> Answer:
+        """AttachKeyPair for 1 to 50 ids, an outcome for each."""
+        invariant(0 < len(instances) <= contract.ATTACH_IDS_MAX, "1 to 50 ids an attach")
+        params = {
+            "RegionId": region,
+            "KeyPairName": key_pair,
+            "InstanceIds": _json_array(instances),
+        }
+        return await self._change("AttachKeyPair", region, params, instances, not_after)
+
+    async def restart(
+        self, kind: RestartKind, region: str, instances: Sequence[str], *, not_after: Instant
+    ) -> Answer:
+        """RebootInstance or StartInstance for one id; for more, up to 100, the action of many.
+
+        Many always go with `SuccessFirst`: the service's default lets one bad id fail all.
+        """
+        invariant(0 < len(instances) <= contract.POWER_IDS_MAX, "1 to 100 ids a restart")
+        single, many = _RESTARTS[kind]
+        if len(instances) == 1:
+            params = {"InstanceId": instances[0]}
+            return await self._change(single, region, params, instances, not_after)
+        params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
+        params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
+        return await self._change(many, region, params, instances, not_after)
+
+    async def import_key_pair(
+        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+    ) -> Outcome:
+        """ImportKeyPair; a name that is taken is refused, never replaced."""
+        params = {"RegionId": region, "KeyPairName": key_pair, "PublicKeyBody": public_key}
+        return (await self._change("ImportKeyPair", region, params, (), not_after)).outcome
+
+    # what only looks
+
+    async def look(
+        self, region: str, instances: Sequence[str]
+    ) -> reading.Described | Refused | Unknown:
+        """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
+        invariant(len(instances) <= contract.DESCRIBE_IDS_MAX, "at most 100 ids a look")
+        filters = {"InstanceIds": _json_array(instances)}
+        found: list[Instance] = []
+        token = ""
+        for _ in range(_PAGES_MAX):
+            page = await self.describe_instances(region, filters, next_token=token)
+            if not isinstance(page, reading.Described):
+                return page
+            found += page.instances
+            if not page.next_token:
+                return msgspec.structs.replace(page, instances=reading.only(found, instances))
+            token = page.next_token
+        return Unknown("page_loop")
+
+    async def describe_instances(
+        self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
+    ) -> reading.Described | Refused | Unknown:
+        """One page of up to 100 instances; the page after it is asked for with its `next_token`."""
+        params = {"RegionId": region, "MaxResults": "100", **(filters or {})}
+        if next_token:
+            params["NextToken"] = next_token
+        return await self._see(
+            "DescribeInstances",
+            region,
+            params,
+            lambda reply, now: reading.described(reply, self.account, region, now),
+        )
+
+    async def may_describe(self, region: str) -> Done | Refused | Unknown:
+        """Ask by dry run whether DescribeInstances is permitted: without permission it only
+        answers an empty list."""
+        params = {"RegionId": region, "DryRun": "true"}
+        return await self._see("DescribeInstances", region, params, reading.dry_run)
+
+    async def describe_instance_status(
+        self, region: str, instances: Sequence[str]
+    ) -> reading.Statuses | Refused | Unknown:
+        """DescribeInstanceStatus for at most 50 ids, which is what one page holds."""
+        invariant(len(instances) <= contract.STATUS_PAGE_SIZE_MAX, "at most 50 ids a status look")
+        params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
+        params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
+        return await self._see("DescribeInstanceStatus", region, params, reading.statuses)
+
+    async def look_at_key(
+        self, region: str, key_pair: str
+    ) -> reading.KeyDescribed | Refused | Unknown:
+        """DescribeKeyPairs with the public key, exact name."""
+        params = {"RegionId": region, "KeyPairName": key_pair, "IncludePublicKey": "true"}
+        params["PageSize"] = str(contract.KEY_PAIRS_PAGE_SIZE_MAX)
+        return await self._see(
+            "DescribeKeyPairs",
+            region,
+            params,
+            lambda reply, now: reading.key_described(reply, key_pair, now),
+        )
+
+    async def describe_regions(self) -> tuple[reading.Region, ...] | Refused | Unknown:
+        """DescribeRegions: the regions this account can use."""
+        return await self._see("DescribeRegions", _REGION_OF_REGIONS, {}, reading.regions)
+
+    async def get_caller_identity(self) -> reading.Identity | Refused | Unknown:
+        """GetCallerIdentity: whose keys these are."""
+        return await self._see("GetCallerIdentity", "", {}, reading.identity)
+
+    async def identify(self) -> reading.Identity | Refused | Unknown:
+        """The same, and take the account from it for lanes and instances."""
+        identity = await self.get_caller_identity()
+        if isinstance(identity, reading.Identity):
+            self.account = identity.account
+        return identity
+
+    # the two ways of a call
+
+    async def _change(
+        self,
+        action: str,
+        region: str,
+        params: Mapping[str, str],
+        instances: Sequence[str],
+        not_after: Instant,
+    ) -> Answer:
+        """Send what has consequences, once."""
+        reply = await self._caller.call(self.account, action, region, params, not_after=not_after)
+        if not isinstance(reply, wire.HttpReply):
+            return Answer(reply)
+        answer = verdict.answer(action, instances, reply, self._clock.now())
+        if isinstance(answer.outcome, Refused) and answer.outcome.retry is RetryClass.CLOCK:
+            return Answer(self._explained(answer.outcome))
+        return answer
+
+    async def _see(
+        self,
+        action: str,
+        region: str,
+        params: Mapping[str, str],
+        read: Callable[[wire.HttpReply, Instant], T | Refused | Unknown],
+    ) -> T | Refused | Unknown:
+        """Send what only looks, and read the reply."""
+        reply = await self._caller.call(self.account, action, region, params)
+        if not isinstance(reply, wire.HttpReply):
+            return reply
+        seen = read(reply, self._clock.now())
+        return self._explained(seen) if isinstance(seen, Refused) else seen
+
+    def _explained(self, outcome: Refused) -> Refused:
+        """Say by how much our clock is off where that is the reason."""
+        if outcome.retry is not RetryClass.CLOCK:
+            return outcome
+        seconds = abs(self._caller.skew_ms) // 1000
+        side = "behind" if self._caller.skew_ms > 0 else "ahead of"
+        text = f"our clock is {seconds} s {side} the service's"
+        return msgspec.structs.replace(outcome, message=text)
+
+
+def _json_array(ids: Sequence[str]) -> str:
+    """Spell ids as one JSON text."""
+    return msgspec.json.encode(list(ids)).decode()

@@ -1,0 +1,209 @@
+"""Keys to sign with: where they come from, how long they last, and that nobody sees them.
+
+Called by the client before each call and by the command line to name the source. Static and
+environment keys are built in; every other source is `vendor.py`, loaded when it is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol
+
+from rollout.errors import AccessError
+from rollout.model.time import MINUTE, Duration, Instant
+
+REFRESH_AT: Final = 0.8
+"""Share of a token's life after which it is renewed."""
+REFRESH_JITTER: Final = 0.05
+"""Programs that began together must not ask STS together: each renews up to this much earlier."""
+LIFE_LEFT_MIN_MS: Final = 1 * MINUTE
+"""A token this close to its end is not used any more: the call may take a minute."""
+FAILURE_PAUSE_MS: Final = MINUTE // 2
+"""While an old token still serves, a failed renewal is not tried again sooner."""
+
+
+class Secret:
+    """A text that is used and never shown: no plain form, no pickle, no JSON, no comparison."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one line that signs with it."""
+        return self.__text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __str__(self) -> NoReturn:
+        raise TypeError("a secret has no plain form")
+
+    def __format__(self, _: str) -> str:
+        return "***"
+
+    def __bool__(self) -> bool:
+        return bool(self.__text)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One set of keys, got at `began_at`; `expires_at` is 0 where they do not expire."""
+
+    access_key_id: str
+    secret: Secret
+    token: Secret | None = None
+    began_at: Instant = 0
+    expires_at: Instant = 0
+
+
+class Source(Protocol):
+    """Something that has keys. `name` is shown to people, so it names no key."""
+
+    @property
+    def name(self) -> str:
+        """What it is, as in `environment` or `profile prod (RamRoleArn)`."""
+
+    @property
+    def blocks(self) -> bool:
+        """True where `fetch` waits for something and so belongs into a worker thread."""
+
+    def fetch(self, now: Instant) -> Credentials:
+        """Get keys, now. Errors: AccessError R04xx."""
+
+
+class Clock(Protocol):
+    """The time of expiry."""
+
+    def now(self) -> Instant:
+        """Milliseconds UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticSource:
+    """Keys that were handed in."""
+
+    access_key_id: str
+    secret: Secret
+    token: Secret | None = None
+    name: str = "static"
+    blocks: bool = False
+
+    def fetch(self, now: Instant) -> Credentials:
+        """Return them."""
+        return Credentials(self.access_key_id, self.secret, self.token, now)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSource:
+    """`ALIBABA_CLOUD_ACCESS_KEY_ID`, `…_SECRET` and `…_SECURITY_TOKEN`, read at each fetch."""
+
+    environment: Mapping[str, str]
+    name: str = "environment"
+    blocks: bool = False
+
+    @classmethod
+    def is_set(cls, environment: Mapping[str, str]) -> bool:
+        """True where at least half of a key pair is there: half of one is a mistake to be told."""
+        return bool(environment.get(_ENV_ID) or environment.get(_ENV_SECRET))
+
+    def fetch(self, now: Instant) -> Credentials:
+        """Read the variables. AccessError R0401 where one half is missing."""
+        key_id, secret = self.environment.get(_ENV_ID, ""), self.environment.get(_ENV_SECRET, "")
+        if not key_id or not secret:
+            missing = _ENV_SECRET if key_id else _ENV_ID
+            raise AccessError.of(
+                "R0401",
+                f"{missing} is not set",
+                help=f"set both {_ENV_ID} and {_ENV_SECRET}, or neither",
+            )
+        token = self.environment.get(_ENV_TOKEN, "")
+        return Credentials(key_id, Secret(secret), Secret(token) if token else None, now)
+
+
+class Keyring:
+    """The keys in use, fetched once for all callers and renewed before they end.
+
+    `on_secret` is told every secret text, so that logs can blank it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Clock,
+        *,
+        on_secret: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.source = source
+        self._clock = clock
+        self._on_secret = on_secret
+        self._held: Credentials | None = None
+        self._lock = asyncio.Lock()
+        self._not_before: Instant = 0
+
+    async def get(self) -> Credentials:
+        """Keys that are good for the next call. Errors: AccessError R04xx."""
+        held = self._held
+        if held is not None and self._clock.now() < self._renew_at(held):
+            return held
+        async with self._lock:
+            return await self._fresh()
+
+    async def renew(self, refused: Credentials) -> Credentials:
+        """Other keys than those the service refused; the same ones where the source has no others.
+
+        Errors: AccessError R04xx.
+        """
+        async with self._lock:
+            if self._held is refused:
+                self._held, self._not_before = None, 0
+            return await self._fresh()
+
+    async def _fresh(self) -> Credentials:
+        """Fetch under the lock, unless somebody else just did; an old token outlives a failure."""
+        now, held = self._clock.now(), self._held
+        if held is not None and now < max(self._renew_at(held), self._not_before):
+            return held
+        try:
+            fetched = await self._fetch(now)
+        except AccessError:
+            if held is None or now >= held.expires_at - LIFE_LEFT_MIN_MS:
+                raise
+            self._not_before = now + FAILURE_PAUSE_MS
+            return held
+        for secret in (fetched.secret, fetched.token):
+            if secret is not None:
+                self._on_secret(secret.reveal())
+        self._held = fetched
+        return fetched
+
+    async def _fetch(self, now: Instant) -> Credentials:
+        """Ask the source, in a worker thread if it blocks."""
+        if self.source.blocks:
+            return await asyncio.to_thread(self.source.fetch, now)
+        return self.source.fetch(now)
+
+    def _renew_at(self, held: Credentials) -> Instant:
+        """When to look for new keys: at 80 % of their life, a little earlier by hash."""
+        if held.expires_at == 0:
+            return 1 << 62
+        life: Duration = held.expires_at - held.began_at
+        share = REFRESH_AT - REFRESH_JITTER * _hash_share(f"{held.access_key_id}{held.expires_at}")
+        return min(held.began_at + int(life * share), held.expires_at - LIFE_LEFT_MIN_MS)
+
+
+def _hash_share(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) / 2**32
+
+
+_ENV_ID: Final = "ALIBABA_CLOUD_ACCESS_KEY_ID"
+_ENV_SECRET: Final = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
+_ENV_TOKEN: Final = "ALIBABA_CLOUD_SECURITY_TOKEN"  # noqa: S105 - the name of a variable

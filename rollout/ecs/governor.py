@@ -1,0 +1,224 @@
+"""How fast each lane may go, found out by going: the rate and what waits for it.
+
+Called by the client before and after every call. A lane is account × region × action, the unit the
+service throttles, minute by minute, and shares between this program, its people and their other
+tools. `Rate` is arithmetic on the instants it is handed; `Governor` is the waiting.
+Source of the figures: safety contract, "retries, governor, breaker".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NamedTuple, Protocol
+
+from rollout.model import limits
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+
+RATE_START: Final = 60.0
+"""Calls a minute before anything is known."""
+RATE_MIN: Final = 1.0
+RATE_MAX: Final = 60_000.0
+DOUBLE_EVERY_MS: Final = 5 * SECOND
+HEADROOM: Final = 0.98
+"""Our minute and the service's differ by the latency of a call: a full minute of ours must fit."""
+CATCH_UP_MS: Final = 1 * SECOND
+"""How much of the time a late wake-up lost may be made good at once."""
+IN_FLIGHT_MAX: Final = 32
+"""Calls of one lane on their way at once: 64 calls a second at half a second each."""
+
+
+class Lane(NamedTuple):
+    """What is throttled together."""
+
+    account: str
+    region: str
+    action: str
+
+
+class Clock(Protocol):
+    """The time of the waiting."""
+
+    def now(self) -> Instant:
+        """Milliseconds UTC."""
+
+    async def sleep_until(self, instant: Instant) -> None:
+        """Return at the instant or a little later; at once where it has passed."""
+
+
+class Rate:
+    """The pace of one lane, in calls a minute, on the service's clock.
+
+    It starts at `start` and doubles every five seconds in which it was used, until the first
+    throttle. The calls accepted in that minute are the quota; from then on it keeps to
+    `1 - leave` of it. A later throttle halves the pace, one clean minute brings half of the goal
+    back, the next all of it. A throttle closes the lane until the next minute.
+    """
+
+    def __init__(self, now: Instant, *, leave_ppm: int, start: float = RATE_START) -> None:
+        self.per_minute = start
+        self.quota: int | None = None
+        self.closed_until: Instant = 0
+        self._share = (1 - leave_ppm / 1_000_000) * HEADROOM
+        self._due = float(now)
+        self._minute = now // MINUTE
+        self._accepted: dict[int, int] = {}
+        self._learned_in = -1
+        self._throttled_in = -1
+        self._clean_minutes = 2
+        self._period_began, self._period_sent = now, 0
+
+    @property
+    def goal(self) -> float:
+        """Where the pace settles once the quota is known."""
+        return RATE_MAX if self.quota is None else max(RATE_MIN, self._share * self.quota)
+
+    def earliest(self, now: Instant) -> Instant:
+        """When the next call may leave; not before `now`."""
+        self._advance(now)
+        return max(now, self.closed_until, -int(-self._due // 1))
+
+    def leave(self, now: Instant) -> int:
+        """Note that a call leaves. Returns the minute it counts in, for `accept` and `throttle`."""
+        self._advance(now)
+        self._due = max(self._due, now - CATCH_UP_MS) + MINUTE / self.per_minute
+        self._period_sent += 1
+        return self._minute
+
+    def accept(self, minute: int) -> None:
+        """Note that a call was let through, whatever else became of it."""
+        self._accepted[minute] = self._accepted.get(minute, 0) + 1
+        if minute == self._learned_in:
+            self._learn(minute)
+
+    def throttle(self, minute: int, now: Instant, retry_after_ms: Duration = 0) -> None:
+        """Note that a call was refused for its lane's pace."""
+        self._advance(now)
+        self.closed_until = max(self.closed_until, (minute + 1) * MINUTE, now + retry_after_ms)
+        if minute <= self._throttled_in:
+            return  # its siblings of that minute are judged already
+        self._throttled_in = minute
+        if self.quota is None:
+            self._learned_in = minute
+            self._learn(minute)
+        else:
+            self.per_minute = max(RATE_MIN, self.per_minute / 2)
+            self._clean_minutes = 0
+
+    def _learn(self, minute: int) -> None:
+        """Take what was accepted in the first throttled minute for the quota."""
+        self.quota = max(1, self._accepted.get(minute, 0))
+        if self._clean_minutes >= 2:
+            self.per_minute = self.goal
+
+    def _advance(self, now: Instant) -> None:
+        """Close the minutes and growth periods that have ended."""
+        if now // MINUTE > self._minute:
+            self._recover(self._minute)
+            self._minute = now // MINUTE
+            self._accepted = {m: n for m, n in self._accepted.items() if m >= self._minute - 1}
+        if now - self._period_began >= DOUBLE_EVERY_MS:
+            expected = self.per_minute * DOUBLE_EVERY_MS / MINUTE
+            if self.quota is None and self._period_sent * 2 >= expected:
+                self.per_minute = min(RATE_MAX, self.per_minute * 2)
+            self._period_began, self._period_sent = now, 0
+
+    def _recover(self, minute: int) -> None:
+        """Judge a minute that has ended: used and without a throttle, it earns pace back."""
+        if self._throttled_in >= minute or not self._accepted.get(minute):
+            return
+        self._clean_minutes += 1
+        if self.quota is not None:
+            share = 0.5 if self._clean_minutes == 1 else 1.0
+            self.per_minute = max(self.per_minute, share * self.goal)
+
+
+class Ticket:
+    """The right to send one call now; the holder says what became of it."""
+
+    def __init__(self, rate: Rate, minute: int) -> None:
+        self._rate, self._minute = rate, minute
+
+    def accepted(self) -> None:
+        """The service let the call through: it counts against the bucket."""
+        self._rate.accept(self._minute)
+
+    def throttled(self, now: Instant, retry_after_ms: Duration) -> None:
+        """The service refused the call for its pace."""
+        self._rate.throttle(self._minute, now, retry_after_ms)
+
+
+class Governor:
+    """Lets calls go at their lane's pace, in the order they came, and never past their time.
+
+    `skew_ms` is how far the service's clock is ahead of ours: buckets follow the service's minute.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        leave_ppm: int = limits.LEAVE_QUOTA_PPM,
+        rate_start: float = RATE_START,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> None:
+        self.skew_ms = 0
+        self._clock = clock
+        self._leave_ppm, self._rate_start = leave_ppm, rate_start
+        self._in_flight_max = in_flight_max
+        self._lanes: dict[Lane, _Waiting] = {}
+
+    async def admit(self, lane: Lane, not_after: Instant) -> Ticket | None:
+        """Wait for the lane; None where the call could only leave after `not_after`.
+
+        Whoever gets a ticket holds one of the lane's places until `release`.
+        """
+        waiting = self._lane(lane)
+        async with waiting.turn:
+            await waiting.places.acquire()
+            try:
+                ticket = await self._ticket(waiting.rate, not_after)
+            except BaseException:
+                waiting.places.release()
+                raise
+        if ticket is None:
+            waiting.places.release()
+        return ticket
+
+    def release(self, lane: Lane) -> None:
+        """Give the place back: the call has ended, however."""
+        self._lanes[lane].places.release()
+
+    def rate(self, lane: Lane) -> Rate:
+        """The pace of a lane, for reports and for whoever plans the work."""
+        return self._lane(lane).rate
+
+    def now(self) -> Instant:
+        """The service's time as far as we know it."""
+        return self._clock.now() + self.skew_ms
+
+    async def _ticket(self, rate: Rate, not_after: Instant) -> Ticket | None:
+        """Sleep until the pace allows; look again, since the lane may have closed meanwhile."""
+        while True:
+            now = self.now()
+            due = rate.earliest(now)
+            if due - self.skew_ms > not_after:
+                return None
+            if due <= now:
+                return Ticket(rate, rate.leave(now))
+            await self._clock.sleep_until(due - self.skew_ms)
+
+    def _lane(self, lane: Lane) -> _Waiting:
+        """Open a lane on first use."""
+        if lane not in self._lanes:
+            rate = Rate(self.now(), leave_ppm=self._leave_ppm, start=self._rate_start)
+            self._lanes[lane] = _Waiting(rate, self._in_flight_max)
+        return self._lanes[lane]
+
+
+class _Waiting:
+    """One lane: its pace, whose turn it is, and the places for calls on their way."""
+
+    def __init__(self, rate: Rate, in_flight_max: int) -> None:
+        self.rate = rate
+        self.turn = asyncio.Lock()
+        self.places = asyncio.Semaphore(in_flight_max)
