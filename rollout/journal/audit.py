@@ -1,0 +1,287 @@
+"""The audit log as people read it: who did what to which instance, when, and why.
+
+Pure: lines of a journal in, entries out. Called by `audit show`, the report and the dashboard;
+each entry keeps the name of its event (`118-2`) so that it can be found in the journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from rollout.core.layout import Layout
+from rollout.journal.record import Line
+from rollout.model import event as ev
+from rollout.model import time as times
+from rollout.model.command import Attach, Command, ImportKey, RestartCall
+from rollout.model.event import Actor, AnyEvent
+from rollout.model.instance import Status
+from rollout.model.outcome import Done, Outcome, Refused, Unknown
+from rollout.model.plan import Plan
+from rollout.model.time import Instant
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One event, told. `id` is its line and place in the line; `at` our clock, `api_time` the
+    service's. `actor` is who the process ran for. `call` joins an intent and its ending."""
+
+    id: str
+    at: Instant
+    event: str
+    text: str
+    actor: str
+    epoch: int
+    instances: tuple[str, ...] = ()
+    call: int = 0
+    action: str = ""
+    outcome: str = ""
+    code: str = ""
+    request_id: str = ""
+    api_time: Instant = 0
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """A whole run in figures: calls by action, endings of single instances, events by type."""
+
+    calls: dict[str, int]
+    outcomes: dict[str, int]
+    events: dict[str, int]
+
+
+def entries(plan: Plan, lines: Iterable[Line]) -> Iterator[Entry]:
+    """Every event of the run, in order, with all instances it is about."""
+    teller = _Teller(Layout(plan), None)
+    return (entry for line in lines for entry in teller.tell(line))
+
+
+def life(plan: Plan, lines: Iterable[Line], instance: str) -> list[Entry]:
+    """What was done to one instance, and what concerned the whole run meanwhile.
+
+    Empty where the instance is no target of the plan: then one of its exclusions says why.
+    """
+    layout = Layout(plan)
+    ordinal = ordinal_of(layout, instance)
+    if ordinal is None:
+        return []
+    teller = _Teller(layout, ordinal)
+    return [entry for line in lines for entry in teller.tell(line)]
+
+
+def ordinal_of(layout: Layout, instance: str) -> int | None:
+    """The place of an instance in the plan; None where it is no target."""
+    for ordinal, target in enumerate(layout.targets):
+        if target.instance == instance:
+            return ordinal
+    return None
+
+
+def tally(lines: Iterable[Line]) -> Tally:
+    """Count a run: what was called, how it ended for each instance, what happened."""
+    calls: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    events: Counter[str] = Counter()
+    open_calls: dict[int, ev.Issued] = {}
+    for line in lines:
+        for event in line.body:
+            events[type(event).__name__] += 1
+            if isinstance(event, ev.Issued):
+                calls[action_of(event.command)] += 1
+                open_calls[event.n] = event
+            elif isinstance(event, ev.Settled):
+                issued = open_calls.pop(event.n, None)
+                if issued is not None:
+                    for _, outcome in endings(issued.command, event):
+                        outcomes[_word(outcome)] += 1
+    return Tally(*(dict(sorted(counter.items())) for counter in (calls, outcomes, events)))
+
+
+def action_of(command: Command) -> str:
+    """The action of the API that a command is sent as."""
+    match command:
+        case Attach():
+            return "AttachKeyPair"
+        case ImportKey():
+            return "ImportKeyPair"
+        case RestartCall():
+            many = "s" if len(command.instances) > 1 else ""
+            return f"{command.kind.value.title()}Instance{many}"
+
+
+def endings(command: Command, settled: ev.Settled) -> Iterator[tuple[int, Outcome]]:
+    """How a call ended for each of its instances; a call about none gives ordinal -1 once."""
+    if isinstance(command, ImportKey):
+        yield -1, settled.outcome
+        return
+    items = dict(settled.items)
+    for ordinal in command.ordinals:
+        yield ordinal, items.get(ordinal, settled.outcome)
+
+
+class _Teller:
+    """Tells events one by one, of one instance only where `only` is its ordinal."""
+
+    def __init__(self, layout: Layout, only: int | None) -> None:
+        self.layout = layout
+        self.only = only
+        self.actor = ""
+        self.epoch = 0
+        self.calls: dict[int, Command] = {}
+
+    def tell(self, line: Line) -> Iterator[Entry]:
+        """The entries of one line."""
+        for number, event in enumerate(line.body, 1):
+            if isinstance(event, ev.RunStarted | ev.Resumed):
+                self.actor, self.epoch = _actor(event.actor), event.epoch
+            entry = Entry(
+                f"{line.seq}-{number}", line.at, type(event).__name__, "", self.actor, self.epoch
+            )
+            told = self._told(event, entry)
+            if told is not None:
+                yield told
+
+    def _told(self, event: AnyEvent, entry: Entry) -> Entry | None:
+        match event:
+            case ev.Issued():
+                return self._issued(event, entry)
+            case ev.Settled():
+                return self._settled(event, entry)
+            case ev.Moved():
+                text = f"{event.happening.value}: {event.evidence}"
+                return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
+            case ev.Held() | ev.Released():
+                return self._about(entry, event.ordinals, text=event.reason)
+            case ev.Drifted():
+                text = f"{event.kind.value}: {event.detail}"
+                return self._about(entry, event.ordinals, text=text)
+            case ev.Split():
+                return self._about(entry, event.ordinals, text="a refused batch is halved")
+            case ev.Anomaly():
+                return self._anomaly(event, entry)
+            case _:
+                told = self._of_the_run(event)
+                return None if told is None else _with(entry, text=told)
+
+    def _issued(self, event: ev.Issued, entry: Entry) -> Entry | None:
+        command = event.command
+        self.calls[event.n] = command
+        until = times.format_instant(event.not_after)
+        text = f"attempt {event.attempt}, to leave by {until}"
+        call, action = event.n, action_of(command)
+        if isinstance(command, ImportKey):
+            lane = (command.account, command.region)
+            if self._concerns(lane):
+                return _with(entry, text=f"{text}, in {lane[1]}", call=call, action=action)
+            return None
+        if self.only is not None and self.only in command.ordinals:
+            seen = dict(zip(command.ordinals, event.seen, strict=False)).get(self.only)
+            text += _seen(seen) if seen else ""
+        return self._about(entry, command.ordinals, text=text, call=call, action=action)
+
+    def _settled(self, event: ev.Settled, entry: Entry) -> Entry | None:
+        command = self.calls.pop(event.n, None)
+        if command is None:
+            late = f"call {event.n} was answered late; it changed nothing"
+            return None if self.only is not None else _with(entry, text=late, call=event.n)
+        words: dict[str, object] = {"call": event.n, "action": action_of(command)}
+        if isinstance(command, ImportKey):
+            shown = self._concerns((command.account, command.region))
+            return _with(entry, **words, **_ending(event.outcome)) if shown else None
+        ended = dict(endings(command, event))
+        if self.only is not None:
+            if self.only not in ended:
+                return None
+            return self._about(entry, [self.only], **words, **_ending(ended[self.only]))
+        told = self._about(entry, command.ordinals, **words, **_ending(event.outcome))
+        counts = Counter(_word(outcome) for outcome in ended.values())
+        text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        return told if told is None or not event.items else _with(told, text=text)
+
+    def _anomaly(self, event: ev.Anomaly, entry: Entry) -> Entry | None:
+        return None if self.only is not None else _with(entry, text=event.text, call=event.n)
+
+    def _of_the_run(self, event: AnyEvent) -> str | None:
+        """Events about no single instance; None for another wave, cell or lane than `only`'s."""
+        match event:
+            case ev.RunStarted():
+                return f"run {event.run} of plan {event.plan_digest}"
+            case ev.Resumed():
+                return f"epoch {event.epoch}: whatever was open has an unknown ending"
+            case ev.TornTail():
+                return f"a crash left {event.bytes} bytes of a line, which were cut"
+            case ev.KeyReady():
+                concerns = self._concerns((event.account, event.region))
+                text = f"key pair ready in {event.region}, fingerprint {event.fingerprint}"
+                return text if concerns else None
+            case ev.WaveStarted():
+                return f"wave {event.name}" if self._in_wave(event.wave) else None
+            case ev.WaveClosed():
+                name = self.layout.waves[event.wave].name
+                return f"wave {name}" if self._in_wave(event.wave) else None
+            case ev.CellOpened() | ev.CellClosed():
+                own = self.only is None or self.layout.cell_of[self.only] == event.cell
+                return f"cell {event.cell}" if own else None
+            case ev.Calibrated():
+                text = f"StartTime moved on {event.moved} of {event.moved + event.unmoved} reboots"
+                return None if self.only is not None else f"{text} of {event.image}"
+            case ev.Halted():
+                return f"{event.code} {event.reason}: {event.detail}"
+            case ev.Drained():
+                return f"{event.word} of {event.actor}"
+            case ev.RunClosed():
+                return ", ".join(f"{count} {name}" for name, count in event.counts.items() if count)
+            case _:
+                return None
+
+    def _about(self, entry: Entry, ordinals: Sequence[int], **words: object) -> Entry | None:
+        """The entry with the instances it is about; None where they are not the one asked for."""
+        if self.only is not None:
+            if self.only not in ordinals:
+                return None
+            ordinals = [self.only]
+        ids = tuple(self.layout.targets[ordinal].instance for ordinal in ordinals)
+        return _with(entry, instances=ids, **words)
+
+    def _concerns(self, lane: tuple[str, str]) -> bool:
+        return self.only is None or self.layout.lane_of(self.only) == lane
+
+    def _in_wave(self, wave: int) -> bool:
+        return self.only is None or self.layout.wave_of(self.only) == wave
+
+
+def _with(entry: Entry, **words: object) -> Entry:
+    return msgspec.structs.replace(entry, **words)
+
+
+def _actor(actor: Actor) -> str:
+    return f"{actor.user} on {actor.machine} as {actor.arn}"
+
+
+def _seen(sight: ev.Sight) -> str:
+    """What an intent was judged on."""
+    key = sight.key_pair or "none"
+    since = ""
+    if sight.started_at and sight.status is Status.RUNNING:
+        since = f" since {times.format_instant(sight.started_at)}"
+    return f"; seen before: {sight.status.value}{since}, key pair {key}"
+
+
+def _word(outcome: Outcome) -> str:
+    return type(outcome).__name__.lower()
+
+
+def _ending(outcome: Outcome) -> dict[str, object]:
+    """An outcome as fields of an entry."""
+    words = {
+        "outcome": _word(outcome),
+        "request_id": outcome.request_id,
+        "api_time": outcome.api_time,
+    }
+    match outcome:
+        case Done():
+            return {**words, "text": "done"}
+        case Refused():
+            return {**words, "code": outcome.code, "text": outcome.message or outcome.code}
+        case Unknown():
+            return {**words, "code": outcome.why, "text": f"may have happened: {outcome.why}"}

@@ -1,0 +1,98 @@
+"""What earlier runs proved: which key was in force on an instance when it was last seen.
+
+Called before planning; the planner gets the result as an input. A damaged journal proves nothing,
+and takes away what older runs proved of its instances: it may have attached another key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from rollout.errors import Problem, RolloutError
+from rollout.journal import runs
+from rollout.journal.disk import REAL, Disk
+from rollout.journal.reader import PLAN, read, read_plan
+from rollout.model.command import Attach
+from rollout.model.event import Happening, Issued, Moved
+from rollout.model.instance import Proof, Proofs
+from rollout.model.plan import Plan, decode
+
+
+class Folded(msgspec.Struct, frozen=True):
+    """The proofs, and a warning for each run that was not believed."""
+
+    proofs: Proofs
+    warnings: tuple[Problem, ...]
+
+
+def fold(runs_dir: Path, *, disk: Disk = REAL) -> Folded:
+    """Fold all runs of a directory, oldest to newest; a newer run wins.
+
+    Proved are instances that ended `done`. An attach, of whatever key, voids what was proved
+    before it. StorageError where the directory itself cannot be read.
+    """
+    proofs: Proofs = {}
+    warnings = []
+    for run in runs.every(runs_dir):
+        try:
+            voided, proved = _one(run.path, disk)
+        except RolloutError as error:
+            _void_all(proofs, run.path, disk)
+            first = error.problems[0]
+            text = f"run {run.id} proves nothing: {first.message}"
+            warnings.append(
+                Problem(first.code, text, first.place, f"rollout audit verify {run.id}")
+            )
+        else:
+            _void(proofs, voided)
+            proofs.update(proved)
+    return Folded(proofs, tuple(warnings))
+
+
+def _one(run_dir: Path, disk: Disk) -> tuple[list[str], Proofs]:
+    """Instances that one run attached, and what it proved; nothing before all of it was checked."""
+    attached: list[str] = []
+    done: list[int] = []
+    reader = read(run_dir, disk=disk)
+    for line in reader:
+        for event in line.body:
+            if isinstance(event, Issued) and isinstance(event.command, Attach):
+                attached += event.command.instances
+            elif isinstance(event, Moved) and event.happening is Happening.SEEN_RUNNING:
+                done += event.ordinals
+    if reader.started is None:
+        return [], {}
+    plan = read_plan(run_dir, reader.started.plan_digest, disk=disk)
+    proof = Proof(plan.key_pair.name, plan.key_pair.public_key_digest, reader.started.run)
+    ids = _instances(plan)
+    return attached, {ids[ordinal]: proof for ordinal in done}
+
+
+def _void_all(proofs: Proofs, run_dir: Path, disk: Disk) -> None:
+    """Whatever a run that cannot be read may have touched; all, where not even that is known."""
+    try:
+        with disk.read(run_dir / PLAN) as file:
+            plan = decode(file.read())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        proofs.clear()
+    else:
+        _void(proofs, _instances(plan))
+
+
+def _void(proofs: Proofs, instances: Iterable[str]) -> None:
+    for instance in instances:
+        proofs.pop(instance, None)
+
+
+def _instances(plan: Plan) -> list[str]:
+    """Ids by ordinal."""
+    return [
+        target.instance
+        for wave in plan.waves
+        for cell in wave.cells
+        for batch in cell.batches
+        for target in batch.targets
+    ]

@@ -1,0 +1,415 @@
+"""The rules of a run, checked again from what its journal says.
+
+Called by `verify` with every event in order. A second opinion on purpose: it shares no code with
+the core, neither its table of phases nor its ledger; it knows the plan and the events only.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.event import AnyEvent, Happening
+from rollout.model.instance import Status
+from rollout.model.outcome import Refused, RetryClass
+from rollout.model.plan import Plan, RestartKind, Target
+from rollout.model.spec import OnUnknown
+
+PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED = range(5)
+DONE, UNVERIFIED, FAILED, SKIPPED, STRANDED = range(5, 10)
+WORDS = (
+    *("planned", "attaching", "attached", "restarting", "booted"),
+    *("done", "unverified", "failed", "skipped", "stranded"),
+)
+UNFINISHED = frozenset({PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED})
+EXPOSED = frozenset({ATTACHING, ATTACHED, RESTARTING})
+
+MOVES: dict[Happening, tuple[frozenset[int], int]] = {
+    Happening.SEEN_ATTACHED: (frozenset({PLANNED, ATTACHING}), ATTACHED),
+    Happening.SEEN_UNATTACHED: (frozenset({ATTACHING}), PLANNED),
+    Happening.GAVE_UP: (frozenset({ATTACHING}), FAILED),
+    Happening.SEEN_BOOTED: (frozenset({ATTACHED, RESTARTING}), BOOTED),
+    Happening.DOUBTED: (frozenset({RESTARTING}), RESTARTING),
+    Happening.SEEN_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
+    Happening.RETRIED: (frozenset({RESTARTING}), ATTACHED),
+    Happening.ASSUMED: (frozenset({RESTARTING}), UNVERIFIED),
+    Happening.SEEN_RUNNING: (frozenset({BOOTED}), DONE),
+    Happening.TIMED_OUT: (frozenset({BOOTED}), FAILED),
+    Happening.DROPPED: (UNFINISHED, SKIPPED),
+}
+"""What a look or a due time may say of an instance: where it must be, where it is then."""
+
+FREES = frozenset(
+    {
+        Happening.SEEN_RUNNING,
+        Happening.SEEN_UNTOUCHED,
+        Happening.RETRIED,
+        Happening.ASSUMED,
+        Happening.DROPPED,
+    }
+)
+"""What gives a permit back: it serves again, it did not happen, it is gone, or the operator's
+standing answer. A time-out does not: that instance is down."""
+
+POLICIES = {Happening.RETRIED: OnUnknown.RETRY_ONCE, Happening.ASSUMED: OnUnknown.ASSUME_DONE}
+
+CLASSES = {
+    PLANNED: "skipped",
+    ATTACHING: "stranded",
+    ATTACHED: "stranded",
+    RESTARTING: "in_doubt",
+    BOOTED: "in_doubt",
+    DONE: "done",
+    UNVERIFIED: "unverified",
+    FAILED: "failed",
+    SKIPPED: "skipped",
+    STRANDED: "stranded",
+}
+"""The class an instance ends in by where it is at the close."""
+
+
+class Rules:
+    """One run as its journal tells it. `take` returns what is wrong with an event, in words."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.targets: list[Target] = []
+        self.cell_of = array("l")
+        self.lanes: list[tuple[str, str]] = []
+        self.wave_of_cell: list[int] = []
+        for number, wave in enumerate(plan.waves):
+            for cell in wave.cells:
+                for batch in cell.batches:
+                    self.targets.extend(batch.targets)
+                    self.cell_of.extend([len(self.lanes)] * len(batch.targets))
+                self.lanes.append((cell.account, cell.region))
+                self.wave_of_cell.append(number)
+        count = len(self.targets)
+        self.where = bytearray(count)
+        self.held = bytearray(count)
+        self.retried = bytearray(count)
+        self.permits = bytearray(count)
+        self.used = [0] * len(plan.groups)
+        self.peaks = [0] * len(plan.groups)
+        self.exposed = self.exposed_peak = 0
+        self.left_in_cell = Counter(self.cell_of)
+        self.open: dict[int, ev.Issued] = {}
+        self.issued = self.late = self.resumes = self.epoch = 0
+        self.calls: Counter[str] = Counter()
+        self.attached = self.restarted = 0
+        self.keys: set[tuple[str, str]] = set()
+        self.cells_opened = self.waves_closed = 0
+        self.wave: int | None = None
+        self.stopped = self.closed = False
+        self._broken: list[str] = []
+
+    def take(self, event: AnyEvent) -> list[str]:
+        """Fold one event in; the rules it breaks, none where all is well."""
+        if self.closed:
+            self._say(f"{type(event).__name__} after the run was closed")
+        self._fold(event)
+        if not self._broken:
+            return []
+        broken, self._broken = self._broken, []
+        return broken
+
+    def classes(self) -> dict[str, int]:
+        """How many instances are in each class if this is the end; sums to the inventory."""
+        counts = dict.fromkeys(
+            ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "excluded"), 0
+        )
+        for where, name in CLASSES.items():
+            counts[name] += self.where.count(where)
+        counts["excluded"] = len(self.plan.exclusions)
+        return counts
+
+    @property
+    def unfinished(self) -> int:
+        """Targets of which something is still to come: neither in a class for good nor held."""
+        return sum(self.left_in_cell.values())
+
+    def _fold(self, event: AnyEvent) -> None:  # the frequent ones first
+        match event:
+            case ev.Issued():
+                self._issued(event)
+            case ev.Settled():
+                self._settled(event)
+            case ev.Moved():
+                self._moved(event)
+            case ev.Held(ordinals=ordinals):
+                self._hold_all(ordinals, held=True)
+            case ev.Released(ordinals=ordinals):
+                self._hold_all(ordinals, held=False)
+            case ev.CellOpened():
+                self._cell_opened(event)
+            case ev.CellClosed():
+                self._cell_closed(event)
+            case ev.WaveStarted():
+                self._wave_started(event)
+            case ev.WaveClosed():
+                self._wave_closed(event)
+            case ev.KeyReady():
+                self.keys.add((event.account, event.region))
+            case ev.RunStarted():
+                self._run_started(event)
+            case ev.Resumed():
+                self._resumed(event)
+            case ev.Halted() | ev.Drained():
+                self.stopped = True
+            case ev.RunClosed():
+                self._run_closed(event)
+            case ev.TornTail() | ev.Drifted() | ev.Split() | ev.Calibrated() | ev.Anomaly():
+                pass
+
+    # life of the run
+
+    def _run_started(self, event: ev.RunStarted) -> None:
+        self._demand(self.epoch == 0, "a run starts once")
+        self._demand(event.spec_digest == self.plan.spec_digest, "the spec is not the plan's")
+        self._demand(
+            event.inventory_digest == self.plan.inventory_digest, "the inventory is not the plan's"
+        )
+        self._demand(event.rules == self.plan.rules, "the rules are not the plan's")
+        self.epoch = event.epoch
+        names = {target.instance for target in self.targets}
+        names.update(exclusion.instance for exclusion in self.plan.exclusions)
+        population = len(self.targets) + len(self.plan.exclusions)
+        self._demand(len(names) == population, "the plan names an instance twice")
+        self._demand(population == self.plan.counts.found, "the plan leaves instances out")
+
+    def _resumed(self, event: ev.Resumed) -> None:
+        self._demand(event.epoch == self.epoch + 1, f"epoch {event.epoch} after {self.epoch}")
+        self.epoch = event.epoch
+        self.resumes += 1
+        self.stopped = False
+        self.open.clear()
+        for ordinal in [o for o, held in enumerate(self.held) if held]:
+            self._hold(ordinal, held=False)
+
+    def _run_closed(self, event: ev.RunClosed) -> None:
+        self.closed = True
+        self._demand(not self.open, f"closed with {len(self.open)} calls open")
+        self._demand(not self.unfinished, f"closed with {self.unfinished} instances unfinished")
+        counts = self.classes()
+        told = {name: count for name, count in event.counts.items() if count}
+        if told != {name: count for name, count in counts.items() if count}:
+            self._say(
+                f"the close counts {_figures(event.counts)}; its lines say {_figures(counts)}"
+            )
+        failed = counts["failed"] or counts["stranded"]
+        self._demand(not (failed and event.exit == 0), "closed as if nothing had failed")
+
+    # waves and cells
+
+    def _wave_started(self, event: ev.WaveStarted) -> None:
+        in_order = self.wave is None and event.wave == self.waves_closed
+        self._demand(in_order, f"wave {event.name} is not the next one, or another one is open")
+        self.wave = event.wave
+
+    def _wave_closed(self, event: ev.WaveClosed) -> None:
+        self._demand(event.wave == self.wave, "a wave closes that is not open")
+        cells = [c for c, wave in enumerate(self.wave_of_cell) if wave == event.wave]
+        unopened = [c for c in cells if c >= self.cells_opened]
+        left = sum(self.left_in_cell[c] for c in cells)
+        self._demand(not unopened and not left, f"a wave closes with {left} instances unfinished")
+        self.wave = None
+        self.waves_closed = event.wave + 1
+
+    def _cell_opened(self, event: ev.CellOpened) -> None:
+        known = event.cell == self.cells_opened and event.cell < len(self.lanes)
+        self._demand(known, f"cell {event.cell} opens out of order")
+        if known:
+            own = self.wave_of_cell[event.cell] == self.wave
+            self._demand(own, f"cell {event.cell} opens outside its wave")
+            self.cells_opened += 1
+
+    def _cell_closed(self, event: ev.CellClosed) -> None:
+        left = self.left_in_cell[event.cell]
+        self._demand(not left, f"cell {event.cell} closes with {left} instances unfinished")
+
+    # calls
+
+    def _issued(self, event: ev.Issued) -> None:
+        self._demand(event.n == self.issued + 1, f"call {event.n} after call {self.issued}")
+        self._demand(event.epoch == self.epoch, f"an intent of epoch {event.epoch}: a stale writer")
+        self._demand(not self.stopped, "an intent after the run was halted or drained")
+        self.issued = max(self.issued, event.n)
+        self.open[event.n] = event
+        command = event.command
+        match command:
+            case ImportKey():
+                self.calls["ImportKeyPair"] += 1
+                lane = (command.account, command.region)
+                self._demand(lane in self.lanes, f"a key pair for {lane[1]}, which is not planned")
+            case Attach():
+                self.calls["AttachKeyPair"] += 1
+                if self._check_ids(command, event.seen, limits.ATTACH_IDS_MAX):
+                    self._attach(command, event.seen)
+            case RestartCall():
+                many = "s" if len(command.ordinals) > 1 else ""
+                self.calls[f"{command.kind.value.title()}Instance{many}"] += 1
+                if self._check_ids(command, event.seen, limits.RESTART_IDS_MAX):
+                    self._restart(command, event.seen)
+
+    def _check_ids(
+        self, command: Attach | RestartCall, seen: Sequence[ev.Sight], ids_max: int
+    ) -> bool:
+        """Whether the call names instances of its own cell, once each, and not too many."""
+        ordinals, ids = command.ordinals, command.instances
+        self._demand(0 < len(ids) <= ids_max, f"{len(ids)} ids in one call")
+        self._demand(len(set(ids)) == len(ids), "an id twice in one call")
+        if not len(ordinals) == len(ids) == len(seen):
+            self._say("ids, ordinals and what was seen before do not match")
+            return False
+        self._demand(command.cell < self.cells_opened, f"a call of cell {command.cell}, not open")
+        for ordinal, instance in zip(ordinals, ids, strict=True):
+            if not 0 <= ordinal < len(self.targets) or self.targets[ordinal].instance != instance:
+                self._say(f"{instance} is not in the plan at {ordinal}")
+                return False
+            own = self.cell_of[ordinal] == command.cell
+            self._demand(own, f"{instance} is not in cell {command.cell}")
+            self._demand(not self.held[ordinal], f"{instance} is held for a person")
+        return True
+
+    def _attach(self, command: Attach, seen: Sequence[ev.Sight]) -> None:
+        lane = self.lanes[self.cell_of[command.ordinals[0]]]
+        self._demand(lane in self.keys, f"an attach in {lane[1]} before its key pair was ready")
+        wanted = self.plan.key_pair.name
+        for ordinal, sight in zip(command.ordinals, seen, strict=True):
+            target = self.targets[ordinal]
+            if sight.key_pair not in (target.former_key, wanted):
+                self._say(f"{target.instance} had key pair `{sight.key_pair}`: a foreign key")
+            self._go(ordinal, frozenset({PLANNED}), ATTACHING, "attached")
+            self.attached += 1
+        exposed_max = self.plan.limits.exposed_max
+        self._demand(self.exposed <= exposed_max, f"{self.exposed} exposed of {exposed_max}")
+
+    def _restart(self, command: RestartCall, seen: Sequence[ev.Sight]) -> None:
+        wanted = self.plan.key_pair.name
+        due = Status.RUNNING if command.kind is RestartKind.REBOOT else Status.STOPPED
+        for ordinal, sight in zip(command.ordinals, seen, strict=True):
+            instance = self.targets[ordinal].instance
+            if sight.status is not due:
+                self._say(f"{command.kind} of {instance}, which was {sight.status}")
+            if sight.key_pair != wanted:
+                self._say(f"{instance} restarted before the key was seen on it")
+            self._go(ordinal, frozenset({ATTACHED}), RESTARTING, "restarted")
+            self.restarted += 1
+            if command.kind is RestartKind.REBOOT:
+                self._take_permit(ordinal)
+
+    def _settled(self, event: ev.Settled) -> None:
+        self._demand(1 <= event.n <= self.issued, f"call {event.n} ended and was never begun")
+        issued = self.open.pop(event.n, None)
+        if issued is None:
+            self.late += 1
+            return
+        command = issued.command
+        if isinstance(command, ImportKey):
+            return
+        items = dict(event.items)
+        stranger = next((o for o in items if o not in command.ordinals), None)
+        self._demand(
+            stranger is None, f"call {event.n} ended for {stranger}, which it did not name"
+        )
+        whole = not items and len(command.ordinals) > 1
+        for ordinal in command.ordinals:
+            outcome = items.get(ordinal, event.outcome)
+            if isinstance(outcome, Refused) and 0 <= ordinal < len(self.targets):
+                self._refused(command, ordinal, outcome.retry, whole=whole)
+
+    def _refused(
+        self, command: Attach | RestartCall, ordinal: int, retry: RetryClass, *, whole: bool
+    ) -> None:
+        """It did not happen: back to before the call, or for a fact of the instance the end."""
+        if isinstance(command, RestartCall):
+            self._free_permit(ordinal)
+            ends = retry in (RetryClass.FACT, RetryClass.ODD)
+            self._go(ordinal, frozenset({RESTARTING}), STRANDED if ends else ATTACHED, "refused")
+        else:
+            ends = retry is RetryClass.ODD or (retry is RetryClass.FACT and not whole)
+            self._go(ordinal, frozenset({ATTACHING}), FAILED if ends else PLANNED, "refused")
+
+    # what looks and due times brought
+
+    def _moved(self, event: ev.Moved) -> None:
+        move = MOVES.get(event.happening)
+        if move is None:
+            self._say(f"{event.happening} is no evidence but the ending of a call")
+            return
+        sources, target = move
+        policy = POLICIES.get(event.happening)
+        allowed = policy is None or self.plan.on_unknown is policy
+        self._demand(allowed, f"{event.happening}, which the plan does not allow")
+        frees = event.happening in FREES
+        for ordinal in event.ordinals:
+            if not 0 <= ordinal < len(self.targets):
+                self._say(f"ordinal {ordinal} is not in the plan")
+                continue
+            self._go(ordinal, sources, target, event.happening)
+            if frees:
+                self._free_permit(ordinal)
+            if event.happening is Happening.RETRIED:
+                again = self.retried[ordinal]
+                self._demand(not again, f"{self.targets[ordinal].instance} retried twice")
+                self.retried[ordinal] = 1
+
+    def _hold_all(self, ordinals: Sequence[int], *, held: bool) -> None:
+        for ordinal in ordinals:
+            if 0 <= ordinal < len(self.targets):
+                self._hold(ordinal, held=held)
+            else:
+                self._say(f"ordinal {ordinal} is not in the plan")
+
+    # private
+
+    def _go(self, ordinal: int, sources: frozenset[int], target: int, word: str) -> None:
+        before = self.where[ordinal]
+        if before not in sources:
+            instance = self.targets[ordinal].instance
+            self._say(f"{instance}: {word} while it is {WORDS[before]}")
+        self.where[ordinal] = target
+        self.exposed += (target in EXPOSED) - (before in EXPOSED)
+        self.exposed_peak = max(self.exposed_peak, self.exposed)
+        if not self.held[ordinal]:
+            change = (target in UNFINISHED) - (before in UNFINISHED)
+            self.left_in_cell[self.cell_of[ordinal]] += change
+
+    def _hold(self, ordinal: int, *, held: bool) -> None:
+        if self.held[ordinal] != held:
+            self.held[ordinal] = held
+            if self.where[ordinal] in UNFINISHED:
+                self.left_in_cell[self.cell_of[ordinal]] += -1 if held else 1
+
+    def _take_permit(self, ordinal: int) -> None:
+        if self.permits[ordinal]:
+            return
+        self.permits[ordinal] = 1
+        for number in self.targets[ordinal].groups:
+            group = self.plan.groups[number]
+            self.used[number] += 1
+            self.peaks[number] = max(self.peaks[number], self.used[number])
+            if self.used[number] > group.cap:
+                who = self.targets[ordinal].instance
+                self._say(f"{who}: {self.used[number]} down of {group.cap} in {group.key}")
+
+    def _free_permit(self, ordinal: int) -> None:
+        if self.permits[ordinal]:
+            self.permits[ordinal] = 0
+            for number in self.targets[ordinal].groups:
+                self.used[number] -= 1
+
+    def _demand(self, condition: object, text: str) -> None:
+        if not condition:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._broken.append(text)
+
+
+def _figures(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"

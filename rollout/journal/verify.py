@@ -1,0 +1,159 @@
+"""`audit verify`: what a run's directory proves of itself, from journal and plan alone.
+
+Called by the command line and by the simulator's checkers. Repairs nothing and believes nothing:
+the chain is `reader`'s, the rules are `rules`'; no code of the core takes part.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from rollout.errors import Exit, IntegrityError, Place, Problem
+from rollout.journal.disk import REAL, Disk
+from rollout.journal.reader import Reader, read, read_plan
+from rollout.journal.rules import Rules
+from rollout.model import limits
+from rollout.model.event import TornTail
+
+
+class GroupPeak(msgspec.Struct, frozen=True):
+    """Most instances of a group that were down, or may have been, at one time; and its cap."""
+
+    key: str
+    peak: int
+    cap: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found. `problems` are the first PROBLEMS_SHOWN_MAX of `problems_found`.
+
+    `lines` follow one another without gap; `head` is the digest of the last one. `sealed`: the
+    journal was closed in order, so a cut tail would have been seen. `torn`: a crash left half a
+    line, which a resume will cut. `closed`: the run came to its end; then `classes` sum to
+    `found`, otherwise they count what is unfinished as if the run ended here.
+    """
+
+    run: str
+    plan_digest: str = ""
+    plan_matches: bool = False
+    lines: int = 0
+    head: str = ""
+    sealed: bool = False
+    torn: TornTail | None = None
+    closed: bool = False
+    found: int = 0
+    classes: dict[str, int] = {}
+    unfinished: int = 0
+    calls: dict[str, int] = {}
+    attached: int = 0
+    restarted: int = 0
+    resumes: int = 0
+    late: int = 0
+    exposed_peak: int = 0
+    groups: tuple[GroupPeak, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    problems_found: int = 0
+
+    @property
+    def exit(self) -> Exit:
+        """9 where anything is wrong, else 0."""
+        return Exit.INTEGRITY if self.problems_found else Exit.DONE
+
+
+def verify(run_dir: Path, *, disk: Disk = REAL) -> Verdict:
+    """Check chain, plan and rules of one run.
+
+    Errors: StorageError where a file cannot be read. Everything found wrong is in the verdict.
+    """
+    reader = read(run_dir, disk=disk)
+    case = _Case(reader)
+    try:
+        case.hear()
+    except IntegrityError as error:
+        for problem in error.problems:
+            case.add(problem)
+    return case.verdict()
+
+
+class _Case:
+    """One verification under way."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.rules: Rules | None = None
+        self.problems: list[Problem] = []
+        self.count = 0
+
+    def hear(self) -> None:
+        """Every line, to the end or to the first that cannot be believed."""
+        for line in self.reader:
+            if line.seq == 1:
+                self._load()
+            if self.rules is None:
+                continue
+            for number, event in enumerate(line.body, 1):
+                for text in self.rules.take(event):
+                    self._broken(f"{line.seq}-{number}: {text}")
+        if self.reader.chain.seq == 0:
+            message = "the journal holds no whole line: nothing shows that the run began"
+            self.add(Problem("R0902", message, self.reader.place))
+        if self.reader.torn is not None and self.rules is not None and self.rules.closed:
+            message = "something stands behind the line that closed the run"
+            self.add(Problem("R0904", message, self.reader.place))
+
+    def add(self, problem: Problem) -> None:
+        """Note what is wrong; of very many the first are kept."""
+        self.count += 1
+        if len(self.problems) < limits.PROBLEMS_SHOWN_MAX:
+            self.problems.append(problem)
+
+    def verdict(self) -> Verdict:
+        """What was found up to here."""
+        reader, rules = self.reader, self.rules
+        heard = Verdict(
+            run=reader.run_dir.name,
+            plan_digest=reader.started.plan_digest if reader.started else "",
+            lines=reader.chain.seq,
+            head=reader.chain.head,
+            sealed=reader.sealed,
+            torn=reader.torn,
+            problems=tuple(self.problems),
+            problems_found=self.count,
+        )
+        if rules is None:
+            return heard
+        peaks = zip(rules.plan.groups, rules.peaks, strict=True)
+        return msgspec.structs.replace(
+            heard,
+            plan_matches=True,
+            closed=rules.closed,
+            found=rules.plan.counts.found,
+            classes=rules.classes(),
+            unfinished=rules.unfinished,
+            calls=dict(sorted(rules.calls.items())),
+            attached=rules.attached,
+            restarted=rules.restarted,
+            resumes=rules.resumes,
+            late=rules.late,
+            exposed_peak=rules.exposed_peak,
+            groups=tuple(GroupPeak(group.key, peak, group.cap) for group, peak in peaks),
+        )
+
+    def _load(self) -> None:
+        """The plan; where it is another one the chain is still followed to its end."""
+        started = self.reader.started
+        if started is None:
+            return
+        try:
+            plan = read_plan(self.reader.run_dir, started.plan_digest, disk=self.reader.disk)
+        except IntegrityError as error:
+            for problem in error.problems:
+                self.add(problem)
+        else:
+            self.rules = Rules(plan)
+
+    def _broken(self, text: str) -> None:
+        place = self.reader.place
+        self.add(Problem("R0905", text, Place(place.file, place.line)))
