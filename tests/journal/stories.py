@@ -1,0 +1,175 @@
+"""A small plan and the story of a run of it, told by hand: the core takes no part."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from rollout.journal import file
+from rollout.model import event as ev
+from rollout.model import plan as plans
+from rollout.model.command import Attach, RestartCall
+from rollout.model.event import AnyEvent, Happening
+from rollout.model.instance import Status
+from rollout.model.outcome import Done, Outcome
+from rollout.model.plan import RestartKind
+from rollout.model.spec import OnUnknown, Restart
+from tests.journal import samples
+from tests.journal.samples import ACTOR, NOW
+
+OLD, NEW = "ops-2026q3", "ops-2026q4"
+LANE = ("1234567890123456", "cn-hangzhou")
+
+
+def target(number: int, kind: RestartKind = RestartKind.REBOOT) -> plans.Target:
+    """A target of the plan."""
+    seen = Status.RUNNING if kind is RestartKind.REBOOT else Status.STOPPED
+    name = f"i-{number:08}"
+    return plans.Target(name, "cn-hangzhou-i", "img-1", seen, OLD, True, kind, (0,))
+
+
+def a_plan(
+    *, cap: int = 2, on_unknown: OnUnknown = OnUnknown.HOLD, key_pair: str = NEW
+) -> plans.Plan:
+    """Ordinals 0 and 1 in the canary, 2 to 4 in the rest; 4 is started; two are excluded."""
+    targets = [target(0), target(1), target(2), target(3), target(4, RestartKind.START)]
+    waves = [
+        plans.Wave(name, (plans.Cell(*LANE, (plans.Batch(tuple(members)),)),))
+        for name, members in (("canary", targets[:2]), ("rest", targets[2:]))
+    ]
+    excluded = [
+        plans.Exclusion("i-windows1", *LANE, plans.Reason.WINDOWS),
+        plans.Exclusion("i-locked01", *LANE, plans.Reason.LOCKED),
+    ]
+    return plans.Plan(
+        tool="0.1.0",
+        name="story",
+        labels={},
+        spec_text="",
+        spec_digest="sha256:1",
+        made_at=NOW,
+        expires_at=NOW + 86_400_000,
+        as_of=NOW,
+        identity=(),
+        inventory_digest="sha256:2",
+        proofs_digest="sha256:3",
+        counts=plans.Counts(7, 5, {"windows": 1, "locked": 1}),
+        complete=True,
+        applyable=True,
+        errored=False,
+        key_pair=plans.PlanKeyPair(key_pair, "ssh-ed25519 AAAA", "sha256:4", ()),
+        restart=Restart(),
+        on_unknown=on_unknown,
+        limits=plans.PlanLimits(1_000, 300_000),
+        budgets=(plans.BudgetText("fleet", str(cap)),),
+        groups=(plans.Group("fleet", 0, cap, 7, 2),),
+        waves=tuple(waves),
+        exclusions=tuple(excluded),
+        warnings=(),
+        estimate=plans.Estimate({}, 0, 0),
+    )
+
+
+class Story:
+    """Events of a run, added in the order in which they happened."""
+
+    def __init__(self, plan: plans.Plan | None = None, run: str = samples.RUN) -> None:
+        self.plan = a_plan() if plan is None else plan
+        self.run = run
+        self.events: list[AnyEvent] = []
+        self.n = 0
+        self.epoch = 1
+        digest = plans.digest(plans.encode(self.plan))
+        self.add(samples.started(run, digest))
+
+    def add(self, *events: AnyEvent) -> "Story":
+        """These happened next."""
+        self.events += events
+        return self
+
+    def resume(self) -> "Story":
+        """Another process took over."""
+        self.epoch += 1
+        return self.add(ev.Resumed(self.epoch, ACTOR, NOW))
+
+    def open_wave(self, wave: int) -> "Story":
+        """The wave and its one cell; in the first one the key pair too."""
+        self.add(ev.WaveStarted(wave, self.plan.waves[wave].name), ev.CellOpened(wave))
+        return self if wave else self.add(ev.KeyReady(*LANE, "fp"))
+
+    def close_wave(self, wave: int) -> "Story":
+        """Its cell and the wave."""
+        return self.add(ev.CellClosed(wave), ev.WaveClosed(wave))
+
+    def issue(
+        self, command: Attach | RestartCall, status: Status, key_pair: str, **changed: object
+    ) -> "Story":
+        """The intent of a call, judged on that status and key pair."""
+        self.n += 1
+        sight = ev.Sight(status, key_pair, NOW - 86_400_000, NOW)
+        seen = (sight,) * len(command.ordinals)
+        issued = ev.Issued(self.n, self.epoch, command, 1, NOW + 60_000, "0" * 16, seen)
+        return self.add(msgspec.structs.replace(issued, **changed))
+
+    def attach(self, *ordinals: int, **changed: object) -> "Story":
+        """The intent of an attach."""
+        cell = 0 if ordinals[0] < 2 else 1
+        return self.issue(Attach(cell, ordinals, names(ordinals)), Status.RUNNING, OLD, **changed)
+
+    def restart(self, *ordinals: int, **changed: object) -> "Story":
+        """The intent of a restart: a start for ordinal 4, else a reboot."""
+        kind = RestartKind.START if ordinals == (4,) else RestartKind.REBOOT
+        status = Status.STOPPED if ordinals == (4,) else Status.RUNNING
+        command = RestartCall(kind, 0 if ordinals[0] < 2 else 1, ordinals, names(ordinals))
+        return self.issue(command, status, self.plan.key_pair.name, **changed)
+
+    def settle(self, outcome: Outcome | None = None, n: int | None = None) -> "Story":
+        """The last call, or call `n`, ended."""
+        number = self.n if n is None else n
+        done = Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)
+        return self.add(ev.Settled(number, NOW, done if outcome is None else outcome))
+
+    def move(self, happening: Happening, *ordinals: int) -> "Story":
+        """A look showed this."""
+        return self.add(ev.Moved(happening, ordinals, "status", NOW))
+
+    def attached(self, *ordinals: int) -> "Story":
+        """Attached and read back."""
+        return self.attach(*ordinals).settle().move(Happening.SEEN_ATTACHED, *ordinals)
+
+    def rotated(self, *ordinals: int) -> "Story":
+        """Attached, restarted one after the other, serving again."""
+        self.attached(*ordinals)
+        for ordinal in ordinals:
+            self.restart(ordinal).settle().back(ordinal)
+        return self
+
+    def back(self, *ordinals: int) -> "Story":
+        """Booted and serving again."""
+        self.move(Happening.SEEN_BOOTED, *ordinals)
+        return self.move(Happening.SEEN_RUNNING, *ordinals)
+
+    def close(self, exit_code: int = 0, **counts: int) -> "Story":
+        """The run's end, with these counts beside the two excluded."""
+        return self.add(ev.RunClosed({**counts, "excluded": 2}, exit_code))
+
+    def write(self, runs_dir: Path) -> Path:
+        """The run directory that this story leaves behind."""
+        journal = file.create(runs_dir, self.run, plans.encode(self.plan))
+        for number, event in enumerate(self.events):
+            journal.append([event], NOW + number)
+        journal.close()
+        return runs_dir / self.run
+
+
+def names(ordinals: Sequence[int]) -> tuple[str, ...]:
+    """Instance ids of ordinals."""
+    return tuple(f"i-{ordinal:08}" for ordinal in ordinals)
+
+
+def whole(plan: plans.Plan | None = None, run: str = samples.RUN) -> Story:
+    """A run in which everything went well."""
+    story = Story(plan, run)
+    story.open_wave(0).rotated(0, 1).close_wave(0)
+    story.open_wave(1).rotated(2, 3, 4).close_wave(1)
+    return story.close(done=5)

@@ -1,0 +1,111 @@
+"""What earlier runs proved, and what makes a proof void."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.journal import proofs
+from rollout.journal.proofs import Folded
+from rollout.model.instance import Proof
+from rollout.model.plan import Plan
+from tests.journal import samples, stories
+from tests.journal.stories import NEW, OLD, Story
+
+
+def run(runs_dir: Path, story: Story, at: int) -> Path:
+    """The run of a story, started at that instant."""
+    story.events[0] = msgspec.structs.replace(story.events[0], at=at)
+    return story.write(runs_dir)
+
+
+def named(folded: Folded) -> dict[str, tuple[str, str]]:
+    """Instance to key pair and run."""
+    return {name: (proof.key_pair, proof.run) for name, proof in folded.proofs.items()}
+
+
+def test_nothing_is_proved_without_runs(tmp_path: Path) -> None:
+    """A directory that is missing holds no proofs, and that is no error."""
+    assert proofs.fold(tmp_path / "missing") == Folded({}, ())
+
+
+def test_instances_that_ended_done_are_proved(tmp_path: Path) -> None:
+    """Only what was seen to boot after its attach and to serve again, also by an open run."""
+    story = Story().open_wave(0).rotated(0).attached(1).restart(1)
+
+    run(tmp_path, story, 1)
+
+    assert proofs.fold(tmp_path).proofs == {"i-00000000": Proof(NEW, "sha256:4", samples.RUN)}
+
+
+def test_a_newer_run_wins(tmp_path: Path) -> None:
+    """An attach in a later run voids what was proved; what it proves itself counts."""
+    run(tmp_path, stories.whole(run="r-first"), 1)
+    later = Story(stories.a_plan(key_pair="ops-2027q1"), "r-later").open_wave(0)
+    later.rotated(0).attach(1)
+    run(tmp_path, later, 2)
+
+    folded = proofs.fold(tmp_path)
+
+    assert folded.warnings == ()
+    assert named(folded) == {
+        "i-00000000": ("ops-2027q1", "r-later"),
+        **{f"i-0000000{number}": (NEW, "r-first") for number in (2, 3, 4)},
+    }
+
+
+def test_a_torn_tail_takes_no_proof_away(tmp_path: Path) -> None:
+    """A crash is no damage."""
+    run_dir = stories.whole().write(tmp_path)
+    (run_dir / "journal.seal").unlink()
+    with (run_dir / "journal-000001.jsonl").open("ab") as journal:
+        journal.write(b"{")
+
+    assert len(proofs.fold(tmp_path).proofs) == 5
+
+
+def test_a_damaged_journal_proves_nothing_and_voids_its_targets(tmp_path: Path) -> None:
+    """It may have attached another key to any of them; it is warned of by name."""
+    run(tmp_path, stories.whole(run="r-first"), 1)
+    narrow = only_first(stories.a_plan(key_pair=OLD))
+    damaged = run(tmp_path, Story(narrow, "r-second").open_wave(0).rotated(0), 2)
+    path = damaged / "journal-000001.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"i-00000000", b"i-00000001", 1))
+
+    folded = proofs.fold(tmp_path)
+
+    assert sorted(folded.proofs) == [f"i-0000000{number}" for number in (2, 3, 4)]
+    assert [warning.code for warning in folded.warnings] == ["R0903"]
+    assert "run r-second proves nothing" in folded.warnings[0].message
+
+
+@pytest.mark.parametrize("name", ["plan.json", "journal-000001.jsonl"])
+def test_what_cannot_be_read_at_all_voids_everything_older(tmp_path: Path, name: str) -> None:
+    """A run nobody can say anything about may have touched every instance."""
+    run(tmp_path, stories.whole(run="r-first"), 1)
+    damaged = run(tmp_path, stories.whole(run="r-second"), 2)
+    (damaged / name).unlink()
+    if name != "plan.json":
+        (damaged / "plan.json").write_bytes(b"{")
+
+    folded = proofs.fold(tmp_path)
+
+    assert folded.proofs == {}
+    assert [warning.code for warning in folded.warnings] == ["R0902"]
+
+
+def test_a_run_that_never_began_is_silent(tmp_path: Path) -> None:
+    """A crash before the first line touched nothing."""
+    run(tmp_path, stories.whole(run="r-first"), 1)
+    begun = stories.whole(run="r-second").write(tmp_path)
+    (begun / "journal-000001.jsonl").write_bytes(b"")
+    (begun / "journal.seal").unlink()
+
+    folded = proofs.fold(tmp_path)
+
+    assert len(folded.proofs) == 5 and folded.warnings == ()
+
+
+def only_first(plan: Plan) -> Plan:
+    """The plan cut to its first wave."""
+    return msgspec.structs.replace(plan, waves=plan.waves[:1])
