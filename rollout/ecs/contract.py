@@ -125,17 +125,27 @@ class Action(msgspec.Struct, frozen=True):
         return "Sts" if self.version == STS_VERSION else "Ecs"
 
 
-def error(action: str, code: str, edition: Edition = Edition.CURRENT) -> ApiError:
-    """The documented error of `action` with `code` in `edition`; KeyError if none is documented.
+def error(
+    action: str, code: str, edition: Edition = Edition.CURRENT, subject: str = ""
+) -> ApiError:
+    """The documented error of `action` with `code` in `edition`, its message about `subject`.
 
-    Looks in the action's own table first, then in those that all actions share.
+    Looks in the action's own table first, then in those that all actions share. A row whose message
+    is about another parameter is passed over.
+    Errors: KeyError where nothing is documented.
     """
     own = ACTIONS[action].errors if action in ACTIONS else ()
     for table in (own, contract_errors.GATEWAY, contract_errors.COMMON):
         for row in table:
-            if row.code == code and row.edition in {None, edition}:
-                return row
+            if row.code == code and row.edition in {None, edition} and _about(row, subject):
+                return msgspec.structs.replace(row, message=row.message.replace("%s", subject))
+    if code == f"Missing{subject}":  # the gateway names the parameter in the code
+        return ApiError(code, 400, f"{subject} is mandatory for this action.")
     raise KeyError(code)
+
+
+def _about(row: ApiError, subject: str) -> bool:
+    return not subject or "%s" in row.message or subject in row.message
 
 
 _REGION: Final = Param("RegionId", required=True)

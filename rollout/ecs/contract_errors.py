@@ -163,7 +163,14 @@ _KEY_NAME: Final = _e(
     400, "InvalidKeyPairName.Malformed", "Specified Key Pair name does not match the standards."
 )
 
+_MISSING: Final = _e(
+    400,
+    "MissingParameter",
+    'The input parameter "%s" that is mandatory for processing this request is not supplied.',
+)
+
 IMPORT: Final = (
+    _MISSING,
     _KEY_NAME,
     _KEY_QUOTA,
     _e(400, "InvalidPublicKeyBody.Malformed", "Specified Key Pair public key is malformed."),
@@ -172,6 +179,7 @@ IMPORT: Final = (
 )
 CREATE: Final = (_KEY_NAME, _KEY_QUOTA, _KEY_EXISTS)
 DELETE: Final = (
+    _MISSING,
     _e(
         400,
         "InvalidKeyPairNames.ValueNotSupported",

@@ -1,0 +1,152 @@
+"""One call while it is being answered: how an action reads its parameters and leaves its effects.
+
+Made by the cloud for each request, used by every action. Knows what all actions check alike, in the
+service's order, and none of their meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollout.ecs import contract, wire
+from rollout.ecs.contract import Action, Edition, Ids
+from rollout.emulator import access
+from rollout.emulator.access import User
+from rollout.emulator.messages import Refusal, Request
+
+if TYPE_CHECKING:
+    from rollout.emulator.cloud import Cloud
+    from rollout.emulator.keypairs import KeyPair
+    from rollout.emulator.ledger import Effect
+
+
+class Call:
+    """One request of one user, at `now`."""
+
+    __slots__ = ("_request", "action", "cloud", "now", "number", "params", "user")
+
+    def __init__(
+        self, cloud: Cloud, action: Action, request: Request, user: User, now: int, number: int
+    ) -> None:
+        self.cloud = cloud
+        self.action = action
+        self.params = request.params
+        self.user = user
+        self.now = now
+        self.number = number
+        self._request = request
+
+    @property
+    def seed_edition(self) -> bool:
+        """Whether the old edition of the API is spoken."""
+        return self.cloud.switches.edition is Edition.SEED
+
+    @property
+    def lag_ms(self) -> int:
+        """How old the values are that a Describe answers."""
+        return max(self._request.lag_ms, self.cloud.switches.describe_lag_ms)
+
+    @property
+    def address(self) -> str:
+        """The endpoint this call was sent to."""
+        return self._request.address
+
+    def text(self, name: str) -> str:
+        """A parameter, empty where it is missing."""
+        return self.params.get(name, "")
+
+    def required(self, name: str) -> str:
+        """A parameter that must be there and not empty."""
+        if value := self.params.get(name, ""):
+            return value
+        raise self.missing(name)
+
+    def missing(self, name: str) -> Refusal:
+        """The refusal for a missing parameter.
+
+        The gateway names the parameter in the code; the old edition and some actions have one code.
+        """
+        if self.seed_edition or any(e.code == "MissingParameter" for e in self._current_errors()):
+            return Refusal("MissingParameter", name)
+        return Refusal(f"Missing{name}", name)
+
+    def region(self) -> str:
+        """RegionId: required, and one that exists."""
+        region = self.required("RegionId")
+        if region not in self.cloud.fleet.regions:
+            raise Refusal("InvalidRegionId.NotFound")
+        return region
+
+    def flag(self, name: str) -> bool:
+        """A boolean in any case; what is neither counts as false."""
+        return wire.parse_bool(self.text(name)) or False
+
+    def number_in(self, name: str, default: int, least: int, most: int) -> int:
+        """A whole number clamped into its range. Errors: Refusal for what is no number."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise Refusal("InvalidParameter", name)
+        return min(max(int(text), least), most)
+
+    def json_ids(self, name: str, most: int, too_many: str, malformed: str) -> list[str]:
+        """A JSON array of ids, doubles merged, in the order given."""
+        ids = wire.json_array(self.required(name))
+        if ids is None or not ids or not all(ids):
+            raise Refusal(malformed)
+        if len(ids) > most:
+            raise Refusal(too_many)
+        return list(dict.fromkeys(ids))
+
+    def numbered_ids(self) -> list[str]:
+        """`InstanceId.N`, doubles merged, in the order of N; may be empty."""
+        ids = wire.numbered(self.params, "InstanceId")
+        if len(ids) > self.action.ids_max:
+            raise Refusal("InvalidParameter.TooManyInstanceIds")
+        return list(dict.fromkeys(i for i in ids if i))
+
+    def lane_region(self) -> str:
+        """The region whose bucket this call fills: the one named, or that of its one instance."""
+        if region := self.params.get("RegionId"):
+            return region
+        if self.action.ids is Ids.ONE:
+            ordinal = self.cloud.instances.find(self.text("InstanceId"))
+            if ordinal is not None:
+                return self.cloud.instances.shape_of(ordinal).region.name
+        return ""
+
+    def demand(self, region: str, *, instances: list[str] | None = None, key: str = "") -> None:
+        """Refuse a caller who may not do this to each of these instances and this key pair."""
+        if not self.may(region, instances=instances, key=key):
+            raise Refusal("Forbidden.RAM")
+
+    def may(self, region: str, *, instances: list[str] | None = None, key: str = "") -> bool:
+        """Whether the caller may do this; without instances and key it is asked for all of them."""
+        user = self.user
+        if user.unrestricted:
+            return True
+        resources = [access.instance_resource(region, user.account, i) for i in instances or ()]
+        if key:
+            resources.append(access.key_pair_resource(region, user.account, key))
+        if not resources:
+            resources.append(access.instance_resource(region, user.account, "*"))
+        service = "sts" if self.action.version == contract.STS_VERSION else "ecs"
+        return all(user.may(f"{service}:{self.action.name}", r) for r in resources)
+
+    def key_pair(self, region: str, name: str) -> KeyPair:
+        """The key pair of that name, which must exist."""
+        if pair := self.cloud.pairs.find(region, name):
+            return pair
+        raise Refusal("InvalidKeyPairName.NotFound")
+
+    def leave(
+        self, effect: Effect, region: str, *, ordinal: int = -1, key: int = 0, until: int = 0
+    ) -> None:
+        """Write one effect of this call into the hidden ledger."""
+        self.cloud.ledger.write(
+            effect, self.now, region, self.number, ordinal=ordinal, key=key, until=until
+        )
+
+    def _current_errors(self) -> tuple[contract.ApiError, ...]:
+        return tuple(e for e in self.action.errors if e.edition is not Edition.SEED)

@@ -1,0 +1,53 @@
+"""How long a motion takes and how it ends: the switches and the drawn facts of the instance.
+
+Called by the power actions once nothing keeps the instance from it.
+"""
+
+from rollout.emulator import faults
+from rollout.emulator.actions.call import Call
+from rollout.emulator.instances import Motion, Move
+from rollout.emulator.ledger import NEVER, Effect
+
+
+def begin(call: Call, motion: Motion, effect: Effect, region: str, instance: str) -> None:
+    """Begin the motion of an instance that exists, and leave its effect in the hidden ledger."""
+    instances = call.cloud.instances
+    ordinal = instances.find(instance, region)
+    if ordinal is None:
+        return
+    key = instances.guest[ordinal] if _never_installs(call, instance) else instances.record[ordinal]
+    move = _move(call, motion, instance, instances.boots[ordinal], key)
+    instances.move(ordinal, move)
+    serves_again = move.motion is not Motion.REBOOT_ENDS_STOPPED
+    call.leave(
+        effect,
+        region,
+        ordinal=ordinal,
+        key=instances.record[ordinal],
+        until=move.until if serves_again else NEVER,
+    )
+
+
+def _move(call: Call, motion: Motion, instance: str, boots: int, key: int) -> Move:
+    """The motion with its times; a stuck one has no end."""
+    switches, now = call.cloud.switches, call.now
+    if motion is Motion.STOP:
+        return Move(motion, now, now + switches.stop_time_ms, 0)
+    spread = switches.boot_spread_percent
+    drawn = faults.draw(0, "boot_time", instance.encode(), boots) * 2 - 1 if spread else 0.0
+    boot_ms = round(switches.boot_time_ms * (1 + drawn * spread / 100))
+    stopping_ms = 0
+    if motion is Motion.REBOOT and not switches.stopping_hidden:
+        stopping_ms = min(switches.stop_time_ms, boot_ms // 2)
+    has = call.cloud.faults.has
+    if motion is Motion.REBOOT and has("boot_stuck_stopping", instance):
+        return Move(motion, now, NEVER, NEVER)
+    if has("boot_stuck_starting", instance):
+        return Move(motion, now, NEVER, stopping_ms)
+    if motion is Motion.REBOOT and has("reboot_ends_stopped", instance):
+        return Move(Motion.REBOOT_ENDS_STOPPED, now, now + boot_ms, boot_ms)
+    return Move(motion, now, now + boot_ms, stopping_ms, key)
+
+
+def _never_installs(call: Call, instance: str) -> bool:
+    return call.cloud.faults.has("key_never_installed", instance)

@@ -1,0 +1,163 @@
+"""Reboot, start and stop, one instance or up to 100: `RebootInstance(s)` and its sisters.
+
+All six share one way: who may, is it locked, is its status right, is it a dry run, then the motion
+begins. The many-instance actions answer per instance under `SuccessFirst`, all or none otherwise.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from rollout.ecs import contract
+from rollout.emulator.actions import motions
+from rollout.emulator.actions.call import Call
+from rollout.emulator.instances import STATUS_NAMES, Lock, Motion, Status
+from rollout.emulator.ledger import Effect
+from rollout.emulator.messages import Refusal
+
+Body = Mapping[str, object]
+
+
+class Power(msgspec.Struct, frozen=True):
+    """One of the three things one can do to the power of an instance.
+
+    `entering`: the status that the batch actions report as CurrentStatus, Stopping for a reboot as
+    in the documented sample.
+    """
+
+    motion: Motion
+    effect: Effect
+    legal_from: Status
+    entering: Status
+    arrears_code: str
+
+
+REBOOT: Final = Power(
+    Motion.REBOOT, Effect.REBOOT, Status.RUNNING, Status.STOPPING, "InstanceExpiredOrInArrears"
+)
+START: Final = Power(Motion.START, Effect.START, Status.STOPPED, Status.STARTING, "InstanceExpired")
+STOP: Final = Power(
+    Motion.STOP, Effect.STOP, Status.RUNNING, Status.STOPPING, "InstanceExpiredOrInArrears"
+)
+
+
+def reboot_instance(call: Call) -> Body:
+    """Restart one Running instance in place."""
+    return _one(call, REBOOT)
+
+
+def reboot_instances(call: Call) -> Body:
+    """Restart up to 100 Running instances."""
+    return _many(call, REBOOT)
+
+
+def start_instance(call: Call) -> Body:
+    """Start one Stopped instance."""
+    return _one(call, START)
+
+
+def start_instances(call: Call) -> Body:
+    """Start up to 100 Stopped instances."""
+    return _many(call, START)
+
+
+def stop_instance(call: Call) -> Body:
+    """Stop one Running instance."""
+    return _one(call, STOP)
+
+
+def stop_instances(call: Call) -> Body:
+    """Stop up to 100 Running instances."""
+    return _many(call, STOP)
+
+
+def _one(call: Call, power: Power) -> Body:
+    instance = call.required("InstanceId")
+    ordinal = call.cloud.instances.find(instance)
+    region = "*" if ordinal is None else call.cloud.instances.shape_of(ordinal).region.name
+    call.demand(region, instances=[instance])
+    if code := _why_not(call, power, instance, ordinal):
+        raise Refusal(code)
+    if call.flag("DryRun"):
+        raise Refusal("DryRunOperation")
+    motions.begin(call, power.motion, power.effect, region, instance)
+    return {}
+
+
+def _many(call: Call, power: Power) -> Body:
+    region = call.region()
+    ids = call.numbered_ids()
+    if not ids:
+        raise _no_ids(call)
+    call.demand(region, instances=ids)
+    success_first = call.text("BatchOptimization") == "SuccessFirst"
+    if success_first and call.flag("DryRun"):
+        raise Refusal("DRYRUN.SUCCESS")  # whatever the ids are: documented so
+    find = call.cloud.instances.find
+    codes = {i: _why_not(call, power, i, find(i, region)) for i in ids}
+    if not success_first:
+        _all_or_none(codes)
+        if call.flag("DryRun"):
+            raise Refusal("DRYRUN.SUCCESS")
+    before = {i: _status_name(call, region, i) for i in ids}
+    for instance in [i for i, code in codes.items() if code is None]:
+        motions.begin(call, power.motion, power.effect, region, instance)
+    items = [_item(call, power, i, code, before[i]) for i, code in codes.items()]
+    return {"InstanceResponses": {"InstanceResponse": items}}
+
+
+def _why_not(call: Call, power: Power, instance: str, ordinal: int | None) -> str | None:
+    """The code that keeps this instance from it; None where nothing does."""
+    if ordinal is None:
+        return "InvalidInstanceId.NotFound"
+    lock = call.cloud.instances.lock[ordinal]
+    if lock & Lock.SECURITY:
+        return "InstanceLockedForSecurity"
+    if lock:
+        return power.arrears_code
+    if call.cloud.instances.status(ordinal, call.now) != power.legal_from:
+        return "IncorrectInstanceStatus"
+    if call.cloud.faults.has("disk_error", instance):
+        return "DiskError"
+    no_stock = power is START and call.cloud.faults.has("no_stock", instance)
+    return "OperationDenied.NoStock" if no_stock else None
+
+
+def _no_ids(call: Call) -> Refusal:
+    """An id that is there and empty has a row of its own."""
+    if any(name.startswith("InstanceId.") for name in call.params):
+        message = "InstanceId should not be null."
+        return Refusal("InvalidInstanceId.NotFound", message=message, status=403)
+    return call.missing("InstanceId")
+
+
+def _all_or_none(codes: Mapping[str, str | None]) -> None:
+    for code in codes.values():
+        if code is not None:
+            raise Refusal(code)
+
+
+def _status_name(call: Call, region: str, instance: str) -> str:
+    ordinal = call.cloud.instances.find(instance, region)
+    return "" if ordinal is None else STATUS_NAMES[call.cloud.instances.status(ordinal, call.now)]
+
+
+def _item(
+    call: Call, power: Power, instance: str, code: str | None, before: str
+) -> dict[str, object]:
+    if code is None:
+        return {
+            "InstanceId": instance,
+            "Code": "200",
+            "Message": "success",
+            "PreviousStatus": before,
+            "CurrentStatus": STATUS_NAMES[power.entering],
+        }
+    return {
+        "InstanceId": instance,
+        "Code": code,
+        "Message": contract.error(call.action.name, code).message,
+        "PreviousStatus": before,
+        "CurrentStatus": before,
+    }

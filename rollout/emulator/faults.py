@@ -1,0 +1,290 @@
+"""Faults of the pretend network, gateway and guests: named, with a probability, drawn by seed.
+
+`FaultPlan.course` says what becomes of one call. The cloud never sees it: whoever delivers the call
+(HTTP server, heap, in-process transport) interprets the same course, so all of them meet the same
+fate. Drawn from content and occurrence, never from nonce, date or time.
+"""
+
+import enum
+import hashlib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from rollout.ecs import wire
+from rollout.emulator.messages import Request
+
+
+class Ending(enum.Enum):
+    """How the caller's connection ends."""
+
+    ANSWER = "answer"
+    CLOSE = "close"  # closed without an answer
+    HANG = "hang"  # kept open without an answer: the caller's time-out decides
+    CUT = "cut"  # closed in the middle of the body
+
+
+class Damage(enum.Enum):
+    """What is wrong with an answer that arrives."""
+
+    HTML = "html"  # a proxy's page instead
+    GARBAGE = "garbage"  # bytes that are no document
+    HUGE = "huge"  # larger than any reader accepts
+    GZIP_GARBAGE = "gzip_garbage"  # says gzip, is not
+    CHARSET = "charset"  # says UTF-16, is UTF-8
+    EMPTY = "empty"
+    REDIRECT = "redirect"
+    XML = "xml"  # XML where JSON was asked
+    STRINGS = "strings"  # numbers and booleans as strings
+    FOREIGN = "foreign"  # the answer of another request
+    RESULTS_MISSING = "results_missing"
+    RESULTS_DOUBLED = "results_doubled"
+    RESULTS_EXTRA = "results_extra"
+    RESULTS_ABSENT = "results_absent"
+    FAIL_COUNT = "fail_count"  # FailCount says one, no item says so
+    TOKEN_LOOP = "token_loop"  # noqa: S105 - NextToken of this very page
+    EMPTY_LIST = "empty_list"  # as for a caller without permission
+
+
+class Course(msgspec.Struct, frozen=True):
+    """What becomes of one call.
+
+    `arrivals_ms`: delays from sending to each arrival at the cloud; none = it never arrives. The
+    first arrival makes the answer, others only have their effect. `reply_ms`: delay from the first
+    arrival to the answer, or from sending to an ending without one. `code`: an API error takes the
+    place of the cloud's answer. `status` overrides the HTTP status.
+    """
+
+    arrivals_ms: tuple[int, ...] = (0,)
+    reply_ms: int = 0
+    ending: Ending = Ending.ANSWER
+    code: str | None = None
+    status: int | None = None
+    retry_after_ms: int | None = None
+    damage: Damage | None = None
+    lag_ms: int = 0
+
+    @property
+    def answer_after_ms(self) -> int:
+        """From sending to the end of the connection, whatever it is.
+
+        A call whose first arrival is later than its ending (a late effect) ends without it.
+        """
+        if self.ending is Ending.ANSWER and self.arrivals_ms:
+            return self.arrivals_ms[0] + self.reply_ms
+        return self.reply_ms
+
+
+CALM: Final = Course()
+
+_LATE_MS: Final = 20_000
+_SLOW_MS: Final = 5_000
+_STALE_MS: Final = 30_000
+
+_NOT_SENT: Final = ()
+
+
+def _refused(code: str, *, status: int | None = None, retry_after_ms: int | None = None) -> Course:
+    return Course(_NOT_SENT, code=code, status=status, retry_after_ms=retry_after_ms)
+
+
+COURSES: Final[Mapping[str, Course]] = MappingProxyType(
+    {
+        # refused before any effect
+        "throttle": _refused("Throttling", retry_after_ms=1_000),
+        "throttle_no_header": _refused("Throttling"),
+        "throttle_user": _refused("Throttling.User", retry_after_ms=1_000),
+        "throttle_api": _refused("Throttling.Api"),
+        "throttle_429": _refused("Throttling.User", status=429, retry_after_ms=1_000),
+        "throttle_503": _refused("Throttling.User", status=503),
+        "throttle_absurd": _refused("Throttling", retry_after_ms=86_400_000),
+        "throttle_negative": _refused("Throttling", retry_after_ms=-5),
+        "error_before": _refused("InternalError"),
+        "unavailable": _refused("ServiceUnavailable"),
+        "unknown_error": _refused("UnknownError"),
+        "conflict": _refused("OperationConflict"),
+        "timestamp_expired": _refused("InvalidTimeStamp.Expired"),
+        "nonce_used": _refused("SignatureNonceUsed"),
+        "signature_mismatch": _refused("SignatureDoesNotMatch"),
+        "token_expired": _refused("InvalidSecurityToken.Expired"),
+        "forbidden": _refused("Forbidden.RAM"),
+        "key_pair_gone": _refused("InvalidKeyPairName.NotFound"),
+        "region_gone": _refused("InvalidRegionId.NotFound"),
+        "unknown_code": _refused("UnheardOf.Code"),
+        "html_502": Course(_NOT_SENT, damage=Damage.HTML, status=502),
+        # never arrives, and the caller is not told
+        "lost_before": Course(_NOT_SENT, ending=Ending.CLOSE),
+        "timeout_before": Course(_NOT_SENT, ending=Ending.HANG),
+        # arrives; what comes back says otherwise, or nothing
+        "error_after": Course(code="InternalError"),
+        "unavailable_after": Course(code="ServiceUnavailable"),
+        "lost_after": Course(ending=Ending.CLOSE),
+        "timeout_after": Course(ending=Ending.HANG),
+        "late_effect": Course((_LATE_MS,), ending=Ending.CLOSE),
+        "twice": Course((0, 0)),
+        "twice_late": Course((0, _LATE_MS)),
+        "slow": Course(reply_ms=_SLOW_MS),
+        "slow_arrival": Course((_SLOW_MS,)),
+        "cut_body": Course(ending=Ending.CUT),
+        "html_200": Course(damage=Damage.HTML),
+        "garbage": Course(damage=Damage.GARBAGE),
+        "huge_body": Course(damage=Damage.HUGE),
+        "gzip_garbage": Course(damage=Damage.GZIP_GARBAGE),
+        "wrong_charset": Course(damage=Damage.CHARSET),
+        "empty_body": Course(damage=Damage.EMPTY),
+        "redirect": Course(_NOT_SENT, damage=Damage.REDIRECT, status=302),
+        "xml_for_json": Course(damage=Damage.XML),
+        "numbers_as_strings": Course(damage=Damage.STRINGS),
+        "foreign_reply": Course(damage=Damage.FOREIGN),
+        # results of attach, detach and the batch power actions
+        "results_missing": Course(damage=Damage.RESULTS_MISSING),
+        "results_doubled": Course(damage=Damage.RESULTS_DOUBLED),
+        "results_extra": Course(damage=Damage.RESULTS_EXTRA),
+        "results_absent": Course(damage=Damage.RESULTS_ABSENT),
+        "fail_count_wrong": Course(damage=Damage.FAIL_COUNT),
+        # describes
+        "stale_describe": Course(lag_ms=_STALE_MS),
+        "empty_describe": Course(damage=Damage.EMPTY_LIST),
+        "token_loop": Course(damage=Damage.TOKEN_LOOP),
+    }
+)
+
+INSTANCE_FAULTS: Final = (
+    "boot_stuck_starting",
+    "boot_stuck_stopping",
+    "reboot_ends_stopped",
+    "no_stock",
+    "disk_error",
+    "key_never_installed",
+    "former_key_kept",
+)
+"""Facts about an instance, drawn once for it: they end in the run's own view."""
+
+_ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "stale_describe": ("DescribeInstances", "DescribeInstanceStatus"),
+        "empty_describe": ("DescribeInstances",),
+        "token_loop": ("DescribeInstances",),
+        "key_pair_gone": ("AttachKeyPair", "DetachKeyPair"),
+        "fail_count_wrong": ("AttachKeyPair", "DetachKeyPair"),
+        **dict.fromkeys(
+            ("results_missing", "results_doubled", "results_extra", "results_absent"),
+            (
+                "AttachKeyPair",
+                "DetachKeyPair",
+                "RebootInstances",
+                "StartInstances",
+                "StopInstances",
+            ),
+        ),
+    }
+)
+
+FAULT_NAMES: Final = (*COURSES, *INSTANCE_FAULTS)
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One armed fault. `actions` empty = every action it can befall.
+
+    `delay_ms` takes the place of the fault's own delay (slow, slow_arrival, late_effect,
+    twice_late, stale_describe) or of its retry-after.
+    """
+
+    fault: str
+    probability: float = 1.0
+    actions: tuple[str, ...] = ()
+    delay_ms: int | None = None
+
+    def befalls(self, action: str) -> bool:
+        """Whether a call of `action` can meet it."""
+        if self.actions and action not in self.actions:
+            return False
+        return action in _ONLY_FOR.get(self.fault, (action,))
+
+    def course(self) -> Course:
+        """The course of a call that met it."""
+        course = COURSES[self.fault]
+        if self.delay_ms is None:
+            return course
+        return msgspec.structs.replace(course, **_with_delay(course, self.delay_ms))
+
+
+class FaultPlan:
+    """The armed faults of one pretend cloud and how often each call came before.
+
+    Memory: one number per different call, and nothing while no fault is armed.
+    """
+
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+        self.faults = tuple(faults)
+        self.seed = seed
+        self._calls = [f for f in self.faults if f.fault in COURSES]
+        self._of_instances = {f.fault: f for f in self.faults if f.fault in INSTANCE_FAULTS}
+        self._occurrences: dict[int, int] = {}
+
+    def course(self, request: Request) -> Course:
+        """What becomes of this call; asking again is the next occurrence of it."""
+        if not self._calls:
+            return CALM
+        content = call_content(request)
+        key = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+        occurrence = self._occurrences.get(key, 0)
+        self._occurrences[key] = occurrence + 1
+        return fate(self.seed, self._calls, request.action, content, occurrence)
+
+    def has(self, fault: str, instance: str) -> bool:
+        """Whether this instance was drawn to have an instance fault."""
+        armed = self._of_instances.get(fault)
+        if armed is None:
+            return False
+        return draw(self.seed, fault, instance.encode(), 0) < armed.probability
+
+    @property
+    def lag_ms_max(self) -> int:
+        """The longest lag that any armed fault can ask for."""
+        return max((f.course().lag_ms for f in self._calls), default=0)
+
+
+def fate(
+    seed: int, faults: Iterable[Fault], action: str, content: bytes, occurrence: int
+) -> Course:
+    """The course of the first fault that is drawn, in the order given; calm where none is."""
+    for fault in faults:
+        if fault.befalls(action) and draw(seed, fault.fault, content, occurrence) < (
+            fault.probability
+        ):
+            return fault.course()
+    return CALM
+
+
+def draw(seed: int, fault: str, content: bytes, occurrence: int) -> float:
+    """A number in [0, 1) that depends on nothing but its arguments."""
+    key = f"{seed}/{fault}/{occurrence}".encode()
+    digest = hashlib.blake2b(content, digest_size=8, key=hashlib.sha256(key).digest()).digest()
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+
+
+def call_content(request: Request) -> bytes:
+    """What makes two calls the same: action and parameters; the order of ids does not count."""
+    params = sorted((name, _sorted_ids(name, text)) for name, text in request.params.items())
+    ids = sorted(text for name, text in params if name.startswith("InstanceId."))
+    others = [pair for pair in params if not pair[0].startswith("InstanceId.")]
+    return msgspec.json.encode((request.action, others, ids))
+
+
+def _sorted_ids(name: str, text: str) -> str:
+    ids = wire.json_array(text) if name == "InstanceIds" else None
+    return text if ids is None else ",".join(sorted(ids))
+
+
+def _with_delay(course: Course, delay_ms: int) -> dict[str, object]:
+    """Which delay of a course the one delay of a fault stands for."""
+    if course.retry_after_ms is not None:
+        return {"retry_after_ms": delay_ms}
+    if course.lag_ms:
+        return {"lag_ms": delay_ms}
+    if course.arrivals_ms and course.arrivals_ms[-1]:
+        return {"arrivals_ms": (*course.arrivals_ms[:-1], delay_ms)}
+    return {"reply_ms": delay_ms}

@@ -1,0 +1,211 @@
+"""The filters of the Describe actions: which instances or key pairs a call asks for.
+
+All filters of a call are ANDed. What can be said of a shape or a set of tags is judged once per
+call, not once per instance.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Final, TypeVar
+
+from rollout.ecs import contract, wire
+from rollout.emulator.actions.call import Call
+from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Lock, Status
+from rollout.emulator.messages import Refusal
+from rollout.emulator.shapes import Shape, Tags
+
+Matches = Callable[[int], bool]
+"""Whether the instance of this ordinal is asked for."""
+
+_T = TypeVar("_T")
+
+_TAG: Final = re.compile(r"Tag\.(\d+)\.(Key|Value|key|value)")
+
+# Values outside these lists are refused with the code beside them.
+_CLOSED: Final = {
+    "Status": (STATUS_NAMES[: Status.RELEASED], "InvalidStatus.NotFound"),
+    "InstanceNetworkType": (("vpc", "classic"), "InvalidNetworkType.NotFound"),
+    "InstanceChargeType": (("PrePaid", "PostPaid"), "InvalidInstanceChargeType.NotFound"),
+    "InternetChargeType": (
+        ("PayByTraffic", "PayByBandwidth"),
+        "InvalidInternetChargeType.ValueNotSupported",
+    ),
+    "LockReason": (
+        tuple(str(flag.name).lower() for flag in Lock),
+        "InvalidLockReason.NotFound",
+    ),
+}
+
+_SHAPE_FIELDS: Final[Mapping[str, Callable[[Shape], str]]] = {
+    "ZoneId": lambda shape: shape.zone,
+    "ImageId": lambda shape: shape.image.image_id,
+    "InstanceType": lambda shape: shape.instance_type,
+    "InstanceTypeFamily": lambda shape: shape.family,
+    "VpcId": lambda shape: shape.vpc,
+    "VSwitchId": lambda shape: shape.vswitch,
+    "SecurityGroupId": lambda shape: shape.security_group,
+    "InstanceNetworkType": lambda shape: shape.network_type,
+    "InstanceChargeType": lambda shape: shape.charge_type,
+    "InternetChargeType": lambda shape: shape.internet_charge_type,
+    "ResourceGroupId": lambda shape: shape.resource_group,
+    "HpcClusterId": lambda _: "",
+    "HttpEndpoint": lambda _: "enabled",
+    "HttpTokens": lambda _: "optional",
+}
+
+# Addresses of these kinds do not exist here: a filter by one matches nothing.
+_NO_ADDRESSES: Final = (
+    "PublicIpAddresses",
+    "InnerIpAddresses",
+    "EipAddresses",
+    "RdmaIpAddresses",
+)
+
+
+def matcher(call: Call) -> Matches | None:
+    """The filters of a DescribeInstances call; None where it has none.
+
+    Errors: Refusal for values that the service does not know.
+    """
+    params = call.params
+    for name, (known, code) in _CLOSED.items():
+        if (value := params.get(name)) and _folded(name, value) not in known:
+            raise Refusal(code)
+    tests = [
+        *_of_shape(call),
+        *_of_tags(call),
+        *_of_columns(call),
+        *_of_times(call),
+    ]
+    if not tests:
+        return None
+    return lambda ordinal: all(test(ordinal) for test in tests)
+
+
+def wildcard(pattern: str, text: str) -> bool:
+    """`*` for any text, at the ends or inside; a bare pattern is the whole text."""
+    return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
+
+
+def tags_asked(params: Mapping[str, str]) -> Tags:
+    """`Tag.N.Key` and `Tag.N.Value`, in the order of N; a missing value is empty.
+
+    Errors: Refusal for more than 20 tags and for a value without its key.
+    """
+    found: dict[int, dict[str, str]] = {}
+    for name, value in params.items():
+        if match := _TAG.fullmatch(name):
+            found.setdefault(int(match[1]), {})[match[2].title()] = value
+    if len(found) > contract.TAGS_MAX:
+        raise Refusal("InvalidTagCount")
+    pairs = [found[n] for n in sorted(found)]
+    if any(not pair.get("Key") for pair in pairs):
+        raise Refusal("InvalidTag.Mismatch")
+    return tuple((pair["Key"], pair.get("Value", "")) for pair in pairs)
+
+
+def has_tags(tags: Tags, asked: Tags) -> bool:
+    """Whether every tag asked for is there; an empty value stands for any."""
+    return all(any(k == key and value in {"", v} for k, v in tags) for key, value in asked)
+
+
+def _of_shape(call: Call) -> list[Matches]:
+    asked = [(get, call.params[n]) for n, get in _SHAPE_FIELDS.items() if call.params.get(n)]
+    optimized = wire.parse_bool(call.text("IoOptimized"))
+    if not asked and optimized is None:
+        return []
+
+    def fits(shape: Shape) -> bool:
+        return all(get(shape) == value for get, value in asked) and (
+            optimized is None or shape.io_optimized is optimized
+        )
+
+    instances = call.cloud.instances
+    judge = _once(instances.shapes.values, fits)
+    return [lambda ordinal: judge(instances.shape[ordinal])]
+
+
+def _of_tags(call: Call) -> list[Matches]:
+    asked = tags_asked(call.params)
+    if not asked:
+        return []
+    instances = call.cloud.instances
+    judge = _once(instances.tag_sets.values, lambda tags: has_tags(tags, asked))
+    return [lambda ordinal: judge(instances.tags[ordinal])]
+
+
+def _of_columns(call: Call) -> list[Matches]:
+    """Status, key pair, name, lock and address: they differ from instance to instance."""
+    instances, pairs, params = call.cloud.instances, call.cloud.pairs.all, call.params
+    now, lag_ms = call.now, call.lag_ms
+    tests: list[Matches] = []
+    if status := params.get("Status"):
+        wanted = STATUS_NAMES.index(status)
+        tests.append(lambda o: instances.view(o, now, lag_ms)[0] == wanted)
+    if key := params.get("KeyPairName"):
+        tests.append(lambda o: pairs[instances.view(o, now, lag_ms)[1]].name == key)
+    if name := params.get("InstanceName"):
+        tests.append(lambda o: wildcard(name, instances.name_of(o)))
+    if reason := params.get("LockReason"):
+        flag = Lock[reason.upper()]
+        tests.append(lambda o: bool(instances.lock[o] & flag))
+    if text := params.get("PrivateIpAddresses"):
+        addresses = frozenset(wire.json_array(text) or ())
+        tests.append(lambda o: instances.address_of(o) in addresses)
+    if any(params.get(n) for n in _NO_ADDRESSES) or wire.numbered(params, "Ipv6Address"):
+        tests.append(lambda _: False)
+    return tests
+
+
+def _of_times(call: Call) -> list[Matches]:
+    """`Filter.N.Key` and `.Value`: creation and expiry, each from and to."""
+    instances = call.cloud.instances
+    tests: list[Matches] = []
+    for number in range(1, 5):
+        key = call.text(f"Filter.{number}.Key")
+        if not key:
+            continue
+        if key not in {
+            "CreationStartTime",
+            "CreationEndTime",
+            "ExpiredStartTime",
+            "ExpiredEndTime",
+        }:
+            raise Refusal("InvalidFilterKey.NotFound")
+        instant = wire.parse_iso(call.text(f"Filter.{number}.Value"))
+        if instant is None:
+            raise Refusal("InvalidParameter", f"Filter.{number}.Value")
+        if key.startswith("Creation"):
+            tests.append(_within(lambda o: instances.created_minute[o] * MINUTE_MS, key, instant))
+        else:
+            tests.append(
+                _within(
+                    lambda o: wire.parse_iso(instances.shape_of(o).expired_time) or 0, key, instant
+                )
+            )
+    return tests
+
+
+def _within(time_of: Callable[[int], int], key: str, instant: int) -> Matches:
+    if key.endswith("StartTime"):
+        return lambda ordinal: time_of(ordinal) >= instant
+    return lambda ordinal: time_of(ordinal) <= instant
+
+
+def _once(values: list[_T], judge: Callable[[_T], bool]) -> Callable[[int], bool]:
+    """Judge a pooled value the first time its number is asked for."""
+    known: dict[int, bool] = {}
+
+    def ask(number: int) -> bool:
+        answer = known.get(number)
+        if answer is None:
+            answer = known[number] = judge(values[number])
+        return answer
+
+    return ask
+
+
+def _folded(name: str, value: str) -> str:
+    """Lock reasons are spelled with a capital in one place of the reference."""
+    return value.lower() if name == "LockReason" else value

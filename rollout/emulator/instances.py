@@ -1,0 +1,274 @@
+"""The instances of the pretend cloud, in dense columns: what they are and how a boot changes them.
+
+Called by the actions, always with `now`. Two states each: the record (which key pair the service
+names) and the guest (whose key the last boot installed). An instance is advanced when touched:
+a pending boot is settled before anything is read or overwritten. Knows no API.
+"""
+
+import enum
+from array import array
+from typing import Final
+
+import msgspec
+
+from rollout.emulator import keypairs
+from rollout.emulator.ids import Ids
+from rollout.emulator.shapes import Pool, Shape, Tags
+
+MINUTE_MS: Final = 60_000
+
+
+class Status(enum.IntEnum):
+    """Base states. RELEASED instances are absent from every answer."""
+
+    RUNNING = 0
+    STOPPED = 1
+    STARTING = 2
+    STOPPING = 3
+    PENDING = 4
+    RELEASED = 5
+
+
+STATUS_NAMES: Final = ("Running", "Stopped", "Starting", "Stopping", "Pending", "Released")
+
+
+class Lock(enum.IntFlag):
+    """OperationLocks of an instance; the lower-case name is the reason as the API writes it."""
+
+    NONE = 0
+    FINANCIAL = 1
+    SECURITY = 2
+    RECYCLING = 4
+    DEDICATEDHOSTFINANCIAL = 8
+    REFUNDED = 16
+
+
+class Motion(enum.Enum):
+    """What an instance is in the middle of, and how that ends."""
+
+    REBOOT = "reboot"
+    START = "start"
+    STOP = "stop"
+    REBOOT_ENDS_STOPPED = "reboot ends stopped"
+
+
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """A motion under way: Stopping for `stopping_ms` from `begin`, then Starting until `until`.
+
+    `key` is the key pair that the boot installs: the one recorded when the motion began.
+    """
+
+    motion: Motion
+    begin: int
+    until: int
+    stopping_ms: int
+    key: int = keypairs.NONE
+
+    def status_at(self, now: int) -> Status:
+        """Status in the middle of it."""
+        if self.motion is Motion.STOP or now < self.begin + self.stopping_ms:
+            return Status.STOPPING
+        return Status.STARTING
+
+
+View = tuple[int, int, int]
+"""Status, number of the recorded key pair and StartTime (ms) at one instant."""
+
+
+class Instances:
+    """Columns by ordinal. The instances of one region are neighbours: see `spans`.
+
+    Cost: about 35 bytes an instance, apart from the shared shapes and tags and from what moves.
+    """
+
+    def __init__(self, shapes: Pool[Shape], tag_sets: Pool[Tags]) -> None:
+        self.ids: Ids
+        self.spans: dict[str, range] = {}
+        self.shapes = shapes
+        self.tag_sets = tag_sets
+        self.names: dict[int, str] = {}
+        """Only where a fleet file gives a name; otherwise it is made from the ordinal."""
+
+        self.region = bytearray()
+        self.shape = array("I")
+        self.tags = array("I")
+        self.lock = bytearray()
+        self.created_minute = array("I")
+        self.base = bytearray()
+        self.record = array("I")
+        self.guest = array("I")
+        self.start_ms = array("q")
+        self.boots = array("H")
+        self.moves: dict[int, Move] = {}
+
+        self.released = 0
+        self.start_moves_on_reboot = True
+        self.keeps_former_keys = False
+        self.stale_ms = 0
+        """How long a view shows the status from before a motion."""
+        self.keep_ms = 0
+        """How long former values are kept for reads with a lag; 0 = not at all."""
+        self._former_keys: dict[int, tuple[int, ...]] = {}
+        self._past: dict[int, list[_Past]] = {}
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def append(
+        self,
+        *,
+        region: int,
+        shape: int,
+        tags: int,
+        status: int,
+        record: int,
+        guest: int,
+        lock: int,
+        start_ms: int,
+        created_minute: int,
+        boots: int = 1,
+    ) -> None:
+        """Add one instance at the end; the builder sets `spans` and `ids` afterwards."""
+        self.region.append(region)
+        self.shape.append(shape)
+        self.tags.append(tags)
+        self.lock.append(lock)
+        self.created_minute.append(created_minute)
+        self.base.append(status)
+        self.record.append(record)
+        self.guest.append(guest)
+        self.start_ms.append(start_ms)
+        self.boots.append(boots)
+
+    def find(self, instance: str, region: str | None = None) -> int | None:
+        """The ordinal of an id, if it exists (in `region`, where one is given)."""
+        ordinal = self.ids.ordinal_of(instance)
+        if ordinal is None or self.base[ordinal] == Status.RELEASED:
+            return None
+        if region is not None and ordinal not in self.spans.get(region, ()):
+            return None
+        return ordinal
+
+    def shape_of(self, ordinal: int) -> Shape:
+        """What the instance is."""
+        return self.shapes.values[self.shape[ordinal]]
+
+    def tags_of(self, ordinal: int) -> Tags:
+        """Its tags."""
+        return self.tag_sets.values[self.tags[ordinal]]
+
+    def name_of(self, ordinal: int) -> str:
+        """InstanceName, which is the name of the guest too."""
+        return self.names.get(ordinal) or f"ecs-{ordinal:07d}"
+
+    def locks_of(self, ordinal: int) -> list[str]:
+        """Lock reasons in documented order."""
+        lock = self.lock[ordinal]
+        return [str(flag.name).lower() for flag in Lock if lock & flag]
+
+    def address_of(self, ordinal: int) -> str:
+        """Private address: 10.0.0.0/8 holds sixteen million."""
+        return f"10.{ordinal >> 16 & 255}.{ordinal >> 8 & 255}.{ordinal & 255}"
+
+    def status(self, ordinal: int, now: int) -> int:
+        """The true status at `now`, after settling what is due."""
+        if ordinal in self.moves:
+            self.advance(ordinal, now)
+            if move := self.moves.get(ordinal):
+                return move.status_at(now)
+        return self.base[ordinal]
+
+    def view(self, ordinal: int, now: int, lag_ms: int = 0) -> View:
+        """What a Describe at `now` shows; with a lag, what was so that long ago."""
+        if lag_ms and ordinal in self._past:
+            return self._view_of_past(ordinal, now - lag_ms)
+        if ordinal not in self.moves:
+            return self.base[ordinal], self.record[ordinal], self.start_ms[ordinal]
+        status = self.status(ordinal, now)
+        move = self.moves.get(ordinal)
+        if move and now < move.begin + self.stale_ms:
+            status = self.base[ordinal]
+        return status, self.record[ordinal], self.start_ms[ordinal]
+
+    def attach(self, ordinal: int, key: int, now: int) -> int:
+        """Write the record; returns the former one. The guest changes at its next boot."""
+        self.advance(ordinal, now)
+        self._remember(ordinal, now)
+        former, self.record[ordinal] = self.record[ordinal], key
+        return former
+
+    def move(self, ordinal: int, move: Move) -> None:
+        """Begin a motion."""
+        self._remember(ordinal, move.begin)
+        self.moves[ordinal] = move
+
+    def advance(self, ordinal: int, now: int) -> None:
+        """Settle a motion that has ended by `now`."""
+        move = self.moves.get(ordinal)
+        if move is None or now < move.until:
+            return
+        self._remember(ordinal, move.until)
+        del self.moves[ordinal]
+        if move.motion in {Motion.STOP, Motion.REBOOT_ENDS_STOPPED}:
+            self.base[ordinal] = Status.STOPPED
+            return
+        self.base[ordinal] = Status.RUNNING
+        self.boots[ordinal] += 1
+        self._install(ordinal, move.key)
+        if move.motion is Motion.START or self.start_moves_on_reboot:
+            self.start_ms[ordinal] = move.begin + move.stopping_ms
+
+    def put(self, ordinal: int, status: Status, now: int) -> None:
+        """Another hand: put the instance into a status, ending any motion."""
+        self.advance(ordinal, now)
+        self._remember(ordinal, now)
+        self.moves.pop(ordinal, None)
+        if status is Status.RELEASED and self.base[ordinal] != Status.RELEASED:
+            self.released += 1
+        self.base[ordinal] = status
+
+    def keys_in_force(self, ordinal: int, now: int) -> tuple[int, ...]:
+        """Key pairs the guest accepts, the newest first; none: password login is on."""
+        self.advance(ordinal, now)
+        guest = self.guest[ordinal]
+        return (guest, *self._former_keys.get(ordinal, ())) if guest else ()
+
+    def _install(self, ordinal: int, fresh: int) -> None:
+        """The boot writes authorized_keys, or appends to it."""
+        former = self.guest[ordinal]
+        if former == fresh or self.shape_of(ordinal).windows:
+            return
+        if self.keeps_former_keys and former != keypairs.NONE:
+            self._former_keys[ordinal] = (former, *self._former_keys.get(ordinal, ()))
+        self.guest[ordinal] = fresh
+
+    def _remember(self, ordinal: int, at: int) -> None:
+        """Keep what was true up to `at`, and forget what no lagging read can ask for any more."""
+        if not self.keep_ms:
+            return
+        past = [p for p in self._past.get(ordinal, ()) if p.until >= at - self.keep_ms]
+        now = _Past(
+            at,
+            self.base[ordinal],
+            self.record[ordinal],
+            self.start_ms[ordinal],
+            self.moves.get(ordinal),
+        )
+        self._past[ordinal] = [*past, now]
+
+    def _view_of_past(self, ordinal: int, then: int) -> View:
+        for past in self._past[ordinal]:
+            if then < past.until:
+                status = past.move.status_at(then) if past.move else past.base
+                return status, past.record, past.start_ms
+        return self.view(ordinal, then)
+
+
+class _Past(msgspec.Struct, frozen=True, gc=False):
+    """What was true of an instance up to `until`."""
+
+    until: int
+    base: int
+    record: int
+    start_ms: int
+    move: Move | None

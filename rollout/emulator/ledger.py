@@ -1,0 +1,115 @@
+"""The hidden ledger: every effect the pretend cloud had, in the order of their happening.
+
+Written by the actions, read by the admin endpoint, the checkers and nobody else: no client may ever
+look at it. Dense columns, because a run over a million instances has two million effects.
+"""
+
+import enum
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+NEVER: Final = 1 << 62
+"""An instant that does not come: the end of a boot that hangs."""
+
+NO_INSTANCE: Final = -1
+
+
+class Effect(enum.IntEnum):
+    """What was done. The lower-case name is its word in the ledger's JSON."""
+
+    ATTACH = 0
+    DETACH = 1
+    REBOOT = 2
+    START = 3
+    STOP = 4
+    IMPORT = 5
+    CREATE = 6
+    DELETE = 7
+    COMMAND = 8
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One effect. `at` and `until` are UTC milliseconds; `request_id` is one for all of a call.
+
+    `until`: for a reboot or start the instant of Running again, for a stop that of Stopped; None
+    where it has no end or never comes. `key_pair`: the pair attached, detached, imported or
+    deleted; for a restart, the pair that its boot installs. `instance` is None where it has none.
+    """
+
+    at: int
+    until: int | None
+    effect: str
+    region: str
+    instance: str | None
+    key_pair: str | None
+    request_id: str
+
+
+class Ledger:
+    """Append-only columns. `names` turn numbers back into words when an entry is read."""
+
+    def __init__(
+        self,
+        id_of: Callable[[int], str],
+        key_of: Callable[[int], str],
+        request_id_of: Callable[[int], str],
+    ) -> None:
+        self._id_of = id_of
+        self._key_of = key_of
+        self._request_id_of = request_id_of
+        self._regions: list[str] = []
+        self._at = array("q")
+        self._until = array("q")
+        self._effect = bytearray()
+        self._region = array("H")
+        self._ordinal = array("i")
+        self._key = array("I")
+        self._request = array("Q")
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.since(0)
+
+    def since(self, first: int) -> Iterator[Entry]:
+        """The entries from position `first` on, oldest first."""
+        return (self.entry(position) for position in range(first, len(self._at)))
+
+    def write(
+        self,
+        effect: Effect,
+        at: int,
+        region: str,
+        request: int,
+        *,
+        ordinal: int = NO_INSTANCE,
+        key: int = 0,
+        until: int = 0,
+    ) -> None:
+        """Add one effect; `until` 0 means that it has no duration."""
+        if region not in self._regions:
+            self._regions.append(region)
+        self._at.append(at)
+        self._until.append(until)
+        self._effect.append(effect)
+        self._region.append(self._regions.index(region))
+        self._ordinal.append(ordinal)
+        self._key.append(key)
+        self._request.append(request)
+
+    def entry(self, position: int) -> Entry:
+        """One entry by its position."""
+        ordinal, until = self._ordinal[position], self._until[position]
+        return Entry(
+            at=self._at[position],
+            until=None if until in {0, NEVER} else until,
+            effect=Effect(self._effect[position]).name.lower(),
+            region=self._regions[self._region[position]],
+            instance=None if ordinal == NO_INSTANCE else self._id_of(ordinal),
+            key_pair=self._key_of(self._key[position]) or None,
+            request_id=self._request_id_of(self._request[position]),
+        )

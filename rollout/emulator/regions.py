@@ -1,0 +1,58 @@
+"""The regions the pretend cloud knows: ids, zones and the letters their instance ids begin with.
+
+Used by the fleets and by DescribeRegions. A fleet file may name others; they get made-up letters.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class Region(msgspec.Struct, frozen=True):
+    """One region. `letters` open its instance ids, as `i-bp1…` does in cn-hangzhou."""
+
+    name: str
+    local_name: str
+    letters: str
+    zones: tuple[str, ...]
+
+
+def _region(name: str, local_name: str, letters: str, zone_letters: str) -> Region:
+    # cn-beijing-f, but us-west-1a.
+    separator = "" if name[-1].isdigit() else "-"
+    return Region(name, local_name, letters, tuple(f"{name}{separator}{z}" for z in zone_letters))
+
+
+DEFAULT: Final = ("cn-hangzhou", "cn-shanghai", "cn-beijing")
+
+KNOWN: Final[Mapping[str, Region]] = MappingProxyType(
+    {
+        region.name: region
+        for region in (
+            _region("cn-hangzhou", "华东1（杭州）", "bp1", "hijk"),
+            _region("cn-shanghai", "华东2（上海）", "uf6", "befg"),
+            _region("cn-beijing", "华北2（北京）", "2ze", "fghk"),
+            _region("cn-shenzhen", "华南1（深圳）", "wz9", "defg"),
+            _region("cn-qingdao", "华北1（青岛）", "m5e", "bc"),
+            _region("cn-zhangjiakou", "华北3（张家口）", "8vb", "abc"),
+            _region("cn-chengdu", "西南1（成都）", "2vc", "ab"),
+            _region("cn-hongkong", "中国香港", "j6c", "bcd"),
+            _region("ap-southeast-1", "新加坡", "t4n", "abc"),
+            _region("ap-northeast-1", "日本（东京）", "6we", "abc"),
+            _region("eu-central-1", "德国（法兰克福）", "gw8", "abc"),
+            _region("us-west-1", "美国（硅谷）", "rj9", "ab"),
+            _region("us-east-1", "美国（弗吉尼亚）", "0xi", "ab"),
+        )
+    }
+)
+
+
+def region(name: str) -> Region:
+    """The region of that name; one with made-up letters and two zones where it is not known."""
+    if known := KNOWN.get(name):
+        return known
+    letters = hashlib.blake2b(name.encode(), digest_size=2).hexdigest()[:3]
+    return Region(name, name, letters, (f"{name}-a", f"{name}-b"))

@@ -1,0 +1,72 @@
+"""Replies as bytes: JSON or XML, and for edition `seed` exactly the bytes of its page. Pure.
+
+Called by the HTTP server and by in-process transports, after the cloud has answered.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from rollout.ecs import contract, wire
+from rollout.emulator.messages import Reply
+
+
+class Format(enum.Enum):
+    """The two forms of an answer."""
+
+    JSON = "json"
+    XML = "xml"
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """Status, headers and body, ready for the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+CONTENT_TYPES: Final = {
+    Format.JSON: "application/json;charset=utf-8",
+    Format.XML: "text/xml;charset=utf-8",
+}
+
+
+def render(reply: Reply, action: str, form: Format) -> Rendered:
+    """Write a reply; headers as seen on the real service."""
+    headers = {"Content-Type": CONTENT_TYPES[form], "x-acs-request-id": reply.request_id}
+    if reply.retry_after_ms is not None:
+        headers[contract.RETRY_AFTER_HEADER] = str(reply.retry_after_ms)
+    return Rendered(reply.status, headers, body_bytes(reply, action, form))
+
+
+def body_bytes(reply: Reply, action: str, form: Format) -> bytes:
+    """The body alone."""
+    if reply.printed:
+        return _as_printed(reply, action, form)
+    if form is Format.JSON:
+        return wire.encode_json(reply.body)
+    root = "Error" if reply.code is not None else f"{action}Response"
+    return wire.encode_xml(root, _without_raw(reply.body))
+
+
+def _as_printed(reply: Reply, action: str, form: Format) -> bytes:
+    """The examples of the seed page: four spaces of indent, no XML declaration, no last newline."""
+    if form is Format.JSON:
+        return f'{{\n    "RequestId": "{reply.request_id}"\n}}'.encode()
+    root = f"{action}Response"
+    return f"<{root}>\n    <RequestId>{reply.request_id}</RequestId>\n</{root}>".encode()
+
+
+def _without_raw(value: Mapping[str, object]) -> dict[str, object]:
+    """Rows that were written as JSON already, as values again."""
+    return {
+        name: _without_raw(inner)
+        if isinstance(inner, Mapping)
+        else msgspec.json.decode(inner)
+        if isinstance(inner, msgspec.Raw)
+        else inner
+        for name, inner in value.items()
+    }

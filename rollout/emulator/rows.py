@@ -1,0 +1,83 @@
+"""One DescribeInstances row as JSON text, set together from parts that were rendered before.
+
+Called by the describe actions a hundred times per page: a simulated run describes ten million rows,
+so a row is one formatted string and neither a struct nor a dict.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+from rollout.ecs import wire
+from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
+from rollout.emulator.keypairs import KeyPairs
+
+_DAY_MINUTES: Final = 24 * 60
+_MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
+
+_LOCK_MESSAGE: Final = {
+    Lock.FINANCIAL: "the instance is locked for overdue payment",
+    Lock.SECURITY: "the instance is locked for security",
+    Lock.RECYCLING: "the spot instance is about to be reclaimed",
+    Lock.DEDICATEDHOSTFINANCIAL: "the dedicated block is locked for overdue payment",
+    Lock.REFUNDED: "the instance was refunded",
+}
+
+
+class Rows:
+    """Renders rows of one fleet."""
+
+    def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
+        self._instances = instances
+        self._pairs = pairs
+
+    def render(self, ordinal: int, now: int, lag_ms: int = 0) -> str:
+        """The JSON object of one instance, as DescribeInstances shows it at `now`.
+
+        Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
+        """
+        i = self._instances
+        status, record, start_ms = i.view(ordinal, now, lag_ms)
+        name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
+        stopped = "KeepCharging" if status == Status.STOPPED else "Not-applicable"
+        shape = i.shapes.values[i.shape[ordinal]]
+        return (
+            f'{{"InstanceId":"{i.ids.id_of(ordinal)}","InstanceName":{name},'
+            f'"HostName":{name},"Status":"{STATUS_NAMES[status]}",'
+            f'"KeyPairName":{self._pairs.all[record].name_json},'
+            f'"StartTime":"{_minute_text(start_ms // MINUTE_MS)}",'
+            f'"CreationTime":"{_minute_text(i.created_minute[ordinal])}",'
+            f'"StoppedMode":"{stopped}","SerialNumber":"{ordinal:032x}",'
+            f'"OperationLocks":{_locks(i.lock[ordinal])},'
+            f'"VpcAttributes":{{"VpcId":"{shape.vpc}","VSwitchId":"{shape.vswitch}",'
+            f'"NatIpAddress":"","PrivateIpAddress":{{"IpAddress":["{i.address_of(ordinal)}"]}}}},'
+            f"{i.tag_sets.rendered[i.tags[ordinal]]},{i.shapes.rendered[i.shape[ordinal]]}}}"
+        )
+
+
+def _json_text(text: str) -> str:
+    """A text with its quotes; the short way for what needs no escape."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return wire.encode_json({"t": text}).decode()[5:-1]
+
+
+def _minute_text(minute: int) -> str:
+    """`2026-01-02T03:04Z`, set together from a day and a minute of the day."""
+    day, rest = divmod(minute, _DAY_MINUTES)
+    return _day_text(day) + _MINUTES_OF_DAY[rest]
+
+
+@lru_cache(maxsize=4096)
+def _day_text(day: int) -> str:
+    return wire.iso_minutes(day * _DAY_MINUTES * MINUTE_MS)[:10]
+
+
+@lru_cache(maxsize=64)
+def _locks(lock: int) -> str:
+    """`OperationLocks` of a lock column."""
+    reasons = [
+        {"LockReason": str(flag.name).lower(), "LockMsg": _LOCK_MESSAGE[flag]}
+        for flag in Lock
+        if lock & flag
+    ]
+    return wire.encode_json({"LockReason": reasons}).decode()

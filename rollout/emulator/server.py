@@ -1,0 +1,185 @@
+"""The pretend cloud on HTTP: reads requests, lets faults befall them, writes answers.
+
+Called by `rollout emulator`, by tests and benchmarks. The only module here, with the guests, that
+knows a clock and a loop; what an answer says is decided by gateway, cloud and damage.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from rollout.emulator import admin, damage
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.faults import CALM, Course, Ending
+from rollout.emulator.gateway import Gateway, Message, Opened
+from rollout.emulator.messages import Refusal, Reply, Request
+from rollout.emulator.render import Rendered, render
+
+DEFAULT_PORT: Final = 8473
+BODY_BYTES_MAX: Final = 1024 * 1024
+HANG_MS_MAX: Final = 300_000
+"""A connection without an answer is closed after so long at the latest."""
+
+
+def wall_clock_ms() -> int:
+    """UTC milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class FrontEnd:
+    """Answers HTTP requests for one cloud. `clock` gives UTC milliseconds."""
+
+    def __init__(self, cloud: Cloud, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self.cloud = cloud
+        self.gateway = Gateway(cloud.access, cloud.switches.clock_ahead_ms)
+        self._clock = clock
+        self._latest = 0
+        self._later: list[asyncio.TimerHandle] = []
+
+    def now(self) -> int:
+        """The clock, never going back: the cloud relies on it."""
+        self._latest = max(self._latest, self._clock())
+        return self._latest
+
+    def close(self) -> None:
+        """Forget the effects that have not arrived yet."""
+        for timer in self._later:
+            timer.cancel()
+
+    async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
+        """One request; the handler of the HTTP server."""
+        path, _, query = http.raw_path.partition("?")
+        if path.startswith(admin.PREFIX):
+            return await admin.answer(http, path, self.cloud, self.now())
+        body = await http.read() if http.body_exists else b""
+        message = Message(http.method, path, query, http.headers, body)
+        opened = self.gateway.open(message)
+        now = self.now()
+        try:
+            request = self.gateway.admit(message, opened, now)
+        except Refusal as refusal:
+            reply = self.cloud.refuse(opened.request, refusal)
+            return _response(render(reply, opened.request.action, opened.form))
+        course = self.cloud.faults.course(request)
+        if course is CALM:
+            reply = self.cloud.handle(request, now)
+            return _response(render(reply, request.action, opened.form))
+        return await self._befallen(http, opened, request, course)
+
+    async def _befallen(
+        self, http: web.BaseRequest, opened: Opened, request: Request, course: Course
+    ) -> web.StreamResponse:
+        """A call that meets a fault: its effects at their times, its ending at its own."""
+        if course.lag_ms:
+            request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
+        answered = course.ending in {Ending.ANSWER, Ending.CUT}
+        reply: Reply | None = None
+        for index, delay_ms in enumerate(course.arrivals_ms):
+            if answered and index == 0:
+                await _sleep(delay_ms)
+                reply = self.cloud.handle(request, self.now())
+            else:
+                self._arrive_later(request, delay_ms)
+        await _sleep(HANG_MS_MAX if course.ending is Ending.HANG else course.reply_ms)
+        if not answered:
+            return await _hang_up(http)
+        reply = damage.answer(self.cloud, course, request, reply)
+        rendered = damage.to_bytes(course, reply, request.action, opened.form)
+        if course.ending is Ending.CUT:
+            return await _cut(http, rendered)
+        return _response(rendered)
+
+    def _arrive_later(self, request: Request, delay_ms: int) -> None:
+        """Deliver a copy that nobody waits for."""
+
+        def arrive() -> None:
+            self.cloud.handle(request, self.now())
+
+        loop = asyncio.get_running_loop()
+        self._later = [timer for timer in self._later if timer.when() > loop.time()]
+        self._later.append(loop.call_later(delay_ms / 1000, arrive))
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    cloud: Cloud,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    clock: Callable[[], int] = wall_clock_ms,
+    tls: ssl.SSLContext | None = None,
+    anywhere: bool = False,
+) -> AsyncIterator[str]:
+    """Serve `cloud` and give its URL; port 0 takes a free one.
+
+    Errors: ValueError for an address that is not loopback, unless `anywhere`; OSError when the
+    address is taken.
+    """
+    if not anywhere and not _is_loopback(address):
+        raise ValueError(f"{address} is not a loopback address")
+    front = FrontEnd(cloud, clock)
+    runner = web.ServerRunner(web.Server(front.answer, access_log=None), shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address, port, ssl_context=tls, backlog=1024)
+        await site.start()
+        bound = runner.addresses[0][1]
+        shown = f"[{address}]" if ":" in address else address
+        yield f"{'https' if tls else 'http'}://{shown}:{bound}"
+    finally:
+        front.close()
+        await runner.cleanup()
+
+
+def environment(url: str, key_id: str, secret: str) -> list[str]:
+    """Shell lines that point rollout, the official SDKs and the aliyun command line at `url`."""
+    return [
+        f"export ROLLOUT_ENDPOINT={url}",
+        "export ROLLOUT_EMULATOR=1",
+        f"export ALIBABA_CLOUD_ACCESS_KEY_ID={key_id}",
+        f"export ALIBABA_CLOUD_ACCESS_KEY_SECRET={secret}",
+        f"export ALIBABA_CLOUD_ENDPOINT={url.partition('://')[2]}",
+    ]
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+async def _sleep(delay_ms: int) -> None:
+    if delay_ms > 0:
+        await asyncio.sleep(delay_ms / 1000)
+
+
+def _response(rendered: Rendered) -> web.Response:
+    return web.Response(status=rendered.status, body=rendered.body, headers=dict(rendered.headers))
+
+
+async def _hang_up(http: web.BaseRequest) -> web.StreamResponse:
+    """Close the connection without a byte."""
+    if http.transport is not None:
+        http.transport.abort()
+    return web.Response()
+
+
+async def _cut(http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+    """Promise the whole body, send half of it, close."""
+    response = web.StreamResponse(status=rendered.status, headers=dict(rendered.headers))
+    response.content_length = len(rendered.body)
+    await response.prepare(http)
+    await response.write(rendered.body[: len(rendered.body) // 2])
+    if http.transport is not None:
+        http.transport.close()
+    return response

@@ -1,0 +1,54 @@
+"""How the pretend cloud behaves where the real service is slow, or where nobody knows.
+
+Read by the cloud and its actions. Every default is the calm one; each open question about the real
+service is a field here and never a silent assumption.
+"""
+
+from typing import Final
+
+import msgspec
+
+from rollout.ecs.contract import Edition
+
+BOOT_TIME_MS: Final = 5_000
+
+
+class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The behaviour of one pretend cloud. Times are milliseconds."""
+
+    edition: Edition = Edition.CURRENT
+
+    boot_time_ms: int = BOOT_TIME_MS
+    """From the accepted restart to Running again."""
+    boot_spread_percent: int = 0
+    """How far one boot may be from `boot_time_ms`, either way; drawn per instance and boot."""
+    stop_time_ms: int = 1_000
+    """From the accepted stop to Stopped; also the Stopping part of a reboot, within its half."""
+    stopping_hidden: bool = False
+    """A reboot shows no Stopping: Running, Starting, Running."""
+    stale_status_ms: int = 0
+    """After a power call the former status is shown for so long."""
+    describe_lag_ms: int = 0
+    """Describe* answers show status, key and StartTime as they were so long ago."""
+    start_time_moves_on_reboot: bool = True
+    """Whether StartTime is renewed by an in-place reboot."""
+
+    windows_refuses_batch: bool = False
+    """One Windows id refuses the whole attach, as in edition `seed`, instead of its own item."""
+    unknown_id_refuses_batch: bool = False
+    """One unknown id refuses the whole attach with 404, as in edition `seed`."""
+    attach_locked: bool = True
+    """Whether a key pair can be attached to a locked instance."""
+    attach_transitional: bool = False
+    """Whether it can be attached in a status other than Running and Stopped (`seed`: always)."""
+    attach_again_refused: bool = False
+    """Whether attaching the key pair that is attached already is an error of that item."""
+
+    boot_keeps_former_keys: bool = False
+    """A boot appends the key to authorized_keys instead of rewriting the file."""
+    ed25519_accepted: bool = True
+    """Whether ImportKeyPair takes an ed25519 key; the published list of 2021 has none."""
+    loose_types: bool = False
+    """Numbers and booleans of AttachKeyPair and DetachKeyPair results are sent as strings."""
+    clock_ahead_ms: int = 15 * 60 * 1000
+    """How far a timestamp may lie in the future."""
