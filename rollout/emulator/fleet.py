@@ -117,6 +117,4 @@ class FleetBuilder:
             return DerivedIds(seed, self.instances.region, letters)
         if len(self._listed) != len(self.instances):
             raise ValueError("some instances have an id and some have none")
-        if len(set(self._listed)) != len(self._listed):
-            raise ValueError("an instance id is there twice")
         return ListedIds(self._listed)

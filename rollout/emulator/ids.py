@@ -57,8 +57,11 @@ class ListedIds:
     """Ids as a fleet file spells them."""
 
     def __init__(self, names: Sequence[str]) -> None:
+        """Errors: ValueError when an id is there twice."""
         self._names = names
         self._ordinals = {name: ordinal for ordinal, name in enumerate(names)}
+        if len(self._ordinals) != len(names):
+            raise ValueError("an instance id is there twice")
 
     def id_of(self, ordinal: int) -> str:
         """See Ids."""

@@ -10,6 +10,7 @@ from typing import Final
 from rollout.ecs import wire
 from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
 from rollout.emulator.keypairs import KeyPairs
+from rollout.emulator.shapes import ADDRESS_CLOSE
 
 _DAY_MINUTES: Final = 24 * 60
 _MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
@@ -39,7 +40,6 @@ class Rows:
         status, record, start_ms = i.view(ordinal, now, lag_ms)
         name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
         stopped = "KeepCharging" if status == Status.STOPPED else "Not-applicable"
-        shape = i.shapes.values[i.shape[ordinal]]
         return (
             f'{{"InstanceId":"{i.ids.id_of(ordinal)}","InstanceName":{name},'
             f'"HostName":{name},"Status":"{STATUS_NAMES[status]}",'
@@ -48,9 +48,8 @@ class Rows:
             f'"CreationTime":"{_minute_text(i.created_minute[ordinal])}",'
             f'"StoppedMode":"{stopped}","SerialNumber":"{ordinal:032x}",'
             f'"OperationLocks":{_locks(i.lock[ordinal])},'
-            f'"VpcAttributes":{{"VpcId":"{shape.vpc}","VSwitchId":"{shape.vswitch}",'
-            f'"NatIpAddress":"","PrivateIpAddress":{{"IpAddress":["{i.address_of(ordinal)}"]}}}},'
-            f"{i.tag_sets.rendered[i.tags[ordinal]]},{i.shapes.rendered[i.shape[ordinal]]}}}"
+            f"{i.tag_sets.rendered[i.tags[ordinal]]},"
+            f'{i.shapes.rendered[i.shape[ordinal]]}"{i.address_of(ordinal)}"{ADDRESS_CLOSE}}}'
         )
 
 

@@ -55,7 +55,7 @@ class Shape(msgspec.Struct, frozen=True):
     @property
     def windows(self) -> bool:
         """Whether the service counts it as Windows."""
-        return self.image.os_type == "windows"
+        return self.image.os_type.lower() == "windows"
 
 
 Tags = tuple[tuple[str, str], ...]
@@ -80,13 +80,29 @@ class Pool(Generic[_T]):
 
 
 def shape_pool() -> Pool[Shape]:
-    """A pool of shapes that renders the constant part of a DescribeInstances row."""
-    return Pool(lambda shape: fragment(shape_fields(shape)))
+    """A pool of shapes, rendered by `shape_fragment`."""
+    return Pool(shape_fragment)
 
 
 def tags_pool() -> Pool[Tags]:
     """A pool of tag sets that renders the `Tags` field of a row."""
     return Pool(lambda tags: fragment({"Tags": tags_field(tags)}))
+
+
+ADDRESS_CLOSE: Final = "]}}"
+"""What ends the members of a shape after its private address."""
+
+
+def shape_fragment(shape: Shape) -> str:
+    """The constant members of a DescribeInstances row, open where the private address comes."""
+    network = {
+        "VpcId": shape.vpc,
+        "VSwitchId": shape.vswitch,
+        "NatIpAddress": "",
+        "PrivateIpAddress": {"IpAddress": [""]},
+    }
+    whole = fragment({**shape_fields(shape), "VpcAttributes": network})
+    return whole.removesuffix(f'""{ADDRESS_CLOSE}')
 
 
 def fragment(fields: Mapping[str, object]) -> str:

@@ -1,0 +1,102 @@
+"""Files that describe a pretend cloud: YAML lists with places, and errors that name them.
+
+Called by the readers of fleets and faults. Every complaint is a ConfigError R0013 with file
+and line.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from rollout.emulator import faults
+from rollout.emulator.faults import Fault
+from rollout.errors import ConfigError, Place
+from rollout.model.time import parse_duration
+
+Entry = tuple[int, dict[str, Any]]
+"""Line (from 1) and values of one entry of a list."""
+
+
+def load_faults(path: Path) -> tuple[Fault, ...]:
+    """A YAML list of `{ fault, probability, actions, delay }`; `delay` is `5s` or `200ms`.
+
+    Errors: ConfigError for the first entry that is wrong.
+    """
+    return tuple(_fault(path, line, values) for line, values in opened(yaml_entries, path))
+
+
+def error(message: str, where: str) -> ConfigError:
+    """A complaint about a settings file; `where` is `file` or `file:line`."""
+    file, colon, line = where.rpartition(":")
+    numbered = bool(colon) and line.isdigit()
+    place_ = Place(file, int(line)) if numbered else Place(where)
+    return ConfigError.of("R0013", message, place=place_)
+
+
+def place(path: Path, line: int) -> str:
+    """`file:line`."""
+    return f"{path}:{line}"
+
+
+def opened(read: Callable[[Path], Iterable[Entry]], path: Path) -> Iterator[Entry]:
+    """What `read` yields; what it cannot read is a complaint about the file."""
+    try:
+        yield from read(path)
+    except OSError as problem:
+        raise error(f"cannot be read: {problem.strerror}", str(path)) from None
+    except MarkedYAMLError as problem:
+        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
+        raise error(f"not YAML: {problem.problem}", place(path, line)) from None
+    except (YAMLError, csv.Error, UnicodeDecodeError, msgspec.DecodeError, ValueError) as problem:
+        raise error(f"cannot be read: {problem}", str(path)) from None
+
+
+def yaml_entries(path: Path) -> Iterator[Entry]:
+    """The mappings of a YAML list, with the line where each begins."""
+    document = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+    if not isinstance(document, list):
+        raise error("a list of mappings is expected", str(path))
+    for index, entry in enumerate(document):
+        line = document.lc.item(index)[0] + 1  # type: ignore[attr-defined]
+        if not isinstance(entry, Mapping):
+            raise error("a mapping is expected", place(path, line))
+        yield line, _plain(entry)
+
+
+def _plain(value: Any) -> Any:
+    """Values without the clothes that a round-trip reader puts on them."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def _fault(path: Path, line: int, values: dict[str, Any]) -> Fault:
+    where = place(path, line)
+    if values.get("fault") not in faults.FAULT_NAMES:
+        known = ", ".join(faults.FAULT_NAMES)
+        raise error(f"no fault {values.get('fault')!r}; there are: {known}", where)
+    values = dict(values)
+    if (delay := values.pop("delay", None)) is not None:
+        try:
+            values["delay_ms"] = parse_duration(str(delay), milliseconds=True)
+        except ValueError as problem:
+            raise error(f"delay: {problem}", where) from None
+    try:
+        fault = msgspec.convert(values, Fault)
+    except msgspec.ValidationError as problem:
+        raise error(str(problem), where) from None
+    if not 0 <= fault.probability <= 1:
+        raise error("a probability lies between 0 and 1", where)
+    return fault
