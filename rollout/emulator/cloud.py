@@ -16,6 +16,7 @@ from rollout.ecs.contract import Edition
 from rollout.emulator import actions, keygen
 from rollout.emulator.access import Access
 from rollout.emulator.actions.call import Call
+from rollout.emulator.assistant import Assistant
 from rollout.emulator.faults import FaultPlan
 from rollout.emulator.fleet import Fleet
 from rollout.emulator.instances import STATUS_NAMES, Status
@@ -63,6 +64,7 @@ class Cloud:
         self.quotas = quotas or Quotas()
         self.faults = faults or FaultPlan()
         self.make_key = make_key
+        self.assistant = Assistant(fleet.instances, fleet.pairs)
         self.ledger = Ledger(
             fleet.instances.ids.id_of,
             lambda number: self.pairs.all[number].name,
@@ -96,7 +98,6 @@ class Cloud:
         instances.start_moves_on_reboot = switches.start_time_moves_on_reboot
         instances.stale_ms = switches.stale_status_ms
         instances.keep_ms = max(switches.describe_lag_ms, self.faults.lag_ms_max)
-        instances.keeps_former_keys = switches.boot_keeps_former_keys
 
     def arm(self, faults: FaultPlan) -> None:
         """Change the faults from now on."""

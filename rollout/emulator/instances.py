@@ -55,7 +55,8 @@ class Motion(enum.Enum):
 class Move(msgspec.Struct, frozen=True, gc=False):
     """A motion under way: Stopping for `stopping_ms` from `begin`, then Starting until `until`.
 
-    `key` is the key pair that the boot installs: the one recorded when the motion began.
+    `key` is the key pair that the boot installs: the one recorded when the motion began. With
+    `appends` the boot leaves the former keys in place beside it.
     """
 
     motion: Motion
@@ -63,6 +64,7 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     until: int
     stopping_ms: int
     key: int = keypairs.NONE
+    appends: bool = False
 
     def status_at(self, now: int) -> Status:
         """Status in the middle of it."""
@@ -103,7 +105,6 @@ class Instances:
 
         self.released = 0
         self.start_moves_on_reboot = True
-        self.keeps_former_keys = False
         self.stale_ms = 0
         """How long a view shows the status from before a motion."""
         self.keep_ms = 0
@@ -214,7 +215,7 @@ class Instances:
             return
         self.base[ordinal] = Status.RUNNING
         self.boots[ordinal] += 1
-        self._install(ordinal, move.key)
+        self._install(ordinal, move)
         if move.motion is Motion.START or self.start_moves_on_reboot:
             self.start_ms[ordinal] = move.begin + move.stopping_ms
 
@@ -233,12 +234,12 @@ class Instances:
         guest = self.guest[ordinal]
         return (guest, *self._former_keys.get(ordinal, ())) if guest else ()
 
-    def _install(self, ordinal: int, fresh: int) -> None:
+    def _install(self, ordinal: int, move: Move) -> None:
         """The boot writes authorized_keys, or appends to it."""
-        former = self.guest[ordinal]
+        former, fresh = self.guest[ordinal], move.key
         if former == fresh or self.shape_of(ordinal).windows:
             return
-        if self.keeps_former_keys and former != keypairs.NONE:
+        if move.appends and former != keypairs.NONE:
             self._former_keys[ordinal] = (former, *self._former_keys.get(ordinal, ()))
         self.guest[ordinal] = fresh
 

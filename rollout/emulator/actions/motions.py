@@ -46,7 +46,8 @@ def _move(call: Call, motion: Motion, instance: str, boots: int, key: int) -> Mo
         return Move(motion, now, NEVER, stopping_ms)
     if motion is Motion.REBOOT and has("reboot_ends_stopped", instance):
         return Move(Motion.REBOOT_ENDS_STOPPED, now, now + boot_ms, boot_ms)
-    return Move(motion, now, now + boot_ms, stopping_ms, key)
+    appends = switches.boot_keeps_former_keys or has("former_key_kept", instance)
+    return Move(motion, now, now + boot_ms, stopping_ms, key, appends)
 
 
 def _never_installs(call: Call, instance: str) -> bool:
