@@ -6,7 +6,7 @@
     ├── SpecError          R01xx  65  the spec file, all problems at once
     ├── InventoryError     R02xx  65  an inventory source (4 or 6 where the code says so)
     ├── PlanError          R03xx  65  a budget, a wave, a plan file
-    ├── AccessError        R04xx   4  credentials and permissions (1 where the service cannot be reached)
+    ├── AccessError        R04xx   4  credentials, permissions (1: cannot be reached)
     ├── RunError           R05xx   5  the run halted
     ├── ConflictError      R06xx   6  stale plan, drift, lock, applied already
     ├── ConfirmationError  R07xx   7  would have asked
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Self
 from typing import Self
 
 
@@ -209,10 +210,12 @@ CODES: dict[str, Code] = {
     "R0206": Code(Exit.BAD_INPUT, "an inventory file is empty"),
     "R0207": Code(Exit.BAD_INPUT, "an inventory file passes a limit"),
     "R0208": Code(Exit.DONE, "rows were merged or columns ignored"),
+    "R0209": Code(Exit.BAD_INPUT, "an inventory file changed while it was read"),
     "R0210": Code(Exit.BAD_INPUT, "no instance was found"),
     "R0211": Code(Exit.DENIED, "an empty answer that is not believed"),
     "R0212": Code(Exit.CONFLICT, "far fewer instances than last time"),
     "R0213": Code(Exit.CONFLICT, "the pages of an answer contradict each other"),
+    "R0214": Code(Exit.BAD_INPUT, "a live source cannot be read offline"),
     # R03xx plan
     "R0301": Code(Exit.DONE, "instances left out because rotating ends password login"),
     "R0302": Code(Exit.DONE, "stopped instances will be started"),

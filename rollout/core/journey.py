@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 
 from rollout.core.invariant import Bug
-from rollout.model.event import Happening as H
+from rollout.model.event import Happening as H  # noqa: N817 - the table reads better
 
 
 class Phase(enum.IntEnum):

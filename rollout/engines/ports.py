@@ -61,6 +61,9 @@ class Ecs(Protocol):
     ) -> Outcome:
         """ImportKeyPair; never replaces."""
 
+    def stop(self) -> None:
+        """From now on mutating calls that have not left yet are refused unsent."""
+
     async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
 
@@ -76,6 +79,9 @@ class Journal(Protocol):
 
     async def sync(self) -> None:
         """Return when everything appended is durable. StorageError otherwise, for ever."""
+
+    def low_space(self) -> bool:
+        """True when the disk is nearly full: the run should halt while it still can say so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,11 @@ Command = Attach | RestartCall | ImportKey
 
 
 class Look(msgspec.Struct, frozen=True):
-    """Read these instances of one lane: at most 100 ids."""
+    """Read these instances of one lane: at most 100 ids.
+
+    `instances` may name one more than `ordinals`: a witness, known to exist, without which an
+    empty answer would say nothing.
+    """
 
     account: str
     region: str

@@ -42,22 +42,18 @@ is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
 """Truthy where the whole text has that form; anything else never reaches the API."""
 
 
-def os_family(os_type: str, os_name: str = "") -> OsFamily:
-    """The family that `OSType` states; a Windows name under any type is Windows."""
-    if "windows" in os_name.lower():
-        return OsFamily.WINDOWS
-    return _FAMILIES.get(os_type.strip().lower(), OsFamily.UNKNOWN)
-
-
-_FAMILIES = {family.value: family for family in OsFamily}
+def os_family(word: str) -> OsFamily:
+    """The family of that `OSType`, in any case; `UNKNOWN` for silence and everything else."""
+    return _FAMILIES.get(word.lower(), OsFamily.UNKNOWN)
 
 
 def status_of(word: str) -> Status:
-    """The state of that word, `UNKNOWN` for silence and for words nobody knows."""
-    return _STATUSES.get(word, Status.UNKNOWN)
+    """The state of that word, in any case; `UNKNOWN` for silence and words nobody knows."""
+    return _STATUSES.get(word.lower(), Status.UNKNOWN)
 
 
-_STATUSES = {status.value: status for status in Status}
+_FAMILIES = {family.value: family for family in OsFamily}
+_STATUSES = {status.value.lower(): status for status in Status}
 
 
 class Instance(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,384 @@
+"""What is to be looked at or asked next. Never journaled: rebuilt from the state on resume.
+
+The state (`run`) says what is; the agenda says what is due, what was just seen, and what waits
+for which group. `turn` tells it of every event and look; `fleet` and `cell` read it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from rollout.core.journey import Phase
+from rollout.core.layout import Lane
+from rollout.core.ledger import Ledger
+from rollout.core.retry import backoff_ms
+from rollout.core.run import Run, is_fact
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Attach, ImportKey, Look, RestartCall
+from rollout.model.event import AnyEvent, Happening, Sight
+from rollout.model.instance import Status
+from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
+
+_WATCHED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
+
+LOOK_SLOWLY_AFTER: tuple[tuple[Duration, int], ...] = (
+    (60 * SECOND, 1),
+    (5 * MINUTE, 2),
+)
+"""Ticks between two looks by how long the restart is ago; later every fifth tick."""
+
+
+class Glimpse(msgspec.Struct, frozen=True, gc=False):
+    """What a look showed of one instance, and when by our own clock the look began."""
+
+    sight: Sight
+    at: Instant
+
+
+class Agenda:
+    """All that is volatile about a run in one process."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.works: dict[Lane, deque[tuple[int, ...]]] = {
+            lane: deque() for lane in run.layout.lanes
+        }
+        self.later: list[tuple[Instant, Lane, tuple[int, ...]]] = []
+        self.checking: dict[int, None] = {}
+        self.checking_in = [0] * len(run.plan.groups)
+        self.checked: dict[Lane, deque[tuple[int, ...]]] = {
+            lane: deque() for lane in run.layout.lanes
+        }
+        self.glimpses: dict[int, Glimpse] = {}
+        self.ready: dict[Lane, list[int]] = {lane: [] for lane in run.layout.lanes}
+        self.ready_later: list[tuple[Instant, int]] = []
+        self.parked: list[list[int]] = [[] for _ in run.plan.groups]
+        self.refreshing: dict[int, None] = {}
+        self.due: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
+        self.ticks: dict[Instant, list[int]] = {}
+        self.tick_heap: list[Instant] = []
+        self.looks_open: dict[Lane, int] = dict.fromkeys(run.layout.lanes, 0)
+        self.lost_looks = 0
+        self.keys_asked: dict[Lane, None] = {}
+        self.keys_missing: dict[Lane, None] = {}
+        self.key_tries: dict[Lane, int] = {}
+        self.keys_later: list[tuple[Instant, Lane]] = []
+        self.since: dict[int, Instant] = {}
+        self.absent: dict[int, int] = {}
+        self.witness: dict[Lane, int] = {}
+        self.drift_told: dict[int, None] = {}
+        self.splits: list[tuple[int, ...]] = []
+        self.news: list[tuple[str, str, str]] = []
+
+    # time
+
+    def advance(self, now: Instant) -> None:
+        """Bring up what has fallen due."""
+        while self.later and self.later[0][0] <= now:
+            _, lane, ordinals = heapq.heappop(self.later)
+            self.works[lane].appendleft(ordinals)
+        while self.ready_later and self.ready_later[0][0] <= now:
+            self._insert_ready(heapq.heappop(self.ready_later)[1])
+        while self.tick_heap and self.tick_heap[0] <= now:
+            for ordinal in self.ticks.pop(heapq.heappop(self.tick_heap)):
+                self.look_soon(ordinal)
+        while self.keys_later and self.keys_later[0][0] <= now:
+            self.keys_asked.pop(heapq.heappop(self.keys_later)[1], None)
+        for works in self.works.values():
+            while works and not any(self._plannable(ordinal) for ordinal in works[0]):
+                works.popleft()
+        for groups in self.checked.values():
+            while groups and self.stale(groups[0][0], now):
+                for ordinal in groups.popleft():
+                    self.look_soon(ordinal)
+
+    def wake(self) -> Instant | None:
+        """The next instant at which something falls due; None = only an answer can bring more."""
+        heaps = (self.later, self.ready_later, self.keys_later)
+        firsts = [heap[0][0] for heap in heaps if heap]
+        return min([*firsts, *self.tick_heap[:1]], default=None)
+
+    def stale(self, ordinal: int, now: Instant) -> bool:
+        """What was seen of it is too old to judge an effect on (a margin left for the call)."""
+        glimpse = self.glimpses.get(ordinal)
+        return glimpse is None or now > glimpse.at + limits.STATE_AGE_MAX_MS // 2
+
+    # what is to be looked at
+
+    def look_soon(self, ordinal: int) -> None:
+        """Look at it in this turn."""
+        self.due[self.run.layout.lane_of(ordinal)][ordinal] = None
+
+    def watch(self, ordinal: int, now: Instant) -> None:
+        """Look at it on a coming tick: the next one at first, later ones the longer it takes."""
+        record = self.run.restarting.get(ordinal)
+        age = now - record.begun if record else 0
+        steps = next((steps for bound, steps in LOOK_SLOWLY_AFTER if age < bound), 5)
+        tick = (now // limits.LOOK_TICK_MS + steps) * limits.LOOK_TICK_MS
+        waiting = self.ticks.get(tick)
+        if waiting is None:
+            self.ticks[tick] = waiting = []
+            heapq.heappush(self.tick_heap, tick)
+        waiting.append(ordinal)
+
+    def look_started(self, look: Look) -> None:
+        """A look is on its way."""
+        lane = (look.account, look.region)
+        self.looks_open[lane] += 1
+        due, ready = self.due[lane], self.ready[lane]
+        for ordinal in look.ordinals:
+            due.pop(ordinal, None)
+            phase = self.run.phases[ordinal]
+            if phase == Phase.PLANNED:
+                self.check(ordinal)
+            elif phase == Phase.ATTACHED:
+                self.refreshing[ordinal] = None
+                _remove(ready, ordinal)
+        self._drop_from_works(lane, look.ordinals)
+
+    def look_ended(self, look: Look) -> None:
+        """Its answer, or the news that there is none, is here."""
+        self.looks_open[look.account, look.region] -= 1
+        for ordinal in look.ordinals:
+            self.refreshing.pop(ordinal, None)
+
+    def ask_key_later(self, lane: Lane, now: Instant) -> None:
+        """Look at the lane's key pair again on the next tick; until then it counts as asked."""
+        self.keys_asked[lane] = None
+        tick = (now // limits.LOOK_TICK_MS + 1) * limits.LOOK_TICK_MS
+        heapq.heappush(self.keys_later, (tick, lane))
+
+    # on the way to an attach
+
+    def check(self, ordinal: int) -> None:
+        """It is on its way to an attach: it counts as if exposed."""
+        if ordinal not in self.checking:
+            self.checking[ordinal] = None
+            for group in self.run.ledger.groups_of(ordinal):
+                self.checking_in[group] += 1
+
+    def uncheck(self, ordinal: int) -> None:
+        """It is no longer on its way to an attach."""
+        if ordinal in self.checking:
+            del self.checking[ordinal]
+            for group in self.run.ledger.groups_of(ordinal):
+                self.checking_in[group] -= 1
+
+    def add_checked(self, lane: Lane, ordinals: Sequence[int]) -> None:
+        """These compared equal to the plan and may be attached: one call a cell."""
+        by_cell: dict[int, list[int]] = {}
+        for ordinal in ordinals:
+            by_cell.setdefault(self.run.layout.cell_of[ordinal], []).append(ordinal)
+        for members in by_cell.values():
+            for start in range(0, len(members), limits.ATTACH_IDS_MAX):
+                self.checked[lane].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
+
+    def try_again(self, ordinals: Iterable[int], now: Instant, tries: int) -> None:
+        """Put them back at the front of their lane, after a pause that grows with `tries`."""
+        members = tuple(ordinals)
+        for ordinal in members:
+            self.uncheck(ordinal)
+        first = self.run.layout.targets[members[0]].instance
+        pause = backoff_ms(self.run.run_id, first, tries) if tries else 0
+        lane = self.run.layout.lane_of(members[0])
+        heapq.heappush(self.later, (now + pause, lane, members))
+
+    # on the way to a restart
+
+    def make_ready(self, ordinal: int, now: Instant) -> None:
+        """It may be restarted, not before the minute guard allows (StartTime has minutes only)."""
+        instant = max(self.run.not_before, self._guard(ordinal, now))
+        if instant > now:
+            heapq.heappush(self.ready_later, (instant, ordinal))
+        else:
+            self._insert_ready(ordinal)
+
+    def park(self, ordinal: int, group: int) -> None:
+        """It waits for a permit of this group."""
+        _remove(self.ready[self.run.layout.lane_of(ordinal)], ordinal)
+        insort(self.parked[group], ordinal)
+
+    def wake_parked(self, ledger: Ledger) -> None:
+        """Where a group has permits again, its parked come forward in ordinal order."""
+        for group, free in enumerate(ledger.free()):
+            if free > 0 and self.parked[group]:
+                woken = self.parked[group][:free]
+                del self.parked[group][:free]
+                for ordinal in woken:
+                    self._insert_ready(ordinal)
+
+    # events
+
+    def follow(self, event: AnyEvent, now: Instant) -> None:
+        """Told of every event after `evolve`."""
+        match event:
+            case ev.CellOpened(cell=cell):
+                self._open_cell(cell)
+            case ev.Issued(command=command):
+                self._follow_issued(command)
+            case ev.Settled():
+                pass
+            case ev.Moved(happening=happening, ordinals=ordinals):
+                self._follow_moved(happening, ordinals, now)
+            case ev.Held(ordinals=ordinals):
+                for ordinal in ordinals:
+                    self._forget(ordinal)
+            case ev.Released(ordinals=ordinals):
+                for ordinal in ordinals:
+                    self.watch(ordinal, now)
+            case ev.Split(ordinals=ordinals):
+                self.splits = [whole for whole in self.splits if ordinals[0] not in whole]
+                self.try_again(ordinals, now, 0)
+            case ev.Calibrated(account=account, region=region, image=image):
+                self.news.append((account, region, image))
+            case _:
+                pass
+
+    def follow_settled(self, issued: ev.Issued, event: ev.Settled, now: Instant) -> None:
+        """A call ended: what it named is looked at, tried again or split."""
+        command = issued.command
+        if isinstance(command, ImportKey):
+            self.keys_asked.pop((command.account, command.region), None)
+            return
+        whole = isinstance(command, Attach) and len(command.ordinals) > 1 and not event.items
+        if whole and is_fact(event.outcome):
+            self.splits.append(command.ordinals)
+            return
+        again = []
+        for ordinal in command.ordinals:
+            phase = self.run.phases[ordinal]
+            if phase in (Phase.ATTACHING, Phase.IN_DOUBT):
+                self.look_soon(ordinal)
+            elif phase == Phase.RESTARTING:
+                self.watch(ordinal, now)
+            elif phase == Phase.PLANNED:
+                again.append(ordinal)
+            elif phase == Phase.ATTACHED:
+                self._ready_again(ordinal, now)
+        if again:
+            self.try_again(again, now, 1 + max(self.run.attach_tries[o] for o in again))
+
+    def rebuild(self, now: Instant) -> None:
+        """Fill the agenda from the state, after a resume."""
+        run = self.run
+        for number, cell in enumerate(run.layout.cells[: run.cells_next]):
+            for start, end in cell.batches:
+                planned = [
+                    ordinal
+                    for ordinal in range(start, end)
+                    if run.phases[ordinal] == Phase.PLANNED and not run.held[ordinal]
+                ]
+                if planned:
+                    self.works[run.layout.cells[number].lane].append(tuple(planned))
+        for ordinal in range(len(run.phases)):
+            phase = run.phase(ordinal)
+            if run.held[ordinal]:
+                continue
+            if phase in _WATCHED:
+                self.look_soon(ordinal)
+            elif phase is Phase.ATTACHED:
+                self.make_ready(ordinal, now)
+
+    def plannable(self, work: Sequence[int]) -> list[int]:
+        """Those of a batch that may still be attached."""
+        return [ordinal for ordinal in work if self._plannable(ordinal)]
+
+    # private
+
+    def _plannable(self, ordinal: int) -> bool:
+        return self.run.phases[ordinal] == Phase.PLANNED and not self.run.held[ordinal]
+
+    def _open_cell(self, number: int) -> None:
+        cell = self.run.layout.cells[number]
+        for start, end in cell.batches:
+            self.works[cell.lane].append(tuple(range(start, end)))
+
+    def _follow_issued(self, command: Attach | RestartCall | ImportKey) -> None:
+        if isinstance(command, ImportKey):
+            lane = (command.account, command.region)
+            self.keys_missing.pop(lane, None)
+            self.keys_asked[lane] = None
+            self.key_tries[lane] = self.key_tries.get(lane, 0) + 1
+            return
+        lane = self.run.layout.lane_of(command.ordinals[0])
+        if isinstance(command, Attach):
+            groups = self.checked[lane]
+            if groups and groups[0] == command.ordinals:
+                groups.popleft()
+            for ordinal in command.ordinals:
+                self.uncheck(ordinal)
+        else:
+            for ordinal in command.ordinals:
+                _remove(self.ready[lane], ordinal)
+
+    def _follow_moved(self, happening: Happening, ordinals: Sequence[int], now: Instant) -> None:
+        if happening is Happening.SEEN_UNATTACHED:
+            tries = max(self.run.attach_tries[ordinal] for ordinal in ordinals)
+            lanes: dict[Lane, list[int]] = {}
+            for ordinal in ordinals:
+                lanes.setdefault(self.run.layout.lane_of(ordinal), []).append(ordinal)
+            for members in lanes.values():
+                self.try_again(members, now, tries)
+            return
+        for ordinal in ordinals:
+            if happening is Happening.SEEN_ATTACHED:
+                self.uncheck(ordinal)
+            if happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
+                self._ready_again(ordinal, now)
+            elif self.run.finished(ordinal):
+                self._forget(ordinal)
+
+    def _ready_again(self, ordinal: int, now: Instant) -> None:
+        """Back to where a restart may be asked, on a fresh look."""
+        self.glimpses.pop(ordinal, None)
+        tries = self.run.restart_tries[ordinal]
+        instance = self.run.layout.targets[ordinal].instance
+        pause = backoff_ms(self.run.run_id, instance, 1 + tries)
+        heapq.heappush(self.ready_later, (max(now + pause, self.run.not_before), ordinal))
+
+    def _insert_ready(self, ordinal: int) -> None:
+        if self.run.phases[ordinal] == Phase.ATTACHED and not self.run.held[ordinal]:
+            ready = self.ready[self.run.layout.lane_of(ordinal)]
+            _remove(ready, ordinal)
+            insort(ready, ordinal)
+
+    def _guard(self, ordinal: int, now: Instant) -> Instant:
+        glimpse = self.glimpses.get(ordinal)
+        if glimpse is None or glimpse.sight.status is not Status.RUNNING:
+            return now
+        skew = glimpse.sight.api_time - glimpse.at if glimpse.sight.api_time else 0
+        api_now = now + skew
+        if minute(api_now) > minute(glimpse.sight.started_at):
+            return now
+        return now + (minute(glimpse.sight.started_at) + 1) * MINUTE - api_now
+
+    def _forget(self, ordinal: int) -> None:
+        self.uncheck(ordinal)
+        self.glimpses.pop(ordinal, None)
+        self.since.pop(ordinal, None)
+        self.absent.pop(ordinal, None)
+        lane = self.run.layout.lane_of(ordinal)
+        self.due[lane].pop(ordinal, None)
+        _remove(self.ready[lane], ordinal)
+        for parked in self.parked:
+            _remove(parked, ordinal)
+
+    def _drop_from_works(self, lane: Lane, ordinals: Sequence[int]) -> None:
+        works = self.works[lane]
+        if works and ordinals and ordinals[0] in works[0]:
+            rest = tuple(ordinal for ordinal in works.popleft() if ordinal > ordinals[-1])
+            if rest:
+                works.appendleft(rest)
+
+
+def _remove(ordered: list[int], ordinal: int) -> None:
+    """Take an ordinal out of an ascending list, where it is in it."""
+    position = bisect_left(ordered, ordinal)
+    if position < len(ordered) and ordered[position] == ordinal:
+        del ordered[position]

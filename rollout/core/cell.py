@@ -1,0 +1,267 @@
+"""The other half of `decide`: what the instances of open cells need next.
+
+Looks before an attach, attaches of what compared equal, restarts as far as the ledger has
+permits, looks at what is due. Reads state and agenda, writes nothing; called by `turn`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from rollout.core.agenda import Agenda
+from rollout.core.layout import Lane
+from rollout.core.run import Run
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import (
+    Attach,
+    Command,
+    ImportKey,
+    KeyLook,
+    Look,
+    Observation,
+    RestartCall,
+)
+from rollout.model.event import AnyEvent, Sight
+from rollout.model.instance import Status
+from rollout.model.plan import RestartKind
+from rollout.model.spec import Calls
+from rollout.model.time import Instant
+
+LOOKS_OPEN_MAX = 8
+"""Looks of one lane on their way at once: enough to fill a lane, few enough to stop soon."""
+RESTARTS_A_STEP_MAX = 256
+"""Restarts decided in one step; the next step of the same turn goes on."""
+
+
+class Step:
+    """What one step decided: events to put, looks to start, instances to park on a group."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.events: list[AnyEvent] = []
+        self.looks: list[Observation] = []
+        self.parks: list[tuple[int, int]] = []
+        self.intents = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.looks or self.parks)
+
+    def intend(
+        self, command: Command, not_after: Instant, attempt: int, seen: tuple[Sight, ...] = ()
+    ) -> None:
+        """Add the intent of a call, numbered after those before it."""
+        self.intents += 1
+        run, n = self.run, self.run.calls_issued + self.intents
+        parameters = digest(run, command)
+        self.events.append(ev.Issued(n, run.epoch, command, attempt, not_after, parameters, seen))
+
+    def intend_on(self, agenda: Agenda, command: Attach | RestartCall, attempt: int) -> None:
+        """Add an intent judged on the last looks; it may not leave when they have grown old."""
+        glimpses = [agenda.glimpses[ordinal] for ordinal in command.ordinals]
+        not_after = min(glimpse.at for glimpse in glimpses) + limits.STATE_AGE_MAX_MS
+        self.intend(command, not_after, attempt, tuple(glimpse.sight for glimpse in glimpses))
+
+
+def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
+    """One step for all open cells. Everything in it fits together."""
+    step = Step(run)
+    if run.stopping or run.alarm is not None:
+        return step
+    for lane in run.layout.lanes:
+        _keys(run, agenda, lane, now, step)
+        _due_looks(run, agenda, lane, step)
+        if lane in run.keys:
+            _attach(run, agenda, lane, now, step)
+            _check(run, agenda, lane, step)
+    for whole in agenda.splits[:1]:
+        half = (len(whole) + 1) // 2
+        step.events += [ev.Split(whole[:half], 1), ev.Split(whole[half:], 2)]
+    _restart(run, agenda, now, step)
+    return step
+
+
+# the key pair of a region
+
+
+def _keys(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
+    if lane in run.keys or lane in agenda.keys_asked or not _wants_key(agenda, lane):
+        return
+    if lane in agenda.keys_missing:
+        command = ImportKey(*lane)
+        not_after = now + limits.STATE_AGE_MAX_MS
+        step.intend(command, not_after, 1 + agenda.key_tries.get(lane, 0))
+    else:
+        step.looks.append(KeyLook(*lane))
+
+
+def _wants_key(agenda: Agenda, lane: Lane) -> bool:
+    return bool(agenda.works[lane] or agenda.checked[lane] or agenda.due[lane])
+
+
+# looks
+
+
+def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
+    """What is due, 100 ids a call."""
+    open_looks = agenda.looks_open[lane]
+    due = list(agenda.due[lane])
+    for start in range(0, len(due), limits.LOOK_IDS_MAX):
+        if open_looks >= LOOKS_OPEN_MAX:
+            return
+        step.looks.append(_look(run, agenda, lane, due[start : start + limits.LOOK_IDS_MAX]))
+        open_looks += 1
+
+
+def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look:
+    ids = [run.layout.targets[ordinal].instance for ordinal in ordinals]
+    witness = agenda.witness.get(lane)
+    if witness is not None and len(ids) < limits.LOOK_IDS_MAX and witness not in ordinals:
+        ids.append(run.layout.targets[witness].instance)
+    return Look(*lane, tuple(ordinals), tuple(ids))
+
+
+def _check(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
+    """The next batch of the lane is compared with the plan, as far as the ledger lets it in."""
+    works = agenda.works[lane]
+    use = run.lane_use(lane, "AttachKeyPair")
+    if not works or agenda.looks_open[lane] >= LOOKS_OPEN_MAX:
+        return
+    if use.open + len(agenda.checked[lane]) >= use.window or step.looks:
+        return  # one batch a step, so that all that is let in fits together
+    work = agenda.plannable(works[0])
+    hopeless = [ordinal for ordinal in work if run.ledger.hopeless(ordinal) is not None]
+    if hopeless:
+        step.events.append(_budget_held(run, hopeless))
+        return
+    room = run.ledger.attachable(work, agenda.checking_in, len(agenda.checking))
+    if room:
+        step.looks.append(_look(run, agenda, lane, work[:room]))
+
+
+def _looks_in(step: Step, lane: Lane) -> bool:
+    """A look of this lane is decided in this step already: the next step counts it."""
+    return any(
+        isinstance(look, Look) and (look.account, look.region) == lane for look in step.looks
+    )
+
+
+def _budget_held(run: Run, ordinals: Sequence[int]) -> ev.Held:
+    group = run.ledger.hopeless(ordinals[0])
+    keeper = run.ledger.keeper[group] if group is not None else -1
+    holder = run.layout.targets[keeper].instance if keeper >= 0 else "nobody"
+    return ev.Held(tuple(ordinals), f"budget_held by {holder}")
+
+
+# attaches
+
+
+def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
+    """What compared equal is attached, one call a batch, while what was seen is fresh."""
+    groups = agenda.checked[lane]
+    use = run.lane_use(lane, "AttachKeyPair")
+    if not groups or use.open >= use.window:
+        return
+    ordinals = groups[0]
+    if any(agenda.stale(ordinal, now) for ordinal in ordinals):
+        return
+    free = run.ledger.free()
+    if any(run.ledger.caps[g] == 1 and free[g] < 1 for g in run.ledger.groups_of(ordinals[0])):
+        return
+    ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
+    command = Attach(run.layout.cell_of[ordinals[0]], ordinals, ids)
+    tries = 1 + max(run.attach_tries[ordinal] for ordinal in ordinals)
+    step.intend_on(agenda, command, tries)
+
+
+# restarts
+
+
+def _restart(run: Run, agenda: Agenda, now: Instant, step: Step) -> None:
+    """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
+    free = run.ledger.free()
+    for group, cap in enumerate(run.ledger.caps):
+        if cap == 1:  # what is being checked will reserve this permit before its attach
+            free[group] -= agenda.checking_in[group]
+    for ordinal in agenda.refreshing:
+        for group in run.ledger.groups_of(ordinal):
+            free[group] -= 1
+    for lane in run.layout.lanes:
+        _restart_lane(run, agenda, lane, now, free, step)
+    _hopeless_parked(run, agenda, step)
+
+
+def _restart_lane(
+    run: Run, agenda: Agenda, lane: Lane, now: Instant, free: list[int], step: Step
+) -> None:
+    begin: dict[tuple[int, RestartKind], list[int]] = {}
+    refresh: list[int] = []
+    room = _lane_room(run, lane)
+    for ordinal in agenda.ready[lane][:RESTARTS_A_STEP_MAX]:
+        glimpse = agenda.glimpses.get(ordinal)
+        kind = _kind(run, ordinal, glimpse.sight if glimpse else None)
+        if room[kind] <= 0:
+            continue
+        full = run.ledger.full_group(ordinal, kind, free)
+        if full is not None:
+            step.parks.append((ordinal, full))
+            continue
+        if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
+            for group in run.ledger.groups_of(ordinal):
+                free[group] -= 1
+        if agenda.stale(ordinal, now):
+            refresh.append(ordinal)
+        else:
+            room[kind] -= run.plan.calls is Calls.SINGLE
+            begin.setdefault((run.layout.cell_of[ordinal], kind), []).append(ordinal)
+    if refresh and agenda.looks_open[lane] < LOOKS_OPEN_MAX and not _looks_in(step, lane):
+        step.looks.append(_look(run, agenda, lane, refresh[: limits.LOOK_IDS_MAX]))
+    size = 1 if run.plan.calls is Calls.SINGLE else limits.RESTART_IDS_MAX
+    for (cell, kind), ordinals in begin.items():
+        for start in range(0, len(ordinals), size):
+            part = tuple(ordinals[start : start + size])
+            ids = tuple(run.layout.targets[ordinal].instance for ordinal in part)
+            command = RestartCall(kind, cell, part, ids)
+            tries = 1 + max(run.restart_tries[ordinal] for ordinal in part)
+            step.intend_on(agenda, command, tries)
+
+
+def _lane_room(run: Run, lane: Lane) -> dict[RestartKind, int]:
+    """Calls of each kind that may still be opened in this lane."""
+    many = "" if run.plan.calls is Calls.SINGLE else "s"
+    room = {}
+    for kind, name in (
+        (RestartKind.REBOOT, "RebootInstance"),
+        (RestartKind.START, "StartInstance"),
+    ):
+        use = run.lane_use(lane, name + many)
+        room[kind] = use.window - use.open
+    return room
+
+
+def _kind(run: Run, ordinal: int, sight: Sight | None) -> RestartKind:
+    """What the instance needs by its last look; what the plan said where there was none."""
+    if sight is None:
+        return run.layout.targets[ordinal].restart
+    return RestartKind.START if sight.status is Status.STOPPED else RestartKind.REBOOT
+
+
+def _hopeless_parked(run: Run, agenda: Agenda, step: Step) -> None:
+    for group, parked in enumerate(agenda.parked):
+        if parked and run.ledger.kept[group] >= run.ledger.caps[group]:
+            step.events.append(_budget_held(run, list(parked)))
+            return
+
+
+def digest(run: Run, command: Command) -> str:
+    """blake2b-64 over what will be sent: action, region, key pair and ids."""
+    match command:
+        case ImportKey(account=account, region=region):
+            parts = ["ImportKeyPair", account, region]
+        case Attach(cell=cell, instances=instances):
+            parts = ["AttachKeyPair", *run.layout.cells[cell].lane, *instances]
+        case RestartCall(kind=kind, cell=cell, instances=instances):
+            parts = [kind.value, *run.layout.cells[cell].lane, *instances]
+    text = "\0".join([*parts, run.plan.key_pair.name])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

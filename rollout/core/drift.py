@@ -1,0 +1,47 @@
+"""A target of the plan against a fresh look at it: what differs, and what follows.
+
+Called by `sight` just before an attach (compare and set). Source of the classes: the plan
+section of the user contract; kinds in `model.event.DriftKind`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollout.core.selection import rotatable_os
+from rollout.model.event import DriftKind
+from rollout.model.instance import Instance, Status
+from rollout.model.plan import Target
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """What differs. `ends` is the reason for which nothing is asked of the instance any more."""
+
+    kind: DriftKind
+    detail: str
+    ends: str = ""
+
+
+def judge(
+    target: Target, seen: Instance, wanted: str, *, leave_stopped: bool, at_api: int
+) -> Drift | None:
+    """None where the instance is as planned, or in a state that passes by itself.
+
+    `at_api` is the service's own time of the look, 0 where it did not say.
+    """
+    reason = rotatable_os(seen)
+    if reason is not None:
+        return Drift(DriftKind.MATERIAL, f"OS is {seen.os.value} {seen.os_name}", "os_changed")
+    if seen.key_pair not in (target.former_key, wanted):
+        return Drift(DriftKind.CONFLICT, f"key pair is `{seen.key_pair or 'none'}`")
+    if seen.locks:
+        return Drift(DriftKind.NARROWING, f"locked: {', '.join(seen.locks)}", "locked")
+    if 0 < seen.expires_at <= at_api:
+        return Drift(DriftKind.NARROWING, "expired", "expired")
+    if seen.status is Status.STOPPED and target.seen is not Status.STOPPED:
+        return Drift(DriftKind.STATE, "Stopped", "stopped" if leave_stopped else "")
+    if seen.status is Status.RUNNING and target.seen is not Status.RUNNING:
+        return Drift(DriftKind.STATE, "Running")
+    if target.attach and seen.key_pair == wanted:
+        return Drift(DriftKind.BENIGN, "already on the new key")
+    return None

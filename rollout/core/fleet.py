@@ -1,0 +1,101 @@
+"""One half of `decide`: waves, cells, halts and the close. Reads state and agenda, writes nothing.
+
+Called by `turn` until it has nothing more to say. What single instances need is `cell`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rollout.core.agenda import Agenda
+from rollout.core.journey import FINAL, TABLE, Phase
+from rollout.core.run import Run
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.event import AnyEvent, Happening
+from rollout.model.spec import PPM
+
+
+def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
+    """Events about the run as a whole that are due now; all of them fit together."""
+    if run.stopping:
+        return
+    if run.alarm is not None:
+        yield run.alarm
+        return
+    stale = _stale_plan(run)
+    if stale is not None:
+        yield stale
+        return
+    yield from _good_news(run, agenda)
+    yield from _waves(run)
+
+
+def _stale_plan(run: Run) -> ev.Halted | None:
+    """Too much of the wave is not as the plan saw it."""
+    if run.wave_open is None:
+        return None
+    drifted, targets = run.drift_in_wave[run.wave_open], run.layout.waves[run.wave_open].targets
+    if drifted <= limits.DRIFT_COUNT or drifted * PPM <= targets * limits.DRIFT_SHARE_PPM:
+        return None
+    text = f"{drifted} of {targets} targets of wave {run.layout.waves[run.wave_open].name} drifted"
+    return ev.Halted("drift", "R0607", 6, text)
+
+
+def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
+    """Trust in StartTime arrived somewhere: restarts held in doubt there are judged anew."""
+    for family in agenda.news:
+        if run.trusted(family):
+            held = [ordinal for ordinal in run.doubts_held if run.family(ordinal) == family]
+            if held:
+                yield ev.Released(tuple(held), "start_time_trusted")
+
+
+def _waves(run: Run) -> Iterator[AnyEvent]:
+    if run.wave_open is None:
+        yield from _between_waves(run)
+        return
+    span = run.layout.waves[run.wave_open]
+    closed = 0
+    for cell in run.cells_open:
+        if run.left_in_cell[cell] == 0:
+            closed += 1
+            yield ev.CellClosed(cell)
+    if run.cells_next < span.cells[1]:
+        if run.left_in_open_cells < limits.OPEN_INSTANCES_MAX:
+            yield ev.CellOpened(run.cells_next)
+    elif closed == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
+        yield ev.WaveClosed(run.wave_open)
+
+
+def _between_waves(run: Run) -> Iterator[AnyEvent]:
+    if run.waves_closed < len(run.layout.waves):
+        yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
+    elif run.left == 0 and not run.open_calls:
+        doubts = run.phase_counts[Phase.IN_DOUBT]
+        if doubts:
+            yield ev.Halted("in_doubt", "R0501", 5, f"{doubts} restarts are in doubt")
+        else:
+            counts = classes(run)
+            yield ev.RunClosed(counts, _exit(run, counts))
+
+
+def classes(run: Run) -> dict[str, int]:
+    """How many instances are in each class if the run closed now; sums to the inventory."""
+    counts = dict.fromkeys(("done", "unverified", "failed", "skipped", "in_doubt", "stranded"), 0)
+    for phase in Phase:
+        if phase in FINAL or phase is Phase.IN_DOUBT:
+            last = phase
+        elif run.phase_counts[phase]:
+            last = TABLE.get((phase, Happening.CLOSED), Phase.IN_DOUBT)
+        else:
+            continue
+        counts[last.word] += run.phase_counts[phase]
+    counts["excluded"] = len(run.plan.exclusions)
+    return counts
+
+
+def _exit(run: Run, counts: dict[str, int]) -> int:
+    """3 where an instance failed, is stranded, or was held back from its rotation."""
+    left_behind = any(run.held[ordinal] for ordinal in run.causes)
+    return 3 if counts["failed"] or counts["stranded"] or left_behind else 0

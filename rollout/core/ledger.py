@@ -1,0 +1,177 @@
+"""The ledger: how many instances may be down or exposed, and how many are.
+
+The only code that says yes to an attach or a restart. Asked by `cell` before it decides, told by
+`run` of every move. A permit comes back only by evidence: the instance serves again, the call did
+not happen, the instance is gone. Knows nothing of waves, calls or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.core.invariant import invariant
+from rollout.core.journey import EXPOSED, Phase
+from rollout.core.layout import Layout
+from rollout.model.plan import Group, RestartKind
+
+CLOSE_CAP = 4
+"""In groups with a smaller cap an instance is attached only when a permit is free for it."""
+
+_AHEAD = frozenset({Phase.ATTACHING, Phase.ATTACHED})
+_EXPOSED = bytes(phase in EXPOSED for phase in Phase)
+_WAITS = bytes(phase in _AHEAD for phase in Phase)
+
+
+class Ledger:
+    """All permits of a run, by group.
+
+    `used` permits are reserved; `kept` of them are held by instances that nobody will bring back
+    without a person (failed and down, held in doubt), `keeper` names one of them; `ahead`
+    instances of a group are attached, or about to be, and have no permit yet.
+    """
+
+    __slots__ = (
+        "ahead",
+        "caps",
+        "exposed",
+        "exposed_max",
+        "keeper",
+        "kept",
+        "layout",
+        "permits",
+        "shelved",
+        "used",
+    )
+
+    def __init__(self, layout: Layout, groups: Sequence[Group], exposed_max: int) -> None:
+        self.layout = layout
+        self.caps = [group.cap for group in groups]
+        self.used = [0] * len(groups)
+        self.kept = [0] * len(groups)
+        self.keeper = [-1] * len(groups)
+        self.ahead = [0] * len(groups)
+        self.permits = bytearray(len(layout.targets))
+        self.shelved = bytearray(len(layout.targets))
+        self.exposed = 0
+        self.exposed_max = exposed_max
+
+    # asked
+
+    def free(self) -> list[int]:
+        """Permits left, by group."""
+        return [cap - used for cap, used in zip(self.caps, self.used, strict=True)]
+
+    def groups_of(self, ordinal: int) -> tuple[int, ...]:
+        """The groups one instance counts in."""
+        return self.layout.targets[ordinal].groups
+
+    def full_group(self, ordinal: int, kind: RestartKind, free: Sequence[int]) -> int | None:
+        """The first group without a permit left for this restart; None = it may begin.
+
+        A start takes no permit: a stopped instance cannot go down. A permit reserved before the
+        attach counts.
+        """
+        if kind is RestartKind.START or self.permits[ordinal]:
+            return None
+        return next((group for group in self.groups_of(ordinal) if free[group] <= 0), None)
+
+    def attachable(self, ordinals: Sequence[int], checking: Sequence[int], exposing: int) -> int:
+        """How many of these, from the front, may be attached now.
+
+        `checking` (by group) and `exposing` count instances on their way to an attach that the
+        ledger has not been told of. Attaching runs ahead of restarting by no more than the
+        permits that can still come free, so that nothing is stranded behind a frozen group.
+        """
+        left = self.exposed_max - self.exposed - exposing
+        room = [
+            self._ahead_max(group) - self.ahead[group] - checking[group]
+            for group in range(len(self.caps))
+        ]
+        count = 0
+        for ordinal in ordinals:
+            groups = self._reboot_groups(ordinal)
+            if left <= 0 or any(room[group] <= 0 for group in groups):
+                break
+            left -= 1
+            for group in groups:
+                room[group] -= 1
+            count += 1
+        return count
+
+    def hopeless(self, ordinal: int) -> int | None:
+        """The group of this instance whose permits are all kept for good; None = there is hope."""
+        if self.permits[ordinal]:
+            return None
+        for group in self._reboot_groups(ordinal):
+            if self.kept[group] >= self.caps[group]:
+                return group
+        return None
+
+    # told
+
+    def moved(self, ordinal: int, before: Phase, after: Phase) -> None:
+        """An instance changed phase: exposure and waiting are counted anew for it."""
+        self.exposed += _EXPOSED[after] - _EXPOSED[before]
+        change = _WAITS[after] - _WAITS[before]
+        if change and not self.permits[ordinal] and not self.shelved[ordinal]:
+            self._wait(ordinal, change)
+
+    def reserve(self, ordinal: int, phase: Phase) -> None:
+        """Take one permit in every group of the instance: all or none."""
+        if self.permits[ordinal]:
+            return
+        for group in self.groups_of(ordinal):
+            invariant(
+                self.used[group] < self.caps[group],
+                f"I-31: group {group} has no permit for ordinal {ordinal}",
+            )
+            self.used[group] += 1
+        if _WAITS[phase]:
+            self._wait(ordinal, -1)
+        self.permits[ordinal] = 1
+
+    def release(self, ordinal: int, phase: Phase) -> None:
+        """Give the permits back: evidence says that the instance is not down because of us."""
+        if not self.permits[ordinal]:
+            return
+        self.take_up(ordinal, phase)
+        self.permits[ordinal] = 0
+        for group in self.groups_of(ordinal):
+            self.used[group] -= 1
+        if _WAITS[phase]:
+            self._wait(ordinal, 1)
+
+    def shelve(self, ordinal: int, phase: Phase) -> None:
+        """Nothing more is asked of it: a permit it has is kept, one it waits for is not awaited."""
+        if not self.shelved[ordinal]:
+            self._shelve(ordinal, phase, -1)
+
+    def take_up(self, ordinal: int, phase: Phase) -> None:
+        """It is worked on again, or its permit comes back: undoes `shelve`."""
+        if self.shelved[ordinal]:
+            self._shelve(ordinal, phase, 1)
+
+    # private
+
+    def _shelve(self, ordinal: int, phase: Phase, change: int) -> None:
+        self.shelved[ordinal] = change < 0
+        if self.permits[ordinal]:
+            for group in self.groups_of(ordinal):
+                self.kept[group] -= change
+                self.keeper[group] = ordinal
+        elif _WAITS[phase]:
+            self._wait(ordinal, change)
+
+    def _wait(self, ordinal: int, change: int) -> None:
+        for group in self._reboot_groups(ordinal):
+            self.ahead[group] += change
+
+    def _reboot_groups(self, ordinal: int) -> tuple[int, ...]:
+        target = self.layout.targets[ordinal]
+        return target.groups if target.restart is RestartKind.REBOOT else ()
+
+    def _ahead_max(self, group: int) -> int:
+        cap = self.caps[group]
+        if cap < CLOSE_CAP:
+            return cap - self.used[group]
+        return cap - self.kept[group]

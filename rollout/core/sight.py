@@ -1,0 +1,327 @@
+"""What a look showed, read as evidence: observations in, events out.
+
+Called by `turn` for every answered look. Decides nothing about budgets; whatever moves an
+instance leaves here as an event. The rules are the evidence table of the safety contract: a
+status other than Running after the intent, or a StartTime above the recorded minute, proves a
+boot; absence is proved only where StartTime is known to move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rollout.core import drift
+from rollout.core.agenda import Agenda, Glimpse
+from rollout.core.invariant import invariant
+from rollout.core.journey import Phase
+from rollout.core.run import Restarting, Run
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Look
+from rollout.model.event import AnyEvent, DriftKind, Happening, Sight
+from rollout.model.instance import Instance, Status
+from rollout.model.plan import RestartKind
+from rollout.model.spec import OnUnknown, Stopped
+from rollout.model.time import Instant
+
+_STEADY = (Status.RUNNING, Status.STOPPED)
+_ABSENT_READS = 2
+"""Reads in which an instance is missing while another is shown, before it counts as gone."""
+_CALIBRATIONS_MAX = 3
+"""Clean reboots that moved StartTime are counted up to here; one that did not always counts."""
+
+
+class Reading:
+    """One answered look being read: collects moves in columns, so that a look is a few events."""
+
+    def __init__(self, run: Run, agenda: Agenda, at: Instant, api_time: Instant) -> None:
+        self.run = run
+        self.agenda = agenda
+        self.at = at
+        self.api_time = api_time
+        self.wanted = run.plan.key_pair.name
+        self.moves: dict[tuple[Happening, str], list[int]] = {}
+        self.holds: dict[str, list[int]] = {}
+        self.drifts: dict[tuple[DriftKind, str], list[int]] = {}
+        self.calibrations: dict[tuple[str, str, str], list[int]] = {}
+        self.checked: list[int] = []
+        self.ready: list[int] = []
+
+    def move(self, ordinal: int, happening: Happening, evidence: str) -> None:
+        """The instance moves on this evidence."""
+        self.moves.setdefault((happening, evidence), []).append(ordinal)
+
+    def hold(self, ordinal: int, reason: str) -> None:
+        """Nothing more is asked of the instance."""
+        self.holds.setdefault(reason, []).append(ordinal)
+
+    def drift(self, ordinal: int, found: drift.Drift) -> None:
+        """It differs from the plan; told once a process."""
+        if ordinal not in self.agenda.drift_told:
+            self.agenda.drift_told[ordinal] = None
+            self.drifts.setdefault((found.kind, found.detail), []).append(ordinal)
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All that was read, in an order in which every move is legal."""
+        for (kind, detail), ordinals in self.drifts.items():
+            yield ev.Drifted(kind, tuple(ordinals), detail)
+        for (happening, evidence), ordinals in sorted(
+            self.moves.items(), key=lambda move: (_RANKS[move[0][0]], move[0][1])
+        ):
+            yield ev.Moved(happening, tuple(ordinals), evidence, self.api_time)
+        for family, (moved, unmoved) in self.calibrations.items():
+            yield ev.Calibrated(*family, moved, unmoved)
+        for reason, ordinals in self.holds.items():
+            yield ev.Held(tuple(ordinals), reason)
+
+
+_RANKS = {
+    happening: rank
+    for rank, happening in enumerate(
+        (
+            Happening.SEEN_ATTACHED,
+            Happening.SEEN_UNATTACHED,
+            Happening.SEEN_BOOTED,
+            Happening.SEEN_RUNNING,
+            Happening.DOUBTED,
+            Happening.SEEN_UNTOUCHED,
+            Happening.RETRIED,
+            Happening.ASSUMED,
+            Happening.TIMED_OUT,
+            Happening.GAVE_UP,
+            Happening.DROPPED,
+        )
+    )
+}
+
+
+def read(
+    run: Run,
+    agenda: Agenda,
+    look: Look,
+    shown: Sequence[Instance],
+    at: Instant,
+    api_time: Instant,
+    now: Instant,
+) -> Reading:
+    """Judge every instance of the look. `at` is when it began, `now` when its answer came.
+
+    The agenda is told what to look at again; events come from `Reading.events`, and what may now
+    be attached or restarted stands in `checked` and `ready` for `finish`.
+    """
+    reading = Reading(run, agenda, at, api_time)
+    by_id = {instance.id: instance for instance in shown}
+    for ordinal, wanted_id in zip(look.ordinals, look.instances, strict=False):
+        if run.finished(ordinal):
+            continue
+        instance = by_id.get(wanted_id)
+        if instance is None:
+            _missing(reading, ordinal, now, others=bool(by_id))
+            continue
+        agenda.absent.pop(ordinal, None)
+        agenda.witness[look.account, look.region] = ordinal
+        sight = Sight(instance.status, instance.key_pair, instance.started_at, api_time)
+        agenda.glimpses[ordinal] = Glimpse(sight, at)
+        _READERS[run.phase(ordinal)](reading, ordinal, instance, now)
+    return reading
+
+
+def finish(reading: Reading, look: Look, now: Instant) -> None:
+    """After the events were put: what was read as steady goes on to its attach or restart."""
+    agenda = reading.agenda
+    if reading.checked:
+        agenda.add_checked((look.account, look.region), reading.checked)
+    for ordinal in reading.ready:
+        if reading.run.phase(ordinal) is Phase.ATTACHED:
+            agenda.make_ready(ordinal, now)
+
+
+def _missing(reading: Reading, ordinal: int, now: Instant, *, others: bool) -> None:
+    """Not in the answer: unknown, and gone only when two answers that show others agree."""
+    agenda, run = reading.agenda, reading.run
+    count = agenda.absent.get(ordinal, 0) + others
+    agenda.absent[ordinal] = count
+    if count >= _ABSENT_READS:
+        reading.drift(ordinal, drift.Drift(DriftKind.NARROWING, "gone"))
+        reading.move(ordinal, Happening.DROPPED, "gone")
+    elif _waited_out(reading, ordinal):
+        reading.hold(ordinal, "unseen")
+    else:
+        _wait(reading, ordinal, now)
+    invariant(not run.finished(ordinal), "a finished instance is not looked at")
+
+
+def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """Compare and set: only what is as the plan saw it is attached."""
+    run, target = reading.run, reading.run.layout.targets[ordinal]
+    found = drift.judge(
+        target,
+        seen,
+        reading.wanted,
+        leave_stopped=run.plan.restart.stopped is Stopped.LEAVE,
+        at_api=reading.api_time,
+    )
+    if found is not None:
+        reading.drift(ordinal, found)
+    if found is not None and found.kind is DriftKind.CONFLICT:
+        reading.agenda.uncheck(ordinal)
+    elif found is not None and found.kind is DriftKind.MATERIAL:
+        reading.hold(ordinal, found.ends)
+    elif found is not None and found.ends:
+        reading.move(ordinal, Happening.DROPPED, found.ends)
+    elif seen.key_pair == reading.wanted:
+        reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
+        _steady(reading, ordinal, seen, now, reading.ready)
+    else:
+        _steady(reading, ordinal, seen, now, reading.checked)
+
+
+def _steady(
+    reading: Reading, ordinal: int, seen: Instance, now: Instant, onward: list[int]
+) -> None:
+    """Running or Stopped goes on; anything else is waited for, as long as a restart may take."""
+    if seen.status in _STEADY:
+        reading.agenda.since.pop(ordinal, None)
+        onward.append(ordinal)
+    elif _waited_out(reading, ordinal):
+        reading.hold(ordinal, "transitional")
+    else:
+        _wait(reading, ordinal, now)
+
+
+def _wait(reading: Reading, ordinal: int, now: Instant) -> None:
+    reading.agenda.since.setdefault(ordinal, reading.at)
+    reading.agenda.watch(ordinal, now)
+
+
+def _waited_out(reading: Reading, ordinal: int) -> bool:
+    since = reading.agenda.since.get(ordinal, reading.at)
+    return reading.at - since >= reading.run.plan.restart.timeout_ms
+
+
+def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """The read-back: only the record proves an attach."""
+    run = reading.run
+    record = run.attaching[ordinal]
+    if seen.key_pair == reading.wanted:
+        reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
+        _steady(reading, ordinal, seen, now, reading.ready)
+        return
+    if seen.key_pair != run.layout.targets[ordinal].former_key:
+        _foreign(reading, ordinal, seen)
+        return
+    settled = reading.at >= record.left_by + run.plan.restart.settle_window_ms
+    tries_left = run.attach_tries[ordinal] < limits.ATTEMPTS_MAX
+    if tries_left and (settled or not record.answered):
+        reading.move(ordinal, Happening.SEEN_UNATTACHED, "key_pair")
+    elif settled:
+        reading.move(ordinal, Happening.GAVE_UP, "not_attached")
+    else:
+        reading.agenda.watch(ordinal, now)
+
+
+def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """A fresh look before the restart, or a boot that somebody else caused after the attach."""
+    run = reading.run
+    attached_at = run.attached_at.get(ordinal, 0)
+    if seen.key_pair != reading.wanted:
+        _foreign(reading, ordinal, seen)
+    elif seen.locks:
+        reading.hold(ordinal, "locked")
+    elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at:
+        reading.move(ordinal, Happening.SEEN_BOOTED, "foreign_restart")
+        reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+    else:
+        _steady(reading, ordinal, seen, now, reading.ready)
+
+
+def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """Did the restart happen? Evidence ends the question; until then it is only looked at."""
+    record = reading.run.restarting[ordinal]
+    if seen.key_pair != reading.wanted:
+        _foreign(reading, ordinal, seen)
+        return
+    evidence = _boot_evidence(record, seen)
+    if evidence:
+        reading.move(ordinal, Happening.SEEN_BOOTED, evidence)
+        if seen.status is Status.RUNNING:
+            _running(reading, ordinal, record, seen)
+        else:
+            reading.agenda.watch(ordinal, now)
+    elif reading.at < reading.run.settle_end(ordinal):
+        reading.agenda.watch(ordinal, now)
+    else:
+        if reading.run.phase(ordinal) is Phase.RESTARTING:
+            reading.move(ordinal, Happening.DOUBTED, "settle_window")
+        _judge_doubt(reading, ordinal, record, seen)
+
+
+def _boot_evidence(record: Restarting, seen: Instance) -> str:
+    """What proves that the restart happened; empty where nothing does."""
+    if record.kind is RestartKind.START:
+        return "status" if seen.status in (Status.STARTING, Status.RUNNING) else ""
+    if record.base.started_at < seen.started_at and record.base.started_at:
+        return "start_time"
+    return "" if seen.status in (Status.RUNNING, Status.UNKNOWN) else "status"
+
+
+def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
+    """The settle window is over and nothing shows that it happened: did it provably not?"""
+    run = reading.run
+    if _untouched(run, ordinal, record, seen):
+        reading.move(ordinal, Happening.SEEN_UNTOUCHED, "settle_window")
+        if run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX:
+            reading.hold(ordinal, "attempts")
+        return
+    policy = run.plan.on_unknown
+    if policy is OnUnknown.RETRY_ONCE and not run.retried[ordinal]:
+        reading.move(ordinal, Happening.RETRIED, "settle_window")
+    elif policy is OnUnknown.ASSUME_DONE:
+        reading.move(ordinal, Happening.ASSUMED, "settle_window")
+    else:
+        reading.hold(ordinal, "unproven")
+
+
+def _untouched(run: Run, ordinal: int, record: Restarting, seen: Instance) -> bool:
+    if record.kind is RestartKind.START:
+        return seen.status is Status.STOPPED
+    still = seen.status is Status.RUNNING and seen.started_at == record.base.started_at
+    return still and seen.started_at > 0 and run.trusted(run.family(ordinal))
+
+
+def _settling(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """Booted after the attach: done once it is Running, failed when it is not in time."""
+    record = reading.run.restarting[ordinal]
+    if seen.status is Status.RUNNING:
+        _running(reading, ordinal, record, seen)
+    elif reading.at >= record.begun + reading.run.plan.restart.timeout_ms:
+        reading.move(ordinal, Happening.TIMED_OUT, "not_running")
+    else:
+        reading.agenda.watch(ordinal, now)
+
+
+def _running(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
+    reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+    clean = record.answered and reading.run.restart_tries[ordinal] == 1
+    if record.kind is RestartKind.START or not clean or not record.base.started_at:
+        return
+    moved = seen.started_at > record.base.started_at
+    family = reading.run.family(ordinal)
+    if not moved or reading.run.trust.get(family, [0])[0] < _CALIBRATIONS_MAX:
+        counts = reading.calibrations.setdefault(family, [0, 0])
+        counts[0 if moved else 1] += 1
+
+
+def _foreign(reading: Reading, ordinal: int, seen: Instance) -> None:
+    detail = f"key pair is `{seen.key_pair or 'none'}`"
+    reading.drift(ordinal, drift.Drift(DriftKind.CONFLICT, detail))
+
+
+_READERS: dict[Phase, Callable[[Reading, int, Instance, Instant], None]] = {
+    Phase.PLANNED: _planned,
+    Phase.ATTACHING: _attaching,
+    Phase.ATTACHED: _attached,
+    Phase.RESTARTING: _restarting,
+    Phase.IN_DOUBT: _restarting,
+    Phase.SETTLING: _settling,
+}

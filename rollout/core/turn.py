@@ -1,0 +1,220 @@
+"""The decider as its drivers use it: hear what happened, take a turn, learn what to do.
+
+`put` writes an event to the journal and folds it; `turn` decides until nothing is left to
+decide. Drivers (the local engine, the simulator) hold no budget, no retry rule and no phase: they
+start what a turn returns and tell what came of it. Knows no clock: `now` is always given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from rollout.core import cell, fleet, sight
+from rollout.core.agenda import Agenda
+from rollout.core.invariant import invariant
+from rollout.core.run import Run, evolve
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import ImportKey, KeyLook, Look, Observation
+from rollout.model.event import Actor, AnyEvent
+from rollout.model.instance import Instance
+from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown
+from rollout.model.plan import RULES, Plan, public_key_digest
+from rollout.model.time import Instant
+
+STEPS_MAX = 100_000
+"""Steps of one turn; more would mean that decisions do not settle."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a driver has to do: make the intents durable, start them and the looks, wake at `wake`.
+
+    `wake` is None when only an answer can bring more.
+    """
+
+    intents: tuple[ev.Issued, ...]
+    looks: tuple[Observation, ...]
+    wake: Instant | None
+
+
+class Decider:
+    """One run's decider. `append` gets every event in order, before anything else knows it."""
+
+    def __init__(self, plan: Plan, append: Callable[[AnyEvent], None]) -> None:
+        self.run = Run(plan)
+        self._append = append
+        self.agenda = Agenda(self.run)
+
+    # life
+
+    def start(self, run_id: str, plan_digest: str, actor: Actor, now: Instant) -> None:
+        """Begin a new run."""
+        plan = self.run.plan
+        started = ev.RunStarted(
+            run_id, plan_digest, plan.spec_digest, plan.inventory_digest, RULES, actor, now
+        )
+        self.put(started, now)
+
+    def fold(self, event: AnyEvent) -> None:
+        """Take in one event that the journal already holds."""
+        evolve(self.run, event)
+
+    def resume(self, actor: Actor, now: Instant) -> None:
+        """Go on with a folded run under a new epoch."""
+        self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
+        self.agenda = Agenda(self.run)
+        self.agenda.rebuild(now)
+
+    def drain(self, word: str, actor: str, now: Instant) -> None:
+        """Begin nothing new; what is in flight is waited for by the driver."""
+        if not self.run.stopping:
+            self.put(ev.Drained(word, actor), now)
+
+    def halt(self, halted: ev.Halted, now: Instant) -> None:
+        """Stop for a reason the driver found (disk nearly full, a bug)."""
+        if not self.run.stopping:
+            self.put(halted, now)
+
+    @property
+    def idle(self) -> bool:
+        """No call is open: a stopping run may end."""
+        return not self.run.open_calls
+
+    # what happened
+
+    def put(self, event: AnyEvent, now: Instant) -> None:
+        """Journal an event and fold it."""
+        issued = self.run.open_calls.get(event.n) if isinstance(event, ev.Settled) else None
+        self._append(event)
+        evolve(self.run, event)
+        if issued is not None and isinstance(event, ev.Settled):
+            self.agenda.follow_settled(issued, event, now)
+        else:
+            self.agenda.follow(event, now)
+
+    def answered(self, n: int, answer: Answer, now: Instant) -> None:
+        """Call `n` ended. Exceptions in `answer.items` are by instance id."""
+        issued = self.run.open_calls.get(n)
+        items: tuple[tuple[int, Outcome], ...] = ()
+        if issued is not None and not isinstance(issued.command, ImportKey):
+            command = issued.command
+            pairs = zip(command.ordinals, command.instances, strict=True)
+            items = tuple((o, answer.items[i]) for o, i in pairs if i in answer.items)
+        self.put(ev.Settled(n, now, answer.outcome, items), now)
+        for text in answer.anomalies:
+            self.put(ev.Anomaly(n, text), now)
+
+    def looked(
+        self, look: Look, shown: Sequence[Instance], at: Instant, api_time: Instant, now: Instant
+    ) -> None:
+        """A look was answered; `at` is when it began."""
+        self.agenda.lost_looks = 0
+        self.agenda.look_ended(look)
+        if self.run.stopping:
+            return
+        reading = sight.read(self.run, self.agenda, look, shown, at, api_time, now)
+        for event in reading.events():
+            self.put(event, now)
+        sight.finish(reading, look, now)
+
+    def looked_at_key(self, look: KeyLook, public_key: str, fingerprint: str, now: Instant) -> None:
+        """A key look was answered; `public_key` is empty where there is no such key."""
+        lane = (look.account, look.region)
+        if self.run.stopping:
+            return
+        planned = next(
+            (key for key in self.run.plan.key_pair.regions if (key.account, key.region) == lane),
+            None,
+        )
+        if not public_key:
+            self._key_missing(lane, importable=planned is not None and not planned.present, now=now)
+        elif public_key_digest(public_key) != self.run.plan.key_pair.public_key_digest:
+            self._halt_key(look, "has another public key than the plan's", now)
+        elif planned and planned.fingerprint and planned.fingerprint != fingerprint:
+            self._halt_key(look, "was re-created since the plan: its fingerprint differs", now)
+        else:
+            self.put(ev.KeyReady(*lane, fingerprint), now)
+
+    def lost_look(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
+        """An observation brought no answer: it is asked again, and the run halts if none comes."""
+        self.agenda.lost_looks += 1
+        lane = (look.account, look.region)
+        if isinstance(look, Look):
+            self.agenda.look_ended(look)
+            for ordinal in look.ordinals:
+                if not self.run.finished(ordinal):
+                    self.agenda.watch(ordinal, now)
+        else:
+            self.agenda.ask_key_later(lane, now)
+        if self.run.stopping:
+            return
+        reason = _loss(outcome, self.agenda.lost_looks)
+        if reason is not None:
+            self.put(reason, now)
+
+    # decisions
+
+    def turn(self, now: Instant) -> Turn:
+        """Decide, put, decide again, until nothing is left to decide at this instant."""
+        intents: list[ev.Issued] = []
+        looks: list[Observation] = []
+        for _ in range(STEPS_MAX):
+            self.agenda.advance(now)
+            self.agenda.wake_parked(self.run.ledger)
+            whole = list(fleet.decide(self.run, self.agenda))
+            step = cell.decide(self.run, self.agenda, now) if not whole else None
+            if not whole and not step:
+                self.agenda.news.clear()
+                return Turn(tuple(intents), tuple(looks), self.wake())
+            events = whole if step is None else step.events
+            for event in events:
+                self.put(event, now)
+                if isinstance(event, ev.Issued):
+                    intents.append(event)
+            if step is not None:
+                self._take(step, looks)
+        invariant(condition=False, text="a turn does not settle")
+        raise AssertionError
+
+    def wake(self) -> Instant | None:
+        """When to take a turn again though nothing happened; None while stopping."""
+        return None if self.run.stopping else self.agenda.wake()
+
+    def _take(self, step: cell.Step, looks: list[Observation]) -> None:
+        for look in step.looks:
+            looks.append(look)
+            if isinstance(look, Look):
+                self.agenda.look_started(look)
+            else:
+                self.agenda.keys_asked[look.account, look.region] = None
+        for ordinal, group in step.parks:
+            self.agenda.park(ordinal, group)
+
+    def _key_missing(self, lane: tuple[str, str], *, importable: bool, now: Instant) -> None:
+        tries = self.agenda.key_tries.get(lane, 0)
+        if not importable or tries >= limits.ATTEMPTS_MAX:
+            self._halt_key(KeyLook(*lane), "does not exist there", now)
+            return
+        self.agenda.keys_missing[lane] = None
+        if tries:
+            self.agenda.ask_key_later(lane, now)
+        else:
+            self.agenda.keys_asked.pop(lane, None)
+
+    def _halt_key(self, look: KeyLook, what: str, now: Instant) -> None:
+        name = self.run.plan.key_pair.name
+        text = f"key pair {name} in {look.region} {what}"
+        self.put(ev.Halted("key_pair", "R0606", 6, text), now)
+
+
+def _loss(outcome: Refused | Unknown, lost: int) -> ev.Halted | None:
+    """Whether looks that bring no answer stop the run."""
+    if isinstance(outcome, Refused) and outcome.retry in (RetryClass.DENIED, RetryClass.CLOCK):
+        code = "R0403" if outcome.retry is RetryClass.DENIED else "R0404"
+        return ev.Halted(outcome.retry.value, code, 4, f"{outcome.code}: {outcome.message}")
+    if lost >= limits.LOST_LOOKS_MAX:
+        why = outcome.why if isinstance(outcome, Unknown) else outcome.code
+        return ev.Halted("unreachable", "R0503", 5, f"{lost} looks in a row without answer: {why}")
+    return None

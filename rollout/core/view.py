@@ -1,0 +1,95 @@
+"""A run as people see it, computed from the state alone (the agenda is not needed).
+
+Called by drivers for progress and by the command line for `status`.
+"""
+
+from __future__ import annotations
+
+from rollout.core.fleet import classes
+from rollout.core.journey import Phase
+from rollout.core.run import PHASES, Run
+from rollout.model.view import GroupView, Left, RunView, WaveView
+
+LEFT_MAX = 1_000
+"""Instances listed by name; the counts name all."""
+
+_LEFT = frozenset({Phase.FAILED, Phase.STRANDED, Phase.SKIPPED, Phase.UNVERIFIED})
+
+
+def view(run: Run) -> RunView:
+    """The whole run. Walks every target: for a screen, not for every event."""
+    state, reason, exit_code = _state(run)
+    groups = tuple(
+        GroupView(group.key, group.cap, run.ledger.used[number], run.ledger.kept[number])
+        for number, group in enumerate(run.plan.groups)
+    )
+    return RunView(
+        run=run.run_id,
+        name=run.plan.name,
+        state=state,
+        reason=reason,
+        exit=exit_code,
+        epoch=run.epoch,
+        waves=tuple(_wave(run, number) for number in range(len(run.layout.waves))),
+        groups=groups,
+        exposed=run.ledger.exposed,
+        exposed_max=run.ledger.exposed_max,
+        in_doubt=run.phase_counts[Phase.IN_DOUBT],
+        phases={phase.word: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
+        classes=classes(run),
+        waiting=_waiting(run, groups),
+        left=tuple(_left(run)),
+        calls=run.calls_issued,
+    )
+
+
+def _state(run: Run) -> tuple[str, str, int]:
+    if run.closed is not None:
+        return "closed", "", run.closed.exit
+    if run.halted is not None:
+        return "halted", f"{run.halted.reason}: {run.halted.detail}", run.halted.exit
+    if run.drained is not None:
+        return "drained", run.drained.word, 143 if run.drained.word == "SIGTERM" else 130
+    return "running", "", 0
+
+
+def _wave(run: Run, number: int) -> WaveView:
+    span = run.layout.waves[number]
+    first, last = span.cells
+    start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
+    counts = [run.phases.count(phase, start, end) for phase in Phase]
+    phases = {phase.word: counts[phase] for phase in Phase if counts[phase]}
+    held = run.held.count(1, start, end)
+    if number < run.waves_closed:
+        return WaveView(span.name, span.targets, "closed", phases, held)
+    state = "open" if number == run.wave_open else "waiting"
+    return WaveView(span.name, span.targets, state, phases, held)
+
+
+def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
+    """Why what is unfinished waits: for its wave, its turn, a permit, or a person."""
+    held = run.held.count(1)
+    open_end = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
+    later = len(run.phases) - open_end
+    attached = run.phase_counts[Phase.ATTACHED]
+    full = [group.key for group in groups if group.used >= group.cap]
+    reasons = {
+        "for an earlier wave or cell": later,
+        f"for a permit of {', '.join(full)}" if full else "for a restart call": attached,
+        "for an attach": max(0, run.phase_counts[Phase.PLANNED] - later),
+        "for evidence (keep their permits)": run.phase_counts[Phase.IN_DOUBT],
+        "for a person (held)": held,
+    }
+    return {why: count for why, count in reasons.items() if count}
+
+
+def _left(run: Run) -> list[Left]:
+    rows = []
+    for ordinal, phase in enumerate(run.phases):
+        if PHASES[phase] in _LEFT or run.held[ordinal]:
+            _, region = run.layout.lane_of(ordinal)
+            instance = run.layout.targets[ordinal].instance
+            rows.append(Left(instance, region, PHASES[phase].word, run.causes.get(ordinal, "")))
+            if len(rows) == LEFT_MAX:
+                break
+    return rows

@@ -1,0 +1,218 @@
+"""The local engine: drives one decider with real effects, in this process, on anyio.
+
+Called by the command line. It holds no budget, no retry rule and no phase. One loop takes
+answers, lets the decider take a turn, makes the turn durable, and starts what it decided; every
+call runs in a task of its own and only ever puts its answer into the inbox.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from rollout.core.run import Run, lane_of_command
+from rollout.core.turn import Decider
+from rollout.engines.perform import perform
+from rollout.engines.ports import Described, KeyDescribed, Ports
+from rollout.errors import RolloutError, StorageError
+from rollout.model import limits
+from rollout.model.command import KeyLook, Look, Observation
+from rollout.model.event import AnyEvent, Halted, Issued
+from rollout.model.outcome import Answer, Refused, Unknown
+from rollout.model.time import Instant
+
+OnTurn = Callable[[Run, list[AnyEvent], Instant], None]
+"""Called after every turn with the events it put, for progress; must not raise or wait."""
+
+_Arrival = Callable[[Instant], None]
+
+
+class LocalEngine:
+    """Runs one decider to its close, its halt or its drain."""
+
+    def __init__(self, ports: Ports, on_turn: OnTurn | None = None) -> None:
+        self.ports = ports
+        self._on_turn = on_turn
+        self._put: list[AnyEvent] = []
+        self._inbox: list[_Arrival] = []
+        self._arrived = anyio.Event()
+        self._unsynced_since: Instant | None = None
+        self._poison: StorageError | None = None
+        self._stop_waiting = False
+        self.lost: list[str] = []
+
+    def append(self, event: AnyEvent) -> None:
+        """Where the decider's events go: into the line of the current turn."""
+        self._put.append(event)
+
+    async def drive(self, decider: Decider, *, signals: bool = True) -> None:
+        """Go on until the run closes, or stops and nothing is in flight any more.
+
+        StorageError when the journal could not be written: no effect began after that, and what
+        the calls in flight brought stands in `lost`.
+        """
+        self.decider = decider
+        async with anyio.create_task_group() as tasks:
+            if signals:
+                tasks.start_soon(self._listen)
+            try:
+                await self._loop(tasks)
+            finally:
+                tasks.cancel_scope.cancel()
+        if self._poison is not None:
+            raise self._poison
+
+    # the loop
+
+    async def _loop(self, tasks: TaskGroup) -> None:
+        clock = self.ports.clock
+        while True:
+            now = clock.now()
+            self._take_in(now)
+            turn = self.decider.turn(now)
+            await self._write(now, urgent=bool(turn.intents) or self.decider.run.stopping)
+            if self._poison is None:
+                for issued in turn.intents:
+                    tasks.start_soon(self._call, issued)
+                for look in turn.looks:
+                    tasks.start_soon(self._look, look)
+            if self._finished():
+                return
+            await self._wait(turn.wake)
+
+    def _take_in(self, now: Instant) -> None:
+        arrivals, self._inbox = self._inbox, []
+        self._arrived = anyio.Event()
+        for arrival in arrivals:
+            arrival(now)
+
+    async def _write(self, now: Instant, *, urgent: bool) -> None:
+        """The turn's events become one line; durable before any effect, else within a second."""
+        events, self._put = self._put, []
+        try:
+            if self._poison is None and events:
+                self.ports.journal.append(events, now)
+                self._unsynced_since = self._unsynced_since or now
+            if self._unsynced_since is not None and (urgent or self._overdue(now)):
+                await self.ports.journal.sync()
+                self._unsynced_since = None
+        except StorageError as error:
+            self._poisoned(error, now)
+        if self._poison is not None:
+            self.lost += [repr(event) for event in events]
+        if events and self._on_turn is not None:
+            self._on_turn(self.decider.run, events, now)
+
+    def _overdue(self, now: Instant) -> bool:
+        since = self._unsynced_since
+        return since is not None and now >= since + limits.SYNC_EVERY_MS
+
+    def _poisoned(self, error: StorageError, now: Instant) -> None:
+        self._poison = error
+        self._unsynced_since = None
+        self.ports.ecs.stop()
+        self.decider.halt(Halted("disk", "R0801", 74, str(error)), now)
+
+    def _finished(self) -> bool:
+        run = self.decider.run
+        if run.closed is not None:
+            return True
+        if not run.stopping:
+            return False
+        self.ports.ecs.stop()
+        return self.decider.idle or self._stop_waiting
+
+    async def _wait(self, wake: Instant | None) -> None:
+        if self._inbox:
+            return
+        clock = self.ports.clock
+        if self._unsynced_since is not None:
+            sync_at = self._unsynced_since + limits.SYNC_EVERY_MS
+            wake = sync_at if wake is None else min(wake, sync_at)
+        if wake is None:
+            await self._arrived.wait()
+            return
+        with anyio.move_on_after(max(0, wake - clock.now()) / 1000):
+            await self._arrived.wait()
+
+    def _arrive(self, arrival: _Arrival) -> None:
+        self._inbox.append(arrival)
+        self._arrived.set()
+
+    # effects, each in a task of its own
+
+    async def _call(self, issued: Issued) -> None:
+        run = self.decider.run
+        lane, _ = lane_of_command(run, issued)
+        answer = await perform(
+            issued, lane, run.plan, self.ports.ecs, self.ports.clock, lambda: run.stopping
+        )
+        self._arrive(lambda now: self.decider.answered(issued.n, answer, now))
+
+    async def _look(self, look: Observation) -> None:
+        if isinstance(look, Look):
+            await self._look_at_instances(look)
+        else:
+            await self._look_at_key(look)
+
+    async def _look_at_instances(self, look: Look) -> None:
+        at = self.ports.clock.now()
+        seen = await self.ports.ecs.look(look.region, look.instances)
+        if isinstance(seen, Described):
+            shown, api_time = seen.instances, seen.api_time
+            self._arrive(lambda now: self.decider.looked(look, shown, at, api_time, now))
+        else:
+            self._lost_look(look, seen)
+
+    async def _look_at_key(self, look: KeyLook) -> None:
+        seen = await self.ports.ecs.look_at_key(look.region, self.decider.run.plan.key_pair.name)
+        if isinstance(seen, KeyDescribed):
+            key, fingerprint = seen.public_key, seen.fingerprint
+            self._arrive(lambda now: self.decider.looked_at_key(look, key, fingerprint, now))
+        else:
+            self._lost_look(look, seen)
+
+    def _lost_look(self, look: Observation, outcome: Refused | Unknown) -> None:
+        self._arrive(lambda now: self.decider.lost_look(look, outcome, now))
+
+    # people
+
+    async def _listen(self) -> None:
+        """The first signal drains, the second stops waiting, the third is out at once."""
+        count = 0
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                count += 1
+                if count == 1:
+                    word = signal.Signals(number).name
+                    self._arrive(functools.partial(self._drain, word))
+                elif count == 2:
+                    self._arrive(self._give_up_waiting)
+                else:
+                    raise KeyboardInterrupt
+
+    def _drain(self, word: str, now: Instant) -> None:
+        self.decider.drain(word, "signal", now)
+        self.ports.ecs.stop()
+
+    def _give_up_waiting(self, now: Instant) -> None:
+        """What is open becomes in doubt in the journal; a late answer is no longer heard."""
+        self._stop_waiting = True
+        for n in list(self.decider.run.open_calls):
+            self.decider.answered(n, Answer(Unknown("interrupted")), now)
+
+
+def exit_of(run: Run) -> int:
+    """The exit code a stopped or closed run ends its command with."""
+    if run.closed is not None:
+        return run.closed.exit
+    if run.halted is not None:
+        return run.halted.exit
+    if run.drained is not None:
+        return 143 if run.drained.word == "SIGTERM" else 130
+    message = "a run that goes on has no exit code"
+    raise RolloutError.of("R0905", message)

@@ -1,0 +1,40 @@
+"""One command becomes one call, and what came of it an answer. No branching on run state.
+
+Called by the engines. Checks before sending what only the moment of sending can tell: whether
+the intent has grown too old and whether the run was stopped meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rollout.core.layout import Lane
+from rollout.engines.ports import Clock, Ecs
+from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.event import Issued
+from rollout.model.outcome import Answer, Refused, RetryClass
+from rollout.model.plan import Plan
+
+
+async def perform(
+    issued: Issued, lane: Lane, plan: Plan, ecs: Ecs, clock: Clock, stopped: Callable[[], bool]
+) -> Answer:
+    """Send the call of a durable intent, at most once."""
+    if stopped():
+        return Answer(Refused("not_sent_stopped", RetryClass.UNSENT))
+    if clock.now() > issued.not_after:
+        return Answer(Refused("not_sent_expired", RetryClass.UNSENT))
+    _, region = lane
+    key_pair = plan.key_pair
+    match issued.command:
+        case Attach(instances=instances):
+            return await ecs.attach_key_pair(
+                region, key_pair.name, instances, not_after=issued.not_after
+            )
+        case RestartCall(kind=kind, instances=instances):
+            return await ecs.restart(kind, region, instances, not_after=issued.not_after)
+        case ImportKey():
+            outcome = await ecs.import_key_pair(
+                region, key_pair.name, key_pair.public_key, not_after=issued.not_after
+            )
+            return Answer(outcome)
