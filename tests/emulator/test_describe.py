@@ -1,0 +1,235 @@
+"""DescribeInstances and its sisters: filters, both pagings, what vanishes without a word, lag."""
+
+import pytest
+
+from rollout.emulator.access import Access, Statement, User
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.instances import Status
+from rollout.emulator.messages import Request
+from rollout.emulator.switches import Switches
+from tests.emulator import stage
+from tests.emulator.stage import NOW, REGION, attach, body, call, ids, row, rows
+
+
+def names(cloud: Cloud, **params: str) -> list[str]:
+    """Ids of the rows that the filters let through."""
+    dotted = {name.replace("_", "."): value for name, value in params.items()}
+    return [r["InstanceId"] for r in rows(cloud, dotted)]
+
+
+def test_a_row_has_the_fields_of_the_reference() -> None:
+    """What matters to a rotation, spelled and nested as the service does."""
+    seen = row(stage.cloud(), "i-security")
+    assert seen["OSType"] == "linux"
+    assert seen["KeyPairName"] == stage.FORMER
+    assert seen["StartTime"] == "2026-02-02T00:40Z"
+    assert seen["StoppedMode"] == "Not-applicable"
+    assert seen["IoOptimized"] is True
+    assert seen["OperationLocks"]["LockReason"][0]["LockReason"] == "security"
+    assert seen["VpcAttributes"]["PrivateIpAddress"]["IpAddress"] == ["10.0.0.16"]
+    assert seen["Tags"]["Tag"][0] == {"TagKey": "app", "TagValue": "cart"}
+    assert seen["PublicIpAddress"] == {"IpAddress": []}
+
+
+def test_ten_is_the_default_page() -> None:
+    """Asking for fifteen ids without a page size answers ten: the official FAQ."""
+    cloud = stage.cloud()
+    fifteen = [f"i-plain-{n}" for n in range(1, 13)] + ["i-stopped", "i-keyless", "i-old"]
+    answer = body(call(cloud, "DescribeInstances", RegionId=REGION, InstanceIds=ids(*fifteen)))
+    assert (len(answer["Instances"]["Instance"]), answer["TotalCount"]) == (10, 15)
+
+
+def test_pages_by_token_are_complete_and_end_with_an_empty_token() -> None:
+    """Every instance once; MaxResults is clamped into 10 to 100; TotalCount means nothing."""
+    cloud, seen, token, pages = stage.cloud(), [], "", 0
+    while pages == 0 or token:
+        answer = body(
+            call(cloud, "DescribeInstances", RegionId=REGION, MaxResults="1", NextToken=token)
+        )
+        seen += [r["InstanceId"] for r in answer["Instances"]["Instance"]]
+        token, pages = answer["NextToken"], pages + 1
+    assert (len(seen), len(set(seen)), pages) == (18, 18, 2)
+
+
+def test_a_foreign_token_is_refused() -> None:
+    """A token is ours or wrong."""
+    for token in ("x", "AAAA", "AAAAAAAAAAAAAAAA"):
+        reply = call(stage.cloud(), "DescribeInstances", RegionId=REGION, NextToken=token)
+        assert (reply.status, reply.code) == (400, "InvalidParameter.NextToken")
+
+
+def test_unknown_ids_vanish_and_an_empty_array_matches_nothing() -> None:
+    """Silence is not absence: the caller must compare what came back with what was asked."""
+    cloud = stage.cloud()
+    assert names(cloud, InstanceIds=ids("i-none", "i-plain-3", "i-far")) == ["i-plain-3"]
+    assert names(cloud, InstanceIds="[]") == []
+
+
+@pytest.mark.parametrize(
+    "params, expected",
+    [
+        ({"Status": "Stopped"}, ["i-stopped", "i-arrears"]),
+        ({"KeyPairName": "none"}, []),
+        ({"ZoneId": "cn-hangzhou-i"}, ["i-windows"]),
+        ({"VpcId": "vpc-2"}, []),
+        ({"IoOptimized": "false"}, ["i-old"]),
+        ({"LockReason": "security"}, ["i-security"]),
+        ({"LockReason": "Recycling"}, []),
+        ({"PrivateIpAddresses": '["10.0.0.0","10.0.0.2"]'}, ["i-plain-1", "i-plain-3"]),
+        ({"PublicIpAddresses": '["1.2.3.4"]'}, []),
+        ({"InstanceName": "ecs-000001*", "Status": "Stopped"}, ["i-stopped", "i-arrears"]),
+        ({"InstanceName": "ecs-00000?1"}, []),
+        ({"Tag.1.Key": "app", "Tag.1.Value": "login"}, []),
+        ({"Tag.1.Key": "tier", "Status": "Stopped"}, ["i-stopped", "i-arrears"]),
+        ({"Filter.1.Key": "CreationEndTime", "Filter.1.Value": "2020-01-01T00:00Z"}, []),
+        ({"InstanceNetworkType": "classic"}, []),
+        ({"InstanceChargeType": "PrePaid"}, []),
+        ({"UnheardOf": "x", "Status": "Stopped"}, ["i-stopped", "i-arrears"]),
+    ],
+)
+def test_filters_are_anded_and_unknown_parameters_ignored(
+    params: dict[str, str], expected: list[str]
+) -> None:
+    """Each filter of the reference works alone and with others."""
+    assert [r["InstanceId"] for r in rows(stage.cloud(), params)] == expected
+
+
+@pytest.mark.parametrize(
+    "params, code",
+    [
+        ({"Status": "running"}, "InvalidStatus.NotFound"),
+        ({"InstanceNetworkType": "lan"}, "InvalidNetworkType.NotFound"),
+        ({"LockReason": "odd"}, "InvalidLockReason.NotFound"),
+        ({"Filter.1.Key": "odd", "Filter.1.Value": "x"}, "InvalidFilterKey.NotFound"),
+        ({"Tag.1.Value": "x"}, "InvalidTag.Mismatch"),
+        ({f"Tag.{n}.Key": "x" for n in range(21)}, "InvalidTagCount"),
+        ({"InstanceIds": "i-1"}, "InvalidInstanceIds.ValueNotSupported"),
+        ({"PageNumber": "x"}, "InvalidParameter"),
+    ],
+)
+def test_values_the_service_does_not_know_are_refused(params: dict[str, str], code: str) -> None:
+    """Each with its own code."""
+    assert call(stage.cloud(), "DescribeInstances", {"RegionId": REGION, **params}).code == code
+
+
+def test_a_caller_without_permission_gets_an_empty_list() -> None:
+    """No error tells it apart from an empty fleet; a dry run does."""
+    poor = User(name="poor", key_id="poor", statements=())
+    cloud = Cloud(stage.fleet(), access=Access([User(), poor]))
+    request = {"RegionId": REGION, "PageSize": "100"}
+    reply = cloud.handle(Request("DescribeInstances", request, "poor"), NOW)
+    assert (reply.status, body(reply)["Instances"]["Instance"]) == (200, [])
+    dry = {**request, "DryRun": "true"}
+    assert cloud.handle(Request("DescribeInstances", dry, "poor"), NOW).code == ("Forbidden.RAM")
+    assert cloud.handle(Request("DescribeInstances", dry), NOW).code == "DryRunOperation"
+    refused = cloud.handle(Request("RebootInstance", {"InstanceId": "i-1"}, "poor"), NOW)
+    assert (refused.status, refused.code) == (403, "Forbidden.RAM")
+
+
+def test_permission_is_told_per_resource() -> None:
+    """AttachKeyPair asks for each instance and for the key pair; a deny wins."""
+    narrow = User(
+        key_id="narrow",
+        statements=(
+            Statement("allow", ("ecs:AttachKeyPair",)),
+            Statement("deny", resources=("acs:ecs:*:*:instance/i-plain-2",)),
+        ),
+    )
+    cloud = Cloud(stage.fleet(), access=Access([narrow]))
+    params = {"RegionId": REGION, "KeyPairName": stage.FRESH}
+
+    def code(*instances: str) -> str | None:
+        asked = {**params, "InstanceIds": ids(*instances)}
+        return cloud.handle(Request("AttachKeyPair", asked, "narrow"), NOW).code
+
+    assert code("i-plain-1") is None
+    assert code("i-plain-1", "i-plain-2") == "Forbidden.RAM"
+
+
+def test_the_lag_shows_what_was() -> None:
+    """Status, key and StartTime of a few seconds ago, through attach, reboot and its end."""
+    cloud = stage.cloud(Switches(describe_lag_ms=3_000))
+    attach(cloud, "i-plain-1")
+    seen = {}
+    for second in (2, 4, 6, 8, 11, 13):
+        if second == 4:
+            call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 4_000)
+        shown = row(cloud, "i-plain-1", NOW + second * 1_000)
+        seen[second] = (shown["KeyPairName"], shown["Status"])
+    assert seen == {
+        2: (stage.FORMER, "Running"),
+        4: (stage.FRESH, "Running"),
+        6: (stage.FRESH, "Running"),
+        8: (stage.FRESH, "Starting"),
+        11: (stage.FRESH, "Starting"),
+        13: (stage.FRESH, "Running"),
+    }
+
+
+def test_status_pages_at_most_fifty_and_ten_by_default() -> None:
+    """A hundred ids are accepted, a page is smaller: a trap of the real service."""
+    cloud = stage.cloud()
+    asked = {"RegionId": REGION, **{f"InstanceId.{n}": f"i-plain-{n}" for n in range(1, 13)}}
+    first = body(call(cloud, "DescribeInstanceStatus", asked))
+    assert (len(first["InstanceStatuses"]["InstanceStatus"]), first["TotalCount"]) == (10, 12)
+    whole = body(call(cloud, "DescribeInstanceStatus", {**asked, "PageSize": "100"}))
+    assert whole["PageSize"] == 50
+    assert whole["InstanceStatuses"]["InstanceStatus"][11] == {
+        "InstanceId": "i-plain-12",
+        "Status": "Running",
+    }
+    wrong_zone = call(cloud, "DescribeInstanceStatus", {**asked, "ZoneId": "cn-none-a"})
+    assert (wrong_zone.status, wrong_zone.code) == (404, "InvalidZoneId.NotFound")
+
+
+def test_the_attribute_has_no_key_and_no_start_time() -> None:
+    """DescribeInstanceAttribute is flat and lacks what a read-back needs."""
+    answer = body(call(stage.cloud(), "DescribeInstanceAttribute", InstanceId="i-old"))
+    assert answer["IoOptimized"] == "none"
+    assert not {"KeyPairName", "OSType", "OSName", "StartTime"} & set(answer)
+    missing = call(stage.cloud(), "DescribeInstanceAttribute", InstanceId="i-none")
+    assert (missing.status, missing.code) == (404, "InvalidInstanceId.NotFound")
+
+
+def test_full_status_names_status_and_health() -> None:
+    """What a caller needs to leave out instances with planned maintenance: here there are none."""
+    asked = {"RegionId": REGION, "InstanceId.1": "i-stopped"}
+    answer = body(call(stage.cloud(), "DescribeInstancesFullStatus", asked))
+    (item,) = answer["InstanceFullStatusSet"]["InstanceFullStatusType"]
+    assert item["Status"]["Name"] == "Stopped"
+    assert item["ScheduledSystemEventSet"]["ScheduledSystemEventType"] == []
+
+
+def test_a_released_instance_is_absent() -> None:
+    """No status says "gone": the id vanishes from lists and is not found by calls."""
+    cloud = stage.cloud()
+    ordinal = cloud.instances.find("i-plain-2")
+    assert ordinal is not None
+    cloud.instances.put(ordinal, Status.RELEASED, NOW)
+    assert "i-plain-2" not in names(cloud)
+    reboot = call(cloud, "RebootInstance", InstanceId="i-plain-2")
+    assert reboot.code == "InvalidInstanceId.NotFound"
+
+
+def test_regions_point_back_to_the_emulator() -> None:
+    """RegionEndpoint is the address of the call: whoever follows it stays with the emulator."""
+    cloud = stage.cloud()
+    request = Request("DescribeRegions", {}, address="127.0.0.1:8473")
+    regions = body(cloud.handle(request, NOW))["Regions"]["Region"]
+    assert {r["RegionEndpoint"] for r in regions} == {"127.0.0.1:8473"}
+    assert [r["RegionId"] for r in regions[:2]] == [REGION, "cn-beijing"]
+    wrong = call(cloud, "DescribeRegions", ResourceType="moon")
+    assert (wrong.status, wrong.code) == (404, "InvalidResourceType.NotFound")
+
+
+def test_identity_comes_from_sts_of_its_own_version() -> None:
+    """Account id and ARN; the ECS version knows no such action."""
+    cloud = stage.cloud()
+    asked = Request("GetCallerIdentity", {}, version="2015-04-01")
+    answer = body(cloud.handle(asked, NOW))
+    assert (answer["AccountId"], answer["Arn"]) == (
+        "1234567890123456",
+        "acs:ram::1234567890123456:user/emulator",
+    )
+    assert call(cloud, "GetCallerIdentity").code == "InvalidAction.NotFound"
+    assert cloud.handle(Request("X", {}, version="1999-01-01"), NOW).code == "InvalidVersion"

@@ -1,0 +1,225 @@
+"""Faults: drawn by content and occurrence, told as a course, and what they do to an answer."""
+
+import json
+
+import pytest
+
+from rollout.emulator import damage, faults
+from rollout.emulator.faults import CALM, Course, Damage, Ending, Fault, FaultPlan
+from rollout.emulator.messages import Reply, Request
+from rollout.emulator.render import Format, Rendered
+from tests.emulator import stage
+from tests.emulator.stage import FRESH, NOW, REGION, attach, body, call, ids, row, sight
+
+ATTACH = Request(
+    "AttachKeyPair",
+    {
+        "RegionId": REGION,
+        "KeyPairName": FRESH,
+        "InstanceIds": ids("i-plain-1", "i-plain-2", "i-plain-3"),
+    },
+)
+PAGE = Request("DescribeInstances", {"RegionId": REGION, "MaxResults": "10"})
+
+
+def courses(plan: FaultPlan, request: Request, times: int) -> list[Course]:
+    """The fates of the same call, asked again and again."""
+    return [plan.course(request) for _ in range(times)]
+
+
+def answered(fault: str, request: Request = ATTACH) -> tuple[Reply, Rendered]:
+    """What comes back of a call that meets `fault`, as reply and as bytes."""
+    cloud = stage.cloud()
+    course = faults.COURSES[fault]
+    reply = cloud.handle(request, NOW) if course.arrivals_ms else None
+    reply = damage.answer(cloud, course, request, reply)
+    return reply, damage.to_bytes(course, reply, request.action, Format.JSON)
+
+
+def test_without_faults_every_call_is_calm() -> None:
+    """Nothing is injected unless asked for."""
+    assert FaultPlan().course(ATTACH) is CALM
+
+
+def test_the_same_seed_gives_the_same_fates() -> None:
+    """Two plans draw alike; another seed draws otherwise."""
+    armed = [Fault("lost_after", 0.5)]
+    first = courses(FaultPlan(armed, 7), ATTACH, 64)
+    assert first == courses(FaultPlan(armed, 7), ATTACH, 64)
+    assert first != courses(FaultPlan(armed, 8), ATTACH, 64)
+    assert 16 < sum(course is not CALM for course in first) < 48
+
+
+def test_content_counts_and_the_order_of_ids_does_not() -> None:
+    """The same ids in another order are the same call, hence its next occurrence."""
+    turned = {**ATTACH.params, "InstanceIds": ids("i-plain-3", "i-plain-1", "i-plain-2")}
+    armed = [Fault("lost_after", 0.5)]
+    one, two = FaultPlan(armed, 7), FaultPlan(armed, 7)
+    mixed = [one.course(Request("AttachKeyPair", turned) if n % 2 else ATTACH) for n in range(32)]
+    assert mixed == courses(two, ATTACH, 32)
+
+
+def test_a_repeated_call_is_not_doomed() -> None:
+    """Occurrence is part of the draw: a retry meets another fate sooner or later."""
+    plan = FaultPlan([Fault("throttle", 0.5)], 1)
+    assert CALM in courses(plan, ATTACH, 16)
+
+
+def test_actions_limit_a_fault() -> None:
+    """A fault befalls the actions it names, and only those it can befall."""
+    plan = FaultPlan([Fault("throttle", actions=("RebootInstance",)), Fault("results_missing")])
+    assert plan.course(ATTACH).damage is Damage.RESULTS_MISSING
+    assert plan.course(PAGE) is CALM
+
+
+def test_one_delay_stands_for_the_delay_of_the_fault() -> None:
+    """Late effect, slow answer, stale read and retry-after each have one."""
+    assert Fault("late_effect", delay_ms=5).course().arrivals_ms == (5,)
+    assert Fault("twice_late", delay_ms=5).course().arrivals_ms == (0, 5)
+    assert Fault("slow", delay_ms=5).course().answer_after_ms == 5
+    assert Fault("stale_describe", delay_ms=5).course().lag_ms == 5
+    assert Fault("throttle", delay_ms=5).course().retry_after_ms == 5
+
+
+@pytest.mark.parametrize("fault", sorted(faults.COURSES))
+def test_every_fault_can_be_delivered(fault: str) -> None:
+    """Each named course gives an answer or an ending, from any action it can befall."""
+    request = PAGE if Fault(fault).befalls("DescribeInstances") else ATTACH
+    reply, rendered = answered(fault, request)
+    course = faults.COURSES[fault]
+    assert reply.request_id
+    assert rendered.status in {200, 302, 400, 403, 404, 409, 429, 500, 502, 503}
+    assert course.answer_after_ms >= 0
+
+
+@pytest.mark.parametrize(
+    "fault, status, code, header",
+    [
+        ("throttle", 400, "Throttling", "1000"),
+        ("throttle_no_header", 400, "Throttling", None),
+        ("throttle_429", 429, "Throttling.User", "1000"),
+        ("throttle_503", 503, "Throttling.User", None),
+        ("throttle_absurd", 400, "Throttling", "86400000"),
+        ("throttle_negative", 400, "Throttling", "-5"),
+        ("error_before", 500, "InternalError", None),
+        ("error_after", 500, "InternalError", None),
+        ("unavailable", 503, "ServiceUnavailable", None),
+        ("unknown_error", 400, "UnknownError", None),
+        ("conflict", 409, "OperationConflict", None),
+        ("token_expired", 400, "InvalidSecurityToken.Expired", None),
+        ("unknown_code", 400, "UnheardOf.Code", None),
+    ],
+)
+def test_refusals(fault: str, status: int, code: str, header: str | None) -> None:
+    """Code, status and retry-after of the refusing faults, as the caller sees them."""
+    reply, rendered = answered(fault)
+    assert (rendered.status, reply.code) == (status, code)
+    assert rendered.headers.get("x-acs-retry-after") == header
+    assert json.loads(rendered.body)["Code"] == code
+
+
+@pytest.mark.parametrize(
+    "fault, expected",
+    [
+        ("results_missing", ["i-plain-2", "i-plain-3"]),
+        ("results_doubled", ["i-plain-1", "i-plain-2", "i-plain-3", "i-plain-1"]),
+        ("results_extra", ["i-plain-1", "i-plain-2", "i-plain-3", damage.EXTRA_ID]),
+    ],
+)
+def test_results_that_do_not_match_the_ids(fault: str, expected: list[str]) -> None:
+    """Missing, doubled and extra items, although the effect is whole."""
+    items = json.loads(answered(fault)[1].body)["Results"]["Result"]
+    assert [item["InstanceId"] for item in items] == expected
+
+
+def test_other_damage_to_bodies() -> None:
+    """Each damaged body is what it says: not JSON, not whole, not ours, not typed."""
+    assert answered("html_502")[1].status == 502
+    assert answered("html_200")[1].headers["Content-Type"] == "text/html"
+    assert answered("xml_for_json")[1].body.startswith(b"<?xml")
+    assert len(answered("huge_body")[1].body) > damage.HUGE_BYTES
+    assert json.loads(answered("numbers_as_strings")[1].body)["TotalCount"] == "3"
+    assert "Results" not in json.loads(answered("results_absent")[1].body)
+    assert json.loads(answered("fail_count_wrong")[1].body)["FailCount"] == 1
+    assert "Regions" in json.loads(answered("foreign_reply")[1].body)
+    assert answered("empty_body")[1].body == b""
+    assert answered("redirect")[1].status == 302
+
+
+def test_a_token_loop_never_leads_on() -> None:
+    """NextToken of the answer is the one of the question."""
+    first = json.loads(answered("token_loop", PAGE)[1].body)["NextToken"]
+    again = Request("DescribeInstances", {**PAGE.params, "NextToken": first})
+    assert json.loads(answered("token_loop", again)[1].body)["NextToken"] == first
+
+
+def test_where_the_caller_is_left_alone() -> None:
+    """Lost before and after, hanging and cut: endings without a whole answer."""
+    endings = {name: c.ending for name, c in faults.COURSES.items() if c.ending != Ending.ANSWER}
+    assert endings == {
+        "lost_before": Ending.CLOSE,
+        "timeout_before": Ending.HANG,
+        "lost_after": Ending.CLOSE,
+        "timeout_after": Ending.HANG,
+        "late_effect": Ending.CLOSE,
+        "cut_body": Ending.CUT,
+    }
+
+
+@pytest.mark.parametrize(
+    "fault, action, instance, status, key_in_force, boots",
+    [
+        ("boot_stuck_starting", "RebootInstance", "i-plain-1", "Starting", stage.FORMER, 1),
+        ("boot_stuck_stopping", "RebootInstance", "i-plain-1", "Stopping", stage.FORMER, 1),
+        ("reboot_ends_stopped", "RebootInstance", "i-plain-1", "Stopped", stage.FORMER, 1),
+        ("key_never_installed", "RebootInstance", "i-plain-1", "Running", stage.FORMER, 2),
+        ("boot_stuck_starting", "StartInstance", "i-stopped", "Starting", stage.FORMER, 1),
+    ],
+)
+def test_facts_of_an_instance(
+    fault: str, action: str, instance: str, status: str, key_in_force: str, boots: int
+) -> None:
+    """A boot that fails, and a guest that never installs the key, are drawn per instance."""
+    cloud = stage.cloud(faults=FaultPlan([Fault(fault)]))
+    attach(cloud, instance)
+    call(cloud, action, InstanceId=instance)
+    seen = sight(cloud, instance, NOW + 3_600_000)
+    assert (seen.status, seen.key_in_force, seen.boots) == (status, key_in_force, boots)
+    entry = list(cloud.ledger)[-1]
+    assert (entry.until is None) is (fault != "key_never_installed")
+
+
+@pytest.mark.parametrize(
+    "fault, action, instance, code",
+    [
+        ("no_stock", "StartInstance", "i-stopped", "OperationDenied.NoStock"),
+        ("disk_error", "RebootInstance", "i-plain-1", "DiskError"),
+    ],
+)
+def test_facts_that_refuse(fault: str, action: str, instance: str, code: str) -> None:
+    """No stock at start, and a broken disk."""
+    cloud = stage.cloud(faults=FaultPlan([Fault(fault)]))
+    assert call(cloud, action, InstanceId=instance).code == code
+
+
+def test_a_former_key_can_stay_accepted() -> None:
+    """A boot that appends leaves the former key in the guest: only a probe finds that."""
+    cloud = stage.cloud(faults=FaultPlan([Fault("former_key_kept")]))
+    attach(cloud, "i-plain-1")
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    ordinal = cloud.instances.find("i-plain-1")
+    assert ordinal is not None
+    names = [cloud.pairs.all[n].name for n in cloud.instances.keys_in_force(ordinal, NOW + 9_000)]
+    assert names == [stage.FRESH, stage.FORMER]
+
+
+def test_a_stale_read_shows_the_past() -> None:
+    """An armed stale read makes the cloud keep what was, and the lag of the request shows it."""
+    cloud = stage.cloud(faults=FaultPlan([Fault("stale_describe", delay_ms=30_000)]))
+    attach(cloud, "i-plain-1")
+    asked = Request(
+        "DescribeInstances", {"RegionId": REGION, "InstanceIds": ids("i-plain-1")}, lag_ms=30_000
+    )
+    (stale,) = body(cloud.handle(asked, NOW + 29_000))["Instances"]["Instance"]
+    assert stale["KeyPairName"] == stage.FORMER
+    assert row(cloud, "i-plain-1", NOW + 29_000)["KeyPairName"] == stage.FRESH

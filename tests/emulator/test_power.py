@@ -1,0 +1,202 @@
+"""Reboot, start, stop: legal states, locks, dry runs, the walk through the statuses, the ledger."""
+
+import pytest
+
+from rollout.emulator.switches import Switches
+from tests.emulator import stage
+from tests.emulator.stage import NOW, REGION, attach, body, call, row, sight
+
+
+def statuses(switches: Switches) -> list[str]:
+    """What a caller sees of one reboot, looking every second."""
+    cloud = stage.cloud(switches)
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    return [row(cloud, "i-plain-1", NOW + s * 1_000)["Status"] for s in range(6)]
+
+
+def test_a_reboot_walks_through_stopping_and_starting() -> None:
+    """Running, Stopping, Starting, Running: an action cannot be told by waiting for Running."""
+    seen = statuses(Switches())
+    assert seen == ["Stopping", "Starting", "Starting", "Starting", "Starting", "Running"]
+
+
+def test_stopping_can_be_hidden() -> None:
+    """The service may show Starting at once."""
+    assert statuses(Switches(stopping_hidden=True))[0] == "Starting"
+
+
+def test_running_can_be_stale_after_the_call() -> None:
+    """For a while a poll may still say Running although the reboot has begun."""
+    seen = statuses(Switches(stale_status_ms=2_000))
+    assert seen[:3] == ["Running", "Running", "Starting"]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_start_time_moves_on_reboot_or_not(moves: bool) -> None:  # noqa: FBT001
+    """Whether an in-place reboot renews StartTime is unknown, so it is a switch."""
+    cloud = stage.cloud(Switches(start_time_moves_on_reboot=moves))
+    before = row(cloud, "i-plain-1")["StartTime"]
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    assert (row(cloud, "i-plain-1", NOW + 9_000)["StartTime"] != before) is moves
+
+
+def test_a_start_always_renews_start_time_and_installs_the_key() -> None:
+    """A Stopped instance has the attached key in force once it is started."""
+    cloud = stage.cloud(Switches(start_time_moves_on_reboot=False))
+    attach(cloud, "i-stopped")
+    call(cloud, "StartInstance", InstanceId="i-stopped")
+    assert row(cloud, "i-stopped", NOW + 1)["Status"] == "Starting"
+    after = sight(cloud, "i-stopped", NOW + 5_000)
+    assert (after.status, after.key_in_force, after.boots) == ("Running", stage.FRESH, 2)
+    assert row(cloud, "i-stopped", NOW + 5_000)["StartTime"] == "2026-02-02T02:40Z"
+
+
+def test_a_key_attached_during_the_boot_waits_for_the_next() -> None:
+    """The boot installs what was recorded when it began; a later attach does not overwrite it."""
+    cloud = stage.cloud(Switches(attach_transitional=True))
+    attach(cloud, "i-plain-1")
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    attach(cloud, "i-plain-1", key=stage.FORMER, now=NOW + 1_000)
+    late = NOW + 60_000
+    attach(cloud, "i-plain-1", key=stage.FORMER, now=late)
+    seen = sight(cloud, "i-plain-1", late)
+    assert (seen.key_pair, seen.key_in_force) == (stage.FORMER, stage.FRESH)
+
+
+@pytest.mark.parametrize(
+    "action, instance, status, code",
+    [
+        ("RebootInstance", "i-none", 404, "InvalidInstanceId.NotFound"),
+        ("RebootInstance", "i-stopped", 403, "IncorrectInstanceStatus"),
+        ("RebootInstance", "i-security", 403, "InstanceLockedForSecurity"),
+        ("RebootInstance", "i-arrears", 403, "InstanceExpiredOrInArrears"),
+        ("StartInstance", "i-plain-1", 403, "IncorrectInstanceStatus"),
+        ("StartInstance", "i-arrears", 403, "InstanceExpired"),
+        ("StopInstance", "i-stopped", 403, "IncorrectInstanceStatus"),
+        ("RebootInstance", "", 400, "MissingInstanceId"),
+    ],
+)
+def test_refusals_of_one_instance(action: str, instance: str, status: int, code: str) -> None:
+    """Wrong status, lock and absence refuse the call, and nothing happens."""
+    cloud = stage.cloud()
+    reply = call(cloud, action, InstanceId=instance)
+    assert (reply.status, reply.code, len(cloud.ledger)) == (status, code, 0)
+
+
+def test_a_passing_dry_run_is_an_error_and_has_no_effect() -> None:
+    """DryRunOperation says that it would have passed; the real refusals come first."""
+    cloud = stage.cloud()
+    passed = call(cloud, "RebootInstance", InstanceId="i-plain-1", DryRun="True")
+    refused = call(cloud, "RebootInstance", InstanceId="i-stopped", DryRun="true")
+    assert (passed.status, passed.code) == (400, "DryRunOperation")
+    assert refused.code == "IncorrectInstanceStatus"
+    assert len(cloud.ledger) == 0
+
+
+def test_all_together_is_the_default_of_the_batch_actions() -> None:
+    """One bad id fails all unless SuccessFirst is asked for."""
+    cloud = stage.cloud()
+    params = {"RegionId": REGION, "InstanceId.1": "i-plain-1", "InstanceId.2": "i-stopped"}
+    refused = call(cloud, "RebootInstances", params)
+    assert (refused.status, refused.code) == (403, "IncorrectInstanceStatus")
+    assert len(cloud.ledger) == 0
+
+
+def test_success_first_answers_per_instance() -> None:
+    """Good ones go, bad ones say why; an unknown id has empty statuses."""
+    cloud = stage.cloud()
+    params = {
+        "RegionId": REGION,
+        "InstanceId.1": "i-plain-1",
+        "InstanceId.2": "i-none",
+        "InstanceId.10": "i-stopped",
+        "BatchOptimization": "SuccessFirst",
+    }
+    items = body(call(cloud, "RebootInstances", params))["InstanceResponses"]["InstanceResponse"]
+    assert [(i["InstanceId"], i["Code"]) for i in items] == [
+        ("i-plain-1", "200"),
+        ("i-none", "InvalidInstanceId.NotFound"),
+        ("i-stopped", "IncorrectInstanceStatus"),
+    ]
+    assert (items[0]["PreviousStatus"], items[0]["CurrentStatus"]) == ("Running", "Stopping")
+    assert (items[1]["PreviousStatus"], items[1]["CurrentStatus"]) == ("", "")
+    assert [entry.instance for entry in cloud.ledger] == ["i-plain-1"]
+
+
+def test_a_dry_run_of_success_first_always_passes() -> None:
+    """Documented so, valid ids or not: it is useless as a check."""
+    params = {
+        "RegionId": REGION,
+        "InstanceId.1": "i-none",
+        "BatchOptimization": "SuccessFirst",
+        "DryRun": "true",
+    }
+    assert call(stage.cloud(), "StartInstances", params).code == "DRYRUN.SUCCESS"
+    params["BatchOptimization"] = "AllTogether"
+    assert call(stage.cloud(), "StartInstances", params).code == "InvalidInstanceId.NotFound"
+
+
+@pytest.mark.parametrize(
+    "params, status, code",
+    [
+        ({}, 400, "MissingInstanceId"),
+        ({"InstanceId.1": ""}, 403, "InvalidInstanceId.NotFound"),
+        (
+            {f"InstanceId.{n}": f"i-{n}" for n in range(1, 102)},
+            403,
+            "InvalidParameter.TooManyInstanceIds",
+        ),
+    ],
+)
+def test_refusals_of_a_batch(params: dict[str, str], status: int, code: str) -> None:
+    """No id, an empty id and too many ids have rows of their own."""
+    reply = call(stage.cloud(), "RebootInstances", {"RegionId": REGION, **params})
+    assert (reply.status, reply.code) == (status, code)
+
+
+def test_the_wrong_name_of_the_force_flag_is_ignored() -> None:
+    """ForceStop belongs to RebootInstance, ForceReboot to RebootInstances; unknown ones pass."""
+    reply = call(stage.cloud(), "RebootInstance", InstanceId="i-plain-1", ForceReboot="true")
+    assert reply.status == 200
+
+
+def test_a_stop_ends_stopped_and_keeps_the_guest() -> None:
+    """Running, Stopping, Stopped; the key in force stays what it was."""
+    cloud = stage.cloud()
+    call(cloud, "StopInstance", InstanceId="i-plain-1", StoppedMode="KeepCharging")
+    assert row(cloud, "i-plain-1")["Status"] == "Stopping"
+    after = row(cloud, "i-plain-1", NOW + 1_000)
+    assert (after["Status"], after["StoppedMode"]) == ("Stopped", "KeepCharging")
+    assert sight(cloud, "i-plain-1", NOW + 1_000).key_in_force == stage.FORMER
+
+
+def test_the_ledger_says_what_happened_and_until_when() -> None:
+    """One entry per instance, the same request id for all of a call, both instants in UTC ms."""
+    cloud = stage.cloud()
+    reply = attach(cloud, "i-plain-1", "i-plain-2")
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 10)
+    first, second, reboot = list(cloud.ledger)
+    assert first.request_id == second.request_id == reply.request_id
+    assert (first.effect, first.at, first.until, first.key_pair) == (
+        "attach",
+        NOW,
+        None,
+        stage.FRESH,
+    )
+    assert (reboot.effect, reboot.at, reboot.until, reboot.key_pair) == (
+        "reboot",
+        NOW + 10,
+        NOW + 5_010,
+        stage.FRESH,
+    )
+    assert (reboot.region, reboot.instance) == (REGION, "i-plain-1")
+
+
+def test_boots_can_differ_in_length() -> None:
+    """The spread is drawn per instance and boot, and stays within its percent."""
+    cloud = stage.cloud(Switches(boot_spread_percent=20))
+    for number in range(1, 9):
+        call(cloud, "RebootInstance", InstanceId=f"i-plain-{number}")
+    lengths = {(entry.until or 0) - entry.at for entry in cloud.ledger}
+    assert len(lengths) > 4
+    assert all(4_000 <= length <= 6_000 for length in lengths)
