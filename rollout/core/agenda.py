@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from rollout.core.evolve import is_fact
 from rollout.core.journey import Phase
 from rollout.core.layout import Lane
-from rollout.core.ledger import Ledger
 from rollout.core.retry import backoff_ms
-from rollout.core.run import Run, is_fact
+from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, Look, RestartCall
@@ -204,12 +204,26 @@ class Agenda:
         _remove(self.ready[self.run.layout.lane_of(ordinal)], ordinal)
         insort(self.parked[group], ordinal)
 
-    def wake_parked(self, ledger: Ledger) -> None:
+    def permits_left(self) -> list[int]:
+        """Permits a new restart may take, by group: what is being looked at again has its own,
+        and where a cap is 1 what is being checked will reserve it before its attach."""
+        ledger = self.run.ledger
+        left = ledger.free()
+        for group, cap in enumerate(ledger.caps):
+            if cap == 1:
+                left[group] -= self.checking_in[group]
+        for ordinal in self.refreshing:
+            if not ledger.permits[ordinal]:
+                for group in ledger.groups_of(ordinal):
+                    left[group] -= 1
+        return left
+
+    def wake_parked(self) -> None:
         """Where a group has permits again, its parked come forward in ordinal order."""
-        for group, free in enumerate(ledger.free()):
-            if free > 0 and self.parked[group]:
-                woken = self.parked[group][:free]
-                del self.parked[group][:free]
+        for group, left in enumerate(self.permits_left()):
+            if left > 0 and self.parked[group]:
+                woken = self.parked[group][:left]
+                del self.parked[group][:left]
                 for ordinal in woken:
                     self._insert_ready(ordinal)
 

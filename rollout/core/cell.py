@@ -180,13 +180,7 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> N
 
 def _restart(run: Run, agenda: Agenda, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
-    free = run.ledger.free()
-    for group, cap in enumerate(run.ledger.caps):
-        if cap == 1:  # what is being checked will reserve this permit before its attach
-            free[group] -= agenda.checking_in[group]
-    for ordinal in agenda.refreshing:
-        for group in run.ledger.groups_of(ordinal):
-            free[group] -= 1
+    free = agenda.permits_left()
     for lane in run.layout.lanes:
         _restart_lane(run, agenda, lane, now, free, step)
     _hopeless_parked(run, agenda, step)

@@ -13,8 +13,9 @@ import msgspec
 
 from rollout.core import cell, fleet, sight
 from rollout.core.agenda import Agenda
+from rollout.core.evolve import evolve
 from rollout.core.invariant import invariant
-from rollout.core.run import Run, evolve
+from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import ImportKey, KeyLook, Look, Observation
@@ -162,7 +163,7 @@ class Decider:
         looks: list[Observation] = []
         for _ in range(STEPS_MAX):
             self.agenda.advance(now)
-            self.agenda.wake_parked(self.run.ledger)
+            self.agenda.wake_parked()
             whole = list(fleet.decide(self.run, self.agenda))
             step = cell.decide(self.run, self.agenda, now) if not whole else None
             if not whole and not step:

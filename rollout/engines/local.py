@@ -22,7 +22,7 @@ from rollout.errors import RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
 from rollout.model.event import AnyEvent, Halted, Issued
-from rollout.model.outcome import Answer, Refused, Unknown
+from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
 
 OnTurn = Callable[[Run, list[AnyEvent], Instant], None]
@@ -43,7 +43,8 @@ class LocalEngine:
         self._unsynced_since: Instant | None = None
         self._poison: StorageError | None = None
         self._stop_waiting = False
-        self.lost: list[str] = []
+        self._unwritten: list[AnyEvent] = []
+        self.lost: list[AnyEvent] = []
 
     def append(self, event: AnyEvent) -> None:
         """Where the decider's events go: into the line of the current turn."""
@@ -73,6 +74,8 @@ class LocalEngine:
         while True:
             now = clock.now()
             self._take_in(now)
+            if self.ports.journal.low_space():
+                self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
             turn = self.decider.turn(now)
             await self._write(now, urgent=bool(turn.intents) or self.decider.run.stopping)
             if self._poison is None:
@@ -80,7 +83,10 @@ class LocalEngine:
                     tasks.start_soon(self._call, issued)
                 for look in turn.looks:
                     tasks.start_soon(self._look, look)
+            else:
+                self._refuse(turn.intents)
             if self._finished():
+                self._last_words()
                 return
             await self._wait(turn.wake)
 
@@ -93,6 +99,8 @@ class LocalEngine:
     async def _write(self, now: Instant, *, urgent: bool) -> None:
         """The turn's events become one line; durable before any effect, else within a second."""
         events, self._put = self._put, []
+        if self._poison is not None:
+            self._unwritten += events
         try:
             if self._poison is None and events:
                 self.ports.journal.append(events, now)
@@ -102,8 +110,6 @@ class LocalEngine:
                 self._unsynced_since = None
         except StorageError as error:
             self._poisoned(error, now)
-        if self._poison is not None:
-            self.lost += [repr(event) for event in events]
         if events and self._on_turn is not None:
             self._on_turn(self.decider.run, events, now)
 
@@ -115,7 +121,20 @@ class LocalEngine:
         self._poison = error
         self._unsynced_since = None
         self.ports.ecs.stop()
-        self.decider.halt(Halted("disk", "R0801", 74, str(error)), now)
+        self.decider.halt(Halted("disk", "R0801", 74, str(error)[:200]), now)
+
+    def _refuse(self, intents: tuple[Issued, ...]) -> None:
+        """Intents that are not durable never leave."""
+        unsent = Answer(Refused("not_sent_disk", RetryClass.UNSENT))
+        for issued in intents:
+            self._arrive(functools.partial(self.decider.answered, issued.n, unsent))
+
+    def _last_words(self) -> None:
+        """After a write error: what came since goes into the space that is left, or is shown."""
+        if self._poison is not None and not self.ports.journal.last_words(
+            self._unwritten, self.ports.clock.now()
+        ):
+            self.lost = self._unwritten
 
     def _finished(self) -> bool:
         run = self.decider.run

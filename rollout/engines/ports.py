@@ -80,6 +80,12 @@ class Journal(Protocol):
     async def sync(self) -> None:
         """Return when everything appended is durable. StorageError otherwise, for ever."""
 
+    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+        """After an error, when nothing is in flight: write these if the kind of error allows it.
+
+        False where nothing may be written any more; the caller shows them instead.
+        """
+
     def low_space(self) -> bool:
         """True when the disk is nearly full: the run should halt while it still can say so."""
 

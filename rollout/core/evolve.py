@@ -1,0 +1,407 @@
+"""`evolve`: the only writer of a run's state, one function an event.
+
+Called by `turn` for every event, live and on resume alike. Reads nothing but the event: no clock,
+no order of queues, no set. Checks on the way in what the decision respected on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rollout.core.invariant import invariant
+from rollout.core.journey import FINAL, Phase, move
+from rollout.core.run import PHASES, Attaching, Restarting, Run, lane_of_command
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.event import AnyEvent, Happening
+from rollout.model.instance import Status
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.plan import RestartKind
+from rollout.model.time import Instant
+
+_FINAL = bytes(phase in FINAL for phase in Phase)
+
+ALARMS: dict[RetryClass, tuple[str, int]] = {
+    RetryClass.DENIED: ("R0403", 4),
+    RetryClass.CLOCK: ("R0404", 4),
+    RetryClass.KEY_PAIR: ("R0606", 6),
+    RetryClass.INPUT: ("R0502", 5),
+}
+"""Refusals that stop the whole run: they would meet every other call too."""
+
+
+def evolve(run: Run, event: AnyEvent) -> None:
+    """Fold one event into the state. `Bug` where the event breaks a rule of the run."""
+    invariant(run.closed is None, "nothing follows RunClosed")
+    _FOLDS[type(event)](run, event)
+
+
+# life of the run
+
+
+def _started(run: Run, event: ev.RunStarted) -> None:
+    invariant(run.epoch == 0, "a run starts once")
+    run.run_id, run.epoch = event.run, event.epoch
+
+
+def _resumed(run: Run, event: ev.Resumed) -> None:
+    """Another process: every open call has an unknown ending, every held instance is looked at."""
+    invariant(event.epoch == run.epoch + 1, "I-40: the epoch rises by one")
+    run.epoch = event.epoch
+    for issued in list(run.open_calls.values()):
+        left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
+        _lose(run, issued, left_by)
+    for use in run.lanes.values():
+        use.open = 0
+    _unhold(run, [ordinal for ordinal in range(len(run.held)) if run.held[ordinal]])
+    if run.torn:
+        run.not_before = event.at + run.plan.restart.settle_window_ms
+    run.torn = False
+    run.alarm = run.halted = run.drained = None
+    run.odd_codes = 0
+    run.drift_in_wave = [0] * len(run.drift_in_wave)
+
+
+def _torn_tail(run: Run, _: ev.TornTail) -> None:
+    run.torn = True
+
+
+def _halted(run: Run, event: ev.Halted) -> None:
+    run.halted, run.alarm = event, None
+
+
+def _drained(run: Run, event: ev.Drained) -> None:
+    run.drained = event
+
+
+def _run_closed(run: Run, event: ev.RunClosed) -> None:
+    invariant(not run.left and not run.open_calls, "I-25: nothing is open at the close")
+    for ordinal in range(len(run.phases)):
+        if not _FINAL[run.phases[ordinal]] and run.phase(ordinal) is not Phase.IN_DOUBT:
+            _move(run, ordinal, Happening.CLOSED)
+    run.closed = event
+
+
+# waves, cells, keys
+
+
+def _wave_started(run: Run, event: ev.WaveStarted) -> None:
+    invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
+    run.wave_open = event.wave
+    run.cells_next = run.layout.waves[event.wave].cells[0]
+
+
+def _wave_closed(run: Run, event: ev.WaveClosed) -> None:
+    invariant(run.wave_open == event.wave, "only the open wave closes")
+    run.wave_open = None
+    run.waves_closed += 1
+
+
+def _cell_opened(run: Run, event: ev.CellOpened) -> None:
+    invariant(event.cell == run.cells_next, "cells open in order")
+    run.cells_open[event.cell] = None
+    run.cells_next += 1
+    run.left_in_open_cells += run.left_in_cell[event.cell]
+
+
+def _cell_closed(run: Run, event: ev.CellClosed) -> None:
+    invariant(run.left_in_cell[event.cell] == 0, "a cell closes when nothing of it is left")
+    del run.cells_open[event.cell]
+
+
+def _key_ready(run: Run, event: ev.KeyReady) -> None:
+    run.keys[event.account, event.region] = event.fingerprint
+
+
+# calls
+
+
+def _issued(run: Run, event: ev.Issued) -> None:
+    invariant(event.epoch == run.epoch, "I-02: an intent names the epoch it was written in")
+    invariant(event.n == run.calls_issued + 1, "I-02: calls are numbered without gap")
+    invariant(not run.stopping, "I-38: no intent after a halt or a drain")
+    run.calls_issued = event.n
+    run.open_calls[event.n] = event
+    match event.command:
+        case Attach():
+            _attach_issued(run, event, event.command)
+        case RestartCall():
+            _restart_issued(run, event, event.command)
+        case ImportKey():
+            pass
+    run.lane_use(*lane_of_command(run, event)).open += 1
+
+
+def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
+    _check_ids(run, command, limits.ATTACH_IDS_MAX)
+    invariant(run.layout.cells[command.cell].lane in run.keys, "no attach before the key is there")
+    wanted = run.plan.key_pair.name
+    for ordinal, sight in zip(command.ordinals, event.seen, strict=True):
+        target = run.layout.targets[ordinal]
+        invariant(sight.key_pair in (target.former_key, wanted), "I-07: compare and set")
+        _move(run, ordinal, Happening.ATTACH_ISSUED)
+        run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
+        if target.restart is RestartKind.REBOOT and _one_by_one(run, target.groups):
+            run.ledger.reserve(ordinal, Phase.ATTACHING)
+    invariant(run.ledger.exposed <= run.ledger.exposed_max, "I-30: exposed passes its limit")
+
+
+def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
+    _check_ids(run, command, limits.RESTART_IDS_MAX)
+    reboot = command.kind is RestartKind.REBOOT
+    wanted = Status.RUNNING if reboot else Status.STOPPED
+    for ordinal, sight in zip(command.ordinals, event.seen, strict=True):
+        invariant(sight.status is wanted, "I-09: reboot what is Running, start what is Stopped")
+        invariant(sight.key_pair == run.plan.key_pair.name, "I-08: no restart before the attach")
+        if reboot:
+            run.ledger.reserve(ordinal, Phase.ATTACHED)
+        _move(run, ordinal, Happening.RESTART_ISSUED)
+        left_by = event.not_after + limits.CALL_TIMEOUT_MS
+        run.restarting[ordinal] = Restarting(command.kind, sight, sight.api_time, left_by)
+
+
+def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:
+    span = run.layout.cells[command.cell]
+    invariant(0 < len(command.ordinals) <= ids_max, "I-03: ids in one call")
+    invariant(len(set(command.ordinals)) == len(command.ordinals), "I-03: ids are unique")
+    for ordinal, instance in zip(command.ordinals, command.instances, strict=True):
+        invariant(span.start <= ordinal < span.end, "I-05: an id of the cell that sends it")
+        invariant(run.layout.targets[ordinal].instance == instance, "I-05: an id of the plan")
+        invariant(not run.held[ordinal], "nothing is asked of a held instance")
+
+
+def _one_by_one(run: Run, groups: tuple[int, ...]) -> bool:
+    return any(run.ledger.caps[group] == 1 for group in groups)
+
+
+def _settled(run: Run, event: ev.Settled) -> None:
+    issued = run.open_calls.pop(event.n, None)
+    if issued is None:
+        return  # I-46: the first durable outcome won; a later one only stands in the journal
+    use = run.lane_use(*lane_of_command(run, issued))
+    use.open -= 1
+    use.window = _next_window(use.window, event.outcome)
+    _raise_alarm(run, event.outcome)
+    command = issued.command
+    if isinstance(command, ImportKey):
+        return
+    others = dict(event.items)
+    for other in others.values():
+        _raise_alarm(run, other)
+    if isinstance(command, Attach):
+        whole = not others and len(command.ordinals) > 1
+        for ordinal in command.ordinals:
+            _attach_settled(run, ordinal, others.get(ordinal, event.outcome), event.at, whole=whole)
+    else:
+        for ordinal in command.ordinals:
+            _restart_settled(run, ordinal, others.get(ordinal, event.outcome), event.at)
+
+
+def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, whole: bool) -> None:
+    record = run.attaching[ordinal]
+    record.left_by = at
+    match outcome:
+        case Done():
+            record.answered = True
+            run.attach_tries[ordinal] += 1
+        case Unknown():
+            run.attach_tries[ordinal] += 1
+        case Refused(retry=retry):
+            if retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome)):
+                run.causes[ordinal] = outcome.code
+                _move(run, ordinal, Happening.ATTACH_REFUSED)
+                return
+            if retry in (RetryClass.STATE, RetryClass.GONE):
+                run.attach_tries[ordinal] += 1
+                run.causes[ordinal] = outcome.code
+            _move(run, ordinal, Happening.ATTACH_REPEATABLE)
+
+
+def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
+    record = run.restarting[ordinal]
+    record.left_by = record.begun = at
+    match outcome:
+        case Done():
+            record.answered = True
+            run.restart_tries[ordinal] += 1
+        case Unknown():
+            run.restart_tries[ordinal] += 1
+            _move(run, ordinal, Happening.ANSWER_LOST)
+        case Refused(retry=retry):
+            if retry in (RetryClass.FACT, RetryClass.ODD):
+                run.causes[ordinal] = outcome.code
+                _move(run, ordinal, Happening.RESTART_REFUSED)
+                return
+            if retry in (RetryClass.STATE, RetryClass.GONE):
+                run.restart_tries[ordinal] += 1
+                run.causes[ordinal] = outcome.code
+            _move(run, ordinal, Happening.RESTART_REPEATABLE)
+
+
+def _lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
+    """The process that issued this call is gone: its ending is unknown."""
+    del run.open_calls[issued.n]
+    command = issued.command
+    if isinstance(command, ImportKey):
+        return
+    for ordinal in command.ordinals:
+        if isinstance(command, Attach):
+            run.attach_tries[ordinal] += 1
+            run.attaching[ordinal].left_by = left_by
+        else:
+            run.restart_tries[ordinal] += 1
+            run.restarting[ordinal].left_by = run.restarting[ordinal].begun = left_by
+            _move(run, ordinal, Happening.ANSWER_LOST)
+
+
+def _raise_alarm(run: Run, outcome: Outcome) -> None:
+    if not isinstance(outcome, Refused) or run.alarm is not None:
+        return
+    run.odd_codes += outcome.retry is RetryClass.ODD
+    if outcome.retry in ALARMS:
+        code, exit_code = ALARMS[outcome.retry]
+        text = f"{outcome.code}: {outcome.message} (RequestId {outcome.request_id or 'none'})"
+        run.alarm = ev.Halted(outcome.retry.value, code, exit_code, text)
+    elif run.odd_codes >= limits.UNKNOWN_CODES_MAX:
+        run.alarm = ev.Halted("unknown_code", "R0502", 5, f"{outcome.code}: {outcome.message}")
+
+
+def is_fact(outcome: Outcome) -> bool:
+    """A refusal for what an instance is (Windows, locked, …)."""
+    return isinstance(outcome, Refused) and outcome.retry is RetryClass.FACT
+
+
+def _next_window(window: int, outcome: Outcome) -> int:
+    """Additive increase, halved where the lane could not take the call in time."""
+    crowded = (RetryClass.THROTTLED, RetryClass.UNSENT)
+    if isinstance(outcome, Refused) and outcome.retry in crowded:
+        return max(limits.LANE_CALLS_MIN, window // 2)
+    return min(limits.LANE_CALLS_MAX, window + 1)
+
+
+# what looks and due times brought
+
+
+def _moved(run: Run, event: ev.Moved) -> None:
+    for ordinal in event.ordinals:
+        match event.happening:
+            case Happening.SEEN_ATTACHED:
+                run.attached_at[ordinal] = event.api_time
+            case Happening.DROPPED | Happening.GAVE_UP | Happening.TIMED_OUT:
+                run.causes[ordinal] = event.evidence
+            case Happening.RETRIED:
+                invariant(not run.retried[ordinal], "I-12: retryOnce is once")
+                run.retried[ordinal] = 1
+            case Happening.ASSUMED:
+                run.causes[ordinal] = "assumed"
+            case _:
+                pass
+        _move(run, ordinal, event.happening)
+
+
+def _held(run: Run, event: ev.Held) -> None:
+    for ordinal in event.ordinals:
+        invariant(not run.finished(ordinal), "only what is unfinished is held")
+        run.held[ordinal] = 1
+        run.causes[ordinal] = event.reason
+        run.ledger.shelve(ordinal, run.phase(ordinal))
+        if run.phase(ordinal) is Phase.IN_DOUBT:
+            run.doubts_held[ordinal] = None
+        _count_left(run, ordinal, -1)
+
+
+def _released(run: Run, event: ev.Released) -> None:
+    _unhold(run, list(event.ordinals))
+
+
+def _unhold(run: Run, ordinals: list[int]) -> None:
+    for ordinal in ordinals:
+        run.held[ordinal] = 0
+        run.causes.pop(ordinal, None)
+        run.doubts_held.pop(ordinal, None)
+        run.ledger.take_up(ordinal, run.phase(ordinal))
+        _count_left(run, ordinal, 1)
+
+
+def _drifted(run: Run, event: ev.Drifted) -> None:
+    for ordinal in event.ordinals:
+        if event.kind is not ev.DriftKind.BENIGN:
+            run.drift_in_wave[run.layout.wave_of(ordinal)] += 1
+    if event.kind is ev.DriftKind.CONFLICT and run.alarm is None:
+        first = run.layout.targets[event.ordinals[0]].instance
+        run.alarm = ev.Halted("foreign_key", "R0605", 6, f"{first}: {event.detail}")
+
+
+def _split(_: Run, __: ev.Split) -> None:
+    """Only a word for the reader: who shares the next call is not state."""
+
+
+def _calibrated(run: Run, event: ev.Calibrated) -> None:
+    counts = run.trust.setdefault((event.account, event.region, event.image), [0, 0])
+    counts[0] += event.moved
+    counts[1] += event.unmoved
+
+
+def _anomaly(run: Run, event: ev.Anomaly) -> None:
+    if event.n and run.alarm is None:
+        run.alarm = ev.Halted("protocol_anomaly", "R0502", 5, event.text)
+
+
+def _move(run: Run, ordinal: int, happening: Happening) -> None:
+    """The one place where a phase changes, with all that is counted by phase."""
+    before = PHASES[run.phases[ordinal]]
+    after = move(before, happening)
+    run.phases[ordinal] = after
+    run.phase_counts[before] -= 1
+    run.phase_counts[after] += 1
+    run.ledger.moved(ordinal, before, after)
+    if after in FINAL:
+        run.attaching.pop(ordinal, None)
+        run.restarting.pop(ordinal, None)
+        run.attached_at.pop(ordinal, None)
+        if happening is Happening.TIMED_OUT:
+            run.ledger.shelve(ordinal, after)
+        else:
+            run.ledger.release(ordinal, after)
+        if not run.held[ordinal]:
+            _count_left(run, ordinal, -1)
+    elif after in (Phase.PLANNED, Phase.ATTACHED):
+        run.attaching.pop(ordinal, None)
+        run.restarting.pop(ordinal, None)
+        if before is not Phase.ATTACHING or after is Phase.PLANNED:
+            run.ledger.release(ordinal, after)
+
+
+def _count_left(run: Run, ordinal: int, change: int) -> None:
+    cell = run.layout.cell_of[ordinal]
+    run.left += change
+    run.left_in_cell[cell] += change
+    run.left_in_wave[run.layout.cells[cell].wave] += change
+    if cell in run.cells_open:
+        run.left_in_open_cells += change
+
+
+_FOLDS: dict[type, Callable[[Run, Any], None]] = {
+    ev.RunStarted: _started,
+    ev.Resumed: _resumed,
+    ev.TornTail: _torn_tail,
+    ev.KeyReady: _key_ready,
+    ev.WaveStarted: _wave_started,
+    ev.WaveClosed: _wave_closed,
+    ev.CellOpened: _cell_opened,
+    ev.CellClosed: _cell_closed,
+    ev.Issued: _issued,
+    ev.Settled: _settled,
+    ev.Moved: _moved,
+    ev.Held: _held,
+    ev.Released: _released,
+    ev.Drifted: _drifted,
+    ev.Split: _split,
+    ev.Calibrated: _calibrated,
+    ev.Anomaly: _anomaly,
+    ev.Halted: _halted,
+    ev.Drained: _drained,
+    ev.RunClosed: _run_closed,
+}
