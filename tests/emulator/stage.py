@@ -53,9 +53,10 @@ def fleet() -> Fleet:
             start_ms=STARTED,
             created_minute=CREATED_MINUTE,
         )
-    builder.open_region("cn-beijing")
+    beijing = builder.open_region("cn-beijing")
     builder.key_pair(FORMER, fleets.former_public_key(1, "cn-beijing"))
-    builder.add(linux, tags, instance="i-far", start_ms=STARTED, created_minute=CREATED_MINUTE)
+    far = builder.shape(Shape(beijing, beijing.zones[0], fleets.LINUX_IMAGES[0]))
+    builder.add(far, tags, instance="i-far", start_ms=STARTED, created_minute=CREATED_MINUTE)
     return builder.finish(1)
 
 

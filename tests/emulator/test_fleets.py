@@ -1,0 +1,228 @@
+"""Synthetic fleets and fleets from files: what is in them, and that they can be made again."""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.emulator import fleetfile, fleets, settings
+from rollout.emulator.cloud import Cloud, Sight
+from rollout.emulator.faults import Fault
+from rollout.emulator.instances import Lock, Status
+from rollout.errors import ConfigError
+from tests.emulator import stage
+from tests.emulator.stage import NOW
+
+HOUR_MS = 3_600_000
+
+
+def sights(cloud: Cloud) -> list[Sight]:
+    """All instances as a checker sees them."""
+    return list(cloud.sights(NOW))
+
+
+@pytest.mark.parametrize("size", [120, 600])
+def test_each_region_has_some_of_everything(size: int) -> None:
+    """Former key, Linux and Windows, Running and Stopped, keyless and locked: in every region."""
+    fleet = fleets.build(size=size, seed=3, now=NOW)
+    instances = fleet.instances
+    assert len(instances) == size
+    for region, span in instances.spans.items():
+        assert fleet.pairs.find(region, fleets.FORMER_KEY_PAIR)
+        kinds = Counter(
+            (
+                instances.shape_of(o).image.os_type,
+                Status(instances.base[o]).name,
+                bool(instances.record[o]),
+                bool(instances.lock[o]),
+            )
+            for o in span
+        )
+        for kind in (
+            ("linux", "RUNNING", True, False),
+            ("linux", "STOPPED", True, False),
+            ("linux", "RUNNING", False, False),
+            ("windows", "RUNNING", False, False),
+            ("windows", "STOPPED", False, False),
+            ("linux", "RUNNING", True, True),
+            ("linux", "STOPPED", True, True),
+        ):
+            assert kinds[kind] > 0, (region, kind)
+
+
+@pytest.mark.parametrize("size", [90, 120, 600])
+def test_each_image_of_a_region_has_three_plain_targets(size: int) -> None:
+    """With fewer, a canary could not prove whether StartTime moves there."""
+    instances = fleets.build(size=size, seed=5, now=NOW).instances
+    plain = Counter(
+        (shape.region.name, shape.image.image_id)
+        for o in range(size)
+        if (shape := instances.shape_of(o)).image.os_type == "linux"
+        and shape.io_optimized
+        and instances.record[o]
+        and instances.lock[o] == Lock.NONE
+        and instances.base[o] == Status.RUNNING
+    )
+    assert len(plain) == 9
+    assert min(plain.values()) >= 3
+
+
+def test_everyone_was_started_at_least_an_hour_ago() -> None:
+    """So that the minute guard of a run never waits for a synthetic fleet."""
+    instances = fleets.build(size=600, seed=1, now=NOW).instances
+    assert max(instances.start_ms) <= NOW - HOUR_MS
+    assert all(
+        created * 60_000 < start
+        for created, start in zip(instances.created_minute, instances.start_ms, strict=True)
+    )
+
+
+def test_the_same_seed_makes_the_same_fleet() -> None:
+    """Ids and all; another seed makes another."""
+    one = sights(Cloud(fleets.build(size=200, seed=1, now=NOW)))
+    again = sights(Cloud(fleets.build(size=200, seed=1, now=NOW)))
+    other = sights(Cloud(fleets.build(size=200, seed=2, now=NOW)))
+    assert one == again
+    assert not {s.instance for s in one} & {s.instance for s in other}
+
+
+def test_ids_go_both_ways() -> None:
+    """Computed ids are unique, carry the letters of their region and lead back to the instance."""
+    instances = fleets.build(size=3_000, seed=9, now=NOW).instances
+    ids = [instances.ids.id_of(o) for o in range(3_000)]
+    assert len(set(ids)) == 3_000
+    assert [instances.ids.ordinal_of(i) for i in ids] == list(range(3_000))
+    assert ids[0].startswith("i-bp1")
+    assert len(ids[0]) == 22
+    strangers = ["", "i-", ids[0].upper(), ids[0] + "0", "i-bp1" + "g" * 17, "i-2ze" + ids[0][5:]]
+    assert [instances.ids.ordinal_of(i) for i in strangers] == [None] * 6
+
+
+def test_a_region_twice_is_refused() -> None:
+    """Its instances would not be neighbours."""
+    with pytest.raises(ValueError, match="there already"):
+        fleets.build(size=4, seed=1, now=NOW, regions=["cn-beijing", "cn-beijing"])
+
+
+def write(path: Path, text: str) -> Path:
+    """A file with that text."""
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_what_the_admin_endpoint_lists_can_be_loaded_again(tmp_path: Path) -> None:
+    """JSON lines of `/_admin/instances` describe a fleet: the same ids, statuses and keys."""
+    first = Cloud(fleets.build(size=120, seed=4, now=NOW))
+    lines = b"\n".join(msgspec.json.encode(s) for s in first.sights(NOW)).decode()
+    again = Cloud(fleetfile.load(write(tmp_path / "f.jsonl", lines), seed=4, now=NOW))
+    assert sights(again) == sights(first)
+
+
+def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
+    """Missing fields have defaults; rows of one region need not stand together."""
+    table = write(
+        tmp_path / "f.csv",
+        "instance,region,os_type,status,key_pair,key_in_force,tags,locks,boots\n"
+        "i-a,cn-beijing,linux,Stopped,ops,old,app=cart;tier=web,financial,7\n"
+        "i-b,cn-shanghai,windows,,,,,,\n"
+        "i-c,cn-beijing,,,,,,,\n",
+    )
+    seen = {s.instance: s for s in sights(Cloud(fleetfile.load(table, seed=1, now=NOW)))}
+    assert (seen["i-a"].status, seen["i-a"].key_pair, seen["i-a"].key_in_force) == (
+        "Stopped",
+        "ops",
+        "old",
+    )
+    assert seen["i-a"].boots == 7
+    assert (seen["i-b"].os_type, seen["i-b"].status, seen["i-b"].key_pair) == (
+        "windows",
+        "Running",
+        None,
+    )
+    assert seen["i-c"].zone == "cn-beijing-f"
+    groups = write(
+        tmp_path / "f.yaml",
+        "- { count: 30, tags: { app: cart } }\n- { count: 5, os_type: windows }\n",
+    )
+    kinds = Counter(
+        (s.os_type, s.key_pair) for s in sights(Cloud(fleetfile.load(groups, seed=1, now=NOW)))
+    )
+    assert kinds == {("linux", fleets.FORMER_KEY_PAIR): 30, ("windows", None): 5}
+
+
+@pytest.mark.parametrize(
+    "name, text, line, word",
+    [
+        ("f.jsonl", '{"instance":"i-1"}\n{"instance":', 2, "truncated"),
+        ("f.jsonl", '{"instance":"i-1","colour":"red"}', 1, "colour"),
+        ("f.jsonl", '{"instance":"i 1"}', 1, "not an instance id"),
+        ("f.jsonl", '{"instance":"i-1","status":"Released"}', 1, "not a status"),
+        ("f.jsonl", '{"instance":"i-1","start_time":"noon"}', 1, "not an instant"),
+        ("f.jsonl", '{"instance":"i-1","locks":["odd"]}', 1, "not a lock reason"),
+        ("f.jsonl", '{"count":2000000}', 1, "more than 1000000"),
+        ("f.jsonl", '{"instance":"i-1"}\n{"instance":"i-1"}', None, "twice"),
+        ("f.jsonl", '{"instance":"i-1"}\n{}', None, "have none"),
+        ("f.csv", "instance,boots\ni-1,many\n", 2, "invalid literal"),
+        ("f.yaml", "- count: 1\n- count: [\n", 3, "YAML"),
+        ("f.yaml", "count: 1", None, "list of mappings"),
+        ("f.yaml", "- 1", 1, "mapping"),
+        ("f.txt", "", None, ".jsonl"),
+        ("missing.jsonl", None, None, "No such file"),
+    ],
+)
+def test_a_wrong_fleet_file_is_told_with_its_line(
+    tmp_path: Path, name: str, text: str | None, line: int | None, word: str
+) -> None:
+    """Code R0013, the file, the line where one is known, and what is wrong there."""
+    path = tmp_path / name if text is None else write(tmp_path / name, text)
+    with pytest.raises(ConfigError) as caught:
+        fleetfile.load(path, seed=1, now=NOW)
+    (problem,) = caught.value.problems
+    assert (problem.code, word in problem.message) == ("R0013", True), problem.message
+    assert problem.place is not None
+    assert (problem.place.file, problem.place.line) == (str(path), line)
+
+
+def test_faults_are_read_from_yaml(tmp_path: Path) -> None:
+    """Name, probability, actions and one delay with its unit."""
+    path = write(
+        tmp_path / "faults.yaml",
+        "- { fault: late_effect, probability: 0.02, actions: [RebootInstance], delay: 2s }\n"
+        "- fault: throttle\n  delay: 250ms\n",
+    )
+    assert settings.load_faults(path) == (
+        Fault("late_effect", 0.02, ("RebootInstance",), 2_000),
+        Fault("throttle", 1.0, (), 250),
+    )
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("- fault: gremlins", "no fault 'gremlins'"),
+        ("- { fault: slow, probability: 2 }", "between 0 and 1"),
+        ("- { fault: slow, delay: 5 }", "delay"),
+        ("- { fault: slow, often: true }", "often"),
+    ],
+)
+def test_wrong_faults_are_refused(tmp_path: Path, text: str, word: str) -> None:
+    """The complaint names the entry's line."""
+    with pytest.raises(ConfigError) as caught:
+        settings.load_faults(write(tmp_path / "faults.yaml", text))
+    (problem,) = caught.value.problems
+    assert word in problem.message
+    assert problem.place is not None
+    assert problem.place.line == 1
+
+
+def test_odd_texts_of_a_fleet_file_stay_data(tmp_path: Path) -> None:
+    """Names and tags with quotes, controls and marks come back as they were."""
+    odd = 'a"b\\\u202e<script>\u001b[31m'
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(
+        msgspec.json.encode({"instance": "i-1", "name": odd, "vpc": odd, "tags": {"k": odd}})
+    )
+    seen = stage.row(Cloud(fleetfile.load(path, seed=1, now=NOW)), "i-1")
+    assert (seen["InstanceName"], seen["VpcAttributes"]["VpcId"]) == (odd, odd)
+    assert seen["Tags"]["Tag"] == [{"TagKey": "k", "TagValue": odd}]
