@@ -34,8 +34,8 @@ class Guest(msgspec.Struct, frozen=True):
     @property
     def key_file(self) -> str:
         """Where its login user keeps authorized_keys."""
-        folder = "/root" if self.user == "root" else f"/home/{self.user}"
-        return f"{folder}/.ssh/authorized_keys"
+        folder = "root" if self.user == "root" else f"home/{self.user}"
+        return f"/{folder}/.ssh/authorized_keys"
 
 
 def boot_id(instance: str, boots: int) -> str:
