@@ -60,7 +60,7 @@ class Ledger:
         self._id_of = id_of
         self._key_of = key_of
         self._request_id_of = request_id_of
-        self._regions: list[str] = []
+        self._regions: dict[str, int] = {}
         self._at = array("q")
         self._until = array("q")
         self._effect = bytearray()
@@ -91,12 +91,10 @@ class Ledger:
         until: int = 0,
     ) -> None:
         """Add one effect; `until` 0 means that it has no duration."""
-        if region not in self._regions:
-            self._regions.append(region)
         self._at.append(at)
         self._until.append(until)
         self._effect.append(effect)
-        self._region.append(self._regions.index(region))
+        self._region.append(self._regions.setdefault(region, len(self._regions)))
         self._ordinal.append(ordinal)
         self._key.append(key)
         self._request.append(request)
@@ -108,7 +106,7 @@ class Ledger:
             at=self._at[position],
             until=None if until in {0, NEVER} else until,
             effect=Effect(self._effect[position]).name.lower(),
-            region=self._regions[self._region[position]],
+            region=list(self._regions)[self._region[position]],
             instance=None if ordinal == NO_INSTANCE else self._id_of(ordinal),
             key_pair=self._key_of(self._key[position]) or None,
             request_id=self._request_id_of(self._request[position]),

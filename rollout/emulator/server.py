@@ -55,11 +55,11 @@ class FrontEnd:
 
     async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
         """One request; the handler of the HTTP server."""
-        path, _, query = http.raw_path.partition("?")
+        path = http.rel_url.raw_path
         if path.startswith(admin.PREFIX):
             return await admin.answer(http, path, self.cloud, self.now())
         body = await http.read() if http.body_exists else b""
-        message = Message(http.method, path, query, http.headers, body)
+        message = Message(http.method, path, dict(http.query), http.headers, body)
         opened = self.gateway.open(message)
         now = self.now()
         try:

@@ -5,6 +5,7 @@ refuses the whole call.
 """
 
 from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
@@ -13,37 +14,41 @@ from rollout.emulator.instances import Status
 from rollout.emulator.keypairs import NONE, KeyPair
 from rollout.emulator.ledger import Effect
 from rollout.emulator.messages import Refusal
+from rollout.emulator.shapes import Shape
 
 Body = Mapping[str, object]
 
-_REFUSES_BATCH = {
-    "DependencyViolation.WindowsInstance": "windows_refuses_batch",
-    "InvalidInstanceId.NotFound": "unknown_id_refuses_batch",
-}
+_SETTLED: Final = frozenset({Status.RUNNING, Status.STOPPED})
 
 
 def attach_key_pair(call: Call) -> Body:
     """Bind one key pair to up to 50 instances; a former one is replaced."""
     region, pair, ids = _subject(call)
-    results = [(instance, _why_not(call, region, pair, instance)) for instance in ids]
-    _refuse_batch(call, [code for _, code in results if code])
-    for instance, code in results:
-        if code is None:
-            _attach(call, region, pair.number, Effect.ATTACH, instance)
-    return {} if call.seed_edition else _results(call, pair, results)
+    looks = _looks(call, region, pair, ids)
+    _refuse_batch(call, looks)
+    for look in looks:
+        if look.code is None:
+            _write(call, region, pair.number, Effect.ATTACH, look.ordinal)
+    return {} if call.seed_edition else _results(call, pair, looks)
 
 
 def detach_key_pair(call: Call) -> Body:
     """Take the key pair off the record; password login comes back at the next boot."""
     region, pair, ids = _subject(call)
-    results = [(instance, _why_not(call, region, pair, instance)) for instance in ids]
-    _refuse_batch(call, [code for _, code in results if code])
-    for instance, code in results:
-        ordinal = call.cloud.instances.find(instance, region)
-        bound = ordinal is not None and call.cloud.instances.record[ordinal] == pair.number
-        if code is None and bound:
-            _attach(call, region, NONE, Effect.DETACH, instance)
-    return _results(call, pair, results)
+    looks = _looks(call, region, pair, ids)
+    _refuse_batch(call, looks)
+    for look in looks:
+        if look.code is None and call.cloud.instances.record[look.ordinal] == pair.number:
+            _write(call, region, NONE, Effect.DETACH, look.ordinal)
+    return _results(call, pair, looks)
+
+
+class _Look(NamedTuple):
+    """One id of the call: which instance it is, and the code that keeps it out."""
+
+    instance: str
+    ordinal: int
+    code: str | None
 
 
 def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
@@ -60,72 +65,91 @@ def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
     return region, call.key_pair(region, name), ids
 
 
-def _why_not(call: Call, region: str, pair: KeyPair, instance: str) -> str | None:
-    """The code that keeps this instance out; None where nothing does."""
-    switches, instances = call.cloud.switches, call.cloud.instances
-    ordinal = instances.find(instance, region)
-    if ordinal is None:
-        return "InvalidInstanceId.NotFound"
-    shape = instances.shape_of(ordinal)
+def _looks(call: Call, region: str, pair: KeyPair, ids: list[str]) -> list[_Look]:
+    """Judge every id; what follows from the shape alone is judged once per shape."""
+    instances = call.cloud.instances
+    by_shape: dict[int, str | None] = {}
+    looks = []
+    for instance in ids:
+        ordinal = instances.find(instance, region)
+        if ordinal is None:
+            looks.append(_Look(instance, -1, "InvalidInstanceId.NotFound"))
+            continue
+        number = instances.shape[ordinal]
+        if number not in by_shape:
+            by_shape[number] = _why_not_shape(call, instances.shapes.values[number])
+        code = by_shape[number] or _why_not_state(call, pair, ordinal)
+        looks.append(_Look(instance, ordinal, code))
+    return looks
+
+
+def _why_not_shape(call: Call, shape: Shape) -> str | None:
+    """The code that keeps every instance of this shape out."""
     if shape.windows:
         return "DependencyViolation.WindowsInstance"
+    attaches = call.action.name == "AttachKeyPair" and not call.seed_edition
+    return "DependencyViolation.IoOptimize" if attaches and not shape.io_optimized else None
+
+
+def _why_not_state(call: Call, pair: KeyPair, ordinal: int) -> str | None:
+    """The code that keeps this instance out as it is now. The old edition knows none."""
     if call.seed_edition:
         return None
-    if not shape.io_optimized and call.action.name == "AttachKeyPair":
-        return "DependencyViolation.IoOptimize"
+    switches, instances = call.cloud.switches, call.cloud.instances
     if instances.lock[ordinal] and not switches.attach_locked:
         return "InstanceLockedForSecurity"
-    settled = instances.status(ordinal, call.now) in {Status.RUNNING, Status.STOPPED}
-    if not settled and not switches.attach_transitional:
+    if instances.status(ordinal, call.now) not in _SETTLED and not switches.attach_transitional:
         return "IncorrectInstanceStatus"
-    again = instances.record[ordinal] == pair.number and call.action.name == "AttachKeyPair"
-    return "InvalidParameter" if again and switches.attach_again_refused else None
+    again = switches.attach_again_refused and instances.record[ordinal] == pair.number
+    return "InvalidParameter" if again and call.action.name == "AttachKeyPair" else None
 
 
-def _refuse_batch(call: Call, codes: list[str]) -> None:
+def _refuse_batch(call: Call, looks: list[_Look]) -> None:
     """Refuse the whole call for one instance where the edition or a switch says so."""
-    whole = ("InvalidInstanceId.NotFound", "DependencyViolation.WindowsInstance")
-    for code in whole:  # in the order of the checks
-        asked = call.seed_edition or getattr(call.cloud.switches, _REFUSES_BATCH[code])
-        if asked and code in codes:
+    switches = call.cloud.switches
+    for code, switch in (  # in the order of the checks
+        ("InvalidInstanceId.NotFound", switches.unknown_id_refuses_batch),
+        ("DependencyViolation.WindowsInstance", switches.windows_refuses_batch),
+    ):
+        if (switch or call.seed_edition) and any(look.code == code for look in looks):
             raise Refusal(code)
 
 
-def _attach(call: Call, region: str, number: int, effect: Effect, instance: str) -> None:
+def _write(call: Call, region: str, number: int, effect: Effect, ordinal: int) -> None:
     """Write the record, count what is bound, and leave the effect in the hidden ledger."""
-    cloud = call.cloud
-    ordinal = cloud.instances.find(instance, region)
-    if ordinal is None:
-        return
-    former = cloud.instances.attach(ordinal, number, call.now)
-    for pair, change in ((former, -1), (number, 1)):
-        if pair != NONE:
-            cloud.pairs.all[pair].bound += change
+    pairs = call.cloud.pairs.all
+    former = call.cloud.instances.attach(ordinal, number, call.now)
+    if former != NONE:
+        pairs[former].bound -= 1
+    if number != NONE:
+        pairs[number].bound += 1
     call.leave(effect, region, ordinal=ordinal, key=number or former)
 
 
-def _results(call: Call, pair: KeyPair, results: list[tuple[str, str | None]]) -> Body:
+def _results(call: Call, pair: KeyPair, looks: list[_Look]) -> Body:
     """The body of today's edition: one item per id under HTTP 200."""
-    loose = call.cloud.switches.loose_types
-    failed = sum(code is not None for _, code in results)
-    items = [_item(call, instance, code) for instance, code in results]
-    if loose:
+    failed = sum(look.code is not None for look in looks)
+    items = [_item(call, look) for look in looks]
+    total: object = len(looks)
+    count: object = failed
+    if call.cloud.switches.loose_types:
         items = [{**item, "Success": str(item["Success"]).lower()} for item in items]
+        total, count = str(total), str(count)
     return {
         "KeyPairName": pair.name,
-        "TotalCount": str(len(results)) if loose else len(results),
-        "FailCount": str(failed) if loose else failed,
+        "TotalCount": total,
+        "FailCount": count,
         "Results": {"Result": items},
     }
 
 
-def _item(call: Call, instance: str, code: str | None) -> dict[str, object]:
-    if code is None:
+def _item(call: Call, look: _Look) -> dict[str, object]:
+    if look.code is None:
         return {
-            "InstanceId": instance,
+            "InstanceId": look.instance,
             "Code": "200",
             "Message": "successful",
             "Success": True,
         }
-    message = contract.error(call.action.name, code).message.replace("%s", "InstanceIds")
-    return {"InstanceId": instance, "Code": code, "Message": message, "Success": False}
+    message = contract.error(call.action.name, look.code).message.replace("%s", "InstanceIds")
+    return {"InstanceId": look.instance, "Code": look.code, "Message": message, "Success": False}
