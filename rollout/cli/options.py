@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from rollout.errors import ConfigError
+from rollout.errors import ConfigError, UsageError
+from rollout.model.time import Duration, parse_duration
 
 COMMON = Group("Common options", sort_key=8)
 CLOUD = Group("Cloud options", sort_key=7)
@@ -104,6 +105,15 @@ def check_environment(environment: Mapping[str, str]) -> None:
             if close
             else f"unset it; known are {', '.join(ENVIRONMENT)}",
         )
+
+
+def duration(text: str, option: str, *, milliseconds: bool = False) -> Duration:
+    """Milliseconds of an option's value. UsageError R0001 for what is no duration."""
+    try:
+        return parse_duration(text, milliseconds=milliseconds)
+    except ValueError as error:
+        cure = "write `5s` or `200ms`" if milliseconds else "write `90s`, `30m` or `1h30m`"
+        raise UsageError.of("R0001", f"{option} {text}: {error}", help=cure) from None
 
 
 def _is_injected(name: str) -> bool:

@@ -63,6 +63,30 @@ def targets(plan: Plan) -> Iterator[tuple[Wave, str, str, Target]]:
                     yield wave, cell.account, cell.region, target
 
 
+def rows(plan: Plan) -> Iterator[dict[str, Any]]:
+    """One flat record per instance of the inventory: what becomes of it and why."""
+    for wave, account, region, target in targets(plan):
+        yield {
+            "instance": target.instance,
+            "account": account,
+            "region": region,
+            "zone": target.zone,
+            "target": True,
+            "wave": wave.name,
+            "restart": target.restart.value,
+            "former_key": target.former_key,
+        }
+    for out in plan.exclusions:
+        yield {
+            "instance": out.instance,
+            "account": out.account,
+            "region": out.region,
+            "target": False,
+            "reason": out.reason.value,
+            "detail": out.detail,
+        }
+
+
 def is_emulated(plan: Plan) -> bool:
     """The plan was made against an emulator."""
     return any(identity.emulator for identity in plan.identity)

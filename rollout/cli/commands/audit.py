@@ -1,0 +1,107 @@
+"""`rollout audit show|verify`: what a run's journal tells, and what it proves of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+
+
+def show(
+    run: str | None = None,
+    /,
+    *,
+    instance: str | None = None,
+    output: Annotated[Literal["table", "json", "jsonl"], Parameter(name=("--output", "-o"))] = (
+        "table"
+    ),
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Who did what to which instance, when and why.
+
+    Parameters
+    ----------
+    run
+        The run's id or its unique beginning; left out = the newest.
+    instance
+        Tell only what was done to this instance, and what concerned the run meanwhile.
+    output
+        Form of the result.
+    """
+    from rollout.cli import telling
+    from rollout.journal import audit, runs
+    from rollout.journal.reader import read
+
+    terminal = Terminal.of(common)
+    run_dir = runs.find(common.runs_dir, run).path
+    plan = telling.plan_of(run_dir)
+    if instance is None:
+        entries = audit.entries(plan, read(run_dir))
+    else:
+        entries = iter(audit.life(plan, read(run_dir), instance))
+    if output == "json":
+        rows = [telling.data(entry) for entry in entries]
+        document = {"format_version": "1.0", "run": run_dir.name, "entries": rows}
+        terminal.show(json.dumps(document, ensure_ascii=False))
+        return
+    count = 0
+    for entry in entries:
+        count += 1
+        terminal.show(
+            json.dumps(telling.data(entry), ensure_ascii=False)
+            if output == "jsonl"
+            else telling.text(entry)
+        )
+    if instance is not None and not count:
+        _explain(terminal, telling.reason_out(plan, instance), instance)
+
+
+def verify(
+    run: str | None = None,
+    /,
+    *,
+    output: Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"))] = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Check chain, rules and caps of a run from its journal alone.
+
+    Parameters
+    ----------
+    run
+        The run's id or its unique beginning; left out = the newest.
+    output
+        Form of the result.
+    """
+    from rollout.cli import complaint, telling
+    from rollout.errors import IntegrityError
+    from rollout.journal import runs
+    from rollout.journal import verify as verification
+
+    terminal = Terminal.of(common)
+    verdict = verification.verify(runs.find(common.runs_dir, run).path)
+    if output == "json":
+        terminal.show(json.dumps(telling.verdict_data(verdict), ensure_ascii=False))
+    else:
+        terminal.show(telling.verdict_text(verdict, terminal.width))
+    if verdict.problems and output == "table":
+        terminal.say(complaint.render(IntegrityError(verdict.problems, verdict.exit)))
+        more = verdict.problems_found - len(verdict.problems)
+        if more > 0:
+            terminal.say(f"… and {more:,} more")
+    return verdict.exit
+
+
+def _explain(terminal: Terminal, reason: str, instance: str) -> None:
+    """Why the run says nothing of an instance."""
+    if not reason:
+        raise UsageError.of(
+            "R0003",
+            f"{instance} is not in the run's inventory",
+            help="rollout audit show without --instance tells the whole run",
+        )
+    terminal.show(reason)

@@ -1,0 +1,112 @@
+"""`rollout emulator`: a pretend cloud on this machine, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Common, duration
+from rollout.cli.terminal import Terminal
+from rollout.errors import ConfigError, Exit, UsageError
+
+if TYPE_CHECKING:
+    from rollout.emulator.cloud import Cloud
+
+
+def emulator(
+    *,
+    listen: str = "127.0.0.1:8473",
+    size: Annotated[int | None, Parameter(show_default=False)] = None,
+    fleet: Path | None = None,
+    seed: int = 0,
+    edition: Literal["current", "seed"] = "current",
+    boot_time: str = "5s",
+    faults: Path | None = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Serve a pretend cloud on this machine.
+
+    Parameters
+    ----------
+    listen
+        Loopback address and port to serve on; port 0 takes a free one.
+    size
+        Instances of the synthetic fleet, 600 unless told otherwise.
+    fleet
+        File (JSONL, CSV or YAML) with the instances, instead of a synthetic fleet.
+    seed
+        Number that the synthetic fleet and the faults are drawn from.
+    edition
+        Age of the API to play; seed is the page the product started from.
+    boot_time
+        From an accepted restart to Running again, in `s` or `ms`.
+    faults
+        YAML list of `{ fault, probability, actions }`; without it nothing goes wrong.
+    """
+    import anyio
+
+    if size is not None and fleet is not None:
+        raise UsageError.of("R0002", "--size and --fleet contradict each other")
+    if size is not None and size < 0:
+        raise UsageError.of("R0001", f"--size {size}: a fleet has 0 instances or more")
+    host, port = _address(listen)
+    boot_time_ms = duration(boot_time, "--boot-time", milliseconds=True)
+    cloud = _cloud(600 if size is None else size, fleet, seed, edition, boot_time_ms, faults)
+    anyio.run(_serve, cloud, host, port, Terminal.of(common))
+    return Exit.DONE
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise UsageError.of("R0001", f"--listen {listen}: not HOST:PORT", help="127.0.0.1:8473")
+    return host.strip("[]"), int(port)
+
+
+def _cloud(
+    size: int, fleet: Path | None, seed: int, edition: str, boot_time_ms: int, faults: Path | None
+) -> Cloud:
+    from rollout.ecs.contract import Edition
+    from rollout.emulator import fleetfile, fleets, server, settings
+    from rollout.emulator.cloud import Cloud
+    from rollout.emulator.faults import FaultPlan
+    from rollout.emulator.switches import Switches
+
+    now = server.wall_clock_ms()
+    armed = settings.load_faults(faults) if faults is not None else ()
+    if fleet is None:
+        made = fleets.build(size=size, seed=seed, now=now)
+    else:
+        made = fleetfile.load(fleet, seed=seed, now=now)
+    switches = Switches(edition=Edition(edition), boot_time_ms=boot_time_ms)
+    return Cloud(made, switches, faults=FaultPlan(armed, seed), seed=seed)
+
+
+async def _serve(cloud: Cloud, host: str, port: int, terminal: Terminal) -> None:
+    import signal
+
+    import anyio
+
+    from rollout.cli.wiring import EMULATOR_KEY
+    from rollout.emulator import server
+
+    try:
+        async with server.serve(cloud, host, port) as url:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                terminal.show("\n".join(server.environment(url, *EMULATOR_KEY)))
+                count = len(cloud.instances)
+                terminal.say(f"EMULATOR at {url}: {count:,} instances; Ctrl-C stops it")
+                async for _ in signals:
+                    return
+    except ValueError as error:
+        message = f"--listen {host}:{port}: {error}"
+        cure = "use 127.0.0.1: it has no access control worth the name"
+        raise UsageError.of("R0001", message, help=cure) from None
+    except OSError as error:
+        raise ConfigError.of(
+            "R0010",
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            help="choose another port; 0 takes a free one",
+        ) from None

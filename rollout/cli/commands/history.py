@@ -1,0 +1,85 @@
+"""`rollout history`: one line per run, oldest first. A damaged run stays in the list."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+
+
+def history(
+    *,
+    output: Annotated[
+        Literal["table", "json", "jsonl", "ids"], Parameter(name=("--output", "-o"))
+    ] = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """One line per run.
+
+    Parameters
+    ----------
+    output
+        Form of the result; ids: the runs' ids.
+    """
+    from rollout.journal import runs
+
+    terminal = Terminal.of(common)
+    rows = [_row(run.path, run.at) for run in runs.every(common.runs_dir)]
+    match output:
+        case "json":
+            document = {"format_version": "1.0", "runs": rows}
+            terminal.show(json.dumps(document, ensure_ascii=False))
+        case "jsonl":
+            _lines(terminal, [json.dumps(row, ensure_ascii=False) for row in rows])
+        case "ids":
+            _lines(terminal, [row["run"] for row in rows])
+        case _:
+            terminal.show(_table(rows) if rows else f"No runs in {common.runs_dir}.")
+
+
+def _lines(terminal: Terminal, lines: list[str]) -> None:
+    if lines:
+        terminal.show("\n".join(lines))
+
+
+def _row(run_dir: Path, at: int) -> dict[str, Any]:
+    """One run as plain data; where it cannot be read the error stands in `state`."""
+    from rollout.cli import folding, report
+    from rollout.core.view import view
+    from rollout.errors import RolloutError
+    from rollout.model.time import format_instant
+
+    row: dict[str, Any] = {"run": run_dir.name, "started_at": format_instant(at)}
+    try:
+        folded = folding.fold(run_dir)
+    except RolloutError as error:
+        return {**row, "state": "unreadable", "why": str(error)}
+    seen = view(folded.run)
+    return {
+        **row,
+        "state": report.word(seen, folding.holder(run_dir)),
+        "plan": seen.name,
+        "emulator": report.is_emulated(folded.run.plan),
+        "targets": folded.run.plan.counts.targets,
+        "classes": seen.classes,
+        "exit": None if seen.state == "running" else seen.exit,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    from rollout.cli import render
+
+    names = ("run", "started", "state", "plan", "targets", "done", "failed", "stranded", "exit")
+    table: list[tuple[str, ...]] = [names]
+    for row in rows:
+        classes = row.get("classes", {})
+        numbers = [row.get("targets"), *(classes.get(name) for name in names[5:8]), row.get("exit")]
+        spelled = ["-" if number is None else f"{number:,}" for number in numbers]
+        plan = row.get("plan", "-") + (" (EMULATOR)" if row.get("emulator") else "")
+        table.append((row["run"], row["started_at"], row["state"], plan, *spelled))
+    return "\n".join(render.table(table, "<<<<>>>>>", indent=0))

@@ -1,0 +1,100 @@
+"""`rollout plan`: decide and show. The dry run: nothing is changed anywhere, ever."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Cloud, Common, duration
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from rollout.cli.planning import Made
+
+
+def plan(
+    spec: Path,
+    /,
+    *,
+    out: Path | None = None,
+    max_age: str = "24h",
+    offline: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    allow_empty: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    detailed_exitcode: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    output: Annotated[
+        Literal["table", "json", "jsonl", "ids"], Parameter(name=("--output", "-o"))
+    ] = "table",
+    cloud: Cloud = Cloud(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Decide who is rotated, in what order, and show it. Changes nothing.
+
+    Parameters
+    ----------
+    spec
+        Spec to plan.
+    out
+        Save the plan there, for `rollout apply`.
+    max_age
+        How long the plan may be applied.
+    offline
+        Ask nothing of the service; such a plan cannot be applied.
+    allow_empty
+        Accept that no instance is found.
+    detailed_exitcode
+        End with 2 where there are targets, 0 where there is nothing to do.
+    output
+        Form of the result; jsonl: one line per instance, ids: the targets' ids.
+    """
+    import anyio
+
+    from rollout.cli import planfile, planning, wiring
+
+    terminal = Terminal.of(common)
+    age_max_ms = duration(max_age, "--max-age")
+    if offline and cloud.emulator:
+        message = "--offline asks nothing of the service, --emulator says which one to ask"
+        raise UsageError.of("R0002", message, help="leave one of the two out")
+
+    async def make() -> Made:
+        async with nullcontext() if offline else wiring.connect(cloud) as service:
+            return await planning.make(
+                spec, service, common.runs_dir, age_max_ms=age_max_ms, allow_empty=allow_empty
+            )
+
+    made = anyio.run(make)
+    if out is not None:
+        planfile.save(made.saved, out)
+    terminal.show(_spelled(made, output, terminal.width))
+    if output == "table" and made.saved.plan.counts.targets:
+        terminal.show(_next(made, spec, out))
+    changes = detailed_exitcode and made.saved.plan.counts.targets
+    return Exit.CHANGES if changes else Exit.DONE
+
+
+def _spelled(made: Made, output: str, width: int) -> str:
+    from rollout.cli import preview
+
+    saved = made.saved
+    match output:
+        case "json":
+            return json.dumps(preview.data(saved.plan, saved.digest), ensure_ascii=False)
+        case "jsonl":
+            return "\n".join(json.dumps(row) for row in preview.rows(saved.plan))
+        case "ids":
+            return "\n".join(target.instance for *_, target in preview.targets(saved.plan))
+        case _:
+            return preview.text(saved.plan, saved.digest, width, reading=made.reading)
+
+
+def _next(made: Made, spec: Path, out: Path | None) -> str:
+    """What was saved, and the command that goes on from here."""
+    if out is None:
+        return f"\nNext:  rollout plan {spec} --out {made.saved.plan.name}.plan.json"
+    saved = f"\nSaved {out} ({len(made.saved.raw) / 1e6:.1f} MB) and {out.name}.sha256"
+    return f"{saved}\nNext:  rollout apply {out}" if made.saved.plan.applyable else saved

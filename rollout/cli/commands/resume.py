@@ -1,0 +1,78 @@
+"""`rollout resume`: go on with a run that did not come to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Cloud, Common
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from rollout.cli.report import Ended
+
+
+def resume(
+    run: str | None = None,
+    /,
+    *,
+    last: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    allow_unsafe_fs: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    output: Annotated[Literal["table", "json", "ids"], Parameter(name=("--output", "-o"))] = (
+        "table"
+    ),
+    cloud: Cloud = Cloud(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Go on with an open run: after a kill, Ctrl-C or a halt.
+
+    Parameters
+    ----------
+    run
+        The run's id or its unique beginning.
+    last
+        The newest open run; where none is open there is nothing to do.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs.
+    output
+        Form of the result; ids: the instances left for a person.
+    """
+    import anyio
+
+    from rollout.cli import applying, ending, folding, running, wiring
+    from rollout.engines.clock import LoopClock
+
+    if (run is None) is not last:
+        raise UsageError.of("R0002", "name a run, or say --last", help="rollout history lists them")
+    terminal = Terminal.of(common)
+    run_dir = _find(common.runs_dir, run)
+    if run_dir is None:
+        terminal.say("Nothing to do: no run is open.")
+        return Exit.DONE
+    closed = folding.closed(run_dir)
+    if closed is not None:
+        return ending.show(terminal, closed, output)
+
+    async def go() -> Ended:
+        now = LoopClock().now()
+        with running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner:
+            outlet = running.Outlet()
+            folded = folding.fold(run_dir, outlet)
+            async with wiring.connect(cloud) as service:
+                applying.check_identity(folded.run.plan, service)
+                return await runner.go_on(folded, outlet, service)
+
+    return ending.show(terminal, anyio.run(go), output)
+
+
+def _find(runs_dir: Path, run: str | None) -> Path | None:
+    from rollout.cli import folding
+    from rollout.journal import runs
+
+    if run is not None:
+        return runs.find(runs_dir, run).path
+    open_runs = folding.open_runs(runs_dir)
+    return open_runs[-1].run_dir if open_runs else None

@@ -1,0 +1,46 @@
+"""`rollout status`: where a run stands, folded from its journal; asks nothing of the service."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+
+
+def status(
+    run: str | None = None,
+    /,
+    *,
+    output: Annotated[Literal["table", "json", "ids"], Parameter(name=("--output", "-o"))] = (
+        "table"
+    ),
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Where a run stands, and what its instances wait for.
+
+    Parameters
+    ----------
+    run
+        The run's id or its unique beginning; left out = the newest.
+    output
+        Form of the result; ids: the instances left for a person.
+    """
+    from rollout.cli import folding, report
+    from rollout.core.view import view
+    from rollout.journal import runs
+
+    terminal = Terminal.of(common)
+    folded = folding.fold(runs.find(common.runs_dir, run).path)
+    seen = view(folded.run)
+    facts = folding.facts(folded, driven_by=folding.holder(folded.run_dir))
+    match output:
+        case "json":
+            terminal.show(json.dumps(report.data(seen, facts), ensure_ascii=False))
+        case "ids":
+            terminal.show(report.left_ids(seen.left))
+        case _:
+            terminal.show(report.status(seen, facts, terminal.width))

@@ -1,0 +1,157 @@
+"""A run from its directory: the plan it executes and its state, folded from the journal.
+
+Called by every command that names a run. Changes nothing on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from rollout.cli import report
+from rollout.cli.report import Ended
+from rollout.core.journey import FINAL
+from rollout.core.run import Run
+from rollout.core.turn import Decider
+from rollout.core.view import view
+from rollout.errors import Exit, PlanError, UsageError
+from rollout.journal import runs
+from rollout.journal.lock import Owner
+from rollout.journal.reader import Reader, read, read_plan
+from rollout.model.event import AnyEvent, RunStarted
+from rollout.model.plan import RULES
+from rollout.model.time import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A run as its journal tells it; `at` is when its last line was written."""
+
+    reader: Reader
+    decider: Decider
+    started: RunStarted
+    at: Instant
+
+    @property
+    def run(self) -> Run:
+        """The state."""
+        return self.decider.run
+
+    @property
+    def run_dir(self) -> Path:
+        """Where it lies."""
+        return self.reader.run_dir
+
+
+def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> Folded:
+    """Fold a run; `append` gets the events that a resume adds.
+
+    Errors: IntegrityError R09xx, StorageError; UsageError R0003 where the run never began,
+    PlanError R0321 where it began under other rules than this program's.
+    """
+    reader = read(run_dir)
+    decider: Decider | None = None
+    at = 0
+    for line in reader:
+        if decider is None:
+            started = reader.started
+            assert started is not None  # noqa: S101 - the reader refuses any other first line
+            _check_rules(started)
+            decider = Decider(read_plan(run_dir, started.plan_digest), append)
+        for event in line.body:
+            decider.fold(event)
+        at = line.at
+    if decider is None or reader.started is None:
+        raise UsageError.of(
+            "R0003",
+            f"run {run_dir.name} never began: a crash came before its first line",
+            help="apply its plan again",
+        )
+    return Folded(reader, decider, reader.started, at)
+
+
+def open_runs(runs_dir: Path) -> list[Folded]:
+    """The runs that began and did not come to their end, oldest first."""
+    begun = [run for run in runs.every(runs_dir) if run.started is not None]
+    folded = [fold(run.path) for run in begun if not is_closed(run.path)]
+    return [one for one in folded if one.run.closed is None]
+
+
+def unfinished(folded: Folded) -> list[str]:
+    """Ids of the targets whose rotation has not come to an end: a new plan must not touch them."""
+    run = folded.run
+    return [
+        target.instance
+        for ordinal, target in enumerate(run.layout.targets)
+        if run.phase(ordinal) not in FINAL
+    ]
+
+
+def closed(run_dir: Path) -> Ended | None:
+    """How a run ended; None where it is open."""
+    folded = fold(run_dir)
+    if folded.run.closed is None:
+        return None
+    return Ended(view(folded.run), facts(folded), Exit(folded.run.closed.exit))
+
+
+def is_closed(run_dir: Path) -> bool:
+    """A quick look at the end of the journal: true where its last line closes the run."""
+    last = max(run_dir.glob("journal-*.jsonl"), default=None)
+    if last is None:
+        return False
+    with last.open("rb") as file:
+        file.seek(max(0, last.stat().st_size - _TAIL_BYTES))
+        tail = file.read().rsplit(b"\n", 2)
+    return len(tail) > 1 and b'"type":"RunClosed"' in tail[-2] and not tail[-1]
+
+
+def facts(folded: Folded, *, driven_by: str = "") -> report.Facts:
+    """What is known of a folded run beside its state."""
+    return report.Facts(
+        folded.run_dir,
+        folded.started.plan_digest,
+        report.is_emulated(folded.run.plan),
+        folded.started.at,
+        folded.at,
+        driven_by,
+    )
+
+
+def holder(run_dir: Path) -> str:
+    """Who drives the run now, for people; empty where nobody does. Takes no lock itself."""
+    try:
+        owner = msgspec.json.decode((run_dir / "lock").read_bytes(), type=Owner)
+    except (OSError, msgspec.DecodeError):
+        return ""
+    if owner.machine == socket.gethostname() and not _lives(owner.pid):
+        return ""
+    return str(owner)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _check_rules(started: RunStarted) -> None:
+    if started.rules != RULES:
+        raise PlanError.of(
+            "R0321",
+            f"run {started.run} goes by rules {started.rules}, this program by {RULES}",
+            help=f"go on with the program that began it: {started.actor.program}",
+        )
+
+
+_TAIL_BYTES = 65_536
+"""More than the longest line."""

@@ -1,0 +1,262 @@
+"""What people see while a run goes on: bars on a terminal, plain lines everywhere else.
+
+Called by the engine after every turn. Reads the run, writes nothing but stderr, never waits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self, TextIO, cast
+
+import structlog
+
+from rollout import logs
+from rollout.cli import render
+from rollout.cli.options import Common
+from rollout.core.journey import Phase
+from rollout.core.run import Run
+from rollout.model import event as ev
+from rollout.model.command import Command, ImportKey
+from rollout.model.event import AnyEvent, Happening
+from rollout.model.outcome import Outcome
+from rollout.model.time import SECOND, Instant
+
+LINE_EVERY_MS = 10 * SECOND
+"""Off a terminal at most one line of progress in so long."""
+REDRAWS_PER_SECOND = 4
+
+_ENDED_BADLY = {Phase.FAILED: "R0510", Phase.STRANDED: "R0512"}
+_BEFORE_ATTACHED = (Phase.PLANNED, Phase.ATTACHING, Phase.SKIPPED)
+_BEFORE_BOOTED = (
+    *_BEFORE_ATTACHED,
+    Phase.ATTACHED,
+    Phase.RESTARTING,
+    Phase.IN_DOUBT,
+    Phase.STRANDED,
+)
+
+
+def make(common: Common, *, live: bool, emulated: bool) -> Lines:
+    """The progress that suits this stderr; use it inside `with`."""
+    return Bars(common, emulated=emulated) if live else Lines()
+
+
+class Lines:
+    """One log line at each change of state, and at most every 10 s one of progress."""
+
+    quiet = False
+    """Whether everyday lines are left out, because something else shows them."""
+
+    def __init__(self) -> None:
+        self._log: Any = structlog.get_logger()
+        self._calls: dict[int, Command] = {}
+        self._next: Instant = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to give back."""
+
+    def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
+        """Tell what a turn brought."""
+        for event in events:
+            self._tell(run, event)
+        if now >= self._next and run.wave_open is not None:
+            if self._next:
+                self._info("wave.progress", **_figures(run, run.wave_open))
+            self._next = now + LINE_EVERY_MS
+
+    def _tell(self, run: Run, event: AnyEvent) -> None:
+        match event:
+            case ev.RunStarted(run=run_id):
+                self._info("run.started", run=run_id, plan=run.plan.name, targets=len(run.phases))
+            case ev.Resumed(epoch=epoch):
+                self._info("run.resumed", run=run.run_id, epoch=epoch, left=run.left)
+            case ev.TornTail(bytes=size):
+                self._log.warning("journal.torn", run=run.run_id, bytes_cut=size)
+            case ev.WaveStarted(wave=wave, name=name):
+                permits = sum(run.ledger.caps)
+                targets = run.layout.waves[wave].targets
+                self._info("wave.started", run=run.run_id, wave=name, targets=targets,
+                           permits=permits)  # fmt: skip
+            case ev.WaveClosed(wave=wave):
+                self._info("wave.closed", **_figures(run, wave))
+            case ev.Issued(n=n, command=command):
+                self._calls[n] = command
+            case ev.Settled():
+                self._settled(run, event)
+            case ev.Moved(happening=happening, ordinals=ordinals):
+                if happening is Happening.TIMED_OUT:
+                    self._failures(run, [(ordinal, None) for ordinal in ordinals], "R0511")
+                elif happening in (Happening.GAVE_UP, Happening.CLOSED):
+                    self._failures(run, [(ordinal, None) for ordinal in ordinals])
+            case ev.Held(ordinals=ordinals, reason=reason):
+                for ordinal in ordinals:
+                    self._log.warning("instance.held", instance=_id(run, ordinal), reason=reason)
+            case ev.Anomaly(text=text):
+                self._log.warning("service.anomaly", text=text)
+            case ev.Drained(word=word):
+                self._log.warning("run.drained", run=run.run_id, word=word,
+                                  calls_in_flight=len(run.open_calls))  # fmt: skip
+            case ev.Halted(reason=reason, code=code, exit=exit_code, detail=detail):
+                self._log.warning("run.halted", run=run.run_id, reason=reason, code=code,
+                                  detail=detail, exit=exit_code)  # fmt: skip
+            case ev.RunClosed(counts=counts, exit=exit_code):
+                self._info("run.closed", run=run.run_id, **counts, exit=exit_code)
+            case _:
+                pass
+
+    def _settled(self, run: Run, event: ev.Settled) -> None:
+        command = self._calls.pop(event.n, None)
+        if command is None or isinstance(command, ImportKey):
+            return
+        others = dict(event.items)
+        self._failures(run, [(one, others.get(one, event.outcome)) for one in command.ordinals])
+
+    def _failures(
+        self, run: Run, ended: list[tuple[int, Outcome | None]], code: str | None = None
+    ) -> None:
+        for ordinal, outcome in ended:
+            phase = run.phase(ordinal)
+            if phase not in _ENDED_BADLY:
+                continue
+            words = {"request_id": outcome.request_id} if outcome and outcome.request_id else {}
+            self._log.error(
+                "instance.failed",
+                instance=_id(run, ordinal),
+                phase=phase.word,
+                code=code or _ENDED_BADLY[phase],
+                cause=run.causes.get(ordinal, ""),
+                **words,
+            )
+
+    def _info(self, event: str, **words: object) -> None:
+        if not self.quiet:
+            self._log.info(event, **words)
+
+
+class Bars(Lines):
+    """Bars for the open wave, redrawn in place; warnings and failures scroll above them."""
+
+    quiet = True
+
+    def __init__(self, common: Common, *, emulated: bool) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live
+
+        self._common = common
+        self._emulated = emulated
+        self._run: Run | None = None
+        self._began: Instant = 0
+        self._now: Instant = 0
+        no_color = True if common.color == "never" else None
+        self._console = Console(stderr=True, highlight=False, no_color=no_color)
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=REDRAWS_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        from rich.file_proxy import FileProxy
+
+        self._live.start()
+        above = cast(TextIO, FileProxy(self._console, sys.stderr))
+        logs.configure(above, form="text", verbose=self._common.verbose)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+        logs.configure(sys.stderr, form="text", verbose=self._common.verbose)
+
+    def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
+        """Tell what is worth a line; the bars read the run by themselves."""
+        self._run, self._now = run, now
+        self._began = self._began or now
+        super().on_turn(run, events, now)
+
+    def _draw(self) -> Any:
+        from rich.console import Group
+        from rich.text import Text
+
+        run = self._run
+        if run is None or not run.layout.waves:
+            return Text("")
+        number = run.wave_open if run.wave_open is not None else max(0, run.waves_closed - 1)
+        return Group(Text(self._title(run, number), style="bold"), *_rows(run, number))
+
+    def _title(self, run: Run, number: int) -> str:
+        waves = run.layout.waves
+        state = " · draining" if run.drained else " · halted" if run.halted else ""
+        mark = " · EMULATOR" if self._emulated else ""
+        wave = f"wave {number + 1}/{len(waves)} {waves[number].name}"
+        took = render.span(self._now - self._began)
+        return f"{run.plan.name} · run {run.run_id} · {wave} · {took}{state}{mark}"
+
+
+def _rows(run: Run, number: int) -> Iterator[Any]:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    counts = _counts(run, number)
+    total = sum(counts.values())
+    attached = total - sum(counts[phase] for phase in _BEFORE_ATTACHED)
+    booted = total - sum(counts[phase] for phase in _BEFORE_BOOTED)
+    down = " · ".join(
+        f"{used} down of {cap} permits"
+        for used, cap in zip(run.ledger.used, run.ledger.caps, strict=True)
+    )
+    doubt = f" · {counts[Phase.IN_DOUBT]} in doubt" if counts[Phase.IN_DOUBT] else ""
+    bad = counts[Phase.FAILED] + counts[Phase.STRANDED]
+    failed = f"{bad} failed" if bad else ""
+    grid = Table.grid(padding=(0, 1), expand=False)
+    for name, value, note in (
+        ("attach", attached, f"{run.ledger.exposed} exposed"),
+        ("restart", booted, down + doubt),
+        ("done", counts[Phase.DONE], failed),
+    ):
+        bar = ProgressBar(total=max(total, 1), completed=value, width=32)
+        grid.add_row(f" {name}", bar, f"{value:,}/{total:,}", note)
+    yield grid
+
+
+def _figures(run: Run, number: int) -> dict[str, object]:
+    """How one wave stands, as fields of a line."""
+    counts = _counts(run, number)
+    return {
+        "wave": run.layout.waves[number].name,
+        "targets": sum(counts.values()),
+        "attached": counts[Phase.ATTACHED],
+        "restarting": counts[Phase.RESTARTING] + counts[Phase.SETTLING],
+        "in_doubt": counts[Phase.IN_DOUBT],
+        "done": counts[Phase.DONE],
+        "failed": counts[Phase.FAILED] + counts[Phase.STRANDED],
+        "down": f"{sum(run.ledger.used)}/{sum(run.ledger.caps)}",
+    }
+
+
+def _counts(run: Run, number: int) -> dict[Phase, int]:
+    """How many targets of a wave are in each phase; counted in C, so a million take a moment."""
+    first, last = run.layout.waves[number].cells
+    start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
+    return {phase: run.phases.count(phase, start, end) for phase in Phase}
+
+
+def _id(run: Run, ordinal: int) -> str:
+    return run.layout.targets[ordinal].instance

@@ -1,0 +1,160 @@
+"""A run as people read it, open or closed. Pure: read models in, text or plain data out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rollout.cli import render
+from rollout.errors import Exit
+from rollout.model.plan import Plan
+from rollout.model.time import Duration, Instant, format_instant
+from rollout.model.view import Left, RunView
+
+CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "excluded")
+"""Every instance of the inventory ends in exactly one of these."""
+
+NEXT_STEP = {
+    "failed": "see the cause; mend it and plan again",
+    "stranded": "key attached, not in force: plan again (restart only), or restart it yourself",
+    "in_doubt": "restarted or not, nobody knows yet: resume looks again",
+    "skipped": "left as it was: plan again when the cause is gone",
+    "unverified": "assumed done: check that the new key works",
+}
+LEFT_SHOWN = 20
+
+_COLUMNS = ("done", "restarting", "in doubt", "failed", "skipped", "waiting")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is known of a run beside its state."""
+
+    run_dir: Path
+    plan_digest: str
+    emulated: bool
+    started_at: Instant
+    at: Instant
+    holder: str = ""
+    """Who holds the run's lock now, empty where nobody does."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a run stands when a command is done with it, and what that command ends with."""
+
+    view: RunView
+    facts: Facts
+    exit: Exit
+
+
+def status(view: RunView, facts: Facts, width: int) -> str:
+    """Where the run stands: head, waves, permits, what waits and for what, what is left."""
+    lines = [*_head(view, facts), *_waves(view), *_permits(view)]
+    if view.state != "closed":
+        waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
+        if waiting:
+            lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
+    lines += [*_sum(view, width), *_left(view, width)]
+    if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
+        lines += ["", f"resume: rollout resume {view.run}"]
+    return "\n".join(lines)
+
+
+def summary(view: RunView, facts: Facts, width: int) -> str:
+    """What became of the run, and where its files are; printed when an apply or resume ends."""
+    files = [f"audit:  rollout audit verify {view.run}", f"files:  {facts.run_dir}"]
+    text = status(view, facts, width)
+    return "\n".join([text, *([] if text.splitlines()[-1].startswith("resume") else [""]), *files])
+
+
+def data(view: RunView, facts: Facts) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "format_version": "1.0",
+        **msgspec.to_builtins(view),
+        "run_dir": str(facts.run_dir),
+        "plan_digest": facts.plan_digest,
+        "emulator": facts.emulated,
+        "started_at": format_instant(facts.started_at),
+        "updated_at": format_instant(facts.at),
+        "holder": facts.holder,
+    }
+
+
+def is_emulated(plan: Plan) -> bool:
+    """The run's plan was made against an emulator."""
+    return any(identity.emulator for identity in plan.identity)
+
+
+def word(view: RunView, holder: str) -> str:
+    """The state in one word: a run that nobody drives any more is interrupted, not running."""
+    return "interrupted" if view.state == "running" and not holder else view.state
+
+
+def _head(view: RunView, facts: Facts) -> list[str]:
+    took: Duration = facts.at - facts.started_at
+    open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
+    parts = [f"{view.run}  {word(view, facts.holder).upper()}"]
+    if open_wave is not None:
+        parts.append(f"wave {open_wave + 1}/{len(view.waves)} {view.waves[open_wave].name}")
+    parts += [f"plan {view.name} {render.short(facts.plan_digest)}"]
+    parts.append(f"since {format_instant(facts.started_at)} ({render.span(took)})")
+    lines = ["EMULATOR   no real instance is touched"] if facts.emulated else []
+    lines.append(" · ".join(parts))
+    if view.reason:
+        lines.append(f"  {view.reason}")
+    return lines
+
+
+def _waves(view: RunView) -> list[str]:
+    rows: list[tuple[str, ...]] = [("wave", "targets", *_COLUMNS, "")]
+    for wave in view.waves:
+        counts = {
+            "done": wave.phases.get("done", 0) + wave.phases.get("unverified", 0),
+            "restarting": wave.phases.get("restarting", 0) + wave.phases.get("settling", 0),
+            "in doubt": wave.phases.get("in_doubt", 0),
+            "failed": wave.phases.get("failed", 0) + wave.phases.get("stranded", 0),
+            "skipped": wave.phases.get("skipped", 0),
+        }
+        counts["waiting"] = wave.targets - sum(counts.values())
+        numbers = [f"{counts[column]:,}" for column in _COLUMNS]
+        rows.append((wave.name, f"{wave.targets:,}", *numbers, wave.state))
+    return render.table(rows, "<" + ">" * (len(_COLUMNS) + 1) + "<")
+
+
+def _permits(view: RunView) -> list[str]:
+    if view.state == "closed":
+        return []
+    down = ", ".join(f"{one.used} of {one.cap} permits ({one.key})" for one in view.groups)
+    return [f"  down {down} · exposed {view.exposed} of {view.exposed_max}"]
+
+
+def _sum(view: RunView, width: int) -> list[str]:
+    """Found = done + … + excluded, every class named; unfinished ones as if it ended here."""
+    found = sum(view.classes.values())
+    parts = [f"{view.classes.get(name, 0):,} {name.replace('_', ' ')}" for name in CLASSES]
+    text = f"{found:,} found = {' + '.join(parts)}"
+    if view.state != "closed":
+        text += ", if it ended here"
+    return render.wrap(text, width, first="  ", rest="    ")
+
+
+def _left(view: RunView, width: int) -> list[str]:
+    """The instances that need a person, and what that person can do."""
+    if not view.left:
+        return []
+    lines = ["", "Left for a person:"]
+    shown = view.left[:LEFT_SHOWN]
+    lines += render.table([(one.instance, one.region, one.phase, one.why) for one in shown], "<<<<")
+    if len(view.left) > len(shown):
+        lines.append(f"  … {len(view.left) - len(shown):,} more: rollout status {view.run} -o ids")
+    for phase in dict.fromkeys(one.phase for one in view.left):
+        if phase in NEXT_STEP:
+            lines += render.wrap(f"{phase}: {NEXT_STEP[phase]}", width, first="  → ", rest="    ")
+    return lines
+
+
+def left_ids(left: tuple[Left, ...]) -> str:
+    """The ids of instances that need a person, one a line."""
+    return "\n".join(one.instance for one in left)

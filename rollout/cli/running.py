@@ -1,0 +1,156 @@
+"""Driving a run from the command line: begin one, or go on with one, to its end or its stop.
+
+Called by `apply` and `resume`, which check first. Everything that happens from here on is decided
+by the core; this is its connection, its journal, its locks and its progress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rollout.cli import about, folding, progress, report
+from rollout.cli.options import Common
+from rollout.cli.planfile import Saved
+from rollout.cli.report import Ended
+from rollout.cli.terminal import Terminal
+from rollout.cli.wiring import Service
+from rollout.core.turn import Decider
+from rollout.core.view import view
+from rollout.engines.local import LocalEngine, exit_of
+from rollout.engines.ports import Ports
+from rollout.errors import Exit, StorageError
+from rollout.journal import file, lock, place, runs
+from rollout.journal.file import RunJournal
+from rollout.model.event import Actor, AnyEvent
+from rollout.model.time import Instant
+
+LOST_SHOWN = 20
+"""Events that no longer fitted on the disk and are shown instead; the rest is a count."""
+
+
+class Outlet:
+    """Where a decider's events go: to its engine, once there is one."""
+
+    def __init__(self) -> None:
+        self.to: Callable[[AnyEvent], None] | None = None
+
+    def __call__(self, event: AnyEvent) -> None:
+        """Hand one event on."""
+        if self.to is not None:
+            self.to(event)
+
+
+@contextlib.contextmanager
+def hold_runs(
+    common: Common, terminal: Terminal, now: Instant, *, allow_unsafe_fs: bool
+) -> Iterator[Runner]:
+    """The lock of all runs, after a look at their directory. R0011, R0603, R0802."""
+    for warning in place.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
+        terminal.say(f"warning[{warning.code}]: {warning.message}")
+    with lock.take_runs(common.runs_dir, _owner(now)) as held:
+        yield Runner(common, terminal, held)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One process that drives one run, and has the lock of all runs."""
+
+    common: Common
+    terminal: Terminal
+    held: lock.Lock
+
+    async def begin(self, saved: Saved, service: Service) -> Ended:
+        """Apply a plan that was checked."""
+        now, outlet = service.clock.now(), Outlet()
+        run_id = runs.run_id(saved.digest, 0)
+        decider = Decider(saved.plan, outlet)
+        journal = file.create(self.common.runs_dir, run_id, saved.raw)
+        facts = report.Facts(
+            journal.run_dir, saved.digest, report.is_emulated(saved.plan), now, now
+        )
+
+        def start() -> None:
+            decider.start(run_id, saved.digest, _actor(service), now)
+
+        with self._hold(run_id, 1, now):
+            return await self._drive(decider, outlet, journal, service, start, facts)
+
+    async def go_on(self, folded: folding.Folded, outlet: Outlet, service: Service) -> Ended:
+        """Go on with an open run that was folded, under the lock of all runs, into `outlet`."""
+        now, run, decider = service.clock.now(), folded.run, folded.decider
+        facts = folding.facts(folded)
+
+        def start() -> None:
+            if folded.reader.torn is not None:
+                decider.put(folded.reader.torn, now)
+            decider.resume(_actor(service), now)
+
+        with self._hold(run.run_id, run.epoch + 1, now):
+            journal = file.reopen(folded.reader)
+            return await self._drive(decider, outlet, journal, service, start, facts)
+
+    @contextlib.contextmanager
+    def _hold(self, run_id: str, epoch: int, now: Instant) -> Iterator[None]:
+        owner = _owner(now, run_id, epoch)
+        with lock.take_run(self.common.runs_dir / run_id, owner):
+            self.held.name(owner)
+            yield
+
+    async def _drive(
+        self,
+        decider: Decider,
+        outlet: Outlet,
+        journal: RunJournal,
+        service: Service,
+        start: Callable[[], None],
+        facts: report.Facts,
+    ) -> Ended:
+        shown = progress.make(self.common, live=self.terminal.live, emulated=facts.emulated)
+        engine = LocalEngine(Ports(service.clock, service, journal), shown.on_turn)
+        outlet.to = engine.append
+        start()
+        service.allow_changes()
+        try:
+            with shown:
+                await engine.drive(decider)
+            journal.close()
+        except StorageError as error:
+            self._tell_lost(engine.lost)
+            error.resume = f"rollout resume {decider.run.run_id}"
+            raise
+        now = service.clock.now()
+        return Ended(
+            view(decider.run),
+            report.Facts(facts.run_dir, facts.plan_digest, facts.emulated, facts.started_at, now),
+            Exit(exit_of(decider.run)),
+        )
+
+    def _tell_lost(self, lost: list[AnyEvent]) -> None:
+        """What the calls in flight brought after the disk refused: resume reads it back."""
+        lines = [f"not in the journal: {event}" for event in lost[:LOST_SHOWN]]
+        if len(lost) > LOST_SHOWN:
+            lines.append(f"not in the journal: {len(lost) - LOST_SHOWN:,} more events")
+        if lines:
+            self.terminal.say("\n".join(lines))
+
+
+def _actor(service: Service) -> Actor:
+    """Who runs this process."""
+    return Actor(_user(), service.identity.arn, socket.gethostname(), os.getpid(), about.tool())
+
+
+def _user() -> str:
+    """The OS user's name, or the number where a container knows no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _owner(now: Instant, run_id: str = "", epoch: int = 0) -> lock.Owner:
+    return lock.Owner(socket.gethostname(), os.getpid(), now, run_id, epoch)

@@ -1,0 +1,104 @@
+"""The audit log and its verification as text and as plain data. Pure but for reading the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rollout.cli import render, report
+from rollout.errors import UsageError
+from rollout.journal.audit import Entry
+from rollout.journal.reader import read, read_plan
+from rollout.journal.verify import Verdict
+from rollout.model.plan import Plan
+from rollout.model.time import format_instant
+
+_IDS_SHOWN = 3
+
+
+def plan_of(run_dir: Path) -> Plan:
+    """The plan of a run, found by the digest in its first line."""
+    reader = read(run_dir)
+    next(iter(reader), None)
+    if reader.started is None:
+        raise UsageError.of("R0003", f"run {run_dir.name} never began: its journal is empty")
+    return read_plan(run_dir, reader.started.plan_digest)
+
+
+def text(entry: Entry) -> str:
+    """One event on one line: when, what, about whom, how it ended, by which request."""
+    about = ", ".join(entry.instances[:_IDS_SHOWN])
+    if len(entry.instances) > _IDS_SHOWN:
+        about += f" and {len(entry.instances) - _IDS_SHOWN} more"
+    parts = [
+        format_instant(entry.at),
+        f"{entry.id:<8}",
+        f"{entry.event:<11}",
+        f"{entry.action} #{entry.call}" if entry.action else "",
+        about,
+        entry.text,
+        f"({entry.outcome} {entry.code})" if entry.code else "",
+        f"RequestId {entry.request_id}" if entry.request_id else "",
+        f"by {entry.actor}" if entry.event in ("RunStarted", "Resumed") else "",
+    ]
+    return "  ".join(part for part in parts if part).rstrip()
+
+
+def data(entry: Entry) -> dict[str, Any]:
+    """One event as plain data, times printed."""
+    fields: dict[str, Any] = msgspec.to_builtins(entry)
+    fields["at"] = format_instant(entry.at)
+    fields["api_time"] = format_instant(entry.api_time) if entry.api_time else None
+    return fields
+
+
+def reason_out(plan: Plan, instance: str) -> str:
+    """Why an instance was left out of the plan; empty where the plan does not know it."""
+    for out in plan.exclusions:
+        if out.instance == instance:
+            detail = f" ({out.detail})" if out.detail else ""
+            return f"{instance} was left out of the plan: {out.reason.value}{detail}"
+    return ""
+
+
+def verdict_data(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain data."""
+    return {
+        "format_version": "1.0",
+        "valid": not verdict.problems_found,
+        **msgspec.to_builtins(verdict),
+    }
+
+
+def verdict_text(verdict: Verdict, width: int) -> str:
+    """What holds, line by line; what does not is printed as errors beside it."""
+    chain = "hash chain unbroken" if not verdict.problems_found else "see the errors"
+    end = "closed in order" if verdict.sealed else "not sealed: a cut tail would not be seen"
+    rows = [
+        ("run", verdict.run),
+        ("plan", f"{verdict.plan_digest or 'unknown'} {_plan_words(verdict)}"),
+        ("journal", f"{verdict.lines:,} lines, {chain}, {end}"),
+    ]
+    if verdict.torn is not None:
+        rows.append(("tail", f"{verdict.torn.bytes} bytes of a torn line; a resume cuts them"))
+    if verdict.plan_matches:
+        calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
+        parts = [f"{verdict.classes.get(name, 0):,} {name}" for name in report.CLASSES]
+        unfinished = "" if verdict.closed else f" ({verdict.unfinished:,} unfinished)"
+        rows += [
+            ("population", f"{verdict.found:,} = {' + '.join(parts)}{unfinished}"),
+            ("effects", f"{calls or 'no calls'}; each has its intent before it"),
+            ("down", ", ".join(f"at most {g.peak} of {g.cap} ({g.key})" for g in verdict.groups)),
+            ("exposed", f"at most {verdict.exposed_peak:,}"),
+            ("resumes", f"{verdict.resumes}; {verdict.late} late answers, not believed"),
+        ]
+    lines: list[str] = []
+    for name, words in rows:
+        lines += render.wrap(words, width, first=f"{name:<11} ", rest=" " * 12)
+    return "\n".join(lines)
+
+
+def _plan_words(verdict: Verdict) -> str:
+    return "matches the run's first line" if verdict.plan_matches else "was not compared"

@@ -1,0 +1,147 @@
+"""From options to adapters: the one place where the command line builds its connections.
+
+Called by the commands that talk to the service. What it gives cannot change anything until
+`allow_changes` was called: planning sends Describe* and GetCallerIdentity, nothing else, ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from rollout import logs
+from rollout.cli import refusal
+from rollout.cli.options import EMULATOR_ADDRESS, Cloud
+from rollout.ecs import credentials, endpoints
+from rollout.ecs import look as reading
+from rollout.ecs.client import EcsClient
+from rollout.ecs.transport import AiohttpTransport, Transport
+from rollout.engines.clock import LoopClock
+from rollout.engines.ports import Described, KeyDescribed
+from rollout.errors import UsageError
+from rollout.model.outcome import Answer, Outcome, Refused, Unknown
+from rollout.model.plan import Identity, RestartKind
+from rollout.model.time import Instant
+
+EMULATOR_KEY = ("emulator", "emulator-secret")
+"""Key id and secret that `rollout emulator` accepts unless told otherwise."""
+
+
+@dataclass
+class Service:
+    """One identified connection. Implements the engine's port `Ecs`."""
+
+    client: EcsClient
+    clock: LoopClock
+    identity: Identity
+    gate: Gate
+
+    def allow_changes(self) -> None:
+        """From now on calls with consequences may leave."""
+        self.gate.shut = False
+
+    def stop(self) -> None:
+        """From now on mutating calls that have not left yet are refused unsent."""
+        self.gate.shut = True
+
+    async def attach_key_pair(
+        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        """AttachKeyPair for at most 50 ids."""
+        return await self.client.attach_key_pair(region, key_pair, instances, not_after=not_after)
+
+    async def restart(
+        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        """RebootInstance or StartInstance for one id, the multi-instance action for more."""
+        return await self.client.restart(kind, region, instances, not_after=not_after)
+
+    async def import_key_pair(
+        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+    ) -> Outcome:
+        """ImportKeyPair; never replaces."""
+        return await self.client.import_key_pair(region, key_pair, public_key, not_after=not_after)
+
+    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+        """DescribeInstances for at most 100 ids."""
+        seen = await self.client.look(region, instances)
+        if isinstance(seen, reading.Described):
+            return Described(seen.instances, seen.api_time)
+        return seen
+
+    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+        """DescribeKeyPairs with the public key, exact name."""
+        seen = await self.client.look_at_key(region, key_pair)
+        if isinstance(seen, reading.KeyDescribed):
+            return KeyDescribed(seen.public_key, seen.fingerprint, seen.api_time)
+        return seen
+
+
+@dataclass
+class Gate:
+    """Asked by the client right before a call with consequences leaves; shut at first."""
+
+    shut: bool = field(default=True)
+
+
+@asynccontextmanager
+async def connect(
+    cloud: Cloud,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    open_transport: Callable[[], Transport] = AiohttpTransport,
+) -> AsyncIterator[Service]:
+    """A connection whose identity is known. AccessError, ConfigError where there is none."""
+    where = endpoint_of(cloud)
+    clock = LoopClock()
+    keyring = credentials.Keyring(source_of(cloud, where, environment), clock, on_secret=logs.hide)
+    gate = Gate()
+    transport = open_transport()
+    client = EcsClient(transport, keyring, clock, endpoints=where, stopped=lambda: gate.shut)
+    try:
+        yield Service(client, clock, await _identify(client, keyring, where), gate)
+    finally:
+        await client.aclose()
+
+
+def endpoint_of(cloud: Cloud) -> endpoints.Endpoints:
+    """Where calls go. ConfigError R0010 for an address that is not acceptable."""
+    if cloud.endpoint is None:
+        return endpoints.parse(EMULATOR_ADDRESS) if cloud.emulator else endpoints.Endpoints()
+    found = endpoints.parse(cloud.endpoint)
+    if cloud.emulator and not found.emulated:
+        raise UsageError.of(
+            "R0002",
+            f"--emulator contradicts the endpoint {cloud.endpoint}: it is not on this machine",
+            help="leave one of the two out; ROLLOUT_EMULATOR and ROLLOUT_ENDPOINT count as well",
+        )
+    return found
+
+
+def source_of(
+    cloud: Cloud, where: endpoints.Endpoints, environment: Mapping[str, str]
+) -> credentials.Source:
+    """Where keys come from. The emulator gets its own key, never those of a real account."""
+    if cloud.profile is not None and not cloud.emulator:
+        from rollout.ecs import vendor
+
+        return vendor.profile(cloud.profile, environment)
+    if where.emulated and (cloud.emulator or not credentials.EnvironmentSource.is_set(environment)):
+        key_id, secret = EMULATOR_KEY
+        return credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
+    if credentials.EnvironmentSource.is_set(environment):
+        return credentials.EnvironmentSource(environment)
+    from rollout.ecs import vendor
+
+    return vendor.default(environment)
+
+
+async def _identify(
+    client: EcsClient, keyring: credentials.Keyring, where: endpoints.Endpoints
+) -> Identity:
+    found = await client.identify()
+    if not isinstance(found, reading.Identity):
+        raise refusal.explain(found, "GetCallerIdentity", where.sts())
+    return Identity(found.account, found.arn, keyring.source.name, where.emulated)

@@ -1,0 +1,206 @@
+"""The command line as a whole: exit codes, errors in our form, speed, and no traceback ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import main, options
+from rollout.errors import Exit, RolloutError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder and an environment without settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("ROLLOUT_"):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "line,said",
+    [
+        ("pln", "did you mean `plan`?"),
+        ("preview", "did you mean `plan`?"),
+        ("audit log", "did you mean `show`?"),
+        ("validate x.yaml --outptu json", "did you mean `--output`?"),
+        ("validate x.yaml -o xml", "choose from `table`, `json`"),
+        ("validate", "parameter FILE requires an argument"),
+        ("version extra", "unexpected argument `extra`"),
+        ("version --runs-dir", "parameter --runs-dir requires an argument"),
+        ("validate --file x.yaml", "unknown option `--file`"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_64_with_a_way_out(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typing errors, other tools' words and wrong values end in 64, in our form."""
+    assert main.main(line.split()) == Exit.USAGE
+
+    talk = capsys.readouterr()
+    assert talk.err.startswith("error[R0001]: ") and said in talk.err
+    assert not talk.out
+
+
+@pytest.mark.parametrize(
+    "name,value,said",
+    [
+        ("ROLLOUT_COLOR", "purple", "purple"),
+        ("ROLLOUT_NO_INPUT", "maybe", "ROLLOUT_NO_INPUT"),
+        ("ROLLOUT_EMULATER", "1", "did you mean `ROLLOUT_EMULATOR`?"),
+        ("ROLLOUT_WHATEVER", "1", "ROLLOUT_RUNS_DIR"),
+    ],
+)
+def test_a_wrong_setting_is_exit_78(
+    name: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was meant for the emulator never reaches production through a misspelt variable."""
+    monkeypatch.setenv(name, value)
+
+    assert main.main(["version"]) == Exit.CONFIG
+
+    talk = capsys.readouterr().err
+    assert talk.startswith("error[R0014]: ") and said in talk
+
+
+@pytest.mark.parametrize(
+    "name", ["ROLLOUT_SERVICE_HOST", "ROLLOUT_PORT", "ROLLOUT_WEB_PORT_80_TCP_ADDR"]
+)
+def test_what_kubernetes_injects_is_no_setting(name: str) -> None:
+    """A Service called `rollout` does not break the pods beside it."""
+    options.check_environment({name: "10.0.0.1"})
+
+
+def test_every_variable_named_is_read() -> None:
+    """The list of variables and the options that read them are the same."""
+    read = [
+        variable
+        for shared in (options.Common, options.Cloud)
+        for field in shared.__dataclass_fields__.values()
+        for variable in _variables(field.type)
+    ]
+
+    assert sorted(read) == list(options.ENVIRONMENT)
+
+
+def _variables(annotation: str) -> list[str]:
+    return [word.strip("\"'") for word in annotation.split("env_var=")[1:] for word in [
+        word.split(",")[0].split(")")[0]]]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["version", "--help"], ["audit"]])
+def test_help_is_a_result(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Help goes to stdout and is no error."""
+    assert main.main(arguments) == Exit.DONE
+
+    assert "Usage: rollout" in capsys.readouterr().out
+
+
+def test_help_fits_eighty_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line a command, on the narrowest usual terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    main.main(["--help"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert len([line for line in lines if line.startswith("│")]) == len(main.COMMANDS) + 3
+
+
+def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bug reports and scripts find program, Python and formats."""
+    assert main.main(["version", "-o", "json"]) == Exit.DONE
+
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["tool"].startswith("rollout ")
+    assert facts["plan_format_version"] == "1.0"
+
+
+def test_help_is_quick_and_loads_little() -> None:
+    """`rollout --help` takes under 0.3 s of CPU and loads neither aiohttp nor pydantic."""
+    script = (
+        "import sys, time; from rollout.cli import main; main.main(['--help'])\n"
+        "heavy = {'aiohttp', 'pydantic', 'ruamel', 'structlog.stdlib', 'cryptography'}\n"
+        "print(sorted(heavy & set(sys.modules)), time.process_time(), file=sys.stderr)"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stderr.split("] ")
+        for _ in range(3)
+    ]
+
+    assert {loaded for loaded, _ in runs} == {"["}
+    assert min(float(seconds) for _, seconds in runs) < 0.3
+
+
+def test_a_defect_prints_one_line_and_a_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bug of ours shows no traceback; what we need stands in a file without secrets."""
+    (project / "runs").mkdir()
+
+    def explode() -> str:
+        message = "AccessKeySecret=planted-secret-2"
+        raise ZeroDivisionError(message)
+
+    monkeypatch.setattr("rollout.cli.about.tool", explode, raising=True)
+    monkeypatch.setattr("rollout.cli.crash.about.version", lambda: "0", raising=True)
+
+    assert main.main(["version"]) == Exit.FAILED
+
+    talk = capsys.readouterr().err
+    assert "Traceback" not in talk and "planted-secret-2" not in talk
+    assert talk.startswith("error[bug]: ZeroDivisionError")
+
+
+def test_an_interrupt_outside_a_run_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while planning leaves nothing behind and says how it ended."""
+
+    def interrupt() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rollout.cli.about.tool", interrupt)
+
+    assert main.main(["version"]) == Exit.INTERRUPTED
+
+
+def test_sigterm_outside_a_run_is_143(project: Path) -> None:
+    """A scheduler that stops us before anything began gets its code."""
+    waiting = "import rollout.cli.main as m, time; m.main = lambda _: time.sleep(60); m.run()"
+    with subprocess.Popen([sys.executable, "-c", waiting], cwd=ROOT) as process:
+        time.sleep(0.5)
+        process.terminate()
+
+    assert process.returncode == Exit.TERMINATED
+
+
+def test_a_closed_stdout_is_no_error(project: Path) -> None:
+    """`rollout version | head -0` and `>&-` both end well."""
+    command = f"{sys.executable} -m rollout version"
+    for line in (f"{command} | true; exit ${{PIPESTATUS[0]}}", f"{command} >&-"):
+        ended = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert (ended.returncode, ended.stderr) == (0, ""), line
+
+
+def test_errors_know_their_resume_command() -> None:
+    """Every error is one value: main only prints it and takes its exit code."""
+    assert RolloutError.of("R0603", "x").exit is Exit.CONFLICT
