@@ -103,7 +103,8 @@ class Gateway:
         """
         check = self._check_v3 if opened.v3 else self._check_v1
         caller = check(message, opened, now)
-        return msgspec.structs.replace(opened.request, caller=caller)
+        read = opened.request
+        return Request(read.action, read.params, caller, read.version, read.address)
 
     def _check_v1(self, message: Message, opened: Opened, now: int) -> str:
         params = opened.params
@@ -121,12 +122,12 @@ class Gateway:
         return user.key_id
 
     def _check_v3(self, message: Message, opened: Opened, now: int) -> str:
-        headers = message.headers
-        parts = sign.parse_v3_authorization(headers.get("authorization", ""))
+        parts = sign.parse_v3_authorization(message.headers.get("authorization", ""))
         if parts is None or not _MUST_SIGN.issubset(parts.signed_headers):
             raise Refusal("IncompleteSignature")
-        for name, field in (("Timestamp", "x-acs-date"), ("SignatureNonce", _NONCE_FIELD)):
-            if not headers.get(field):
+        headers = {name: message.headers.get(name, "") for name in parts.signed_headers}
+        for name, field in _V3_NEEDS:
+            if not headers[field]:
                 raise Refusal(f"Missing{name}", name)
         user = self._user(parts.access_key_id)
         self._check_time(headers["x-acs-date"], now)
@@ -179,6 +180,7 @@ class Gateway:
 
 
 _NONCE_FIELD: Final = "x-acs-signature-nonce"
+_V3_NEEDS: Final = (("Timestamp", "x-acs-date"), ("SignatureNonce", _NONCE_FIELD))
 
 _parse_iso = lru_cache(maxsize=256)(wire.parse_iso)  # the calls of one second share their text
 
