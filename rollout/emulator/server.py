@@ -1,7 +1,7 @@
 """The pretend cloud on HTTP: reads requests, lets faults befall them, writes answers.
 
 Called by `rollout emulator`, by tests and benchmarks. The only module here, with the guests, that
-knows a clock and a loop; what an answer says is decided by gateway, cloud and damage.
+knows a clock and a loop; what an answer says is decided by desk, cloud and damage.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from aiohttp import web
 
 from rollout.emulator import admin, damage
 from rollout.emulator.cloud import Cloud
+from rollout.emulator.desk import Admitted, Desk
 from rollout.emulator.faults import CALM, Course, Ending
-from rollout.emulator.gateway import Gateway, Message, Opened
-from rollout.emulator.messages import Refusal, Reply, Request
+from rollout.emulator.gateway import Message
+from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Rendered, render
 
 DEFAULT_PORT: Final = 8473
@@ -38,7 +39,7 @@ class FrontEnd:
 
     def __init__(self, cloud: Cloud, clock: Callable[[], int] = wall_clock_ms) -> None:
         self.cloud = cloud
-        self.gateway = Gateway(cloud.access, cloud.switches.clock_ahead_ms)
+        self.desk = Desk(cloud)
         self._clock = clock
         self._latest = 0
         self._later: list[asyncio.TimerHandle] = []
@@ -60,23 +61,20 @@ class FrontEnd:
             return await admin.answer(http, path, self.cloud, self.now())
         body = await http.read() if http.body_exists else b""
         message = Message(http.method, path, dict(http.query), http.headers, body)
-        opened = self.gateway.open(message)
         now = self.now()
-        try:
-            request = self.gateway.admit(message, opened, now)
-        except Refusal as refusal:
-            reply = self.cloud.refuse(opened.request, refusal)
-            return _response(render(reply, opened.request.action, opened.form))
-        course = self.cloud.faults.course(request)
-        if course is CALM:
-            reply = self.cloud.handle(request, now)
-            return _response(render(reply, request.action, opened.form))
-        return await self._befallen(http, opened, request, course)
+        admitted = self.desk.admit(message, now)
+        request, reply = admitted.request, admitted.refused
+        course = CALM if reply else self.cloud.faults.course(request)
+        if course is not CALM:
+            return await self._befallen(http, admitted, course)
+        reply = reply or self.cloud.handle(request, now)
+        return _response(render(reply, request.action, admitted.form))
 
     async def _befallen(
-        self, http: web.BaseRequest, opened: Opened, request: Request, course: Course
+        self, http: web.BaseRequest, admitted: Admitted, course: Course
     ) -> web.StreamResponse:
         """A call that meets a fault: its effects at their times, its ending at its own."""
+        request = admitted.request
         if course.lag_ms:
             request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
         answered = course.ending in {Ending.ANSWER, Ending.CUT}
@@ -91,7 +89,7 @@ class FrontEnd:
         if not answered:
             return await _hang_up(http)
         reply = damage.answer(self.cloud, course, request, reply)
-        rendered = damage.to_bytes(course, reply, request.action, opened.form)
+        rendered = damage.to_bytes(course, reply, request.action, admitted.form)
         if course.ending is Ending.CUT:
             return await _cut(http, rendered)
         return _response(rendered)
