@@ -1,0 +1,387 @@
+"""A pretend service and driver for the decider, in virtual time, on a heap.
+
+`World` keeps the truth of every machine, answers calls and looks with the faults a script names,
+and checks after every turn what must hold at every instant. Nothing here knows a phase's rules.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from rollout.core import cell, fleet
+from rollout.core.journey import EXPOSED
+from rollout.core.run import Run
+from rollout.core.turn import Decider
+from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
+from rollout.model.event import AnyEvent, Issued, RunClosed
+from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.plan import Plan, RestartKind
+from rollout.model.time import MINUTE, SECOND, Instant
+from tests.core import samples
+
+LATENCY_MS = 300
+BOOT_MS = 15 * SECOND
+TURNS_MAX = 20_000
+THROTTLED = Refused("Throttling", RetryClass.THROTTLED)
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+@dataclass
+class Machine:
+    """One machine's truth, its past (for stale looks), and what was done to it."""
+
+    now: Instance
+    past: list[tuple[Instant, Instance | None]] = field(default_factory=list)
+    gone: bool = False
+    attaches: int = 0
+    restarts: list[tuple[Instant, str]] = field(default_factory=list)
+    down_by_us: bool = False
+
+    def change(self, at: Instant, **changes: object) -> None:
+        self.past.append((at, None if self.gone else self.now))
+        self.now = msgspec.structs.replace(self.now, **changes)
+
+    def at(self, instant: Instant) -> Instance | None:
+        """How it was seen at an instant, now or before."""
+        return next(
+            (was for until, was in self.past if instant < until), None if self.gone else self.now
+        )
+
+
+@dataclass
+class Script:
+    """What goes wrong. `calls`: fates by call number, then drawn by `odds` from the seed."""
+
+    calls: dict[int, str] = field(default_factory=dict)
+    odds: dict[str, float] = field(default_factory=dict)
+    look_odds: dict[str, float] = field(default_factory=dict)
+    refuse: dict[str, Refused] = field(default_factory=dict)
+    start_time_moves: bool = True
+    windows_whole: bool = True
+    late_ms: int = 20 * SECOND
+    lag_ms: int = 20 * SECOND
+    stuck: tuple[str, ...] = ()
+
+
+class Probed(Decider):
+    """A decider that photographs its state after every event."""
+
+    photos: list[dict[str, object]]
+
+    def put(self, event: AnyEvent, now: Instant) -> None:
+        super().put(event, now)
+        self.photos.append(photo(self.run))
+
+
+class World:
+    """The service, the driver and the checks."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Iterable[Instance],
+        script: Script | None = None,
+        *,
+        seed: int = 0,
+        photos: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.script = script or Script()
+        self.rng = random.Random(seed)
+        self.machines = {row.id: Machine(row) for row in rows}
+        self.keys = dict.fromkeys(samples.REGIONS, (samples.PUBLIC_KEY, samples.FINGERPRINT))
+        self.now = samples.NOW
+        self.journal: list[AnyEvent] = []
+        self.heap: list[tuple[Instant, int, Callable[[], None]]] = []
+        self.arrivals: list[Callable[[], None]] = []
+        self.generation = 0
+        self.ties = 0
+        self.in_flight = 0
+        self.crash_at: int | None = None
+        self.photos = photos
+        self.decider = self._decider()
+
+    # life
+
+    def start(self) -> World:
+        self.decider.start("run-1", "sha256:0", samples.ACTOR, self.now)
+        return self
+
+    def resume(self, *, pause_ms: int = SECOND) -> World:
+        """Another process folds the journal and goes on; answers to the dead one are lost."""
+        self.crash_at = None
+        self.generation += 1
+        self.in_flight = 0
+        self.arrivals.clear()
+        self.now += pause_ms
+        self.decider = self._decider()
+        for event in self.journal:
+            self.decider.fold(event)
+        self.decider.resume(samples.ACTOR, self.now)
+        return self
+
+    def go(self, *, until: Instant | None = None) -> World:
+        """Drive until the run closes or stops with nothing in flight, or until an instant."""
+        for _ in range(TURNS_MAX):
+            self.turn()
+            run = self.decider.run
+            if run.closed or (run.stopping and self.decider.idle):
+                return self
+            instants = [self.heap[0][0]] if self.heap else []
+            instants += [self.wake] if self.wake is not None else []
+            assert instants, "nothing is in flight and nothing wakes the run"
+            self.now = max(self.now, min(instants))
+            if until is not None and self.now >= until:
+                return self
+            self._advance()
+        raise AssertionError("the run does not end")
+
+    def turn(self) -> None:
+        """Hand in what arrived, take a turn, start what it decided, check."""
+        arrivals, self.arrivals = self.arrivals, []
+        for arrival in arrivals:
+            arrival()
+        self._decide_twice()
+        turn = self.decider.turn(self.now)
+        self.wake = turn.wake
+        for issued in turn.intents:
+            self._send(issued)
+        for look in turn.looks:
+            self._look(look)
+        self.check()
+
+    @property
+    def run(self) -> Run:
+        return self.decider.run
+
+    @property
+    def classes(self) -> dict[str, int]:
+        return fleet.classes(self.run)
+
+    def events(self, kind: type) -> list[AnyEvent]:
+        return [event for event in self.journal if isinstance(event, kind)]
+
+    def at(self, instant: Instant, action: Callable[[], None]) -> None:
+        """Do something to the world at an instant."""
+        self.ties += 1
+        heapq.heappush(self.heap, (instant, self.ties, action))
+
+    # checks
+
+    def check(self) -> None:
+        """What must hold after every turn."""
+        run, ledger = self.run, self.run.ledger
+        assert not list(fleet.decide(run, self.decider.agenda))
+        assert not cell.decide(run, self.decider.agenda, self.now)
+        for group in range(len(ledger.caps)):
+            holders = [o for o, has in enumerate(ledger.permits) if has]
+            assert len(holders) == ledger.used[group] <= ledger.caps[group]
+            kept = sum(1 for o in holders if ledger.shelved[o])
+            assert kept == ledger.kept[group]
+            assert ledger.ahead[group] >= 0
+        exposed = sum(run.phase(o) in EXPOSED for o in range(len(run.phases)))
+        assert exposed == ledger.exposed <= ledger.exposed_max
+        assert run.left == sum(not run.finished(o) for o in range(len(run.phases)))
+        assert run.left == sum(run.left_in_cell) == sum(run.left_in_wave)
+        if not self.script.look_odds.get("stale") and self.plan.on_unknown.value == "hold":
+            down = sum(machine.down_by_us for machine in self.machines.values())
+            assert down <= min([group.cap for group in self.plan.groups], default=down)
+        waits = not run.stopping and run.left
+        assert not waits or self.in_flight or self.wake is not None
+
+    def check_end(self, *, restarts_max: int = 1) -> None:
+        """What must hold of the whole story against the truth."""
+        assert sum(self.classes.values()) == self.plan.counts.found
+        closed = [n for n, event in enumerate(self.journal) if isinstance(event, RunClosed)]
+        assert closed in ([], [len(self.journal) - 1])
+        for ordinal, target in enumerate(self.run.layout.targets):
+            machine = self.machines[target.instance]
+            assert len(machine.restarts) <= restarts_max
+            if self.run.phase(ordinal).word == "done":
+                assert machine.now.key_pair == samples.NEW_KEY
+                assert any(key == samples.NEW_KEY for _, key in machine.restarts)
+
+    def _decide_twice(self) -> None:
+        run, agenda = self.run, self.decider.agenda
+        assert list(fleet.decide(run, agenda)) == list(fleet.decide(run, agenda))
+        one, two = (cell.decide(run, agenda, self.now) for _ in range(2))
+        assert (one.events, one.looks, one.parks) == (two.events, two.looks, two.parks)
+
+    # time
+
+    def _decider(self) -> Decider:
+        if not self.photos:
+            return Decider(self.plan, self._append)
+        probed = Probed(self.plan, self._append)
+        probed.photos = []
+        return probed
+
+    def _append(self, event: AnyEvent) -> None:
+        if self.crash_at is not None and len(self.journal) >= self.crash_at:
+            raise Crash
+        self.journal.append(event)
+
+    def _advance(self) -> None:
+        while self.heap and self.heap[0][0] <= self.now:
+            heapq.heappop(self.heap)[2]()
+
+    def _answer(self, at: Instant, tell: Callable[[], None]) -> None:
+        """An answer for this process only."""
+        generation = self.generation
+        self.in_flight += 1
+
+        def arrive() -> None:
+            if generation == self.generation:
+                self.in_flight -= 1
+                self.arrivals.append(tell)
+
+        self.at(at, arrive)
+
+    # calls
+
+    def _send(self, issued: Issued) -> None:
+        fate = self.script.calls.get(issued.n) or self._draw(self.script.odds)
+        decider, n = self.decider, issued.n
+        there, back = self.now + LATENCY_MS, self.now + 2 * LATENCY_MS
+        if fate == "throttled":
+            self._tell(back, decider, n, Answer(THROTTLED))
+        elif fate == "lost_before":
+            self._tell(back, decider, n, Answer(Unknown("reset")))
+        elif fate == "lost_after":
+            self.at(there, lambda: self._effect(issued) and None)
+            self._tell(back, decider, n, Answer(Unknown("timeout")))
+        elif fate == "late":
+            self.at(back + self.script.late_ms, lambda: self._effect(issued) and None)
+            self._tell(back, decider, n, Answer(Unknown("timeout")))
+        else:
+            self._answer_truly(issued, there, back)
+
+    def _answer_truly(self, issued: Issued, there: Instant, back: Instant) -> None:
+        decider, generation = self.decider, self.generation
+        answers: list[Answer] = []
+        self.at(there, lambda: answers.append(self._effect(issued)))
+        self._answer(back, lambda: decider.answered(issued.n, answers[0], self.now))
+        assert generation == self.generation
+
+    def _tell(self, at: Instant, decider: Decider, n: int, answer: Answer) -> None:
+        self._answer(at, lambda: decider.answered(n, answer, self.now))
+
+    def _effect(self, issued: Issued) -> Answer:
+        """The service does it, and says so."""
+        command = issued.command
+        if isinstance(command, ImportKey):
+            self.keys[command.region] = (samples.PUBLIC_KEY, samples.FINGERPRINT)
+            return Answer(Done())
+        machines = {name: self.machines[name] for name in command.instances}
+        windows = any(one.now.os is OsFamily.WINDOWS for one in machines.values())
+        fact = Refused("DependencyViolation.WindowsInstance", RetryClass.FACT)
+        if isinstance(command, Attach) and windows and self.script.windows_whole:
+            return Answer(fact)
+        items: dict[str, Outcome] = {}
+        for name, machine in machines.items():
+            refusal = self._refusal(name, machine, command)
+            if refusal is not None:
+                items[name] = refusal
+            elif isinstance(command, Attach):
+                machine.attaches += 1
+                machine.change(self.now, key_pair=samples.NEW_KEY)
+            else:
+                self._restart(machine)
+        return Answer(Done(), items)
+
+    def _refusal(
+        self, name: str, machine: Machine, command: Attach | RestartCall
+    ) -> Refused | None:
+        if name in self.script.refuse:
+            return self.script.refuse[name]
+        if machine.gone:
+            return Refused("InvalidInstanceId.NotFound", RetryClass.GONE)
+        if isinstance(command, Attach):
+            return None
+        wanted = Status.RUNNING if command.kind is RestartKind.REBOOT else Status.STOPPED
+        if machine.now.status is not wanted:
+            return Refused("IncorrectInstanceStatus", RetryClass.STATE)
+        return None
+
+    def _restart(self, machine: Machine) -> None:
+        machine.restarts.append((self.now, machine.now.key_pair))
+        reboot = machine.now.status is Status.RUNNING
+        machine.down_by_us = reboot
+        machine.change(self.now, status=Status.STOPPING if reboot else Status.STARTING)
+        if machine.now.id not in self.script.stuck:
+            self.at(self.now + BOOT_MS, lambda: self._booted(machine))
+
+    def _booted(self, machine: Machine) -> None:
+        started = self.now // MINUTE * MINUTE
+        if not self.script.start_time_moves:
+            started = machine.now.started_at
+        machine.change(self.now, status=Status.RUNNING, started_at=started)
+        machine.down_by_us = False
+
+    # looks
+
+    def _look(self, look: Observation) -> None:
+        decider, at = self.decider, self.now
+        back = self.now + LATENCY_MS
+        fate = self._draw(self.script.look_odds)
+        if fate == "lost":
+            lost = Unknown("timeout")
+            self._answer(back, lambda: decider.lost_look(look, lost, self.now))
+            return
+        if isinstance(look, KeyLook):
+            key, fingerprint = self.keys.get(look.region, ("", ""))
+            self._answer(back, lambda: decider.looked_at_key(look, key, fingerprint, self.now))
+            return
+        lag = self.rng.randrange(self.script.lag_ms) if fate == "stale" else 0
+        self._look_at_machines(look, at, lag, back)
+
+    def _look_at_machines(self, look: Look, at: Instant, lag: int, back: Instant) -> None:
+        decider = self.decider
+        seen = [self.machines[name].at(at - lag) for name in look.instances]
+        shown = [one for one in seen if one is not None]
+        self._answer(back, lambda: decider.looked(look, shown, at, at, self.now))
+
+    def _draw(self, odds: dict[str, float]) -> str:
+        draw = self.rng.random()
+        for fate, odd in odds.items():
+            if draw < odd:
+                return fate
+            draw -= odd
+        return "ok"
+
+
+def photo(run: Run) -> dict[str, object]:
+    """Every column of a run's state, comparable."""
+    ledger = run.ledger
+    columns: dict[str, object] = {
+        name: _flat(getattr(run, name))
+        for name in sorted(vars(run))
+        if name not in {"plan", "layout", "ledger", "lanes"}
+    }
+    columns["lanes"] = {
+        key: (use.open, use.window) for key, use in run.lanes.items() if use.open or use.window != 16
+    }
+    for name in ("ahead", "kept", "keeper", "used", "permits", "shelved", "exposed"):
+        columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
+    return columns
+
+
+def _flat(value: object) -> object:
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if isinstance(value, list):
+        return list(value)
+    if isinstance(value, dict):
+        return {key: _flat(entry) for key, entry in value.items()}
+    if hasattr(value, "left_by"):
+        return tuple(getattr(value, name) for name in value.__slots__)
+    return value
