@@ -211,6 +211,29 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(course, **_with_delay(course, self.delay_ms))
 
 
+HOSTILE: Final = (
+    Fault("throttle_user", 0.03),
+    Fault("throttle_no_header", 0.01),
+    Fault("unavailable", 0.01),
+    Fault("error_after", 0.01),
+    Fault("lost_before", 0.01),
+    Fault("lost_after", 0.01),
+    Fault("late_effect", 0.005),
+    Fault("twice", 0.005),
+    Fault("slow", 0.01),
+    Fault("cut_body", 0.005),
+    Fault("html_502", 0.005),
+    Fault("results_missing", 0.01),
+    Fault("results_doubled", 0.005),
+    Fault("stale_describe", 0.02),
+    Fault("numbers_as_strings", 0.02),
+    Fault("reboot_ends_stopped", 0.002),
+    Fault("boot_stuck_starting", 0.002),
+    Fault("key_never_installed", 0.002),
+)
+"""A bit of everything that a caller must survive; nothing that ends every run at once."""
+
+
 class FaultPlan:
     """The armed faults of one pretend cloud and how often each call came before.
 

@@ -21,21 +21,32 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: str = ANY
     region: str = ANY
 
+    def fits(self, region: str, action: str) -> bool:
+        """Whether this lane is meant."""
+        return self.action in {ANY, action} and self.region in {ANY, region}
+
+
+class Foreign(Quota, frozen=True, forbid_unknown_fields=True):
+    """A tool of other people that calls so often, evenly, from an instant on (UTC ms)."""
+
+    from_ms: int = 0
+
 
 class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All quotas; the first that fits a lane counts.
+    """All quotas and foreign clients; of each kind the first that fits a lane counts.
 
     `code` is the code of the refusal. `retry_after` adds the header `x-acs-retry-after`:
     milliseconds until the next minute.
     """
 
     quotas: tuple[Quota, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
     code: str = "Throttling"
     retry_after: bool = True
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """How full one bucket is in its latest minute."""
+    """How full one bucket is in its latest minute, and how foreign calls fared in all minutes."""
 
     account: str
     region: str
@@ -44,15 +55,44 @@ class Usage(msgspec.Struct, frozen=True):
     accepted: int
     refused: int
     calls_per_minute: int
+    foreign_accepted: int = 0
+    foreign_refused: int = 0
 
 
 class _Bucket:
-    __slots__ = ("accepted", "minute", "refused")
+    """The latest minute of one lane. `taken` counts foreign calls too."""
+
+    __slots__ = (
+        "accepted",
+        "foreign_accepted",
+        "foreign_refused",
+        "foreign_seen",
+        "minute",
+        "refused",
+        "taken",
+    )
 
     def __init__(self, minute: int) -> None:
+        self.foreign_accepted = 0
+        self.foreign_refused = 0
+        self.begin(minute)
+
+    def begin(self, minute: int) -> None:
+        """Empty the bucket for a new minute."""
         self.minute = minute
+        self.taken = 0
         self.accepted = 0
         self.refused = 0
+        self.foreign_seen = 0
+
+    def foreign_until(self, due: int, limit: int) -> None:
+        """Let the foreign calls of this minute come that are due by now."""
+        fresh = max(due - self.foreign_seen, 0)
+        accepted = min(fresh, max(limit - self.taken, 0))
+        self.foreign_seen += fresh
+        self.taken += accepted
+        self.foreign_accepted += accepted
+        self.foreign_refused += fresh - accepted
 
 
 class Quotas:
@@ -69,20 +109,18 @@ class Quotas:
         limit = self.limit(region, action)
         if limit is None:
             return None
-        minute, passed = divmod(now, THROTTLE_BUCKET_MS)
-        bucket = self._buckets.setdefault((account, region, action), _Bucket(minute))
-        if bucket.minute != minute:
-            bucket.minute, bucket.accepted, bucket.refused = minute, 0, 0
-        if bucket.accepted < limit:
+        bucket = self._advance((account, region, action), limit, now)
+        if bucket.taken < limit:
+            bucket.taken += 1
             bucket.accepted += 1
             return None
         bucket.refused += 1
-        return THROTTLE_BUCKET_MS - passed
+        return THROTTLE_BUCKET_MS - now % THROTTLE_BUCKET_MS
 
     def limit(self, region: str, action: str) -> int | None:
         """Calls a minute of a lane; None = no limit."""
         for quota in self.settings.quotas:
-            if quota.action in {ANY, action} and quota.region in {ANY, region}:
+            if quota.fits(region, action):
                 return quota.calls_per_minute
         return None
 
@@ -95,9 +133,34 @@ class Quotas:
                 bucket.accepted,
                 bucket.refused,
                 self.limit(lane[1], lane[2]) or 0,
+                bucket.foreign_accepted,
+                bucket.foreign_refused,
             )
             for lane, bucket in self._buckets.items()
         ]
+
+    def _advance(self, lane: tuple[str, str, str], limit: int, now: int) -> _Bucket:
+        """The bucket of this minute, after all foreign calls up to now."""
+        minute = now // THROTTLE_BUCKET_MS
+        bucket = self._buckets.get(lane)
+        if bucket is None:
+            bucket = self._buckets[lane] = _Bucket(minute)
+        foreign = next((f for f in self.settings.foreign if f.fits(lane[1], lane[2])), None)
+        while foreign is not None and bucket.minute < minute:
+            end = (bucket.minute + 1) * THROTTLE_BUCKET_MS
+            bucket.foreign_until(_due(foreign, bucket.minute, end), limit)
+            bucket.begin(bucket.minute + 1)
+        if bucket.minute != minute:
+            bucket.begin(minute)
+        if foreign is not None:
+            bucket.foreign_until(_due(foreign, minute, now), limit)
+        return bucket
+
+
+def _due(foreign: Foreign, minute: int, now: int) -> int:
+    """How many calls of a foreign client fall into a minute up to `now`."""
+    begin = max(minute * THROTTLE_BUCKET_MS, foreign.from_ms)
+    return max(now - begin, 0) * foreign.calls_per_minute // THROTTLE_BUCKET_MS
 
 
 def from_table(calls_per_minute: Mapping[str, int]) -> QuotaSettings:

@@ -1,5 +1,6 @@
 """Synthetic fleets and fleets from files: what is in them, and that they can be made again."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -226,3 +227,23 @@ def test_odd_texts_of_a_fleet_file_stay_data(tmp_path: Path) -> None:
     seen = stage.row(Cloud(fleetfile.load(path, seed=1, now=NOW)), "i-1")
     assert (seen["InstanceName"], seen["VpcAttributes"]["VpcId"]) == (odd, odd)
     assert seen["Tags"]["Tag"] == [{"TagKey": "k", "TagValue": odd}]
+
+
+def test_the_hostile_preset_needs_no_file() -> None:
+    """`--faults hostile` arms a bit of everything, each with a small probability."""
+    armed = settings.load_faults(Path("hostile"))
+    assert len(armed) > 10
+    assert all(0 < fault.probability < 0.05 for fault in armed)
+
+
+def test_an_instance_costs_few_bytes() -> None:
+    """Dense columns: a million instances must fit, 400 bytes each at the most."""
+    size = 40_000
+    tracemalloc.start()
+    try:
+        fleet = fleets.build(size=size, seed=1, now=NOW)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(fleet.instances) == size
+    assert used / size < 400

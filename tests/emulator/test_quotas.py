@@ -3,7 +3,7 @@
 from rollout.emulator.access import Access, User
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.messages import Request
-from rollout.emulator.quotas import Quota, Quotas, QuotaSettings, from_table
+from rollout.emulator.quotas import Foreign, Quota, Quotas, QuotaSettings, from_table
 from tests.emulator import stage
 from tests.emulator.stage import NOW, REGION, call
 
@@ -33,7 +33,7 @@ def test_a_lane_is_throttled_until_the_next_minute() -> None:
 def test_the_header_gives_milliseconds_to_the_next_minute() -> None:
     """Milliseconds, as the SDK sleeps them; and it can be left out."""
     for wanted in (True, False):
-        cloud = limited(QuotaSettings((Quota(0),), "Throttling.User", wanted))
+        cloud = limited(QuotaSettings((Quota(0),), code="Throttling.User", retry_after=wanted))
         reply = call(cloud, "DescribeInstances", RegionId=REGION, now=MINUTE_START + 15_000)
         assert (reply.status, reply.code) == (400, "Throttling.User")
         assert reply.retry_after_ms == (45_000 if wanted else None)
@@ -64,3 +64,19 @@ def test_buckets_can_be_read() -> None:
     (usage,) = cloud.quotas.usage()
     assert (usage.region, usage.action) == (REGION, "DescribeInstances")
     assert (usage.accepted, usage.refused, usage.calls_per_minute) == (1, 1, 1)
+
+
+def test_a_foreign_client_fills_the_bucket_evenly() -> None:
+    """Other people call on their own: they take room, and are refused where there is none."""
+    settings = QuotaSettings(
+        (Quota(10, "DescribeInstances"),),
+        (Foreign(6, "DescribeInstances", from_ms=MINUTE_START + 60_000),),
+    )
+    cloud = limited(settings)
+    alone = [describe(cloud, MINUTE_START + second * 1_000) for second in range(12)]
+    assert alone.count(None) == 10
+    shared = [describe(cloud, MINUTE_START + 60_000 + second * 5_000) for second in range(12)]
+    assert shared.count(None) == 7
+    describe(cloud, MINUTE_START + 180_000)
+    (usage,) = cloud.quotas.usage()
+    assert (usage.foreign_accepted, usage.foreign_refused) == (9, 3)
