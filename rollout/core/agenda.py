@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from rollout.core.evolve import is_fact
+from rollout.core.evolve import NO_ATTEMPT, is_fact
 from rollout.core.journey import Phase
 from rollout.core.layout import Lane
 from rollout.core.retry import backoff_ms
@@ -21,8 +21,9 @@ from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, Look, RestartCall
-from rollout.model.event import AnyEvent, Happening, Sight
+from rollout.model.event import AnyEvent, DriftKind, Happening, Sight
 from rollout.model.instance import Status
+from rollout.model.outcome import Outcome, Refused
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
 _WATCHED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
@@ -72,7 +73,7 @@ class Agenda:
         self.since: dict[int, Instant] = {}
         self.absent: dict[int, int] = {}
         self.witness: dict[Lane, int] = {}
-        self.drift_told: dict[int, None] = {}
+        self.drift_told: dict[tuple[int, DriftKind], None] = {}
         self.splits: list[tuple[int, ...]] = []
         self.news: list[tuple[str, str, str]] = []
 
@@ -160,14 +161,14 @@ class Agenda:
         """It is on its way to an attach: it counts as if exposed."""
         if ordinal not in self.checking:
             self.checking[ordinal] = None
-            for group in self.run.ledger.groups_of(ordinal):
+            for group in self.run.ledger.reboot_groups(ordinal):
                 self.checking_in[group] += 1
 
     def uncheck(self, ordinal: int) -> None:
         """It is no longer on its way to an attach."""
         if ordinal in self.checking:
             del self.checking[ordinal]
-            for group in self.run.ledger.groups_of(ordinal):
+            for group in self.run.ledger.reboot_groups(ordinal):
                 self.checking_in[group] -= 1
 
     def add_checked(self, lane: Lane, ordinals: Sequence[int]) -> None:
@@ -258,7 +259,7 @@ class Agenda:
         """A call ended: what it named is looked at, tried again or split."""
         command = issued.command
         if isinstance(command, ImportKey):
-            self.keys_asked.pop((command.account, command.region), None)
+            self._follow_import((command.account, command.region), event.outcome, now)
             return
         whole = isinstance(command, Attach) and len(command.ordinals) > 1 and not event.items
         if whole and is_fact(event.outcome):
@@ -330,6 +331,14 @@ class Agenda:
         else:
             for ordinal in command.ordinals:
                 _remove(self.ready[lane], ordinal)
+
+    def _follow_import(self, lane: Lane, outcome: Outcome, now: Instant) -> None:
+        """Whatever came of an import, a look tells; one that never was is no attempt."""
+        if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
+            self.key_tries[lane] -= 1
+            self.ask_key_later(lane, now)
+        else:
+            self.keys_asked.pop(lane, None)
 
     def _follow_moved(self, happening: Happening, ordinals: Sequence[int], now: Instant) -> None:
         if happening is Happening.SEEN_UNATTACHED:

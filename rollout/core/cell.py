@@ -133,7 +133,7 @@ def _check(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
     work = agenda.plannable(works[0])
     hopeless = [ordinal for ordinal in work if run.ledger.hopeless(ordinal) is not None]
     if hopeless:
-        step.events.append(_budget_held(run, hopeless))
+        step.events.append(_budget_held(run, hopeless, run.ledger.hopeless(hopeless[0])))
         return
     room = run.ledger.attachable(work, agenda.checking_in, len(agenda.checking))
     if room:
@@ -147,10 +147,9 @@ def _looks_in(step: Step, lane: Lane) -> bool:
     )
 
 
-def _budget_held(run: Run, ordinals: Sequence[int]) -> ev.Held:
-    group = run.ledger.hopeless(ordinals[0])
-    keeper = run.ledger.keeper[group] if group is not None else -1
-    holder = run.layout.targets[keeper].instance if keeper >= 0 else "nobody"
+def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.Held:
+    known = keeper is not None and keeper >= 0
+    holder = run.layout.targets[keeper or 0].instance if known else "nobody"
     return ev.Held(tuple(ordinals), f"budget_held by {holder}")
 
 
@@ -166,8 +165,9 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> N
     ordinals = groups[0]
     if any(agenda.stale(ordinal, now) for ordinal in ordinals):
         return
+    early = [ordinal for ordinal in ordinals if run.ledger.reserves_early(ordinal)]
     free = run.ledger.free()
-    if any(run.ledger.caps[g] == 1 and free[g] < 1 for g in run.ledger.groups_of(ordinals[0])):
+    if any(run.ledger.full_group(o, RestartKind.REBOOT, free) is not None for o in early):
         return
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
     command = Attach(run.layout.cell_of[ordinals[0]], ordinals, ids)
@@ -192,11 +192,14 @@ def _restart_lane(
     begin: dict[tuple[int, RestartKind], list[int]] = {}
     refresh: list[int] = []
     room = _lane_room(run, lane)
+    looks_full = agenda.looks_open[lane] >= LOOKS_OPEN_MAX or _looks_in(step, lane)
+    look_room = 0 if looks_full else limits.LOOK_IDS_MAX
     for ordinal in agenda.ready[lane][:RESTARTS_A_STEP_MAX]:
         glimpse = agenda.glimpses.get(ordinal)
         kind = _kind(run, ordinal, glimpse.sight if glimpse else None)
-        if room[kind] <= 0:
-            continue
+        stale = agenda.stale(ordinal, now)
+        if room[kind] <= 0 or (stale and len(refresh) >= look_room):
+            continue  # claims no permit in this step, so that nobody is parked behind it
         full = run.ledger.full_group(ordinal, kind, free)
         if full is not None:
             step.parks.append((ordinal, full))
@@ -204,13 +207,13 @@ def _restart_lane(
         if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
             for group in run.ledger.groups_of(ordinal):
                 free[group] -= 1
-        if agenda.stale(ordinal, now):
+        if stale:
             refresh.append(ordinal)
         else:
             room[kind] -= run.plan.calls is Calls.SINGLE
             begin.setdefault((run.layout.cell_of[ordinal], kind), []).append(ordinal)
-    if refresh and agenda.looks_open[lane] < LOOKS_OPEN_MAX and not _looks_in(step, lane):
-        step.looks.append(_look(run, agenda, lane, refresh[: limits.LOOK_IDS_MAX]))
+    if refresh:
+        step.looks.append(_look(run, agenda, lane, refresh))
     size = 1 if run.plan.calls is Calls.SINGLE else limits.RESTART_IDS_MAX
     for (cell, kind), ordinals in begin.items():
         for start in range(0, len(ordinals), size):
@@ -244,7 +247,7 @@ def _kind(run: Run, ordinal: int, sight: Sight | None) -> RestartKind:
 def _hopeless_parked(run: Run, agenda: Agenda, step: Step) -> None:
     for group, parked in enumerate(agenda.parked):
         if parked and run.ledger.kept[group] >= run.ledger.caps[group]:
-            step.events.append(_budget_held(run, list(parked)))
+            step.events.append(_budget_held(run, list(parked), run.ledger.keeper[group]))
             return
 
 

@@ -32,6 +32,10 @@ ALARMS: dict[RetryClass, tuple[str, int]] = {
 """Refusals that stop the whole run: they would meet every other call too."""
 
 
+NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
+"""Refusals that say nothing of what was asked: only the lane was crowded or the call too late."""
+
+
 def evolve(run: Run, event: AnyEvent) -> None:
     """Fold one event into the state. `Bug` where the event breaks a rule of the run."""
     invariant(run.closed is None, "nothing follows RunClosed")
@@ -139,11 +143,11 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     invariant(run.layout.cells[command.cell].lane in run.keys, "no attach before the key is there")
     wanted = run.plan.key_pair.name
     for ordinal, sight in zip(command.ordinals, event.seen, strict=True):
-        target = run.layout.targets[ordinal]
-        invariant(sight.key_pair in (target.former_key, wanted), "I-07: compare and set")
+        former = run.layout.targets[ordinal].former_key
+        invariant(sight.key_pair in (former, wanted), "I-07: compare and set")
         _move(run, ordinal, Happening.ATTACH_ISSUED)
         run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
-        if target.restart is RestartKind.REBOOT and _one_by_one(run, target.groups):
+        if run.ledger.reserves_early(ordinal):
             run.ledger.reserve(ordinal, Phase.ATTACHING)
     invariant(run.ledger.exposed <= run.ledger.exposed_max, "I-30: exposed passes its limit")
 
@@ -170,10 +174,6 @@ def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:
         invariant(span.start <= ordinal < span.end, "I-05: an id of the cell that sends it")
         invariant(run.layout.targets[ordinal].instance == instance, "I-05: an id of the plan")
         invariant(not run.held[ordinal], "nothing is asked of a held instance")
-
-
-def _one_by_one(run: Run, groups: tuple[int, ...]) -> bool:
-    return any(run.ledger.caps[group] == 1 for group in groups)
 
 
 def _settled(run: Run, event: ev.Settled) -> None:
@@ -216,6 +216,9 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
             if retry in (RetryClass.STATE, RetryClass.GONE):
                 run.attach_tries[ordinal] += 1
                 run.causes[ordinal] = outcome.code
+                if run.attach_tries[ordinal] >= limits.ATTEMPTS_MAX:
+                    _move(run, ordinal, Happening.ATTACH_REFUSED)
+                    return
             _move(run, ordinal, Happening.ATTACH_REPEATABLE)
 
 
@@ -237,6 +240,9 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
             if retry in (RetryClass.STATE, RetryClass.GONE):
                 run.restart_tries[ordinal] += 1
                 run.causes[ordinal] = outcome.code
+                if run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX:
+                    _move(run, ordinal, Happening.RESTART_REFUSED)
+                    return
             _move(run, ordinal, Happening.RESTART_REPEATABLE)
 
 
@@ -275,8 +281,7 @@ def is_fact(outcome: Outcome) -> bool:
 
 def _next_window(window: int, outcome: Outcome) -> int:
     """Additive increase, halved where the lane could not take the call in time."""
-    crowded = (RetryClass.THROTTLED, RetryClass.UNSENT)
-    if isinstance(outcome, Refused) and outcome.retry in crowded:
+    if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
         return max(limits.LANE_CALLS_MIN, window // 2)
     return min(limits.LANE_CALLS_MAX, window + 1)
 

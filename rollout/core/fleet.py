@@ -72,11 +72,11 @@ def _between_waves(run: Run) -> Iterator[AnyEvent]:
     if run.waves_closed < len(run.layout.waves):
         yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
     elif run.left == 0 and not run.open_calls:
-        doubts = run.phase_counts[Phase.IN_DOUBT]
+        counts = classes(run)
+        doubts = counts["in_doubt"]  # a restart that is held unseen is one too
         if doubts:
             yield ev.Halted("in_doubt", "R0501", 5, f"{doubts} restarts are in doubt")
         else:
-            counts = classes(run)
             yield ev.RunClosed(counts, _exit(run, counts))
 
 

@@ -27,13 +27,16 @@ class Ledger:
 
     `used` permits are reserved; `kept` of them are held by instances that nobody will bring back
     without a person (failed and down, held in doubt), `keeper` names one of them; `ahead`
-    instances of a group are attached, or about to be, and have no permit yet.
+    instances of a group are attached, or about to be, and have no permit yet. `exposed_kept` of
+    the exposed are shelved alike, `exposed_keeper` is one of them.
     """
 
     __slots__ = (
         "ahead",
         "caps",
         "exposed",
+        "exposed_keeper",
+        "exposed_kept",
         "exposed_max",
         "keeper",
         "kept",
@@ -53,6 +56,8 @@ class Ledger:
         self.permits = bytearray(len(layout.targets))
         self.shelved = bytearray(len(layout.targets))
         self.exposed = 0
+        self.exposed_kept = 0
+        self.exposed_keeper = -1
         self.exposed_max = exposed_max
 
     # asked
@@ -64,6 +69,15 @@ class Ledger:
     def groups_of(self, ordinal: int) -> tuple[int, ...]:
         """The groups one instance counts in."""
         return self.layout.targets[ordinal].groups
+
+    def reboot_groups(self, ordinal: int) -> tuple[int, ...]:
+        """The groups whose permits the planned restart takes: none for a start."""
+        target = self.layout.targets[ordinal]
+        return target.groups if target.restart is RestartKind.REBOOT else ()
+
+    def reserves_early(self, ordinal: int) -> bool:
+        """Its permits are taken before its attach, since one of its groups goes one by one."""
+        return any(self.caps[group] == 1 for group in self.reboot_groups(ordinal))
 
     def full_group(self, ordinal: int, kind: RestartKind, free: Sequence[int]) -> int | None:
         """The first group without a permit left for this restart; None = it may begin.
@@ -89,7 +103,7 @@ class Ledger:
         ]
         count = 0
         for ordinal in ordinals:
-            groups = self._reboot_groups(ordinal)
+            groups = self.reboot_groups(ordinal)
             if left <= 0 or any(room[group] <= 0 for group in groups):
                 break
             left -= 1
@@ -99,19 +113,27 @@ class Ledger:
         return count
 
     def hopeless(self, ordinal: int) -> int | None:
-        """The group of this instance whose permits are all kept for good; None = there is hope."""
+        """Who keeps for good what this instance needs before its attach; None = there is hope.
+
+        The ordinal of one keeper, of exposure or of a group; -1 where the cap is 0.
+        """
+        if self.exposed_kept >= self.exposed_max:
+            return self.exposed_keeper
         if self.permits[ordinal]:
             return None
-        for group in self._reboot_groups(ordinal):
+        for group in self.reboot_groups(ordinal):
             if self.kept[group] >= self.caps[group]:
-                return group
+                return self.keeper[group]
         return None
 
     # told
 
     def moved(self, ordinal: int, before: Phase, after: Phase) -> None:
         """An instance changed phase: exposure and waiting are counted anew for it."""
-        self.exposed += _EXPOSED[after] - _EXPOSED[before]
+        exposing = _EXPOSED[after] - _EXPOSED[before]
+        self.exposed += exposing
+        if self.shelved[ordinal]:
+            self.exposed_kept += exposing
         change = _WAITS[after] - _WAITS[before]
         if change and not self.permits[ordinal] and not self.shelved[ordinal]:
             self._wait(ordinal, change)
@@ -155,6 +177,9 @@ class Ledger:
 
     def _shelve(self, ordinal: int, phase: Phase, change: int) -> None:
         self.shelved[ordinal] = change < 0
+        if _EXPOSED[phase]:
+            self.exposed_kept -= change
+            self.exposed_keeper = ordinal
         if self.permits[ordinal]:
             for group in self.groups_of(ordinal):
                 self.kept[group] -= change
@@ -163,12 +188,8 @@ class Ledger:
             self._wait(ordinal, change)
 
     def _wait(self, ordinal: int, change: int) -> None:
-        for group in self._reboot_groups(ordinal):
+        for group in self.reboot_groups(ordinal):
             self.ahead[group] += change
-
-    def _reboot_groups(self, ordinal: int) -> tuple[int, ...]:
-        target = self.layout.targets[ordinal]
-        return target.groups if target.restart is RestartKind.REBOOT else ()
 
     def _ahead_max(self, group: int) -> int:
         cap = self.caps[group]

@@ -56,9 +56,9 @@ class Reading:
         self.holds.setdefault(reason, []).append(ordinal)
 
     def drift(self, ordinal: int, found: drift.Drift) -> None:
-        """It differs from the plan; told once a process."""
-        if ordinal not in self.agenda.drift_told:
-            self.agenda.drift_told[ordinal] = None
+        """It differs from the plan; each kind is told once a process."""
+        if (ordinal, found.kind) not in self.agenda.drift_told:
+            self.agenda.drift_told[ordinal, found.kind] = None
             self.drifts.setdefault((found.kind, found.detail), []).append(ordinal)
 
     def events(self) -> Iterator[AnyEvent]:
@@ -208,7 +208,7 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
         _steady(reading, ordinal, seen, now, reading.ready)
         return
     if seen.key_pair != run.layout.targets[ordinal].former_key:
-        _foreign(reading, ordinal, seen)
+        _conflict(reading, ordinal, seen)
         return
     settled = reading.at >= record.left_by + run.plan.restart.settle_window_ms
     tries_left = run.attach_tries[ordinal] < limits.ATTEMPTS_MAX
@@ -225,7 +225,7 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     run = reading.run
     attached_at = run.attached_at.get(ordinal, 0)
     if seen.key_pair != reading.wanted:
-        _foreign(reading, ordinal, seen)
+        _foreign(reading, ordinal, seen, now)
     elif seen.locks:
         reading.hold(ordinal, "locked")
     elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at:
@@ -239,8 +239,9 @@ def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) ->
     """Did the restart happen? Evidence ends the question; until then it is only looked at."""
     record = reading.run.restarting[ordinal]
     if seen.key_pair != reading.wanted:
-        _foreign(reading, ordinal, seen)
+        _foreign(reading, ordinal, seen, now)
         return
+    reading.agenda.since.pop(ordinal, None)
     evidence = _boot_evidence(record, seen)
     if evidence:
         reading.move(ordinal, Happening.SEEN_BOOTED, evidence)
@@ -291,13 +292,25 @@ def _untouched(run: Run, ordinal: int, record: Restarting, seen: Instance) -> bo
 
 def _settling(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
     """Booted after the attach: done once it is Running, failed when it is not in time."""
-    record = reading.run.restarting[ordinal]
-    if seen.status is Status.RUNNING:
+    record = reading.run.restarting.get(ordinal)
+    if record is None:
+        _settling_unasked(reading, ordinal, seen, now)
+    elif seen.status is Status.RUNNING:
         _running(reading, ordinal, record, seen)
     elif reading.at >= record.begun + reading.run.plan.restart.timeout_ms:
         reading.move(ordinal, Happening.TIMED_OUT, "not_running")
     else:
         reading.agenda.watch(ordinal, now)
+
+
+def _settling_unasked(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """Booted by somebody else, and this process died before it was seen to run."""
+    if seen.status is Status.RUNNING:
+        reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+    elif _waited_out(reading, ordinal):
+        reading.move(ordinal, Happening.TIMED_OUT, "not_running")
+    else:
+        _wait(reading, ordinal, now)
 
 
 def _running(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
@@ -312,7 +325,21 @@ def _running(reading: Reading, ordinal: int, record: Restarting, seen: Instance)
         counts[0 if moved else 1] += 1
 
 
-def _foreign(reading: Reading, ordinal: int, seen: Instance) -> None:
+def _foreign(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """Not the wanted key although it was seen before: a look that lags, or a conflict.
+
+    The former key may be shown by a replica behind the others, for less than the settle window.
+    """
+    run = reading.run
+    since = reading.agenda.since.get(ordinal, reading.at)
+    lags = reading.at - since < run.plan.restart.settle_window_ms
+    if lags and seen.key_pair == run.layout.targets[ordinal].former_key:
+        _wait(reading, ordinal, now)
+    else:
+        _conflict(reading, ordinal, seen)
+
+
+def _conflict(reading: Reading, ordinal: int, seen: Instance) -> None:
     detail = f"key pair is `{seen.key_pair or 'none'}`"
     reading.drift(ordinal, drift.Drift(DriftKind.CONFLICT, detail))
 

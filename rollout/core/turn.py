@@ -97,6 +97,8 @@ class Decider:
 
     def answered(self, n: int, answer: Answer, now: Instant) -> None:
         """Call `n` ended. Exceptions in `answer.items` are by instance id."""
+        if self.run.closed is not None:
+            return
         issued = self.run.open_calls.get(n)
         items: tuple[tuple[int, Outcome], ...] = ()
         if issued is not None and not isinstance(issued.command, ImportKey):
