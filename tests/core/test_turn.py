@@ -5,15 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from rollout.core import cell
 from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.model import event as ev
-from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.command import Attach, ImportKey, Look, RestartCall
 from rollout.model.instance import OsFamily, Status
 from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown
-from rollout.model.time import MINUTE, SECOND
+from rollout.model.time import SECOND
 from tests.core import samples
 from tests.core.world import Script, World
 
@@ -30,7 +31,13 @@ def world(size: int, cap: int, script: Script | None = None, **changes: object) 
 
 def commands(story: World, kind: type) -> list[ev.Issued]:
     """The intents of one kind, in order."""
-    return [e for e in story.journal if isinstance(e, ev.Issued) and isinstance(e.command, kind)]
+    return [event for event in story.events(ev.Issued) if isinstance(event.command, kind)]
+
+
+def named(story: World, kind: type) -> list[tuple[str, ...]]:
+    """The instances that intents of one kind named, in order."""
+    issued = commands(story, kind)
+    return [e.command.instances for e in issued if not isinstance(e.command, ImportKey)]
 
 
 def halt_of(story: World) -> tuple[str, str, int]:
@@ -61,10 +68,22 @@ def test_a_stopped_instance_is_started_and_takes_no_permit() -> None:
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start().go()
     story.check_end()
 
-    kinds = {e.command.instances[0]: e.command.kind for e in commands(story, RestartCall)}
+    restarts = [event.command for event in story.events(ev.Issued)]
+    kinds = {c.instances[0]: c.kind for c in restarts if isinstance(c, RestartCall)}
 
     assert kinds == {"i-0000": RestartKind.START, "i-0001": RestartKind.REBOOT}
     assert story.classes["done"] == 2
+
+
+def test_a_stopped_instance_does_not_wait_for_a_permit_that_is_kept() -> None:
+    """A start needs no permit: a budget of one that is kept for good holds back only reboots."""
+    rows = [samples.instance(0), samples.instance(1, status=Status.STOPPED), samples.instance(2)]
+    script = Script(calls={2: "lost_before", 3: "lost_before"}, start_time_moves=False)
+    story = World(samples.make_plan(rows, samples.capped(1)), rows, script).start().go()
+    story.check_end()
+
+    assert story.run.phase(1).word == "done"
+    assert story.run.causes[2] == "budget_held by i-0000"
 
 
 def test_an_instance_already_on_the_key_is_only_restarted() -> None:
@@ -73,7 +92,7 @@ def test_an_instance_already_on_the_key_is_only_restarted() -> None:
     story = World(samples.make_plan(rows, samples.capped(2)), rows).start().go()
     story.check_end()
 
-    assert [e.command.instances for e in commands(story, Attach)] == [("i-0001",)]
+    assert named(story, Attach) == [("i-0001",)]
     assert story.classes["done"] == 2
 
 
@@ -277,18 +296,18 @@ def test_exposure_full_of_doubt_ends_the_run_and_names_the_holder() -> None:
 def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     """Permits claimed by what cannot be looked at yet are not woken for in the same turn."""
     story = world(4, 1)
-    story.go(until=story.now + 2 * SECOND)
+    story.turn()
     agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    for ordinal in range(4):
-        if story.run.phase(ordinal).word == "planned":
-            story.decider.put(
-                ev.Moved(ev.Happening.SEEN_ATTACHED, (ordinal,), "key_pair", story.now), story.now
-            )
-            agenda.ready[lane].append(ordinal)
-    agenda.ready[lane].sort()
-    agenda.looks_open[lane] = 8
+    attached = ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
+    story.decider.put(attached, story.now)
+    agenda.ready[lane] = [0, 1]
+    agenda.looks_open[lane] = cell.LOOKS_OPEN_MAX
+    story.decider.turn(story.now)
 
-    assert story.decider.turn(story.now + 10 * MINUTE) is not None
+    assert agenda.ready[lane] == [0, 1] and agenda.parked == [[]]
+    agenda.looks_open[lane] = 0
+    (look,) = cell.decide(story.run, agenda, story.now).looks
+    assert isinstance(look, Look) and look.ordinals == (0,)
 
 
 # drift and keys
@@ -369,9 +388,7 @@ def test_a_key_taken_back_for_good_is_a_conflict() -> None:
     """The former key, shown for longer than any lag, means that somebody undid the attach."""
     story = world(1, 1, Script(calls={2: "lost_before"}))
     machine = story.machines["i-0000"]
-    story.at(
-        story.now + 4 * SECOND, lambda: machine.change(story.now, key_pair=samples.OLD_KEY)
-    )
+    story.at(story.now + 4 * SECOND, lambda: machine.change(story.now, key_pair=samples.OLD_KEY))
     story.go()
 
     assert halt_of(story) == ("foreign_key", "R0605", 6)
@@ -505,7 +522,7 @@ def test_the_view_sums_up_to_the_inventory() -> None:
 
 
 def test_a_boot_by_somebody_else_survives_a_crash_in_the_middle_of_its_line() -> None:
-    """Cut between `seen_booted` and `seen_running` the story goes on: there is no restart record."""
+    """Cut between `seen_booted` and `seen_running` the story goes on, without a restart record."""
     story = world(1, 1)
     plan, journal = story.plan, list[ev.AnyEvent]()
     decider = Decider(plan, journal.append)

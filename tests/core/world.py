@@ -10,13 +10,15 @@ import heapq
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from rollout.core import cell, fleet
 from rollout.core.journey import EXPOSED
-from rollout.core.run import Run
+from rollout.core.run import Attaching, Restarting, Run
 from rollout.core.turn import Decider
+from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
 from rollout.model.event import AnyEvent, Issued, RunClosed
 from rollout.model.instance import Instance, OsFamily, Status
@@ -28,6 +30,7 @@ from tests.core import samples
 LATENCY_MS = 300
 BOOT_MS = 15 * SECOND
 TURNS_MAX = 20_000
+T = TypeVar("T")
 THROTTLED = Refused("Throttling", RetryClass.THROTTLED)
 
 
@@ -101,7 +104,7 @@ class World:
         self.keys = dict.fromkeys(samples.REGIONS, (samples.PUBLIC_KEY, samples.FINGERPRINT))
         self.now = samples.NOW
         self.journal: list[AnyEvent] = []
-        self.heap: list[tuple[Instant, int, Callable[[], None]]] = []
+        self.heap: list[tuple[Instant, int, Callable[[], object]]] = []
         self.arrivals: list[Callable[[], None]] = []
         self.generation = 0
         self.ties = 0
@@ -167,10 +170,10 @@ class World:
     def classes(self) -> dict[str, int]:
         return fleet.classes(self.run)
 
-    def events(self, kind: type) -> list[AnyEvent]:
+    def events(self, kind: type[T]) -> list[T]:
         return [event for event in self.journal if isinstance(event, kind)]
 
-    def at(self, instant: Instant, action: Callable[[], None]) -> None:
+    def at(self, instant: Instant, action: Callable[[], object]) -> None:
         """Do something to the world at an instant."""
         self.ties += 1
         heapq.heappush(self.heap, (instant, self.ties, action))
@@ -257,10 +260,10 @@ class World:
         elif fate == "lost_before":
             self._tell(back, decider, n, Answer(Unknown("reset")))
         elif fate == "lost_after":
-            self.at(there, lambda: self._effect(issued) and None)
+            self.at(there, lambda: self._effect(issued))
             self._tell(back, decider, n, Answer(Unknown("timeout")))
         elif fate == "late":
-            self.at(back + self.script.late_ms, lambda: self._effect(issued) and None)
+            self.at(back + self.script.late_ms, lambda: self._effect(issued))
             self._tell(back, decider, n, Answer(Unknown("timeout")))
         else:
             self._answer_truly(issued, there, back)
@@ -368,7 +371,9 @@ def photo(run: Run) -> dict[str, object]:
         if name not in {"plan", "layout", "ledger", "lanes"}
     }
     columns["lanes"] = {
-        key: (use.open, use.window) for key, use in run.lanes.items() if use.open or use.window != 16
+        key: (use.open, use.window)
+        for key, use in run.lanes.items()
+        if use.open or use.window != limits.LANE_CALLS_START
     }
     for name in ("ahead", "kept", "keeper", "used", "permits", "shelved", "exposed"):
         columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
@@ -382,6 +387,6 @@ def _flat(value: object) -> object:
         return list(value)
     if isinstance(value, dict):
         return {key: _flat(entry) for key, entry in value.items()}
-    if hasattr(value, "left_by"):
+    if isinstance(value, Attaching | Restarting):
         return tuple(getattr(value, name) for name in value.__slots__)
     return value
