@@ -7,7 +7,7 @@ and line.
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from ruamel.yaml import YAML
@@ -17,6 +17,8 @@ from rollout.emulator import faults
 from rollout.emulator.faults import Fault
 from rollout.errors import ConfigError, Place
 from rollout.model.time import parse_duration
+
+_T = TypeVar("_T")
 
 Entry = tuple[int, dict[str, Any]]
 """Line (from 1) and values of one entry of a list."""
@@ -46,7 +48,7 @@ def place(path: Path, line: int) -> str:
     return f"{path}:{line}"
 
 
-def opened(read: Callable[[Path], Iterable[Entry]], path: Path) -> Iterator[Entry]:
+def opened(read: Callable[[Path], Iterable[_T]], path: Path) -> Iterator[_T]:
     """What `read` yields; what it cannot read is a complaint about the file."""
     try:
         yield from read(path)
