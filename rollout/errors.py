@@ -22,7 +22,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from typing import Self
-from typing import Self
 
 
 class Exit(enum.IntEnum):

@@ -5,25 +5,39 @@ Called by `sources`. Knows nothing of files and of what will be done with the in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import anyio
 import msgspec
 
-from rollout.errors import AccessError, ConflictError, InventoryError, Problem, RolloutError
+from rollout.errors import AccessError, InventoryError, RolloutError, worst
 from rollout.model import limits
 from rollout.model.instance import Instance
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.selector import Operator, Selector
-from rollout.model.time import Instant
 
 TAG_FILTERS_MAX = 20
 """Tag.N takes at most 20 tags (DescribeInstances reference)."""
-PAGES_MAX = 100_000
-"""Pages of one region: more than any account has instances for."""
+TAG_MATCHES_MAX = 1_000
+"""A tag filter is not sure to show more matches than this (DescribeInstances reference): a region
+that shows as many is listed again without one."""
+PAGES_MAX = 20_000
+"""Pages of one region: two million instances."""
+EMPTY_PAGES_MAX = 10
+"""Empty pages in a row that still promise another."""
 LOOKS_AT_ONCE = 8
 """Hydrating calls of one region on their way at once; the client paces them by lane."""
+THROTTLES_MAX = 30
+"""Throttled answers to one call before it is given up; the client waits before each repeat."""
+PASSES_MAX = 2
+"""A listing that goes round in a circle is begun once more."""
+
+_BAD_KEYS = ("InvalidAccessKey", "SignatureDoesNotMatch", "InvalidSecurityToken", "IncompleteSign")
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class Page(Protocol):
@@ -32,10 +46,6 @@ class Page(Protocol):
     @property
     def instances(self) -> tuple[Instance, ...]:
         """The instances of the page."""
-
-    @property
-    def api_time(self) -> Instant:
-        """When the service answered."""
 
     @property
     def next_token(self) -> str:
@@ -67,152 +77,205 @@ class Listed(msgspec.Struct):
 
 
 async def list_regions(lister: Lister, regions: Sequence[str], select: Selector | None) -> Listed:
-    """All instances of these regions that the selector matches.
+    """All instances of these regions that the selector matches, each id once.
 
-    Errors: AccessError where a region refuses or cannot be reached, ConflictError R0213 where its
-    pages contradict each other; InventoryError R0211 where an empty answer hides a missing
-    permission.
+    Errors, of all regions at once: AccessError where one refuses or cannot be reached;
+    InventoryError R0211 where an empty answer hides a missing permission, R0213 where pages
+    contradict each other.
     """
-    parts = {region: Listed([]) for region in regions}
-    failures: list[RolloutError] = []
+    whole = Listed([])
 
     async def read(region: str) -> None:
-        try:
-            await _list_region(lister, region, select, parts[region])
-        except RolloutError as error:
-            failures.append(error)
+        whole.instances.extend(await _Region(lister, region, whole).matching(select))
 
-    async with anyio.create_task_group() as tasks:
-        for region in regions:
-            tasks.start_soon(read, region)
-    _raise_all(failures)
-    return Listed(
-        [one for part in parts.values() for one in part.instances],
-        sum(part.calls for part in parts.values()),
-    )
+    await _all(read, regions)
+    return whole
 
 
 async def hydrate(lister: Lister, ids: Mapping[str, Sequence[str]]) -> Listed:
-    """What the service shows of these ids, by region: 100 a call, all regions at once."""
-    found = Listed([])
-    failures: list[RolloutError] = []
+    """What the service shows of these ids, by region: 100 a call, all regions at once.
 
-    async def read(region: str, page: Sequence[str], limiter: anyio.CapacityLimiter) -> None:
-        async with limiter:
-            seen = await lister.look(region, tuple(page))
-        found.calls += 1
-        if isinstance(seen, Refused | Unknown):
-            failures.append(refused(seen, region))
-        else:
-            found.instances += seen.instances
-
-    async with anyio.create_task_group() as tasks:
-        for region, members in ids.items():
-            limiter = anyio.CapacityLimiter(LOOKS_AT_ONCE)
-            for start in range(0, len(members), limits.LOOK_IDS_MAX):
-                tasks.start_soon(
-                    read, region, members[start : start + limits.LOOK_IDS_MAX], limiter
-                )
-    _raise_all(failures)
-    for region, members in ids.items():
-        if members and not any(one.region == region for one in found.instances):
-            found.calls += 1
-            await doubt(lister, region)
-    return found
-
-
-async def doubt(lister: Lister, region: str) -> None:
-    """An empty answer is not believed: a dry run tells whether we may look at all.
-
-    Source: a RAM user without permission gets an empty list and no error (API facts, fact 11).
+    Errors: as `list_regions`; a region that shows none of its ids is doubted.
     """
-    answer = await lister.may_describe(region)
-    if isinstance(answer, Done):
-        return
-    if isinstance(answer, Refused) and answer.retry is RetryClass.DENIED:
-        raise InventoryError.of(
-            "R0211",
-            f"DescribeInstances returned 0 instances in {region}",
-            notes=(
-                "The same call with DryRun=true was refused: no permission to look there.",
-                "The service answers an empty list then, so an empty fleet is not believed.",
-            ),
-            help="grant ecs:DescribeInstances, or drop the region",
-            request_id=answer.request_id or None,
-        )
-    raise refused(answer, region)
+    whole = Listed([])
+
+    async def read(region: str) -> None:
+        whole.instances.extend(await _Region(lister, region, whole).named(ids[region]))
+
+    await _all(read, [region for region, members in ids.items() if members])
+    return whole
 
 
 def refused(outcome: Refused | Unknown, region: str) -> RolloutError:
     """An error for a reading call that brought nothing."""
     if isinstance(outcome, Unknown):
-        return AccessError.of(
-            "R0412",
-            f"DescribeInstances in {region} brought no readable answer: {outcome.why}",
-            help="try again; if it stays so, look at the network between here and the endpoint",
-            request_id=outcome.request_id or None,
-        )
-    code = {
-        RetryClass.DENIED: "R0403",
-        RetryClass.CLOCK: "R0404",
-        RetryClass.UNSENT: "R0410",
-    }.get(outcome.retry, "R0411")
+        code, said, cure = "R0410", outcome.why, "try again; check the network and --endpoint"
+        if outcome.why.startswith(("proxy", "redirect", "malformed")):
+            code, cure = "R0412", "something answered in the service's place: check the proxy"
+    else:
+        code, cure = _code(outcome)
+        said = f"{outcome.code} {outcome.message}".strip()
     return AccessError.of(
         code,
-        f"DescribeInstances in {region}: {outcome.code} {outcome.message}".rstrip(),
-        help="check credentials, permissions and the name of the region",
+        f"DescribeInstances in {region}: {said}",
+        help=cure,
         request_id=outcome.request_id or None,
     )
 
 
-async def _list_region(lister: Lister, region: str, select: Selector | None, part: Listed) -> None:
-    filters = _filters(select)
-    seen: dict[str, Instance] = {}
-    tokens: dict[str, None] = {}
-    token = ""
-    for _ in range(PAGES_MAX):
-        page = await lister.describe_instances(region, filters, next_token=token)
-        part.calls += 1
-        if isinstance(page, Refused | Unknown):
-            raise refused(page, region)
-        for one in page.instances:
-            seen[one.id] = one
-        token = page.next_token
-        if not token:
-            break
-        if token in tokens:
-            raise ConflictError.of(
-                "R0213",
-                f"the pages of DescribeInstances in {region} go round in a circle",
-                help="try again; the fleet may be changing",
-            )
-        tokens[token] = None
-    if not seen:
-        part.calls += 1
-        await doubt(lister, region)
-    part.instances = [one for one in seen.values() if select is None or select.matches(one.tags)]
+def _code(outcome: Refused) -> tuple[str, str]:
+    match outcome.retry:
+        case RetryClass.DENIED if outcome.code.startswith(_BAD_KEYS):
+            return "R0402", "renew the credentials, or name others with --profile"
+        case RetryClass.DENIED if outcome.code == "R0401":
+            return "R0401", "set ALIBABA_CLOUD_ACCESS_KEY_ID and …_SECRET, or --profile"
+        case RetryClass.DENIED:
+            return "R0403", "grant ecs:DescribeInstances, or use another --profile"
+        case RetryClass.CLOCK:
+            return "R0404", "set this machine's clock (NTP)"
+        case RetryClass.UNSENT:
+            return "R0410", "check name resolution, proxy and --endpoint"
+        case RetryClass.THROTTLED:
+            return "R0411", "others use up the API's rate in this region: try again later"
+        case _:
+            return "R0411", "check the regions of the spec"
+
+
+class _Region:
+    """Reads one region; adds its calls to the whole."""
+
+    def __init__(self, lister: Lister, region: str, whole: Listed) -> None:
+        self._lister, self._region, self._whole = lister, region, whole
+
+    async def matching(self, select: Selector | None) -> list[Instance]:
+        """The region's instances that the selector matches."""
+        filters = _filters(select)
+        seen = await self._pages(filters)
+        if filters and len(seen) >= TAG_MATCHES_MAX:
+            seen = await self._pages({})
+        if not seen:
+            await self._doubt()
+        return [one for one in seen if select is None or select.matches(one.tags)]
+
+    async def named(self, ids: Sequence[str]) -> list[Instance]:
+        """What the region shows of these ids."""
+        found: list[Instance] = []
+        limiter = anyio.CapacityLimiter(LOOKS_AT_ONCE)
+
+        async def read(start: int) -> None:
+            page = tuple(ids[start : start + limits.LOOK_IDS_MAX])
+            async with limiter:
+                seen = await self._ask(self._lister.look, page)
+            found.extend(seen.instances)
+
+        await _all(read, range(0, len(ids), limits.LOOK_IDS_MAX))
+        if not found:
+            await self._doubt()
+        return found
+
+    async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
+        """All pages, each id once, as it was last seen. A circle is begun once more."""
+        for _ in range(PASSES_MAX):
+            seen = await self._pass(filters)
+            if seen is not None:
+                return list(seen.values())
+        raise InventoryError.of(
+            "R0213",
+            f"the pages of DescribeInstances in {self._region} do not come to an end",
+            help="try again; the fleet may be changing",
+        )
+
+    async def _pass(self, filters: Mapping[str, str]) -> dict[str, Instance] | None:
+        """One walk through the pages; None where they go round in a circle."""
+        seen: dict[str, Instance] = {}
+        tokens = {""}
+        token, empty = "", 0
+        for _ in range(PAGES_MAX):
+            listing = functools.partial(self._lister.describe_instances, next_token=token)
+            page = await self._ask(listing, filters)
+            seen.update((one.id, one) for one in page.instances)
+            empty = 0 if page.instances else empty + 1
+            token = page.next_token
+            if not token:
+                return seen
+            if token in tokens or empty > EMPTY_PAGES_MAX:
+                return None
+            tokens.add(token)
+        return None
+
+    async def _doubt(self) -> None:
+        """An empty answer is not believed: a dry run tells whether we may look at all.
+
+        Source: a RAM user without permission gets an empty list and no error (API facts, 11).
+        """
+        try:
+            await self._ask(self._lister.may_describe)
+        except AccessError as error:
+            if error.problems[0].code != "R0403":
+                raise
+            raise InventoryError.of(
+                "R0211",
+                f"DescribeInstances returned 0 instances in {self._region}",
+                notes=(
+                    "The same call with DryRun=true was refused: no permission to look there.",
+                    "The service answers an empty list then, so an empty fleet is not believed.",
+                ),
+                help="grant ecs:DescribeInstances in that region, or drop the region",
+                request_id=error.problems[0].request_id,
+            ) from None
+
+    async def _ask(
+        self, call: Callable[..., Awaitable[T | Refused | Unknown]], *arguments: object
+    ) -> T:
+        """The answer of a safe call for the region: throttled and lost ones are asked again.
+
+        Errors: what `refused` makes of the last answer.
+        """
+        lost = throttled = 0
+        while True:
+            answer = await call(self._region, *arguments)
+            self._whole.calls += 1
+            if isinstance(answer, Unknown):
+                lost += 1
+            elif not isinstance(answer, Refused):
+                return answer
+            elif answer.retry is RetryClass.THROTTLED:
+                throttled += 1
+            else:
+                raise refused(answer, self._region)
+            if lost >= limits.ATTEMPTS_MAX or throttled >= THROTTLES_MAX:
+                raise refused(answer, self._region)
+
+
+async def _all(read: Callable[[K], Awaitable[None]], keys: Sequence[K]) -> None:
+    """Read all of them at once; then raise the problems of all that failed."""
+    failures: list[RolloutError] = []
+
+    async def guarded(key: K) -> None:
+        try:
+            await read(key)
+        except RolloutError as error:
+            failures.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for key in keys:
+            tasks.start_soon(guarded, key)
+    if failures:
+        problems = tuple(problem for failure in failures for problem in failure.problems)
+        raise type(failures[0])(problems, worst(*(failure.exit for failure in failures)))
 
 
 def _filters(select: Selector | None) -> dict[str, str]:
     """The selector's plain equalities as Tag.N, which the service can filter by itself."""
     if select is None:
         return {}
-    filters = {}
     plain = [
         (one.key, one.values[0])
         for one in select.requirements
         if one.operator is Operator.IN and len(one.values) == 1
     ]
-    for number, (key, value) in enumerate(plain[:TAG_FILTERS_MAX], 1):
-        filters[f"Tag.{number}.Key"] = key
-        filters[f"Tag.{number}.Value"] = value
-    return filters
-
-
-def _raise_all(failures: Sequence[RolloutError]) -> None:
-    """Every region's problem at once, with the exit code of the first."""
-    if failures:
-        problems: tuple[Problem, ...] = tuple(
-            problem for failure in failures for problem in failure.problems
-        )
-        raise type(failures[0])(problems, failures[0].exit)
+    return {
+        f"Tag.{number}.{part}": text
+        for number, pair in enumerate(plain[:TAG_FILTERS_MAX], 1)
+        for part, text in zip(("Key", "Value"), pair, strict=True)
+    }

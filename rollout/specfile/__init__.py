@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from rollout.errors import CODES, Exit, Place, Problem, SpecError
+from rollout.errors import Exit, Place, Problem, SpecError
 from rollout.model import limits
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
@@ -110,8 +110,7 @@ def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
 
 
 def _unreadable(place: Place, why: str) -> SpecError:
-    error = SpecError.of("R0100", f"the spec cannot be read: {why}", place=place)
-    return SpecError(error.problems, CODES["R0100"].exit)
+    return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place)
 
 
 def _position(problem: Problem) -> tuple[int, int]:

@@ -1,0 +1,122 @@
+"""Opening an inventory file and handing out its bytes: within limits, UTF-8, unchanged meanwhile.
+
+Used by the readers of CSV, JSON and JSONL. Knows bytes, not rows.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+
+from rollout.errors import InventoryError, Place
+from rollout.model import limits
+
+BLOCK_BYTES = 128 * 1024
+"""Read at once: small enough that the passes over a block find it in the processor's cache."""
+
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(slots=True)
+class Input:
+    """An open inventory file. `name` is what people call it; `notes` are warnings for the plan."""
+
+    name: str
+    file: FileIO
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Blocks of whole lines, without a BOM. No line is longer than its limit."""
+        rest, offset = b"", 0
+        while data := self.file.read(BLOCK_BYTES):
+            if not offset and not rest:
+                data = self._without_bom(data)
+            cut = data.rfind(b"\n") + 1
+            if not cut:
+                rest += data
+            else:
+                self._bound_line(len(rest) + data.index(b"\n"))
+                block, rest = rest + data[:cut], data[cut:]
+                self._check(block, offset)
+                yield block
+                offset += len(block)
+            self._bound_line(len(rest))
+        if rest:
+            self._check(rest, offset)
+            yield rest
+
+    def text(self) -> str:
+        """The whole file, without a BOM."""
+        raw = self._without_bom(self.file.readall())
+        self._check(raw, 0)
+        return raw.decode()
+
+    def place(self, line: int | None = None, column: int | None = None) -> Place:
+        """A place in this file. Its text is not shown: a row is long and may hold anything."""
+        return Place(self.name, line, column)
+
+    def refused(self, code: str, message: str, hint: str | None = None) -> InventoryError:
+        """An error about the file as a whole."""
+        return InventoryError.of(code, message, place=self.place(), help=hint)
+
+    def _without_bom(self, data: bytes) -> bytes:
+        if data.startswith(_UTF_16):
+            hint = "save it as UTF-8, or `iconv -f UTF-16 -t UTF-8`"
+            raise self.refused("R0201", "the file is UTF-16, not UTF-8", hint)
+        return data.removeprefix(_BOM)
+
+    def _bound_line(self, length: int) -> None:
+        if length > limits.INVENTORY_LINE_BYTES_MAX:
+            raise self.refused("R0207", "a line is longer than 1 MiB, the limit")
+
+    def _check(self, block: bytes, offset: int) -> None:
+        """Refuse what is no UTF-8 text; the BOM is not counted in the offset that is named."""
+        if b"\0" in block:
+            at = offset + block.index(b"\0")
+            raise self.refused("R0201", f"a NUL byte at offset {at}: this is no text")
+        if block.isascii():
+            return
+        try:
+            block.decode()
+        except UnicodeDecodeError as error:
+            message = f"not UTF-8 at offset {offset + error.start}"
+            hint = "save it as UTF-8; from Chinese Windows: `iconv -f GB18030 -t UTF-8`"
+            raise self.refused("R0201", message, hint) from None
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[Input]:
+    """Open an inventory file; on leaving without an error, it must not have changed.
+
+    Errors: InventoryError, exit 74 where it cannot be read, 65 where it is empty, passes 2 GiB or
+    changed.
+    """
+    try:
+        mode = path.stat().st_mode  # before opening: opening a fifo would wait for a writer
+        if not stat.S_ISREG(mode):
+            raise _unreadable(name, "a directory" if stat.S_ISDIR(mode) else "no regular file")
+        file = FileIO(path)
+    except OSError as error:
+        raise _unreadable(name, error.strerror or type(error).__name__) from None
+    with file:
+        found = Input(name, file)
+        before = os.fstat(file.fileno())
+        if before.st_size > limits.INVENTORY_BYTES_MAX:
+            raise found.refused("R0207", "the file is larger than 2 GiB, the limit", "split it")
+        if before.st_mode & stat.S_IWOTH:
+            found.notes.append(("R0116", f"{name} may be written by everyone: chmod o-w"))
+        yield found
+        after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            hint = "run again when nobody writes it"
+            raise found.refused("R0209", "the file changed while it was read", hint)
+
+
+def _unreadable(name: str, why: str) -> InventoryError:
+    return InventoryError.of("R0200", f"the inventory cannot be read: {why}", place=Place(name))

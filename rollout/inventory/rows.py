@@ -1,0 +1,199 @@
+"""Rows as DescribeInstances prints them → instances; many of them fast, and each one checked.
+
+Used by the readers of files. A row that only names an instance is enough: the rest is asked of
+the service, except with `--offline`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from rollout.ecs import wire
+from rollout.model import instance, regions
+from rollout.model.instance import Instance, OsFamily, Status, Tags
+from rollout.model.time import Instant
+
+MEMO_MAX = 65_536
+"""Different values of a field that are remembered: a fleet has few, but nobody promised."""
+
+_IDS = re.compile(f"(?:{instance.ID_PATTERN} )*", re.ASCII)
+_SILENT = (b"", b"null", b"{}", b'""')
+_NOT_OPTIMIZED = (False, "false", "False", "none")
+"""Silence means yes: all but the oldest, retired instances are."""
+
+ValueT = TypeVar("ValueT")
+
+
+class RowError(ValueError):
+    """A row cannot be taken: our code, the sentence and the cure."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(code, message, hint)
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One instance on the wire: the fields that planning needs, the others are passed over."""
+
+    id: str = msgspec.field(name="InstanceId")
+    region: str | None = msgspec.field(name="RegionId", default=None)
+    zone: str | None = msgspec.field(name="ZoneId", default=None)
+    os: str | None = msgspec.field(name="OSType", default=None)
+    os_name: str | None = msgspec.field(name="OSName", default=None)
+    status: str | None = msgspec.field(name="Status", default=None)
+    key_pair: str | None = msgspec.field(name="KeyPairName", default=None)
+    image: str | None = msgspec.field(name="ImageId", default=None)
+    started: str | None = msgspec.field(name="StartTime", default=None)
+    expires: str | None = msgspec.field(name="ExpiredTime", default=None)
+    io_optimized: bool | str | None = msgspec.field(name="IoOptimized", default=None)
+    locks: msgspec.Raw = msgspec.field(name="OperationLocks", default=msgspec.Raw())
+    tags: msgspec.Raw = msgspec.field(name="Tags", default=msgspec.Raw())
+
+
+class _Tag(msgspec.Struct, frozen=True, gc=False):
+    key: str = msgspec.field(name="TagKey")
+    value: str | None = msgspec.field(name="TagValue", default=None)
+
+
+class _Tags(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Tag] | None = msgspec.field(name="Tag", default=None)
+
+
+class _Lock(msgspec.Struct, frozen=True, gc=False):
+    reason: str | None = msgspec.field(name="LockReason", default=None)
+
+
+class _Locks(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Lock] | None = msgspec.field(name="LockReason", default=None)
+
+
+class Memo(dict[Any, ValueT], Generic[ValueT]):
+    """Remembers what was made of a value: fleets repeat themselves; equal texts share memory."""
+
+    def __init__(self, make: Callable[[Any], ValueT]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: object) -> ValueT:
+        if len(self) >= MEMO_MAX:
+            self.clear()
+        made = self[key] = self._make(key)
+        return made
+
+
+class Maker:
+    """Makes instances of one account out of rows. `region` is that of rows that name none."""
+
+    def __init__(self, account: str, region: str = "") -> None:
+        self._make = _maker(account, region)
+
+    def named(self, text: str) -> Instance:
+        """An instance of which only the id is known."""
+        return self.one(Row(text))
+
+    def one(self, row: Row) -> Instance:
+        """The instance of a row. RowError where it cannot be taken."""
+        if not instance.is_id(row.id):
+            hint = "an id is written like `i-bp1legacy0001`, one a row, nothing around it"
+            raise RowError("R0203", "a malformed instance id", hint)
+        return self._make([row])[0]
+
+    def many(self, rows: list[Row]) -> dict[str, Instance]:
+        """The instances of many rows by id. RowError where a row cannot be taken, or where two
+        have one id: which of them, `one` tells."""
+        made = {each.id: each for each in self._make(rows)}
+        if not _IDS.fullmatch(" ".join(made) + " ") or len(made) < len(rows):
+            raise RowError("R0203", "a malformed or doubled instance id")
+        return made
+
+
+def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
+    """The function that makes instances; its memos are local names, since a million rows pass."""
+    regions_ = Memo[str](lambda word: _region(word or default))
+    homes = Memo[str | None](_home)
+    texts = Memo[str](lambda word: word or "")
+    families = Memo[OsFamily](lambda word: instance.os_family(word or ""))
+    statuses = Memo[Status](lambda word: instance.status_of(word or ""))
+    instants = Memo[Instant](lambda text: wire.parse_iso(text) or 0 if text else 0)
+    locks, tags = Memo[tuple[str, ...]](_locks), Memo[Tags](_tags)
+
+    def make(rows: list[Row]) -> list[Instance]:
+        made = []
+        for row in rows:
+            region = regions_[row.region]
+            home, io = homes[row.zone], row.io_optimized
+            if home is not region and home is not None:
+                raise RowError("R0204", "the zone lies in another region than the row says")
+            made.append(
+                Instance(
+                    row.id,
+                    account,
+                    region,
+                    texts[row.zone],
+                    families[row.os],
+                    texts[row.os_name],
+                    statuses[row.status],
+                    texts[row.key_pair],
+                    texts[row.image],
+                    instants[row.started],
+                    instants[row.expires],
+                    io is True or io not in _NOT_OPTIMIZED,
+                    locks[bytes(row.locks)],
+                    tags[bytes(row.tags)],
+                )
+            )
+        return made
+
+    return make
+
+
+_REGIONS = {region: region for region in regions.KNOWN}
+"""Every region as one object, so that two of them are compared by identity."""
+
+
+def _region(word: str) -> str:
+    """The known region of that name."""
+    if not word:
+        hint = "add a column or field for it, or give the source a `region`"
+        raise RowError("R0204", "the row names no region", hint)
+    if word not in _REGIONS:
+        raise RowError("R0204", f"unknown region `{word[:40]}`", regions.advice(word[:40]))
+    return _REGIONS[word]
+
+
+def _home(zone: str | None) -> str | None:
+    """The region that a zone lies in, empty where none is known; None for silence."""
+    if not zone:
+        return None
+    return max((each for each in regions.KNOWN if zone.startswith(each)), key=len, default="")
+
+
+def _locks(raw: bytes) -> tuple[str, ...]:
+    """Reasons of `OperationLocks`."""
+    if raw in _SILENT:
+        return ()
+    rows = _decoded(_LOCKS, raw, "OperationLocks").rows or ()
+    return tuple([row.reason for row in rows if row.reason])
+
+
+def _tags(raw: bytes) -> Tags:
+    """Keys and values of `Tags`, in the service's order."""
+    if raw in _SILENT:
+        return ()
+    rows = _decoded(_TAGS, raw, "Tags").rows or ()
+    return tuple([(row.key, row.value or "") for row in rows])
+
+
+_LOCKS = msgspec.json.Decoder(_Locks)
+_TAGS = msgspec.json.Decoder(_Tags)
+
+
+def _decoded(decoder: msgspec.json.Decoder[ValueT], raw: bytes, name: str) -> ValueT:
+    try:
+        return decoder.decode(raw)
+    except msgspec.MsgspecError:
+        message = f"`{name}` does not have the form of DescribeInstances"
+        raise RowError("R0201", message) from None

@@ -1,0 +1,138 @@
+"""All sources of a spec → one inventory: read, merged by id, hydrated from the service.
+
+Called by the command line. A file only says which instances; what they are is read from the
+service before planning, unless nothing may be asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+from pathlib import Path
+
+from rollout.errors import Exit, InventoryError, Problem
+from rollout.inventory import files, live
+from rollout.inventory.gathered import Gathered
+from rollout.model.instance import Instance, Inventory, Lost
+from rollout.model.spec import EcsSource, FileSource, Spec
+from rollout.model.time import Instant
+
+
+async def collect(
+    spec: Spec,
+    project: Path,
+    lister: live.Lister | None,
+    now: Instant,
+    *,
+    allow_empty: bool = False,
+    earlier: int | None = None,
+) -> Inventory:
+    """The fleet of a spec, sorted by region and id; without a lister what its files say of it.
+
+    `earlier`: how many instances the last plan of this spec found, None where there is none.
+    Errors: InventoryError with all problems of all files (65, 74); R0210 where nothing is found
+    (65); R0212 where far less is found than earlier (6); and those of `live`. `allow_empty` lifts
+    the two in the middle.
+    """
+    named = _read_files(spec, project, lister.account if lister else "", allow_empty=allow_empty)
+    if lister is None:
+        _refuse_live(spec)
+        rows = _sorted(named.instances.values())
+        notes = tuple(named.notes)
+        found = Inventory(rows, now, live=False, merged=named.merged, notes=notes)
+    else:
+        found = await _ask(spec, lister, named, now)
+    if not allow_empty:
+        _doubt(spec, len(found.instances) + len(found.lost), earlier)
+    return found
+
+
+def _read_files(spec: Spec, project: Path, account: str, *, allow_empty: bool) -> Gathered:
+    """What the files name; the problems of all of them at once."""
+    named = Gathered()
+    failures: list[InventoryError] = []
+    for source in spec.inventory:
+        if isinstance(source, FileSource):
+            try:
+                files.read(source, named, account=account, project=project, allow_empty=allow_empty)
+            except InventoryError as error:
+                failures.append(error)
+    problems = [*named.problems, *(each for failure in failures for each in failure.problems)]
+    if problems:
+        unreadable = any(failure.exit is Exit.IO for failure in failures)
+        raise InventoryError(tuple(problems), Exit.IO if unreadable else Exit.BAD_INPUT)
+    return named
+
+
+async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -> Inventory:
+    """List the live sources, then look at every id that only a file named."""
+    seen: dict[str, Instance] = {}
+    calls, merged = 0, named.merged
+    for source in spec.inventory:
+        if isinstance(source, EcsSource):
+            listed = await live.list_regions(lister, source.regions, source.select)
+            calls += listed.calls
+            merged += sum(one.id in seen for one in listed.instances)
+            seen.update((one.id, one) for one in listed.instances)
+    _check_regions(named, seen)
+    asked: dict[str, list[str]] = {}
+    for one in _sorted(named.instances.values()):
+        if one.id in seen:
+            merged += 1
+        else:
+            asked.setdefault(one.region, []).append(one.id)
+    looked = await live.hydrate(lister, asked)
+    seen.update((one.id, one) for one in looked.instances)
+    lost = tuple(
+        Lost(each, lister.account, region)
+        for region, ids in sorted(asked.items())
+        for each in ids
+        if each not in seen
+    )
+    return Inventory(
+        _sorted(seen.values()),
+        now,
+        lost=lost,
+        merged=merged,
+        calls=calls + looked.calls,
+        notes=tuple(named.notes),
+    )
+
+
+def _sorted(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    """By account, region and id. Parted first: a million comparisons of tuples take seconds."""
+    parts: dict[tuple[str, str], list[Instance]] = {}
+    for one in instances:
+        parts.setdefault((one.account, one.region), []).append(one)
+    by_id = attrgetter("id")
+    return tuple([one for part in sorted(parts) for one in sorted(parts[part], key=by_id)])
+
+
+def _refuse_live(spec: Spec) -> None:
+    if any(isinstance(source, EcsSource) for source in spec.inventory):
+        hint = "export the fleet to a file and name it as a source, or plan without --offline"
+        raise InventoryError.of("R0214", "an `ecs` source cannot be read offline", help=hint)
+
+
+def _check_regions(named: Gathered, seen: dict[str, Instance]) -> None:
+    """A file must not put an instance into another region than the service lists it in."""
+    problems = tuple(
+        Problem("R0205", f"{one.id} is in {seen[one.id].region}, a file says {one.region}")
+        for one in _sorted(named.instances.values())
+        if one.id in seen and seen[one.id].region != one.region
+    )
+    if problems:
+        raise InventoryError(problems, Exit.BAD_INPUT)
+
+
+def _doubt(spec: Spec, found: int, earlier: int | None) -> None:
+    """Nothing, or less than half of what there was, is rather a mistake than a fleet."""
+    if earlier and found * 2 < earlier:
+        raise InventoryError.of(
+            "R0212",
+            f"{found} instances were found; the last plan of `{spec.name}` found {earlier}",
+            help="check regions, select and permissions; pass --allow-empty if the fleet shrank",
+        )
+    if not found:
+        hint = "check regions and select of the spec; pass --allow-empty if that is meant"
+        raise InventoryError.of("R0210", "no instance was found by any source", help=hint)
