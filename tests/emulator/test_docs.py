@@ -1,0 +1,65 @@
+"""docs/emulator.md: every action, fault, switch and field is told there, and none that is not."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.ecs import contract
+from rollout.emulator import actions, admin, faults, fleetrows, server, shell
+from rollout.emulator.switches import Switches
+
+PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+
+
+def first_cells(marker: str) -> list[str]:
+    """The names in the first column of the table behind a marker."""
+    table = PAGE.partition(f"<!-- {marker}:")[2].partition("\n\n")[2].partition("\n\n")[0]
+    rows = table.splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+@pytest.mark.parametrize(
+    "marker, names",
+    [
+        ("actions", list(contract.ACTIONS)),
+        ("faults", list(faults.FAULT_NAMES)),
+        ("switches", list(Switches.__struct_fields__)),
+    ],
+)
+def test_tables_tell_all_and_nothing_else(marker: str, names: list[str]) -> None:
+    """A new fault or switch without a word in the docs fails here, and so does a dropped one."""
+    assert sorted(first_cells(marker)) == sorted(names)
+
+
+def test_defaults_of_switches_are_those_of_the_code() -> None:
+    """The second column is what the switch is when nobody turns it."""
+    table = PAGE.partition("<!-- switches:")[2]
+    for name, value in msgspec.to_builtins(Switches()).items():
+        told = re.search(rf"^\| `{name}` \| ([^|]+) \|", table, re.MULTILINE)
+        assert told is not None
+        assert told[1].strip("` ") == msgspec.json.encode(value).decode().strip('"')
+
+
+def test_fields_endpoints_commands_and_lines_are_told() -> None:
+    """Fields of a fleet file, admin endpoints, words of the pretend shell, environment lines."""
+    told = set(re.findall(r"`([^`\n]+)`", PAGE.partition("Fields:")[2].partition("## ")[0]))
+    assert set(fleetrows.Row.__struct_fields__) <= told
+    for name in {*admin._LISTS, *admin._READERS, *admin._WRITERS}:
+        assert f"/_admin/{name}" in PAGE
+    for command in shell._COMMANDS:
+        assert command.startswith(("/", "set")) or f"`{command}" in PAGE
+    for line in server.environment("http://127.0.0.1:8473", "emulator", "emulator-secret"):
+        assert line in PAGE
+
+
+def test_every_action_of_the_contract_is_answered() -> None:
+    """The table of actions and the functions behind it are the same set, in the same order."""
+    assert list(actions.HANDLERS) == list(contract.ACTIONS)
+
+
+def test_the_example_runs() -> None:
+    """The Python block of the page does what it says."""
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(block, "docs/emulator.md", "exec"), {})  # noqa: S102 - our own documentation
