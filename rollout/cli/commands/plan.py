@@ -61,13 +61,18 @@ def plan(
         message = "--offline asks nothing of the service, --emulator says which one to ask"
         raise UsageError.of("R0002", message, help="leave one of the two out")
 
-    async def make() -> Made:
+    done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
+
+    async def make() -> None:
         async with nullcontext() if offline else wiring.connect(cloud) as service:
-            return await planning.make(
-                spec, service, common.runs_dir, age_max_ms=age_max_ms, allow_empty=allow_empty
+            done.append(
+                await planning.make(
+                    spec, service, common.runs_dir, age_max_ms=age_max_ms, allow_empty=allow_empty
+                )
             )
 
-    made = anyio.run(make)
+    anyio.run(make)
+    made = done[0]
     if out is not None:
         planfile.save(made.saved, out)
     terminal.show(_spelled(made, output, terminal.width))
