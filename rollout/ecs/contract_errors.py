@@ -70,6 +70,7 @@ GATEWAY: Final = (
         "InvalidAction.NotFound",
         "Specified api is not found, please check your url and method.",
     ),
+    _e(403, "UnsupportedHTTPMethod", "This http method is not supported."),
     _e(400, "InvalidVersion", "Specified parameter Version is not valid."),
     _e(400, "Throttling", "Request was denied due to request throttling."),
     _e(400, "Throttling.User", "Request was denied due to user flow control."),

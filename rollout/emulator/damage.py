@@ -15,6 +15,7 @@ from rollout.emulator.messages import Refusal, Reply, Request
 from rollout.emulator.render import Format, Rendered, render
 
 HUGE_BYTES: Final = 10 * 1024 * 1024
+SHIFTED_ROWS: Final = 3
 EXTRA_ID: Final = "i-0000000000000000extra"
 """The instance that a damaged answer names although nobody asked for it."""
 
@@ -104,6 +105,17 @@ def _same_token(body: Body, request: Request) -> Body:
     return {**body, "NextToken": request.params.get("NextToken") or tokens.write(0)}
 
 
+def _shifted(body: Body, _: Request) -> Body:
+    token = str(body.get("NextToken", ""))
+    if not token:
+        return body
+    return {**body, "NextToken": tokens.write(max(tokens.read(token) - SHIFTED_ROWS, 0))}
+
+
+def _no_request_id(body: Body, _: Request) -> Body:
+    return {name: value for name, value in body.items() if name != "RequestId"}
+
+
 def _as_strings(body: Body, _: Request) -> Body:
     return {name: _string(value) for name, value in body.items()}
 
@@ -128,6 +140,8 @@ _CHANGES: Final[Mapping[Damage, Callable[[Body, Request], Body]]] = {
     Damage.FAIL_COUNT: _wrong_count,
     Damage.EMPTY_LIST: _no_rows,
     Damage.TOKEN_LOOP: _same_token,
+    Damage.PAGES_SHIFT: _shifted,
+    Damage.NO_REQUEST_ID: _no_request_id,
     Damage.STRINGS: _as_strings,
 }
 

@@ -45,6 +45,8 @@ class Damage(enum.Enum):
     RESULTS_ABSENT = "results_absent"
     FAIL_COUNT = "fail_count"  # FailCount says one, no item says so
     TOKEN_LOOP = "token_loop"  # noqa: S105 - NextToken of this very page
+    PAGES_SHIFT = "pages_shift"  # the next page begins with rows of this one
+    NO_REQUEST_ID = "no_request_id"
     EMPTY_LIST = "empty_list"  # as for a caller without permission
 
 
@@ -137,6 +139,7 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
         "redirect": Course(_NOT_SENT, damage=Damage.REDIRECT, status=302),
         "xml_for_json": Course(damage=Damage.XML),
         "numbers_as_strings": Course(damage=Damage.STRINGS),
+        "request_id_missing": Course(damage=Damage.NO_REQUEST_ID),
         "foreign_reply": Course(damage=Damage.FOREIGN),
         # results of attach, detach and the batch power actions
         "results_missing": Course(damage=Damage.RESULTS_MISSING),
@@ -148,6 +151,7 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
         "stale_describe": Course(lag_ms=_STALE_MS),
         "empty_describe": Course(damage=Damage.EMPTY_LIST),
         "token_loop": Course(damage=Damage.TOKEN_LOOP),
+        "pages_shift": Course(damage=Damage.PAGES_SHIFT),
     }
 )
 
@@ -167,6 +171,7 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "stale_describe": ("DescribeInstances", "DescribeInstanceStatus"),
         "empty_describe": ("DescribeInstances",),
         "token_loop": ("DescribeInstances",),
+        "pages_shift": ("DescribeInstances",),
         "key_pair_gone": ("AttachKeyPair", "DetachKeyPair"),
         "fail_count_wrong": ("AttachKeyPair", "DetachKeyPair"),
         **dict.fromkeys(

@@ -101,6 +101,8 @@ class Gateway:
 
         Errors: Refusal with the gateway's code.
         """
+        if message.method not in {"GET", "POST"}:
+            raise Refusal("UnsupportedHTTPMethod")
         check = self._check_v3 if opened.v3 else self._check_v1
         caller = check(message, opened, now)
         read = opened.request

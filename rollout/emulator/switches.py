@@ -52,3 +52,5 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers and booleans of AttachKeyPair and DetachKeyPair results are sent as strings."""
     clock_ahead_ms: int = 15 * 60 * 1000
     """How far a timestamp may lie in the future."""
+    clock_skew_ms: int = 0
+    """How far the service's clock, `Date` header included, is ahead of ours. HTTP server only."""

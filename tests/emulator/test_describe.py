@@ -105,6 +105,7 @@ def test_filters_are_anded_and_unknown_parameters_ignored(
         ({f"Tag.{n}.Key": "x" for n in range(21)}, "InvalidTagCount"),
         ({"InstanceIds": "i-1"}, "InvalidInstanceIds.ValueNotSupported"),
         ({"PageNumber": "x"}, "InvalidParameter"),
+        ({"MaxResults": "x"}, "InvalidParameter.MaxResults"),
     ],
 )
 def test_values_the_service_does_not_know_are_refused(params: dict[str, str], code: str) -> None:

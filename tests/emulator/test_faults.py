@@ -153,6 +153,24 @@ def test_a_token_loop_never_leads_on() -> None:
     assert json.loads(answered("token_loop", again)[1].body)["NextToken"] == first
 
 
+def test_pages_can_shift() -> None:
+    """The next page begins with rows that were there already: a caller must merge doubles."""
+    cloud = stage.cloud()
+    honest = body(cloud.handle(PAGE, NOW))
+    shifted = json.loads(answered("pages_shift", PAGE)[1].body)
+    rows_ = honest["Instances"]["Instance"]
+    again = call(cloud, "DescribeInstances", {**PAGE.params, "NextToken": shifted["NextToken"]})
+    assert (
+        body(again)["Instances"]["Instance"][: damage.SHIFTED_ROWS]
+        == (rows_[-damage.SHIFTED_ROWS :])
+    )
+
+
+def test_a_request_id_can_be_missing() -> None:
+    """Then there is nothing to tell the service's people, and no more."""
+    assert "RequestId" not in json.loads(answered("request_id_missing")[1].body)
+
+
 def test_where_the_caller_is_left_alone() -> None:
     """Lost before and after, hanging and cut: endings without a whole answer."""
     endings = {name: c.ending for name, c in faults.COURSES.items() if c.ending != Ending.ANSWER}

@@ -140,6 +140,7 @@ def test_a_dry_run_of_success_first_always_passes() -> None:
     "params, status, code",
     [
         ({}, 400, "MissingInstanceId"),
+        ({"InstanceId.1": "i-a b"}, 403, "Abs.InvalidInstanceIds.MalFormed"),
         ({"InstanceId.1": ""}, 403, "InvalidInstanceId.NotFound"),
         (
             {f"InstanceId.{n}": f"i-{n}" for n in range(1, 102)},

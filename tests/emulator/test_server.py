@@ -319,6 +319,30 @@ async def test_the_clock_of_the_cloud_never_goes_back() -> None:
     ]
 
 
+@pytest.mark.asyncio
+async def test_the_service_can_live_in_another_time() -> None:
+    """Its clock and its Date header agree: a caller can measure the skew and sign again."""
+    async with served(stage.cloud(Switches(clock_skew_ms=20 * 60_000))) as caller:
+        signed = caller.signed("POST", "DescribeRegions", {})
+        async with caller.session.post(caller.url, params=signed) as response:
+            assert json.loads(await response.read())["Code"] == "InvalidTimeStamp.Expired"
+            told = wire.parse_http_date(response.headers["Date"]) or 0
+        skew = told - server.wall_clock_ms()
+        assert abs(skew - 20 * 60_000) < 10_000
+        stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + skew)}
+        assert (await caller("DescribeRegions", **stamp))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_other_http_methods_are_refused() -> None:
+    """GET and POST, nothing else."""
+    async with served(stage.cloud()) as caller:
+        signed = caller.signed("PUT", "DescribeRegions", {})
+        async with caller.session.put(caller.url, params=signed) as response:
+            assert response.status == 403
+            assert json.loads(await response.read())["Code"] == "UnsupportedHTTPMethod"
+
+
 def test_the_environment_points_everything_at_it() -> None:
     """Lines for a shell: rollout, the SDKs and the aliyun command line."""
     lines = server.environment("http://127.0.0.1:8473", "emulator", "emulator-secret")

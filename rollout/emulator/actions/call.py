@@ -6,13 +6,16 @@ service's order, and none of their meaning.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from rollout.ecs import contract, wire
 from rollout.ecs.contract import Action, Edition, Ids
 from rollout.emulator import access
 from rollout.emulator.access import User
 from rollout.emulator.messages import Refusal, Request
+
+_ID: Final = re.compile(r"[A-Za-z0-9-]+")
 
 if TYPE_CHECKING:
     from rollout.emulator.cloud import Cloud
@@ -87,7 +90,9 @@ class Call:
         if not text:
             return default
         if not text.isascii() or not text.isdigit() or len(text) > 9:
-            raise Refusal("InvalidParameter", name)
+            own = f"InvalidParameter.{name}"
+            known = any(row.code == own for row in self.action.errors)
+            raise Refusal(own if known else "InvalidParameter", name)
         return min(max(int(text), least), most)
 
     def json_ids(self, name: str, most: int, too_many: str, malformed: str) -> list[str]:
@@ -104,6 +109,8 @@ class Call:
         ids = wire.numbered(self.params, "InstanceId")
         if len(ids) > self.action.ids_max:
             raise Refusal("InvalidParameter.TooManyInstanceIds")
+        if not all(_ID.fullmatch(i) for i in ids if i):
+            raise Refusal("Abs.InvalidInstanceIds.MalFormed")
         return list(dict.fromkeys(i for i in ids if i))
 
     def lane_region(self) -> str:
