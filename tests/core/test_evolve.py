@@ -17,7 +17,7 @@ from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.spec import Calls, OnUnknown, Restart, WaveKind, WaveSpec
 from rollout.model.time import SECOND
 from tests.core import samples
-from tests.core.world import Crash, Probed, Script, World, photo
+from tests.core.world import Crash, Machine, Probed, Script, World, photo
 
 SEEDS = 300
 FAULTS = {"throttled": 0.1, "lost_before": 0.07, "lost_after": 0.1, "late": 0.05}
@@ -41,6 +41,7 @@ def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
         odds={} if calm else FAULTS,
         look_odds={} if calm else {"lost": 0.05, **({"stale": 0.1} if seed % 5 == 0 else {})},
         start_time_moves=seed % 7 != 0,
+        boot_ms=800 if seed % 4 == 2 else 15 * SECOND,
         stuck=("i-0001",) if seed % 13 == 0 and not calm else (),
         refuse={"i-0004": FACT} if seed % 8 == 3 and not calm else {},
     )
@@ -50,7 +51,16 @@ def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
         world.keys.clear()
     if seed % 10 == 7 and not calm:
         world.machines["i-0005"].gone = True
+    if seed % 5 == 2 and not calm:
+        other = world.machines["i-0000"]
+        world.at(world.now + seed * 97 % 20_000, lambda: meddle(world, other))
     return world.start()
+
+
+def meddle(world: World, machine: Machine) -> None:
+    """Somebody else reboots it, where it is up."""
+    if machine.now.status is Status.RUNNING:
+        world.boot(machine)
 
 
 COVER = WaveSpec("cover", WaveKind.COVER)
@@ -140,7 +150,7 @@ def attach(run: Run, *ordinals: int, n: int = 1, epoch: int = 1, key: str = "") 
 
 
 @pytest.mark.parametrize(
-    ("change", "rule"),
+    "change, rule",
     [
         ({"n": 2}, "I-02"),
         ({"epoch": 2}, "I-02"),

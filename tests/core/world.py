@@ -28,7 +28,6 @@ from rollout.model.time import MINUTE, SECOND, Instant
 from tests.core import samples
 
 LATENCY_MS = 300
-BOOT_MS = 15 * SECOND
 TURNS_MAX = 20_000
 T = TypeVar("T")
 THROTTLED = Refused("Throttling", RetryClass.THROTTLED)
@@ -46,7 +45,8 @@ class Machine:
     past: list[tuple[Instant, Instance | None]] = field(default_factory=list)
     gone: bool = False
     attaches: int = 0
-    restarts: list[tuple[Instant, str]] = field(default_factory=list)
+    restarts: list[Instant] = field(default_factory=list)
+    boots: list[str] = field(default_factory=list)
     down_by_us: bool = False
 
     def change(self, at: Instant, **changes: object) -> None:
@@ -69,6 +69,7 @@ class Script:
     look_odds: dict[str, float] = field(default_factory=dict)
     refuse: dict[str, Refused] = field(default_factory=dict)
     start_time_moves: bool = True
+    boot_ms: int = 15 * SECOND
     windows_whole: bool = True
     late_ms: int = 20 * SECOND
     lag_ms: int = 20 * SECOND
@@ -211,7 +212,7 @@ class World:
             assert len(machine.restarts) <= restarts_max
             if self.run.phase(ordinal).word == "done":
                 assert machine.now.key_pair == samples.NEW_KEY
-                assert any(key == samples.NEW_KEY for _, key in machine.restarts)
+                assert samples.NEW_KEY in machine.boots
 
     def _decide_twice(self) -> None:
         run, agenda = self.run, self.decider.agenda
@@ -298,7 +299,9 @@ class World:
                 machine.attaches += 1
                 machine.change(self.now, key_pair=samples.NEW_KEY)
             else:
-                self._restart(machine)
+                machine.restarts.append(self.now)
+                machine.down_by_us = machine.now.status is Status.RUNNING
+                self.boot(machine)
         return Answer(Done(), items)
 
     def _refusal(
@@ -315,13 +318,13 @@ class World:
             return Refused("IncorrectInstanceStatus", RetryClass.STATE)
         return None
 
-    def _restart(self, machine: Machine) -> None:
-        machine.restarts.append((self.now, machine.now.key_pair))
+    def boot(self, machine: Machine) -> None:
+        """It begins to boot now: what is attached now is in force once it is Running."""
+        machine.boots.append(machine.now.key_pair)
         reboot = machine.now.status is Status.RUNNING
-        machine.down_by_us = reboot
         machine.change(self.now, status=Status.STOPPING if reboot else Status.STARTING)
         if machine.now.id not in self.script.stuck:
-            self.at(self.now + BOOT_MS, lambda: self._booted(machine))
+            self.at(self.now + self.script.boot_ms, lambda: self._booted(machine))
 
     def _booted(self, machine: Machine) -> None:
         started = self.now // MINUTE * MINUTE
