@@ -12,6 +12,8 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import ConfigError, Exit, UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from rollout.emulator.cloud import Cloud
 
 
@@ -24,6 +26,7 @@ def emulator(
     edition: Literal["current", "seed"] = "current",
     boot_time: str = "5s",
     faults: Path | None = None,
+    ssh: Annotated[bool, Parameter(negative="")] = False,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Serve a pretend cloud on this machine.
@@ -44,6 +47,8 @@ def emulator(
         From an accepted restart to Running again, in `s` or `ms`.
     faults
         YAML list of `{ fault, probability, actions }`; without it nothing goes wrong.
+    ssh
+        Give every Running Linux instance an SSH login too, on a free port of the same address.
     """
     import anyio
 
@@ -54,7 +59,7 @@ def emulator(
     host, port = _address(listen)
     boot_time_ms = duration(boot_time, "--boot-time", milliseconds=True)
     cloud = _cloud(600 if size is None else size, fleet, seed, edition, boot_time_ms, faults)
-    anyio.run(_serve, cloud, host, port, Terminal.of(common))
+    anyio.run(_serve, cloud, host, port, seed if ssh else None, Terminal.of(common))
     return Exit.DONE
 
 
@@ -84,7 +89,11 @@ def _cloud(
     return Cloud(made, switches, faults=FaultPlan(armed, seed), seed=seed)
 
 
-async def _serve(cloud: Cloud, host: str, port: int, terminal: Terminal) -> None:
+async def _serve(
+    cloud: Cloud, host: str, port: int, ssh_seed: int | None, terminal: Terminal
+) -> None:
+    """Serve until a signal; `ssh_seed` None = without guests."""
+    import contextlib
     import signal
 
     import anyio
@@ -93,10 +102,13 @@ async def _serve(cloud: Cloud, host: str, port: int, terminal: Terminal) -> None
     from rollout.emulator import server
 
     try:
-        async with server.serve(cloud, host, port) as url:
+        async with server.serve(cloud, host, port) as url, contextlib.AsyncExitStack() as stack:
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 terminal.show("\n".join(server.environment(url, *EMULATOR_KEY)))
                 count = len(cloud.instances)
+                if ssh_seed is not None:
+                    guests = await stack.enter_async_context(_guests(cloud, host, ssh_seed))
+                    terminal.say(f"Guests: ssh -p {guests} INSTANCE_ID@{host}")
                 terminal.say(f"EMULATOR at {url}: {count:,} instances; Ctrl-C stops it")
                 async for _ in signals:
                     return
@@ -110,3 +122,12 @@ async def _serve(cloud: Cloud, host: str, port: int, terminal: Terminal) -> None
             f"cannot listen on {host}:{port}: {error.strerror or error}",
             help="choose another port; 0 takes a free one",
         ) from None
+
+
+def _guests(cloud: Cloud, host: str, seed: int) -> AbstractAsyncContextManager[int]:
+    try:
+        from rollout.emulator import guest
+    except ModuleNotFoundError:
+        message = "--ssh needs a part that is not installed"
+        raise ConfigError.of("R0012", message, help="pip install 'ecs-rollout[ssh]'") from None
+    return guest.serve(cloud, host, seed=seed)
