@@ -81,7 +81,7 @@ class Cloud:
         try:
             body = self._answer(request, now)
         except Refusal as refusal:
-            return self.refused(request, refusal, self.request_id(self._count))
+            return self._refused(request, refusal, self.request_id(self._count))
         request_id = self.request_id(self._count)
         printed = request.action == "AttachKeyPair" and self.switches.edition is Edition.SEED
         return Reply(200, {"RequestId": request_id, **body}, request_id, printed=printed)
@@ -89,7 +89,7 @@ class Cloud:
     def refuse(self, request: Request, refusal: Refusal) -> Reply:
         """Answer a call with an error before it reaches any action: gateway and faults."""
         self._count += 1
-        return self.refused(request, refusal, self.request_id(self._count))
+        return self._refused(request, refusal, self.request_id(self._count))
 
     def switch(self, switches: Switches) -> None:
         """Change the behaviour from now on."""
@@ -117,9 +117,25 @@ class Cloud:
         text = text.upper()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
-    def refused(self, request: Request, refusal: Refusal, request_id: str) -> Reply:
+    def _answer(self, request: Request, now: int) -> Mapping[str, object]:
+        if request.version not in _VERSIONS:
+            raise Refusal("InvalidVersion")
+        action = contract.ACTIONS.get(request.action)
+        if action is None or action.version != request.version:
+            raise Refusal("InvalidAction.NotFound")
+        user = self.access.user(request.caller)
+        if user is None:
+            raise Refusal("InvalidAccessKeyId.NotFound")
+        call = Call(self, action, request, user, now, self._count)
+        wait_ms = self.quotas.admit(user.account, call.lane_region(), action.name, now)
+        if wait_ms is not None:
+            settings = self.quotas.settings
+            raise Refusal(settings.code, retry_after_ms=wait_ms if settings.retry_after else None)
+        return actions.HANDLERS[action.name](call)
+
+    def _refused(self, request: Request, refusal: Refusal, request_id: str) -> Reply:
         """The error body of a refusal."""
-        edition = self._edition_of(request.action)
+        edition = self.switches.edition_of(request.action)
         try:
             row = contract.error(request.action, refusal.code, edition, refusal.subject)
         except KeyError:  # only faults ask for a code that is documented nowhere
@@ -138,27 +154,6 @@ class Cloud:
             )
         status = refusal.status or row.status
         return Reply(status, body, request_id, row.code, refusal.retry_after_ms)
-
-    def _answer(self, request: Request, now: int) -> Mapping[str, object]:
-        if request.version not in _VERSIONS:
-            raise Refusal("InvalidVersion")
-        action = contract.ACTIONS.get(request.action)
-        if action is None or action.version != request.version:
-            raise Refusal("InvalidAction.NotFound")
-        user = self.access.user(request.caller)
-        if user is None:
-            raise Refusal("InvalidAccessKeyId.NotFound")
-        call = Call(self, action, request, user, now, self._count)
-        wait_ms = self.quotas.admit(user.account, call.lane_region(), action.name, now)
-        if wait_ms is not None:
-            settings = self.quotas.settings
-            raise Refusal(settings.code, retry_after_ms=wait_ms if settings.retry_after else None)
-        return actions.HANDLERS[action.name](call)
-
-    def _edition_of(self, action: str) -> Edition:
-        """Edition `seed` is known for AttachKeyPair and DeleteKeyPairs only."""
-        old = action in {"AttachKeyPair", "DeleteKeyPairs"}
-        return self.switches.edition if old else Edition.CURRENT
 
     def _sight(self, region: str, ordinal: int, now: int) -> Sight:
         instances, pairs = self.instances, self.pairs.all

@@ -12,6 +12,8 @@ from rollout.ecs.contract import Edition
 
 BOOT_TIME_MS: Final = 5_000
 
+_OLD_ACTIONS: Final = frozenset({"AttachKeyPair", "DeleteKeyPairs"})
+
 
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The behaviour of one pretend cloud. Times are milliseconds."""
@@ -54,3 +56,7 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far a timestamp may lie in the future."""
     clock_skew_ms: int = 0
     """How far the service's clock, `Date` header included, is ahead of ours. HTTP server only."""
+
+    def edition_of(self, action: str) -> Edition:
+        """What is known of edition `seed` is AttachKeyPair, and that a bound key was deleted."""
+        return self.edition if action in _OLD_ACTIONS else Edition.CURRENT

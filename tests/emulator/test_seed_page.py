@@ -130,3 +130,10 @@ def test_a_bound_key_pair_could_be_deleted_then() -> None:
         400,
         "InvalidParameter.KeypairAlreadyAttachedInstance",
     )
+
+
+def test_other_actions_are_spoken_as_today() -> None:
+    """The page says nothing of them."""
+    reply = call(stage.cloud(SEED), "DetachKeyPair", RegionId=REGION)
+    assert reply.code == "MissingKeyPairName"
+    assert "Recommend" in reply.body

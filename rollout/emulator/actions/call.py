@@ -41,8 +41,8 @@ class Call:
 
     @property
     def seed_edition(self) -> bool:
-        """Whether the old edition of the API is spoken."""
-        return self.cloud.switches.edition is Edition.SEED
+        """Whether this action is spoken in the old edition of the API."""
+        return self.cloud.switches.edition_of(self.action.name) is Edition.SEED
 
     @property
     def lag_ms(self) -> int:
