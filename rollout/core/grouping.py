@@ -89,7 +89,8 @@ def _taken(wave: WaveSpec, rest: Chosen, total: int) -> Sequence[int]:
             help="write a count, for example `size: 1`",
         )
     count = min(count, len(rest))
-    return [number * len(rest) // count for number in range(count)]
+    by_lane = sorted(range(len(rest)), key=lambda at: (rest[at].account, rest[at].region))
+    return sorted(by_lane[number * len(rest) // count] for number in range(count))
 
 
 def _cover(rest: Chosen) -> list[int]:

@@ -1,0 +1,135 @@
+"""Groups with caps, and the cut into waves, cells and batches."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.core.planner import targets_of
+from rollout.errors import PlanError
+from rollout.model import limits
+from rollout.model.instance import Status
+from rollout.model.plan import Plan, RestartKind
+from rollout.model.spec import Amount, Budget, WaveKind, WaveSpec
+from tests.core import samples
+
+PERCENT = WaveSpec("tenth", WaveKind.AMOUNT, Amount(share_ppm=100_000))
+COVER = WaveSpec("cover", WaveKind.COVER)
+
+
+def sizes(plan: Plan) -> list[int]:
+    """Targets of each wave."""
+    return [len(targets_of(wave)) for wave in plan.waves]
+
+
+def test_a_count_a_percent_and_the_rest() -> None:
+    """Each wave takes its amount of all targets; the last one takes what is left."""
+    waves = (samples.CANARY, PERCENT, *samples.REST)
+    plan = samples.make_plan(samples.fleet(40), samples.spec(waves=waves))
+
+    assert [wave.name for wave in plan.waves] == ["canary", "tenth", "all"]
+    assert sizes(plan) == [1, 4, 35]
+
+
+def test_a_cover_wave_holds_one_of_each_kind() -> None:
+    """The first of every image, zone and tier, and nothing more."""
+    rows = [
+        samples.instance(
+            n,
+            image=f"m-{n % 2}",
+            zone="ab"[n % 3 == 0],
+            tags=(("tier", "web"),) if n % 5 == 0 else (),
+        )
+        for n in range(60)
+    ]
+    plan = samples.make_plan(rows, samples.spec(waves=(COVER, *samples.REST)))
+    kinds = {(row.image, row.zone, row.tags) for row in rows}
+
+    assert sizes(plan) == [len(kinds), 60 - len(kinds)]
+    by_id = {row.id: row for row in rows}
+    covered = [by_id[target.instance] for target in targets_of(plan.waves[0])]
+    assert {(row.image, row.zone, row.tags) for row in covered} == kinds
+
+
+def test_a_wave_takes_its_share_of_every_region() -> None:
+    """A percent wave is an even stride through each region, however the inventory is ordered."""
+    rows = samples.fleet(40, regions=2)
+    plan = samples.make_plan(rows, samples.spec(waves=(PERCENT, *samples.REST)))
+    taken = {cell.region: [len(b.targets) for b in cell.batches] for cell in plan.waves[0].cells}
+
+    assert taken == dict.fromkeys(samples.REGIONS, [2])
+
+
+def test_waves_that_come_out_empty_are_left_out() -> None:
+    """Where the canary is the whole fleet there is one wave."""
+    plan = samples.make_plan(
+        samples.fleet(1), samples.capped(1, waves=(samples.CANARY, *samples.REST))
+    )
+
+    assert sizes(plan) == [1]
+
+
+@given(st.integers(1, 160), st.integers(1, 80), st.integers(1, 90), st.integers(1, 2))
+def test_batches_fit_one_call_the_budget_and_exposure(
+    size: int, cap: int, exposed_max: int, regions: int
+) -> None:
+    """A batch may be down together: at most 50 ids, the cap, the exposure; each target once."""
+    cap = min(cap, size)
+    wanted = samples.exposing(
+        exposed_max, budgets=(Budget("fleet", Amount(count=cap)),), waves=(COVER, *samples.REST)
+    )
+    plan = samples.make_plan(samples.fleet(size, regions=regions), wanted)
+    cells = [cell for wave in plan.waves for cell in wave.cells]
+    batches = [batch for cell in cells for batch in cell.batches]
+    ids = [target.instance for batch in batches for target in batch.targets]
+
+    bound = min(limits.ATTACH_IDS_MAX, cap, exposed_max)
+    assert all(0 < len(batch.targets) <= bound for batch in batches)
+    assert sorted(ids) == sorted(row.id for row in samples.fleet(size))
+
+
+def test_cells_are_pages_of_one_region() -> None:
+    """A cell has one account and region and at most 1,000 targets, of nearly equal length."""
+    plan = samples.make_plan(samples.fleet(2_500))
+    pages = [sum(len(batch.targets) for batch in cell.batches) for cell in plan.waves[0].cells]
+
+    assert sum(pages) == 2_500 and max(pages) <= limits.CELL_INSTANCES_MAX
+    assert max(pages) - min(pages) <= 1
+
+
+@pytest.mark.parametrize(
+    "amount, word", [(Amount(share_ppm=10_000), "comes to 0"), (Amount(count=11), "more than")]
+)
+def test_a_budget_that_means_nothing_is_refused(amount: Amount, word: str) -> None:
+    """A budget of nobody, or of more than there are, is an error and never a silent wait."""
+    with pytest.raises(PlanError, match=word) as caught:
+        samples.make_plan(samples.fleet(10), samples.spec(budgets=(Budget("fleet", amount),)))
+
+    assert caught.value.problems[0].code == "R0312"
+
+
+def test_a_wave_of_nobody_is_refused() -> None:
+    """One percent of ten comes to 0."""
+    wave = WaveSpec("one", WaveKind.AMOUNT, Amount(share_ppm=10_000))
+    with pytest.raises(PlanError) as caught:
+        samples.make_plan(samples.fleet(10), samples.spec(waves=(wave, *samples.REST)))
+
+    assert caught.value.problems[0].code == "R0312"
+
+
+def test_stopped_instances_are_no_members_of_a_group() -> None:
+    """A Stopped instance is out of the base of a percent, and is to be started."""
+    rows = [samples.instance(n, status=Status.STOPPED if n < 4 else Status.RUNNING) for n in range(8)]
+    plan = samples.make_plan(rows)
+
+    assert (plan.groups[0].members, plan.groups[0].cap) == (4, 2)
+    kinds = [target.restart for target in targets_of(plan.waves[0])]
+    assert kinds.count(RestartKind.START) == 4
+
+
+def test_a_fleet_of_stopped_instances_needs_no_budget() -> None:
+    """Nothing has to be rebooted: a budget that comes to 0 hinders nobody."""
+    plan = samples.make_plan(samples.fleet(3, status=Status.STOPPED))
+
+    assert plan.groups[0].cap == 0 and sizes(plan) == [3]
