@@ -1,0 +1,104 @@
+"""The planner as a whole: the same inputs, the same bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rollout.errors import PlanError
+from rollout.model import plan as plans
+from rollout.model.instance import OsFamily, Proof, Status
+from rollout.model.plan import public_key_digest
+from rollout.model.spec import Limits, OnUnknown
+from rollout.model.time import SECOND
+from tests import tree
+from tests.core import samples
+
+PRINT = """
+from tests.core import samples
+from rollout.model import plan
+print(plan.digest(plan.encode(samples.make_plan(samples.fleet(120, regions=2)))))
+"""
+
+
+def test_the_same_inputs_give_the_same_bytes_under_any_hash_seed() -> None:
+    """Two processes with other hash seeds make byte-identical plans."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", PRINT],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            cwd=tree.ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    here = plans.digest(plans.encode(samples.make_plan(samples.fleet(120, regions=2))))
+    assert found == {f"{here}\n"}
+
+
+def test_a_plan_comes_back_from_its_bytes() -> None:
+    """Canonical bytes are the plan."""
+    plan = samples.make_plan(samples.fleet(10))
+
+    assert plans.decode(plans.encode(plan)) == plan
+
+
+def test_counts_sum_up_to_the_inventory() -> None:
+    """Found is targets plus excluded, by reason."""
+    rows = samples.fleet(10)
+    rows += [samples.instance(20, os=OsFamily.WINDOWS), samples.instance(21, key_pair="")]
+    counts = samples.make_plan(rows).counts
+
+    assert (counts.found, counts.targets) == (12, 10)
+    assert counts.excluded == {"windows": 1, "password_only": 1}
+
+
+def test_more_targets_than_the_spec_allows_are_refused() -> None:
+    """`maxInstances` stops a plan that grew too large."""
+    with pytest.raises(PlanError) as caught:
+        samples.make_plan(samples.fleet(3), samples.spec(limits=Limits(instances_max=2)))
+
+    assert caught.value.problems[0].code == "R0313"
+
+
+def test_proofs_make_a_second_plan_smaller() -> None:
+    """What an earlier run proved is not rotated again."""
+    rows = samples.fleet(4, key_pair=samples.NEW_KEY)
+    proof = Proof(samples.NEW_KEY, public_key_digest(samples.PUBLIC_KEY), "run-0")
+    plan = samples.make_plan(rows, proofs={rows[0].id: proof})
+
+    assert plan.counts.excluded == {"already_done": 1}
+
+
+def test_a_proof_of_other_material_proves_nothing() -> None:
+    """A key of the same name with other material was not rotated to."""
+    rows = samples.fleet(2, key_pair=samples.NEW_KEY)
+    proof = Proof(samples.NEW_KEY, public_key_digest("ssh-ed25519 other"), "run-0")
+
+    assert samples.make_plan(rows, proofs={rows[0].id: proof}).counts.targets == 2
+
+
+def test_warnings_say_what_will_surprise() -> None:
+    """Started, keyless, one by one, imported, in doubt twice: each is told with its count."""
+    rows = [samples.instance(0, status=Status.STOPPED), samples.instance(1, key_pair="")]
+    rows += [samples.instance(2)]
+    wanted = samples.capped(1, allow_password_loss=True, on_unknown=OnUnknown.RETRY_ONCE)
+    plan = samples.make_plan(rows, wanted, present=False)
+
+    told = {warning.code: warning.count for warning in plan.warnings}
+    assert told == {"R0302": 1, "R0303": 1, "R0308": 2, "R0309": 1, "R0307": 3}
+
+
+def test_the_estimate_is_arithmetic() -> None:
+    """Ten reboots, two at a time, of 20 seconds each: five rounds and the calls they take."""
+    plan = samples.make_plan(samples.fleet(10), samples.capped(2))
+
+    assert plan.estimate.duration_ms == 100 * SECOND
+    assert plan.estimate.calls["RebootInstance"] == 10
+    assert plan.estimate.calls["AttachKeyPair"] == 5
