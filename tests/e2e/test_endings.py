@@ -1,0 +1,167 @@
+"""How a command may end other than well: signals, a full disk, a second operator, bad input."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.e2e.stage import Stage, stage
+
+TRACEBACK = "Traceback (most recent call last)"
+
+
+def _planned(made: Stage, *, max_down: str = "50%") -> Path:
+    made.write_spec("end", max_down=max_down)
+    planned = made.run("plan", "end.yaml", "--out", "end.plan.json")
+    assert planned.returncode == 0, planned.stderr
+    return made.folder / "end.plan.json"
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_drains_and_the_run_goes_on_later(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """One SIGTERM or Ctrl-C: nothing new begins, the resume command is shown, resume ends it."""
+    with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
+        _planned(made)
+        apply = made.begin("apply", "end.plan.json", "--no-input")
+        time.sleep(2.5)
+        apply.send_signal(number)
+        out, err = apply.communicate(timeout=30)
+        assert apply.returncode == code, out + err
+        assert re.search(r"rollout resume r-", out + err)
+        before = len(made.admin("ledger"))
+        time.sleep(1.5)
+        assert len(made.admin("ledger")) == before, "an effect began after the drain"
+        assert made.run("resume", "--last").returncode == 0
+        assert set(made.restarts().values()) == {1}
+
+
+def test_a_disk_without_room_stops_before_any_call(tmp_path: Path) -> None:
+    """Where the journal's reserve does not fit nothing is sent: exit 74, a cure, no traceback."""
+    with stage(tmp_path, size=36) as made:
+        _planned(made)
+        ended = subprocess.run(
+            made.command("apply", "end.plan.json", "--no-input"),
+            cwd=made.folder,
+            env=made.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)),
+        )
+        assert ended.returncode == 74, ended.stderr
+        assert "error[R08" in ended.stderr
+        assert TRACEBACK not in ended.stderr
+        assert made.admin("ledger") == []
+
+
+def test_a_second_operator_is_turned_away(tmp_path: Path) -> None:
+    """Two applies of one directory: the second ends with 6 and names who holds the lock."""
+    with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
+        _planned(made)
+        first = made.begin("apply", "end.plan.json", "--no-input")
+        time.sleep(2)
+        second = made.run("apply", "end.plan.json", "--no-input")
+        assert second.returncode == 6, second.stderr
+        assert "error[R06" in second.stderr
+        first.communicate(timeout=60)
+        assert first.returncode == 0
+        again = made.run("apply", "end.plan.json", "--no-input")
+        assert again.returncode == 6, "a plan is applied once"
+        assert set(made.restarts().values()) == {1}
+
+
+def test_applying_the_spec_again_finds_nothing_to_do(tmp_path: Path) -> None:
+    """The proofs of the first run leave everything out of the second: exit 0, no effect."""
+    with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
+        made.write_spec("end")
+        words = ("apply", "end.yaml", "--confirm", "end", "--no-input")
+        unconfirmed = made.run("apply", "end.yaml", "--no-input")
+        assert unconfirmed.returncode == 7
+        assert "--confirm" in unconfirmed.stderr
+        assert made.run(*words).returncode == 0
+        effects = len(made.admin("ledger"))
+        again = made.run(*words)
+        assert again.returncode == 0, again.stderr
+        assert len(made.admin("ledger")) == effects
+
+
+def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
+    """Plan edited by hand, unknown option, missing file, unreachable endpoint: code and exit."""
+    with stage(tmp_path, size=36) as made:
+        plan = _planned(made)
+        edited = plan.read_bytes().replace(b'"name":"end"', b'"name":"END"', 1)
+        (tmp_path / "edited.plan.json").write_bytes(edited)
+        cases = [
+            (("apply", "edited.plan.json", "--no-input"), 9),
+            (("plan", "missing.yaml"), 74),
+            (("plan", "end.yaml", "--outt", "x"), 64),
+            (("plan", "end.yaml", "--endpoint", "http://127.0.0.1:9"), 1),
+            (("plan", "end.yaml", "--endpoint", "http://example.com"), 78),
+            (("status", "r-nothing"), 64),
+        ]
+        for words, code in cases:
+            ended = made.run(*words)
+            assert ended.returncode == code, f"{words}: {ended.returncode}\n{ended.stderr}"
+            assert "error[R0" in ended.stderr, f"{words}: {ended.stderr}"
+            assert TRACEBACK not in ended.stdout + ended.stderr
+        assert made.admin("ledger") == []
+
+
+def test_no_credentials_is_told_and_nothing_is_sent(tmp_path: Path) -> None:
+    """Without any source of credentials the command ends with 4 and says what was tried."""
+    with stage(tmp_path, size=36) as made:
+        made.write_spec("end")
+        environment = made.environment()
+        del environment["ROLLOUT_EMULATOR"]
+        environment |= {"ROLLOUT_ENDPOINT": "https://ecs.cn-hangzhou.aliyuncs.com"}
+        environment |= {"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+        ended = subprocess.run(
+            made.command("plan", "end.yaml"),
+            cwd=made.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 4, ended.stderr
+        assert "error[R04" in ended.stderr
+        assert TRACEBACK not in ended.stderr
+
+
+def test_no_secret_in_any_artefact(tmp_path: Path) -> None:
+    """Marked secrets are found in no file, no output, in no encoding."""
+    key_id, secret = "LTAI5tCanaryCanaryCanary", "canary-Secret/With+Odd=Signs"
+    with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
+        _planned(made)
+        refused = subprocess.run(
+            made.command("plan", "end.yaml", "-v", "-v"),
+            cwd=made.folder,
+            env=made.environment()
+            | {"ALIBABA_CLOUD_ACCESS_KEY_ID": key_id, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": secret},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        applied = made.run("apply", "end.plan.json", "--no-input", "-v", "-v")
+        assert applied.returncode == 0, applied.stderr
+        texts = [refused.stdout, refused.stderr, applied.stdout, applied.stderr]
+        texts += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+        haystack = "\n".join(texts)
+        assert json.dumps("end") in haystack, "the artefacts were read"
+        for word in (key_id, secret, "emulator-secret"):
+            for form in (word, quote(word, safe=""), base64.b64encode(word.encode()).decode()):
+                assert form not in haystack

@@ -1,0 +1,156 @@
+"""Doubles of these tests: a clock that jumps, a server of scripted bytes, a client on either."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from rollout.ecs.client import EcsClient
+from rollout.ecs.credentials import Keyring, Secret, StaticSource
+from rollout.ecs.endpoints import Endpoints
+from rollout.ecs.governor import Governor
+from rollout.ecs.transport import AiohttpTransport, Transport
+from rollout.engines.clock import LoopClock
+from rollout.model.time import Instant
+
+NOW: Instant = 1_767_323_045_000
+"""2026-01-02T03:04:05Z"""
+DATE = "Fri, 02 Jan 2026 03:04:05 GMT"
+FAR: Instant = 1 << 50
+"""A `not_after` that never comes."""
+REQUEST_ID = "473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E"
+
+
+class JumpClock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self, now: Instant = NOW) -> None:
+        self.at = now
+
+    def now(self) -> Instant:
+        return self.at
+
+    async def sleep_until(self, instant: Instant) -> None:
+        await asyncio.sleep(0)
+        self.at = max(self.at, instant)
+
+
+Clock = JumpClock | LoopClock
+
+
+def static_keys(
+    clock: Clock, key_id: str = "testid", secret: str = "testsecret", token: str = ""
+) -> Keyring:
+    """Keys that were handed in."""
+    source = StaticSource(key_id, Secret(secret), Secret(token) if token else None)
+    return Keyring(source, clock)
+
+
+def client_on(
+    transport: Transport,
+    clock: Clock,
+    *,
+    endpoint: str = "",
+    keyring: Keyring | None = None,
+    governor: Governor | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> EcsClient:
+    """A client with static keys and an account of its own."""
+    return EcsClient(
+        transport,
+        keyring or static_keys(clock),
+        clock,
+        endpoints=Endpoints(endpoint),
+        governor=governor or Governor(clock, rate_start=60_000),
+        account="1234567890123456",
+        stopped=stopped,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """What the server does with one request.
+
+    `raw` are the bytes of the whole reply. `reset` closes with RST after them, `drip_s` sends the
+    bytes one at a time, `hang` sends them and then nothing, for ever.
+    """
+
+    raw: bytes = b""
+    reset: bool = False
+    hang: bool = False
+    endless: bool = False
+
+
+def reply(
+    status: int, body: bytes | str, *, headers: dict[str, str] | None = None, date: str = DATE
+) -> Scripted:
+    """A whole HTTP reply."""
+    data = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(data)}"]
+    if date:
+        lines.append(f"Date: {date}")
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return Scripted("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
+
+
+@dataclass
+class Server:
+    """A scripted server: answers the n-th request with the n-th script, the last one for ever."""
+
+    scripts: Sequence[Scripted]
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                first, *lines = head.strip().split("\r\n")
+                headers = dict(line.split(": ", 1) for line in lines)
+                self.requests.append((first, {n.lower(): v for n, v in headers.items()}))
+                script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+                if not await _play(script, writer):
+                    break
+        writer.close()
+
+
+async def _play(script: Scripted, writer: asyncio.StreamWriter) -> bool:
+    """Send one script; false where the connection ends with it."""
+    writer.write(script.raw)
+    while script.endless:
+        writer.write(b"x" * 65536)
+        await writer.drain()
+    await writer.drain()
+    if script.hang:
+        await asyncio.sleep(60)
+    if script.reset:
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        return False
+    return script.raw != b"" and b"Content-Length" in script.raw
+
+
+@contextlib.asynccontextmanager
+async def scripted(*scripts: Scripted) -> AsyncIterator[Server]:
+    """Serve scripts on loopback."""
+    server = Server(scripts)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    server.url = f"http://127.0.0.1:{port}"
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+@contextlib.asynccontextmanager
+async def talking_to(
+    *scripts: Scripted, clock: Clock | None = None
+) -> AsyncIterator[tuple[EcsClient, Server]]:
+    """A real client over a real socket to a scripted server."""
+    async with scripted(*scripts) as server, AiohttpTransport() as transport:
+        yield client_on(transport, clock or JumpClock(), endpoint=server.url), server

@@ -1,0 +1,99 @@
+"""Sources of keys that the official library reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rollout.ecs import vendor
+from rollout.ecs.credentials import Credentials
+from rollout.errors import AccessError, Exit
+
+SECRET = "canary-secret-of-the-profile"
+
+
+def _home(tmp_path: Path, *profiles: dict[str, str], current: str = "one") -> dict[str, str]:
+    folder = tmp_path / ".aliyun"
+    folder.mkdir()
+    text = json.dumps({"current": current, "profiles": list(profiles)})
+    (folder / "config.json").write_text(text)
+    return {"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+
+
+def _keys(name: str, mode: str = "AK") -> dict[str, str]:
+    return {
+        "name": name,
+        "mode": mode,
+        "access_key_id": f"id-{name}",
+        "access_key_secret": SECRET,
+        "sts_token": f"token-{name}",
+    }
+
+
+def _id(found: Credentials) -> str:
+    return found.access_key_id
+
+
+def test_a_named_profile_is_the_only_source(tmp_path: Path) -> None:
+    """`--profile two` takes the keys of profile two, whatever the current one is."""
+    environment = _home(tmp_path, _keys("one"), _keys("two"))
+    source = vendor.profile("two", environment)
+    assert _id(source.fetch(0)) == "id-two"
+    assert source.name == "profile two (AK)"
+
+
+def test_a_token_comes_along_and_is_fetched_again(tmp_path: Path) -> None:
+    """Keys of mode StsToken have their token, and an end, so that they are asked for again."""
+    source = vendor.profile("one", _home(tmp_path, _keys("one", "StsToken")))
+    found = source.fetch(1_000)
+    assert found.token is not None
+    assert found.token.reveal() == "token-one"
+    assert found.expires_at == 1_000 + vendor.TOKEN_LIFE_MS
+
+
+def test_the_current_profile_is_the_default(tmp_path: Path) -> None:
+    """With nothing named the CLI's current profile is used, or the one a variable names."""
+    environment = _home(tmp_path, _keys("one"), _keys("two"))
+    assert _id(vendor.default(environment).fetch(0)) == "id-one"
+    named = environment | {"ALIBABA_CLOUD_PROFILE": "two"}
+    chain = vendor.default(named)
+    assert _id(chain.fetch(0)) == "id-two"
+    assert chain.name == "profile two (AK)"
+
+
+@pytest.mark.parametrize("mode", ["RsaKeyPair", "BearerToken", "Anonymous"])
+def test_an_unsupported_mode_names_itself(tmp_path: Path, mode: str) -> None:
+    """A mode the library does not read is refused by name, exit 4."""
+    environment = _home(tmp_path, _keys("one", mode))
+    with pytest.raises(AccessError, match=mode) as caught:
+        vendor.profile("one", environment)
+    assert caught.value.problems[0].code == "R0406"
+    assert caught.value.exit is Exit.DENIED
+
+
+def test_no_source_at_all_says_what_to_do(tmp_path: Path) -> None:
+    """Nothing configured: R0401 with a cure, exit 4."""
+    environment = {"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+    with pytest.raises(AccessError, match="no credentials") as caught:
+        vendor.default(environment).fetch(0)
+    assert caught.value.exit is Exit.DENIED
+    assert "aliyun configure" in str(caught.value.problems[0].help)
+
+
+def test_the_librarys_errors_are_told_in_our_words(tmp_path: Path) -> None:
+    """A source that fails shows its kind of error, never a secret, and no chained traceback."""
+    bad = {**_keys("one"), "access_key_secret": ""}
+    source = vendor.profile("one", _home(tmp_path, bad))
+    with pytest.raises(AccessError) as caught:
+        source.fetch(0)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert SECRET not in str(caught.value)
+
+
+def test_a_missing_profile_is_refused(tmp_path: Path) -> None:
+    """A profile that is not there is R0401, naming the file."""
+    with pytest.raises(AccessError, match="no profile three"):
+        vendor.profile("three", _home(tmp_path, _keys("one")))
