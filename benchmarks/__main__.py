@@ -1,0 +1,50 @@
+"""`python -m benchmarks [NAME ...] [--full | --tiny]`: measures what the README claims.
+
+Every script prints its table; the exit code is 1 where a bound was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import time
+
+from benchmarks.report import Row, Size, table
+
+NAMES = {
+    "engine": "local engine, a whole rotation in virtual time",
+    "client": "the client over TLS, 50 ids a call",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the scripts that were named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--full", action="store_true", help="the sizes of the claims")
+    size.add_argument("--tiny", action="store_true", help="only see that everything runs")
+    options = parser.parse_args(arguments)
+    if strangers := [name for name in options.names if name not in NAMES]:
+        parser.error(f"no such benchmark: {', '.join(strangers)}")
+    chosen = Size.FULL if options.full else Size.TINY if options.tiny else Size.DEFAULT
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    missed = [row for name in options.names or NAMES for row in _one(name, chosen)]
+    for row in missed:
+        print(f"MISSED: {row.what}: {row.value:.3g} {row.unit}, bound {row.bound}")
+    return 1 if missed and chosen is not Size.TINY else 0
+
+
+def _one(name: str, size: Size) -> list[Row]:
+    began = time.perf_counter()
+    rows: list[Row] = importlib.import_module(f"benchmarks.{name}").run(size)
+    print(f"\n{table(f'{name}: {NAMES[name]}', rows)}")
+    print(f"  ({time.perf_counter() - began:.0f} s)", flush=True)
+    return [row for row in rows if row.verdict == "MISSED"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

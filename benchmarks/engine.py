@@ -1,0 +1,116 @@
+"""The engine's claims: CPU, journal, calls and makespan of a whole rotation, beside a plain script.
+
+The rotation runs in virtual time against the pretend cloud in one process, the cloud's CPU time
+included. The script uses the official SDK over loopback, on a cloud whose clock runs faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+
+from benchmarks import measure, servers, world
+from benchmarks.peers import rotation as peer
+from benchmarks.report import Row, Size
+from rollout.ecs.governor import DOUBLE_EVERY_MS, RATE_START
+from rollout.model import limits
+
+BOOT_MS = 30_000
+PEER_SPEED = 4
+"""How much faster than life the script's cloud runs; its two seconds of waiting shrink alike."""
+_SIZES = {Size.TINY: (200, 50), Size.DEFAULT: (10_000, 200), Size.FULL: (10_000, 500)}
+_MORE = {Size.TINY: (), Size.DEFAULT: (1_000,), Size.FULL: (1_000, 100_000)}
+_PER_CPU_SECOND = {"single": 500, "batch": 2_000}
+_JOURNAL_BYTES = {"single": 500, "batch": 300}
+
+
+def run(size: Size) -> list[Row]:
+    """All figures of the engine."""
+    instances, peer_instances = _SIZES[size]
+    peer_calls = measure.in_child("benchmarks.engine:peer_calls", size=peer_instances).value
+    rows = [Row("script with the official SDK, calls an instance", peer_calls)]
+    for calls in ("single", "batch"):
+        rows += _rotation(calls, instances, peer_calls)
+        for other in _MORE[size]:
+            took = measure.in_child("benchmarks.rotation:rotate", size=other, calls=calls)
+            pace = other / took.value["cpu_s"]
+            what = f"{calls}: {other:,} instances, rotated per CPU second"
+            rows.append(Row(what, pace, least=_PER_CPU_SECOND[calls], peak_mib=took.peak_mib))
+    return rows
+
+
+def _rotation(calls: str, size: int, peer_calls: float) -> list[Row]:
+    took = measure.in_child("benchmarks.rotation:rotate", size=size, calls=calls, boot_ms=BOOT_MS)
+    found = took.value
+    each = sum(found["calls"].values()) / size
+    caps, cold = bound_ms(size, found["cap"], calls)
+    ratio = peer_calls / each
+    return [
+        Row(f"{calls}: {size:,} instances, done", found["done"], least=size, most=size),
+        Row(
+            f"{calls}: rotated per CPU second",
+            size / found["cpu_s"],
+            least=_PER_CPU_SECOND[calls],
+            peak_mib=took.peak_mib,
+        ),
+        Row(f"{calls}: share of it that is the cloud's", found["cloud_s"] / found["cpu_s"]),
+        Row(
+            f"{calls}: journal an instance",
+            found["journal_bytes"] / size,
+            "B",
+            most=_JOURNAL_BYTES[calls],
+        ),
+        Row(f"{calls}: calls an instance", each),
+        Row(f"{calls}: script's calls to ours", ratio, least=1 if calls == "single" else 5),
+        Row(f"{calls}: makespan", found["makespan_ms"] / 1000, "s"),
+        Row(f"{calls}: makespan to the bound of caps alone", found["makespan_ms"] / caps),
+        Row(
+            f"{calls}: makespan to the bound of caps and a cold lane",
+            found["makespan_ms"] / (caps + cold),
+            most=1.05,
+        ),
+    ]
+
+
+def bound_ms(size: int, cap: int, calls: str) -> tuple[int, float]:
+    """The least a rotation can take: rounds of booting, and before them the lanes' cold start.
+
+    Nothing is known of the quota at first: a lane begins at `RATE_START` and doubles.
+    Permits come free in the order they were taken, so what the first round waits for its lane the
+    last round waits too.
+    """
+    tick = limits.LOOK_TICK_MS
+    caps = -(-size // cap) * (-(-BOOT_MS // tick) * tick)
+    in_call = 1 if calls == "single" else limits.RESTART_IDS_MAX
+    left, pace, cold = cap / 2 / in_call - 1, RATE_START / 60_000, 0.0  # two regions; one at once
+    while left > 0:
+        step = min(DOUBLE_EVERY_MS, left / pace)
+        left -= step * pace
+        cold += step
+        pace *= 2
+    return caps, cold
+
+
+def peer_calls(size: int) -> float:
+    """Calls an instance of the plain script; runs in a child."""
+    settings = servers.Settings(size=size, boot_ms=BOOT_MS, speed=PEER_SPEED, counting=True)
+    with servers.running(settings) as cloud:
+        asyncio.run(_peer(cloud.url, size))
+    return sum(cloud.calls.values()) / size
+
+
+async def _peer(url: str, size: int) -> None:
+    ecs = peer.client(urllib.parse.urlsplit(url).netloc)
+    fleet = world.linux_fleet(size)
+    await asyncio.gather(
+        *(
+            peer.rotate(
+                ecs,
+                region,
+                world.KEY_NAME,
+                [fleet.instances.ids.id_of(ordinal) for ordinal in span],
+                peer.POLL_S / PEER_SPEED,
+            )
+            for region, span in fleet.instances.spans.items()
+        )
+    )

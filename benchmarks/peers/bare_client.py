@@ -1,0 +1,40 @@
+"""Bare aiohttp as a client: requests that were signed beforehand, replies that nobody reads into.
+
+The upper bound of what a Python client on aiohttp can do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+
+import aiohttp
+from yarl import URL
+
+Signed = tuple[str, dict[str, str]]
+"""URL with its query, and headers."""
+
+
+async def send_all(
+    requests: Sequence[Signed], *, at_once: int, tls: ssl.SSLContext | None = None
+) -> int:
+    """POST all of them, `at_once` at a time; the number of replies with status 200."""
+    prepared = iter([(URL(url, encoded=True), headers) for url, headers in requests])
+    good = 0
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        nonlocal good
+        for url, headers in prepared:
+            async with session.post(url, headers=headers) as response:
+                await response.read()
+                good += response.status == 200
+
+    connector = aiohttp.TCPConnector(ssl=tls or True, limit=0)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for _ in range(at_once):
+            tasks.create_task(work(session))
+    return good

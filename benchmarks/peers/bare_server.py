@@ -1,0 +1,29 @@
+"""Bare aiohttp as a server: one handler that answers a constant.
+
+The upper bound of what a Python server on aiohttp can do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+
+@contextlib.asynccontextmanager
+async def serve(body: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Answer every request with `body`; gives the URL."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,77 @@
+"""One whole rotation by the local engine in virtual time: what it costs and how long it takes.
+
+A child of `engine`: prints nothing, returns figures. The journal goes to a real disk, written and
+synced by the loop's own thread, since virtual time would run on while a worker thread syncs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import virtual, world
+from rollout.core.turn import Decider
+from rollout.ecs.client import EcsClient
+from rollout.emulator.switches import Switches
+from rollout.engines.local import LocalEngine
+from rollout.engines.ports import Ports
+from rollout.journal import file, runs
+from rollout.journal.disk import RealDisk
+from rollout.model import plan as planmodel
+from rollout.model.event import Actor
+from rollout.model.spec import Calls
+
+
+class InlineDisk(RealDisk):
+    """The disk of this machine, called from the loop itself."""
+
+    inline = True
+
+
+def rotate(size: int, calls: str, boot_ms: int = 30_000) -> dict[str, object]:
+    """Rotate `size` Linux instances in two regions with `maxDown: 10%`."""
+    return virtual.run(_rotate, size, Calls(calls), boot_ms)
+
+
+async def _rotate(size: int, calls: Calls, boot_ms: int) -> dict[str, object]:
+    clock = virtual.VirtualClock()
+    near = world.InProcess(world.linux_fleet(size), clock, Switches(boot_time_ms=boot_ms))
+    client = near.client()
+    plan = world.plan_of(await world.listed(client), calls, clock.now())
+    with tempfile.TemporaryDirectory() as folder:
+        figures = await _apply(Path(folder), plan, client, clock, near)
+    cells = [cell for wave in plan.waves for cell in wave.cells]
+    return {**figures, "cells": len(cells), "cap": plan.groups[0].cap}
+
+
+async def _apply(
+    folder: Path,
+    plan: planmodel.Plan,
+    client: EcsClient,
+    clock: virtual.VirtualClock,
+    near: world.InProcess,
+) -> dict[str, object]:
+    near.calls.clear()
+    near.cloud_s = 0.0
+    raw = planmodel.encode(plan)
+    digest = planmodel.digest(raw)
+    run_id = runs.run_id(digest, 0)
+    began, cpu = clock.now(), time.process_time()
+    journal = file.create(folder, run_id, raw, disk=InlineDisk())
+    engine = LocalEngine(Ports(clock, world.service_on(client, clock), journal))
+    decider = Decider(plan, engine.append)
+    decider.start(run_id, digest, Actor("bench", "acs:ram::bench", "here", 1, "bench"), began)
+    await engine.drive(decider, signals=False)
+    journal.close()
+    written = sum(path.stat().st_size for path in (folder / run_id).glob("journal-*"))
+    closed = decider.run.closed
+    return {
+        "cpu_s": time.process_time() - cpu,
+        "cloud_s": near.cloud_s,
+        "makespan_ms": clock.now() - began,
+        "calls": dict(sorted(near.calls.items())),
+        "journal_bytes": written,
+        "lines": journal.seq,
+        "done": closed.counts["done"] if closed else 0,
+    }

@@ -1,0 +1,124 @@
+"""Servers in processes of their own, so that a client's CPU time is the client's.
+
+`with running(...) as server` starts one; afterwards `server.cpu_s` is what it used for its
+requests. `python -m benchmarks.servers SETTINGS` is the child, which ends with its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import world
+from benchmarks.peers import bare_server
+from rollout.emulator import fleets, server
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.fleet import Fleet
+from rollout.emulator.messages import Reply, Request
+from rollout.emulator.switches import Switches
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """`body` makes it a server of that constant; else it is the emulator with `size` instances.
+
+    `certificate` is a PEM file with key and chain. `speed`: how fast the emulator's clock runs;
+    `counting`: whether it counts its calls by action.
+    """
+
+    body: str | None = None
+    size: int = 0
+    boot_ms: int = 5_000
+    speed: int = 1
+    counting: bool = False
+    certificate: str = ""
+
+
+class Running:
+    """A server that runs. `cpu_s` and `calls` (by action, the emulator's) are set at its end."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.cpu_s = 0.0
+        self.calls: dict[str, int] = {}
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Running]:
+    """A server in a child process, up to the end of the block."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.servers", msgspec.json.encode(settings).decode()],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - asked for above
+        assert child.stdin is not None  # noqa: S101 - asked for above
+        found = Running(child.stdout.readline().decode().strip())
+        try:
+            yield found
+        finally:
+            child.stdin.close()
+            last = child.stdout.readline()
+            if last:
+                found.cpu_s, found.calls = msgspec.json.decode(
+                    last, type=tuple[float, dict[str, int]]
+                )
+
+
+async def _serve(settings: Settings) -> None:
+    tls = None
+    if settings.certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(settings.certificate)
+    calls: Counter[str] = Counter()
+    if settings.body is not None:
+        serving = bare_server.serve(settings.body.encode(), tls)
+    else:
+        now = server.wall_clock_ms()
+        fleet = world.linux_fleet(settings.size, now=now)
+        cloud = (_Counting if settings.counting else Cloud)(
+            fleet, Switches(boot_time_ms=settings.boot_ms)
+        )
+        if isinstance(cloud, _Counting):
+            calls = cloud.calls
+        for name in world.REGIONS:
+            line = fleets.ed25519_line(b"1" * 32, "next")
+            cloud.pairs.add(name, world.KEY_NAME, line, now)
+        serving = server.serve(
+            cloud,
+            clock=lambda: now + (server.wall_clock_ms() - now) * settings.speed,
+            tls=tls,
+        )
+    async with serving as url:
+        print(url, flush=True)
+        before = time.process_time()
+        await asyncio.to_thread(sys.stdin.read)
+        print(msgspec.json.encode((time.process_time() - before, calls)).decode(), flush=True)
+
+
+class _Counting(Cloud):
+    """A cloud that counts the calls it is handed, by action."""
+
+    def __init__(self, fleet: Fleet, switches: Switches) -> None:
+        super().__init__(fleet, switches)
+        self.calls: Counter[str] = Counter()
+
+    def handle(self, request: Request, now: int) -> Reply:
+        """See Cloud."""
+        self.calls[request.action] += 1
+        return super().handle(request, now)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(msgspec.json.decode(sys.argv[1], type=Settings)))

@@ -1,0 +1,44 @@
+"""Requests signed beforehand, for the bare client: nothing but sending is left to measure."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.parse
+from collections.abc import Mapping
+
+from benchmarks.peers.bare_client import Signed
+from rollout.cli.wiring import EMULATOR_KEY
+from rollout.ecs import contract, sign, wire
+
+
+def requests(url: str, action: str, params: Mapping[str, str], count: int) -> list[Signed]:
+    """`count` calls that differ in their nonce only; good for fifteen minutes."""
+    query = sign.canonical_query(params)
+    key_id, secret = EMULATOR_KEY
+    common = {
+        "host": urllib.parse.urlsplit(url).netloc,
+        "x-acs-action": action,
+        "x-acs-content-sha256": sign.EMPTY_SHA256,
+        "x-acs-date": wire.iso_seconds(time.time_ns() // 1_000_000),
+        "x-acs-version": contract.ECS_VERSION,
+    }
+    made = []
+    for number in range(count):
+        headers = {**common, "x-acs-signature-nonce": f"{number:032x}"}
+        text = sign.v3_canonical_text("POST", "/", query, headers, list(headers), sign.EMPTY_SHA256)
+        headers["authorization"] = sign.v3_authorization(
+            key_id, headers, sign.v3_signature(text, secret)
+        )
+        headers["accept"] = "application/json"
+        made.append((f"{url}/?{query}", headers))
+    return made
+
+
+def attach(region: str, key_pair: str, instances: list[str]) -> dict[str, str]:
+    """Parameters of an AttachKeyPair."""
+    return {
+        "RegionId": region,
+        "KeyPairName": key_pair,
+        "InstanceIds": json.dumps(instances, separators=(",", ":")),
+    }

@@ -1,0 +1,164 @@
+"""The world of the in-process measurements: a pretend cloud, the real client, no socket between.
+
+Used by `engine`, `quota` and `journal`. Requests are signed, checked, answered and rendered as on
+a network; what the cloud's half costs is counted apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from email.utils import formatdate
+from functools import lru_cache
+
+from benchmarks.virtual import START_MS, VirtualClock
+from rollout.cli.wiring import EMULATOR_KEY, Gate, Service
+from rollout.core.planner import Context, make_plan
+from rollout.ecs import credentials, endpoints
+from rollout.ecs import look as reading
+from rollout.ecs.client import EcsClient
+from rollout.ecs.governor import Governor
+from rollout.ecs.transport import Call, InProcessTransport
+from rollout.ecs.wire import HttpReply, parse_pairs
+from rollout.emulator import fleets
+from rollout.emulator.access import ACCOUNT_ID
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.desk import Desk
+from rollout.emulator.fleet import Fleet, FleetBuilder
+from rollout.emulator.gateway import Message
+from rollout.emulator.quotas import Quotas
+from rollout.emulator.shapes import Shape
+from rollout.emulator.switches import Switches
+from rollout.engines.clock import LoopClock
+from rollout.model.instance import Instance, Inventory
+from rollout.model.plan import Identity, Plan, RegionKey
+from rollout.model.spec import (
+    Budget,
+    Calls,
+    EcsSource,
+    Ensure,
+    KeyPair,
+    Restart,
+    Spec,
+    parse_amount,
+)
+
+REGIONS = ("cn-hangzhou", "cn-shanghai")
+ENDPOINT = "http://127.0.0.1:1"
+KEY_NAME = "fleet-next"
+MONTH_MS = 30 * 24 * 3600 * 1000
+
+
+def linux_fleet(size: int, *, regions: tuple[str, ...] = REGIONS, now: int = START_MS) -> Fleet:
+    """Running Linux instances with the former key, spread evenly: the reference fleet."""
+    builder = FleetBuilder(now)
+    for index, name in enumerate(regions):
+        region = builder.open_region(name)
+        former = builder.key_pair(fleets.FORMER_KEY_PAIR, fleets.former_public_key(1, name))
+        shapes = [
+            builder.shape(Shape(region, region.zones[0], image)) for image in fleets.LINUX_IMAGES
+        ]
+        tags = builder.tags((("app", "cart"), ("env", "prod")))
+        for number in range(size // len(regions) + (index < size % len(regions))):
+            builder.add(
+                shapes[number % len(shapes)],
+                tags,
+                record=former.number,
+                start_ms=now - MONTH_MS,
+                created_minute=(now - 2 * MONTH_MS) // 60_000,
+            )
+    return builder.finish(1)
+
+
+class InProcess:
+    """A cloud behind an in-process transport. `calls` by action; `cloud_s` is the cloud's time."""
+
+    def __init__(
+        self, fleet: Fleet, clock: VirtualClock, switches: Switches, quotas: Quotas | None = None
+    ) -> None:
+        self.cloud = Cloud(fleet, switches, quotas=quotas)
+        self.calls: Counter[str] = Counter()
+        self.cloud_s = 0.0
+        self._desk = Desk(self.cloud)
+        self._clock = clock
+
+    def handle(self, call: Call) -> HttpReply:
+        """One signed call, as the HTTP server answers it."""
+        began = time.perf_counter()
+        self.calls[call.action] += 1
+        now = self._clock.now()
+        message = Message("POST", "/", parse_pairs(call.query), call.headers, b"")
+        rendered = self._desk.answer(message, now)
+        headers = {**rendered.headers, "Date": _http_date(now // 1000)}
+        reply = HttpReply(rendered.status, headers, rendered.body)
+        self.cloud_s += time.perf_counter() - began
+        return reply
+
+    def client(self, governor: Governor | None = None) -> EcsClient:
+        """The real client on this cloud."""
+        key_id, secret = EMULATOR_KEY
+        source = credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
+        return EcsClient(
+            InProcessTransport(self.handle),
+            credentials.Keyring(source, self._clock),
+            self._clock,
+            endpoints=endpoints.parse(ENDPOINT),
+            governor=governor,
+            account=ACCOUNT_ID,
+        )
+
+
+def service_on(client: EcsClient, clock: LoopClock | VirtualClock) -> Service:
+    """The engine's port on a client, open for changes."""
+    return Service(client, clock, identity(), Gate(shut=False))  # type: ignore[arg-type]
+
+
+def identity() -> Identity:
+    """Who runs: nobody in particular."""
+    return Identity(ACCOUNT_ID, "acs:ram::bench", "emulator key", emulator=True)
+
+
+async def listed(client: EcsClient, regions: tuple[str, ...] = REGIONS) -> list[Instance]:
+    """Every instance the service shows, by region and id."""
+    found: list[Instance] = []
+    for region in regions:
+        token = ""
+        while True:
+            page = await client.describe_instances(region, next_token=token)
+            if not isinstance(page, reading.Described):
+                raise TypeError(f"no page of {region}: {page}")
+            found += page.instances
+            token = page.next_token
+            if not token:
+                break
+    return sorted(found, key=lambda one: (one.account, one.region, one.id))
+
+
+def spec(calls: Calls, max_down: str = "10%") -> Spec:
+    """The reference spec: one wave, one budget over the fleet."""
+    key = KeyPair(KEY_NAME, fleets.ed25519_line(b"1" * 32, "next"), Ensure.IMPORT)
+    return Spec(
+        name="reference",
+        key_pair=key,
+        inventory=(EcsSource(REGIONS),),
+        text="reference",
+        restart=Restart(calls=calls),
+        budgets=(Budget("fleet", parse_amount(max_down)),),
+    )
+
+
+def plan_of(instances: list[Instance], calls: Calls, now: int, max_down: str = "10%") -> Plan:
+    """The plan of the reference spec over these instances."""
+    keys = tuple(RegionKey(ACCOUNT_ID, region, present=False) for region in REGIONS)
+    return make_plan(
+        spec(calls, max_down),
+        Inventory(tuple(instances), now),
+        {},
+        now,
+        Context("benchmark", (identity(),), keys),
+    )
+
+
+@lru_cache(maxsize=4)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
