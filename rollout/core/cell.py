@@ -116,9 +116,11 @@ def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
 
 def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look:
     ids = [run.layout.targets[ordinal].instance for ordinal in ordinals]
-    witness = agenda.witness.get(lane)
-    if witness is not None and len(ids) < limits.LOOK_IDS_MAX and witness not in ordinals:
-        ids.append(run.layout.targets[witness].instance)
+    known = agenda.witness.get(lane)
+    candidates = run.layout.lane_ends[lane] if known is None else (known,)
+    witnesses = [ordinal for ordinal in candidates if ordinal not in ordinals]
+    if witnesses and len(ids) < limits.LOOK_IDS_MAX:
+        ids.append(run.layout.targets[witnesses[0]].instance)
     return Look(*lane, tuple(ordinals), tuple(ids))
 
 

@@ -36,7 +36,7 @@ class WaveSpan(msgspec.Struct, frozen=True):
 class Layout:
     """All targets of a plan by ordinal, with the cell of each."""
 
-    __slots__ = ("cell_of", "cells", "lanes", "targets", "waves")
+    __slots__ = ("cell_of", "cells", "lane_ends", "lanes", "targets", "waves")
 
     def __init__(self, plan: Plan) -> None:
         self.targets: list[Target] = []
@@ -64,6 +64,11 @@ class Layout:
                 )
             )
         self.lanes: tuple[Lane, ...] = tuple(sorted({cell.lane for cell in self.cells}))
+
+        self.lane_ends: dict[Lane, tuple[int, int]] = {}
+        for span in self.cells:
+            first, _ = self.lane_ends.get(span.lane, (span.start, 0))
+            self.lane_ends[span.lane] = first, span.end - 1
 
     def lane_of(self, ordinal: int) -> Lane:
         """The account and region of one target."""

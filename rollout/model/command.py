@@ -41,8 +41,8 @@ Command = Attach | RestartCall | ImportKey
 class Look(msgspec.Struct, frozen=True):
     """Read these instances of one lane: at most 100 ids.
 
-    `instances` may name one more than `ordinals`: a witness, known to exist, without which an
-    empty answer would say nothing.
+    `instances` may name one more than `ordinals`: a witness, seen before or at least planned,
+    without which an empty answer would say nothing.
     """
 
     account: str
