@@ -58,7 +58,7 @@ def test_a_wave_takes_its_share_of_every_region() -> None:
     plan = samples.make_plan(rows, samples.spec(waves=(PERCENT, *samples.REST)))
     taken = {cell.region: [len(b.targets) for b in cell.batches] for cell in plan.waves[0].cells}
 
-    assert taken == dict.fromkeys(samples.REGIONS, [2])
+    assert taken == {region: [2] for region in samples.REGIONS}
 
 
 def test_waves_that_come_out_empty_are_left_out() -> None:
@@ -120,7 +120,9 @@ def test_a_wave_of_nobody_is_refused() -> None:
 
 def test_stopped_instances_are_no_members_of_a_group() -> None:
     """A Stopped instance is out of the base of a percent, and is to be started."""
-    rows = [samples.instance(n, status=Status.STOPPED if n < 4 else Status.RUNNING) for n in range(8)]
+    rows = [
+        samples.instance(n, status=Status.STOPPED if n < 4 else Status.RUNNING) for n in range(8)
+    ]
     plan = samples.make_plan(rows)
 
     assert (plan.groups[0].members, plan.groups[0].cap) == (4, 2)

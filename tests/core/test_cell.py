@@ -1,0 +1,95 @@
+"""What one step decides for the instances of open cells."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.core import cell
+from rollout.core.evolve import evolve
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Attach, Command, Look, RestartCall
+from rollout.model.plan import RestartKind
+from rollout.model.spec import Calls, Restart
+from rollout.model.time import SECOND
+from tests.core import samples
+from tests.core.world import World
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 2), st.sampled_from(Calls))
+def test_all_commands_of_a_step_fit_together(
+    size: int, cap: int, regions: int, calls: Calls
+) -> None:
+    """Applied one after the other, what one turn decided never trips an invariant of the fold."""
+    rows = samples.fleet(size, regions=regions)
+    wanted = samples.capped(min(cap, size), restart=Restart(calls=calls))
+    story = World(samples.make_plan(rows, wanted), rows).start().go()
+    story.check_end()
+
+    assert story.classes["done"] == size
+    for issued in story.events(ev.Issued):
+        if isinstance(issued.command, Attach):
+            assert len(issued.command.ordinals) <= min(limits.ATTACH_IDS_MAX, cap)
+        if isinstance(issued.command, RestartCall):
+            assert len(issued.command.ordinals) <= (min(cap, size) if calls is Calls.BATCH else 1)
+
+
+def test_batch_calls_name_many_and_single_calls_name_one() -> None:
+    """`restart.calls: batch` restarts a cell's ready instances in one call."""
+    rows = samples.fleet(8)
+    wanted = samples.capped(8, restart=Restart(calls=Calls.BATCH))
+    story = World(samples.make_plan(rows, wanted), rows).start().go()
+    restarts = [e for e in story.events(ev.Issued) if isinstance(e.command, RestartCall)]
+
+    assert [len(e.seen) for e in restarts] == [8]
+
+
+def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:
+    """`not_after` counts from the look, not from the decision."""
+    rows = samples.fleet(2)
+    story = World(samples.make_plan(rows), rows).start().go()
+
+    for issued in story.events(ev.Issued):
+        assert issued.seen
+        oldest = min(sight.api_time for sight in issued.seen)
+        assert issued.not_after == oldest + limits.STATE_AGE_MAX_MS
+
+
+def test_a_look_names_a_witness() -> None:
+    """A known instance is looked at along, so that an empty answer says something."""
+    rows = samples.fleet(4)
+    story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
+    story.go(until=story.now + 5 * SECOND)
+    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
+    agenda.witness[lane] = 3
+    agenda.look_soon(0)
+    look = cell.decide(story.run, agenda, story.now).looks[0]
+
+    assert isinstance(look, Look)
+    assert (look.ordinals[0], look.instances[-1]) == (0, "i-0003")
+
+
+def test_a_stopping_run_decides_nothing() -> None:
+    """After a drain a step is empty whatever waits."""
+    rows = samples.fleet(4)
+    story = World(samples.make_plan(rows), rows).start()
+    story.turn()
+    story.decider.agenda.look_soon(0)
+    evolve(story.run, ev.Drained("SIGTERM", "signal"))
+
+    assert not cell.decide(story.run, story.decider.agenda, story.now)
+
+
+def test_the_digest_says_what_is_sent() -> None:
+    """Another action, order of ids or region is another digest."""
+    rows = samples.fleet(2, regions=2)
+    run = World(samples.make_plan(rows), rows).start().run
+    commands: list[Command] = [
+        Attach(0, (0,), ("i-0000",)),
+        RestartCall(RestartKind.REBOOT, 0, (0,), ("i-0000",)),
+        RestartCall(RestartKind.START, 0, (0,), ("i-0000",)),
+        Attach(1, (1,), ("i-0000",)),
+    ]
+
+    assert len({cell.digest(run, command) for command in commands}) == len(commands)

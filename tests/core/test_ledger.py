@@ -1,0 +1,154 @@
+"""Permits: all or none, given back only by evidence."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.core.invariant import Bug
+from rollout.core.journey import Phase
+from rollout.core.layout import Layout
+from rollout.core.ledger import Ledger
+from rollout.model.instance import Status
+from rollout.model.plan import Group, RestartKind
+from tests.core import samples
+
+
+def ledger(size: int, *caps: int, exposed_max: int = 100, stopped: bool = False) -> Ledger:
+    """A ledger over alike instances that are all members of every group."""
+    status = Status.STOPPED if stopped else Status.RUNNING
+    plan = samples.make_plan(samples.fleet(size, status=status))
+    groups = [Group(f"g{n}", n, cap, size, 0) for n, cap in enumerate(caps)]
+    layout = Layout(plan)
+    everyone = tuple(range(len(caps)))
+    layout.targets = [msgspec.structs.replace(one, groups=everyone) for one in layout.targets]
+    return Ledger(layout, groups, exposed_max)
+
+
+def expose(book: Ledger, *ordinals: int) -> None:
+    """These are attached."""
+    for ordinal in ordinals:
+        book.moved(ordinal, Phase.PLANNED, Phase.ATTACHED)
+
+
+def test_a_reservation_is_in_every_group_or_in_none() -> None:
+    """Where one group is full the restart may not begin, and `reserve` is a defect."""
+    book = ledger(3, 2, 1)
+    book.reserve(0, Phase.PLANNED)
+
+    assert book.used == [1, 1] and book.free() == [1, 0]
+    assert book.full_group(1, RestartKind.REBOOT, book.free()) == 1
+    with pytest.raises(Bug, match="I-31"):
+        book.reserve(1, Phase.PLANNED)
+
+
+def test_reserving_and_releasing_twice_count_once() -> None:
+    """An instance has at most one permit a group."""
+    book = ledger(2, 2)
+    book.reserve(0, Phase.PLANNED)
+    book.reserve(0, Phase.PLANNED)
+    assert book.used == [1]
+    book.release(0, Phase.DONE)
+    book.release(0, Phase.DONE)
+
+    assert book.used == [0]
+
+
+def test_a_start_needs_no_permit() -> None:
+    """A stopped instance cannot go down: full groups do not stop its start."""
+    book = ledger(2, 1, stopped=True)
+    book.reserve(0, Phase.PLANNED)
+
+    assert book.full_group(1, RestartKind.START, book.free()) is None
+    assert not book.reserves_early(1)
+    assert book.attachable([1], [0], 0) == 1
+
+
+def test_a_kept_permit_is_used_and_named() -> None:
+    """A held instance keeps its permit; what needs it has no hope and learns who holds it."""
+    book = ledger(2, 1)
+    book.reserve(0, Phase.ATTACHED)
+    assert book.hopeless(1) is None
+    book.shelve(0, Phase.IN_DOUBT)
+
+    assert (book.used, book.kept, book.hopeless(1)) == ([1], [1], 0)
+    book.take_up(0, Phase.IN_DOUBT)
+    assert (book.used, book.kept, book.hopeless(1)) == ([1], [0], None)
+
+
+def test_a_released_permit_is_no_longer_kept() -> None:
+    """Evidence gives back also what was kept."""
+    book = ledger(2, 1)
+    book.reserve(0, Phase.ATTACHED)
+    book.shelve(0, Phase.IN_DOUBT)
+    book.release(0, Phase.DONE)
+
+    assert (book.used, book.kept) == ([0], [0])
+
+
+def test_attaching_runs_ahead_by_no_more_than_can_come_free() -> None:
+    """With a cap of 5 of which 2 are kept, three may be attached and wait."""
+    book = ledger(10, 5)
+    for ordinal in (0, 1):
+        book.reserve(ordinal, Phase.PLANNED)
+        book.shelve(ordinal, Phase.IN_DOUBT)
+
+    assert book.attachable(range(2, 10), [0], 0) == 3
+    expose(book, 2, 3)
+    assert book.attachable(range(4, 10), [0], 0) == 1
+
+
+def test_a_close_group_attaches_only_what_a_permit_is_free_for() -> None:
+    """With a cap below 4 used permits are counted too, not only kept ones."""
+    book = ledger(10, 3)
+    book.reserve(0, Phase.PLANNED)
+
+    assert book.attachable(range(1, 10), [1], 0) == 1
+
+
+def test_exposure_bounds_the_attaches() -> None:
+    """Exposed and those on their way together never pass the limit."""
+    book = ledger(10, 10, exposed_max=4)
+    expose(book, 0, 1)
+
+    assert book.attachable(range(2, 10), [0], 1) == 1
+
+
+def test_exposure_that_nobody_ends_is_hopeless() -> None:
+    """Held exposed instances fill exposure for good; taken up again there is hope."""
+    book = ledger(10, 10, exposed_max=1)
+    expose(book, 3)
+    assert book.hopeless(4) is None
+    book.shelve(3, Phase.ATTACHED)
+
+    assert book.hopeless(4) == 3
+    book.take_up(3, Phase.ATTACHED)
+    assert book.hopeless(4) is None
+
+
+def test_a_cap_of_zero_has_no_holder() -> None:
+    """Where nobody may be down there is no hope and nobody to name."""
+    assert ledger(2, 0).hopeless(0) == -1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["up", "down", "keep", "take"]))))
+def test_sums_never_leave_their_bounds(steps: list[tuple[int, str]]) -> None:
+    """Whatever the order: 0 ≤ kept ≤ used ≤ cap, and all is free when all came back."""
+    book = ledger(6, 4, 2)
+    for ordinal, step in steps:
+        full = book.full_group(ordinal, RestartKind.REBOOT, book.free())
+        if step == "down" and full is None and not book.shelved[ordinal]:
+            book.reserve(ordinal, Phase.PLANNED)
+        elif step == "up":
+            book.release(ordinal, Phase.PLANNED)
+        elif step == "keep":
+            book.shelve(ordinal, Phase.PLANNED)
+        elif step == "take":
+            book.take_up(ordinal, Phase.PLANNED)
+        for used, kept, cap in zip(book.used, book.kept, book.caps, strict=True):
+            assert 0 <= kept <= used <= cap
+    for ordinal in range(6):
+        book.release(ordinal, Phase.PLANNED)
+    assert book.used == book.kept == [0, 0]

@@ -1,0 +1,174 @@
+"""Looks as evidence: what proves what."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollout.model import event as ev
+from rollout.model.command import RestartCall
+from rollout.model.event import Happening
+from rollout.model.instance import OsFamily, Status
+from rollout.model.spec import Restart, Stopped
+from rollout.model.time import MINUTE, SECOND
+from tests.core import samples
+from tests.core.world import Script, World
+
+
+def world(size: int, cap: int, script: Script | None = None, **changes: object) -> World:
+    """A started run over alike instances with an absolute budget."""
+    rows = samples.fleet(size)
+    return World(samples.make_plan(rows, samples.capped(cap, **changes)), rows, script).start()
+
+
+def moves(story: World) -> dict[str, list[str]]:
+    """Happenings with their evidence, per instance."""
+    found: dict[str, list[str]] = {}
+    for event in story.events(ev.Moved):
+        for ordinal in event.ordinals:
+            name = story.run.layout.targets[ordinal].instance
+            found.setdefault(name, []).append(f"{event.happening}:{event.evidence}")
+    return found
+
+
+def test_another_status_proves_a_boot() -> None:
+    """Seen not Running after the intent: the restart happened."""
+    story = world(1, 1).go()
+
+    assert moves(story)["i-0000"][1:] == ["seen_booted:status", "seen_running:status"]
+
+
+def test_a_moved_start_time_proves_a_boot_nobody_saw() -> None:
+    """A boot faster than the looks is seen by its StartTime."""
+    story = world(1, 1, Script(boot_ms=500)).go()
+
+    assert moves(story)["i-0000"][1:] == ["seen_booted:start_time", "seen_running:status"]
+
+
+def test_done_is_not_believed_from_a_reply() -> None:
+    """The service says Done and nothing shows a boot: in doubt after the settle window."""
+    script = Script(boot_ms=500, start_time_moves=False)
+    story = world(1, 1, script).go()
+
+    assert moves(story)["i-0000"][1:] == ["doubted:settle_window"]
+    assert story.classes["in_doubt"] == 1
+
+
+def test_the_minute_guard_waits_for_the_next_minute() -> None:
+    """An instance that booted in this minute is restarted in the next one, not before."""
+    story = world(1, 1)
+    machine = story.machines["i-0000"]
+    started = story.now // MINUTE * MINUTE
+    machine.change(story.now, started_at=started)
+    story.go()
+    story.check_end()
+
+    assert machine.restarts[0] >= started + MINUTE
+
+
+def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> None:
+    """The key came into force by a foreign reboot while the instance waited for a permit."""
+    story = world(6, 4, Script(boot_ms=90 * SECOND))
+    machine = story.machines["i-0005"]
+    while story.run.phase(5).word != "attached":
+        story.go(until=story.now + SECOND)
+    later = (story.now // MINUTE + 1) * MINUTE
+    machine.change(story.now, started_at=later)
+    machine.boots.append(samples.NEW_KEY)
+    story.go()
+    story.check_end()
+
+    assert not machine.restarts
+    assert moves(story)["i-0005"][-2:] == ["seen_booted:foreign_restart", "seen_running:status"]
+
+
+def test_a_restart_that_moved_nothing_withdraws_the_trust() -> None:
+    """One clean reboot without a moved StartTime: absence is not believed here any more."""
+    story = world(3, 1, Script(start_time_moves=False)).go()
+    family = story.run.family(0)
+
+    assert story.classes["done"] == 3
+    assert story.run.trust[family][1] >= 1 and not story.run.trusted(family)
+
+
+def test_clean_reboots_bring_trust() -> None:
+    """Reboots that moved StartTime are counted up to three, then it is trusted."""
+    story = world(6, 1).go()
+    family = story.run.family(0)
+
+    assert story.run.trust[family] == [3, 0] and story.run.trusted(family)
+
+
+def test_not_running_in_time_is_failed() -> None:
+    """Booted, and not Running when the time-out is over: failed, with its permit kept."""
+    story = world(2, 2, Script(stuck=("i-0001",))).go()
+
+    assert story.run.phase(1).word == "failed" and story.run.causes[1] == "not_running"
+    assert story.run.ledger.kept == [1]
+
+
+def test_a_transitional_instance_is_waited_for() -> None:
+    """Starting now, Running later: it is looked at until it is steady, then rotated."""
+    story = world(2, 2)
+    machine = story.machines["i-0001"]
+    machine.change(story.now, status=Status.STARTING)
+    story.at(story.now + 30 * SECOND, lambda: machine.change(story.now, status=Status.RUNNING))
+    story.go()
+    story.check_end()
+
+    assert story.classes["done"] == 2
+
+
+def test_a_transitional_instance_is_not_waited_for_without_end() -> None:
+    """After the restart's time-out it is held, and the run ends without it."""
+    story = world(2, 2)
+    story.machines["i-0001"].change(story.now, status=Status.STOPPING)
+    story.go()
+
+    assert story.run.causes[1] == "transitional" and story.classes["skipped"] == 1
+    assert story.run.closed is not None and story.run.closed.exit == 3
+
+
+@pytest.mark.parametrize(
+    "changes, cause",
+    [
+        ({"locks": ("financial",)}, "locked"),
+        ({"expires_at": samples.NOW}, "expired"),
+        ({"status": Status.STOPPED}, "stopped"),
+        ({"os": OsFamily.WINDOWS}, "os_changed"),
+    ],
+)
+def test_what_may_not_be_rotated_any_more_is_never_asked(
+    changes: dict[str, object], cause: str
+) -> None:
+    """Compare and set: a target that changed since the plan is left alone, with its cause."""
+    story = world(2, 2, restart=Restart(stopped=Stopped.LEAVE))
+    story.machines["i-0001"].change(story.now, **changes)
+    story.go()
+
+    assert story.run.causes[1] == cause and story.classes["skipped"] == 1
+    named = [e.command for e in story.events(ev.Issued)]
+    assert not [c for c in named if "i-0001" in getattr(c, "instances", ())]
+
+
+def test_a_lock_after_the_attach_strands_the_instance() -> None:
+    """Locked between attach and restart: nothing more is asked, the key is on and not in force."""
+    story = world(6, 4, Script(boot_ms=90 * SECOND))
+    while story.run.phase(5).word != "attached":
+        story.go(until=story.now + SECOND)
+    story.machines["i-0005"].change(story.now, locks=("security",))
+    story.go()
+
+    assert story.run.phase(5).word == "stranded" and story.run.causes[5] == "locked"
+
+
+def test_absence_needs_a_witness_and_two_answers() -> None:
+    """Also the very first instance looked at is gone only when two answers show another one."""
+    story = world(3, 1)
+    story.machines["i-0000"].gone = True
+    story.go()
+    story.check_end()
+
+    assert story.now < samples.NOW + 5 * MINUTE
+    assert moves(story)["i-0000"] == [f"{Happening.DROPPED}:gone"]
+    restarts = [e.command for e in story.events(ev.Issued) if isinstance(e.command, RestartCall)]
+    assert all("i-0000" not in command.instances for command in restarts)
