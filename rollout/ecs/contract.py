@@ -12,6 +12,7 @@ reference pages of 2021 to 2025 (errors), `aliyun-python-sdk-core` 2.16.1 (read 
 
 import enum
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -125,6 +126,7 @@ class Action(msgspec.Struct, frozen=True):
         return "Sts" if self.version == STS_VERSION else "Ecs"
 
 
+@lru_cache(maxsize=512)
 def error(
     action: str, code: str, edition: Edition = Edition.CURRENT, subject: str = ""
 ) -> ApiError:

@@ -7,6 +7,7 @@ a pending boot is settled before anything is read or overwritten. Knows no API.
 
 import enum
 from array import array
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -191,12 +192,17 @@ class Instances:
             status = self.base[ordinal]
         return status, self.record[ordinal], self.start_ms[ordinal]
 
-    def attach(self, ordinal: int, key: int, now: int) -> int:
-        """Write the record; returns the former one. The guest changes at its next boot."""
-        self.advance(ordinal, now)
-        self._remember(ordinal, now)
-        former, self.record[ordinal] = self.record[ordinal], key
-        return former
+    def attach(self, ordinals: Sequence[int], key: int, now: int) -> list[int]:
+        """Write the records; returns the former ones. The guests change at their next boots."""
+        formers = []
+        for ordinal in ordinals:
+            if self.moves:
+                self.advance(ordinal, now)
+            if self.keep_ms:
+                self._remember(ordinal, now)
+            formers.append(self.record[ordinal])
+            self.record[ordinal] = key
+        return formers
 
     def move(self, ordinal: int, move: Move) -> None:
         """Begin a motion."""

@@ -38,7 +38,7 @@ _NAME = re.compile(r"[^\W\d_][\w:.\-]{1,127}")
 
 
 class KeyPair:
-    """One key pair. `bound` counts the instances whose record names it."""
+    """One key pair. `bound` counts the instances whose record names it (not so for NONE)."""
 
     __slots__ = (
         "body",

@@ -6,7 +6,7 @@ look at it. Dense columns, because a run over a million instances has two millio
 
 import enum
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -98,6 +98,26 @@ class Ledger:
         self._ordinal.append(ordinal)
         self._key.append(key)
         self._request.append(request)
+
+    def write_all(
+        self,
+        effect: Effect,
+        at: int,
+        region: str,
+        request: int,
+        ordinals: Sequence[int],
+        keys: Sequence[int],
+    ) -> None:
+        """Add one effect without duration for each of many instances, with a key pair each."""
+        count = len(ordinals)
+        where = self._regions.setdefault(region, len(self._regions))
+        self._at.extend([at] * count)
+        self._until.extend([0] * count)
+        self._effect.extend([effect] * count)
+        self._region.extend([where] * count)
+        self._ordinal.extend(ordinals)
+        self._key.extend(keys)
+        self._request.extend([request] * count)
 
     def entry(self, position: int) -> Entry:
         """One entry by its position."""

@@ -5,7 +5,7 @@ refuses the whole call.
 """
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
@@ -26,9 +26,7 @@ def attach_key_pair(call: Call) -> Body:
     region, pair, ids = _subject(call)
     looks = _looks(call, region, pair, ids)
     _refuse_batch(call, looks)
-    for look in looks:
-        if look.code is None:
-            _write(call, region, pair.number, Effect.ATTACH, look.ordinal)
+    _write(call, region, pair.number, [o for _, o, code in looks if code is None])
     return {} if call.seed_edition else _results(call, pair, looks)
 
 
@@ -37,18 +35,14 @@ def detach_key_pair(call: Call) -> Body:
     region, pair, ids = _subject(call)
     looks = _looks(call, region, pair, ids)
     _refuse_batch(call, looks)
-    for look in looks:
-        if look.code is None and call.cloud.instances.record[look.ordinal] == pair.number:
-            _write(call, region, NONE, Effect.DETACH, look.ordinal)
+    record = call.cloud.instances.record
+    bound = [o for _, o, code in looks if code is None and record[o] == pair.number]
+    _write(call, region, NONE, bound)
     return _results(call, pair, looks)
 
 
-class _Look(NamedTuple):
-    """One id of the call: which instance it is, and the code that keeps it out."""
-
-    instance: str
-    ordinal: int
-    code: str | None
+_Look = tuple[str, int, str | None]
+"""One id of the call, the ordinal of its instance, and the code that keeps it out."""
 
 
 def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
@@ -69,17 +63,16 @@ def _looks(call: Call, region: str, pair: KeyPair, ids: list[str]) -> list[_Look
     """Judge every id; what follows from the shape alone is judged once per shape."""
     instances = call.cloud.instances
     by_shape: dict[int, str | None] = {}
-    looks = []
+    looks: list[_Look] = []
     for instance in ids:
         ordinal = instances.find(instance, region)
         if ordinal is None:
-            looks.append(_Look(instance, -1, "InvalidInstanceId.NotFound"))
+            looks.append((instance, -1, "InvalidInstanceId.NotFound"))
             continue
         number = instances.shape[ordinal]
         if number not in by_shape:
             by_shape[number] = _why_not_shape(call, instances.shapes.values[number])
-        code = by_shape[number] or _why_not_state(call, pair, ordinal)
-        looks.append(_Look(instance, ordinal, code))
+        looks.append((instance, ordinal, by_shape[number] or _why_not_state(call, pair, ordinal)))
     return looks
 
 
@@ -111,25 +104,26 @@ def _refuse_batch(call: Call, looks: list[_Look]) -> None:
         ("InvalidInstanceId.NotFound", switches.unknown_id_refuses_batch),
         ("DependencyViolation.WindowsInstance", switches.windows_refuses_batch),
     ):
-        if (switch or call.seed_edition) and any(look.code == code for look in looks):
+        if (switch or call.seed_edition) and any(found == code for _, _, found in looks):
             raise Refusal(code)
 
 
-def _write(call: Call, region: str, number: int, effect: Effect, ordinal: int) -> None:
-    """Write the record, count what is bound, and leave the effect in the hidden ledger."""
+def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
+    """Write the records, count what is bound, and leave the effects in the hidden ledger."""
     pairs = call.cloud.pairs.all
-    former = call.cloud.instances.attach(ordinal, number, call.now)
-    if former != NONE:
+    formers = call.cloud.instances.attach(ordinals, number, call.now)
+    pairs[number].bound += len(ordinals)
+    for former in formers:
         pairs[former].bound -= 1
-    if number != NONE:
-        pairs[number].bound += 1
-    call.leave(effect, region, ordinal=ordinal, key=number or former)
+    effect = Effect.ATTACH if number else Effect.DETACH
+    keys = [number] * len(ordinals) if number else formers
+    call.cloud.ledger.write_all(effect, call.now, region, call.number, ordinals, keys)
 
 
 def _results(call: Call, pair: KeyPair, looks: list[_Look]) -> Body:
     """The body of today's edition: one item per id under HTTP 200."""
-    failed = sum(look.code is not None for look in looks)
-    items = [_item(call, look) for look in looks]
+    items = [_item(call, instance, code) for instance, _, code in looks]
+    failed = sum(code is not None for _, _, code in looks)
     total: object = len(looks)
     count: object = failed
     if call.cloud.switches.loose_types:
@@ -143,13 +137,8 @@ def _results(call: Call, pair: KeyPair, looks: list[_Look]) -> Body:
     }
 
 
-def _item(call: Call, look: _Look) -> dict[str, object]:
-    if look.code is None:
-        return {
-            "InstanceId": look.instance,
-            "Code": "200",
-            "Message": "successful",
-            "Success": True,
-        }
-    message = contract.error(call.action.name, look.code).message.replace("%s", "InstanceIds")
-    return {"InstanceId": look.instance, "Code": look.code, "Message": message, "Success": False}
+def _item(call: Call, instance: str, code: str | None) -> dict[str, object]:
+    if code is None:
+        return {"InstanceId": instance, "Code": "200", "Message": "successful", "Success": True}
+    message = contract.error(call.action.name, code).message.replace("%s", "InstanceIds")
+    return {"InstanceId": instance, "Code": code, "Message": message, "Success": False}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Call:
     """One request of one user, at `now`."""
 
-    __slots__ = ("_request", "action", "cloud", "now", "number", "params", "user")
+    __slots__ = ("_request", "action", "cloud", "now", "number", "params", "seed_edition", "user")
 
     def __init__(
         self, cloud: Cloud, action: Action, request: Request, user: User, now: int, number: int
@@ -37,12 +37,9 @@ class Call:
         self.user = user
         self.now = now
         self.number = number
-        self._request = request
-
-    @property
-    def seed_edition(self) -> bool:
+        self.seed_edition = cloud.switches.edition_of(action.name) is Edition.SEED
         """Whether this action is spoken in the old edition of the API."""
-        return self.cloud.switches.edition_of(self.action.name) is Edition.SEED
+        self._request = request
 
     @property
     def lag_ms(self) -> int:
