@@ -118,7 +118,8 @@ def _syntax(document: Document, error: YAMLError | RecursionError) -> Problem:
         return Problem("R0101", "a character that YAML does not allow", place)
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return Problem("R0101", "not YAML", document.at(0, 0))
-    mark = error.problem_mark
+    is_cut = "end" in (error.problem or "").split("found")[-1]
+    mark = (is_cut and error.context_mark) or error.problem_mark
     place = document.at(mark.line, mark.column)
     if error.problem == "but found another document":
         return Problem("R0111", "a second document in the file", place, "one spec a file")
@@ -137,8 +138,10 @@ class _Reader:
 
     def read(self, node: Node, path: Path) -> Any:
         """The value of a node; None where it was refused."""
-        self._document.values[path] = spot = _spot(node)
-        self._document.keys.setdefault(path, spot)
+        spot = _spot(node)
+        if spot.width:  # a value that is not written stands nowhere: its key does
+            self._document.values[path] = spot
+            self._document.keys.setdefault(path, spot)
         self._left -= 1
         if self._left < 0:
             return self._refuse("aliases make the spec grow past its bound", node, path)
@@ -176,6 +179,7 @@ class _Reader:
                 self._complain("R0101", f"`{key}` stands here a second time", key_node, hint)
             else:
                 self._document.keys[*path, key] = _spot(key_node)
+                self._document.values[*path, key] = _spot(key_node)
                 mapping[key] = self.read(value_node, (*path, key))
         return mapping
 

@@ -1,0 +1,188 @@
+"""Everything wrong with a spec is told at once, at its place, with what to write instead."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.specfile import example
+
+BAD = [
+    # header and names
+    ("rollout/v1", "@@rollout/v2", "R0102", "rollout/v1"),
+    ("KeyRotation", "@@KeyRotations", "R0102", "KeyRotation"),
+    ("name: prod-2026q4", "name: @@Prod", "R0110", "a-z"),
+    ("name: prod-2026q4", "name: @@../../etc", "R0110", "file names"),
+    ("name: prod-2026q4", "name: @@" + "a" * 64, "R0110", "63"),
+    ("name: ops-2026q4", "name: @@2fast", "R0110", "letter"),
+    ("{ team: platform }", "{ team: @@48213 }", "R0105", "quotes"),
+    # unknown words, and words of other tools
+    ("  onUnknown: hold", "  @@onUnkown: hold", "R0104", "onUnknown"),
+    ("  onUnknown: hold", "  @@on_unknown: hold", "R0104", "write `onUnknown`"),
+    ("maxDown: 5%", "@@maxUnavailable: 5%", "R0104", "what kubectl calls"),
+    ("size: cover }", "size: cover, @@soak: 30m }", "R0104", "does not support yet"),
+    ('select: "env=prod"', '@@filters: "env=prod"', "R0104", "select"),
+    ("onUnknown: hold", "onUnknown: @@hodl", "R0105", "hold"),
+    ("stopped: leave", "stopped: @@leaf", "R0105", "leave"),
+    ("source: ecs", "source: @@ec2", "R0105", "ecs"),
+    ("    - source: ecs\n      regions", "    - @@regions", "R0103", "source: ecs"),
+    ("keys/ops.pub\n", "keys/ops.pub\n    ensure: @@imprt\n", "R0105", "import"),
+    # types
+    ("maxInstances: 100", "maxInstances: @@many", "R0105", None),
+    ("maxInstances: 100", "maxInstances: @@0", "R0105", None),
+    ("maxInstances: 100", "maxInstances: @@1.5", "R0105", None),
+    ("regions: [cn-hangzhou]", "regions: @@cn-hangzhou", "R0105", None),
+    ("regions: [cn-hangzhou]", "regions: @@[]", "R0105", "at least one"),
+    ('select: "env=prod"', "@@select:", "R0105", None),
+    ("regions: [cn-hangzhou]", "@@regions:", "R0105", None),
+    ("[cn-hangzhou]", "[cn-hangzhou, @@cn-shanghia]", "R0105", "cn-shanghai"),
+    ("[cn-hangzhou]", "[@@nowhere]", "R0105", "cn-hangzhou"),
+    ('reason: "by hand"', 'reason: @@""', "R0105", "at least one"),
+    ('select: "role=bastion"', "instances: @@[]", "R0105", None),
+    ('select: "role=bastion"', "instances: [@@i_bp1]", "R0105", "i-bp1legacy0001"),
+    ('reason: "by hand"', 'reason: "x", until: @@2026-13-01', "R0105", "2026-12-15"),
+    ('reason: "by hand"', 'reason: "x", until: @@tomorrow', "R0105", "2026-12-15"),
+    # durations
+    ("timeout: 10m", "timeout: @@30", "R0107", "`30s`, `30m`"),
+    ("timeout: 10m", "timeout: @@1d", "R0107", "1h30m"),
+    ("timeout: 10m", "timeout: @@-5m", "R0107", None),
+    ("timeout: 10m", "timeout: @@0s", "R0107", None),
+    ("timeout: 10m", "timeout: @@169h", "R0107", "week"),
+    ("timeout: 10m", "timeout: @@500ms", "R0107", None),
+    ("timeout: 10m", "timeout: @@ten minutes", "R0107", None),
+    ("timeout: 10m", "timeout: @@[10m]", "R0107", None),
+    ("settleWindow: 5s", "settleWindow: @@true", "R0107", None),
+    # counts and shares
+    ("maxDown: 5%", "maxDown: @@10%%", "R0108", "5%"),
+    ("maxDown: 5%", "maxDown: @@-1", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@0", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@0%", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@101%", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@1e9", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@.nan", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@NaN", "R0108", None),
+    ("size: cover", "size: @@most", "R0108", "`cover` or `rest`"),
+    ("leaveQuota: 30%", "leaveQuota: @@100%", "R0108", "30%"),
+    ("leaveQuota: 30%", "leaveQuota: @@5", "R0108", "30%"),
+    # selectors, down to the character
+    ('"env=prod"', "'env in @@prod'", "R0109", "env=prod"),
+    ('"env=prod"', '"env=prod,@@,a=b"', "R0109", None),
+    ('"env=prod"', "env=prod @@tier=web", "R0109", None),
+    # order of the waves
+    ("size: rest", "size: @@10%", "R0115", "never be rotated"),
+    ("size: cover", "size: @@rest", "R0115", None),
+    ("name: bulk", "name: @@canary", "R0115", "own name"),
+    # what comes later
+    ("  onUnknown: hold", "  @@verify: { ssh: {} }", "R0106", None),
+    ("  onUnknown: hold", "  @@accounts: []", "R0106", None),
+    ("  onUnknown: hold", "  @@gates: []", "R0106", None),
+    ("  onUnknown: hold", "  @@windows: {}", "R0106", "inside the window"),
+    ("  onUnknown: hold", "  @@onFailure: {}", "R0106", None),
+    ("  onUnknown: hold", "  @@terraform: {}", "R0106", None),
+    ("  onUnknown: hold", "  @@approvals: {}", "R0106", None),
+    ("  onUnknown: hold", "  @@notify: []", "R0106", None),
+    ("  onUnknown: hold", "  @@schedule: {}", "R0106", "cron"),
+    ("  onUnknown: hold", "  @@spreadOver: [zone]", "R0106", None),
+    ("size: cover }", "size: cover, @@bake: 30m }", "R0106", None),
+    ("size: cover }", "size: cover, @@gate: manual }", "R0106", None),
+    ("maxDown: 5%", "maxDown: 5%, @@restartsPer10m: 600", "R0106", None),
+    ("maxDown: 5%", "maxDown: 5%, @@atLeast: 1", "R0106", None),
+    ("by: fleet", 'by: @@"tag:app"', "R0106", "by: fleet"),
+    ("stopped: leave", "stopped: @@startThenStop", "R0106", "start"),
+    ("stopped: leave", "running: @@defer", "R0106", "reboot"),
+    ("source: ecs", "source: @@terraform", "R0106", "csv"),
+    # YAML
+    ("kind: KeyRotation", "kind: KeyRotation\n@@kind: KeyRotation", "R0101", "line 2"),
+    ("timeout: 10m", "timeout: @@!foo 10m", "R0111", None),
+    ("  onUnknown: hold", "  @@<<: {}", "R0111", None),
+    ("  onUnknown: hold", "  ? @@[a]\n  : b", "R0105", None),
+    ("timeout: 10m", "timeout: &a @@*a", "R0101", None),
+    ("apiVersion", "@@%YAML 1.1\n---\napiVersion", "R0111", None),
+    ("  limits:", "@@---\n  limits:", "R0111", "one spec"),
+    ("hold\n", '@@"hold\n', "R0101", None),
+    ("  onUnknown: hold", "@@\tonUnknown: hold", "R0101", "spaces"),
+    ("team: platform", "team: '@@\x07'", "R0101", None),
+]
+"""Part of the example, its replacement with the mark, the code, a word of the help."""
+
+
+MISSING = [
+    ("kind: KeyRotation\n", "kind", 1),
+    ("  name: prod-2026q4\n", "name", 3),
+    ("    name: ops-2026q4\n", "name", 7),
+    (', reason: "by hand"', "reason", 15),
+    (", maxDown: 5%", "maxDown", 18),
+    (", size: rest", "size", 21),
+    ("      regions: [cn-hangzhou]\n", "regions", 11),
+]
+"""What is taken out of the example, the field that is missed then, the line of its mapping."""
+
+
+@pytest.mark.parametrize("old,new,code,hint", BAD, ids=[f"{row[2]} {row[1]!r}" for row in BAD])
+def test_a_wrong_part_is_told_at_its_place(
+    tmp_path: Path, old: str, new: str, code: str, hint: str | None
+) -> None:
+    """Each fault gives its own code at the exact line and column, with a cure where known."""
+    text, line, column = example.edited(old, new)
+
+    found = example.problems(tmp_path, text)
+
+    place = found[0].place
+    assert place is not None
+    assert (found[0].code, place.line, place.column) == (code, line, column), found
+    assert hint is None or hint in (found[0].help or ""), found[0].help
+
+
+@pytest.mark.parametrize("part,field,line", MISSING)
+def test_a_missing_field_is_told_at_its_mapping(
+    tmp_path: Path, part: str, field: str, line: int
+) -> None:
+    """What is not there has no place of its own, so the mapping it belongs to is named."""
+    (found,) = example.problems(tmp_path, example.TEXT.replace(part, "", 1))
+
+    assert (found.code, found.message) == ("R0103", f"`{field}` is missing")
+    assert found.place is not None
+    assert found.place.line == line
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """One run of validate shows everything that is to be corrected."""
+    text = (
+        example.TEXT.replace("rollout/v1", "v1")
+        .replace("ops.pub", "none.pub")
+        .replace("env=prod", "env=")
+        .replace("5%", "5")
+        .replace("timeout: 10m", "timeout: 10")
+        .replace("onUnknown", "onUnkown")
+    )
+
+    found = example.problems(tmp_path, text)
+
+    assert [problem.code for problem in found] == ["R0102", "R0113", "R0109", "R0107", "R0104"]
+    lines = [problem.place.line for problem in found if problem.place and problem.place.line]
+    assert lines == sorted(lines)
+
+
+def test_a_typo_is_not_told_twice(tmp_path: Path) -> None:
+    """The missing field that a typo stood for is the same fault, not a second one."""
+    text = example.TEXT.replace("maxDown", "maxUnavailable")
+
+    (found,) = example.problems(tmp_path, text)
+
+    assert found.code == "R0104"
+
+
+def test_a_typo_beside_the_right_field_hides_nothing(tmp_path: Path) -> None:
+    """A typo is folded into a missing field only, never into a wrong value of the field meant."""
+    text = example.TEXT.replace('select: "env=prod"', 'select: "env="\n      slect: x')
+
+    assert [each.code for each in example.problems(tmp_path, text)] == ["R0109", "R0104"]
+
+
+def test_the_marked_width_is_that_of_the_word(tmp_path: Path) -> None:
+    """The caret underlines the whole word, quotes included, and one character of a selector."""
+    text = example.TEXT.replace("onUnknown: hold", "onUnknown: 'hodl'")
+
+    (found,) = example.problems(tmp_path, text)
+
+    assert found.place is not None
+    assert (found.place.text, found.place.width) == ("  onUnknown: 'hodl'", 6)

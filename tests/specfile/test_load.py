@@ -1,0 +1,259 @@
+"""From a file to a Spec: what is read, what is refused before reading, what is never repeated."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rollout import specfile
+from rollout.cli import complaint
+from rollout.errors import Exit, SpecError
+from rollout.model import spec
+from tests import tree
+from tests.specfile import example
+
+PEM = "-----BEGIN OPENSSH PRIVATE KEY-----"
+
+
+def test_the_example_becomes_a_spec(tmp_path: Path) -> None:
+    """Every field arrives parsed: durations in milliseconds, shares in millionths."""
+    loaded = example.load(tmp_path, example.TEXT)
+
+    read = loaded.spec
+    assert loaded.warnings == ()
+    assert (read.name, read.labels) == ("prod-2026q4", {"team": "platform"})
+    assert read.key_pair == spec.KeyPair("ops-2026q4", example.KEY, spec.Ensure.REQUIRE)
+    source = read.inventory[0]
+    assert isinstance(source, spec.EcsSource)
+    assert source.regions == ("cn-hangzhou",)
+    assert source.select is not None
+    assert source.select.matches((("env", "prod"),))
+    assert read.exclude[0].reason == "by hand"
+    assert read.restart == spec.Restart(spec.Stopped.LEAVE, spec.Calls.SINGLE, 600_000, 5_000)
+    assert read.budgets == (spec.Budget("fleet", spec.Amount(share_ppm=50_000)),)
+    assert [wave.kind for wave in read.waves] == [spec.WaveKind.COVER, spec.WaveKind.REST]
+    assert read.limits == spec.Limits(300_000, 100, 1_000)
+    assert read.text == example.TEXT
+
+
+def test_what_is_left_out_gets_its_default(tmp_path: Path) -> None:
+    """The shortest spec is one wave, five percent down, nothing in doubt restarted twice."""
+    head, _, _ = example.TEXT.partition("  exclude:")
+
+    read = example.load(tmp_path, head).spec
+
+    assert read.waves == (spec.WaveSpec("all", spec.WaveKind.REST),)
+    assert read.budgets == (spec.Budget(),)
+    assert read.restart == spec.Restart()
+    assert read.on_unknown is spec.OnUnknown.HOLD
+    assert read.limits == spec.Limits()
+    assert read.allow_password_loss is False
+
+
+def test_file_sources_keep_columns_and_region(tmp_path: Path) -> None:
+    """A table's headings and the region of its rows travel to the inventory."""
+    columns = "{ id: 实例, osType: 系统 }"
+    source = f"    - {{ source: csv, path: fleet.csv, region: cn-beijing, columns: {columns} }}"
+    text = example.TEXT.replace("    - source: ecs\n", source + "\n    - source: ecs\n")
+
+    read = example.load(tmp_path, text).spec
+
+    wanted = spec.FileSource("csv", "fleet.csv", {"id": "实例", "osType": "系统"}, "cn-beijing")
+    assert read.inventory[0] == wanted
+
+
+def test_a_rule_holds_through_its_last_day(tmp_path: Path) -> None:
+    """`until` names the last day, so the rule ends with the midnight after it, UTC."""
+    text = example.TEXT.replace('reason: "by hand"', "reason: x, until: 2026-12-15")
+
+    (rule,) = example.load(tmp_path, text).spec.exclude
+
+    assert rule.until == 1_797_379_200_000  # 2026-12-16T00:00:00Z
+
+
+@pytest.mark.parametrize("bom,newline", [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
+def test_editors_of_windows_are_welcome(tmp_path: Path, bom: str, newline: str) -> None:
+    """A BOM and CRLF change nothing but the text that travels with the plan."""
+    text = bom + example.TEXT.replace("\n", newline)
+
+    read = example.load(tmp_path, text).spec
+
+    assert read.text == text
+    assert read.name == "prod-2026q4"
+
+
+def _unreadable(folder: Path, kind: str) -> Path:
+    path = folder / "spec.yaml"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "loop"])
+def test_what_is_no_file_is_an_io_error(tmp_path: Path, kind: str) -> None:
+    """A spec that cannot be read ends with 74, at once: a fifo is not waited for."""
+    with pytest.raises(SpecError) as caught:
+        specfile.load(_unreadable(tmp_path, kind), tmp_path)
+
+    assert caught.value.exit is Exit.IO
+    assert caught.value.problems[0].code == "R0100"
+
+
+def test_not_utf_8_is_refused_with_its_place(tmp_path: Path) -> None:
+    """GB18030 is named by line and column of its first byte."""
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(b"a: 1\nb: " + "华东".encode("gb18030"))
+
+    with pytest.raises(SpecError) as caught:
+        specfile.load(path, tmp_path)
+
+    (problem,) = caught.value.problems
+    assert problem.code == "R0101"
+    assert str(problem.place) == f"{path}:2:4"
+
+
+def test_a_huge_file_is_refused_unparsed(tmp_path: Path) -> None:
+    """More than 5 MiB is no spec."""
+    found = example.problems(tmp_path, "#" * (5 * 1024**2 + 1))
+
+    assert [problem.code for problem in found] == ["R0111"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_an_empty_file_is_told_as_such(tmp_path: Path, text: str) -> None:
+    """No document is one problem, not a list of missing fields."""
+    (problem,) = example.problems(tmp_path, text)
+
+    assert problem.code in {"R0103", "R0105"}
+
+
+def test_a_list_is_no_spec(tmp_path: Path) -> None:
+    """A document of another shape gets one sentence."""
+    (problem,) = example.problems(tmp_path, "- 1\n")
+
+    assert (problem.code, problem.message) == ("R0105", "a mapping is wanted here, not a list")
+
+
+def test_a_world_writable_spec_is_warned_of(tmp_path: Path) -> None:
+    """Whoever may write the spec may rotate the fleet."""
+    path = example.project(tmp_path) / "spec.yaml"
+    path.write_text(example.TEXT, "utf-8")
+    path.chmod(0o666)
+
+    (warning,) = specfile.load(path, tmp_path).warnings
+
+    assert warning.code == "R0116"
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join(f'*{old}' for _ in range(10))}]\n"
+    for old, new in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+@pytest.mark.parametrize("text", [BOMB, "a: &a [*a]\n", "a: " + "[" * 40 + "]" * 40])
+def test_aliases_and_nesting_have_bounds(tmp_path: Path, text: str) -> None:
+    """A bomb of aliases, an alias of itself and deep nesting end with a sentence."""
+    assert "R0111" in [problem.code for problem in example.problems(tmp_path, text)]
+
+
+def test_an_alias_within_bounds_is_fine(tmp_path: Path) -> None:
+    """Repeating a value by alias is good YAML."""
+    text = example.TEXT.replace('"env=prod"', '&prod "env=prod"').replace('"role=bastion"', "*prod")
+
+    read = example.load(tmp_path, text).spec
+
+    assert read.exclude[0].select is not None
+    assert read.exclude[0].select.text == "env=prod"
+
+
+SECRETS = [
+    ("labels: { team: platform }", "labels: { team: LTAI5tSecretSecretSecret }"),
+    ("labels: { team: platform }", f'labels: {{ team: "{PEM}" }}'),
+    ("  onUnknown: hold", "  accessKeySecret: LongSecretSecretSecret"),
+    ("  onUnknown: hold", f"  key: |\n    {PEM}\n    SecretSecret\n    -----END PRIVATE KEY-----"),
+    ("name: ops-2026q4", "name: STS.NSecretSecretSecretSecret"),
+    ("regions: [cn-hangzhou]", "regions: [LTAI5tSecretSecretSecret]"),
+    ("by: fleet", "by: LTAI5tSecretSecretSecret"),
+    ("onUnknown: hold", "onUnknown: LTAI5tSecretSecretSecret"),
+]
+
+
+@pytest.mark.parametrize("old,new", SECRETS)
+def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, old: str, new: str) -> None:
+    """A key or AccessKey in any value is told by its place alone."""
+    text = example.TEXT.replace(old, new)
+
+    with pytest.raises(SpecError) as caught:
+        example.load(tmp_path, text)
+
+    assert "R0112" in [problem.code for problem in caught.value.problems]
+    assert "Secret" not in complaint.render(caught.value).replace("accessKeySecret", "")
+    assert "Secret" not in str(caught.value).replace("accessKeySecret", "")
+
+
+def test_a_reference_to_a_secret_is_none(tmp_path: Path) -> None:
+    """`env:NAME` says where the secret is, and is what people shall write."""
+    text = example.TEXT.replace("  onUnknown: hold", '  notify: [{ secret: "env:HOOK" }]')
+
+    assert [each.code for each in example.problems(tmp_path, text)] == ["R0106"]
+
+
+@pytest.mark.parametrize(
+    "path", ["../ops.pub", "keys/../../ops.pub", "/etc/passwd", "link.pub", "keys/out/ops.pub"]
+)
+def test_paths_stay_in_the_project(tmp_path: Path, path: str) -> None:
+    """Neither dots nor an absolute path nor a link lead out of the project."""
+    inside = tmp_path / "project"
+    inside.mkdir()
+    (tmp_path / "ops.pub").write_text(example.KEY, "utf-8")
+    (inside / "link.pub").symlink_to(tmp_path / "ops.pub")
+    example.project(inside)
+    (inside / "keys" / "out").symlink_to(tmp_path)
+
+    (problem,) = example.problems(inside, example.TEXT.replace("keys/ops.pub", path))
+
+    assert problem.code == "R0114"
+
+
+def test_an_absolute_path_inside_is_fine(tmp_path: Path) -> None:
+    """What counts is where the file lies, not how it is written."""
+    text = example.TEXT.replace("keys/ops.pub", str(tmp_path / "keys" / "ops.pub"))
+
+    assert example.load(tmp_path, text).spec.key_pair.public_key == example.KEY
+
+
+@pytest.mark.parametrize(
+    "content,code",
+    [
+        (PEM + "\nSecret\n", "R0112"),
+        ("PuTTY-User-Key-File-2: ssh-rsa\n", "R0112"),
+        ("", "R0113"),
+        ("ssh-rsa\n", "R0113"),
+        ("ssh-rsa AAAA\n", "R0113"),
+        (example.KEY + "\n" + example.KEY + "\n", "R0113"),
+        ("x" * 20_000, "R0113"),
+    ],
+)
+def test_the_public_key_is_checked(tmp_path: Path, content: str, code: str) -> None:
+    """One OpenSSH line is wanted; a private key is refused and not shown."""
+    example.project(tmp_path)
+    (tmp_path / "keys" / "other.pub").write_text(content, "utf-8")
+
+    (problem,) = example.problems(tmp_path, example.TEXT.replace("ops.pub", "other.pub"))
+
+    assert problem.code == code
+    assert "Secret" not in f"{problem.message}{problem.help}"
+
+
+@pytest.mark.parametrize("path", sorted((tree.ROOT / "plans").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_shipped_specs_are_right(path: Path) -> None:
+    """Every example of the repository loads without a warning from the repository's folder."""
+    loaded = specfile.load(path, tree.ROOT)
+
+    assert loaded.spec.name
+    assert [warning.code for warning in loaded.warnings] == []
