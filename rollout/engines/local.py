@@ -43,6 +43,7 @@ class LocalEngine:
         self._unsynced_since: Instant | None = None
         self._poison: StorageError | None = None
         self._stop_waiting = False
+        self._unsynced: list[AnyEvent] = []
         self._unwritten: list[AnyEvent] = []
         self.lost: list[AnyEvent] = []
 
@@ -53,8 +54,8 @@ class LocalEngine:
     async def drive(self, decider: Decider, *, signals: bool = True) -> None:
         """Go on until the run closes, or stops and nothing is in flight any more.
 
-        StorageError when the journal could not be written: no effect began after that, and what
-        the calls in flight brought stands in `lost`.
+        StorageError when the journal could not be written: no effect began after that, and all
+        that may not be durable stands in `lost`, the calls in flight included.
         """
         self.decider = decider
         async with anyio.create_task_group() as tasks:
@@ -103,11 +104,13 @@ class LocalEngine:
             self._unwritten += events
         try:
             if self._poison is None and events:
+                self._unsynced += events
                 self.ports.journal.append(events, now)
                 self._unsynced_since = self._unsynced_since or now
             if self._unsynced_since is not None and (urgent or self._overdue(now)):
                 await self.ports.journal.sync()
                 self._unsynced_since = None
+                self._unsynced.clear()
         except StorageError as error:
             self._poisoned(error, now)
         if events and self._on_turn is not None:
@@ -134,7 +137,7 @@ class LocalEngine:
         if self._poison is not None and not self.ports.journal.last_words(
             self._unwritten, self.ports.clock.now()
         ):
-            self.lost = self._unwritten
+            self.lost = self._unsynced + self._unwritten
 
     def _finished(self) -> bool:
         run = self.decider.run
