@@ -1,0 +1,153 @@
+"""The local engine's world without sockets, disk or waiting: ports that do as they are told."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from rollout.core.turn import Decider
+from rollout.engines.local import LocalEngine
+from rollout.engines.ports import Described, KeyDescribed, Ports
+from rollout.errors import StorageError
+from rollout.model.event import AnyEvent
+from rollout.model.instance import Instance, Status
+from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
+from rollout.model.plan import Plan, RestartKind
+from rollout.model.time import SECOND, Instant
+from tests.core import samples
+
+
+class FakeClock:
+    """Stands still unless told."""
+
+    def __init__(self) -> None:
+        self.instant = samples.NOW
+
+    def now(self) -> Instant:
+        return self.instant
+
+    async def sleep_until(self, instant: Instant) -> None:
+        self.instant = max(self.instant, instant)
+
+
+class FakeJournal:
+    """Keeps lines in memory; `fails_at` names the sync that breaks the disk."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self.pending: list[AnyEvent] = []
+        self.durable: list[AnyEvent] = []
+        self.words: list[AnyEvent] = []
+        self.fails_at = 0
+        self.syncs = 0
+        self.full = False
+        self.hears_words = True
+
+    def append(self, events: list[AnyEvent], at: Instant) -> None:
+        self.pending += events
+
+    async def sync(self) -> None:
+        self.syncs += 1
+        if self.fails_at and self.syncs >= self.fails_at:
+            message = "the disk is broken"
+            raise StorageError.of("R0801", message)
+        self.durable += self.pending
+        self.pending.clear()
+        self.log.append("sync")
+
+    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+        self.words += events
+        return self.hears_words
+
+    def low_space(self) -> bool:
+        return self.full
+
+
+class FakeEcs:
+    """Does what it is asked at once; a call of `hangs` waits for `release`."""
+
+    def __init__(self, rows: list[Instance], clock: FakeClock, log: list[str]) -> None:
+        self.rows = {row.id: row for row in rows}
+        self.clock = clock
+        self.log = log
+        self.hangs = ""
+        self.entered = anyio.Event()
+        self.release = anyio.Event()
+        self.stopping = anyio.Event()
+
+    async def attach_key_pair(
+        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        await self._called("attach")
+        for name in instances:
+            self._change(name, key_pair=key_pair)
+        return Answer(Done("r-1"))
+
+    async def restart(
+        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        await self._called("restart")
+        for name in instances:
+            self._change(name, started_at=self.clock.now() + 60 * SECOND, status=Status.RUNNING)
+        return Answer(Done("r-2"))
+
+    async def import_key_pair(
+        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+    ) -> Outcome:
+        await self._called("import")
+        return Done("r-3")
+
+    def stop(self) -> None:
+        self.stopping.set()
+
+    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+        return Described(tuple(self.rows[name] for name in instances), self.clock.now())
+
+    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+        return KeyDescribed(samples.PUBLIC_KEY, samples.FINGERPRINT, self.clock.now())
+
+    async def _called(self, what: str) -> None:
+        self.log.append(what)
+        if self.hangs == what:
+            self.entered.set()
+            await self.release.wait()
+
+    def _change(self, name: str, **changes: object) -> None:
+        self.rows[name] = msgspec.structs.replace(self.rows[name], **changes)
+
+
+class Hurried(LocalEngine):
+    """Does not wait for time: where nothing arrives, the clock is set to the wake."""
+
+    clock: FakeClock
+
+    async def _wait(self, wake: Instant | None) -> None:
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+            if self._inbox:
+                return
+        if wake is None:
+            await self._arrived.wait()
+        else:
+            await self.clock.sleep_until(wake)
+
+
+class Stage:
+    """A started run of `size` instances on fakes."""
+
+    def __init__(self, size: int = 4, cap: int = 4) -> None:
+        rows = samples.fleet(size)
+        self.log: list[str] = []
+        self.clock = FakeClock()
+        self.journal = FakeJournal(self.log)
+        self.ecs = FakeEcs(rows, self.clock, self.log)
+        self.plan: Plan = samples.make_plan(rows, samples.capped(cap))
+        self.engine = Hurried(Ports(self.clock, self.ecs, self.journal))
+        self.engine.clock = self.clock
+        self.decider = Decider(self.plan, self.engine.append)
+        self.decider.start("run-1", "sha256:0", samples.ACTOR, self.clock.now())
+
+    async def drive(self, *, signals: bool = False) -> None:
+        with anyio.fail_after(10):
+            await self.engine.drive(self.decider, signals=signals)

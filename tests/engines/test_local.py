@@ -1,0 +1,159 @@
+"""The local engine: durable before effect, drains, and the poison of the journal."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import anyio
+import pytest
+
+from rollout.core.layout import Lane
+from rollout.engines.local import exit_of
+from rollout.engines.perform import perform
+from rollout.errors import RolloutError, StorageError
+from rollout.model import event as ev
+from rollout.model.command import Attach
+from rollout.model.outcome import Done, Refused, RetryClass, Unknown
+from rollout.model.time import SECOND
+from tests.core import samples
+from tests.engines.fakes import Stage
+
+LANE: Lane = (samples.ACCOUNT, samples.REGIONS[0])
+
+
+def settled(events: list[ev.AnyEvent]) -> list[ev.Settled]:
+    """How calls ended, in order."""
+    return [event for event in events if isinstance(event, ev.Settled)]
+
+
+@pytest.mark.asyncio
+async def test_every_effect_follows_a_sync_and_the_close_is_durable() -> None:
+    """An intent is durable before its call leaves, and the run's close before the exit."""
+    stage = Stage()
+    await stage.drive()
+
+    assert exit_of(stage.decider.run) == 0
+    assert stage.log[:2] == ["sync", "attach"]
+    assert stage.log[stage.log.index("restart") - 1] == "sync"
+    assert isinstance(stage.journal.durable[-1], ev.RunClosed) and not stage.journal.pending
+
+
+@pytest.mark.asyncio
+async def test_the_journal_on_disk_is_the_run() -> None:
+    """Folding what is durable gives the classes the run ended with."""
+    stage = Stage()
+    await stage.drive()
+    again = Stage().decider.__class__(stage.plan, lambda _: None)
+    for event in stage.journal.durable:
+        again.fold(event)
+
+    assert again.run.phase_counts == stage.decider.run.phase_counts
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+async def test_a_signal_drains(number: signal.Signals, code: int) -> None:
+    """Nothing new begins, what is in flight is heard, and the exit code says which signal."""
+    stage = Stage()
+    stage.ecs.hangs = "attach"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: stage.drive(signals=True))
+        await stage.ecs.entered.wait()
+        os.kill(os.getpid(), number)
+        await stage.ecs.stopping.wait()
+        stage.ecs.release.set()
+
+    assert stage.decider.idle and stage.log.count("restart") == 0
+    assert isinstance(settled(stage.journal.durable)[0].outcome, Done)
+    assert exit_of(stage.decider.run) == code
+
+
+@pytest.mark.asyncio
+async def test_a_second_signal_does_not_wait_for_an_answer() -> None:
+    """The open call becomes unknown in the journal and the engine leaves at once."""
+    stage = Stage()
+    stage.ecs.hangs = "attach"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: stage.drive(signals=True))
+        await stage.ecs.entered.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stage.ecs.stopping.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert [one.outcome for one in settled(stage.journal.durable)] == [Unknown("interrupted")]
+    assert exit_of(stage.decider.run) == 143
+
+
+@pytest.mark.asyncio
+async def test_no_call_leaves_after_the_journal_broke() -> None:
+    """The intents of the turn that could not be synced are refused unsent; the error is raised."""
+    stage = Stage()
+    stage.journal.fails_at = 1
+    with pytest.raises(StorageError):
+        await stage.drive()
+
+    assert not stage.log and stage.ecs.stopping.is_set()
+    words = stage.journal.words
+    assert next(event for event in words if isinstance(event, ev.Halted)).code == "R0801"
+    assert [one.outcome for one in settled(words)] == [Refused("not_sent_disk", RetryClass.UNSENT)]
+
+
+@pytest.mark.asyncio
+async def test_what_calls_in_flight_brought_is_never_dropped_silently() -> None:
+    """Where the disk takes no last words, `lost` holds all that is not durable."""
+    stage = Stage()
+    stage.journal.fails_at, stage.journal.hears_words = 2, False
+    with pytest.raises(StorageError):
+        await stage.drive()
+
+    assert stage.log == ["sync", "attach"]
+    attached = settled(stage.engine.lost)[0]
+    assert (attached.n, attached.outcome) == (1, Done("r-1"))
+    durable = [event for event in stage.journal.durable if isinstance(event, ev.Issued)]
+    assert [event.n for event in durable] == [1]
+
+
+@pytest.mark.asyncio
+async def test_a_nearly_full_disk_halts_while_it_still_can_say_so() -> None:
+    """Low space is a durable halt with the exit code of storage."""
+    stage = Stage()
+    stage.journal.full = True
+    await stage.drive()
+
+    assert exit_of(stage.decider.run) == 74
+    assert isinstance(stage.journal.durable[-1], ev.Halted)
+
+
+@pytest.mark.asyncio
+async def test_an_intent_past_its_time_is_refused_unsent() -> None:
+    """`perform` sends nothing after `not_after`, nor once the run is stopped."""
+    stage = Stage()
+    command = Attach(0, (0,), ("i-0000",))
+    issued = ev.Issued(1, 1, command, 1, stage.clock.now() - SECOND, "")
+
+    late = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: False)
+    stopped = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: True)
+
+    assert late.outcome == Refused("not_sent_expired", RetryClass.UNSENT)
+    assert stopped.outcome == Refused("not_sent_stopped", RetryClass.UNSENT)
+    assert not stage.log
+
+
+@pytest.mark.asyncio
+async def test_progress_hears_every_event_once() -> None:
+    """`on_turn` is told of all events in order."""
+    stage = Stage()
+    heard: list[ev.AnyEvent] = []
+    stage.engine._on_turn = lambda run, events, now: heard.extend(events)
+    await stage.drive()
+
+    assert heard == stage.journal.durable
+
+
+def test_a_run_that_goes_on_has_no_exit_code() -> None:
+    """Asked too early, the engine says so instead of guessing."""
+    with pytest.raises(RolloutError):
+        exit_of(Stage().decider.run)
