@@ -114,7 +114,7 @@ class Runner:
         engine = LocalEngine(Ports(service.clock, service, journal), shown.on_turn)
         outlet.to = engine.append
         start()
-        service.allow_changes()
+        service.allow_changes(decider.run.plan.limits.leave_quota_ppm)
         try:
             with shown:
                 await engine.drive(decider)

@@ -38,8 +38,9 @@ class Service:
     identity: Identity
     gate: Gate
 
-    def allow_changes(self) -> None:
-        """From now on calls with consequences may leave."""
+    def allow_changes(self, leave_quota_ppm: int) -> None:
+        """From now on calls with consequences may leave, within all but this share of each lane."""
+        self.client.governor.leave_to_others(leave_quota_ppm)
         self.gate.shut = False
 
     def stop(self) -> None:

@@ -58,7 +58,7 @@ class Rate:
         self.per_minute = start
         self.quota: int | None = None
         self.closed_until: Instant = 0
-        self._share = (1 - leave_ppm / 1_000_000) * HEADROOM
+        self.leave_to_others(leave_ppm)
         self._due = float(now)
         self._minute = now // MINUTE
         self._accepted: dict[int, int] = {}
@@ -66,6 +66,10 @@ class Rate:
         self._throttled_in = -1
         self._clean_minutes = 2
         self._period_began, self._period_sent = now, 0
+
+    def leave_to_others(self, leave_ppm: int) -> None:
+        """Keep this share of the quota, in millionths, for people and other programs."""
+        self._share = (1 - leave_ppm / 1_000_000) * HEADROOM
 
     @property
     def goal(self) -> float:
@@ -183,6 +187,12 @@ class Governor:
         if ticket is None:
             waiting.places.release()
         return ticket
+
+    def leave_to_others(self, leave_ppm: int) -> None:
+        """Keep this share of every lane's quota, in millionths, for people and other programs."""
+        self._leave_ppm = leave_ppm
+        for waiting in self._lanes.values():
+            waiting.rate.leave_to_others(leave_ppm)
 
     def release(self, lane: Lane) -> None:
         """Give the place back: the call has ended, however."""
