@@ -240,14 +240,16 @@ async def test_a_lost_reply_closes_the_connection(fault: str, effects: int) -> N
 @pytest.mark.asyncio
 async def test_a_late_effect_arrives_after_its_caller_gave_up() -> None:
     """The connection is closed at once, the effect comes later, at its own instant."""
-    async with served(faulty("late_effect", delay_ms=80, actions=("AttachKeyPair",))) as caller:
+    async with served(faulty("late_effect", delay_ms=600, actions=("AttachKeyPair",))) as caller:
         asked_at = server.wall_clock_ms()
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await caller.attach("i-plain-1")
         assert await caller.admin("ledger") == []
-        await asyncio.sleep(0.2)
-        (entry,) = await caller.admin("ledger")
-        assert entry["at"] >= asked_at + 80
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if entries := await caller.admin("ledger"):
+                break
+        assert entries[0]["at"] >= asked_at + 600
 
 
 @pytest.mark.asyncio
@@ -267,14 +269,14 @@ async def test_a_hanging_call_ends_by_the_callers_time_out() -> None:
     """The effect happened, the connection stays open and silent."""
     async with served(faulty("timeout_after", actions=("AttachKeyPair",))) as caller:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(caller.attach("i-plain-1"), 0.2)
+            await asyncio.wait_for(caller.attach("i-plain-1"), 0.5)
         assert len(await caller.admin("ledger")) == 1
 
 
 @pytest.mark.asyncio
 async def test_a_slow_answer_comes_after_its_effect() -> None:
     """The effect is immediate, the answer is not."""
-    async with served(faulty("slow", delay_ms=120, actions=("AttachKeyPair",))) as caller:
+    async with served(faulty("slow", delay_ms=800, actions=("AttachKeyPair",))) as caller:
         waiting = asyncio.ensure_future(caller.attach("i-plain-1"))
         await asyncio.sleep(0.05)
         assert len(await caller.admin("ledger")) == 1
