@@ -393,9 +393,10 @@ class Agenda:
             _remove(parked, ordinal)
 
     def _drop_from_works(self, lane: Lane, ordinals: Sequence[int]) -> None:
+        """What is being looked at no longer waits for its look; its neighbours still do."""
         works = self.works[lane]
-        if works and ordinals and ordinals[0] in works[0]:
-            rest = tuple(ordinal for ordinal in works.popleft() if ordinal > ordinals[-1])
+        if works and any(ordinal in works[0] for ordinal in ordinals):
+            rest = tuple(ordinal for ordinal in works.popleft() if ordinal not in ordinals)
             if rest:
                 works.appendleft(rest)
 

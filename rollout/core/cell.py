@@ -249,7 +249,8 @@ def _kind(run: Run, ordinal: int, sight: Sight | None) -> RestartKind:
 def _hopeless_parked(run: Run, agenda: Agenda, step: Step) -> None:
     for group, parked in enumerate(agenda.parked):
         if parked and run.ledger.kept[group] >= run.ledger.caps[group]:
-            step.events.append(_budget_held(run, list(parked), run.ledger.keeper[group]))
+            part = parked[: limits.EVENT_ORDINALS_MAX]
+            step.events.append(_budget_held(run, part, run.ledger.keeper[group]))
             return
 
 

@@ -47,8 +47,9 @@ def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
     for family in agenda.news:
         if run.trusted(family):
             held = [ordinal for ordinal in run.doubts_held if run.family(ordinal) == family]
-            if held:
-                yield ev.Released(tuple(held), "start_time_trusted")
+            for start in range(0, len(held), limits.EVENT_ORDINALS_MAX):
+                part = tuple(held[start : start + limits.EVENT_ORDINALS_MAX])
+                yield ev.Released(part, "start_time_trusted")
 
 
 def _waves(run: Run) -> Iterator[AnyEvent]:

@@ -275,7 +275,8 @@ def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Insta
             reading.hold(ordinal, "attempts")
         return
     policy = run.plan.on_unknown
-    if policy is OnUnknown.RETRY_ONCE and not run.retried[ordinal]:
+    serves = seen.status in _STEADY
+    if policy is OnUnknown.RETRY_ONCE and serves and not run.retried[ordinal]:
         reading.move(ordinal, Happening.RETRIED, "settle_window")
     elif policy is OnUnknown.ASSUME_DONE:
         reading.move(ordinal, Happening.ASSUMED, "settle_window")

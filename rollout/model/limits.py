@@ -67,6 +67,8 @@ DURATION_MAX_MS = 168 * HOUR
 # journal
 LINE_BYTES_MAX = 60_000
 """So that a line fits a C2SP entry bundle, which counts lengths in 16 bits."""
+EVENT_ORDINALS_MAX = 5_000
+"""Ordinals one event names: of eight digits and a comma each they fit a line."""
 SEGMENT_BYTES_MAX = 64 * 1024**2
 SYNC_EVERY_MS = 1 * SECOND
 """A turn without an intent need not be synced by itself, but not later than this."""

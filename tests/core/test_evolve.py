@@ -119,6 +119,15 @@ def test_a_crash_with_calls_on_their_way_restarts_nobody_twice() -> None:
         world.check_end()
 
 
+def test_asking_more_often_decides_nothing_else() -> None:
+    """Turns between the wakes find nothing to do: the journal is the same."""
+    for seed in range(1, 60, 3):
+        plain, restless = story(seed), story(seed)
+        restless.restless = True
+
+        assert restless.go().journal == plain.go().journal
+
+
 def test_the_whole_journal_survives_its_encoding() -> None:
     """What is written is what is folded: events come back from JSON as they were."""
     world = story(3).go()

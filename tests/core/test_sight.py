@@ -8,7 +8,7 @@ from rollout.model import event as ev
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
 from rollout.model.instance import OsFamily, Status
-from rollout.model.spec import Restart, Stopped
+from rollout.model.spec import OnUnknown, Restart, Stopped
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
 from tests.core.world import Script, World
@@ -96,6 +96,16 @@ def test_clean_reboots_bring_trust() -> None:
     family = story.run.family(0)
 
     assert story.run.trust[family] == [3, 0] and story.run.trusted(family)
+
+
+def test_a_status_nobody_knows_frees_no_permit() -> None:
+    """`retryOnce` frees the permit of what is seen to run, not of what shows no state at all."""
+    story = world(1, 1, Script(calls={2: "lost_before"}), on_unknown=OnUnknown.RETRY_ONCE)
+    machine = story.machines["i-0000"]
+    story.at(story.now + 3 * SECOND, lambda: machine.change(story.now, status=Status.UNKNOWN))
+    story.go()
+
+    assert story.classes["in_doubt"] == 1 and story.run.ledger.kept == [1]
 
 
 def test_not_running_in_time_is_failed() -> None:

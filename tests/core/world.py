@@ -111,6 +111,7 @@ class World:
         self.ties = 0
         self.in_flight = 0
         self.crash_at: int | None = None
+        self.restless = False
         self.photos = photos
         self.decider = self._decider()
 
@@ -143,6 +144,9 @@ class World:
             instants = [self.heap[0][0]] if self.heap else []
             instants += [self.wake] if self.wake is not None else []
             assert instants, "nothing is in flight and nothing wakes the run"
+            if self.restless:
+                self.now = max(self.now, (self.now + min(instants)) // 2)
+                self.turn()
             self.now = max(self.now, min(instants))
             if until is not None and self.now >= until:
                 return self
