@@ -323,6 +323,7 @@ def _released(run: Run, event: ev.Released) -> None:
 
 def _unhold(run: Run, ordinals: list[int]) -> None:
     for ordinal in ordinals:
+        invariant(run.held[ordinal], "only what is held is released")
         run.held[ordinal] = 0
         run.causes.pop(ordinal, None)
         run.doubts_held.pop(ordinal, None)

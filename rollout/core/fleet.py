@@ -44,7 +44,7 @@ def _stale_plan(run: Run) -> ev.Halted | None:
 
 def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
     """Trust in StartTime arrived somewhere: restarts held in doubt there are judged anew."""
-    for family in agenda.news:
+    for family in dict.fromkeys(agenda.news):
         if run.trusted(family):
             held = [ordinal for ordinal in run.doubts_held if run.family(ordinal) == family]
             for start in range(0, len(held), limits.EVENT_ORDINALS_MAX):

@@ -208,6 +208,15 @@ def test_a_settled_twice_changes_nothing() -> None:
     assert photo(run) == before
 
 
+def test_only_what_is_held_is_released() -> None:
+    """A second release would count an instance twice among those that are left."""
+    run = started()
+    evolve(run, ev.Held((0,), "unproven"))
+    evolve(run, ev.Released((0,), "start_time_trusted"))
+    with pytest.raises(Bug, match="held"):
+        evolve(run, ev.Released((0,), "start_time_trusted"))
+
+
 def test_nothing_follows_the_close() -> None:
     """An event after RunClosed is a defect."""
     world = story(3, calm=True).go()

@@ -34,6 +34,18 @@ def test_a_release_of_thousands_still_fits_a_line() -> None:
     assert all(len(msgspec.json.encode(event)) < limits.LINE_BYTES_MAX for event in released)
 
 
+def test_good_news_told_twice_releases_once() -> None:
+    """Two looks of one turn may both bring trust: what they release is released once."""
+    run = many()
+    agenda = Agenda(run)
+    run.trust[run.family(0)] = [3, 0]
+    run.doubts_held = {7: None}
+    agenda.news += [run.family(0), run.family(0)]
+    released = [event for event in fleet.decide(run, agenda) if isinstance(event, ev.Released)]
+
+    assert released == [ev.Released((7,), "start_time_trusted")]
+
+
 def test_holding_thousands_still_fits_a_line() -> None:
     """What waits for a kept budget is held in events that fit a line, the rest in the next step."""
     run = many()
