@@ -116,14 +116,31 @@ def main(arguments: Sequence[str]) -> int:
             check_environment(os.environ)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
         return int(command(*words, **options) or Exit.DONE)
-    except RolloutError as error:
-        terminal.Terminal.of(common).say(complaint.render(error))
-        return int(error.exit)
-    except KeyboardInterrupt:
-        return int(Exit.INTERRUPTED)
-    except Exception as bug:  # noqa: BLE001 - the one place that may see anything
-        terminal.Terminal.of(common).say(crash.report(bug, common.runs_dir))
-        return int(Exit.FAILED)
+    except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
+        return _end(_innermost(raised), common)
+
+
+def _end(raised: BaseException, common: Common) -> int:
+    """What a person reads of it, and the exit code."""
+    match raised:
+        case RolloutError():
+            terminal.Terminal.of(common).say(complaint.render(raised))
+            return int(raised.exit)
+        case KeyboardInterrupt():
+            return int(Exit.INTERRUPTED)
+        case SystemExit():
+            return int(raised.code or 0)
+        case _:
+            terminal.Terminal.of(common).say(crash.report(raised, common.runs_dir))
+            return int(Exit.FAILED)
+
+
+def _innermost(raised: BaseException) -> BaseException:
+    """The one error of a task group; an error of ours comes before what it set off."""
+    while isinstance(raised, BaseExceptionGroup):
+        ours = raised.subgroup((RolloutError, KeyboardInterrupt, SystemExit))
+        raised = (ours or raised).exceptions[0]
+    return raised
 
 
 def run() -> None:

@@ -37,7 +37,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None) -> str:
     """The whole preview, without what to do next."""
-    blocks = [_head(plan, reading), _parts(plan)]
+    blocks = [_head(plan, width, reading), _parts(plan)]
     if plan.counts.targets:
         blocks.append([*_waves(plan.waves), *_bounds(plan, width)])
     if plan.warnings:
@@ -92,7 +92,7 @@ def is_emulated(plan: Plan) -> bool:
     return any(identity.emulator for identity in plan.identity)
 
 
-def _head(plan: Plan, reading: Reading | None) -> list[str]:
+def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
     lines = ["EMULATOR   no real instance is touched"] if is_emulated(plan) else []
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
     if not plan.identity:
@@ -105,7 +105,8 @@ def _head(plan: Plan, reading: Reading | None) -> list[str]:
         render.count(regions, "region"),
         f"{render.count(plan.counts.found, 'instance')} {_how_read(plan, reading)}",
     ]
-    return [*lines, f"Inventory  {' · '.join(parts)}"]
+    rest = " " * len("Inventory  ")
+    return [*lines, *render.wrap(" · ".join(parts), width, first="Inventory  ", rest=rest)]
 
 
 def _how_read(plan: Plan, reading: Reading | None) -> str:

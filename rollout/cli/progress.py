@@ -6,7 +6,6 @@ Called by the engine after every turn. Reads the run, writes nothing but stderr,
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
@@ -26,6 +25,7 @@ from rollout.model.time import SECOND, Instant
 LINE_EVERY_MS = 10 * SECOND
 """Off a terminal at most one line of progress in so long."""
 REDRAWS_PER_SECOND = 4
+_BAR_COLUMNS = 30
 
 _ENDED_BADLY = {Phase.FAILED: "R0510", Phase.STRANDED: "R0512"}
 _BEFORE_ATTACHED = (Phase.PLANNED, Phase.ATTACHING, Phase.SKIPPED)
@@ -53,6 +53,8 @@ class Lines:
         self._log: Any = structlog.get_logger()
         self._calls: dict[int, Command] = {}
         self._next: Instant = 0
+        self._began: Instant = 0
+        self._left = 0
 
     def __enter__(self) -> Self:
         return self
@@ -67,12 +69,22 @@ class Lines:
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
         """Tell what a turn brought."""
+        if not self._began:
+            self._began, self._left = now, run.left
         for event in events:
             self._tell(run, event)
         if now >= self._next and run.wave_open is not None:
             if self._next:
-                self._info("wave.progress", **_figures(run, run.wave_open))
+                eta = {"eta": self.eta(run, now)} if self.eta(run, now) else {}
+                self._info("wave.progress", **_figures(run, run.wave_open), **eta)
             self._next = now + LINE_EVERY_MS
+
+    def eta(self, run: Run, now: Instant) -> str:
+        """How long the rest takes at the pace of this process so far; empty before there is one."""
+        finished = self._left - run.left
+        if finished <= 0:
+            return ""
+        return render.span(run.left * (now - self._began) // finished).replace(" ", "")
 
     def _tell(self, run: Run, event: AnyEvent) -> None:
         match event:
@@ -105,7 +117,8 @@ class Lines:
                 self._log.warning("service.anomaly", text=text)
             case ev.Drained(word=word):
                 self._log.warning("run.drained", run=run.run_id, word=word,
-                                  calls_in_flight=len(run.open_calls))  # fmt: skip
+                                  calls_in_flight=len(run.open_calls),
+                                  again="stops waiting for them")  # fmt: skip
             case ev.Halted(reason=reason, code=code, exit=exit_code, detail=detail):
                 self._log.warning("run.halted", run=run.run_id, reason=reason, code=code,
                                   detail=detail, exit=exit_code)  # fmt: skip
@@ -156,7 +169,6 @@ class Bars(Lines):
         self._common = common
         self._emulated = emulated
         self._run: Run | None = None
-        self._began: Instant = 0
         self._now: Instant = 0
         no_color = True if common.color == "never" else None
         self._console = Console(stderr=True, highlight=False, no_color=no_color)
@@ -188,7 +200,6 @@ class Bars(Lines):
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
         """Tell what is worth a line; the bars read the run by themselves."""
         self._run, self._now = run, now
-        self._began = self._began or now
         super().on_turn(run, events, now)
 
     def _draw(self) -> Any:
@@ -199,7 +210,10 @@ class Bars(Lines):
         if run is None or not run.layout.waves:
             return Text("")
         number = run.wave_open if run.wave_open is not None else max(0, run.waves_closed - 1)
-        return Group(Text(self._title(run, number), style="bold"), *_rows(run, number))
+        return Group(
+            Text(self._title(run, number), style="bold"),
+            _table(run, number, self.eta(run, self._now)),
+        )
 
     def _title(self, run: Run, number: int) -> str:
         waves = run.layout.waves
@@ -210,7 +224,7 @@ class Bars(Lines):
         return f"{run.plan.name} · run {run.run_id} · {wave} · {took}{state}{mark}"
 
 
-def _rows(run: Run, number: int) -> Iterator[Any]:
+def _table(run: Run, number: int, eta: str) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
@@ -218,22 +232,25 @@ def _rows(run: Run, number: int) -> Iterator[Any]:
     total = sum(counts.values())
     attached = total - sum(counts[phase] for phase in _BEFORE_ATTACHED)
     booted = total - sum(counts[phase] for phase in _BEFORE_BOOTED)
-    down = " · ".join(
-        f"{used} down of {cap} permits"
-        for used, cap in zip(run.ledger.used, run.ledger.caps, strict=True)
-    )
-    doubt = f" · {counts[Phase.IN_DOUBT]} in doubt" if counts[Phase.IN_DOUBT] else ""
+    permits = zip(run.ledger.used, run.ledger.caps, strict=True)
+    down = [f"{used} down of {cap} permits" for used, cap in permits]
+    doubt = [f"{counts[Phase.IN_DOUBT]} in doubt"] if counts[Phase.IN_DOUBT] else []
     bad = counts[Phase.FAILED] + counts[Phase.STRANDED]
-    failed = f"{bad} failed" if bad else ""
-    grid = Table.grid(padding=(0, 1), expand=False)
-    for name, value, note in (
-        ("attach", attached, f"{run.ledger.exposed} exposed"),
-        ("restart", booted, down + doubt),
-        ("done", counts[Phase.DONE], failed),
-    ):
-        bar = ProgressBar(total=max(total, 1), completed=value, width=32)
-        grid.add_row(f" {name}", bar, f"{value:,}/{total:,}", note)
-    yield grid
+    ended = [f"{bad} failed"] if bad else []
+    rows = (
+        ("attach", attached, [f"{run.ledger.exposed} exposed"]),
+        ("restart", booted, [*down, *doubt]),
+        ("done", counts[Phase.DONE], [*ended, *([f"eta {eta}"] if eta else [])]),
+    )
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column()
+    grid.add_column()
+    grid.add_column(justify="right")
+    grid.add_column()
+    for name, value, notes in rows:
+        bar = ProgressBar(total=max(total, 1), completed=value, width=_BAR_COLUMNS)
+        grid.add_row(f" {name}", bar, f"{value:,}/{total:,}", " · ".join(notes))
+    return grid
 
 
 def _figures(run: Run, number: int) -> dict[str, object]:

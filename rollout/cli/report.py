@@ -50,7 +50,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 def status(view: RunView, facts: Facts, width: int) -> str:
     """Where the run stands: head, waves, permits, what waits and for what, what is left."""
-    lines = [*_head(view, facts), *_waves(view), *_permits(view)]
+    lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
     if view.state != "closed":
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:
@@ -92,18 +92,21 @@ def word(view: RunView, holder: str) -> str:
     return "interrupted" if view.state == "running" and not holder else view.state
 
 
-def _head(view: RunView, facts: Facts) -> list[str]:
+def _head(view: RunView, facts: Facts, width: int) -> list[str]:
     took: Duration = facts.at - facts.started_at
     open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
     parts = [f"{view.run}  {word(view, facts.holder).upper()}"]
     if open_wave is not None:
         parts.append(f"wave {open_wave + 1}/{len(view.waves)} {view.waves[open_wave].name}")
-    parts += [f"plan {view.name} {render.short(facts.plan_digest)}"]
-    parts.append(f"since {format_instant(facts.started_at)} ({render.span(took)})")
+    since = f"since {format_instant(facts.started_at)} ({render.span(took)})"
     lines = ["EMULATOR   no real instance is touched"] if facts.emulated else []
     lines.append(" · ".join(parts))
+    lines.append(f"  plan {view.name} {render.short(facts.plan_digest)} · {since}")
     if view.reason:
-        lines.append(f"  {view.reason}")
+        stopped = "stopped by " if view.state == "drained" else ""
+        lines += render.wrap(f"{stopped}{view.reason}", width, first="  ", rest="    ")
+    if facts.holder:
+        lines += render.wrap(f"driven now: {facts.holder}", width, first="  ", rest="    ")
     return lines
 
 

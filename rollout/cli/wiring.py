@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rollout import logs
 from rollout.cli import refusal
 from rollout.cli.options import EMULATOR_ADDRESS, Cloud
-from rollout.ecs import credentials, endpoints
+from rollout.ecs import credentials, endpoints, governor
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.transport import AiohttpTransport, Transport
@@ -27,6 +27,9 @@ from rollout.model.time import Instant
 
 EMULATOR_KEY = ("emulator", "emulator-secret")
 """Key id and secret that `rollout emulator` accepts unless told otherwise."""
+
+EMULATOR_RATE_START = 1_200.0
+"""Calls a minute at first: nobody shares the emulator's quota, and it has none unless told."""
 
 
 @dataclass
@@ -100,7 +103,15 @@ async def connect(
     keyring = credentials.Keyring(source_of(cloud, where, environment), clock, on_secret=logs.hide)
     gate = Gate()
     transport = open_transport()
-    client = EcsClient(transport, keyring, clock, endpoints=where, stopped=lambda: gate.shut)
+    pace = EMULATOR_RATE_START if where.emulated else governor.RATE_START
+    client = EcsClient(
+        transport,
+        keyring,
+        clock,
+        endpoints=where,
+        governor=governor.Governor(clock, rate_start=pace),
+        stopped=lambda: gate.shut,
+    )
     try:
         yield Service(client, clock, await _identify(client, keyring, where), gate)
     finally:

@@ -1,0 +1,37 @@
+"""`rollout demo`: what `make demo` runs. Needs no cloud account and no network but loopback."""
+
+from __future__ import annotations
+
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+
+SIZE_MIN = 30
+"""Fewer instances leave nothing to kill half-way."""
+
+
+def demo(
+    *,
+    size: int = 600,
+    seed: int = 7,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Rotate an emulated fleet, kill the run half-way, resume, verify.
+
+    Parameters
+    ----------
+    size
+        Instances of the emulated fleet.
+    seed
+        Number that the fleet and the faults are drawn from.
+    """
+    import time
+
+    from rollout.cli.demo import Demo
+
+    if size < SIZE_MIN:
+        raise UsageError.of("R0001", f"--size {size}: at least {SIZE_MIN}")
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = (common.runs_dir / "demo" / stamp).absolute()
+    findings = Demo(Terminal.of(common), folder, size, seed).tell()
+    return Exit.DONE if all(finding.kept for finding in findings) else Exit.FAILED

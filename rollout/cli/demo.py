@@ -1,0 +1,190 @@
+"""The story of `rollout demo`: an emulated fleet is rotated by the real command line.
+
+Called by the command of that name. Every step is a process of its own, as an operator would start
+it; one of them is killed half-way. What happened is judged by the emulator's hidden ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+import msgspec
+
+import rollout
+from rollout.cli import hidden, planfile
+from rollout.cli.terminal import Terminal, write
+from rollout.errors import RunError, StorageError
+
+SPEC = "plans/quickstart.yaml"
+KEY = "plans/keys/quickstart.pub"
+PLAN = "quickstart.plan.json"
+BOOT_TIME = "1s"
+FAULTS = """\
+# What a bad day looks like: errors, slow answers, and replies that get lost after the service
+# has done what it was asked. (Throttling closes a lane for the rest of the minute: not here.)
+- { fault: error_before, probability: 0.02, actions: [RebootInstance, StartInstance] }
+- { fault: error_after, probability: 0.02, actions: [AttachKeyPair, RebootInstance] }
+- { fault: lost_after, probability: 0.03, actions: [AttachKeyPair, RebootInstance] }
+- { fault: slow, probability: 0.05, delay: 300ms }
+"""
+
+_POLL_S = 0.2
+_STEP_S_MAX = 300
+_START_S_MAX = 20
+_SHOW_CURSOR = "\x1b[?25h"
+"""A killed process could not give the cursor back."""
+
+
+Row = TypeVar("Row")
+
+
+class Demo:
+    """One telling, in a folder of its own."""
+
+    def __init__(self, terminal: Terminal, folder: Path, size: int, seed: int) -> None:
+        self.terminal = terminal
+        self.folder = folder
+        self.size = size
+        self.seed = seed
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("ROLLOUT_")
+        }
+        self.url = ""
+
+    def tell(self) -> list[hidden.Finding]:
+        """The whole story; what the hidden ledger finds. RunError where a step ends otherwise
+        than it should."""
+        began = time.monotonic()
+        lay_out(self.folder)
+        self._say(f"{self.size} emulated instances, some faults, one SIGKILL; no cloud account.")
+        with self._emulator():
+            self._run("validate", SPEC)
+            self._run("plan", SPEC, "--out", PLAN)
+            saved = planfile.load(self.folder / PLAN)
+            self._run_and_kill("apply", PLAN, after=saved.plan.counts.targets // 2)
+            self._run("status")
+            self._run("resume", "--last")
+            self._run("audit", "verify")
+            findings = hidden.judge(
+                saved.plan,
+                self._rows("ledger", hidden.Effect),
+                self._rows("instances", hidden.Sight),
+            )
+        self._conclude(findings, time.monotonic() - began)
+        return findings
+
+    def _conclude(self, findings: Sequence[hidden.Finding], seconds: float) -> None:
+        lines = [f"  {'ok ' if one.kept else 'NOT'}  {one.text}" for one in findings]
+        self._say("The emulator's hidden ledger, which rollout never reads, says:")
+        self.terminal.show("\n".join(lines))
+        self._say(f"Done in {seconds:.0f} s. The files are in {self.folder}:")
+        runs = sorted((self.folder / "runs").glob("r-*"))
+        names = [SPEC, PLAN, *(f"{run.relative_to(self.folder)}/" for run in runs), "faults.yaml"]
+        self.terminal.show("\n".join(f"  {name}" for name in names))
+        command = f"cd {self.folder} && rollout audit show"
+        self._say(f"Look around:  {command}  (add --instance ID for one instance's life)")
+
+    @contextmanager
+    def _emulator(self) -> Iterator[None]:
+        (self.folder / "faults.yaml").write_text(FAULTS, "utf-8")
+        line = ["emulator", "--listen", "127.0.0.1:0", "--size", str(self.size)]
+        line += ["--seed", str(self.seed), "--boot-time", BOOT_TIME, "--faults", "faults.yaml"]
+        self._echo(line, "&")
+        log = (self.folder / "emulator.log").open("wb")
+        with log, self._start(line, stdout=subprocess.PIPE, stderr=log) as process:
+            try:
+                self._point_at(process)
+                yield
+            finally:
+                process.terminate()
+                process.wait(_START_S_MAX)
+
+    def _point_at(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the environment from the lines that the emulator prints when it is ready."""
+        assert process.stdout is not None  # noqa: S101 - asked for in _start
+        for raw in process.stdout:
+            name, _, value = raw.decode().removeprefix("export ").strip().partition("=")
+            self.environment[name] = value
+            if name == "ALIBABA_CLOUD_ENDPOINT":
+                self.url = self.environment["ROLLOUT_ENDPOINT"]
+                return
+        raise RunError.of(
+            "R0013", f"the emulator did not start, see {self.folder / 'emulator.log'}"
+        )
+
+    def _run(self, *words: str) -> None:
+        """One step that has to end with 0."""
+        self._echo(words)
+        with self._start(words) as process:
+            code = process.wait(_STEP_S_MAX)
+        if code != 0:
+            raise RunError.of("R0502", f"rollout {words[0]} ended with {code} in the demo")
+
+    def _run_and_kill(self, *words: str, after: int) -> None:
+        """One step that is killed once the ledger shows that many restarts."""
+        self._echo(words)
+        with self._start(words) as process:
+            while process.poll() is None:
+                effects = self._rows("ledger", hidden.Effect)
+                if sum(effect.effect in hidden.RESTARTS for effect in effects) >= after:
+                    process.kill()
+                    break
+                time.sleep(_POLL_S)
+            code = process.wait()
+        if self.terminal.live:
+            write(sys.stderr, _SHOW_CURSOR)
+        if code >= 0:
+            raise RunError.of("R0502", f"rollout {words[0]} ended with {code} before it was killed")
+        self._say(f"SIGKILL after {after} restarts: no warning, no clean-up.")
+
+    def _start(
+        self, words: Sequence[str], *, stdout: int | None = None, stderr: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "rollout", *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def _rows(self, name: str, kind: type[Row]) -> list[Row]:
+        with urllib.request.urlopen(f"{self.url}/_admin/{name}", timeout=30) as reply:  # noqa: S310
+            return [msgspec.json.decode(line, type=kind) for line in reply]
+
+    def _echo(self, words: Sequence[str], end: str = "") -> None:
+        self._say(f"$ rollout {shlex.join(words)} {end}".rstrip())
+
+    def _say(self, text: str) -> None:
+        self.terminal.show(f"\n{text}")
+
+
+def lay_out(folder: Path) -> None:
+    """Make the folder a project of its own, with copies of the quickstart spec and its key."""
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        for name in (SPEC, KEY):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_original(name), target)
+    except OSError as error:
+        message = f"the demo cannot be laid out in {folder}: {error.strerror or error}"
+        raise StorageError.of("R0802", message) from error
+
+
+def _original(name: str) -> Path:
+    """The file as it ships: inside the installed package, or beside it in a clone."""
+    package = Path(rollout.__file__).parent
+    places = (package / name, package.parent / name)
+    return next((place for place in places if place.is_file()), places[0])

@@ -1,0 +1,92 @@
+"""The emulator's hidden ledger against a plan: did what happened keep every promise?
+
+Called by `demo`. Pure: rows in, findings out. The program's own journal takes no part, so this is
+a second witness.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from rollout.model.limits import ATTACH_IDS_MAX
+from rollout.model.plan import Plan
+
+RESTARTS = ("reboot", "start")
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """One line of `/_admin/ledger`: an effect on one instance. Times are UTC milliseconds."""
+
+    at: int
+    effect: str
+    region: str = ""
+    instance: str | None = None
+    key_pair: str | None = None
+    request_id: str = ""
+    until: int | None = None
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """One line of `/_admin/instances`."""
+
+    instance: str
+    os_type: str
+    key_in_force: str | None
+
+
+class Finding(NamedTuple):
+    """A promise, whether it was kept, and the figure that shows it."""
+
+    kept: bool
+    text: str
+
+
+def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Sight]) -> list[Finding]:
+    """Every promise that the ledger can witness."""
+    windows = {sight.instance for sight in sights if sight.os_type.lower() == "windows"}
+    in_force = {sight.instance: sight.key_in_force for sight in sights}
+    attached = [effect for effect in effects if effect.effect == "attach"]
+    restarts = Counter(effect.instance for effect in effects if effect.effect in RESTARTS)
+    targets = [
+        target.instance
+        for wave in plan.waves
+        for cell in wave.cells
+        for batch in cell.batches
+        for target in batch.targets
+    ]
+    touched = {effect.instance for effect in attached} | restarts.keys()
+    hit = sum(effect.instance in windows for effect in attached)
+    largest = max(Counter(effect.request_id for effect in attached).values(), default=0)
+    twice = sum(number > 1 for number in restarts.values())
+    peak = most_down(effect for effect in effects if effect.effect == "reboot")
+    cap = min((group.cap for group in plan.groups), default=0)
+    done = sum(in_force.get(instance) == plan.key_pair.name for instance in targets)
+    strangers = len(touched.difference(targets))
+    return [
+        Finding(hit == 0, f"{hit} Windows instances attached"),
+        Finding(largest <= ATTACH_IDS_MAX, f"at most {largest} ids in one AttachKeyPair call"),
+        Finding(twice == 0, f"{twice} instances restarted twice"),
+        Finding(peak <= cap, f"at most {peak} down at once, of {cap} allowed"),
+        Finding(strangers == 0, f"{strangers} instances touched that are not in the plan"),
+        Finding(
+            done == len(targets), f"{done:,} of {len(targets):,} targets have the key in force"
+        ),
+    ]
+
+
+def most_down(restarts: Iterable[Effect]) -> int:
+    """Most instances that were restarting at one time; one that ends as another begins is not."""
+    changes: list[tuple[int, int]] = []
+    for restart in restarts:
+        changes.append((restart.at, 1))
+        if restart.until is not None:
+            changes.append((restart.until, -1))
+    down = most = 0
+    for _, change in sorted(changes):
+        down += change
+        most = max(most, down)
+    return most
