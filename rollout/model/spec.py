@@ -36,8 +36,8 @@ class Amount(msgspec.Struct, frozen=True):
         return f"{whole}.{rest:04d}".rstrip("0").rstrip(".") + "%"
 
 
-_COUNT = re.compile(r"[1-9]\d{0,8}")
-_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,4}))?%")
+_COUNT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,4}))?%", re.ASCII)
 
 
 def parse_amount(text: str) -> Amount:

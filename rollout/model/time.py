@@ -18,8 +18,8 @@ MINUTE: Duration = 60 * SECOND
 HOUR: Duration = 60 * MINUTE
 
 _UNITS = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR}
-_PART = re.compile(r"(\d+)(ms|s|m|h)")
-_WHOLE = re.compile(r"(?:\d+(?:ms|s|m|h))+")
+_PART = re.compile(r"(\d+)(ms|s|m|h)", re.ASCII)
+_WHOLE = re.compile(r"(?:\d+(?:ms|s|m|h))+", re.ASCII)
 
 
 def parse_duration(text: str, *, milliseconds: bool = False) -> Duration:

@@ -1,0 +1,107 @@
+"""Ids, words of the API, regions, secrets, and the digest of an inventory."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.model import instance, regions, secrecy
+from rollout.model.instance import Instance, Inventory, Lost, OsFamily, Status
+
+
+@pytest.mark.parametrize("text", ["i-bp1legacy0001", "i-uf6cea3878a334b24046", "i-1"])
+def test_ids_of_the_service_are_ids(text: str) -> None:
+    """Old short ids and new ones of any region pass."""
+    assert instance.is_id(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "i-", "I-bp1", "i-bp1 ", " i-bp1", "i-bp1\n", "i-bp*", '"i-bp1"', "i-" + "a" * 300),
+        *("=cmd|' /C calc'!A0", "i-b\u04401", "i-bp1;i-bp2", "i_bp1", "ebs-1", "i-bp1%"),
+    ],
+)
+def test_everything_else_is_no_id(text: str) -> None:
+    """Spaces, wildcards, quotes, look-alike letters and formulas never reach the API."""
+    assert not instance.is_id(text)
+
+
+@pytest.mark.parametrize(
+    "word,family",
+    [
+        ("linux", OsFamily.LINUX),
+        ("Windows", OsFamily.WINDOWS),
+        ("WINDOWS", OsFamily.WINDOWS),
+        ("", OsFamily.UNKNOWN),
+        ("plan9", OsFamily.UNKNOWN),
+    ],
+)
+def test_the_family_is_what_the_type_says(word: str, family: OsFamily) -> None:
+    """In any case; everything else is unknown, never guessed."""
+    assert instance.os_family(word) is family
+
+
+def test_a_state_nobody_knows_is_unknown() -> None:
+    """The five states in any case, and silence."""
+    assert instance.status_of("running") is Status.RUNNING
+    assert instance.status_of("Hibernating") is Status.UNKNOWN
+    assert instance.status_of("") is Status.UNKNOWN
+
+
+def test_the_digest_tells_inventories_apart() -> None:
+    """Any changed field and any lost id changes the digest; the same fleet keeps it."""
+    one = Instance("i-1", "1", "cn-hangzhou")
+    fleets = [
+        Inventory((one,), 5),
+        Inventory((msgspec.structs.replace(one, tags=(("a", "b"),)),), 5),
+        Inventory((one,), 5, lost=(Lost("i-2", "1", "cn-hangzhou"),)),
+        Inventory((), 5),
+    ]
+
+    assert len({fleet.digest() for fleet in fleets}) == len(fleets)
+    assert Inventory((one,), 6).digest() == fleets[0].digest()
+
+
+@pytest.mark.parametrize(
+    "typo,meant",
+    [("cn-hangzou", "cn-hangzhou"), ("CN-Shanghai", "cn-shanghai"), ("us_west_1", "us-west-1")],
+)
+def test_a_region_is_suggested(typo: str, meant: str) -> None:
+    """A typing error leads to the region that was meant."""
+    assert not regions.is_known(typo)
+    assert meant in regions.advice(typo)
+
+
+def test_no_region_is_listed_twice() -> None:
+    """The list is a set."""
+    assert len(set(regions.KNOWN)) == len(regions.KNOWN)
+
+
+@given(st.text(alphabet="LTAISTabc5.-\n ", max_size=40))
+def test_text_and_bytes_are_searched_alike(text: str) -> None:
+    """What is a secret in a text is one in its bytes, at the same offset of ASCII."""
+    assert secrecy.find(text) == secrecy.find_in_bytes(text.encode())
+
+
+def test_a_masked_text_has_no_secret_left() -> None:
+    """Shapes are blanked wherever they stand."""
+    text = "key LTAI5tAbCdEfGhIjKlMn and STS.NTabcdefghijklmnop end"
+
+    assert secrecy.masked(text) == "key *** and *** end"
+
+
+@pytest.mark.parametrize(
+    "name,value,secret",
+    [
+        ("accessKeySecret", "abc", True),
+        ("ACCESS_KEY_SECRET", "abc", True),
+        ("password", "abc", True),
+        ("password", "", False),
+        ("secret", "env:HOOK", False),
+        ("allowPasswordLoss", "abc", False),
+    ],
+)
+def test_telling_names_are_recognised(name: str, value: str, *, secret: bool) -> None:
+    """A value is secret by its field's name, unless it only refers to one."""
+    assert secrecy.is_named(name, value) is secret
