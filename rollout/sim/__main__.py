@@ -1,0 +1,81 @@
+"""`python -m rollout.sim --seeds N [--start S] [--jobs J]`: many seeds, one line for each that fails.
+
+Exit 0 where every checker is content and everything rare was met, else 1. What was never met is
+demanded from MET_FROM seeds on: fewer cannot meet it all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+from rollout.sim import coverage, trial
+from rollout.sim.trial import Tally, Trial
+
+MET_FROM = 1_000
+WRONG_SHOWN = 3
+CHUNK = 20
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the seeds that were asked for, and say what came of them."""
+    asked = _parser().parse_args(arguments)
+    seeds = range(asked.start, asked.start + asked.seeds)
+    began, tally = time.perf_counter(), Tally()
+    for one in _trials(seeds, asked.jobs):
+        tally.add(one)
+        if one.wrong:
+            _tell(one)
+    took = time.perf_counter() - began
+    return _conclude(tally, took, verbose=asked.verbose)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rollout.sim",
+        description="Run simulated rotations with faults, crashes and other hands, and check them.",
+    )
+    parser.add_argument("--seeds", type=int, default=200, help="how many (200)")
+    parser.add_argument("--start", type=int, default=0, help="the first of them (0)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes to share the work (1)")
+    parser.add_argument("--verbose", action="store_true", help="print what was met, and how often")
+    return parser
+
+
+def _trials(seeds: Iterable[int], jobs: int) -> Iterator[Trial]:
+    if jobs <= 1:
+        yield from trial.run_many(seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(trial.run, seeds, CHUNK)
+
+
+def _tell(one: Trial) -> None:
+    for text in itertools.islice(one.wrong, WRONG_SHOWN):
+        print(f"seed {one.seed}: {text}", flush=True)
+    print(f"  replay: {one.replay}", flush=True)
+
+
+def _conclude(tally: Tally, took: float, *, verbose: bool) -> int:
+    missing = coverage.missing(tally.met)
+    if verbose:
+        for word in coverage.RARE:
+            print(f"  {tally.met.get(word, 0):>8,}  {word}")
+    rate = tally.seeds / took if took else 0.0
+    met = len(coverage.RARE) - len(missing)
+    print(
+        f"{tally.seeds:,} seeds, {len(tally.failed)} failed, {met} of {len(coverage.RARE)} rare "
+        f"things met, {took:.1f} s ({rate:.1f} seeds/s)"
+    )
+    if missing and tally.seeds >= MET_FROM:
+        print(f"never met: {', '.join(missing)}")
+        return 1
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

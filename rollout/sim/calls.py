@@ -1,0 +1,81 @@
+"""Commands and looks as requests, with the parameters the real client sends.
+
+Called by the network of the simulator. A test compares these with what the real client puts on the
+wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from rollout.core.layout import Lane
+from rollout.ecs import contract
+from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
+from rollout.model.event import Issued
+from rollout.model.plan import Plan, RestartKind
+
+_RESTARTS = {
+    RestartKind.REBOOT: ("RebootInstance", "RebootInstances"),
+    RestartKind.START: ("StartInstance", "StartInstances"),
+}
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What is to be sent: action, region (the lane's), parameters, and the ids it names."""
+
+    action: str
+    region: str
+    params: Mapping[str, str]
+    ids: tuple[str, ...] = ()
+
+
+def of_intent(issued: Issued, lane: Lane, plan: Plan) -> Wish:
+    """The call of an intent."""
+    region, name = lane[1], plan.key_pair.name
+    match issued.command:
+        case Attach(instances=ids):
+            params = {"RegionId": region, "KeyPairName": name, "InstanceIds": _json_array(ids)}
+            return Wish("AttachKeyPair", region, params, ids)
+        case RestartCall(kind=kind, instances=ids):
+            return _restart(kind, region, ids)
+        case ImportKey():
+            key = plan.key_pair.public_key
+            params = {"RegionId": region, "KeyPairName": name, "PublicKeyBody": key}
+            return Wish("ImportKeyPair", region, params)
+
+
+def of_look(look: Observation, plan: Plan) -> Wish:
+    """The call of a look."""
+    match look:
+        case Look(region=region, instances=ids):
+            return describe(region, {"InstanceIds": _json_array(ids)}, ids)
+        case KeyLook(region=region):
+            return describe_key(region, plan.key_pair.name)
+
+
+def describe(region: str, filters: Mapping[str, str], ids: tuple[str, ...] = ()) -> Wish:
+    """One page of instances."""
+    params = {"RegionId": region, "MaxResults": "100", **filters}
+    return Wish("DescribeInstances", region, params, ids)
+
+
+def describe_key(region: str, name: str) -> Wish:
+    """The key pair of that name."""
+    params = {"RegionId": region, "KeyPairName": name, "IncludePublicKey": "true"}
+    params["PageSize"] = str(contract.KEY_PAIRS_PAGE_SIZE_MAX)
+    return Wish("DescribeKeyPairs", region, params)
+
+
+def _restart(kind: RestartKind, region: str, ids: tuple[str, ...]) -> Wish:
+    single, many = _RESTARTS[kind]
+    if len(ids) == 1:
+        return Wish(single, region, {"InstanceId": ids[0]}, ids)
+    params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
+    params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
+    return Wish(many, region, params, ids)
+
+
+def _json_array(ids: Sequence[str]) -> str:
+    return msgspec.json.encode(list(ids)).decode()

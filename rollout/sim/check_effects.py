@@ -1,0 +1,375 @@
+"""Checkers of what was done: intents, sends and effects, one small class an invariant.
+
+Each compares the hidden ledger and what was sent with plan and journal; none of them asks the core
+how it decided. Listed and called by `checkers`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.event import Happening
+from rollout.model.instance import Status
+from rollout.model.outcome import Refused, RetryClass
+from rollout.model.plan import RestartKind
+from rollout.model.spec import OnUnknown
+from rollout.model.time import minute
+from rollout.sim.history import History, Intent
+from rollout.sim.process import End
+from rollout.sim.scenario import Hand
+
+
+class DurableFirst:
+    """An intent is durable before its call leaves."""
+
+    ids = ("I-01",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Compare the bytes that were durable at each send with where its intent ends."""
+        for sent in history.sent:
+            intent = history.intents.get(sent.n)
+            if intent is None or intent.told.end_bytes > sent.durable_bytes:
+                yield f"call {sent.n} left before its intent was durable"
+
+
+class IntentsAreWhole:
+    """An intent names what it is judged on, and ids of one cell of the plan, not too many."""
+
+    ids = ("I-02", "I-03", "I-05")
+
+    def check(self, history: History) -> Iterator[str]:
+        """Read every intent against the plan."""
+        for n, intent in history.intents.items():
+            issued, command = intent.issued, intent.issued.command
+            if issued.epoch != intent.told.epoch or issued.attempt < 1 or not issued.digest:
+                yield f"intent {n} lacks epoch, attempt or digest"
+            if isinstance(command, ImportKey):
+                continue
+            most = limits.ATTACH_IDS_MAX if isinstance(command, Attach) else limits.RESTART_IDS_MAX
+            ids = command.instances
+            if not 0 < len(ids) <= most or len(set(ids)) != len(ids):
+                yield f"intent {n} names {len(ids)} ids, or one twice"
+            if len(issued.seen) != len(ids):
+                yield f"intent {n} does not say what was seen of each id"
+            planned = [history.ordinal_of.get(one) for one in ids]
+            if planned != list(command.ordinals):
+                yield f"intent {n} names what is not planned"
+            elif any(history.layout.cell_of[o] != command.cell for o in command.ordinals):
+                yield f"intent {n} names ids of another cell"
+
+
+class SentAsIntended:
+    """What leaves is what was intended, once, and nothing but the four kinds of mutation."""
+
+    ids = ("I-04", "I-15")
+
+    ALLOWED: ClassVar[tuple[str, ...]] = (
+        *("AttachKeyPair", "RebootInstance", "RebootInstances"),
+        *("StartInstance", "StartInstances", "ImportKeyPair"),
+    )
+
+    def check(self, history: History) -> Iterator[str]:
+        """Compare sends with intents; a second send is legal after a refused clock only."""
+        counts: dict[int, int] = {}
+        for sent in history.sent:
+            intent = history.intents.get(sent.n)
+            if sent.action not in self.ALLOWED:
+                yield f"{sent.action} left"
+            if intent is not None and sent.ids != intent.ids:
+                yield f"call {sent.n} left for other instances than its intent names"
+            counts[sent.n] = counts.get(sent.n, 0) + 1
+        for n, count in counts.items():
+            clocks = any(f.fault == "timestamp_expired" for f in history.story.scenario.faults)
+            if count > 1 + clocks:
+                yield f"call {n} left {count} times"
+
+
+class LinuxOnly:
+    """No effect on an instance that is not Linux, or was not when it was seen last."""
+
+    ids = ("I-06",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Look every instance up in the cloud."""
+        instances = history.story.cloud.instances
+        for effect in history.effects:
+            name = effect.entry.instance
+            if not effect.ours or name is None or history.touched(name, Hand.WINDOWS):
+                continue
+            ordinal = instances.ids.ordinal_of(name)
+            if ordinal is None or instances.shape_of(ordinal).image.os_type != "linux":
+                yield f"{effect.entry.effect} of {name}, which is not Linux"
+
+
+class CompareAndSet:
+    """No attach over a key that is neither the expected former one nor the new one."""
+
+    ids = ("I-07",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """What was seen, and the truth where no other hand moved in between."""
+        wanted = history.story.plan.key_pair.name
+        for n, intent in history.intents.items():
+            if isinstance(intent.issued.command, Attach):
+                for ordinal, seen in zip(intent.ordinals, intent.issued.seen, strict=True):
+                    target = history.layout.targets[ordinal]
+                    if seen.key_pair not in (target.former_key, wanted):
+                        yield f"intent {n}: {target.instance} was seen on {seen.key_pair}"
+
+
+class RightState:
+    """Reboot what was last seen Running, start what was Stopped."""
+
+    ids = ("I-09",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """What each restart intent says it saw."""
+        for n, intent in history.intents.items():
+            command = intent.issued.command
+            if isinstance(command, RestartCall):
+                reboot = command.kind is RestartKind.REBOOT
+                due = Status.RUNNING if reboot else Status.STOPPED
+                if any(seen.status is not due for seen in intent.issued.seen):
+                    yield f"intent {n}: {command.kind} of what was not {due.value}"
+
+
+class NotLocked:
+    """No effect on what was locked before the look it was judged on."""
+
+    ids = ("I-10",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Locks put on by another hand, long enough before for every look to show them."""
+        patience = history.story.scenario.settle_ms
+        for name, touches in history.story.touched.items():
+            locked = [at for at, drift in touches if drift.hand is Hand.LOCKED]
+            ours = [*history.restarts.get(name, ()), *history.attaches.get(name, ())]
+            for effect in ours:
+                if locked and effect.ours and effect.entry.at > locked[0] + patience:
+                    yield f"{effect.entry.effect} of {name}, locked long before"
+
+
+class OneOpen:
+    """At most one open mutation of an instance."""
+
+    ids = ("I-11",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Follow the journal."""
+        open_: dict[int, int] = {}
+        for told in history.told:
+            match told.event:
+                case ev.Resumed():
+                    open_.clear()
+                case ev.Issued(n=n):
+                    for ordinal in history.intents[n].ordinals:
+                        if ordinal in open_:
+                            yield f"call {n} while call {open_[ordinal]} of {ordinal} is open"
+                        open_[ordinal] = n
+                case ev.Settled(n=n):
+                    for ordinal in [o for o, by in open_.items() if by == n]:
+                        del open_[ordinal]
+                case _:
+                    pass
+
+
+class RestartedOnce:
+    """An instance is restarted at most once; `retryOnce` allows one more where the journal says."""
+
+    ids = ("I-12", "P3")
+
+    def check(self, history: History) -> Iterator[str]:
+        """Count in the hidden ledger, by intents: a doubled request is not ours."""
+        retries = history.story.plan.on_unknown is OnUnknown.RETRY_ONCE
+        for name, effects in history.restarts.items():
+            intents = {effect.n for effect in effects if effect.ours and not effect.ghost}
+            ordinal = history.ordinal_of.get(name)
+            moves = history.moves.get(ordinal, []) if ordinal is not None else []
+            retried = sum(move.happening is Happening.RETRIED for move, _ in moves)
+            if len(intents) > 1 + (retries and retried):
+                yield f"{name} restarted {len(intents)} times, by calls {sorted(intents)}"
+
+
+class SettledFirst:
+    """No second restart intent inside the settle window of one that may have happened."""
+
+    ids = ("I-13",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Follow the intents of each instance."""
+        settle_ms = history.story.plan.restart.settle_window_ms
+        for ordinal, intents in history.restart_intents.items():
+            for first, second in itertools.pairwise(intents):
+                if isinstance(first.outcome(ordinal), Refused):
+                    continue
+                since = first.ended.at if first.ended else first.told.at
+                if second.told.at < since + settle_ms:
+                    yield f"call {second.issued.n} in the settle window of {first.issued.n}"
+
+
+class MinuteGuard:
+    """No reboot in the minute of the recorded StartTime."""
+
+    ids = ("I-14",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """The clocks of cloud and run are one here."""
+        for n, intent in history.intents.items():
+            command = intent.issued.command
+            if isinstance(command, RestartCall) and command.kind is RestartKind.REBOOT:
+                last = max(seen.started_at for seen in intent.issued.seen)
+                if minute(intent.told.at) <= minute(last):
+                    yield f"call {n} reboots in the minute of a start"
+
+
+class EffectsIntended:
+    """Every effect has its intent, which names the instance and the action."""
+
+    ids = ("I-23", "P11")
+
+    _WORDS: ClassVar[dict[str, type]] = {
+        "attach": Attach,
+        "reboot": RestartCall,
+        "start": RestartCall,
+        "import": ImportKey,
+    }
+
+    def check(self, history: History) -> Iterator[str]:
+        """The hidden ledger against the journal."""
+        for effect in history.effects:
+            entry = effect.entry
+            if effect.n == 0:
+                continue
+            intent = history.intents.get(effect.n)
+            kind = self._WORDS.get(entry.effect)
+            if intent is None or kind is None or not isinstance(intent.issued.command, kind):
+                yield f"{entry.effect} of {entry.instance} without an intent"
+            elif entry.instance is not None and entry.instance not in intent.ids:
+                yield f"{entry.effect} of {entry.instance}, which call {effect.n} does not name"
+
+
+class WavesInOrder:
+    """Nothing of a wave is touched before all waves before it are closed."""
+
+    ids = ("I-33", "P7")
+
+    def check(self, history: History) -> Iterator[str]:
+        """Effects in the ledger against the waves of the journal."""
+        begun = {
+            told.event.wave: told.at
+            for told in history.told
+            if isinstance(told.event, ev.WaveStarted)
+        }
+        for effect in history.effects:
+            ordinal = history.ordinal_of.get(effect.entry.instance or "")
+            if not effect.ours or ordinal is None:
+                continue
+            wave = history.layout.wave_of(ordinal)
+            if wave not in begun or effect.entry.at < begun[wave]:
+                yield f"{effect.entry.instance} touched before wave {wave} began"
+        order = [
+            (type(told.event), told.event.wave)
+            for told in history.told
+            if isinstance(told.event, ev.WaveStarted | ev.WaveClosed)
+        ]
+        due = [(kind, w) for w in range(len(order)) for kind in (ev.WaveStarted, ev.WaveClosed)]
+        if order != due[: len(order)]:
+            yield "waves out of order"
+
+
+class AttemptsBounded:
+    """At most three attempts of a request; what never left or was throttled is none."""
+
+    ids = ("I-37",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Count those that may have been looked at."""
+        free = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.DENIED, RetryClass.CLOCK)
+        crashes = sum(life.end is End.CRASHED for life in history.story.lives)
+        kinds = (history.attach_intents, history.restart_intents)
+        for ordinal, intents in [pair for kind in kinds for pair in kind.items()]:
+            tried = [one for one in intents if not self._is_free(one, ordinal, free)]
+            if len(tried) > limits.ATTEMPTS_MAX + crashes:
+                yield f"{len(tried)} attempts of ordinal {ordinal}"
+
+    def _is_free(self, intent: Intent, ordinal: int, free: tuple[RetryClass, ...]) -> bool:
+        outcome = intent.outcome(ordinal)
+        return isinstance(outcome, Refused) and (
+            outcome.retry in free or outcome.retry in (RetryClass.FACT, RetryClass.KEY_PAIR)
+        )
+
+
+class HaltHolds:
+    """After a halt or a drain no intent is written, and none that is written leaves."""
+
+    ids = ("I-38", "P8")
+
+    def check(self, history: History) -> Iterator[str]:
+        """Lines in order, and at each send the lines that were written by then."""
+        stopped: list[tuple[int, int]] = []
+        stopping = 0
+        for told in history.told:
+            match told.event:
+                case ev.Halted() | ev.Drained():
+                    stopping = stopping or told.seq
+                case ev.Resumed():
+                    if stopping:
+                        stopped.append((stopping, told.seq))
+                    stopping = 0
+                case ev.Issued(n=n):
+                    if stopping and told.seq > stopping:
+                        yield f"intent {n} after the run was stopped"
+                case _:
+                    pass
+        if stopping:
+            stopped.append((stopping, 1 << 60))
+        for sent in history.sent:
+            if any(first <= sent.lines < last for first, last in stopped):
+                yield f"call {sent.n} left after the run was stopped"
+
+
+class SentInTime:
+    """No call leaves after its `not_after`."""
+
+    ids = ("I-50",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Every send against its intent."""
+        for sent in history.sent:
+            intent = history.intents.get(sent.n)
+            if intent is not None and sent.at > intent.issued.not_after:
+                yield f"call {sent.n} left {sent.at - intent.issued.not_after} ms too late"
+
+
+class KeysStay:
+    """The former key pairs and the new one exist unchanged at the end."""
+
+    ids = ("I-57",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Nothing of this run deletes or imports over a key pair."""
+        if any(effect.ours and effect.entry.effect == "delete" for effect in history.effects):
+            yield "a key pair was deleted"
+        imports: dict[str, int] = {}
+        for effect in history.effects:
+            if effect.ours and effect.entry.effect == "import":
+                imports[effect.entry.region] = imports.get(effect.entry.region, 0) + 1
+        for region, count in imports.items():
+            if count > 1:
+                yield f"the key pair was imported {count} times in {region}"
+
+
+class PlanOnlyLooks:
+    """Planning leaves no effect, and applying does not change the plan."""
+
+    ids = ("I-58", "P10")
+
+    def check(self, history: History) -> Iterator[str]:
+        """The ledger when the plan was made, and the plan's digest in the journal."""
+        if history.story.planned_effects:
+            yield f"planning left {history.story.planned_effects} effects"

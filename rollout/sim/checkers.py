@@ -1,0 +1,70 @@
+"""What must hold of every simulated run, and what is wrong with one.
+
+Called after each run with its history. The checkers are small classes, one an invariant; here is
+the list of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from rollout.sim import check_effects as effects
+from rollout.sim import check_truth as truth
+from rollout.sim.history import History
+from rollout.sim.story import Story
+
+
+class Checker(Protocol):
+    """One property. `ids` are the invariants and promises of the safety contract it stands for."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Such as `I-01`."""
+
+    def check(self, history: History) -> Iterator[str]:
+        """What breaks it, in words; nothing where all is well."""
+
+
+CHECKERS: tuple[Checker, ...] = (
+    truth.ComesToAnEnd(),
+    effects.DurableFirst(),
+    effects.IntentsAreWhole(),
+    effects.SentAsIntended(),
+    effects.LinuxOnly(),
+    effects.CompareAndSet(),
+    effects.RightState(),
+    effects.NotLocked(),
+    effects.OneOpen(),
+    effects.RestartedOnce(),
+    effects.SettledFirst(),
+    effects.MinuteGuard(),
+    effects.EffectsIntended(),
+    effects.WavesInOrder(),
+    effects.AttemptsBounded(),
+    effects.HaltHolds(),
+    effects.SentInTime(),
+    effects.KeysStay(),
+    effects.PlanOnlyLooks(),
+    truth.AttachFirst(),
+    truth.InForce(),
+    truth.FailedByFact(),
+    truth.GoneIsGone(),
+    truth.ClassesPartition(),
+    truth.BudgetHeld(),
+    truth.JournalSound(),
+    truth.FoldIsState(),
+    truth.DrainsSoon(),
+)
+"""The first one also judges runs that lost their way; the others need a journal to its end."""
+
+
+def violations(story: Story) -> list[str]:
+    """Everything that is wrong with a run; of one that got lost only that it did."""
+    history = History(story)
+    lost = story.stuck or story.bug
+    return [
+        f"{'/'.join(checker.ids)} {type(checker).__name__}: {text}"
+        for checker in (CHECKERS[:1] if lost else CHECKERS)
+        for text in checker.check(history)
+    ]

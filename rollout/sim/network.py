@@ -1,0 +1,259 @@
+"""The network between one process and the pretend cloud: pace, delays, fates, lost replies.
+
+Stands in for the real client and its transport: a lane goes at the pace of the real governor's
+arithmetic, the fate of each call comes from the emulator's faults, a copy that is under way arrives
+even when its process is dead. Judges nothing: replies go to whoever asked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+
+import msgspec
+
+from rollout.ecs import contract, verdict, wire
+from rollout.ecs.governor import IN_FLIGHT_MAX, Rate
+from rollout.emulator import damage
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.faults import Course, Damage, Ending
+from rollout.emulator.messages import Reply, Request
+from rollout.emulator.render import Format
+from rollout.model import limits
+from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.sim.calls import Wish
+from rollout.sim.dice import Dice
+from rollout.sim.heap import Heap
+
+WAIT_MS_MAX: Duration = 2 * MINUTE
+"""How long a look waits for its lane, as in the real client."""
+RATE_START = 600.0
+"""Calls a minute at first: ten times the real start, so that seeds are short."""
+REPEAT_MS: Duration = 400
+LATENCY_MS = (5, 150)
+
+HALTED = "not_sent_halted"
+
+Heard = wire.HttpReply | Refused | Unknown
+
+
+class Call:
+    """One call on its way. `n` is the number of its intent, 0 for a look; `left_at` is when its
+    last attempt left.
+    """
+
+    __slots__ = ("attempts", "left_at", "n", "not_after", "signed_again", "tell", "wish")
+
+    def __init__(
+        self, wish: Wish, n: int, not_after: Instant, tell: Callable[[Heard], None]
+    ) -> None:
+        self.wish = wish
+        self.n = n
+        self.not_after = not_after
+        self.tell = tell
+        self.attempts = 0
+        self.left_at: Instant = 0
+        self.signed_again = False
+
+
+class Arrivals:
+    """What reached the cloud: which intent each request id belongs to, and copies of copies."""
+
+    def __init__(self, cloud: Cloud, heap: Heap) -> None:
+        self.cloud = cloud
+        self.heap = heap
+        self.calls: dict[str, int] = {}
+        self.ghosts: dict[str, int] = {}
+        self.late = 0
+
+    def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
+        """The cloud handles one copy now. A ghost is a copy of what arrived before."""
+        reply = self.cloud.handle(request, self.heap.now)
+        (self.ghosts if ghost else self.calls)[reply.request_id] = n
+        return reply
+
+
+class _Lane:
+    """Calls of one action in one region: those that wait, the pace, how many are on their way."""
+
+    def __init__(self, now: Instant, leave_ppm: int) -> None:
+        self.rate = Rate(now, leave_ppm=leave_ppm, start=RATE_START)
+        self.waiting: deque[Call] = deque()
+        self.in_flight = 0
+        self.pump_at: Instant | None = None
+
+
+class Network:
+    """The connection of one process. `sending` is told of each call right before it leaves."""
+
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        dice: Dice,
+        sending: Callable[[Call], None],
+        leave_ppm: int = limits.LEAVE_QUOTA_PPM,
+    ) -> None:
+        self.heap = arrivals.heap
+        self.stopped = False
+        self.alive = True
+        self._arrivals = arrivals
+        self._cloud = arrivals.cloud
+        self._dice = dice
+        self._sending = sending
+        self._leave_ppm = leave_ppm
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+
+    def submit(self, call: Call) -> None:
+        """Send it as soon as its lane allows; refused unsent where that is too late."""
+        key = (call.wish.region, call.wish.action)
+        if key not in self._lanes:
+            self._lanes[key] = _Lane(self.heap.now, self._leave_ppm)
+        self._lanes[key].waiting.append(call)
+        self._pump(self._lanes[key])
+
+    # the lane
+
+    def _pump(self, lane: _Lane) -> None:
+        now = self.heap.now
+        while lane.waiting and lane.in_flight < IN_FLIGHT_MAX:
+            call = lane.waiting[0]
+            due = lane.rate.earliest(now)
+            if due > call.not_after:
+                lane.waiting.popleft()
+                self._tell_soon(call, verdict.unsent(verdict.EXPIRED))
+            elif due > now:
+                self._pump_later(lane, due)
+                return
+            else:
+                lane.waiting.popleft()
+                lane.in_flight += 1
+                self._send(call, lane, lane.rate.leave(now))
+
+    def _pump_later(self, lane: _Lane, due: Instant) -> None:
+        if lane.pump_at is not None and self.heap.now < lane.pump_at <= due:
+            return
+        lane.pump_at = due
+
+        def pump() -> None:
+            if self.alive:
+                self._pump(lane)
+
+        self.heap.at(due, pump)
+
+    # one call
+
+    def _send(self, call: Call, lane: _Lane, minute: int) -> None:
+        heard = self._unsent(call)
+        if heard is not None:
+            self._ended(call, lane, minute, heard)
+            return
+        call.attempts += 1
+        call.left_at = self.heap.now
+        self._sending(call)
+        action = contract.ACTIONS[call.wish.action]
+        request = Request(action.name, call.wish.params, version=action.version)
+        course = self._cloud.faults.course(request)
+        if course.lag_ms:
+            request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
+        self._travel(call, request, course, functools.partial(self._ended, call, lane, minute))
+
+    def _unsent(self, call: Call) -> Refused | None:
+        if self.heap.now > call.not_after:
+            return verdict.unsent(verdict.EXPIRED)
+        if call.n and self.stopped:
+            return verdict.unsent(HALTED)
+        return None
+
+    def _travel(
+        self, call: Call, request: Request, course: Course, ended: Callable[[Heard], None]
+    ) -> None:
+        """Plan all arrivals of a call and its ending."""
+        heap, begun = self.heap, self.heap.now
+        there, back = self._dice.between(*LATENCY_MS), self._dice.between(*LATENCY_MS)
+        patience = begun + contract.ACTIONS[request.action].timeout_read_ms
+        answered = course.ending in (Ending.ANSWER, Ending.CUT)
+        ends = begun + there + course.answer_after_ms + back
+        if course.ending is Ending.HANG or ends > patience:
+            answered, ends = False, patience
+            lost = Unknown("timeout")
+        else:
+            lost = Unknown("reset")
+        replies: list[Reply] = []
+        for index, delay_ms in enumerate(course.arrivals_ms):
+            arrives = begun + there + delay_ms
+
+            def arrive(*, ghost: bool = index > 0, late: bool = arrives > ends) -> None:
+                self._arrivals.late += late
+                replies.append(self._arrivals.deliver(request, call.n, ghost=ghost))
+
+            heap.at(arrives, arrive)
+
+        def end() -> None:
+            if self.alive:
+                reply = replies[0] if replies and course.arrivals_ms else None
+                ended(self._reply(course, request, reply) if answered else lost)
+
+        heap.at(ends, end)
+
+    def _reply(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+        """What the caller reads of the answer."""
+        if course.ending is Ending.CUT:
+            return Unknown("cut_off")
+        if course.damage is Damage.HUGE:
+            return Unknown("too_large")
+        answer = damage.answer(self._cloud, course, request, reply)
+        rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
+        headers = {name.lower(): value for name, value in rendered.headers.items()}
+        headers["date"] = _date(self.heap.now // SECOND)
+        return wire.HttpReply(rendered.status, headers, rendered.body)
+
+    def _ended(self, call: Call, lane: _Lane, minute: int, heard: Heard) -> None:
+        """Tell lane and caller, or try a second time where the real client does."""
+        lane.in_flight -= 1
+        self._pace(lane, minute, heard)
+        if call.n == 0 and isinstance(heard, Unknown) and call.attempts < limits.ATTEMPTS_MAX:
+            self.heap.at(self.heap.now + REPEAT_MS, lambda: self._again(call))
+        elif _clock_refused(heard) and not call.signed_again:
+            call.signed_again = True
+            lane.waiting.appendleft(call)
+        else:
+            call.tell(heard)
+        self._pump(lane)
+
+    def _again(self, call: Call) -> None:
+        if self.alive:
+            self.submit(call)
+
+    def _pace(self, lane: _Lane, minute: int, heard: Heard) -> None:
+        if not isinstance(heard, wire.HttpReply):
+            return
+        outcome = None
+        if not 200 <= heard.status < 300:
+            outcome = verdict.failure(heard, self.heap.now)
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            lane.rate.throttle(minute, self.heap.now, outcome.retry_after_ms)
+        else:
+            lane.rate.accept(minute)
+
+    def _tell_soon(self, call: Call, heard: Heard) -> None:
+        def tell() -> None:
+            if self.alive:
+                call.tell(heard)
+
+        self.heap.at(self.heap.now, tell)
+
+
+def _clock_refused(heard: Heard) -> bool:
+    """The gateway turned the call away for its time, before anybody looked at it."""
+    if not isinstance(heard, wire.HttpReply) or not 400 <= heard.status < 500:
+        return False
+    error = verdict.api_error(heard.body)
+    return error is not None and contract.retry_class(error[0]) is contract.RetryClass.CLOCK
+
+
+@functools.lru_cache(maxsize=1024)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

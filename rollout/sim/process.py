@@ -1,0 +1,270 @@
+"""One process that drives a decider in virtual time: the local engine's loop without its loop.
+
+Made by the world for every start and resume; the next one begins where this one's journal ends.
+Like the local engine it holds no budget, no retry rule and no phase. It dies where the fuse says.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from rollout.core import cell, fleet
+from rollout.core.run import lane_of_command
+from rollout.core.turn import Decider, Turn
+from rollout.ecs import look as reading
+from rollout.ecs import verdict, wire
+from rollout.errors import RolloutError, StorageError
+from rollout.journal.file import RunJournal
+from rollout.model import limits
+from rollout.model.command import KeyLook, Look, Observation
+from rollout.model.event import AnyEvent, Halted, Issued
+from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
+from rollout.model.time import HOUR, Duration, Instant
+from rollout.sim import calls
+from rollout.sim.disk import Fuse
+from rollout.sim.heap import Heap
+from rollout.sim.network import WAIT_MS_MAX, Call, Heard, Network
+
+TURNS_MAX = 50_000
+LIFE_MS_MAX: Duration = 24 * HOUR
+"""No process of a scenario may take longer: one that does has lost its way."""
+
+
+class Stuck(Exception):
+    """The run goes on without end, or waits for something that nobody will send."""
+
+
+class End(enum.StrEnum):
+    """How a process ended."""
+
+    CLOSED = "closed"
+    STOPPED = "stopped"
+    POISONED = "poisoned"
+    CRASHED = "crashed"
+
+
+class Process:
+    """One process. `append` takes the decider's events; `drive` goes on until it ends."""
+
+    def __init__(self, heap: Heap, fuse: Fuse, journal: RunJournal) -> None:
+        self.heap = heap
+        self.fuse = fuse
+        self.journal = journal
+        self.decider: Decider
+        self.network: Network
+        self.words: set[str] = set()
+        self._put: list[AnyEvent] = []
+        self._inbox: list[Callable[[Instant], None]] = []
+        self._unsynced_since: Instant | None = None
+        self._poison: StorageError | None = None
+        self._stop_waiting = False
+        self._unwritten: list[AnyEvent] = []
+
+    def append(self, event: AnyEvent) -> None:
+        """Where the decider's events go: into the line of the current turn."""
+        self._put.append(event)
+
+    def drive(self) -> End:
+        """Go on until the run closes, or stops and nothing is in flight. `Crash` where it dies."""
+        heap, begun = self.heap, self.heap.now
+        for _ in range(TURNS_MAX):
+            now = heap.now
+            self._take_in(now)
+            if self.journal.low_space():
+                self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
+            turn = self.decider.turn(now)
+            self._write(now, urgent=bool(turn.intents) or self.decider.run.stopping)
+            self._begin(turn)
+            if self._finished():
+                return self._end()
+            self._wait(turn.wake)
+            if heap.now > begun + LIFE_MS_MAX:
+                raise Stuck("a process lives for a day")
+        raise Stuck("turns without end")
+
+    @property
+    def poisoned(self) -> bool:
+        """The journal could not be written: the state knows more than it."""
+        return self._poison is not None
+
+    def decides_nothing_more(self) -> bool:
+        """After a turn nothing is left to decide, however often one asks (I-59)."""
+        run, agenda = self.decider.run, self.decider.agenda
+        return not list(fleet.decide(run, agenda)) and not cell.decide(run, agenda, self.heap.now)
+
+    # people
+
+    def drain(self, word: str) -> None:
+        """The first signal: begin nothing new, wait for what is in flight."""
+
+        def arrive(now: Instant) -> None:
+            self.decider.drain(word, "signal", now)
+            self.network.stopped = True
+
+        self._inbox.append(arrive)
+
+    def interrupt(self) -> None:
+        """The second signal: no longer wait; what is open becomes in doubt."""
+
+        def arrive(now: Instant) -> None:
+            self._stop_waiting = True
+            for n in list(self.decider.run.open_calls):
+                self.decider.answered(n, Answer(Unknown("interrupted")), now)
+
+        self._inbox.append(arrive)
+
+    # the loop
+
+    def _take_in(self, now: Instant) -> None:
+        arrivals, self._inbox = self._inbox, []
+        for arrival in arrivals:
+            self.fuse.burn("before an answer is heard")
+            arrival(now)
+
+    def _write(self, now: Instant, *, urgent: bool) -> None:
+        events, self._put = self._put, []
+        if self._poison is not None:
+            self._unwritten += events
+        try:
+            if self._poison is None and events:
+                self.journal.append(events, now)
+                self._unsynced_since = self._unsynced_since or now
+            overdue = self._unsynced_since is not None and now >= self._sync_at
+            if self._unsynced_since is not None and (urgent or overdue):
+                self.journal.sync_now()
+                self._unsynced_since = None
+        except StorageError as error:
+            self._poisoned(error, now)
+
+    @property
+    def _sync_at(self) -> Instant:
+        return (self._unsynced_since or 0) + limits.SYNC_EVERY_MS
+
+    def _poisoned(self, error: StorageError, now: Instant) -> None:
+        self._poison = error
+        self._unsynced_since = None
+        self.network.stopped = True
+        self.decider.halt(Halted("disk", "R0801", 74, str(error)[:200]), now)
+
+    def _begin(self, turn: Turn) -> None:
+        if self._poison is not None:
+            unsent = Answer(Refused("not_sent_disk", RetryClass.UNSENT))
+            for issued in turn.intents:
+                self._hear(issued.n, unsent)
+            return
+        for issued in turn.intents:
+            self._call(issued)
+        for look in turn.looks:
+            self._look(look)
+
+    def _finished(self) -> bool:
+        run = self.decider.run
+        if run.closed is not None:
+            return True
+        if not run.stopping:
+            return False
+        self.network.stopped = True
+        return self.decider.idle or self._stop_waiting
+
+    def _end(self) -> End:
+        if self._poison is not None:
+            if self.journal.last_words(self._unwritten, self.heap.now):
+                self.words.add("last words")
+            return End.POISONED
+        try:
+            self.journal.close()
+        except RolloutError:
+            return End.POISONED
+        return End.CLOSED if self.decider.run.closed is not None else End.STOPPED
+
+    def _wait(self, wake: Instant | None) -> None:
+        if self._inbox:
+            return
+        instants = [] if wake is None else [wake]
+        if self._unsynced_since is not None:
+            instants.append(self._sync_at)
+        if self.heap.next is not None:
+            instants.append(self.heap.next)
+        if not instants:
+            raise Stuck("nothing is in flight and nothing wakes the run")
+        self.heap.advance(max(self.heap.now, min(instants)))
+
+    # effects
+
+    def _call(self, issued: Issued) -> None:
+        run, now = self.decider.run, self.heap.now
+        lane, _ = lane_of_command(run, issued)
+        if run.stopping:
+            self._hear(issued.n, Answer(Refused("not_sent_stopped", RetryClass.UNSENT)))
+        elif now > issued.not_after:
+            self._hear(issued.n, Answer(Refused("not_sent_expired", RetryClass.UNSENT)))
+        else:
+            wish = calls.of_intent(issued, lane, run.plan)
+            answer = functools.partial(self._answered, issued.n, wish)
+            self.network.submit(Call(wish, issued.n, issued.not_after, answer))
+
+    def _answered(self, n: int, wish: calls.Wish, heard: Heard) -> None:
+        if isinstance(heard, wire.HttpReply):
+            self._hear(n, verdict.answer(wish.action, wish.ids, heard, self.heap.now))
+        else:
+            self._hear(n, Answer(heard))
+
+    def _hear(self, n: int, answer: Answer) -> None:
+        self._inbox.append(lambda now: self.decider.answered(n, answer, now))
+
+    def _look(self, look: Observation) -> None:
+        now = self.heap.now
+        wish = calls.of_look(look, self.decider.run.plan)
+
+        def answer(heard: Heard) -> None:
+            self._looked(look, call.left_at, heard)
+
+        call = Call(wish, 0, now + WAIT_MS_MAX, answer)
+        self.network.submit(call)
+
+    def _looked(self, look: Observation, at: Instant, heard: Heard) -> None:
+        match look:
+            case Look(account=account, region=region, instances=asked):
+                seen = see_instances(heard, account, region, asked, self.heap.now)
+                if isinstance(seen, reading.Described):
+                    shown, api_time = seen.instances, seen.api_time
+                    self._inbox.append(
+                        lambda now: self.decider.looked(look, shown, at, api_time, now)
+                    )
+                    return
+            case KeyLook():
+                found = see_key(heard, self.decider.run.plan.key_pair.name, self.heap.now)
+                if isinstance(found, reading.KeyDescribed):
+                    key, fingerprint = found.public_key, found.fingerprint
+                    self._inbox.append(
+                        lambda now: self.decider.looked_at_key(look, key, fingerprint, now)
+                    )
+                    return
+                seen = found
+        lost = seen
+        self._inbox.append(lambda now: self.decider.lost_look(look, lost, now))
+
+
+def see_instances(
+    heard: Heard, account: str, region: str, asked: Sequence[str], now: Instant
+) -> reading.Described | Refused | Unknown:
+    """A page of instances as the real client reads it; only what was asked for."""
+    if not isinstance(heard, wire.HttpReply):
+        return heard
+    page = reading.described(heard, account, region, now)
+    if not isinstance(page, reading.Described):
+        return page
+    if page.next_token:
+        return Unknown("page_loop")
+    return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
+
+
+def see_key(heard: Heard, name: str, now: Instant) -> reading.KeyDescribed | Refused | Unknown:
+    """A key pair as the real client reads it."""
+    if not isinstance(heard, wire.HttpReply):
+        return heard
+    return reading.key_described(heard, name, now)

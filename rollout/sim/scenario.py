@@ -1,0 +1,191 @@
+"""What a seed means: the fleet, the plan, the cloud's behaviour, the faults, and who interferes.
+
+Swarm: each seed arms about a quarter of the faults, so that deep combinations of few appear. Pure:
+the same seed is the same scenario everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+
+import msgspec
+
+from rollout.ecs.contract import Edition
+from rollout.emulator import faults, regions
+from rollout.emulator.faults import Fault
+from rollout.emulator.switches import Switches
+from rollout.model.spec import Calls, OnUnknown, Stopped
+from rollout.model.time import MINUTE, SECOND, Duration
+from rollout.sim.dice import Dice
+
+SIZE = (14, 60)
+INSTANCES_A_REGION_MIN = 14
+"""The first instances of each region are odd ones; the plain ones come after them."""
+PROCESSES_MAX = 4
+"""Processes that are made to stop before the run is left alone."""
+DRIFTS_MAX = 4
+
+_STOPPING_FAULTS = frozenset(
+    {
+        *("timestamp_expired", "nonce_used", "signature_mismatch", "token_expired"),
+        *("forbidden", "key_pair_gone", "region_gone", "unknown_code"),
+        *("results_extra", "results_doubled"),
+    }
+)
+"""Each stops the whole run at once: armed rarely, or nothing else would ever be seen."""
+
+
+class Stop(enum.StrEnum):
+    """What ends a process before its run is at its end."""
+
+    CRASH = "crash"
+    DRAIN = "drain"
+    INTERRUPT = "interrupt"
+    DISK_FULL = "disk_full"
+    DISK_BROKEN = "disk_broken"
+    DISK_LOW = "disk_low"
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """`after`: passes of the fuse for a crash, writes for a disk, milliseconds for people.
+
+    `pause_ms` is how long it takes until the run is resumed.
+    """
+
+    stop: Stop
+    after: int
+    pause_ms: Duration
+
+    @property
+    def errno(self) -> int:
+        """What a disk refuses with."""
+        return errno.ENOSPC if self.stop is Stop.DISK_FULL else errno.EIO
+
+
+class Hand(enum.StrEnum):
+    """What another operator, or the cloud itself, does to one instance or key pair."""
+
+    KEY = "key"
+    GONE = "gone"
+    STOPPED = "stopped"
+    RESTARTED = "restarted"
+    LOCKED = "locked"
+    WINDOWS = "windows"
+    KEY_PAIR_REPLACED = "key_pair_replaced"
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """One interference. `at_ms` counts from the run's begin; with `before_call` it happens right
+    before that intent leaves, where no look can see it in time.
+    """
+
+    hand: Hand
+    target: int
+    at_ms: Duration = 0
+    before_call: int = 0
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that makes one simulated run."""
+
+    seed: int
+    size: int
+    regions: tuple[str, ...]
+    switches: Switches
+    faults: tuple[Fault, ...]
+    calls_per_minute: int | None
+    key_present: bool
+    already_percent: int
+    stopped: Stopped
+    calls: Calls
+    on_unknown: OnUnknown
+    settle_ms: Duration
+    timeout_ms: Duration
+    cap_percents: tuple[int, ...]
+    exposed_max: int
+    canary: bool
+    cover: bool
+    allow_password_loss: bool
+    stops: tuple[Stopping, ...]
+    drifts: tuple[Drift, ...]
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    dice = Dice(seed, "scenario")
+    names = regions.DEFAULT[: dice.between(1, min(3, len(regions.DEFAULT)))]
+    least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
+    return Scenario(
+        seed=seed,
+        size=dice.between(least, max(least, SIZE[1])),
+        regions=tuple(names),
+        switches=_switches(dice),
+        faults=_faults(dice),
+        calls_per_minute=dice.between(5, 60) if dice.chance(20) else None,
+        key_present=dice.chance(70),
+        already_percent=dice.pick((0, 0, 20, 100)),
+        stopped=dice.pick((Stopped.START, Stopped.START, Stopped.LEAVE)),
+        calls=dice.pick((Calls.SINGLE, Calls.BATCH)),
+        on_unknown=dice.pick(
+            (OnUnknown.HOLD, OnUnknown.HOLD, OnUnknown.RETRY_ONCE, OnUnknown.ASSUME_DONE)
+        ),
+        settle_ms=dice.pick((60 * SECOND, 120 * SECOND)),
+        timeout_ms=dice.pick((2 * MINUTE, 5 * MINUTE, 10 * MINUTE)),
+        cap_percents=dice.pick(((1,), (10,), (30,), (50, 20), (100,))),
+        exposed_max=dice.pick((1, 3, 10, 1000)),
+        canary=dice.chance(50),
+        cover=dice.chance(25),
+        allow_password_loss=dice.chance(30),
+        stops=tuple(_stopping(dice) for _ in range(dice.pick((0, 0, 1, 1, 2, PROCESSES_MAX)))),
+        drifts=tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX)))),
+    )
+
+
+def _switches(dice: Dice) -> Switches:
+    return Switches(
+        edition=Edition.SEED if dice.chance(15) else Edition.CURRENT,
+        boot_time_ms=dice.pick((3 * SECOND, 15 * SECOND, 45 * SECOND, 90 * SECOND)),
+        boot_spread_percent=dice.pick((0, 30)),
+        stop_time_ms=dice.pick((500, 3 * SECOND)),
+        stopping_hidden=dice.chance(25),
+        stale_status_ms=dice.pick((0, 0, 2 * SECOND)),
+        describe_lag_ms=dice.pick((0, 0, 0, 4 * SECOND)),
+        start_time_moves_on_reboot=dice.chance(65),
+        windows_refuses_batch=dice.chance(30),
+        unknown_id_refuses_batch=dice.chance(30),
+        attach_locked=dice.chance(50),
+        attach_again_refused=dice.chance(15),
+        loose_types=dice.chance(10),
+    )
+
+
+def _faults(dice: Dice) -> tuple[Fault, ...]:
+    per_mille = dice.pick((0, 5, 10, 30, 60))
+    armed = []
+    for name in faults.COURSES:
+        drawn = dice.chance(4 if name in _STOPPING_FAULTS else 25)
+        if drawn and per_mille:
+            armed.append(Fault(name, per_mille / 1000))
+    facts = [Fault(name, 0.08) for name in faults.INSTANCE_FAULTS if dice.chance(8)]
+    return (*armed, *facts)
+
+
+def _stopping(dice: Dice) -> Stopping:
+    stop = dice.pick((*[Stop.CRASH] * 5, *Stop))
+    pause_ms = dice.pick((200, 5 * SECOND, 50 * SECOND, 10 * MINUTE))
+    match stop:
+        case Stop.CRASH:
+            return Stopping(stop, dice.between(1, dice.pick((20, 80, 300, 1000))), pause_ms)
+        case Stop.DRAIN | Stop.INTERRUPT:
+            return Stopping(stop, dice.between(0, dice.pick((5, 60, 300)) * SECOND), pause_ms)
+        case _:
+            return Stopping(stop, dice.between(0, dice.pick((5, 30, 100))), pause_ms)
+
+
+def _drift(dice: Dice) -> Drift:
+    hand = dice.pick((*[hand for hand in Hand if hand is not Hand.KEY_PAIR_REPLACED] * 3, *Hand))
+    target = dice.number()
+    if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
+        return Drift(hand, target, before_call=dice.between(1, 12))
+    return Drift(hand, target, at_ms=dice.between(0, dice.pick((0, 20, 200))) * SECOND)
