@@ -24,8 +24,8 @@ Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 Describe
      80 targets   ops-old → ops-new
 
   wave    targets  cells  batches  restarts
-  canary        2      2        2  1 reboot · 1 start
-  rest         78      2       20  74 reboot · 4 start
+  canary        2      2        2  2 reboot
+  rest         78      2       20  73 reboot · 5 start
   Down at once: at most 5 % of the fleet (4 of 95). Exposed (key attached, not in force): at most
   1,000.
   22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls; 20 m at the least, with boots of

@@ -58,7 +58,8 @@ def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
 
 
 def meddle(world: World, machine: Machine) -> None:
-    """Somebody else reboots it, where it is up."""
+    """Somebody else reboots it, where it is up; it may be taken for our own late restart."""
+    world.meddled = True
     if machine.now.status is Status.RUNNING:
         world.boot(machine)
 

@@ -112,6 +112,7 @@ class World:
         self.in_flight = 0
         self.crash_at: int | None = None
         self.restless = False
+        self.meddled = False
         self.photos = photos
         self.decider = self._decider()
 
@@ -200,7 +201,8 @@ class World:
         assert exposed == ledger.exposed <= ledger.exposed_max
         assert run.left == sum(not run.finished(o) for o in range(len(run.phases)))
         assert run.left == sum(run.left_in_cell) == sum(run.left_in_wave)
-        if not self.script.look_odds.get("stale") and self.plan.on_unknown.value == "hold":
+        believed = self.script.look_odds.get("stale") or self.meddled
+        if not believed and self.plan.on_unknown.value == "hold":
             down = sum(machine.down_by_us for machine in self.machines.values())
             assert down <= min([group.cap for group in self.plan.groups], default=down)
         waits = not run.stopping and run.left

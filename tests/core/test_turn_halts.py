@@ -1,0 +1,158 @@
+"""The decider against drift, foreign keys and services that refuse: when it halts, and when not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from rollout.model.command import Attach, ImportKey
+from rollout.model.instance import Status
+from rollout.model.outcome import Refused, RetryClass
+from rollout.model.time import SECOND
+from tests.core import samples
+from tests.core.stories import commands, halt_of, world
+from tests.core.world import Script, World
+
+STATE = Refused("IncorrectInstanceStatus", RetryClass.STATE)
+FACT = Refused("InvalidOperation.Locked", RetryClass.FACT)
+
+
+def test_a_third_key_halts_the_run() -> None:
+    """Somebody else's key is a conflict: nothing is attached over it, exit 6."""
+    story = world(3, 3)
+    story.machines["i-0001"].change(story.now, key_pair="theirs")
+    story.go()
+
+    assert halt_of(story) == ("foreign_key", "R0605", 6)
+    assert not commands(story, Attach)
+
+
+def test_a_third_key_halts_also_after_a_milder_drift_was_told() -> None:
+    """A first drift of an instance does not hide the conflict that comes later."""
+    story = world(1, 1)
+    machine = story.machines["i-0000"]
+    machine.change(story.now, status=Status.STOPPED)
+    story.at(story.now + 1_700, lambda: machine.change(story.now, key_pair="theirs"))
+    story.go()
+
+    assert halt_of(story) == ("foreign_key", "R0605", 6)
+
+
+def test_more_than_a_tenth_of_a_wave_drifted_halts() -> None:
+    """Six of twelve were stopped since the plan: the plan is stale, exit 6."""
+    story = world(12, 12)
+    for number in range(6):
+        story.machines[f"i-{number:04d}"].change(story.now, status=Status.STOPPED)
+    story.go()
+
+    assert halt_of(story) == ("drift", "R0607", 6)
+
+
+def test_a_gone_instance_is_skipped_after_two_agreeing_looks() -> None:
+    """An instance two looks do not show, while they show others, is skipped and frees its place."""
+    story = world(3, 3)
+    story.machines["i-0001"].gone = True
+    story.go()
+    story.check_end()
+
+    assert (story.classes["done"], story.classes["skipped"]) == (2, 1)
+
+
+def test_an_instance_nobody_shows_any_more_is_in_doubt_not_a_defect() -> None:
+    """Every look comes back empty after the restart: in doubt, exit 5, and resume looks again."""
+    story = world(1, 1)
+    machine = story.machines["i-0000"]
+    story.at(story.now + 3 * SECOND, lambda: setattr(machine, "gone", True))
+    story.go()
+
+    assert machine.restarts
+    assert halt_of(story) == ("in_doubt", "R0501", 5)
+    machine.gone = False
+    story.resume().go()
+    assert story.classes["done"] == 1
+
+
+def test_a_stale_look_at_the_former_key_is_no_conflict() -> None:
+    """A replica that lags shows the former key after the attach was seen: it is asked again."""
+    story = world(1, 1)
+    machine = story.machines["i-0000"]
+
+    def lag() -> None:
+        before = msgspec.structs.replace(machine.now, key_pair=samples.OLD_KEY)
+        machine.past.append((story.now + 3 * SECOND, before))
+
+    story.at(story.now + 2_500, lag)
+    story.go()
+    story.check_end()
+
+    assert story.classes["done"] == 1
+
+
+def test_a_key_taken_back_for_good_is_a_conflict() -> None:
+    """The former key, shown for longer than any lag, means that somebody undid the attach."""
+    story = world(1, 1, Script(calls={2: "lost_before"}))
+    machine = story.machines["i-0000"]
+    story.at(story.now + 4 * SECOND, lambda: machine.change(story.now, key_pair=samples.OLD_KEY))
+    story.go()
+
+    assert halt_of(story) == ("foreign_key", "R0605", 6)
+
+
+def test_a_missing_key_pair_is_imported_where_the_plan_said_so() -> None:
+    """The plan saw no key pair: it is imported before the first attach."""
+    rows = samples.fleet(2)
+    story = World(samples.make_plan(rows, present=False), rows)
+    story.keys.clear()
+    story.start().go()
+    story.check_end()
+
+    assert len(commands(story, ImportKey)) == 1
+    assert story.classes["done"] == 2
+
+
+def test_a_throttled_import_is_no_attempt() -> None:
+    """Throttling never makes a key pair count as missing."""
+    rows = samples.fleet(2)
+    script = Script(calls=dict.fromkeys(range(1, 6), "throttled"))
+    story = World(samples.make_plan(rows, present=False), rows, script)
+    story.keys.clear()
+    story.start().go()
+
+    assert story.classes["done"] == 2
+
+
+def test_a_key_pair_that_vanished_halts() -> None:
+    """The plan saw the key pair; now it is gone: exit 6, nothing is imported."""
+    story = world(2, 2)
+    story.keys.clear()
+    story.go()
+
+    assert halt_of(story) == ("key_pair", "R0606", 6)
+    assert not commands(story, ImportKey)
+
+
+@pytest.mark.parametrize(
+    "found", [("ssh-ed25519 AAAAother test", samples.FINGERPRINT), (samples.PUBLIC_KEY, "0000")]
+)
+def test_other_material_under_the_name_halts(found: tuple[str, str]) -> None:
+    """Another public key, or a re-created one, is never attached."""
+    story = world(2, 2)
+    story.keys[samples.REGIONS[0]] = found
+    story.go()
+
+    assert halt_of(story) == ("key_pair", "R0606", 6)
+
+
+def test_denied_halts_with_exit_4() -> None:
+    """A missing permission would meet every other call too."""
+    refused = Refused("Forbidden.RAM", RetryClass.DENIED)
+    story = world(2, 2, Script(refuse={"i-0000": refused})).go()
+
+    assert halt_of(story) == ("denied", "R0403", 4)
+
+
+def test_looks_without_any_answer_halt() -> None:
+    """Twenty looks in a row without an answer: the service is gone, exit 5."""
+    story = world(2, 2, Script(look_odds={"lost": 1.0})).go()
+
+    assert halt_of(story) == ("unreachable", "R0503", 5)
