@@ -17,6 +17,7 @@ from benchmarks.report import Row, Size, table
 NAMES = {
     "engine": "local engine, a whole rotation in virtual time",
     "client": "the client over TLS, 50 ids a call",
+    "emulator": "the emulator on HTTP",
 }
 
 

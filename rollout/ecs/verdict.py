@@ -228,6 +228,8 @@ def _without_rows(action: str, request_id: str, at: Instant) -> Outcome:
 def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at: Instant) -> Answer:
     """Give each id its own row's outcome; rows outrank the status and `FailCount`."""
     done = Done(request_id, at)
+    if _all_done(ids, rows):
+        return Answer(done)
     found: dict[str, Outcome] = {}
     anomalies: list[str] = []
     asked = set(ids)
@@ -246,6 +248,12 @@ def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at:
     missing = Unknown(MISSING, request_id, at)
     items = {id_: outcome for id_ in ids if (outcome := found.get(id_, missing)) is not done}
     return Answer(done, items, tuple(anomalies))
+
+
+def _all_done(ids: Sequence[str], rows: Sequence[Item]) -> bool:
+    """The usual reply, told apart cheaply: each id once, in the order asked, and all went well."""
+    good = [row.id for row in rows if row.success is True and row.code == "200"]
+    return len(good) == len(rows) and good == list(ids)
 
 
 def _of_row(row: Item, done: Done) -> Outcome:
