@@ -1,0 +1,233 @@
+"""The live inventory: paged to the end, all regions at once, an empty answer not believed."""
+
+from collections.abc import Mapping
+
+import anyio
+import pytest
+
+from rollout.errors import Exit, RolloutError
+from rollout.inventory import live
+from rollout.model import selector
+from rollout.model.instance import Instance
+from rollout.model.outcome import Refused, RetryClass, Unknown
+from tests.inventory.samples import Reply, Service, Shown, fleet
+
+pytestmark = pytest.mark.asyncio
+HANGZHOU, SHANGHAI = "cn-hangzhou", "cn-shanghai"
+THROTTLED = Refused("Throttling.User", RetryClass.THROTTLED, "slow down")
+
+
+async def failure(service: Service, *regions: str) -> RolloutError:
+    """The error of listing these regions."""
+    with pytest.raises(RolloutError) as caught:
+        await live.list_regions(service, regions, None)
+    return caught.value
+
+
+async def test_pages_are_read_to_the_end() -> None:
+    """A region of 250 instances takes three calls, and the calls are counted."""
+    service = Service(fleet(250))
+
+    listed = await live.list_regions(service, [HANGZHOU], None)
+
+    assert (len(listed.instances), listed.calls) == (250, 3)
+
+
+async def test_regions_are_read_at_once() -> None:
+    """No region waits for another: each first page is on its way before one has come."""
+    service = Service(fleet(1) + fleet(1, SHANGHAI))
+    begun, both = [], anyio.Event()
+    true_reply = service.describe_instances
+
+    async def slow(
+        region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
+    ) -> Reply:
+        begun.append(region)
+        if len(begun) == 2:
+            both.set()
+        with anyio.fail_after(5):
+            await both.wait()
+        return await true_reply(region, filters, next_token=next_token)
+
+    service.describe_instances = slow  # type: ignore[method-assign]
+
+    listed = await live.list_regions(service, [HANGZHOU, SHANGHAI], None)
+
+    assert sorted(one.region for one in listed.instances) == [HANGZHOU, SHANGHAI]
+
+
+async def test_equalities_are_filtered_by_the_service_the_rest_here() -> None:
+    """`env=prod` goes along as a tag filter; sets, negations and existence are matched locally."""
+    web = fleet(2, tags=(("env", "prod"), ("tier", "web")))
+    others = [
+        *fleet(4, tags=(("env", "prod"), ("tier", "db")))[2:],
+        *fleet(6, tags=(("env", "dev"), ("tier", "web")))[4:],
+    ]
+    service = Service(web + others)
+
+    select = selector.parse("env=prod, tier in (web, api), !legacy")
+    listed = await live.list_regions(service, [HANGZHOU], select)
+
+    assert listed.instances == web
+    assert service.calls == [("list", HANGZHOU, {"Tag.1.Key": "env", "Tag.1.Value": "prod"})]
+
+
+async def test_many_matches_of_a_tag_filter_are_not_believed() -> None:
+    """From a thousand matches on the filter may hide some, so the region is listed whole."""
+    service = Service(fleet(1_000, tags=(("env", "prod"),)), size=500)
+
+    listed = await live.list_regions(service, [HANGZHOU], selector.parse("env=prod"))
+
+    assert len(listed.instances) == 1_000
+    assert [filters for _, _, filters in service.calls] == [
+        {"Tag.1.Key": "env", "Tag.1.Value": "prod"}
+    ] * 2 + [{}] * 2
+
+
+async def test_an_instance_on_two_pages_is_one() -> None:
+    """A fleet that shifts while it is read shows an instance twice; the later reading counts."""
+    first, second = fleet(2)
+    service = Service([])
+    service.paging = lambda _, token: (
+        Shown((second,)) if token else Shown((first, second), next_token="t")
+    )
+
+    listed = await live.list_regions(service, [HANGZHOU], None)
+
+    assert listed.instances == [first, second]
+
+
+async def test_an_empty_page_inside_is_no_end() -> None:
+    """Only the missing token ends a listing."""
+    service = Service([])
+    pages = {"": Shown((), "a"), "a": Shown(tuple(fleet(1)), "b"), "b": Shown(())}
+    service.paging = lambda _, token: pages[token]
+
+    listed = await live.list_regions(service, [HANGZHOU], None)
+
+    assert len(listed.instances) == 1
+
+
+@pytest.mark.parametrize("shown", [tuple(fleet(1)), ()])
+async def test_pages_without_end_are_refused(shown: tuple[Instance, ...]) -> None:
+    """A token that comes again and empty pages for ever end with 6, after a second try."""
+    service = Service([])
+    service.paging = lambda _, token: Shown(shown, str(int(token or 0) + 1) if not shown else "t")
+
+    error = await failure(service, HANGZHOU)
+
+    assert (error.problems[0].code, error.exit) == ("R0213", Exit.CONFLICT)
+    assert len(service.calls) < 50
+
+
+async def test_a_circle_that_opens_is_forgiven() -> None:
+    """The second walk through the pages may be whole."""
+    service = Service(fleet(3))
+    service.first[HANGZHOU] = [Shown(tuple(fleet(1)), "1"), Shown((), "1")]
+
+    listed = await live.list_regions(service, [HANGZHOU], None)
+
+    assert len(listed.instances) == 3
+
+
+@pytest.mark.parametrize(
+    "replies", [[THROTTLED] * 20, [Unknown("lost")] * 2, [Unknown("lost"), THROTTLED]]
+)
+async def test_a_safe_call_is_asked_again(replies: list[Reply]) -> None:
+    """Throttled and lost answers cost calls and nothing else."""
+    service = Service(fleet(3))
+    service.first[HANGZHOU] = list(replies)
+
+    listed = await live.list_regions(service, [HANGZHOU], None)
+
+    assert (len(listed.instances), listed.calls) == (3, len(replies) + 1)
+
+
+@pytest.mark.parametrize(
+    "reply,code,status",
+    [
+        (THROTTLED, "R0411", Exit.FAILED),
+        (Unknown("timeout"), "R0410", Exit.FAILED),
+        (Unknown("proxy_answered"), "R0412", Exit.FAILED),
+        (Refused("not_sent", RetryClass.UNSENT), "R0410", Exit.FAILED),
+        (Refused("Forbidden.RAM", RetryClass.DENIED), "R0403", Exit.DENIED),
+        (Refused("InvalidAccessKeyId.NotFound", RetryClass.DENIED), "R0402", Exit.DENIED),
+        (Refused("R0401", RetryClass.DENIED), "R0401", Exit.DENIED),
+        (Refused("InvalidTimeStamp.Expired", RetryClass.CLOCK), "R0404", Exit.DENIED),
+        (Refused("InvalidRegionId.NotFound", RetryClass.KEY_PAIR), "R0411", Exit.FAILED),
+    ],
+)
+async def test_what_the_service_says_no_with_is_told(
+    reply: Refused | Unknown, code: str, status: Exit
+) -> None:
+    """Each refusal has its code and exit, with the region and the service's own word."""
+    service = Service(fleet(3))
+    service.first[HANGZHOU] = [reply] * 40
+
+    error = await failure(service, HANGZHOU)
+
+    assert (error.problems[0].code, error.exit) == (code, status)
+    assert HANGZHOU in error.problems[0].message
+
+
+async def test_all_regions_fail_at_once() -> None:
+    """Every region's problem is told, and the worse exit wins."""
+    service = Service([])
+    service.first = {
+        HANGZHOU: [Refused("Forbidden.RAM", RetryClass.DENIED)],
+        SHANGHAI: [Refused("Odd", RetryClass.ODD)],
+    }
+
+    error = await failure(service, HANGZHOU, SHANGHAI)
+
+    assert sorted(each.code for each in error.problems) == ["R0403", "R0411"]
+    assert error.exit is Exit.FAILED
+
+
+async def test_an_empty_answer_with_permission_is_believed() -> None:
+    """A dry run that passes says that the region is truly empty."""
+    service = Service([])
+
+    listed = await live.list_regions(service, [HANGZHOU], None)
+
+    assert (listed.instances, len(service.asked("probe"))) == ([], 1)
+
+
+async def test_an_empty_answer_without_permission_is_explained() -> None:
+    """Without permission the service shows an empty list: exit 4 names region and cure."""
+    service = Service(fleet(3) + fleet(3, SHANGHAI))
+    service.blind = (SHANGHAI,)
+
+    error = await failure(service, HANGZHOU, SHANGHAI)
+
+    (problem,) = error.problems
+    assert (problem.code, error.exit) == ("R0211", Exit.DENIED)
+    assert problem.message == "DescribeInstances returned 0 instances in cn-shanghai"
+    assert problem.request_id == "REQ-1"
+    assert "not believed" in " ".join(problem.notes)
+
+
+async def test_ids_are_looked_at_by_the_hundred() -> None:
+    """250 ids of one region take three looks of at most 100 ids."""
+    service = Service(fleet(250) + fleet(1, SHANGHAI))
+
+    ids = {
+        HANGZHOU: [one.id for one in fleet(250)],
+        SHANGHAI: [one.id for one in fleet(2, SHANGHAI)],
+    }
+    looked = await live.hydrate(service, ids)
+
+    assert len(looked.instances) == 251
+    sizes = sorted(len(str(asked).split(",")) for _, _, asked in service.asked("look"))
+    assert sizes == [2, 50, 100, 100]
+
+
+async def test_ids_that_nobody_sees_are_doubted() -> None:
+    """A region that shows none of its ids may just not be permitted."""
+    service = Service(fleet(3))
+    service.blind = (HANGZHOU,)
+
+    with pytest.raises(RolloutError) as caught:
+        await live.hydrate(service, {HANGZHOU: ["i-bp1000000"], SHANGHAI: []})
+
+    assert caught.value.problems[0].code == "R0211"

@@ -1,0 +1,175 @@
+"""All sources of a spec become one inventory."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from rollout.errors import Exit, RolloutError
+from rollout.inventory import sources
+from rollout.model import selector
+from rollout.model.instance import Inventory, Lost
+from rollout.model.spec import EcsSource, FileSource, KeyPair, Source, Spec
+from tests.inventory import samples
+from tests.inventory.samples import Service, fleet
+
+pytestmark = pytest.mark.asyncio
+HANGZHOU, SHANGHAI = "cn-hangzhou", "cn-shanghai"
+ECS = EcsSource((HANGZHOU, SHANGHAI))
+FILE = FileSource("jsonl", "fleet.jsonl", region=HANGZHOU)
+
+
+def spec(*inventory: Source) -> Spec:
+    """A spec with these sources."""
+    return Spec("quick", KeyPair("k", "ssh-ed25519 A"), inventory, "")
+
+
+def written(folder: Path, *ids: str) -> Path:
+    """A project whose file names these ids."""
+    (folder / "fleet.jsonl").write_text("".join(f'"{each}"\n' for each in ids))
+    return folder
+
+
+async def refused(
+    wanted: Spec, project: Path, service: Service | None, **options: int
+) -> RolloutError:
+    """The error of reading these sources."""
+    with pytest.raises(RolloutError) as caught:
+        await sources.collect(wanted, project, service, 7, **options)  # type: ignore[arg-type]
+    return caught.value
+
+
+async def test_a_live_fleet_is_read_and_sorted(tmp_path: Path) -> None:
+    """Instances come by region and id, with the instant and the calls they took."""
+    service = Service(list(reversed(fleet(150) + fleet(2, SHANGHAI))))
+
+    inventory = await sources.collect(spec(ECS), tmp_path, service, 7)
+
+    assert inventory == Inventory(tuple(fleet(150) + fleet(2, SHANGHAI)), 7, calls=3)
+
+
+async def test_the_same_fleet_has_the_same_digest(tmp_path: Path) -> None:
+    """In whatever order the service lists it."""
+    instances = fleet(120) + fleet(40, SHANGHAI)
+    digests = set()
+    for seed in range(4):
+        random.Random(seed).shuffle(instances)
+        service = Service(instances)
+        digests.add((await sources.collect(spec(ECS), tmp_path, service, 7)).digest())
+
+    assert len(digests) == 1
+
+
+async def test_files_say_which_the_service_says_what(tmp_path: Path) -> None:
+    """What a file claims about an instance is replaced by what the service shows."""
+    one = fleet(1, tags=(("env", "prod"),))[0]
+    row = samples.row(InstanceId=one.id, Status="Stopped", Tags=None)
+    (tmp_path / "fleet.jsonl").write_text(json.dumps(row))
+
+    inventory = await sources.collect(spec(FILE), tmp_path, Service([one]), 7)
+
+    assert inventory == Inventory((one,), 7, calls=1)
+
+
+async def test_ids_nobody_shows_are_lost(tmp_path: Path) -> None:
+    """Unknown ids stay in the inventory as lost, so that the plan can say so (B-I12)."""
+    service = Service(fleet(1))
+
+    inventory = await sources.collect(
+        spec(FILE), written(tmp_path, "i-bp1000000", "i-bp1gone", "i-bp1also"), service, 7
+    )
+
+    assert inventory.instances == tuple(fleet(1))
+    assert inventory.lost == (Lost("i-bp1also", "1", HANGZHOU), Lost("i-bp1gone", "1", HANGZHOU))
+
+
+async def test_sources_that_overlap_are_one_fleet(tmp_path: Path) -> None:
+    """What two sources name is counted as merged and asked for once (B-I20)."""
+    service = Service(fleet(3))
+    prod = EcsSource((HANGZHOU,), selector.parse("!legacy"))
+
+    inventory = await sources.collect(
+        spec(EcsSource((HANGZHOU,)), FILE, prod), written(tmp_path, "i-bp1000001"), service, 7
+    )
+
+    assert (len(inventory.instances), inventory.merged) == (3, 4)
+    assert service.asked("look") == []
+
+
+async def test_a_file_cannot_move_an_instance(tmp_path: Path) -> None:
+    """An id listed live in one region and named in another is a contradiction (B-I07)."""
+    service = Service(fleet(1, SHANGHAI))
+
+    error = await refused(spec(ECS, FILE), written(tmp_path, "i-uf6000000"), service)
+
+    assert (error.problems[0].code, error.exit) == ("R0205", Exit.BAD_INPUT)
+
+
+async def test_nothing_at_all_is_refused(tmp_path: Path) -> None:
+    """With permission proven and nothing found, the spec is wrong, unless that is meant (B-S07)."""
+    error = await refused(spec(ECS), tmp_path, Service([]))
+    assert (error.problems[0].code, error.exit) == ("R0210", Exit.BAD_INPUT)
+
+    inventory = await sources.collect(spec(ECS), tmp_path, Service([]), 7, allow_empty=True)
+    assert inventory.instances == ()
+
+
+@pytest.mark.parametrize("found,earlier", [(0, 1), (4, 9), (49, 100)])
+async def test_a_fleet_that_melted_away_is_not_believed(
+    tmp_path: Path, found: int, earlier: int
+) -> None:
+    """Less than half of what the last plan found ends with 6 (B-I13)."""
+    error = await refused(spec(ECS), tmp_path, Service(fleet(found)), earlier=earlier)
+
+    assert (error.problems[0].code, error.exit) == ("R0212", Exit.CONFLICT)
+    assert str(earlier) in error.problems[0].message
+
+
+@pytest.mark.parametrize("found,earlier", [(1, None), (5, 10), (10, 3), (1, 0)])
+async def test_a_fleet_of_about_the_same_size_is(
+    tmp_path: Path, found: int, earlier: int | None
+) -> None:
+    """Half of it, more, or no earlier plan: nothing to doubt."""
+    inventory = await sources.collect(
+        spec(ECS), tmp_path, Service(fleet(found)), 7, earlier=earlier
+    )
+
+    assert len(inventory.instances) == found
+
+
+async def test_a_fleet_may_shrink_where_that_is_said(tmp_path: Path) -> None:
+    """`--allow-empty` is the operator's word that it is so."""
+    inventory = await sources.collect(
+        spec(ECS), tmp_path, Service(fleet(1)), 7, earlier=100, allow_empty=True
+    )
+
+    assert len(inventory.instances) == 1
+
+
+async def test_offline_the_rows_are_all_there_is(tmp_path: Path) -> None:
+    """Nothing is asked, the account is unknown, and the inventory says that it is not live."""
+    (tmp_path / "fleet.jsonl").write_text(samples.line() + "\n" + samples.line())
+
+    inventory = await sources.collect(spec(FILE), tmp_path, None, 7)
+
+    (one,) = inventory.instances
+    assert (inventory.live, inventory.merged, inventory.calls) == (False, 1, 0)
+    assert (one.account, one.key_pair, one.locks) == ("", "ops-2026q3", ("financial",))
+
+
+async def test_a_live_source_cannot_be_read_offline(tmp_path: Path) -> None:
+    """There is nothing to read, and an empty part of the fleet would be a lie."""
+    error = await refused(spec(FILE, ECS), written(tmp_path, "i-bp1000000"), None)
+
+    assert (error.problems[0].code, error.exit) == ("R0214", Exit.BAD_INPUT)
+
+
+async def test_the_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
+    """A missing file and a bad row of another are told together; 74 wins over 65."""
+    gone = FileSource("csv", "gone.csv")
+
+    error = await refused(spec(FILE, gone), written(tmp_path, "i-bp1000000", "x"), Service([]))
+
+    assert sorted(each.code for each in error.problems) == ["R0200", "R0203"]
+    assert error.exit is Exit.IO
