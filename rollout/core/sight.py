@@ -245,10 +245,7 @@ def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) ->
     evidence = _boot_evidence(record, seen)
     if evidence:
         reading.move(ordinal, Happening.SEEN_BOOTED, evidence)
-        if seen.status is Status.RUNNING:
-            _running(reading, ordinal, record, seen)
-        else:
-            reading.agenda.watch(ordinal, now)
+        _settling(reading, ordinal, seen, now)
     elif reading.at < reading.run.settle_end(ordinal):
         reading.agenda.watch(ordinal, now)
     else:
@@ -296,12 +293,28 @@ def _settling(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     record = reading.run.restarting.get(ordinal)
     if record is None:
         _settling_unasked(reading, ordinal, seen, now)
-    elif seen.status is Status.RUNNING:
+    elif seen.status is not Status.RUNNING:
+        reading.agenda.since[ordinal] = reading.at
+        if reading.at >= record.begun + reading.run.plan.restart.timeout_ms:
+            reading.move(ordinal, Happening.TIMED_OUT, "not_running")
+        else:
+            reading.agenda.watch(ordinal, now)
+    elif _runs_again(reading, ordinal, record, seen):
         _running(reading, ordinal, record, seen)
-    elif reading.at >= record.begun + reading.run.plan.restart.timeout_ms:
-        reading.move(ordinal, Happening.TIMED_OUT, "not_running")
     else:
         reading.agenda.watch(ordinal, now)
+
+
+def _runs_again(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> bool:
+    """Whether this Running is of the boot after the restart, not a look that lags behind it.
+
+    A row with a later StartTime is of that boot. Where StartTime has not moved, only a look that
+    began a settle window after it was seen not to run can no longer show how it ran before.
+    """
+    if 0 < record.base.started_at < seen.started_at:
+        return True
+    since = reading.agenda.since.setdefault(ordinal, reading.at)
+    return reading.at >= since + reading.run.plan.restart.settle_window_ms
 
 
 def _settling_unasked(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
