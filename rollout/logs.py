@@ -12,8 +12,6 @@ import re
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
-import structlog
-
 Event = MutableMapping[str, Any]
 
 _SECRET_LENGTH_MIN = 6
@@ -47,6 +45,8 @@ def redact(text: str) -> str:
 
 def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) -> None:
     """Send all log lines to `stream`. `verbose` 1 adds our debug lines, 2 those of libraries."""
+    import structlog
+
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -90,6 +90,8 @@ class _Foreign(logging.Handler):
     """Lets the lines of libraries enter the same stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        import structlog
+
         structlog.get_logger().log(
             record.levelno, "library", logger=record.name, message=record.getMessage()
         )

@@ -9,8 +9,11 @@ DISTRIBUTION = "ecs-rollout"
 
 
 def version() -> str:
-    """The version that is installed."""
-    return importlib.metadata.version(DISTRIBUTION)
+    """The version that is installed; a clone that is not installed has none."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
 
 
 def tool() -> str:

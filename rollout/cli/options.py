@@ -19,6 +19,11 @@ from rollout.model.time import Duration, parse_duration
 COMMON = Group("Common options", sort_key=8)
 CLOUD = Group("Cloud options", sort_key=7)
 
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+"""A switch that is off unless it is named."""
+OUTPUT = Parameter(name=("--output", "-o"))
+"""Form of the result; each command lists its own forms."""
+
 EMULATOR_ADDRESS = "http://127.0.0.1:8473"
 """Where `--emulator` looks when ROLLOUT_ENDPOINT does not say."""
 

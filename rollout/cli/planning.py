@@ -5,6 +5,8 @@ Called by `plan` and by `apply SPEC`. Sends Describe* and GetCallerIdentity only
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from rollout.engines.clock import LoopClock
 from rollout.engines.ports import KeyDescribed
 from rollout.errors import ConflictError, PlanError, RolloutError
 from rollout.inventory import sources
-from rollout.journal import proofs
+from rollout.journal import proofs, runs
+from rollout.journal.reader import PLAN
 from rollout.model import limits
 from rollout.model.instance import Inventory
 from rollout.model.plan import RegionKey, Warn, public_key_digest
@@ -63,6 +66,7 @@ async def make(
         service.client if service else None,
         clock.now(),
         allow_empty=allow_empty,
+        earlier=_earlier(spec, runs_dir),
     )
     took = clock.now() - began
     folded = proofs.fold(runs_dir)
@@ -78,6 +82,27 @@ async def make(
     )
     plan = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
     return Made(planfile.of(plan), Reading(inventory.calls, took))
+
+
+class _Counts(msgspec.Struct):
+    found: int
+
+
+class _PlanCounts(msgspec.Struct):
+    """As much of a plan as `_earlier` needs."""
+
+    counts: _Counts
+
+
+def _earlier(spec: Spec, runs_dir: Path) -> int | None:
+    """How many instances the newest run of this very spec had found; None where there was none."""
+    digest = f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}"
+    for run in reversed(runs.every(runs_dir)):
+        if run.started is not None and run.started.spec_digest == digest:
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                raw = (run.path / PLAN).read_bytes()
+                return msgspec.json.decode(raw, type=_PlanCounts).counts.found
+    return None
 
 
 async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[RegionKey, ...]:

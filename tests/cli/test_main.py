@@ -91,7 +91,7 @@ def test_every_variable_named_is_read() -> None:
         variable
         for shared in (options.Common, options.Cloud)
         for field in shared.__dataclass_fields__.values()
-        for variable in _variables(field.type)
+        for variable in _variables(str(field.type))
     ]
 
     assert sorted(read) == list(options.ENVIRONMENT)
@@ -160,14 +160,18 @@ def test_a_defect_prints_one_line_and_a_file(
         message = "AccessKeySecret=planted-secret-2"
         raise ZeroDivisionError(message)
 
-    monkeypatch.setattr("rollout.cli.about.tool", explode, raising=True)
-    monkeypatch.setattr("rollout.cli.crash.about.version", lambda: "0", raising=True)
+    monkeypatch.setattr("rollout.cli.about.python", explode)
 
     assert main.main(["version"]) == Exit.FAILED
 
     talk = capsys.readouterr().err
     assert "Traceback" not in talk and "planted-secret-2" not in talk
     assert talk.startswith("error[bug]: ZeroDivisionError")
+    (saved,) = (project / "runs").glob("rollout-crash-*.txt")
+    assert str(saved.relative_to(project)) in talk
+    assert "Traceback" in saved.read_text("utf-8")
+    assert "planted-secret-2" not in saved.read_text("utf-8")
+    assert saved.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_interrupt_outside_a_run_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-
-from rollout.cli.options import Cloud, Common
+from rollout.cli.options import OUTPUT, Cloud, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import ConfirmationError, Exit, UsageError
 
 if TYPE_CHECKING:
-    from rollout.cli.planning import Made
+    from rollout.cli.planfile import Saved
     from rollout.cli.report import Ended
+    from rollout.cli.running import Runner
+    from rollout.cli.wiring import Service
     from rollout.model.plan import Plan
 
 
@@ -23,11 +23,9 @@ def apply(
     *,
     confirm: str | None = None,
     digest: str | None = None,
-    allow_empty: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    allow_unsafe_fs: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    output: Annotated[Literal["table", "json", "ids"], Parameter(name=("--output", "-o"))] = (
-        "table"
-    ),
+    allow_empty: Flag = False,
+    allow_unsafe_fs: Flag = False,
+    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -50,7 +48,7 @@ def apply(
     """
     import anyio
 
-    from rollout.cli import applying, ending, planfile, planning, running, wiring
+    from rollout.cli import applying, ending, planfile, running, wiring
     from rollout.engines.clock import LoopClock
 
     terminal = Terminal.of(common)
@@ -61,36 +59,44 @@ def apply(
     if reviewed is not None:
         applying.check_plan(reviewed.plan)
         if not reviewed.plan.counts.targets:
-            return _nothing(terminal)
+            return _nothing(terminal, output)
 
     async def go() -> Ended | None:
         now = LoopClock().now()
         with running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner:
             async with wiring.connect(cloud) as service:
-                saved = reviewed
-                if saved is None:
-                    made = await planning.make(
-                        target, service, common.runs_dir, allow_empty=allow_empty
-                    )
-                    saved = made.saved
-                    terminal.say(_preview(made, terminal.width))
-                    if not saved.plan.counts.targets:
-                        return None
-                    _confirm(terminal, saved.plan, confirm)
+                saved = reviewed or await _plan(target, service, runner, confirm, allow_empty)
+                if not saved.plan.counts.targets:
+                    return None
                 await applying.check(saved, service, common.runs_dir)
                 return await runner.begin(saved, service)
 
     ended = anyio.run(go)
-    return _nothing(terminal) if ended is None else ending.show(terminal, ended, output)
+    return _nothing(terminal, output) if ended is None else ending.show(terminal, ended, output)
 
 
-def _preview(made: Made, width: int) -> str:
-    from rollout.cli import preview
+async def _plan(
+    spec: Path,
+    service: Service,
+    runner: Runner,
+    confirm: str | None,
+    allow_empty: bool,  # noqa: FBT001 - as given
+) -> Saved:
+    """The plan of a spec, shown and confirmed."""
+    from rollout.cli import planning, preview
 
-    return preview.text(made.saved.plan, made.saved.digest, width, reading=made.reading) + "\n"
+    runs_dir, terminal = runner.common.runs_dir, runner.terminal
+    made = await planning.make(spec, service, runs_dir, allow_empty=allow_empty)
+    plan, digest = made.saved.plan, made.saved.digest
+    terminal.say(preview.text(plan, digest, terminal.width, reading=made.reading) + "\n")
+    if plan.counts.targets:
+        _confirm(terminal, plan, confirm)
+    return made.saved
 
 
-def _nothing(terminal: Terminal) -> Exit:
+def _nothing(terminal: Terminal, output: str) -> Exit:
+    if output == "json":
+        terminal.show('{"format_version": "1.0", "run": null, "state": "nothing_to_do"}')
     terminal.say("Nothing to do: no instance is to be rotated.")
     return Exit.DONE
 

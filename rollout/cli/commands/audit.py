@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from rollout.cli.options import Common
+from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
@@ -17,9 +15,7 @@ def show(
     /,
     *,
     instance: str | None = None,
-    output: Annotated[Literal["table", "json", "jsonl"], Parameter(name=("--output", "-o"))] = (
-        "table"
-    ),
+    output: Annotated[Literal["table", "json", "jsonl"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Who did what to which instance, when and why.
@@ -65,7 +61,7 @@ def verify(
     run: str | None = None,
     /,
     *,
-    output: Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"))] = "table",
+    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Check chain, rules and caps of a run from its journal alone.

@@ -6,17 +6,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
-from rollout.cli.options import Common
+from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
 
 def history(
     *,
-    output: Annotated[
-        Literal["table", "json", "jsonl", "ids"], Parameter(name=("--output", "-o"))
-    ] = "table",
+    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """One line per run.

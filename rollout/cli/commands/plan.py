@@ -7,11 +7,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-
-from rollout.cli.options import Cloud, Common, duration
+from rollout.cli.options import OUTPUT, Cloud, Common, Flag, duration
 from rollout.cli.terminal import Terminal
-from rollout.errors import Exit, UsageError
+from rollout.errors import Exit
 
 if TYPE_CHECKING:
     from rollout.cli.planning import Made
@@ -23,12 +21,10 @@ def plan(
     *,
     out: Path | None = None,
     max_age: str = "24h",
-    offline: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    allow_empty: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    detailed_exitcode: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    output: Annotated[
-        Literal["table", "json", "jsonl", "ids"], Parameter(name=("--output", "-o"))
-    ] = "table",
+    offline: Flag = False,
+    allow_empty: Flag = False,
+    detailed_exitcode: Flag = False,
+    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -57,10 +53,6 @@ def plan(
 
     terminal = Terminal.of(common)
     age_max_ms = duration(max_age, "--max-age")
-    if offline and cloud.emulator:
-        message = "--offline asks nothing of the service, --emulator says which one to ask"
-        raise UsageError.of("R0002", message, help="leave one of the two out")
-
     done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
 
     async def make() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-
-from rollout.cli.options import Cloud, Common
+from rollout.cli.options import OUTPUT, Cloud, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
@@ -19,11 +17,9 @@ def resume(
     run: str | None = None,
     /,
     *,
-    last: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    allow_unsafe_fs: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    output: Annotated[Literal["table", "json", "ids"], Parameter(name=("--output", "-o"))] = (
-        "table"
-    ),
+    last: Flag = False,
+    allow_unsafe_fs: Flag = False,
+    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:

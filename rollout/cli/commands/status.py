@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from rollout.cli.options import Common
+from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
 
@@ -15,9 +13,7 @@ def status(
     run: str | None = None,
     /,
     *,
-    output: Annotated[Literal["table", "json", "ids"], Parameter(name=("--output", "-o"))] = (
-        "table"
-    ),
+    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Where a run stands, and what its instances wait for.

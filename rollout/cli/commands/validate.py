@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
 from rollout.cli import complaint
-from rollout.cli.options import Common
+from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
@@ -19,7 +17,7 @@ def validate(
     file: Path,
     /,
     *files: Path,
-    output: Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"))] = "table",
+    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Read specs and report every problem at once, offline.

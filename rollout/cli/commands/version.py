@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
 from rollout.cli import about
-from rollout.cli.options import Common
+from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
 
 def version(
     *,
-    output: Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"))] = "table",
+    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Print the versions of program, Python and file formats.
