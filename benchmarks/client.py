@@ -47,7 +47,7 @@ _HOUR_MS = 3_600_000
 
 def run(size: Size) -> list[Row]:
     """Calls per CPU second of each, and what ours are to the others."""
-    calls = {name: _CALLS[size] for name in _CLIENTS} | {"sdk": _SDK_CALLS[size]}
+    calls = dict.fromkeys(_CLIENTS, _CALLS[size]) | {"sdk": _SDK_CALLS[size]}
     paces: dict[str, list[float]] = {name: [] for name in _CLIENTS}
     peaks = dict.fromkeys(_CLIENTS, 0.0)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The emulator's claim: requests per CPU second beside a bare aiohttp handler with a constant answer.
+"""The emulator's claim: requests per CPU second beside a bare handler of a constant.
 
 Both servers get the same signed requests from a bare client in a process of its own; the constant
 is the very body that the emulator answers with.

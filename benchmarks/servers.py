@@ -1,7 +1,7 @@
 """Servers in processes of their own, so that a client's CPU time is the client's.
 
 `with running(...) as server` starts one; afterwards `server.cpu_s` is what it used for its
-requests. `python -m benchmarks.servers SETTINGS` is the child, which ends with its input.
+requests. `python -m benchmarks.servers` is the child; it reads its settings and ends with its input.
 """
 
 from __future__ import annotations
@@ -57,13 +57,15 @@ class Running:
 def running(settings: Settings) -> Iterator[Running]:
     """A server in a child process, up to the end of the block."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.servers", msgspec.json.encode(settings).decode()],
+        [sys.executable, "-m", "benchmarks.servers"],
         cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child:
         assert child.stdout is not None  # noqa: S101 - asked for above
         assert child.stdin is not None  # noqa: S101 - asked for above
+        child.stdin.write(msgspec.json.encode(settings) + b"\n")
+        child.stdin.flush()
         found = Running(child.stdout.readline().decode().strip())
         try:
             yield found
@@ -121,4 +123,4 @@ class _Counting(Cloud):
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(msgspec.json.decode(sys.argv[1], type=Settings)))
+    asyncio.run(_serve(msgspec.json.decode(sys.stdin.readline(), type=Settings)))
