@@ -27,8 +27,8 @@ def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     if stale is not None:
         yield stale
         return
-    yield from _good_news(run, agenda)
-    yield from _waves(run)
+    news = list(_good_news(run, agenda))
+    yield from news or _waves(run)  # what is released keeps its cell and its wave from closing
 
 
 def _stale_plan(run: Run) -> ev.Halted | None:
