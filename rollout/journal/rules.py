@@ -15,7 +15,7 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
-from rollout.model.outcome import Refused, RetryClass
+from rollout.model.outcome import Outcome, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
 from rollout.model.spec import OnUnknown
 
@@ -55,6 +55,9 @@ FREES = frozenset(
 """What gives a permit back: it serves again, it did not happen, it is gone, or the operator's
 standing answer. A time-out does not: that instance is down."""
 
+STATES = frozenset({RetryClass.STATE, RetryClass.GONE})
+"""Refusals that may not last: asked again, but no more than ATTEMPTS_MAX times."""
+
 POLICIES = {Happening.RETRIED: OnUnknown.RETRY_ONCE, Happening.ASSUMED: OnUnknown.ASSUME_DONE}
 
 CLASSES = {
@@ -93,6 +96,7 @@ class Rules:
         self.held = bytearray(count)
         self.retried = bytearray(count)
         self.permits = bytearray(count)
+        self.attach_tries = bytearray(count)
         self.used = [0] * len(plan.groups)
         self.peaks = [0] * len(plan.groups)
         self.exposed = self.exposed_peak = 0
@@ -186,6 +190,10 @@ class Rules:
         self.epoch = event.epoch
         self.resumes += 1
         self.stopped = False
+        for issued in self.open.values():  # their endings are unknown
+            if isinstance(issued.command, Attach):
+                for ordinal in issued.command.ordinals:
+                    self.attach_tries[ordinal] += 1
         self.open.clear()
         for ordinal in [o for o, held in enumerate(self.held) if held]:
             self._hold(ordinal, held=False)
@@ -319,7 +327,11 @@ class Rules:
         whole = not items and len(command.ordinals) > 1
         for ordinal in command.ordinals:
             outcome = items.get(ordinal, event.outcome)
-            if isinstance(outcome, Refused) and 0 <= ordinal < len(self.targets):
+            if not 0 <= ordinal < len(self.targets):
+                continue
+            if isinstance(command, Attach) and _is_attempt(outcome):
+                self.attach_tries[ordinal] += 1
+            if isinstance(outcome, Refused):
                 self._refused(command, ordinal, outcome.retry, whole=whole)
 
     def _refused(
@@ -331,7 +343,12 @@ class Rules:
             ends = retry in (RetryClass.FACT, RetryClass.ODD)
             self._go(ordinal, frozenset({RESTARTING}), STRANDED if ends else ATTACHED, "refused")
         else:
-            ends = retry is RetryClass.ODD or (retry is RetryClass.FACT and not whole)
+            spent = self.attach_tries[ordinal] >= limits.ATTEMPTS_MAX
+            ends = (
+                retry is RetryClass.ODD
+                or (retry is RetryClass.FACT and not whole)
+                or (retry in STATES and spent)
+            )
             self._go(ordinal, frozenset({ATTACHING}), FAILED if ends else PLANNED, "refused")
 
     # what looks and due times brought
@@ -409,6 +426,11 @@ class Rules:
 
     def _say(self, text: str) -> None:
         self._broken.append(text)
+
+
+def _is_attempt(outcome: Outcome) -> bool:
+    """Whether the service took the call up: not where it was throttled or never left."""
+    return not isinstance(outcome, Refused) or outcome.retry in STATES
 
 
 def _figures(counts: dict[str, int]) -> str:
