@@ -63,6 +63,14 @@ class Credentials:
     began_at: Instant = 0
     expires_at: Instant = 0
 
+    def signs_like(self, other: Credentials) -> bool:
+        """True where both lead to the same signatures, whenever they were fetched."""
+        return self._texts() == other._texts()
+
+    def _texts(self) -> tuple[str, str, str]:
+        token = self.token.reveal() if self.token is not None else ""
+        return self.access_key_id, self.secret.reveal(), token
+
 
 class Source(Protocol):
     """Something that has keys. `name` is shown to people, so it names no key."""
@@ -162,9 +170,13 @@ class Keyring:
         Errors: AccessError R04xx.
         """
         async with self._lock:
-            if self._held is refused:
-                self._held, self._not_before = None, 0
-            return await self._fresh()
+            if self._held is not refused:
+                return await self._fresh()
+            fetched = await self._fetched(self._clock.now())
+            if _are_the_same(fetched, refused):
+                return refused
+            self._held = fetched
+            return fetched
 
     async def _fresh(self) -> Credentials:
         """Fetch under the lock, unless somebody else just did; an old token outlives a failure."""
@@ -172,23 +184,22 @@ class Keyring:
         if held is not None and now < max(self._renew_at(held), self._not_before):
             return held
         try:
-            fetched = await self._fetch(now)
+            self._held = await self._fetched(now)
         except AccessError:
             if held is None or now >= held.expires_at - LIFE_LEFT_MIN_MS:
                 raise
             self._not_before = now + FAILURE_PAUSE_MS
             return held
+        return self._held
+
+    async def _fetched(self, now: Instant) -> Credentials:
+        """Ask the source, in a worker thread if it blocks, and tell its secrets to be blanked."""
+        blocks, fetch = self.source.blocks, self.source.fetch
+        fetched = await asyncio.to_thread(fetch, now) if blocks else fetch(now)
         for secret in (fetched.secret, fetched.token):
             if secret is not None:
                 self._on_secret(secret.reveal())
-        self._held = fetched
         return fetched
-
-    async def _fetch(self, now: Instant) -> Credentials:
-        """Ask the source, in a worker thread if it blocks."""
-        if self.source.blocks:
-            return await asyncio.to_thread(self.source.fetch, now)
-        return self.source.fetch(now)
 
     def _renew_at(self, held: Credentials) -> Instant:
         """When to look for new keys: at 80 % of their life, a little earlier by hash."""
@@ -197,6 +208,17 @@ class Keyring:
         life: Duration = held.expires_at - held.began_at
         share = REFRESH_AT - REFRESH_JITTER * _hash_share(f"{held.access_key_id}{held.expires_at}")
         return min(held.began_at + int(life * share), held.expires_at - LIFE_LEFT_MIN_MS)
+
+
+def _are_the_same(one: Credentials, other: Credentials) -> bool:
+    """True where both sign alike, however long they last."""
+    return _texts(one) == _texts(other)
+
+
+def _texts(keys: Credentials) -> tuple[str, str, str]:
+    """What signs."""
+    token = keys.token.reveal() if keys.token is not None else ""
+    return keys.access_key_id, keys.secret.reveal(), token
 
 
 def _hash_share(text: str) -> float:

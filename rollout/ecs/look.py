@@ -234,7 +234,7 @@ def _page(body: bytes) -> _Page:
     """Decode a page the fast way, or the tolerant one."""
     try:
         return _PAGE.decode(body)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         document = wire.decode(body)
     if "instances" not in document:
         raise wire.MalformedError("no instances")

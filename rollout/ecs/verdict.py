@@ -184,7 +184,7 @@ def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
     """
     try:
         known = _ACCEPTED.decode(body)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _tolerated(wire.decode(body))
     parent = known.results or known.responses
     return (

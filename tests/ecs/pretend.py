@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -71,30 +73,49 @@ def client_on(
     )
 
 
+class After(enum.Enum):
+    """What becomes of a connection once the bytes of a reply are out."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    RESET = "reset"
+    HANG = "hang"
+    FLOOD = "flood"
+
+
 @dataclass(frozen=True, slots=True)
 class Scripted:
-    """What the server does with one request.
-
-    `raw` are the bytes of the whole reply. `reset` closes with RST after them, `drip_s` sends the
-    bytes one at a time, `hang` sends them and then nothing, for ever.
-    """
+    """What the server does with one request: bytes out, then the connection's fate."""
 
     raw: bytes = b""
-    reset: bool = False
-    hang: bool = False
-    endless: bool = False
+    after: After = After.KEEP
 
 
 def reply(
-    status: int, body: bytes | str, *, headers: dict[str, str] | None = None, date: str = DATE
+    status: int,
+    body: bytes | str = b"",
+    *,
+    headers: dict[str, str] | None = None,
+    date: str = DATE,
+    after: After = After.KEEP,
+    missing_bytes: int = 0,
 ) -> Scripted:
-    """A whole HTTP reply."""
+    """A whole HTTP reply, or one that promises more than it holds."""
     data = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(data)}"]
-    if date:
-        lines.append(f"Date: {date}")
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(data) + missing_bytes}"]
+    lines += [f"Date: {date}"] if date else []
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    return Scripted("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
+    return Scripted("\r\n".join(lines).encode() + b"\r\n\r\n" + data, after)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
 
 
 @dataclass
@@ -102,49 +123,63 @@ class Server:
     """A scripted server: answers the n-th request with the n-th script, the last one for ever."""
 
     scripts: Sequence[Scripted]
-    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    requests: list[Seen] = field(default_factory=list)
+    connections: list[asyncio.Task[None]] = field(default_factory=list)
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.append(task)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                first, *lines = head.strip().split("\r\n")
-                headers = dict(line.split(": ", 1) for line in lines)
-                self.requests.append((first, {n.lower(): v for n, v in headers.items()}))
+                self.requests.append(_seen((await reader.readuntil(b"\r\n\r\n")).decode()))
                 script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
                 if not await _play(script, writer):
                     break
         writer.close()
 
 
+def _seen(head: str) -> Seen:
+    """Take a request head apart."""
+    first, *lines = head.strip().split("\r\n")
+    method, target, _ = first.split(" ")
+    path, _, query = target.partition("?")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return Seen(method, path, query, {name.lower(): value for name, value in headers.items()})
+
+
 async def _play(script: Scripted, writer: asyncio.StreamWriter) -> bool:
     """Send one script; false where the connection ends with it."""
     writer.write(script.raw)
-    while script.endless:
-        writer.write(b"x" * 65536)
-        await writer.drain()
     await writer.drain()
-    if script.hang:
-        await asyncio.sleep(60)
-    if script.reset:
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        return False
-    return script.raw != b"" and b"Content-Length" in script.raw
+    match script.after:
+        case After.HANG:
+            await asyncio.Event().wait()
+        case After.FLOOD:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        case After.RESET:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    return script.after is After.KEEP
 
 
 @contextlib.asynccontextmanager
-async def scripted(*scripts: Scripted) -> AsyncIterator[Server]:
+async def scripted(*scripts: Scripted, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Serve scripts on loopback."""
     server = Server(scripts)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
-    server.url = f"http://127.0.0.1:{port}"
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     try:
         yield server
     finally:
         listening.close()
+        for task in server.connections:
+            task.cancel()
+        await asyncio.gather(*server.connections, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
