@@ -135,7 +135,7 @@ class Caller:
             refused = _refused_before_looking(reply)
             if refused is contract.RetryClass.AUTH:
                 others = await self._keyring.renew(keys)
-                return reply if others is keys else await self._send(request, others)
+                return reply if others.signs_like(keys) else await self._send(request, others)
             if refused is contract.RetryClass.CLOCK:
                 self._measure_skew(reply)
                 return await self._send(request, keys)
@@ -199,7 +199,11 @@ class Caller:
         fuse = self._breaker(lane)
         asked = fuse.ask(self._clock.now())
         if asked is breaker.Answer.PROBE:
-            fuse.probed(await self._probe(lane, storm=fuse.reason == "storm"), self._clock.now())
+            outcome: Outcome = Unknown("cancelled")
+            try:
+                outcome = await self._probe(lane, storm=fuse.reason == "storm")
+            finally:
+                fuse.probed(outcome, self._clock.now())
             asked = fuse.ask(self._clock.now())
         if asked is breaker.Answer.GO:
             return None
@@ -212,7 +216,8 @@ class Caller:
 
     async def _probe(self, lane: Lane, *, storm: bool) -> Outcome:
         """Ask something harmless of the service that failed, or of the judge of keys and clocks."""
-        action, region = ("DescribeRegions", lane.region) if storm else ("GetCallerIdentity", "")
+        service = storm and lane.region
+        action, region = ("DescribeRegions", lane.region) if service else ("GetCallerIdentity", "")
         not_after = self._clock.now() + WAIT_MS_MAX
         request = Request(contract.ACTIONS[action], region, "", not_after)
         try:
@@ -248,8 +253,8 @@ class Caller:
 
     def _compare_clocks(self, reply: wire.HttpReply) -> None:
         """Let the lanes follow the minutes of the service, not ours."""
-        at = verdict.http_date(reply)
-        if at is None:
+        at = verdict.api_time(reply, self._clock.now())
+        if at == 0:
             return
         skew_ms = at + SECOND // 2 - self._clock.now()
         if abs(skew_ms - self.governor.skew_ms) > SKEW_MS_MIN:

@@ -173,7 +173,7 @@ class Keyring:
             if self._held is not refused:
                 return await self._fresh()
             fetched = await self._fetched(self._clock.now())
-            if _are_the_same(fetched, refused):
+            if fetched.signs_like(refused):
                 return refused
             self._held = fetched
             return fetched
@@ -208,17 +208,6 @@ class Keyring:
         life: Duration = held.expires_at - held.began_at
         share = REFRESH_AT - REFRESH_JITTER * _hash_share(f"{held.access_key_id}{held.expires_at}")
         return min(held.began_at + int(life * share), held.expires_at - LIFE_LEFT_MIN_MS)
-
-
-def _are_the_same(one: Credentials, other: Credentials) -> bool:
-    """True where both sign alike, however long they last."""
-    return _texts(one) == _texts(other)
-
-
-def _texts(keys: Credentials) -> tuple[str, str, str]:
-    """What signs."""
-    token = keys.token.reveal() if keys.token is not None else ""
-    return keys.access_key_id, keys.secret.reveal(), token
 
 
 def _hash_share(text: str) -> float:

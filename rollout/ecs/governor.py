@@ -70,6 +70,7 @@ class Rate:
     def leave_to_others(self, leave_ppm: int) -> None:
         """Keep this share of the quota, in millionths, for people and other programs."""
         self._share = (1 - leave_ppm / 1_000_000) * HEADROOM
+        self.per_minute = min(self.per_minute, self.goal)
 
     @property
     def goal(self) -> float:
@@ -90,6 +91,7 @@ class Rate:
 
     def accept(self, minute: int) -> None:
         """Note that a call was let through, whatever else became of it."""
+        minute = min(minute, self._minute)  # the clock may have been set back meanwhile
         self._accepted[minute] = self._accepted.get(minute, 0) + 1
         if minute == self._learned_in:
             self._learn(minute)
@@ -97,6 +99,7 @@ class Rate:
     def throttle(self, minute: int, now: Instant, retry_after_ms: Duration = 0) -> None:
         """Note that a call was refused for its lane's pace."""
         self._advance(now)
+        minute = min(minute, self._minute)
         self.closed_until = max(self.closed_until, (minute + 1) * MINUTE, now + retry_after_ms)
         if minute <= self._throttled_in:
             return  # its siblings of that minute are judged already
@@ -116,7 +119,9 @@ class Rate:
 
     def _advance(self, now: Instant) -> None:
         """Close the minutes and growth periods that have ended."""
-        if now // MINUTE > self._minute:
+        if now // MINUTE < self._minute:
+            self._set_back(now)
+        elif now // MINUTE > self._minute:
             self._recover(self._minute)
             self._minute = now // MINUTE
             self._accepted = {m: n for m, n in self._accepted.items() if m >= self._minute - 1}
@@ -125,6 +130,16 @@ class Rate:
             if self.quota is None and self._period_sent * 2 >= expected:
                 self.per_minute = min(RATE_MAX, self.per_minute * 2)
             self._period_began, self._period_sent = now, 0
+
+    def _set_back(self, now: Instant) -> None:
+        """Follow a clock that was corrected: nobody waits for a minute that was never there."""
+        self._minute = minute = now // MINUTE
+        self._due = min(self._due, now + MINUTE / self.per_minute)
+        self.closed_until = min(self.closed_until, (minute + 1) * MINUTE)
+        self._throttled_in = min(self._throttled_in, minute - 1)
+        self._learned_in = min(self._learned_in, minute - 1)
+        self._accepted = {m: n for m, n in self._accepted.items() if m <= minute}
+        self._period_began, self._period_sent = now, 0
 
     def _recover(self, minute: int) -> None:
         """Judge a minute that has ended: used and without a throttle, it earns pace back."""
