@@ -29,18 +29,25 @@ class InlineDisk(RealDisk):
     inline = True
 
 
-def rotate(size: int, calls: str, boot_ms: int = 30_000) -> dict[str, object]:
-    """Rotate `size` Linux instances in two regions with `maxDown: 10%`."""
-    return virtual.run(_rotate, size, Calls(calls), boot_ms)
+def rotate(
+    size: int, calls: str, boot_ms: int = 30_000, folder: str | None = None
+) -> dict[str, object]:
+    """Rotate `size` Linux instances in two regions with `maxDown: 10%`.
+
+    The run's directory stays in `folder`, where one is named.
+    """
+    if folder is not None:
+        return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(folder))
+    with tempfile.TemporaryDirectory() as passing:
+        return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(passing))
 
 
-async def _rotate(size: int, calls: Calls, boot_ms: int) -> dict[str, object]:
+async def _rotate(size: int, calls: Calls, boot_ms: int, folder: Path) -> dict[str, object]:
     clock = virtual.VirtualClock()
     near = world.InProcess(world.linux_fleet(size), clock, Switches(boot_time_ms=boot_ms))
     client = near.client()
     plan = world.plan_of(await world.listed(client), calls, clock.now())
-    with tempfile.TemporaryDirectory() as folder:
-        figures = await _apply(Path(folder), plan, client, clock, near)
+    figures = await _apply(folder, plan, client, clock, near)
     cells = [cell for wave in plan.waves for cell in wave.cells]
     return {**figures, "cells": len(cells), "cap": plan.groups[0].cap}
 

@@ -1,7 +1,8 @@
 """Servers in processes of their own, so that a client's CPU time is the client's.
 
 `with running(...) as server` starts one; afterwards `server.cpu_s` is what it used for its
-requests. `python -m benchmarks.servers` is the child; it reads its settings and ends with its input.
+requests. `python -m benchmarks.servers` is the child: it reads its settings, and ends with its
+input.
 """
 
 from __future__ import annotations

@@ -1,0 +1,73 @@
+"""The journal's claims: folding and verifying a finished run, in time and memory.
+
+A rotation is run to its end first; then `resume` folds what it left, as the command does before it
+asks anybody, and `audit verify` checks chain and rules.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import measure
+from benchmarks.report import Row, Size
+from rollout.cli import folding
+from rollout.journal import verify as verifying
+
+_RUNS = {
+    Size.TINY: ((200, "batch"),),
+    Size.DEFAULT: ((10_000, "single"), (20_000, "batch")),
+    Size.FULL: ((10_000, "single"), (100_000, "single"), (20_000, "batch"), (1_000_000, "batch")),
+}
+_SECONDS = 30
+_PEAK_MIB = 1024
+
+
+def run(size: Size) -> list[Row]:
+    """Both, after each run."""
+    return [row for instances, calls in _RUNS[size] for row in _after(instances, calls)]
+
+
+def _after(instances: int, calls: str) -> list[Row]:
+    what = f"{calls}, {instances:,}"
+    with tempfile.TemporaryDirectory() as folder:
+        made = measure.in_child(
+            "benchmarks.rotation:rotate", size=instances, calls=calls, folder=folder
+        )
+        lines = made.value["lines"]
+        rows = [
+            Row(f"{what}: the run itself, CPU", made.cpu_s, "s", peak_mib=made.peak_mib),
+            Row(f"{what}: journal an instance", made.value["journal_bytes"] / instances, "B"),
+        ]
+        for name in ("resume", "verify"):
+            took = measure.in_child(f"benchmarks.journal:{name}", folder=folder)
+            if took.value["lines"] != lines:
+                raise ValueError(f"{took.value['lines']} lines of {lines} were read")
+            seconds = took.value["cpu_s"]
+            rows += [
+                Row(f"{what}: {name}", seconds, "s", most=_SECONDS),
+                Row(f"{what}: {name}, an instance", seconds / instances * 1e6, "µs"),
+                Row(f"{what}: {name}, peak", took.peak_mib, "MiB", most=_PEAK_MIB),
+            ]
+    return rows
+
+
+def resume(folder: str) -> dict[str, float]:
+    """Fold the one run of a folder as a resume does."""
+    [run_dir] = Path(folder).iterdir()
+    began = time.process_time()
+    folded = folding.fold(run_dir)
+    if folded.run.closed is None:
+        raise ValueError("the run did not come to its end")
+    return {"cpu_s": time.process_time() - began, "lines": folded.reader.chain.seq}
+
+
+def verify(folder: str) -> dict[str, float]:
+    """Verify the one run of a folder."""
+    [run_dir] = Path(folder).iterdir()
+    began = time.process_time()
+    verdict = verifying.verify(run_dir)
+    if verdict.problems:
+        raise ValueError(f"the journal is not clean: {verdict.problems[0]}")
+    return {"cpu_s": time.process_time() - began, "lines": verdict.lines}

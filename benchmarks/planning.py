@@ -1,0 +1,151 @@
+"""The planner's claims: an offline plan from a JSONL file, beside msgspec decoding the same file.
+
+Rows are as DescribeInstances prints them, about 700 bytes each. The plan is made, encoded and
+digested as `rollout plan --offline` does; each size is a process of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from benchmarks import measure, world
+from benchmarks.report import Row, Size
+from rollout.core.planner import Context, make_plan
+from rollout.inventory import sources
+from rollout.model import plan as planmodel
+from rollout.model.spec import Budget, Calls, FileSource, parse_amount
+
+_SIZES = {
+    Size.TINY: (200,),
+    Size.DEFAULT: (1_000, 10_000, 100_000),
+    Size.FULL: (1_000, 10_000, 100_000, 1_000_000),
+}
+_REFERENCE = 10_000
+"""Cost per instance is compared with this size's; smaller ones mostly measure starting up."""
+_PEAK_MIB = 1024
+_REGIONS = ("cn-hangzhou", "cn-shanghai", "cn-beijing")
+_NOW = 1_767_225_600_000
+
+
+def run(size: Size) -> list[Row]:
+    """Time, memory and cost per instance at each size."""
+    rows: list[Row] = []
+    reference: float | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        for count in _SIZES[size]:
+            path = Path(folder, f"{count}.jsonl")
+            row_bytes = _write(path, count)
+            base = measure.in_child("benchmarks.planning:decode", path=str(path))
+            took = measure.in_child("benchmarks.planning:plan", path=str(path))
+            path.unlink()
+            each_us = took.value["cpu_s"] / count * 1e6
+            reference = each_us if count == _REFERENCE else reference
+            large = count > _REFERENCE
+            rows += [
+                Row(f"{count:,} rows of {row_bytes:,} bytes: msgspec", base.value, "s"),
+                Row(
+                    f"{count:,}: plan",
+                    took.value["cpu_s"],
+                    "s",
+                    peak_mib=took.peak_mib,
+                ),
+                Row(f"{count:,}: plan to msgspec", took.value["cpu_s"] / base.value, most=4),
+                Row(
+                    f"{count:,}: an instance",
+                    each_us,
+                    "µs",
+                    most=1.5 * reference if large and reference else None,
+                ),
+                Row(f"{count:,}: peak", took.peak_mib, "MiB", most=_PEAK_MIB),
+            ]
+    return rows
+
+
+def decode(path: str) -> float:
+    """CPU seconds in which msgspec decodes every line of the file, keeping none."""
+    decoder = msgspec.json.Decoder()
+    began = time.process_time()
+    with Path(path).open("rb", buffering=1 << 20) as file:
+        for line in file:
+            decoder.decode(line)
+    return time.process_time() - began
+
+
+def plan(path: str) -> dict[str, float]:
+    """CPU seconds of reading, planning and encoding; how many are targets, and the plan's size."""
+    began = time.process_time()
+    made = anyio.run(_plan, path)
+    raw = planmodel.encode(made)
+    planmodel.digest(raw)
+    return {
+        "cpu_s": time.process_time() - began,
+        "targets": made.counts.targets,
+        "bytes": len(raw),
+    }
+
+
+async def _plan(path: str) -> planmodel.Plan:
+    spec = msgspec.structs.replace(
+        world.spec(Calls.BATCH),
+        inventory=(FileSource("jsonl", path),),
+        budgets=(Budget("fleet", parse_amount("5%")), Budget("zone", parse_amount("20%"))),
+    )
+    inventory = await sources.collect(spec, Path(path).parent, None, _NOW)
+    return make_plan(spec, inventory, {}, _NOW, Context("benchmark"))
+
+
+def _write(path: Path, count: int) -> int:
+    """Write the rows; the mean length of a line."""
+    with path.open("wb", buffering=1 << 20) as file:
+        for row in _rows(count):
+            file.write(row)
+        return file.tell() // count
+
+
+def _rows(count: int) -> Iterator[bytes]:
+    """Nine of ten are Linux; every id, name and start is its own."""
+    for number in range(count):
+        luck = hashlib.blake2b(number.to_bytes(8, "big"), digest_size=12).hexdigest()
+        region = _REGIONS[number % len(_REGIONS)]
+        windows = number % 10 == 9
+        row = {
+            "InstanceId": f"i-{luck[:20]}",
+            "InstanceName": f"cart-{number:07}",
+            "Description": "",
+            "RegionId": region,
+            "ZoneId": f"{region}-{'hij'[number % 3]}",
+            "InstanceType": "ecs.g7.large",
+            "InstanceTypeFamily": "ecs.g7",
+            "Cpu": 2,
+            "Memory": 8192,
+            "OSType": "windows" if windows else "linux",
+            "OSName": "Windows Server 2022"
+            if windows
+            else "Alibaba Cloud Linux  3.2104 LTS 64 bit",
+            "ImageId": "win2022_x64.vhd" if windows else "aliyun_3_x64_20G_alibase_20250629.vhd",
+            "Status": "Running",
+            "KeyPairName": "" if windows else "fleet-former",
+            "CreationTime": "2025-03-01T08:00Z",
+            "StartTime": f"2025-{number % 9 + 1:02}-{number % 28 + 1:02}T{number % 24:02}:00Z",
+            "ExpiredTime": "2099-12-31T15:59Z",
+            "IoOptimized": True,
+            "OperationLocks": {"LockReason": []},
+            "InstanceNetworkType": "vpc",
+            "InstanceChargeType": "PostPaid",
+            "HostName": f"cart-{number:07}",
+            "Tags": {
+                "Tag": [
+                    {"TagKey": "app", "TagValue": f"app-{number // 40 % 500}"},
+                    {"TagKey": "env", "TagValue": "prod"},
+                ]
+            },
+        }
+        yield json.dumps(row, separators=(",", ":")).encode() + b"\n"
