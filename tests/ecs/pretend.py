@@ -125,19 +125,20 @@ class Server:
     scripts: Sequence[Scripted]
     requests: list[Seen] = field(default_factory=list)
     connections: list[asyncio.Task[None]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.connections.append(task)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(ConnectionError, EOFError), contextlib.closing(writer):
             while True:
                 self.requests.append(_seen((await reader.readuntil(b"\r\n\r\n")).decode()))
+                self.arrived.set()
                 script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
                 if not await _play(script, writer):
                     break
-        writer.close()
 
 
 def _seen(head: str) -> Seen:

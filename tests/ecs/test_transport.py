@@ -1,0 +1,260 @@
+"""The transport: what proves that nothing left, what proves nothing, and what never happens."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+import aioresponses
+import aioresponses.core
+import pytest
+import trustme
+
+from rollout.core.invariant import Bug
+from rollout.ecs.transport import AiohttpTransport, Call, InProcessTransport, Lost, NotSent
+from rollout.ecs.wire import HttpReply
+from tests.ecs.pretend import After, Scripted, reply, scripted
+
+HOST = "https://ecs.cn-beijing.aliyuncs.com"
+QUERY = "InstanceIds=%5B%22i-1%22%5D&KeyPairName=team%20key~1%2A&RegionId=cn-beijing"
+
+
+def call(endpoint: str = HOST, *, connect_ms: int = 2_000, read_ms: int = 2_000) -> Call:
+    """A call as the client signs it."""
+    headers = {"host": endpoint.partition("://")[2], "x-acs-action": "AttachKeyPair"}
+    return Call("AttachKeyPair", endpoint, QUERY, headers, connect_ms, read_ms)
+
+
+class Shimmed(aiohttp.ClientResponse):
+    """aioresponses 0.7.9 does not know an argument that aiohttp 3.14 demands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", Mock(output_size=0))
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture
+def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponses]:
+    """No socket: replies and exceptions as told."""
+    monkeypatch.setattr(aioresponses.core, "ClientResponse", Shimmed)
+    with aioresponses.aioresponses() as mock:
+        yield mock
+
+
+@pytest.mark.asyncio
+async def test_the_shim_for_aioresponses_is_still_needed() -> None:
+    """Once this fails, `Shimmed` can go."""
+    with aioresponses.aioresponses() as mock:
+        mock.post(f"{HOST}/?{QUERY}")
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(TypeError, match="stream_writer"):
+                await session.post(f"{HOST}/?{QUERY}")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [200, 302, 400, 429, 503])
+async def test_every_status_is_a_reply(mocked: aioresponses.aioresponses, status: int) -> None:
+    """The transport judges nothing: body and headers come back as they were, redirects included."""
+    headers = {"X-Acs-Request-Id": "R", "Location": "https://evil.example/"}
+    mocked.post(f"{HOST}/?{QUERY}", status=status, body=b'{"Code":"X"}', headers=headers)
+    async with AiohttpTransport() as transport:
+        got = await transport.send(call())
+    assert (got.status, got.body) == (status, b'{"Code":"X"}')
+    assert got.headers.get("x-acs-request-id") == "R"
+
+
+def _unreachable(number: int) -> aiohttp.ClientConnectorError:
+    key = Mock(host="h", port=443, ssl=True)
+    return aiohttp.ClientConnectorError(key, OSError(number, "text with a secret"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "failure, reason",
+    [
+        (_unreachable(errno.ECONNREFUSED), "refused"),
+        (_unreachable(errno.ENETUNREACH), "unreachable"),
+        (aiohttp.ClientConnectorDNSError(Mock(), OSError(-2, "unknown")), "dns"),
+        (aiohttp.ClientConnectorSSLError(Mock(), ssl.SSLError(1, "handshake")), "tls"),
+        (
+            aiohttp.ClientConnectorCertificateError(Mock(), ssl.SSLCertVerificationError("x")),
+            "tls",
+        ),
+        (
+            aiohttp.ConnectionTimeoutError("Connection timeout to host https://h/?secret"),
+            "connect_timeout",
+        ),
+    ],
+)
+async def test_what_failed_before_the_request_left_is_not_sent(
+    mocked: aioresponses.aioresponses, failure: Exception, reason: str
+) -> None:
+    """Resolving, connecting and the TLS handshake come before the first byte."""
+    mocked.post(f"{HOST}/?{QUERY}", exception=failure)
+    async with AiohttpTransport() as transport:
+        with pytest.raises(NotSent) as raised:
+            await transport.send(call())
+    assert raised.value.reason == reason
+    assert raised.value.__cause__ is None and "secret" not in str(raised.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "failure, reason",
+    [
+        (aiohttp.ServerDisconnectedError(), "reset"),
+        (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "reset"),
+        (ConnectionResetError(), "reset"),
+        (BrokenPipeError(), "reset"),
+        (aiohttp.SocketTimeoutError(), "timeout"),
+        (TimeoutError(), "timeout"),
+        (aiohttp.ClientPayloadError(), "cut_off"),
+        (aiohttp.ClientResponseError(Mock(), ()), "malformed_http"),
+        (ValueError("bad header"), "malformed_http"),
+    ],
+)
+async def test_whatever_else_fails_is_lost(
+    mocked: aioresponses.aioresponses, failure: Exception, reason: str
+) -> None:
+    """After the first byte may have left, no failure proves anything."""
+    mocked.post(f"{HOST}/?{QUERY}", exception=failure)
+    async with AiohttpTransport() as transport:
+        with pytest.raises(Lost) as raised:
+            await transport.send(call())
+    assert raised.value.reason == reason
+
+
+@pytest.mark.asyncio
+async def test_the_wire_carries_what_was_signed_and_nothing_of_the_librarys_own() -> None:
+    """POST to `/`, the query byte by byte, our headers only, and no URL with a secret in it."""
+    async with scripted(reply(200, b"{}")) as server, AiohttpTransport() as transport:
+        await transport.send(call(server.url))
+        (seen,) = server.requests
+    assert (seen.method, seen.path, seen.query) == ("POST", "/", QUERY)
+    assert sorted(seen.headers) == ["content-length", "host", "x-acs-action"]
+    assert seen.headers["content-length"] == "0"
+    assert seen.headers["host"] == server.url.partition("://")[2]
+
+
+@pytest.mark.asyncio
+async def test_connections_are_kept_and_cookies_are_not() -> None:
+    """Two calls share a connection; what a proxy sets as a cookie is not sent back."""
+    cookie = reply(200, b"{}", headers={"Set-Cookie": "a=b"})
+    async with scripted(cookie) as server, AiohttpTransport() as transport:
+        await transport.send(call(server.url))
+        await transport.send(call(server.url))
+        assert len(server.connections) == 1
+        assert "cookie" not in server.requests[1].headers
+
+
+@pytest.mark.asyncio
+async def test_a_post_is_never_sent_again_by_the_library() -> None:
+    """A kept connection that closes under the second call loses it: one request, no repeat."""
+    async with (
+        scripted(reply(200, b"{}"), Scripted(b"", After.CLOSE), reply(200, b"{}")) as server,
+        AiohttpTransport() as transport,
+    ):
+        await transport.send(call(server.url))
+        with pytest.raises(Lost):
+            await transport.send(call(server.url))
+        assert len(server.requests) == 2
+
+
+@pytest.mark.asyncio
+async def test_redirects_are_not_followed() -> None:
+    """A 307 would carry the signature to whoever it names."""
+    elsewhere = reply(307, headers={"Location": "/elsewhere"})
+    async with scripted(elsewhere, reply(200)) as server, AiohttpTransport() as transport:
+        got = await transport.send(call(server.url))
+        assert (got.status, len(server.requests)) == (307, 1)
+
+
+@pytest.mark.asyncio
+async def test_silence_after_the_request_is_lost() -> None:
+    """The read time-out of the action ends the wait, and the request may have been executed."""
+    async with scripted(Scripted(b"", After.HANG)) as server, AiohttpTransport() as transport:
+        with pytest.raises(Lost) as raised:
+            await transport.send(call(server.url, read_ms=50))
+        assert raised.value.reason == "timeout"
+
+
+@pytest.mark.asyncio
+async def test_a_closed_port_is_refused_and_named() -> None:
+    """The reason and the address are shown, so that a person can act on it."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with AiohttpTransport() as transport:
+            with pytest.raises(NotSent) as raised:
+                await transport.send(call(endpoint))
+    assert str(raised.value) == f"refused: {endpoint.partition('://')[2]}"
+
+
+@pytest.mark.asyncio
+async def test_a_silent_handshake_is_a_connect_timeout() -> None:
+    """A peer that accepts and never shakes hands holds a call no longer than its connect time."""
+    async with scripted(Scripted(b"", After.HANG)) as server, AiohttpTransport() as transport:
+        with pytest.raises(NotSent) as raised:
+            await transport.send(call(server.url.replace("http", "https"), connect_ms=50))
+        assert raised.value.reason == "connect_timeout"
+
+
+@pytest.mark.asyncio
+async def test_certificates_are_verified() -> None:
+    """An unknown authority ends before anything was sent; a trusted one does not."""
+    authority = trustme.CA()
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(ours)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with scripted(reply(200, b"{}"), tls=ours) as server:
+        async with AiohttpTransport() as transport:
+            with pytest.raises(NotSent) as raised:
+                await transport.send(call(server.url))
+            assert raised.value.reason == "tls" and server.requests == []
+        async with AiohttpTransport(trusting) as transport:
+            assert (await transport.send(call(server.url))).status == 200
+
+
+@pytest.mark.asyncio
+async def test_plain_http_never_leaves_this_machine() -> None:
+    """Secrets are signed, not hidden: beyond loopback only TLS will do."""
+    async with AiohttpTransport() as transport:
+        with pytest.raises(Bug):
+            await transport.send(call("http://ecs.aliyuncs.com"))
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_call_gives_its_connection_up() -> None:
+    """Cancelling in the middle leaves nothing open and the transport usable."""
+    silent = Scripted(b"", After.HANG)
+    async with scripted(silent, reply(200, b"{}")) as server, AiohttpTransport() as transport:
+        waiting = asyncio.create_task(transport.send(call(server.url)))
+        await server.arrived.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (await transport.send(call(server.url))).status == 200
+
+
+@pytest.mark.asyncio
+async def test_in_process_calls_look_like_those_of_the_network() -> None:
+    """Headers answer to lower-case names, and the handler may lose a call."""
+
+    def handle(asked: Call) -> HttpReply:
+        if asked.read_ms == 1:
+            raise Lost("timeout")
+        return HttpReply(200, {"Date": "D"}, asked.query.encode())
+
+    transport = InProcessTransport(handle)
+    got = await transport.send(call())
+    assert got == HttpReply(200, {"date": "D"}, QUERY.encode())
+    with pytest.raises(Lost):
+        await transport.send(call(read_ms=1))
+    await transport.aclose()
