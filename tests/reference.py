@@ -1,0 +1,140 @@
+"""The command line's reference, made from the parser itself: `python -m tests.reference` writes it.
+
+Used by test_docs.py, which fails when docs/cli.md says anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cyclopts import App
+from cyclopts.argument import Argument
+
+from rollout.cli import main, options
+from tests import tree
+
+PAGE = tree.ROOT / "docs" / "cli.md"
+HEAD = """\
+# Command line
+
+Written by `python -m tests.reference` from the program's own parser. `rollout COMMAND --help` says
+the same. stdout is the result, stderr the talk; [errors.md](errors.md) lists exit codes and error
+codes. A flag wins over its environment variable; an unknown variable that begins with `ROLLOUT_`
+is refused.
+
+A RUN is an id or its unique beginning; left out, it is the newest run. Where a command would ask a
+question and nobody is there to answer, it ends with 7 and names the option that answers it.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    blocks = [HEAD, *(_command(words, app) for words, app in commands())]
+    blocks.append(_shared("Common options", "Taken by every command.", options.COMMON.name))
+    blocks.append(_shared("Cloud options", "Taken by plan, apply and resume.", options.CLOUD.name))
+    return "\n".join(blocks)
+
+
+def commands() -> Iterator[tuple[str, App]]:
+    """Every command as it is typed, with its parser."""
+    app = main.make_app()
+    for path, _, _ in main.COMMANDS:
+        name = path.rpartition(":")[2]
+        yield name, app[name]
+    for path, _, _ in main.AUDIT:
+        name = path.rpartition(":")[2]
+        yield f"audit {name}", app["audit"][name]
+
+
+def arguments(app: App) -> list[Argument]:
+    """What a command takes, without the groups that several commands share."""
+    shown = app.assemble_argument_collection(parse_docstring=True)
+    return [one for one in shown if not one.children]
+
+
+def spellings() -> dict[str, list[str]]:
+    """Every option of every command, with all its names."""
+    return {
+        words: [name for one in arguments(app) for name in one.names if name.startswith("-")]
+        for words, app in commands()
+    }
+
+
+def _command(words: str, app: App) -> str:
+    own = [one for one in arguments(app) if _group(one) not in _SHARED]
+    positions = [one for one in own if not one.names[0].startswith("-")]
+    usage = " ".join([f"rollout {words}", *(_position(one) for one in positions), "[OPTIONS]"])
+    lines = [f"## rollout {words}", "", f"`{usage}`", "", str(app.help).partition("\n")[0], ""]
+    return "\n".join([*lines, *_table(own)])
+
+
+def _shared(title: str, text: str, group: str) -> str:
+    app = main.make_app()["plan"]
+    return "\n".join(
+        [f"## {title}", "", text, "", *_table([o for o in arguments(app) if _group(o) == group])]
+    )
+
+
+def _table(shown: list[Argument]) -> list[str]:
+    if not shown:
+        return []
+    rows = ["| name | meaning |", "| --- | --- |"]
+    rows += [f"| {_names(one)} | {_meaning(one)} |" for one in shown]
+    return [*rows, ""]
+
+
+def _names(one: Argument) -> str:
+    value = "" if not one.names[0].startswith("-") or _is_switch(one) else f" {_value(one)}"
+    return ", ".join(f"`{name}{value}`" for name in one.names)
+
+
+def _value(one: Argument) -> str:
+    choices = one.get_choices()
+    if choices:
+        return "\\|".join(choices)
+    if "Path" in str(one.hint):
+        return "FOLDER" if one.names[0].endswith("dir") else "FILE"
+    return _VALUES.get(one.names[0], one.names[0].lstrip("-").upper())
+
+
+def _meaning(one: Argument) -> str:
+    parts = [(one.parameter.help or "").replace("|", "\\|")]
+    default = one.field_info.default
+    if not _is_switch(one) and isinstance(default, str | int) and one.names[0].startswith("-"):
+        parts.append(f"Default: `{default}`.")
+    elif str(default) == "runs":
+        parts.append("Default: `runs`.")
+    parts += [f"Environment: `{name}`." for name in one.parameter.env_var or ()]
+    return " ".join(parts)
+
+
+def _is_switch(one: Argument) -> bool:
+    return one.hint is bool or bool(one.parameter.count)
+
+
+def _position(one: Argument) -> str:
+    if one.names[0] == "FILES":
+        return "[FILE…]"
+    return one.names[0] if one.required else f"[{one.names[0]}]"
+
+
+def _group(one: Argument) -> str:
+    return one.parameter.group[0].name if one.parameter.group else ""  # type: ignore[index]
+
+
+_VALUES = {
+    "--max-age": "DURATION",
+    "--boot-time": "DURATION",
+    "--confirm": "NAME",
+    "--listen": "ADDRESS:PORT",
+    "--size": "COUNT",
+    "--seed": "NUMBER",
+    "--instance": "ID",
+    "--profile": "NAME",
+    "--endpoint": "URL",
+}
+_SHARED = (options.COMMON.name, options.CLOUD.name)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
