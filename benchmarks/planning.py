@@ -57,7 +57,11 @@ def run(size: Size) -> list[Row]:
                     "s",
                     peak_mib=took.peak_mib,
                 ),
-                Row(f"{count:,}: plan to msgspec", took.value["cpu_s"] / base.value, most=4),
+                Row(
+                    f"{count:,}: plan to msgspec",
+                    took.value["cpu_s"] / base.value,
+                    most=4 if large else None,
+                ),
                 Row(
                     f"{count:,}: an instance",
                     each_us,
