@@ -62,7 +62,7 @@ def test_it_opens_on_what_repeats_cannot_cure(outcomes: list[Outcome], reason: s
         ("SignatureNonceUsed", False),
     ],
 )
-def test_only_the_service_itself_makes_a_storm(why: str, failed: bool) -> None:
+def test_only_the_service_itself_makes_a_storm(why: str, *, failed: bool) -> None:
     """A lost line or a proxy is no failure of the service."""
     assert breaker.is_service_failure(Unknown(why)) is failed
 
