@@ -200,13 +200,9 @@ def _settled(run: Run, event: ev.Settled) -> None:
 
 
 def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, whole: bool) -> None:
-    record = run.attaching[ordinal]
-    record.left_by = at
+    run.attaching[ordinal].left_by = at
     match outcome:
-        case Done():
-            record.answered = True
-            run.attach_tries[ordinal] += 1
-        case Unknown():
+        case Done() | Unknown():
             run.attach_tries[ordinal] += 1
         case Refused(retry=retry):
             if retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome)):

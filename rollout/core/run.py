@@ -34,13 +34,12 @@ class Restarting:
 
 
 class Attaching:
-    """How one attach stands: whether a reply said Done, and when it can have left at the latest."""
+    """How one attach stands: when its call can have left at the latest."""
 
-    __slots__ = ("answered", "left_by")
+    __slots__ = ("left_by",)
 
     def __init__(self, left_by: Instant) -> None:
         self.left_by = left_by
-        self.answered = False
 
 
 class LaneUse:

@@ -210,14 +210,12 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
     if seen.key_pair != run.layout.targets[ordinal].former_key:
         _conflict(reading, ordinal, seen)
         return
-    settled = reading.at >= record.left_by + run.plan.restart.settle_window_ms
-    tries_left = run.attach_tries[ordinal] < limits.ATTEMPTS_MAX
-    if tries_left and (settled or not record.answered):
+    if reading.at < record.left_by + run.plan.restart.settle_window_ms:
+        reading.agenda.watch(ordinal, now)  # the look may lag, or the call still arrive
+    elif run.attach_tries[ordinal] < limits.ATTEMPTS_MAX:
         reading.move(ordinal, Happening.SEEN_UNATTACHED, "key_pair")
-    elif settled:
-        reading.move(ordinal, Happening.GAVE_UP, "not_attached")
     else:
-        reading.agenda.watch(ordinal, now)
+        reading.move(ordinal, Happening.GAVE_UP, "not_attached")
 
 
 def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
