@@ -96,7 +96,7 @@ class Rules:
         self.held = bytearray(count)
         self.retried = bytearray(count)
         self.permits = bytearray(count)
-        self.attach_tries = bytearray(count)
+        self.tries = {kind: bytearray(count) for kind in (Attach, RestartCall)}
         self.used = [0] * len(plan.groups)
         self.peaks = [0] * len(plan.groups)
         self.exposed = self.exposed_peak = 0
@@ -191,9 +191,9 @@ class Rules:
         self.resumes += 1
         self.stopped = False
         for issued in self.open.values():  # their endings are unknown
-            if isinstance(issued.command, Attach):
+            if not isinstance(issued.command, ImportKey):
                 for ordinal in issued.command.ordinals:
-                    self.attach_tries[ordinal] += 1
+                    self.tries[type(issued.command)][ordinal] += 1
         self.open.clear()
         for ordinal in [o for o, held in enumerate(self.held) if held]:
             self._hold(ordinal, held=False)
@@ -329,8 +329,7 @@ class Rules:
             outcome = items.get(ordinal, event.outcome)
             if not 0 <= ordinal < len(self.targets):
                 continue
-            if isinstance(command, Attach) and _is_attempt(outcome):
-                self.attach_tries[ordinal] += 1
+            self.tries[type(command)][ordinal] += _is_attempt(outcome)
             if isinstance(outcome, Refused):
                 self._refused(command, ordinal, outcome.retry, whole=whole)
 
@@ -338,17 +337,13 @@ class Rules:
         self, command: Attach | RestartCall, ordinal: int, retry: RetryClass, *, whole: bool
     ) -> None:
         """It did not happen: back to before the call, or for a fact of the instance the end."""
+        spent = retry in STATES and self.tries[type(command)][ordinal] >= limits.ATTEMPTS_MAX
         if isinstance(command, RestartCall):
             self._free_permit(ordinal)
-            ends = retry in (RetryClass.FACT, RetryClass.ODD)
+            ends = spent or retry in (RetryClass.FACT, RetryClass.ODD)
             self._go(ordinal, frozenset({RESTARTING}), STRANDED if ends else ATTACHED, "refused")
         else:
-            spent = self.attach_tries[ordinal] >= limits.ATTEMPTS_MAX
-            ends = (
-                retry is RetryClass.ODD
-                or (retry is RetryClass.FACT and not whole)
-                or (retry in STATES and spent)
-            )
+            ends = spent or retry is RetryClass.ODD or (retry is RetryClass.FACT and not whole)
             self._go(ordinal, frozenset({ATTACHING}), FAILED if ends else PLANNED, "refused")
 
     # what looks and due times brought
