@@ -1,4 +1,4 @@
-"""Many seeds, one line for each that fails: `python -m rollout.sim --seeds N [--start S] [--jobs J]`.
+"""`python -m rollout.sim --seeds N [--start S] [--jobs J]`: one line for each seed that fails.
 
 Exit 0 where every checker is content and everything rare was met, else 1. What was never met is
 demanded from MET_FROM seeds on: fewer cannot meet it all.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.core.journey import Phase
+from rollout.core.journey import DOWN, Phase
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
@@ -247,7 +247,7 @@ class ComesToAnEnd:
         reason = run.halted.reason if run.halted else "nothing"
         keys = any(drift.hand is Hand.KEY for drift in story.scenario.drifts)
         good = {
-            "in_doubt": run.phase_counts[Phase.IN_DOUBT] > 0,
+            "in_doubt": any(run.phase_counts[phase] for phase in DOWN),
             "foreign_key": keys,
             "key_pair": story.keys_replaced,
             "drift": bool(story.scenario.drifts),
