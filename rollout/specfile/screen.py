@@ -16,12 +16,14 @@ _BEGIN = re.compile("-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _END = re.compile("-----END [A-Z0-9 ]*PRIVATE KEY-----")
 
 
-def secrets(document: Document) -> dict[int, Problem]:
-    """The problem of each line that holds a secret, by line from 1.
+Quiet = dict[int, Problem | None]
+"""Lines, from 1, of which nothing may be shown, and the problem of each. A private key is told at
+its first line; its other lines have None."""
 
-    A private key is told once, at its first line; the other lines of it say nothing.
-    """
-    found: dict[int, Problem] = {}
+
+def secrets(document: Document) -> Quiet:
+    """The lines that hold a secret, by its shape or by the name of its field."""
+    found: Quiet = {}
     in_key = False
     for index, text in enumerate(document.lines):
         offset = secrecy.find(text)
@@ -29,7 +31,7 @@ def secrets(document: Document) -> dict[int, Problem]:
             found[index + 1] = _problem(document, index, offset)
         in_key = in_key or _BEGIN.search(text) is not None
         if in_key:
-            found.setdefault(index + 1, Problem("", ""))
+            found.setdefault(index + 1, None)
         in_key = in_key and _END.search(text) is None
     for path, value in _texts(document.data, ()):
         name = path[-1] if path else ""
@@ -39,10 +41,10 @@ def secrets(document: Document) -> dict[int, Problem]:
     return found
 
 
-def without_secrets(found: list[Problem], quiet: dict[int, Problem]) -> list[Problem]:
+def without_secrets(found: list[Problem], quiet: Quiet) -> list[Problem]:
     """The problems with each quiet line's own problem instead of those that would show it."""
     shown = [problem for problem in found if problem.place and problem.place.line not in quiet]
-    return shown + [problem for problem in quiet.values() if problem.code]
+    return shown + [problem for problem in quiet.values() if problem is not None]
 
 
 def _problem(document: Document, line: int, column: int) -> Problem:
