@@ -188,7 +188,7 @@ class Keyring:
         except AccessError:
             if held is None or now >= held.expires_at - LIFE_LEFT_MIN_MS:
                 raise
-            self._not_before = now + FAILURE_PAUSE_MS
+            self._not_before = min(now + FAILURE_PAUSE_MS, held.expires_at - LIFE_LEFT_MIN_MS)
             return held
         return self._held
 
