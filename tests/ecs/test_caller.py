@@ -1,115 +1,25 @@
-"""What leaves, when and how often: nonces, clocks, keys, repeats, fuses, and times that pass."""
+"""What leaves, when and how often: nonces, clocks, keys, repeats, and times that pass."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 import pytest
 
 from rollout.ecs import caller, contract, look
-from rollout.ecs.breaker import OPEN_MS
 from rollout.ecs.client import EcsClient
-from rollout.ecs.credentials import Credentials, Keyring, Secret
-from rollout.ecs.endpoints import Endpoints
+from rollout.ecs.credentials import Keyring
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Call, InProcessTransport, Lost, NotSent
 from rollout.ecs.wire import HttpReply
-from rollout.errors import AccessError
 from rollout.model import limits
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
-from rollout.model.time import HOUR, MINUTE, SECOND, Instant
-from tests.ecs.pretend import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
-
-REGION = "cn-beijing"
-CANARY = "canary-3fe9"
-
-
-def accepted(*, date: str = DATE) -> HttpReply:
-    """A reply that suits a mutation of one id and every list."""
-    lists: dict[str, object] = {
-        "Instances": {"Instance": []},
-        "InstanceStatuses": {"InstanceStatus": []},
-        "KeyPairs": {"KeyPair": []},
-        "Regions": {"Region": []},
-    }
-    body = lists | {"RequestId": REQUEST_ID, "AccountId": "1", "Arn": "acs:ram::1:root"}
-    return HttpReply(200, {"Date": date}, json.dumps(body).encode())
-
-
-def refused(status: int, code: str, *, date: str = DATE) -> HttpReply:
-    """An error of the API."""
-    body = {"RequestId": REQUEST_ID, "Code": code, "Message": "no"}
-    return HttpReply(status, {"Date": date}, json.dumps(body).encode())
-
-
-Script = HttpReply | NotSent | Lost | Callable[[], None]
-
-
-@dataclass
-class Wire:
-    """Answers the n-th call with the n-th script, the last one for ever."""
-
-    scripts: Sequence[Script] = (accepted(),)
-    calls: list[Call] = field(default_factory=list)
-
-    def __call__(self, call: Call) -> HttpReply:
-        self.calls.append(call)
-        script = self.scripts[min(len(self.calls), len(self.scripts)) - 1]
-        if isinstance(script, Exception):
-            raise script
-        if isinstance(script, HttpReply):
-            return script
-        script()
-        return accepted()
-
-    @property
-    def actions(self) -> list[str]:
-        return [call.action for call in self.calls]
-
-    def header(self, name: str) -> list[str]:
-        return [call.headers[name] for call in self.calls]
-
-
-class Tokens:
-    """Temporary keys, numbered."""
-
-    name = "tokens"
-    blocks = False
-
-    def __init__(self) -> None:
-        self.fetches = 0
-        self.down = False
-
-    def fetch(self, now: Instant) -> Credentials:
-        self.fetches += 1
-        if self.down:
-            raise AccessError.of("R0402", "no keys")
-        secret, token = Secret(f"{CANARY}-s{self.fetches}"), Secret(f"{CANARY}-t{self.fetches}")
-        return Credentials(f"id-{self.fetches}", secret, token, now, now + HOUR)
-
-
-def client_of(
-    wire: Wire,
-    clock: JumpClock | None = None,
-    *,
-    keyring: Keyring | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> EcsClient:
-    """A client whose network is a list of scripts."""
-    transport = InProcessTransport(wire)
-    return client_on(transport, clock or JumpClock(), keyring=keyring, stopped=stopped)
-
-
-async def reboot(client: EcsClient, not_after: Instant = FAR) -> Done | Refused | Unknown:
-    """A mutation of one id."""
-    answer = await client.restart(RestartKind.REBOOT, REGION, ["i-1"], not_after=not_after)
-    return answer.outcome
-
+from rollout.model.time import MINUTE, SECOND
+from tests.ecs.pretend import FAR, NOW, REQUEST_ID, JumpClock, client_on
+from tests.ecs.wires import CANARY, REGION, Tokens, Wire, accepted, client_of, reboot, refused
 
 # what is sent
 
@@ -452,86 +362,3 @@ async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
     assert (outcome.code, outcome.retry) == (caller.HALTED, RetryClass.UNSENT)
     assert isinstance(await client.look(REGION, ["i-1"]), look.Described)
     assert wire.actions == ["DescribeInstances"]
-
-
-# the fuse
-
-
-@pytest.mark.asyncio
-async def test_a_denied_lane_is_tried_again_with_a_question_about_keys() -> None:
-    """After the pause the probe is GetCallerIdentity, and only then the mutation."""
-    clock, wire = JumpClock(), Wire([refused(403, "Forbidden.RAM"), accepted()])
-    client = client_of(wire, clock)
-    await reboot(client)
-    stopped = await reboot(client)
-    assert isinstance(stopped, Refused)
-    assert stopped.retry_after_ms == OPEN_MS
-    assert isinstance(await client.look(REGION, ["i-1"]), look.Described), "another lane"
-    clock.at += OPEN_MS
-    assert isinstance(await reboot(client), Done)
-    assert wire.actions[2:] == ["GetCallerIdentity", "RebootInstance"]
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("bad", [Lost("reset"), NotSent("dns"), refused(403, "Forbidden")])
-async def test_a_failed_probe_keeps_the_lane_shut(bad: Script) -> None:
-    """What does not answer the probe does not get the mutation."""
-    clock, wire = JumpClock(), Wire([refused(403, "Forbidden.RAM"), bad])
-    client = client_of(wire, clock)
-    await reboot(client)
-    clock.at += OPEN_MS
-    outcome = await reboot(client)
-    assert isinstance(outcome, Refused)
-    assert outcome.code == caller.BREAKER_OPEN
-    assert wire.actions == ["RebootInstance", "GetCallerIdentity"]
-
-
-@pytest.mark.asyncio
-async def test_a_storm_is_probed_with_a_safe_call_of_the_same_service() -> None:
-    """Twenty calls of which most failed in the service; the probe asks it for its regions."""
-    storm: list[Script] = [HttpReply(502, {}, b"")] * 20
-    clock, wire = JumpClock(), Wire([*storm, accepted()])
-    client = client_of(wire, clock)
-    for _ in range(25):
-        await reboot(client)
-    assert len(wire.calls) == 20
-    clock.at += OPEN_MS
-    assert isinstance(await reboot(client), Done)
-    assert wire.actions[20:] == ["DescribeRegions", "RebootInstance"]
-    assert wire.calls[20].endpoint == Endpoints().ecs(REGION)
-
-
-@pytest.mark.asyncio
-async def test_a_storm_of_identity_is_probed_where_identity_lives() -> None:
-    """STS knows no regions: it is asked what it can answer."""
-    clock, wire = JumpClock(), Wire([HttpReply(502, {}, b"")] * 20 + [accepted()])
-    client = client_of(wire, clock)
-    for _ in range(20):
-        await client.get_caller_identity()
-    clock.at += OPEN_MS
-    assert isinstance(await client.get_caller_identity(), look.Identity)
-    assert wire.actions[20:] == ["GetCallerIdentity"] * 2
-
-
-@pytest.mark.asyncio
-async def test_a_cancelled_probe_leaves_the_fuse_usable() -> None:
-    """Whoever was cancelled while probing takes nobody's next probe away."""
-    clock, wire, waiting = JumpClock(), Wire([refused(403, "Forbidden.RAM")]), asyncio.Event()
-
-    class Stuck(InProcessTransport):
-        async def send(self, call: Call) -> HttpReply:
-            if call.action == "GetCallerIdentity" and not waiting.is_set():
-                waiting.set()
-                await asyncio.Event().wait()
-            return await super().send(call)
-
-    client = client_on(Stuck(wire), clock)
-    await reboot(client)
-    clock.at += OPEN_MS
-    probing = asyncio.create_task(reboot(client))
-    await waiting.wait()
-    probing.cancel()
-    await asyncio.gather(probing, return_exceptions=True)
-    clock.at += OPEN_MS
-    wire.scripts = [accepted()]
-    assert isinstance(await reboot(client), Done)
