@@ -123,6 +123,9 @@ class Runner:
             self._tell_lost(engine.lost)
             error.resume = f"rollout resume {decider.run.run_id}"
             raise
+        except BaseException:
+            self.terminal.say(f"resume: rollout resume {decider.run.run_id}")
+            raise
         now = service.clock.now()
         return Ended(
             view(decider.run),

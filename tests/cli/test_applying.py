@@ -1,0 +1,169 @@
+"""What is checked before a run begins: every refusal comes before the first effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.cli import applying, folding, planning, running
+from rollout.cli.options import Common
+from rollout.cli.planfile import Saved, of
+from rollout.cli.report import Ended
+from rollout.cli.terminal import Terminal
+from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.engines.local import LocalEngine
+from rollout.errors import Exit, RolloutError
+from rollout.journal import runs
+from rollout.model.plan import Identity
+from tests.cli import factory
+from tests.cli import service as stage
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def changed(**changes: object) -> Saved:
+    """The factory's plan with other fields."""
+    return of(msgspec.structs.replace(factory.plan(), **changes))
+
+
+def code_of(caught: pytest.ExceptionInfo[RolloutError]) -> tuple[str, Exit]:
+    """Code and exit of an error."""
+    return caught.value.problems[0].code, caught.value.exit
+
+
+@pytest.mark.parametrize(
+    "changes,code,exit_code",
+    [
+        ({"rules": 99}, "R0321", Exit.BAD_INPUT),
+        ({"applyable": False, "complete": False}, "R0604", Exit.CONFLICT),
+        ({"applyable": False, "errored": True}, "R0604", Exit.CONFLICT),
+    ],
+)
+def test_plans_that_may_not_be_applied(
+    changes: dict[str, object], code: str, exit_code: Exit
+) -> None:
+    """Other rules, offline and errored plans are refused by what they say of themselves."""
+    with pytest.raises(RolloutError) as caught:
+        applying.check_plan(changed(**changes).plan)
+
+    assert code_of(caught) == (code, exit_code)
+
+
+def test_a_plan_past_its_expiry_is_stale() -> None:
+    """The last instant still counts, the one after it does not."""
+    plan = factory.plan()
+    applying.check_time(plan, plan.expires_at)
+
+    with pytest.raises(RolloutError) as caught:
+        applying.check_time(plan, plan.expires_at + 1)
+
+    assert code_of(caught) == ("R0601", Exit.CONFLICT)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "identity",
+    [
+        Identity("9999999999999999", "acs:ram::9999999999999999:user/ops", "env", emulator=True),
+        Identity("1234567890123456", "acs:ram::1234567890123456:user/ops", "env", emulator=False),
+    ],
+)
+async def test_a_plan_for_another_account_is_refused(identity: Identity) -> None:
+    """Another account, or a plan for the real service shown an emulator: exit 4, nothing sent."""
+    cloud = stage.pretend()
+    saved = changed(identity=(identity,))
+
+    async with stage.connected(cloud, stage.ReadOnly) as service:
+        stage.ReadOnly.sent.clear()
+        with pytest.raises(RolloutError) as caught:
+            applying.check_identity(saved.plan, service)
+
+    assert code_of(caught) == ("R0405", Exit.DENIED)
+    assert not stage.ReadOnly.sent
+
+
+async def planned(cloud: PretendCloud, project: Path) -> Saved:
+    """A plan of the whole cloud."""
+    async with stage.connected(cloud) as service:
+        return (await planning.make(stage.write_spec(project), service, Path("runs"))).saved
+
+
+async def applied(cloud: PretendCloud, saved: Saved) -> Ended:
+    """Apply a plan to its end."""
+    common = Common()
+    terminal = Terminal.of(common)
+    async with stage.connected(cloud) as service:
+        now = service.clock.now()
+        with running.hold_runs(common, terminal, now, allow_unsafe_fs=True) as runner:
+            await applying.check(saved, service, common.runs_dir)
+            return await runner.begin(saved, service)
+
+
+@pytest.mark.asyncio
+async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
+    """A key of the plan's name with other material, imported after planning: exit 6, no run."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHNvbWVib2R5IGVsc2UncyBrZXkuIDMyIGJ5dGVz other"
+    cloud.pairs.add("cn-hangzhou", saved.plan.key_pair.name, other, 0)
+
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, saved)
+
+    assert code_of(caught) == ("R0606", Exit.CONFLICT)
+    assert runs.every(Path("runs")) == []
+
+
+@pytest.mark.asyncio
+async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> None:
+    """Everything is done, exit 0; the same plan again is refused and points to a new one."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    ended = await applied(cloud, saved)
+
+    assert ended.exit is Exit.DONE
+    assert ended.view.classes["done"] == saved.plan.counts.targets
+    assert folding.is_closed(ended.facts.run_dir)
+    assert folding.holder(ended.facts.run_dir) == ""
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, saved)
+    assert code_of(caught) == ("R0602", Exit.CONFLICT)
+    assert "new plan" in (caught.value.problems[0].help or "")
+
+
+@pytest.mark.asyncio
+async def test_an_open_run_keeps_its_unfinished_targets(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new plan over instances that an open run has not finished is refused, naming resume."""
+    cloud = stage.pretend()
+    first = await planned(cloud, project)
+
+    wait = LocalEngine._wait
+
+    async def wait_or_die(engine: LocalEngine, wake: int | None) -> None:
+        if len(cloud.ledger) > 0:
+            raise KeyboardInterrupt
+        await wait(engine, wake)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "_wait", wait_or_die)
+        with pytest.raises(BaseException):  # noqa: B017 - a group of what the kill left
+            await applied(cloud, first)
+    run_id = runs.run_id(first.digest, 0)
+    assert folding.open_runs(Path("runs"))[0].run_dir.name == run_id
+
+    second = await planned(cloud, project)
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, second)
+
+    assert code_of(caught) == ("R0602", Exit.CONFLICT)
+    assert f"rollout resume {run_id}" in (caught.value.problems[0].help or "")

@@ -1,0 +1,89 @@
+"""The second witness: promises judged from the emulator's hidden ledger."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollout.cli import hidden, preview
+from rollout.cli.hidden import Effect, Sight
+from tests.cli import factory
+
+PLAN = factory.plan()
+TARGETS = [target for *_, target in preview.targets(PLAN)]
+KEY = PLAN.key_pair.name
+
+
+def effects() -> list[Effect]:
+    """Every target attached in calls of 4 and restarted one after the other."""
+    attached = [
+        Effect(0, "attach", instance=one.instance, key_pair=KEY, request_id=f"call-{n // 4}")
+        for n, one in enumerate(TARGETS)
+    ]
+    restarted = [
+        Effect(10 * n, one.restart.value, instance=one.instance, until=10 * n + 10)
+        for n, one in enumerate(TARGETS)
+    ]
+    return attached + restarted
+
+
+def sights() -> list[Sight]:
+    """Every target with the new key in force, and one Windows instance."""
+    return [
+        *(Sight(one.instance, "linux", KEY) for one in TARGETS),
+        Sight("i-0000", "windows", None),
+    ]
+
+
+def broken(effects_: list[Effect], sights_: list[Sight]) -> list[str]:
+    """The promises that were not kept."""
+    return [one.text for one in hidden.judge(PLAN, effects_, sights_) if not one.kept]
+
+
+def test_a_clean_rotation_keeps_every_promise() -> None:
+    """Nothing is found where nothing is wrong."""
+    assert broken(effects(), sights()) == []
+
+
+FIRST = TARGETS[0].instance
+REBOOTED = [one.instance for one in TARGETS if one.restart.value == "reboot"]
+
+
+@pytest.mark.parametrize(
+    "more,said",
+    [
+        ([Effect(0, "attach", instance="i-0000")], "1 Windows instances attached"),
+        ([Effect(0, "reboot", instance=FIRST, until=1)], "1 instances restarted twice"),
+        (
+            [Effect(0, "attach", instance=f"i-x{n}", request_id="big") for n in range(51)],
+            "at most 51 ids",
+        ),
+        ([Effect(0, "start", instance="i-stranger")], "1 instances touched"),
+        (
+            [Effect(100, "reboot", instance=one, until=200) for one in REBOOTED[:5]],
+            "down at once, of 4 allowed",
+        ),
+    ],
+)
+def test_a_broken_promise_is_found(more: list[Effect], said: str) -> None:
+    """Each kind of breach has its sentence."""
+    assert any(said in text for text in broken(effects() + more, sights()))
+
+
+def test_a_key_that_is_not_in_force_is_found() -> None:
+    """Attached and restarted is not enough: the guest's own key counts."""
+    late = [Sight(FIRST, "linux", "ops-old"), *sights()[1:]]
+
+    (said,) = broken(effects(), late)
+    assert said == f"{len(TARGETS) - 1} of {len(TARGETS)} targets have the key in force"
+
+
+def test_one_that_never_came_back_stays_down() -> None:
+    """A restart without an end counts from its beginning on."""
+    stuck = [Effect(0, "reboot", until=None), Effect(5, "reboot", until=6)]
+
+    assert hidden.most_down(stuck) == 2
+
+
+def test_one_after_the_other_is_one_at_a_time() -> None:
+    """A restart that begins as another ends does not overlap it."""
+    assert hidden.most_down([Effect(0, "reboot", until=5), Effect(5, "reboot", until=9)]) == 1

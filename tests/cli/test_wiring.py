@@ -1,0 +1,98 @@
+"""From options to adapters: which endpoint, whose keys, and errors in words of cause and cure."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollout.cli import refusal, wiring
+from rollout.cli.options import Cloud
+from rollout.ecs import endpoints
+from rollout.errors import Exit, RolloutError
+from rollout.model.outcome import Refused, RetryClass, Unknown
+
+KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "secret"}
+LOCAL = "http://127.0.0.1:1234"
+
+
+@pytest.mark.parametrize(
+    "cloud,where",
+    [
+        (Cloud(), ""),
+        (Cloud(emulator=True), "http://127.0.0.1:8473"),
+        (Cloud(emulator=True, endpoint=LOCAL), LOCAL),
+        (Cloud(endpoint=LOCAL), LOCAL),
+        (Cloud(endpoint="https://ecs.cn-beijing.aliyuncs.com"), "https://ecs.cn-beijing.aliyuncs.com"),
+    ],
+)  # fmt: skip
+def test_where_calls_go(cloud: Cloud, where: str) -> None:
+    """The regions' own hosts, the emulator's usual port, or what was named."""
+    assert wiring.endpoint_of(cloud).override == where
+
+
+def test_the_emulator_is_on_this_machine() -> None:
+    """--emulator with a real endpoint is a contradiction, not a choice of ours."""
+    with pytest.raises(RolloutError) as caught:
+        wiring.endpoint_of(Cloud(emulator=True, endpoint="https://ecs.aliyuncs.com"))
+
+    assert caught.value.exit is Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "cloud,environment,name",
+    [
+        (Cloud(emulator=True), KEYS, "emulator key"),
+        (Cloud(emulator=True, profile="prod"), KEYS, "emulator key"),
+        (Cloud(endpoint=LOCAL), {}, "emulator key"),
+        (Cloud(endpoint=LOCAL), KEYS, "environment"),
+        (Cloud(), KEYS, "environment"),
+    ],
+)
+def test_whose_keys_are_used(cloud: Cloud, environment: dict[str, str], name: str) -> None:
+    """The emulator gets its own key, never a real account's, unless keys were exported for it."""
+    source = wiring.source_of(cloud, wiring.endpoint_of(cloud), environment)
+
+    assert source.name == name
+
+
+def test_a_named_profile_wins_over_the_environment(tmp_path: object) -> None:
+    """--profile means that profile; where it is missing the environment does not step in."""
+    with pytest.raises(RolloutError) as caught:
+        wiring.source_of(
+            Cloud(profile="nobody"), endpoints.Endpoints(), {**KEYS, "HOME": str(tmp_path)}
+        )
+
+    assert caught.value.exit in (Exit.DENIED, Exit.CONFIG)
+
+
+@pytest.mark.parametrize(
+    "outcome,code,exit_code",
+    [
+        (Refused("R0401", RetryClass.DENIED, "no keys"), "R0401", Exit.DENIED),
+        (Refused("InvalidAccessKeyId.NotFound", RetryClass.DENIED), "R0402", Exit.DENIED),
+        (Refused("SignatureDoesNotMatch", RetryClass.DENIED), "R0402", Exit.DENIED),
+        (Refused("Forbidden.RAM", RetryClass.DENIED), "R0403", Exit.DENIED),
+        (Refused("InvalidTimeStamp.Expired", RetryClass.CLOCK), "R0404", Exit.DENIED),
+        (Refused("refused", RetryClass.UNSENT, "refused: 127.0.0.1:9"), "R0410", Exit.FAILED),
+        (Refused("Strange.Code", RetryClass.ODD), "R0411", Exit.FAILED),
+        (Unknown("timeout"), "R0410", Exit.FAILED),
+        (Unknown("proxy_or_gateway"), "R0412", Exit.FAILED),
+        (Unknown("redirect"), "R0412", Exit.FAILED),
+    ],
+)
+def test_answers_become_errors_with_a_cure(
+    outcome: Refused | Unknown, code: str, exit_code: Exit
+) -> None:
+    """Every way of saying no before a run has its code, its exit, the address and what to do."""
+    error = refusal.explain(outcome, "GetCallerIdentity", "https://sts.aliyuncs.com")
+    (problem,) = error.problems
+
+    assert (problem.code, error.exit) == (code, exit_code)
+    assert "GetCallerIdentity at https://sts.aliyuncs.com" in problem.message
+    assert problem.help or code == "R0411"
+
+
+def test_the_request_id_is_passed_on() -> None:
+    """A support ticket needs it."""
+    error = refusal.explain(Refused("X", RetryClass.ODD, request_id="4711"), "A", "B")
+
+    assert error.problems[0].request_id == "4711"
