@@ -7,10 +7,10 @@ time. Everything goes through the pretend cloud, so that the hidden ledger tells
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from rollout.emulator.instances import Lock, Status
 from rollout.emulator.messages import Request
-from rollout.model.plan import Target
 from rollout.model.time import Instant
 from rollout.sim.heap import Heap
 from rollout.sim.scenario import Drift, Hand
@@ -23,58 +23,73 @@ def plan_all(story: Story, heap: Heap) -> None:
     """Put the drifts that have a time on the heap."""
     for drift in story.scenario.drifts:
         if not drift.before_call:
-            act = functools.partial(_act_now, story, drift, heap)
+            act = functools.partial(_act_in_time, story, drift, heap)
             heap.at(story.begun + drift.at_ms, act)
 
 
-def act_before(story: Story, n: int, now: Instant) -> None:
-    """Do what is to be done right before intent `n` leaves, once."""
+def act_before(story: Story, n: int, ids: Sequence[str], now: Instant) -> None:
+    """Do what is to be done right before intent `n` leaves, to an instance it names, once."""
+    if not ids or any(sent.n == n for sent in story.sent):
+        return
     for drift in story.scenario.drifts:
-        if drift.before_call == n and n not in [one.n for one in story.sent]:
-            _act(story, drift, now)
+        if drift.before_call == n:
+            _act(story, drift, ids[drift.target % len(ids)], now)
 
 
-def _act_now(story: Story, drift: Drift, heap: Heap) -> None:
-    _act(story, drift, heap.now)
+def _act_in_time(story: Story, drift: Drift, heap: Heap) -> None:
+    targets = _targets(story)
+    if drift.hand is Hand.RESTARTED:  # of most interest where the key waits for its boot
+        instances = story.cloud.instances
+        found = [(one, instances.find(one)) for one in targets]
+        waiting = [n for n, o in found if o is not None and _waits(story, o)]
+        targets = waiting or targets
+    if targets:
+        _act(story, drift, targets[drift.target % len(targets)], heap.now)
 
 
-def _act(story: Story, drift: Drift, now: Instant) -> None:
-    targets = [
-        (cell.region, target)
+def _targets(story: Story) -> list[str]:
+    return [
+        target.instance
         for wave in story.plan.waves
         for cell in wave.cells
         for batch in cell.batches
         for target in batch.targets
     ]
-    if not targets:
-        return
-    region, target = targets[drift.target % len(targets)]
-    ordinal = story.cloud.instances.find(target.instance)
+
+
+def _waits(story: Story, ordinal: int) -> bool:
+    """The new key is on its record and not in force."""
+    instances, pairs = story.cloud.instances, story.cloud.pairs.all
+    record = instances.record[ordinal]
+    return pairs[record].name == story.plan.key_pair.name and instances.guest[ordinal] != record
+
+
+def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
+    ordinal = story.cloud.instances.find(instance)
     if ordinal is None:
         return
-    story.touched.setdefault(target.instance, []).append((now, drift))
+    region = story.cloud.instances.shape_of(ordinal).region.name
+    story.touched.setdefault(instance, []).append((now, drift))
     story.count(f"hand {drift.hand}")
     match drift.hand:
         case Hand.KEY:
-            ids = f'["{target.instance}"]'
+            ids = f'["{instance}"]'
             params = {"RegionId": region, "KeyPairName": OTHER, "InstanceIds": ids}
             _call(story, drift, "AttachKeyPair", params, now)
         case Hand.GONE:
             story.cloud.instances.put(ordinal, Status.RELEASED, now)
         case Hand.STOPPED:
-            _call(story, drift, "StopInstance", _of(target), now)
+            _call(story, drift, "StopInstance", {"InstanceId": instance}, now)
         case Hand.RESTARTED:
-            _call(story, drift, "RebootInstance", _of(target), now)
+            _call(story, drift, "RebootInstance", {"InstanceId": instance}, now)
         case Hand.LOCKED:
             story.cloud.instances.lock[ordinal] = Lock.SECURITY
+        case Hand.HANGS:
+            story.cloud.instances.put(ordinal, Status.STARTING, now)
         case Hand.WINDOWS:
             _becomes_windows(story, region, ordinal)
         case Hand.KEY_PAIR_REPLACED:
             _replace_key_pair(story, region, now)
-
-
-def _of(target: Target) -> dict[str, str]:
-    return {"InstanceId": target.instance}
 
 
 def _call(story: Story, drift: Drift, action: str, params: dict[str, str], now: Instant) -> None:

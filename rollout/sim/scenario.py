@@ -25,6 +25,7 @@ INSTANCES_A_REGION_MIN = 14
 PROCESSES_MAX = 4
 """Processes that are made to stop before the run is left alone."""
 DRIFTS_MAX = 4
+STORM = 24
 
 _STOPPING_FAULTS = frozenset(
     {
@@ -72,12 +73,13 @@ class Hand(enum.StrEnum):
     RESTARTED = "restarted"
     LOCKED = "locked"
     WINDOWS = "windows"
+    HANGS = "hangs"
     KEY_PAIR_REPLACED = "key_pair_replaced"
 
 
 class Drift(msgspec.Struct, frozen=True):
     """One interference. `at_ms` counts from the run's begin; with `before_call` it happens right
-    before that intent leaves, where no look can see it in time.
+    before that intent leaves, to an instance it names, where no look can see it in time.
     """
 
     hand: Hand
@@ -138,7 +140,7 @@ def draw(seed: int) -> Scenario:
         cover=dice.chance(25),
         allow_password_loss=dice.chance(30),
         stops=tuple(_stopping(dice) for _ in range(dice.pick((0, 0, 1, 1, 2, PROCESSES_MAX)))),
-        drifts=tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX)))),
+        drifts=_drifts(dice),
     )
 
 
@@ -164,7 +166,7 @@ def _faults(dice: Dice) -> tuple[Fault, ...]:
     per_mille = dice.pick((0, 5, 10, 30, 60))
     armed = []
     for name in faults.COURSES:
-        drawn = dice.chance(4 if name in _STOPPING_FAULTS else 25)
+        drawn = dice.chance(6 if name in _STOPPING_FAULTS else 25)
         if drawn and per_mille:
             armed.append(Fault(name, per_mille / 1000))
     facts = [Fault(name, 0.08) for name in faults.INSTANCE_FAULTS if dice.chance(8)]
@@ -175,12 +177,20 @@ def _stopping(dice: Dice) -> Stopping:
     stop = dice.pick((*[Stop.CRASH] * 5, *Stop))
     pause_ms = dice.pick((200, 5 * SECOND, 50 * SECOND, 10 * MINUTE))
     match stop:
-        case Stop.CRASH:
-            return Stopping(stop, dice.between(1, dice.pick((20, 80, 300, 1000))), pause_ms)
+        case Stop.CRASH:  # the first eight points lie before the run's first line
+            return Stopping(stop, dice.between(1, dice.pick((8, 20, 80, 300, 1000))), pause_ms)
         case Stop.DRAIN | Stop.INTERRUPT:
             return Stopping(stop, dice.between(0, dice.pick((5, 60, 300)) * SECOND), pause_ms)
         case _:
             return Stopping(stop, dice.between(0, dice.pick((5, 30, 100))), pause_ms)
+
+
+def _drifts(dice: Dice) -> tuple[Drift, ...]:
+    """A few; now and then so many at once that the plan is stale."""
+    if dice.chance(3):
+        hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED))
+        return tuple(Drift(hand, dice.number()) for _ in range(STORM))
+    return tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX))))
 
 
 def _drift(dice: Dice) -> Drift:

@@ -169,6 +169,8 @@ class World:
         """Begin the run, or go on where its journal ends; None where it is closed."""
         story = self.story
         if RUN_ID not in self.disk.names(RUNS) or not self._begun():
+            if story.lives:
+                story.count("never began")
             journal = file.create(RUNS, RUN_ID, story.raw, disk=self.disk)
             process = self._process(journal)
             decider = process.decider = Decider(story.plan, process.append)
@@ -212,7 +214,7 @@ class World:
         """A call is about to leave: the last moment to die, and what the checkers ask later."""
         if not call.n:
             return
-        hands.act_before(self.story, call.n, self.heap.now)
+        hands.act_before(self.story, call.n, call.wish.ids, self.heap.now)
         self.fuse.burn("before a call leaves")
         wish, durable = call.wish, self.disk.durable_bytes(RUNS / RUN_ID, "journal-")
         self.story.sent.append(

@@ -1,0 +1,148 @@
+"""A broken core is caught: each mutation takes away one rule, and the checkers must notice."""
+
+from collections.abc import Callable
+
+import pytest
+
+from rollout.core import agenda, ledger, sight
+from rollout.core.journey import Phase
+from rollout.core.run import Run
+from rollout.journal.file import RunJournal
+from rollout.model.event import AnyEvent, Happening, Issued, Settled
+from rollout.model.outcome import Answer, Done, Unknown
+from rollout.sim import trial
+from rollout.sim.process import Process
+
+SEEDS = range(60)
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def skip_the_budget_check(patch: pytest.MonkeyPatch) -> None:
+    """Every group always has a permit."""
+
+    def reserve(self: ledger.Ledger, ordinal: int, phase: Phase) -> None:
+        self.permits[ordinal] = 1
+
+    def release(self: ledger.Ledger, ordinal: int, phase: Phase) -> None:
+        self.permits[ordinal] = 0
+
+    patch.setattr(ledger.Ledger, "reserve", reserve)
+    patch.setattr(ledger.Ledger, "release", release)
+    patch.setattr(ledger.Ledger, "full_group", lambda *_: None)
+    patch.setattr(agenda.Agenda, "permits_left", lambda self: [1000] * len(self.run.plan.groups))
+
+
+def reboot_twice(patch: pytest.MonkeyPatch) -> None:
+    """What shows no sign of a restart is taken as not restarted."""
+    patch.setattr(sight, "_untouched", lambda *_: True)
+
+
+def forget_the_settle_window(patch: pytest.MonkeyPatch) -> None:
+    """What was lost is judged at once."""
+    patch.setattr(Run, "settle_end", lambda *_: 0)
+    patch.setattr(sight, "_untouched", lambda *_: True)
+
+
+def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
+    """A call of which nothing was heard is taken as done."""
+    hear = Process._hear
+
+    def trusting(self: Process, n: int, answer: Answer) -> None:
+        lost = isinstance(answer.outcome, Unknown)
+        hear(self, n, Answer(Done()) if lost else answer)
+
+    patch.setattr(Process, "_hear", trusting)
+    patch.setattr(sight, "_boot_evidence", lambda record, _: "answer" * record.answered)
+    patch.setattr(sight, "_runs_again", lambda *_: True)
+
+
+def believe_any_running(patch: pytest.MonkeyPatch) -> None:
+    """Running is believed, however old the look."""
+    patch.setattr(sight, "_runs_again", lambda *_: True)
+
+
+def drop(kind: type) -> Break:
+    """Every fifth event of a kind is not written."""
+
+    def broken(patch: pytest.MonkeyPatch) -> None:
+        append = Process.append
+        seen = [0]
+
+        def dropping(self: Process, event: AnyEvent) -> None:
+            seen[0] += isinstance(event, kind)
+            if not (isinstance(event, kind) and seen[0] % 5 == 0):
+                append(self, event)
+
+        patch.setattr(Process, "append", dropping)
+
+    broken.__name__ = f"drop_{kind.__name__}"
+    return broken
+
+
+def never_sync(patch: pytest.MonkeyPatch) -> None:
+    """Intents are written and not made durable."""
+    patch.setattr(RunJournal, "sync_now", lambda self: None)
+
+
+def believe_absence(patch: pytest.MonkeyPatch) -> None:
+    """What is missing from one answer is gone."""
+    patch.setattr(sight, "_ABSENT_READS", 0)
+
+
+def go_on_after_a_halt(patch: pytest.MonkeyPatch) -> None:
+    """What was intended leaves though the run was stopped."""
+
+    def deaf(self: Process) -> bool:
+        return self.decider.run.closed is not None or (
+            self.decider.run.stopping and self.decider.idle
+        )
+
+    patch.setattr(Process, "_finished", deaf)
+    patch.setattr("rollout.sim.network.Network._unsent", lambda *_: None)
+
+
+def attach_over_anything(patch: pytest.MonkeyPatch) -> None:
+    """Nobody compares before setting."""
+    patch.setattr("rollout.core.drift.judge", lambda *_, **__: None)
+
+
+def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
+    """A read-back that shows the former key is good enough."""
+    attaching = sight._READERS[Phase.ATTACHING]
+
+    def eager(reading: sight.Reading, ordinal: int, *rest: object) -> None:
+        if reading.run.attach_tries[ordinal]:
+            reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
+            reading.ready.append(ordinal)
+        else:
+            attaching(reading, ordinal, *rest)  # type: ignore[arg-type]
+
+    patch.setitem(sight._READERS, Phase.ATTACHING, eager)
+
+
+def ask_too_many(patch: pytest.MonkeyPatch) -> None:
+    """Attaches run ahead of every limit."""
+    patch.setattr(ledger.Ledger, "attachable", lambda self, ordinals, *_: len(ordinals))
+
+
+MUTATIONS: tuple[Break, ...] = (
+    *(skip_the_budget_check, reboot_twice, forget_the_settle_window, trust_a_lost_reply),
+    *(believe_any_running, drop(Issued), drop(Settled), never_sync, believe_absence),
+    *(go_on_after_a_halt, attach_over_anything, restart_before_the_attach, ask_too_many),
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_a_broken_core_is_caught(mutation: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rule that is taken away is missed by some checker within a few dozen seeds."""
+    mutation(monkeypatch)
+
+    assert any(trial.run(seed).wrong for seed in SEEDS)
+
+
+def test_a_whole_core_is_not_accused() -> None:
+    """On the same seeds the checkers find nothing wrong with the core as it is."""
+    trials = [trial.run(seed) for seed in SEEDS]
+
+    assert not [one.replay for one in trials if one.wrong]
