@@ -196,6 +196,7 @@ class Keyring:
         """Ask the source, in a worker thread if it blocks, and tell its secrets to be blanked."""
         blocks, fetch = self.source.blocks, self.source.fetch
         fetched = await asyncio.to_thread(fetch, now) if blocks else fetch(now)
+        _check(fetched, self.source.name)
         for secret in (fetched.secret, fetched.token):
             if secret is not None:
                 self._on_secret(secret.reveal())
@@ -208,6 +209,20 @@ class Keyring:
         life: Duration = held.expires_at - held.began_at
         share = REFRESH_AT - REFRESH_JITTER * _hash_share(f"{held.access_key_id}{held.expires_at}")
         return min(held.began_at + int(life * share), held.expires_at - LIFE_LEFT_MIN_MS)
+
+
+def _check(keys: Credentials, source: str) -> None:
+    """Refuse what cannot be a key: most often a line break at the end of a mounted file."""
+    texts = {"access key id": keys.access_key_id, "secret": keys.secret.reveal()}
+    if keys.token is not None:
+        texts["token"] = keys.token.reveal()
+    for name, text in texts.items():
+        if not (text and text.isascii() and text.isprintable() and " " not in text):
+            raise AccessError.of(
+                "R0402",
+                f"the {name} of {source} is empty or holds a character that no key has",
+                help="look for a space or a line break at its end",
+            )
 
 
 def _hash_share(text: str) -> float:

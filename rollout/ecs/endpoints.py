@@ -32,6 +32,8 @@ _HOSTS: Final = {
     "cn-yushanfang": _CENTRAL,
     "cn-zhangbei": _CENTRAL,
 }
+_LABEL_CHARS_MAX = 63
+"""Longest part of a host name between two dots (RFC 1035)."""
 _REGION = re.compile(r"[a-z][a-z0-9-]{1,40}")
 
 
@@ -98,11 +100,17 @@ def _split(text: str, shown: str) -> SplitResult:
         _ = parts.port  # raises where it is no number
     except ValueError:
         raise _refused(shown, "not a URL") from None
-    if not parts.hostname or any(character.isspace() for character in text):
+    name = parts.hostname or ""
+    if not _is_host(name) or any(character.isspace() for character in text):
         raise _refused(shown, "no host in it")
     if parts.scheme:
         return parts
-    return parts._replace(scheme="http" if is_loopback(parts.hostname) else "https")
+    return parts._replace(scheme="http" if is_loopback(name) else "https")
+
+
+def _is_host(name: str) -> bool:
+    """True for a name that can be looked up at all; what cannot would fail as if it were sent."""
+    return all(0 < len(label) <= _LABEL_CHARS_MAX for label in name.split("."))
 
 
 def _refused(text: str, why: str) -> RolloutError:

@@ -182,6 +182,31 @@ def test_the_environment_is_read_anew() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "key_id, secret, token, named",
+    [
+        ("id-1\n", CANARY, TOKEN, "access key id"),
+        ("id-1", f"{CANARY}\r\n", TOKEN, "secret"),
+        ("id-1", CANARY, f"{TOKEN}\n", "token"),
+        ("id-1", f" {CANARY}", "", "secret"),
+        ("id-1", CANARY, f"{TOKEN}\u200b", "token"),
+        ("id-1", "", "", "secret"),
+    ],
+)
+async def test_keys_with_a_line_break_are_told_before_anything_is_signed(
+    key_id: str, secret: str, token: str, named: str
+) -> None:
+    """A stray character of a mounted file would fail in a header, or as a wrong signature."""
+    ring = Keyring(
+        StaticSource(key_id, Secret(secret), Secret(token) if token else None), JumpClock()
+    )
+    with pytest.raises(AccessError, match=f"the {named} of static") as caught:
+        await ring.get()
+    assert caught.value.problems[0].code == "R0402"
+    assert CANARY not in str(caught.value) and TOKEN not in str(caught.value)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("blocks", [False, True])
 async def test_two_hundred_callers_make_one_fetch(*, blocks: bool) -> None:
     """Whoever comes while keys are being fetched waits for them."""

@@ -66,6 +66,9 @@ def test_an_override_takes_every_region_and_sts(text: str, override: str) -> Non
         "https://",
         "https://ecs.aliyuncs.com:99999",
         "ecs aliyuncs.com",
+        "https://ecs..aliyuncs.com",
+        "https://.aliyuncs.com",
+        f"https://{'a' * 64}.aliyuncs.com",
         "",
     ],
 )
