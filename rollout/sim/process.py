@@ -182,16 +182,18 @@ class Process:
         return End.CLOSED if self.decider.run.closed is not None else End.STOPPED
 
     def _wait(self, wake: Instant | None) -> None:
-        if self._inbox:
-            return
-        instants = [] if wake is None else [wake]
+        """Let the world go on until something is heard or due."""
         if self._unsynced_since is not None:
-            instants.append(self._sync_at)
-        if self.heap.next is not None:
-            instants.append(self.heap.next)
-        if not instants:
-            raise Stuck("nothing is in flight and nothing wakes the run")
-        self.heap.advance(max(self.heap.now, min(instants)))
+            wake = self._sync_at if wake is None else min(wake, self._sync_at)
+        heap = self.heap
+        while not self._inbox:
+            upcoming = heap.next
+            if upcoming is None or (wake is not None and wake <= upcoming):
+                if wake is None:
+                    raise Stuck("nothing is in flight and nothing wakes the run")
+                heap.advance(wake)
+                return
+            heap.advance(upcoming)
 
     # effects
 
