@@ -236,7 +236,7 @@ def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at:
     for row in rows:
         outcome = _of_row(row, done)
         if row.id not in asked:
-            anomalies.append(f"{ANOMALY_EXTRA}: {row.id[:_REQUEST_ID_CHARS_MAX]}")
+            anomalies.append(f"{ANOMALY_EXTRA}: {_word(row.id)}")
         elif row.id in found:
             anomalies.append(f"{ANOMALY_DOUBLED}: {row.id}")
             if found[row.id] != outcome:
@@ -258,7 +258,7 @@ def _all_done(ids: Sequence[str], rows: Sequence[Item]) -> bool:
 
 def _of_row(row: Item, done: Done) -> Outcome:
     """Judge one row. Code and `Success` must agree; a row with neither says nothing."""
-    code = "200" if row.code in {"200", 200} else str(row.code or "")
+    code = "200" if row.code in {"200", 200} else _word(str(row.code or ""))
     success = wire.parse_bool(row.success) if isinstance(row.success, str) else row.success
     match success, code:
         case (True | None, "200") | (True, ""):
@@ -273,8 +273,13 @@ def _of_row(row: Item, done: Done) -> Outcome:
 
 
 def _word(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:
-    """Take a text, bounded and on one line; everything else is no text."""
-    return " ".join(value[:chars_max].split()) if isinstance(value, str) else ""
+    """Take a text, bounded, on one line and fit for a terminal; everything else is no text."""
+    if not isinstance(value, str):
+        return ""
+    text = value[:chars_max]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(text.split())
 
 
 @lru_cache(maxsize=256)

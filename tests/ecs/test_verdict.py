@@ -169,3 +169,19 @@ def test_a_reply_that_nobody_wrote_keeps_the_trace_of_the_gateway() -> None:
     reply = wire.HttpReply(502, DATE | {"x-acs-request-id": "R-9"}, b"<html>")
     answer = verdict.answer("AttachKeyPair", IDS, reply, NOW)
     assert answer == Answer(Unknown("http_502", "R-9", NOW))
+
+
+def test_what_the_service_writes_can_be_shown_and_stored() -> None:
+    """Codes, messages and foreign ids go to terminals and journals: short, and nothing that acts."""
+    rows = [good(id_) for id_ in IDS[1:]]
+    wild = "\x1b[2J\u202e" + "x" * 5000
+    rows += [{"InstanceId": IDS[0], "Code": wild, "Success": False, "Message": wild}, good(wild)]
+    answer = judged(wire.encode_json(body_of(rows)))
+    refused = answer.items[IDS[0]]
+    assert isinstance(refused, Refused)
+    for text in (refused.code, refused.message, *answer.anomalies):
+        assert text.isprintable() and len(text) <= 200
+    error = {"RequestId": wild, "Code": wild, "Message": wild}
+    whole = judged(wire.encode_json(error), 400).outcome
+    assert isinstance(whole, Refused)
+    assert (whole.code + whole.message + whole.request_id).isprintable()
