@@ -17,7 +17,14 @@ import pytest
 import trustme
 
 from rollout.core.invariant import Bug
-from rollout.ecs.transport import AiohttpTransport, Call, InProcessTransport, Lost, NotSent
+from rollout.ecs.transport import (
+    BODY_BYTES_MAX,
+    AiohttpTransport,
+    Call,
+    InProcessTransport,
+    Lost,
+    NotSent,
+)
 from rollout.ecs.wire import HttpReply
 from tests.ecs.pretend import After, Scripted, reply, scripted
 
@@ -241,6 +248,22 @@ async def test_a_cancelled_call_gives_its_connection_up() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert (await transport.send(call(server.url))).status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_body_has_a_bound_and_may_reach_it() -> None:
+    """8 MiB are read to the last byte; one more is given up, with its connection."""
+    bound = b"x" * BODY_BYTES_MAX
+    async with (
+        scripted(reply(200, bound), reply(200, bound + b"x"), reply(200, b"{}")) as server,
+        AiohttpTransport() as transport,
+    ):
+        assert (await transport.send(call(server.url))).body == bound
+        with pytest.raises(Lost) as raised:
+            await transport.send(call(server.url))
+        assert raised.value.reason == "too_large"
+        assert (await transport.send(call(server.url))).body == b"{}"
+        assert len(server.connections) == 2
 
 
 @pytest.mark.asyncio

@@ -172,7 +172,7 @@ def test_a_reply_that_nobody_wrote_keeps_the_trace_of_the_gateway() -> None:
 
 
 def test_what_the_service_writes_can_be_shown_and_stored() -> None:
-    """Codes, messages and foreign ids go to terminals and journals: short, and nothing that acts."""
+    """Codes, messages and foreign ids reach terminals and journals: short, and nothing acts."""
     rows = [good(id_) for id_ in IDS[1:]]
     wild = "\x1b[2J\u202e" + "x" * 5000
     rows += [{"InstanceId": IDS[0], "Code": wild, "Success": False, "Message": wild}, good(wild)]
