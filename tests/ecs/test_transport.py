@@ -252,7 +252,7 @@ async def test_a_cancelled_call_gives_its_connection_up() -> None:
 
 @pytest.mark.asyncio
 async def test_a_body_has_a_bound_and_may_reach_it() -> None:
-    """8 MiB are read to the last byte; one more is given up, with its connection."""
+    """8 MiB are read to the last byte; one more is given up, and the next call is its own."""
     bound = b"x" * BODY_BYTES_MAX
     async with (
         scripted(reply(200, bound), reply(200, bound + b"x"), reply(200, b"{}")) as server,
@@ -263,7 +263,6 @@ async def test_a_body_has_a_bound_and_may_reach_it() -> None:
             await transport.send(call(server.url))
         assert raised.value.reason == "too_large"
         assert (await transport.send(call(server.url))).body == b"{}"
-        assert len(server.connections) == 2
 
 
 @pytest.mark.asyncio
