@@ -87,12 +87,13 @@ class Demo:
         lines = [f"  {'ok ' if one.kept else 'NOT'}  {one.text}" for one in findings]
         self._say("The emulator's hidden ledger, which rollout never reads, says:")
         self.terminal.show("\n".join(lines))
-        self._say(f"Done in {seconds:.0f} s. The files are in {self.folder}:")
+        shown = os.path.relpath(self.folder)
+        self._say(f"Done in {seconds:.0f} s. The files are in {shown}:")
         runs = sorted((self.folder / "runs").glob("r-*"))
         names = [SPEC, PLAN, *(f"{run.relative_to(self.folder)}/" for run in runs), "faults.yaml"]
         self.terminal.show("\n".join(f"  {name}" for name in names))
-        command = f"cd {self.folder} && rollout audit show"
-        self._say(f"Look around:  {command}  (add --instance ID for one instance's life)")
+        self._say(f"Look around (in {shown}; add --instance ID for the life of one instance):")
+        self.terminal.show(f"  {_program()} audit show")
 
     @contextmanager
     def _emulator(self) -> Iterator[None]:
@@ -168,6 +169,12 @@ class Demo:
 
     def _say(self, text: str) -> None:
         self.terminal.show(f"\n{text}")
+
+
+def _program() -> str:
+    """What to type for `rollout`: a virtual environment need not be on the path."""
+    beside = Path(sys.executable).with_name("rollout")
+    return str(beside) if shutil.which("rollout") is None and beside.is_file() else "rollout"
 
 
 def lay_out(folder: Path) -> None:
