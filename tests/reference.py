@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from cyclopts import App
 from cyclopts.argument import Argument
 
-from rollout.cli import main, options
+from rollout.cli import main, options, preview
 from tests import tree
+from tests.cli import factory
 
 PAGE = tree.ROOT / "docs" / "cli.md"
 HEAD = """\
@@ -32,7 +33,15 @@ def page() -> str:
     blocks = [HEAD, *(_command(words, app) for words, app in commands())]
     blocks.append(_shared("Common options", "Taken by every command.", options.COMMON.name))
     blocks.append(_shared("Cloud options", "Taken by plan, apply and resume.", options.CLOUD.name))
-    return "\n".join(blocks)
+    return "\n".join([*blocks, _samples()])
+
+
+def _samples() -> str:
+    """What a preview looks like, made by the program from a small plan."""
+    shortened = "sha256:9f2c…e41b"
+    text = preview.text(factory.plan(), shortened, 100, reading=preview.Reading(2, 14_000))
+    intro = "What `rollout plan` prints of a fleet of 100; the text is the same without a terminal."
+    return f"## A preview\n\n{intro}\n\n```text\n{text}\n```\n"
 
 
 def commands() -> Iterator[tuple[str, App]]:
