@@ -7,7 +7,7 @@ is decoded by the block; everything else, and every block with something odd, va
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -184,6 +184,8 @@ class _Reader:
             return self._maker.named(each)
         if "InstanceId" not in each:
             each = _spelled_out(each)
+        elif not each.get("RegionId"):
+            each = {**each, "RegionId": _first(each, _REGIONS)}
         try:
             row = _ROW.decode(msgspec.json.encode(each))
         except msgspec.MsgspecError as error:
@@ -210,13 +212,15 @@ class _Reader:
 
 def _spelled_out(row: dict[str, Any]) -> dict[str, Any]:
     """A row that names its instance in another way, with the API's names for id and region."""
-    found = {
-        name: next((row[word] for word in words if word in row), None)
-        for name, words in (("InstanceId", _IDS), ("RegionId", _REGIONS))
-    }
+    found = {"InstanceId": _first(row, _IDS), "RegionId": _first(row, _REGIONS)}
     if found["InstanceId"] is None:
         if "Code" in row:
             raise RowError("R0201", "this is an error of the API, not a page of instances")
         hint = f"known are {', '.join(f'`{word}`' for word in _IDS)}"
         raise RowError("R0201", "an object without an instance id", hint)
     return found
+
+
+def _first(row: dict[str, Any], words: Sequence[str]) -> object:
+    """What stands under the first of these words that says anything."""
+    return next((row[word] for word in words if row.get(word) is not None), None)

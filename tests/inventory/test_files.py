@@ -92,6 +92,15 @@ def test_every_form_names_the_same_instances(tmp_path: Path, kind: str, content:
     assert {one.region for one in gathered.instances.values()} == {"cn-hangzhou"}
 
 
+def test_a_rows_own_region_wins_however_it_is_spelled(tmp_path: Path) -> None:
+    """A region in another spelling beside an `InstanceId` is read, not taken for the source's."""
+    text = json.dumps({"InstanceId": A, "region": "cn-shanghai"})
+
+    gathered = read(tmp_path, "fleet.jsonl", text, region="cn-hangzhou")
+
+    assert gathered.instances[A].region == "cn-shanghai"
+
+
 def test_a_table_gives_all_it_says(tmp_path: Path) -> None:
     """With `--offline` a table of the console is as good as a row of the API."""
     heads = (
