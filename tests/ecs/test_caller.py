@@ -18,7 +18,7 @@ from rollout.model import limits
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND
-from tests.ecs.pretend import FAR, NOW, REQUEST_ID, JumpClock, client_on
+from tests.ecs.pretend import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
 from tests.ecs.wires import CANARY, REGION, Tokens, Wire, accepted, client_of, reboot, refused
 
 # what is sent
@@ -167,6 +167,18 @@ async def test_one_wrong_date_holds_up_no_lane(date: str) -> None:
     )
     for _ in range(6):
         assert isinstance(await reboot(client, NOW + MINUTE), Done)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "date, skew_ms",
+    [(DATE, 0), (BEHIND, 20 * MINUTE + SECOND // 2), ("Fri, 02 Jan 2099 03:04:05 GMT", 0)],
+)
+async def test_lanes_follow_the_minutes_of_a_believable_clock(date: str, skew_ms: int) -> None:
+    """The buckets of the service turn with its clock; a date of another century is no clock."""
+    client = client_of(Wire([accepted(date=date)]))
+    await reboot(client)
+    assert client.governor.skew_ms == skew_ms
 
 
 # the keys

@@ -251,6 +251,16 @@ async def test_a_cancelled_call_gives_its_connection_up() -> None:
 
 
 @pytest.mark.asyncio
+async def test_no_call_waits_for_a_connection() -> None:
+    """A call that queued inside the library could leave after its time: the pool has no limit."""
+    async with scripted(Scripted(b"", After.HANG)) as server, AiohttpTransport() as transport:
+        calls = [transport.send(call(server.url, read_ms=400)) for _ in range(120)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, Lost) for one in ended)
+        assert len(server.requests) == len(calls)
+
+
+@pytest.mark.asyncio
 async def test_a_body_has_a_bound_and_may_reach_it() -> None:
     """8 MiB are read to the last byte; one more is given up, and the next call is its own."""
     bound = b"x" * BODY_BYTES_MAX
