@@ -7,6 +7,7 @@ are its digest's only source, so without a second file an edit by hand could not
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -46,9 +47,14 @@ def of(plan: Plan) -> Saved:
 
 
 def save(saved: Saved, path: Path) -> None:
-    """Write plan and digest file, mode 0600; StorageError R0803 with nothing half-written."""
+    """Write plan and digest file, mode 0600; StorageError R0803 with nothing half-written.
+
+    Only a regular file is replaced: root could put a file in the place of a device otherwise.
+    """
     line = f"{saved.digest.removeprefix('sha256:')}  {path.name}\n"
     try:
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "something stands there that is no regular file")
         _replace(_sidecar(path), line.encode())
         _replace(path, saved.raw)
     except OSError as error:

@@ -122,6 +122,19 @@ def test_an_unreadable_plan_is_an_io_error(tmp_path: Path, make: str) -> None:
     assert refusal(path) == ("R0320", Exit.IO)
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe or device named by --out stays what it is; no digest file is left beside it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    with pytest.raises(RolloutError) as caught:
+        planfile.save(planfile.of(factory.plan()), path)
+
+    assert caught.value.problems[0].code == "R0803"
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_plan_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
     """No half file, no temporary file; the error says what to do."""
     target = tmp_path / "x.plan.json"
@@ -131,7 +144,7 @@ def test_a_plan_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
         planfile.save(planfile.of(factory.plan()), target)
 
     assert caught.value.exit is Exit.IO
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan.json", "x.plan.json.sha256"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan.json"]
 
 
 def changed(**changes: object) -> Plan:
