@@ -17,6 +17,8 @@ Event = MutableMapping[str, Any]
 _SECRET_LENGTH_MIN = 6
 """Shorter strings are no secrets, and blanking them would blank half of every text."""
 _NAME_WIDTH = 16
+_CHATTY = ("credentials",)
+"""Libraries that complain of what we report ourselves; heard with --verbose only."""
 
 _known: list[str] = []
 _NAMED = re.compile(
@@ -64,7 +66,7 @@ def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) ->
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers = [_Foreign()]
+    root.handlers = [_Foreign(() if verbose else _CHATTY)]
     root.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
 
 
@@ -87,11 +89,17 @@ class _Writer:
 
 
 class _Foreign(logging.Handler):
-    """Lets the lines of libraries enter the same stream."""
+    """Lets the lines of libraries enter the same stream, but for the `muted` ones."""
+
+    def __init__(self, muted: tuple[str, ...]) -> None:
+        super().__init__()
+        self._muted = muted
 
     def emit(self, record: logging.LogRecord) -> None:
         import structlog
 
+        if record.name in self._muted:
+            return
         structlog.get_logger().log(
             record.levelno, "library", logger=record.name, message=record.getMessage()
         )

@@ -61,6 +61,18 @@ def test_lines_of_libraries_enter_the_same_stream(stream: io.StringIO) -> None:
     assert KEY_ID not in stream.getvalue()
 
 
+@pytest.mark.parametrize("verbose,heard", [(0, False), (1, True)])
+def test_chatty_libraries_are_heard_on_request(
+    stream: io.StringIO, verbose: int, *, heard: bool
+) -> None:
+    """What we report ourselves is not said twice, unless somebody wants to know."""
+    logs.configure(stream, verbose=verbose)
+
+    logging.getLogger("credentials").error("no role")
+
+    assert ("no role" in stream.getvalue()) is heard
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_an_exception_is_named_without_its_traceback(stream: io.StringIO, form: str) -> None:
     """A traceback never reaches a terminal, and what it would show is redacted."""

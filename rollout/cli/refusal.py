@@ -26,13 +26,20 @@ def explain(outcome: Refused | Unknown, action: str, where: str) -> RolloutError
         if outcome.why.startswith(("proxy", "redirect", "malformed")):
             code = "R0412"
     else:
-        code, said = _code(outcome), f"{outcome.code} {outcome.message}".strip()
+        code, said = _code(outcome), _said(outcome)
     return AccessError.of(
         code,
         f"{action} at {where}: {said}",
         help=_CURES.get(code),
         request_id=outcome.request_id or None,
     )
+
+
+def _said(refused: Refused) -> str:
+    """The service's code and sentence; our own codes and repetitions are not said twice."""
+    if refused.message and (refused.code in CODES or refused.message.startswith(refused.code)):
+        return refused.message
+    return f"{refused.code} {refused.message}".strip()
 
 
 def _code(refused: Refused) -> str:
