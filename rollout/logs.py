@@ -70,6 +70,13 @@ def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) ->
     root.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
 
 
+def say(event: str, level: str = "info", **words: object) -> None:
+    """One line, for those who keep no logger."""
+    import structlog
+
+    getattr(structlog.get_logger(), level)(event, **words)
+
+
 class _Writer:
     """Writes lines and survives a stream that went away: logs never stop a run."""
 

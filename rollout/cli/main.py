@@ -113,8 +113,8 @@ def main(arguments: Sequence[str]) -> int:
         command, words, options = _parse(arguments)
         common = _common(words, options)
         if command.__module__.startswith("rollout."):
-            check_environment(os.environ)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
+            check_environment(os.environ)
         return int(command(*words, **options) or Exit.DONE)
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
         return _end(_innermost(raised), common)
@@ -124,7 +124,7 @@ def _end(raised: BaseException, common: Common) -> int:
     """What a person reads of it, and the exit code."""
     match raised:
         case RolloutError():
-            terminal.Terminal.of(common).say(complaint.render(raised))
+            _complain(raised, common)
             return int(raised.exit)
         case KeyboardInterrupt():
             return int(Exit.INTERRUPTED)
@@ -133,6 +133,19 @@ def _end(raised: BaseException, common: Common) -> int:
         case _:
             terminal.Terminal.of(common).say(crash.report(raised, common.runs_dir))
             return int(Exit.FAILED)
+
+
+def _complain(error: RolloutError, common: Common) -> None:
+    """The error as people read it, or one JSON line for each of its problems."""
+    if common.log_format == "text":
+        terminal.Terminal.of(common).say(complaint.render(error))
+        return
+    for problem in error.problems:
+        words = {"place": problem.place, "help": problem.help, "request_id": problem.request_id}
+        known = {name: str(word) for name, word in words.items() if word}
+        logs.say("error", "error", code=problem.code, message=problem.message, **known)
+    if error.resume:
+        logs.say("error", "error", resume=error.resume)
 
 
 def _innermost(raised: BaseException) -> BaseException:

@@ -40,6 +40,8 @@ class Terminal:
     live: bool
     """stderr can redraw lines."""
     may_ask: bool
+    json_lines: bool = False
+    """Talk goes out as JSON lines too: a collector reads stderr."""
 
     @classmethod
     def of(cls, common: Common) -> Terminal:
@@ -55,6 +57,7 @@ class Terminal:
             and _is_terminal(sys.stderr)
             and not common.no_input
             and os.environ.get("CI", "").lower() != "true",
+            json_lines=common.log_format == "json",
         )
 
     def show(self, text: str) -> None:
@@ -63,6 +66,9 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Talk, on stderr."""
+        if self.json_lines:
+            logs.say("talk", text=text)
+            return
         text = logs.redact(text)
         write(sys.stderr, paint(text) if self.err_color else text)
 

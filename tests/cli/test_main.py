@@ -208,3 +208,16 @@ def test_a_closed_stdout_is_no_error(project: Path) -> None:
 def test_errors_know_their_resume_command() -> None:
     """Every error is one value: main only prints it and takes its exit code."""
     assert RolloutError.of("R0603", "x").exit is Exit.CONFLICT
+
+
+def test_talk_is_json_where_a_collector_reads_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --log-format json every line of stderr is a JSON object, errors and notices too."""
+    assert main.main(["validate", "nope.yaml", "--log-format", "json"]) == Exit.IO
+    assert main.main(["resume", "--last", "--log-format", "json"]) == Exit.DONE
+    assert main.main(["status", "r-x", "--log-format", "json"]) == Exit.USAGE
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["talk", "talk", "error"]
+    assert lines[2]["code"] == "R0003" and lines[2]["level"] == "error"
