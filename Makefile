@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python)
 SEEDS ?= 200
-SOAK_SEEDS ?= 20000
+SOAK_SEEDS ?= 100000
 
 # A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
@@ -33,8 +33,8 @@ check: $(READY) ## format, lint, types, layers
 sim: $(READY) ## simulate SEEDS=200 worlds with faults and crashes
 	@$(BIN)/python -m rollout.sim --seeds $(SEEDS)
 
-soak: $(READY) ## simulate for long (SOAK_SEEDS=20000)
-	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS)
+soak: $(READY) ## simulate for long (SOAK_SEEDS=100000)
+	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS) --jobs 2
 
 bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks

@@ -19,7 +19,7 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
-from rollout.sim.history import History, Intent
+from rollout.sim.history import History, Intent, Told
 from rollout.sim.process import End
 from rollout.sim.scenario import Hand
 
@@ -310,26 +310,26 @@ class HaltHolds:
     ids = ("I-38", "P8")
 
     def check(self, history: History) -> Iterator[str]:
-        """Lines in order, and at each send the lines that were written by then."""
+        """Lines in order, and at each send how much of the journal was durable by then."""
         stopped: list[tuple[int, int]] = []
-        stopping = 0
+        stopping: Told | None = None
         for told in history.told:
             match told.event:
                 case ev.Halted() | ev.Drained():
-                    stopping = stopping or told.seq
+                    stopping = stopping or told
                 case ev.Resumed():
-                    if stopping:
-                        stopped.append((stopping, told.seq))
-                    stopping = 0
+                    if stopping is not None:
+                        stopped.append((stopping.end_bytes, told.end_bytes))
+                    stopping = None
                 case ev.Issued(n=n):
-                    if stopping and told.seq > stopping:
+                    if stopping is not None and told.seq > stopping.seq:
                         yield f"intent {n} after the run was stopped"
                 case _:
                     pass
-        if stopping:
-            stopped.append((stopping, 1 << 60))
+        if stopping is not None:
+            stopped.append((stopping.end_bytes, 1 << 60))
         for sent in history.sent:
-            if any(first <= sent.lines < last for first, last in stopped):
+            if any(first <= sent.durable_bytes < last for first, last in stopped):
                 yield f"call {sent.n} left after the run was stopped"
 
 

@@ -72,9 +72,10 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
     story.touched.setdefault(instance, []).append((now, drift))
     story.count(f"hand {drift.hand}")
     match drift.hand:
-        case Hand.KEY:
+        case Hand.KEY | Hand.ROTATED:
+            name = OTHER if drift.hand is Hand.KEY else story.plan.key_pair.name
             ids = f'["{instance}"]'
-            params = {"RegionId": region, "KeyPairName": OTHER, "InstanceIds": ids}
+            params = {"RegionId": region, "KeyPairName": name, "InstanceIds": ids}
             _call(story, drift, "AttachKeyPair", params, now)
         case Hand.GONE:
             story.cloud.instances.put(ordinal, Status.RELEASED, now)

@@ -30,7 +30,7 @@ STORM = 24
 _STOPPING_FAULTS = frozenset(
     {
         *("timestamp_expired", "nonce_used", "signature_mismatch", "token_expired"),
-        *("forbidden", "key_pair_gone", "region_gone", "unknown_code"),
+        *("forbidden", "key_pair_gone", "region_gone"),
         *("results_extra", "results_doubled"),
     }
 )
@@ -68,6 +68,7 @@ class Hand(enum.StrEnum):
     """What another operator, or the cloud itself, does to one instance or key pair."""
 
     KEY = "key"
+    ROTATED = "rotated"
     GONE = "gone"
     STOPPED = "stopped"
     RESTARTED = "restarted"
@@ -154,7 +155,7 @@ def _switches(dice: Dice) -> Switches:
         stale_status_ms=dice.pick((0, 0, 2 * SECOND)),
         describe_lag_ms=dice.pick((0, 0, 0, 4 * SECOND)),
         start_time_moves_on_reboot=dice.chance(65),
-        windows_refuses_batch=dice.chance(30),
+        windows_refuses_batch=dice.chance(50),
         unknown_id_refuses_batch=dice.chance(30),
         attach_locked=dice.chance(50),
         attach_again_refused=dice.chance(15),

@@ -22,9 +22,7 @@ from rollout.sim.scenario import Drift, Scenario
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One mutation that left: when, how long the durable journal and the journal's line count
-    were at that moment, and which process sent it.
-    """
+    """One mutation that left: when, and how much of the journal was durable at that moment."""
 
     n: int
     action: str
@@ -32,8 +30,6 @@ class Sent:
     ids: tuple[str, ...]
     at: Instant
     durable_bytes: int
-    lines: int
-    process: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,12 +205,11 @@ class World:
     def _process(self, journal: file.RunJournal) -> Process:
         process = self.process = Process(self.heap, self.fuse, journal)
         number = len(self.story.lives)
-        sending = functools.partial(self._sending, process, number)
         dice = Dice(self.scenario.seed, f"network/{number}")
-        process.network = Network(self.arrivals, dice, sending)
+        process.network = Network(self.arrivals, dice, self._sending)
         return process
 
-    def _sending(self, process: Process, number: int, call: Call) -> None:
+    def _sending(self, call: Call) -> None:
         """A call is about to leave: the last moment to die, and what the checkers ask later."""
         if not call.n:
             return
@@ -225,8 +224,6 @@ class World:
                 wish.ids,
                 self.heap.now,
                 durable,
-                process.journal.seq,
-                number,
             )
         )
 
