@@ -1,0 +1,149 @@
+"""A run that did not go well, as people read it: what is left, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.cli import report, telling
+from rollout.journal.verify import GroupPeak, Verdict
+from rollout.model.event import TornTail
+from rollout.model.view import GroupView, Left, RunView, WaveView
+
+FACTS = report.Facts(Path("runs/r-1"), "sha256:" + "ab" * 32, False, 0, 90_000)
+CLASSES = {
+    "done": 5,
+    "unverified": 0,
+    "failed": 1,
+    "skipped": 1,
+    "in_doubt": 1,
+    "stranded": 1,
+    "excluded": 2,
+}
+VIEW = RunView(
+    run="r-1",
+    name="fleet",
+    state="halted",
+    reason="in_doubt: 1 restarts are in doubt",
+    exit=5,
+    epoch=1,
+    waves=(
+        WaveView("canary", 2, "closed", {"done": 2}, 0),
+        WaveView(
+            "rest",
+            7,
+            "open",
+            {"done": 3, "failed": 1, "skipped": 1, "in_doubt": 1, "stranded": 1},
+            1,
+        ),
+    ),
+    groups=(GroupView("fleet", 3, 2, 2),),
+    exposed=1,
+    exposed_max=1000,
+    in_doubt=1,
+    phases={},
+    classes=CLASSES,
+    waiting={"for evidence (keep their permits)": 1},
+    left=(
+        Left("i-1", "cn-hangzhou", "failed", "status"),
+        Left("i-2", "cn-hangzhou", "stranded", "NoStock"),
+        Left("i-3", "cn-shanghai", "in_doubt", "settle_window"),
+    ),
+    calls=20,
+)
+
+
+def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
+    """Reason, permits, the sum over the inventory, each instance left, its next step, resume."""
+    text = report.status(VIEW, FACTS, 100)
+
+    assert "r-1  HALTED · wave 2/2 rest" in text
+    assert "in_doubt: 1 restarts are in doubt" in text
+    assert "down 2 of 3 permits (fleet) · exposed 1 of 1000" in text
+    assert "waiting: 1 for evidence" in text
+    assert "11 found = 5 done + 0 unverified + 1 failed + 1 skipped + 1 in doubt" in text
+    for instance in ("i-1", "i-2", "i-3"):
+        assert instance in text
+    assert "→ stranded: key attached, not in force" in text
+    assert text.endswith("resume: rollout resume r-1")
+    assert "EMULATOR" not in text
+
+
+def test_a_wave_sums_up_to_its_targets() -> None:
+    """Every target of a wave stands in exactly one column."""
+    (row,) = [
+        line for line in report.status(VIEW, FACTS, 100).splitlines() if line.startswith("  rest ")
+    ]
+    targets, *columns = row.split()[1:-1]
+
+    assert int(targets) == sum(int(number) for number in columns) == 7
+
+
+@pytest.mark.parametrize(
+    "state,holder,word,resumable",
+    [
+        ("running", "", "INTERRUPTED", True),
+        ("running", "run r-1 by process 7 on here", "RUNNING", False),
+        ("drained", "", "DRAINED", True),
+        ("closed", "", "CLOSED", False),
+    ],
+)
+def test_a_run_nobody_drives_is_interrupted(
+    state: str, holder: str, word: str, *, resumable: bool
+) -> None:
+    """Only a run that somebody drives is running; the others say how to go on."""
+    view = msgspec.structs.replace(VIEW, state=state, reason="")
+    text = report.status(view, msgspec.structs.replace(FACTS, holder=holder), 100)
+
+    assert f"r-1  {word}" in text
+    assert ("resume: rollout resume r-1" in text) is resumable
+    assert (holder in text) if holder else True
+
+
+def test_very_many_left_are_counted() -> None:
+    """Twenty by name, the rest as a number with the command that lists all."""
+    many = tuple(Left(f"i-{n}", "cn-hangzhou", "failed", "x") for n in range(50))
+    text = report.status(msgspec.structs.replace(VIEW, left=many), FACTS, 100)
+
+    assert "… 30 more: rollout status r-1 -o ids" in text
+    assert report.left_ids(many).count("\n") == 49
+
+
+def test_a_summary_names_audit_and_files() -> None:
+    """Whoever reads the end of a log finds the rest from there."""
+    text = report.summary(msgspec.structs.replace(VIEW, state="closed"), FACTS, 80)
+
+    assert text.splitlines()[-2:] == ["audit:  rollout audit verify r-1", "files:  runs/r-1"]
+
+
+def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
+    """Half a line and a missing seal are told; an unfinished run says how many are open."""
+    verdict = Verdict(
+        run="r-1",
+        plan_digest="sha256:1",
+        plan_matches=True,
+        lines=7,
+        torn=TornTail(31, "00"),
+        found=11,
+        classes=CLASSES,
+        unfinished=3,
+        calls={"AttachKeyPair": 2},
+        groups=(GroupPeak("fleet", 2, 3),),
+    )
+
+    text = telling.verdict_text(verdict, 100)
+
+    assert "not sealed: a cut tail would not be seen" in text
+    assert "31 bytes of a torn line" in text
+    assert "(3 unfinished)" in text
+    assert "at most 2 of 3 (fleet)" in text
+
+
+def test_a_verdict_without_a_plan_says_so() -> None:
+    """Where the plan could not be compared nothing is claimed of population and effects."""
+    text = telling.verdict_text(Verdict(run="r-1", problems_found=1), 100)
+
+    assert "was not compared" in text and "see the errors" in text
+    assert "population" not in text
