@@ -1,0 +1,65 @@
+"""The simulator asks what the real client asks: the same actions with the same parameters."""
+
+import pytest
+
+from rollout.ecs import wire
+from rollout.ecs.transport import Call, InProcessTransport
+from rollout.model.command import Attach, Command, ImportKey, KeyLook, Look, RestartCall
+from rollout.model.event import Issued
+from rollout.model.plan import Plan, RestartKind
+from rollout.sim import calls, scenario
+from rollout.sim.world import World
+from tests.ecs.pretend import FAR, JumpClock, client_on
+
+ACCOUNT, REGION = "1234567890123456", "cn-hangzhou"
+ONE, TWO = ("i-1",), ("i-1", "i-2")
+
+
+def plan() -> Plan:
+    """Any plan: only its key pair matters here."""
+    return World(scenario.draw(1)).story.plan
+
+
+def intents() -> list[Issued]:
+    """One of each mutation."""
+    commands: list[Command] = [
+        Attach(0, (0, 1), TWO),
+        *(
+            RestartCall(kind, 0, tuple(range(len(ids))), ids)
+            for kind in RestartKind
+            for ids in (ONE, TWO)
+        ),
+        ImportKey(ACCOUNT, REGION),
+    ]
+    return [Issued(n, 1, command, 1, FAR, "") for n, command in enumerate(commands, 1)]
+
+
+@pytest.mark.asyncio
+async def test_wishes_are_what_the_real_client_sends() -> None:
+    """Action and parameters of every call of a run are equal to those on the client's wire."""
+    sent: list[tuple[str, dict[str, str]]] = []
+
+    def handle(call: Call) -> wire.HttpReply:
+        sent.append((call.action, wire.parse_pairs(call.query)))
+        return wire.HttpReply(500, {}, b"")
+
+    one, wished = plan(), []
+    key = one.key_pair
+    client = client_on(InProcessTransport(handle), JumpClock())
+    for issued in intents():
+        wish = calls.of_intent(issued, (ACCOUNT, REGION), one)
+        wished.append((wish.action, dict(wish.params)))
+        match issued.command:
+            case Attach(instances=ids):
+                await client.attach_key_pair(REGION, key.name, ids, not_after=FAR)
+            case RestartCall(kind=kind, instances=ids):
+                await client.restart(kind, REGION, ids, not_after=FAR)
+            case ImportKey():
+                await client.import_key_pair(REGION, key.name, key.public_key, not_after=FAR)
+    for look in (Look(ACCOUNT, REGION, (0, 1), TWO), KeyLook(ACCOUNT, REGION)):
+        wish = calls.of_look(look, one)
+        wished.append((wish.action, dict(wish.params)))
+    await client.look(REGION, TWO)
+    await client.look_at_key(REGION, key.name)
+
+    assert sent == wished
