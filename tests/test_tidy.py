@@ -8,9 +8,6 @@ from pathlib import Path
 
 from tests import tree
 
-FILE_LINES_MAX = 500
-FUNCTION_LINES_MAX = 60
-
 # Spelled in pieces, so that this file does not contain what it looks for.
 LEFTOVERS = re.compile(
     r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b"
@@ -52,18 +49,6 @@ def test_no_hidden_characters() -> None:
     ]
 
     assert not hidden
-
-
-def test_files_and_functions_stay_short() -> None:
-    """A file is one idea and a function fits on a screen."""
-    long = [
-        f"{path.relative_to(tree.ROOT)}: {what} has {lines} lines"
-        for path in python_files()
-        for what, lines, lines_max in lengths(path)
-        if lines > lines_max
-    ]
-
-    assert not long
 
 
 def test_every_module_is_used() -> None:
@@ -115,14 +100,6 @@ def places(pattern: re.Pattern[str]) -> Iterator[str]:
 def python_files() -> list[Path]:
     """List the tracked Python sources."""
     return [path for path in tree.tracked_files() if path.suffix == ".py"]
-
-
-def lengths(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield the length of a file and of each of its functions, with the most it may be."""
-    yield "it", len(path.read_text("utf-8").splitlines()), FILE_LINES_MAX
-    for node in ast.walk(tree.parse(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
-            yield node.name, node.end_lineno - node.lineno + 1, FUNCTION_LINES_MAX
 
 
 def of(path: Path) -> str:

@@ -52,11 +52,15 @@ class Rate:
     throttle. The calls accepted in that minute are the quota; from then on it keeps to
     `1 - leave` of it. A later throttle halves the pace, one clean minute brings half of the goal
     back, the next all of it. A throttle closes the lane until the next minute.
+
+    A first throttle before even `start` calls of its minute were accepted teaches nothing: it is
+    somebody else's burst, unless the next minute ends likewise.
     """
 
     def __init__(self, now: Instant, *, leave_ppm: int, start: float = RATE_START) -> None:
-        self.per_minute = start
+        self.per_minute = self._start = start
         self.quota: int | None = None
+        self._burst = False
         self.closed_until: Instant = 0
         self.leave_to_others(leave_ppm)
         self._due = float(now)
@@ -104,7 +108,10 @@ class Rate:
         if minute <= self._throttled_in:
             return  # its siblings of that minute are judged already
         self._throttled_in = minute
-        if self.quota is None:
+        if self.quota is None and not self._burst and self._accepted.get(minute, 0) < self._start:
+            self._burst = True
+            self.per_minute = max(RATE_MIN, self.per_minute / 2)
+        elif self.quota is None:
             self._learned_in = minute
             self._learn(minute)
         else:
@@ -146,6 +153,7 @@ class Rate:
         if self._throttled_in >= minute or not self._accepted.get(minute):
             return
         self._clean_minutes += 1
+        self._burst = False
         if self.quota is not None:
             share = 0.5 if self._clean_minutes == 1 else 1.0
             self.per_minute = max(self.per_minute, share * self.goal)

@@ -85,6 +85,23 @@ def test_what_was_accepted_in_the_first_throttled_minute_is_the_quota() -> None:
     assert rate.per_minute == rate.goal == pytest.approx(70 * HEADROOM)
 
 
+def test_a_stray_first_throttle_teaches_no_quota() -> None:
+    """Somebody else's burst in our first minute does not cripple the lane for the whole run."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM)
+    rate.accept(rate.leave(NOW))
+    rate.throttle(rate.leave(NOW), NOW)
+    assert rate.quota is None
+    told = drive(rate, NOW + MINUTE, NOW + 3 * MINUTE)
+    assert sum(accepted for accepted, _ in told.values()) > 1_000
+
+
+def test_a_small_quota_is_learned_from_the_second_throttled_minute() -> None:
+    """A lane whose quota is below the starting pace is found out in two minutes."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM)
+    drive(rate, NOW, NOW + 3 * MINUTE, quota=20)
+    assert rate.quota == 20
+
+
 def test_a_throttle_closes_the_lane_until_the_next_minute() -> None:
     """Whatever is left of the minute is for people."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
@@ -370,8 +387,10 @@ async def test_the_share_for_others_reaches_lanes_old_and_new() -> None:
     pace.leave_to_others(600_000)
     assert old.goal == pytest.approx(40 * HEADROOM)
     new = pace.rate(LANE._replace(region="cn-hangzhou"))
-    new.throttle(new.leave(NOW), NOW)
-    assert new.goal == governor.RATE_MIN
+    for _ in range(200):
+        new.accept(new.leave(NOW))
+    new.throttle(NOW // MINUTE, NOW)
+    assert new.goal == pytest.approx(80 * HEADROOM)
 
 
 @pytest.mark.asyncio
