@@ -84,14 +84,14 @@ class InProcess:
 
     def handle(self, call: Call) -> HttpReply:
         """One signed call, as the HTTP server answers it."""
-        began = time.perf_counter()
+        began = time.process_time()
         self.calls[call.action] += 1
         now = self._clock.now()
         message = Message("POST", "/", parse_pairs(call.query), call.headers, b"")
         rendered = self._desk.answer(message, now)
         headers = {**rendered.headers, "Date": _http_date(now // 1000)}
         reply = HttpReply(rendered.status, headers, rendered.body)
-        self.cloud_s += time.perf_counter() - began
+        self.cloud_s += time.process_time() - began
         return reply
 
     def client(self, governor: Governor | None = None) -> EcsClient:
