@@ -117,7 +117,10 @@ class Caller:
 
     async def _attempt(self, lane: Lane, request: Request) -> wire.HttpReply | Refused:
         """Wait for the lane, send, and tell lane and fuse what became of it."""
-        ticket = await self.governor.admit(lane, request.not_after)
+        stopped = self._stopped if request.action.mutating else _never
+        ticket = await self.governor.admit(lane, request.not_after, stopped)
+        if ticket is None and stopped():
+            return verdict.unsent(HALTED, "the run was stopped before it could leave")
         if ticket is None:
             return verdict.unsent(verdict.EXPIRED, "its lane had no place in time")
         try:
@@ -304,3 +307,7 @@ def _authority(endpoint: str) -> str:
 def _iso_seconds(second: int) -> str:
     """Spell a second; all calls of one second share it."""
     return wire.iso_seconds(second * SECOND)
+
+
+def _never() -> bool:
+    return False

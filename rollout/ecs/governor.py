@@ -9,6 +9,7 @@ Source of the figures: safety contract, "retries, governor, breaker".
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from rollout.model import limits
@@ -23,6 +24,8 @@ HEADROOM: Final = 0.98
 """Our minute and the service's differ by the latency of a call: a full minute of ours must fit."""
 CATCH_UP_MS: Final = 1 * SECOND
 """How much of the time a late wake-up lost may be made good at once."""
+NAP_MS: Final = SECOND // 2
+"""Who waits for a lane looks up this often: a run that stops must not wait for the lane."""
 IN_FLIGHT_MAX: Final = 32
 """Calls of one lane on their way at once: 64 calls a second at half a second each."""
 
@@ -194,8 +197,11 @@ class Governor:
         self._in_flight_max = in_flight_max
         self._lanes: dict[Lane, _Waiting] = {}
 
-    async def admit(self, lane: Lane, not_after: Instant) -> Ticket | None:
-        """Wait for the lane; None where the call could only leave after `not_after`.
+    async def admit(
+        self, lane: Lane, not_after: Instant, stopped: Callable[[], bool] = lambda: False
+    ) -> Ticket | None:
+        """Wait for the lane; None where the call could only leave after `not_after`, or once
+        `stopped` says that it may not leave at all.
 
         Whoever gets a ticket holds one of the lane's places until `release`.
         """
@@ -203,7 +209,7 @@ class Governor:
         async with waiting.turn:
             await waiting.places.acquire()
             try:
-                ticket = await self._ticket(waiting.rate, not_after)
+                ticket = await self._ticket(waiting.rate, not_after, stopped)
             except BaseException:
                 waiting.places.release()
                 raise
@@ -229,16 +235,18 @@ class Governor:
         """The service's time as far as we know it."""
         return self._clock.now() + self.skew_ms
 
-    async def _ticket(self, rate: Rate, not_after: Instant) -> Ticket | None:
+    async def _ticket(
+        self, rate: Rate, not_after: Instant, stopped: Callable[[], bool]
+    ) -> Ticket | None:
         """Sleep until the pace allows; look again, since the lane may have closed meanwhile."""
         while True:
             now = self.now()
             due = rate.earliest(now)
-            if due - self.skew_ms > not_after:
+            if due - self.skew_ms > not_after or stopped():
                 return None
             if due <= now:
                 return Ticket(rate, rate.leave(now))
-            await self._clock.sleep_until(due - self.skew_ms)
+            await self._clock.sleep_until(min(due, now + NAP_MS) - self.skew_ms)
 
     def _lane(self, lane: Lane) -> _Waiting:
         """Open a lane on first use."""

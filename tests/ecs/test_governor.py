@@ -404,3 +404,14 @@ async def test_minutes_are_those_of_the_service() -> None:
     ticket.throttled(pace.now(), 0)
     assert await pace.admit(LANE, NOW + MINUTE)
     assert clock.now() == NOW + 50 * SECOND
+
+
+@pytest.mark.asyncio
+async def test_who_waits_when_the_run_stops_is_turned_away_at_once() -> None:
+    """A drain does not last as long as a closed lane."""
+    clock = JumpClock(NOW)
+    pace = Governor(clock)
+    pace.rate(LANE).throttle(pace.rate(LANE).leave(NOW), NOW)
+    looks = iter([False, False, True])
+    assert await pace.admit(LANE, NOW + MINUTE, lambda: next(looks)) is None
+    assert clock.at <= NOW + 2 * governor.NAP_MS
