@@ -259,7 +259,7 @@ def _figures(run: Run, number: int) -> dict[str, object]:
     return {
         "wave": run.layout.waves[number].name,
         "targets": sum(counts.values()),
-        "attached": counts[Phase.ATTACHED],
+        "attached": sum(counts.values()) - sum(counts[phase] for phase in _BEFORE_ATTACHED),
         "restarting": counts[Phase.RESTARTING] + counts[Phase.SETTLING],
         "in_doubt": counts[Phase.IN_DOUBT],
         "done": counts[Phase.DONE],
