@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from rollout.errors import PlanError, RolloutError
 from rollout.model import limits
-from rollout.model.instance import Instance, Inventory, Status
+from rollout.model.instance import Instance, Inventory, Status, Tags
 from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
 from rollout.model.spec import Budget, Spec, WaveKind, WaveSpec
 
@@ -96,8 +96,12 @@ def _taken(wave: WaveSpec, rest: Chosen, total: int) -> Sequence[int]:
 def _cover(rest: Chosen) -> list[int]:
     """The first of every image, zone and value of the tag `tier` (no tag is a value too)."""
     seen: dict[tuple[str, str, str], int] = {}
+    tiers: dict[Tags, str] = {}  # a fleet has few different tag sets, so each is searched once
     for position, one in enumerate(rest):
-        tier = next((value for key, value in one.tags if key == "tier"), "")
+        tier = tiers.get(one.tags)
+        if tier is None:
+            tier = next((value for key, value in one.tags if key == "tier"), "")
+            tiers[one.tags] = tier
         seen.setdefault((one.image, one.zone, tier), position)
     return sorted(seen.values())
 

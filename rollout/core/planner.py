@@ -14,7 +14,7 @@ import msgspec
 from rollout.core import grouping, selection
 from rollout.errors import PlanError
 from rollout.model import limits
-from rollout.model.instance import Instance, Inventory, Proofs
+from rollout.model.instance import Inventory, Proofs, Status
 from rollout.model.plan import (
     BudgetText,
     Counts,
@@ -135,8 +135,8 @@ def _warnings(
     at: Instant,
 ) -> tuple[Warn, ...]:
     chosen = selected.chosen
-    stopped = sum(1 for one in chosen if _kind(one) is RestartKind.START)
-    keyless = sum(1 for one in chosen if not one.key_pair)
+    stopped = sum([one.status is Status.STOPPED for one in chosen])
+    keyless = sum([not one.key_pair for one in chosen])
     kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
     missing = sum(1 for region in regions if not region.present)
     one_by_one = [group for group in groups if group.cap == 1]
@@ -157,10 +157,6 @@ def _warnings(
     ]  # fmt: skip
     notes = [Warn(code, 1, text) for code, text in inventory.notes]
     return tuple([warning for warning in warnings if warning.count] + notes)
-
-
-def _kind(one: Instance) -> RestartKind:
-    return grouping.restart_kind(one.status)
 
 
 def _doubtful(spec: Spec, targets: int) -> int:
