@@ -72,7 +72,7 @@ class Service:
         """DescribeInstances for at most 100 ids."""
         seen = await self.client.look(region, instances)
         if isinstance(seen, reading.Described):
-            return Described(seen.instances, seen.api_time)
+            return Described(seen.instances, seen.api_time, seen.left_at)
         return seen
 
     async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:

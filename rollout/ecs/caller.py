@@ -168,7 +168,7 @@ class Caller:
             )
         )
         self._compare_clocks(reply)
-        return reply
+        return msgspec.structs.replace(reply, left_at=now)
 
     def _headers(
         self, request: Request, keys: Credentials, authority: str, at: Instant

@@ -122,14 +122,16 @@ class EcsClient:
         invariant(len(instances) <= contract.DESCRIBE_IDS_MAX, "at most 100 ids a look")
         filters = {"InstanceIds": _json_array(instances)}
         found: list[Instance] = []
-        token = ""
+        token, left_at = "", 0
         for _ in range(_PAGES_MAX):
             page = await self.describe_instances(region, filters, next_token=token)
             if not isinstance(page, reading.Described):
                 return page
             found += page.instances
+            left_at = left_at or page.left_at
             if not page.next_token:
-                return msgspec.structs.replace(page, instances=reading.only(found, instances))
+                shown = reading.only(found, instances)
+                return msgspec.structs.replace(page, instances=shown, left_at=left_at)
             token = page.next_token
         return Unknown("page_loop")
 

@@ -29,6 +29,7 @@ class Described(msgspec.Struct, frozen=True):
     api_time: Instant
     next_token: str = ""
     request_id: str = ""
+    left_at: Instant = 0
 
 
 class KeyDescribed(msgspec.Struct, frozen=True):
@@ -146,7 +147,7 @@ def described(
     def read(at: Instant) -> Described:
         page = _page(reply.body)
         rows = tuple([_instance(row, account, region) for row in page.instances.rows])
-        return Described(rows, at, page.next_token or "", page.request_id)
+        return Described(rows, at, page.next_token or "", page.request_id, reply.left_at)
 
     return _read(reply, now, read)
 

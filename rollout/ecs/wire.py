@@ -16,6 +16,8 @@ import defusedxml.ElementTree
 import msgspec
 from defusedxml.common import DefusedXmlException
 
+from rollout.model.time import Instant
+
 DEPTH_MAX: Final = 64
 """Deepest XML that is read; the deepest real reply (DescribeInstances) has seven levels."""
 
@@ -42,11 +44,15 @@ class MalformedError(ValueError):
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """What came back: a whole body, and headers that answer to lower-case names."""
+    """What came back: a whole body, and headers that answer to lower-case names.
+
+    `left_at` is when the request left, by our own clock; 0 where nobody noted it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    left_at: Instant = 0
 
 
 def parse_pairs(text: str) -> dict[str, str]:

@@ -182,10 +182,10 @@ class LocalEngine:
             await self._look_at_key(look)
 
     async def _look_at_instances(self, look: Look) -> None:
-        at = self.ports.clock.now()
+        asked_at = self.ports.clock.now()
         seen = await self.ports.ecs.look(look.region, look.instances)
         if isinstance(seen, Described):
-            shown, api_time = seen.instances, seen.api_time
+            shown, api_time, at = seen.instances, seen.api_time, seen.left_at or asked_at
             self._arrive(lambda now: self.decider.looked(look, shown, at, api_time, now))
         else:
             self._lost_look(look, seen)

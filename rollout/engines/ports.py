@@ -25,10 +25,14 @@ class Clock(Protocol):
 
 
 class Described(msgspec.Struct, frozen=True):
-    """Answer of a look: what the service showed, and when by its own clock."""
+    """Answer of a look: what the service showed, and when by its own clock.
+
+    `left_at` is when the look left, by our clock: it may have waited for its lane. 0 = at once.
+    """
 
     instances: tuple[Instance, ...]
     api_time: Instant
+    left_at: Instant = 0
 
 
 class KeyDescribed(msgspec.Struct, frozen=True):

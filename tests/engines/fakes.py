@@ -72,6 +72,7 @@ class FakeEcs:
         self.clock = clock
         self.log = log
         self.hangs = ""
+        self.lane_wait_ms = 0
         self.entered = anyio.Event()
         self.release = anyio.Event()
         self.stopping = anyio.Event()
@@ -102,7 +103,9 @@ class FakeEcs:
         self.stopping.set()
 
     async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
-        return Described(tuple(self.rows[name] for name in instances), self.clock.now())
+        self.clock.instant += self.lane_wait_ms
+        left_at = self.clock.now()
+        return Described(tuple(self.rows[name] for name in instances), left_at, left_at)
 
     async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
         return KeyDescribed(samples.PUBLIC_KEY, samples.FINGERPRINT, self.clock.now())

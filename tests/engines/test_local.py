@@ -143,6 +143,17 @@ async def test_an_intent_past_its_time_is_refused_unsent() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_look_that_waited_for_its_lane_is_as_fresh_as_its_leaving() -> None:
+    """A crowded lane makes a run slow, not endless: what was seen counts from when it was asked."""
+    stage = Stage()
+    stage.ecs.lane_wait_ms = 45 * SECOND
+    with anyio.fail_after(10):
+        await stage.drive()
+
+    assert exit_of(stage.decider.run) == 0
+
+
+@pytest.mark.asyncio
 async def test_progress_hears_every_event_once() -> None:
     """`on_turn` is told of all events in order."""
     stage = Stage()
