@@ -51,14 +51,19 @@ def test_debug_lines_need_verbose(stream: io.StringIO, verbose: int, *, seen: bo
     assert bool(stream.getvalue()) is seen
 
 
+@pytest.fixture(autouse=True)
+def _loggers_speak() -> None:
+    """Other tools of the suite (import-linter) disable every logger that exists by then."""
+    logging.disable(logging.NOTSET)
+    for name in list(logging.root.manager.loggerDict):
+        logging.getLogger(name).disabled = False
+
+
 def test_lines_of_libraries_enter_the_same_stream(stream: io.StringIO) -> None:
     """A library's warning has our form and passes our redaction."""
     logs.configure(stream)
 
-    logging.disable(logging.NOTSET)  # a library of the suite may have muted all of them
-    library = logging.getLogger("a.library.of.this.test")
-    library.disabled = False
-    library.warning("gone: %s", KEY_ID)
+    logging.getLogger("a.library.of.this.test").warning("gone: %s", KEY_ID)
 
     assert "WARN  library" in stream.getvalue()
     assert KEY_ID not in stream.getvalue()
