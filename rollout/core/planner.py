@@ -27,7 +27,6 @@ from rollout.model.plan import (
     Reason,
     RegionKey,
     RestartKind,
-    Target,
     Warn,
     Wave,
     public_key_digest,
@@ -102,11 +101,6 @@ def make_plan(
         warnings=_warnings(spec, inventory, selected, groups, regions, at),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
     )
-
-
-def targets_of(wave: Wave) -> list[Target]:
-    """The wave's targets in ordinal order."""
-    return [target for cell in wave.cells for batch in cell.batches for target in batch.targets]
 
 
 def _check_size(spec: Spec, targets: int) -> None:

@@ -18,7 +18,7 @@ from rollout.ecs import look as reading
 from rollout.ecs.caller import Caller
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.governor import Clock, Governor, Lane
+from rollout.ecs.governor import Clock, Governor
 from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
@@ -71,10 +71,6 @@ class EcsClient:
     async def aclose(self) -> None:
         """Give the connections back."""
         await self._transport.aclose()
-
-    def rate_per_minute(self, region: str, action: str) -> float:
-        """The pace of a lane now, for whoever plans how much to begin."""
-        return self.governor.rate(Lane(self.account, region, action)).per_minute
 
     # what has consequences
 

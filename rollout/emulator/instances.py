@@ -155,10 +155,6 @@ class Instances:
         """What the instance is."""
         return self.shapes.values[self.shape[ordinal]]
 
-    def tags_of(self, ordinal: int) -> Tags:
-        """Its tags."""
-        return self.tag_sets.values[self.tags[ordinal]]
-
     def name_of(self, ordinal: int) -> str:
         """InstanceName, which is the name of the guest too."""
         return self.names.get(ordinal) or f"ecs-{ordinal:07d}"

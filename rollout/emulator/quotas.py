@@ -4,7 +4,6 @@ Asked by the cloud before an action runs. A lane that is throttled in minute T i
 as the service describes its own flow control. No quota is set unless somebody sets one.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -161,8 +160,3 @@ def _due(foreign: Foreign, minute: int, now: int) -> int:
     """How many calls of a foreign client fall into a minute up to `now`."""
     begin = max(minute * THROTTLE_BUCKET_MS, foreign.from_ms)
     return max(now - begin, 0) * foreign.calls_per_minute // THROTTLE_BUCKET_MS
-
-
-def from_table(calls_per_minute: Mapping[str, int]) -> QuotaSettings:
-    """Quotas by action alone, the same in every region."""
-    return QuotaSettings(tuple(Quota(n, action) for action, n in calls_per_minute.items()))

@@ -9,7 +9,7 @@ import msgspec
 from rollout.core import planner
 from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory, OsFamily, Proofs, Status
-from rollout.model.plan import Identity, Plan, RegionKey
+from rollout.model.plan import Identity, Plan, RegionKey, Target, Wave
 from rollout.model.spec import (
     Amount,
     Budget,
@@ -97,3 +97,8 @@ def make_plan(
     identity = (Identity(ACCOUNT, "acs:ram::1:user/ops", "env"),)
     context = planner.Context("rollout test", identity, keys, boot_time_ms=20 * SECOND)
     return planner.make_plan(wanted or spec(), inventory(rows), proofs or {}, NOW, context)
+
+
+def targets_of(wave: Wave) -> list[Target]:
+    """The wave's targets in ordinal order."""
+    return [target for cell in wave.cells for batch in cell.batches for target in batch.targets]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from rollout.core.drift import judge
-from rollout.core.planner import targets_of
 from rollout.model.event import DriftKind
 from rollout.model.instance import OsFamily, Status
 from tests.core import samples
@@ -28,7 +27,7 @@ def test_each_difference_has_its_kind(
     changes: dict[str, object], kind: DriftKind, ends: str
 ) -> None:
     """What differs decides what follows."""
-    target = targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
+    target = samples.targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
     seen = samples.instance(0, **changes)
     found = judge(target, seen, samples.NEW_KEY, leave_stopped=True, at_api=samples.NOW)
 
@@ -38,7 +37,7 @@ def test_each_difference_has_its_kind(
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.STARTING, Status.UNKNOWN])
 def test_what_is_as_planned_or_passes_by_itself_is_no_drift(status: Status) -> None:
     """A transitional state is waited for, not told as drift."""
-    target = targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
+    target = samples.targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
     seen = samples.instance(0, status=status)
 
     assert judge(target, seen, samples.NEW_KEY, leave_stopped=True, at_api=samples.NOW) is None
@@ -47,7 +46,7 @@ def test_what_is_as_planned_or_passes_by_itself_is_no_drift(status: Status) -> N
 def test_a_stopped_target_that_runs_is_told_and_rotated() -> None:
     """Somebody started it meanwhile: a drift of state that ends nothing."""
     rows = samples.fleet(1, status=Status.STOPPED)
-    target = targets_of(samples.make_plan(rows).waves[0])[0]
+    target = samples.targets_of(samples.make_plan(rows).waves[0])[0]
     found = judge(target, samples.instance(0), samples.NEW_KEY, leave_stopped=False, at_api=0)
 
     assert found is not None and (found.kind, found.ends) == (DriftKind.STATE, "")

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.planner import targets_of
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Status
@@ -20,7 +19,7 @@ COVER = WaveSpec("cover", WaveKind.COVER)
 
 def sizes(plan: Plan) -> list[int]:
     """Targets of each wave."""
-    return [len(targets_of(wave)) for wave in plan.waves]
+    return [len(samples.targets_of(wave)) for wave in plan.waves]
 
 
 def test_a_count_a_percent_and_the_rest() -> None:
@@ -48,7 +47,7 @@ def test_a_cover_wave_holds_one_of_each_kind() -> None:
 
     assert sizes(plan) == [len(kinds), 60 - len(kinds)]
     by_id = {row.id: row for row in rows}
-    covered = [by_id[target.instance] for target in targets_of(plan.waves[0])]
+    covered = [by_id[target.instance] for target in samples.targets_of(plan.waves[0])]
     assert {(row.image, row.zone, row.tags) for row in covered} == kinds
 
 
@@ -126,7 +125,7 @@ def test_stopped_instances_are_no_members_of_a_group() -> None:
     plan = samples.make_plan(rows)
 
     assert (plan.groups[0].members, plan.groups[0].cap) == (4, 2)
-    kinds = [target.restart for target in targets_of(plan.waves[0])]
+    kinds = [target.restart for target in samples.targets_of(plan.waves[0])]
     assert kinds.count(RestartKind.START) == 4
 
 

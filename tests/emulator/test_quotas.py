@@ -1,9 +1,11 @@
 """Quotas: minute buckets per account, region and action, shared by everyone of the account."""
 
+from collections.abc import Mapping
+
 from rollout.emulator.access import Access, User
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.messages import Request
-from rollout.emulator.quotas import Foreign, Quota, Quotas, QuotaSettings, from_table
+from rollout.emulator.quotas import Foreign, Quota, Quotas, QuotaSettings
 from tests.emulator import stage
 from tests.emulator.stage import NOW, REGION, call
 
@@ -19,6 +21,11 @@ def limited(settings: QuotaSettings) -> Cloud:
 def describe(cloud: Cloud, at: int, caller: str = "emulator", region: str = REGION) -> str | None:
     """The code of one DescribeInstances."""
     return cloud.handle(Request("DescribeInstances", {"RegionId": region}, caller), at).code
+
+
+def from_table(calls_per_minute: Mapping[str, int]) -> QuotaSettings:
+    """Quotas by action alone, the same in every region."""
+    return QuotaSettings(tuple(Quota(n, action) for action, n in calls_per_minute.items()))
 
 
 def test_a_lane_is_throttled_until_the_next_minute() -> None:
