@@ -187,7 +187,8 @@ def lay_out(folder: Path) -> None:
             shutil.copyfile(_original(name), target)
     except OSError as error:
         message = f"the demo cannot be laid out in {folder}: {error.strerror or error}"
-        raise StorageError.of("R0802", message) from error
+        cure = "name another --runs-dir, or make room there"
+        raise StorageError.of("R0802", message, help=cure) from error
 
 
 def _original(name: str) -> Path:

@@ -119,4 +119,6 @@ def opened(path: Path, name: str) -> Iterator[Input]:
 
 
 def _unreadable(name: str, why: str) -> InventoryError:
-    return InventoryError.of("R0200", f"the inventory cannot be read: {why}", place=Place(name))
+    cure = "correct the source's `path`, which starts at the project, or give the file back"
+    message = f"the inventory cannot be read: {why}"
+    return InventoryError.of("R0200", message, place=Place(name), help=cure)

@@ -59,9 +59,11 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
     except OSError as error:
         raise unusable(runs_dir, error) from None
     if figures.st_uid != os.geteuid():
-        raise StorageError.of("R0802", f"{runs_dir} belongs to another user", place=_at(runs_dir))
+        message = f"{runs_dir} belongs to another user"
+        raise StorageError.of("R0802", message, place=_at(runs_dir), help=_ANOTHER)
     if not os.access(runs_dir, os.W_OK | os.X_OK):
-        raise StorageError.of("R0802", f"{runs_dir} may not be written", place=_at(runs_dir))
+        message = f"{runs_dir} may not be written"
+        raise StorageError.of("R0802", message, place=_at(runs_dir), help=_ANOTHER)
     if figures.st_mode & stat.S_IWOTH:
         raise ConfigError.of(
             "R0011",
@@ -118,4 +120,5 @@ def _at(path: Path) -> Place:
     return Place(str(path))
 
 
+_ANOTHER = "name another one with --runs-dir, or take this one over with chown and chmod"
 _MOUNTS = Path("/proc/self/mountinfo")

@@ -96,7 +96,8 @@ def segment_name(number: int) -> str:
 def unusable(path: Path, error: OSError) -> RolloutError:
     """The error for a file or directory of a run that the disk does not hand out."""
     message = f"{path}: {error.strerror or error}"
-    return StorageError.of("R0802", message, place=Place(str(path)))
+    cure = "make room for it and lift any file-size limit, or name another --runs-dir"
+    return StorageError.of("R0802", message, place=Place(str(path)), help=cure)
 
 
 class Reader:

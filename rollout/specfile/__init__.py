@@ -96,21 +96,23 @@ def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
         raise _unreadable(place, error.strerror or type(error).__name__) from None
     if len(raw) > limits.SPEC_BYTES_MAX:
         message = f"the spec is larger than {limits.SPEC_BYTES_MAX // 1024**2} MiB"
-        raise SpecError.of("R0111", message, place=place)
+        raise SpecError.of("R0111", message, place=place, help="name the fleet in a source's file")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
         message = f"the spec is not UTF-8 (byte {error.start})"
-        raise SpecError.of("R0101", message, place=Place(str(path), line, column)) from None
+        where = Place(str(path), line, column)
+        raise SpecError.of("R0101", message, place=where, help="save it as UTF-8") from None
     if not mode & stat.S_IWOTH:
         return text, ()
     return text, (Warn("R0116", 1, f"{path} may be written by everyone: chmod o-w"),)
 
 
 def _unreadable(place: Place, why: str) -> SpecError:
-    return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place)
+    cure = "name a file that is there and that you may read"
+    return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place, help=cure)
 
 
 def _position(problem: Problem) -> tuple[int, int]:

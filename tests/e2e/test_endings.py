@@ -62,6 +62,7 @@ def test_a_disk_without_room_stops_before_any_call(tmp_path: Path) -> None:
         )
         assert ended.returncode == 74, ended.stderr
         assert "error[R08" in ended.stderr
+        assert "help:" in ended.stderr
         assert TRACEBACK not in ended.stderr
         assert made.admin("ledger") == []
 
@@ -103,9 +104,19 @@ def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
         plan = _planned(made)
         edited = plan.read_bytes().replace(b'"name":"end"', b'"name":"END"', 1)
         (tmp_path / "edited.plan.json").write_bytes(edited)
+        lost = (
+            (tmp_path / "end.yaml")
+            .read_text()
+            .replace(
+                "    - source: ecs\n      regions: [cn-hangzhou, cn-shanghai]\n",
+                "    - { source: csv, path: gone.csv, region: cn-hangzhou }\n",
+            )
+        )
+        (tmp_path / "from-csv.yaml").write_text(lost)
         cases = [
             (("apply", "edited.plan.json", "--no-input"), 9),
             (("plan", "missing.yaml"), 74),
+            (("plan", "from-csv.yaml"), 74),
             (("plan", "end.yaml", "--outt", "x"), 64),
             (("plan", "end.yaml", "--endpoint", "http://127.0.0.1:9"), 1),
             (("plan", "end.yaml", "--endpoint", "http://example.com"), 78),
@@ -115,6 +126,7 @@ def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
             ended = made.run(*words)
             assert ended.returncode == code, f"{words}: {ended.returncode}\n{ended.stderr}"
             assert "error[R0" in ended.stderr, f"{words}: {ended.stderr}"
+            assert "help:" in ended.stderr, f"{words}: {ended.stderr}"
             assert TRACEBACK not in ended.stdout + ended.stderr
         assert made.admin("ledger") == []
 
