@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import virtual, world
+from benchmarks import world
 from rollout.core.turn import Decider
 from rollout.ecs.client import EcsClient
 from rollout.emulator.switches import Switches
@@ -21,6 +21,7 @@ from rollout.journal.disk import RealDisk
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.spec import Calls
+from rollout.sim import loop as virtual
 
 
 class InlineDisk(RealDisk):

@@ -11,7 +11,6 @@ from collections import Counter
 from email.utils import formatdate
 from functools import lru_cache
 
-from benchmarks.virtual import START_MS, VirtualClock
 from rollout.cli.wiring import EMULATOR_KEY, Gate, Service
 from rollout.core.planner import Context, make_plan
 from rollout.ecs import credentials, endpoints
@@ -42,6 +41,7 @@ from rollout.model.spec import (
     Spec,
     parse_amount,
 )
+from rollout.sim.loop import START_MS, VirtualClock
 
 REGIONS = ("cn-hangzhou", "cn-shanghai")
 ENDPOINT = "http://127.0.0.1:1"

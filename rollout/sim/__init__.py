@@ -1,1 +1,1 @@
-"""L4, the simulator: the core driven from a heap, in virtual time."""
+"""L4, the simulator: virtual time, injected faults, crashes, and checkers of what came of it."""
