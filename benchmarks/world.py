@@ -11,7 +11,7 @@ from collections import Counter
 from email.utils import formatdate
 from functools import lru_cache
 
-from rollout.cli.wiring import EMULATOR_KEY, Gate, Service
+from rollout.cli.wiring import EMULATOR_KEY
 from rollout.core.planner import Context, make_plan
 from rollout.ecs import credentials, endpoints
 from rollout.ecs import look as reading
@@ -29,6 +29,7 @@ from rollout.emulator.quotas import Quotas
 from rollout.emulator.shapes import Shape
 from rollout.emulator.switches import Switches
 from rollout.engines.clock import LoopClock
+from rollout.engines.service import Gate, Service
 from rollout.model.instance import Instance, Inventory
 from rollout.model.plan import Identity, Plan, RegionKey
 from rollout.model.spec import (
@@ -110,7 +111,7 @@ class InProcess:
 
 def service_on(client: EcsClient, clock: LoopClock | VirtualClock) -> Service:
     """The engine's port on a client, open for changes."""
-    return Service(client, clock, identity(), Gate(shut=False))  # type: ignore[arg-type]
+    return Service(client, clock, identity(), Gate(shut=False))
 
 
 def identity() -> Identity:

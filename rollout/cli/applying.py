@@ -12,8 +12,8 @@ import anyio
 from rollout.cli import folding, refusal
 from rollout.cli.planfile import Saved
 from rollout.cli.planning import KEY_LOOKS_MAX
-from rollout.cli.wiring import Service
 from rollout.engines.ports import KeyDescribed
+from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
 from rollout.journal import runs
 from rollout.model.plan import RULES, Plan, RegionKey, public_key_digest

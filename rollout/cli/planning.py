@@ -17,10 +17,10 @@ from rollout import specfile
 from rollout.cli import about, planfile, refusal
 from rollout.cli.planfile import Saved
 from rollout.cli.preview import Reading
-from rollout.cli.wiring import Service
 from rollout.core import planner, selection
 from rollout.engines.clock import LoopClock
 from rollout.engines.ports import KeyDescribed
+from rollout.engines.service import Service
 from rollout.errors import ConflictError, PlanError, RolloutError
 from rollout.inventory import sources
 from rollout.journal import proofs, runs

@@ -18,11 +18,11 @@ from rollout.cli.options import Common
 from rollout.cli.planfile import Saved
 from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
-from rollout.cli.wiring import Service
 from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
+from rollout.engines.service import Service
 from rollout.errors import Exit, StorageError
 from rollout.journal import file, lock, place, runs
 from rollout.journal.file import RunJournal

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from rollout import logs
 from rollout.cli import refusal
@@ -19,75 +18,15 @@ from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.transport import AiohttpTransport, Transport
 from rollout.engines.clock import LoopClock
-from rollout.engines.ports import Described, KeyDescribed
+from rollout.engines.service import Gate, Service
 from rollout.errors import UsageError
-from rollout.model.outcome import Answer, Outcome, Refused, Unknown
-from rollout.model.plan import Identity, RestartKind
-from rollout.model.time import Instant
+from rollout.model.plan import Identity
 
 EMULATOR_KEY = ("emulator", "emulator-secret")
 """Key id and secret that `rollout emulator` accepts unless told otherwise."""
 
 EMULATOR_RATE_START = 1_200.0
 """Calls a minute at first: nobody shares the emulator's quota, and it has none unless told."""
-
-
-@dataclass
-class Service:
-    """One identified connection. Implements the engine's port `Ecs`."""
-
-    client: EcsClient
-    clock: LoopClock
-    identity: Identity
-    gate: Gate
-
-    def allow_changes(self, leave_quota_ppm: int) -> None:
-        """From now on calls with consequences may leave, within all but this share of each lane."""
-        self.client.governor.leave_to_others(leave_quota_ppm)
-        self.gate.shut = False
-
-    def stop(self) -> None:
-        """From now on mutating calls that have not left yet are refused unsent."""
-        self.gate.shut = True
-
-    async def attach_key_pair(
-        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
-    ) -> Answer:
-        """AttachKeyPair for at most 50 ids."""
-        return await self.client.attach_key_pair(region, key_pair, instances, not_after=not_after)
-
-    async def restart(
-        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
-    ) -> Answer:
-        """RebootInstance or StartInstance for one id, the multi-instance action for more."""
-        return await self.client.restart(kind, region, instances, not_after=not_after)
-
-    async def import_key_pair(
-        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
-    ) -> Outcome:
-        """ImportKeyPair; never replaces."""
-        return await self.client.import_key_pair(region, key_pair, public_key, not_after=not_after)
-
-    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
-        """DescribeInstances for at most 100 ids."""
-        seen = await self.client.look(region, instances)
-        if isinstance(seen, reading.Described):
-            return Described(seen.instances, seen.api_time, seen.left_at)
-        return seen
-
-    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
-        """DescribeKeyPairs with the public key, exact name."""
-        seen = await self.client.look_at_key(region, key_pair)
-        if isinstance(seen, reading.KeyDescribed):
-            return KeyDescribed(seen.public_key, seen.fingerprint, seen.api_time)
-        return seen
-
-
-@dataclass
-class Gate:
-    """Asked by the client right before a call with consequences leaves; shut at first."""
-
-    shut: bool = field(default=True)
 
 
 @asynccontextmanager

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rollout.cli import wiring
 from rollout.cli.options import Cloud
-from rollout.cli.wiring import Service
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.ecs.wire import HttpReply
 from rollout.emulator import fleets, server
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.emulator.switches import Switches
+from rollout.engines.service import Service
 
 PUBLIC_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILeP+MwF0gebanefFT64H2TuBsQe30DyfHqy2yhRoUw8 new@example\n"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rollout.cli.planfile import Saved
     from rollout.cli.report import Ended
     from rollout.cli.running import Runner
-    from rollout.cli.wiring import Service
+    from rollout.engines.service import Service
     from rollout.model.plan import Plan
 
 

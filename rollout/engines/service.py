@@ -1,0 +1,74 @@
+"""The engine's port `Ecs` on the real client, and the gate that keeps changes in.
+
+Made by the command line and by the simulator. What it gives cannot change anything until
+`allow_changes` was called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rollout.ecs import look as reading
+from rollout.ecs.client import EcsClient
+from rollout.engines.ports import Clock, Described, KeyDescribed
+from rollout.model.outcome import Answer, Outcome, Refused, Unknown
+from rollout.model.plan import Identity, RestartKind
+from rollout.model.time import Instant
+
+
+@dataclass
+class Gate:
+    """Asked by the client right before a call with consequences leaves; shut at first."""
+
+    shut: bool = field(default=True)
+
+
+@dataclass
+class Service:
+    """One identified connection. Implements the engine's port `Ecs`."""
+
+    client: EcsClient
+    clock: Clock
+    identity: Identity
+    gate: Gate
+
+    def allow_changes(self, leave_quota_ppm: int) -> None:
+        """From now on calls with consequences may leave, within all but this share of each lane."""
+        self.client.governor.leave_to_others(leave_quota_ppm)
+        self.gate.shut = False
+
+    def stop(self) -> None:
+        """From now on mutating calls that have not left yet are refused unsent."""
+        self.gate.shut = True
+
+    async def attach_key_pair(
+        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        """AttachKeyPair for at most 50 ids."""
+        return await self.client.attach_key_pair(region, key_pair, instances, not_after=not_after)
+
+    async def restart(
+        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+    ) -> Answer:
+        """RebootInstance or StartInstance for one id, the multi-instance action for more."""
+        return await self.client.restart(kind, region, instances, not_after=not_after)
+
+    async def import_key_pair(
+        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+    ) -> Outcome:
+        """ImportKeyPair; never replaces."""
+        return await self.client.import_key_pair(region, key_pair, public_key, not_after=not_after)
+
+    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+        """DescribeInstances for at most 100 ids."""
+        seen = await self.client.look(region, instances)
+        if isinstance(seen, reading.Described):
+            return Described(seen.instances, seen.api_time, seen.left_at)
+        return seen
+
+    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+        """DescribeKeyPairs with the public key, exact name."""
+        seen = await self.client.look_at_key(region, key_pair)
+        if isinstance(seen, reading.KeyDescribed):
+            return KeyDescribed(seen.public_key, seen.fingerprint, seen.api_time)
+        return seen
