@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from email.utils import formatdate
-from functools import lru_cache
 
 from rollout.cli.wiring import EMULATOR_KEY
 from rollout.core.planner import Context, make_plan
@@ -18,7 +16,7 @@ from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Call, InProcessTransport
-from rollout.ecs.wire import HttpReply, parse_pairs
+from rollout.ecs.wire import HttpReply, http_date, parse_pairs
 from rollout.emulator import fleets
 from rollout.emulator.access import ACCOUNT_ID
 from rollout.emulator.cloud import Cloud
@@ -90,7 +88,7 @@ class InProcess:
         now = self._clock.now()
         message = Message("POST", "/", parse_pairs(call.query), call.headers, b"")
         rendered = self._desk.answer(message, now)
-        headers = {**rendered.headers, "Date": _http_date(now // 1000)}
+        headers = {**rendered.headers, "Date": http_date(now)}
         reply = HttpReply(rendered.status, headers, rendered.body)
         self.cloud_s += time.process_time() - began
         return reply
@@ -158,8 +156,3 @@ def plan_of(instances: list[Instance], calls: Calls, now: int, max_down: str = "
         now,
         Context("benchmark", (identity(),), keys),
     )
-
-
-@lru_cache(maxsize=4)
-def _http_date(second: int) -> str:
-    return formatdate(second, usegmt=True)

@@ -40,6 +40,11 @@ _RETRY_BASE_S = 0.2
 _RETRY_CAP_S = 2.0
 
 
+def fresh_nonce() -> str:
+    """What no call before had."""
+    return secrets.token_hex(16)
+
+
 class Request(msgspec.Struct, frozen=True):
     """What is asked, before it is signed. `region` is empty for GetCallerIdentity."""
 
@@ -60,7 +65,7 @@ class Caller:
         *,
         endpoints: Endpoints,
         governor: Governor,
-        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        nonce: Callable[[], str] = fresh_nonce,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.governor = governor

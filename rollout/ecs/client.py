@@ -15,7 +15,7 @@ import msgspec
 from rollout.core.invariant import invariant
 from rollout.ecs import contract, verdict, wire
 from rollout.ecs import look as reading
-from rollout.ecs.caller import Caller
+from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
 from rollout.ecs.governor import Clock, Governor
@@ -54,6 +54,7 @@ class EcsClient:
         governor: Governor | None = None,
         account: str = "",
         stopped: Callable[[], bool] = lambda: False,
+        nonce: Callable[[], str] = fresh_nonce,
     ) -> None:
         self.account = account
         self.keyring = keyring
@@ -65,6 +66,7 @@ class EcsClient:
             clock,
             endpoints=endpoints or Endpoints(),
             governor=self.governor,
+            nonce=nonce,
             stopped=stopped,
         )
 

@@ -117,16 +117,20 @@ class AiohttpTransport:
             await self._session.close()
             self._session = None
 
+    def connector(self) -> aiohttp.BaseConnector:
+        """Where connections come from; belongs to the loop that runs now."""
+        return aiohttp.TCPConnector(
+            ssl=self._tls or True,
+            limit=0,
+            ttl_dns_cache=DNS_CACHE_S,
+            keepalive_timeout=KEEP_ALIVE_S,
+        )
+
     def _open(self) -> aiohttp.ClientSession:
         """Open the one session on first use: it belongs to the loop that runs then."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=self._tls or True,
-                    limit=0,
-                    ttl_dns_cache=DNS_CACHE_S,
-                    keepalive_timeout=KEEP_ALIVE_S,
-                ),
+                connector=self.connector(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_AUTO_HEADERS,
                 auto_decompress=False,

@@ -7,6 +7,7 @@ any action means.
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 from xml.etree.ElementTree import Element, ParseError
@@ -31,12 +32,12 @@ _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))
 _HTTP_DATE = re.compile(
     r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
 )
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
-    )
-}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTH_NAMES = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 
 
 class MalformedError(ValueError):
@@ -171,6 +172,11 @@ def parse_iso(text: str) -> int | None:
     return None if whole is None else whole + int(f"{fraction:0<3.3}")
 
 
+def http_date(ms: int) -> str:
+    """Spell an instant as in a `Date` header (IMF-fixdate, rounded down)."""
+    return _http_date(ms // 1000)
+
+
 def parse_http_date(text: str) -> int | None:
     """Read a `Date` header (IMF-fixdate), in milliseconds since the epoch; None if unreadable."""
     match = _HTTP_DATE.fullmatch(text.strip())
@@ -232,6 +238,13 @@ def _children(element: Element, depth_left: int) -> Iterator[tuple[str, Node]]:
         grouped.setdefault(child.tag, []).append(_read(child, depth_left - 1))
     for name, nodes in grouped.items():
         yield name, nodes[0] if len(nodes) == 1 else nodes
+
+
+@lru_cache(maxsize=64)
+def _http_date(second: int) -> str:
+    """The names are English in every locale; all replies of one second share the text."""
+    at = _utc(second * 1000)
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTH_NAMES[at.month - 1]} {at:%Y %H:%M:%S} GMT"
 
 
 def _utc(ms: int) -> datetime:

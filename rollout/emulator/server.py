@@ -10,12 +10,12 @@ import ipaddress
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from email.utils import formatdate
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
+from rollout.ecs import wire
 from rollout.emulator import admin, damage
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.desk import Admitted, Desk
@@ -68,11 +68,12 @@ class FrontEnd:
         course = CALM if reply else self.cloud.faults.course(request)
         if course is not CALM:
             return await self._befallen(http, admitted, course)
-        reply = reply or self.cloud.handle(request, now)
-        response = _response(render(reply, request.action, admitted.form))
-        if self.cloud.switches.clock_skew_ms:
-            response.headers["Date"] = formatdate(now / 1000, usegmt=True)
-        return response
+        reply = reply or self.deliver(http, request)
+        return self._response(render(reply, request.action, admitted.form))
+
+    def deliver(self, http: web.BaseRequest, request: Request, *, copy: int = 0) -> Reply:
+        """One copy of a request arrives at the cloud, now; the first is copy 0."""
+        return self.cloud.handle(request, self.now())
 
     async def _befallen(
         self, http: web.BaseRequest, admitted: Admitted, course: Course
@@ -86,27 +87,48 @@ class FrontEnd:
         for index, delay_ms in enumerate(course.arrivals_ms):
             if answered and index == 0:
                 await _sleep(delay_ms)
-                reply = self.cloud.handle(request, self.now())
+                reply = self.deliver(http, request)
             else:
-                self._arrive_later(request, delay_ms)
+                self._arrive_later(http, request, delay_ms, index)
         await _sleep(HANG_MS_MAX if course.ending is Ending.HANG else course.reply_ms)
         if not answered:
             return await _hang_up(http)
         reply = damage.answer(self.cloud, course, request, reply)
         rendered = damage.to_bytes(course, reply, request.action, admitted.form)
         if course.ending is Ending.CUT:
-            return await _cut(http, rendered)
-        return _response(rendered)
+            return await self._cut(http, rendered)
+        return self._response(rendered)
 
-    def _arrive_later(self, request: Request, delay_ms: int) -> None:
+    def _arrive_later(
+        self, http: web.BaseRequest, request: Request, delay_ms: int, copy: int
+    ) -> None:
         """Deliver a copy that nobody waits for."""
 
         def arrive() -> None:
-            self.cloud.handle(request, self.now())
+            self.deliver(http, request, copy=copy)
 
         loop = asyncio.get_running_loop()
         self._later = [timer for timer in self._later if timer.when() > loop.time()]
         self._later.append(loop.call_later(delay_ms / 1000, arrive))
+
+    def _response(self, rendered: Rendered) -> web.Response:
+        return web.Response(
+            status=rendered.status, body=rendered.body, headers=self._headers(rendered)
+        )
+
+    async def _cut(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+        """Promise the whole body, send half of it, close."""
+        response = web.StreamResponse(status=rendered.status, headers=self._headers(rendered))
+        response.content_length = len(rendered.body)
+        await response.prepare(http)
+        await response.write(rendered.body[: len(rendered.body) // 2])
+        if http.transport is not None:
+            http.transport.close()
+        return response
+
+    def _headers(self, rendered: Rendered) -> dict[str, str]:
+        """`Date` is by the clock of the cloud: callers measure their skew by it."""
+        return {**rendered.headers, "Date": wire.http_date(self.now())}
 
 
 @contextlib.asynccontextmanager
@@ -165,23 +187,8 @@ async def _sleep(delay_ms: int) -> None:
         await asyncio.sleep(delay_ms / 1000)
 
 
-def _response(rendered: Rendered) -> web.Response:
-    return web.Response(status=rendered.status, body=rendered.body, headers=dict(rendered.headers))
-
-
 async def _hang_up(http: web.BaseRequest) -> web.StreamResponse:
     """Close the connection without a byte."""
     if http.transport is not None:
         http.transport.abort()
     return web.Response()
-
-
-async def _cut(http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
-    """Promise the whole body, send half of it, close."""
-    response = web.StreamResponse(status=rendered.status, headers=dict(rendered.headers))
-    response.content_length = len(rendered.body)
-    await response.prepare(http)
-    await response.write(rendered.body[: len(rendered.body) // 2])
-    if http.transport is not None:
-        http.transport.close()
-    return response

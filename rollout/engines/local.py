@@ -42,6 +42,7 @@ class LocalEngine:
         self._arrived = anyio.Event()
         self._unsynced_since: Instant | None = None
         self._poison: StorageError | None = None
+        self._signals = 0
         self._stop_waiting = False
         self._unsynced: list[AnyEvent] = []
         self._unwritten: list[AnyEvent] = []
@@ -204,18 +205,20 @@ class LocalEngine:
     # people
 
     async def _listen(self) -> None:
-        """The first signal drains, the second stops waiting, the third is out at once."""
-        count = 0
+        """Hand on the signals that the process gets."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                count += 1
-                if count == 1:
-                    word = signal.Signals(number).name
-                    self._arrive(functools.partial(self._drain, word))
-                elif count == 2:
-                    self._arrive(self._give_up_waiting)
-                else:
-                    raise KeyboardInterrupt
+                self.hear_signal(number)
+
+    def hear_signal(self, number: signal.Signals) -> None:
+        """The first signal drains, the second stops waiting, the third is out at once."""
+        self._signals += 1
+        if self._signals == 1:
+            self._arrive(functools.partial(self._drain, number.name))
+        elif self._signals == 2:
+            self._arrive(self._give_up_waiting)
+        else:
+            raise KeyboardInterrupt
 
     def _drain(self, word: str, now: Instant) -> None:
         self.decider.drain(word, "signal", now)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from email.utils import formatdate
 
 import msgspec
 
@@ -23,7 +22,7 @@ from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Format
 from rollout.model import limits
 from rollout.model.outcome import Refused, RetryClass, Unknown
-from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.calls import Wish
 from rollout.sim.dice import Dice
 from rollout.sim.heap import Heap
@@ -207,7 +206,7 @@ class Network:
         answer = damage.answer(self._cloud, course, request, reply)
         rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
         headers = {name.lower(): value for name, value in rendered.headers.items()}
-        headers["date"] = _date(self.heap.now // SECOND)
+        headers["date"] = wire.http_date(self.heap.now)
         return wire.HttpReply(rendered.status, headers, rendered.body)
 
     def _ended(self, call: Call, lane: _Lane, minute: int, heard: Heard) -> None:
@@ -252,8 +251,3 @@ def _clock_refused(heard: Heard) -> bool:
         return False
     error = verdict.api_error(heard.body)
     return error is not None and contract.retry_class(error[0]) is contract.RetryClass.CLOCK
-
-
-@functools.lru_cache(maxsize=1024)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)

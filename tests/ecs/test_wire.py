@@ -1,6 +1,7 @@
 """The wire forms: what goes out comes back, what is hostile is refused."""
 
 import json
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -213,6 +214,13 @@ def test_instants_come_back(ms: int) -> None:
 def test_http_dates_are_read_or_not_used(text: str, ms: int | None) -> None:
     """An unreadable `Date` is no evidence of anything."""
     assert wire.parse_http_date(text) == ms
+
+
+@given(st.integers(0, 4_102_444_800_000))
+def test_http_dates_come_back(ms: int) -> None:
+    """A `Date` is spelt as the standard library spells it, and read back to the second."""
+    assert wire.http_date(ms) == formatdate(ms // 1000, usegmt=True)
+    assert wire.parse_http_date(wire.http_date(ms)) == ms // 1000 * 1000
 
 
 def test_encoded_json_is_json() -> None:

@@ -336,6 +336,19 @@ async def test_the_service_can_live_in_another_time() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("fault", ["slow", "throttle"])
+async def test_an_answer_after_a_fault_has_the_date_of_the_cloud_too(fault: str) -> None:
+    """Whatever befalls a call, its caller measures the skew by the cloud's clock."""
+    armed = FaultPlan([Fault(fault, delay_ms=1)])
+    async with served(stage.cloud(Switches(clock_skew_ms=5 * 60_000), armed)) as caller:
+        stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + 5 * 60_000)}
+        signed = caller.signed("POST", "DescribeRegions", stamp)
+        async with caller.session.post(caller.url, params=signed) as response:
+            told = wire.parse_http_date(response.headers["Date"]) or 0
+    assert abs(told - server.wall_clock_ms() - 5 * 60_000) < 10_000
+
+
+@pytest.mark.asyncio
 async def test_other_http_methods_are_refused() -> None:
     """GET and POST, nothing else."""
     async with served(stage.cloud()) as caller:
