@@ -19,8 +19,8 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
+from rollout.sim.driver import End
 from rollout.sim.history import History, Intent, Told
-from rollout.sim.process import End
 from rollout.sim.scenario import Hand
 
 

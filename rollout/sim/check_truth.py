@@ -15,8 +15,8 @@ from rollout.model.command import RestartCall
 from rollout.model.event import Happening
 from rollout.model.outcome import Refused
 from rollout.model.time import Instant
+from rollout.sim.driver import End
 from rollout.sim.history import Effect, History
-from rollout.sim.process import End
 from rollout.sim.scenario import Hand
 
 

@@ -14,7 +14,7 @@ from rollout.model.command import ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown
 from rollout.model.spec import Calls
-from rollout.sim.process import End
+from rollout.sim.driver import End
 from rollout.sim.scenario import Hand, Stop
 from rollout.sim.story import Story
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,17 +29,20 @@ class Fuse:
         self.passed = 0
         self.left: int | None = None
         self.died_at = ""
+        self.on_death: Callable[[], None] | None = None
 
     def burn(self, point: str) -> None:
-        """Pass a point; `Crash` where the fuse ends."""
+        """Pass a point; `Crash` where the fuse ends, and at every point a dead process comes to."""
         self.passed += 1
         if self.left is None:
             return
         self.left -= 1
-        if self.left <= 0:
-            self.left = None
+        if self.left == 0:
             self.died_at = point
-            raise Crash(point)
+            if self.on_death is not None:
+                self.on_death()
+        if self.left <= 0:
+            raise Crash(self.died_at)
 
 
 class _File:

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from rollout.emulator.instances import Lock, Status
 from rollout.emulator.messages import Request
 from rollout.model.time import Instant
-from rollout.sim.heap import Heap
+from rollout.sim.heap import Time
 from rollout.sim.scenario import Drift, Hand
 from rollout.sim.story import Story
 
 OTHER = "fleet-other"
 
 
-def plan_all(story: Story, heap: Heap) -> None:
+def plan_all(story: Story, heap: Time) -> None:
     """Put the drifts that have a time on the heap."""
     for drift in story.scenario.drifts:
         if not drift.before_call:
@@ -36,7 +36,7 @@ def act_before(story: Story, n: int, ids: Sequence[str], now: Instant) -> None:
             _act(story, drift, ids[drift.target % len(ids)], now)
 
 
-def _act_in_time(story: Story, drift: Drift, heap: Heap) -> None:
+def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
     targets = _targets(story)
     if drift.hand is Hand.RESTARTED:  # of most interest where the key waits for its boot
         instances = story.cloud.instances

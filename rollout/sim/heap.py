@@ -8,8 +8,23 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Protocol
 
 from rollout.model.time import Instant
+
+
+class Time(Protocol):
+    """Virtual time as a world uses it, whatever keeps it."""
+
+    @property
+    def now(self) -> Instant:
+        """The present instant."""
+
+    def at(self, instant: Instant, action: Callable[[], None]) -> None:
+        """Plan something for an instant; what lies in the past happens next."""
+
+    def advance(self, until: Instant) -> None:
+        """Let time pass up to an instant, and happen what is due by then."""
 
 
 class Heap:

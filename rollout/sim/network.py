@@ -25,7 +25,7 @@ from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.calls import Wish
 from rollout.sim.dice import Dice
-from rollout.sim.heap import Heap
+from rollout.sim.heap import Heap, Time
 
 WAIT_MS_MAX: Duration = 2 * MINUTE
 """How long a look waits for its lane, as in the real client."""
@@ -61,7 +61,7 @@ class Call:
 class Arrivals:
     """What reached the cloud: which intent each request id belongs to, and copies of copies."""
 
-    def __init__(self, cloud: Cloud, heap: Heap) -> None:
+    def __init__(self, cloud: Cloud, heap: Time) -> None:
         self.cloud = cloud
         self.heap = heap
         self.calls: dict[str, int] = {}
@@ -91,11 +91,12 @@ class Network:
     def __init__(
         self,
         arrivals: Arrivals,
+        heap: Heap,
         dice: Dice,
         sending: Callable[[Call], None],
         leave_ppm: int = limits.LEAVE_QUOTA_PPM,
     ) -> None:
-        self.heap = arrivals.heap
+        self.heap = heap
         self.stopped = False
         self.alive = True
         self._arrivals = arrivals

@@ -6,13 +6,11 @@ Like the local engine it holds no budget, no retry rule and no phase. It dies wh
 
 from __future__ import annotations
 
-import enum
 import functools
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from rollout.core import cell, fleet
 from rollout.core.run import lane_of_command
 from rollout.core.turn import Decider, Turn
 from rollout.ecs import look as reading
@@ -23,28 +21,14 @@ from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
 from rollout.model.event import AnyEvent, Halted, Issued
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
-from rollout.model.time import HOUR, Duration, Instant
-from rollout.sim import calls
+from rollout.model.time import Instant
+from rollout.sim import calls, driver
 from rollout.sim.disk import Fuse
+from rollout.sim.driver import LIFE_MS_MAX, End, Stuck
 from rollout.sim.heap import Heap
 from rollout.sim.network import WAIT_MS_MAX, Call, Heard, Network
 
 TURNS_MAX = 50_000
-LIFE_MS_MAX: Duration = 24 * HOUR
-"""No process of a scenario may take longer: one that does has lost its way."""
-
-
-class Stuck(Exception):
-    """The run goes on without end, or waits for something that nobody will send."""
-
-
-class End(enum.StrEnum):
-    """How a process ended."""
-
-    CLOSED = "closed"
-    STOPPED = "stopped"
-    POISONED = "poisoned"
-    CRASHED = "crashed"
 
 
 class Process:
@@ -91,10 +75,18 @@ class Process:
         """The journal could not be written: the state knows more than it."""
         return self._poison is not None
 
+    @property
+    def alive(self) -> bool:
+        """See Driver."""
+        return self.network.alive
+
+    def bury(self) -> None:
+        """See Driver."""
+        self.network.alive = False
+
     def decides_nothing_more(self) -> bool:
-        """After a turn nothing is left to decide, however often one asks (I-59)."""
-        run, agenda = self.decider.run, self.decider.agenda
-        return not list(fleet.decide(run, agenda)) and not cell.decide(run, agenda, self.heap.now)
+        """See Driver."""
+        return driver.nothing_left(self.decider, self.heap.now)
 
     # people
 

@@ -15,8 +15,8 @@ from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
 from rollout.model.plan import Plan
 from rollout.model.time import Instant
+from rollout.sim.driver import End
 from rollout.sim.network import Arrivals
-from rollout.sim.process import End
 from rollout.sim.scenario import Drift, Scenario
 
 

@@ -49,9 +49,10 @@ from rollout.sim import calls, hands
 from rollout.sim.calls import Wish
 from rollout.sim.dice import Dice
 from rollout.sim.disk import Crash, Fuse, SimDisk
-from rollout.sim.heap import Heap
+from rollout.sim.driver import Driver, End, Stuck
+from rollout.sim.heap import Heap, Time
 from rollout.sim.network import Arrivals, Call, Network
-from rollout.sim.process import End, Process, Stuck, see_key
+from rollout.sim.process import Process, see_key
 from rollout.sim.scenario import Scenario, Stop, Stopping
 from rollout.sim.story import Life, Sent, Story
 
@@ -73,7 +74,7 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.dice = Dice(scenario.seed, "world")
-        self.heap = Heap(BEGIN + self.dice.between(0, MINUTE // SECOND) * SECOND)
+        self.heap = self.make_time(BEGIN + self.dice.between(0, MINUTE // SECOND) * SECOND)
         self.fuse = Fuse()
         self.disk = SimDisk(self.fuse)
         self.cloud = _cloud(scenario, self.heap.now)
@@ -81,7 +82,7 @@ class World:
         plan = _plan(scenario, self.cloud, self.heap.now)
         self.story = Story(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
         self.story.planned_effects = len(self.cloud.ledger)
-        self.process: Process | None = None
+        self.process: Driver | None = None
 
     def live(self) -> Story:
         """Let the run begin, be stopped and resumed as the scenario says, and come to its end."""
@@ -100,6 +101,20 @@ class World:
         self._read_back()
         story.ended = self.heap.now
         return story
+
+    # what another kind of world makes otherwise
+
+    def make_time(self, begin: Instant) -> Time:
+        """What keeps the time of this world."""
+        return Heap(begin)
+
+    def make_process(self, journal: file.RunJournal) -> Driver:
+        """One more process."""
+        assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
+        process = Process(self.heap, self.fuse, journal)
+        dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
+        process.network = Network(self.arrivals, self.heap, dice, self._sending)
+        return process
 
     # phases
 
@@ -165,7 +180,7 @@ class World:
         story.lives.append(Life(begun, self.heap.now, end, died_at, drained))
         return end
 
-    def _open(self) -> Process | None:
+    def _open(self) -> Driver | None:
         """Begin the run, or go on where its journal ends; None where it is closed."""
         story = self.story
         if RUN_ID not in self.disk.names(RUNS) or not self._begun():
@@ -193,7 +208,7 @@ class World:
         reader = read(RUNS / RUN_ID, disk=self.disk)
         return next(iter(reader), None) is not None
 
-    def _fold(self, process: Process | None = None) -> tuple[Decider, Reader]:
+    def _fold(self, process: Driver | None = None) -> tuple[Decider, Reader]:
         reader = read(RUNS / RUN_ID, disk=self.disk)
         plan = read_plan(RUNS / RUN_ID, planmodel.digest(self.story.raw), disk=self.disk)
         decider = Decider(plan, process.append if process else lambda _: None)
@@ -202,23 +217,22 @@ class World:
                 decider.fold(event)
         return decider, reader
 
-    def _process(self, journal: file.RunJournal) -> Process:
-        process = self.process = Process(self.heap, self.fuse, journal)
-        number = len(self.story.lives)
-        dice = Dice(self.scenario.seed, f"network/{number}")
-        process.network = Network(self.arrivals, dice, self._sending)
+    def _process(self, journal: file.RunJournal) -> Driver:
+        process = self.process = self.make_process(journal)
         return process
 
     def _sending(self, call: Call) -> None:
-        """A call is about to leave: the last moment to die, and what the checkers ask later."""
-        if not call.n:
-            return
-        hands.act_before(self.story, call.n, call.wish.ids, self.heap.now)
+        if call.n:
+            self.leaves(call.n, call.wish)
+
+    def leaves(self, n: int, wish: Wish) -> None:
+        """A mutation is about to leave: the last moment to die, and what the checkers ask later."""
+        hands.act_before(self.story, n, wish.ids, self.heap.now)
         self.fuse.burn("before a call leaves")
-        wish, durable = call.wish, self.disk.durable_bytes(RUNS / RUN_ID, "journal-")
+        durable = self.disk.durable_bytes(RUNS / RUN_ID, "journal-")
         self.story.sent.append(
             Sent(
-                call.n,
+                n,
                 wish.action,
                 wish.region,
                 wish.ids,
@@ -227,7 +241,7 @@ class World:
             )
         )
 
-    def _trouble(self, process: Process, stopping: Stopping | None) -> Instant | None:
+    def _trouble(self, process: Driver, stopping: Stopping | None) -> Instant | None:
         """Set up how this process is made to stop; when it is drained, if it is."""
         if stopping is None:
             return None
@@ -249,22 +263,22 @@ class World:
                     self._alive_at(process, at + 100, process.interrupt)
                 return at
 
-    def _alive_at(self, process: Process, at: Instant, action: Callable[[], None]) -> None:
+    def _alive_at(self, process: Driver, at: Instant, action: Callable[[], None]) -> None:
         def act() -> None:
-            if process.network.alive:
+            if process.alive:
                 action()
 
         self.heap.at(at, act)
 
-    def _buried(self, process: Process | None) -> None:
+    def _buried(self, process: Driver | None) -> None:
         """What the dead process waited for is heard by nobody; its copies still arrive."""
         if process is None:
             return
-        process.network.alive = False
+        process.bury()
         for word in sorted(process.words):
             self.story.count(word)
 
-    def _compare_fold(self, process: Process) -> None:
+    def _compare_fold(self, process: Driver) -> None:
         """The state of a process is the fold of what it wrote (I-42)."""
         if not self.dice.chance(25) or process.poisoned:
             return

@@ -1,0 +1,69 @@
+"""A process of a run as its world sees it, whatever drives the decider in it.
+
+Two implement it: the heap driver of `process`, and the real engine of `shell`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+from rollout.core import cell, fleet
+from rollout.core.turn import Decider
+from rollout.model.event import AnyEvent
+from rollout.model.time import HOUR, Duration, Instant
+
+LIFE_MS_MAX: Duration = 24 * HOUR
+"""No process of a scenario may take longer: one that does has lost its way."""
+
+
+class Stuck(Exception):
+    """The run goes on without end, or waits for something that nobody will send."""
+
+
+class End(enum.StrEnum):
+    """How a process ended."""
+
+    CLOSED = "closed"
+    STOPPED = "stopped"
+    POISONED = "poisoned"
+    CRASHED = "crashed"
+
+
+class Driver(Protocol):
+    """A process as the world sees it, whatever drives the decider in it."""
+
+    decider: Decider
+    words: set[str]
+
+    def append(self, event: AnyEvent) -> None:
+        """Where the decider's events go."""
+
+    def drive(self) -> End:
+        """Go on until it ends. `Crash` where it dies."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still hears anybody."""
+
+    @property
+    def poisoned(self) -> bool:
+        """The journal could not be written: the state knows more than it."""
+
+    def decides_nothing_more(self) -> bool:
+        """After a turn nothing is left to decide, however often one asks (I-59)."""
+
+    def drain(self, word: str) -> None:
+        """The first signal: begin nothing new, wait for what is in flight."""
+
+    def interrupt(self) -> None:
+        """The second signal: no longer wait; what is open becomes in doubt."""
+
+    def bury(self) -> None:
+        """What it waited for is heard by nobody; what it sent still arrives."""
+
+
+def nothing_left(decider: Decider, now: Instant) -> bool:
+    """Whether a decider that took its turn has nothing more to say."""
+    run, agenda = decider.run, decider.agenda
+    return not list(fleet.decide(run, agenda)) and not cell.decide(run, agenda, now)
