@@ -110,6 +110,10 @@ class Agenda:
         glimpse = self.glimpses.get(ordinal)
         return glimpse is None or now > glimpse.at + limits.STATE_AGE_MAX_MS // 2
 
+    def waits(self, lane: Lane) -> bool:
+        """Whether something of this lane waits for a look or an attach."""
+        return bool(self.works[lane] or self.checked[lane] or self.due[lane])
+
     # what is to be looked at
 
     def look_soon(self, ordinal: int) -> None:
@@ -193,7 +197,9 @@ class Agenda:
     # on the way to a restart
 
     def make_ready(self, ordinal: int, now: Instant) -> None:
-        """It may be restarted, not before the minute guard allows (StartTime has minutes only)."""
+        """Seen just now: it may be restarted, not before the minute guard allows (StartTime has
+        minutes only).
+        """
         instant = max(self.run.not_before, self._guard(ordinal, now))
         if instant > now:
             heapq.heappush(self.ready_later, (instant, ordinal))
@@ -221,6 +227,8 @@ class Agenda:
 
     def wake_parked(self) -> None:
         """Where a group has permits again, its parked come forward in ordinal order."""
+        if not any(self.parked):
+            return
         for group, left in enumerate(self.permits_left()):
             if left > 0 and self.parked[group]:
                 woken = self.parked[group][:left]
@@ -372,11 +380,13 @@ class Agenda:
             insort(ready, ordinal)
 
     def _guard(self, ordinal: int, now: Instant) -> Instant:
+        """When its next minute has begun by the service's clock, which stands at the time of the
+        answer that is here now, or beyond.
+        """
         glimpse = self.glimpses.get(ordinal)
         if glimpse is None or glimpse.sight.status is not Status.RUNNING:
             return now
-        skew = glimpse.sight.api_time - glimpse.at if glimpse.sight.api_time else 0
-        api_now = now + skew
+        api_now = glimpse.sight.api_time or now
         if minute(api_now) > minute(glimpse.sight.started_at):
             return now
         return now + (minute(glimpse.sight.started_at) + 1) * MINUTE - api_now

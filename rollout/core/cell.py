@@ -70,6 +70,8 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
     if run.stopping or run.alarm is not None:
         return step
     for lane in run.layout.lanes:
+        if not agenda.waits(lane):
+            continue
         _keys(run, agenda, lane, now, step)
         _due_looks(run, agenda, lane, step)
         if lane in run.keys:
@@ -86,7 +88,7 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
 
 
 def _keys(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
-    if lane in run.keys or lane in agenda.keys_asked or not _wants_key(agenda, lane):
+    if lane in run.keys or lane in agenda.keys_asked:
         return
     if lane in agenda.keys_missing:
         command = ImportKey(*lane)
@@ -96,17 +98,13 @@ def _keys(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> Non
         step.looks.append(KeyLook(*lane))
 
 
-def _wants_key(agenda: Agenda, lane: Lane) -> bool:
-    return bool(agenda.works[lane] or agenda.checked[lane] or agenda.due[lane])
-
-
 # looks
 
 
 def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
     """What is due, 100 ids a call."""
-    open_looks = agenda.looks_open[lane]
     due = list(agenda.due[lane])
+    open_looks = agenda.looks_open[lane]
     for start in range(0, len(due), limits.LOOK_IDS_MAX):
         if open_looks >= LOOKS_OPEN_MAX:
             return
@@ -127,16 +125,17 @@ def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look
 def _check(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
     """The next batch of the lane is compared with the plan, as far as the ledger lets it in."""
     works = agenda.works[lane]
-    use = run.lane_use(lane, "AttachKeyPair")
-    if not works or agenda.looks_open[lane] >= LOOKS_OPEN_MAX:
-        return
-    if use.open + len(agenda.checked[lane]) >= use.window or step.looks:
+    if not works or step.looks or agenda.looks_open[lane] >= LOOKS_OPEN_MAX:
         return  # one batch a step, so that all that is let in fits together
-    work = agenda.plannable(works[0])
-    hopeless = [ordinal for ordinal in work if run.ledger.hopeless(ordinal) is not None]
-    if hopeless:
-        step.events.append(_budget_held(run, hopeless, run.ledger.hopeless(hopeless[0])))
+    use = run.lane_use(lane, "AttachKeyPair")
+    if use.open + len(agenda.checked[lane]) >= use.window:
         return
+    work = agenda.plannable(works[0])
+    if run.ledger.frozen:
+        hopeless = [ordinal for ordinal in work if run.ledger.hopeless(ordinal) is not None]
+        if hopeless:
+            step.events.append(_budget_held(run, hopeless, run.ledger.hopeless(hopeless[0])))
+            return
     room = run.ledger.attachable(work, agenda.checking_in, len(agenda.checking))
     if room:
         step.looks.append(_look(run, agenda, lane, work[:room]))
@@ -161,8 +160,10 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
     """What compared equal is attached, one call a batch, while what was seen is fresh."""
     groups = agenda.checked[lane]
+    if not groups:
+        return
     use = run.lane_use(lane, "AttachKeyPair")
-    if not groups or use.open >= use.window:
+    if use.open >= use.window:
         return
     ordinals = groups[0]
     if any(agenda.stale(ordinal, now) for ordinal in ordinals):
@@ -182,8 +183,9 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> N
 
 def _restart(run: Run, agenda: Agenda, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
-    free = agenda.permits_left()
-    for lane in run.layout.lanes:
+    lanes = [lane for lane in run.layout.lanes if agenda.ready[lane]]
+    free = agenda.permits_left() if lanes else []
+    for lane in lanes:
         _restart_lane(run, agenda, lane, now, free, step)
     _hopeless_parked(run, agenda, step)
 
@@ -199,9 +201,11 @@ def _restart_lane(
     for ordinal in agenda.ready[lane][:RESTARTS_A_STEP_MAX]:
         glimpse = agenda.glimpses.get(ordinal)
         kind = _kind(run, ordinal, glimpse.sight if glimpse else None)
-        stale = agenda.stale(ordinal, now)
-        if room[kind] <= 0 or (stale and len(refresh) >= look_room):
+        if room[kind] <= 0:
             continue  # claims no permit in this step, so that nobody is parked behind it
+        stale = agenda.stale(ordinal, now)
+        if stale and len(refresh) >= look_room:
+            continue  # the same
         full = run.ledger.full_group(ordinal, kind, free)
         if full is not None:
             step.parks.append((ordinal, full))

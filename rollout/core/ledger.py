@@ -97,6 +97,8 @@ class Ledger:
         permits that can still come free, so that nothing is stranded behind a frozen group.
         """
         left = self.exposed_max - self.exposed - exposing
+        if left <= 0:
+            return 0
         room = [
             self._ahead_max(group) - self.ahead[group] - checking[group]
             for group in range(len(self.caps))
@@ -111,6 +113,13 @@ class Ledger:
                 room[group] -= 1
             count += 1
         return count
+
+    @property
+    def frozen(self) -> bool:
+        """Whether some group, or exposure, is kept in full: only then anybody can be hopeless."""
+        if self.exposed_kept >= self.exposed_max:
+            return True
+        return any(kept >= cap for kept, cap in zip(self.kept, self.caps, strict=True))
 
     def hopeless(self, ordinal: int) -> int | None:
         """Who keeps for good what this instance needs before its attach; None = there is hope.

@@ -126,7 +126,11 @@ class Run:
 
     def lane_use(self, lane: Lane, action: str) -> LaneUse:
         """Use of one action in one lane (made on first use)."""
-        return self.lanes.setdefault((*lane, action), LaneUse())
+        key = (*lane, action)
+        use = self.lanes.get(key)
+        if use is None:
+            use = self.lanes[key] = LaneUse()
+        return use
 
 
 def lane_of_command(run: Run, issued: ev.Issued) -> tuple[Lane, str]:

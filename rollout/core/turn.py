@@ -41,11 +41,13 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Decider:
-    """One run's decider. `append` gets every event in order, before anything else knows it."""
+    """One run's decider. `append` gets every event in order, before anything else knows it; who
+    folds a journal first may set it afterwards.
+    """
 
     def __init__(self, plan: Plan, append: Callable[[AnyEvent], None]) -> None:
         self.run = Run(plan)
-        self._append = append
+        self.append = append
         self.agenda = Agenda(self.run)
 
     # life
@@ -88,7 +90,7 @@ class Decider:
     def put(self, event: AnyEvent, now: Instant) -> None:
         """Journal an event and fold it."""
         issued = self.run.open_calls.get(event.n) if isinstance(event, ev.Settled) else None
-        self._append(event)
+        self.append(event)
         evolve(self.run, event)
         if issued is not None and isinstance(event, ev.Settled):
             self.agenda.follow_settled(issued, event, now)

@@ -291,11 +291,21 @@ class AttemptsBounded:
         """Count those that may have been looked at."""
         free = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.DENIED, RetryClass.CLOCK)
         crashes = sum(life.end is End.CRASHED for life in history.story.lives)
+        taken_up = self._taken_up(history)
         kinds = (history.attach_intents, history.restart_intents)
         for ordinal, intents in [pair for kind in kinds for pair in kind.items()]:
             tried = [one for one in intents if not self._is_free(one, ordinal, free)]
-            if len(tried) > limits.ATTEMPTS_MAX + crashes:
+            if len(tried) > limits.ATTEMPTS_MAX + crashes + taken_up.get(ordinal, 0):
                 yield f"{len(tried)} attempts of ordinal {ordinal}"
+
+    def _taken_up(self, history: History) -> dict[int, int]:
+        """How often each was held for its attempts: who resumes asks for one more."""
+        counts: dict[int, int] = {}
+        for told in history.told:
+            if isinstance(told.event, ev.Held) and told.event.reason == "attempts":
+                for ordinal in told.event.ordinals:
+                    counts[ordinal] = counts.get(ordinal, 0) + 1
+        return counts
 
     def _is_free(self, intent: Intent, ordinal: int, free: tuple[RetryClass, ...]) -> bool:
         outcome = intent.outcome(ordinal)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rollout.core.agenda import Glimpse
 from rollout.model import event as ev
 from rollout.model.command import RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Happening, Sight
 from rollout.model.instance import OsFamily, Status
 from rollout.model.spec import OnUnknown, Restart, Stopped
 from rollout.model.time import MINUTE, SECOND
@@ -63,6 +64,19 @@ def test_the_minute_guard_waits_for_the_next_minute() -> None:
     story.check_end()
 
     assert machine.restarts[0] >= started + MINUTE
+
+
+def test_a_slow_answer_does_not_shorten_the_minute_guard() -> None:
+    """How long an answer took is not taken for a clock of the service that is ahead of ours."""
+    agenda = world(1, 1).decider.agenda
+    started = samples.NOW // MINUTE * MINUTE
+    heard = started + 20 * SECOND
+    sight = Sight(Status.RUNNING, samples.NEW_KEY, started, api_time=heard)
+    agenda.glimpses[0] = Glimpse(sight, at=started + 5 * SECOND)
+
+    agenda.make_ready(0, heard)
+
+    assert agenda.wake() == started + MINUTE
 
 
 def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> None:
