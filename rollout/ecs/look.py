@@ -274,10 +274,16 @@ def _convert(row: object, kind: type[RowT]) -> RowT:
         raise wire.MalformedError("no row")
     known = {
         field.encode_name: str(value) if type(value) is int else value
-        for field in msgspec.structs.fields(kind)
+        for field in _fields(kind)
         if (value := row.get(field.encode_name.lower())) is not None
     }
     return msgspec.convert(known, kind)
+
+
+@lru_cache(maxsize=16)
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a struct; cached, since msgspec reads its annotations anew each time."""
+    return msgspec.structs.fields(kind)
 
 
 def _instance(row: _Row, account: str, region: str) -> Instance:

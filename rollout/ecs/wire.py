@@ -242,9 +242,16 @@ def _children(element: Element, depth_left: int) -> Iterator[tuple[str, Node]]:
 
 @lru_cache(maxsize=64)
 def _http_date(second: int) -> str:
-    """The names are English in every locale; all replies of one second share the text."""
-    at = _utc(second * 1000)
-    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTH_NAMES[at.month - 1]} {at:%Y %H:%M:%S} GMT"
+    """All replies of one second share the text."""
+    day, rest = divmod(second, 86_400)
+    return f"{_http_day(day)} {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02} GMT"
+
+
+@lru_cache(maxsize=64)
+def _http_day(day: int) -> str:
+    """The names are English in every locale."""
+    at = _utc(day * 86_400_000)
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTH_NAMES[at.month - 1]} {at:%Y}"
 
 
 def _utc(ms: int) -> datetime:

@@ -101,7 +101,7 @@ class SimDisk:
         return sum(
             len(file.durable)
             for name, file in self.names_durable.items()
-            if name.parent == path and name.name.startswith(prefix)
+            if name.name.startswith(prefix) and name.parent == path
         )
 
     # the protocol

@@ -197,21 +197,20 @@ class World:
         if folded.run.closed is not None:
             return None
         process = self._process(file.reopen(reader))
-        folded = process.decider = self._fold(process)[0]
+        process.decider, folded.append = folded, process.append
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
         folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
-        story.run = folded.run
         return process
 
     def _begun(self) -> bool:
         reader = read(RUNS / RUN_ID, disk=self.disk)
         return next(iter(reader), None) is not None
 
-    def _fold(self, process: Driver | None = None) -> tuple[Decider, Reader]:
+    def _fold(self) -> tuple[Decider, Reader]:
         reader = read(RUNS / RUN_ID, disk=self.disk)
         plan = read_plan(RUNS / RUN_ID, planmodel.digest(self.story.raw), disk=self.disk)
-        decider = Decider(plan, process.append if process else lambda _: None)
+        decider = Decider(plan, lambda _: None)
         for line in reader:
             for event in line.body:
                 decider.fold(event)
