@@ -21,9 +21,10 @@ from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, Look, RestartCall
-from rollout.model.event import AnyEvent, DriftKind, Happening, Sight
+from rollout.model.event import AnyEvent, DriftKind, Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Outcome, Refused
+from rollout.model.seen import Sight
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
 _WATCHED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})

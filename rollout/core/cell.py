@@ -23,9 +23,10 @@ from rollout.model.command import (
     Observation,
     RestartCall,
 )
-from rollout.model.event import AnyEvent, Sight
+from rollout.model.event import AnyEvent
 from rollout.model.instance import Status
 from rollout.model.plan import RestartKind
+from rollout.model.seen import Seen, Sight, gather
 from rollout.model.spec import Calls
 from rollout.model.time import Instant
 
@@ -49,19 +50,19 @@ class Step:
         return bool(self.events or self.looks or self.parks)
 
     def intend(
-        self, command: Command, not_after: Instant, attempt: int, seen: tuple[Sight, ...] = ()
+        self, command: Command, not_after: Instant, attempt: int, seen: tuple[Seen, ...] = ()
     ) -> None:
         """Add the intent of a call, numbered after those before it."""
         self.intents += 1
         run, n = self.run, self.run.calls_issued + self.intents
         parameters = digest(run, command)
-        self.events.append(ev.Issued(n, run.epoch, command, attempt, not_after, parameters, seen))
+        self.events.append(ev.Issued(n, command, not_after, parameters, seen, run.epoch, attempt))
 
     def intend_on(self, agenda: Agenda, command: Attach | RestartCall, attempt: int) -> None:
         """Add an intent judged on the last looks; it may not leave when they have grown old."""
         glimpses = [agenda.glimpses[ordinal] for ordinal in command.ordinals]
         not_after = min(glimpse.at for glimpse in glimpses) + limits.STATE_AGE_MAX_MS
-        self.intend(command, not_after, attempt, tuple(glimpse.sight for glimpse in glimpses))
+        self.intend(command, not_after, attempt, gather(glimpse.sight for glimpse in glimpses))
 
 
 def decide(run: Run, agenda: Agenda, now: Instant) -> Step:

@@ -19,6 +19,7 @@ from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
+from rollout.model.seen import spread
 from rollout.model.time import Instant
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
@@ -142,7 +143,7 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     _check_ids(run, command, limits.ATTACH_IDS_MAX)
     invariant(run.layout.cells[command.cell].lane in run.keys, "no attach before the key is there")
     wanted = run.plan.key_pair.name
-    for ordinal, sight in zip(command.ordinals, event.seen, strict=True):
+    for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         former = run.layout.targets[ordinal].former_key
         invariant(sight.key_pair in (former, wanted), "I-07: compare and set")
         _move(run, ordinal, Happening.ATTACH_ISSUED)
@@ -156,7 +157,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
     _check_ids(run, command, limits.RESTART_IDS_MAX)
     reboot = command.kind is RestartKind.REBOOT
     wanted = Status.RUNNING if reboot else Status.STOPPED
-    for ordinal, sight in zip(command.ordinals, event.seen, strict=True):
+    for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         invariant(sight.status is wanted, "I-09: reboot what is Running, start what is Stopped")
         invariant(sight.key_pair == run.plan.key_pair.name, "I-08: no restart before the attach")
         if reboot:

@@ -94,7 +94,8 @@ class Ledger:
 
         `checking` (by group) and `exposing` count instances on their way to an attach that the
         ledger has not been told of. Attaching runs ahead of restarting by no more than the
-        permits that can still come free, so that nothing is stranded behind a frozen group.
+        permits that can still come free, so that nothing is stranded behind a frozen group. A
+        part of them is not worth a call while enough is ahead: then 0.
         """
         left = self.exposed_max - self.exposed - exposing
         if left <= 0:
@@ -103,16 +104,19 @@ class Ledger:
             self._ahead_max(group) - self.ahead[group] - checking[group]
             for group in range(len(self.caps))
         ]
-        count = 0
-        for ordinal in ordinals:
+        for count, ordinal in enumerate(ordinals):
             groups = self.reboot_groups(ordinal)
-            if left <= 0 or any(room[group] <= 0 for group in groups):
-                break
+            if left <= 0:
+                busy = self.exposed - self.exposed_kept + exposing
+                return 0 if 2 * busy >= self.exposed_max - self.exposed_kept else count
+            full = [group for group in groups if room[group] <= 0]
+            if full:
+                enough = any(self._enough_ahead(group, checking[group]) for group in full)
+                return 0 if enough else count
             left -= 1
             for group in groups:
                 room[group] -= 1
-            count += 1
-        return count
+        return len(ordinals)
 
     @property
     def frozen(self) -> bool:
@@ -199,6 +203,11 @@ class Ledger:
     def _wait(self, ordinal: int, change: int) -> None:
         for group in self.reboot_groups(ordinal):
             self.ahead[group] += change
+
+    def _enough_ahead(self, group: int, checking: int) -> bool:
+        """Half of what may be ahead is: a batch can wait until it fits, and no permit is idle."""
+        cap = self.caps[group]
+        return cap >= CLOSE_CAP and 2 * (self.ahead[group] + checking) >= self._ahead_max(group)
 
     def _ahead_max(self, group: int) -> int:
         cap = self.caps[group]

@@ -12,8 +12,8 @@ from rollout.core.ledger import Ledger
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Sight
 from rollout.model.plan import Plan, RestartKind
+from rollout.model.seen import Sight
 from rollout.model.time import Instant
 
 PHASES = tuple(Phase)

@@ -18,9 +18,10 @@ from rollout.core.run import Restarting, Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Look
-from rollout.model.event import AnyEvent, DriftKind, Happening, Sight
+from rollout.model.event import AnyEvent, DriftKind, Happening
 from rollout.model.instance import Instance, Status
 from rollout.model.plan import RestartKind
+from rollout.model.seen import Sight
 from rollout.model.spec import OnUnknown, Stopped
 from rollout.model.time import Instant
 

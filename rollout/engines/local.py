@@ -49,7 +49,7 @@ class LocalEngine:
         self.lost: list[AnyEvent] = []
 
     def append(self, event: AnyEvent) -> None:
-        """Where the decider's events go: into the line of the current turn."""
+        """Where the decider's events go: into the next line."""
         self._put.append(event)
 
     async def drive(self, decider: Decider, *, signals: bool = True) -> None:
@@ -99,21 +99,20 @@ class LocalEngine:
             arrival(now)
 
     async def _write(self, now: Instant, *, urgent: bool) -> None:
-        """The turn's events become one line; durable before any effect, else within a second."""
+        """What the turns put becomes one line: durable before any effect, else within a second."""
         events, self._put = self._put, []
-        if self._poison is not None:
-            self._unwritten += events
-        try:
-            if self._poison is None and events:
-                self._unsynced += events
-                self.ports.journal.append(events, now)
-                self._unsynced_since = self._unsynced_since or now
-            if self._unsynced_since is not None and (urgent or self._overdue(now)):
+        (self._unsynced if self._poison is None else self._unwritten).extend(events)
+        if self._unsynced and self._unsynced_since is None:
+            self._unsynced_since = now
+        if self._poison is None and self._unsynced and (urgent or self._overdue(now)):
+            try:
+                self.ports.journal.append(self._unsynced, now)
                 await self.ports.journal.sync()
+            except StorageError as error:
+                self._poisoned(error, now)
+            else:
                 self._unsynced_since = None
                 self._unsynced.clear()
-        except StorageError as error:
-            self._poisoned(error, now)
         if events and self._on_turn is not None:
             self._on_turn(self.decider.run, events, now)
 

@@ -20,6 +20,7 @@ from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Status
 from rollout.model.outcome import Done, Outcome, Refused, Unknown
 from rollout.model.plan import Plan
+from rollout.model.seen import Sight, spread
 from rollout.model.time import Instant
 
 
@@ -175,7 +176,7 @@ class _Teller:
                 return _with(entry, text=f"{text}, in {lane[1]}", call=call, action=action)
             return None
         if self.only is not None and self.only in command.ordinals:
-            seen = dict(zip(command.ordinals, event.seen, strict=False)).get(self.only)
+            seen = dict(zip(command.ordinals, spread(event.seen), strict=False)).get(self.only)
             text += _seen(seen) if seen else ""
         return self._about(entry, command.ordinals, text=text, call=call, action=action)
 
@@ -258,7 +259,7 @@ def _actor(actor: Actor) -> str:
     return f"{actor.user} on {actor.machine} as {actor.arn}"
 
 
-def _seen(sight: ev.Sight) -> str:
+def _seen(sight: Sight) -> str:
     """What an intent was judged on."""
     key = sight.key_pair or "none"
     since = ""

@@ -17,6 +17,7 @@ from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Outcome, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
+from rollout.model.seen import Sight, spread
 from rollout.model.spec import OnUnknown
 
 PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED = range(5)
@@ -255,16 +256,18 @@ class Rules:
                 self._demand(lane in self.lanes, f"a key pair for {lane[1]}, which is not planned")
             case Attach():
                 self.calls["AttachKeyPair"] += 1
-                if self._check_ids(command, event.seen, limits.ATTACH_IDS_MAX):
-                    self._attach(command, event.seen)
+                seen = list(spread(event.seen))
+                if self._check_ids(command, seen, limits.ATTACH_IDS_MAX):
+                    self._attach(command, seen)
             case RestartCall():
                 many = "s" if len(command.ordinals) > 1 else ""
                 self.calls[f"{command.kind.value.title()}Instance{many}"] += 1
-                if self._check_ids(command, event.seen, limits.RESTART_IDS_MAX):
-                    self._restart(command, event.seen)
+                seen = list(spread(event.seen))
+                if self._check_ids(command, seen, limits.RESTART_IDS_MAX):
+                    self._restart(command, seen)
 
     def _check_ids(
-        self, command: Attach | RestartCall, seen: Sequence[ev.Sight], ids_max: int
+        self, command: Attach | RestartCall, seen: Sequence[Sight], ids_max: int
     ) -> bool:
         """Whether the call names instances of its own cell, once each, and not too many."""
         ordinals, ids = command.ordinals, command.instances
@@ -283,7 +286,7 @@ class Rules:
             self._demand(not self.held[ordinal], f"{instance} is held for a person")
         return True
 
-    def _attach(self, command: Attach, seen: Sequence[ev.Sight]) -> None:
+    def _attach(self, command: Attach, seen: Sequence[Sight]) -> None:
         lane = self.lanes[self.cell_of[command.ordinals[0]]]
         self._demand(lane in self.keys, f"an attach in {lane[1]} before its key pair was ready")
         wanted = self.plan.key_pair.name
@@ -296,7 +299,7 @@ class Rules:
         exposed_max = self.plan.limits.exposed_max
         self._demand(self.exposed <= exposed_max, f"{self.exposed} exposed of {exposed_max}")
 
-    def _restart(self, command: RestartCall, seen: Sequence[ev.Sight]) -> None:
+    def _restart(self, command: RestartCall, seen: Sequence[Sight]) -> None:
         wanted = self.plan.key_pair.name
         due = Status.RUNNING if command.kind is RestartKind.REBOOT else Status.STOPPED
         for ordinal, sight in zip(command.ordinals, seen, strict=True):

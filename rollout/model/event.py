@@ -11,8 +11,8 @@ import enum
 import msgspec
 
 from rollout.model.command import Command
-from rollout.model.instance import Status
 from rollout.model.outcome import Outcome
+from rollout.model.seen import Seen
 from rollout.model.time import Instant
 
 
@@ -91,29 +91,21 @@ class CellClosed(Event, frozen=True):
     cell: int
 
 
-class Sight(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a look showed of one instance: the evidence an intent is judged on."""
-
-    status: Status
-    key_pair: str
-    started_at: Instant
-    api_time: Instant
-
-
 class Issued(Event, frozen=True):
     """The intent of call `n`, durable before the call leaves; it may not leave after `not_after`.
 
     `seen` is what was read of each instance before, in the order of the command's ordinals.
-    `digest` is blake2b-64 over the parameters that will be sent.
+    `digest` is blake2b-64 over the parameters that will be sent. Of `epoch` and `attempt` the
+    journal tells what is not 1.
     """
 
     n: int
-    epoch: int
     command: Command
-    attempt: int
     not_after: Instant
     digest: str
-    seen: tuple[Sight, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    epoch: int = 1
+    attempt: int = 1
 
 
 class Settled(Event, frozen=True):

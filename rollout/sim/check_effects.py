@@ -17,6 +17,7 @@ from rollout.model.event import Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import RestartKind
+from rollout.model.seen import spread
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
 from rollout.sim.driver import End
@@ -54,7 +55,7 @@ class IntentsAreWhole:
             ids = command.instances
             if not 0 < len(ids) <= most or len(set(ids)) != len(ids):
                 yield f"intent {n} names {len(ids)} ids, or one twice"
-            if len(issued.seen) != len(ids):
+            if len(list(spread(issued.seen))) != len(ids):
                 yield f"intent {n} does not say what was seen of each id"
             planned = [history.ordinal_of.get(one) for one in ids]
             if planned != list(command.ordinals):
@@ -116,7 +117,7 @@ class CompareAndSet:
         wanted = history.story.plan.key_pair.name
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, Attach):
-                for ordinal, seen in zip(intent.ordinals, intent.issued.seen, strict=True):
+                for ordinal, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True):
                     target = history.layout.targets[ordinal]
                     if seen.key_pair not in (target.former_key, wanted):
                         yield f"intent {n}: {target.instance} was seen on {seen.key_pair}"
@@ -134,7 +135,7 @@ class RightState:
             if isinstance(command, RestartCall):
                 reboot = command.kind is RestartKind.REBOOT
                 due = Status.RUNNING if reboot else Status.STOPPED
-                if any(seen.status is not due for seen in intent.issued.seen):
+                if any(seen.status is not due for seen in spread(intent.issued.seen)):
                     yield f"intent {n}: {command.kind} of what was not {due.value}"
 
 
@@ -222,7 +223,7 @@ class MinuteGuard:
         for n, intent in history.intents.items():
             command = intent.issued.command
             if isinstance(command, RestartCall) and command.kind is RestartKind.REBOOT:
-                last = max(seen.started_at for seen in intent.issued.seen)
+                last = max(seen.started_at for seen in spread(intent.issued.seen))
                 if minute(intent.told.at) <= minute(last):
                     yield f"call {n} reboots in the minute of a start"
 

@@ -14,6 +14,7 @@ from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
 from rollout.model.outcome import Refused
+from rollout.model.seen import spread
 from rollout.model.time import Instant
 from rollout.sim.driver import End
 from rollout.sim.history import Effect, History
@@ -35,7 +36,7 @@ class AttachFirst:
                     yield f"{name} restarted on {key}"
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, RestartCall) and any(
-                seen.key_pair != wanted for seen in intent.issued.seen
+                seen.key_pair != wanted for seen in spread(intent.issued.seen)
             ):
                 yield f"intent {n} restarts what was not seen on the new key"
         for ordinal, moves in history.moves.items():

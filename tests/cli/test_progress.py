@@ -14,9 +14,10 @@ from rollout.core.evolve import evolve
 from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model.command import Attach
-from rollout.model.event import Actor, AnyEvent, Happening, Sight
+from rollout.model.event import Actor, AnyEvent, Happening
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RULES
+from rollout.model.seen import Seen
 from tests.cli import factory
 
 ACTOR = Actor("me", "arn", "here", 1, "rollout")
@@ -83,9 +84,9 @@ def test_progress_comes_at_most_every_ten_seconds(stream: io.StringIO) -> None:
 def attach(story: Story, ordinal: int) -> ev.Issued:
     """The intent to attach one instance."""
     target = story.run.layout.targets[ordinal]
-    sight = Sight(target.seen, target.former_key, 1, 1)
+    seen = Seen(target.seen, target.former_key, 1, 1)
     command = Attach(0, (ordinal,), (target.instance,))
-    return ev.Issued(story.run.calls_issued + 1, 1, command, 1, story.now + 60_000, "d", (sight,))
+    return ev.Issued(story.run.calls_issued + 1, command, story.now + 60_000, "d", (seen,))
 
 
 def test_a_failure_is_told_with_its_cause_and_request(stream: io.StringIO) -> None:

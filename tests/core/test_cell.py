@@ -11,6 +11,7 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, Command, Look, RestartCall
 from rollout.model.plan import RestartKind
+from rollout.model.seen import spread
 from rollout.model.spec import Calls, Restart
 from rollout.model.time import SECOND
 from tests.core import samples
@@ -42,7 +43,7 @@ def test_batch_calls_name_many_and_single_calls_name_one() -> None:
     story = World(samples.make_plan(rows, wanted), rows).start().go()
     restarts = [e for e in story.events(ev.Issued) if isinstance(e.command, RestartCall)]
 
-    assert [len(e.seen) for e in restarts] == [8]
+    assert [len(list(spread(e.seen))) for e in restarts] == [8]
 
 
 def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:

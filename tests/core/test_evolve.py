@@ -11,9 +11,9 @@ from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach
-from rollout.model.event import Sight
 from rollout.model.instance import Status
 from rollout.model.outcome import Done, Refused, RetryClass
+from rollout.model.seen import Sight, gather
 from rollout.model.spec import Calls, OnUnknown, Restart, WaveKind, WaveSpec
 from rollout.model.time import SECOND
 from tests.core import samples
@@ -156,7 +156,7 @@ def attach(run: Run, *ordinals: int, n: int = 1, epoch: int = 1, key: str = "") 
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
     sight = Sight(Status.RUNNING, key or samples.OLD_KEY, samples.NOW, samples.NOW)
     command = Attach(0, ordinals, ids)
-    return ev.Issued(n, epoch, command, 1, samples.NOW + SECOND, "", (sight,) * len(ordinals))
+    return ev.Issued(n, command, samples.NOW + SECOND, "", gather([sight] * len(ordinals)), epoch)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_attaching_runs_ahead_by_no_more_than_can_come_free() -> None:
 
     assert book.attachable(range(2, 10), [0], 0) == 3
     expose(book, 2, 3)
-    assert book.attachable(range(4, 10), [0], 0) == 1
+    assert book.attachable(range(4, 5), [0], 0) == 1
 
 
 def test_a_close_group_attaches_only_what_a_permit_is_free_for() -> None:
@@ -113,7 +113,32 @@ def test_exposure_bounds_the_attaches() -> None:
     book = ledger(10, 10, exposed_max=4)
     expose(book, 0, 1)
 
-    assert book.attachable(range(2, 10), [0], 1) == 1
+    assert book.attachable(range(2, 3), [0], 1) == 1
+    assert book.attachable(range(2, 3), [0], 2) == 0
+
+
+def test_a_part_of_a_batch_is_attached_only_where_little_is_ahead() -> None:
+    """A call for a few waits until the whole batch fits, unless permits would be idle meanwhile."""
+    book = ledger(30, 10)
+    assert book.attachable(range(30), [0], 0) == 10
+
+    expose(book, *range(5))
+    assert book.attachable(range(5, 30), [0], 0) == 0
+    assert book.attachable(range(5, 10), [0], 0) == 5
+
+    book.reserve(0, Phase.ATTACHED)
+    assert book.attachable(range(5, 30), [0], 0) == 6
+
+
+def test_a_part_waits_for_exposure_alike() -> None:
+    """What is exposed and not shelved comes back; what is shelved is not waited for."""
+    book = ledger(30, 30, exposed_max=10)
+    expose(book, *range(5))
+    assert book.attachable(range(5, 30), [0], 0) == 0
+
+    for ordinal in range(4):
+        book.shelve(ordinal, Phase.ATTACHED)
+    assert book.attachable(range(5, 30), [0], 0) == 5
 
 
 def test_exposure_that_nobody_ends_is_hopeless() -> None:

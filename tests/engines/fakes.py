@@ -37,6 +37,7 @@ class FakeJournal:
     def __init__(self, log: list[str]) -> None:
         self.log = log
         self.pending: list[AnyEvent] = []
+        self.lines: list[list[AnyEvent]] = []
         self.durable: list[AnyEvent] = []
         self.words: list[AnyEvent] = []
         self.fails_at = 0
@@ -45,6 +46,7 @@ class FakeJournal:
         self.hears_words = True
 
     def append(self, events: list[AnyEvent], at: Instant) -> None:
+        self.lines.append(list(events))
         self.pending += events
 
     async def sync(self) -> None:

@@ -132,7 +132,7 @@ async def test_an_intent_past_its_time_is_refused_unsent() -> None:
     """`perform` sends nothing after `not_after`, nor once the run is stopped."""
     stage = Stage()
     command = Attach(0, (0,), ("i-0000",))
-    issued = ev.Issued(1, 1, command, 1, stage.clock.now() - SECOND, "")
+    issued = ev.Issued(1, command, stage.clock.now() - SECOND, "")
 
     late = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: False)
     stopped = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: True)
@@ -151,6 +151,19 @@ async def test_a_look_that_waited_for_its_lane_is_as_fresh_as_its_leaving() -> N
         await stage.drive()
 
     assert exit_of(stage.decider.run) == 0
+
+
+@pytest.mark.asyncio
+async def test_what_needs_no_effect_waits_for_the_next_line() -> None:
+    """Answers of several turns share a line with the next intent; all of them are told once."""
+    stage = Stage()
+    turns: list[list[ev.AnyEvent]] = []
+    stage.engine._on_turn = lambda run, events, now: turns.append(list(events))
+    await stage.drive()
+
+    lines = stage.journal.lines
+    assert len(lines) < len(turns)
+    assert [event for line in lines for event in line] == [e for turn in turns for e in turn]
 
 
 @pytest.mark.asyncio

@@ -14,11 +14,11 @@ from rollout.model.event import (
     Moved,
     RunStarted,
     Settled,
-    Sight,
 )
 from rollout.model.instance import Status
 from rollout.model.outcome import Done
 from rollout.model.plan import RestartKind
+from rollout.model.seen import Seen
 
 NOW = 1_795_400_000_000
 RUN = "r-abcdefghij"
@@ -34,8 +34,8 @@ def started(run: str = RUN, plan_digest: str = "sha256:0") -> RunStarted:
 def issued(number: int) -> Issued:
     """The intent of one reboot."""
     command = RestartCall(RestartKind.REBOOT, 0, (number,), (f"i-{number:08}",))
-    sight = Sight(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
-    return Issued(number, 1, command, 1, NOW + 60_000, "0123456789abcdef", (sight,))
+    seen = Seen(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
+    return Issued(number, command, NOW + 60_000, "0123456789abcdef", (seen,))
 
 
 def turn(number: int) -> list[AnyEvent]:

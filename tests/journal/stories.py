@@ -13,6 +13,7 @@ from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Done, Outcome
 from rollout.model.plan import RestartKind
+from rollout.model.seen import Sight, gather
 from rollout.model.spec import OnUnknown, Restart
 from tests.journal import samples
 from tests.journal.samples import ACTOR, NOW
@@ -106,9 +107,9 @@ class Story:
     ) -> "Story":
         """The intent of a call, judged on that status and key pair."""
         self.n += 1
-        sight = ev.Sight(status, key_pair, NOW - 86_400_000, NOW)
-        seen = (sight,) * len(command.ordinals)
-        issued = ev.Issued(self.n, self.epoch, command, 1, NOW + 60_000, "0" * 16, seen)
+        sight = Sight(status, key_pair, NOW - 86_400_000, NOW)
+        seen = gather([sight] * len(command.ordinals))
+        issued = ev.Issued(self.n, command, NOW + 60_000, "0" * 16, seen, self.epoch)
         return self.add(msgspec.structs.replace(issued, **changed))
 
     def attach(self, *ordinals: int, **changed: object) -> "Story":

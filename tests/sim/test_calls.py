@@ -31,7 +31,7 @@ def intents() -> list[Issued]:
         ),
         ImportKey(ACCOUNT, REGION),
     ]
-    return [Issued(n, 1, command, 1, FAR, "") for n, command in enumerate(commands, 1)]
+    return [Issued(n, command, FAR, "") for n, command in enumerate(commands, 1)]
 
 
 @pytest.mark.asyncio
