@@ -7,8 +7,9 @@ import pytest
 from rollout.core.agenda import Glimpse
 from rollout.model import event as ev
 from rollout.model.command import RestartCall
-from rollout.model.event import Happening, Sight
+from rollout.model.event import Happening
 from rollout.model.instance import OsFamily, Status
+from rollout.model.seen import Sight
 from rollout.model.spec import OnUnknown, Restart, Stopped
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
