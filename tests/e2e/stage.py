@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,18 @@ spec:
   inventory:
     - source: ecs
       regions: [cn-hangzhou, cn-shanghai]
-  restart: {{ settleWindow: 2s, calls: {calls} }}
+{select}  restart: {{ settleWindow: 2s, calls: {calls} }}
   budgets:
     - {{ by: fleet, maxDown: {max_down} }}
   waves:
     - {{ name: canary, size: 3 }}
     - {{ name: bulk, size: rest }}
 """
+
+STANDARD = {"calls": "single", "max_down": "50%", "select": ""}
+"""What fills the gaps of a spec unless a test says otherwise."""
+
+ROLLOUT = (sys.executable, "-m", "rollout")
 
 PUBLIC_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILeP+MwF0gebanefFT64H2TuBsQe30DyfHqy2yhRoUw8 new@example"
@@ -53,18 +59,26 @@ class Stage:
     url: str
 
     def environment(self) -> dict[str, str]:
-        """What a user would have exported."""
+        """What a user would have exported, and where this very tree is."""
         kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        kept["PYTHONPATH"] = str(Path(__file__).parents[2])
         return {**kept, "ROLLOUT_EMULATOR": "1", "ROLLOUT_ENDPOINT": self.url, "NO_COLOR": "1"}
+
+    def beside(self, folder: Path) -> Stage:
+        """Another project folder before the same emulator."""
+        folder.mkdir()
+        return Stage(folder, self.url)
 
     def command(self, *words: str) -> list[str]:
         """A `rollout` command line of this interpreter."""
-        return [sys.executable, "-m", "rollout", *words]
+        return [*ROLLOUT, *words]
 
-    def run(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+    def run(
+        self, *words: str, timeout: float = 90, program: Sequence[str] = ROLLOUT
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; `program` may be another that obeys the same words."""
         return subprocess.run(
-            self.command(*words),
+            [*program, *words],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
@@ -96,22 +110,61 @@ class Stage:
         rows = self.admin("ledger")
         return Counter(row["instance"] for row in rows if row["effect"] in ("reboot", "start"))
 
-    def write_spec(self, name: str, *, calls: str = "single", max_down: str = "50%") -> Path:
-        """A spec of this fleet in the project folder."""
+    def wrong(self, plan: str, *, down_max: int) -> str:
+        """What the hidden ledger holds against the rotation of a plan; empty where nothing.
+
+        Each target is restarted once and has the plan's key in force, nothing else of the plan's
+        key was touched, and never more than `down_max` targets were down at once.
+        """
+        read = json.loads((self.folder / plan).read_bytes())
+        targets = {
+            target["instance"]
+            for wave in read["waves"]
+            for cell in wave["cells"]
+            for batch in cell["batches"]
+            for target in batch["targets"]
+        }
+        key, restarts = read["key_pair"]["name"], self.restarts()
+        in_force = {
+            row["instance"] for row in self.admin("instances") if row["key_in_force"] == key
+        }
+        twice = sorted(target for target in targets if restarts[target] != 1)
+        down = self.down_at_most(targets)
+        fine = targets and not twice and in_force == targets and down <= down_max
+        return "" if fine else f"not once {twice} in force {in_force ^ targets} down {down}"
+
+    def down_at_most(self, instances: set[str]) -> int:
+        """The most of these instances that were down at once, by the hidden ledger.
+
+        Only reboots count: what was Stopped when it was planned was down without us.
+        """
+        rows = [row for row in self.admin("ledger") if row["instance"] in instances]
+        boots = [row for row in rows if row["effect"] == "reboot"]
+        steps = [(row["at"], 1) for row in boots] + [(row["until"], -1) for row in boots]
+        return max(itertools.accumulate(step for _, step in sorted(steps)), default=0)
+
+    def write_spec(self, name: str, *, case: str = "", **words: str) -> Path:
+        """A spec in the project folder, and the public key it names; `words` fill its gaps.
+
+        `case`: only the instances with this value of the tag `case`.
+        """
+        if case:
+            words["select"] = f'      select: "case={case}"\n'
         (self.folder / "keys").mkdir(exist_ok=True)
         (self.folder / "keys" / "new.pub").write_text(PUBLIC_KEY + "\n")
         spec = self.folder / f"{name}.yaml"
-        spec.write_text(SPEC.format(name=name, calls=calls, max_down=max_down))
+        spec.write_text(SPEC.format(name=name, **(STANDARD | words)))
         return spec
 
 
 @contextlib.contextmanager
 def stage(
-    folder: Path, *, size: int = 40, seed: int = 1, options: tuple[str, ...] = ()
+    folder: Path, *, size: int | None = 40, seed: int = 1, options: tuple[str, ...] = ()
 ) -> Iterator[Stage]:
-    """An emulator process on a free port, ended with the block."""
+    """An emulator process on a free port, ended with the block; size None = options say which."""
     port = free_port()
-    words = ["emulator", "--listen", f"127.0.0.1:{port}", "--size", str(size), "--seed", str(seed)]
+    words = ["emulator", "--listen", f"127.0.0.1:{port}", "--seed", str(seed)]
+    words += [] if size is None else ["--size", str(size)]
     made = Stage(folder, f"http://127.0.0.1:{port}")
     process = made.begin(*words, *options)
     try:
