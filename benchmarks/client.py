@@ -149,7 +149,7 @@ async def _sdk(url: str, authority: str, calls: int) -> float:
 async def _bare(url: str, authority: str, calls: int) -> float:
     tls = ssl.create_default_context(cafile=authority)
     params = signed.attach(_REGION, world.KEY_NAME, _ids())
-    prepared = signed.requests(url, "AttachKeyPair", params, calls)
+    prepared = signed.requests(url, "AttachKeyPair", [params] * calls)
     cpu = time.process_time()
     good = await bare_client.send_all(prepared, at_once=AT_ONCE, tls=tls)
     if good != calls:

@@ -1,13 +1,18 @@
 """The emulator's claim: requests per CPU second beside a bare handler of a constant.
 
 Both servers get the same signed requests from a bare client in a process of its own; the constant
-is the very body that the emulator answers with.
+is the very body that the emulator answers the first of them with, and its handler reads the query
+and the body as any handler does. The calls go round the whole fleet, batch after batch, as those of
+a rotation do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from itertools import cycle, islice
+from typing import Final, NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -25,11 +30,10 @@ _REGION = "cn-hangzhou"
 def run(size: Size) -> list[Row]:
     """One pair of figures and their ratio for each kind of call."""
     rows = []
-    kinds = list(_requests().items())[: 1 if size is Size.TINY else None]
-    for what, (action, params) in kinds:
-        body = measure.in_child("benchmarks.emulator:body", action=action, params=params).value
-        emulated = _pace(servers.Settings(size=INSTANCES, boot_ms=0), action, params, _CALLS[size])
-        constant = _pace(servers.Settings(body=body), action, params, _CALLS[size])
+    for what in list(_KINDS)[: 1 if size is Size.TINY else None]:
+        body = measure.in_child("benchmarks.emulator:body", what=what).value
+        emulated = _pace(servers.Settings(size=INSTANCES, boot_ms=0), what, _CALLS[size])
+        constant = _pace(servers.Settings(body=body), what, _CALLS[size])
         rows += [
             Row(f"{what}: emulator, per CPU second", emulated),
             Row(f"{what}: constant of {len(body):,} bytes, per CPU second", constant),
@@ -38,16 +42,18 @@ def run(size: Size) -> list[Row]:
     return rows
 
 
-def send(url: str, action: str, params: Mapping[str, str], calls: int) -> int:
-    """Send that many; how many were answered with 200."""
-    prepared = signed.requests(url, action, params, calls)
+def send(url: str, what: str, calls: int) -> int:
+    """Send so many of one kind, batch after batch; how many were answered with 200."""
+    kind = _KINDS[what]
+    prepared = signed.requests(url, kind.action, islice(cycle(_params(kind)), calls))
     return asyncio.run(bare_client.send_all(prepared, at_once=AT_ONCE))
 
 
-def body(action: str, params: Mapping[str, str]) -> str:
-    """What the emulator answers to one of them."""
+def body(what: str) -> str:
+    """What the emulator answers to the first of a kind."""
+    kind = _KINDS[what]
     with servers.running(servers.Settings(size=INSTANCES, boot_ms=0)) as emulator:
-        [(url, headers)] = signed.requests(emulator.url, action, params, 1)
+        [(url, headers)] = signed.requests(emulator.url, kind.action, _params(kind)[:1])
         return asyncio.run(_fetch(url, headers))
 
 
@@ -59,31 +65,55 @@ async def _fetch(url: str, headers: Mapping[str, str]) -> str:
         return await response.text()
 
 
-def _pace(settings: servers.Settings, action: str, params: Mapping[str, str], calls: int) -> float:
+def _pace(settings: servers.Settings, what: str, calls: int) -> float:
     with servers.running(settings) as server:
         good = measure.in_child(
-            "benchmarks.emulator:send", url=server.url, action=action, params=params, calls=calls
+            "benchmarks.emulator:send", url=server.url, what=what, calls=calls
         ).value
     if good != calls:
         raise ValueError(f"{good} of {calls} calls were answered well")
     return calls / server.cpu_s
 
 
-def _requests() -> dict[str, tuple[str, dict[str, str]]]:
-    """The calls a rotation consists of."""
-    fleet = world.linux_fleet(INSTANCES)
-    ids = [fleet.instances.ids.id_of(ordinal) for ordinal in range(100)]
-    look = signed.attach(_REGION, "", ids)["InstanceIds"]
-    status = {f"InstanceId.{number}": one for number, one in enumerate(ids[:50], 1)}
-    return {
-        "AttachKeyPair of 50": ("AttachKeyPair", signed.attach(_REGION, world.KEY_NAME, ids[:50])),
-        "DescribeInstances of 100": (
-            "DescribeInstances",
-            {"RegionId": _REGION, "MaxResults": "100", "InstanceIds": look},
-        ),
-        "DescribeInstanceStatus of 50": (
-            "DescribeInstanceStatus",
-            {"RegionId": _REGION, "PageSize": "50", **status},
-        ),
-        "RebootInstance": ("RebootInstance", {"InstanceId": ids[0]}),
-    }
+_Params = dict[str, str]
+
+
+def _attach(ids: list[str]) -> _Params:
+    return signed.attach(_REGION, world.KEY_NAME, ids)
+
+
+def _look(ids: list[str]) -> _Params:
+    asked = json.dumps(ids, separators=(",", ":"))
+    return {"RegionId": _REGION, "MaxResults": "100", "InstanceIds": asked}
+
+
+def _poll(ids: list[str]) -> _Params:
+    asked = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
+    return {"RegionId": _REGION, "PageSize": "50", **asked}
+
+
+def _reboot(ids: list[str]) -> _Params:
+    return {"InstanceId": ids[0]}
+
+
+class _Kind(NamedTuple):
+    """Calls of one action about `ids` instances each."""
+
+    action: str
+    ids: int
+    params: Callable[[list[str]], _Params]
+
+
+_KINDS: Final = {  # the calls a rotation consists of
+    "AttachKeyPair of 50": _Kind("AttachKeyPair", 50, _attach),
+    "DescribeInstances of 100": _Kind("DescribeInstances", 100, _look),
+    "DescribeInstanceStatus of 50": _Kind("DescribeInstanceStatus", 50, _poll),
+    "RebootInstance": _Kind("RebootInstance", 1, _reboot),
+}
+
+
+def _params(kind: _Kind) -> list[_Params]:
+    """The parameters of the calls about every instance of the region."""
+    ids = world.linux_fleet(INSTANCES).instances.ids
+    every = [ids.id_of(ordinal) for ordinal in range(INSTANCES // len(world.REGIONS))]
+    return [kind.params(every[n : n + kind.ids]) for n in range(0, len(every), kind.ids)]

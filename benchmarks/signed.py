@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from benchmarks.peers.bare_client import Signed
 from rollout.cli.wiring import EMULATOR_KEY
 from rollout.ecs import contract, sign, wire
 
 
-def requests(url: str, action: str, params: Mapping[str, str], count: int) -> list[Signed]:
-    """`count` calls that differ in their nonce only; good for fifteen minutes."""
-    query = sign.canonical_query(params)
+def requests(url: str, action: str, calls: Iterable[Mapping[str, str]]) -> list[Signed]:
+    """One signed request for each set of parameters; good for fifteen minutes."""
     key_id, secret = EMULATOR_KEY
     common = {
         "host": urllib.parse.urlsplit(url).netloc,
@@ -24,7 +23,8 @@ def requests(url: str, action: str, params: Mapping[str, str], count: int) -> li
         "x-acs-version": contract.ECS_VERSION,
     }
     made = []
-    for number in range(count):
+    for number, params in enumerate(calls):
+        query = sign.canonical_query(params)
         headers = {**common, "x-acs-signature-nonce": f"{number:032x}"}
         text = sign.v3_canonical_text("POST", "/", query, headers, list(headers), sign.EMPTY_SHA256)
         headers["authorization"] = sign.v3_authorization(

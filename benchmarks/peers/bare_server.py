@@ -14,9 +14,10 @@ from aiohttp import web
 
 @contextlib.asynccontextmanager
 async def serve(body: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Answer every request with `body`; gives the URL."""
+    """Read every request's query and body, and answer it with `body`; gives the URL."""
 
-    async def answer(_: web.BaseRequest) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        _ = dict(request.query), await request.read()
         return web.Response(body=body, content_type="application/json")
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
