@@ -64,12 +64,18 @@ def parse_pairs(text: str) -> dict[str, str]:
 def numbered(params: Mapping[str, str], name: str) -> list[str]:
     """Collect `name.1`, `name.2`, … in numeric order; gaps are closed, other suffixes ignored."""
     found = [
-        (int(suffix), value)
+        (place[1], value)
         for key, value in params.items()
-        for stem, _, suffix in [key.rpartition(".")]
-        if stem == name and suffix.isascii() and suffix.isdecimal()
+        if (place := _numbered_as(key)) is not None and place[0] == name
     ]
     return [value for _, value in sorted(found)]
+
+
+@lru_cache(maxsize=1024)
+def _numbered_as(key: str) -> tuple[str, int] | None:
+    """Split `name.N`; None for all else. Cached: the same names come with each call."""
+    name, _, number = key.rpartition(".")
+    return (name, int(number)) if number.isascii() and number.isdecimal() else None
 
 
 def json_array(text: str) -> list[str] | None:

@@ -111,13 +111,13 @@ class Ledger:
         """Add one effect without duration for each of many instances, with a key pair each."""
         count = len(ordinals)
         where = self._regions.setdefault(region, len(self._regions))
-        self._at.extend([at] * count)
-        self._until.extend([0] * count)
-        self._effect.extend([effect] * count)
-        self._region.extend([where] * count)
-        self._ordinal.extend(ordinals)
-        self._key.extend(keys)
-        self._request.extend([request] * count)
+        self._at.extend(array("q", (at,)) * count)
+        self._until.extend(array("q", (0,)) * count)
+        self._effect.extend(bytes((effect,)) * count)
+        self._region.extend(array("H", (where,)) * count)
+        self._ordinal.extend(array("i", ordinals))
+        self._key.extend(array("I", keys))
+        self._request.extend(array("Q", (request,)) * count)
 
     def entry(self, position: int) -> Entry:
         """One entry by its position."""

@@ -4,7 +4,7 @@ Edition `seed` answers AttachKeyPair as its page prints it: RequestId only, and 
 refuses the whole call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rollout.ecs import contract
@@ -62,18 +62,16 @@ def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
 def _looks(call: Call, region: str, pair: KeyPair, ids: list[str]) -> list[_Look]:
     """Judge every id; what follows from the shape alone is judged once per shape."""
     instances = call.cloud.instances
-    by_shape: dict[int, str | None] = {}
-    looks: list[_Look] = []
-    for instance in ids:
-        ordinal = instances.find(instance, region)
-        if ordinal is None:
-            looks.append((instance, -1, "InvalidInstanceId.NotFound"))
-            continue
-        number = instances.shape[ordinal]
-        if number not in by_shape:
-            by_shape[number] = _why_not_shape(call, instances.shapes.values[number])
-        looks.append((instance, ordinal, by_shape[number] or _why_not_state(call, pair, ordinal)))
-    return looks
+    found = instances.find_all(ids, region)
+    numbers = {instances.shape[ordinal] for ordinal in found if ordinal is not None}
+    by_shape = {n: _why_not_shape(call, instances.shapes.values[n]) for n in numbers}
+    why_not_state = _judge_of_states(call, pair)
+    return [
+        (instance, -1, "InvalidInstanceId.NotFound")
+        if ordinal is None
+        else (instance, ordinal, by_shape[instances.shape[ordinal]] or why_not_state(ordinal))
+        for instance, ordinal in zip(ids, found, strict=True)
+    ]
 
 
 def _why_not_shape(call: Call, shape: Shape) -> str | None:
@@ -84,17 +82,24 @@ def _why_not_shape(call: Call, shape: Shape) -> str | None:
     return "DependencyViolation.IoOptimize" if attaches and not shape.io_optimized else None
 
 
-def _why_not_state(call: Call, pair: KeyPair, ordinal: int) -> str | None:
-    """The code that keeps this instance out as it is now. The old edition knows none."""
-    if call.seed_edition:
+def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
+    """Gives the code that keeps an instance out as it is now. The old edition knows none."""
+    switches, instances, now = call.cloud.switches, call.cloud.instances, call.now
+    lock, status, record = instances.lock, instances.status, instances.record
+    locked_stay_out = not switches.attach_locked
+    moving_stay_out = not switches.attach_transitional
+    refused_again = switches.attach_again_refused and call.action.name == "AttachKeyPair"
+
+    def why_not(ordinal: int) -> str | None:
+        if locked_stay_out and lock[ordinal]:
+            return "InstanceLockedForSecurity"
+        if moving_stay_out and status(ordinal, now) not in _SETTLED:
+            return "IncorrectInstanceStatus"
+        if refused_again and record[ordinal] == pair.number:
+            return "InvalidParameter"
         return None
-    switches, instances = call.cloud.switches, call.cloud.instances
-    if instances.lock[ordinal] and not switches.attach_locked:
-        return "InstanceLockedForSecurity"
-    if instances.status(ordinal, call.now) not in _SETTLED and not switches.attach_transitional:
-        return "IncorrectInstanceStatus"
-    again = switches.attach_again_refused and instances.record[ordinal] == pair.number
-    return "InvalidParameter" if again and call.action.name == "AttachKeyPair" else None
+
+    return (lambda _: None) if call.seed_edition else why_not
 
 
 def _refuse_batch(call: Call, looks: list[_Look]) -> None:
@@ -123,7 +128,7 @@ def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
 def _results(call: Call, pair: KeyPair, looks: list[_Look]) -> Body:
     """The body of today's edition: one item per id under HTTP 200."""
     items = [_item(call, instance, code) for instance, _, code in looks]
-    failed = sum(code is not None for _, _, code in looks)
+    failed = sum([code is not None for _, _, code in looks])
     total: object = len(looks)
     count: object = failed
     if call.cloud.switches.loose_types:
