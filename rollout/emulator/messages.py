@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True):
     """One answer. `code` is None on success; `body` holds RequestId and all that the action says.
 
-    Lists in `body` are `{"Plural": {"Singular": [...]}}`; one may be a `msgspec.Raw` JSON array.
+    Lists in `body` are `{"Plural": {"Singular": [...]}}`; items may be `msgspec.Raw` JSON.
     `printed`: edition `seed` answers this in the very bytes of its page.
     """
 

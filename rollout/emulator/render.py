@@ -49,7 +49,7 @@ def body_bytes(reply: Reply, action: str, form: Format) -> bytes:
     if form is Format.JSON:
         return wire.encode_json(reply.body)
     root = "Error" if reply.code is not None else f"{action}Response"
-    return wire.encode_xml(root, _without_raw(reply.body))
+    return wire.encode_xml(root, {name: _without_raw(value) for name, value in reply.body.items()})
 
 
 def _as_printed(reply: Reply, action: str, form: Format) -> bytes:
@@ -60,13 +60,12 @@ def _as_printed(reply: Reply, action: str, form: Format) -> bytes:
     return f"<{root}>\n    <RequestId>{reply.request_id}</RequestId>\n</{root}>".encode()
 
 
-def _without_raw(value: Mapping[str, object]) -> dict[str, object]:
+def _without_raw(value: object) -> object:
     """Rows that were written as JSON already, as values again."""
-    return {
-        name: _without_raw(inner)
-        if isinstance(inner, Mapping)
-        else msgspec.json.decode(inner)
-        if isinstance(inner, msgspec.Raw)
-        else inner
-        for name, inner in value.items()
-    }
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    if isinstance(value, Mapping):
+        return {name: _without_raw(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_raw(item) for item in value]
+    return value

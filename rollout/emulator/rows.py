@@ -1,19 +1,25 @@
 """One DescribeInstances row as JSON text, set together from parts that were rendered before.
 
 Called by the describe actions a hundred times per page: a simulated run describes ten million rows,
-so a row is one formatted string and neither a struct nor a dict.
+so a row is one formatted string and neither a struct nor a dict, and kept for the next look.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from rollout.ecs import wire
-from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
+from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status, View
 from rollout.emulator.keypairs import KeyPairs
 from rollout.emulator.shapes import ADDRESS_CLOSE
 
 _DAY_MINUTES: Final = 24 * 60
 _MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
+
+ROWS_KEPT_MAX: Final = 8_192
+"""Rows remembered: most looks at an instance find it as the one before did. About 14 MiB."""
 
 _LOCK_MESSAGE: Final = {
     Lock.FINANCIAL: "the instance is locked for overdue payment",
@@ -30,27 +36,35 @@ class Rows:
     def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
         self._instances = instances
         self._pairs = pairs
+        self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
 
-    def render(self, ordinal: int, now: int, lag_ms: int = 0) -> str:
-        """The JSON object of one instance, as DescribeInstances shows it at `now`.
+    def render(self, ordinals: Iterable[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
+        """The JSON object of each instance, as DescribeInstances shows it at `now`."""
+        row, i = self._row, self._instances
+        view, lock, shape, tags = i.view, i.lock, i.shape, i.tags
+        return [row(o, view(o, now, lag_ms), lock[o], shape[o], tags[o]) for o in ordinals]
+
+    def _render(self, ordinal: int, seen: View, lock: int, shape: int, tags: int) -> msgspec.Raw:
+        """One row. Whatever can change is an argument, so that a kept row is a true one.
 
         Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
         """
         i = self._instances
-        status, record, start_ms = i.view(ordinal, now, lag_ms)
+        status, record, start_ms = seen
         name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
         stopped = "KeepCharging" if status == Status.STOPPED else "Not-applicable"
-        return (
+        text = (
             f'{{"InstanceId":"{i.ids.id_of(ordinal)}","InstanceName":{name},'
             f'"HostName":{name},"Status":"{STATUS_NAMES[status]}",'
             f'"KeyPairName":{self._pairs.all[record].name_json},'
             f'"StartTime":"{_minute_text(start_ms // MINUTE_MS)}",'
             f'"CreationTime":"{_minute_text(i.created_minute[ordinal])}",'
             f'"StoppedMode":"{stopped}","SerialNumber":"{ordinal:032x}",'
-            f'"OperationLocks":{_locks(i.lock[ordinal])},'
-            f"{i.tag_sets.rendered[i.tags[ordinal]]},"
-            f'{i.shapes.rendered[i.shape[ordinal]]}"{i.address_of(ordinal)}"{ADDRESS_CLOSE}}}'
+            f'"OperationLocks":{_locks(lock)},'
+            f"{i.tag_sets.rendered[tags]},"
+            f'{i.shapes.rendered[shape]}"{i.address_of(ordinal)}"{ADDRESS_CLOSE}}}'
         )
+        return msgspec.Raw(text.encode())
 
 
 def _json_text(text: str) -> str:
@@ -60,6 +74,7 @@ def _json_text(text: str) -> str:
     return wire.encode_json({"t": text}).decode()[5:-1]
 
 
+@lru_cache(maxsize=4096)
 def _minute_text(minute: int) -> str:
     """`2026-01-02T03:04Z`, set together from a day and a minute of the day."""
     day, rest = divmod(minute, _DAY_MINUTES)

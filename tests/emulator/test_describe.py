@@ -4,7 +4,7 @@ import pytest
 
 from rollout.emulator.access import Access, Statement, User
 from rollout.emulator.cloud import Cloud
-from rollout.emulator.instances import Status
+from rollout.emulator.instances import Lock, Status
 from rollout.emulator.messages import Request
 from rollout.emulator.switches import Switches
 from tests.emulator import stage
@@ -29,6 +29,29 @@ def test_a_row_has_the_fields_of_the_reference() -> None:
     assert seen["VpcAttributes"]["PrivateIpAddress"]["IpAddress"] == ["10.0.0.16"]
     assert seen["Tags"]["Tag"][0] == {"TagKey": "app", "TagValue": "cart"}
     assert seen["PublicIpAddress"] == {"IpAddress": []}
+
+
+def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
+    """Rows are remembered between looks; no key, status, StartTime, lock or image is an old one."""
+    cloud = stage.cloud()
+    before = row(cloud, "i-plain-1")
+    assert row(cloud, "i-plain-1") == before
+    attach(cloud, "i-plain-1")
+    assert row(cloud, "i-plain-1")["KeyPairName"] == stage.FRESH
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    assert row(cloud, "i-plain-1", NOW + 3_000)["Status"] == "Starting"
+    later = row(cloud, "i-plain-1", NOW + 60_000)
+    assert later == {**before, "KeyPairName": stage.FRESH, "StartTime": later["StartTime"]}
+    assert later["StartTime"] > before["StartTime"]
+    ordinal = cloud.instances.find("i-plain-1")
+    windows = cloud.instances.find("i-windows")
+    assert ordinal is not None
+    assert windows is not None
+    cloud.instances.lock[ordinal] = Lock.SECURITY
+    cloud.instances.shape[ordinal] = cloud.instances.shape[windows]
+    last = row(cloud, "i-plain-1", NOW + 60_000)
+    assert last["OperationLocks"]["LockReason"]
+    assert last["OSType"] == "windows"
 
 
 def test_ten_is_the_default_page() -> None:

@@ -44,11 +44,9 @@ def describe_instance_status(call: Call) -> Body:
     found = [o for o in known if not zone or instances.shape_of(o).zone == zone]
     page = call.number_in("PageNumber", 1, 1, 10**9)
     size = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, contract.STATUS_PAGE_SIZE_MAX)
+    id_of, view, now, lag_ms = instances.ids.id_of, instances.view, call.now, call.lag_ms
     rows = [
-        {
-            "InstanceId": instances.ids.id_of(o),
-            "Status": STATUS_NAMES[instances.view(o, call.now, call.lag_ms)[0]],
-        }
+        {"InstanceId": id_of(o), "Status": STATUS_NAMES[view(o, now, lag_ms)[0]]}
         for o in found[(page - 1) * size : page * size]
     ]
     return {
@@ -144,8 +142,8 @@ def _candidates(call: Call, region: str, ids: list[str] | None) -> Iterable[int]
     """Ordinals in fleet order, which tokens rely on; unknown ids vanish without a word."""
     instances = call.cloud.instances
     if ids is not None:
-        found = (instances.find(instance, region) for instance in ids)
-        return sorted(ordinal for ordinal in found if ordinal is not None)
+        found = instances.find_all(ids, region)
+        return sorted([ordinal for ordinal in found if ordinal is not None])
     span = instances.spans.get(region, range(0))
     if not instances.released:
         return span
@@ -199,15 +197,15 @@ def _page_from(
     """The next `count` from ordinal `first` on; a range is entered there, not walked to there."""
     if isinstance(candidates, range):
         candidates = range(max(candidates.start, first), candidates.stop)
-        if matches is None:
-            return candidates[:count]
+        first = 0
+    if isinstance(candidates, range | list) and matches is None and not first:
+        return candidates[:count]
     found = (o for o in candidates if o >= first and (matches is None or matches(o)))
     return list(islice(found, count))
 
 
-def _rows(call: Call, ordinals: Iterable[int]) -> msgspec.Raw:
-    render, now, lag_ms = call.cloud.rows.render, call.now, call.lag_ms
-    return msgspec.Raw(f"[{','.join([render(o, now, lag_ms) for o in ordinals])}]".encode())
+def _rows(call: Call, ordinals: Iterable[int]) -> list[msgspec.Raw]:
+    return call.cloud.rows.render(ordinals, call.now, call.lag_ms)
 
 
 def _full_status(instance: str, status: str) -> dict[str, object]:
