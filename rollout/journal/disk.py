@@ -7,6 +7,7 @@ and refuse. Directories come out 0700 and files 0600; links are never followed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -63,6 +64,28 @@ class Disk(Protocol):
 
     def close(self, handle: int) -> None:
         """Give the handle back."""
+
+
+class LockFiles(Protocol):
+    """What a lock needs of a disk: small files with a text, each held by one process at a time."""
+
+    def open_lock(self, path: Path) -> int:
+        """A handle of a lock's file, made where it is missing."""
+
+    def seize(self, handle: int) -> bool:
+        """Hold the file until the handle is closed or the process ends; false where another does.
+
+        Never waits.
+        """
+
+    def told(self, handle: int) -> bytes:
+        """The text of the file."""
+
+    def tell(self, handle: int, text: bytes) -> None:
+        """Put another text in its place."""
+
+    def close(self, handle: int) -> None:
+        """Give the handle back, and what it holds."""
 
 
 class RealDisk:
@@ -146,7 +169,29 @@ class RealDisk:
         """See Disk."""
         os.close(handle)
 
+    def open_lock(self, path: Path) -> int:
+        """See LockFiles."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+
+    def seize(self, handle: int) -> bool:
+        """See LockFiles."""
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def told(self, handle: int) -> bytes:
+        """See LockFiles."""
+        return os.pread(handle, _TEXT_BYTES_MAX, 0)
+
+    def tell(self, handle: int, text: bytes) -> None:
+        """See LockFiles."""
+        os.pwrite(handle, text, 0)
+        os.ftruncate(handle, len(text))
+
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+_TEXT_BYTES_MAX = 4_096
 
-REAL: Disk = RealDisk()
+REAL = RealDisk()

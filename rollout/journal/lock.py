@@ -1,13 +1,12 @@
 """One process at a time: a lock file in the directory of all runs, and one in each run.
 
-The kernel's `flock` is the lock; the file's text only tells people who holds it. A dead owner's
-lock is free at once. Knows nothing of journals.
+The disk's lock (`flock`) is the lock; the file's text only tells people who holds it. A dead
+owner's lock is free at once. Knows nothing of journals.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,9 +14,13 @@ from typing import Self
 import msgspec
 
 from rollout.errors import ConflictError, Place, RolloutError
+from rollout.journal.disk import REAL, LockFiles
 from rollout.journal.reader import unusable
 from rollout.model import time as times
 from rollout.model.time import Instant
+
+RUNS_LOCK = ".lock"
+RUN_LOCK = "lock"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -41,23 +44,23 @@ class Lock:
     `former` is the owner that died with it, None where it was given back in order.
     """
 
-    def __init__(self, handle: int, former: Owner | None) -> None:
+    def __init__(self, disk: LockFiles, handle: int, former: Owner | None) -> None:
+        self._disk = disk
         self._handle: int | None = handle
         self.former = former
 
     def name(self, owner: Owner) -> None:
         """Say who holds it, for people: at first, and when run or epoch became known."""
         if self._handle is not None:
-            text = msgspec.json.encode(owner) + b"\n"
-            os.pwrite(self._handle, text, 0)
-            os.ftruncate(self._handle, len(text))
+            self._disk.tell(self._handle, msgspec.json.encode(owner) + b"\n")
 
     def release(self) -> None:
-        """Give it back; a second time does nothing."""
+        """Give it back; a second time does nothing. Where the disk refuses, the text stays."""
         if self._handle is not None:
             handle, self._handle = self._handle, None
-            os.ftruncate(handle, 0)
-            os.close(handle)
+            with contextlib.suppress(OSError):
+                self._disk.tell(handle, b"")
+            self._disk.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -71,47 +74,45 @@ class Lock:
         self.release()
 
 
-def take_runs(runs_dir: Path, owner: Owner) -> Lock:
+def take_runs(runs_dir: Path, owner: Owner, *, disk: LockFiles = REAL) -> Lock:
     """The lock of all runs of a directory: no two of them at once. Errors as `take`."""
-    return take(runs_dir / ".lock", owner)
+    return take(runs_dir / RUNS_LOCK, owner, disk)
 
 
-def take_run(run_dir: Path, owner: Owner) -> Lock:
+def take_run(run_dir: Path, owner: Owner, *, disk: LockFiles = REAL) -> Lock:
     """The lock of one run. Errors as `take`."""
-    return take(run_dir / "lock", owner)
+    return take(run_dir / RUN_LOCK, owner, disk)
 
 
-def take(path: Path, owner: Owner) -> Lock:
+def take(path: Path, owner: Owner, disk: LockFiles) -> Lock:
     """Take a lock or say who has it; never waits.
 
     Errors: ConflictError R0603 where a live process holds it, or where one of another machine did
     and nobody here can know whether it lives; StorageError R0802 where the file cannot be used.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        handle = disk.open_lock(path)
     except OSError as error:
         raise unusable(path, error) from None
     try:
-        lock = Lock(handle, _seize(handle, path, owner))
+        lock = Lock(disk, handle, _seize(disk, handle, path, owner))
         lock.name(owner)
     except OSError as error:
-        os.close(handle)
+        disk.close(handle)
         raise unusable(path, error) from None
     except BaseException:
-        os.close(handle)
+        disk.close(handle)
         raise
     return lock
 
 
-def _seize(handle: int, path: Path, owner: Owner) -> Owner | None:
+def _seize(disk: LockFiles, handle: int, path: Path, owner: Owner) -> Owner | None:
     """Lock the file; the owner that left it without giving it back."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        former = _owner(os.pread(handle, _TEXT_BYTES_MAX, 0))
-        raise _held(path, former) from None
-    text = os.pread(handle, _TEXT_BYTES_MAX, 0)
+    free = disk.seize(handle)
+    text = disk.told(handle)
     former = _owner(text)
+    if not free:
+        raise _held(path, former)
     if text and (former is None or former.machine != owner.machine):
         raise _foreign(path, former)
     return former
@@ -119,7 +120,7 @@ def _seize(handle: int, path: Path, owner: Owner) -> Owner | None:
 
 def _owner(text: bytes) -> Owner | None:
     try:
-        return msgspec.json.decode(text, type=Owner)
+        return msgspec.json.decode(text.partition(b"\n")[0], type=Owner)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -142,6 +143,3 @@ def _foreign(path: Path, owner: Owner | None) -> RolloutError:
         place=Place(str(path)),
         help=f"make sure that it has ended there, then remove {path} and try again",
     )
-
-
-_TEXT_BYTES_MAX = 4_096

@@ -90,6 +90,21 @@ class SentAsIntended:
                 yield f"call {n} left {count} times"
 
 
+class OneProcess:
+    """Never two live processes of one run: whoever comes second is refused its locks."""
+
+    ids = ("I-41", "P17")
+
+    def check(self, history: History) -> Iterator[str]:
+        """Who got in beside a living process, and whose lives overlap."""
+        begun = history.story.begun
+        for at in history.story.intruders:
+            yield f"another process held the locks of a living one at {at - begun} ms"
+        for one, other in itertools.pairwise(history.story.lives):
+            if other.begun < one.ended:
+                yield f"a process began at {other.begun - begun} ms, while one was alive"
+
+
 class LinuxOnly:
     """No effect on an instance that is not Linux, or was not when it was seen last."""
 

@@ -31,6 +31,7 @@ CHECKERS: tuple[Checker, ...] = (
     effects.DurableFirst(),
     effects.IntentsAreWhole(),
     effects.SentAsIntended(),
+    effects.OneProcess(),
     effects.LinuxOnly(),
     effects.CompareAndSet(),
     effects.RightState(),

@@ -1,7 +1,7 @@
 """A pretend disk: what is written and what is durable are two things, and a crash tells them apart.
 
-Implements the journal's `Disk` in memory. Every effect is a point where the process may die (the
-fuse) and where the disk may refuse, as a full or a broken one does.
+Implements the journal's `Disk` and `LockFiles` in memory. Every effect is a point where the process
+may die (the fuse) and where the disk may refuse, as a full or a broken one does.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class SimDisk:
         self.names_durable: dict[Path, _File] = {}
         self.space_bytes = SPACE_BYTES
         self._handles: dict[int, _File] = {}
+        self._seized: set[int] = set()
         self._opened = 0
         self._fails: dict[str, int] = {}
         self._fails_after = 0
@@ -86,6 +87,7 @@ class SimDisk:
         """What a power cut leaves: the durable bytes and any part of the others, maybe garbage."""
         self.files = dict(self.names_durable)
         self._handles.clear()
+        self._seized.clear()
         for file in self.files.values():
             if not file.data.startswith(file.durable):
                 continue  # cut and not yet synced: the cut may hold
@@ -190,8 +192,33 @@ class SimDisk:
         del self._handles[handle].data[size:]
 
     def close(self, handle: int) -> None:
-        """See Disk."""
+        """See Disk and LockFiles."""
         del self._handles[handle]
+        self._seized.discard(handle)
+
+    # the protocol of locks
+
+    def open_lock(self, path: Path) -> int:
+        """See LockFiles."""
+        return self.open(path)
+
+    def seize(self, handle: int) -> bool:
+        """See LockFiles."""
+        file = self._handles[handle]
+        if any(self._handles[other] is file for other in self._seized):
+            return False
+        self._seized.add(handle)
+        return True
+
+    def told(self, handle: int) -> bytes:
+        """See LockFiles."""
+        return bytes(self._handles[handle].data)
+
+    def tell(self, handle: int, text: bytes) -> None:
+        """See LockFiles. The process may die before and after its name stands there."""
+        self.fuse.burn("before a lock is named")
+        self._handles[handle].data[:] = text
+        self.fuse.burn("lock named")
 
     def _effect(self, name: str) -> None:
         number = self._fails.get(name)

@@ -92,6 +92,18 @@ class Drift(msgspec.Struct, frozen=True):
     before_call: int = 0
 
 
+class Rival(msgspec.Struct, frozen=True):
+    """Another process that would go on with the run, from another machine where `elsewhere`.
+
+    Where one is alive, the rival must be refused: by the lock of all runs, or, where somebody
+    `removes` that file first, by the lock of the run. Where none is, it is the next process.
+    """
+
+    at_ms: Duration
+    elsewhere: bool = False
+    removes: bool = False
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that makes one simulated run."""
 
@@ -115,6 +127,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     allow_password_loss: bool
     stops: tuple[Stopping, ...]
     drifts: tuple[Drift, ...]
+    rivals: tuple[Rival, ...] = ()
 
 
 def draw(seed: int) -> Scenario:
@@ -146,6 +159,7 @@ def draw(seed: int) -> Scenario:
         allow_password_loss=dice.chance(30),
         stops=tuple(_stopping(dice) for _ in range(dice.pick((0, 0, 1, 1, 2, PROCESSES_MAX)))),
         drifts=_drifts(dice),
+        rivals=tuple(_rival(dice) for _ in range(dice.pick((0, 0, 1, 2)))),
     )
 
 
@@ -182,8 +196,8 @@ def _stopping(dice: Dice) -> Stopping:
     stop = dice.pick((*[Stop.CRASH] * 5, *Stop))
     pause_ms = dice.pick((200, 5 * SECOND, 50 * SECOND, 10 * MINUTE))
     match stop:
-        case Stop.CRASH:  # the first eight points lie before the run's first line
-            return Stopping(stop, dice.between(1, dice.pick((8, 20, 80, 300, 1000))), pause_ms)
+        case Stop.CRASH:  # the first sixteen points lie before the run's first line
+            return Stopping(stop, dice.between(1, dice.pick((16, 24, 80, 300, 1000))), pause_ms)
         case Stop.DRAIN | Stop.INTERRUPT:
             return Stopping(stop, dice.between(0, dice.pick((5, 60, 300)) * SECOND), pause_ms)
         case _:
@@ -204,3 +218,8 @@ def _drift(dice: Dice) -> Drift:
     if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
         return Drift(hand, target, before_call=dice.between(1, 12))
     return Drift(hand, target, at_ms=dice.between(0, dice.pick((0, 20, 200))) * SECOND)
+
+
+def _rival(dice: Dice) -> Rival:
+    at_ms = dice.between(0, dice.pick((5, 60, 600))) * SECOND
+    return Rival(at_ms, elsewhere=dice.chance(30), removes=dice.chance(30))

@@ -61,6 +61,7 @@ class Story:
     foreign: dict[str, Drift] = field(default_factory=dict)
     touched: dict[str, list[tuple[Instant, Drift]]] = field(default_factory=dict)
     keys_replaced: bool = False
+    intruders: list[Instant] = field(default_factory=list)
     undecided: int = 0
     unfolded: list[str] = field(default_factory=list)
     words: dict[str, int] = field(default_factory=dict)

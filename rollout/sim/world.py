@@ -51,9 +51,10 @@ from rollout.sim.dice import Dice
 from rollout.sim.disk import Crash, Fuse, SimDisk
 from rollout.sim.driver import Driver, End, Stuck
 from rollout.sim.heap import Heap, Time
+from rollout.sim.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.network import Arrivals, Call, Network
 from rollout.sim.process import Process, see_key
-from rollout.sim.scenario import Scenario, Stop, Stopping
+from rollout.sim.scenario import Rival, Scenario, Stop, Stopping
 from rollout.sim.story import Life, Sent, Story
 
 BEGIN: Instant = 1_795_400_000_000
@@ -82,6 +83,7 @@ class World:
         plan = _plan(scenario, self.cloud, self.heap.now)
         self.story = Story(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
         self.story.planned_effects = len(self.cloud.ledger)
+        self.locks = Locks(self.disk, self.story, RUNS / RUN_ID)
         self.process: Driver | None = None
 
     def live(self) -> Story:
@@ -91,6 +93,8 @@ class World:
         self.heap.advance(self.heap.now + 5 * SECOND)
         story.begun = self.heap.now
         hands.plan_all(story, self.heap)
+        for rival in scenario.rivals:
+            self.heap.at(story.begun + rival.at_ms, functools.partial(self._rival, rival))
         try:
             if not self._safety():
                 self._liveness()
@@ -165,14 +169,18 @@ class World:
         try:
             if stopping is not None and stopping.stop is Stop.CRASH:
                 self.fuse.left = stopping.after
+            self.locks.take_runs(begun)
             process = self._open()
             if process is None:
+                self.locks.release()
                 return End.CLOSED
             drained = self._trouble(process, stopping)
             end = process.drive()
             self._compare_fold(process)
+            self.locks.release()
         except Crash as crash:
             end, died_at = End.CRASHED, str(crash)
+            self.locks.die()
             self.disk.die(self.dice)
         self.fuse.left = None
         self.disk.mend()
@@ -187,6 +195,7 @@ class World:
             if story.lives:
                 story.count("never began")
             journal = file.create(RUNS, RUN_ID, story.raw, disk=self.disk)
+            self.locks.take_run(self.heap.now, 1)
             process = self._process(journal)
             decider = process.decider = Decider(story.plan, process.append)
             decider.start(RUN_ID, planmodel.digest(story.raw), _actor(1), self.heap.now)
@@ -196,6 +205,7 @@ class World:
         story.run = folded.run
         if folded.run.closed is not None:
             return None
+        self.locks.take_run(self.heap.now, folded.run.epoch + 1)
         process = self._process(file.reopen(reader))
         process.decider, folded.append = folded, process.append
         if reader.torn is not None:
@@ -268,6 +278,13 @@ class World:
                 action()
 
         self.heap.at(at, act)
+
+    def _rival(self, rival: Rival) -> None:
+        """Another process wants the run: while one is alive in vain, else it is the next one."""
+        if self.process is not None and self.process.alive:
+            self.locks.contest(rival, self.heap.now)
+        else:
+            self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
 
     def _buried(self, process: Driver | None) -> None:
         """What the dead process waited for is heard by nobody; its copies still arrive."""

@@ -1,5 +1,6 @@
 """Two processes never work on one run; a dead one is no obstacle."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from rollout.errors import ConflictError, Exit, StorageError
 from rollout.journal import lock
+from rollout.journal.disk import RealDisk
 from rollout.journal.lock import Owner
 from tests.journal.samples import NOW
 
@@ -87,6 +89,39 @@ def test_a_lock_given_back_leaves_no_trace_of_its_owner(tmp_path: Path) -> None:
     taken.release()
     taken.name(HERE)
     assert (tmp_path / "lock").read_bytes() == b""
+
+
+def test_a_name_half_way_over_a_longer_one_is_read(tmp_path: Path) -> None:
+    """A process killed while it named itself leaves the end of the name before: no obstacle."""
+    with lock.take_run(tmp_path, HERE):
+        text = (tmp_path / "lock").read_bytes()
+    (tmp_path / "lock").write_bytes(text + b'och":12}\n')
+
+    with lock.take_run(tmp_path, HERE) as taken:
+        assert taken.former == HERE
+
+
+class Refusing(RealDisk):
+    """A disk that takes no more text once it is full."""
+
+    full = False
+
+    def tell(self, handle: int, text: bytes) -> None:
+        if self.full:
+            raise OSError(errno.EIO, "refused")
+        super().tell(handle, text)
+
+
+def test_a_lock_is_given_back_where_the_disk_refuses(tmp_path: Path) -> None:
+    """A broken disk neither ends the command with a traceback nor keeps the lock."""
+    disk = Refusing()
+    held = lock.take_run(tmp_path, HERE, disk=disk)
+    disk.full = True
+
+    held.release()
+
+    with lock.take_run(tmp_path, HERE) as taken:
+        assert taken.former == HERE
 
 
 def test_a_lock_that_cannot_be_read_is_not_taken(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def calm(**changes: object) -> Scenario:
         cover=False,
         stops=(),
         drifts=(),
+        rivals=(),
     )
     return msgspec.structs.replace(plain, **changes)
 

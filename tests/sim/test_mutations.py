@@ -7,6 +7,7 @@ import pytest
 from rollout.core import agenda, ledger, sight
 from rollout.core.journey import Phase
 from rollout.core.run import Run
+from rollout.journal import lock
 from rollout.journal.file import RunJournal
 from rollout.model.event import AnyEvent, Happening, Issued, Settled
 from rollout.model.outcome import Answer, Done, Unknown
@@ -119,10 +120,21 @@ def ask_too_many(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ledger.Ledger, "attachable", lambda self, ordinals, *_: len(ordinals))
 
 
+def let_anybody_in(patch: pytest.MonkeyPatch) -> None:
+    """Nobody looks whether a lock is held."""
+    patch.setattr(lock, "_seize", lambda *_: None)
+
+
 MUTATIONS: tuple[Break, ...] = (
     *(skip_the_budget_check, reboot_twice, forget_the_settle_window, trust_a_lost_reply),
     *(believe_any_running, drop(Issued), drop(Settled), never_sync, believe_absence),
-    *(go_on_after_a_halt, attach_over_anything, restart_before_the_attach, ask_too_many),
+    *(
+        let_anybody_in,
+        go_on_after_a_halt,
+        attach_over_anything,
+        restart_before_the_attach,
+        ask_too_many,
+    ),
 )
 
 

@@ -1,0 +1,96 @@
+"""The locks of a simulated run, taken and given back by the code and in the order of the commands.
+
+Used by the world for each of its processes, and for rivals: other processes that want to go on with
+the same run. Says in the story what was refused, taken over, or left behind for a person to judge.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rollout.errors import ConflictError
+from rollout.journal import lock
+from rollout.journal.lock import Lock, Owner
+from rollout.model.time import Instant
+from rollout.sim.disk import SimDisk
+from rollout.sim.scenario import Rival
+from rollout.sim.story import Story
+
+HERE = "sim"
+ELSEWHERE = "sim-2"
+
+
+class Locks:
+    """What the living process holds: first the lock of all runs, then that of its run."""
+
+    def __init__(self, disk: SimDisk, story: Story, run_dir: Path) -> None:
+        self.machine = HERE
+        """Where the next process lives."""
+        self._disk = disk
+        self._story = story
+        self._run_dir = run_dir
+        self._held: list[Lock] = []
+
+    def take_runs(self, now: Instant) -> None:
+        """As every command that writes does before anything else."""
+        self._held.append(self._take_runs(Owner(self.machine, self._pid, now)))
+
+    def take_run(self, now: Instant, epoch: int) -> None:
+        """As it does once it knows the run."""
+        owner = Owner(self.machine, self._pid, now, self._run_dir.name, epoch)
+        self._held.append(self._take_run(owner))
+        self._held[0].name(owner)
+
+    def release(self) -> None:
+        """The process ends in order, or says why it does not."""
+        while self._held:
+            self._held.pop().release()
+
+    def die(self) -> None:
+        """The process is gone: nobody gives anything back."""
+        self._held.clear()
+
+    def contest(self, rival: Rival, now: Instant) -> None:
+        """Another process goes for both locks while one is alive: it must not get them."""
+        owner = Owner(ELSEWHERE if rival.elsewhere else HERE, 0, now)
+        if rival.removes:
+            self._disk.unlink(self._run_dir.parent / lock.RUNS_LOCK)
+        try:
+            with (
+                lock.take_runs(self._run_dir.parent, owner, disk=self._disk),
+                lock.take_run(self._run_dir, owner, disk=self._disk),
+            ):
+                self._story.intruders.append(now)
+        except ConflictError:
+            self._story.count("second lock refused" if rival.removes else "lock refused")
+
+    @property
+    def _pid(self) -> int:
+        return len(self._story.lives) + 1
+
+    def _take_runs(self, owner: Owner) -> Lock:
+        runs_dir = self._run_dir.parent
+        try:
+            return self._taken(lock.take_runs(runs_dir, owner, disk=self._disk))
+        except ConflictError:
+            self._remove(runs_dir / lock.RUNS_LOCK)
+            return lock.take_runs(runs_dir, owner, disk=self._disk)
+
+    def _take_run(self, owner: Owner) -> Lock:
+        try:
+            return self._taken(lock.take_run(self._run_dir, owner, disk=self._disk))
+        except ConflictError:
+            self._remove(self._run_dir / lock.RUN_LOCK)
+            return lock.take_run(self._run_dir, owner, disk=self._disk)
+
+    def _taken(self, taken: Lock) -> Lock:
+        if taken.former is not None:
+            self._story.count("lock taken over")
+        return taken
+
+    def _remove(self, path: Path) -> None:
+        """What its owner left behind on another machine, or unreadable: a person makes sure that
+        it is dead, and removes it as the error says.
+        """
+        self._story.count("lock left behind")
+        self._disk.unlink(path)
