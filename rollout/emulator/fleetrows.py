@@ -6,7 +6,7 @@ Called by the reader of fleet files. What many rows share is made once: shapes, 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,7 +14,7 @@ from rollout.ecs import wire
 from rollout.emulator import fleets, regions
 from rollout.emulator.fleet import FleetBuilder
 from rollout.emulator.instances import MINUTE_MS, Lock, Status
-from rollout.emulator.keypairs import NONE
+from rollout.emulator.keypairs import NONE, body_is_legal, fingerprint
 from rollout.emulator.regions import Region
 from rollout.emulator.shapes import FAR_EXPIRY, Image, Shape
 
@@ -22,12 +22,19 @@ _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HOUR_MS: Final = 3_600_000
 _MONTH_MS: Final = 30 * 24 * _HOUR_MS
 
+BOOTS_MAX: Final = 60_000
+"""Boots are counted in two bytes; that leaves room for the boots of a run."""
+
 
 class Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One instance, or `count` alike. What is left out has a plain default.
+    """One instance, or `count` alike; with count 0 the key pair alone is made.
+
+    What is left out has a plain default.
 
     `key_pair` null (empty in CSV) = none; left out = the former key pair of the region, on Linux.
-    `key_in_force` left out = `key_pair`. `start_time` is `2026-01-02T03:04Z`, else an hour ago.
+    `public_key` is the OpenSSH line of `key_pair`; left out = that of an earlier row of the region,
+    or a made-up one. `key_in_force` left out = `key_pair`.
+    `start_time` is `2026-01-02T03:04Z`, else an hour ago.
     In CSV `tags` is `app=cart;tier=web` and `locks` is `financial;security`.
     """
 
@@ -40,8 +47,9 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     image: str | None = None
     status: str = "Running"
     key_pair: str | msgspec.UnsetType | None = msgspec.UNSET
+    public_key: str | None = None
     key_in_force: str | msgspec.UnsetType | None = msgspec.UNSET
-    boots: int = 1
+    boots: Annotated[int, msgspec.Meta(ge=0, le=BOOTS_MAX)] = 1
     start_time: str | None = None
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     locks: tuple[str, ...] = ()
@@ -56,7 +64,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     resource_group: str = ""
     deployment_set: str = ""
     login_user: str = "root"
-    count: int = 1
+    count: Annotated[int, msgspec.Meta(ge=0)] = 1
 
 
 class Loader:
@@ -79,7 +87,8 @@ class Loader:
         start_ms = self._now - _HOUR_MS if row.start_time is None else _instant(row.start_time)
         standard = None if row.os_type.lower() == "windows" else fleets.FORMER_KEY_PAIR
         name = _or(row.key_pair, standard)
-        record, guest = self._key(name), self._key(_or(row.key_in_force, name))
+        record = self._key(name) if row.public_key is None else self._given(name, row.public_key)
+        guest = self._key(_or(row.key_in_force, name))
         shape, tags = self._shape_number(row), self._tags_number(row)
         status, lock = _status(row.status), _lock(row.locks)
         for _ in range(row.count):
@@ -91,11 +100,23 @@ class Loader:
                 guest=guest,
                 lock=lock,
                 start_ms=start_ms,
-                created_minute=(start_ms - _MONTH_MS) // MINUTE_MS,
+                created_minute=max(start_ms - _MONTH_MS, 0) // MINUTE_MS,
                 instance=row.instance,
                 name=row.name,
                 boots=row.boots,
             )
+
+    def _given(self, name: str | None, line: str) -> int:
+        """The number of a key pair whose public key a row tells."""
+        if not name:
+            raise ValueError("public_key without a key_pair")
+        body = line.strip()
+        if not body_is_legal(body, ed25519=True):
+            raise ValueError("public_key is not one line of an OpenSSH public key")
+        pair = self.builder.key_pair(name, body)
+        if fingerprint(pair.body) != fingerprint(body):
+            raise ValueError(f"key pair {name!r} has another public key in an earlier row")
+        return pair.number
 
     def _key(self, name: str | None) -> int:
         """The number of a key pair; each one that a row names has a public key of its own."""

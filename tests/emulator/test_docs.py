@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from rollout.ecs import contract
-from rollout.emulator import actions, admin, faults, fleetrows, server, shell
+from rollout.emulator import actions, admin, faults, fleetfile, fleetrows, fleets, server, shell
 from rollout.emulator.switches import Switches
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
@@ -57,6 +57,18 @@ def test_fields_endpoints_commands_and_lines_are_told() -> None:
 def test_every_action_of_the_contract_is_answered() -> None:
     """The table of actions and the functions behind it are the same set, in the same order."""
     assert list(actions.HANDLERS) == list(contract.ACTIONS)
+
+
+def test_the_fleets_shown_can_be_loaded(tmp_path: Path) -> None:
+    """The YAML blocks of the page are fleet files; together they are one."""
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    real = fleets.ed25519_line(b"1" * 32, "me@desk")
+    whole = re.sub(r"ssh-ed25519 .*? me@desk", real, "".join(blocks))
+    path = tmp_path / "fleet.yaml"
+    path.write_text(whole, encoding="utf-8")
+    fleet = fleetfile.load(path, seed=1, now=1_770_000_000_000)
+    assert len(fleet.instances) == 221
+    assert fleet.pairs.find("cn-beijing", "fleet-2026q3")
 
 
 def test_the_example_runs() -> None:

@@ -152,9 +152,49 @@ def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
     assert kinds == {("linux", fleets.FORMER_KEY_PAIR): 30, ("windows", None): 5}
 
 
+PUBLIC = fleets.ed25519_line(b"1" * 32, "me@desk")
+OTHER = fleets.ed25519_line(b"2" * 32, "me@desk")
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("f.yaml", f"- {{ key_pair: mine, public_key: {PUBLIC}, count: 0 }}\n- count: 3\n"),
+        ("f.yaml", f"- {{ key_pair: mine, public_key: {PUBLIC}, count: 3 }}\n"),
+        ("f.csv", f"instance,key_pair,public_key\ni-1,mine,{PUBLIC}\ni-2,mine,\n"),
+        (
+            "f.jsonl",
+            msgspec.json.encode({"key_pair": "mine", "public_key": f"{PUBLIC}\n"}).decode(),
+        ),
+    ],
+)
+def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text: str) -> None:
+    """So that a plan for one's own key pair finds it in the pretend cloud, bound or not."""
+    cloud = Cloud(fleetfile.load(write(tmp_path / name, text), seed=1, now=NOW))
+    reply = stage.call(
+        cloud,
+        "DescribeKeyPairs",
+        RegionId="cn-hangzhou",
+        KeyPairName="mine",
+        IncludePublicKey="true",
+    )
+    (pair,) = stage.body(reply, "DescribeKeyPairs")["KeyPairs"]["KeyPair"]
+    assert pair["PublicKey"] == PUBLIC
+
+
 @pytest.mark.parametrize(
     "name, text, line, word",
     [
+        ("f.jsonl", '{"count":-1}', 1, "$.count"),
+        ("f.jsonl", '{"boots":70000}', 1, "$.boots"),
+        ("f.yaml", f"- {{ key_pair: null, public_key: {PUBLIC} }}", 1, "without a key_pair"),
+        ("f.yaml", "- { key_pair: mine, public_key: ssh-rsa oops }", 1, "OpenSSH public key"),
+        (
+            "f.yaml",
+            "\n".join(f"- {{ key_pair: k1, public_key: {line} }}" for line in (PUBLIC, OTHER)),
+            2,
+            "another public key",
+        ),
         ("f.jsonl", '{"instance":"i-1"}\n{"instance":', 2, "truncated"),
         ("f.jsonl", '{"instance":"i-1","colour":"red"}', 1, "colour"),
         ("f.jsonl", '{"instance":"i 1"}', 1, "not an instance id"),
@@ -215,6 +255,13 @@ def test_wrong_faults_are_refused(tmp_path: Path, text: str, word: str) -> None:
     assert word in problem.message
     assert problem.place is not None
     assert problem.place.line == 1
+
+
+def test_the_oldest_start_there_is_can_be_told(tmp_path: Path) -> None:
+    """An instance of 1970 was created in 1970, not before."""
+    path = write(tmp_path / "f.jsonl", '{"instance":"i-1","start_time":"1970-01-02T00:00Z"}')
+    seen = stage.row(Cloud(fleetfile.load(path, seed=1, now=NOW)), "i-1")
+    assert (seen["StartTime"], seen["CreationTime"]) == ("1970-01-02T00:00Z", "1970-01-01T00:00Z")
 
 
 def test_odd_texts_of_a_fleet_file_stay_data(tmp_path: Path) -> None:
