@@ -7,6 +7,7 @@ leaves after its time. A mutation is sent once; only a refusal that proves it wa
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
@@ -36,6 +37,10 @@ SKEW_MS_MIN: Final = 2 * SECOND
 """`Date` has whole seconds: less than this is no skew."""
 USER_AGENT: Final = "rollout/1"
 
+_HELD_BACK: Final = {
+    HALTED: "the run was stopped before it could leave",
+    verdict.EXPIRED: "its time passed before it could leave",
+}
 _RETRY_BASE_S = 0.2
 _RETRY_CAP_S = 2.0
 
@@ -99,7 +104,7 @@ class Caller:
                 return await self._attempt(lane, request)
             return await self._insisting(lane, request)
         except NotSent as error:
-            return verdict.unsent(error.reason, str(error))
+            return verdict.unsent(error.reason, _HELD_BACK.get(error.reason, str(error)))
         except Lost as error:
             self._breaker(lane).note(Unknown(error.reason), self._clock.now())
             return Unknown(error.reason)
@@ -125,7 +130,7 @@ class Caller:
         stopped = self._stopped if request.action.mutating else _never
         ticket = await self.governor.admit(lane, request.not_after, stopped)
         if ticket is None and stopped():
-            return verdict.unsent(HALTED, "the run was stopped before it could leave")
+            return verdict.unsent(HALTED, _HELD_BACK[HALTED])
         if ticket is None:
             return verdict.unsent(verdict.EXPIRED, "its lane had no place in time")
         try:
@@ -155,10 +160,9 @@ class Caller:
     async def _send(self, request: Request, keys: Credentials) -> wire.HttpReply | Refused:
         """Sign and send, unless its time has passed or the run was stopped meanwhile."""
         now = self._clock.now()
-        if now > request.not_after:
-            return verdict.unsent(verdict.EXPIRED, "its time passed before it could leave")
-        if request.action.mutating and self._stopped():
-            return verdict.unsent(HALTED, "the run was stopped before it could leave")
+        reason = self._held_back(request)
+        if reason:
+            return verdict.unsent(reason, _HELD_BACK[reason])
         endpoint = self._endpoints.ecs(request.region) if request.region else self._endpoints.sts()
         headers = self._headers(request, keys, _authority(endpoint), now + self.skew_ms)
         connect_ms = min(contract.TIMEOUT_CONNECT_MS, max(1, request.not_after - now))
@@ -170,10 +174,19 @@ class Caller:
                 headers,
                 connect_ms,
                 request.action.timeout_read_ms,
+                functools.partial(self._held_back, request),
             )
         )
         self._compare_clocks(reply)
         return msgspec.structs.replace(reply, left_at=now)
+
+    def _held_back(self, request: Request) -> str:
+        """Why the request may not leave now; empty where it may. Asked again once connected."""
+        if self._clock.now() > request.not_after:
+            return verdict.EXPIRED
+        if request.action.mutating and self._stopped():
+            return HALTED
+        return ""
 
     def _headers(
         self, request: Request, keys: Credentials, authority: str, at: Instant

@@ -10,11 +10,13 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Final, Protocol, Self
 
 import aiohttp
 import msgspec
+from aiohttp.connector import Connection
 from yarl import URL
 
 from rollout.core.invariant import invariant
@@ -35,7 +37,9 @@ _AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class NotSent(Exception):
-    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`, …"""
+    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`, …, or what
+    the call's `held_back` said.
+    """
 
     def __init__(self, reason: str, host: str = "") -> None:
         super().__init__(f"{reason}: {host}" if host else reason)
@@ -50,12 +54,17 @@ class Lost(Exception):
         self.reason = reason
 
 
+def _never() -> str:
+    return ""
+
+
 class Call(msgspec.Struct, frozen=True):
     """One attempt, signed: POST to `endpoint` with `query` and an empty body.
 
     `endpoint` is scheme and authority (`https://ecs.cn-beijing.aliyuncs.com`); `query` goes on the
     wire as it is. Header names are in lower case. `connect_ms` bounds the time until the request
-    leaves, `read_ms` each wait for bytes after that.
+    leaves, `read_ms` each wait for bytes after that. `held_back` is asked right before the first
+    byte leaves, since connecting takes time: it says why it may not, or nothing.
     """
 
     action: str
@@ -64,6 +73,7 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     connect_ms: int
     read_ms: int
+    held_back: Callable[[], str] = _never
 
 
 class Transport(Protocol):
@@ -97,6 +107,7 @@ class AiohttpTransport:
     async def send(self, call: Call) -> HttpReply:
         """Send once and read the whole reply. Errors: NotSent, Lost."""
         url = _base(call.endpoint)
+        _HELD_BACK.set(call.held_back)
         try:
             async with self._open().post(
                 URL(f"{call.endpoint}/?{call.query}", encoded=True),
@@ -131,12 +142,28 @@ class AiohttpTransport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=self.connector(),
+                request_class=_LastWord,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_AUTO_HEADERS,
                 auto_decompress=False,
                 trust_env=False,
             )
         return self._session
+
+
+_HELD_BACK: ContextVar[Callable[[], str]] = ContextVar("_HELD_BACK", default=_never)
+"""Of the call that the current task sends."""
+
+
+class _LastWord(aiohttp.ClientRequest):
+    """A request that asks, once it has its connection, whether it may still leave."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """See ClientRequest. Errors: NotSent."""
+        reason = _HELD_BACK.get()()
+        if reason:
+            raise NotSent(reason)
+        return await super().send(conn)
 
 
 class InProcessTransport:

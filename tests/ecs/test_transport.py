@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import aiohttp
 import aioresponses
 import aioresponses.core
+import msgspec
 import pytest
 import trustme
 
@@ -135,6 +136,18 @@ async def test_whatever_else_fails_is_lost(
         with pytest.raises(Lost) as raised:
             await transport.send(call())
     assert raised.value.reason == reason
+
+
+@pytest.mark.asyncio
+async def test_a_call_may_be_held_back_once_it_has_its_connection() -> None:
+    """Connecting takes time, in which a run may stop: the last question comes before the bytes."""
+    held = msgspec.structs.replace(call(), held_back=lambda: "not_sent_halted")
+    async with scripted(reply(200, b"{}")) as server, AiohttpTransport() as transport:
+        with pytest.raises(NotSent) as raised:
+            await transport.send(msgspec.structs.replace(held, endpoint=server.url))
+        assert raised.value.reason == "not_sent_halted"
+        assert server.requests == []
+        assert (await transport.send(call(server.url))).status == 200
 
 
 @pytest.mark.asyncio
