@@ -7,6 +7,7 @@ demanded from MET_FROM seeds on: fewer cannot meet it all.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import multiprocessing
 import sys
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     seeds = range(asked.start, asked.start + asked.seeds)
     began, tally = time.perf_counter(), Tally()
-    for one in _trials(seeds, asked.jobs):
+    for one in _trials(seeds, asked.jobs, shell=asked.shell):
         tally.add(one)
         if one.wrong:
             _tell(one)
@@ -42,16 +43,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=200, help="how many (200)")
     parser.add_argument("--start", type=int, default=0, help="the first of them (0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes to share the work (1)")
+    parser.add_argument(
+        "--shell", action="store_true", help="the real engine and client, on cables to the emulator"
+    )
     parser.add_argument("--verbose", action="store_true", help="print what was met, and how often")
     return parser
 
 
-def _trials(seeds: Iterable[int], jobs: int) -> Iterator[Trial]:
+def _trials(seeds: Iterable[int], jobs: int, *, shell: bool) -> Iterator[Trial]:
     if jobs <= 1:
-        yield from trial.run_many(seeds)
+        yield from trial.run_many(seeds, shell=shell)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(trial.run, seeds, CHUNK)
+        yield from pool.imap(functools.partial(trial.run, shell=shell), seeds, CHUNK)
 
 
 def _tell(one: Trial) -> None:

@@ -42,7 +42,9 @@ def test_a_failing_seed_prints_the_line_that_replays_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command fails, says what was wrong, and gives one line that does it again."""
-    monkeypatch.setattr(trial, "run", lambda seed: Trial(seed, ["I-01: too early"], {}, ""))
+    monkeypatch.setattr(
+        trial, "run", lambda seed, *, shell: Trial(seed, ["I-01: too early"], {}, "", shell)
+    )
 
     assert command.main(["--start", "41", "--seeds", "1"]) == 1
 
@@ -55,7 +57,9 @@ def test_many_seeds_that_never_met_something_rare_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From a thousand seeds on, a rare thing that was never met fails the command by name."""
-    monkeypatch.setattr(trial, "run", lambda seed: Trial(seed, [], {"crashed": 1}, ""))
+    monkeypatch.setattr(
+        trial, "run", lambda seed, *, shell: Trial(seed, [], {"crashed": 1}, "", shell)
+    )
 
     assert command.main(["--seeds", "1000"]) == 1
     assert command.main(["--seeds", "10"]) == 0
