@@ -6,7 +6,9 @@ BIN := .venv/bin
 READY := .venv/.installed
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python)
 SEEDS ?= 200
+SHELL_SEEDS ?= 200
 SOAK_SEEDS ?= 100000
+SOAK_SHELL_SEEDS ?= 10000
 
 # A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
@@ -30,11 +32,13 @@ check: $(READY) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-sim: $(READY) ## simulate SEEDS=200 worlds with faults and crashes
+sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=200 core, SHELL_SEEDS=200 whole
 	@$(BIN)/python -m rollout.sim --seeds $(SEEDS)
+	@$(BIN)/python -m rollout.sim --seeds $(SHELL_SEEDS) --shell
 
-soak: $(READY) ## simulate for long (SOAK_SEEDS=100000)
+soak: $(READY) ## simulate for long (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000)
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS) --jobs 2
+	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SHELL_SEEDS) --jobs 2 --shell
 
 bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     seeds = range(asked.start, asked.start + asked.seeds)
     began, tally = time.perf_counter(), Tally()
-    for one in _trials(seeds, asked.jobs, shell=asked.shell):
+    for one in _trials(seeds, asked.jobs, real=asked.shell):
         tally.add(one)
         if one.wrong:
             _tell(one)
@@ -50,12 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _trials(seeds: Iterable[int], jobs: int, *, shell: bool) -> Iterator[Trial]:
+def _trials(seeds: Iterable[int], jobs: int, *, real: bool) -> Iterator[Trial]:
     if jobs <= 1:
-        yield from trial.run_many(seeds, shell=shell)
+        yield from trial.run_many(seeds, real=real)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(functools.partial(trial.run, shell=shell), seeds, CHUNK)
+        yield from pool.imap(functools.partial(trial.run, real=real), seeds, CHUNK)
 
 
 def _tell(one: Trial) -> None:

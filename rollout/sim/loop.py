@@ -29,7 +29,7 @@ _NS = 1_000_000_000
 
 
 class Deadlock(Exception):
-    """Everybody waits and no timer is set, or nobody waits and time stands still.
+    """Everybody waits and no timer is set, or time stands still, or more of it passed than may.
 
     The message names what waits, one line a task, in an order that is the same in every process.
     """
@@ -40,6 +40,7 @@ class _Jumping(selectors.DefaultSelector):
 
     tell: Callable[[], str]
     passed_ns = 0
+    ends_ns: float = math.inf
     _rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -55,6 +56,9 @@ class _Jumping(selectors.DefaultSelector):
             raise Deadlock(f"everybody waits and no timer is set:\n{self.tell()}")
         self.passed_ns += math.ceil(timeout * _NS)
         self._rounds = 0
+        if self.passed_ns > self.ends_ns:
+            self.ends_ns = math.inf
+            raise Deadlock(f"time is up:\n{self.tell()}")
         return ready
 
 
@@ -80,6 +84,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The same in whole milliseconds: what clocks are made of."""
         return round(self._jumping.passed_ns / 1_000_000)
 
+    def may_last(self, duration: Duration) -> None:
+        """Report a deadlock once so much more time has passed; no timer is set for it."""
+        self._jumping.ends_ns = self._jumping.passed_ns + duration * 1_000_000
+
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
@@ -92,7 +100,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
     def tell(self) -> str:
-        """What waits, by the place in the code where it does."""
+        """What waits, by the place in the code where it does, sorted."""
         return "\n".join(sorted(_place(task) for task in asyncio.all_tasks(self)))
 
     def _run_once(self) -> None:
@@ -143,10 +151,11 @@ def _is_step(handle: Any) -> bool:
 
 
 def _place(task: asyncio.Task[Any]) -> str:
-    """The innermost line a task waits in."""
-    frames = task.get_stack(limit=1)
-    name = getattr(task.get_coro(), "__qualname__", "a task")
-    if not frames:
-        return f"  {name}"
-    code = frames[0].f_code
-    return f"  {name}, in {code.co_name}, line {frames[0].f_lineno}"
+    """Who awaits whom in a task, down to the line it waits in."""
+    one: Any = task.get_coro()
+    names, line = [], 0
+    while getattr(one, "cr_frame", None) is not None:
+        names.append(one.__qualname__)
+        line = one.cr_frame.f_lineno
+        one = one.cr_await
+    return f"  {' > '.join(names)}, line {line}"

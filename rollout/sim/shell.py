@@ -182,6 +182,7 @@ class Shell:
     def drive(self) -> End:
         """See Driver. Errors: Crash, Stuck, whatever the engine raises."""
         self._fuse.on_death = self._die
+        self._loop.may_last(LIFE_MS_MAX)
         try:
             self._loop.run_until_complete(self._live())
         except Deadlock as error:
@@ -220,15 +221,12 @@ class Shell:
         self._main = asyncio.current_task()
         self._link.service.allow_changes(self.decider.run.plan.limits.leave_quota_ppm)
         try:
-            async with asyncio.timeout(LIFE_MS_MAX / SECOND):
-                await self._engine.drive(self.decider, signals=False)
+            await self._engine.drive(self.decider, signals=False)
         except StorageError:
             self.poisoned = True
             if not self._engine.lost:
                 self.words.add("last words")
             return
-        except TimeoutError:
-            raise Stuck("a process lives for a day") from None
         try:
             self._journal.close()
         except StorageError:
@@ -323,7 +321,7 @@ class _Notes(logging.Logger):
 
 async def _end(server: web.Server) -> None:
     """Close every connection, and let go whoever still waits."""
-    await server.shutdown(0)
+    await server.shutdown(1)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()

@@ -22,13 +22,13 @@ class Trial:
     wrong: list[str]
     met: dict[str, int]
     digest: str
-    shell: bool
+    real: bool
 
     @property
     def replay(self) -> str:
         """The command that does exactly this again."""
         command = f"python -m rollout.sim --start {self.seed} --seeds 1"
-        return f"{command} --shell" if self.shell else command
+        return f"{command} --shell" if self.real else command
 
 
 @dataclass
@@ -48,35 +48,35 @@ class Tally:
             self.met[word] = self.met.get(word, 0) + number
 
 
-def run(seed: int, *, shell: bool = False) -> Trial:
+def run(seed: int, *, real: bool = False) -> Trial:
     """Live through one seed and judge it. Whatever it raises is a finding, not an accident.
 
-    With `shell` the real engine and client live through it, else the heap driver.
+    With `real` the real engine and client live through it, else the heap driver.
     """
     try:
-        story = _world(shell=shell)(scenario.draw(seed)).live()
+        story = _world(real=real)(scenario.draw(seed)).live()
         wrong = checkers.violations(story)
         met = coverage.met(story)
     except Exception as error:  # noqa: BLE001 - any other end is the finding
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-        return Trial(seed, [text], {}, "", shell)
+        return Trial(seed, [text], {}, "", real)
     trace = hashlib.blake2b(digest_size=16)
     if story.lines:
         trace.update(f"{story.verdict.head if story.verdict else ''}".encode())
     for entry in story.entries():
         trace.update(repr(entry).encode())
-    return Trial(seed, wrong, met, trace.hexdigest(), shell)
+    return Trial(seed, wrong, met, trace.hexdigest(), real)
 
 
-def run_many(seeds: Iterable[int], *, shell: bool = False) -> Iterator[Trial]:
+def run_many(seeds: Iterable[int], *, real: bool = False) -> Iterator[Trial]:
     """One after the other."""
-    return (run(seed, shell=shell) for seed in seeds)
+    return (run(seed, real=real) for seed in seeds)
 
 
-def _world(*, shell: bool) -> type[World]:
+def _world(*, real: bool) -> type[World]:
     """HTTP is imported only where it is needed."""
-    if not shell:
+    if not real:
         return World
     from rollout.sim.shell import ShellWorld
 

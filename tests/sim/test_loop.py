@@ -68,6 +68,20 @@ def test_time_that_stands_still_is_reported() -> None:
         run(spins)
 
 
+def test_time_that_is_up_is_reported() -> None:
+    """What never waits for nothing and never ends is reported too, with what it does."""
+
+    async def sleeps() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.may_last(HOUR)
+        while True:  # noqa: ASYNC110 - an event that nobody sets
+            await asyncio.sleep(60)
+
+    with pytest.raises(Deadlock, match=r"time is up:\n.*sleeps"):
+        run(sleeps)
+
+
 def test_executors_run_inline() -> None:
     """What goes to an executor is done at once, on the thread of the loop, errors included."""
 

@@ -43,7 +43,7 @@ def test_a_failing_seed_prints_the_line_that_replays_it(
 ) -> None:
     """The command fails, says what was wrong, and gives one line that does it again."""
     monkeypatch.setattr(
-        trial, "run", lambda seed, *, shell: Trial(seed, ["I-01: too early"], {}, "", shell)
+        trial, "run", lambda seed, *, real: Trial(seed, ["I-01: too early"], {}, "", real)
     )
 
     assert command.main(["--start", "41", "--seeds", "1"]) == 1
@@ -58,7 +58,7 @@ def test_many_seeds_that_never_met_something_rare_fail(
 ) -> None:
     """From a thousand seeds on, a rare thing that was never met fails the command by name."""
     monkeypatch.setattr(
-        trial, "run", lambda seed, *, shell: Trial(seed, [], {"crashed": 1}, "", shell)
+        trial, "run", lambda seed, *, real: Trial(seed, [], {"crashed": 1}, "", real)
     )
 
     assert command.main(["--seeds", "1000"]) == 1
