@@ -122,9 +122,15 @@ class ShellWorld(World):
 
     def _written(self, data: bytes) -> None:
         """A process writes to the cloud: tell of its mutations, or let it die before them."""
-        found = _mutation(data)
-        if found is not None:
-            self.leaves(*found)
+        try:
+            found = _mutation(data)
+            if found is not None:
+                self.leaves(*found)
+        except Crash:
+            raise
+        except Exception as error:  # aiohttp would make a lost connection of it
+            self._accidents.append(f"before a call leaves: {type(error).__name__}: {error}")
+            raise
 
 
 class Front(FrontEnd):

@@ -140,6 +140,15 @@ def test_a_server_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
     assert "ZeroDivisionError" in wrong
 
 
+def test_what_fails_before_a_call_leaves_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the simulator does as a call leaves cannot be lost as one more lost connection."""
+    monkeypatch.setattr(ShellWorld, "leaves", lambda *_: 1 // 0)
+
+    (wrong, *_) = trial.run(0, real=True).wrong
+
+    assert "ZeroDivisionError" in wrong
+
+
 def test_a_run_that_nothing_wakes_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deadlock is told with the places where the tasks wait."""
 
