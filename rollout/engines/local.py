@@ -101,10 +101,12 @@ class LocalEngine:
     async def _write(self, now: Instant, *, urgent: bool) -> None:
         """What the turns put becomes one line: durable before any effect, else within a second."""
         events, self._put = self._put, []
-        (self._unsynced if self._poison is None else self._unwritten).extend(events)
-        if self._unsynced and self._unsynced_since is None:
-            self._unsynced_since = now
-        if self._poison is None and self._unsynced and (urgent or self._overdue(now)):
+        if self._poison is not None:
+            self._unwritten += events
+        elif events:
+            self._unsynced += events
+            self._unsynced_since = self._unsynced_since or now
+        if self._unsynced_since is not None and (urgent or self._overdue(now)):
             try:
                 self.ports.journal.append(self._unsynced, now)
                 await self.ports.journal.sync()

@@ -12,12 +12,17 @@ import pytest
 
 from rollout.ecs import transport
 from rollout.ecs.caller import Caller
+from rollout.emulator.faults import Fault
 from rollout.engines.local import LocalEngine
 from rollout.engines.service import Service
 from rollout.journal.file import RunJournal
+from rollout.model.time import SECOND
 from rollout.sim import __main__ as command
-from rollout.sim import scenario, shell, trial
+from rollout.sim import checkers, scenario, shell, trial
+from rollout.sim.driver import End
+from rollout.sim.scenario import Stop, Stopping
 from rollout.sim.shell import ShellWorld
+from tests.sim.test_crash_points import calm
 
 SEEDS = 200
 ALIKE = range(7, 15)
@@ -162,6 +167,22 @@ def test_a_run_that_nothing_wakes_is_a_finding(monkeypatch: pytest.MonkeyPatch) 
 
     assert "stuck: everybody waits" in wrong
     assert "LocalEngine._wait" in wrong
+
+
+@pytest.mark.parametrize("writes", range(1, 6))
+def test_an_engine_whose_disk_broke_waits_quietly(writes: int) -> None:
+    """While calls are in flight it neither turns in circles nor begins anything; then it ends."""
+    broken = calm(
+        canary=False,
+        cap_percents=(100,),
+        faults=(Fault("slow", 0.5, ("RebootInstance",), 8 * SECOND),),
+        stops=(Stopping(Stop.DISK_BROKEN, writes, SECOND),),
+    )
+
+    story = ShellWorld(broken).live()
+
+    assert not checkers.violations(story)
+    assert story.lives[0].end is End.POISONED
 
 
 def test_the_command_says_how_to_replay_a_shell_seed(
