@@ -282,7 +282,8 @@ class World:
     def _rival(self, rival: Rival) -> None:
         """Another process wants the run: while one is alive in vain, else it is the next one."""
         if self.process is not None and self.process.alive:
-            self.locks.contest(rival, self.heap.now)
+            with self.fuse.spared():
+                self.locks.contest(rival, self.heap.now)
         else:
             self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
 
