@@ -7,26 +7,26 @@ together.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from rollout.errors import PlanError, RolloutError
 from rollout.model import limits
-from rollout.model.instance import Instance, Inventory, Status, Tags
+from rollout.model.instance import Instance, Status, Tags
 from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
 from rollout.model.spec import Budget, Spec, WaveKind, WaveSpec
 
 Chosen = Sequence[Instance]
 
 
-def make_groups(budgets: Sequence[Budget], inventory: Inventory, chosen: Chosen) -> list[Group]:
+def make_groups(budgets: Sequence[Budget], members: int, reboots: int) -> list[Group]:
     """One group a budget (`by: fleet` only so far), with its cap as a number.
 
-    Members are the instances that were not Stopped when planned: a stopped one serves nobody, so
-    it is neither in the base of a percent nor counted down. PlanError R0312 where a cap comes
-    to 0 or passes the group's size while something has to be rebooted.
+    `members` are the instances that were not Stopped when planned, chosen or not: a stopped one
+    serves nobody, so it is neither in the base of a percent nor counted down. `reboots` of them
+    are chosen. PlanError R0312 where a cap comes to 0 or passes the group's size while something
+    has to be rebooted.
     """
-    members = sum(1 for one in inventory.instances if one.status is not Status.STOPPED)
-    reboots = sum(1 for one in chosen if one.status is not Status.STOPPED)
     groups = []
     for index, budget in enumerate(budgets):
         cap = budget.max_down.of(members)
@@ -64,6 +64,10 @@ def _shares(waves: Sequence[WaveSpec], chosen: Chosen) -> list[list[Instance]]:
     shares = []
     for wave in waves:
         taken = _taken(wave, rest, len(chosen))
+        if len(taken) == len(rest):
+            shares.append(rest)
+            rest = []
+            continue
         kept = bytearray(len(rest))
         for position in taken:
             kept[position] = 1
@@ -95,45 +99,41 @@ def _taken(wave: WaveSpec, rest: Chosen, total: int) -> Sequence[int]:
 
 def _cover(rest: Chosen) -> list[int]:
     """The first of every image, zone and value of the tag `tier` (no tag is a value too)."""
-    seen: dict[tuple[str, str, str], int] = {}
-    tiers: dict[Tags, str] = {}  # a fleet has few different tag sets, so each is searched once
+    alike: dict[tuple[str, str, Tags], int] = {}  # few: whole tag sets first, then what they say
     for position, one in enumerate(rest):
-        tier = tiers.get(one.tags)
-        if tier is None:
-            tier = next((value for key, value in one.tags if key == "tier"), "")
-            tiers[one.tags] = tier
-        seen.setdefault((one.image, one.zone, tier), position)
+        alike.setdefault((one.image, one.zone, one.tags), position)
+    seen: dict[tuple[str, str, str], int] = {}
+    for (image, zone, tags), position in alike.items():
+        tier = next((value for key, value in tags if key == "tier"), "")
+        seen.setdefault((image, zone, tier), position)
     return sorted(seen.values())
 
 
 def _cells(
     members: Iterable[Instance], batch_max: int, membership: tuple[int, ...], wanted: str
 ) -> Iterable[Cell]:
-    lanes: dict[tuple[str, str], list[Instance]] = {}
+    lanes: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
     for one in members:
-        lanes.setdefault((one.account, one.region), []).append(one)
-    for (account, region), instances in sorted(lanes.items()):
-        for page in _even_pages(instances, limits.CELL_INSTANCES_MAX):
-            targets = [_target(one, membership, wanted) for one in page]
+        status, former = one.status, one.key_pair
+        kind = restart_kind(status)
+        lanes[one.account, one.region].append(
+            Target(one.id, one.zone, one.image, status, former, former != wanted, kind, membership)
+        )
+    for (account, region), targets in sorted(lanes.items()):
+        for page in _even_pages(targets, limits.CELL_INSTANCES_MAX):
             batches = tuple(
-                Batch(tuple(targets[start : start + batch_max]))
-                for start in range(0, len(targets), batch_max)
+                Batch(tuple(page[start : start + batch_max]))
+                for start in range(0, len(page), batch_max)
             )
             yield Cell(account, region, batches)
 
 
-def _even_pages(instances: list[Instance], size: int) -> Iterable[list[Instance]]:
+def _even_pages(targets: list[Target], size: int) -> Iterable[list[Target]]:
     """As few pages of at most `size` as there can be, of nearly equal length."""
-    pages = -(-len(instances) // size)
+    pages = -(-len(targets) // size)
     for page in range(pages):
-        start, end = page * len(instances) // pages, (page + 1) * len(instances) // pages
-        yield instances[start:end]
-
-
-def _target(one: Instance, membership: tuple[int, ...], wanted: str) -> Target:
-    kind = restart_kind(one.status)
-    attach = one.key_pair != wanted
-    return Target(one.id, one.zone, one.image, one.status, one.key_pair, attach, kind, membership)
+        start, end = page * len(targets) // pages, (page + 1) * len(targets) // pages
+        yield targets[start:end]
 
 
 def _bad_budget(index: int, budget: Budget, members: int, cap: int) -> RolloutError:

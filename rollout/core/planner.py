@@ -14,7 +14,7 @@ import msgspec
 from rollout.core import grouping, selection
 from rollout.errors import PlanError
 from rollout.model import limits
-from rollout.model.instance import Inventory, Proofs, Status
+from rollout.model.instance import Inventory, Proofs
 from rollout.model.plan import (
     BudgetText,
     Counts,
@@ -63,7 +63,8 @@ def make_plan(
     """
     selected = selection.select(spec, inventory, proofs, at)
     _check_size(spec, len(selected.chosen))
-    groups = grouping.make_groups(spec.budgets, inventory, selected.chosen)
+    reboots = len(selected.chosen) - selected.stopped
+    groups = grouping.make_groups(spec.budgets, selected.serving, reboots)
     waves = grouping.make_waves(spec, selected.chosen, groups)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
@@ -129,15 +130,14 @@ def _warnings(
     at: Instant,
 ) -> tuple[Warn, ...]:
     chosen = selected.chosen
-    stopped = sum([one.status is Status.STOPPED for one in chosen])
-    keyless = sum([not one.key_pair for one in chosen])
     kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
     missing = sum(1 for region in regions if not region.present)
     one_by_one = [group for group in groups if group.cap == 1]
     warnings = [
-        Warn("R0302", stopped, "stopped instances will be started and billed; "
+        Warn("R0302", selected.stopped, "stopped instances will be started and billed; "
              "restart.stopped: leave leaves them."),
-        Warn("R0303", keyless, "instances lose password login for good (allowPasswordLoss)."),
+        Warn("R0303", selected.keyless, "instances lose password login for good "
+             "(allowPasswordLoss)."),
         Warn("R0301", kept, "instances are left out because rotating them ends password login "
              "for good."),
         Warn("R0304", inventory.merged, "rows named an instance again and were merged."),

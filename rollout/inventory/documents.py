@@ -184,8 +184,6 @@ class _Reader:
             return self._maker.named(each)
         if "InstanceId" not in each:
             each = _spelled_out(each)
-        elif not each.get("RegionId"):
-            each = {**each, "RegionId": _first(each, _REGIONS)}
         try:
             row = _ROW.decode(msgspec.json.encode(each))
         except msgspec.MsgspecError as error:

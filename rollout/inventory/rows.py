@@ -36,7 +36,10 @@ class RowError(ValueError):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One instance on the wire: the fields that planning needs, the others are passed over."""
+    """One instance on the wire: the fields that planning needs, the others are passed over.
+
+    The last two are what else a row may call its region; they are heeded where RegionId is silent.
+    """
 
     id: str = msgspec.field(name="InstanceId")
     region: str | None = msgspec.field(name="RegionId", default=None)
@@ -51,6 +54,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     io_optimized: bool | str | None = msgspec.field(name="IoOptimized", default=None)
     locks: msgspec.Raw = msgspec.field(name="OperationLocks", default=msgspec.Raw())
     tags: msgspec.Raw = msgspec.field(name="Tags", default=msgspec.Raw())
+    region_id: Any = None
+    region_name: Any = msgspec.field(name="region", default=None)
 
 
 class _Tag(msgspec.Struct, frozen=True, gc=False):
@@ -123,7 +128,7 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
     def make(rows: list[Row]) -> list[Instance]:
         made = []
         for row in rows:
-            region = regions_[row.region]
+            region = regions_[row.region or _region_word(row)]
             home, io = homes[row.zone], row.io_optimized
             if home is not region and home is not None:
                 raise RowError("R0204", "the zone lies in another region than the row says")
@@ -152,6 +157,14 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
 
 _REGIONS = {region: region for region in regions.KNOWN}
 """Every region as one object, so that two of them are compared by identity."""
+
+
+def _region_word(row: Row) -> str:
+    """The region of a row without RegionId, empty where it is silent."""
+    word = row.region_id or row.region_name or ""
+    if not isinstance(word, str):
+        raise RowError("R0201", "the row's region is no text")
+    return word
 
 
 def _region(word: str) -> str:

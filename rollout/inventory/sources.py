@@ -6,6 +6,7 @@ service before planning, unless nothing may be asked of it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
@@ -101,9 +102,9 @@ async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -
 
 def _sorted(instances: Iterable[Instance]) -> tuple[Instance, ...]:
     """By account, region and id. Parted first: a million comparisons of tuples take seconds."""
-    parts: dict[tuple[str, str], list[Instance]] = {}
+    parts: defaultdict[tuple[str, str], list[Instance]] = defaultdict(list)
     for one in instances:
-        parts.setdefault((one.account, one.region), []).append(one)
+        parts[one.account, one.region].append(one)
     by_id = attrgetter("id")
     return tuple([one for part in sorted(parts) for one in sorted(parts[part], key=by_id)])
 

@@ -63,6 +63,35 @@ def test_silence_is_unknown(
     ]
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    "words, region",
+    [
+        ({"region": "cn-shanghai"}, "cn-shanghai"),
+        ({"region_id": "cn-shanghai", "region": "cn-beijing"}, "cn-shanghai"),
+        ({"RegionId": "cn-shanghai", "region": "cn-beijing"}, "cn-shanghai"),
+        ({"RegionId": "cn-shanghai", "region": {"name": "anything"}}, "cn-shanghai"),
+        ({"RegionId": None, "region_id": "", "region": "cn-shanghai"}, "cn-shanghai"),
+        ({"RegionId": ""}, "cn-hangzhou"),
+    ],
+)
+def test_a_row_may_call_its_region_in_other_words(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: dict[str, object],
+    region: str,
+    *,
+    strict: bool,
+) -> None:
+    """What the row says goes before the source's region, however far down the file it stands."""
+    monkeypatch.setattr(documents, "STRICT_BYTES", 10**9 if strict else 0)
+    text = json.dumps({"InstanceId": A, **words})
+
+    gathered = read(tmp_path, "fleet.jsonl", text, region="cn-hangzhou")
+
+    assert [one.region for one in gathered.instances.values()] == [region]
+
+
 FORMS = [
     ("jsonl", f'"{A}"\n"{B}"\n'),
     ("jsonl", f'{{"instance_id":"{A}"}}\r\n\r\n{{"id":"{B}"}}'),
@@ -287,6 +316,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
 # what is refused by the row
 
 ROWS = [
+    ("jsonl", f'{{"InstanceId":"{A}","region":["cn-hangzhou"]}}', "R0201", 1),
     # B-I04
     ("jsonl", line()[:-9], "R0201", 1),
     ("jsonl", f'"{A}"\n{line(InstanceId=B)} x', "R0201", 2),
