@@ -39,6 +39,7 @@ sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=200 core, SHELL_
 soak: $(READY) ## simulate for long (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000)
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SHELL_SEEDS) --jobs 2 --shell
+	@$(BIN)/python -m rollout.sim --crash-pairs --jobs 2
 
 bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks

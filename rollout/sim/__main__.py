@@ -1,5 +1,6 @@
 """`python -m rollout.sim --seeds N [--start S] [--jobs J]`: one line for each seed that fails.
 
+With `--crash-pairs` it simulates no seeds, but two crashes at all pairs of points of one calm run.
 Exit 0 where every checker is content and everything rare was met, else 1. What was never met is
 demanded from MET_FROM seeds on: fewer cannot meet it all.
 """
@@ -13,9 +14,12 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
-from rollout.sim import coverage, trial
+from rollout.sim import coverage, crashes, trial
+from rollout.sim.crashes import TWELVE
 from rollout.sim.trial import Tally, Trial
+from rollout.sim.world import World
 
 MET_FROM = 1_000
 WRONG_SHOWN = 3
@@ -25,6 +29,8 @@ CHUNK = 20
 def main(arguments: list[str] | None = None) -> int:
     """Run the seeds that were asked for, and say what came of them."""
     asked = _parser().parse_args(arguments)
+    if asked.crash_pairs:
+        return _crash_pairs(asked.jobs)
     seeds = range(asked.start, asked.start + asked.seeds)
     began, tally = time.perf_counter(), Tally()
     for one in _trials(seeds, asked.jobs, real=asked.shell):
@@ -46,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shell", action="store_true", help="the real engine and client, on cables to the emulator"
     )
+    parser.add_argument(
+        "--crash-pairs", action="store_true", help="all pairs of crash points of one run instead"
+    )
     parser.add_argument("--verbose", action="store_true", help="print what was met, and how often")
     return parser
 
@@ -56,6 +65,25 @@ def _trials(seeds: Iterable[int], jobs: int, *, real: bool) -> Iterator[Trial]:
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         yield from pool.imap(functools.partial(trial.run, real=real), seeds, CHUNK)
+
+
+def _crash_pairs(jobs: int) -> int:
+    """Two crashes at every pair of points of a run of twelve instances."""
+    began = time.perf_counter()
+    expected = crashes.ends(World(TWELVE).live())
+    after = functools.partial(crashes.pairs_after, TWELVE, expected)
+    firsts = range(1, crashes.points(TWELVE) + 1)
+    with multiprocessing.get_context("spawn").Pool(jobs) if jobs > 1 else nullcontext() as pool:
+        found = list(pool.imap(after, firsts) if pool else map(after, firsts))
+    wrong = {pair: texts for one in found for pair, texts in one.wrong.items()}
+    for (first, second), texts in itertools.islice(wrong.items(), WRONG_SHOWN):
+        print(f"crash at {first}, then at {second}: {texts[0]}", flush=True)
+    count, took = sum(one.count for one in found), time.perf_counter() - began
+    print(
+        f"{count:,} pairs of crashes in a run of {len(expected)} instances, "
+        f"{len(wrong)} wrong, {took:.1f} s"
+    )
+    return 1 if wrong else 0
 
 
 def _tell(one: Trial) -> None:
