@@ -265,14 +265,15 @@ def _boot_evidence(record: Restarting, seen: Instance) -> str:
 def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
     """The settle window is over and nothing shows that it happened: did it provably not?"""
     run = reading.run
+    spent = run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX
     if _untouched(run, ordinal, record, seen):
         reading.move(ordinal, Happening.SEEN_UNTOUCHED, "settle_window")
-        if run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX:
+        if spent:
             reading.hold(ordinal, "attempts")
         return
     policy = run.plan.on_unknown
-    serves = seen.status in _STEADY
-    if policy is OnUnknown.RETRY_ONCE and serves and not run.retried[ordinal]:
+    again = seen.status in _STEADY and not run.retried[ordinal] and not spent
+    if policy is OnUnknown.RETRY_ONCE and again:
         reading.move(ordinal, Happening.RETRIED, "settle_window")
     elif policy is OnUnknown.ASSUME_DONE:
         reading.move(ordinal, Happening.ASSUMED, "settle_window")

@@ -8,6 +8,7 @@ from rollout.core import cell
 from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.model import event as ev
+from rollout.model import limits
 from rollout.model.command import Attach, Look, RestartCall
 from rollout.model.instance import OsFamily, Status
 from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown
@@ -193,6 +194,15 @@ def test_retry_once_restarts_a_second_time_and_no_third() -> None:
     story = world(1, 1, script, on_unknown=OnUnknown.RETRY_ONCE).go()
 
     assert len(commands(story, RestartCall)) == 2
+    assert halt_of(story) == ("in_doubt", "R0501", 5)
+
+
+def test_retry_once_is_within_the_attempts() -> None:
+    """What was tried three times is held, also where `retryOnce` would allow one more."""
+    script = Script(calls={2: "conflict", 3: "conflict", 4: "lost_before"})
+    story = world(1, 1, script, on_unknown=OnUnknown.RETRY_ONCE).go()
+
+    assert len(commands(story, RestartCall)) == limits.ATTEMPTS_MAX
     assert halt_of(story) == ("in_doubt", "R0501", 5)
 
 

@@ -30,6 +30,7 @@ from tests.core import samples
 LATENCY_MS = 300
 TURNS_MAX = 20_000
 T = TypeVar("T")
+CONFLICT = Refused("OperationConflict", RetryClass.STATE)
 THROTTLED = Refused("Throttling", RetryClass.THROTTLED)
 
 
@@ -264,6 +265,8 @@ class World:
         there, back = self.now + LATENCY_MS, self.now + 2 * LATENCY_MS
         if fate == "throttled":
             self._tell(back, decider, n, Answer(THROTTLED))
+        elif fate == "conflict":
+            self._tell(back, decider, n, Answer(CONFLICT))
         elif fate == "lost_before":
             self._tell(back, decider, n, Answer(Unknown("reset")))
         elif fate == "lost_after":
