@@ -19,10 +19,10 @@ from rollout.journal.file import RunJournal
 from rollout.model.time import SECOND
 from rollout.sim import __main__ as command
 from rollout.sim import checkers, scenario, shell, trial
+from rollout.sim.crashes import calm
 from rollout.sim.driver import End
 from rollout.sim.scenario import Stop, Stopping
 from rollout.sim.shell import ShellWorld
-from tests.sim.test_crash_points import calm
 
 SEEDS = 200
 ALIKE = range(7, 15)
