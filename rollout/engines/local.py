@@ -112,6 +112,9 @@ class LocalEngine:
                 await self.ports.journal.sync()
             except StorageError as error:
                 self._poisoned(error, now)
+                halted, self._put = self._put, []  # with nothing in flight no turn comes after this
+                self._unwritten += halted
+                events += halted
             else:
                 self._unsynced_since = None
                 self._unsynced.clear()

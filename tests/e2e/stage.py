@@ -105,6 +105,10 @@ class Stage:
         with urllib.request.urlopen(f"{self.url}/_admin/{what}") as answer:  # noqa: S310
             return [json.loads(line) for line in answer.read().splitlines()]
 
+    def disarm(self) -> None:
+        """From now on nothing goes wrong in the emulator."""
+        urllib.request.urlopen(f"{self.url}/_admin/faults", b"{}").close()  # noqa: S310
+
     def restarts(self) -> Counter[str]:
         """How often each instance was rebooted or started."""
         rows = self.admin("ledger")
@@ -116,15 +120,9 @@ class Stage:
         Each target is restarted once and has the plan's key in force, nothing else of the plan's
         key was touched, and never more than `down_max` targets were down at once.
         """
-        read = json.loads((self.folder / plan).read_bytes())
-        targets = {
-            target["instance"]
-            for wave in read["waves"]
-            for cell in wave["cells"]
-            for batch in cell["batches"]
-            for target in batch["targets"]
-        }
-        key, restarts = read["key_pair"]["name"], self.restarts()
+        targets = self.targets(plan)
+        key = json.loads((self.folder / plan).read_bytes())["key_pair"]["name"]
+        restarts = self.restarts()
         in_force = {
             row["instance"] for row in self.admin("instances") if row["key_in_force"] == key
         }
@@ -132,6 +130,17 @@ class Stage:
         down = self.down_at_most(targets)
         fine = targets and not twice and in_force == targets and down <= down_max
         return "" if fine else f"not once {twice} in force {in_force ^ targets} down {down}"
+
+    def targets(self, plan: str) -> set[str]:
+        """Ids of the instances that a plan rotates."""
+        read = json.loads((self.folder / plan).read_bytes())
+        return {
+            target["instance"]
+            for wave in read["waves"]
+            for cell in wave["cells"]
+            for batch in cell["batches"]
+            for target in batch["targets"]
+        }
 
     def down_at_most(self, instances: set[str]) -> int:
         """The most of these instances that were down at once, by the hidden ledger.

@@ -1,0 +1,201 @@
+"""What may befall a run half-way: a second hand, a disk that fills up, signals at a bad moment."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import Stage, stage
+
+DOWN = 4
+FLEET = "- {{ count: 8, tags: {{ case: {name} }} }}\n"
+TRACEBACK = "Traceback (most recent call last)"
+
+
+def test_one_hand_at_a_time(tmp_path: Path) -> None:
+    """A live or stopped holder is named and kept; of three that take over a dead one's run at the
+    same moment one goes on, and the others say which."""
+    with _cloud(tmp_path, ("hand",), "--boot-time", "3s") as shared:
+        made = _planned(shared, "hand")
+        apply = _half_way(made, "reboot")
+        _turned_away(made.run("resume", "--last"), apply.pid)
+        apply.send_signal(signal.SIGSTOP)
+        _turned_away(made.run("resume", "--last"), apply.pid)
+        apply.kill()
+        apply.communicate()
+        hands = [made.begin("resume", "--last") for _ in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            ended = list(pool.map(_ended, hands))
+        assert sorted(hand.returncode for hand in ended) == [0, 6, 6], ended
+        winner = next(hand.pid for hand in hands if hand.returncode == 0)
+        for hand in ended:
+            if hand.returncode:
+                _turned_away(hand, winner)
+        assert made.wrong("case.plan.json", down_max=DOWN) == ""
+
+
+@pytest.mark.parametrize("rescued", [True, False])
+def test_a_disk_that_fills_up_half_way(tmp_path: Path, *, rescued: bool) -> None:
+    """No byte more in the journal: exit 74 and no further restart; the halt stands in the reserve's
+    room, or what is lost on the terminal; resume brings the run to its end either way."""
+    with _cloud(tmp_path, ("full",), "--boot-time", "1s") as shared:
+        made = _planned(shared, "full")
+        apply = _half_way(made, "reboot")
+        journal = _journal(made)
+        used = journal.stat().st_size if rescued else 0
+        resource.prlimit(apply.pid, resource.RLIMIT_FSIZE, (used + 1, resource.RLIM_INFINITY))
+        ended = _ended(apply)
+        assert ended.returncode == 74, ended.stderr
+        assert "error[R0801]" in ended.stderr
+        assert "rollout resume r-" in ended.stderr
+        assert TRACEBACK not in ended.stderr
+        halted = any('"Halted"' in part.read_text() for part in journal.parent.glob("journal-*"))
+        assert halted is rescued
+        assert ("not in the journal" in ended.stderr) is not rescued
+        effects = len(made.admin("ledger"))
+        time.sleep(1.5)
+        assert len(made.admin("ledger")) == effects, "an effect began after the halt"
+        _goes_on(made)
+
+
+def test_a_file_system_that_fills_up_half_way(tmp_path: Path) -> None:
+    """Nearly full, the run halts before any error (exit 74) and goes on once there is room."""
+    with _cloud(tmp_path, ("brim",), "--boot-time", "1s") as shared:
+        made = _planned(shared, "brim")
+        (made.folder / "runs").mkdir()
+        inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+        script = """
+            mount -t tmpfs -o size=64m,mode=0700 tmpfs runs
+            "$@" apply case.plan.json --no-input > applied 2>&1 & apply=$!
+            until grep -qs '"type":"Settled"' runs/r-*/journal-*; do kill -0 $apply; sleep 0.1; done
+            fallocate -l 52m runs/ballast
+            code=0; wait $apply || code=$?
+            rm runs/ballast
+            "$@" resume --last
+            "$@" audit verify
+            exit $code
+        """
+        probe = subprocess.run([*inside, "mount -t tmpfs tmpfs /mnt"], check=False)
+        if probe.returncode:
+            pytest.skip("this machine lets nobody mount a file system")
+        ended = made.run(program=(*inside, script, "sh", *made.command()))
+        said = (made.folder / "applied").read_text()
+        assert ended.returncode == 74, said + ended.stderr
+        assert "free space is nearly used up" in said
+        assert made.wrong("case.plan.json", down_max=DOWN) == ""
+
+
+SIGNALS = {
+    "once-attach": ("attach", (signal.SIGTERM,)),
+    "once-reboot": ("reboot", (signal.SIGINT,)),
+    "twice-attach": ("attach", (signal.SIGINT, signal.SIGINT)),
+    "twice-reboot": ("reboot", (signal.SIGTERM, signal.SIGINT)),
+    "thrice-attach": ("attach", (signal.SIGINT, signal.SIGTERM, signal.SIGINT)),
+    "thrice-reboot": ("reboot", (signal.SIGTERM, signal.SIGINT, signal.SIGTERM)),
+}
+"""Which call is on its way when the signals come. Its effect is there, its reply takes a while."""
+
+PATIENCE_S = 0.5
+"""Between two signals of a person who presses twice."""
+
+
+def test_signals_while_a_call_is_on_its_way(tmp_path: Path) -> None:
+    """The first signal waits for the reply, the second gives it up as unknown, three in a row leave
+    at once: 130 or 143, no traceback, a whole journal, and resume does the rest."""
+    faults = tmp_path / "faults.yaml"
+    faults.write_text(
+        "- { fault: slow, actions: [AttachKeyPair, RebootInstance], delay_ms: 3000 }\n"
+    )
+    options = ("--boot-time", "1s", "--faults", str(faults))
+    with (
+        _cloud(tmp_path, tuple(SIGNALS), *options) as shared,
+        ThreadPoolExecutor(len(SIGNALS)) as pool,
+    ):
+        stages = list(pool.map(lambda name: _signalled(shared, name), SIGNALS))
+        shared.disarm()
+        list(pool.map(_goes_on, stages))
+
+
+def _signalled(shared: Stage, name: str) -> Stage:
+    effect, numbers = SIGNALS[name]
+    made = _planned(shared, name)
+    apply = _half_way(made, effect)
+    for number in numbers:
+        apply.send_signal(number)
+        time.sleep(PATIENCE_S if len(numbers) == 2 else 0.01)
+    ended = _ended(apply)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode in _codes(numbers), said
+    assert "rollout resume r-" in said
+    assert TRACEBACK not in said
+    if len(numbers) < 3:
+        given_up = '"interrupted"' in _journal(made).read_text()
+        assert given_up is (len(numbers) == 2), said
+    return made
+
+
+def _codes(numbers: tuple[signal.Signals, ...]) -> set[int]:
+    """The first signal names the exit; the last of three may also meet a process that is going."""
+    if len(numbers) < 3:
+        return {128 + numbers[0]}
+    return {code for number in numbers for code in (128 + number, -number)}
+
+
+def _cloud(folder: Path, names: tuple[str, ...], *options: str) -> AbstractContextManager[Stage]:
+    """An emulator with eight alike for each name."""
+    fleet = folder / "fleet.yaml"
+    fleet.write_text("".join(FLEET.format(name=name) for name in names))
+    return stage(folder, size=None, options=("--fleet", str(fleet), *options))
+
+
+def _planned(shared: Stage, name: str) -> Stage:
+    """A folder of its own with the plan of these eight."""
+    made = shared.beside(shared.folder / name)
+    made.write_spec(name, case=name, max_down=str(DOWN))
+    planned = made.run("plan", f"{name}.yaml", "--out", "case.plan.json")
+    assert planned.returncode == 0, planned.stderr
+    return made
+
+
+def _half_way(made: Stage, effect: str) -> subprocess.Popen[str]:
+    """An apply that has had this effect on one of its own, and goes on."""
+    targets = made.targets("case.plan.json")
+    apply = made.begin("apply", "case.plan.json", "--no-input")
+    while apply.poll() is None:
+        rows = made.admin("ledger")
+        if any(row["effect"] == effect and row["instance"] in targets for row in rows):
+            return apply
+        time.sleep(0.05)
+    raise AssertionError(apply.communicate())
+
+
+def _ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _turned_away(ended: subprocess.CompletedProcess[str], holder: int) -> None:
+    """Exit 6, and who holds the lock."""
+    assert ended.returncode == 6, ended
+    assert "error[R0603]" in ended.stderr
+    assert f"by process {holder} on" in ended.stderr
+
+
+def _goes_on(made: Stage) -> None:
+    """Resume brings it to the end that it would have had."""
+    resumed = made.run("resume", "--last")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    verified = made.run("audit", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert made.wrong("case.plan.json", down_max=DOWN) == ""
+
+
+def _journal(made: Stage) -> Path:
+    return next((made.folder / "runs").glob("r-*/journal-000001.jsonl"))
