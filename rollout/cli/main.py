@@ -159,7 +159,13 @@ def _innermost(raised: BaseException) -> BaseException:
 def run() -> None:
     """Entry point of the `rollout` command."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # one more Ctrl-C while the end was being told
+        code = int(Exit.INTERRUPTED)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # nothing is left to be told: out, without a trace
+    sys.exit(code)
 
 
 def _parse(
