@@ -92,7 +92,9 @@ class Gateway:
         else:
             form = Format.JSON if params.get("Format", "").lower() == "json" else Format.XML
             action, version = params.get("Action", ""), params.get("Version", "")
-        business = {name: value for name, value in params.items() if name not in _PROTOCOL}
+        business = params
+        if not _PROTOCOL.isdisjoint(params):
+            business = {name: value for name, value in params.items() if name not in _PROTOCOL}
         request = Request(action, business, "", version, address)
         return Opened(request, form, v3, params)
 

@@ -4,7 +4,7 @@ Called by the describe actions a hundred times per page: a simulated run describ
 so a row is one formatted string and neither a struct nor a dict, and kept for the next look.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -38,11 +38,14 @@ class Rows:
         self._pairs = pairs
         self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
 
-    def render(self, ordinals: Iterable[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
+    def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
         """The JSON object of each instance, as DescribeInstances shows it at `now`."""
         row, i = self._row, self._instances
-        view, lock, shape, tags = i.view, i.lock, i.shape, i.tags
-        return [row(o, view(o, now, lag_ms), lock[o], shape[o], tags[o]) for o in ordinals]
+        lock, shape, tags = i.lock, i.shape, i.tags
+        seen = i.views(ordinals, now, lag_ms)
+        return [
+            row(o, view, lock[o], shape[o], tags[o]) for o, view in zip(ordinals, seen, strict=True)
+        ]
 
     def _render(self, ordinal: int, seen: View, lock: int, shape: int, tags: int) -> msgspec.Raw:
         """One row. Whatever can change is an argument, so that a kept row is a true one.

@@ -85,7 +85,7 @@ def _why_not_shape(call: Call, shape: Shape) -> str | None:
 def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
     """Gives the code that keeps an instance out as it is now. The old edition knows none."""
     switches, instances, now = call.cloud.switches, call.cloud.instances, call.now
-    lock, status, record = instances.lock, instances.status, instances.record
+    lock, base, moves, record = instances.lock, instances.base, instances.moves, instances.record
     locked_stay_out = not switches.attach_locked
     moving_stay_out = not switches.attach_transitional
     refused_again = switches.attach_again_refused and call.action.name == "AttachKeyPair"
@@ -93,8 +93,10 @@ def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
     def why_not(ordinal: int) -> str | None:
         if locked_stay_out and lock[ordinal]:
             return "InstanceLockedForSecurity"
-        if moving_stay_out and status(ordinal, now) not in _SETTLED:
-            return "IncorrectInstanceStatus"
+        if moving_stay_out:
+            status = instances.status(ordinal, now) if ordinal in moves else base[ordinal]
+            if status not in _SETTLED:
+                return "IncorrectInstanceStatus"
         if refused_again and record[ordinal] == pair.number:
             return "InvalidParameter"
         return None

@@ -41,13 +41,14 @@ def describe_instance_status(call: Call) -> Body:
     ids = call.numbered_ids()
     instances = call.cloud.instances
     known = _candidates(call, region, ids or None) if call.may(region) else ()
-    found = [o for o in known if not zone or instances.shape_of(o).zone == zone]
+    found = [o for o in known if instances.shape_of(o).zone == zone] if zone else list(known)
     page = call.number_in("PageNumber", 1, 1, 10**9)
     size = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, contract.STATUS_PAGE_SIZE_MAX)
-    id_of, view, now, lag_ms = instances.ids.id_of, instances.view, call.now, call.lag_ms
+    shown = found[(page - 1) * size : page * size]
+    id_of, views = instances.ids.id_of, instances.views(shown, call.now, call.lag_ms)
     rows = [
-        {"InstanceId": id_of(o), "Status": STATUS_NAMES[view(o, now, lag_ms)[0]]}
-        for o in found[(page - 1) * size : page * size]
+        {"InstanceId": id_of(o), "Status": STATUS_NAMES[status]}
+        for o, (status, _, _) in zip(shown, views, strict=True)
     ]
     return {
         "PageNumber": page,
@@ -204,7 +205,7 @@ def _page_from(
     return list(islice(found, count))
 
 
-def _rows(call: Call, ordinals: Iterable[int]) -> list[msgspec.Raw]:
+def _rows(call: Call, ordinals: Sequence[int]) -> list[msgspec.Raw]:
     return call.cloud.rows.render(ordinals, call.now, call.lag_ms)
 
 
