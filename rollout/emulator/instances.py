@@ -210,10 +210,9 @@ class Instances:
 
     def attach(self, ordinals: Sequence[int], key: int, now: int) -> list[int]:
         """Write the records; returns the former ones. The guests change at their next boots."""
-        for ordinal in ordinals:
-            if self.moves:
+        if self.moves or self.keep_ms:
+            for ordinal in ordinals:
                 self.advance(ordinal, now)
-            if self.keep_ms:
                 self._remember(ordinal, now)
         record = self.record
         formers = [record[ordinal] for ordinal in ordinals]

@@ -4,6 +4,7 @@ Edition `seed` answers AttachKeyPair as its page prints it: RequestId only, and 
 refuses the whole call.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -120,8 +121,8 @@ def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
     pairs = call.cloud.pairs.all
     formers = call.cloud.instances.attach(ordinals, number, call.now)
     pairs[number].bound += len(ordinals)
-    for former in formers:
-        pairs[former].bound -= 1
+    for former, count in Counter(formers).items():
+        pairs[former].bound -= count
     effect = Effect.ATTACH if number else Effect.DETACH
     keys = [number] * len(ordinals) if number else formers
     call.cloud.ledger.write_all(effect, call.now, region, call.number, ordinals, keys)
@@ -129,7 +130,12 @@ def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
 
 def _results(call: Call, pair: KeyPair, looks: list[_Look]) -> Body:
     """The body of today's edition: one item per id under HTTP 200."""
-    items = [_item(call, instance, code) for instance, _, code in looks]
+    items: list[dict[str, object]] = [
+        {"InstanceId": instance, "Code": "200", "Message": "successful", "Success": True}
+        if code is None
+        else _failed(call, instance, code)
+        for instance, _, code in looks
+    ]
     failed = sum([code is not None for _, _, code in looks])
     total: object = len(looks)
     count: object = failed
@@ -144,8 +150,6 @@ def _results(call: Call, pair: KeyPair, looks: list[_Look]) -> Body:
     }
 
 
-def _item(call: Call, instance: str, code: str | None) -> dict[str, object]:
-    if code is None:
-        return {"InstanceId": instance, "Code": "200", "Message": "successful", "Success": True}
+def _failed(call: Call, instance: str, code: str) -> dict[str, object]:
     message = contract.error(call.action.name, code).message.replace("%s", "InstanceIds")
     return {"InstanceId": instance, "Code": code, "Message": message, "Success": False}
