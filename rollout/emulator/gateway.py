@@ -112,7 +112,7 @@ class Gateway:
 
     def _check_v1(self, message: Message, opened: Opened, now: int) -> str:
         params = opened.params
-        for name in ("Action", "AccessKeyId", "Signature", "SignatureNonce", "Timestamp"):
+        for name in _V1_NEEDS:
             if not params.get(name):
                 raise Refusal(f"Missing{name}", name)
         user = self._user(params["AccessKeyId"])
@@ -140,7 +140,7 @@ class Gateway:
             message.method, message.path, message.query, headers, parts.signed_headers, digest
         )
         expected = sign.v3_signature(canonical, user.secret)
-        if not _equal(expected, parts.signature):
+        if headers["x-acs-content-sha256"] != digest or not _equal(expected, parts.signature):
             text = f"{_V3_MISMATCH}{sign.v3_string_to_sign(canonical)}"
             raise Refusal("SignatureDoesNotMatch", message=text)
         self._check_token(user, headers.get("x-acs-security-token", ""), now)
@@ -183,6 +183,15 @@ class Gateway:
             del self._nonces[oldest]
 
 
+_V1_NEEDS: Final = (
+    "Action",
+    "AccessKeyId",
+    "Signature",
+    "SignatureMethod",
+    "SignatureVersion",
+    "SignatureNonce",
+    "Timestamp",
+)
 _NONCE_FIELD: Final = "x-acs-signature-nonce"
 _V3_NEEDS: Final = (("Timestamp", "x-acs-date"), ("SignatureNonce", _NONCE_FIELD))
 

@@ -142,6 +142,26 @@ def test_a_clock_that_is_ahead_can_be_refused() -> None:
     assert refusal(v3(NOW + MINUTE), gateway=strict) == "InvalidTimeStamp.Expired"
 
 
+@pytest.mark.parametrize("name", ["SignatureMethod", "SignatureVersion"])
+def test_v1_says_how_it_was_signed(name: str) -> None:
+    """Both are required parameters: a call without one is told which."""
+    params = v1_params()
+    del params[name]
+    assert refusal(v1(params)) == f"Missing{name}"
+
+
+def test_the_digest_of_the_body_is_told_truly() -> None:
+    """A signature over the right body does not make up for a header that tells another digest."""
+    headers = dict(v3().headers)
+    headers["x-acs-content-sha256"] = "0" * 64
+    signed = [name for name in headers if name != "Authorization"]
+    canonical = sign.v3_canonical_request("POST", "/", ACTION, headers, signed, sign.EMPTY_SHA256)
+    signature = sign.v3_signature(canonical, "emulator-secret")
+    headers["Authorization"] = sign.v3_authorization("emulator", signed, signature)
+    message = Message("POST", "/", ACTION, CIMultiDict(headers), b"")
+    assert refusal(message) == "SignatureDoesNotMatch"
+
+
 def test_a_nonce_is_good_once() -> None:
     """Also after a refusal of the action; and it is forgotten when its timestamp has expired."""
     gateway = Gateway(Access())
