@@ -70,7 +70,7 @@ async def make(
     )
     took = clock.now() - began
     folded = proofs.fold(runs_dir)
-    notes = [*loaded.warnings, *(Warn(one.code, 1, one.message) for one in folded.warnings)]
+    notes = [*loaded.warnings, *(Warn(one.code, 0, one.message) for one in folded.warnings)]
     inventory = msgspec.structs.replace(
         inventory, notes=(*inventory.notes, *((note.code, note.text) for note in notes))
     )

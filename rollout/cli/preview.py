@@ -176,7 +176,7 @@ def _bounds(plan: Plan, width: int) -> list[str]:
     down = f"Down at once: {caps}."
     exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
     boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
-    calls = f"{_calls(plan)}; {render.span(plan.estimate.duration_ms)} at the least, {boot}."
+    calls = f"At least {_calls(plan)} and {render.span(plan.estimate.duration_ms)}, {boot}."
     return [
         line for row in (f"{down} {exposed}", calls) for line in render.wrap(row, width, first="  ")
     ]
@@ -203,7 +203,7 @@ def _calls(plan: Plan) -> str:
 
 def _warning(warning: Warn, width: int) -> list[str]:
     """`! 190 stopped instances …   R0302`, the code at the right edge."""
-    number = f"{warning.count:,} " if warning.count > 1 else ""
+    number = f"{warning.count:,} " if warning.count else ""
     lines = render.wrap(f"{number}{warning.text}", width - 7, first="! ")
     lines[0] = f"{lines[0]:<{width - 5}}{warning.code}"
     return lines

@@ -134,23 +134,28 @@ def _warnings(
     missing = sum(1 for region in regions if not region.present)
     one_by_one = [group for group in groups if group.cap == 1]
     warnings = [
-        Warn("R0302", selected.stopped, "stopped instances will be started and billed; "
-             "restart.stopped: leave leaves them."),
-        Warn("R0303", selected.keyless, "instances lose password login for good "
-             "(allowPasswordLoss)."),
-        Warn("R0301", kept, "instances are left out because rotating them ends password login "
-             "for good."),
-        Warn("R0304", inventory.merged, "rows named an instance again and were merged."),
-        Warn("R0305", len(selection.expired_rules(spec, at)), "exclusions have expired."),
-        Warn("R0308", missing, "regions do not have the key pair yet; it will be imported."),
-        Warn("R0309", len(one_by_one), "budgets allow one instance down at a time: one by one."),
-        Warn("R0306", 0 if inventory.live else len(chosen), "targets were decided without asking "
-             "the service (--offline): this plan cannot be applied."),
-        Warn("R0307", _doubtful(spec, len(chosen)), f"targets fall under onUnknown: "
-             f"{spec.on_unknown.value}: a restart in doubt may happen twice or not at all."),
+        _warn("R0302", selected.stopped, "stopped instance", "will be started and billed; "
+              "restart.stopped: leave leaves them."),
+        _warn("R0303", selected.keyless, "instance", "will lose password login for good "
+              "(allowPasswordLoss)."),
+        _warn("R0301", kept, "instance", "left out because rotating would end password login "
+              "for good."),
+        _warn("R0304", inventory.merged, "row", "named an instance again and merged."),
+        _warn("R0305", len(selection.expired_rules(spec, at)), "exclusion", "expired."),
+        _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),
+        _warn("R0309", len(one_by_one), "budget", "with room for one instance at a time: one by "
+              "one."),
+        _warn("R0306", 0 if inventory.live else len(chosen), "target", "decided without asking "
+              "the service (--offline): this plan cannot be applied."),
+        _warn("R0307", _doubtful(spec, len(chosen)), "target", f"under onUnknown: "
+              f"{spec.on_unknown.value}: a restart in doubt may happen twice or not at all."),
     ]  # fmt: skip
-    notes = [Warn(code, 1, text) for code, text in inventory.notes]
+    notes = [Warn(code, 0, text) for code, text in inventory.notes]
     return tuple([warning for warning in warnings if warning.count] + notes)
+
+
+def _warn(code: str, count: int, noun: str, rest: str) -> Warn:
+    return Warn(code, count, f"{noun}{'' if count == 1 else 's'} {rest}")
 
 
 def _doubtful(spec: Spec, targets: int) -> int:

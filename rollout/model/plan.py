@@ -113,7 +113,10 @@ class Exclusion(msgspec.Struct, frozen=True, gc=False):
 
 
 class Warn(msgspec.Struct, frozen=True):
-    """A warning of the plan: code, how many instances it is about, the sentence."""
+    """A warning of the plan: code, how many things it is about, and the words behind the number.
+
+    `count` 0: it is about the plan as a whole, and no number is shown.
+    """
 
     code: str
     count: int

@@ -28,11 +28,10 @@ Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 Describe
   rest         78      2       20  73 reboot · 5 start
   Down at once: at most 5 % of the fleet (4 of 95). Exposed (key attached, not in force): at most
   1,000.
-  22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls; 20 m at the least, with boots of
-  1 m.
+  At least 22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls and 20 m, with boots of 1 m.
 
 ! 5 stopped instances will be started and billed; restart.stopped: leave leaves them.          R0302
-! 5 instances are left out because rotating them ends password login for good.                 R0301
+! 5 instances left out because rotating would end password login for good.                     R0301
 
 Plan: 80 targets, 20 exclusions.
 Digest sha256:abababababababababababababababababababababababababababababababab
@@ -92,9 +91,9 @@ def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
     assert "Not applyable: nothing was asked of the service (--offline)." in text
 
 
-def test_a_warning_about_one_thing_has_no_count() -> None:
+def test_a_warning_about_the_whole_has_no_count() -> None:
     """`1` before a sentence about the inventory as a whole would read wrong."""
-    noted = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0208", 1, "A column."),))
+    noted = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0208", 0, "A column."),))
 
     assert "\n! A column. " in shown(noted)
 
@@ -132,3 +131,9 @@ def test_columns_line_up() -> None:
     rows = [("wave", "n", "x"), ("canary", "9,999", "")]
 
     assert render.table(rows, "<><") == ["  wave        n  x", "  canary  9,999"]
+
+
+def test_one_of_a_kind_is_counted_too() -> None:
+    """What is about one instance says so: a reader must not take it for a remark."""
+    one = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0302", 1, "stopped instance."),))
+    assert "! 1 stopped instance." in preview.text(one, "sha256:00", 100)
