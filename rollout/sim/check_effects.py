@@ -223,7 +223,8 @@ class SettledFirst:
             for first, second in itertools.pairwise(intents):
                 if isinstance(first.outcome(ordinal), Refused):
                     continue
-                since = first.ended.at if first.ended else first.told.at
+                heard = first.ended.event if first.ended else None
+                since = heard.at if isinstance(heard, ev.Settled) else first.told.at
                 if second.told.at < since + settle_ms:
                     yield f"call {second.issued.n} in the settle window of {first.issued.n}"
 
