@@ -213,7 +213,8 @@ def _drifts(dice: Dice) -> tuple[Drift, ...]:
 
 
 def _drift(dice: Dice) -> Drift:
-    hand = dice.pick((*[hand for hand in Hand if hand is not Hand.KEY_PAIR_REPLACED] * 3, *Hand))
+    often = [hand for hand in Hand if hand is not Hand.KEY_PAIR_REPLACED]
+    hand = dice.pick((*often * 3, *Hand, *[Hand.RESTARTED] * 8))  # it rarely meets who waits
     target = dice.number()
     if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
         return Drift(hand, target, before_call=dice.between(1, 12))
