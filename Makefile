@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.installed
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python)
-SEEDS ?= 200
+SEEDS ?= 2000
 SHELL_SEEDS ?= 200
 SOAK_SEEDS ?= 100000
 SOAK_SHELL_SEEDS ?= 10000
@@ -32,8 +32,8 @@ check: $(READY) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=200 core, SHELL_SEEDS=200 whole
-	@$(BIN)/python -m rollout.sim --seeds $(SEEDS)
+sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=2000 core, SHELL_SEEDS=200 whole
+	@$(BIN)/python -m rollout.sim --seeds $(SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SHELL_SEEDS) --shell
 
 soak: $(READY) ## simulate for long (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000)

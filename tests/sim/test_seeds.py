@@ -1,41 +1,25 @@
-"""A few hundred seeds on each run of the tests; `make sim` and `make soak` run many more."""
+"""Two thousand seeds on each run of the tests, as `make sim` does; `make soak` runs many more."""
 
 import pytest
 
 from rollout.sim import __main__ as command
-from rollout.sim import coverage, trial
-from rollout.sim.trial import Tally, Trial
+from rollout.sim import trial
+from rollout.sim.trial import Trial
 
-CHUNKS = 4
-CHUNK = 60
-
-SELDOM = frozenset(
-    {
-        *("attach given up", "booted by others", "halted: unknown_code", "held: transitional"),
-        *("held: unseen", "never began", "halted: drift", "bisected batch", "released"),
-        *("last words", "unsent: disk", "results in part", "anomaly"),
-    }
-)
-"""What a few hundred seeds need not meet; a thousand must, or `python -m rollout.sim` fails."""
+SEEDS = 2_000
 
 
-@pytest.fixture(scope="module")
-def tally() -> Tally:
-    """All seeds of this module together."""
-    found = Tally()
-    for seed in range(CHUNKS * CHUNK):
-        found.add(trial.run(seed))
-    return found
+def test_no_checker_finds_anything_and_everything_rare_is_met(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No seed breaks an invariant, one that does is named with the command that replays it; and
+    together they meet every rare thing, or one is named that was never met.
+    """
+    failed = command.main(["--seeds", str(SEEDS), "--jobs", "2"])
 
-
-def test_no_checker_finds_anything(tally: Tally) -> None:
-    """No seed breaks an invariant; one that does is named with the command that replays it."""
-    assert not [(one.replay, one.wrong[:3]) for one in tally.failed]
-
-
-def test_rare_things_are_met(tally: Tally) -> None:
-    """What is not among the rarest is met on every run of the tests."""
-    assert not set(coverage.missing(tally.met)) - SELDOM
+    told = capsys.readouterr().out
+    assert not failed, told
+    assert f"{SEEDS:,} seeds, 0 failed" in told
 
 
 def test_a_failing_seed_prints_the_line_that_replays_it(
