@@ -33,12 +33,13 @@ class Locks:
 
     def take_runs(self, now: Instant) -> None:
         """As every command that writes does before anything else."""
-        self._held.append(self._take_runs(Owner(self.machine, self._pid, now)))
+        path = self._run_dir.parent / lock.RUNS_LOCK
+        self._held.append(self._take(path, Owner(self.machine, self._pid, now)))
 
     def take_run(self, now: Instant, epoch: int) -> None:
         """As it does once it knows the run."""
         owner = Owner(self.machine, self._pid, now, self._run_dir.name, epoch)
-        self._held.append(self._take_run(owner))
+        self._held.append(self._take(self._run_dir / lock.RUN_LOCK, owner))
         self._held[0].name(owner)
 
     def release(self) -> None:
@@ -68,29 +69,16 @@ class Locks:
     def _pid(self) -> int:
         return len(self._story.lives) + 1
 
-    def _take_runs(self, owner: Owner) -> Lock:
-        runs_dir = self._run_dir.parent
+    def _take(self, path: Path, owner: Owner) -> Lock:
+        """Take one. What its owner left behind on another machine, or unreadable, is removed by a
+        person who made sure that the owner is dead, as the error says.
+        """
         try:
-            return self._taken(lock.take_runs(runs_dir, owner, disk=self._disk))
+            taken = lock.take(path, owner, self._disk)
         except ConflictError:
-            self._remove(runs_dir / lock.RUNS_LOCK)
-            return lock.take_runs(runs_dir, owner, disk=self._disk)
-
-    def _take_run(self, owner: Owner) -> Lock:
-        try:
-            return self._taken(lock.take_run(self._run_dir, owner, disk=self._disk))
-        except ConflictError:
-            self._remove(self._run_dir / lock.RUN_LOCK)
-            return lock.take_run(self._run_dir, owner, disk=self._disk)
-
-    def _taken(self, taken: Lock) -> Lock:
+            self._story.count("lock left behind")
+            self._disk.unlink(path)
+            taken = lock.take(path, owner, self._disk)
         if taken.former is not None:
             self._story.count("lock taken over")
         return taken
-
-    def _remove(self, path: Path) -> None:
-        """What its owner left behind on another machine, or unreadable: a person makes sure that
-        it is dead, and removes it as the error says.
-        """
-        self._story.count("lock left behind")
-        self._disk.unlink(path)
