@@ -3,7 +3,7 @@
 Both servers get the same signed requests from a bare client in a process of its own; the constant
 is the very body that the emulator answers the first of them with, and its handler reads the query
 and the body as any handler does. The calls go round the whole fleet, batch after batch, as those of
-a rotation do.
+a rotation do. The last row weighs the kinds as a rotation of single restarts calls them.
 """
 
 from __future__ import annotations
@@ -24,22 +24,36 @@ from benchmarks.report import Row, Size
 AT_ONCE = 16
 INSTANCES = 10_000
 _CALLS = {Size.TINY: 40, Size.DEFAULT: 1_500, Size.FULL: 5_000}
+_ROTATED = 1_000
+"""Instances of the rotation that says how often each kind is called."""
 _REGION = "cn-hangzhou"
 
 
 def run(size: Size) -> list[Row]:
     """One pair of figures and their ratio for each kind of call."""
     rows = []
+    paces: dict[str, tuple[float, float]] = {}
     for what in list(_KINDS)[: 1 if size is Size.TINY else None]:
         body = measure.in_child("benchmarks.emulator:body", what=what).value
         emulated = _pace(servers.Settings(size=INSTANCES, boot_ms=0), what, _CALLS[size])
         constant = _pace(servers.Settings(body=body), what, _CALLS[size])
+        paces[_KINDS[what].action] = emulated, constant
         rows += [
             Row(f"{what}: emulator, per CPU second", emulated),
             Row(f"{what}: constant of {len(body):,} bytes, per CPU second", constant),
             Row(f"{what}: emulator to constant", emulated / constant, least=0.4),
         ]
+    rows.append(Row("calls of a rotation: emulator to constant", _mixed(paces), least=0.4))
     return rows
+
+
+def _mixed(paces: Mapping[str, tuple[float, float]]) -> float:
+    """The ratio over all calls of one rotation, each kind as often as it is called there."""
+    took = measure.in_child("benchmarks.rotation:rotate", size=_ROTATED, calls="single")
+    counts = {action: count for action, count in took.value["calls"].items() if action in paces}
+    emulated = sum(count / paces[action][0] for action, count in counts.items())
+    constant = sum(count / paces[action][1] for action, count in counts.items())
+    return constant / emulated
 
 
 def send(url: str, what: str, calls: int) -> int:
