@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from cyclopts import App
 from cyclopts.argument import Argument
 
-from rollout.cli import main, options, preview
+from rollout.cli import forecast, main, options, preview, rehearsing
+from rollout.sim import forecast as seeds
 from tests import tree
 from tests.cli import factory
 
@@ -41,7 +42,17 @@ def _samples() -> str:
     shortened = "sha256:9f2c…e41b"
     text = preview.text(factory.plan(), shortened, 100, reading=preview.Reading(2, 14_000))
     intro = "What `rollout plan` prints of a fleet of 100; the text is the same without a terminal."
-    return f"## A preview\n\n{intro}\n\n```text\n{text}\n```\n"
+    preview_ = f"## A preview\n\n{intro}\n\n```text\n{text}\n```\n"
+    intro = "What `rollout rehearse` prints of the same plan with `--seeds 5 --boot-time 20s`."
+    return f"{preview_}\n## A forecast\n\n{intro}\n\n```text\n{_forecast()}\n```\n"
+
+
+def _forecast() -> str:
+    plan = factory.plan()
+    given = rehearsing.Given(seeds=5, boot_ms=20_000, quota=None, faults=None)
+    chosen = rehearsing.prepare(plan, given)
+    found = seeds.forecast(rehearsing.live_all(plan, b"", chosen, lambda *_: None))
+    return forecast.text(plan, f"sha256:9f2c41d0{52 * '0'}e41b", chosen, found, 100, factory.NOW)
 
 
 def commands() -> Iterator[tuple[str, App]]:
@@ -138,6 +149,8 @@ _VALUES = {
     "--listen": "ADDRESS:PORT",
     "--size": "COUNT",
     "--seed": "NUMBER",
+    "--seeds": "COUNT",
+    "--quota": "CALLS",
     "--instance": "ID",
     "--profile": "NAME",
     "--endpoint": "URL",

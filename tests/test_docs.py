@@ -235,9 +235,9 @@ def test_the_readme_s_commands_work(tmp_path: Path) -> None:
     with stage(tmp_path, size=45, options=("--boot-time", "300ms")) as made:
         here = Stage(tree.ROOT, made.url)
         runs = str(tmp_path / "runs")
-        for line in typed[:4]:
+        for line in typed[:5]:
             words = shlex.split(line.replace("quickstart.plan.json", f"{tmp_path}/q.plan.json"))
             ended = here.run(*words[1:], "--runs-dir", runs, timeout=120)
             assert ended.returncode == 0, f"{line}\n{ended.stdout}{ended.stderr}"
 
-    assert len(typed) >= 4
+    assert len(typed) >= 5

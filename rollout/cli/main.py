@@ -31,6 +31,11 @@ COMMANDS = (
         ("preview", "diff"),
     ),
     (
+        "rollout.cli.commands.rehearse:rehearse",
+        "Live a plan through in the simulator; asks and changes nothing.",
+        ("simulate", "forecast", "dry-run"),
+    ),
+    (
         "rollout.cli.commands.apply:apply",
         "Execute a plan: attach, restart, wait, within the budgets.",
         ("run", "start", "rotate"),

@@ -25,9 +25,6 @@ from rollout.model.plan import Identity
 EMULATOR_KEY = ("emulator", "emulator-secret")
 """Key id and secret that `rollout emulator` accepts unless told otherwise."""
 
-EMULATOR_RATE_START = 1_200.0
-"""Calls a minute at first: nobody shares the emulator's quota, and it has none unless told."""
-
 
 @asynccontextmanager
 async def connect(
@@ -42,7 +39,7 @@ async def connect(
     keyring = credentials.Keyring(source_of(cloud, where, environment), clock, on_secret=logs.hide)
     gate = Gate()
     transport = open_transport()
-    pace = EMULATOR_RATE_START if where.emulated else governor.RATE_START
+    pace = governor.EMULATOR_RATE_START if where.emulated else governor.RATE_START
     client = EcsClient(
         transport,
         keyring,

@@ -17,6 +17,8 @@ from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 RATE_START: Final = 60.0
 """Calls a minute before anything is known."""
+EMULATOR_RATE_START: Final = 1_200.0
+"""The same on the emulator: nobody shares its quota, and it has none unless told."""
 RATE_MIN: Final = 1.0
 RATE_MAX: Final = 60_000.0
 DOUBLE_EVERY_MS: Final = 5 * SECOND

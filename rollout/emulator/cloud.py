@@ -23,7 +23,7 @@ from rollout.emulator.instances import STATUS_NAMES, Status
 from rollout.emulator.ledger import Ledger
 from rollout.emulator.messages import Refusal, Reply, Request
 from rollout.emulator.quotas import Quotas
-from rollout.emulator.rows import Rows
+from rollout.emulator.rows import Rows, Shown
 from rollout.emulator.switches import Switches
 
 _VERSIONS: Final = (contract.ECS_VERSION, contract.STS_VERSION)
@@ -59,7 +59,7 @@ class Cloud:
         self.fleet = fleet
         self.instances = fleet.instances
         self.pairs = fleet.pairs
-        self.rows = Rows(fleet.instances, fleet.pairs)
+        self.rows: Shown = Rows(fleet.instances, fleet.pairs)
         self.access = access or Access()
         self.quotas = quotas or Quotas()
         self.faults = faults or FaultPlan()

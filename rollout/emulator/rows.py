@@ -6,7 +6,7 @@ so a row is one formatted string and neither a struct nor a dict, and kept for t
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -28,6 +28,13 @@ _LOCK_MESSAGE: Final = {
     Lock.DEDICATEDHOSTFINANCIAL: "the dedicated block is locked for overdue payment",
     Lock.REFUNDED: "the instance was refunded",
 }
+
+
+class Shown(Protocol):
+    """What stands for an instance in the answer of a DescribeInstances."""
+
+    def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> Sequence[object]:
+        """One item for each instance as it is at `now`, or was `lag_ms` before."""
 
 
 class Rows:

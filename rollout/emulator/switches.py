@@ -24,6 +24,8 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the accepted restart to Running again."""
     boot_spread_percent: int = 0
     """How far one boot may be from `boot_time_ms`, either way; drawn per instance and boot."""
+    boot_seed: int = 0
+    """Another number draws other boot times."""
     stop_time_ms: int = 1_000
     """From the accepted stop to Stopped; also the Stopping part of a reboot, within its half."""
     stopping_hidden: bool = False

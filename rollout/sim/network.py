@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from rollout.ecs import contract, verdict, wire
+from rollout.ecs import look as reading
 from rollout.ecs.governor import IN_FLIGHT_MAX, Rate
 from rollout.emulator import damage
 from rollout.emulator.cloud import Cloud
@@ -21,7 +22,7 @@ from rollout.emulator.faults import Course, Damage, Ending
 from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Format
 from rollout.model import limits
-from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.calls import Wish
 from rollout.sim.dice import Dice
@@ -36,7 +37,16 @@ LATENCY_MS = (5, 150)
 
 HALTED = "not_sent_halted"
 
-Heard = wire.HttpReply | Refused | Unknown
+Heard = wire.HttpReply | Answer | reading.Described | Refused | Unknown
+"""What a caller gets: bytes to read, what somebody read already, or why there is neither."""
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """Calls a minute of a lane at first, milliseconds one way, millionths left to other people."""
+
+    rate_start: float = RATE_START
+    latency_ms: tuple[Duration, Duration] = LATENCY_MS
+    leave_ppm: int = limits.LEAVE_QUOTA_PPM
 
 
 class Call:
@@ -74,14 +84,28 @@ class Arrivals:
         (self.ghosts if ghost else self.calls)[reply.request_id] = n
         return reply
 
+    def read(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+        """What the caller gets of it; None where the call never arrived."""
+        if course.ending is Ending.CUT:
+            return Unknown("cut_off")
+        if course.damage is Damage.HUGE:
+            return Unknown("too_large")
+        answer = damage.answer(self.cloud, course, request, reply)
+        rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
+        headers = {name.lower(): value for name, value in rendered.headers.items()}
+        headers["date"] = wire.http_date(self.heap.now)
+        return wire.HttpReply(rendered.status, headers, rendered.body)
+
 
 class _Lane:
     """Calls of one action in one region: those that wait, the pace, how many are on their way."""
 
-    def __init__(self, now: Instant, leave_ppm: int) -> None:
-        self.rate = Rate(now, leave_ppm=leave_ppm, start=RATE_START)
+    def __init__(self, now: Instant, conditions: Conditions) -> None:
+        leave_ppm, start = conditions.leave_ppm, conditions.rate_start
+        self.rate = Rate(now, leave_ppm=leave_ppm, start=start)
         self.waiting: deque[Call] = deque()
         self.in_flight = 0
+        self.throttled = 0
         self.pump_at: Instant | None = None
 
 
@@ -94,7 +118,7 @@ class Network:
         heap: Heap,
         dice: Dice,
         sending: Callable[[Call], None],
-        leave_ppm: int = limits.LEAVE_QUOTA_PPM,
+        conditions: Conditions = Conditions(),  # noqa: B008 - frozen
     ) -> None:
         self.heap = heap
         self.stopped = False
@@ -103,16 +127,21 @@ class Network:
         self._cloud = arrivals.cloud
         self._dice = dice
         self._sending = sending
-        self._leave_ppm = leave_ppm
+        self._conditions = conditions
         self._lanes: dict[tuple[str, str], _Lane] = {}
 
     def submit(self, call: Call) -> None:
         """Send it as soon as its lane allows; refused unsent where that is too late."""
         key = (call.wish.region, call.wish.action)
         if key not in self._lanes:
-            self._lanes[key] = _Lane(self.heap.now, self._leave_ppm)
+            self._lanes[key] = _Lane(self.heap.now, self._conditions)
         self._lanes[key].waiting.append(call)
         self._pump(self._lanes[key])
+
+    @property
+    def throttled(self) -> dict[tuple[str, str], int]:
+        """Calls that were refused for their pace, by region and action."""
+        return {key: lane.throttled for key, lane in self._lanes.items()}
 
     # the lane
 
@@ -172,7 +201,8 @@ class Network:
     ) -> None:
         """Plan all arrivals of a call and its ending."""
         heap, begun = self.heap, self.heap.now
-        there, back = self._dice.between(*LATENCY_MS), self._dice.between(*LATENCY_MS)
+        latency_ms = self._conditions.latency_ms
+        there, back = self._dice.between(*latency_ms), self._dice.between(*latency_ms)
         patience = begun + contract.ACTIONS[request.action].timeout_read_ms
         answered = course.ending in (Ending.ANSWER, Ending.CUT)
         ends = begun + there + course.answer_after_ms + back
@@ -194,21 +224,9 @@ class Network:
         def end() -> None:
             if self.alive:
                 reply = replies[0] if replies and course.arrivals_ms else None
-                ended(self._reply(course, request, reply) if answered else lost)
+                ended(self._arrivals.read(course, request, reply) if answered else lost)
 
         heap.at(ends, end)
-
-    def _reply(self, course: Course, request: Request, reply: Reply | None) -> Heard:
-        """What the caller reads of the answer."""
-        if course.ending is Ending.CUT:
-            return Unknown("cut_off")
-        if course.damage is Damage.HUGE:
-            return Unknown("too_large")
-        answer = damage.answer(self._cloud, course, request, reply)
-        rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
-        headers = {name.lower(): value for name, value in rendered.headers.items()}
-        headers["date"] = wire.http_date(self.heap.now)
-        return wire.HttpReply(rendered.status, headers, rendered.body)
 
     def _ended(self, call: Call, lane: _Lane, minute: int, heard: Heard) -> None:
         """Tell lane and caller, or try a second time where the real client does."""
@@ -228,12 +246,13 @@ class Network:
             self.submit(call)
 
     def _pace(self, lane: _Lane, minute: int, heard: Heard) -> None:
-        if not isinstance(heard, wire.HttpReply):
+        if isinstance(heard, Refused | Unknown):
             return
         outcome = None
-        if not 200 <= heard.status < 300:
+        if isinstance(heard, wire.HttpReply) and not 200 <= heard.status < 300:
             outcome = verdict.failure(heard, self.heap.now)
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            lane.throttled += 1
             lane.rate.throttle(minute, self.heap.now, outcome.retry_after_ms)
         else:
             lane.rate.accept(minute)

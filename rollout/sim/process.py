@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -16,7 +17,6 @@ from rollout.core.turn import Decider, Turn
 from rollout.ecs import look as reading
 from rollout.ecs import verdict, wire
 from rollout.errors import RolloutError, StorageError
-from rollout.journal.file import RunJournal
 from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
 from rollout.model.event import AnyEvent, Halted, Issued
@@ -31,10 +31,32 @@ from rollout.sim.network import WAIT_MS_MAX, Call, Heard, Network
 TURNS_MAX = 50_000
 
 
+class Journal(Protocol):
+    """Where lines go: the run's log, or whoever wants to know what happens and keeps none."""
+
+    def append(self, events: list[AnyEvent], at: Instant) -> None:
+        """See RunJournal."""
+
+    def sync_now(self) -> None:
+        """See RunJournal."""
+
+    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+        """See RunJournal."""
+
+    def low_space(self) -> bool:
+        """See RunJournal."""
+
+    def close(self) -> None:
+        """See RunJournal."""
+
+
 class Process:
     """One process. `append` takes the decider's events; `drive` goes on until it ends."""
 
-    def __init__(self, heap: Heap, fuse: Fuse, journal: RunJournal) -> None:
+    turns_max = TURNS_MAX
+    life_ms_max = LIFE_MS_MAX
+
+    def __init__(self, heap: Heap, fuse: Fuse, journal: Journal) -> None:
         self.heap = heap
         self.fuse = fuse
         self.journal = journal
@@ -55,7 +77,7 @@ class Process:
     def drive(self) -> End:
         """Go on until the run closes, or stops and nothing is in flight. `Crash` where it dies."""
         heap, begun = self.heap, self.heap.now
-        for _ in range(TURNS_MAX):
+        for _ in range(self.turns_max):
             now = heap.now
             self._take_in(now)
             if self.journal.low_space():
@@ -66,8 +88,8 @@ class Process:
             if self._finished():
                 return self._end()
             self._wait(turn.wake)
-            if heap.now > begun + LIFE_MS_MAX:
-                raise Stuck("a process lives for a day")
+            if heap.now > begun + self.life_ms_max:
+                raise Stuck("a process lives too long")
         raise Stuck("turns without end")
 
     @property
@@ -202,10 +224,15 @@ class Process:
             self.network.submit(Call(wish, issued.n, issued.not_after, answer))
 
     def _answered(self, n: int, wish: calls.Wish, heard: Heard) -> None:
-        if isinstance(heard, wire.HttpReply):
-            self._hear(n, verdict.answer(wish.action, wish.ids, heard, self.heap.now))
-        else:
-            self._hear(n, Answer(heard))
+        match heard:
+            case wire.HttpReply():
+                self._hear(n, verdict.answer(wish.action, wish.ids, heard, self.heap.now))
+            case Answer():
+                self._hear(n, heard)
+            case Refused() | Unknown():
+                self._hear(n, Answer(heard))
+            case reading.Described():
+                raise TypeError(f"{wish.action} does not describe")
 
     def _hear(self, n: int, answer: Answer) -> None:
         self._inbox.append(lambda now: self.decider.answered(n, answer, now))
@@ -247,9 +274,13 @@ def see_instances(
     heard: Heard, account: str, region: str, asked: Sequence[str], now: Instant
 ) -> reading.Described | Refused | Unknown:
     """A page of instances as the real client reads it; only what was asked for."""
-    if not isinstance(heard, wire.HttpReply):
-        return heard
-    page = reading.described(heard, account, region, now)
+    page = (
+        heard
+        if not isinstance(heard, wire.HttpReply)
+        else (reading.described(heard, account, region, now))
+    )
+    if isinstance(page, Answer):
+        raise TypeError("a look changes nothing")
     if not isinstance(page, reading.Described):
         return page
     if page.next_token:
@@ -259,6 +290,8 @@ def see_instances(
 
 def see_key(heard: Heard, name: str, now: Instant) -> reading.KeyDescribed | Refused | Unknown:
     """A key pair as the real client reads it."""
-    if not isinstance(heard, wire.HttpReply):
+    if isinstance(heard, Refused | Unknown):
         return heard
+    if not isinstance(heard, wire.HttpReply):
+        raise TypeError("a key pair is read from bytes")
     return reading.key_described(heard, name, now)

@@ -7,8 +7,6 @@ for 100 ids without a page size answers 10). A caller without permission gets an
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-import msgspec
-
 from rollout.ecs import contract, wire
 from rollout.emulator import filters, tokens
 from rollout.emulator.actions.call import Call
@@ -205,7 +203,7 @@ def _page_from(
     return list(islice(found, count))
 
 
-def _rows(call: Call, ordinals: Sequence[int]) -> list[msgspec.Raw]:
+def _rows(call: Call, ordinals: Sequence[int]) -> Sequence[object]:
     return call.cloud.rows.render(ordinals, call.now, call.lag_ms)
 
 

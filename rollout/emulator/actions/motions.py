@@ -34,7 +34,8 @@ def _move(call: Call, motion: Motion, instance: str, boots: int, key: int) -> Mo
     if motion is Motion.STOP:
         return Move(motion, now, now + switches.stop_time_ms, 0)
     spread = switches.boot_spread_percent
-    drawn = faults.draw(0, "boot_time", instance.encode(), boots) * 2 - 1 if spread else 0.0
+    seed = switches.boot_seed
+    drawn = faults.draw(seed, "boot_time", instance.encode(), boots) * 2 - 1 if spread else 0.0
     boot_ms = round(switches.boot_time_ms * (1 + drawn * spread / 100))
     stopping_ms = 0
     if motion is Motion.REBOOT and not switches.stopping_hidden:

@@ -1,0 +1,79 @@
+"""`rollout rehearse`: live a plan through in the simulator. Asks and touches nobody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rollout.cli.options import OUTPUT, Common, duration
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+
+
+def rehearse(
+    plan: Path,
+    /,
+    *,
+    seeds: int | None = None,
+    faults: Path | None = None,
+    boot_time: str | None = None,
+    quota: int | None = None,
+    digest: str | None = None,
+    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Live a plan through in the simulator; asks and changes nothing.
+
+    Parameters
+    ----------
+    plan
+        Plan file.
+    seeds
+        How many times, each with another chance; by default fewer the larger the plan is.
+    faults
+        YAML list of `{ fault, probability, actions }`, or `hostile`: what the cloud does wrong.
+    boot_time
+        From an accepted restart to Running again, in `s` or `ms`.
+    quota
+        Calls a minute that the service takes of each action in each region.
+    digest
+        Digest the plan file must have, instead of the one saved beside it.
+    output
+        Form of the result; json: every seed by itself too.
+    """
+    from rollout.cli import forecast as shown
+    from rollout.cli import planfile, rehearsing
+    from rollout.cli.ticker import Ticker
+    from rollout.engines.clock import LoopClock
+    from rollout.sim.forecast import forecast
+
+    terminal = Terminal.of(common)
+    given = rehearsing.Given(
+        _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
+    )
+    saved = planfile.load(plan, digest)
+    if not saved.plan.counts.targets:
+        terminal.say("Nothing to rehearse: no instance is to be rotated.")
+        return Exit.DONE
+    chosen = rehearsing.prepare(saved.plan, given)
+    with Ticker(terminal, chosen.seeds) as ticker:
+        lived = rehearsing.live_all(saved.plan, saved.raw, chosen, ticker.tell)
+    found = forecast(lived)
+    if output == "json":
+        document = shown.data(saved.plan, saved.digest, chosen, found, lived)
+        terminal.show(json.dumps(document, ensure_ascii=False))
+    else:
+        now = LoopClock().now()
+        terminal.show(shown.text(saved.plan, saved.digest, chosen, found, terminal.width, now))
+    return Exit.DONE
+
+
+def _positive(number: int | None, option: str) -> int | None:
+    if number is not None and number < 1:
+        raise UsageError.of("R0001", f"{option} {number}: at least 1")
+    return number
+
+
+def _boot_ms(text: str | None) -> int | None:
+    return None if text is None else duration(text, "--boot-time", milliseconds=True)

@@ -1,0 +1,173 @@
+"""A forecast as people read it: what was assumed, how long, how many calls, what is down. Pure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from rollout.cli import preview, render
+from rollout.cli.rehearsing import Rehearsal
+from rollout.model.plan import Plan
+from rollout.model.time import Duration, Instant, format_instant
+from rollout.sim.forecast import Forecast, Spread
+from rollout.sim.rehearsal import Down, Lived
+
+BARS = " ▁▂▃▄▅▆▇█"
+PICTURE_ROWS = 4
+PICTURE_COLUMNS_MAX = 72
+WIDE = 76
+"""Columns from which on there is room for a region beside the figures."""
+
+
+def text(
+    plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, width: int, now: Instant
+) -> str:
+    """The whole forecast; `now` is when the run would begin."""
+    blocks = [
+        _head(plan, digest, chosen, width),
+        _duration(found, now, width),
+        _calls(chosen, found, width),
+        *(down(one, most, width) for one, most in zip(found.down, found.down_most, strict=True)),
+        _outcomes(found, width),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def data(
+    plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, lived: list[Lived]
+) -> dict[str, Any]:
+    """The same as plain data, and every seed by itself."""
+    return {
+        "format_version": "1.0",
+        "plan": plan.name,
+        "digest": digest,
+        "emulator": preview.is_emulated(plan),
+        "assumed": msgspec.to_builtins(chosen.assumed),
+        "because": msgspec.to_builtins(chosen.because),
+        "forecast": msgspec.to_builtins(found),
+        "lived": [msgspec.to_builtins(_without_points(one)) for one in lived],
+    }
+
+
+def _without_points(one: Lived) -> Lived:
+    """The picture of one seed is enough."""
+    return msgspec.structs.replace(
+        one, down=tuple(msgspec.structs.replace(group, points=()) for group in one.down)
+    )
+
+
+def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
+    assumed, because = chosen.assumed, chosen.because
+    seeds = render.count(chosen.seeds, "seed")
+    targets = render.count(plan.counts.targets, "target")
+    lines = ["EMULATOR   no real instance is touched"] if preview.is_emulated(plan) else []
+    title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
+    lines += render.wrap(title, width)
+    boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
+    quota = "none"
+    if assumed.quota is not None:
+        quota = f"{assumed.quota:,} calls a minute of each action in each region"
+    least, most = (2 * way for way in assumed.latency_ms)
+    rows = [
+        ("boot", boot, because.boot),
+        ("quota", quota, because.quota),
+        ("call", f"{least:,}–{most:,} ms", "assumed"),
+        ("faults", chosen.faults or "none", "--faults" if chosen.faults else ""),
+        ("seeds", f"{chosen.seeds:,}", because.seeds),
+    ]
+    for what, value, why in rows:
+        words = f"{what:<8}{value}" + (f" ({why})" if why else "")
+        lines += render.wrap(words, width, first="  ", rest=" " * 10)
+    return lines
+
+
+def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
+    took = found.duration_ms
+    words = f"Duration {_spread(took)}."
+    if found.seeds > 1:
+        words += (
+            f" Begun now, it ends at {_clock(now, took.p50)} (P50), {_clock(now, took.p90)} (P90)."
+        )
+    else:
+        words += f" Begun now, it ends at {_clock(now, took.p50)}."
+    lines = render.wrap(words, width)
+    if len(found.waves) > 1:
+        rows = [("wave", "closed after", "P90")]
+        rows += [
+            (wave.name, render.span(wave.after_ms.p50), render.span(wave.after_ms.p90))
+            for wave in found.waves
+        ]
+        lines += render.table(rows, "<>>")
+    return lines
+
+
+def _spread(found: Spread) -> str:
+    """`P50 14 m, P90 15 m, longest 16 m`; one figure where all are the same."""
+    if found.p50 == found.most:
+        return render.span(found.p50)
+    parts = (("P50", found.p50), ("P90", found.p90), ("longest", found.most))
+    return ", ".join(f"{word} {render.span(value)}" for word, value in parts)
+
+
+def _clock(now: Instant, after: Duration) -> str:
+    return format_instant(now + after)
+
+
+def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
+    """By action; the fullest minute is of the region that had it, as a quota is."""
+    quota = chosen.assumed.quota
+    rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
+    for one in found.calls:
+        peak = f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
+        numbers = (f"{one.calls.p50:,}", f"{one.throttled.p50:,}")
+        rows.append((one.action, *numbers, peak, one.region))
+    if width < WIDE:
+        rows = [row[:-1] for row in rows]
+    return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
+
+
+def down(group: Down, most: int, width: int) -> list[str]:
+    """Permits in use over time, and the cap they may never pass."""
+    where = "the fleet" if group.key == "fleet" else group.key
+    lines = render.wrap(f"Down at once in {where}: up to {most:,}, {group.cap:,} allowed", width)
+    label = len(f"{group.cap:,}") + 2
+    columns = min(width - label - 2, PICTURE_COLUMNS_MAX)
+    points = squeeze(group.points, columns)
+    for row in range(PICTURE_ROWS, 0, -1):
+        mark = f"{group.cap:,}" if row == PICTURE_ROWS else "0" if row == 1 else ""
+        lines.append(
+            f"{mark:>{label}} │{''.join(_bar(one, group.cap, row) for one in points)}".rstrip()
+        )
+    end = render.span(group.step_ms * len(group.points))
+    lines.append(f"{'':>{label}} └{'─' * max(0, len(points) - len(end) - 1)} {end}")
+    return lines
+
+
+def squeeze(points: tuple[int, ...], columns: int) -> list[int]:
+    """At most so many columns, each the largest of its points."""
+    if len(points) <= columns:
+        return list(points)
+    edges = [at * len(points) // columns for at in range(columns + 1)]
+    return [max(points[low:high]) for low, high in pairwise(edges)]
+
+
+def _bar(value: int, cap: int, row: int) -> str:
+    """One character of a column: eighths of a row. What is not 0 is seen."""
+    eighths = -(-value * PICTURE_ROWS * 8 // max(1, cap))
+    return BARS[min(8, max(0, eighths - (row - 1) * 8))]
+
+
+def _outcomes(found: Forecast, width: int) -> list[str]:
+    lines = []
+    for ending in found.endings:
+        why = f", stopped for: {ending.reason}" if ending.reason else ""
+        seeds = f"{ending.seeds:,} of {render.count(found.seeds, 'seed')}"
+        lines += render.wrap(f"apply ends with exit {ending.exit} in {seeds}{why}", width)
+    rows: list[tuple[str, ...]] = [("instances", "P50", "P90", "most")]
+    for name, counts in found.outcomes.items():
+        if counts.most:
+            numbers = (counts.p50, counts.p90, counts.most)
+            rows.append((name.replace("_", " "), *(f"{number:,}" for number in numbers)))
+    return [*lines, *render.table(rows, "<>>>")]

@@ -1,0 +1,148 @@
+"""From options to a forecast: what is assumed and why, and all seeds lived through.
+
+Called by `rehearse`. Asks nobody: everything comes from the plan, the options and earlier runs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import msgspec
+
+from rollout.cli import preview
+from rollout.ecs import governor
+from rollout.emulator import settings
+from rollout.model import plan as planmodel
+from rollout.model.plan import Plan
+from rollout.model.time import Duration
+from rollout.sim import rehearsal
+from rollout.sim.rehearsal import Assumed, Lived
+
+SEEDS_MAX = 100
+INSTANCES_BY_DEFAULT = 200_000
+"""Instances over all seeds, unless a number of seeds is asked for: about a minute of two cores."""
+QUOTA = 300
+"""Calls a minute of an action in a region where nothing is known; the plan's estimate says so."""
+BOOT_SPREAD_PERCENT = 20
+LATENCY_MS = (25, 150)
+EMULATOR_LATENCY_MS = (1, 3)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Where one assumption comes from, in words."""
+
+    boot: str
+    quota: str
+    seeds: str
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What the command line said; None = nothing."""
+
+    seeds: int | None
+    boot_ms: Duration | None
+    quota: int | None
+    faults: Path | None
+
+
+class Rehearsal(msgspec.Struct, frozen=True):
+    """What will be lived through, and why so."""
+
+    seeds: int
+    assumed: Assumed
+    because: Choice
+    faults: str
+
+
+def prepare(plan: Plan, given: Given) -> Rehearsal:
+    """Settle every assumption. ConfigError R0013 where the faults cannot be read."""
+    emulated = preview.is_emulated(plan)
+    faults = settings.load_faults(given.faults) if given.faults is not None else ()
+    boot_ms, boot_why = _boot(plan, given)
+    quota, quota_why = _quota(given, emulated=emulated)
+    seeds, seeds_why = _seeds(plan, given)
+    assumed = Assumed(
+        boot_ms=boot_ms,
+        boot_spread_percent=BOOT_SPREAD_PERCENT,
+        quota=quota,
+        latency_ms=EMULATOR_LATENCY_MS if emulated else LATENCY_MS,
+        rate_start=governor.EMULATOR_RATE_START if emulated else governor.RATE_START,
+        faults=faults,
+    )
+    named = str(given.faults) if given.faults is not None else ""
+    return Rehearsal(seeds, assumed, Choice(boot_why, quota_why, seeds_why), named)
+
+
+def _boot(plan: Plan, given: Given) -> tuple[Duration, str]:
+    if given.boot_ms is not None:
+        return given.boot_ms, "--boot-time"
+    return plan.estimate.boot_time_ms, "assumed, as in the plan's estimate; --boot-time says better"
+
+
+def _quota(given: Given, *, emulated: bool) -> tuple[int | None, str]:
+    if given.quota is not None:
+        return given.quota, "--quota"
+    if emulated:
+        return None, "an emulator has none unless told; --quota says otherwise"
+    return QUOTA, "assumed; --quota says better"
+
+
+def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
+    if given.seeds is not None:
+        return given.seeds, "--seeds"
+    targets = max(1, plan.counts.targets)
+    seeds = min(SEEDS_MAX, max(1, INSTANCES_BY_DEFAULT // targets))
+    return seeds, f"as many as {targets:,} targets allow in a minute or two; --seeds says otherwise"
+
+
+# living
+
+OnProgress = Callable[[int, float], None]
+"""Told how many seeds are over, and of the one that goes on which share of its targets is done."""
+
+
+def live_all(plan: Plan, raw: bytes, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
+    """All seeds from 1 on, in the order of their numbers. One by one where they are few."""
+    seeds = range(1, chosen.seeds + 1)
+    cores = min(os.cpu_count() or 1, chosen.seeds)
+    if cores == 1 or plan.counts.targets * chosen.seeds < ALONE_BELOW:
+        return list(_one_by_one(plan, chosen, seeds, on_progress))
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(cores, context, _take_plan, (raw, chosen.assumed)) as pool:
+        waiting = [pool.submit(_live, seed) for seed in seeds]
+        for over, _ in enumerate(as_completed(waiting), 1):
+            on_progress(over, 0.0)
+        return [one.result() for one in waiting]
+
+
+ALONE_BELOW = 5_000
+"""Instances over all seeds that are not worth the start of another process."""
+
+
+def _one_by_one(
+    plan: Plan, chosen: Rehearsal, seeds: range, on_progress: OnProgress
+) -> Iterator[Lived]:
+    for over, seed in enumerate(seeds):
+
+        def on_turn(left: int, targets: int, over: int = over) -> None:
+            on_progress(over, 1 - left / targets)
+
+        yield rehearsal.live(plan, chosen.assumed, seed, on_turn)
+        on_progress(over + 1, 0.0)
+
+
+_PLAN: list[tuple[Plan, Assumed]] = []
+"""What a process of the pool lives through, set once when it begins."""
+
+
+def _take_plan(raw: bytes, assumed: Assumed) -> None:
+    _PLAN[:] = [(planmodel.decode(raw), assumed)]
+
+
+def _live(seed: int) -> Lived:
+    plan, assumed = _PLAN[0]
+    return rehearsal.live(plan, assumed, seed)

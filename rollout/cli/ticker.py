@@ -1,0 +1,49 @@
+"""How far a rehearsal is: one line redrawn on a terminal, elsewhere a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Self
+
+from rollout.cli.terminal import Terminal, write
+
+REDRAW_EVERY_S = 0.25
+LINE_EVERY_S = 10.0
+_CLEAR = "\r\x1b[K"
+
+
+class Ticker:
+    """Told often, speaks seldom. Use it inside `with`: it leaves no half line behind."""
+
+    def __init__(
+        self, terminal: Terminal, seeds: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._terminal = terminal
+        self._seeds = seeds
+        self._clock = clock
+        self._every_s = REDRAW_EVERY_S if terminal.live else LINE_EVERY_S
+        self._next = clock() + self._every_s
+        self._drawn = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            write(sys.stderr, _CLEAR, end="")
+
+    def tell(self, over: int, share: float) -> None:
+        """So many seeds are over, and this share of the next."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + self._every_s
+        done = int(100 * (over + share) / self._seeds)
+        text = f"rehearsing: {over:,} of {self._seeds:,} seeds, {done} %"
+        if self._terminal.live:
+            self._drawn = True
+            write(sys.stderr, f"{_CLEAR}{text}", end="")
+        else:
+            self._terminal.say(text)

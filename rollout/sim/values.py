@@ -1,0 +1,111 @@
+"""Answers of the pretend cloud as values: what bytes would say, without writing and reading them.
+
+Used where a million instances are rehearsed: half of a look is its JSON. Only while no fault can
+befall a call, since damage is done to bytes. A test holds values and bytes against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from rollout.ecs import look as reading
+from rollout.ecs import wire
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.faults import Course
+from rollout.emulator.instances import STATUS_NAMES
+from rollout.emulator.messages import Reply, Request
+from rollout.emulator.shapes import Shape
+from rollout.model.instance import Instance, OsFamily, os_family, status_of
+from rollout.model.outcome import Answer, Done
+from rollout.model.time import MINUTE, SECOND, Instant
+from rollout.sim.heap import Time
+from rollout.sim.network import Arrivals, Heard
+
+_STATUSES = tuple(status_of(name) for name in STATUS_NAMES)
+
+
+class Values(Arrivals):
+    """What reaches the cloud and what comes back, as values wherever all went well."""
+
+    def __init__(self, cloud: Cloud, heap: Time, account: str) -> None:
+        super().__init__(cloud, heap)
+        cloud.rows = _Rows(cloud, account)
+
+    def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
+        """See Arrivals; nobody asks later which call a request id belongs to."""
+        return self.cloud.handle(request, self.heap.now)
+
+    def read(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+        """See Arrivals."""
+        if reply is not None and reply.code is None:
+            body: Mapping[str, Any] = reply.body
+            at = self.heap.now // SECOND * SECOND
+            if request.action == "DescribeInstances":
+                rows = tuple(body["Instances"]["Instance"])
+                return reading.Described(rows, at, body["NextToken"], reply.request_id)
+            if request.action in _SINGLE or _all_went_well(body):
+                return Answer(Done(reply.request_id, at))
+        return super().read(course, request, reply)
+
+
+_SINGLE = ("RebootInstance", "StartInstance")
+
+
+def _all_went_well(body: Mapping[str, Any]) -> bool:
+    """Whether there are results, and none of them is of a failure."""
+    results = body.get("Results", {}).get("Result")
+    results = results or body.get("InstanceResponses", {}).get("InstanceResponse")
+    return bool(results) and all(item["Code"] == "200" for item in results)
+
+
+class _Rows:
+    """See `emulator.rows.Shown`: each row as the model's instance."""
+
+    def __init__(self, cloud: Cloud, account: str) -> None:
+        self._instances = cloud.instances
+        self._pairs = cloud.pairs
+        self._account = account
+
+    def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
+        """See Shown."""
+        i, pairs, account = self._instances, self._pairs.all, self._account
+        rows = []
+        for ordinal, seen in zip(ordinals, i.views(ordinals, now, lag_ms), strict=True):
+            status, record, start_ms = seen
+            region, zone, family, os_name, image, expires, optimized = _facts(i.shape_of(ordinal))
+            rows.append(
+                Instance(
+                    i.ids.id_of(ordinal),
+                    account,
+                    region,
+                    zone,
+                    family,
+                    os_name,
+                    _STATUSES[status],
+                    pairs[record].name,
+                    image,
+                    start_ms // MINUTE * MINUTE,
+                    expires,
+                    optimized,
+                    tuple(i.locks_of(ordinal)) if i.lock[ordinal] else (),
+                    i.tag_sets.values[i.tags[ordinal]],
+                )
+            )
+        return rows
+
+
+@lru_cache(maxsize=4096)
+def _facts(shape: Shape) -> tuple[str, str, OsFamily, str, str, Instant, bool]:
+    """What all instances of a shape show."""
+    image = shape.image
+    return (
+        shape.region.name,
+        shape.zone,
+        os_family(image.os_type),
+        image.os_name,
+        image.image_id,
+        wire.parse_iso(shape.expired_time) or 0,
+        shape.io_optimized,
+    )

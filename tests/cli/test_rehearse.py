@@ -1,0 +1,195 @@
+"""`rollout rehearse`: what is assumed and said, in every form; nothing is asked or touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+import pytest
+
+from rollout.cli import forecast as shown
+from rollout.cli import main, planfile, rehearsing
+from rollout.cli.rehearsing import Given
+from rollout.errors import Exit
+from rollout.model.plan import Plan
+from rollout.sim.forecast import forecast
+from rollout.sim.rehearsal import Down
+from tests.cli import factory
+
+NOTHING = Given(seeds=None, boot_ms=None, quota=None, faults=None)
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A saved plan in an empty folder, from which no socket can be opened."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket.socket, "connect", _refuse)
+    path = tmp_path / "fleet.plan.json"
+    planfile.save(planfile.of(factory.plan(60)), path)
+    return path
+
+
+def _refuse(*_: object) -> NoReturn:
+    pytest.fail("a rehearsal opened a connection")
+
+
+def rehearsed(capsys: pytest.CaptureFixture[str], *words: str, end: int = 0) -> str:
+    """What the command prints to stdout."""
+    assert main.main(["rehearse", *words]) == end
+    return capsys.readouterr().out
+
+
+def test_a_rehearsal_says_what_it_assumed_and_what_to_expect(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Assumptions with their source, duration, calls, the picture of what is down, the outcome."""
+    before = sorted(path.name for path in plan_file.parent.iterdir())
+
+    text = rehearsed(capsys, str(plan_file), "--seeds", "3", "--boot-time", "20s")
+
+    assert "boot    20 s ± 20 % (--boot-time)" in text
+    assert "quota   300 calls a minute" in text and "assumed; --quota" in text
+    assert "Duration P50 " in text and "(P90)" in text
+    assert "RebootInstance" in text and " of 300" in text
+    assert "Down at once in the fleet: up to 2, 2 allowed" in text
+    assert "apply ends with exit 0 in 3 of 3 seeds" in text
+    assert "\x1b" not in text
+    assert sorted(path.name for path in plan_file.parent.iterdir()) == before
+
+
+def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One document: assumptions, the forecast, and every seed by itself; the same again."""
+    words = (str(plan_file), "--seeds", "2", "--boot-time", "20s", "-o", "json")
+    found: dict[str, Any] = json.loads(rehearsed(capsys, *words))
+
+    assert found["format_version"] == "1.0"
+    assert found["assumed"]["boot_ms"] == 20_000
+    assert [one["seed"] for one in found["lived"]] == [1, 2]
+    assert found["forecast"]["outcomes"]["done"]["p50"] == factory.plan(60).counts.targets
+    assert found["digest"] == planfile.load(plan_file).digest
+    assert json.loads(rehearsed(capsys, *words)) == found
+
+
+def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What hangs in the pretend cloud is failed in the forecast, and the exit code is told."""
+    faults = plan_file.parent / "faults.yaml"
+    faults.write_text("- { fault: boot_stuck_starting, probability: 1 }\n", "utf-8")
+
+    text = rehearsed(capsys, str(plan_file), "--seeds", "1", "--faults", str(faults))
+
+    assert f"faults  {faults} (--faults)" in text
+    assert "apply ends with exit 3 in 1 of 1 seed" in text
+    assert "failed" in text
+
+
+@pytest.mark.parametrize(
+    "words,code,end",
+    [
+        (("--seeds", "0"), "R0001", Exit.USAGE),
+        (("--quota", "0"), "R0001", Exit.USAGE),
+        (("--boot-time", "soon"), "R0001", Exit.USAGE),
+        (("--faults", "missing.yaml"), "R0013", Exit.CONFIG),
+        (("--digest", "sha256:00"), "R0901", Exit.INTEGRITY),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_refused(
+    plan_file: Path,
+    words: tuple[str, ...],
+    code: str,
+    end: Exit,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Options without sense, unreadable faults and edited plans end with their own code."""
+    assert main.main(["rehearse", str(plan_file), *words]) == end
+    assert f"error[{code}]" in capsys.readouterr().err
+
+
+def test_a_plan_without_targets_needs_no_rehearsal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing to do is 0, and says so."""
+    path = tmp_path / "none.plan.json"
+    planfile.save(planfile.of(factory.plan(1)), path)
+
+    assert main.main(["rehearse", str(path)]) == Exit.DONE
+    assert "Nothing to rehearse" in capsys.readouterr().err
+
+
+def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes or one: the same seeds, in the same order, with the same figures."""
+    plan = factory.plan(40)
+    raw = planfile.of(plan).raw
+    given = Given(seeds=2, boot_ms=5_000, quota=None, faults=None)
+    chosen = rehearsing.prepare(plan, given)
+    told: list[tuple[int, float]] = []
+
+    def note(over: int, share: float) -> None:
+        told.append((over, share))
+
+    alone = rehearsing.live_all(plan, raw, chosen, note)
+    monkeypatch.setattr(rehearsing, "ALONE_BELOW", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    together = rehearsing.live_all(plan, raw, chosen, note)
+
+    assert together == alone
+    assert told[-1] == (2, 0.0)
+    assert all(0 <= share <= 1 for _, share in told)
+
+
+def test_an_emulator_is_rehearsed_as_one() -> None:
+    """Its plan starts faster, has no quota unless told, and answers at once."""
+    real, pretend = (
+        rehearsing.prepare(factory.plan(60, emulator=emulator), NOTHING).assumed
+        for emulator in (False, True)
+    )
+
+    assert (real.quota, pretend.quota) == (rehearsing.QUOTA, None)
+    assert real.rate_start < pretend.rate_start
+    assert real.latency_ms > pretend.latency_ms
+
+
+def test_a_large_plan_is_rehearsed_fewer_times() -> None:
+    """Unless --seeds says how often."""
+    plan = factory.plan(400)
+    large = _with_targets(plan, 1_000_000)
+
+    assert rehearsing.prepare(plan, NOTHING).seeds == rehearsing.SEEDS_MAX
+    assert rehearsing.prepare(large, NOTHING).seeds == 1
+    assert rehearsing.prepare(large, Given(7, None, None, None)).seeds == 7
+
+
+def _with_targets(plan: Plan, targets: int) -> Plan:
+    counts = msgspec.structs.replace(plan.counts, targets=targets)
+    return msgspec.structs.replace(plan, counts=counts)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """At every width, with a long picture too."""
+    plan = factory.plan(60)
+    chosen = rehearsing.prepare(plan, Given(1, 30_000, 50, None))
+    lived = rehearsing.live_all(plan, b"", chosen, lambda *_: None)
+
+    text = shown.text(plan, "sha256:" + "0" * 64, chosen, forecast(lived), width, factory.NOW)
+
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_picture_shows_the_peak_and_never_hides_a_single_one() -> None:
+    """A full budget fills the column, one of a thousand is still a mark, none is blank."""
+    group = Down("fleet", 1000, 1000, 1000, (0, 1, 500, 1000))
+
+    lines = shown.down(group, 1000, 80)
+    columns = list(zip(*(line.partition("│")[2].ljust(4) for line in lines[1:5]), strict=True))
+
+    assert columns == [
+        (" ", " ", " ", " "),
+        (" ", " ", " ", "▁"),
+        (" ", " ", "█", "█"),
+        ("█", "█", "█", "█"),
+    ]
+    assert shown.squeeze(tuple(range(100)), 10) == list(range(9, 100, 10))

@@ -1,0 +1,156 @@
+"""The yardstick of rehearsals: whole rotations by the real engine and client, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import world
+from benchmarks.rotation import InlineDisk
+from rollout.cli.wiring import EMULATOR_KEY
+from rollout.core.planner import Context, make_plan
+from rollout.core.turn import Decider
+from rollout.ecs import credentials, endpoints
+from rollout.ecs.client import EcsClient
+from rollout.ecs.governor import EMULATOR_RATE_START, Governor
+from rollout.ecs.transport import Call, InProcessTransport
+from rollout.ecs.wire import HttpReply
+from rollout.emulator import fleets
+from rollout.emulator.access import ACCOUNT_ID
+from rollout.emulator.fleet import Fleet
+from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
+from rollout.emulator.switches import Switches
+from rollout.engines.local import LocalEngine
+from rollout.engines.ports import Ports
+from rollout.journal import file
+from rollout.model import plan as planmodel
+from rollout.model.event import Actor
+from rollout.model.instance import Inventory
+from rollout.model.plan import Plan, RegionKey
+from rollout.model.spec import Amount, Calls, Spec, WaveKind, WaveSpec
+from rollout.model.time import Duration, Instant
+from rollout.sim import loop
+
+ONE_WAY_MS = 2
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """One reference plan: its fleet at an instant, its spec, and the cloud's behaviour."""
+
+    name: str
+    fleet: Callable[[Instant], Fleet]
+    spec: Spec
+    boot_ms: Duration
+    quota: int | None = None
+
+
+class Rotated(msgspec.Struct, frozen=True):
+    """What the real engine needed."""
+
+    duration_ms: Duration
+    calls: dict[str, int]
+    exit: int
+
+
+def _waves(spec: Spec) -> Spec:
+    waves = (
+        WaveSpec("canary", WaveKind.COVER),
+        WaveSpec("early", WaveKind.AMOUNT, Amount(share_ppm=200_000)),
+        WaveSpec("bulk", WaveKind.REST),
+    )
+    return msgspec.structs.replace(spec, waves=waves, allow_password_loss=True)
+
+
+REFERENCES = (
+    Reference(
+        name="one by one, a fleet of one kind",
+        fleet=lambda now: world.linux_fleet(600, now=now),
+        spec=world.spec(Calls.SINGLE),
+        boot_ms=30_000,
+    ),
+    Reference(
+        name="batches, a small budget, slow boots",
+        fleet=lambda now: world.linux_fleet(600, now=now),
+        spec=world.spec(Calls.BATCH, "5%"),
+        boot_ms=75_000,
+    ),
+    Reference(
+        name="waves over a mixed fleet, held up by a quota",
+        fleet=lambda now: fleets.build(size=400, seed=7, now=now, regions=world.REGIONS),
+        spec=_waves(world.spec(Calls.SINGLE, "20%")),
+        boot_ms=15_000,
+        quota=40,
+    ),
+)
+
+
+def plan_of(reference: Reference, at: Instant = loop.START_MS) -> Plan:
+    """The plan of a reference, made from what the emulator describes."""
+
+    async def make() -> Plan:
+        clock = loop.VirtualClock(at)
+        near = world.InProcess(reference.fleet(at), clock, Switches())
+        rows = await world.listed(near.client())
+        keys = tuple(RegionKey(ACCOUNT_ID, region, present=False) for region in world.REGIONS)
+        context = Context("test", (world.identity(),), keys)
+        return make_plan(reference.spec, Inventory(tuple(rows), at), {}, at, context)
+
+    return loop.run(make)
+
+
+def rotate(reference: Reference, plan: Plan, at: Instant, folder: Path) -> Rotated:
+    """Apply a plan from that instant on, as the command does; the run stays in `folder`."""
+    return loop.run(_rotate, reference, plan, at, folder)
+
+
+async def _rotate(reference: Reference, plan: Plan, at: Instant, folder: Path) -> Rotated:
+    clock = loop.VirtualClock(at)
+    quotas = Quotas(QuotaSettings((Quota(reference.quota),) if reference.quota else ()))
+    switches = Switches(boot_time_ms=reference.boot_ms)
+    near = world.InProcess(reference.fleet(plan.as_of), clock, switches, quotas)
+    client = _client(near, clock)
+    raw = planmodel.encode(plan)
+    journal = file.create(folder, "r-reference", raw, disk=InlineDisk())
+    service = world.service_on(client, clock)
+    service.allow_changes(plan.limits.leave_quota_ppm)
+    engine = LocalEngine(Ports(clock, service, journal))
+    decider = Decider(plan, engine.append)
+    actor = Actor("test", "arn", "here", 1, "test")
+    decider.start("r-reference", planmodel.digest(raw), actor, at)
+    await engine.drive(decider, signals=False)
+    journal.close()
+    assert decider.run.closed is not None
+    return Rotated(clock.now() - at, dict(near.calls), decider.run.closed.exit)
+
+
+class _Far:
+    """A transport on which a call takes its time in both directions."""
+
+    def __init__(self, near: world.InProcess, clock: loop.VirtualClock) -> None:
+        self._inner = InProcessTransport(near.handle)
+        self._clock = clock
+
+    async def send(self, call: Call) -> HttpReply:
+        """See Transport."""
+        await self._clock.sleep_until(self._clock.now() + ONE_WAY_MS)
+        reply = await self._inner.send(call)
+        await self._clock.sleep_until(self._clock.now() + ONE_WAY_MS)
+        return reply
+
+    async def aclose(self) -> None:
+        """See Transport."""
+
+
+def _client(near: world.InProcess, clock: loop.VirtualClock) -> EcsClient:
+    key_id, secret = EMULATOR_KEY
+    source = credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
+    return EcsClient(
+        _Far(near, clock),
+        credentials.Keyring(source, clock),
+        clock,
+        endpoints=endpoints.parse(world.ENDPOINT),
+        governor=Governor(clock, rate_start=EMULATOR_RATE_START),
+        account=ACCOUNT_ID,
+    )

@@ -1,0 +1,250 @@
+"""Rehearsals: the plan's cloud, agreement with the real engine, the same figures everywhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollout.cli import preview
+from rollout.ecs import verdict, wire
+from rollout.ecs.governor import EMULATOR_RATE_START
+from rollout.emulator import fleets
+from rollout.emulator.cloud import Cloud
+from rollout.emulator.faults import CALM, Fault
+from rollout.emulator.messages import Request
+from rollout.emulator.switches import Switches
+from rollout.model.plan import Plan, PlanKeyPair, public_key_digest
+from rollout.model.time import SECOND
+from rollout.sim import calls, planned, rehearsal
+from rollout.sim.heap import Heap
+from rollout.sim.network import Arrivals, Heard
+from rollout.sim.process import see_instances
+from rollout.sim.rehearsal import Assumed, Lived
+from rollout.sim.values import Values
+from tests import tree
+from tests.cli import factory
+from tests.sim import rotated
+from tests.sim.rotated import REFERENCES, Reference
+
+CALM_CLOUD = Assumed(
+    boot_ms=20_000,
+    boot_spread_percent=20,
+    quota=None,
+    latency_ms=(1, 3),
+    rate_start=EMULATOR_RATE_START,
+)
+AGREES_WITHIN = 0.05
+
+
+SEEDS = (1, 2)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda one: one.name)
+def test_a_rehearsal_agrees_with_the_real_engine(
+    reference: Reference, seed: int, tmp_path: Path
+) -> None:
+    """Duration within 5 % of what engine, client and emulator need; as many calls that change."""
+    plan = rotated.plan_of(reference)
+    assumed = msgspec.structs.replace(
+        CALM_CLOUD,
+        boot_ms=reference.boot_ms,
+        boot_spread_percent=0,
+        quota=reference.quota,
+        latency_ms=(rotated.ONE_WAY_MS, rotated.ONE_WAY_MS),
+    )
+
+    real = rotated.rotate(reference, plan, rehearsal.begin(plan, seed), tmp_path)
+    lived = rehearsal.live(plan, assumed, seed)
+
+    assert lived.duration_ms == pytest.approx(real.duration_ms, rel=AGREES_WITHIN)
+    assert _calls(lived) == pytest.approx(real.calls, rel=AGREES_WITHIN, abs=2)
+    assert lived.exit == real.exit == 0
+
+
+def _calls(lived: Lived) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for lane in lived.lanes:
+        sums[lane.action] = sums.get(lane.action, 0) + lane.calls
+    return sums
+
+
+def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
+    """Ids, zones, statuses and former keys are those of the targets; nothing else is there."""
+    plan = factory.plan(100)
+    fleet = planned.fleet_of(plan, plan.made_at)
+    cloud = Cloud(fleet)
+    targets = {target.instance: target for *_, target in preview.targets(plan)}
+
+    sights = list(cloud.sights(plan.made_at))
+
+    assert {one.instance for one in sights} == targets.keys()
+    for one in sights:
+        target = targets[one.instance]
+        seen = (one.zone, one.status, one.key_pair or "")
+        assert seen == (target.zone, target.seen.value, target.former_key)
+
+
+def test_every_instance_is_rotated_in_calm_weather() -> None:
+    """All targets end done, no group is over its cap, and each wave has its end."""
+    plan = factory.plan(200)
+
+    lived = rehearsal.live(plan, CALM_CLOUD, 1)
+
+    assert lived.counts["done"] == plan.counts.targets
+    assert (lived.exit, lived.halted) == (0, "")
+    assert [name for name, _ in lived.waves] == ["canary", "rest"]
+    assert all(0 < one.peak <= one.cap for one in lived.down)
+    assert all(max(one.points) == one.peak for one in lived.down)
+
+
+def test_a_plan_made_offline_can_be_rehearsed() -> None:
+    """Nobody asked whether the key pair is there: it is taken for granted."""
+    plan = factory.plan(40)
+    pairs = msgspec.structs.replace(plan.key_pair, regions=())
+    offline = msgspec.structs.replace(plan, key_pair=pairs, identity=(), applyable=False)
+
+    assert rehearsal.live(offline, CALM_CLOUD, 1).counts["done"] == plan.counts.targets
+
+
+def test_a_missing_key_pair_is_imported() -> None:
+    """Where the plan says that a region lacks it, the rehearsal has the call too."""
+    plan = factory.plan(40)
+    regions = tuple(
+        msgspec.structs.replace(one, present=False, fingerprint="") for one in plan.key_pair.regions
+    )
+    key = fleets.ed25519_line(b"1" * 32, "next")
+    pairs = PlanKeyPair(plan.key_pair.name, key, public_key_digest(key), regions)
+    lived = rehearsal.live(msgspec.structs.replace(plan, key_pair=pairs), CALM_CLOUD, 1)
+
+    assert _calls(lived)["ImportKeyPair"] == len(regions)
+    assert lived.counts["done"] == plan.counts.targets
+
+
+def test_a_quota_makes_it_longer_and_is_seen_as_throttled() -> None:
+    """Fewer calls a minute: the fullest minute keeps to it, and somebody was refused."""
+    plan = factory.plan(400)
+    few = msgspec.structs.replace(CALM_CLOUD, quota=10)
+
+    free, held_up = (rehearsal.live(plan, one, 1) for one in (CALM_CLOUD, few))
+
+    assert held_up.duration_ms > free.duration_ms
+    assert sum(lane.throttled for lane in held_up.lanes) > 0
+    assert sum(lane.throttled for lane in free.lanes) == 0
+
+
+def test_faults_show_in_the_outcomes() -> None:
+    """Boots that hang end failed and would end `apply` with 3; a lost permission halts the run."""
+    plan = factory.plan(200)
+    hangs = msgspec.structs.replace(CALM_CLOUD, faults=(Fault("boot_stuck_starting", 0.02),))
+    denied = msgspec.structs.replace(CALM_CLOUD, faults=(Fault("forbidden", 0.2),))
+
+    lived = rehearsal.live(plan, hangs, 2)
+    halted = rehearsal.live(plan, denied, 2)
+
+    assert lived.counts["failed"] > 0
+    assert lived.exit == 3
+    assert halted.halted.startswith("denied")
+    assert halted.exit == 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    steps=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 29), st.integers(0, 90)), max_size=12
+    ),
+)
+def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]]) -> None:
+    """Whatever happened to a fleet, an answer as values equals the same answer read from JSON."""
+    plan = factory.plan(60)
+    clouds = [_cloud(plan, seed), _cloud(plan, seed)]
+    heaps = [Heap(plan.made_at), Heap(plan.made_at)]
+    both = [
+        Arrivals(clouds[0], heaps[0]),
+        Values(clouds[1], heaps[1], planned.account_of(plan)),
+    ]
+    ids = [target.instance for *_, target in preview.targets(plan)]
+    region = {target.instance: where for _, _, where, target in preview.targets(plan)}
+    for kind, first, seconds in steps:
+        chosen = [one for one in ids[first : first + 4] if region[one] == region[ids[first]]]
+        wish = _wish(kind, region[ids[first]], tuple(chosen), plan)
+        told = []
+        for arrivals, heap in zip(both, heaps, strict=True):
+            heap.advance(heap.now + seconds * SECOND)
+            request = Request(wish.action, wish.params)
+            heard = arrivals.read(CALM, request, arrivals.deliver(request, 1, ghost=False))
+            told.append(_told(heard, wish, heap.now, planned.account_of(plan)))
+        assert told[0] == told[1]
+
+
+def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.Wish:
+    match kind:
+        case 0:
+            text = msgspec.json.encode(list(ids)).decode()
+            return calls.describe(region, {"InstanceIds": text}, ids)
+        case 1:
+            text = msgspec.json.encode(list(ids)).decode()
+            name = plan.key_pair.name
+            params = {"RegionId": region, "KeyPairName": name, "InstanceIds": text}
+            return calls.Wish("AttachKeyPair", region, params, ids)
+        case 2:
+            return calls.Wish("RebootInstance", region, {"InstanceId": ids[0]}, ids[:1])
+        case _:
+            params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
+            params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
+            return calls.Wish("RebootInstances", region, params, ids)
+
+
+def _told(heard: Heard, wish: calls.Wish, now: int, account: str) -> object:
+    """What the run would learn of it."""
+    if wish.action == "DescribeInstances":
+        return see_instances(heard, account, wish.region, wish.ids, now)
+    if isinstance(heard, wire.HttpReply):
+        return verdict.answer(wish.action, wish.ids, heard, now)
+    return heard
+
+
+def _cloud(plan: Plan, seed: int) -> Cloud:
+    cloud = Cloud(planned.fleet_of(plan, plan.made_at), Switches(boot_time_ms=30_000), seed=seed)
+    planned.add_key_pairs(plan, cloud, plan.made_at)
+    return cloud
+
+
+_PRINTS_FIGURES = """
+import msgspec
+from rollout.sim import rehearsal
+from tests.cli import factory
+from rollout.emulator.faults import HOSTILE
+from tests.sim.test_rehearsal import CALM_CLOUD
+for faults in ((), HOSTILE):
+    assumed = msgspec.structs.replace(CALM_CLOUD, faults=faults, quota=60)
+    print(msgspec.json.encode(rehearsal.live(factory.plan(120), assumed, 3)).decode())
+"""
+
+
+def test_the_same_seed_gives_the_same_figures_in_every_process() -> None:
+    """Whatever the hash seed of the interpreter is; another seed gives others."""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", _PRINTS_FIGURES],
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+            cwd=tree.ROOT,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for hashes in ("0", "1")
+    ]
+    plan = factory.plan(120)
+    others = [rehearsal.live(plan, CALM_CLOUD, seed) for seed in (3, 4)]
+
+    assert told[0] == told[1]
+    assert others[0].duration_ms != others[1].duration_ms
