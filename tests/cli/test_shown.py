@@ -180,7 +180,7 @@ def test_audit_verify_of_a_changed_journal(here: Path, capsys: pytest.CaptureFix
     """One changed character: exit 9, the first bad line is named, nothing is repaired."""
     journal = run_dir(here) / "journal-000001.jsonl"
     raw = journal.read_bytes()
-    changed = raw.replace(b'"attempt":1', b'"attempt":2', 1)
+    changed = raw.replace(b'"not_after":1', b'"not_after":2', 1)
     journal.write_bytes(changed)
 
     assert main.main(["audit", "verify"]) == Exit.INTEGRITY
@@ -196,7 +196,7 @@ def test_a_damaged_run_is_refused(
 ) -> None:
     """Nothing is told or done on the word of a journal that does not hold together."""
     journal = run_dir(here) / "journal-000001.jsonl"
-    journal.write_bytes(journal.read_bytes().replace(b'"attempt":1', b'"attempt":2', 1))
+    journal.write_bytes(journal.read_bytes().replace(b'"not_after":1', b'"not_after":2', 1))
 
     assert main.main(words) == Exit.INTEGRITY
     assert "error[R0903]" in capsys.readouterr().err
