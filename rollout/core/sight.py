@@ -26,6 +26,11 @@ from rollout.model.spec import OnUnknown, Stopped
 from rollout.model.time import Instant
 
 _STEADY = (Status.RUNNING, Status.STOPPED)
+_SIGNS = {
+    RestartKind.REBOOT: (Status.PENDING, Status.STARTING, Status.STOPPING, Status.STOPPED),
+    RestartKind.START: (Status.STARTING, Status.RUNNING),
+}
+"""Statuses after the intent that prove its restart."""
 _ABSENT_READS = 2
 """Reads in which an instance is missing while another is shown, before it counts as gone."""
 _CALIBRATIONS_MAX = 3
@@ -255,11 +260,11 @@ def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) ->
 
 def _boot_evidence(record: Restarting, seen: Instance) -> str:
     """What proves that the restart happened; empty where nothing does."""
-    if record.kind is RestartKind.START:
-        return "status" if seen.status in (Status.STARTING, Status.RUNNING) else ""
-    if record.base.started_at < seen.started_at and record.base.started_at:
-        return "start_time"
-    return "" if seen.status in (Status.RUNNING, Status.UNKNOWN) else "status"
+    if seen.status in _SIGNS[record.kind]:
+        return "status"
+    if 0 < record.base.started_at < seen.started_at:
+        return "start_time"  # also of what others have stopped again since
+    return ""
 
 
 def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:

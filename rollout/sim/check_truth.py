@@ -6,14 +6,14 @@ Each compares what the run says of itself with the truth of the pretend cloud. L
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rollout.core.journey import DOWN, Phase
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
-from rollout.model.outcome import Done, Refused
+from rollout.model.outcome import Refused
 from rollout.model.seen import spread
 from rollout.model.time import Instant
 from rollout.sim.driver import End
@@ -63,7 +63,7 @@ class InForce:
                     continue
                 boots = history.restarts.get(name, ())
                 proved = any(self._proves(effect, wanted, told.at) for effect in boots)
-                if not proved and not self._mistakable(history, ordinal, boots):
+                if not proved and not history.boot_hidden(ordinal):
                     yield f"{name} is said to be done without a boot on the new key"
         if run is None or history.story.keys_replaced:
             return
@@ -75,18 +75,6 @@ class InForce:
             done = run.phase(ordinal) is Phase.DONE
             if done and not odd and in_force.get(name) != wanted:
                 yield f"{name} is done and {in_force.get(name)} is in force"
-
-    def _mistakable(self, history: History, ordinal: int, boots: Sequence[Effect]) -> bool:
-        """A boot of other hands went on when our restart was intended on a look that lagged, and
-        nothing was heard of that restart: no answer of the API tells the two apart.
-        """
-        return any(
-            boot.entry.at <= intent.told.at < (boot.entry.until or intent.told.at)
-            for intent in history.restart_intents.get(ordinal, ())
-            if not isinstance(intent.outcome(ordinal), Done)
-            for boot in boots
-            if not boot.ours
-        )
 
     def _proves(self, effect: Effect, wanted: str, at: Instant) -> bool:
         entry = effect.entry
@@ -173,7 +161,7 @@ class BudgetHeld:
         changes: list[tuple[Instant, int, int]] = []
         for name, effects in history.restarts.items():
             ordinal = history.ordinal_of.get(name)
-            if ordinal is None:
+            if ordinal is None or history.boot_hidden(ordinal):
                 continue
             for effect in effects:
                 if effect.entry.effect == "reboot" and effect.ours and not effect.ghost:

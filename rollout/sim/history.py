@@ -15,7 +15,8 @@ from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome
-from rollout.model.time import Instant
+from rollout.model.seen import spread
+from rollout.model.time import SECOND, Instant
 from rollout.sim.scenario import Hand
 from rollout.sim.story import Sent, Story
 
@@ -169,6 +170,25 @@ class History:
     def fact(self, name: str, instance: str) -> bool:
         """Whether the instance was drawn to have this fault of its own."""
         return self.story.cloud.faults.has(name, instance)
+
+    def boot_hidden(self, ordinal: int) -> bool:
+        """A boot of other hands had just begun at a look on which a restart was intended, and the
+        view, which lags, still showed Running: no answer of the API tells the two boots apart.
+        """
+        stale_ms = self.story.scenario.switches.stale_status_ms
+        boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
+        begun = [boot.entry.at for boot in boots if not boot.ours]
+        looks = [
+            seen.api_time
+            for intent in self.restart_intents.get(ordinal, ())
+            for other, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True)
+            if other == ordinal
+        ]
+        return stale_ms > 0 and any(
+            at - SECOND < look < at + stale_ms  # the service tells whole seconds
+            for at in begun
+            for look in looks
+        )
 
     def _effects_of(self, *words: str) -> dict[str, list[Effect]]:
         found: dict[str, list[Effect]] = {}

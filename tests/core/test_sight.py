@@ -96,6 +96,21 @@ def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> 
     assert moves(story)["i-0005"][-2:] == ["seen_booted:foreign_restart", "seen_running:status"]
 
 
+def test_a_start_that_others_undid_is_not_made_again() -> None:
+    """Stopped after the settle window, but started since by its StartTime: the start happened."""
+    rows = [samples.instance(0, status=Status.STOPPED)]
+    script = Script(calls={2: "lost_after"}, stuck=("i-0000",))
+    story = World(samples.make_plan(rows, samples.capped(1)), rows, script).start()
+    machine = story.machines["i-0000"]
+    while not machine.restarts:
+        story.go(until=story.now + 100)
+    machine.change(story.now, status=Status.STOPPED, started_at=story.now // MINUTE * MINUTE)
+    story.resume(pause_ms=5 * MINUTE).go()
+
+    assert len(machine.restarts) == 1
+    assert moves(story)["i-0000"][1:] == ["seen_booted:start_time", "timed_out:not_running"]
+
+
 def test_a_restart_that_moved_nothing_withdraws_the_trust() -> None:
     """One clean reboot without a moved StartTime: absence is not believed here any more."""
     story = world(3, 1, Script(start_time_moves=False)).go()
