@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rollout.core.invariant import invariant
-from rollout.core.journey import FINAL, Phase, move
+from rollout.core.journey import DOWN, FINAL, Phase, move
 from rollout.core.run import PHASES, Attaching, Restarting, Run, lane_of_command
 from rollout.model import event as ev
 from rollout.model import limits
@@ -332,6 +332,8 @@ def _drifted(run: Run, event: ev.Drifted) -> None:
     for ordinal in event.ordinals:
         if event.kind is not ev.DriftKind.BENIGN:
             run.drift_in_wave[run.layout.wave_of(ordinal)] += 1
+        if event.kind is ev.DriftKind.CONFLICT and run.phase(ordinal) in DOWN:
+            run.foreign[ordinal] = None  # its boot may have brought another key into force
     if event.kind is ev.DriftKind.CONFLICT and run.alarm is None:
         first = run.layout.targets[event.ordinals[0]].instance
         run.alarm = ev.Halted("foreign_key", "R0605", 6, f"{first}: {event.detail}")

@@ -70,6 +70,7 @@ class Run:
         self.restarting: dict[int, Restarting] = {}
         self.attached_at: dict[int, Instant] = {}
         self.doubts_held: dict[int, None] = {}
+        self.foreign: dict[int, None] = {}
         self.open_calls: dict[int, ev.Issued] = {}
         self.lanes: dict[tuple[str, str, str], LaneUse] = {}
         self.keys: dict[Lane, str] = {}

@@ -128,6 +128,9 @@ def read(
         agenda.witness[look.account, look.region] = ordinal
         sight = Sight(instance.status, instance.key_pair, instance.started_at, api_time)
         agenda.glimpses[ordinal] = Glimpse(sight, at)
+        if ordinal in run.foreign and instance.key_pair == reading.wanted:
+            reading.hold(ordinal, "foreign_key")
+            continue
         _READERS[run.phase(ordinal)](reading, ordinal, instance, now)
     return reading
 

@@ -164,7 +164,8 @@ class BudgetHeld:
             if ordinal is None or history.boot_hidden(ordinal):
                 continue
             for effect in effects:
-                if effect.entry.effect == "reboot" and effect.ours and not effect.ghost:
+                reboot = effect.entry.effect == "reboot" and effect.ours and not effect.ghost
+                if reboot and not history.boot_mistaken(ordinal, effect):
                     changes += self._interval(history, name, ordinal, effect)
         down = [0] * len(groups)
         for at, change, ordinal in sorted(changes):

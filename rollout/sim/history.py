@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from rollout.core.layout import Layout
+from rollout.emulator.faults import FaultPlan
 from rollout.emulator.ledger import Entry
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -175,7 +176,9 @@ class History:
         """A boot of other hands had just begun at a look on which a restart was intended, and the
         view, which lags, still showed Running: no answer of the API tells the two boots apart.
         """
-        stale_ms = self.story.scenario.switches.stale_status_ms
+        scenario = self.story.scenario
+        stale_ms = scenario.switches.stale_status_ms
+        lag_ms = max(scenario.switches.describe_lag_ms, FaultPlan(scenario.faults).lag_ms_max)
         boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
         begun = [boot.entry.at for boot in boots if not boot.ours]
         looks = [
@@ -185,9 +188,19 @@ class History:
             if other == ordinal
         ]
         return stale_ms > 0 and any(
-            at - SECOND < look < at + stale_ms  # the service tells whole seconds
+            at - SECOND < look < at + stale_ms + lag_ms  # the service tells whole seconds
             for at in begun
             for look in looks
+        )
+
+    def boot_mistaken(self, ordinal: int, effect: Effect) -> bool:
+        """Another hand's boot came between the intent of this restart and its effect, and was taken
+        for it.
+        """
+        intent = self.intents.get(effect.n)
+        boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
+        return intent is not None and any(
+            intent.told.at <= boot.entry.at <= effect.entry.at for boot in boots if not boot.ours
         )
 
     def _effects_of(self, *words: str) -> dict[str, list[Effect]]:

@@ -111,6 +111,25 @@ def test_a_start_that_others_undid_is_not_made_again() -> None:
     assert moves(story)["i-0000"][1:] == ["seen_booted:start_time", "timed_out:not_running"]
 
 
+def test_a_boot_beside_a_foreign_key_proves_nothing() -> None:
+    """Another hand's key was on the record when it may have booted; putting ours back afterwards
+    does not bring it into force, so the instance waits for a person.
+    """
+    story = world(1, 1, Script(boot_ms=30 * SECOND))
+    machine = story.machines["i-0000"]
+    while not machine.restarts:
+        story.go(until=story.now + 100)
+    machine.change(story.now, key_pair="fleet-other")
+    story.go()
+    assert story.run.halted is not None and story.run.halted.reason == "foreign_key"
+
+    machine.change(story.now, key_pair=samples.NEW_KEY)
+    story.resume(pause_ms=5 * MINUTE).go()
+
+    assert len(machine.restarts) == 1
+    assert story.classes["in_doubt"] == 1 and story.run.causes[0] == "foreign_key"
+
+
 def test_a_restart_that_moved_nothing_withdraws_the_trust() -> None:
     """One clean reboot without a moved StartTime: absence is not believed here any more."""
     story = world(3, 1, Script(start_time_moves=False)).go()
