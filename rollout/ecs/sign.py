@@ -17,10 +17,7 @@ import msgspec
 V3_ALGORITHM: Final = "ACS3-HMAC-SHA256"
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 
-_UNRESERVED = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~",
-)
-_PERCENT = {byte: chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)}
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 _UNRESERVED_TEXT = re.compile(r"[A-Za-z0-9\-_.~]*")
 _V3_HEADER = re.compile(
     r"ACS3-HMAC-SHA256 Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})",
@@ -39,10 +36,13 @@ class V3Authorization(msgspec.Struct, frozen=True):
 def percent_encode(text: str) -> str:
     """Encode every UTF-8 byte except the unreserved of RFC 3986, hex digits in upper case.
 
-    Cached, because the same ids and names are signed again and again. A table lookup per byte
-    takes 60 % of the time of `urllib.parse.quote`.
+    Cached, because the same names are signed again and again. Replacing each reserved byte that
+    occurs takes a fifth of the time of a table lookup per byte: a list of ids has four of them.
     """
-    return text.encode("utf-8", "surrogatepass").decode("latin-1").translate(_PERCENT)
+    encoded = text.encode("utf-8", "surrogatepass").replace(b"%", b"%25")
+    for byte in set(encoded.translate(None, _UNRESERVED + b"%")):
+        encoded = encoded.replace(bytes((byte,)), b"%%%02X" % byte)
+    return encoded.decode("ascii")
 
 
 def v1_string_to_sign(method: str, params: Mapping[str, str]) -> str:
