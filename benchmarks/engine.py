@@ -22,6 +22,8 @@ _SIZES = {Size.TINY: (200, 50), Size.DEFAULT: (10_000, 200), Size.FULL: (10_000,
 _MORE = {Size.TINY: (), Size.DEFAULT: (1_000,), Size.FULL: (1_000, 100_000)}
 _PER_CPU_SECOND = {"single": 500, "batch": 2_000}
 _JOURNAL_BYTES = {"single": 500, "batch": 300}
+_GROWTH = 1.5
+"""An instance of a large fleet may cost so many times one of the reference fleet."""
 
 
 def run(size: Size) -> list[Row]:
@@ -33,17 +35,32 @@ def run(size: Size) -> list[Row]:
     ).value
     rows = [Row("script with the official SDK, calls an instance", peer_calls)]
     for calls in ("single", "batch"):
-        rows += _rotation(calls, instances, peer_calls)
+        took = measure.in_child(
+            "benchmarks.rotation:rotate", size=instances, calls=calls, boot_ms=BOOT_MS
+        )
+        rows += _rotation(calls, instances, peer_calls, took)
+        each_s = took.value["cpu_s"] / instances
         for other in _MORE[size]:
             took = measure.in_child("benchmarks.rotation:rotate", size=other, calls=calls)
-            pace = other / took.value["cpu_s"]
-            what = f"{calls}: {other:,} instances, rotated per CPU second"
-            rows.append(Row(what, pace, least=_PER_CPU_SECOND[calls], peak_mib=took.peak_mib))
+            other_s = took.value["cpu_s"] / other
+            large = other > instances
+            rows += [
+                Row(
+                    f"{calls}: {other:,} instances, rotated per CPU second",
+                    1 / other_s,
+                    least=_PER_CPU_SECOND[calls],
+                    peak_mib=took.peak_mib,
+                ),
+                Row(
+                    f"{calls}: CPU an instance at {other:,} to that at {instances:,}",
+                    other_s / each_s,
+                    most=_GROWTH if large else None,
+                ),
+            ]
     return rows
 
 
-def _rotation(calls: str, size: int, peer_calls: float) -> list[Row]:
-    took = measure.in_child("benchmarks.rotation:rotate", size=size, calls=calls, boot_ms=BOOT_MS)
+def _rotation(calls: str, size: int, peer_calls: float, took: measure.Measured) -> list[Row]:
     found = took.value
     each = sum(found["calls"].values()) / size
     caps, cold = bound_ms(size, found["cap"], calls)
