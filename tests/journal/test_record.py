@@ -5,7 +5,8 @@ import pytest
 from rollout.journal import record
 from rollout.journal.chain import GENESIS, Chain
 from rollout.journal.record import LineError
-from rollout.model.event import Anomaly, Moved
+from rollout.model.event import Anomaly, Issued, Moved
+from rollout.model.seen import spread
 from tests.journal import samples
 
 CANARIES = (
@@ -96,3 +97,19 @@ def test_only_events_about_instances_can_be_halved() -> None:
 
     assert record.halves(moved) is None
     assert record.halves(samples.started()) is None
+
+
+def test_an_intent_of_an_earlier_release_is_read() -> None:
+    """Where each instance had an entry of its own, and epoch and attempt were always written."""
+    raw = (
+        b'{"seq":3,"at":1795400009120,"prev":"00","body":[{"type":"Issued","n":1,"epoch":1,"command":'
+        b'{"type":"AttachKeyPair","cell":0,"ordinals":[0,1],"instances":["i-0","i-1"]},"attempt":1,'
+        b'"not_after":1795400060000,"digest":"0000000000000000","seen":'
+        b'[["Running","ops",1795313600000,1795400000000],["Running","ops",0,1795400000000]]}]}'
+    )
+
+    (event,) = record.decode(raw).body
+
+    assert isinstance(event, Issued)
+    assert (event.epoch, event.attempt) == (1, 1)
+    assert [sight.started_at for sight in spread(event.seen)] == [1_795_313_600_000, 0]
