@@ -33,7 +33,9 @@ LOOK_SLOWLY_AFTER: tuple[tuple[Duration, int], ...] = (
     (60 * SECOND, 1),
     (5 * MINUTE, 2),
 )
-"""Ticks between two looks by how long the restart is ago; later every fifth tick."""
+"""Ticks between two looks by how long the restart is ago."""
+LOOK_SLOWEST = 5
+"""The same for older ones."""
 
 
 class Glimpse(msgspec.Struct, frozen=True, gc=False):
@@ -125,8 +127,7 @@ class Agenda:
         """Look at it on a coming tick: the next one at first, later ones the longer it takes."""
         record = self.run.restarting.get(ordinal)
         age = now - record.begun if record else 0
-        steps = next((steps for bound, steps in LOOK_SLOWLY_AFTER if age < bound), 5)
-        tick = (now // limits.LOOK_TICK_MS + steps) * limits.LOOK_TICK_MS
+        tick = (now // limits.LOOK_TICK_MS + _ticks(age)) * limits.LOOK_TICK_MS
         waiting = self.ticks.get(tick)
         if waiting is None:
             self.ticks[tick] = waiting = []
@@ -406,10 +407,19 @@ class Agenda:
     def _drop_from_works(self, lane: Lane, ordinals: Sequence[int]) -> None:
         """What is being looked at no longer waits for its look; its neighbours still do."""
         works = self.works[lane]
-        if works and any(ordinal in works[0] for ordinal in ordinals):
-            rest = tuple(ordinal for ordinal in works.popleft() if ordinal not in ordinals)
+        looked = frozenset(ordinals)
+        if works and not looked.isdisjoint(works[0]):
+            rest = tuple(ordinal for ordinal in works.popleft() if ordinal not in looked)
             if rest:
                 works.appendleft(rest)
+
+
+def _ticks(age: Duration) -> int:
+    """Ticks until the next look at what was restarted so long ago."""
+    for bound, ticks in LOOK_SLOWLY_AFTER:
+        if age < bound:
+            return ticks
+    return LOOK_SLOWEST
 
 
 def _remove(ordered: list[int], ordinal: int) -> None:

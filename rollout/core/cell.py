@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import islice
 
 from rollout.core.agenda import Agenda
 from rollout.core.layout import Lane
@@ -104,13 +105,10 @@ def _keys(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> Non
 
 def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
     """What is due, 100 ids a call."""
-    due = list(agenda.due[lane])
-    open_looks = agenda.looks_open[lane]
+    room = LOOKS_OPEN_MAX - agenda.looks_open[lane]
+    due = list(islice(agenda.due[lane], max(0, room) * limits.LOOK_IDS_MAX))
     for start in range(0, len(due), limits.LOOK_IDS_MAX):
-        if open_looks >= LOOKS_OPEN_MAX:
-            return
         step.looks.append(_look(run, agenda, lane, due[start : start + limits.LOOK_IDS_MAX]))
-        open_looks += 1
 
 
 def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look:

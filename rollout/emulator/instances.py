@@ -192,13 +192,13 @@ class Instances:
         """What a Describe at `now` shows; with a lag, what was so that long ago."""
         if lag_ms and ordinal in self._past:
             return self._view_of_past(ordinal, now - lag_ms)
-        if ordinal not in self.moves:
-            return self.base[ordinal], self.record[ordinal], self.start_ms[ordinal]
-        status = self.status(ordinal, now)
         move = self.moves.get(ordinal)
-        if move and now < move.begin + self.stale_ms:
-            status = self.base[ordinal]
-        return status, self.record[ordinal], self.start_ms[ordinal]
+        if move is not None and now >= move.until:
+            self.advance(ordinal, now)
+            move = None
+        if move is None or now < move.begin + self.stale_ms:
+            return self.base[ordinal], self.record[ordinal], self.start_ms[ordinal]
+        return move.status_at(now), self.record[ordinal], self.start_ms[ordinal]
 
     def views(self, ordinals: Iterable[int], now: int, lag_ms: int = 0) -> list[View]:
         """The views of many; those that are not in the middle of anything cost no call."""

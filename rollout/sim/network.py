@@ -57,7 +57,7 @@ class Call:
     __slots__ = ("attempts", "left_at", "n", "not_after", "signed_again", "tell", "wish")
 
     def __init__(
-        self, wish: Wish, n: int, not_after: Instant, tell: Callable[[Heard], None]
+        self, wish: Wish, n: int, not_after: Instant, tell: Callable[[Call, Heard], None]
     ) -> None:
         self.wish = wish
         self.n = n
@@ -238,7 +238,7 @@ class Network:
             call.signed_again = True
             lane.waiting.appendleft(call)
         else:
-            call.tell(heard)
+            call.tell(call, heard)
         self._pump(lane)
 
     def _again(self, call: Call) -> None:
@@ -260,7 +260,7 @@ class Network:
     def _tell_soon(self, call: Call, heard: Heard) -> None:
         def tell() -> None:
             if self.alive:
-                call.tell(heard)
+                call.tell(call, heard)
 
         self.heap.at(self.heap.now, tell)
 

@@ -220,34 +220,30 @@ class Process:
             self._hear(issued.n, Answer(Refused("not_sent_expired", RetryClass.UNSENT)))
         else:
             wish = calls.of_intent(issued, lane, run.plan)
-            answer = functools.partial(self._answered, issued.n, wish)
-            self.network.submit(Call(wish, issued.n, issued.not_after, answer))
+            self.network.submit(Call(wish, issued.n, issued.not_after, self._answered))
 
-    def _answered(self, n: int, wish: calls.Wish, heard: Heard) -> None:
+    def _answered(self, call: Call, heard: Heard) -> None:
         match heard:
             case wire.HttpReply():
-                self._hear(n, verdict.answer(wish.action, wish.ids, heard, self.heap.now))
+                action, ids = call.wish.action, call.wish.ids
+                self._hear(call.n, verdict.answer(action, ids, heard, self.heap.now))
             case Answer():
-                self._hear(n, heard)
+                self._hear(call.n, heard)
             case Refused() | Unknown():
-                self._hear(n, Answer(heard))
+                self._hear(call.n, Answer(heard))
             case reading.Described():
-                raise TypeError(f"{wish.action} does not describe")
+                raise TypeError("what changes something does not describe")
 
     def _hear(self, n: int, answer: Answer) -> None:
         self._inbox.append(lambda now: self.decider.answered(n, answer, now))
 
     def _look(self, look: Observation) -> None:
-        now = self.heap.now
         wish = calls.of_look(look, self.decider.run.plan)
+        looked = functools.partial(self._looked, look)
+        self.network.submit(Call(wish, 0, self.heap.now + WAIT_MS_MAX, looked))
 
-        def answer(heard: Heard) -> None:
-            self._looked(look, call.left_at, heard)
-
-        call = Call(wish, 0, now + WAIT_MS_MAX, answer)
-        self.network.submit(call)
-
-    def _looked(self, look: Observation, at: Instant, heard: Heard) -> None:
+    def _looked(self, look: Observation, call: Call, heard: Heard) -> None:
+        at = call.left_at
         match look:
             case Look(account=account, region=region, instances=asked):
                 seen = see_instances(heard, account, region, asked, self.heap.now)
@@ -274,13 +270,11 @@ def see_instances(
     heard: Heard, account: str, region: str, asked: Sequence[str], now: Instant
 ) -> reading.Described | Refused | Unknown:
     """A page of instances as the real client reads it; only what was asked for."""
-    page = (
-        heard
-        if not isinstance(heard, wire.HttpReply)
-        else (reading.described(heard, account, region, now))
-    )
-    if isinstance(page, Answer):
+    if isinstance(heard, Answer):
         raise TypeError("a look changes nothing")
+    if not isinstance(heard, wire.HttpReply):
+        return heard
+    page = reading.described(heard, account, region, now)
     if not isinstance(page, reading.Described):
         return page
     if page.next_token:

@@ -14,7 +14,7 @@ from rollout.ecs import look as reading
 from rollout.ecs import wire
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import Course
-from rollout.emulator.instances import STATUS_NAMES
+from rollout.emulator.instances import STATUS_NAMES, View
 from rollout.emulator.messages import Reply, Request
 from rollout.emulator.shapes import Shape
 from rollout.model.instance import Instance, OsFamily, os_family, status_of
@@ -22,6 +22,9 @@ from rollout.model.outcome import Answer, Done
 from rollout.model.time import MINUTE, SECOND, Instant
 from rollout.sim.heap import Time
 from rollout.sim.network import Arrivals, Heard
+
+ROWS_KEPT_MAX = 100_000
+"""Rows remembered: those that are looked at every two seconds. About 35 MiB."""
 
 _STATUSES = tuple(status_of(name) for name in STATUS_NAMES)
 
@@ -61,39 +64,48 @@ def _all_went_well(body: Mapping[str, Any]) -> bool:
 
 
 class _Rows:
-    """See `emulator.rows.Shown`: each row as the model's instance."""
+    """See `emulator.rows.Shown`: each row as the model's instance, kept for the next look."""
 
     def __init__(self, cloud: Cloud, account: str) -> None:
         self._instances = cloud.instances
         self._pairs = cloud.pairs
         self._account = account
+        self._kept: dict[int, tuple[View, Instance]] = {}
 
     def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
         """See Shown."""
-        i, pairs, account = self._instances, self._pairs.all, self._account
-        rows = []
-        for ordinal, seen in zip(ordinals, i.views(ordinals, now, lag_ms), strict=True):
-            status, record, start_ms = seen
-            region, zone, family, os_name, image, expires, optimized = _facts(i.shape_of(ordinal))
-            rows.append(
-                Instance(
-                    i.ids.id_of(ordinal),
-                    account,
-                    region,
-                    zone,
-                    family,
-                    os_name,
-                    _STATUSES[status],
-                    pairs[record].name,
-                    image,
-                    start_ms // MINUTE * MINUTE,
-                    expires,
-                    optimized,
-                    tuple(i.locks_of(ordinal)) if i.lock[ordinal] else (),
-                    i.tag_sets.values[i.tags[ordinal]],
-                )
-            )
+        rows, kept = [], self._kept
+        for ordinal, seen in zip(
+            ordinals, self._instances.views(ordinals, now, lag_ms), strict=True
+        ):
+            known = kept.get(ordinal)
+            if known is None or known[0] != seen:
+                if len(kept) >= ROWS_KEPT_MAX:
+                    kept.clear()
+                kept[ordinal] = known = (seen, self._row(ordinal, seen))
+            rows.append(known[1])
         return rows
+
+    def _row(self, ordinal: int, seen: View) -> Instance:
+        i = self._instances
+        status, record, start_ms = seen
+        region, zone, family, os_name, image, expires, optimized = _facts(i.shape_of(ordinal))
+        return Instance(
+            i.ids.id_of(ordinal),
+            self._account,
+            region,
+            zone,
+            family,
+            os_name,
+            _STATUSES[status],
+            self._pairs.all[record].name,
+            image,
+            start_ms // MINUTE * MINUTE,
+            expires,
+            optimized,
+            tuple(i.locks_of(ordinal)) if i.lock[ordinal] else (),
+            i.tag_sets.values[i.tags[ordinal]],
+        )
 
 
 @lru_cache(maxsize=4096)
