@@ -51,7 +51,7 @@ def _forecast() -> str:
     plan = factory.plan()
     given = rehearsing.Given(seeds=5, boot_ms=20_000, quota=None, faults=None)
     chosen = rehearsing.prepare(plan, given)
-    found = seeds.forecast(rehearsing.live_all(plan, b"", chosen, lambda *_: None))
+    found = seeds.forecast(rehearsing.live_all(plan, chosen, lambda *_: None))
     return forecast.text(plan, f"sha256:9f2c41d0{52 * '0'}e41b", chosen, found, 100, factory.NOW)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from rollout.cli import preview, render
 from rollout.cli.rehearsing import Rehearsal
+from rollout.journal.lessons import LaneQuota
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.sim.forecast import Forecast, Spread
@@ -73,6 +74,7 @@ def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
     rows = [
         ("boot", boot, because.boot),
         ("quota", quota, because.quota),
+        *(_lane(lane) for lane in because.lanes),
         ("call", f"{least:,}–{most:,} ms", "assumed"),
         ("faults", chosen.faults or "none", "--faults" if chosen.faults else ""),
         ("seeds", f"{chosen.seeds:,}", because.seeds),
@@ -81,6 +83,12 @@ def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
         words = f"{what:<8}{value}" + (f" ({why})" if why else "")
         lines += render.wrap(words, width, first="  ", rest=" " * 10)
     return lines
+
+
+def _lane(lane: LaneQuota) -> tuple[str, str, str]:
+    """A quota that an earlier run met."""
+    where = f"{lane.action} in {lane.region}"
+    return "", f"{lane.calls_per_minute:,} {where}", f"run {lane.run} was throttled there"
 
 
 def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
@@ -117,9 +125,9 @@ def _clock(now: Instant, after: Duration) -> str:
 
 def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
     """By action; the fullest minute is of the region that had it, as a quota is."""
-    quota = chosen.assumed.quota
     rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
     for one in found.calls:
+        quota = chosen.assumed.quota_of(one.region, one.action)
         peak = f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
         numbers = (f"{one.calls.p50:,}", f"{one.throttled.p50:,}")
         rows.append((one.action, *numbers, peak, one.region))

@@ -16,6 +16,8 @@ import msgspec
 from rollout.cli import preview
 from rollout.ecs import governor
 from rollout.emulator import settings
+from rollout.emulator.quotas import Quota
+from rollout.journal.lessons import LaneQuota, Lessons
 from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
 from rollout.model.time import Duration
@@ -33,10 +35,11 @@ EMULATOR_LATENCY_MS = (1, 3)
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Where one assumption comes from, in words."""
+    """Where each assumption comes from, in words; `lanes` are quotas that an earlier run met."""
 
     boot: str
     quota: str
+    lanes: tuple[LaneQuota, ...]
     seeds: str
 
 
@@ -58,29 +61,40 @@ class Rehearsal(msgspec.Struct, frozen=True):
     faults: str
 
 
-def prepare(plan: Plan, given: Given) -> Rehearsal:
-    """Settle every assumption. ConfigError R0013 where the faults cannot be read."""
+def prepare(plan: Plan, given: Given, learned: Lessons = Lessons()) -> Rehearsal:  # noqa: B008 - frozen
+    """Settle every assumption: as given, else as learned, else a default.
+
+    Errors: ConfigError R0013 where the faults cannot be read.
+    """
     emulated = preview.is_emulated(plan)
     faults = settings.load_faults(given.faults) if given.faults is not None else ()
-    boot_ms, boot_why = _boot(plan, given)
+    boot_ms, spread, boot_why = _boot(plan, given, learned)
     quota, quota_why = _quota(given, emulated=emulated)
+    lanes = () if given.quota is not None else learned.quotas
     seeds, seeds_why = _seeds(plan, given)
     assumed = Assumed(
         boot_ms=boot_ms,
-        boot_spread_percent=BOOT_SPREAD_PERCENT,
+        boot_spread_percent=spread,
         quota=quota,
+        lanes=tuple(Quota(one.calls_per_minute, one.action, one.region) for one in lanes),
         latency_ms=EMULATOR_LATENCY_MS if emulated else LATENCY_MS,
         rate_start=governor.EMULATOR_RATE_START if emulated else governor.RATE_START,
         faults=faults,
     )
     named = str(given.faults) if given.faults is not None else ""
-    return Rehearsal(seeds, assumed, Choice(boot_why, quota_why, seeds_why), named)
+    return Rehearsal(seeds, assumed, Choice(boot_why, quota_why, lanes, seeds_why), named)
 
 
-def _boot(plan: Plan, given: Given) -> tuple[Duration, str]:
+def _boot(plan: Plan, given: Given, learned: Lessons) -> tuple[Duration, int, str]:
+    """Duration, spread in percent, and why."""
     if given.boot_ms is not None:
-        return given.boot_ms, "--boot-time"
-    return plan.estimate.boot_time_ms, "assumed, as in the plan's estimate; --boot-time says better"
+        return given.boot_ms, BOOT_SPREAD_PERCENT, "--boot-time"
+    if learned.boots is not None:
+        known = learned.boots
+        why = f"{known.count:,} boots of run {known.run}; --boot-time says otherwise"
+        return known.median_ms, known.spread_percent, why
+    why = "assumed, as in the plan's estimate; --boot-time says better"
+    return plan.estimate.boot_time_ms, BOOT_SPREAD_PERCENT, why
 
 
 def _quota(given: Given, *, emulated: bool) -> tuple[int | None, str]:
@@ -105,14 +119,15 @@ OnProgress = Callable[[int, float], None]
 """Told how many seeds are over, and of the one that goes on which share of its targets is done."""
 
 
-def live_all(plan: Plan, raw: bytes, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
+def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
     """All seeds from 1 on, in the order of their numbers. One by one where they are few."""
     seeds = range(1, chosen.seeds + 1)
     cores = min(os.cpu_count() or 1, chosen.seeds)
     if cores == 1 or plan.counts.targets * chosen.seeds < ALONE_BELOW:
         return list(_one_by_one(plan, chosen, seeds, on_progress))
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(cores, context, _take_plan, (raw, chosen.assumed)) as pool:
+    taken = (planmodel.encode(plan), chosen.assumed)
+    with ProcessPoolExecutor(cores, context, _take_plan, taken) as pool:
         waiting = [pool.submit(_live, seed) for seed in seeds]
         for over, _ in enumerate(as_completed(waiting), 1):
             on_progress(over, 0.0)

@@ -41,8 +41,10 @@ OnTurn = Callable[[int, int], None]
 
 
 class Assumed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rehearsal takes for granted of the service; `quota` is calls a minute of each action
-    in each region, None = as many as one likes. `latency_ms` is one way.
+    """What a rehearsal takes for granted of the service.
+
+    `quota` is calls a minute of each action in each region, None = as many as one likes; `lanes`
+    are those known better. `latency_ms` is one way.
     """
 
     boot_ms: Duration
@@ -50,7 +52,18 @@ class Assumed(msgspec.Struct, frozen=True, kw_only=True):
     quota: int | None
     latency_ms: tuple[Duration, Duration]
     rate_start: float = governor.RATE_START
+    lanes: tuple[Quota, ...] = ()
     faults: tuple[Fault, ...] = ()
+
+    def quota_of(self, region: str, action: str) -> int | None:
+        """Calls a minute of one lane."""
+        return Quotas(self.quotas).limit(region, action)
+
+    @property
+    def quotas(self) -> QuotaSettings:
+        """All of them as the emulator takes them: the first that fits counts."""
+        general = (Quota(self.quota),) if self.quota else ()
+        return QuotaSettings((*self.lanes, *general))
 
 
 class Down(msgspec.Struct, frozen=True):
@@ -125,7 +138,7 @@ def _cloud(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
         boot_spread_percent=assumed.boot_spread_percent,
         boot_seed=seed,
     )
-    quotas = Quotas(QuotaSettings((Quota(assumed.quota),) if assumed.quota else ()))
+    quotas = Quotas(assumed.quotas)
     fleet = planned.fleet_of(plan, now)
     faults = FaultPlan(assumed.faults, seed)
     cloud = Cloud(fleet, switches, quotas=quotas, faults=faults, seed=seed)

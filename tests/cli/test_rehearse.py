@@ -15,7 +15,9 @@ from rollout.cli import forecast as shown
 from rollout.cli import main, planfile, rehearsing
 from rollout.cli.rehearsing import Given
 from rollout.errors import Exit
+from rollout.journal.lessons import Boots, LaneQuota, Lessons
 from rollout.model.plan import Plan
+from rollout.sim import rehearsal
 from rollout.sim.forecast import forecast
 from rollout.sim.rehearsal import Down
 from tests.cli import factory
@@ -122,7 +124,6 @@ def test_a_plan_without_targets_needs_no_rehearsal(
 def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes or one: the same seeds, in the same order, with the same figures."""
     plan = factory.plan(40)
-    raw = planfile.of(plan).raw
     given = Given(seeds=2, boot_ms=5_000, quota=None, faults=None)
     chosen = rehearsing.prepare(plan, given)
     told: list[tuple[int, float]] = []
@@ -130,10 +131,10 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
     def note(over: int, share: float) -> None:
         told.append((over, share))
 
-    alone = rehearsing.live_all(plan, raw, chosen, note)
+    alone = rehearsing.live_all(plan, chosen, note)
     monkeypatch.setattr(rehearsing, "ALONE_BELOW", 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    together = rehearsing.live_all(plan, raw, chosen, note)
+    together = rehearsing.live_all(plan, chosen, note)
 
     assert together == alone
     assert told[-1] == (2, 0.0)
@@ -167,12 +168,33 @@ def _with_targets(plan: Plan, targets: int) -> Plan:
     return msgspec.structs.replace(plan, counts=counts)
 
 
+def test_what_earlier_runs_met_is_assumed_and_named() -> None:
+    """Unless an option says otherwise: boots and quotas of an earlier run come before defaults."""
+    boots = Boots("r-old", 1_200, 42_000, 7)
+    quota = LaneQuota("r-old", "cn-hangzhou", "RebootInstance", 118)
+    learned = Lessons(boots, (quota,))
+    plan = factory.plan(60)
+
+    chosen = rehearsing.prepare(plan, NOTHING, learned)
+    told = rehearsing.prepare(plan, Given(None, 9_000, 50, None), learned)
+    found = forecast([rehearsal.live(plan, chosen.assumed, 1)])
+    text = shown.text(plan, "sha256:" + "0" * 64, chosen, found, 100, factory.NOW)
+
+    assert (chosen.assumed.boot_ms, chosen.assumed.boot_spread_percent) == (42_000, 7)
+    assert chosen.assumed.quota_of("cn-hangzhou", "RebootInstance") == 118
+    assert chosen.assumed.quota_of("cn-shanghai", "RebootInstance") == rehearsing.QUOTA
+    assert "42 s ± 7 % (1,200 boots of run r-old; --boot-time says otherwise)" in text
+    assert "118 RebootInstance in cn-hangzhou (run r-old was throttled there)" in text
+    assert told.assumed.boot_ms == 9_000
+    assert told.assumed.quota_of("cn-hangzhou", "RebootInstance") == 50
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """At every width, with a long picture too."""
     plan = factory.plan(60)
     chosen = rehearsing.prepare(plan, Given(1, 30_000, 50, None))
-    lived = rehearsing.live_all(plan, b"", chosen, lambda *_: None)
+    lived = rehearsing.live_all(plan, chosen, lambda *_: None)
 
     text = shown.text(plan, "sha256:" + "0" * 64, chosen, forecast(lived), width, factory.NOW)
 

@@ -46,26 +46,27 @@ def rehearse(
     from rollout.cli import planfile, rehearsing
     from rollout.cli.ticker import Ticker
     from rollout.engines.clock import LoopClock
+    from rollout.journal import lessons
     from rollout.sim.forecast import forecast
 
     terminal = Terminal.of(common)
     given = rehearsing.Given(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
-    saved = planfile.load(plan, digest)
-    if not saved.plan.counts.targets:
+    made, _, made_digest = planfile.load(plan, digest)
+    if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance is to be rotated.")
         return Exit.DONE
-    chosen = rehearsing.prepare(saved.plan, given)
+    chosen = rehearsing.prepare(made, given, lessons.learn(common.runs_dir, made))
     with Ticker(terminal, chosen.seeds) as ticker:
-        lived = rehearsing.live_all(saved.plan, saved.raw, chosen, ticker.tell)
+        lived = rehearsing.live_all(made, chosen, ticker.tell)
     found = forecast(lived)
     if output == "json":
-        document = shown.data(saved.plan, saved.digest, chosen, found, lived)
+        document = shown.data(made, made_digest, chosen, found, lived)
         terminal.show(json.dumps(document, ensure_ascii=False))
     else:
         now = LoopClock().now()
-        terminal.show(shown.text(saved.plan, saved.digest, chosen, found, terminal.width, now))
+        terminal.show(shown.text(made, made_digest, chosen, found, terminal.width, now))
     return Exit.DONE
 
 

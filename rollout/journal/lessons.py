@@ -1,0 +1,158 @@
+"""What earlier runs teach about the service: how long a boot takes, how many calls a lane takes.
+
+Called by `rehearse`. Read from the journals alone, newest run first; a damaged run teaches nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from rollout.core.run import Run, lane_of_command
+from rollout.errors import RolloutError
+from rollout.journal import runs
+from rollout.journal.disk import REAL, Disk
+from rollout.journal.reader import read, read_plan
+from rollout.model import limits
+from rollout.model.command import RestartCall
+from rollout.model.event import AnyEvent, Happening, Issued, Moved, Settled
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass
+from rollout.model.plan import Plan
+from rollout.model.time import MINUTE, Duration, Instant
+
+RUNS_MAX = 10
+"""So many of the newest runs are looked into."""
+BOOTS_MIN = 5
+"""Fewer boots than this teach nothing."""
+SPREAD_PERCENT_MAX = 90
+
+
+class Boots(msgspec.Struct, frozen=True):
+    """Boots of one run: their median, and how far from it nine of ten lie, in percent."""
+
+    run: str
+    count: int
+    median_ms: Duration
+    spread_percent: int
+
+
+class LaneQuota(msgspec.Struct, frozen=True):
+    """Calls a minute of one action in one region that were let through when it was throttled."""
+
+    run: str
+    region: str
+    action: str
+    calls_per_minute: int
+
+
+class Lessons(msgspec.Struct, frozen=True):
+    """Of each kind the newest lesson."""
+
+    boots: Boots | None = None
+    quotas: tuple[LaneQuota, ...] = ()
+
+
+def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Lessons:
+    """The lessons of runs on the same accounts and regions, emulator or not as this plan is."""
+    boots: Boots | None = None
+    quotas: dict[tuple[str, str], LaneQuota] = {}
+    for run in reversed(runs.every(runs_dir)[-RUNS_MAX:]):
+        if run.started is None:
+            continue
+        with contextlib.suppress(RolloutError):
+            seen = _Seen(read_plan(run.path, run.started.plan_digest, disk=disk))
+            if not _alike(seen.run.plan, plan):
+                continue
+            reader = read(run.path, disk=disk)
+            for line in reader:
+                for event in line.body:
+                    seen.take(event)
+            boots = boots or seen.boots(run.id)
+            for quota in seen.quotas(run.id):
+                quotas.setdefault((quota.region, quota.action), quota)
+    lanes = {region for _, region in _lanes(plan)}
+    known = (quota for quota in quotas.values() if quota.region in lanes)
+    return Lessons(boots, tuple(sorted(known, key=lambda one: (one.region, one.action))))
+
+
+def _alike(earlier: Plan, plan: Plan) -> bool:
+    """Whether what one of them met is to be expected of the other."""
+    emulated = [any(one.emulator for one in each.identity) for each in (earlier, plan)]
+    return emulated[0] == emulated[1] and not _lanes(earlier).isdisjoint(_lanes(plan))
+
+
+def _lanes(plan: Plan) -> frozenset[tuple[str, str]]:
+    return frozenset((cell.account, cell.region) for wave in plan.waves for cell in wave.cells)
+
+
+class _Seen:
+    """What one journal shows of boots and throttles, line by line."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.run = Run(plan)
+        self._open: dict[int, Issued] = {}
+        self._restarted: dict[int, Instant] = {}
+        self._boots: list[Duration] = []
+        self._accepted: Counter[tuple[str, str, int]] = Counter()
+        self._throttled: dict[tuple[str, str, int], None] = {}
+
+    def take(self, event: AnyEvent) -> None:
+        """The next event."""
+        match event:
+            case Issued():
+                self._open[event.n] = event
+            case Settled():
+                issued = self._open.pop(event.n, None)
+                if issued is not None:
+                    self._settled(issued, event)
+            case Moved(happening=Happening.SEEN_RUNNING, ordinals=ordinals, api_time=at) if at:
+                for ordinal in ordinals:
+                    begun = self._restarted.pop(ordinal, None)
+                    if begun is not None:
+                        self._boots.append(max(0, at - begun - limits.LOOK_TICK_MS // 2))
+            case _:
+                pass
+
+    def boots(self, run: str) -> Boots | None:
+        """Restarts that were accepted at once and ended Running, by the service's own clock.
+
+        A boot is seen on the tick after its end: half a tick is taken off.
+        """
+        ordered = sorted(self._boots)
+        if len(ordered) < BOOTS_MIN:
+            return None
+        low, median, high = (ordered[len(ordered) * share // 20] for share in (1, 10, 19))
+        spread = max(high - median, median - low) * 100 // max(1, median)
+        return Boots(run, len(ordered), median, min(spread, SPREAD_PERCENT_MAX))
+
+    def quotas(self, run: str) -> Iterator[LaneQuota]:
+        """The most that was accepted in a minute in which somebody was throttled."""
+        best: dict[tuple[str, str], int] = {}
+        for region, action, minute in self._throttled:
+            accepted = self._accepted[region, action, minute]
+            best[region, action] = max(best.get((region, action), 0), accepted)
+        for (region, action), accepted in best.items():
+            if accepted:
+                yield LaneQuota(run, region, action, accepted)
+
+    def _settled(self, issued: Issued, settled: Settled) -> None:
+        (_, region), action = lane_of_command(self.run, issued)
+        lane = (region, action, settled.at // MINUTE)
+        outcome = settled.outcome
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            self._throttled[lane] = None
+        elif not isinstance(outcome, Refused) or outcome.retry is not RetryClass.UNSENT:
+            self._accepted[lane] += 1
+        if isinstance(issued.command, RestartCall):
+            others = dict(settled.items)
+            for ordinal in issued.command.ordinals:
+                self._answered(ordinal, others.get(ordinal, outcome), first=issued.attempt == 1)
+
+    def _answered(self, ordinal: int, outcome: Outcome, *, first: bool) -> None:
+        self._restarted.pop(ordinal, None)
+        if first and isinstance(outcome, Done) and outcome.api_time:
+            self._restarted[ordinal] = outcome.api_time
