@@ -12,7 +12,7 @@ from rollout.cli.rehearsing import Rehearsal
 from rollout.journal.lessons import LaneQuota
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.sim.forecast import Forecast, Spread
+from rollout.sim.forecast import Calls, Ending, Forecast, Spread
 from rollout.sim.rehearsal import Down, Lived
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -60,18 +60,26 @@ def _without_points(one: Lived) -> Lived:
 
 
 def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
-    assumed, because = chosen.assumed, chosen.because
     seeds = render.count(chosen.seeds, "seed")
     targets = render.count(plan.counts.targets, "target")
     lines = ["EMULATOR   no real instance is touched"] if preview.is_emulated(plan) else []
     title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
     lines += render.wrap(title, width)
+    for what, value, why in assumptions(chosen):
+        words = f"{what:<8}{value}" + (f" ({why})" if why else "")
+        lines += render.wrap(words, width, first="  ", rest=" " * 10)
+    return lines
+
+
+def assumptions(chosen: Rehearsal) -> list[tuple[str, str, str]]:
+    """What was assumed, how much, and where that comes from."""
+    assumed, because = chosen.assumed, chosen.because
     boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
     quota = "none"
     if assumed.quota is not None:
         quota = f"{assumed.quota:,} calls a minute of each action in each region"
     least, most = (2 * way for way in assumed.latency_ms)
-    rows = [
+    return [
         ("boot", boot, because.boot),
         ("quota", quota, because.quota),
         *(_lane(lane) for lane in because.lanes),
@@ -79,10 +87,6 @@ def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
         ("faults", chosen.faults or "none", "--faults" if chosen.faults else ""),
         ("seeds", f"{chosen.seeds:,}", because.seeds),
     ]
-    for what, value, why in rows:
-        words = f"{what:<8}{value}" + (f" ({why})" if why else "")
-        lines += render.wrap(words, width, first="  ", rest=" " * 10)
-    return lines
 
 
 def _lane(lane: LaneQuota) -> tuple[str, str, str]:
@@ -127,19 +131,28 @@ def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
     """By action; the fullest minute is of the region that had it, as a quota is."""
     rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
     for one in found.calls:
-        quota = chosen.assumed.quota_of(one.region, one.action)
-        peak = f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
         numbers = (f"{one.calls.p50:,}", f"{one.throttled.p50:,}")
-        rows.append((one.action, *numbers, peak, one.region))
+        rows.append((one.action, *numbers, peak(one, chosen), one.region))
     if width < WIDE:
         rows = [row[:-1] for row in rows]
     return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
 
 
+def peak(one: Calls, chosen: Rehearsal) -> str:
+    """Calls of the fullest minute, beside the quota of the region that had it."""
+    quota = chosen.assumed.quota_of(one.region, one.action)
+    return f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
+
+
+def down_title(group: Down, most: int) -> str:
+    """The peak of all seeds, beside what the budget allows."""
+    where = "the fleet" if group.key == "fleet" else group.key
+    return f"Down at once in {where}: up to {most:,}, {group.cap:,} allowed"
+
+
 def down(group: Down, most: int, width: int) -> list[str]:
     """Permits in use over time, and the cap they may never pass."""
-    where = "the fleet" if group.key == "fleet" else group.key
-    lines = render.wrap(f"Down at once in {where}: up to {most:,}, {group.cap:,} allowed", width)
+    lines = render.wrap(down_title(group, most), width)
     label = len(f"{group.cap:,}") + 2
     columns = min(width - label - 2, PICTURE_COLUMNS_MAX)
     points = squeeze(group.points, columns)
@@ -167,12 +180,21 @@ def _bar(value: int, cap: int, row: int) -> str:
     return BARS[min(8, max(0, eighths - (row - 1) * 8))]
 
 
+def share(one: Ending, found: Forecast) -> str:
+    """In how many of the seeds it ended so."""
+    return f"{one.seeds:,} of {render.count(found.seeds, 'seed')}"
+
+
+def ending(one: Ending, found: Forecast) -> str:
+    """How so many seeds ended, and why they stopped where they did."""
+    why = f", stopped for: {one.reason}" if one.reason else ""
+    return f"apply ends with exit {one.exit} in {share(one, found)}{why}"
+
+
 def _outcomes(found: Forecast, width: int) -> list[str]:
     lines = []
-    for ending in found.endings:
-        why = f", stopped for: {ending.reason}" if ending.reason else ""
-        seeds = f"{ending.seeds:,} of {render.count(found.seeds, 'seed')}"
-        lines += render.wrap(f"apply ends with exit {ending.exit} in {seeds}{why}", width)
+    for one in found.endings:
+        lines += render.wrap(ending(one, found), width)
     rows: list[tuple[str, ...]] = [("instances", "P50", "P90", "most")]
     for name, counts in found.outcomes.items():
         if counts.most:

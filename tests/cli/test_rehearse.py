@@ -12,15 +12,18 @@ import msgspec
 import pytest
 
 from rollout.cli import forecast as shown
-from rollout.cli import main, planfile, rehearsing
+from rollout.cli import main, planfile, planning, rehearsing
 from rollout.cli.rehearsing import Given
+from rollout.emulator import fleets, server
+from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.errors import Exit
 from rollout.journal.lessons import Boots, LaneQuota, Lessons
 from rollout.model.plan import Plan
 from rollout.sim import rehearsal
 from rollout.sim.forecast import forecast
 from rollout.sim.rehearsal import Down
-from tests.cli import factory
+from tests import tree
+from tests.cli import factory, service
 
 NOTHING = Given(seeds=None, boot_ms=None, quota=None, faults=None)
 
@@ -86,6 +89,20 @@ def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixtu
     assert f"faults  {faults} (--faults)" in text
     assert "apply ends with exit 3 in 1 of 1 seed" in text
     assert "failed" in text
+
+
+def test_the_page_is_written_beside_the_text(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--out` writes one file; where it cannot, the result is not lost without a word."""
+    words = (str(plan_file), "--seeds", "1", "--boot-time", "20s", "--out")
+
+    text = rehearsed(capsys, *words, "forecast.html")
+
+    assert "Duration " in text
+    assert (plan_file.parent / "forecast.html").read_text("utf-8").startswith("<!doctype html>")
+    assert main.main(["rehearse", *words, "missing/forecast.html"]) == Exit.IO
+    assert "error[R0804]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -215,3 +232,24 @@ def test_the_picture_shows_the_peak_and_never_hides_a_single_one() -> None:
         ("█", "█", "█", "█"),
     ]
     assert shown.squeeze(tuple(range(100)), 10) == list(range(9, 100, 10))
+
+
+EXAMPLES = sorted((tree.ROOT / "plans").glob("*.yaml"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("spec", EXAMPLES, ids=lambda path: path.stem)
+async def test_every_example_spec_can_be_planned_and_rehearsed(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Specs in plans/ are no prose: each is planned on an emulated fleet and comes to its end."""
+    monkeypatch.chdir(tree.ROOT)
+    now = server.wall_clock_ms()
+    cloud = PretendCloud(fleets.build(size=240, seed=7, now=now))
+    async with service.connected(cloud, service.ReadOnly) as connected:
+        plan = (await planning.make(spec, connected, tmp_path)).saved.plan
+
+    lived = rehearsal.live(plan, rehearsing.prepare(plan, NOTHING).assumed, 1)
+
+    assert lived.counts["done"] == plan.counts.targets > 10
+    assert lived.exit == Exit.DONE

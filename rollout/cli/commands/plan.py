@@ -94,4 +94,5 @@ def _next(made: Made, spec: Path, out: Path | None) -> str:
     if out is None:
         return f"\nNext:  rollout plan {spec} --out {made.saved.plan.name}.plan.json"
     saved = f"\nSaved {out} ({len(made.saved.raw) / 1e6:.1f} MB) and {out.name}.sha256"
-    return f"{saved}\nNext:  rollout apply {out}" if made.saved.plan.applyable else saved
+    forecast = f"{saved}\nNext:  rollout rehearse {out}"
+    return f"{forecast}\n       rollout apply {out}" if made.saved.plan.applyable else forecast

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from rollout.cli.options import OUTPUT, Common, duration
 from rollout.cli.terminal import Terminal
-from rollout.errors import Exit, UsageError
+from rollout.errors import Exit, Place, StorageError, UsageError
 
 
 def rehearse(
@@ -19,6 +19,7 @@ def rehearse(
     faults: Path | None = None,
     boot_time: str | None = None,
     quota: int | None = None,
+    out: Path | None = None,
     digest: str | None = None,
     output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
@@ -37,13 +38,15 @@ def rehearse(
         From an accepted restart to Running again, in `s` or `ms`.
     quota
         Calls a minute that the service takes of each action in each region.
+    out
+        Write the forecast there too, as one HTML page.
     digest
         Digest the plan file must have, instead of the one saved beside it.
     output
         Form of the result; json: every seed by itself too.
     """
     from rollout.cli import forecast as shown
-    from rollout.cli import planfile, rehearsing
+    from rollout.cli import page, planfile, rehearsing
     from rollout.cli.ticker import Ticker
     from rollout.engines.clock import LoopClock
     from rollout.journal import lessons
@@ -60,12 +63,13 @@ def rehearse(
     chosen = rehearsing.prepare(made, given, lessons.learn(common.runs_dir, made))
     with Ticker(terminal, chosen.seeds) as ticker:
         lived = rehearsing.live_all(made, chosen, ticker.tell)
-    found = forecast(lived)
+    found, now = forecast(lived), LoopClock().now()
+    if out is not None:
+        _save(out, page.page(made, made_digest, chosen, found, lived, now))
     if output == "json":
         document = shown.data(made, made_digest, chosen, found, lived)
         terminal.show(json.dumps(document, ensure_ascii=False))
     else:
-        now = LoopClock().now()
         terminal.show(shown.text(made, made_digest, chosen, found, terminal.width, now))
     return Exit.DONE
 
@@ -78,3 +82,16 @@ def _positive(number: int | None, option: str) -> int | None:
 
 def _boot_ms(text: str | None) -> int | None:
     return None if text is None else duration(text, "--boot-time", milliseconds=True)
+
+
+def _save(path: Path, page: str) -> None:
+    """StorageError R0804 where it cannot be written."""
+    try:
+        path.write_text(page, "utf-8")
+    except OSError as error:
+        raise StorageError.of(
+            "R0804",
+            f"the forecast cannot be saved: {error.strerror}",
+            place=Place(str(path)),
+            help="name another file with --out",
+        ) from error
