@@ -40,7 +40,7 @@ def percent_encode(text: str) -> str:
     occurs takes a fifth of the time of a table lookup per byte: a list of ids has four of them.
     """
     encoded = text.encode("utf-8", "surrogatepass").replace(b"%", b"%25")
-    for byte in set(encoded.translate(None, _UNRESERVED + b"%")):
+    for byte in sorted(set(encoded.translate(None, _UNRESERVED + b"%"))):
         encoded = encoded.replace(bytes((byte,)), b"%%%02X" % byte)
     return encoded.decode("ascii")
 
