@@ -28,14 +28,19 @@ async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
     await check_keys(saved.plan, service)
 
 
-def check_plan(plan: Plan) -> None:
-    """R0321 where it was made by other rules, R0604 where it is not applyable."""
+def check_rules(plan: Plan) -> None:
+    """R0321 where it was made by other rules."""
     if plan.rules != RULES:
         raise PlanError.of(
             "R0321",
             f"the plan goes by rules {plan.rules}, this program by {RULES}",
             help=f"it was made by {plan.tool}: use that version, or make a new plan",
         )
+
+
+def check_plan(plan: Plan) -> None:
+    """R0321 where it was made by other rules, R0604 where it is not applyable."""
+    check_rules(plan)
     if not plan.applyable:
         why = "planning met errors" if plan.errored else "it was made offline"
         raise ConflictError.of(

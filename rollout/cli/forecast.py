@@ -187,7 +187,7 @@ def share(one: Ending, found: Forecast) -> str:
 
 def ending(one: Ending, found: Forecast) -> str:
     """How so many seeds ended, and why they stopped where they did."""
-    why = f", stopped for: {one.reason}" if one.reason else ""
+    why = f", stopped; the first said {one.example}" if one.reason else ""
     return f"apply ends with exit {one.exit} in {share(one, found)}{why}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -120,22 +121,32 @@ OnProgress = Callable[[int, float], None]
 
 
 def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
-    """All seeds from 1 on, in the order of their numbers. One by one where they are few."""
+    """All seeds from 1 on, in the order of their numbers; side by side where that pays."""
     seeds = range(1, chosen.seeds + 1)
     cores = min(os.cpu_count() or 1, chosen.seeds)
-    if cores == 1 or plan.counts.targets * chosen.seeds < ALONE_BELOW:
+    targets = plan.counts.targets
+    if cores == 1 or targets * chosen.seeds < ALONE_BELOW or targets > TOGETHER_MAX:
         return list(_one_by_one(plan, chosen, seeds, on_progress))
     context = multiprocessing.get_context("forkserver")
     taken = (planmodel.encode(plan), chosen.assumed)
-    with ProcessPoolExecutor(cores, context, _take_plan, taken) as pool:
+    pool = ProcessPoolExecutor(cores, context, _take_plan, taken)
+    try:
         waiting = [pool.submit(_live, seed) for seed in seeds]
         for over, _ in enumerate(as_completed(waiting), 1):
             on_progress(over, 0.0)
         return [one.result() for one in waiting]
+    except BaseException:  # also Ctrl-C: nobody waits for the seeds that are under way
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 ALONE_BELOW = 5_000
 """Instances over all seeds that are not worth the start of another process."""
+TOGETHER_MAX = 200_000
+"""Targets of a plan up to which every process may have a copy of it."""
 
 
 def _one_by_one(
@@ -155,6 +166,7 @@ _PLAN: list[tuple[Plan, Assumed]] = []
 
 
 def _take_plan(raw: bytes, assumed: Assumed) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _PLAN[:] = [(planmodel.decode(raw), assumed)]
 
 

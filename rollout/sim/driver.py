@@ -21,6 +21,10 @@ class Stuck(Exception):
     """The run goes on without end, or waits for something that nobody will send."""
 
 
+class Endless(Stuck):
+    """It goes on, and has taken longer than any run may."""
+
+
 class End(enum.StrEnum):
     """How a process ended."""
 

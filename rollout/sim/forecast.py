@@ -7,7 +7,6 @@ Called by the command line with what `rehearsal.live` gave. A percentile is a se
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -43,11 +42,15 @@ class Calls(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How so many seeds ended: the exit code of `apply`, and why it stopped where it did."""
+    """How so many seeds ended: the exit code of `apply`, and why it stopped where it did.
+
+    `example` is what the first of them said.
+    """
 
     seeds: int
     exit: int
     reason: str
+    example: str
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -119,9 +122,8 @@ def _calls(lived: Sequence[Lived]) -> tuple[Calls, ...]:
 
 def _endings(lived: Sequence[Lived]) -> tuple[Ending, ...]:
     """The most frequent first. Details of a halt differ from seed to seed: its kind counts."""
-    kinds = Counter((one.exit, one.halted.partition(":")[0]) for one in lived)
-    return tuple(Ending(seeds, *kind) for kind, seeds in sorted(kinds.items(), key=_frequent))
-
-
-def _frequent(kind: tuple[tuple[int, str], int]) -> tuple[int, tuple[int, str]]:
-    return -kind[1], kind[0]
+    kinds: dict[tuple[int, str], list[str]] = {}
+    for one in lived:
+        kinds.setdefault((one.exit, one.halted.partition(":")[0]), []).append(one.halted)
+    endings = [Ending(len(said), *kind, said[0]) for kind, said in kinds.items()]
+    return tuple(sorted(endings, key=lambda one: (-one.seeds, one.exit, one.reason)))

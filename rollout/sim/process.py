@@ -24,7 +24,7 @@ from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
 from rollout.sim import calls, driver
 from rollout.sim.disk import Fuse
-from rollout.sim.driver import LIFE_MS_MAX, End, Stuck
+from rollout.sim.driver import LIFE_MS_MAX, End, Endless, Stuck
 from rollout.sim.heap import Heap
 from rollout.sim.network import WAIT_MS_MAX, Call, Heard, Network
 
@@ -89,7 +89,7 @@ class Process:
                 return self._end()
             self._wait(turn.wake)
             if heap.now > begun + self.life_ms_max:
-                raise Stuck("a process lives too long")
+                raise Endless("a process lives too long")
         raise Stuck("turns without end")
 
     @property

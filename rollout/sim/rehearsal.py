@@ -6,6 +6,7 @@ journal is kept and nothing outside this process is asked or touched.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -26,15 +27,17 @@ from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from rollout.sim import planned
 from rollout.sim.dice import Dice
 from rollout.sim.disk import Fuse
-from rollout.sim.driver import Stuck
+from rollout.sim.driver import Endless
 from rollout.sim.heap import Heap
 from rollout.sim.network import Arrivals, Call, Conditions, Network
 from rollout.sim.process import Process
 from rollout.sim.series import Series
 from rollout.sim.values import Values
 
-LIFE_MS_MAX: Duration = 30 * 24 * HOUR
+LIFE_DAYS_MAX = 30
 """A run that would take longer is not followed to its end."""
+STILL_GOING = 8
+"""What a seed ends with that was not followed to its end."""
 
 OnTurn = Callable[[int, int], None]
 """Told after every turn how many targets are left, and of how many."""
@@ -108,19 +111,16 @@ def live(plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None)
     cloud = _cloud(plan, assumed, seed, heap.now)
     watch = _Watch(plan, heap.now, on_turn)
     process = Process(heap, Fuse(), watch)
-    process.turns_max, process.life_ms_max = 1 << 60, LIFE_MS_MAX
+    process.turns_max, process.life_ms_max = 1 << 60, LIFE_DAYS_MAX * 24 * HOUR
     conditions = Conditions(assumed.rate_start, assumed.latency_ms, plan.limits.leave_quota_ppm)
     arrivals = _arrivals(plan, assumed, cloud, heap)
     process.network = Network(arrivals, heap, dice, watch.sending, conditions)
     decider = process.decider = Decider(plan, process.append)
     watch.run = decider.run
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
-    stuck = ""
-    try:
+    with contextlib.suppress(Endless):
         process.drive()
-    except Stuck as error:
-        stuck = str(error)
-    return watch.lived(seed, heap.now, process.network.throttled, stuck)
+    return watch.lived(seed, heap.now, process.network.throttled)
 
 
 def begin(plan: Plan, seed: int) -> Instant:
@@ -201,12 +201,10 @@ class _Watch:
     def close(self) -> None:
         """See Journal."""
 
-    def lived(
-        self, seed: int, now: Instant, throttled: dict[tuple[str, str], int], stuck: str
-    ) -> Lived:
+    def lived(self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]) -> Lived:
         """What is left of it."""
         run, after = self.run, now - self._begun
-        halted = f"{run.halted.reason}: {run.halted.detail}" if run.halted else stuck
+        code, halted = _ending(run)
         down = []
         for group, series in zip(self._plan.groups, self._down, strict=True):
             series.until(after)
@@ -215,9 +213,15 @@ class _Watch:
             Lane(*lane, minutes.calls, minutes.peak, throttled[lane])
             for lane, minutes in sorted(self._calls.items())
         )
-        code = 8 if stuck else exit_of(run)
         waves = tuple(self._waves)
         return Lived(seed, after, code, halted, classes(run), waves, lanes, tuple(down))
+
+
+def _ending(run: Run) -> tuple[int, str]:
+    """Exit code, and why it did not come to its end."""
+    if not run.stopping:
+        return STILL_GOING, f"not over after {LIFE_DAYS_MAX} days"
+    return exit_of(run), f"{run.halted.reason}: {run.halted.detail}" if run.halted else ""
 
 
 class _Minutes:

@@ -63,5 +63,5 @@ def test_seeds_that_stopped_do_not_shorten_the_forecast() -> None:
     found = forecast([lived(1, 100), *halts])
 
     assert found.duration_ms.p50 == 100
-    assert found.endings == (Ending(2, 4, "denied"), Ending(1, 0, ""))
+    assert found.endings == (Ending(2, 4, "denied", "denied: no. 2"), Ending(1, 0, "", ""))
     assert forecast(halts).duration_ms.p50 == 5

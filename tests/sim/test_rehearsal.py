@@ -155,6 +155,15 @@ def test_faults_show_in_the_outcomes() -> None:
     assert halted.exit == 4
 
 
+def test_what_takes_too_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run without an end in sight is told as one, with the figures so far."""
+    monkeypatch.setattr(rehearsal, "LIFE_DAYS_MAX", 0)
+
+    lived = rehearsal.live(factory.plan(40), CALM_CLOUD, 1)
+
+    assert (lived.exit, lived.halted) == (8, "not over after 0 days")
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 1000),

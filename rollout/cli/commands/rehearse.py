@@ -45,8 +45,8 @@ def rehearse(
     output
         Form of the result; json: every seed by itself too.
     """
+    from rollout.cli import applying, page, planfile, rehearsing
     from rollout.cli import forecast as shown
-    from rollout.cli import page, planfile, rehearsing
     from rollout.cli.ticker import Ticker
     from rollout.engines.clock import LoopClock
     from rollout.journal import lessons
@@ -57,6 +57,7 @@ def rehearse(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     made, _, made_digest = planfile.load(plan, digest)
+    applying.check_rules(made)
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance is to be rotated.")
         return Exit.DONE
