@@ -204,7 +204,7 @@ def _restart_lane(
             continue  # claims no permit in this step, so that nobody is parked behind it
         stale = agenda.stale(ordinal, now)
         if stale and len(refresh) >= look_room:
-            continue  # the same
+            continue  # nor here, where its fresh look must wait
         full = run.ledger.full_group(ordinal, kind, free)
         if full is not None:
             step.parks.append((ordinal, full))

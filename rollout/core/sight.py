@@ -231,11 +231,12 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     """A fresh look before the restart, or a boot that somebody else caused after the attach."""
     run = reading.run
     attached_at = run.attached_at.get(ordinal, 0)
+    window_ms = run.plan.restart.settle_window_ms  # StartTime is stamped later than a boot begins
     if seen.key_pair != reading.wanted:
         _foreign(reading, ordinal, seen, now)
     elif seen.locks:
         reading.hold(ordinal, "locked")
-    elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at:
+    elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at - window_ms:
         reading.move(ordinal, Happening.SEEN_BOOTED, "foreign_restart")
         reading.move(ordinal, Happening.SEEN_RUNNING, "status")
     else:

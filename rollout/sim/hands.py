@@ -42,7 +42,7 @@ def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
         instances = story.cloud.instances
         found = [(one, instances.find(one)) for one in targets]
         waiting = [n for n, o in found if o is not None and _waits(story, o)]
-        targets = waiting or targets
+        targets = waiting[len(waiting) // 2 :] or targets  # the later ones wait longest
     if targets:
         _act(story, drift, targets[drift.target % len(targets)], heap.now)
 

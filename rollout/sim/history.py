@@ -13,6 +13,7 @@ from rollout.core.layout import Layout
 from rollout.emulator.faults import FaultPlan
 from rollout.emulator.ledger import Entry
 from rollout.model import event as ev
+from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome
@@ -179,29 +180,30 @@ class History:
         scenario = self.story.scenario
         stale_ms = scenario.switches.stale_status_ms
         lag_ms = max(scenario.switches.describe_lag_ms, FaultPlan(scenario.faults).lag_ms_max)
-        boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
-        begun = [boot.entry.at for boot in boots if not boot.ours]
         looks = [
-            seen.api_time
+            (_looked_at(intent), seen.api_time + SECOND)  # the service tells whole seconds
             for intent in self.restart_intents.get(ordinal, ())
             for other, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True)
             if other == ordinal
         ]
         return stale_ms > 0 and any(
-            at - SECOND < look < at + stale_ms + lag_ms  # the service tells whole seconds
-            for at in begun
-            for look in looks
+            left < at + stale_ms + lag_ms and at < answered
+            for at in self._booted_by_others(ordinal)
+            for left, answered in looks
         )
 
     def boot_mistaken(self, ordinal: int, effect: Effect) -> bool:
-        """Another hand's boot came between the intent of this restart and its effect, and was taken
-        for it.
+        """Another hand's boot came between the look on which this restart was intended and its
+        effect, and was taken for it.
         """
         intent = self.intents.get(effect.n)
-        boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
         return intent is not None and any(
-            intent.told.at <= boot.entry.at <= effect.entry.at for boot in boots if not boot.ours
+            _looked_at(intent) <= at <= effect.entry.at for at in self._booted_by_others(ordinal)
         )
+
+    def _booted_by_others(self, ordinal: int) -> list[Instant]:
+        boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
+        return [boot.entry.at for boot in boots if not boot.ours]
 
     def _effects_of(self, *words: str) -> dict[str, list[Effect]]:
         found: dict[str, list[Effect]] = {}
@@ -217,3 +219,8 @@ class History:
                 for ordinal in intent.ordinals:
                     found.setdefault(ordinal, []).append(intent)
         return found
+
+
+def _looked_at(intent: Intent) -> Instant:
+    """When the oldest look left on which it was judged."""
+    return intent.issued.not_after - limits.STATE_AGE_MAX_MS

@@ -218,7 +218,8 @@ def _drift(dice: Dice) -> Drift:
     target = dice.number()
     if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
         return Drift(hand, target, before_call=dice.between(1, 12))
-    return Drift(hand, target, at_ms=dice.between(0, dice.pick((0, 20, 200))) * SECOND)
+    latest_s = dice.pick((60, 200, 600) if hand is Hand.RESTARTED else (0, 20, 200))
+    return Drift(hand, target, at_ms=dice.between(0, latest_s) * SECOND)
 
 
 def _rival(dice: Dice) -> Rival:

@@ -86,7 +86,7 @@ def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> 
     machine = story.machines["i-0005"]
     while story.run.phase(5).word != "attached":
         story.go(until=story.now + SECOND)
-    later = (story.now // MINUTE + 1) * MINUTE
+    later = (story.now // MINUTE + 3) * MINUTE
     machine.change(story.now, started_at=later)
     machine.boots.append(samples.NEW_KEY)
     story.go()
@@ -94,6 +94,21 @@ def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> 
 
     assert not machine.restarts
     assert moves(story)["i-0005"][-2:] == ["seen_booted:foreign_restart", "seen_running:status"]
+
+
+def test_a_boot_that_may_have_begun_before_the_attach_is_not_enough() -> None:
+    """StartTime is stamped once the instance has stopped: soon after the attach it proves nothing,
+    and the instance is restarted by us.
+    """
+    story = world(6, 4, Script(boot_ms=90 * SECOND))
+    machine = story.machines["i-0005"]
+    while story.run.phase(5).word != "attached":
+        story.go(until=story.now + SECOND)
+    machine.change(story.now, started_at=(story.now // MINUTE + 1) * MINUTE)
+    story.go()
+    story.check_end()
+
+    assert len(machine.restarts) == 1
 
 
 def test_a_start_that_others_undid_is_not_made_again() -> None:
