@@ -262,7 +262,7 @@ CODES: dict[str, Code] = {
     # R08xx disk and journal writing
     "R0801": Code(Exit.IO, "the journal cannot be written"),
     "R0802": Code(Exit.IO, "the run directory cannot be used"),
-    "R0803": Code(Exit.IO, "the plan cannot be saved"),
+    "R0803": Code(Exit.IO, "the file that `--out` names cannot be saved"),
     "R0804": Code(Exit.IO, "the result cannot be written"),
     # R09xx integrity
     "R0901": Code(Exit.INTEGRITY, "the plan file was changed"),

@@ -6,17 +6,13 @@ are its digest's only source, so without a second file an edit by hand could not
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from rollout.cli import plancheck
-from rollout.errors import IntegrityError, Place, PlanError, StorageError
+from rollout.cli import outfile, plancheck
+from rollout.errors import IntegrityError, Place, PlanError
 from rollout.model import plan as plans
 from rollout.model.plan import Plan
 
@@ -47,23 +43,11 @@ def of(plan: Plan) -> Saved:
 
 
 def save(saved: Saved, path: Path) -> None:
-    """Write plan and digest file, mode 0600; StorageError R0803 with nothing half-written.
-
-    Only a regular file is replaced: root could put a file in the place of a device otherwise.
-    """
+    """Write plan and digest file; StorageError R0803 with nothing half-written."""
     line = f"{saved.digest.removeprefix('sha256:')}  {path.name}\n"
-    try:
-        if path.exists() and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "something stands there that is no regular file")
-        _replace(_sidecar(path), line.encode())
-        _replace(path, saved.raw)
-    except OSError as error:
-        raise StorageError.of(
-            "R0803",
-            f"the plan cannot be saved: {error.strerror}",
-            place=Place(str(path)),
-            help="name another file with --out",
-        ) from error
+    outfile.check(path, "plan")
+    outfile.write(_sidecar(path), line.encode(), "plan")
+    outfile.write(path, saved.raw, "plan")
 
 
 def load(path: Path, digest: str | None = None) -> Saved:
@@ -146,26 +130,6 @@ def _saved_digest(path: Path) -> str | None:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename, sync the directory: the old file or the new one, never half."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(beside).unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _not_a_plan(path: Path, why: str) -> Exception:

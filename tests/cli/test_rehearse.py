@@ -94,15 +94,25 @@ def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixtu
 def test_the_page_is_written_beside_the_text(
     plan_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--out` writes one file; where it cannot, the result is not lost without a word."""
+    """`--out` writes one file, and the words are printed all the same."""
     words = (str(plan_file), "--seeds", "1", "--boot-time", "20s", "--out")
 
     text = rehearsed(capsys, *words, "forecast.html")
 
     assert "Duration " in text
     assert (plan_file.parent / "forecast.html").read_text("utf-8").startswith("<!doctype html>")
-    assert main.main(["rehearse", *words, "missing/forecast.html"]) == Exit.IO
-    assert "error[R0804]" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_saved_is_told_before_the_work(
+    plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a forecast that has no place to go to."""
+    monkeypatch.setattr(rehearsing, "live_all", lambda *_: pytest.fail("it was lived through"))
+
+    for where in ("missing/forecast.html", "."):
+        assert main.main(["rehearse", str(plan_file), "--out", where]) == Exit.IO
+        told = capsys.readouterr().err
+        assert "error[R0803]: the page cannot be saved" in told and "--out" in told
 
 
 @pytest.mark.parametrize(

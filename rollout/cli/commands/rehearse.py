@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from rollout.cli.options import OUTPUT, Common, duration
 from rollout.cli.terminal import Terminal
-from rollout.errors import Exit, Place, StorageError, UsageError
+from rollout.errors import Exit, UsageError
 
 
 def rehearse(
@@ -35,7 +35,7 @@ def rehearse(
     faults
         YAML list of `{ fault, probability, actions }`, or `hostile`: what the cloud does wrong.
     boot_time
-        From an accepted restart to Running again, in `s` or `ms`.
+        From an accepted restart to Running again, as `90s` or `2m`.
     quota
         Calls a minute that the service takes of each action in each region.
     out
@@ -45,7 +45,7 @@ def rehearse(
     output
         Form of the result; json: every seed by itself too.
     """
-    from rollout.cli import applying, page, planfile, rehearsing
+    from rollout.cli import applying, outfile, page, planfile, rehearsing
     from rollout.cli import forecast as shown
     from rollout.cli.ticker import Ticker
     from rollout.engines.clock import LoopClock
@@ -56,6 +56,8 @@ def rehearse(
     given = rehearsing.Given(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
+    if out is not None:
+        outfile.check(out, "page")
     made, _, made_digest = planfile.load(plan, digest)
     applying.check_rules(made)
     if not made.counts.targets:
@@ -66,7 +68,8 @@ def rehearse(
         lived = rehearsing.live_all(made, chosen, ticker.tell)
     found, now = forecast(lived), LoopClock().now()
     if out is not None:
-        _save(out, page.page(made, made_digest, chosen, found, lived, now))
+        text = page.page(made, made_digest, chosen, found, lived, now)
+        outfile.write(out, text.encode(), "page")
     if output == "json":
         document = shown.data(made, made_digest, chosen, found, lived)
         terminal.show(json.dumps(document, ensure_ascii=False))
@@ -83,16 +86,3 @@ def _positive(number: int | None, option: str) -> int | None:
 
 def _boot_ms(text: str | None) -> int | None:
     return None if text is None else duration(text, "--boot-time", milliseconds=True)
-
-
-def _save(path: Path, page: str) -> None:
-    """StorageError R0804 where it cannot be written."""
-    try:
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise StorageError.of(
-            "R0804",
-            f"the forecast cannot be saved: {error.strerror}",
-            place=Place(str(path)),
-            help="name another file with --out",
-        ) from error

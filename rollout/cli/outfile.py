@@ -1,0 +1,61 @@
+"""Files that `--out` names: written whole or not at all, mode 0600."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from rollout.errors import Place, StorageError
+
+
+def check(path: Path, what: str) -> None:
+    """What can be known before the work: StorageError R0803 where the folder is missing, or where
+    something else than a file is in the way (root could put a file in the place of a device).
+
+    `what` is the word for the content in complaints.
+    """
+    if path.exists() and not path.is_file():
+        raise _unsaved(path, what, "something stands there that is no regular file")
+    if not path.parent.is_dir():
+        raise _unsaved(path, what, os.strerror(errno.ENOENT))
+
+
+def write(path: Path, content: bytes, what: str) -> None:
+    """Put the content in the file's place; StorageError R0803 with the former file untouched."""
+    check(path, what)
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise _unsaved(path, what, str(error.strerror)) from error
+
+
+def _unsaved(path: Path, what: str, why: str) -> StorageError:
+    return StorageError.of(
+        "R0803",
+        f"the {what} cannot be saved: {why}",
+        place=Place(str(path)),
+        help="name another file with --out",
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename, sync the directory: the old file or the new one, never half."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(beside).unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
