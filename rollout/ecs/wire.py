@@ -7,6 +7,7 @@ any action means.
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -32,12 +33,12 @@ _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))
 _HTTP_DATE = re.compile(
     r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
 )
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTH_NAMES = (
-    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
-    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
-)
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
+}
 
 
 class MalformedError(ValueError):
@@ -249,15 +250,7 @@ def _children(element: Element, depth_left: int) -> Iterator[tuple[str, Node]]:
 @lru_cache(maxsize=64)
 def _http_date(second: int) -> str:
     """All replies of one second share the text."""
-    day, rest = divmod(second, 86_400)
-    return f"{_http_day(day)} {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02} GMT"
-
-
-@lru_cache(maxsize=64)
-def _http_day(day: int) -> str:
-    """The names are English in every locale."""
-    at = _utc(day * 86_400_000)
-    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTH_NAMES[at.month - 1]} {at:%Y}"
+    return formatdate(second, usegmt=True)
 
 
 def _utc(ms: int) -> datetime:

@@ -1,7 +1,6 @@
 """The wire forms: what goes out comes back, what is hostile is refused."""
 
 import json
-from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -216,10 +215,14 @@ def test_http_dates_are_read_or_not_used(text: str, ms: int | None) -> None:
     assert wire.parse_http_date(text) == ms
 
 
+def test_http_dates_are_spelt_as_the_gateway_does() -> None:
+    """IMF-fixdate, rounded down to the second."""
+    assert wire.http_date(1_767_323_045_999) == "Fri, 02 Jan 2026 03:04:05 GMT"
+
+
 @given(st.integers(0, 4_102_444_800_000))
 def test_http_dates_come_back(ms: int) -> None:
-    """A `Date` is spelt as the standard library spells it, and read back to the second."""
-    assert wire.http_date(ms) == formatdate(ms // 1000, usegmt=True)
+    """A `Date` is read back to the second."""
     assert wire.parse_http_date(wire.http_date(ms)) == ms // 1000 * 1000
 
 
