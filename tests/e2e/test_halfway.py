@@ -118,27 +118,27 @@ def test_signals_while_a_call_is_on_its_way(tmp_path: Path) -> None:
         _cloud(tmp_path, tuple(SIGNALS), *options) as shared,
         ThreadPoolExecutor(len(SIGNALS)) as pool,
     ):
-        stages = list(pool.map(lambda name: _signalled(shared, name), SIGNALS))
+        found = list(pool.map(lambda name: _signalled(shared, name), SIGNALS))
+        for (made, ended), (_, numbers) in zip(found, SIGNALS.values(), strict=True):
+            said = ended.stdout + ended.stderr
+            assert ended.returncode in _codes(numbers), said
+            assert TRACEBACK not in said
+            if len(numbers) < 3:
+                assert "rollout resume r-" in said
+                given_up = '"interrupted"' in _journal(made).read_text()
+                assert given_up is (len(numbers) == 2), said
         shared.disarm()
-        list(pool.map(_goes_on, stages))
+        list(pool.map(lambda one: _goes_on(one[0]), found))
 
 
-def _signalled(shared: Stage, name: str) -> Stage:
+def _signalled(shared: Stage, name: str) -> tuple[Stage, subprocess.CompletedProcess[str]]:
     effect, numbers = SIGNALS[name]
     made = _planned(shared, name)
     apply = _half_way(made, effect)
     for number in numbers:
         apply.send_signal(number)
         time.sleep(PATIENCE_S if len(numbers) == 2 else 0.01)
-    ended = _ended(apply)
-    said = ended.stdout + ended.stderr
-    assert ended.returncode in _codes(numbers), said
-    assert TRACEBACK not in said
-    if len(numbers) < 3:
-        assert "rollout resume r-" in said
-        given_up = '"interrupted"' in _journal(made).read_text()
-        assert given_up is (len(numbers) == 2), said
-    return made
+    return made, _ended(apply)
 
 
 def _codes(numbers: tuple[signal.Signals, ...]) -> set[int]:
