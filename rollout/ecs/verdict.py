@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
 import msgspec
 
@@ -74,6 +74,32 @@ class _Responses(msgspec.Struct, frozen=True, gc=False):
     rows: list[Item] = msgspec.field(name="InstanceResponse")
 
 
+class _Good(msgspec.Struct, frozen=True, gc=False):
+    """One row of the usual reply: it went well, in the documented spelling."""
+
+    id: str = msgspec.field(name="InstanceId")
+    code: Literal["200"] = msgspec.field(name="Code")
+    success: bool = msgspec.field(name="Success")
+
+
+class _GoodResults(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Good] = msgspec.field(name="Result")
+
+
+class _GoodResponses(msgspec.Struct, frozen=True, gc=False):
+    rows: list[_Good] = msgspec.field(name="InstanceResponse")
+
+
+class _AllGood(msgspec.Struct, frozen=True, gc=False):
+    """The usual body of a mutation of many: each row is good. Decoding makes no more of it than
+    the ids, since this is nearly every reply there is.
+    """
+
+    request_id: str = msgspec.field(name="RequestId")
+    results: _GoodResults | None = msgspec.field(name="Results", default=None)
+    responses: _GoodResponses | None = msgspec.field(name="InstanceResponses", default=None)
+
+
 class _Accepted(msgspec.Struct, frozen=True, gc=False):
     """The body of a mutation that was processed, in the documented spelling."""
 
@@ -83,6 +109,7 @@ class _Accepted(msgspec.Struct, frozen=True, gc=False):
 
 
 _ACCEPTED = msgspec.json.Decoder(_Accepted)
+_ALL_GOOD = msgspec.json.Decoder(_AllGood)
 
 
 def answer(action: str, ids: Sequence[str], reply: wire.HttpReply, now: Instant) -> Answer:
@@ -93,14 +120,18 @@ def answer(action: str, ids: Sequence[str], reply: wire.HttpReply, now: Instant)
     """
     if not 200 <= reply.status < 300:
         return _failed(failure(reply, now))
+    at = api_time(reply, now)
+    request_id = _all_good(ids, reply.body)
+    if request_id:
+        return Answer(Done(request_id, at))
     try:
         request_id, rows = _accepted(reply.body)
     except wire.MalformedError:
-        return Answer(Unknown(PROXY, header_request_id(reply), api_time(reply, now)))
+        return Answer(Unknown(PROXY, header_request_id(reply), at))
     request_id = request_id or header_request_id(reply)
     if rows is None:
-        return Answer(_without_rows(action, request_id, api_time(reply, now)))
-    return _per_instance(ids, rows, request_id, api_time(reply, now))
+        return Answer(_without_rows(action, request_id, at))
+    return _per_instance(ids, rows, request_id, at)
 
 
 def failure(reply: wire.HttpReply, now: Instant) -> Refused | Unknown:
@@ -177,6 +208,22 @@ def _failed(outcome: Refused | Unknown) -> Answer:
     return Answer(outcome, anomalies=(ANOMALY_NONCE,) if hidden_resend else ())
 
 
+def _all_good(ids: Sequence[str], body: bytes) -> str:
+    """The request id of the usual reply to a call of many: each id once, in the order asked, and
+    all went well. Empty for every other reply.
+    """
+    if len(ids) == 1:
+        return ""
+    try:
+        usual = _ALL_GOOD.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ""
+    parent = usual.results or usual.responses
+    if parent is None or [row.id for row in parent.rows if row.success] != list(ids):
+        return ""
+    return _word(usual.request_id) if len(parent.rows) == len(ids) else ""
+
+
 def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
     """Request id and rows of a 2xx body; None for rows where it has no list of them.
 
@@ -228,8 +275,6 @@ def _without_rows(action: str, request_id: str, at: Instant) -> Outcome:
 def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at: Instant) -> Answer:
     """Give each id its own row's outcome; rows outrank the status and `FailCount`."""
     done = Done(request_id, at)
-    if _all_done(ids, rows):
-        return Answer(done)
     found: dict[str, Outcome] = {}
     anomalies: list[str] = []
     asked = set(ids)
@@ -248,12 +293,6 @@ def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at:
     missing = Unknown(MISSING, request_id, at)
     items = {id_: outcome for id_ in ids if (outcome := found.get(id_, missing)) is not done}
     return Answer(done, items, tuple(anomalies))
-
-
-def _all_done(ids: Sequence[str], rows: Sequence[Item]) -> bool:
-    """The usual reply, told apart cheaply: each id once, in the order asked, and all went well."""
-    good = [row.id for row in rows if row.success is True and row.code == "200"]
-    return len(good) == len(rows) and good == list(ids)
 
 
 def _of_row(row: Item, done: Done) -> Outcome:
