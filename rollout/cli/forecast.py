@@ -9,6 +9,7 @@ import msgspec
 
 from rollout.cli import preview, render
 from rollout.cli.rehearsing import Rehearsal
+from rollout.errors import Exit
 from rollout.journal.lessons import LaneQuota
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
@@ -180,15 +181,20 @@ def _bar(value: int, cap: int, row: int) -> str:
     return BARS[min(8, max(0, eighths - (row - 1) * 8))]
 
 
-def share(one: Ending, found: Forecast) -> str:
-    """In how many of the seeds it ended so."""
-    return f"{one.seeds:,} of {render.count(found.seeds, 'seed')}"
+def share(seeds: int, found: Forecast) -> str:
+    """So many of all the seeds."""
+    return f"{seeds:,} of {render.count(found.seeds, 'seed')}"
+
+
+_MEANING = {Exit.DONE: " (all done)", Exit.SOME_FAILED: " (some failed)"}
+"""Where a run stopped instead, its reason says more."""
 
 
 def ending(one: Ending, found: Forecast) -> str:
     """How so many seeds ended, and why they stopped where they did."""
     why = f", stopped; the first said {one.example}" if one.reason else ""
-    return f"apply ends with exit {one.exit} in {share(one, found)}{why}"
+    what = _MEANING.get(Exit(one.exit), "")
+    return f"apply ends with exit {one.exit}{what} in {share(one.seeds, found)}{why}"
 
 
 def _outcomes(found: Forecast, width: int) -> list[str]:

@@ -5,6 +5,7 @@ Colours follow the reader's own light or dark; a word or a number always stands 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
@@ -28,12 +29,13 @@ _STYLE = """\
 body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+p, li { overflow-wrap: anywhere; }
 p.dim, caption, th { color: var(--dim); } .emulator { color: var(--cap); font-weight: bold; }
 dl.figures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; } dl.figures div { min-width: 7rem; }
 dt { color: var(--dim); } dd { margin: 0; font-size: 1.6rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; }
 th, td { padding: .2rem 1.2rem .2rem 0; border-bottom: 1px solid var(--line); text-align: left; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--dim); font-size: 12px; }
 .area { fill: var(--fill); } .cap { stroke: var(--cap); stroke-dasharray: 6 4; }
 .axis { stroke: var(--line); } .dot { fill: var(--fill); fill-opacity: .5; }"""
@@ -97,12 +99,20 @@ def _figures(found: Forecast) -> str:
         ("Duration, P50", render.span(took.p50)),
         ("P90", render.span(took.p90)),
         ("longest", render.span(took.most)),
-        *((f"exit {one.exit}", words.share(one, found)) for one in found.endings),
+        *((f"exit {exit_}", words.share(seeds, found)) for exit_, seeds in _exits(found).items()),
     ]
     rows = (
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in figures
     )
     return f'<dl class="figures">{"".join(rows)}</dl>'
+
+
+def _exits(found: Forecast) -> Counter[int]:
+    """Seeds by exit code, whatever their reasons."""
+    seeds: Counter[int] = Counter()
+    for one in found.endings:
+        seeds[one.exit] += one.seeds
+    return seeds
 
 
 def _section(title: str, inside: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from rollout.cli import page, rehearsing
 from rollout.cli.rehearsing import Given
 from rollout.model.plan import Plan
-from rollout.sim.forecast import forecast
+from rollout.sim.forecast import Ending, forecast
 from tests.cli import factory
 
 
@@ -78,6 +78,20 @@ def test_the_page_says_what_the_text_says() -> None:
         assert words in reader.text
     assert reader.tags.count("circle") == 3
     assert "prefers-color-scheme: dark" in written(factory.plan(60))
+
+
+def test_each_exit_code_stands_once_in_the_head() -> None:
+    """Seeds that stop for different reasons with the same code are one figure, not two alike."""
+    plan = factory.plan(60)
+    chosen = rehearsing.prepare(plan, Given(3, 20_000, None, None))
+    lived = rehearsing.live_all(plan, chosen, lambda *_: None)
+    endings = (Ending(2, 5, "in_doubt", "a"), Ending(1, 5, "protocol_anomaly", "b"))
+    found = msgspec.structs.replace(forecast(lived), endings=endings)
+
+    text = page.page(plan, "sha256:" + "0" * 64, chosen, found, lived, factory.NOW)
+
+    assert text.count("<dt>exit 5</dt>") == 1
+    assert "<dd>3 of 3 seeds</dd>" in text
 
 
 def test_every_picture_has_words() -> None:

@@ -61,7 +61,7 @@ def test_a_rehearsal_says_what_it_assumed_and_what_to_expect(
     assert "Duration P50 " in text and "(P90)" in text
     assert "RebootInstance" in text and " of 300" in text
     assert "Down at once in the fleet: up to 2, 2 allowed" in text
-    assert "apply ends with exit 0 in 3 of 3 seeds" in text
+    assert "apply ends with exit 0 (all done) in 3 of 3 seeds" in text
     assert "\x1b" not in text
     assert sorted(path.name for path in plan_file.parent.iterdir()) == before
 
@@ -87,7 +87,7 @@ def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixtu
     text = rehearsed(capsys, str(plan_file), "--seeds", "1", "--faults", str(faults))
 
     assert f"faults  {faults} (--faults)" in text
-    assert "apply ends with exit 3 in 1 of 1 seed" in text
+    assert "apply ends with exit 3 (some failed) in 1 of 1 seed" in text
     assert "failed" in text
 
 
