@@ -64,19 +64,18 @@ def parse_pairs(text: str) -> dict[str, str]:
 
 def numbered(params: Mapping[str, str], name: str) -> list[str]:
     """Collect `name.1`, `name.2`, … in numeric order; gaps are closed, other suffixes ignored."""
-    found = [
-        (place[1], value)
-        for key, value in params.items()
-        if (place := _numbered_as(key)) is not None and place[0] == name
-    ]
-    return [value for _, value in sorted(found)]
+    return [params[key] for key in _numbered_keys(tuple(params), name)]
 
 
-@lru_cache(maxsize=1024)
-def _numbered_as(key: str) -> tuple[str, int] | None:
-    """Split `name.N`; None for all else. Cached: the same names come with each call."""
-    name, _, number = key.rpartition(".")
-    return (name, int(number)) if number.isascii() and number.isdecimal() else None
+@lru_cache(maxsize=64)
+def _numbered_keys(keys: tuple[str, ...], name: str) -> list[str]:
+    """Those that are `name.N`, in numeric order. Cached: like calls have the same names."""
+    found = []
+    for key in keys:
+        before, _, number = key.rpartition(".")
+        if before == name and number.isascii() and number.isdecimal():
+            found.append((int(number), key))
+    return [key for _, key in sorted(found)]
 
 
 def json_array(text: str) -> list[str] | None:

@@ -12,7 +12,7 @@ from rollout.emulator import tokens
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import Course, Damage
 from rollout.emulator.messages import Refusal, Reply, Request
-from rollout.emulator.render import Format, Rendered, render
+from rollout.emulator.render import Format, Rendered, render, without_raw
 
 HUGE_BYTES: Final = 10 * 1024 * 1024
 SHIFTED_ROWS: Final = 3
@@ -71,7 +71,7 @@ def _with_items(change: Callable[[Items], Items]) -> Callable[[Body, Request], B
 
     def changed(body: Body, _: Request) -> Body:
         for plural, singular in _LISTS:
-            inner = body.get(plural)
+            inner = without_raw(body.get(plural))
             if isinstance(inner, Mapping):
                 body[plural] = {singular: change([dict(item) for item in inner[singular]])}
         return body

@@ -6,8 +6,9 @@ which is what lets a million instances live in dense columns.
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final, Protocol
+
+from rollout.emulator.kept import Kept
 
 _BITS: Final = 68  # 17 hexadecimal digits: with "i-" and three letters the length of real ids
 _MASK: Final = (1 << _BITS) - 1
@@ -40,8 +41,8 @@ class DerivedIds:
         self._shift = int.from_bytes(digest[16:25], "big") & _MASK
         self._regions = regions
         self._prefixes = [f"i-{part}" for part in letters]
-        self.id_of = lru_cache(IDS_KEPT_MAX)(self._id_of)
-        self.ordinal_of = lru_cache(IDS_KEPT_MAX)(self._ordinal_of)
+        self.id_of = Kept(self._id_of, IDS_KEPT_MAX).__getitem__
+        self.ordinal_of = Kept(self._ordinal_of, IDS_KEPT_MAX).__getitem__
 
     def _id_of(self, ordinal: int) -> str:
         scattered = (ordinal * self._factor + self._shift) & _MASK

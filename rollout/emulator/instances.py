@@ -8,7 +8,7 @@ a pending boot is settled before anything is read or overwritten. Knows no API.
 import enum
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -156,12 +156,10 @@ class Instances:
     def find_all(self, instances: Iterable[str], region: str) -> list[int | None]:
         """The ordinals of many ids in one region, None for those that do not exist there."""
         span, base = self.spans.get(region, range(0)), self.base
-        return [
-            ordinal
-            if ordinal is not None and ordinal in span and base[ordinal] != _RELEASED
-            else None
-            for ordinal in map(self.ids.ordinal_of, instances)
-        ]
+        found = list(map(self.ids.ordinal_of, instances))
+        if not self.released and _all_within(span, found):
+            return found
+        return [o if o is not None and o in span and base[o] != _RELEASED else None for o in found]
 
     def shape_of(self, ordinal: int) -> Shape:
         """What the instance is."""
@@ -208,14 +206,27 @@ class Instances:
             for o in ordinals
         ]
 
+    def statuses(self, ordinals: Iterable[int], now: int, lag_ms: int = 0) -> list[int]:
+        """The statuses in the views of many."""
+        base, moves = self.base, self.moves
+        return [self.view(o, now, lag_ms)[0] if lag_ms or o in moves else base[o] for o in ordinals]
+
+    def all_idle(self, ordinals: Sequence[int]) -> bool:
+        """Whether each runs, without a lock and in the middle of nothing: most calls meet these."""
+        return not (
+            any(map(self.base.__getitem__, ordinals))  # Running is 0
+            or any(map(self.lock.__getitem__, ordinals))
+            or not self.moves.keys().isdisjoint(ordinals)
+        )
+
     def attach(self, ordinals: Sequence[int], key: int, now: int) -> list[int]:
         """Write the records; returns the former ones. The guests change at their next boots."""
-        if self.moves or self.keep_ms:
+        if self.keep_ms or not self.moves.keys().isdisjoint(ordinals):
             for ordinal in ordinals:
                 self.advance(ordinal, now)
                 self._remember(ordinal, now)
         record = self.record
-        formers = [record[ordinal] for ordinal in ordinals]
+        formers = list(map(record.__getitem__, ordinals))
         for ordinal in ordinals:
             record[ordinal] = key
         return formers
@@ -285,6 +296,12 @@ class Instances:
                 status = past.move.status_at(then) if past.move else past.base
                 return status, past.record, past.start_ms
         return self.view(ordinal, then)
+
+
+def _all_within(span: range, found: Sequence[int | None]) -> bool:
+    """Whether all were found in `span`; the ends of them tell it faster than each one does."""
+    known = [] if None in found else cast("Sequence[int]", found)
+    return bool(known) and min(known) >= span.start and max(known) < span.stop
 
 
 class _Past(msgspec.Struct, frozen=True, gc=False):

@@ -30,6 +30,10 @@ _LOCK_MESSAGE: Final = {
 }
 
 
+_Facts = tuple[int, int, int, int, int, int]
+"""What can change in a row: status, recorded key pair, StartTime, lock, shape and tags."""
+
+
 class Shown(Protocol):
     """What stands for an instance in the answer of a DescribeInstances."""
 
@@ -43,24 +47,43 @@ class Rows:
     def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
         self._instances = instances
         self._pairs = pairs
-        self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
+        self._kept: dict[int, tuple[_Facts, msgspec.Raw]] = {}
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
         """The JSON object of each instance, as DescribeInstances shows it at `now`."""
-        row, i = self._row, self._instances
+        i = self._instances
+        if lag_ms or not i.moves.keys().isdisjoint(ordinals):
+            views = i.views(ordinals, now, lag_ms)
+            return [self._row(o, view) for o, view in zip(ordinals, views, strict=True)]
+        known = self._kept.get
+        base, record, start_ms = i.base, i.record, i.start_ms
         lock, shape, tags = i.lock, i.shape, i.tags
-        seen = i.views(ordinals, now, lag_ms)
         return [
-            row(o, view, lock[o], shape[o], tags[o]) for o, view in zip(ordinals, seen, strict=True)
+            kept[1]
+            if (kept := known(o))
+            and kept[0] == (base[o], record[o], start_ms[o], lock[o], shape[o], tags[o])
+            else self._row(o, (base[o], record[o], start_ms[o]))
+            for o in ordinals
         ]
 
-    def _render(self, ordinal: int, seen: View, lock: int, shape: int, tags: int) -> msgspec.Raw:
-        """One row. Whatever can change is an argument, so that a kept row is a true one.
+    def _row(self, ordinal: int, seen: View) -> msgspec.Raw:
+        """The row as it was kept, if nothing in it has changed since."""
+        i = self._instances
+        facts = (*seen, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal])
+        kept = self._kept.get(ordinal)
+        if kept is None or kept[0] != facts:
+            if len(self._kept) >= ROWS_KEPT_MAX:
+                self._kept.clear()
+            kept = self._kept[ordinal] = facts, self._render(ordinal, facts)
+        return kept[1]
+
+    def _render(self, ordinal: int, facts: _Facts) -> msgspec.Raw:
+        """One row. Whatever can change is in `facts`, so that a kept row is a true one.
 
         Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
         """
         i = self._instances
-        status, record, start_ms = seen
+        status, record, start_ms, lock, shape, tags = facts
         name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
         stopped = "KeepCharging" if status == Status.STOPPED else "Not-applicable"
         text = (

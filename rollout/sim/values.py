@@ -58,8 +58,9 @@ _SINGLE = ("RebootInstance", "StartInstance")
 
 def _all_went_well(body: Mapping[str, Any]) -> bool:
     """Whether there are results, and none of them is of a failure."""
-    results = body.get("Results", {}).get("Result")
-    results = results or body.get("InstanceResponses", {}).get("InstanceResponse")
+    if "FailCount" in body:
+        return bool(body["FailCount"] == 0)
+    results = body.get("InstanceResponses", {}).get("InstanceResponse")
     return bool(results) and all(item["Code"] == "200" for item in results)
 
 

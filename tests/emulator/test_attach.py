@@ -1,8 +1,11 @@
 """AttachKeyPair and DetachKeyPair: today's single results, and the old page's whole refusals."""
 
+import json
+
 import pytest
 
 from rollout.ecs.contract import Edition
+from rollout.emulator.render import Format, body_bytes
 from rollout.emulator.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import FORMER, FRESH, NOW, REGION, attach, body, call, ids, row, sight
@@ -200,3 +203,11 @@ def test_the_old_page_attaches_in_any_status() -> None:
     cloud = stage.cloud(SEED)
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     assert attach(cloud, "i-plain-1", "i-security", now=NOW + 1).status == 200
+
+
+def test_a_batch_without_failures_is_answered_as_each_instance_alone() -> None:
+    """Written in one go, but item for item the bytes that a batch with a failure has."""
+    whole = body_bytes(attach(stage.cloud(), "i-plain-1", "i-plain-2"), "", Format.JSON)
+    mixed = body(attach(stage.cloud(), "i-plain-1", "i-plain-2", "i-none"))
+    items = mixed["Results"]["Result"][:2]
+    assert json.dumps(items, separators=(",", ":")).encode() in whole

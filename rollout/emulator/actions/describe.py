@@ -7,6 +7,8 @@ for 100 ids without a page size answers 10). A caller without permission gets an
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
+import msgspec
+
 from rollout.ecs import contract, wire
 from rollout.emulator import filters, tokens
 from rollout.emulator.actions.call import Call
@@ -43,16 +45,16 @@ def describe_instance_status(call: Call) -> Body:
     page = call.number_in("PageNumber", 1, 1, 10**9)
     size = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, contract.STATUS_PAGE_SIZE_MAX)
     shown = found[(page - 1) * size : page * size]
-    id_of, views = instances.ids.id_of, instances.views(shown, call.now, call.lag_ms)
+    statuses = instances.statuses(shown, call.now, call.lag_ms)
     rows = [
-        {"InstanceId": id_of(o), "Status": STATUS_NAMES[status]}
-        for o, (status, _, _) in zip(shown, views, strict=True)
+        f'{{"InstanceId":"{instance}","Status":"{STATUS_NAMES[status]}"}}'
+        for instance, status in zip(map(instances.ids.id_of, shown), statuses, strict=True)
     ]
     return {
         "PageNumber": page,
         "PageSize": size,
         "TotalCount": len(found),
-        "InstanceStatuses": {"InstanceStatus": rows},
+        "InstanceStatuses": {"InstanceStatus": msgspec.Raw(f"[{','.join(rows)}]".encode())},
     }
 
 
@@ -134,7 +136,7 @@ def _ids(call: Call) -> list[str] | None:
         raise Refusal("InvalidInstanceIds.ValueNotSupported")
     if len(ids) > contract.DESCRIBE_IDS_MAX:
         raise Refusal("InvalidParameter.TooManyInstanceIds")
-    return list(dict.fromkeys(ids))
+    return ids
 
 
 def _candidates(call: Call, region: str, ids: list[str] | None) -> Iterable[int]:
@@ -142,7 +144,7 @@ def _candidates(call: Call, region: str, ids: list[str] | None) -> Iterable[int]
     instances = call.cloud.instances
     if ids is not None:
         found = instances.find_all(ids, region)
-        return sorted([ordinal for ordinal in found if ordinal is not None])
+        return sorted({ordinal for ordinal in found if ordinal is not None})
     span = instances.spans.get(region, range(0))
     if not instances.released:
         return span

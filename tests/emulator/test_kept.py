@@ -1,0 +1,24 @@
+"""What is remembered is what would be made, and never more than asked for."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.emulator.kept import Kept
+
+
+@given(st.lists(st.integers(0, 20)), st.integers(1, 8))
+def test_a_kept_value_is_the_made_one_and_few_are_kept(keys: list[int], most: int) -> None:
+    """Each answer is the function's, a repeated question makes nothing anew, memory is bounded."""
+    made: list[int] = []
+
+    def square(key: int) -> int:
+        made.append(key)
+        return key * key
+
+    kept = Kept(square, most)
+    for key in keys:
+        assert kept[key] == key * key
+        count = len(made)
+        assert kept[key] == key * key
+        assert len(made) == count
+        assert len(kept) <= most
