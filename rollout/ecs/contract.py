@@ -240,6 +240,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     _GROUP,
                     _TAGS,
                 ),
+                contract_errors.DESCRIBE_KEY_PAIRS,
             ),
             Action(
                 "DescribeInstances",
@@ -314,6 +315,14 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     Param("InstanceId", Kind.NUMBERED, items_max=DESCRIBE_IDS_MAX),
                     Param("Status"),
                     Param("HealthStatus"),
+                    Param("EventType"),
+                    Param("EventId", Kind.NUMBERED, items_max=100),
+                    Param("InstanceEventType", Kind.NUMBERED, items_max=30),
+                    *(
+                        Param(f"{name}.{end}")
+                        for name in ("NotBefore", "EventPublishTime")
+                        for end in ("Start", "End")
+                    ),
                     *_PAGES,
                 ),
                 contract_errors.DESCRIBE_FULL_STATUS,
@@ -416,7 +425,14 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     Param("EnableParameter", Kind.FLAG),
                     Param("Parameters"),
                     Param("Name"),
+                    Param("Description"),
+                    Param("Frequency"),
+                    Param("TerminationMode"),
+                    Param("Launcher"),
+                    Param("ContainerId"),
+                    Param("ContainerName"),
                     Param("ClientToken"),
+                    Param("ResourceTag", Kind.PAIRS, items_max=TAGS_MAX),
                     _GROUP,
                     _TAGS,
                 ),
@@ -436,6 +452,8 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     Param("InvokeRecordStatus"),
                     Param("IncludeHistory", Kind.FLAG),
                     Param("ContentEncoding"),
+                    _GROUP,
+                    _TAGS,
                     *_TOKENS,
                     *_PAGES,
                 ),
@@ -447,6 +465,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (
                     _REGION,
                     Param("InstanceId", Kind.NUMBERED, items_max=POWER_IDS_MAX),
+                    Param("OSType"),
                     *_TOKENS,
                     *_PAGES,
                 ),

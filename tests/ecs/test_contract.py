@@ -1,5 +1,7 @@
 """The contract table: complete in itself, and true to what the API reference prints."""
 
+from pathlib import Path
+
 import pytest
 
 from rollout.ecs import contract
@@ -74,3 +76,43 @@ def test_an_undocumented_error_is_refused() -> None:
     """Asking for an error that is documented nowhere is a defect of the asker."""
     with pytest.raises(KeyError):
         contract.error("AttachKeyPair", "NoSuchCode")
+
+
+PRINTED = (Path(__file__).parents[1] / "data" / "printed_errors.tsv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", PRINTED.splitlines())
+def test_rows_are_as_printed(line: str) -> None:
+    """Statuses and texts typed from the pages of the reference, not from our table."""
+    action, status, code, message = line.split("\t")
+    row = contract.error(action, code)
+    assert (row.status, row.message) == (int(status), message)
+
+
+@pytest.mark.parametrize(
+    "code, known",
+    [
+        ("IllegalTimestamp", RetryClass.CLOCK),
+        ("InvalidOperation.KMSKeyIdNotFound", RetryClass.FACT),
+        ("InvalidParameter.KMSKeyId.CMKNotEnabled", RetryClass.FACT),
+        ("LimitedOperation.ServiceUnavailable", RetryClass.TRANSIENT),
+        ("InternalError.Dispatch", RetryClass.TRANSIENT),
+        ("Operation.Conflict", RetryClass.STATE_RACE),
+        ("OperationConflict", RetryClass.STATE_RACE),
+        ("LastTokenProcessing", RetryClass.STATE_RACE),
+        ("IdempotentProcessing", RetryClass.STATE_RACE),
+        ("InstanceNotReady", RetryClass.STATE_RACE),
+        ("Forbidden.AccessKeyDisabled", RetryClass.AUTH),
+        ("Forbidden.RiskControl", RetryClass.AUTH),
+        ("Unauthorized.EmptyRegion", RetryClass.AUTH),
+        ("InsufficientBalance", RetryClass.FACT),
+        ("ChargeTypeViolation", RetryClass.FACT),
+        ("Invalid.PrivatePoolOptions.NoStock", RetryClass.FACT),
+        ("InvalidInstance.NotFound", RetryClass.INSTANCE_NOT_FOUND),
+        ("Parameter.NotMatched", RetryClass.INPUT),
+        ("UnsupportedHTTPMethod", RetryClass.INPUT),
+    ],
+)
+def test_codes_that_stand_in_no_table_of_an_action(code: str, known: RetryClass) -> None:
+    """The codes of the common table and of conflicts, by the spelling of each page."""
+    assert contract.retry_class(code) is known
