@@ -12,7 +12,7 @@ from aiohttp import web
 
 from rollout.emulator.access import User
 from rollout.emulator.cloud import Cloud
-from rollout.emulator.faults import FAULT_NAMES, Fault, FaultPlan
+from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.instances import Lock, Status
 from rollout.emulator.quotas import QuotaSettings
 from rollout.emulator.switches import Switches
@@ -93,13 +93,16 @@ def _intervene(cloud: Cloud, body: bytes, now: int) -> None:
 def _set_faults(cloud: Cloud, body: bytes, _: int) -> None:
     settings = msgspec.json.decode(body, type=FaultSettings)
     for fault in settings.faults:
-        if fault.fault not in FAULT_NAMES:
-            raise ValueError(f"no fault {fault.fault}")
+        if problem := fault.problem():
+            raise ValueError(problem)
     cloud.arm(FaultPlan(settings.faults, settings.seed))
 
 
 def _set_quotas(cloud: Cloud, body: bytes, _: int) -> None:
-    cloud.quotas.settings = msgspec.json.decode(body, type=QuotaSettings)
+    settings = msgspec.json.decode(body, type=QuotaSettings)
+    if problem := settings.problem():
+        raise ValueError(problem)
+    cloud.quotas.settings = settings
 
 
 def _set_switches(cloud: Cloud, body: bytes, _: int) -> None:

@@ -1,7 +1,7 @@
 """Cloud Assistant's memory: which commands were sent to which instances, and how they ended.
 
 Written and read by the assistant actions. A command of today runs at once; one for the next boot
-waits until the instance has booted again.
+waits until the instance has booted again; one on a schedule waits for ever.
 """
 
 import hashlib
@@ -10,14 +10,24 @@ from typing import Final
 
 import msgspec
 
-from rollout.emulator import shell
+from rollout.emulator import keypairs, shell
 from rollout.emulator.instances import Instances, Status
 from rollout.emulator.keypairs import KeyPairs
+from rollout.emulator.shapes import Tags
 
 RUN_MS: Final = 1_000
 """How long a command takes."""
 OUTPUT_BYTES_MAX: Final = 24 * 1024
 AT_BOOT: Final = frozenset({"NextRebootOnly", "EveryReboot"})
+
+ERROR_INFOS: Final[Mapping[str, str]] = {
+    "": "",
+    "AccountNotExists": "the specified account does not exists",
+    "ExitCodeNonzero": "the command execution exit code is not zero",
+    "InstanceNotRunning": "the instance is not running when create task",
+    "InstanceReleased": "the instance has released when create task",
+}
+"""ErrorInfo by ErrorCode, as the reference spells them."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -33,10 +43,21 @@ class Order(msgspec.Struct, frozen=True):
     boots: Mapping[int, int]
     dead: frozenset[int]
     """Instances that were not Running when it was sent."""
+    group: str = ""
+    tags: Tags = ()
+    launcher: str = ""
+    termination_mode: str = "Process"
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """An order and the call that sent it, for a repeat with the same ClientToken."""
+
+    order: Order
+    content: bytes
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How an order stands on one instance."""
+    """How an order stands on one instance. `exit_code` is None where it did not run to an end."""
 
     order: Order
     ordinal: int
@@ -46,6 +67,21 @@ class Result(msgspec.Struct, frozen=True):
     error_code: str = ""
     finished_at: int | None = None
 
+    @property
+    def record_status(self) -> str:
+        """InvokeRecordStatus: a command that ran to its end is Finished, whatever its exit code."""
+        if self.exit_code is not None:
+            return "Finished"
+        return "Failed" if self.error_code else "Running"
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """What the agent of one instance does and did; `last_at` None = no command ever."""
+
+    active: int
+    completed: int
+    last_at: int | None
+
 
 class Assistant:
     """All orders of one cloud, in the order of their sending."""
@@ -53,19 +89,24 @@ class Assistant:
     def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
         self._instances = instances
         self._pairs = pairs
+        self.attach_ends_password_login = False
         self._orders: dict[str, Order] = {}
-        self._by_token: dict[str, tuple[bytes, Order]] = {}
+        self._by_token: dict[str, Sent] = {}
+        self._ended: dict[tuple[str, int], Result] = {}
+        """What has run is never read from the guest again: that may have booted since."""
 
-    def by_token(self, token: str, content: bytes) -> tuple[Order, bool] | None:
-        """The order sent with a ClientToken before, and whether it had the same content."""
-        known = self._by_token.get(token)
-        return None if known is None else (known[1], known[0] == content)
+    def by_token(self, token: str) -> Sent | None:
+        """The order sent with a ClientToken before."""
+        return self._by_token.get(token)
 
     def send(self, order: Order, token: str, content: bytes) -> None:
-        """Keep an order."""
+        """Keep an order, and run it where it is to run at once."""
         self._orders[order.invoke_id] = order
         if token:
-            self._by_token[token] = (content, order)
+            self._by_token[token] = Sent(order, content)
+        if order.repeat_mode == "Once":
+            for ordinal in order.boots.keys() - order.dead:
+                self._run(order, ordinal, order.at, order.at + RUN_MS)
 
     def results(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
         """How every order of a region stands on each of its instances; one order, if named."""
@@ -75,35 +116,66 @@ class Assistant:
                 for ordinal in order.boots:
                     yield self._result(order, ordinal, now)
 
+    def activity(self, ordinal: int, now: int) -> Activity:
+        """The counts of one agent."""
+        stands = [
+            self._result(order, ordinal, now)
+            for order in self._orders.values()
+            if ordinal in order.boots
+        ]
+        begun = [result for result in stands if result.status != "Scheduled"]
+        return Activity(
+            active=sum(result.status == "Running" for result in begun),
+            completed=sum(result.exit_code is not None for result in begun),
+            last_at=max((result.order.at for result in begun), default=None),
+        )
+
     def guest(self, ordinal: int, now: int) -> shell.Guest:
         """The instance from inside, as its last boot left it."""
         instances = self._instances
         numbers = instances.keys_in_force(ordinal, now)
+        attached = instances.record[ordinal] != keypairs.NONE
+        login_user = instances.shape_of(ordinal).image.login_user
         return shell.Guest(
             name=instances.name_of(ordinal),
-            user=instances.shape_of(ordinal).image.login_user,
+            user=login_user,
+            login_user=login_user,
             boot_id=shell.boot_id(instances.ids.id_of(ordinal), instances.boots[ordinal]),
             booted_at=instances.start_ms[ordinal],
             keys=tuple(self._pairs.all[number].body for number in numbers),
+            password_login=not numbers and not (attached and self.attach_ends_password_login),
         )
 
     def _result(self, order: Order, ordinal: int, now: int) -> Result:
-        if ordinal in order.dead:
-            return Result(order, ordinal, "Failed", error_code="InstanceNotRunning")
-        running = self._instances.status(ordinal, now) == Status.RUNNING
-        if order.repeat_mode in AT_BOOT:
-            booted = self._instances.boots[ordinal] > order.boots[ordinal]
-            if not (booted and running):
-                return Result(order, ordinal, "Scheduled")
-            finished = now
+        ended = self._ended.get((order.invoke_id, ordinal))
+        if ended is not None:
+            running = ended.finished_at is not None and now < ended.finished_at
+            return Result(order, ordinal, "Running") if running else ended
+        if order.repeat_mode == "Once":
+            return Result(order, ordinal, "Aborted", error_code="InstanceNotRunning")
+        status = self._instances.status(ordinal, now)
+        if status == Status.RELEASED:
+            return Result(order, ordinal, "Error", error_code="InstanceReleased")
+        booted = self._instances.boots[ordinal] > order.boots[ordinal]
+        if order.repeat_mode in AT_BOOT and booted and status == Status.RUNNING:
+            return self._run(order, ordinal, now, now)
+        return Result(order, ordinal, "Scheduled")
+
+    def _run(self, order: Order, ordinal: int, now: int, finished_at: int) -> Result:
+        """Run an order in the guest as it is now, and keep how it ended."""
+        inside = self.guest(ordinal, now)
+        guest = msgspec.structs.replace(inside, user=order.user)
+        windows = self._instances.shape_of(ordinal).windows
+        if windows or order.user in {"root", guest.login_user}:
+            code, output = shell.run(order.script, guest)
+            status, error = ("Success", "") if code == 0 else ("Failed", "ExitCodeNonzero")
+            result = Result(order, ordinal, status, code, output, error, finished_at)
         else:
-            finished = order.at + RUN_MS
-            if now < finished:
-                return Result(order, ordinal, "Running")
-        code, output = shell.run(order.script, self.guest(ordinal, now))
-        status = "Success" if code == 0 else "Failed"
-        error = "" if code == 0 else "ExitCodeNonzero"
-        return Result(order, ordinal, status, code, output, error, finished)
+            result = Result(
+                order, ordinal, "Invalid", error_code="AccountNotExists", finished_at=finished_at
+            )
+        self._ended[order.invoke_id, ordinal] = result
+        return result
 
 
 def new_id(prefix: str, request_id: str) -> str:

@@ -97,6 +97,8 @@ class Cloud:
         instances = self.instances
         instances.start_moves_on_reboot = switches.start_time_moves_on_reboot
         instances.stale_ms = switches.stale_status_ms
+        self.pairs.use_md5(switches.md5_fingerprints)
+        self.assistant.attach_ends_password_login = switches.attach_ends_password_login
         instances.keep_ms = max(switches.describe_lag_ms, self.faults.lag_ms_max)
 
     def arm(self, faults: FaultPlan) -> None:

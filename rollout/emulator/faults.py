@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from rollout.ecs import wire
+from rollout.ecs import contract, wire
 from rollout.emulator.messages import Request
 
 
@@ -201,6 +201,20 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probability: float = 1.0
     actions: tuple[str, ...] = ()
     delay_ms: int | None = None
+
+    def problem(self) -> str:
+        """Why this fault cannot be armed; empty where it can."""
+        if self.fault not in FAULT_NAMES:
+            return f"no fault {self.fault!r}; there are: {', '.join(FAULT_NAMES)}"
+        if not 0 <= self.probability <= 1:
+            return "a probability lies between 0 and 1"
+        if self.delay_ms is not None and self.delay_ms < 0:
+            return "a delay is not negative"
+        if unknown := [action for action in self.actions if action not in contract.ACTIONS]:
+            return f"no action {unknown[0]!r}"
+        if self.actions and not any(self.befalls(action) for action in self.actions):
+            return f"{self.fault} cannot befall {self.actions[0]}"
+        return ""
 
     def befalls(self, action: str) -> bool:
         """Whether a call of `action` can meet it."""

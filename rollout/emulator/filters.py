@@ -20,7 +20,9 @@ Matches = Callable[[int], bool]
 
 _T = TypeVar("_T")
 
-_TAG: Final = re.compile(r"Tag\.(\d+)\.(Key|Value|key|value)")
+_TAG: Final = re.compile(r"(Tag|ResourceTag)\.(\d+)\.(Key|Value|key|value)")
+_TAG_CHARS_MAX: Final = 128
+_KEYS_RESERVED: Final = ("aliyun", "acs:")
 
 # Values outside these lists are refused with the code beside them.
 _CLOSED: Final = {
@@ -100,21 +102,55 @@ def tags_asked(params: Mapping[str, str]) -> Tags:
 
     Errors: Refusal for more than 20 tags and for a value without its key.
     """
-    found: dict[int, dict[str, str]] = {}
-    for name, value in params.items():
-        if match := _TAG.fullmatch(name):
-            found.setdefault(int(match[1]), {})[match[2].title()] = value
-    if len(found) > contract.TAGS_MAX:
-        raise Refusal("InvalidTagCount")
-    pairs = [found[n] for n in sorted(found)]
-    if any(not pair.get("Key") for pair in pairs):
-        raise Refusal("InvalidTag.Mismatch")
-    return tuple((pair["Key"], pair.get("Value", "")) for pair in pairs)
+    return _tags(params, "Tag", too_many="InvalidTagCount", no_key="InvalidTag.Mismatch")
+
+
+def resource_tags(params: Mapping[str, str]) -> Tags:
+    """`ResourceTag.N.Key` and `.Value` of RunCommand: whom it is for."""
+    return _tags(
+        params,
+        "ResourceTag",
+        too_many="NumberExceed.ResourceTags",
+        no_key="MissingParameter.ResourceTagKey",
+    )
+
+
+def tags_given(params: Mapping[str, str]) -> Tags:
+    """The tags of something new. Errors: Refusal for keys and values that are not allowed."""
+    tags = _tags(params, "Tag", too_many="QuotaExceed.Tags", no_key="InvalidTagKey.Malformed")
+    if len(dict(tags)) < len(tags):
+        raise Refusal("Duplicate.TagKey")
+    for key, value in tags:
+        if key.startswith(_KEYS_RESERVED) or not _plain(key):
+            raise Refusal("InvalidTagKey.Malformed")
+        if not _plain(value):
+            raise Refusal("InvalidTagValue.Malformed")
+    return tags
 
 
 def has_tags(tags: Tags, asked: Tags) -> bool:
     """Whether every tag asked for is there; an empty value stands for any."""
     return all(any(k == key and value in {"", v} for k, v in tags) for key, value in asked)
+
+
+def _tags(params: Mapping[str, str], prefix: str, *, too_many: str, no_key: str) -> Tags:
+    """`prefix.N.Key` and `prefix.N.Value`, in the order of N, up to 20 of them."""
+    found: dict[int, dict[str, str]] = {}
+    for name, value in params.items():
+        if (match := _TAG.fullmatch(name)) and match[1] == prefix:
+            found.setdefault(int(match[2]), {})[match[3].title()] = value
+    if len(found) > contract.TAGS_MAX:
+        raise Refusal(too_many)
+    pairs = [found[n] for n in sorted(found)]
+    if any(not pair.get("Key") for pair in pairs):
+        raise Refusal(no_key)
+    return tuple((pair["Key"], pair.get("Value", "")) for pair in pairs)
+
+
+def _plain(text: str) -> bool:
+    """Short enough for a tag, and no address of a page in it."""
+    address = "http://" in text or "https://" in text
+    return len(text) <= _TAG_CHARS_MAX and not address
 
 
 def _of_shape(call: Call) -> list[Matches]:

@@ -47,6 +47,8 @@ _MUST_SIGN: Final = frozenset(
     }
 )
 
+# Every V3 algorithm is read as V3; of the family only HMAC-SHA256 can be checked here.
+_V3_FAMILY: Final = "ACS3-"
 _V3_MISMATCH: Final = "Specified signature does not match our calculation. server StringToSign is:"
 
 
@@ -83,7 +85,7 @@ class Gateway:
         if message.body and "json" not in message.headers.get("content-type", ""):
             params = {**params, **wire.parse_pairs(message.body.decode("utf-8", "replace"))}
         address = message.headers.get("host", "")
-        v3 = message.headers.get("authorization", "").startswith(sign.V3_ALGORITHM)
+        v3 = message.headers.get("authorization", "").startswith(_V3_FAMILY)
         if v3:
             accept = message.headers.get("accept", "")
             form = Format.XML if "xml" in accept and "json" not in accept else Format.JSON

@@ -59,7 +59,7 @@ class KeyPair:
         self.name = name
         self.name_json = wire.encode_json({"n": name}).decode()[5:-1]
         self.body = body
-        self.fingerprint = fingerprint(body)
+        self.fingerprint = ""
         self.created_ms = created_ms
         self.group = ""
         self.tags: Tags = ()
@@ -70,15 +70,26 @@ class KeyPairs:
     """All key pairs that ever were, by number, and the living ones by region and name."""
 
     def __init__(self) -> None:
+        self._md5 = False
         self.all: list[KeyPair] = [KeyPair(NONE, "", "", "", 0)]
         self._living: dict[str, dict[str, KeyPair]] = {}
 
     def add(self, region: str, name: str, body: str, created_ms: int) -> KeyPair:
         """Create a key pair; the caller has made sure that the name is free."""
         pair = KeyPair(len(self.all), region, name, body, created_ms)
+        pair.fingerprint = fingerprint(body, md5=self._md5)
         self.all.append(pair)
         self._living.setdefault(region, {})[name] = pair
         return pair
+
+    def use_md5(self, md5: bool) -> None:  # noqa: FBT001 - one switch
+        """Let fingerprints be MD5, or SHA-1; those that somebody gave a key pair stay."""
+        if md5 == self._md5:
+            return
+        for pair in self.all:
+            if pair.fingerprint == fingerprint(pair.body, md5=self._md5):
+                pair.fingerprint = fingerprint(pair.body, md5=md5)
+        self._md5 = md5
 
     def find(self, region: str, name: str) -> KeyPair | None:
         """The living key pair of that name."""
@@ -108,14 +119,16 @@ def body_is_legal(body: str, *, ed25519: bool) -> bool:
     return blob is not None and blob[4 : 4 + len(name)] == name
 
 
-def fingerprint(body: str) -> str:
+def fingerprint(body: str, *, md5: bool = False) -> str:
     """Hexadecimal octets with colons.
 
-    Documented as MD5, yet every published sample shows 20 octets: SHA-1's length. As the samples.
+    Documented as MD5, yet every published sample shows 20 octets, which is SHA-1's length: so it is
+    SHA-1 unless `md5`.
     """
     parts = body.split()
     blob = _blob(parts[1]) if len(parts) > 1 else None
-    return hashlib.sha1(blob or b"", usedforsecurity=False).digest().hex(":")
+    digest = hashlib.md5 if md5 else hashlib.sha1
+    return digest(blob or b"", usedforsecurity=False).digest().hex(":")
 
 
 def _blob(text: str) -> bytes | None:

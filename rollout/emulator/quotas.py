@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from rollout.ecs.contract import THROTTLE_BUCKET_MS
+from rollout.ecs import contract
+from rollout.ecs.contract import THROTTLE_BUCKET_MS, RetryClass
 
 ANY: Final = "*"
 
@@ -42,6 +43,17 @@ class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     foreign: tuple[Foreign, ...] = ()
     code: str = "Throttling"
     retry_after: bool = True
+
+    def problem(self) -> str:
+        """Why these settings make no sense; empty where they do."""
+        if contract.retry_class(self.code) is not RetryClass.THROTTLED:
+            return f"{self.code} is no code of throttling"
+        for quota in (*self.quotas, *self.foreign):
+            if quota.calls_per_minute < 0:
+                return "calls_per_minute is not negative"
+            if quota.action not in {ANY, *contract.ACTIONS}:
+                return f"no action {quota.action}"
+        return ""
 
 
 class Usage(msgspec.Struct, frozen=True):

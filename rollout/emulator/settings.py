@@ -89,9 +89,6 @@ def _plain(value: Any) -> Any:
 
 def _fault(path: Path, line: int, values: dict[str, Any]) -> Fault:
     where = place(path, line)
-    if values.get("fault") not in faults.FAULT_NAMES:
-        known = ", ".join(faults.FAULT_NAMES)
-        raise error(f"no fault {values.get('fault')!r}; there are: {known}", where)
     values = dict(values)
     if (delay := values.pop("delay", None)) is not None:
         try:
@@ -102,6 +99,6 @@ def _fault(path: Path, line: int, values: dict[str, Any]) -> Fault:
         fault = msgspec.convert(values, Fault)
     except msgspec.ValidationError as problem:
         raise error(str(problem), where) from None
-    if not 0 <= fault.probability <= 1:
-        raise error("a probability lies between 0 and 1", where)
+    if why := fault.problem():
+        raise error(why, where)
     return fault

@@ -125,7 +125,10 @@ def shape_fields(shape: Shape) -> dict[str, object]:
         "OSName": shape.image.os_name,
         "OSNameEn": shape.image.os_name,
         "ImageId": shape.image.image_id,
-        "ImageOptions": {"LoginAsNonRoot": shape.image.login_user != "root"},
+        "ImageOptions": {
+            "LoginAsNonRoot": shape.image.login_user != "root",
+            "CurrentOSNVMeSupported": False,
+        },
         "InstanceType": shape.instance_type,
         "InstanceTypeFamily": shape.family,
         "Cpu": shape.cpu,

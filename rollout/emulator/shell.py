@@ -18,24 +18,29 @@ _UNKNOWN_COMMAND: Final = 127
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """What can be seen from inside an instance. `keys`: lines of authorized_keys, newest first."""
+    """What can be seen from inside an instance by `user`.
+
+    `keys`: lines of the login user's authorized_keys, newest first.
+    """
 
     name: str
     user: str
+    login_user: str
     boot_id: str
     booted_at: int
     keys: tuple[str, ...]
-
-    @property
-    def password_login(self) -> bool:
-        """Password login is off from the first boot with a key on."""
-        return not self.keys
+    password_login: bool
 
     @property
     def key_file(self) -> str:
         """Where its login user keeps authorized_keys."""
-        folder = "root" if self.user == "root" else f"home/{self.user}"
-        return f"/{folder}/.ssh/authorized_keys"
+        return f"{home(self.login_user)}/.ssh/authorized_keys"
+
+
+def home(user: str) -> str:
+    """The home directory of a user."""
+    folder = "root" if user == "root" else f"home/{user}"
+    return f"/{folder}"
 
 
 def boot_id(instance: str, boots: int) -> str:
@@ -117,7 +122,7 @@ def _uptime(_: list[str], guest: Guest) -> tuple[int, str]:
 
 def _path(args: list[str], guest: Guest) -> str:
     path = args[0] if args else ""
-    return path.replace("~", guest.key_file.removesuffix("/.ssh/authorized_keys"), 1)
+    return path.replace("~", home(guest.user), 1)
 
 
 _COMMANDS: Final[Mapping[str, Callable[[list[str], Guest], tuple[int, str]]]] = {

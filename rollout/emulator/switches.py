@@ -52,6 +52,14 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A boot appends the key to authorized_keys instead of rewriting the file."""
     ed25519_accepted: bool = True
     """Whether ImportKeyPair takes an ed25519 key; the published list of 2021 has none."""
+    attach_ends_password_login: bool = False
+    """Password login goes off at the attach already, and not at the boot that brings the key."""
+    md5_fingerprints: bool = False
+    """Fingerprints are MD5, as documented, and not of the twenty octets that samples show."""
+    dry_run_status: int = 400
+    """HTTP status of DryRunOperation, by which a passing dry run of one instance is told."""
+    token_life_ms: int = 0
+    """How long a NextToken can be used; 0 = for ever."""
     loose_types: bool = False
     """Numbers and booleans of AttachKeyPair and DetachKeyPair results are sent as strings."""
     clock_ahead_ms: int = 15 * 60 * 1000

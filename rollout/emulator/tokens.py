@@ -1,7 +1,8 @@
 """NextToken: where a page ends, opaque to the caller.
 
 Written and read by the actions that page by token. A token names the ordinal to go on with, so a
-page costs what a page costs, however long the list is, and a token lives for ever.
+page costs what a page costs, however long the list is. It lives for ever, unless it was written
+with its instant: then the reader decides.
 """
 
 import base64
@@ -12,27 +13,36 @@ from typing import Final
 from rollout.emulator.messages import Refusal
 
 _NUMBER_BYTES: Final = 8
+_CHECK_BYTES: Final = 4
 
 
-def write(ordinal: int) -> str:
-    """The token of the page that begins at `ordinal`."""
-    number = ordinal.to_bytes(_NUMBER_BYTES, "big")
-    return base64.urlsafe_b64encode(number + _check(number)).decode()
+def write(ordinal: int, at: int = 0) -> str:
+    """The token of the page that begins at `ordinal`; `at` is when it was written, 0 = untold."""
+    data = ordinal.to_bytes(_NUMBER_BYTES, "big")
+    if at:
+        data += at.to_bytes(_NUMBER_BYTES, "big")
+    return base64.urlsafe_b64encode(data + _check(data)).decode()
 
 
-def read(token: str) -> int:
-    """The ordinal of a token, 0 for none. Errors: Refusal for anything we did not write."""
+def read(token: str, oldest: int = 0) -> int:
+    """The ordinal of a token, 0 for none.
+
+    Errors: Refusal for anything we did not write, and for what was written before `oldest`.
+    """
     if not token:
         return 0
     try:
-        data = base64.b64decode(token, altchars=b"-_", validate=True)
+        whole = base64.b64decode(token, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise Refusal("InvalidParameter.NextToken") from None
-    number = data[:_NUMBER_BYTES]
-    if len(number) != _NUMBER_BYTES or data[_NUMBER_BYTES:] != _check(number):
+    data, check = whole[:-_CHECK_BYTES], whole[-_CHECK_BYTES:]
+    if len(data) not in {_NUMBER_BYTES, 2 * _NUMBER_BYTES} or check != _check(data):
         raise Refusal("InvalidParameter.NextToken")
-    return int.from_bytes(number, "big")
+    at = int.from_bytes(data[_NUMBER_BYTES:], "big")
+    if at and at < oldest:
+        raise Refusal("InvalidParameter.NextToken")
+    return int.from_bytes(data[:_NUMBER_BYTES], "big")
 
 
-def _check(number: bytes) -> bytes:
-    return zlib.crc32(number).to_bytes(4, "big")
+def _check(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECK_BYTES, "big")

@@ -1,15 +1,23 @@
 """Cloud Assistant: what a command finds in the guest, and when."""
 
 import base64
+import json
 from collections.abc import Mapping
 
 import pytest
 
+from rollout.emulator.access import Access, Statement, User
 from rollout.emulator.cloud import Cloud
-from rollout.emulator.shell import fingerprint_line
+from rollout.emulator.fleet import FleetBuilder
+from rollout.emulator.instances import Status
+from rollout.emulator.shapes import Image, Shape
+from rollout.emulator.shell import fingerprint_line, home
+from rollout.emulator.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, body, call
 
+_CONTENT = "InvalidParameter.CommandContent"
+_ELEVEN = json.dumps({f"p{n}": "" for n in range(11)})
 PROOF = "cat /proc/sys/kernel/random/boot_id\ncat ~/.ssh/authorized_keys"
 
 
@@ -111,7 +119,24 @@ def test_fingerprints_are_those_of_ssh_keygen() -> None:
         ({"InstanceId.1": "i-none"}, 404, "InvalidInstance.NotFound"),
         ({"Type": ""}, 400, "MissingType"),
         ({"CommandContent": "x" * 25_000}, 403, "CmdContent.ExceedLimit"),
+        ({"CommandContent": "x" * 18_500, "ContentEncoding": ""}, 403, "CmdContent.ExceedLimit"),
         ({"CommandContent": "!"}, 400, "InvalidParameter.CommandContent"),
+        ({"CommandContent": "!", "ContentEncoding": "base64"}, 400, _CONTENT),
+        ({"Type": "RunPython"}, 403, "InvalidCmdType.NotFound"),
+        ({"RepeatMode": "Twice"}, 404, "InvalidRepeatMode.NotFound"),
+        ({"RepeatMode": "Period"}, 400, "MissingParam.Frequency"),
+        ({"TerminationMode": "Softly"}, 404, "InvalidTerminationMode.NotFound"),
+        ({"Name": "n" * 129}, 403, "CmdName.ExceedLimit"),
+        ({"Username": "u" * 256}, 403, "Username.ExceedLimit"),
+        ({"Launcher": "l" * 1025}, 403, "InvalidLauncher.LengthLimitExceeded"),
+        ({"ClientToken": "t" * 65}, 400, "InvalidClientToken.Malformed"),
+        ({"ClientToken": "t\u00f6ken"}, 400, "InvalidClientToken.Malformed"),
+        ({"Parameters": '{"a": "b"}'}, 400, "Parameter.Disabled"),
+        ({"Parameters": "[]"}, 400, "InvalidParameter.Parameters"),
+        ({"Parameters": '{"a": "b"}', "EnableParameter": "true"}, 403, "Parameter.NotMatched"),
+        ({"Parameters": _ELEVEN, "EnableParameter": "true"}, 403, "ParameterCount.ExceedLimit"),
+        ({"Tag.1.Key": "acs:x"}, 400, "InvalidTagKey.Malformed"),
+        ({"ResourceTag.1.Key": "app"}, 400, "InvalidResourceTag.ConflictWithInstanceIds"),
         (
             {f"InstanceId.{n}": f"i-{n}" for n in range(1, 102)},
             403,
@@ -163,7 +188,9 @@ def test_a_command_to_a_stopped_instance_fails_in_its_result() -> None:
     cloud = stage.cloud()
     invoke_id = send(cloud, "true", {"InstanceId.1": "i-stopped"})
     seen = result(cloud, invoke_id, NOW + 2_000)
-    assert (seen["InvocationStatus"], seen["ErrorCode"]) == ("Failed", "InstanceNotRunning")
+    assert (seen["InvocationStatus"], seen["ErrorCode"]) == ("Aborted", "InstanceNotRunning")
+    assert seen["InvokeRecordStatus"] == "Failed"
+    assert seen["ErrorInfo"] == "the instance is not running when create task"
 
 
 def test_the_agent_is_there_while_the_instance_runs() -> None:
@@ -188,3 +215,205 @@ def test_results_are_paged_by_token() -> None:
         call(cloud, "DescribeInvocationResults", RegionId=REGION, NextToken=first["NextToken"])
     )["Invocation"]
     assert (len(rest["InvocationResults"]["InvocationResult"]), rest["NextToken"]) == (2, "")
+
+
+def test_what_has_run_is_not_read_again() -> None:
+    """A boot after the command leaves its output alone: else it would prove one too many."""
+    cloud = stage.cloud()
+    invoke_id = send(cloud, PROOF)
+    before = result(cloud, invoke_id, NOW + 2_000)
+    attach(cloud, "i-plain-1")
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 3_000)
+    assert result(cloud, invoke_id, NOW + 60_000) == before
+    never_read = send(cloud, PROOF, now=NOW + 70_000)
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 72_000)
+    fresh = send(cloud, PROOF, now=NOW + 90_000)
+    first, second = (result(cloud, i, NOW + 99_000)["Output"] for i in (never_read, fresh))
+    assert first != second
+
+
+def test_a_command_for_the_next_boot_waits_for_a_stopped_instance_too() -> None:
+    """It runs at the next start, and its output stays that of this start."""
+    cloud = stage.cloud()
+    more = {"RepeatMode": "NextRebootOnly", "InstanceId.1": "i-stopped"}
+    invoke_id = send(cloud, PROOF, more)
+    waiting = result(cloud, invoke_id, NOW + 2_000)
+    assert (waiting["InvocationStatus"], waiting["InvokeRecordStatus"]) == ("Scheduled", "Running")
+    call(cloud, "StartInstance", InstanceId="i-stopped", now=NOW + 3_000)
+    seen = result(cloud, invoke_id, NOW + 9_000)
+    call(cloud, "RebootInstance", InstanceId="i-stopped", now=NOW + 10_000)
+    assert (seen["InvocationStatus"], seen["Repeats"]) == ("Success", 1)
+    assert result(cloud, invoke_id, NOW + 60_000) == seen
+
+
+def test_a_released_instance_ends_what_waits_on_it() -> None:
+    """InstanceReleased, and never a result."""
+    cloud = stage.cloud()
+    invoke_id = send(cloud, "true", {"RepeatMode": "EveryReboot"})
+    ordinal = cloud.instances.find("i-plain-1")
+    assert ordinal is not None
+    cloud.instances.put(ordinal, Status.RELEASED, NOW + 1_000)
+    seen = result(cloud, invoke_id, NOW + 2_000)
+    assert (seen["InvocationStatus"], seen["ErrorCode"]) == ("Error", "InstanceReleased")
+
+
+def test_a_schedule_never_comes_due() -> None:
+    """A Frequency makes any command a scheduled one, and this emulator keeps no schedules."""
+    cloud = stage.cloud()
+    invoke_id = send(cloud, "true", {"Frequency": "rate(5m)"})
+    assert result(cloud, invoke_id, NOW + 3_600_000)["InvocationStatus"] == "Scheduled"
+
+
+def test_a_dry_run_sends_nothing() -> None:
+    """It is checked like any other, and leaves no invocation and no effect."""
+    cloud = stage.cloud()
+    params = {
+        "RegionId": REGION,
+        "Type": "RunShellScript",
+        "CommandContent": "true",
+        "InstanceId.1": "i-plain-1",
+        "RepeatMode": "DryRun",
+    }
+    assert call(cloud, "RunCommand", params).status == 200
+    assert call(cloud, "RunCommand", {**params, "InstanceId.1": "i-none"}).status == 404
+    answer = body(call(cloud, "DescribeInvocationResults", RegionId=REGION))
+    assert (answer["Invocation"]["TotalCount"], len(cloud.ledger)) == (0, 0)
+
+
+def test_parameters_are_filled_in() -> None:
+    """Names in any case with spaces around; what is not given is empty."""
+    cloud = stage.cloud()
+    more = {"EnableParameter": "true", "Parameters": '{"Name": "Jack"}'}
+    invoke_id = send(cloud, "echo {{ name }} {{other}}!", more)
+    assert result(cloud, invoke_id, NOW + 2_000)["Output"] == "Jack !\n"
+
+
+def test_tags_say_whom_a_command_is_for() -> None:
+    """ResourceTag stands for ids; a tag that nobody has is refused."""
+    cloud = stage.cloud()
+    params = {"RegionId": "cn-beijing", "Type": "RunShellScript", "CommandContent": "true"}
+    tag = {"ResourceTag.1.Key": "app", "ResourceTag.1.Value": "cart"}
+    assert call(cloud, "RunCommand", {**params, **tag}).code is None
+    assert [entry.instance for entry in cloud.ledger] == ["i-far"]
+    none = {**params, "ResourceTag.1.Key": "nobody"}
+    assert call(cloud, "RunCommand", none).code == "InvalidResourceTag.InstanceNotFound"
+    mixed = {**params, **tag, "RegionId": REGION}
+    assert call(cloud, "RunCommand", mixed).code == "InvalidInstance.NotMatch"
+
+
+def test_a_command_runs_as_root_or_as_whom_it_names() -> None:
+    """Not as the login user, whose authorized_keys is found by its path; others do not exist."""
+    builder = FleetBuilder(NOW)
+    region = builder.open_region(REGION)
+    key = builder.key_pair("k", FRESH_BODY).number
+    image = Image("m-1", "linux", "Linux", login_user="ecs-user")
+    shape = builder.shape(Shape(region, region.zones[0], image))
+    builder.add(
+        shape,
+        builder.tags(()),
+        instance="i-plain-1",
+        record=key,
+        start_ms=stage.STARTED,
+        created_minute=stage.CREATED_MINUTE,
+    )
+    cloud = Cloud(builder.finish(1))
+    script = f"whoami; cat {home('ecs-user')}/.ssh/authorized_keys; cat ~/.ssh/authorized_keys"
+
+    def seen(user: str) -> dict[str, object]:
+        return result(cloud, send(cloud, script, {"Username": user}), NOW + 2_000)
+
+    refusal = f"cat: {home('root')}/.ssh/authorized_keys: No such file or directory\n"
+    assert seen("")["Output"] == f"root\n{FRESH_BODY}\n{refusal}"
+    assert seen("ecs-user")["Output"] == f"ecs-user\n{FRESH_BODY}\n{FRESH_BODY}\n"
+    nobody = seen("nobody")
+    assert (nobody["ErrorCode"], nobody["InvokeRecordStatus"]) == ("AccountNotExists", "Failed")
+
+
+def test_a_repeat_is_answered_whatever_became_of_the_instance() -> None:
+    """The token stands for the first call, also when its instance is gone since."""
+    cloud = stage.cloud()
+    first = send(cloud, "true", {"ClientToken": "token-1"})
+    ordinal = cloud.instances.find("i-plain-1")
+    assert ordinal is not None
+    cloud.instances.put(ordinal, Status.RELEASED, NOW)
+    assert send(cloud, "true", {"ClientToken": "token-1"}, now=NOW + 1) == first
+
+
+def test_results_are_filtered() -> None:
+    """By InvokeRecordStatus, resource group and tags; and paged by number, if asked so."""
+    cloud = stage.cloud()
+    tagged = {"Tag.1.Key": "team", "Tag.1.Value": "ops", "ResourceGroupId": "rg-1"}
+    done = send(cloud, "true", tagged)
+    waiting = send(cloud, "true", {"RepeatMode": "NextRebootOnly"})
+
+    def found(**filters: str) -> list[str]:
+        params = {"RegionId": REGION, **{n.replace("_", "."): v for n, v in filters.items()}}
+        answer = body(call(cloud, "DescribeInvocationResults", params, now=NOW + 2_000))
+        rows = answer["Invocation"]["InvocationResults"]["InvocationResult"]
+        return [row["InvokeId"] for row in rows]
+
+    assert found(InvokeRecordStatus="Finished") == [done]
+    assert found(InvokeRecordStatus="Running") == [waiting]
+    assert found(Tag_1_Key="team") == found(ResourceGroupId="rg-1") == [done]
+    assert found(PageSize="1", PageNumber="2") == [waiting]
+
+
+def test_agents_are_counted_and_filtered() -> None:
+    """More than ten named ids come on one page; tasks are counted; OSType chooses."""
+    cloud = stage.cloud()
+    many = {f"InstanceId.{n}": f"i-plain-{n}" for n in range(1, 13)}
+    send(cloud, "true")
+    send(cloud, "true", now=NOW + 5_000)
+
+    def agents(**params: str) -> list[dict[str, object]]:
+        given = {"RegionId": REGION, "MaxResults": "10", **params}
+        answer = body(call(cloud, "DescribeCloudAssistantStatus", given, now=NOW + 5_500))
+        rows: list[dict[str, object]] = answer["InstanceCloudAssistantStatusSet"][
+            "InstanceCloudAssistantStatus"
+        ]
+        return rows
+
+    named = agents(**many)
+    assert len(named) == 12
+    assert (named[0]["ActiveTaskCount"], named[0]["InvocationCount"]) == (1, 1)
+    assert named[0]["LastInvokedTime"] == "2026-02-02T02:40:05Z"
+    assert [a["InstanceId"] for a in agents(OSType="Windows")] == ["i-windows"]
+    assert len(agents()) == 10
+    (stopped,) = agents(**{"InstanceId.1": "i-stopped"})
+    assert stopped["CloudAssistantVersion"] == ""
+
+
+def test_agents_of_nobody_and_of_too_many_are_refused() -> None:
+    """Unlike DescribeInstances, an unknown id is an error here."""
+    cloud = stage.cloud()
+    unknown = {"RegionId": REGION, "InstanceId.1": "i-none"}
+    assert call(cloud, "DescribeCloudAssistantStatus", unknown).code == "InvalidInstance.NotFound"
+    many = {"RegionId": REGION, **{f"InstanceId.{n}": f"i-{n}" for n in range(1, 102)}}
+    assert call(cloud, "DescribeCloudAssistantStatus", many).code == "InstanceIds.ExceedLimit"
+
+
+@pytest.mark.parametrize(
+    "action", ["DescribeInvocationResults", "DescribeCloudAssistantStatus", "RunCommand"]
+)
+def test_who_may_not_is_told(action: str) -> None:
+    """No line allows it: Forbidden.RAM, no empty list."""
+    nobody = User(statements=(Statement("allow", ("ecs:DescribeInstances",)),))
+    cloud = Cloud(stage.fleet(), access=Access([nobody]))
+    params = {
+        "RegionId": REGION,
+        "Type": "RunShellScript",
+        "CommandContent": "true",
+        "InstanceId.1": "i-plain-1",
+    }
+    reply = call(cloud, action, params)
+    assert (reply.status, reply.code) == (403, "Forbidden.RAM")
+
+
+def test_password_login_may_end_at_the_attach() -> None:
+    """Which of the two ends it nobody knows: the boot, unless the switch says the attach."""
+    for switched, told in ((False, "yes"), (True, "no")):
+        cloud = stage.cloud(Switches(attach_ends_password_login=switched))
+        attach(cloud, "i-keyless")
+        invoke_id = send(cloud, "sshd -T", {"InstanceId.1": "i-keyless"})
+        seen = result(cloud, invoke_id, NOW + 2_000)
+        assert seen["Output"] == f"passwordauthentication {told}\n"

@@ -257,3 +257,49 @@ def test_identity_comes_from_sts_of_its_own_version() -> None:
     )
     assert call(cloud, "GetCallerIdentity").code == "InvalidAction.NotFound"
     assert cloud.handle(Request("X", {}, version="1999-01-01"), NOW).code == "InvalidVersion"
+
+
+def test_full_status_knows_its_filters() -> None:
+    """Status and health choose; no event is ever planned, so that a filter by events is empty."""
+    cloud = stage.cloud()
+
+    def found(**params: str) -> int:
+        given = {"RegionId": REGION, **{n.replace("_", "."): v for n, v in params.items()}}
+        count: int = body(call(cloud, "DescribeInstancesFullStatus", given))["TotalCount"]
+        return count
+
+    assert found() == 18
+    assert found(Status="Stopped") == found(HealthStatus="NotApplicable") == 2
+    assert found(HealthStatus="Impaired") == 0
+    assert found(EventType="SystemMaintenance.Reboot") == found(EventId_1="e-1") == 0
+    assert found(NotBefore_Start="2026-01-01T00:00:00Z") == 0
+
+
+def test_a_token_can_have_a_life() -> None:
+    """For ever, unless the switch says how long; a token from before the switch stays good."""
+    cloud = stage.cloud()
+    page = {"RegionId": REGION, "MaxResults": "10"}
+
+    def token(now: int) -> str:
+        return str(call(cloud, "DescribeInstances", page, now=now).body["NextToken"])
+
+    def code(token: str, now: int) -> str | None:
+        return call(cloud, "DescribeInstances", {**page, "NextToken": token}, now=now).code
+
+    old = token(NOW)
+    cloud.switch(Switches(token_life_ms=60_000))
+    fresh = token(NOW)
+    assert code(fresh, NOW + 60_000) is None
+    assert code(fresh, NOW + 60_001) == "InvalidParameter.NextToken"
+    assert code(old, NOW + 60_001) is None
+
+
+@pytest.mark.parametrize("status", [400, 412])
+def test_the_status_of_a_passing_dry_run_is_a_switch(status: int) -> None:
+    """Printed for other actions as 400; the code is what says that it passed."""
+    cloud = stage.cloud(Switches(dry_run_status=status))
+    asked = [
+        call(cloud, "DescribeInstances", RegionId=REGION, DryRun="true"),
+        call(cloud, "RebootInstance", InstanceId="i-plain-1", DryRun="true"),
+    ]
+    assert [(r.code, r.status) for r in asked] == [("DryRunOperation", status)] * 2

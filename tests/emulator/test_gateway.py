@@ -208,6 +208,16 @@ def test_v3_must_sign_what_makes_the_call() -> None:
     assert refusal(Message("POST", "/", message.query, headers, b"")) == "IncompleteSignature"
 
 
+def test_other_algorithms_of_v3_are_told_from_v1() -> None:
+    """SM3 and RSA cannot be checked here; they are answered as V3, not as a V1 without Action."""
+    message = v3()
+    headers = CIMultiDict(message.headers)
+    headers["Authorization"] = headers["Authorization"].replace("HMAC-SHA256", "HMAC-SM3")
+    other = Message("POST", "/", message.query, headers, b"")
+    assert refusal(other) == "IncompleteSignature"
+    assert Gateway(Access()).open(other).form is Format.JSON
+
+
 def test_a_body_is_signed_by_its_digest() -> None:
     """Another body than the signed one does not verify; the signed one is read as a form."""
     message = v3(query={}, body=b"RegionId=cn-hangzhou", content_type=FORM["content-type"])

@@ -150,3 +150,44 @@ def test_a_key_pair_imported_again_is_another_one() -> None:
     assert ordinal is not None
     assert cloud.instances.status(ordinal, late) == Status.RUNNING
     assert cloud.assistant.guest(ordinal, late).keys == (FRESH_BODY,)
+
+
+@pytest.mark.parametrize(
+    "tags, code",
+    [
+        ([("owner", "ops"), ("owner", "dev")], "Duplicate.TagKey"),
+        ([("aliyun-x", "")], "InvalidTagKey.Malformed"),
+        ([("acs:x", "")], "InvalidTagKey.Malformed"),
+        ([("see http://x", "")], "InvalidTagKey.Malformed"),
+        ([("", "ops")], "InvalidTagKey.Malformed"),
+        ([("k" * 129, "")], "InvalidTagKey.Malformed"),
+        ([("owner", "https://x")], "InvalidTagValue.Malformed"),
+        ([(f"k{n}", "") for n in range(21)], "QuotaExceed.Tags"),
+        ([(f"k{n}", "") for n in range(20)], None),
+    ],
+)
+@pytest.mark.parametrize("action", ["ImportKeyPair", "CreateKeyPair"])
+def test_tags_of_a_new_key_pair_are_judged(
+    action: str, tags: list[tuple[str, str]], code: str | None
+) -> None:
+    """Twenty at most, each key once, no reserved beginnings, no addresses; else no key pair."""
+    cloud = Cloud(stage.fleet(), make_key=lambda: (RSA_BODY, "PEM"))
+    params = {"RegionId": REGION, "KeyPairName": "tagged", "PublicKeyBody": FRESH_BODY}
+    for number, (key, value) in enumerate(tags, 1):
+        params |= {f"Tag.{number}.Key": key, f"Tag.{number}.Value": value}
+    assert call(cloud, action, params).code == code
+    assert (listed(cloud, KeyPairName="tagged") == ["tagged"]) is (code is None)
+
+
+def test_fingerprints_can_be_md5() -> None:
+    """Documented as MD5, shown with SHA-1's length: a switch, for old and new key pairs alike."""
+    cloud = stage.cloud()
+
+    def lengths() -> set[int]:
+        rows = body(call(cloud, "DescribeKeyPairs", RegionId=REGION))["KeyPairs"]["KeyPair"]
+        return {len(row["KeyPairFingerPrint"]) for row in rows}
+
+    assert lengths() == {59}
+    cloud.switch(Switches(md5_fingerprints=True))
+    imported(cloud, "new")
+    assert lengths() == {47}

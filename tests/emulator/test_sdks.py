@@ -6,6 +6,7 @@ The SDKs are the judges here: what they send must be understood, what they read 
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,6 +223,35 @@ async def test_new_sdk_async(
         client = EcsClient(config(url))
         response = await getattr(client, f"{action}_async")(model(action)(**arguments))
     assert holds(response.body.to_map())
+
+
+# What the reference lists of each answer: action, and attribute of the SDK's typed model.
+FIELDS = (Path(__file__).parents[1] / "data" / "sdk_fields.txt").read_text(encoding="utf-8")
+
+
+def at_path(value: Any, path: str) -> Any:
+    """What stands at a dotted path of a model; of a list, its first item."""
+    for name in path.split("."):
+        value = getattr(value[0] if isinstance(value, list) else value, name)
+    return value
+
+
+@pytest.mark.asyncio
+async def test_every_listed_field_arrives_in_the_typed_model() -> None:
+    """The SDK passes over what it does not know: a misspelt field would simply be None."""
+    paths: dict[str, list[str]] = {}
+    for line in FIELDS.splitlines():
+        action, path = line.split()
+        paths.setdefault(action, []).append(path)
+    asked = {action: arguments for action, arguments, _ in ACTIONS}
+    assert list(paths)[-1] == "describe_invocation_results"  # there is something to show by then
+    async with server.serve(stage.cloud()) as url:
+        client = EcsClient(config(url))
+        for action, fields in paths.items():
+            request = model(action)(**asked[action])
+            body = (await getattr(client, f"{action}_async")(request)).body
+            lacking = [path for path in fields if at_path(body, path) is None]
+            assert lacking == [], action
 
 
 @pytest.mark.asyncio

@@ -202,6 +202,12 @@ async def test_the_admin_turns_every_knob() -> None:
     "name, value",
     [
         ("faults", {"faults": [{"fault": "gremlins"}]}),
+        ("faults", {"faults": [{"fault": "slow", "probability": 7}]}),
+        ("faults", {"faults": [{"fault": "slow", "delay_ms": -1}]}),
+        ("faults", {"faults": [{"fault": "slow", "actions": ["AtachKeyPair"]}]}),
+        ("quotas", {"quotas": [{"calls_per_minute": -1}]}),
+        ("quotas", {"quotas": [{"calls_per_minute": 1, "action": "AtachKeyPair"}]}),
+        ("quotas", {"code": "InternalError"}),
         ("switches", {"colour": 1}),
         ("quotas", {"quotas": 5}),
         ("instances", {"instance": "i-none", "status": "Stopped"}),

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from rollout.emulator.actions import assistant, attach, describe, keypairs, power, regions
+from rollout.emulator.actions import (
+    assistant,
+    attach,
+    commands,
+    describe,
+    keypairs,
+    power,
+    regions,
+)
 from rollout.emulator.actions.call import Call
 
 Handler = Callable[[Call], Mapping[str, object]]
@@ -31,7 +39,7 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
         "StopInstance": power.stop_instance,
         "StopInstances": power.stop_instances,
         "DescribeRegions": regions.describe_regions,
-        "RunCommand": assistant.run_command,
+        "RunCommand": commands.run_command,
         "DescribeInvocationResults": assistant.describe_invocation_results,
         "DescribeCloudAssistantStatus": assistant.describe_cloud_assistant_status,
         "GetCallerIdentity": regions.get_caller_identity,

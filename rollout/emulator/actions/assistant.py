@@ -1,66 +1,42 @@
-"""RunCommand, DescribeInvocationResults and DescribeCloudAssistantStatus: looks into the guest."""
+"""DescribeInvocationResults and DescribeCloudAssistantStatus: how commands and agents fare."""
 
 import base64
-import binascii
-from collections.abc import Mapping
-from itertools import islice
-
-import msgspec
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeVar
 
 from rollout.ecs import contract, wire
-from rollout.emulator import assistant, tokens
+from rollout.emulator import assistant, filters
 from rollout.emulator.actions.call import Call
-from rollout.emulator.assistant import Order, Result
+from rollout.emulator.assistant import Result
 from rollout.emulator.instances import Status
-from rollout.emulator.ledger import Effect
 from rollout.emulator.messages import Refusal
+from rollout.emulator.shapes import tags_field
 
 Body = Mapping[str, object]
 
+_T = TypeVar("_T")
 
-def run_command(call: Call) -> Body:
-    """Send a script to up to 100 instances; one unfit instance refuses the whole call."""
-    region = call.region()
-    kind, content = call.required("Type"), call.required("CommandContent")
-    ids = _ids(call)
-    call.demand(region, instances=ids)
-    script = _script(call, content)
-    ordinals = [_fit(call, region, kind, instance) for instance in ids]
-    token = call.text("ClientToken")
-    sent = msgspec.json.encode(sorted(call.params.items()))
-    if token and (known := call.cloud.assistant.by_token(token, sent)):
-        order, same = known
-        if not same:
-            raise Refusal("IdempotentParameterMismatch")
-        return {"CommandId": order.command_id, "InvokeId": order.invoke_id}
-    order = _order(call, region, script, ordinals)
-    call.cloud.assistant.send(order, token, sent)
-    for ordinal in ordinals:
-        call.leave(Effect.COMMAND, region, ordinal=ordinal)
-    return {"CommandId": order.command_id, "InvokeId": order.invoke_id}
+_AGENT_VERSIONS: Final = {"Linux": "2.2.3.857", "Windows": "2.1.3.857"}
 
 
 def describe_invocation_results(call: Call) -> Body:
     """How commands ended, per instance; Output is Base64 unless PlainText is asked for."""
     region = call.region()
-    limit = call.number_in(
-        "MaxResults", contract.PAGE_SIZE_DEFAULT, 1, contract.INVOCATION_RESULTS_MAX
-    )
-    first = tokens.read(call.text("NextToken"))
+    instance = call.text("InstanceId")
+    call.demand(region, instances=[instance] if instance else None)
+    tags = filters.tags_asked(call.params)
     results = [
         result
         for result in call.cloud.assistant.results(region, call.text("InvokeId"), call.now)
-        if _asked(call, result)
+        if _asked(call, result) and filters.has_tags(result.order.tags, tags)
     ]
-    shown = results[first : first + limit]
-    more = first + limit < len(results)
+    shown, page = _page(call, results)
+    rows = [_row(call, result) for result in shown]
     return {
         "Invocation": {
             "TotalCount": len(results),
-            "PageNumber": 1,
-            "PageSize": limit,
-            "NextToken": tokens.write(first + limit) if more else "",
-            "InvocationResults": {"InvocationResult": [_row(call, result) for result in shown]},
+            **page,
+            "InvocationResults": {"InvocationResult": rows},
         }
     }
 
@@ -68,79 +44,74 @@ def describe_invocation_results(call: Call) -> Body:
 def describe_cloud_assistant_status(call: Call) -> Body:
     """Whether the agent of each instance is there: true exactly while it is Running."""
     region = call.region()
-    instances = call.cloud.instances
-    ids = call.numbered_ids()
-    found = [instances.find(i, region) for i in ids] if ids else instances.spans.get(region, ())
-    limit = call.number_in(
-        "MaxResults", contract.PAGE_SIZE_DEFAULT, 1, contract.INVOCATION_RESULTS_MAX
-    )
-    first = tokens.read(call.text("NextToken"))
-    living = (o for o in found if o is not None and instances.base[o] != Status.RELEASED)
-    page = list(islice(living, first, first + limit + 1))
-    more = len(page) > limit
+    ids = _ids(call)
+    call.demand(region, instances=ids or None)
+    family = call.text("OSType")
+    ordinals = _named(call, region, ids) if ids else _living(call, region)
+    found = [o for o in ordinals if family in {"", _family(call, o)}]
+    shown, page = (found, _whole(len(found))) if ids else _page(call, found)
     return {
-        "TotalCount": 0,
-        "PageNumber": 1,
-        "PageSize": limit,
-        "NextToken": tokens.write(first + limit) if more else "",
+        "TotalCount": len(found),
+        **page,
         "InstanceCloudAssistantStatusSet": {
-            "InstanceCloudAssistantStatus": [_agent(call, o) for o in page[:limit]]
+            "InstanceCloudAssistantStatus": [_agent(call, o) for o in shown]
         },
     }
 
 
+def _page(call: Call, found: list[_T]) -> tuple[list[_T], dict[str, object]]:
+    """One page by token, or by number where neither token nor MaxResults is there."""
+    most = contract.INVOCATION_RESULTS_MAX
+    number = call.number_in("PageNumber", 1, 1, 10**9)
+    limit = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, most)
+    first = (number - 1) * limit
+    if call.text("MaxResults") or call.text("NextToken"):
+        number = 1
+        limit = call.number_in("MaxResults", contract.PAGE_SIZE_DEFAULT, 1, most)
+        first = call.first()
+    more = first + limit < len(found)
+    token = call.next_token(first + limit) if more else ""
+    return found[first : first + limit], {
+        "PageNumber": number,
+        "PageSize": limit,
+        "NextToken": token,
+    }
+
+
+def _whole(count: int) -> dict[str, object]:
+    """The page of a call that names its instances: MaxResults does not count there."""
+    return {"PageNumber": 1, "PageSize": count, "NextToken": ""}
+
+
 def _ids(call: Call) -> list[str]:
     ids = wire.numbered(call.params, "InstanceId")
-    if not ids:
-        raise Refusal("MissingParam.InstanceId")
     if len(ids) > call.action.ids_max:
         raise Refusal("InstanceIds.ExceedLimit")
     return list(dict.fromkeys(ids))
 
 
-def _script(call: Call, content: str) -> str:
-    """Other encodings than Base64 count as plain text: documented so."""
-    if len(content) > contract.COMMAND_BYTES_MAX:
-        raise Refusal("CmdContent.ExceedLimit")
-    if call.text("ContentEncoding") != "Base64":
-        return content
-    try:
-        return base64.b64decode(content, validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise Refusal("InvalidParameter.CommandContent") from None
-
-
-def _fit(call: Call, region: str, kind: str, instance: str) -> int:
-    ordinal = call.cloud.instances.find(instance, region)
-    if ordinal is None:
+def _named(call: Call, region: str, ids: list[str]) -> list[int]:
+    found = call.cloud.instances.find_all(ids, region)
+    if None in found:
         raise Refusal("InvalidInstance.NotFound")
-    if call.cloud.instances.shape_of(ordinal).windows is (kind == "RunShellScript"):
-        raise Refusal("InvalidInstance.NotMatch")
-    return ordinal
+    return [ordinal for ordinal in found if ordinal is not None]
 
 
-def _order(call: Call, region: str, script: str, ordinals: list[int]) -> Order:
+def _living(call: Call, region: str) -> Iterable[int]:
     instances = call.cloud.instances
-    status = {ordinal: instances.status(ordinal, call.now) for ordinal in ordinals}
-    request_id = call.cloud.request_id(call.number)
-    return Order(
-        invoke_id=assistant.new_id("t-", request_id),
-        command_id=assistant.new_id("c-", request_id),
-        region=region,
-        at=call.now,
-        script=script,
-        repeat_mode=call.text("RepeatMode") or "Once",
-        user=call.text("Username") or "root",
-        boots={ordinal: instances.boots[ordinal] for ordinal in ordinals},
-        dead=frozenset(o for o in ordinals if status[o] != Status.RUNNING),
-    )
+    span = instances.spans.get(region, range(0))
+    return (o for o in span if instances.base[o] != Status.RELEASED)
 
 
 def _asked(call: Call, result: Result) -> bool:
-    instance, command = call.text("InstanceId"), call.text("CommandId")
-    return (not instance or instance == call.cloud.instances.ids.id_of(result.ordinal)) and (
-        not command or command == result.order.command_id
-    )
+    order = result.order
+    asked = {
+        "InstanceId": call.cloud.instances.ids.id_of(result.ordinal),
+        "CommandId": order.command_id,
+        "InvokeRecordStatus": result.record_status,
+        "ResourceGroupId": order.group,
+    }
+    return all(call.text(name) in {"", value} for name, value in asked.items())
 
 
 def _row(call: Call, result: Result) -> dict[str, object]:
@@ -148,37 +119,48 @@ def _row(call: Call, result: Result) -> dict[str, object]:
     finished = "" if result.finished_at is None else wire.iso_seconds(result.finished_at)
     data = result.output.encode()
     kept = data[-assistant.OUTPUT_BYTES_MAX :]
-    plain = call.text("ContentEncoding") == "PlainText"
+    plain = call.text("ContentEncoding").lower() == "plaintext"
     return {
         "InstanceId": call.cloud.instances.ids.id_of(result.ordinal),
         "InvokeId": order.invoke_id,
         "CommandId": order.command_id,
         "InvocationStatus": result.status,
-        "InvokeRecordStatus": "Finished" if finished or result.error_code else "Running",
+        "InvokeRecordStatus": result.record_status,
         "ExitCode": result.exit_code if result.exit_code is not None else 0,
         "Output": kept.decode("utf-8", "replace") if plain else base64.b64encode(kept).decode(),
         "Dropped": len(data) - len(kept),
         "ErrorCode": result.error_code,
-        "ErrorInfo": "",
+        "ErrorInfo": assistant.ERROR_INFOS[result.error_code],
         "StartTime": wire.iso_seconds(order.at),
         "FinishedTime": finished,
         "StopTime": "",
-        "Repeats": 1 if finished else 0,
+        "Repeats": 0 if result.exit_code is None else 1,
         "Username": order.user,
+        "Launcher": order.launcher,
+        "TerminationMode": order.termination_mode,
+        "Tags": tags_field(order.tags),
     }
 
 
 def _agent(call: Call, ordinal: int) -> dict[str, object]:
     instances = call.cloud.instances
     running = instances.status(ordinal, call.now) == Status.RUNNING
-    seen = call.now if running else instances.start_ms[ordinal]
+    family = _family(call, ordinal)
+    activity = call.cloud.assistant.activity(ordinal, call.now)
+    last = "" if activity.last_at is None else wire.iso_seconds(activity.last_at)
     return {
         "InstanceId": instances.ids.id_of(ordinal),
         "CloudAssistantStatus": str(running).lower(),
-        "CloudAssistantVersion": "2.2.3.857",
-        "LastHeartbeatTime": wire.iso_seconds(seen),
-        "ActiveTaskCount": 0,
-        "InvocationCount": 0,
-        "OSType": "Windows" if instances.shape_of(ordinal).windows else "Linux",
+        "CloudAssistantVersion": _AGENT_VERSIONS[family] if running else "",
+        "LastHeartbeatTime": wire.iso_seconds(call.now if running else instances.start_ms[ordinal]),
+        "LastInvokedTime": last,
+        "ActiveTaskCount": activity.active,
+        "InvocationCount": activity.completed,
+        "OSType": family,
         "SupportSessionManager": True,
     }
+
+
+def _family(call: Call, ordinal: int) -> str:
+    """The family with a capital, unlike in DescribeInstances."""
+    return "Windows" if call.cloud.instances.shape_of(ordinal).windows else "Linux"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rollout.ecs import contract, wire
 from rollout.ecs.contract import Action, Edition, Ids
-from rollout.emulator import access
+from rollout.emulator import access, tokens
 from rollout.emulator.access import User
 from rollout.emulator.messages import Refusal, Request
 
@@ -87,10 +87,19 @@ class Call:
         if not text:
             return default
         if not text.isascii() or not text.isdigit() or len(text) > 9:
-            own = f"InvalidParameter.{name}"
-            known = any(row.code == own for row in self.action.errors)
-            raise Refusal(own if known else "InvalidParameter", name)
+            known = {row.code for row in self.action.errors}
+            own = (f"InvalidParameter.{name}", f"InvalidParam.{name}")
+            raise Refusal(next((c for c in own if c in known), "InvalidParameter"), name)
         return min(max(int(text), least), most)
+
+    def first(self) -> int:
+        """Where the page of this call begins, by its NextToken; 0 without one."""
+        life_ms = self.cloud.switches.token_life_ms
+        return tokens.read(self.text("NextToken"), self.now - life_ms if life_ms else 0)
+
+    def next_token(self, ordinal: int) -> str:
+        """The token of the page that begins at `ordinal`."""
+        return tokens.write(ordinal, self.now if self.cloud.switches.token_life_ms else 0)
 
     def json_ids(self, name: str, most: int, too_many: str, malformed: str) -> list[str]:
         """A JSON array of ids, doubles merged, in the order given."""

@@ -10,12 +10,14 @@ from itertools import islice
 import msgspec
 
 from rollout.ecs import contract, wire
-from rollout.emulator import filters, tokens
+from rollout.emulator import filters
 from rollout.emulator.actions.call import Call
 from rollout.emulator.instances import STATUS_NAMES, Status
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]
+
+_EVENT_FILTERS = ("EventId.", "EventType", "EventPublishTime.", "InstanceEventType.", "NotBefore.")
 
 
 def describe_instances(call: Call) -> Body:
@@ -25,7 +27,9 @@ def describe_instances(call: Call) -> Body:
     matches = filters.matcher(call)
     permitted = call.may(region)
     if call.flag("DryRun"):
-        raise Refusal("DryRunOperation" if permitted else "Forbidden.RAM")
+        if not permitted:
+            raise Refusal("Forbidden.RAM")
+        raise Refusal("DryRunOperation", status=call.cloud.switches.dry_run_status)
     candidates = _candidates(call, region, ids) if permitted else ()
     if call.text("MaxResults") or call.text("NextToken"):
         return _by_token(call, candidates, matches)
@@ -59,15 +63,21 @@ def describe_instance_status(call: Call) -> Body:
 
 
 def describe_instances_full_status(call: Call) -> Body:
-    """Status, health and planned system events; the pretend cloud plans none."""
+    """Status, health and planned system events.
+
+    The pretend cloud plans none, so that a filter by events lets nothing through.
+    """
     region = call.region()
     ids = call.numbered_ids()
     wanted = call.text("Status")
+    health = call.text("HealthStatus")
     instances = call.cloud.instances
     rows = []
-    for ordinal in _candidates(call, region, ids or None) if call.may(region) else ():
+    of_events = any(name.startswith(_EVENT_FILTERS) for name in call.params)
+    nothing = of_events or not call.may(region)
+    for ordinal in () if nothing else _candidates(call, region, ids or None):
         status = STATUS_NAMES[instances.view(ordinal, call.now, call.lag_ms)[0]]
-        if wanted in {"", status}:
+        if wanted in {"", status} and health in {"", _health(status)["Name"]}:
             rows.append(_full_status(instances.ids.id_of(ordinal), status))
     page = call.number_in("PageNumber", 1, 1, 10**9)
     size = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, 100)
@@ -161,12 +171,12 @@ def _by_token(
         contract.MAX_RESULTS_MIN,
         contract.MAX_RESULTS_MAX,
     )
-    first = tokens.read(call.text("NextToken"))
+    first = call.first()
     page = _page_from(candidates, first, matches, limit + 1)
     more = len(page) > limit
     return {
         "Instances": {"Instance": _rows(call, page[:limit])},
-        "NextToken": tokens.write(page[limit]) if more else "",
+        "NextToken": call.next_token(page[limit]) if more else "",
         "PageNumber": 1,
         "PageSize": limit,
         "TotalCount": 0,
@@ -210,13 +220,16 @@ def _rows(call: Call, ordinals: Sequence[int]) -> Sequence[object]:
 
 
 def _full_status(instance: str, status: str) -> dict[str, object]:
-    healthy = status == "Running"
     return {
         "InstanceId": instance,
         "Status": {"Code": _STATUS_CODES[status], "Name": status},
-        "HealthStatus": {"Code": 0, "Name": "Ok"} if healthy else _NOT_APPLICABLE,
+        "HealthStatus": _health(status),
         "ScheduledSystemEventSet": {"ScheduledSystemEventType": []},
     }
+
+
+def _health(status: str) -> dict[str, object]:
+    return {"Code": 0, "Name": "Ok"} if status == "Running" else _NOT_APPLICABLE
 
 
 # The names are documented; the numbers beside them are not, so these are ours.

@@ -88,7 +88,7 @@ def _new_name(call: Call) -> tuple[str, str]:
 
 
 def _add(call: Call, region: str, name: str, body: str, effect: Effect) -> KeyPair:
-    tags = filters.tags_asked(call.params)
+    tags = filters.tags_given(call.params)
     pair = call.cloud.pairs.add(region, name, body, call.now)
     pair.group = call.text("ResourceGroupId")
     pair.tags = tags

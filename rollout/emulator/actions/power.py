@@ -80,7 +80,7 @@ def _one(call: Call, power: Power) -> Body:
     if code := _why_not(call, power, instance, ordinal):
         raise Refusal(code)
     if call.flag("DryRun"):
-        raise Refusal("DryRunOperation")
+        raise Refusal("DryRunOperation", status=call.cloud.switches.dry_run_status)
     motions.begin(call, power.motion, power.effect, region, instance)
     return {}
 

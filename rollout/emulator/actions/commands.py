@@ -1,0 +1,195 @@
+"""RunCommand: checks a command in the order of its parameters, and sends it."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from rollout.ecs import contract, wire
+from rollout.emulator import assistant, filters
+from rollout.emulator.actions.call import Call
+from rollout.emulator.assistant import Order
+from rollout.emulator.instances import Status
+from rollout.emulator.ledger import Effect
+from rollout.emulator.messages import Refusal
+from rollout.emulator.shapes import Tags
+
+Body = Mapping[str, object]
+
+_SHELL: Final = "RunShellScript"
+_TYPES: Final = (_SHELL, "RunBatScript", "RunPowerShellScript")
+_MODES: Final = ("Once", "Period", "NextRebootOnly", "EveryReboot", "DryRun")
+_TERMINATIONS: Final = ("Process", "ProcessTree")
+_PARAMETER: Final = re.compile(r"\{\{\s*([A-Za-z0-9_-]{1,64})\s*\}\}")
+_PARAMETERS_MAX: Final = 10
+_PARAMETER_CHARS_MAX: Final = 64
+
+# Longest value in bytes, and the code for a longer one.
+_LENGTHS: Final = {
+    "Name": (128, "CmdName.ExceedLimit"),
+    "Description": (512, "CmdDesc.ExceedLimit"),
+    "Username": (255, "Username.ExceedLimit"),
+    "Launcher": (1024, "InvalidLauncher.LengthLimitExceeded"),
+}
+
+
+def run_command(call: Call) -> Body:
+    """Send a script to up to 100 instances; one unfit instance refuses the whole call.
+
+    A repeat with its ClientToken answers the first invocation, whatever became of the instances.
+    """
+    region = call.region()
+    kind, script = _kind(call), _script(call)
+    mode = _mode(call)
+    tags = filters.tags_given(call.params)
+    ids = _ids(call, region)
+    call.demand(region, instances=ids)
+    token, sent = _token(call), msgspec.json.encode(sorted(call.params.items()))
+    if token and (known := call.cloud.assistant.by_token(token)):
+        if known.content != sent:
+            raise Refusal("IdempotentParameterMismatch")
+        return _named(known.order)
+    ordinals = [_fit(call, region, kind, instance) for instance in ids]
+    if mode == "DryRun":  # how a passing check is answered is printed nowhere: no ids, no effect
+        return {}
+    request_id = call.cloud.request_id(call.number)
+    status = {ordinal: call.cloud.instances.status(ordinal, call.now) for ordinal in ordinals}
+    order = Order(
+        invoke_id=assistant.new_id("t-", request_id),
+        command_id=assistant.new_id("c-", request_id),
+        region=region,
+        at=call.now,
+        script=script,
+        repeat_mode=mode,
+        user=call.text("Username") or ("root" if kind == _SHELL else "System"),
+        boots={ordinal: call.cloud.instances.boots[ordinal] for ordinal in ordinals},
+        dead=frozenset(o for o in ordinals if status[o] != Status.RUNNING),
+        group=call.text("ResourceGroupId"),
+        tags=tags,
+        launcher=call.text("Launcher"),
+        termination_mode=call.text("TerminationMode") or _TERMINATIONS[0],
+    )
+    call.cloud.assistant.send(order, token, sent)
+    for ordinal in ordinals:
+        call.leave(Effect.COMMAND, region, ordinal=ordinal)
+    return _named(order)
+
+
+def _named(order: Order) -> Body:
+    return {"CommandId": order.command_id, "InvokeId": order.invoke_id}
+
+
+def _kind(call: Call) -> str:
+    kind = call.required("Type")
+    if kind not in _TYPES:
+        raise Refusal("InvalidCmdType.NotFound")
+    for name, (most, code) in _LENGTHS.items():
+        if len(call.text(name).encode()) > most:
+            raise Refusal(code)
+    if call.text("TerminationMode") not in {"", *_TERMINATIONS}:
+        raise Refusal("InvalidTerminationMode.NotFound")
+    return kind
+
+
+def _mode(call: Call) -> str:
+    """RepeatMode; a Frequency makes it Period, whatever it says."""
+    if call.text("Frequency"):
+        return "Period"
+    mode = call.text("RepeatMode") or "Once"
+    if mode not in _MODES:
+        raise Refusal("InvalidRepeatMode.NotFound")
+    if mode == "Period":
+        raise Refusal("MissingParam.Frequency")
+    return mode
+
+
+def _script(call: Call) -> str:
+    """The text of the command with its parameters filled in.
+
+    Other encodings than Base64 count as plain text: documented so. The limit is on the Base64 text.
+    """
+    content = call.required("CommandContent")
+    encoded = call.text("ContentEncoding").lower() == "base64"
+    whole = content.encode() if encoded else base64.b64encode(content.encode())
+    parameters = base64.b64encode(call.text("Parameters").encode())
+    if len(whole) + len(parameters) > contract.COMMAND_BYTES_MAX:
+        raise Refusal("CmdContent.ExceedLimit")
+    if not encoded:
+        return _filled(call, content)
+    try:
+        return _filled(call, base64.b64decode(content, validate=True).decode())
+    except (binascii.Error, ValueError):
+        raise Refusal("InvalidParameter.CommandContent") from None
+
+
+def _filled(call: Call, script: str) -> str:
+    """Put the values of `Parameters` in the place of `{{name}}`; what is not given is empty."""
+    given = _parameters(call)
+    if not call.flag("EnableParameter"):
+        if given:
+            raise Refusal("Parameter.Disabled")
+        return script
+    if not given.keys() <= {name.lower() for name in _PARAMETER.findall(script)}:
+        raise Refusal("Parameter.NotMatched")
+    return _PARAMETER.sub(lambda match: given.get(match[1].lower(), ""), script)
+
+
+def _parameters(call: Call) -> dict[str, str]:
+    """`Parameters`, a JSON object of texts, by lower-case name."""
+    text = call.text("Parameters")
+    try:
+        given = msgspec.json.decode(text, type=dict[str, str]) if text else {}
+    except (msgspec.MsgspecError, UnicodeError):
+        raise Refusal("InvalidParameter.Parameters") from None
+    if len(given) > _PARAMETERS_MAX:
+        raise Refusal("ParameterCount.ExceedLimit")
+    if any(len(name) > _PARAMETER_CHARS_MAX for name in given):
+        raise Refusal("ParameterKey.ExceedLimit")
+    return {name.lower(): value for name, value in given.items()}
+
+
+def _token(call: Call) -> str:
+    token = call.text("ClientToken")
+    if not token.isascii() or len(token) > contract.CLIENT_TOKEN_CHARS_MAX:
+        raise Refusal("InvalidClientToken.Malformed")
+    return token
+
+
+def _ids(call: Call, region: str) -> list[str]:
+    """Whom the command is for: named, or all that have the tags."""
+    ids = wire.numbered(call.params, "InstanceId")
+    tags = filters.resource_tags(call.params)
+    if ids and tags:
+        raise Refusal("InvalidResourceTag.ConflictWithInstanceIds")
+    if tags:
+        ids = _tagged(call, region, tags)
+    if not any(ids):
+        raise Refusal("MissingParam.InstanceId")
+    if len(ids) > call.action.ids_max:
+        raise Refusal("InstanceIds.ExceedLimit")
+    return list(dict.fromkeys(ids))
+
+
+def _tagged(call: Call, region: str, tags: Tags) -> list[str]:
+    instances = call.cloud.instances
+    ids = [
+        instances.ids.id_of(o)
+        for o in instances.spans.get(region, ())
+        if instances.base[o] != Status.RELEASED
+        and filters.has_tags(instances.tag_sets.values[instances.tags[o]], tags)
+    ]
+    if not ids:
+        raise Refusal("InvalidResourceTag.InstanceNotFound")
+    return ids
+
+
+def _fit(call: Call, region: str, kind: str, instance: str) -> int:
+    ordinal = call.cloud.instances.find(instance, region)
+    if ordinal is None:
+        raise Refusal("InvalidInstance.NotFound")
+    if call.cloud.instances.shape_of(ordinal).windows is (kind == _SHELL):
+        raise Refusal("InvalidInstance.NotMatch")
+    return ordinal
