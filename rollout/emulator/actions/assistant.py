@@ -1,7 +1,7 @@
 """DescribeInvocationResults and DescribeCloudAssistantStatus: how commands and agents fare."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from rollout.ecs import contract, wire
@@ -48,7 +48,7 @@ def describe_cloud_assistant_status(call: Call) -> Body:
     call.demand(region, instances=ids or None)
     family = call.text("OSType")
     ordinals = _named(call, region, ids) if ids else _living(call, region)
-    found = [o for o in ordinals if family in {"", _family(call, o)}]
+    found = [o for o in ordinals if family == _family(call, o)] if family else ordinals
     shown, page = (found, _whole(len(found))) if ids else _page(call, found)
     return {
         "TotalCount": len(found),
@@ -59,7 +59,7 @@ def describe_cloud_assistant_status(call: Call) -> Body:
     }
 
 
-def _page(call: Call, found: list[_T]) -> tuple[list[_T], dict[str, object]]:
+def _page(call: Call, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, object]]:
     """One page by token, or by number where neither token nor MaxResults is there."""
     most = contract.INVOCATION_RESULTS_MAX
     number = call.number_in("PageNumber", 1, 1, 10**9)
@@ -97,10 +97,12 @@ def _named(call: Call, region: str, ids: list[str]) -> list[int]:
     return [ordinal for ordinal in found if ordinal is not None]
 
 
-def _living(call: Call, region: str) -> Iterable[int]:
+def _living(call: Call, region: str) -> Sequence[int]:
     instances = call.cloud.instances
     span = instances.spans.get(region, range(0))
-    return (o for o in span if instances.base[o] != Status.RELEASED)
+    if not instances.released:
+        return span
+    return [o for o in span if instances.base[o] != Status.RELEASED]
 
 
 def _asked(call: Call, result: Result) -> bool:

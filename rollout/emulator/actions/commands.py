@@ -27,7 +27,7 @@ _PARAMETER: Final = re.compile(r"\{\{\s*([A-Za-z0-9_-]{1,64})\s*\}\}")
 _PARAMETERS_MAX: Final = 10
 _PARAMETER_CHARS_MAX: Final = 64
 
-# Longest value in bytes, and the code for a longer one.
+# Most characters of a value, and the code for more.
 _LENGTHS: Final = {
     "Name": (128, "CmdName.ExceedLimit"),
     "Description": (512, "CmdDesc.ExceedLimit"),
@@ -43,8 +43,7 @@ def run_command(call: Call) -> Body:
     """
     region = call.region()
     kind, script = _kind(call), _script(call)
-    mode = _mode(call)
-    tags = filters.tags_given(call.params)
+    mode, tags = _mode(call), filters.tags_given(call.params)
     ids = _ids(call, region)
     call.demand(region, instances=ids)
     token, sent = _token(call), msgspec.json.encode(sorted(call.params.items()))
@@ -55,27 +54,34 @@ def run_command(call: Call) -> Body:
     ordinals = [_fit(call, region, kind, instance) for instance in ids]
     if mode == "DryRun":  # how a passing check is answered is printed nowhere: no ids, no effect
         return {}
+    order = _order(call, region, script, mode, tags, ordinals)
+    call.cloud.assistant.send(order, token, sent)
+    for ordinal in ordinals:
+        call.leave(Effect.COMMAND, region, ordinal=ordinal)
+    return _named(order)
+
+
+def _order(
+    call: Call, region: str, script: str, mode: str, tags: Tags, ordinals: list[int]
+) -> Order:
+    instances = call.cloud.instances
     request_id = call.cloud.request_id(call.number)
-    status = {ordinal: call.cloud.instances.status(ordinal, call.now) for ordinal in ordinals}
-    order = Order(
+    status = {ordinal: instances.status(ordinal, call.now) for ordinal in ordinals}
+    return Order(
         invoke_id=assistant.new_id("t-", request_id),
         command_id=assistant.new_id("c-", request_id),
         region=region,
         at=call.now,
         script=script,
         repeat_mode=mode,
-        user=call.text("Username") or ("root" if kind == _SHELL else "System"),
-        boots={ordinal: call.cloud.instances.boots[ordinal] for ordinal in ordinals},
+        user=call.text("Username") or ("root" if call.text("Type") == _SHELL else "System"),
+        boots={ordinal: instances.boots[ordinal] for ordinal in ordinals},
         dead=frozenset(o for o in ordinals if status[o] != Status.RUNNING),
         group=call.text("ResourceGroupId"),
         tags=tags,
         launcher=call.text("Launcher"),
         termination_mode=call.text("TerminationMode") or _TERMINATIONS[0],
     )
-    call.cloud.assistant.send(order, token, sent)
-    for ordinal in ordinals:
-        call.leave(Effect.COMMAND, region, ordinal=ordinal)
-    return _named(order)
 
 
 def _named(order: Order) -> Body:
@@ -87,7 +93,7 @@ def _kind(call: Call) -> str:
     if kind not in _TYPES:
         raise Refusal("InvalidCmdType.NotFound")
     for name, (most, code) in _LENGTHS.items():
-        if len(call.text(name).encode()) > most:
+        if len(call.text(name)) > most:
             raise Refusal(code)
     if call.text("TerminationMode") not in {"", *_TERMINATIONS}:
         raise Refusal("InvalidTerminationMode.NotFound")
