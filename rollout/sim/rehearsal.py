@@ -108,7 +108,7 @@ def live(plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None)
     """Live through one seed. The same plan, assumptions and seed give the same figures."""
     dice = Dice(seed, "rehearsal")
     heap = Heap(begin(plan, seed))
-    cloud = _cloud(plan, assumed, seed, heap.now)
+    cloud = cloud_of(plan, assumed, seed, heap.now)
     watch = _Watch(plan, heap.now, on_turn)
     process = Process(heap, Fuse(), watch)
     process.turns_max, process.life_ms_max = 1 << 60, LIFE_DAYS_MAX * 24 * HOUR
@@ -132,7 +132,8 @@ def begin(plan: Plan, seed: int) -> Instant:
 _NOBODY = Actor("nobody", "", "simulator", 0, "rollout rehearse")
 
 
-def _cloud(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
+def cloud_of(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
+    """The pretend cloud that the plan describes, with what is assumed of it."""
     switches = Switches(
         boot_time_ms=assumed.boot_ms,
         boot_spread_percent=assumed.boot_spread_percent,

@@ -93,7 +93,7 @@ class ShellWorld(World):
         number = len(self.story.lives)
         dice = Dice(self.scenario.seed, f"cables/{number}")
         exchange = Exchange(self._server, dice, self._written)
-        link = _link(exchange, self._clock, number)
+        link = link_to(exchange, self._clock, number)
         return Shell(self._loop, self._time, self.fuse, journal, link)
 
     def live(self) -> Story:
@@ -113,12 +113,12 @@ class ShellWorld(World):
         """The emulator's HTTP server is there from the begin to the end of the story."""
         with in_order(self._loop.time), contextlib.closing(self._loop):
             front = Front(self.arrivals, lambda: self.heap.now)
-            self._server = self._loop.run_until_complete(_serve(front, self._accidents))
+            self._server = self._loop.run_until_complete(serve(front, self._accidents))
             try:
                 yield
             finally:
                 front.close()
-                self._loop.run_until_complete(_end(self._server))
+                self._loop.run_until_complete(end(self._server))
 
     def _written(self, data: bytes) -> None:
         """A process writes to the cloud: tell of its mutations, or let it die before them."""
@@ -254,8 +254,12 @@ class Link:
     clock: VirtualClock
 
 
-def _link(exchange: Exchange, clock: VirtualClock, number: int) -> Link:
-    """The real client on cables. Nonces are counted, and tell which intent a call carries out."""
+def link_to(
+    exchange: Exchange, clock: VirtualClock, number: int, rate_start: float = RATE_START
+) -> Link:
+    """The real client of a process on cables. Nonces begin with the process's number, are counted,
+    and tell which intent a call carries out.
+    """
     key = credentials.StaticSource(DEFAULT_KEY_ID, credentials.Secret(DEFAULT_KEY_SECRET))
     gate, count = Gate(), itertools.count()
     client = EcsClient(
@@ -263,7 +267,7 @@ def _link(exchange: Exchange, clock: VirtualClock, number: int) -> Link:
         credentials.Keyring(key, clock),
         clock,
         endpoints=endpoints.parse(ENDPOINT),
-        governor=Governor(clock, rate_start=RATE_START),
+        governor=Governor(clock, rate_start=rate_start),
         account=ACCOUNT_ID,
         stopped=lambda: gate.shut,
         nonce=lambda: f"{number}/{_INTENT.get()}/{next(count)}",
@@ -307,7 +311,7 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-async def _serve(front: Front, accidents: list[str]) -> web.Server:
+async def serve(front: Front, accidents: list[str]) -> web.Server:
     """A server that fails, or cannot read what it gets, is a finding and not an answer 500."""
     return web.Server(front.answer, access_log=None, logger=_Notes(accidents))
 
@@ -325,7 +329,7 @@ class _Notes(logging.Logger):
         self._accidents.append(f"{record.getMessage()}: {type(error).__name__}: {error}")
 
 
-async def _end(server: web.Server) -> None:
+async def end(server: web.Server) -> None:
     """Close every connection, and let go whoever still waits."""
     await server.shutdown(1)
     others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from rollout.emulator.access import ACCOUNT_ID
 from rollout.emulator.fleet import Fleet
 from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.switches import Switches
-from rollout.engines.local import LocalEngine
+from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
+from rollout.engines.service import Service
 from rollout.journal import file
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
@@ -31,7 +33,12 @@ from rollout.model.instance import Inventory
 from rollout.model.plan import Plan, RegionKey
 from rollout.model.spec import Amount, Calls, Spec, WaveKind, WaveSpec
 from rollout.model.time import Duration, Instant
-from rollout.sim import loop
+from rollout.sim import loop, rehearsal, shell
+from rollout.sim.cable import Exchange
+from rollout.sim.dice import Dice
+from rollout.sim.network import Arrivals
+from rollout.sim.order import in_order
+from rollout.sim.rehearsal import Assumed
 
 ONE_WAY_MS = 2
 
@@ -47,11 +54,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rotated(msgspec.Struct, frozen=True):
-    """What the real engine needed."""
+    """What the real engine needed; `calls` where they were counted."""
 
     duration_ms: Duration
-    calls: dict[str, int]
     exit: int
+    calls: dict[str, int] = {}
 
 
 def _waves(spec: Spec) -> Spec:
@@ -111,18 +118,61 @@ async def _rotate(reference: Reference, plan: Plan, at: Instant, folder: Path) -
     switches = Switches(boot_time_ms=reference.boot_ms)
     near = world.InProcess(reference.fleet(plan.as_of), clock, switches, quotas)
     client = _client(near, clock)
+    rotated = await _applied(plan, world.service_on(client, clock), clock, folder)
+    return msgspec.structs.replace(rotated, calls=dict(near.calls))
+
+
+def rotate_on_cables(plan: Plan, assumed: Assumed, seed: int, folder: Path) -> Rotated:
+    """Apply a plan with the real engine, client and server in the cloud of a rehearsal."""
+    virtual = loop.VirtualLoop(Dice(seed, "turns"))
+    accidents: list[str] = []
+    with in_order(virtual.time), contextlib.closing(virtual):
+        found = virtual.run_until_complete(
+            _rotate_on_cables(plan, assumed, seed, folder, virtual, accidents)
+        )
+    if accidents:
+        raise AssertionError(accidents[0])
+    return found
+
+
+async def _rotate_on_cables(
+    plan: Plan,
+    assumed: Assumed,
+    seed: int,
+    folder: Path,
+    virtual: loop.VirtualLoop,
+    accidents: list[str],
+) -> Rotated:
+    begin = rehearsal.begin(plan, seed)
+    arrivals = Arrivals(
+        rehearsal.cloud_of(plan, assumed, seed, begin), shell.LoopTime(virtual, begin)
+    )
+    clock = loop.VirtualClock(begin)
+    front = shell.Front(arrivals, clock.now)
+    server = await shell.serve(front, accidents)
+    link = shell.link_to(
+        Exchange(server, Dice(seed, "cables")), clock, 0, rate_start=assumed.rate_start
+    )
+    rotated = await _applied(plan, link.service, clock, folder)
+    await link.service.client.aclose()
+    front.close()
+    await shell.end(server)
+    return rotated
+
+
+async def _applied(plan: Plan, service: Service, clock: loop.VirtualClock, folder: Path) -> Rotated:
+    """What `apply` does with a plan, from this instant on."""
+    begun = clock.now()
     raw = planmodel.encode(plan)
     journal = file.create(folder, "r-reference", raw, disk=InlineDisk())
-    service = world.service_on(client, clock)
     service.allow_changes(plan.limits.leave_quota_ppm)
     engine = LocalEngine(Ports(clock, service, journal))
     decider = Decider(plan, engine.append)
     actor = Actor("test", "arn", "here", 1, "test")
-    decider.start("r-reference", planmodel.digest(raw), actor, at)
+    decider.start("r-reference", planmodel.digest(raw), actor, begun)
     await engine.drive(decider, signals=False)
     journal.close()
-    assert decider.run.closed is not None
-    return Rotated(clock.now() - at, dict(near.calls), decider.run.closed.exit)
+    return Rotated(clock.now() - begun, exit_of(decider.run))
 
 
 class _Far:

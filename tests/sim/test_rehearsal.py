@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,10 @@ from rollout.ecs import verdict, wire
 from rollout.ecs.governor import EMULATOR_RATE_START
 from rollout.emulator import fleets
 from rollout.emulator.cloud import Cloud
-from rollout.emulator.faults import CALM, Fault
+from rollout.emulator.faults import CALM, HOSTILE, Fault
 from rollout.emulator.messages import Request
 from rollout.emulator.switches import Switches
+from rollout.errors import Exit
 from rollout.model.plan import Plan, PlanKeyPair, public_key_digest
 from rollout.model.time import SECOND
 from rollout.sim import calls, planned, rehearsal
@@ -67,6 +69,24 @@ def test_a_rehearsal_agrees_with_the_real_engine(
     assert lived.duration_ms == pytest.approx(real.duration_ms, rel=AGREES_WITHIN)
     assert _calls(lived) == pytest.approx(real.calls, rel=AGREES_WITHIN, abs=2)
     assert lived.exit == real.exit == 0
+
+
+def test_a_rehearsal_agrees_with_the_real_engine_when_the_cloud_misbehaves(tmp_path: Path) -> None:
+    """Faults befall other calls in either, so single seeds differ: over many, half of the
+    durations lie about as high and the runs end in the same ways.
+    """
+    plan = factory.plan(60)
+    hostile = msgspec.structs.replace(CALM_CLOUD, faults=HOSTILE)
+    seeds = range(1, 17)
+
+    real = [rotated.rotate_on_cables(plan, hostile, one, tmp_path / str(one)) for one in seeds]
+    lived = [rehearsal.live(plan, hostile, one) for one in seeds]
+
+    middle = statistics.median(one.duration_ms for one in real)
+    assert statistics.median(one.duration_ms for one in lived) == pytest.approx(middle, rel=0.25)
+    for exit_ in (Exit.DONE, Exit.SOME_FAILED, Exit.HALTED):
+        ended, forecast = (sum(one.exit == exit_ for one in many) for many in (real, lived))
+        assert abs(ended - forecast) <= 4, exit_
 
 
 def _calls(lived: Lived) -> dict[str, int]:
