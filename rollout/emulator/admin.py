@@ -85,7 +85,7 @@ def _intervene(cloud: Cloud, body: bytes, now: int) -> None:
             if word.upper() not in Lock.__members__:
                 raise ValueError(f"no lock reason {word}")
             lock |= Lock[word.upper()]
-        cloud.instances.lock[ordinal] = lock
+        cloud.instances.set_lock(ordinal, lock)
     if change.status is not None:
         cloud.instances.put(ordinal, Status[change.status.upper()], now)
 

@@ -106,6 +106,10 @@ class Instances:
         self.boots = array("H")
         self.moves: dict[int, Move] = {}
 
+        self.shown: dict[int, msgspec.Raw] = {}
+        """What `rows` has shown of instances in the middle of nothing. Whatever writes into one of
+        the columns takes it out: see `_forget`."""
+
         self.released = 0
         self.start_moves_on_reboot = True
         self.stale_ms = 0
@@ -227,13 +231,16 @@ class Instances:
                 self._remember(ordinal, now)
         record = self.record
         formers = list(map(record.__getitem__, ordinals))
+        forget = self.shown.pop
         for ordinal in ordinals:
             record[ordinal] = key
+            forget(ordinal, None)
         return formers
 
     def move(self, ordinal: int, move: Move) -> None:
         """Begin a motion."""
         self._remember(ordinal, move.begin)
+        self._forget(ordinal)
         self.moves[ordinal] = move
 
     def advance(self, ordinal: int, now: int) -> None:
@@ -256,10 +263,21 @@ class Instances:
         """Another hand: put the instance into a status, ending any motion."""
         self.advance(ordinal, now)
         self._remember(ordinal, now)
+        self._forget(ordinal)
         self.moves.pop(ordinal, None)
         if status is Status.RELEASED and self.base[ordinal] != Status.RELEASED:
             self.released += 1
         self.base[ordinal] = status
+
+    def set_lock(self, ordinal: int, lock: Lock) -> None:
+        """Another hand: lock the instance, or take its locks off."""
+        self._forget(ordinal)
+        self.lock[ordinal] = lock
+
+    def set_shape(self, ordinal: int, shape: int) -> None:
+        """Another hand: make another kind of machine of it, with another image for instance."""
+        self._forget(ordinal)
+        self.shape[ordinal] = shape
 
     def keys_in_force(self, ordinal: int, now: int) -> tuple[int, ...]:
         """Key pairs the guest accepts, the newest first; none: password login is on."""
@@ -275,6 +293,9 @@ class Instances:
         if move.appends and former != keypairs.NONE:
             self._former_keys[ordinal] = (former, *self._former_keys.get(ordinal, ()))
         self.guest[ordinal] = fresh
+
+    def _forget(self, ordinal: int) -> None:
+        self.shown.pop(ordinal, None)
 
     def _remember(self, ordinal: int, at: int) -> None:
         """Keep what was true up to `at`, and forget what no lagging read can ask for any more."""

@@ -6,7 +6,7 @@ so a row is one formatted string and neither a struct nor a dict, and kept for t
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 
@@ -30,10 +30,6 @@ _LOCK_MESSAGE: Final = {
 }
 
 
-_Facts = tuple[int, int, int, int, int, int]
-"""What can change in a row: status, recorded key pair, StartTime, lock, shape and tags."""
-
-
 class Shown(Protocol):
     """What stands for an instance in the answer of a DescribeInstances."""
 
@@ -47,43 +43,38 @@ class Rows:
     def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
         self._instances = instances
         self._pairs = pairs
-        self._kept: dict[int, tuple[_Facts, msgspec.Raw]] = {}
+        self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
         """The JSON object of each instance, as DescribeInstances shows it at `now`."""
-        i = self._instances
-        if lag_ms or not i.moves.keys().isdisjoint(ordinals):
-            views = i.views(ordinals, now, lag_ms)
-            return [self._row(o, view) for o, view in zip(ordinals, views, strict=True)]
-        known = self._kept.get
-        base, record, start_ms = i.base, i.record, i.start_ms
+        shown = self._instances.shown
+        if not lag_ms:
+            kept = list(map(shown.get, ordinals))
+            if all(kept):
+                return cast("list[msgspec.Raw]", kept)
+        rows = self._look_at_each(ordinals, now, lag_ms)
+        if not lag_ms:
+            if len(shown) >= ROWS_KEPT_MAX:
+                shown.clear()
+            moves = self._instances.moves
+            shown.update((o, row) for o, row in zip(ordinals, rows, strict=True) if o not in moves)
+        return rows
+
+    def _look_at_each(self, ordinals: Sequence[int], now: int, lag_ms: int) -> list[msgspec.Raw]:
+        row, i = self._row, self._instances
         lock, shape, tags = i.lock, i.shape, i.tags
+        seen = i.views(ordinals, now, lag_ms)
         return [
-            kept[1]
-            if (kept := known(o))
-            and kept[0] == (base[o], record[o], start_ms[o], lock[o], shape[o], tags[o])
-            else self._row(o, (base[o], record[o], start_ms[o]))
-            for o in ordinals
+            row(o, view, lock[o], shape[o], tags[o]) for o, view in zip(ordinals, seen, strict=True)
         ]
 
-    def _row(self, ordinal: int, seen: View) -> msgspec.Raw:
-        """The row as it was kept, if nothing in it has changed since."""
-        i = self._instances
-        facts = (*seen, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal])
-        kept = self._kept.get(ordinal)
-        if kept is None or kept[0] != facts:
-            if len(self._kept) >= ROWS_KEPT_MAX:
-                self._kept.clear()
-            kept = self._kept[ordinal] = facts, self._render(ordinal, facts)
-        return kept[1]
-
-    def _render(self, ordinal: int, facts: _Facts) -> msgspec.Raw:
-        """One row. Whatever can change is in `facts`, so that a kept row is a true one.
+    def _render(self, ordinal: int, seen: View, lock: int, shape: int, tags: int) -> msgspec.Raw:
+        """One row. Whatever can change is an argument, so that a kept row is a true one.
 
         Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
         """
         i = self._instances
-        status, record, start_ms, lock, shape, tags = facts
+        status, record, start_ms = seen
         name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
         stopped = "KeepCharging" if status == Status.STOPPED else "Not-applicable"
         text = (

@@ -69,7 +69,7 @@ class FrontEnd:
         if course is not CALM:
             return await self._befallen(http, admitted, course)
         reply = reply or self.deliver(http, request)
-        return self._response(render(reply, request.action, admitted.form))
+        return self._response(render(reply, request.action, admitted.form), now)
 
     def deliver(self, http: web.BaseRequest, request: Request, *, copy: int = 0) -> Reply:
         """One copy of a request arrives at the cloud, now; the first is copy 0."""
@@ -97,7 +97,7 @@ class FrontEnd:
         rendered = damage.to_bytes(course, reply, request.action, admitted.form)
         if course.ending is Ending.CUT:
             return await self._cut(http, rendered)
-        return self._response(rendered)
+        return self._response(rendered, self.now())
 
     def _arrive_later(
         self, http: web.BaseRequest, request: Request, delay_ms: int, copy: int
@@ -111,24 +111,22 @@ class FrontEnd:
         self._later = [timer for timer in self._later if timer.when() > loop.time()]
         self._later.append(loop.call_later(delay_ms / 1000, arrive))
 
-    def _response(self, rendered: Rendered) -> web.Response:
+    def _response(self, rendered: Rendered, now: int) -> web.Response:
         return web.Response(
-            status=rendered.status, body=rendered.body, headers=self._headers(rendered)
+            status=rendered.status, body=rendered.body, headers=_headers(rendered, now)
         )
 
     async def _cut(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
         """Promise the whole body, send half of it, close."""
-        response = web.StreamResponse(status=rendered.status, headers=self._headers(rendered))
+        response = web.StreamResponse(
+            status=rendered.status, headers=_headers(rendered, self.now())
+        )
         response.content_length = len(rendered.body)
         await response.prepare(http)
         await response.write(rendered.body[: len(rendered.body) // 2])
         if http.transport is not None:
             http.transport.close()
         return response
-
-    def _headers(self, rendered: Rendered) -> dict[str, str]:
-        """`Date` is by the clock of the cloud: callers measure their skew by it."""
-        return {**rendered.headers, "Date": wire.http_date(self.now())}
 
 
 @contextlib.asynccontextmanager
@@ -171,6 +169,11 @@ def environment(url: str, key_id: str, secret: str) -> list[str]:
         f"export ALIBABA_CLOUD_ACCESS_KEY_SECRET={secret}",
         f"export ALIBABA_CLOUD_ENDPOINT={url.partition('://')[2]}",
     ]
+
+
+def _headers(rendered: Rendered, now: int) -> dict[str, str]:
+    """`Date` is by the clock of the cloud: callers measure their skew by it."""
+    return {**rendered.headers, "Date": wire.http_date(now)}
 
 
 def _is_loopback(address: str) -> bool:

@@ -84,7 +84,7 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
         case Hand.RESTARTED:
             _call(story, drift, "RebootInstance", {"InstanceId": instance}, now)
         case Hand.LOCKED:
-            story.cloud.instances.lock[ordinal] = Lock.SECURITY
+            story.cloud.instances.set_lock(ordinal, Lock.SECURITY)
         case Hand.HANGS:
             story.cloud.instances.put(ordinal, Status.STARTING, now)
         case Hand.WINDOWS:
@@ -103,7 +103,7 @@ def _becomes_windows(story: Story, region: str, ordinal: int) -> None:
     instances = story.cloud.instances
     windows = [o for o in instances.spans[region] if instances.shape_of(o).windows]
     if windows:
-        instances.shape[ordinal] = instances.shape[windows[0]]
+        instances.set_shape(ordinal, instances.shape[windows[0]])
 
 
 def _replace_key_pair(story: Story, region: str, now: Instant) -> None:

@@ -47,8 +47,8 @@ def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
     windows = cloud.instances.find("i-windows")
     assert ordinal is not None
     assert windows is not None
-    cloud.instances.lock[ordinal] = Lock.SECURITY
-    cloud.instances.shape[ordinal] = cloud.instances.shape[windows]
+    cloud.instances.set_lock(ordinal, Lock.SECURITY)
+    cloud.instances.set_shape(ordinal, cloud.instances.shape[windows])
     last = row(cloud, "i-plain-1", NOW + 60_000)
     assert last["OperationLocks"]["LockReason"]
     assert last["OSType"] == "windows"
