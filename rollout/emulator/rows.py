@@ -47,26 +47,23 @@ class Rows:
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
         """The JSON object of each instance, as DescribeInstances shows it at `now`."""
-        shown = self._instances.shown
-        if not lag_ms:
-            kept = list(map(shown.get, ordinals))
-            if all(kept):
-                return cast("list[msgspec.Raw]", kept)
-        rows = self._look_at_each(ordinals, now, lag_ms)
-        if not lag_ms:
-            if len(shown) >= ROWS_KEPT_MAX:
-                shown.clear()
-            moves = self._instances.moves
-            shown.update((o, row) for o, row in zip(ordinals, rows, strict=True) if o not in moves)
-        return rows
+        if lag_ms:
+            return [self._look(ordinal, now, lag_ms) for ordinal in ordinals]
+        kept = list(map(self._instances.shown.get, ordinals))
+        if all(kept):
+            return cast("list[msgspec.Raw]", kept)
+        return [row or self._look(o, now) for o, row in zip(ordinals, kept, strict=True)]
 
-    def _look_at_each(self, ordinals: Sequence[int], now: int, lag_ms: int) -> list[msgspec.Raw]:
-        row, i = self._row, self._instances
-        lock, shape, tags = i.lock, i.shape, i.tags
-        seen = i.views(ordinals, now, lag_ms)
-        return [
-            row(o, view, lock[o], shape[o], tags[o]) for o, view in zip(ordinals, seen, strict=True)
-        ]
+    def _look(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
+        """The row of one instance, kept with it unless it is in the middle of something."""
+        i = self._instances
+        facts = i.view(ordinal, now, lag_ms), i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
+        if lag_ms or ordinal in i.moves:
+            return self._row(ordinal, *facts)
+        if len(i.shown) >= ROWS_KEPT_MAX:
+            i.shown.clear()
+        row = i.shown[ordinal] = self._render(ordinal, *facts)
+        return row
 
     def _render(self, ordinal: int, seen: View, lock: int, shape: int, tags: int) -> msgspec.Raw:
         """One row. Whatever can change is an argument, so that a kept row is a true one.
