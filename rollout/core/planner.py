@@ -14,7 +14,7 @@ import msgspec
 from rollout.core import grouping, selection
 from rollout.errors import PlanError
 from rollout.model import limits
-from rollout.model.instance import Inventory, Proofs
+from rollout.model.instance import Digest, Inventory, Proofs
 from rollout.model.plan import (
     BudgetText,
     Counts,
@@ -61,11 +61,18 @@ def make_plan(
     partial plan.
     Source: 50 ids a call and the Windows rule: AttachKeyPair reference.
     """
-    selected = selection.select(spec, inventory, proofs, at)
-    _check_size(spec, len(selected.chosen))
-    reboots = len(selected.chosen) - selected.stopped
-    groups = grouping.make_groups(spec.budgets, selected.serving, reboots)
-    waves = grouping.make_waves(spec, selected.chosen, groups)
+    digest, selected = Digest(), selection.Selection(spec, proofs, at)
+    lanes = grouping.Lanes(spec)
+    selected.lose(inventory.lost)
+    for page in inventory.pages():  # all that is to be done with an instance, once it is fetched
+        digest.add(page)
+        lanes.add(selected.choose(page))
+    digest.add(inventory.lost)
+    _check_size(spec, selected.chosen)
+    groups = grouping.make_groups(
+        spec.budgets, selected.serving, selected.chosen - selected.stopped
+    )
+    waves = grouping.make_waves(spec, lanes.sorted(), groups)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
     found = len(inventory.instances) + len(inventory.lost)
@@ -80,9 +87,9 @@ def make_plan(
         expires_at=at + context.age_max_ms,
         as_of=inventory.as_of,
         identity=context.identity,
-        inventory_digest=inventory.digest(),
+        inventory_digest=digest.text(),
         proofs_digest=_proofs_digest(proofs),
-        counts=Counts(found, len(selected.chosen), excluded),
+        counts=Counts(found, selected.chosen, excluded),
         complete=inventory.live,
         applyable=inventory.live and bool(context.identity),
         errored=False,
@@ -98,7 +105,7 @@ def make_plan(
         budgets=tuple(BudgetText(one.by, str(one.max_down)) for one in spec.budgets),
         groups=tuple(groups),
         waves=waves,
-        exclusions=selected.exclusions,
+        exclusions=tuple(selected.exclusions),
         warnings=_warnings(spec, inventory, selected, groups, regions, at),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
     )
@@ -129,7 +136,6 @@ def _warnings(
     regions: Sequence[RegionKey],
     at: Instant,
 ) -> tuple[Warn, ...]:
-    chosen = selected.chosen
     kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
     missing = sum(1 for region in regions if not region.present)
     one_by_one = [group for group in groups if group.cap == 1]
@@ -145,9 +151,9 @@ def _warnings(
         _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),
         _warn("R0309", len(one_by_one), "budget", "with room for one instance at a time: one by "
               "one."),
-        _warn("R0306", 0 if inventory.live else len(chosen), "target", "decided without asking "
+        _warn("R0306", 0 if inventory.live else selected.chosen, "target", "decided without asking "
               "the service (--offline): this plan cannot be applied."),
-        _warn("R0307", _doubtful(spec, len(chosen)), "target", f"under onUnknown: "
+        _warn("R0307", _doubtful(spec, selected.chosen), "target", f"under onUnknown: "
               f"{spec.on_unknown.value}: a restart in doubt may happen twice or not at all."),
     ]  # fmt: skip
     notes = [Warn(code, 0, text) for code, text in inventory.notes]

@@ -6,6 +6,7 @@ service before planning, unless nothing may be asked of it.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import attrgetter
@@ -101,12 +102,13 @@ async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -
 
 
 def _sorted(instances: Iterable[Instance]) -> tuple[Instance, ...]:
-    """By account, region and id. Parted first: a million comparisons of tuples take seconds."""
-    parts: defaultdict[tuple[str, str], list[Instance]] = defaultdict(list)
+    """By region and id; the account is one. Parted first: a million tuples take seconds to sort."""
+    parts: defaultdict[str, list[Instance]] = defaultdict(list)
     for one in instances:
-        parts[one.account, one.region].append(one)
-    by_id = attrgetter("id")
-    return tuple([one for part in sorted(parts) for one in sorted(parts[part], key=by_id)])
+        parts[one.region].append(one)
+    for part in parts.values():
+        part.sort(key=attrgetter("id"))
+    return tuple(itertools.chain.from_iterable(parts[region] for region in sorted(parts)))
 
 
 def _refuse_live(spec: Spec) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -98,15 +99,33 @@ class Inventory(msgspec.Struct, frozen=True):
     calls: int = 0
     notes: tuple[tuple[str, str], ...] = ()
 
-    def digest(self) -> str:
-        """sha256 over the canonical bytes of every instance in order, then of the lost ids."""
-        encoder = msgspec.json.Encoder()
-        buffer = bytearray()
-        sha = hashlib.sha256()
-        for row in (*self.instances, *self.lost) if self.lost else self.instances:
-            encoder.encode_into(row, buffer)
-            sha.update(buffer)
-        return f"sha256:{sha.hexdigest()}"
+    def pages(self) -> Iterator[tuple[Instance, ...]]:
+        """The instances in order, so many at a time that a page fits the processor's cache.
+
+        Instances lie in memory as they were read, not as they are sorted: to fetch one costs as
+        much as to work on it. Who has several things to do with each does them page by page.
+        """
+        for start in range(0, len(self.instances), _PAGE):
+            yield self.instances[start : start + _PAGE]
+
+
+class Digest:
+    """sha256 over the canonical bytes of every instance in order, then of the lost ids."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def add(self, rows: Sequence[Instance | Lost]) -> None:
+        """The next rows: one object behind the other, nothing between (JSON holds no line feed)."""
+        self._sha.update(_ENCODER.encode_lines(rows).replace(b"\n", b""))
+
+    def text(self) -> str:
+        """`sha256:…` of all rows so far."""
+        return f"sha256:{self._sha.hexdigest()}"
+
+
+_ENCODER = msgspec.json.Encoder()
+_PAGE = 512
 
 
 class Proof(msgspec.Struct, frozen=True, gc=False):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.selection import expired_rules, rotatable_os, select
-from rollout.model.instance import Instance, Inventory, Lost, OsFamily, Proof, Status
+from rollout.core.selection import Selection, expired_rules, rotatable_os
+from rollout.model.instance import Instance, Lost, OsFamily, Proof, Status
 from rollout.model.plan import Reason, public_key_digest
 from rollout.model.selector import parse
 from rollout.model.spec import Exclude, Restart, Spec, Stopped
@@ -50,8 +50,9 @@ def strict() -> Spec:
 
 def reason_of(one: Instance) -> Reason | None:
     """Why the instance is out of the strict spec."""
-    parted = select(strict(), samples.inventory([one]), PROOFS, samples.NOW)
-    return parted.exclusions[0].reason if parted.exclusions else None
+    selected = Selection(strict(), PROOFS, samples.NOW)
+    selected.choose([one])
+    return selected.exclusions[0].reason if selected.exclusions else None
 
 
 def test_the_first_reason_that_applies_is_the_one_reason() -> None:
@@ -91,13 +92,26 @@ def instances(draw: st.DrawFn) -> Instance:
 def test_every_instance_ends_in_exactly_one_place(rows: list[Instance], lost: list[int]) -> None:
     """Chosen and excluded are the inventory, each id once, none of them Windows."""
     gone = tuple(Lost(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in set(lost))
-    inventory = Inventory(tuple(rows), samples.NOW, lost=gone)
-    parted = select(strict(), inventory, PROOFS, samples.NOW)
+    selected = Selection(strict(), PROOFS, samples.NOW)
+    selected.lose(gone)
+    chosen = [one for page in (rows[:2], rows[2:]) for one in selected.choose(page)]
 
-    ids = [one.id for one in parted.chosen] + [one.instance for one in parted.exclusions]
+    ids = [one.id for one in chosen] + [one.instance for one in selected.exclusions]
     assert sorted(ids) == sorted([one.id for one in rows] + [one.id for one in gone])
-    assert all(one.os is OsFamily.LINUX for one in parted.chosen)
-    assert not any("windows" in one.os_name.lower() for one in parted.chosen)
+    assert all(one.os is OsFamily.LINUX for one in chosen)
+    assert not any("windows" in one.os_name.lower() for one in chosen)
+
+
+@given(st.lists(instances(), unique_by=lambda one: one.id))
+def test_what_is_counted_on_the_way_is_what_counting_finds(rows: list[Instance]) -> None:
+    """The base of percents, the starts and the logins that end are numbers of the plan."""
+    selected = Selection(samples.spec(allow_password_loss=True), {}, samples.NOW)
+    chosen = [one for page in (rows[:2], rows[2:]) for one in selected.choose(page)]
+
+    assert selected.chosen == len(chosen)
+    assert selected.serving == sum(one.status is not Status.STOPPED for one in rows)
+    assert selected.stopped == sum(one.status is Status.STOPPED for one in chosen)
+    assert selected.keyless == sum(not one.key_pair for one in chosen)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +135,8 @@ def test_a_rule_past_its_day_leaves_nobody_out_and_is_told() -> None:
     """An expired exclusion does not hold, and is named as expired."""
     rule = Exclude("for a week", instances=frozenset({"i-0001"}), until=samples.NOW)
     spec = samples.spec(exclude=(rule,))
-    parted = select(spec, samples.inventory([samples.instance(1)]), {}, samples.NOW)
 
-    assert len(parted.chosen) == 1
+    assert len(Selection(spec, {}, samples.NOW).choose([samples.instance(1)])) == 1
     assert expired_rules(spec, samples.NOW) == (rule,)
 
 
@@ -131,4 +144,4 @@ def test_the_new_key_without_a_proof_is_still_to_be_restarted() -> None:
     """The record says attached; without a proof of the boot the instance stays in."""
     one = samples.instance(1, key_pair=samples.NEW_KEY)
 
-    assert select(samples.spec(), samples.inventory([one]), {}, samples.NOW).chosen == (one,)
+    assert Selection(samples.spec(), {}, samples.NOW).choose([one]) == [one]

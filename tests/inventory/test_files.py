@@ -413,6 +413,28 @@ def test_all_bad_rows_are_told_at_once(tmp_path: Path) -> None:
     assert (lines, samples.ids(gathered)) == ([2, 3, 5], [A, B])
 
 
+@pytest.mark.parametrize("around", [0, 4_000])
+def test_a_page_with_an_id_of_its_own_is_a_page(tmp_path: Path, around: int) -> None:
+    """What stands among plain rows is understood as it is alone, near the top and far down."""
+    lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(2 * around)]
+    lines.insert(around, line(InstanceId=A, Instances=[row(InstanceId=B)]))
+
+    found = samples.ids(read(tmp_path, "fleet.jsonl", "\n".join(lines) + "\n"))
+
+    assert (A in found, B in found, len(found)) == (False, True, 2 * around + 1)
+
+
+@pytest.mark.parametrize("where", [0, 1_500])
+def test_a_doubled_key_among_plain_rows_is_found(tmp_path: Path, where: int) -> None:
+    """Rows that are taken by the block do not hide one that says a thing twice."""
+    lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(1_600)]
+    lines[where] = lines[where].replace('"Status"', '"OSName":"Windows","Status"')
+
+    (problem,) = problems(tmp_path, "fleet.jsonl", "\n".join(lines) + "\n")
+
+    assert (problem.code, problem.place and problem.place.line) == ("R0201", where + 1)
+
+
 def test_a_wrong_file_is_given_up(tmp_path: Path) -> None:
     """After a thousand bad rows nobody reads the rest."""
     with pytest.raises(InventoryError) as caught:

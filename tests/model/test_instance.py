@@ -1,12 +1,15 @@
 """Ids, words of the API, regions, secrets, and the digest of an inventory."""
 
+import hashlib
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.model import instance, regions, secrecy
-from rollout.model.instance import Instance, Inventory, Lost, OsFamily, Status
+from rollout.model.instance import Digest, Instance, Inventory, Lost, OsFamily, Status
 
 
 @pytest.mark.parametrize("text", ["i-bp1legacy0001", "i-uf6cea3878a334b24046", "i-1"])
@@ -49,18 +52,43 @@ def test_a_state_nobody_knows_is_unknown() -> None:
     assert instance.status_of("") is Status.UNKNOWN
 
 
+def digest(*pages: Sequence[Instance | Lost]) -> str:
+    """The digest of an inventory that is gone through in these pages."""
+    found = Digest()
+    for page in pages:
+        found.add(page)
+    return found.text()
+
+
 def test_the_digest_tells_inventories_apart() -> None:
     """Any changed field and any lost id changes the digest; the same fleet keeps it."""
     one = Instance("i-1", "1", "cn-hangzhou")
-    fleets = [
-        Inventory((one,), 5),
-        Inventory((msgspec.structs.replace(one, tags=(("a", "b"),)),), 5),
-        Inventory((one,), 5, lost=(Lost("i-2", "1", "cn-hangzhou"),)),
-        Inventory((), 5),
+    fleets: list[list[Instance | Lost]] = [
+        [one],
+        [msgspec.structs.replace(one, tags=(("a", "b"),))],
+        [one, Lost("i-2", "1", "cn-hangzhou")],
+        [],
     ]
 
-    assert len({fleet.digest() for fleet in fleets}) == len(fleets)
-    assert Inventory((one,), 6).digest() == fleets[0].digest()
+    assert len({digest(fleet) for fleet in fleets}) == len(fleets)
+    assert digest([one]) == digest([one])
+
+
+@given(st.lists(st.text(alphabet='ab\n\r"\\中', max_size=4), max_size=8), st.integers(0, 8))
+def test_the_digest_is_that_of_the_rows_behind_each_other(names: list[str], cut: int) -> None:
+    """However an inventory is parted into pages, and whatever its texts hold."""
+    rows = [Instance("i-1", "1", "cn-hangzhou", os_name=name) for name in names]
+    raw = b"".join(msgspec.json.encode(row) for row in rows)
+
+    assert digest(rows[:cut], rows[cut:]) == f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def test_the_pages_of_an_inventory_are_its_instances_in_order() -> None:
+    """None is left out or comes twice where one page ends and the next begins."""
+    fleet = tuple(Instance(f"i-{number}", "1", "cn-hangzhou") for number in range(1_100))
+    pages = list(Inventory(fleet, 5).pages())
+
+    assert len(pages) > 2 and tuple(one for page in pages for one in page) == fleet
 
 
 @pytest.mark.parametrize(
