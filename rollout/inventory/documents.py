@@ -42,10 +42,10 @@ def read_jsonl(source: Input, maker: Maker, gathered: Gathered) -> int:
     reader = _Reader(source, maker, gathered)
     line, read = 1, 0
     for block in source.blocks():
-        bones = block.translate(None, _FLESH)
-        lines = bones.count(b"\n") + (not block.endswith(b"\n"))
-        trusted = read >= STRICT_BYTES or _is_plain(block)
-        if not trusted or not reader.take_block(block, bones, line, lines):
+        bones = block.translate(None, _FLESH).split(b"\n")
+        lines = len(bones) - block.endswith(b"\n")
+        trusted = not _is_odd(bones) and (read >= STRICT_BYTES or _is_plain(block))
+        if not trusted or not reader.take_block(block, line, lines):
             for index, raw in enumerate(block.split(b"\n")):
                 reader.take_line(raw.decode(), line + index)
         line += lines
@@ -107,11 +107,12 @@ def _is_plain(block: bytes) -> bool:
         return False
 
 
-def _is_odd(bones: bytes) -> bool:
+def _is_odd(bones: list[bytes]) -> bool:
     """True where a secret may stand or brackets may be nested too deeply: both only may."""
-    if any(map(bones.__contains__, _SECRETS)):
+    alike = b"\n".join(set(bones))  # what most rows of a fleet are once the flesh is cut away
+    if any(map(alike.__contains__, _SECRETS)):
         return True
-    skeleton = bones.translate(None, _NO_BRACKETS).split(b"\n")
+    skeleton = alike.translate(None, _NO_BRACKETS).split(b"\n")
     return max(map(len, skeleton)) > 2 * limits.INVENTORY_NESTING_MAX
 
 
@@ -131,10 +132,8 @@ class _Reader:
             self._gathered.notes.append(("R0208", note))
         return self._count
 
-    def take_block(self, block: bytes, bones: bytes, line: int, lines: int) -> bool:
+    def take_block(self, block: bytes, line: int, lines: int) -> bool:
         """Take a block of rows, or nothing: False where value by value must be looked."""
-        if _is_odd(bones):
-            return False
         try:
             rows = _ROW.decode_lines(block)
             made = self._maker.many(rows)
