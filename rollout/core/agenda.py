@@ -74,6 +74,7 @@ class Agenda:
         self.key_tries: dict[Lane, int] = {}
         self.keys_later: list[tuple[Instant, Lane]] = []
         self.since: dict[int, Instant] = {}
+        self.attached_since: dict[int, Instant] = {}
         self.absent: dict[int, int] = {}
         self.witness: dict[Lane, int] = {}
         self.drift_told: dict[tuple[int, DriftKind], None] = {}
@@ -127,12 +128,11 @@ class Agenda:
         """Look at it on a coming tick: the next one at first, later ones the longer it takes."""
         record = self.run.restarting.get(ordinal)
         age = now - record.begun if record else 0
-        tick = (now // limits.LOOK_TICK_MS + _ticks(age)) * limits.LOOK_TICK_MS
-        waiting = self.ticks.get(tick)
-        if waiting is None:
-            self.ticks[tick] = waiting = []
-            heapq.heappush(self.tick_heap, tick)
-        waiting.append(ordinal)
+        self._look_on((now // limits.LOOK_TICK_MS + _ticks(age)) * limits.LOOK_TICK_MS, ordinal)
+
+    def look_from(self, ordinal: int, instant: Instant) -> None:
+        """Look at it on the first tick from this instant on: what is shown before says nothing."""
+        self._look_on(-(-instant // limits.LOOK_TICK_MS) * limits.LOOK_TICK_MS, ordinal)
 
     def look_started(self, look: Look) -> None:
         """A look is on its way."""
@@ -200,9 +200,14 @@ class Agenda:
 
     def make_ready(self, ordinal: int, now: Instant) -> None:
         """Seen just now: it may be restarted, not before the minute guard allows (StartTime has
-        minutes only).
+        minutes only), and on a look that shows every boot from before the attach.
         """
         instant = max(self.run.not_before, self._guard(ordinal, now))
+        shows_all = self.attached_since.get(ordinal, 0) + self.run.status_lag_ms
+        glimpse = self.glimpses.get(ordinal)
+        if glimpse is None or glimpse.at < shows_all:
+            self.glimpses.pop(ordinal, None)
+            instant = max(instant, shows_all)
         if instant > now:
             heapq.heappush(self.ready_later, (instant, ordinal))
         else:
@@ -308,6 +313,7 @@ class Agenda:
             if phase in _WATCHED:
                 self.look_soon(ordinal)
             elif phase is Phase.ATTACHED:
+                self.attached_since[ordinal] = now
                 self.make_ready(ordinal, now)
 
     def plannable(self, work: Sequence[int]) -> list[int]:
@@ -318,6 +324,13 @@ class Agenda:
 
     def _plannable(self, ordinal: int) -> bool:
         return self.run.phases[ordinal] == Phase.PLANNED and not self.run.held[ordinal]
+
+    def _look_on(self, tick: Instant, ordinal: int) -> None:
+        waiting = self.ticks.get(tick)
+        if waiting is None:
+            self.ticks[tick] = waiting = []
+            heapq.heappush(self.tick_heap, tick)
+        waiting.append(ordinal)
 
     def _open_cell(self, number: int) -> None:
         cell = self.run.layout.cells[number]
@@ -341,6 +354,7 @@ class Agenda:
         else:
             for ordinal in command.ordinals:
                 _remove(self.ready[lane], ordinal)
+                self.attached_since.pop(ordinal, None)
 
     def _follow_import(self, lane: Lane, outcome: Outcome, now: Instant) -> None:
         """Whatever came of an import, a look tells; one that never was is no attempt."""
@@ -362,6 +376,7 @@ class Agenda:
         for ordinal in ordinals:
             if happening is Happening.SEEN_ATTACHED:
                 self.uncheck(ordinal)
+                self.attached_since[ordinal] = now
             if happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
                 self._ready_again(ordinal, now)
             elif self.run.finished(ordinal):
@@ -397,6 +412,7 @@ class Agenda:
         self.uncheck(ordinal)
         self.glimpses.pop(ordinal, None)
         self.since.pop(ordinal, None)
+        self.attached_since.pop(ordinal, None)
         self.absent.pop(ordinal, None)
         lane = self.run.layout.lane_of(ordinal)
         self.due[lane].pop(ordinal, None)

@@ -14,7 +14,7 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.seen import Sight
-from rollout.model.time import Instant
+from rollout.model.time import Duration, Instant
 
 PHASES = tuple(Phase)
 _FINAL = bytes(phase in FINAL for phase in Phase)
@@ -118,6 +118,11 @@ class Run:
         """StartTime is known to move on a reboot here: some clean reboot moved it, none did not."""
         moved, unmoved = self.trust.get(family, (0, 0))
         return moved > 0 and unmoved == 0
+
+    @property
+    def status_lag_ms(self) -> Duration:
+        """How long a status may trail behind; well below what may happen in a settle window."""
+        return min(limits.STATUS_LAG_MS, self.plan.restart.settle_window_ms // 4)
 
     def settle_end(self, ordinal: int) -> Instant:
         """From here on a lost restart or attach can no longer take effect."""

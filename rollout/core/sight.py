@@ -15,6 +15,7 @@ from rollout.core.agenda import Agenda, Glimpse
 from rollout.core.invariant import invariant
 from rollout.core.journey import Phase
 from rollout.core.run import Restarting, Run
+from rollout.core.selection import rotatable_os
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Look
@@ -130,8 +131,10 @@ def read(
         agenda.glimpses[ordinal] = Glimpse(sight, at)
         if ordinal in run.foreign and instance.key_pair == reading.wanted:
             reading.hold(ordinal, "foreign_key")
-            continue
-        _READERS[run.phase(ordinal)](reading, ordinal, instance, now)
+        elif run.phase(ordinal) is not Phase.PLANNED and rotatable_os(instance) is not None:
+            _os_changed(reading, ordinal, instance)
+        else:
+            _READERS[run.phase(ordinal)](reading, ordinal, instance, now)
     return reading
 
 
@@ -183,6 +186,13 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
         _steady(reading, ordinal, seen, now, reading.ready)
     else:
         _steady(reading, ordinal, seen, now, reading.checked)
+
+
+def _os_changed(reading: Reading, ordinal: int, seen: Instance) -> None:
+    """Another system than the plan saw, on which the key will never be in force."""
+    detail = f"OS is {seen.os.value} {seen.os_name}"
+    reading.drift(ordinal, drift.Drift(DriftKind.MATERIAL, detail))
+    reading.hold(ordinal, "os_changed")
 
 
 def _steady(
@@ -239,6 +249,8 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at - window_ms:
         reading.move(ordinal, Happening.SEEN_BOOTED, "foreign_restart")
         reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+    elif _spent(run, ordinal):
+        reading.hold(ordinal, "attempts")
     else:
         _steady(reading, ordinal, seen, now, reading.ready)
 
@@ -263,7 +275,11 @@ def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) ->
 
 
 def _boot_evidence(record: Restarting, seen: Instance) -> str:
-    """What proves that the restart happened; empty where nothing does."""
+    """What proves that the restart happened; empty where nothing does, or the look is older than
+    the one before the restart, by its StartTime.
+    """
+    if 0 < seen.started_at < record.base.started_at:
+        return ""
     if seen.status in _SIGNS[record.kind]:
         return "status"
     if 0 < record.base.started_at < seen.started_at:
@@ -274,7 +290,7 @@ def _boot_evidence(record: Restarting, seen: Instance) -> str:
 def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
     """The settle window is over and nothing shows that it happened: did it provably not?"""
     run = reading.run
-    spent = run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX
+    spent = _spent(run, ordinal)
     if _untouched(run, ordinal, record, seen):
         reading.move(ordinal, Happening.SEEN_UNTOUCHED, "settle_window")
         if spent:
@@ -288,6 +304,11 @@ def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Insta
         reading.move(ordinal, Happening.ASSUMED, "settle_window")
     else:
         reading.hold(ordinal, "unproven")
+
+
+def _spent(run: Run, ordinal: int) -> bool:
+    """It was asked to restart as often as may be, over all processes of the run."""
+    return run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX
 
 
 def _untouched(run: Run, ordinal: int, record: Restarting, seen: Instance) -> bool:
@@ -308,10 +329,23 @@ def _settling(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
             reading.move(ordinal, Happening.TIMED_OUT, "not_running")
         else:
             reading.agenda.watch(ordinal, now)
+    elif reading.at < (due := _own_boot_from(reading.run, ordinal, record)):
+        reading.agenda.look_from(ordinal, due)
     elif _runs_again(reading, ordinal, record, seen):
         _running(reading, ordinal, record, seen)
     else:
         reading.agenda.watch(ordinal, now)
+
+
+def _own_boot_from(run: Run, ordinal: int, record: Restarting) -> Instant:
+    """From here on a look that shows Running cannot be followed by the boot of our own reboot.
+
+    Another hand's boot may have come before ours and look like it. Ours has begun once it was
+    answered, and shows soon; one whose answer was lost may begin until its settle window ends.
+    """
+    if record.answered or record.kind is RestartKind.START:
+        return record.begun + run.status_lag_ms
+    return run.settle_end(ordinal)
 
 
 def _runs_again(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> bool:

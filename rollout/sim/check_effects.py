@@ -20,8 +20,7 @@ from rollout.model.plan import RestartKind
 from rollout.model.seen import spread
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
-from rollout.sim.driver import End
-from rollout.sim.history import History, Intent, Told
+from rollout.sim.history import Effect, History, Intent, Told
 from rollout.sim.scenario import Hand
 
 
@@ -115,11 +114,18 @@ class LinuxOnly:
         instances = history.story.cloud.instances
         for effect in history.effects:
             name = effect.entry.instance
-            if not effect.ours or name is None or history.touched(name, Hand.WINDOWS):
+            if not effect.ours or name is None or self._unseen(history, name, effect):
                 continue
             ordinal = instances.ids.ordinal_of(name)
             if ordinal is None or instances.shape_of(ordinal).image.os_type != "linux":
                 yield f"{effect.entry.effect} of {name}, which is not Linux"
+
+    def _unseen(self, history: History, name: str, effect: Effect) -> bool:
+        """Its OS was changed by another hand so late that a look need not show it."""
+        touches = history.story.touched.get(name, ())
+        changed = [at for at, drift in touches if drift.hand is Hand.WINDOWS]
+        late_ms = history.story.scenario.settle_ms + limits.STATE_AGE_MAX_MS
+        return bool(changed) and effect.entry.at < changed[0] + late_ms
 
 
 class CompareAndSet:
@@ -300,29 +306,20 @@ class WavesInOrder:
 
 
 class AttemptsBounded:
-    """At most three attempts of a request; what never left or was throttled is none."""
+    """At most three attempts of a request over all processes of a run; what never left or was
+    throttled is none.
+    """
 
     ids = ("I-37",)
 
     def check(self, history: History) -> Iterator[str]:
         """Count those that may have been looked at."""
         free = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.DENIED, RetryClass.CLOCK)
-        crashes = sum(life.end is End.CRASHED for life in history.story.lives)
-        taken_up = self._taken_up(history)
         kinds = (history.attach_intents, history.restart_intents)
         for ordinal, intents in [pair for kind in kinds for pair in kind.items()]:
             tried = [one for one in intents if not self._is_free(one, ordinal, free)]
-            if len(tried) > limits.ATTEMPTS_MAX + crashes + taken_up.get(ordinal, 0):
+            if len(tried) > limits.ATTEMPTS_MAX:
                 yield f"{len(tried)} attempts of ordinal {ordinal}"
-
-    def _taken_up(self, history: History) -> dict[int, int]:
-        """How often each was held for its attempts: who resumes asks for one more."""
-        counts: dict[int, int] = {}
-        for told in history.told:
-            if isinstance(told.event, ev.Held) and told.event.reason == "attempts":
-                for ordinal in told.event.ordinals:
-                    counts[ordinal] = counts.get(ordinal, 0) + 1
-        return counts
 
     def _is_free(self, intent: Intent, ordinal: int, free: tuple[RetryClass, ...]) -> bool:
         outcome = intent.outcome(ordinal)

@@ -7,13 +7,15 @@ Each compares what the run says of itself with the truth of the pretend cloud. L
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from rollout.core.journey import DOWN, Phase
+from rollout.emulator.faults import FaultPlan
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
-from rollout.model.outcome import Refused
+from rollout.model.outcome import Done, Refused
 from rollout.model.seen import spread
 from rollout.model.time import Instant
 from rollout.sim.driver import End
@@ -49,9 +51,16 @@ class AttachFirst:
 
 
 class InForce:
-    """`done` is never said unless a boot later than the attach has ended, on the new key."""
+    """`done` is never said unless a boot later than the attach has ended, on the new key.
+
+    One case is let pass: our restart was lost, a replica far behind showed the end of a boot by
+    another hand from before the attach as if it came afterwards, and StartTime does not move here.
+    """
 
     ids = ("I-19", "I-20", "I-24", "P4")
+
+    _REKEYS: ClassVar[tuple[Hand, ...]] = (Hand.KEY, Hand.GONE)
+    """Hands after which another key, or none, may rightly be in force at the end."""
 
     def check(self, history: History) -> Iterator[str]:
         """The ledger says which boots had ended by then, and the guest which key it accepts."""
@@ -63,7 +72,7 @@ class InForce:
                     continue
                 boots = history.restarts.get(name, ())
                 proved = any(self._proves(effect, wanted, told.at) for effect in boots)
-                if not proved and not history.boot_hidden(ordinal):
+                if not proved and not self._shown_late(history, ordinal):
                     yield f"{name} is said to be done without a boot on the new key"
         if run is None or history.story.keys_replaced:
             return
@@ -71,10 +80,27 @@ class InForce:
         in_force = {s.instance: s.key_in_force for s in history.story.cloud.sights(now)}
         for ordinal, target in enumerate(history.layout.targets):
             name = target.instance
-            odd = history.fact("key_never_installed", name) or history.touched(name)
+            odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
+            odd = odd or self._shown_late(history, ordinal)
             done = run.phase(ordinal) is Phase.DONE
             if done and not odd and in_force.get(name) != wanted:
                 yield f"{name} is done and {in_force.get(name)} is in force"
+
+    def _shown_late(self, history: History, ordinal: int) -> bool:
+        scenario = history.story.scenario
+        lag_ms = FaultPlan(scenario.faults).lag_ms_max
+        heard = [one.outcome(ordinal) for one in history.restart_intents.get(ordinal, ())]
+        answered = any(isinstance(outcome, Done) for outcome in heard)
+        if not lag_ms or answered or scenario.switches.start_time_moves_on_reboot:
+            return False
+        shown = [
+            (told.at - lag_ms - scenario.switches.describe_lag_ms - limits.CALL_TIMEOUT_MS, told.at)
+            for move, told in history.moves.get(ordinal, ())
+            if move.happening is Happening.SEEN_BOOTED and move.evidence == "status"
+        ]
+        boots = history.restarts.get(history.layout.targets[ordinal].instance, ())
+        ends = [boot.entry.until for boot in boots if not boot.ours]
+        return any(end is not None and since < end < at for since, at in shown for end in ends)
 
     def _proves(self, effect: Effect, wanted: str, at: Instant) -> bool:
         entry = effect.entry
@@ -151,9 +177,14 @@ class ClassesPartition:
 
 
 class BudgetHeld:
-    """Never more of a group down at once than its cap, by the hidden ledger."""
+    """Never more of a group down at once than its cap, by the hidden ledger: whatever other hands
+    do, our reboots alone never pass it.
+    """
 
     ids = ("I-28", "P6")
+
+    _TAKES_OVER: ClassVar[tuple[Hand, ...]] = (Hand.GONE, Hand.HANGS)
+    """Hands after which it is no longer our reboot that keeps an instance down."""
 
     def check(self, history: History) -> Iterator[str]:
         """Sweep over the intervals in which our reboots had instances down."""
@@ -161,11 +192,10 @@ class BudgetHeld:
         changes: list[tuple[Instant, int, int]] = []
         for name, effects in history.restarts.items():
             ordinal = history.ordinal_of.get(name)
-            if ordinal is None or history.boot_hidden(ordinal):
+            if ordinal is None:
                 continue
             for effect in effects:
-                reboot = effect.entry.effect == "reboot" and effect.ours and not effect.ghost
-                if reboot and not history.boot_mistaken(ordinal, effect):
+                if effect.entry.effect == "reboot" and effect.ours and not effect.ghost:
                     changes += self._interval(history, name, ordinal, effect)
         down = [0] * len(groups)
         for at, change, ordinal in sorted(changes):
@@ -182,7 +212,11 @@ class BudgetHeld:
         """Down from the effect on, until it serves again or is given up by the operator's word."""
         entry = effect.entry
         ends = [] if entry.until is None else [entry.until]
-        ends += [at for at, drift in history.story.touched.get(name, ()) if at > entry.at]
+        ends += [
+            at
+            for at, drift in history.story.touched.get(name, ())
+            if at > entry.at and drift.hand in self._TAKES_OVER
+        ]
         ends += [
             told.at
             for move, told in history.moves.get(ordinal, ())

@@ -9,22 +9,28 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from rollout.core.journey import Phase
 from rollout.emulator.instances import Lock, Status
 from rollout.emulator.messages import Request
-from rollout.model.time import Instant
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.heap import Time
 from rollout.sim.scenario import Drift, Hand
 from rollout.sim.story import Story
 
 OTHER = "fleet-other"
+LOITER_MS: Duration = 20 * SECOND
+LOITERS_MAX = 60
+"""How often a patient hand looks whether there is somebody to restart; then it gives up."""
 
 
 def plan_all(story: Story, heap: Time) -> None:
     """Put the drifts that have a time on the heap."""
     for drift in story.scenario.drifts:
-        if not drift.before_call:
-            act = functools.partial(_act_in_time, story, drift, heap)
-            heap.at(story.begun + drift.at_ms, act)
+        if drift.before_call:
+            continue
+        patient = drift.hand is Hand.RESTARTED and drift.target % 4  # three of four
+        act = functools.partial(_loiter if patient else _act_in_time, story, drift, heap)
+        heap.at(story.begun + drift.at_ms, act)
 
 
 def act_before(story: Story, n: int, ids: Sequence[str], now: Instant) -> None:
@@ -45,6 +51,28 @@ def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
         targets = waiting[len(waiting) // 2 :] or targets  # the later ones wait longest
     if targets:
         _act(story, drift, targets[drift.target % len(targets)], heap.now)
+
+
+def _loiter(story: Story, drift: Drift, heap: Time, left: int = LOITERS_MAX) -> None:
+    """Restart who has waited for a permit so long that a boot now proves that the key is in force:
+    it is met so rarely that nobody may be missed.
+    """
+    waiting = _long_attached(story, heap.now - story.scenario.settle_ms - MINUTE)
+    if waiting:
+        _act(story, drift, waiting[drift.target % len(waiting)], heap.now)
+    elif left:
+        again = functools.partial(_loiter, story, drift, heap, left - 1)
+        heap.at(heap.now + LOITER_MS, again)
+
+
+def _long_attached(story: Story, since: Instant) -> list[str]:
+    """Targets that wait for their restart and were attached before `since`."""
+    run = story.run
+    if run is None:
+        return []
+    attached = [o for o, at in run.attached_at.items() if at < since]
+    waiting = [o for o in attached if run.phase(o) is Phase.ATTACHED]
+    return [run.layout.targets[ordinal].instance for ordinal in waiting]
 
 
 def _targets(story: Story) -> list[str]:

@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from rollout.core.layout import Layout
-from rollout.emulator.faults import FaultPlan
 from rollout.emulator.ledger import Entry
 from rollout.model import event as ev
-from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome
-from rollout.model.seen import spread
-from rollout.model.time import SECOND, Instant
+from rollout.model.time import Instant
 from rollout.sim.scenario import Hand
 from rollout.sim.story import Sent, Story
 
@@ -173,38 +170,6 @@ class History:
         """Whether the instance was drawn to have this fault of its own."""
         return self.story.cloud.faults.has(name, instance)
 
-    def boot_hidden(self, ordinal: int) -> bool:
-        """A boot of other hands had just begun at a look on which a restart was intended, and the
-        view, which lags, still showed Running: no answer of the API tells the two boots apart.
-        """
-        scenario = self.story.scenario
-        stale_ms = scenario.switches.stale_status_ms
-        lag_ms = max(scenario.switches.describe_lag_ms, FaultPlan(scenario.faults).lag_ms_max)
-        looks = [
-            (_looked_at(intent), seen.api_time + SECOND)  # the service tells whole seconds
-            for intent in self.restart_intents.get(ordinal, ())
-            for other, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True)
-            if other == ordinal
-        ]
-        return stale_ms > 0 and any(
-            left < at + stale_ms + lag_ms and at < answered
-            for at in self._booted_by_others(ordinal)
-            for left, answered in looks
-        )
-
-    def boot_mistaken(self, ordinal: int, effect: Effect) -> bool:
-        """Another hand's boot came between the look on which this restart was intended and its
-        effect, and was taken for it.
-        """
-        intent = self.intents.get(effect.n)
-        return intent is not None and any(
-            _looked_at(intent) <= at <= effect.entry.at for at in self._booted_by_others(ordinal)
-        )
-
-    def _booted_by_others(self, ordinal: int) -> list[Instant]:
-        boots = self.restarts.get(self.layout.targets[ordinal].instance, ())
-        return [boot.entry.at for boot in boots if not boot.ours]
-
     def _effects_of(self, *words: str) -> dict[str, list[Effect]]:
         found: dict[str, list[Effect]] = {}
         for effect in self.effects:
@@ -219,8 +184,3 @@ class History:
                 for ordinal in intent.ordinals:
                     found.setdefault(ordinal, []).append(intent)
         return found
-
-
-def _looked_at(intent: Intent) -> Instant:
-    """When the oldest look left on which it was judged."""
-    return intent.issued.not_after - limits.STATE_AGE_MAX_MS

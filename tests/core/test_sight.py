@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from rollout.core import sight
 from rollout.core.agenda import Glimpse
+from rollout.core.run import Restarting
 from rollout.model import event as ev
+from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
 from rollout.model.instance import OsFamily, Status
-from rollout.model.seen import Sight
+from rollout.model.plan import RestartKind
+from rollout.model.seen import Sight, spread
 from rollout.model.spec import OnUnknown, Restart, Stopped
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
@@ -111,6 +116,71 @@ def test_a_boot_that_may_have_begun_before_the_attach_is_not_enough() -> None:
     assert len(machine.restarts) == 1
 
 
+def test_a_lost_reply_keeps_its_permit_until_the_restart_can_no_longer_come() -> None:
+    """A boot that somebody else caused is taken for the lost one, which then still arrives: until
+    the settle window ends nobody else of the group is restarted.
+    """
+    story = world(2, 1, Script(calls={2: "late"}, boot_ms=3 * SECOND))
+    machine = story.machines["i-0000"]
+    while not story.events(ev.Settled)[1:]:
+        story.go(until=story.now + SECOND)
+    story.boot(machine)
+    story.go()
+    story.check_end()
+
+    lost = story.events(ev.Settled)[1]
+    window_ms = story.plan.restart.settle_window_ms
+    assert story.classes["done"] == 2 and len(machine.restarts) == 1
+    assert story.machines["i-0001"].restarts[0] >= lost.at + window_ms
+
+
+def test_a_restart_is_judged_on_a_look_well_after_the_attach() -> None:
+    """Running may be shown for seconds after somebody else's reboot has begun: a boot from before
+    the attach must show in the look before our restart.
+    """
+    story = world(1, 1).go()
+    attach, restart = story.events(ev.Issued)
+    seen = next(iter(spread(restart.seen)))
+    read_back = next(e for e in story.events(ev.Moved) if e.happening is Happening.SEEN_ATTACHED)
+
+    assert attach.n < restart.n
+    assert seen.api_time >= read_back.api_time + limits.STATUS_LAG_MS
+
+
+def test_running_right_after_the_reply_is_not_believed() -> None:
+    """A StartTime that moved may be of a boot before ours, until the status must have changed."""
+    story = world(1, 1, Script(boot_ms=100)).go()
+    answered = story.events(ev.Settled)[1]
+    running = next(e for e in story.events(ev.Moved) if e.happening is Happening.SEEN_RUNNING)
+
+    assert story.classes["done"] == 1
+    assert running.api_time >= answered.at + limits.STATUS_LAG_MS
+
+
+def test_a_look_older_than_the_one_before_the_restart_proves_nothing() -> None:
+    """A replica that is behind shows an earlier boot: its StartTime is below the recorded one."""
+    base = Sight(Status.RUNNING, samples.NEW_KEY, samples.NOW, samples.NOW)
+    record = Restarting(RestartKind.REBOOT, base, samples.NOW, samples.NOW)
+    behind = samples.instance(0, status=Status.STARTING, started_at=samples.NOW - MINUTE)
+    fresh = msgspec.structs.replace(behind, started_at=samples.NOW)
+
+    assert not sight._boot_evidence(record, behind)
+    assert sight._boot_evidence(record, fresh) == "status"
+
+
+def test_an_instance_that_became_windows_is_never_done() -> None:
+    """Its system disk was changed after the attach: it is held, and not restarted if it waits."""
+    story = world(3, 1)
+    while story.run.phase(0).word != "restarting" or story.run.phase(1).word != "planned":
+        story.go(until=story.now + SECOND)
+    story.machines["i-0000"].change(story.now, os=OsFamily.WINDOWS)
+    story.meddled = True
+    story.go()
+
+    assert story.run.causes[0] == "os_changed" and story.run.phase(0).word != "done"
+    assert story.run.ledger.kept == [1]
+
+
 def test_a_start_that_others_undid_is_not_made_again() -> None:
     """Stopped after the settle window, but started since by its StartTime: the start happened."""
     rows = [samples.instance(0, status=Status.STOPPED)]
@@ -166,7 +236,7 @@ def test_a_status_nobody_knows_frees_no_permit() -> None:
     """`retryOnce` frees the permit of what is seen to run, not of what shows no state at all."""
     story = world(1, 1, Script(calls={2: "lost_before"}), on_unknown=OnUnknown.RETRY_ONCE)
     machine = story.machines["i-0000"]
-    story.at(story.now + 3 * SECOND, lambda: machine.change(story.now, status=Status.UNKNOWN))
+    story.at(story.now + 8 * SECOND, lambda: machine.change(story.now, status=Status.UNKNOWN))
     story.go()
 
     assert story.classes["in_doubt"] == 1 and story.run.ledger.kept == [1]

@@ -206,6 +206,22 @@ def test_retry_once_is_within_the_attempts() -> None:
     assert halt_of(story) == ("in_doubt", "R0501", 5)
 
 
+def test_a_resume_gives_no_further_attempt() -> None:
+    """What was asked three times is held again by every resume: attempts are counted by run."""
+    rows = [*samples.fleet(6), samples.instance(6, image="m-2")]
+    script = Script(calls=dict.fromkeys((2, 8, 9, 10), "lost_before"))
+    story = World(samples.make_plan(rows, samples.capped(7)), rows, script).start().go()
+    assert halt_of(story) == ("in_doubt", "R0501", 5)
+    assert story.run.causes[0] == "attempts"
+
+    story.resume().go()
+
+    calls = [event.command for event in commands(story, RestartCall)]
+    tried = [call for call in calls if isinstance(call, RestartCall) and 0 in call.ordinals]
+    assert len(tried) == limits.ATTEMPTS_MAX
+    assert story.run.causes[0] == "attempts" and story.classes["stranded"] == 1
+
+
 def test_assume_done_is_unverified_and_frees_the_permit() -> None:
     """`assumeDone` never says done: the class is unverified, the next instance goes on."""
     script = Script(calls={2: "lost_before"})

@@ -62,7 +62,7 @@ def test_an_instance_nobody_shows_any_more_is_in_doubt_not_a_defect() -> None:
     """Every look comes back empty after the restart: in doubt, exit 5, and resume looks again."""
     story = world(1, 1)
     machine = story.machines["i-0000"]
-    story.at(story.now + 3 * SECOND, lambda: setattr(machine, "gone", True))
+    story.at(story.now + 8 * SECOND, lambda: setattr(machine, "gone", True))
     story.go()
 
     assert machine.restarts

@@ -9,10 +9,12 @@ from rollout.core.journey import Phase
 from rollout.core.run import Run
 from rollout.journal import lock
 from rollout.journal.file import RunJournal
+from rollout.model import limits
 from rollout.model.event import AnyEvent, Happening, Issued, Settled
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.sim import trial
 from rollout.sim.process import Process
+from tests.sim import meddled
 
 SEEDS = range(60)
 
@@ -61,6 +63,16 @@ def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
 def believe_any_running(patch: pytest.MonkeyPatch) -> None:
     """Running is believed, however old the look."""
     patch.setattr(sight, "_runs_again", lambda *_: True)
+
+
+def believe_a_status_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Running is taken for true, however shortly before it an attach or a restart was."""
+    patch.setattr(limits, "STATUS_LAG_MS", 0)
+
+
+def free_the_permit_of_a_lost_restart(patch: pytest.MonkeyPatch) -> None:
+    """A boot that is seen is ours, and no lost restart arrives after it."""
+    patch.setattr(sight, "_own_boot_from", lambda *_: 0)
 
 
 def drop(kind: type) -> Break:
@@ -144,6 +156,26 @@ def test_a_broken_core_is_caught(mutation: Break, monkeypatch: pytest.MonkeyPatc
     mutation(monkeypatch)
 
     assert any(trial.run(seed).wrong for seed in SEEDS)
+
+
+@pytest.mark.parametrize(
+    "mutation, seed, checker",
+    [
+        (believe_a_status_at_once, 5, "P4"),
+        (believe_a_status_at_once, 611, "P6"),
+        (free_the_permit_of_a_lost_restart, 1239, "P6"),
+    ],
+)
+def test_reboots_by_other_hands_excuse_nothing(
+    mutation: Break, seed: int, checker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A core that takes another hand's boot for its own is caught by budget and by `done`; the
+    whole core keeps both in the same scenario.
+    """
+    assert not meddled.wrong(seed)
+    mutation(monkeypatch)
+
+    assert any(checker in text.split()[0].split("/") for text in meddled.wrong(seed))
 
 
 def test_a_whole_core_is_not_accused() -> None:
