@@ -24,6 +24,7 @@ from rollout.model.command import Attach, ImportKey, Look, RestartCall
 from rollout.model.event import AnyEvent, DriftKind, Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Outcome, Refused
+from rollout.model.plan import RestartKind
 from rollout.model.seen import Sight
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
@@ -60,7 +61,9 @@ class Agenda:
             lane: deque() for lane in run.layout.lanes
         }
         self.glimpses: dict[int, Glimpse] = {}
-        self.ready: dict[Lane, list[int]] = {lane: [] for lane in run.layout.lanes}
+        self.ready: dict[Lane, dict[RestartKind, list[int]]] = {
+            lane: {kind: [] for kind in RestartKind} for lane in run.layout.lanes
+        }
         self.ready_later: list[tuple[Instant, int]] = []
         self.parked: list[list[int]] = [[] for _ in run.plan.groups]
         self.refreshing: dict[int, None] = {}
@@ -138,7 +141,7 @@ class Agenda:
         """A look is on its way."""
         lane = (look.account, look.region)
         self.looks_open[lane] += 1
-        due, ready = self.due[lane], self.ready[lane]
+        due = self.due[lane]
         for ordinal in look.ordinals:
             due.pop(ordinal, None)
             phase = self.run.phases[ordinal]
@@ -146,7 +149,7 @@ class Agenda:
                 self.check(ordinal)
             elif phase == Phase.ATTACHED:
                 self.refreshing[ordinal] = None
-                _remove(ready, ordinal)
+                self._unready(lane, ordinal)
         self._drop_from_works(lane, look.ordinals)
 
     def look_ended(self, look: Look) -> None:
@@ -215,7 +218,7 @@ class Agenda:
 
     def park(self, ordinal: int, group: int) -> None:
         """It waits for a permit of this group."""
-        _remove(self.ready[self.run.layout.lane_of(ordinal)], ordinal)
+        self._unready(self.run.layout.lane_of(ordinal), ordinal)
         insort(self.parked[group], ordinal)
 
     def permits_left(self) -> list[int]:
@@ -353,7 +356,7 @@ class Agenda:
                 self.uncheck(ordinal)
         else:
             for ordinal in command.ordinals:
-                _remove(self.ready[lane], ordinal)
+                self._unready(lane, ordinal)
                 self.attached_since.pop(ordinal, None)
 
     def _follow_import(self, lane: Lane, outcome: Outcome, now: Instant) -> None:
@@ -392,9 +395,23 @@ class Agenda:
 
     def _insert_ready(self, ordinal: int) -> None:
         if self.run.phases[ordinal] == Phase.ATTACHED and not self.run.held[ordinal]:
-            ready = self.ready[self.run.layout.lane_of(ordinal)]
+            lane = self.run.layout.lane_of(ordinal)
+            self._unready(lane, ordinal)
+            insort(self.ready[lane][self._kind(ordinal)], ordinal)
+
+    def _unready(self, lane: Lane, ordinal: int) -> None:
+        for ready in self.ready[lane].values():
             _remove(ready, ordinal)
-            insort(ready, ordinal)
+
+    def _kind(self, ordinal: int) -> RestartKind:
+        """What it needs by its last look; what the plan said where there was none. Nothing that is
+        ready is looked at, so that it keeps its list.
+        """
+        glimpse = self.glimpses.get(ordinal)
+        if glimpse is None:
+            return self.run.layout.targets[ordinal].restart
+        stopped = glimpse.sight.status is Status.STOPPED
+        return RestartKind.START if stopped else RestartKind.REBOOT
 
     def _guard(self, ordinal: int, now: Instant) -> Instant:
         """When its next minute has begun by the service's clock, which stands at the time of the
@@ -416,7 +433,7 @@ class Agenda:
         self.absent.pop(ordinal, None)
         lane = self.run.layout.lane_of(ordinal)
         self.due[lane].pop(ordinal, None)
-        _remove(self.ready[lane], ordinal)
+        self._unready(lane, ordinal)
         for parked in self.parked:
             _remove(parked, ordinal)
 

@@ -25,9 +25,8 @@ from rollout.model.command import (
     RestartCall,
 )
 from rollout.model.event import AnyEvent
-from rollout.model.instance import Status
 from rollout.model.plan import RestartKind
-from rollout.model.seen import Seen, Sight, gather
+from rollout.model.seen import Seen, gather
 from rollout.model.spec import Calls
 from rollout.model.time import Instant
 
@@ -182,7 +181,7 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> N
 
 def _restart(run: Run, agenda: Agenda, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
-    lanes = [lane for lane in run.layout.lanes if agenda.ready[lane]]
+    lanes = [lane for lane in run.layout.lanes if any(agenda.ready[lane].values())]
     free = agenda.permits_left() if lanes else []
     for lane in lanes:
         _restart_lane(run, agenda, lane, now, free, step)
@@ -192,35 +191,41 @@ def _restart(run: Run, agenda: Agenda, now: Instant, step: Step) -> None:
 def _restart_lane(
     run: Run, agenda: Agenda, lane: Lane, now: Instant, free: list[int], step: Step
 ) -> None:
-    begin: dict[tuple[int, RestartKind], list[int]] = {}
+    """A full lane costs nothing: nobody who waits for it is looked at, and none claims a permit."""
     refresh: list[int] = []
-    room = _lane_room(run, lane)
     looks_full = agenda.looks_open[lane] >= LOOKS_OPEN_MAX or _looks_in(step, lane)
     look_room = 0 if looks_full else limits.LOOK_IDS_MAX
-    for ordinal in agenda.ready[lane][:RESTARTS_A_STEP_MAX]:
-        glimpse = agenda.glimpses.get(ordinal)
-        kind = _kind(run, ordinal, glimpse.sight if glimpse else None)
-        if room[kind] <= 0:
-            continue  # claims no permit in this step, so that nobody is parked behind it
-        stale = agenda.stale(ordinal, now)
-        if stale and len(refresh) >= look_room:
-            continue  # nor here, where its fresh look must wait
-        full = run.ledger.full_group(ordinal, kind, free)
-        if full is not None:
-            step.parks.append((ordinal, full))
-            continue
-        if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
-            for group in run.ledger.groups_of(ordinal):
-                free[group] -= 1
-        if stale:
-            refresh.append(ordinal)
-        else:
-            room[kind] -= run.plan.calls is Calls.SINGLE
-            begin.setdefault((run.layout.cell_of[ordinal], kind), []).append(ordinal)
+    for kind, calls in _lane_room(run, lane).items():
+        room = calls
+        begin: dict[int, list[int]] = {}
+        for ordinal in agenda.ready[lane][kind][:RESTARTS_A_STEP_MAX] if room > 0 else ():
+            stale = agenda.stale(ordinal, now)
+            if stale and len(refresh) >= look_room:
+                continue  # claims no permit in this step, so that nobody is parked behind it
+            full = run.ledger.full_group(ordinal, kind, free)
+            if full is not None:
+                step.parks.append((ordinal, full))
+                continue
+            if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
+                for group in run.ledger.groups_of(ordinal):
+                    free[group] -= 1
+            if stale:
+                refresh.append(ordinal)
+                continue
+            begin.setdefault(run.layout.cell_of[ordinal], []).append(ordinal)
+            room -= run.plan.calls is Calls.SINGLE
+            if room <= 0:
+                break
+        _intend_restarts(run, agenda, kind, begin, step)
     if refresh:
         step.looks.append(_look(run, agenda, lane, refresh))
+
+
+def _intend_restarts(
+    run: Run, agenda: Agenda, kind: RestartKind, begin: dict[int, list[int]], step: Step
+) -> None:
     size = 1 if run.plan.calls is Calls.SINGLE else limits.RESTART_IDS_MAX
-    for (cell, kind), ordinals in begin.items():
+    for cell, ordinals in begin.items():
         for start in range(0, len(ordinals), size):
             part = tuple(ordinals[start : start + size])
             ids = tuple(run.layout.targets[ordinal].instance for ordinal in part)
@@ -240,13 +245,6 @@ def _lane_room(run: Run, lane: Lane) -> dict[RestartKind, int]:
         use = run.lane_use(lane, name + many)
         room[kind] = use.window - use.open
     return room
-
-
-def _kind(run: Run, ordinal: int, sight: Sight | None) -> RestartKind:
-    """What the instance needs by its last look; what the plan said where there was none."""
-    if sight is None:
-        return run.layout.targets[ordinal].restart
-    return RestartKind.START if sight.status is Status.STOPPED else RestartKind.REBOOT
 
 
 def _hopeless_parked(run: Run, agenda: Agenda, step: Step) -> None:

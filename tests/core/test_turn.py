@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 
 from rollout.core import cell
@@ -21,6 +23,13 @@ from tests.core.world import Script, World
 
 STATE = Refused("IncorrectInstanceStatus", RetryClass.STATE)
 FACT = Refused("InvalidOperation.Locked", RetryClass.FACT)
+
+
+class Unread(list[int]):
+    """A list that nobody may read from."""
+
+    def __getitem__(self, index: object) -> NoReturn:
+        raise AssertionError("read though the lane is full")
 
 
 # the good day
@@ -50,6 +59,19 @@ def test_a_stopped_instance_is_started_and_takes_no_permit() -> None:
 
     assert kinds == {"i-0000": RestartKind.START, "i-0001": RestartKind.REBOOT}
     assert story.classes["done"] == 2
+
+
+def test_who_waits_for_a_full_lane_is_not_gone_through() -> None:
+    """However many wait for a lane without room, a turn costs the same: none of them is read."""
+    story = world(40, 40)
+    while len(commands(story, RestartCall)) < limits.LANE_CALLS_START:
+        story.go(until=story.now + 100)
+    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
+    waiting = agenda.ready[lane][RestartKind.REBOOT]
+    assert len(waiting) == 40 - limits.LANE_CALLS_START
+
+    agenda.ready[lane][RestartKind.REBOOT] = Unread(waiting)
+    assert not cell.decide(story.run, agenda, story.now).events
 
 
 def test_a_stopped_instance_does_not_wait_for_a_permit_that_is_kept() -> None:
@@ -302,11 +324,12 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
     attached = ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
     story.decider.put(attached, story.now)
-    agenda.ready[lane] = [0, 1]
+    ready = agenda.ready[lane][RestartKind.REBOOT]
+    ready[:] = [0, 1]
     agenda.looks_open[lane] = cell.LOOKS_OPEN_MAX
     story.decider.turn(story.now)
 
-    assert agenda.ready[lane] == [0, 1] and agenda.parked == [[]]
+    assert ready == [0, 1] and agenda.parked == [[]]
     agenda.looks_open[lane] = 0
     (look,) = cell.decide(story.run, agenda, story.now).looks
     assert isinstance(look, Look) and look.ordinals == (0,)
