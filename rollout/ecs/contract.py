@@ -63,7 +63,25 @@ KEY_PAIRS_PER_REGION_MAX: Final = 500
 KEY_PAIR_NAME_CHARS_MIN: Final = 2
 KEY_PAIR_NAME_CHARS_MAX: Final = 128
 TAGS_MAX: Final = 20
+TAG_CHARS_MAX: Final = 128  # of a key and of a value
+TAG_KEYS_RESERVED: Final = ("aliyun", "acs:")  # what no key of a customer's begins with
+
+# RunCommand. The bytes are those of the Base64 text; names and the like are counted in characters.
 COMMAND_BYTES_MAX: Final = 24 * 1024
+COMMAND_PARAMETERS_MAX: Final = 10
+COMMAND_PARAMETER_CHARS_MAX: Final = 64
+COMMAND_TYPES: Final = ("RunShellScript", "RunBatScript", "RunPowerShellScript")
+COMMAND_REPEATS: Final = ("Once", "Period", "NextRebootOnly", "EveryReboot", "DryRun")
+COMMAND_TERMINATIONS: Final = ("Process", "ProcessTree")
+COMMAND_CHARS_MAX: Final = MappingProxyType(
+    {
+        "Name": (128, "CmdName.ExceedLimit"),
+        "Description": (512, "CmdDesc.ExceedLimit"),
+        "Username": (255, "Username.ExceedLimit"),
+        "Launcher": (1024, "InvalidLauncher.LengthLimitExceeded"),
+    }
+)
+"""Most characters of a value, and the code for more."""
 CLIENT_TOKEN_CHARS_MAX: Final = 64
 
 TIMESTAMP_WINDOW_MS: Final = 15 * 60 * 1000  # a request older than this is refused by the gateway

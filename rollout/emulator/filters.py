@@ -21,8 +21,6 @@ Matches = Callable[[int], bool]
 _T = TypeVar("_T")
 
 _TAG: Final = re.compile(r"(Tag|ResourceTag)\.(\d+)\.(Key|Value|key|value)")
-_TAG_CHARS_MAX: Final = 128
-_KEYS_RESERVED: Final = ("aliyun", "acs:")
 
 # Values outside these lists are refused with the code beside them.
 _CLOSED: Final = {
@@ -121,7 +119,7 @@ def tags_given(params: Mapping[str, str]) -> Tags:
     if len(dict(tags)) < len(tags):
         raise Refusal("Duplicate.TagKey")
     for key, value in tags:
-        if key.startswith(_KEYS_RESERVED) or not _plain(key):
+        if key.startswith(contract.TAG_KEYS_RESERVED) or not _plain(key):
             raise Refusal("InvalidTagKey.Malformed")
         if not _plain(value):
             raise Refusal("InvalidTagValue.Malformed")
@@ -150,7 +148,7 @@ def _tags(params: Mapping[str, str], prefix: str, *, too_many: str, no_key: str)
 def _plain(text: str) -> bool:
     """Short enough for a tag, and no address of a page in it."""
     address = "http://" in text or "https://" in text
-    return len(text) <= _TAG_CHARS_MAX and not address
+    return len(text) <= contract.TAG_CHARS_MAX and not address
 
 
 def _of_shape(call: Call) -> list[Matches]:

@@ -19,21 +19,10 @@ from rollout.emulator.shapes import Tags
 
 Body = Mapping[str, object]
 
-_SHELL: Final = "RunShellScript"
-_TYPES: Final = (_SHELL, "RunBatScript", "RunPowerShellScript")
-_MODES: Final = ("Once", "Period", "NextRebootOnly", "EveryReboot", "DryRun")
-_TERMINATIONS: Final = ("Process", "ProcessTree")
-_PARAMETER: Final = re.compile(r"\{\{\s*([A-Za-z0-9_-]{1,64})\s*\}\}")
-_PARAMETERS_MAX: Final = 10
-_PARAMETER_CHARS_MAX: Final = 64
-
-# Most characters of a value, and the code for more.
-_LENGTHS: Final = {
-    "Name": (128, "CmdName.ExceedLimit"),
-    "Description": (512, "CmdDesc.ExceedLimit"),
-    "Username": (255, "Username.ExceedLimit"),
-    "Launcher": (1024, "InvalidLauncher.LengthLimitExceeded"),
-}
+_SHELL: Final = contract.COMMAND_TYPES[0]
+_PARAMETER: Final = re.compile(
+    rf"\{{\{{\s*([A-Za-z0-9_-]{{1,{contract.COMMAND_PARAMETER_CHARS_MAX}}})\s*\}}\}}"
+)
 
 
 def run_command(call: Call) -> Body:
@@ -80,7 +69,7 @@ def _order(
         group=call.text("ResourceGroupId"),
         tags=tags,
         launcher=call.text("Launcher"),
-        termination_mode=call.text("TerminationMode") or _TERMINATIONS[0],
+        termination_mode=call.text("TerminationMode") or contract.COMMAND_TERMINATIONS[0],
     )
 
 
@@ -90,12 +79,12 @@ def _named(order: Order) -> Body:
 
 def _kind(call: Call) -> str:
     kind = call.required("Type")
-    if kind not in _TYPES:
+    if kind not in contract.COMMAND_TYPES:
         raise Refusal("InvalidCmdType.NotFound")
-    for name, (most, code) in _LENGTHS.items():
+    for name, (most, code) in contract.COMMAND_CHARS_MAX.items():
         if len(call.text(name)) > most:
             raise Refusal(code)
-    if call.text("TerminationMode") not in {"", *_TERMINATIONS}:
+    if call.text("TerminationMode") not in {"", *contract.COMMAND_TERMINATIONS}:
         raise Refusal("InvalidTerminationMode.NotFound")
     return kind
 
@@ -105,7 +94,7 @@ def _mode(call: Call) -> str:
     if call.text("Frequency"):
         return "Period"
     mode = call.text("RepeatMode") or "Once"
-    if mode not in _MODES:
+    if mode not in contract.COMMAND_REPEATS:
         raise Refusal("InvalidRepeatMode.NotFound")
     if mode == "Period":
         raise Refusal("MissingParam.Frequency")
@@ -150,9 +139,9 @@ def _parameters(call: Call) -> dict[str, str]:
         given = msgspec.json.decode(text, type=dict[str, str]) if text else {}
     except (msgspec.MsgspecError, UnicodeError):
         raise Refusal("InvalidParameter.Parameters") from None
-    if len(given) > _PARAMETERS_MAX:
+    if len(given) > contract.COMMAND_PARAMETERS_MAX:
         raise Refusal("ParameterCount.ExceedLimit")
-    if any(len(name) > _PARAMETER_CHARS_MAX for name in given):
+    if any(len(name) > contract.COMMAND_PARAMETER_CHARS_MAX for name in given):
         raise Refusal("ParameterKey.ExceedLimit")
     return {name.lower(): value for name, value in given.items()}
 
