@@ -153,11 +153,12 @@ async def _rotate_on_cables(
     link = shell.link_to(
         Exchange(server, Dice(seed, "cables")), clock, 0, rate_start=assumed.rate_start
     )
-    rotated = await _applied(plan, link.service, clock, folder)
-    await link.service.client.aclose()
-    front.close()
-    await shell.end(server)
-    return rotated
+    try:
+        return await _applied(plan, link.service, clock, folder)
+    finally:
+        await link.service.client.aclose()
+        front.close()
+        await shell.end(server)
 
 
 async def _applied(plan: Plan, service: Service, clock: loop.VirtualClock, folder: Path) -> Rotated:
