@@ -75,6 +75,11 @@ def free_the_permit_of_a_lost_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sight, "_own_boot_from", lambda *_: 0)
 
 
+def never_give_up(patch: pytest.MonkeyPatch) -> None:
+    """Nobody counts how often an instance was asked to restart."""
+    patch.setattr(sight, "_spent", lambda *_: False)
+
+
 def drop(kind: type) -> Break:
     """Every fifth event of a kind is not written."""
 
@@ -183,3 +188,11 @@ def test_a_whole_core_is_not_accused() -> None:
     trials = [trial.run(seed) for seed in SEEDS]
 
     assert not [one.replay for one in trials if one.wrong]
+
+
+def test_attempts_are_bounded_over_all_processes_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that asks a fourth time is caught; the whole core does not in the same scenario."""
+    assert not meddled.wrong(6)
+    never_give_up(monkeypatch)
+
+    assert any(text.startswith("I-37") for text in meddled.wrong(6))
