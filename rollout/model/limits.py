@@ -35,8 +35,9 @@ ATTEMPTS_MAX = 3
 """Attempts per request; a throttled refusal is none (safety contract, I-37)."""
 LOOK_TICK_MS = 2 * SECOND
 """Looks fall due on this common tick so that 100-id calls fill; the API's guidance is 1-2 s."""
-STATUS_LAG_MS = 5 * SECOND
-"""So long after a restart a look may still show Running, as before it: seconds, by all we know."""
+STATUS_LAG_MS = 8 * SECOND
+"""So long after a restart a look may still show Running, as before it. How long really is not
+documented; Terraform's provider waits five seconds."""
 STATE_AGE_MAX_MS = 60 * SECOND
 """An effect is judged on a state read at most this long ago; bounds `not_after`."""
 RETRY_BASE_MS = 1 * SECOND

@@ -236,7 +236,10 @@ def test_a_status_nobody_knows_frees_no_permit() -> None:
     """`retryOnce` frees the permit of what is seen to run, not of what shows no state at all."""
     story = world(1, 1, Script(calls={2: "lost_before"}), on_unknown=OnUnknown.RETRY_ONCE)
     machine = story.machines["i-0000"]
-    story.at(story.now + 8 * SECOND, lambda: machine.change(story.now, status=Status.UNKNOWN))
+    story.at(
+        story.now + limits.STATUS_LAG_MS + 3 * SECOND,
+        lambda: machine.change(story.now, status=Status.UNKNOWN),
+    )
     story.go()
 
     assert story.classes["in_doubt"] == 1 and story.run.ledger.kept == [1]

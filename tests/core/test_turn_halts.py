@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from rollout.model import limits
 from rollout.model.command import Attach, ImportKey
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
@@ -62,7 +63,7 @@ def test_an_instance_nobody_shows_any_more_is_in_doubt_not_a_defect() -> None:
     """Every look comes back empty after the restart: in doubt, exit 5, and resume looks again."""
     story = world(1, 1)
     machine = story.machines["i-0000"]
-    story.at(story.now + 8 * SECOND, lambda: setattr(machine, "gone", True))
+    story.at(story.now + limits.STATUS_LAG_MS + 3 * SECOND, lambda: setattr(machine, "gone", True))
     story.go()
 
     assert machine.restarts

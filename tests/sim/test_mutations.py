@@ -168,7 +168,7 @@ def test_a_broken_core_is_caught(mutation: Break, monkeypatch: pytest.MonkeyPatc
     [
         (believe_a_status_at_once, 5, "P4"),
         (believe_a_status_at_once, 611, "P6"),
-        (free_the_permit_of_a_lost_restart, 1239, "P6"),
+        (free_the_permit_of_a_lost_restart, 1503, "P6"),
     ],
 )
 def test_reboots_by_other_hands_excuse_nothing(

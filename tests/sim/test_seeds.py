@@ -2,8 +2,10 @@
 
 import pytest
 
+from rollout.model import limits
+from rollout.model.time import SECOND
 from rollout.sim import __main__ as command
-from rollout.sim import trial
+from rollout.sim import scenario, trial
 from rollout.sim.trial import Trial
 
 SEEDS = 2_000
@@ -48,3 +50,13 @@ def test_many_seeds_that_never_met_something_rare_fail(
     assert command.main(["--seeds", "1000"]) == 1
     assert command.main(["--seeds", "10"]) == 0
     assert "torn tail" in capsys.readouterr().out
+
+
+def test_the_core_waits_longer_than_any_view_of_a_scenario_trails_behind() -> None:
+    """A status is stale and its view lags besides: both together, and the second of a look, must
+    fit into the time in which Running is not believed.
+    """
+    drawn = [scenario.draw(seed).switches for seed in range(200)]
+
+    trails_ms = max(one.stale_status_ms + one.describe_lag_ms for one in drawn)
+    assert trails_ms + SECOND < limits.STATUS_LAG_MS
