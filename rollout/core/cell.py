@@ -171,7 +171,7 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> N
     if any(run.ledger.full_group(o, RestartKind.REBOOT, free) is not None for o in early):
         return
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
-    command = Attach(run.layout.cell_of[ordinals[0]], ordinals, ids)
+    command = Attach(ordinals, ids)
     tries = 1 + max(run.attach_tries[ordinal] for ordinal in ordinals)
     step.intend_on(agenda, command, tries)
 
@@ -225,11 +225,11 @@ def _intend_restarts(
     run: Run, agenda: Agenda, kind: RestartKind, begin: dict[int, list[int]], step: Step
 ) -> None:
     size = 1 if run.plan.calls is Calls.SINGLE else limits.RESTART_IDS_MAX
-    for cell, ordinals in begin.items():
+    for ordinals in begin.values():
         for start in range(0, len(ordinals), size):
             part = tuple(ordinals[start : start + size])
             ids = tuple(run.layout.targets[ordinal].instance for ordinal in part)
-            command = RestartCall(kind, cell, part, ids)
+            command = RestartCall(kind, part, ids)
             tries = 1 + max(run.restart_tries[ordinal] for ordinal in part)
             step.intend_on(agenda, command, tries)
 
@@ -260,9 +260,9 @@ def digest(run: Run, command: Command) -> str:
     match command:
         case ImportKey(account=account, region=region):
             parts = ["ImportKeyPair", account, region]
-        case Attach(cell=cell, instances=instances):
-            parts = ["AttachKeyPair", *run.layout.cells[cell].lane, *instances]
-        case RestartCall(kind=kind, cell=cell, instances=instances):
-            parts = [kind.value, *run.layout.cells[cell].lane, *instances]
+        case Attach(ordinals=ordinals, instances=instances):
+            parts = ["AttachKeyPair", *run.layout.lane_of(ordinals[0]), *instances]
+        case RestartCall(kind=kind, ordinals=ordinals, instances=instances):
+            parts = [kind.value, *run.layout.lane_of(ordinals[0]), *instances]
     text = "\0".join([*parts, run.plan.key_pair.name])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

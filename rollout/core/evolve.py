@@ -141,7 +141,8 @@ def _issued(run: Run, event: ev.Issued) -> None:
 
 def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     _check_ids(run, command, limits.ATTACH_IDS_MAX)
-    invariant(run.layout.cells[command.cell].lane in run.keys, "no attach before the key is there")
+    lane = run.layout.lane_of(command.ordinals[0])
+    invariant(lane in run.keys, "no attach before the key is there")
     wanted = run.plan.key_pair.name
     for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         former = run.layout.targets[ordinal].former_key
@@ -168,11 +169,11 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
 
 
 def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:
-    span = run.layout.cells[command.cell]
     invariant(0 < len(command.ordinals) <= ids_max, "I-03: ids in one call")
+    span = run.layout.span_of(command.ordinals[0])
     invariant(len(set(command.ordinals)) == len(command.ordinals), "I-03: ids are unique")
     for ordinal, instance in zip(command.ordinals, command.instances, strict=True):
-        invariant(span.start <= ordinal < span.end, "I-05: an id of the cell that sends it")
+        invariant(span.start <= ordinal < span.end, "I-05: ids of one cell")
         invariant(run.layout.targets[ordinal].instance == instance, "I-05: an id of the plan")
         invariant(not run.held[ordinal], "nothing is asked of a held instance")
 

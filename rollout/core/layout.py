@@ -70,10 +70,14 @@ class Layout:
             first, _ = self.lane_ends.get(span.lane, (span.start, 0))
             self.lane_ends[span.lane] = first, span.end - 1
 
+    def span_of(self, ordinal: int) -> CellSpan:
+        """The cell of one target."""
+        return self.cells[self.cell_of[ordinal]]
+
     def lane_of(self, ordinal: int) -> Lane:
         """The account and region of one target."""
-        return self.cells[self.cell_of[ordinal]].lane
+        return self.span_of(ordinal).lane
 
     def wave_of(self, ordinal: int) -> int:
         """The wave of one target."""
-        return self.cells[self.cell_of[ordinal]].wave
+        return self.span_of(ordinal).wave

@@ -144,10 +144,10 @@ def lane_of_command(run: Run, issued: ev.Issued) -> tuple[Lane, str]:
     command = issued.command
     match command:
         case Attach():
-            return run.layout.cells[command.cell].lane, "AttachKeyPair"
+            return run.layout.lane_of(command.ordinals[0]), "AttachKeyPair"
         case RestartCall():
             many = "s" if len(command.ordinals) > 1 else ""
             name = "RebootInstance" if command.kind is RestartKind.REBOOT else "StartInstance"
-            return run.layout.cells[command.cell].lane, name + many
+            return run.layout.lane_of(command.ordinals[0]), name + many
         case ImportKey():
             return (command.account, command.region), "ImportKeyPair"

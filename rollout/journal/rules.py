@@ -269,20 +269,23 @@ class Rules:
     def _check_ids(
         self, command: Attach | RestartCall, seen: Sequence[Sight], ids_max: int
     ) -> bool:
-        """Whether the call names instances of its own cell, once each, and not too many."""
+        """Whether the call names instances of one open cell, once each, and not too many."""
         ordinals, ids = command.ordinals, command.instances
-        self._demand(0 < len(ids) <= ids_max, f"{len(ids)} ids in one call")
+        if not 0 < len(ids) <= ids_max:
+            self._say(f"{len(ids)} ids in one call")
+            return False
         self._demand(len(set(ids)) == len(ids), "an id twice in one call")
         if not len(ordinals) == len(ids) == len(seen):
             self._say("ids, ordinals and what was seen before do not match")
             return False
-        self._demand(command.cell < self.cells_opened, f"a call of cell {command.cell}, not open")
         for ordinal, instance in zip(ordinals, ids, strict=True):
             if not 0 <= ordinal < len(self.targets) or self.targets[ordinal].instance != instance:
                 self._say(f"{instance} is not in the plan at {ordinal}")
                 return False
-            own = self.cell_of[ordinal] == command.cell
-            self._demand(own, f"{instance} is not in cell {command.cell}")
+            cell = self.cell_of[ordinal]
+            self._demand(cell < self.cells_opened, f"{instance} is in cell {cell}, not open")
+            own = cell == self.cell_of[ordinals[0]]
+            self._demand(own, f"{instance} and {ids[0]} are not in one cell")
             self._demand(not self.held[ordinal], f"{instance} is held for a person")
         return True
 

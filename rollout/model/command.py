@@ -12,18 +12,18 @@ from rollout.model.plan import RestartKind
 
 
 class Attach(msgspec.Struct, frozen=True, tag="AttachKeyPair"):
-    """Attach the plan's key pair to these instances: one call, at most 50 ids."""
+    """Attach the plan's key pair to these instances of one cell: one call, at most 50 ids."""
 
-    cell: int
     ordinals: tuple[int, ...]
     instances: tuple[str, ...]
 
 
 class RestartCall(msgspec.Struct, frozen=True, tag="Restart"):
-    """Restart these instances: one call. More than one id means the multi-instance action."""
+    """Restart these instances of one cell: one call. More than one id means the multi-instance
+    action.
+    """
 
     kind: RestartKind
-    cell: int
     ordinals: tuple[int, ...]
     instances: tuple[str, ...]
 

@@ -59,8 +59,8 @@ class IntentsAreWhole:
             planned = [history.ordinal_of.get(one) for one in ids]
             if planned != list(command.ordinals):
                 yield f"intent {n} names what is not planned"
-            elif any(history.layout.cell_of[o] != command.cell for o in command.ordinals):
-                yield f"intent {n} names ids of another cell"
+            elif len({history.layout.cell_of[o] for o in command.ordinals}) > 1:
+                yield f"intent {n} names ids of two cells"
 
 
 class SentAsIntended:

@@ -85,7 +85,7 @@ def attach(story: Story, ordinal: int) -> ev.Issued:
     """The intent to attach one instance."""
     target = story.run.layout.targets[ordinal]
     seen = Seen(target.seen, target.former_key, 1, 1)
-    command = Attach(0, (ordinal,), (target.instance,))
+    command = Attach((ordinal,), (target.instance,))
     return ev.Issued(story.run.calls_issued + 1, command, story.now + 60_000, "d", (seen,))
 
 

@@ -87,10 +87,10 @@ def test_the_digest_says_what_is_sent() -> None:
     rows = samples.fleet(2, regions=2)
     run = World(samples.make_plan(rows), rows).start().run
     commands: list[Command] = [
-        Attach(0, (0,), ("i-0000",)),
-        RestartCall(RestartKind.REBOOT, 0, (0,), ("i-0000",)),
-        RestartCall(RestartKind.START, 0, (0,), ("i-0000",)),
-        Attach(1, (1,), ("i-0000",)),
+        Attach((0,), ("i-0000",)),
+        RestartCall(RestartKind.REBOOT, (0,), ("i-0000",)),
+        RestartCall(RestartKind.START, (0,), ("i-0000",)),
+        Attach((1,), ("i-0000",)),
     ]
 
     assert len({cell.digest(run, command) for command in commands}) == len(commands)

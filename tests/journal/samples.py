@@ -33,7 +33,7 @@ def started(run: str = RUN, plan_digest: str = "sha256:0") -> RunStarted:
 
 def issued(number: int) -> Issued:
     """The intent of one reboot."""
-    command = RestartCall(RestartKind.REBOOT, 0, (number,), (f"i-{number:08}",))
+    command = RestartCall(RestartKind.REBOOT, (number,), (f"i-{number:08}",))
     seen = Seen(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
     return Issued(number, command, NOW + 60_000, "0123456789abcdef", (seen,))
 

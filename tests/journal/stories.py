@@ -114,14 +114,13 @@ class Story:
 
     def attach(self, *ordinals: int, **changed: object) -> "Story":
         """The intent of an attach."""
-        cell = 0 if ordinals[0] < 2 else 1
-        return self.issue(Attach(cell, ordinals, names(ordinals)), Status.RUNNING, OLD, **changed)
+        return self.issue(Attach(ordinals, names(ordinals)), Status.RUNNING, OLD, **changed)
 
     def restart(self, *ordinals: int, **changed: object) -> "Story":
         """The intent of a restart: a start for ordinal 4, else a reboot."""
         kind = RestartKind.START if ordinals == (4,) else RestartKind.REBOOT
         status = Status.STOPPED if ordinals == (4,) else Status.RUNNING
-        command = RestartCall(kind, 0 if ordinals[0] < 2 else 1, ordinals, names(ordinals))
+        command = RestartCall(kind, ordinals, names(ordinals))
         return self.issue(command, status, self.plan.key_pair.name, **changed)
 
     def settle(self, outcome: Outcome | None = None, n: int | None = None) -> "Story":

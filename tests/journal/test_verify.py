@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
             in_rest()
             .attached(2, 3, 4)
             .restart(2, 3)
-            .issue(RestartCall(RestartKind.REBOOT, 1, (4,), ("i-00000004",)), Status.RUNNING, NEW)
+            .issue(RestartCall(RestartKind.REBOOT, (4,), ("i-00000004",)), Status.RUNNING, NEW)
         ),
     ),
     "cap passed over waves: a failed instance is down": (
@@ -187,7 +187,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
             .restart(2, 3)
             .add(samples.HALTED)
             .resume()
-            .issue(RestartCall(RestartKind.REBOOT, 1, (4,), ("i-00000004",)), Status.RUNNING, NEW)
+            .issue(RestartCall(RestartKind.REBOOT, (4,), ("i-00000004",)), Status.RUNNING, NEW)
         ),
     ),
     "second restart without evidence": (
@@ -211,7 +211,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         lambda: (
             in_rest()
             .attached(2)
-            .issue(RestartCall(RestartKind.REBOOT, 1, (2,), ("i-00000002",)), Status.RUNNING, OLD)
+            .issue(RestartCall(RestartKind.REBOOT, (2,), ("i-00000002",)), Status.RUNNING, OLD)
         ),
     ),
     "reboot of a stopped instance": (
@@ -219,24 +219,24 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         lambda: (
             in_rest()
             .attached(2)
-            .issue(RestartCall(RestartKind.REBOOT, 1, (2,), ("i-00000002",)), Status.STOPPED, NEW)
+            .issue(RestartCall(RestartKind.REBOOT, (2,), ("i-00000002",)), Status.STOPPED, NEW)
         ),
     ),
     "attach over a foreign key": (
         "i-00000002 had key pair `mine`",
-        lambda: in_rest().issue(Attach(1, (2,), ("i-00000002",)), Status.RUNNING, "mine"),
+        lambda: in_rest().issue(Attach((2,), ("i-00000002",)), Status.RUNNING, "mine"),
     ),
     "attach of an excluded instance": (
         "i-windows1 is not in the plan at 2",
-        lambda: in_rest().issue(Attach(1, (2,), ("i-windows1",)), Status.RUNNING, OLD),
+        lambda: in_rest().issue(Attach((2,), ("i-windows1",)), Status.RUNNING, OLD),
     ),
-    "attach from another cell": (
-        "i-00000002 is not in cell 0",
-        lambda: in_rest().issue(Attach(0, (2,), ("i-00000002",)), Status.RUNNING, OLD),
+    "attach over two cells": (
+        "i-00000002 and i-00000001 are not in one cell",
+        lambda: in_rest().attach(1, 2),
     ),
     "ids and ordinals differ": (
         "do not match",
-        lambda: in_rest().issue(Attach(1, (2, 3), ("i-00000002",)), Status.RUNNING, OLD),
+        lambda: in_rest().issue(Attach((2, 3), ("i-00000002",)), Status.RUNNING, OLD),
     ),
     "an id twice": (
         "an id twice in one call",
@@ -279,7 +279,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         lambda: Story().add(ev.WaveStarted(0, "canary"), ev.CellOpened(1)),
     ),
     "call of a cell that is not open": (
-        "a call of cell 1, not open",
+        "i-00000002 is in cell 1, not open",
         lambda: Story().open_wave(0).attach(2),
     ),
     "an intent after a halt": (

@@ -23,9 +23,9 @@ def plan() -> Plan:
 def intents() -> list[Issued]:
     """One of each mutation."""
     commands: list[Command] = [
-        Attach(0, (0, 1), TWO),
+        Attach((0, 1), TWO),
         *(
-            RestartCall(kind, 0, tuple(range(len(ids))), ids)
+            RestartCall(kind, tuple(range(len(ids))), ids)
             for kind in RestartKind
             for ids in (ONE, TWO)
         ),
