@@ -25,7 +25,9 @@ from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Rendered, render
 
 DEFAULT_PORT: Final = 8473
-BODY_BYTES_MAX: Final = 1024 * 1024
+REQUEST_LINE_BYTES_MAX: Final = 128 * 1024
+"""The official SDKs put every parameter into the query, a command's 24 KB of text too; written with
+percent signs that is three times as much, and up to 100 ids come beside it."""
 HANG_MS_MAX: Final = 300_000
 """A connection without an answer is closed after so long at the latest."""
 
@@ -147,7 +149,8 @@ async def serve(
     if not anywhere and not _is_loopback(address):
         raise ValueError(f"{address} is not a loopback address")
     front = FrontEnd(cloud, clock)
-    runner = web.ServerRunner(web.Server(front.answer, access_log=None), shutdown_timeout=1.0)
+    http = web.Server(front.answer, access_log=None, max_line_size=REQUEST_LINE_BYTES_MAX)
+    runner = web.ServerRunner(http, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, address, port, ssl_context=tls, backlog=1024)

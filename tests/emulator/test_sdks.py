@@ -225,6 +225,21 @@ async def test_new_sdk_async(
     assert holds(response.body.to_map())
 
 
+@pytest.mark.asyncio
+async def test_the_longest_command_arrives() -> None:
+    """24 KB of text for 100 instances: the SDK puts all of it into the query, with percent signs."""
+    script = "echo " + "é%\n" * 4_500
+    request = models.RunCommandRequest(
+        region_id=REGION,
+        type="RunShellScript",
+        command_content=script,
+        instance_id=["i-plain-1"] * 100,
+    )
+    async with server.serve(stage.cloud()) as url:
+        response = await EcsClient(config(url)).run_command_async(request)
+    assert response.body.invoke_id.startswith("t-")
+
+
 # What the reference lists of each answer: action, and attribute of the SDK's typed model.
 FIELDS = (Path(__file__).parents[1] / "data" / "sdk_fields.txt").read_text(encoding="utf-8")
 
