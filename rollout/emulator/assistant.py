@@ -1,7 +1,7 @@
 """Cloud Assistant's memory: which commands were sent to which instances, and how they ended.
 
-Written and read by the assistant actions. A command of today runs at once; one for the next boot
-waits until the instance has booted again; one on a schedule waits for ever.
+Written and read by the assistant actions. A command of today runs at once; one for the next boot,
+or for every boot, runs when the instance has booted; one on a schedule waits for ever.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ ERROR_INFOS: Final[Mapping[str, str]] = {
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A command as it was sent. `boots` by ordinal: the count when it was sent."""
+    """A command as it was sent, and whom it is for."""
 
     invoke_id: str
     command_id: str
@@ -40,7 +40,7 @@ class Order(msgspec.Struct, frozen=True):
     script: str
     repeat_mode: str
     user: str
-    boots: Mapping[int, int]
+    ordinals: tuple[int, ...]
     dead: frozenset[int]
     """Instances that were not Running when it was sent."""
     group: str = ""
@@ -57,7 +57,10 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How an order stands on one instance. `exit_code` is None where it did not run to an end."""
+    """How an order stands on one instance. `exit_code` is None where it did not run to an end.
+
+    `repeats` counts the runs up to this one, `began_at` is when this one began.
+    """
 
     order: Order
     ordinal: int
@@ -66,10 +69,14 @@ class Result(msgspec.Struct, frozen=True):
     output: str = ""
     error_code: str = ""
     finished_at: int | None = None
+    began_at: int | None = None
+    repeats: int = 0
 
     @property
     def record_status(self) -> str:
         """InvokeRecordStatus: a command that ran to its end is Finished, whatever its exit code."""
+        if self.status == "Scheduled":
+            return "Running"
         if self.exit_code is not None:
             return "Finished"
         return "Failed" if self.error_code else "Running"
@@ -92,8 +99,11 @@ class Assistant:
         self.attach_ends_password_login = False
         self._orders: dict[str, Order] = {}
         self._by_token: dict[str, Sent] = {}
-        self._ended: dict[tuple[str, int], Result] = {}
-        """What has run is never read from the guest again: that may have booted since."""
+        self._waiting: dict[int, list[Order]] = {}
+        """What is to run at the boots of an instance."""
+        self._runs: dict[tuple[str, int], list[Result]] = {}
+        """Read from the guest at the time of the run and never again: it may have booted since."""
+        instances.booted = self._run_at_boot
 
     def by_token(self, token: str) -> Sent | None:
         """The order sent with a ClientToken before."""
@@ -105,29 +115,39 @@ class Assistant:
         if token:
             self._by_token[token] = Sent(order, content)
         if order.repeat_mode == "Once":
-            for ordinal in order.boots.keys() - order.dead:
-                self._run(order, ordinal, order.at, order.at + RUN_MS)
+            for ordinal in order.ordinals:
+                if ordinal not in order.dead:
+                    self._run(order, ordinal, order.at)
+        elif order.repeat_mode in AT_BOOT:
+            for ordinal in order.ordinals:
+                self._waiting.setdefault(ordinal, []).append(order)
 
     def results(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
         """How every order of a region stands on each of its instances; one order, if named."""
-        orders = [self._orders.get(invoke_id)] if invoke_id else list(self._orders.values())
-        for order in orders:
-            if order is not None and order.region == region:
-                for ordinal in order.boots:
-                    yield self._result(order, ordinal, now)
+        for order in self._named(region, invoke_id):
+            for ordinal in order.ordinals:
+                yield self._result(order, ordinal, now)
+
+    def history(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
+        """Every run of an order that repeats, on each of its instances the latest first."""
+        for order in self._named(region, invoke_id):
+            for ordinal in order.ordinals:
+                self._instances.advance(ordinal, now)
+                runs = self._runs.get((order.invoke_id, ordinal), ())
+                yield from (run for run in reversed(runs) if (run.finished_at or 0) <= now)
 
     def activity(self, ordinal: int, now: int) -> Activity:
         """The counts of one agent."""
         stands = [
             self._result(order, ordinal, now)
             for order in self._orders.values()
-            if ordinal in order.boots
+            if ordinal in order.ordinals
         ]
         begun = [result for result in stands if result.status != "Scheduled"]
         return Activity(
             active=sum(result.status == "Running" for result in begun),
-            completed=sum(result.exit_code is not None for result in begun),
-            last_at=max((result.order.at for result in begun), default=None),
+            completed=sum(result.repeats for result in stands if result.exit_code is not None),
+            last_at=max((result.began_at or result.order.at for result in begun), default=None),
         )
 
     def guest(self, ordinal: int, now: int) -> shell.Guest:
@@ -146,36 +166,46 @@ class Assistant:
             password_login=not numbers and not (attached and self.attach_ends_password_login),
         )
 
+    def _named(self, region: str, invoke_id: str) -> list[Order]:
+        orders = [self._orders.get(invoke_id)] if invoke_id else list(self._orders.values())
+        return [order for order in orders if order is not None and order.region == region]
+
     def _result(self, order: Order, ordinal: int, now: int) -> Result:
-        ended = self._ended.get((order.invoke_id, ordinal))
-        if ended is not None:
-            running = ended.finished_at is not None and now < ended.finished_at
-            return Result(order, ordinal, "Running") if running else ended
+        released = self._instances.status(ordinal, now) == Status.RELEASED  # settles its boot
+        runs = self._runs.get((order.invoke_id, ordinal))
+        if runs and now < (runs[-1].finished_at or 0):
+            return Result(order, ordinal, "Running", began_at=runs[-1].began_at)
+        if runs and order.repeat_mode != "EveryReboot":
+            return runs[-1]
         if order.repeat_mode == "Once":
             return Result(order, ordinal, "Aborted", error_code="InstanceNotRunning")
-        status = self._instances.status(ordinal, now)
-        if status == Status.RELEASED:
+        if released:
             return Result(order, ordinal, "Error", error_code="InstanceReleased")
-        booted = self._instances.boots[ordinal] > order.boots[ordinal]
-        if order.repeat_mode in AT_BOOT and booted and status == Status.RUNNING:
-            return self._run(order, ordinal, now, now)
-        return Result(order, ordinal, "Scheduled")
+        last = runs[-1] if runs else Result(order, ordinal, "")
+        return msgspec.structs.replace(last, status="Scheduled")
 
-    def _run(self, order: Order, ordinal: int, now: int, finished_at: int) -> Result:
-        """Run an order in the guest as it is now, and keep how it ended."""
-        inside = self.guest(ordinal, now)
+    def _run_at_boot(self, ordinal: int, at: int) -> None:
+        """Run what waited for a boot, in the guest as this boot left it."""
+        waiting = self._waiting.pop(ordinal, ())
+        for order in waiting:
+            self._run(order, ordinal, at)
+        if again := [order for order in waiting if order.repeat_mode == "EveryReboot"]:
+            self._waiting[ordinal] = again
+
+    def _run(self, order: Order, ordinal: int, at: int) -> None:
+        """Run an order in the guest as it is at `at`, and keep how it ended."""
+        inside = self.guest(ordinal, at)
         guest = msgspec.structs.replace(inside, user=order.user)
+        runs = self._runs.setdefault((order.invoke_id, ordinal), [])
+        run = Result(order, ordinal, "Invalid", None, "", "AccountNotExists", at + RUN_MS, at)
         windows = self._instances.shape_of(ordinal).windows
         if windows or order.user in {"root", guest.login_user}:
             code, output = shell.run(order.script, guest)
             status, error = ("Success", "") if code == 0 else ("Failed", "ExitCodeNonzero")
-            result = Result(order, ordinal, status, code, output, error, finished_at)
-        else:
-            result = Result(
-                order, ordinal, "Invalid", error_code="AccountNotExists", finished_at=finished_at
+            run = Result(
+                order, ordinal, status, code, output, error, at + RUN_MS, at, len(runs) + 1
             )
-        self._ended[order.invoke_id, ordinal] = result
-        return result
+        runs.append(run)
 
 
 def new_id(prefix: str, request_id: str) -> str:

@@ -7,7 +7,7 @@ a pending boot is settled before anything is read or overwritten. Knows no API.
 
 import enum
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -109,6 +109,9 @@ class Instances:
         self.shown: dict[int, msgspec.Raw] = {}
         """What `rows` has shown of instances in the middle of nothing. Whatever writes into one of
         the columns takes it out: see `_forget`."""
+
+        self.booted: Callable[[int, int], None] | None = None
+        """Told of each boot when it is settled: ordinal, and the instant of Running again."""
 
         self.released = 0
         self.start_moves_on_reboot = True
@@ -258,6 +261,8 @@ class Instances:
         self._install(ordinal, move)
         if move.motion is Motion.START or self.start_moves_on_reboot:
             self.start_ms[ordinal] = move.begin + move.stopping_ms
+        if self.booted is not None:
+            self.booted(ordinal, move.until)
 
     def put(self, ordinal: int, status: Status, now: int) -> None:
         """Another hand: put the instance into a status, ending any motion."""

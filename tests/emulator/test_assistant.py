@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from rollout.ecs import wire
 from rollout.emulator.access import Access, Statement, User
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.fleet import FleetBuilder
@@ -244,6 +245,50 @@ def test_a_command_for_the_next_boot_waits_for_a_stopped_instance_too() -> None:
     call(cloud, "RebootInstance", InstanceId="i-stopped", now=NOW + 10_000)
     assert (seen["InvocationStatus"], seen["Repeats"]) == ("Success", 1)
     assert result(cloud, invoke_id, NOW + 60_000) == seen
+
+
+def test_a_command_for_the_next_boot_reads_that_boot_however_late_it_is_asked_for() -> None:
+    """Two boots later its output is still that of the first, with the key of that one."""
+    cloud = stage.cloud()
+    witness = send(cloud, PROOF, {"RepeatMode": "NextRebootOnly"})
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 3_000)
+    there = result(cloud, send(cloud, PROOF, now=NOW + 10_000), NOW + 12_000)
+    attach(cloud, "i-plain-1", now=NOW + 13_000)
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 14_000)
+    seen = result(cloud, witness, NOW + 60_000)
+    assert seen["Output"] == there["Output"]
+    assert FRESH_BODY not in str(seen["Output"])
+    assert (seen["StartTime"], seen["FinishedTime"]) == (
+        wire.iso_seconds(NOW + 8_000),
+        wire.iso_seconds(NOW + 9_000),
+    )
+
+
+def test_a_command_for_every_boot_runs_at_each_of_them() -> None:
+    """Between boots it is scheduled and shows the latest run; the former ones are its history."""
+    cloud = stage.cloud()
+    invoke_id = send(cloud, PROOF, {"RepeatMode": "EveryReboot"})
+    outputs = []
+    for round_ in (1, 2):
+        call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + round_ * 10_000)
+        ends = NOW + round_ * 10_000 + 5_000
+        assert result(cloud, invoke_id, ends)["InvocationStatus"] == "Running"
+        seen = result(cloud, invoke_id, ends + 2_000)
+        assert (seen["InvocationStatus"], seen["Repeats"], seen["InvokeRecordStatus"]) == (
+            "Scheduled",
+            round_,
+            "Running",
+        )
+        outputs.append(seen["Output"])
+    assert outputs[0] != outputs[1]
+    params = {"RegionId": REGION, "InvokeId": invoke_id, "ContentEncoding": "PlainText"}
+    params["IncludeHistory"] = "true"
+    answer = body(call(cloud, "DescribeInvocationResults", params, now=NOW + 60_000))
+    runs = answer["Invocation"]["InvocationResults"]["InvocationResult"]
+    assert [(run["InvocationStatus"], run["Repeats"], run["Output"]) for run in runs] == [
+        ("Success", 2, outputs[1]),
+        ("Success", 1, outputs[0]),
+    ]
 
 
 def test_a_released_instance_ends_what_waits_on_it() -> None:

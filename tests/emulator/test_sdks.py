@@ -227,7 +227,7 @@ async def test_new_sdk_async(
 
 @pytest.mark.asyncio
 async def test_the_longest_command_arrives() -> None:
-    """24 KB of text for 100 instances: the SDK puts all of it into the query, with percent signs."""
+    """24 KB of text for 100 ids: the SDK puts all of it into the query, with percent signs."""
     script = "echo " + "é%\n" * 4_500
     request = models.RunCommandRequest(
         region_id=REGION,

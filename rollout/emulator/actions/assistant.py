@@ -25,9 +25,12 @@ def describe_invocation_results(call: Call) -> Body:
     instance = call.text("InstanceId")
     call.demand(region, instances=[instance] if instance else None)
     tags = filters.tags_asked(call.params)
+    assistant_, invoke_id = call.cloud.assistant, call.text("InvokeId")
+    past = invoke_id and call.flag("IncludeHistory")
+    found = assistant_.history if past else assistant_.results
     results = [
         result
-        for result in call.cloud.assistant.results(region, call.text("InvokeId"), call.now)
+        for result in found(region, invoke_id, call.now)
         if _asked(call, result) and filters.has_tags(result.order.tags, tags)
     ]
     shown, page = _page(call, results)
@@ -133,10 +136,10 @@ def _row(call: Call, result: Result) -> dict[str, object]:
         "Dropped": len(data) - len(kept),
         "ErrorCode": result.error_code,
         "ErrorInfo": assistant.ERROR_INFOS[result.error_code],
-        "StartTime": wire.iso_seconds(order.at),
+        "StartTime": wire.iso_seconds(order.at if result.began_at is None else result.began_at),
         "FinishedTime": finished,
         "StopTime": "",
-        "Repeats": 0 if result.exit_code is None else 1,
+        "Repeats": result.repeats,
         "Username": order.user,
         "Launcher": order.launcher,
         "TerminationMode": order.termination_mode,

@@ -64,7 +64,7 @@ def _order(
         script=script,
         repeat_mode=mode,
         user=call.text("Username") or ("root" if call.text("Type") == _SHELL else "System"),
-        boots={ordinal: instances.boots[ordinal] for ordinal in ordinals},
+        ordinals=tuple(ordinals),
         dead=frozenset(o for o in ordinals if status[o] != Status.RUNNING),
         group=call.text("ResourceGroupId"),
         tags=tags,
