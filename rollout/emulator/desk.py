@@ -25,11 +25,12 @@ class Desk:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self._gateway = Gateway(cloud.access, cloud.switches.clock_ahead_ms)
+        self._gateway = Gateway(cloud.access)
 
     def admit(self, message: Message, now: int) -> Admitted:
         """Read a message and check its signature; `now` in UTC milliseconds."""
         opened = self._gateway.open(message)
+        self._gateway.clock_ahead_ms = self.cloud.switches.clock_ahead_ms
         try:
             request = self._gateway.admit(message, opened, now)
         except Refusal as refusal:

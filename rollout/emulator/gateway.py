@@ -72,11 +72,14 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Gateway:
-    """Remembers nonces for as long as their timestamps would be accepted."""
+    """Remembers nonces for as long as their timestamps would be accepted.
+
+    `clock_ahead_ms`: how far a timestamp may lie in the future; may be changed at any time.
+    """
 
     def __init__(self, access: Access, clock_ahead_ms: int = contract.TIMESTAMP_WINDOW_MS) -> None:
         self._access = access
-        self._clock_ahead_ms = clock_ahead_ms
+        self.clock_ahead_ms = clock_ahead_ms
         self._nonces: dict[str, dict[str, int]] = {}
         """By user, so that what is kept of each call is nothing for the garbage collector."""
 
@@ -162,7 +165,7 @@ class Gateway:
         instant = _parse_iso(text)
         if instant is None:
             raise Refusal("InvalidTimeStamp.Format")
-        if not now - contract.TIMESTAMP_WINDOW_MS <= instant <= now + self._clock_ahead_ms:
+        if not now - contract.TIMESTAMP_WINDOW_MS <= instant <= now + self.clock_ahead_ms:
             raise Refusal("InvalidTimeStamp.Expired")
 
     def _check_token(self, user: User, token: str, now: int) -> None:
@@ -180,7 +183,7 @@ class Gateway:
         nonces = self._nonces.setdefault(user.key_id, {})
         if nonce in nonces:
             raise Refusal("SignatureNonceUsed")
-        nonces[nonce] = now + contract.TIMESTAMP_WINDOW_MS + self._clock_ahead_ms
+        nonces[nonce] = now + contract.TIMESTAMP_WINDOW_MS + self.clock_ahead_ms
         oldest = next(iter(nonces))
         if nonces[oldest] < now:
             del nonces[oldest]

@@ -37,14 +37,18 @@ async def serve(
     """Serve the guests of `cloud` and give the port; port 0 takes a free one.
 
     The key of the listener follows from `seed`: known_hosts stays right over reboots and restarts.
-    Errors: OSError when the address is taken.
+    `clock` is ours, as for the HTTP server. Errors: OSError when the address is taken.
     """
+
+    def now() -> int:
+        return clock() + cloud.switches.clock_skew_ms
+
     server = await asyncssh.listen(
         address,
         port,
-        server_factory=lambda: _Door(cloud, clock),
+        server_factory=lambda: _Door(cloud, now),
         server_host_keys=[asyncssh.import_private_key(host_key(seed))],
-        process_factory=lambda process: _session(process, cloud, clock),
+        process_factory=lambda process: _session(process, cloud, now),
         login_timeout=LOGIN_S_MAX,
         allow_scp=False,
     )

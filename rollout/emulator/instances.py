@@ -284,6 +284,13 @@ class Instances:
         self._forget(ordinal)
         self.shape[ordinal] = shape
 
+    def set_clock(self, by_ms: int) -> None:
+        """The clock was set: what is under way takes as long as it would have taken."""
+        for ordinal, move in self.moves.items():
+            begin, until = move.begin + by_ms, move.until + by_ms
+            self.moves[ordinal] = msgspec.structs.replace(move, begin=begin, until=until)
+        self._past.clear()
+
     def keys_in_force(self, ordinal: int, now: int) -> tuple[int, ...]:
         """Key pairs the guest accepts, the newest first; none: password login is on."""
         self.advance(ordinal, now)

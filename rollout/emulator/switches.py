@@ -4,13 +4,15 @@ Read by the cloud and its actions. Every default is the calm one; each open ques
 service is a field here and never a silent assumption.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from rollout.ecs.contract import Edition
 
 BOOT_TIME_MS: Final = 5_000
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=0)]
 
 _OLD_ACTIONS: Final = frozenset({"AttachKeyPair", "DeleteKeyPairs"})
 
@@ -20,19 +22,19 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     edition: Edition = Edition.CURRENT
 
-    boot_time_ms: int = BOOT_TIME_MS
+    boot_time_ms: Milliseconds = BOOT_TIME_MS
     """From the accepted restart to Running again."""
-    boot_spread_percent: int = 0
+    boot_spread_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     """How far one boot may be from `boot_time_ms`, either way; drawn per instance and boot."""
     boot_seed: int = 0
     """Another number draws other boot times."""
-    stop_time_ms: int = 1_000
+    stop_time_ms: Milliseconds = 1_000
     """From the accepted stop to Stopped; also the Stopping part of a reboot, within its half."""
     stopping_hidden: bool = False
     """A reboot shows no Stopping: Running, Starting, Running."""
-    stale_status_ms: int = 0
+    stale_status_ms: Milliseconds = 0
     """After a power call the former status is shown for so long."""
-    describe_lag_ms: int = 0
+    describe_lag_ms: Milliseconds = 0
     """Describe* answers show status, key and StartTime as they were so long ago."""
     start_time_moves_on_reboot: bool = True
     """Whether StartTime is renewed by an in-place reboot."""
@@ -56,13 +58,13 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Password login goes off at the attach already, and not at the boot that brings the key."""
     md5_fingerprints: bool = False
     """Fingerprints are MD5, as documented, and not of the twenty octets that samples show."""
-    dry_run_status: int = 400
+    dry_run_status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 400
     """HTTP status of DryRunOperation, by which a passing dry run of one instance is told."""
-    token_life_ms: int = 0
+    token_life_ms: Milliseconds = 0
     """How long a NextToken can be used; 0 = for ever."""
     loose_types: bool = False
     """Numbers and booleans of AttachKeyPair and DetachKeyPair results are sent as strings."""
-    clock_ahead_ms: int = 15 * 60 * 1000
+    clock_ahead_ms: Milliseconds = 15 * 60 * 1000
     """How far a timestamp may lie in the future."""
     clock_skew_ms: int = 0
     """How far the service's clock, `Date` header included, is ahead of ours. HTTP server only."""

@@ -128,6 +128,16 @@ async def test_nobody_answers_for_what_is_not_there(tmp_path: Path, user: str) -
 
 @needs_openssh
 @pytest.mark.asyncio
+async def test_guests_live_by_the_clock_of_the_service(tmp_path: Path) -> None:
+    """Where that is ahead of ours, a boot is over when the service says so."""
+    async with rotation(tmp_path, Switches(clock_skew_ms=600_000)) as r:
+        call(r.cloud, "RebootInstance", InstanceId="i-plain-1", now=r.clock.now + 600_000)
+        r.clock.now += 60_000
+        assert (await r.ssh(r.old, "i-plain-1"))[0] == 0
+
+
+@needs_openssh
+@pytest.mark.asyncio
 async def test_an_instance_is_out_of_reach_while_it_boots(tmp_path: Path) -> None:
     """Between Stopping and Running nobody answers."""
     async with rotation(tmp_path) as r:

@@ -209,6 +209,9 @@ async def test_the_admin_turns_every_knob() -> None:
         ("quotas", {"quotas": [{"calls_per_minute": 1, "action": "AtachKeyPair"}]}),
         ("quotas", {"code": "InternalError"}),
         ("switches", {"colour": 1}),
+        ("switches", {"boot_time_ms": -1}),
+        ("switches", {"boot_spread_percent": 101}),
+        ("switches", {"dry_run_status": 200}),
         ("quotas", {"quotas": 5}),
         ("instances", {"instance": "i-none", "status": "Stopped"}),
         ("instances", {"instance": "i-plain-1", "locks": ["odd"]}),
@@ -339,6 +342,28 @@ async def test_the_service_can_live_in_another_time() -> None:
         assert abs(skew - 20 * 60_000) < 10_000
         stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + skew)}
         assert (await caller("DescribeRegions", **stamp))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_the_clock_of_the_service_can_be_set_and_set_back() -> None:
+    """Ahead, right, behind, at any time; a boot under way takes no longer for it."""
+    async with served(stage.cloud(Switches(boot_time_ms=200))) as caller:
+        assert (await caller("RebootInstance", InstanceId="i-plain-1"))[0] == 200
+        for minutes, status in ((16, 400), (0, 200), (-16, 400), (-14, 200), (0, 200)):
+            assert await caller.set("switches", {"clock_skew_ms": minutes * 60_000}) == 200
+            assert (await caller("DescribeRegions"))[0] == status, minutes
+        await asyncio.sleep(0.25)
+        assert (await caller.admin("instances"))[0]["status"] == "Running"
+
+
+@pytest.mark.asyncio
+async def test_the_admin_may_forbid_clocks_that_are_ahead() -> None:
+    """From then on, and until it is taken back."""
+    async with served(stage.cloud()) as caller:
+        for ahead_ms, status in ((0, 400), (900_000, 200)):
+            assert await caller.set("switches", {"clock_ahead_ms": ahead_ms}) == 200
+            stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + 300_000)}
+            assert (await caller("DescribeRegions", **stamp))[0] == status
 
 
 @pytest.mark.asyncio
