@@ -8,6 +8,7 @@ fate. Drawn from content and occurrence, never from nonce, date or time.
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -56,7 +57,9 @@ class Course(msgspec.Struct, frozen=True):
     `arrivals_ms`: delays from sending to each arrival at the cloud; none = it never arrives. The
     first arrival makes the answer, others only have their effect. `reply_ms`: delay from the first
     arrival to the answer, or from sending to an ending without one. `code`: an API error takes the
-    place of the cloud's answer. `status` overrides the HTTP status.
+    place of the cloud's answer. `status` overrides the HTTP status. `drips`: the answer begins at
+    once and comes in drops, the last one after `reply_ms`. `resets`: a connection that ends early
+    is reset, not closed.
     """
 
     arrivals_ms: tuple[int, ...] = (0,)
@@ -67,6 +70,8 @@ class Course(msgspec.Struct, frozen=True):
     retry_after_ms: int | None = None
     damage: Damage | None = None
     lag_ms: int = 0
+    drips: bool = False
+    resets: bool = False
 
     @property
     def answer_after_ms(self) -> int:
@@ -155,6 +160,21 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
     }
 )
 
+REFUSED: Final = "refused"
+"""The fault that refuses with whatever code it is given."""
+
+CONNECTION_COURSES: Final[Mapping[str, Course]] = MappingProxyType(
+    {
+        REFUSED: _refused(""),
+        "drip_body": Course(reply_ms=_SLOW_MS, drips=True),
+        "reset_before": Course(_NOT_SENT, ending=Ending.CLOSE, resets=True),
+        "reset_after": Course(ending=Ending.CLOSE, resets=True),
+        "reset_body": Course(ending=Ending.CUT, resets=True),
+    }
+)
+"""Not among those that simulated seeds draw from: without a socket they are `slow`, lost or cut,
+and a code of one's choice has no default."""
+
 INSTANCE_FAULTS: Final = (
     "boot_stuck_starting",
     "boot_stuck_stopping",
@@ -187,25 +207,37 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
-FAULT_NAMES: Final = (*COURSES, *INSTANCE_FAULTS)
+_CALL_COURSES: Final = {**COURSES, **CONNECTION_COURSES}
+FAULT_NAMES: Final = (*_CALL_COURSES, *INSTANCE_FAULTS)
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One armed fault. `actions` empty = every action it can befall.
 
-    `delay_ms` takes the place of the fault's own delay (slow, slow_arrival, late_effect,
-    twice_late, stale_describe) or of its retry-after.
+    `delay_ms` takes the place of the fault's own delay (slow, slow_arrival, drip_body, late_effect,
+    twice_late, stale_describe) or of its retry-after. `code` is that of `refused`, which befalls
+    the actions that document it.
     """
 
     fault: str
     probability: float = 1.0
     actions: tuple[str, ...] = ()
     delay_ms: int | None = None
+    code: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is drawn by: two refusals with different codes are two faults."""
+        return f"{self.fault} {self.code}" if self.code else self.fault
 
     def problem(self) -> str:
         """Why this fault cannot be armed; empty where it can."""
         if self.fault not in FAULT_NAMES:
             return f"no fault {self.fault!r}; there are: {', '.join(FAULT_NAMES)}"
+        if (self.fault == REFUSED) is not bool(self.code):
+            return "refused needs a code, and no other fault has one"
+        if self.code and not any(_documents(action, self.code) for action in contract.ACTIONS):
+            return f"no action documents {self.code}"
         if not 0 <= self.probability <= 1:
             return "a probability lies between 0 and 1"
         if self.delay_ms is not None and self.delay_ms < 0:
@@ -220,14 +252,28 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether a call of `action` can meet it."""
         if self.actions and action not in self.actions:
             return False
+        if self.code:
+            return _documents(action, self.code)
         return action in _ONLY_FOR.get(self.fault, (action,))
 
     def course(self) -> Course:
         """The course of a call that met it."""
-        course = COURSES[self.fault]
+        course = _CALL_COURSES[self.fault]
+        if self.code:
+            course = msgspec.structs.replace(course, code=self.code)
         if self.delay_ms is None:
             return course
         return msgspec.structs.replace(course, **_with_delay(course, self.delay_ms))
+
+
+@lru_cache(maxsize=256)
+def _documents(action: str, code: str) -> bool:
+    """Whether the reference knows that code of that action, or of all."""
+    try:
+        contract.error(action, code)
+    except KeyError:
+        return False
+    return True
 
 
 HOSTILE: Final = (
@@ -262,7 +308,7 @@ class FaultPlan:
     def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
         self.faults = tuple(faults)
         self.seed = seed
-        self._calls = [f for f in self.faults if f.fault in COURSES]
+        self._calls = [f for f in self.faults if f.fault in _CALL_COURSES]
         self._of_instances = {f.fault: f for f in self.faults if f.fault in INSTANCE_FAULTS}
         self._occurrences: dict[int, int] = {}
 
@@ -294,7 +340,7 @@ def fate(
 ) -> Course:
     """The course of the first fault that is drawn, in the order given; calm where none is."""
     for fault in faults:
-        if fault.befalls(action) and draw(seed, fault.fault, content, occurrence) < (
+        if fault.befalls(action) and draw(seed, fault.name, content, occurrence) < (
             fault.probability
         ):
             return fault.course()

@@ -7,9 +7,12 @@ knows a clock and a loop; what an answer says is decided by desk, cloud and dama
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -31,6 +34,12 @@ percent signs that is three times as much, and up to 100 ids come beside it."""
 HANG_MS_MAX: Final = 300_000
 """A connection without an answer is closed after so long at the latest."""
 
+_DROP_MS: Final = 50
+_HALF_ARRIVES_MS: Final = 50
+"""A reset overtakes what was sent right before it."""
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+"""Closing a socket with it sends a reset."""
+
 
 def wall_clock_ms() -> int:
     """UTC milliseconds."""
@@ -49,7 +58,7 @@ class FrontEnd:
         self._later: list[asyncio.TimerHandle] = []
 
     def now(self) -> int:
-        """The clock, never going back but where its skew is made smaller: the cloud relies on it."""
+        """The clock; it goes back only where its skew is made smaller: the cloud relies on it."""
         skew_ms = self.cloud.switches.clock_skew_ms
         if skew_ms != self._skew_ms:
             self.cloud.instances.set_clock(skew_ms - self._skew_ms)
@@ -98,13 +107,16 @@ class FrontEnd:
                 reply = self.deliver(http, request)
             else:
                 self._arrive_later(http, request, delay_ms, index)
-        await _sleep(HANG_MS_MAX if course.ending is Ending.HANG else course.reply_ms)
+        if not course.drips:
+            await _sleep(HANG_MS_MAX if course.ending is Ending.HANG else course.reply_ms)
         if not answered:
-            return await _hang_up(http)
+            return _hang_up(http, resets=course.resets)
         reply = damage.answer(self.cloud, course, request, reply)
         rendered = damage.to_bytes(course, reply, request.action, admitted.form)
         if course.ending is Ending.CUT:
-            return await self._cut(http, rendered)
+            return await self._cut(http, rendered, resets=course.resets)
+        if course.drips:
+            return await self._drip(http, rendered, course.reply_ms)
         return self._response(rendered, self.now())
 
     def _arrive_later(
@@ -124,16 +136,37 @@ class FrontEnd:
             status=rendered.status, body=rendered.body, headers=_headers(rendered, now)
         )
 
-    async def _cut(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+    async def _cut(
+        self, http: web.BaseRequest, rendered: Rendered, *, resets: bool
+    ) -> web.StreamResponse:
         """Promise the whole body, send half of it, close."""
-        response = web.StreamResponse(
-            status=rendered.status, headers=_headers(rendered, self.now())
-        )
+        response = await self._begin(http, rendered)
+        await response.write(rendered.body[: len(rendered.body) // 2])
+        if resets:
+            await _sleep(_HALF_ARRIVES_MS)
+            _hang_up(http, resets=True)
+        elif http.transport is not None:
+            http.transport.close()
+        return response
+
+    async def _drip(
+        self, http: web.BaseRequest, rendered: Rendered, lasts_ms: int
+    ) -> web.StreamResponse:
+        """Send the body drop by drop, so that no wait for the next bytes is long."""
+        response = await self._begin(http, rendered)
+        drops = max(1, min(len(rendered.body), lasts_ms // _DROP_MS))
+        ends = [len(rendered.body) * drop // drops for drop in range(drops + 1)]
+        for first, end in pairwise(ends):
+            await _sleep(lasts_ms // drops)
+            await response.write(rendered.body[first:end])
+        return response
+
+    async def _begin(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+        """Send the head of an answer; it promises the whole body."""
+        headers = _headers(rendered, self.now())
+        response = web.StreamResponse(status=rendered.status, headers=headers)
         response.content_length = len(rendered.body)
         await response.prepare(http)
-        await response.write(rendered.body[: len(rendered.body) // 2])
-        if http.transport is not None:
-            http.transport.close()
         return response
 
 
@@ -199,8 +232,11 @@ async def _sleep(delay_ms: int) -> None:
         await asyncio.sleep(delay_ms / 1000)
 
 
-async def _hang_up(http: web.BaseRequest) -> web.StreamResponse:
-    """Close the connection without a byte."""
+def _hang_up(http: web.BaseRequest, *, resets: bool) -> web.StreamResponse:
+    """End the connection without a further byte; `resets` as if the other side had crashed."""
     if http.transport is not None:
+        if resets:
+            connection = http.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         http.transport.abort()
     return web.Response()

@@ -25,7 +25,7 @@ Entry = tuple[int, dict[str, Any]]
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
-    """A YAML list of `{ fault, probability, actions, delay }`; `delay` is `5s` or `200ms`.
+    """A YAML list of `{ fault, probability, actions, delay, code }`; `delay` is `5s` or `200ms`.
 
     The word `hostile` in place of a file arms a bit of everything.
     Errors: ConfigError for the first entry that is wrong.

@@ -16,7 +16,7 @@ from rollout.core.run import Run
 from rollout.core.turn import Decider
 from rollout.ecs import governor
 from rollout.emulator.cloud import Cloud
-from rollout.emulator.faults import COURSES, Fault, FaultPlan
+from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
 from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.switches import Switches
 from rollout.engines.local import exit_of
@@ -149,7 +149,7 @@ def cloud_of(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
 
 def _arrivals(plan: Plan, assumed: Assumed, cloud: Cloud, heap: Heap) -> Arrivals:
     """Answers as values, unless a fault may damage their bytes."""
-    if any(fault.fault in COURSES for fault in assumed.faults):
+    if any(fault.fault not in INSTANCE_FAULTS for fault in assumed.faults):
         return Arrivals(cloud, heap)
     return Values(cloud, heap, planned.account_of(plan))
 

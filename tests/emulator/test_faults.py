@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rollout.ecs import contract
 from rollout.emulator import damage, faults
 from rollout.emulator.faults import CALM, Course, Damage, Ending, Fault, FaultPlan
 from rollout.emulator.messages import Reply, Request
@@ -116,6 +117,44 @@ def test_refusals(fault: str, status: int, code: str, header: str | None) -> Non
     assert (rendered.status, reply.code) == (status, code)
     assert rendered.headers.get("x-acs-retry-after") == header
     assert json.loads(rendered.body)["Code"] == code
+
+
+def test_every_documented_code_can_be_had() -> None:
+    """`refused` befalls the actions that document its code, with their status and text."""
+    armed = [Fault("refused", code="InstanceNotReady"), Fault("refused", code="LackResource")]
+    cloud = stage.cloud(faults=FaultPlan(armed))
+    started = Request("StartInstance", {"InstanceId": "i-stopped"})
+    course = cloud.faults.course(started)
+    reply = damage.answer(cloud, course, started, None)
+    assert (reply.code, reply.status) == ("InstanceNotReady", 403)
+    assert reply.body["Message"] == "The specified instance is not ready for use."
+    assert cloud.faults.course(PAGE) is CALM
+    for action in contract.ACTIONS.values():
+        for row_ in action.errors:
+            if row_.edition is not contract.Edition.SEED:
+                assert Fault("refused", code=row_.code, actions=(action.name,)).problem() == ""
+
+
+def test_refusals_with_different_codes_are_drawn_apart() -> None:
+    """Else the second of two equally likely ones would never strike."""
+    codes = ("InstanceNotReady", "InsufficientBalance")
+    plan = FaultPlan([Fault("refused", 0.3, code=code) for code in codes], 1)
+    drawn = courses(plan, Request("StartInstance", {"InstanceId": "i-stopped"}), 64)
+    assert {course.code for course in drawn} == {None, *codes}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("refused"),
+        Fault("throttle", code="Throttling.User"),
+        Fault("refused", code="NoSuchCode"),
+        Fault("refused", code="LackResource", actions=("AttachKeyPair",)),
+    ],
+)
+def test_a_code_must_be_one_that_can_be_had(fault: Fault) -> None:
+    """None, one for a fault that has its own, one nobody documents, one of another action."""
+    assert fault.problem()
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,37 @@ async def test_a_cut_body_is_shorter_than_it_promised() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "fault, effects, raised",
+    [
+        ("reset_before", 0, aiohttp.ClientOSError),
+        ("reset_after", 1, aiohttp.ClientOSError),
+        ("reset_body", 1, aiohttp.ClientPayloadError),
+    ],
+)
+async def test_a_connection_can_be_reset(fault: str, effects: int, raised: type[Exception]) -> None:
+    """Before the effect, after it, and in the middle of the body: a reset, not a close."""
+    async with served(faulty(fault, actions=("AttachKeyPair",))) as caller:
+        with pytest.raises(raised) as caught:
+            await caller.attach("i-plain-1")
+        assert "reset" in str(caught.value).lower() + repr(caught.value.__cause__).lower()
+        await asyncio.sleep(0.01)
+        assert len(await caller.admin("ledger")) == effects
+
+
+@pytest.mark.asyncio
+async def test_a_dripping_body_keeps_every_reader_waiting() -> None:
+    """No wait for the next bytes is long, the whole answer is: only a total time-out ends it."""
+    async with served(faulty("drip_body", delay_ms=600, actions=("AttachKeyPair",))) as caller:
+        params = {"RegionId": REGION, "KeyPairName": FRESH, "InstanceIds": ids("i-plain-1")}
+        signed = caller.signed("POST", "AttachKeyPair", params)
+        async with caller.session.post(caller.url, params=signed) as response:
+            sizes = [len(chunk) async for chunk in response.content.iter_any()]
+        assert len(sizes) > 4
+        assert sum(sizes) == response.content_length
+
+
+@pytest.mark.asyncio
 async def test_a_throttled_call_tells_when_to_come_back() -> None:
     """The header is in milliseconds, the status 400."""
     async with served(faulty("throttle", delay_ms=250)) as caller:
