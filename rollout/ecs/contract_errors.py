@@ -322,12 +322,12 @@ _MANY: Final = (
 )
 _EXPIRED_OR_ARREARS: Final = _e(403, "InstanceExpiredOrInArrears", _ARREARS)
 _START_FACTS: Final = (
-    # The text for an instance that is paid afterwards; the other one names a prePaid instance.
     _e(
         403,
         "InstanceExpired",
         "The postPaid instance has been expired. Please ensure your account have enough balance.",
     ),
+    _e(403, "InstanceExpired", "The prePaid instance has been expired."),
     _e(403, "InsufficientBalance", _NO_BALANCE),
     _e(403, "InstanceNotReady", _NOT_READY),
     _e(403, "DiskInArrears", "The specified operation is denied as your disk has expired."),

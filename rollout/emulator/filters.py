@@ -54,7 +54,6 @@ _SHAPE_FIELDS: Final[Mapping[str, Callable[[Shape], str]]] = {
     "InstanceChargeType": lambda shape: shape.charge_type,
     "InternetChargeType": lambda shape: shape.internet_charge_type,
     "ResourceGroupId": lambda shape: shape.resource_group,
-    "HpcClusterId": lambda _: "",
     "HttpEndpoint": lambda _: "enabled",
     "HttpTokens": lambda _: "optional",
 }
@@ -79,6 +78,8 @@ def matcher(call: Call) -> Matches | None:
     for name, (known, code) in _CLOSED.items():
         if (value := params.get(name)) and _folded(name, value) not in known:
             raise Refusal(code)
+    if params.get("HpcClusterId"):  # there is none here
+        raise Refusal("InvalidHpcClusterId.NotFound")
     tests = [
         *_of_shape(call),
         *_of_tags(call),

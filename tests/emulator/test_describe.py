@@ -123,6 +123,7 @@ def test_filters_are_anded_and_unknown_parameters_ignored(
         ({"Status": "running"}, "InvalidStatus.NotFound"),
         ({"InstanceNetworkType": "lan"}, "InvalidNetworkType.NotFound"),
         ({"LockReason": "odd"}, "InvalidLockReason.NotFound"),
+        ({"HpcClusterId": "hpc-1"}, "InvalidHpcClusterId.NotFound"),
         ({"Filter.1.Key": "odd", "Filter.1.Value": "x"}, "InvalidFilterKey.NotFound"),
         ({"Tag.1.Value": "x"}, "InvalidTag.Mismatch"),
         ({f"Tag.{n}.Key": "x" for n in range(21)}, "InvalidTagCount"),

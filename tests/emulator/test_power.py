@@ -1,5 +1,6 @@
 """Reboot, start, stop: legal states, locks, dry runs, the walk through the statuses, the ledger."""
 
+import msgspec
 import pytest
 
 from rollout.emulator.switches import Switches
@@ -121,6 +122,22 @@ def test_success_first_answers_per_instance() -> None:
     assert (items[0]["PreviousStatus"], items[0]["CurrentStatus"]) == ("Running", "Stopping")
     assert (items[1]["PreviousStatus"], items[1]["CurrentStatus"]) == ("", "")
     assert [entry.instance for entry in cloud.ledger] == ["i-plain-1"]
+
+
+@pytest.mark.parametrize("charge_type, words", [("PostPaid", "postPaid"), ("PrePaid", "prePaid")])
+def test_an_expired_instance_is_told_by_how_it_is_paid(charge_type: str, words: str) -> None:
+    """InstanceExpired has two printed texts; both the single and the batch action have them."""
+    cloud = stage.cloud()
+    ordinal = cloud.instances.find("i-arrears")
+    assert ordinal is not None
+    shape = msgspec.structs.replace(cloud.instances.shape_of(ordinal), charge_type=charge_type)
+    cloud.instances.set_shape(ordinal, cloud.instances.shapes.add(shape))
+    params = {"RegionId": REGION, "InstanceId.1": "i-arrears"}
+    single = call(cloud, "StartInstance", InstanceId="i-arrears")
+    batch = call(cloud, "StartInstances", {**params, "BatchOptimization": "SuccessFirst"})
+    (item,) = body(batch)["InstanceResponses"]["InstanceResponse"]
+    texts = {str(single.body["Message"]), item["Message"]}
+    assert [text.split()[:3] for text in texts] == [["The", words, "instance"]]
 
 
 def test_a_dry_run_of_success_first_always_passes() -> None:

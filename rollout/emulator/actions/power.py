@@ -77,8 +77,8 @@ def _one(call: Call, power: Power) -> Body:
     ordinal = call.cloud.instances.find(instance)
     region = "*" if ordinal is None else call.cloud.instances.shape_of(ordinal).region.name
     call.demand(region, instances=[instance])
-    if code := _why_not(call, power, instance, ordinal):
-        raise Refusal(code)
+    if refusal := _why_not(call, power, instance, ordinal):
+        raise refusal
     if call.flag("DryRun"):
         raise Refusal("DryRunOperation", status=call.cloud.switches.dry_run_status)
     motions.begin(call, power.motion, power.effect, region, instance)
@@ -95,33 +95,42 @@ def _many(call: Call, power: Power) -> Body:
     if success_first and call.flag("DryRun"):
         raise Refusal("DRYRUN.SUCCESS")  # whatever the ids are: documented so
     find = call.cloud.instances.find
-    codes = {i: _why_not(call, power, i, find(i, region)) for i in ids}
+    refusals = {i: _why_not(call, power, i, find(i, region)) for i in ids}
     if not success_first:
-        _all_or_none(codes)
+        _all_or_none(refusals)
         if call.flag("DryRun"):
             raise Refusal("DRYRUN.SUCCESS")
     before = {i: _status_name(call, region, i) for i in ids}
-    for instance in [i for i, code in codes.items() if code is None]:
+    for instance in [i for i, refusal in refusals.items() if refusal is None]:
         motions.begin(call, power.motion, power.effect, region, instance)
-    items = [_item(call, power, i, code, before[i]) for i, code in codes.items()]
+    items = [_item(call, power, i, refusal, before[i]) for i, refusal in refusals.items()]
     return {"InstanceResponses": {"InstanceResponse": items}}
 
 
-def _why_not(call: Call, power: Power, instance: str, ordinal: int | None) -> str | None:
-    """The code that keeps this instance from it; None where nothing does."""
+def _why_not(call: Call, power: Power, instance: str, ordinal: int | None) -> Refusal | None:
+    """What keeps this instance from it; None where nothing does."""
     if ordinal is None:
-        return "InvalidInstanceId.NotFound"
+        return Refusal("InvalidInstanceId.NotFound")
     lock = call.cloud.instances.lock[ordinal]
     if lock & Lock.SECURITY:
-        return "InstanceLockedForSecurity"
+        return Refusal("InstanceLockedForSecurity")
     if lock:
-        return power.arrears_code
+        return Refusal(power.arrears_code, _how_paid(call, power, ordinal))
     if call.cloud.instances.status(ordinal, call.now) != power.legal_from:
-        return "IncorrectInstanceStatus"
+        return Refusal("IncorrectInstanceStatus")
     if call.cloud.faults.has("disk_error", instance):
-        return "DiskError"
-    no_stock = power is START and call.cloud.faults.has("no_stock", instance)
-    return "OperationDenied.NoStock" if no_stock else None
+        return Refusal("DiskError")
+    if power is START and call.cloud.faults.has("no_stock", instance):
+        return Refusal("OperationDenied.NoStock")
+    return None
+
+
+def _how_paid(call: Call, power: Power, ordinal: int) -> str:
+    """InstanceExpired, which only a start is told, has a text for each way of paying."""
+    if power is not START:
+        return ""
+    charge_type = call.cloud.instances.shape_of(ordinal).charge_type
+    return "prePaid" if charge_type == "PrePaid" else "postPaid"
 
 
 def _no_ids(call: Call) -> Refusal:
@@ -132,10 +141,10 @@ def _no_ids(call: Call) -> Refusal:
     return call.missing("InstanceId")
 
 
-def _all_or_none(codes: Mapping[str, str | None]) -> None:
-    for code in codes.values():
-        if code is not None:
-            raise Refusal(code)
+def _all_or_none(refusals: Mapping[str, Refusal | None]) -> None:
+    for refusal in refusals.values():
+        if refusal is not None:
+            raise refusal
 
 
 def _status_name(call: Call, region: str, instance: str) -> str:
@@ -144,9 +153,9 @@ def _status_name(call: Call, region: str, instance: str) -> str:
 
 
 def _item(
-    call: Call, power: Power, instance: str, code: str | None, before: str
+    call: Call, power: Power, instance: str, refusal: Refusal | None, before: str
 ) -> dict[str, object]:
-    if code is None:
+    if refusal is None:
         return {
             "InstanceId": instance,
             "Code": "200",
@@ -156,8 +165,8 @@ def _item(
         }
     return {
         "InstanceId": instance,
-        "Code": code,
-        "Message": contract.error(call.action.name, code).message,
+        "Code": refusal.code,
+        "Message": contract.error(call.action.name, refusal.code, subject=refusal.subject).message,
         "PreviousStatus": before,
         "CurrentStatus": before,
     }
