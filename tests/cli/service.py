@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from rollout.cli import wiring
 from rollout.cli.options import Cloud
@@ -51,12 +52,17 @@ def pretend(size: int = 40) -> PretendCloud:
 
 @contextlib.asynccontextmanager
 async def connected(
-    cloud: PretendCloud, transport: type[AiohttpTransport] = AiohttpTransport
+    cloud: PretendCloud,
+    transport: type[AiohttpTransport] = AiohttpTransport,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Service]:
-    """A connection to a cloud that is served on loopback meanwhile."""
+    """A connection to a cloud that is served on loopback meanwhile; keys are the emulator's own,
+    unless the environment has some."""
     async with server.serve(cloud) as url:
-        options = Cloud(endpoint=url, emulator=True)
-        async with wiring.connect(options, environment={}, open_transport=transport) as service:
+        options = Cloud(endpoint=url, emulator=not environment)
+        async with wiring.connect(
+            options, environment=environment, open_transport=transport
+        ) as service:
             yield service
 
 

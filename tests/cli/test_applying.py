@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -12,6 +14,9 @@ from rollout.cli.options import Common
 from rollout.cli.planfile import Saved, of
 from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
+from rollout.ecs.transport import AiohttpTransport, Call
+from rollout.ecs.wire import HttpReply
+from rollout.emulator.access import User
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
@@ -95,11 +100,16 @@ async def planned(cloud: PretendCloud, project: Path) -> Saved:
         return (await planning.make(stage.write_spec(project), service, Path("runs"))).saved
 
 
-async def applied(cloud: PretendCloud, saved: Saved) -> Ended:
+async def applied(
+    cloud: PretendCloud,
+    saved: Saved,
+    transport: type[AiohttpTransport] = AiohttpTransport,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Ended:
     """Apply a plan to its end."""
     common = Common()
     terminal = Terminal.of(common)
-    async with stage.connected(cloud) as service:
+    async with stage.connected(cloud, transport, environment) as service:
         now = service.clock.now()
         with running.hold_runs(common, terminal, now, allow_unsafe_fs=True) as runner:
             await applying.check(saved, service, common.runs_dir)
@@ -137,6 +147,71 @@ async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> No
         await applied(cloud, saved)
     assert code_of(caught) == ("R0602", Exit.CONFLICT)
     assert "new plan" in (caught.value.problems[0].help or "")
+
+
+def keys(number: int) -> dict[str, str]:
+    """The n-th temporary keys of one role, as the environment has them."""
+    return {
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": f"STS.{number}",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": f"secret-{number}",
+        "ALIBABA_CLOUD_SECURITY_TOKEN": f"token-{number}",
+    }
+
+
+def admit(cloud: PretendCloud, number: int, until: int | None = None) -> None:
+    """Let the cloud know those keys."""
+    key_id, secret, token = keys(number).values()
+    user = User("ops/session", key_id, secret, kind="AssumedRoleUser", token=token)
+    cloud.access.put(msgspec.structs.replace(user, token_until=until))
+
+
+@pytest.mark.asyncio
+async def test_keys_that_expire_in_the_middle_of_a_run_cost_no_instance(project: Path) -> None:
+    """The service refuses the token while restarts are under way: new keys, and nothing failed."""
+    cloud = stage.pretend()
+    environment = keys(1)
+    admit(cloud, 1)
+    saved = await planned(cloud, project)
+    refused: list[str] = []
+
+    class Expiring(AiohttpTransport):
+        async def send(self, call: Call) -> HttpReply:
+            reply = await super().send(call)
+            if call.action == "RebootInstance" and environment == keys(1):
+                admit(cloud, 1, until=0)
+                admit(cloud, 2)
+                environment.update(keys(2))
+            refused.extend([call.action] if b"InvalidSecurityToken.Expired" in reply.body else [])
+            return reply
+
+    ended = await applied(cloud, saved, Expiring, environment)
+
+    assert refused
+    assert ended.exit is Exit.DONE
+    assert ended.view.classes["done"] == saved.plan.counts.targets
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("minutes", [16, -16])
+async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
+    project: Path, minutes: int
+) -> None:
+    """The service's clock is measured at the first refusal, and no call is refused for it again."""
+    cloud = stage.pretend()
+    cloud.switch(msgspec.structs.replace(cloud.switches, clock_skew_ms=minutes * 60_000))
+    saved = await planned(cloud, project)
+    refused: list[str] = []
+
+    class Watching(AiohttpTransport):
+        async def send(self, call: Call) -> HttpReply:
+            reply = await super().send(call)
+            refused.extend([call.action] if b"InvalidTimeStamp.Expired" in reply.body else [])
+            return reply
+
+    ended = await applied(cloud, saved, Watching)
+
+    assert ended.exit is Exit.DONE
+    assert refused == ["GetCallerIdentity"]
 
 
 @pytest.mark.asyncio
