@@ -66,7 +66,7 @@ async def _lane(per_minute: int, minutes: int) -> dict[str, float]:
         for _ in range(_SENDERS):
             tasks.create_task(send())
     share = (1 - leave) * per_minute * minutes
-    usage = quotas.usage()
+    usage = quotas.usage(end)
     return {
         "used": sent["accepted"] / share,
         "throttled": sent["throttled"] / max(1, sum(sent.values())),

@@ -47,7 +47,7 @@ async def answer(http: web.BaseRequest, path: str, cloud: Cloud, now: int) -> we
     if http.method == "GET" and name in _LISTS:
         return await _stream(http, _LISTS[name](cloud, now))
     if http.method == "GET" and name in _READERS:
-        return _json(_READERS[name](cloud))
+        return _json(_READERS[name](cloud, now))
     if http.method == "POST" and name in _WRITERS:
         body = await http.read()
         try:
@@ -116,15 +116,15 @@ def _put_user(cloud: Cloud, body: bytes, _: int) -> None:
     cloud.access.put(msgspec.json.decode(body, type=User))
 
 
-def _quotas(cloud: Cloud) -> object:
-    return {"settings": cloud.quotas.settings, "usage": cloud.quotas.usage()}
+def _quotas(cloud: Cloud, now: int) -> object:
+    return {"settings": cloud.quotas.settings, "usage": cloud.quotas.usage(now)}
 
 
-def _faults(cloud: Cloud) -> object:
+def _faults(cloud: Cloud, _: int) -> object:
     return FaultSettings(cloud.faults.faults, cloud.faults.seed)
 
 
-def _users(cloud: Cloud) -> object:
+def _users(cloud: Cloud, _: int) -> object:
     """Without secrets and tokens."""
     return [
         {"name": u.name, "key_id": u.key_id, "arn": u.arn, "statements": u.statements}
@@ -136,10 +136,10 @@ _LISTS: Final[Mapping[str, Callable[[Cloud, int], Iterator[msgspec.Struct]]]] = 
     "ledger": lambda cloud, _: iter(cloud.ledger),
     "instances": lambda cloud, now: cloud.sights(now),
 }
-_READERS: Final[Mapping[str, Callable[[Cloud], object]]] = {
+_READERS: Final[Mapping[str, Callable[[Cloud, int], object]]] = {
     "quotas": _quotas,
     "faults": _faults,
-    "switches": lambda cloud: cloud.switches,
+    "switches": lambda cloud, _: cloud.switches,
     "users": _users,
 }
 _WRITERS: Final[Mapping[str, Callable[[Cloud, bytes, int], None]]] = {

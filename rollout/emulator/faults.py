@@ -245,7 +245,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if unknown := [action for action in self.actions if action not in contract.ACTIONS]:
             return f"no action {unknown[0]!r}"
         if self.actions and not any(self.befalls(action) for action in self.actions):
-            return f"{self.fault} cannot befall {self.actions[0]}"
+            return f"{self.name} cannot befall {self.actions[0]}"
         return ""
 
     def befalls(self, action: str) -> bool:

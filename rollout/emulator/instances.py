@@ -55,11 +55,15 @@ class Motion(enum.Enum):
     REBOOT_ENDS_STOPPED = "reboot ends stopped"
 
 
+LEFT: Final = -1
+"""In the place of a key pair: the boot leaves authorized_keys as it is."""
+
+
 class Move(msgspec.Struct, frozen=True, gc=False):
     """A motion under way: Stopping for `stopping_ms` from `begin`, then Starting until `until`.
 
-    `key` is the key pair that the boot installs: the one recorded when the motion began. With
-    `appends` the boot leaves the former keys in place beside it.
+    `key` is the key pair that the boot installs: the one recorded when the motion began, or `LEFT`.
+    With `appends` the boot leaves the former keys in place beside it.
     """
 
     motion: Motion
@@ -300,9 +304,11 @@ class Instances:
     def _install(self, ordinal: int, move: Move) -> None:
         """The boot writes authorized_keys, or appends to it."""
         former, fresh = self.guest[ordinal], move.key
-        if former == fresh or self.shape_of(ordinal).windows:
+        if fresh == LEFT or self.shape_of(ordinal).windows:
             return
-        if move.appends and former != keypairs.NONE:
+        if not move.appends:
+            self._former_keys.pop(ordinal, None)
+        elif former not in {keypairs.NONE, fresh}:
             self._former_keys[ordinal] = (former, *self._former_keys.get(ordinal, ()))
         self.guest[ordinal] = fresh
 

@@ -135,8 +135,12 @@ class Quotas:
                 return quota.calls_per_minute
         return None
 
-    def usage(self) -> list[Usage]:
-        """Every bucket, in the order of first use."""
+    def usage(self, now: int) -> list[Usage]:
+        """Every bucket, in the order of first use, after all foreign calls up to `now`."""
+        for lane in self._buckets:
+            limit = self.limit(lane[1], lane[2])
+            if limit is not None:
+                self._advance(lane, limit, now)
         return [
             Usage(
                 *lane,

@@ -52,6 +52,8 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     boot_keeps_former_keys: bool = False
     """A boot appends the key to authorized_keys instead of rewriting the file."""
+    images_without_keys: tuple[str, ...] = ()
+    """Images that never install a key, whatever the record says: no cloud-init of the vendor's."""
     ed25519_accepted: bool = True
     """Whether ImportKeyPair takes an ed25519 key; the published list of 2021 has none."""
     attach_ends_password_login: bool = False

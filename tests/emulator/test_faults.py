@@ -5,10 +5,11 @@ import json
 import pytest
 
 from rollout.ecs import contract
-from rollout.emulator import damage, faults
+from rollout.emulator import damage, faults, fleets
 from rollout.emulator.faults import CALM, Course, Damage, Ending, Fault, FaultPlan
 from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Format, Rendered
+from rollout.emulator.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import FRESH, NOW, REGION, attach, body, call, ids, row, sight
 
@@ -268,6 +269,31 @@ def test_a_former_key_can_stay_accepted() -> None:
     assert ordinal is not None
     names = [cloud.pairs.all[n].name for n in cloud.instances.keys_in_force(ordinal, NOW + 9_000)]
     assert names == [stage.FRESH, stage.FORMER]
+
+
+def test_a_boot_that_rewrites_ends_the_former_keys() -> None:
+    """Kept by one boot, gone by the next, once the cloud rewrites authorized_keys again."""
+    cloud = stage.cloud(Switches(boot_keeps_former_keys=True))
+    ordinal = cloud.instances.find("i-plain-1")
+    assert ordinal is not None
+    attach(cloud, "i-plain-1")
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    kept = cloud.instances.keys_in_force(ordinal, NOW + 9_000)
+    cloud.switch(Switches())
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 10_000)
+    assert (len(kept), len(cloud.instances.keys_in_force(ordinal, NOW + 19_000))) == (2, 1)
+
+
+def test_an_image_may_never_install_a_key() -> None:
+    """Every instance of it, and none of another."""
+    cloud = stage.cloud(Switches(images_without_keys=(fleets.LINUX_IMAGES[0].image_id,)))
+    attach(cloud, "i-plain-1")
+    call(cloud, "RebootInstance", InstanceId="i-plain-1")
+    seen = sight(cloud, "i-plain-1", NOW + 9_000)
+    assert (seen.key_pair, seen.key_in_force, seen.boots) == (FRESH, stage.FORMER, 2)
+    cloud.switch(Switches(images_without_keys=("another",)))
+    call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 10_000)
+    assert sight(cloud, "i-plain-1", NOW + 19_000).key_in_force == FRESH
 
 
 def test_a_stale_read_shows_the_past() -> None:

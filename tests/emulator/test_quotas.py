@@ -68,7 +68,7 @@ def test_buckets_can_be_read() -> None:
     cloud = limited(from_table({"DescribeInstances": 1}))
     describe(cloud, NOW)
     describe(cloud, NOW)
-    (usage,) = cloud.quotas.usage()
+    (usage,) = cloud.quotas.usage(NOW)
     assert (usage.region, usage.action) == (REGION, "DescribeInstances")
     assert (usage.accepted, usage.refused, usage.calls_per_minute) == (1, 1, 1)
 
@@ -84,6 +84,5 @@ def test_a_foreign_client_fills_the_bucket_evenly() -> None:
     assert alone.count(None) == 10
     shared = [describe(cloud, MINUTE_START + 60_000 + second * 5_000) for second in range(12)]
     assert shared.count(None) == 7
-    describe(cloud, MINUTE_START + 180_000)
-    (usage,) = cloud.quotas.usage()
+    (usage,) = cloud.quotas.usage(MINUTE_START + 180_000)
     assert (usage.foreign_accepted, usage.foreign_refused) == (9, 3)

@@ -5,7 +5,7 @@ Called by the power actions once nothing keeps the instance from it.
 
 from rollout.emulator import faults
 from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import Motion, Move
+from rollout.emulator.instances import LEFT, Motion, Move
 from rollout.emulator.ledger import NEVER, Effect
 
 
@@ -15,7 +15,7 @@ def begin(call: Call, motion: Motion, effect: Effect, region: str, instance: str
     ordinal = instances.find(instance, region)
     if ordinal is None:
         return
-    key = instances.guest[ordinal] if _never_installs(call, instance) else instances.record[ordinal]
+    key = LEFT if _never_installs(call, instance, ordinal) else instances.record[ordinal]
     move = _move(call, motion, instance, instances.boots[ordinal], key)
     instances.move(ordinal, move)
     serves_again = move.motion is not Motion.REBOOT_ENDS_STOPPED
@@ -51,5 +51,8 @@ def _move(call: Call, motion: Motion, instance: str, boots: int, key: int) -> Mo
     return Move(motion, now, now + boot_ms, stopping_ms, key, appends)
 
 
-def _never_installs(call: Call, instance: str) -> bool:
+def _never_installs(call: Call, instance: str, ordinal: int) -> bool:
+    images = call.cloud.switches.images_without_keys
+    if images and call.cloud.instances.shape_of(ordinal).image.image_id in images:
+        return True
     return call.cloud.faults.has("key_never_installed", instance)
