@@ -166,14 +166,15 @@ REFUSED: Final = "refused"
 CONNECTION_COURSES: Final[Mapping[str, Course]] = MappingProxyType(
     {
         REFUSED: _refused(""),
+        "timeout_late": Course((_LATE_MS,), ending=Ending.HANG),
         "drip_body": Course(reply_ms=_SLOW_MS, drips=True),
         "reset_before": Course(_NOT_SENT, ending=Ending.CLOSE, resets=True),
         "reset_after": Course(ending=Ending.CLOSE, resets=True),
         "reset_body": Course(ending=Ending.CUT, resets=True),
     }
 )
-"""Not among those that simulated seeds draw from: without a socket they are `slow`, lost or cut,
-and a code of one's choice has no default."""
+"""Not among those that simulated seeds draw from: without a socket they are `slow`, lost, late or
+cut, and a code of one's choice has no default."""
 
 INSTANCE_FAULTS: Final = (
     "boot_stuck_starting",
@@ -215,8 +216,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One armed fault. `actions` empty = every action it can befall.
 
     `delay_ms` takes the place of the fault's own delay (slow, slow_arrival, drip_body, late_effect,
-    twice_late, stale_describe) or of its retry-after. `code` is that of `refused`, which befalls
-    the actions that document it.
+    timeout_late, twice_late, stale_describe) or of its retry-after. `code` is that of `refused`,
+    which befalls the actions that document it.
     """
 
     fault: str

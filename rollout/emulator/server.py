@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import web
 
 from rollout.ecs import wire
-from rollout.emulator import admin, damage
+from rollout.emulator import admin, damage, regions
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.desk import Admitted, Desk
 from rollout.emulator.faults import CALM, Course, Ending
@@ -203,13 +203,19 @@ async def serve(
 
 
 def environment(url: str, key_id: str, secret: str) -> list[str]:
-    """Shell lines that point rollout, the official SDKs and the aliyun command line at `url`."""
+    """Shell lines that point rollout, the official SDKs and the aliyun command line at `url`.
+
+    The last two are for the latter: a profile's keys would go before those of the environment, and
+    without a profile it wants a region.
+    """
     return [
         f"export ROLLOUT_ENDPOINT={url}",
         "export ROLLOUT_EMULATOR=1",
         f"export ALIBABA_CLOUD_ACCESS_KEY_ID={key_id}",
         f"export ALIBABA_CLOUD_ACCESS_KEY_SECRET={secret}",
         f"export ALIBABA_CLOUD_ENDPOINT={url.partition('://')[2]}",
+        "export ALIBABA_CLOUD_IGNORE_PROFILE=TRUE",
+        f"export ALIBABA_CLOUD_REGION_ID={regions.DEFAULT[0]}",
     ]
 
 

@@ -262,6 +262,21 @@ async def test_a_late_effect_arrives_after_its_caller_gave_up() -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_effect_can_come_after_the_callers_time_out() -> None:
+    """Nothing is heard while the caller waits; after that it happens all the same."""
+    armed = faulty("timeout_late", delay_ms=400, actions=("AttachKeyPair",))
+    async with served(armed) as caller:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(caller.attach("i-plain-1"), 0.1)
+        assert await caller.admin("ledger") == []
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if entries := await caller.admin("ledger"):
+                break
+        assert len(entries) == 1
+
+
+@pytest.mark.asyncio
 async def test_a_request_can_be_delivered_twice() -> None:
     """Two effects of one call: two request ids in the ledger, one of them in the answer."""
     async with served(faulty("twice")) as caller:
@@ -426,3 +441,5 @@ def test_the_environment_points_everything_at_it() -> None:
     assert "export ROLLOUT_ENDPOINT=http://127.0.0.1:8473" in lines
     assert "export ALIBABA_CLOUD_ENDPOINT=127.0.0.1:8473" in lines
     assert "export ALIBABA_CLOUD_ACCESS_KEY_ID=emulator" in lines
+    assert "export ALIBABA_CLOUD_IGNORE_PROFILE=TRUE" in lines
+    assert "export ALIBABA_CLOUD_REGION_ID=cn-hangzhou" in lines
