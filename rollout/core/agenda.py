@@ -381,7 +381,7 @@ class Agenda:
                 self.uncheck(ordinal)
                 self.attached_since[ordinal] = now
             if happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
-                self._ready_again(ordinal, now)
+                self._ready_again(ordinal, now + self.run.status_lag_ms)  # it may show that late
             elif self.run.finished(ordinal):
                 self._forget(ordinal)
 

@@ -36,6 +36,9 @@ ALARMS: dict[RetryClass, tuple[str, int]] = {
 NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
 """Refusals that say nothing of what was asked: only the lane was crowded or the call too late."""
 
+_JUDGED_ABSENT = frozenset({Happening.SEEN_UNTOUCHED, Happening.RETRIED})
+"""After these a restart is asked again; the record of the former one stays, should it show late."""
+
 
 def evolve(run: Run, event: AnyEvent) -> None:
     """Fold one event into the state. `Bug` where the event breaks a rule of the run."""
@@ -375,7 +378,8 @@ def _move(run: Run, ordinal: int, happening: Happening) -> None:
             _count_left(run, ordinal, -1)
     elif after in (Phase.PLANNED, Phase.ATTACHED):
         run.attaching.pop(ordinal, None)
-        run.restarting.pop(ordinal, None)
+        if happening not in _JUDGED_ABSENT:
+            run.restarting.pop(ordinal, None)
         if before is not Phase.ATTACHING or after is Phase.PLANNED:
             run.ledger.release(ordinal, after)
 

@@ -246,6 +246,9 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
         _foreign(reading, ordinal, seen, now)
     elif seen.locks:
         reading.hold(ordinal, "locked")
+    elif (record := run.restarting.get(ordinal)) and _start_moved(record, seen):
+        reading.move(ordinal, Happening.SEEN_BOOTED, "start_time")  # the former one shows late
+        _settling(reading, ordinal, seen, now)
     elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at - window_ms:
         reading.move(ordinal, Happening.SEEN_BOOTED, "foreign_restart")
         reading.move(ordinal, Happening.SEEN_RUNNING, "status")
@@ -282,9 +285,14 @@ def _boot_evidence(record: Restarting, seen: Instance) -> str:
         return ""
     if seen.status in _SIGNS[record.kind]:
         return "status"
-    if 0 < record.base.started_at < seen.started_at:
+    if _start_moved(record, seen):
         return "start_time"  # also of what others have stopped again since
     return ""
+
+
+def _start_moved(record: Restarting, seen: Instance) -> bool:
+    """It started after the look that its restart was judged on."""
+    return 0 < record.base.started_at < seen.started_at
 
 
 def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
@@ -354,7 +362,7 @@ def _runs_again(reading: Reading, ordinal: int, record: Restarting, seen: Instan
     A row with a later StartTime is of that boot. Where StartTime has not moved, only a look that
     began a settle window after it was seen not to run can no longer show how it ran before.
     """
-    if 0 < record.base.started_at < seen.started_at:
+    if _start_moved(record, seen):
         return True
     since = reading.agenda.since.setdefault(ordinal, reading.at)
     return reading.at >= since + reading.run.plan.restart.settle_window_ms

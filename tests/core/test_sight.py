@@ -134,6 +134,23 @@ def test_a_lost_reply_keeps_its_permit_until_the_restart_can_no_longer_come() ->
     assert story.machines["i-0001"].restarts[0] >= lost.at + window_ms
 
 
+@pytest.mark.parametrize("late_s", [0, 2, 6])
+def test_a_restart_that_shows_after_its_settle_window_is_not_made_again(late_s: int) -> None:
+    """A lost restart arrives later than the window allows, right after it was judged absent: the
+    look before the next one shows its StartTime, and that boot is the proof.
+    """
+    window_ms = world(1, 1).plan.restart.settle_window_ms
+    script = Script(calls={2: "late"}, boot_ms=500, late_ms=window_ms + (2 + late_s) * SECOND)
+    story = world(2, 2, script).go()
+    story.check_end()
+
+    assert moves(story)["i-0000"][-3:] == [
+        "seen_untouched:settle_window",
+        "seen_booted:start_time",
+        "seen_running:status",
+    ]
+
+
 def test_a_restart_is_judged_on_a_look_well_after_the_attach() -> None:
     """Running may be shown for seconds after somebody else's reboot has begun: a boot from before
     the attach must show in the look before our restart.

@@ -22,6 +22,29 @@ def wrong(seed: int) -> list[str]:
     return checkers.violations(World(_meddled(seed)).live())
 
 
+def trailing(seed: int) -> list[str]:
+    """The same where restarts arrive up to half of a settle window late, and nearly every look
+    trails behind by the other half: longer together than a settle window covers.
+    """
+    drawn = scenario.draw(seed)
+    half_ms, reboots = drawn.settle_ms // 2, ("RebootInstance", "RebootInstances")
+    return checkers.violations(
+        World(
+            msgspec.structs.replace(
+                drawn,
+                faults=(
+                    Fault("late_effect", 0.3, reboots, half_ms),
+                    Fault("lost_before", 0.1, reboots),
+                    Fault("stale_describe", 0.9, (), half_ms),
+                ),
+                drifts=(),
+                stops=(),
+                rivals=(),
+            )
+        ).live()
+    )
+
+
 def _meddled(seed: int) -> Scenario:
     drawn, dice = scenario.draw(seed), Dice(seed, "meddled")
     switches = msgspec.structs.replace(

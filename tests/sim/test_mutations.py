@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rollout.core import agenda, ledger, sight
+from rollout.core import agenda, evolve, ledger, sight
 from rollout.core.journey import Phase
 from rollout.core.run import Run
 from rollout.journal import lock
@@ -73,6 +73,11 @@ def believe_a_status_at_once(patch: pytest.MonkeyPatch) -> None:
 def free_the_permit_of_a_lost_restart(patch: pytest.MonkeyPatch) -> None:
     """A boot that is seen is ours, and no lost restart arrives after it."""
     patch.setattr(sight, "_own_boot_from", lambda *_: 0)
+
+
+def forget_who_was_judged_absent(patch: pytest.MonkeyPatch) -> None:
+    """A restart that shows after its settle window is nobody's."""
+    patch.setattr(evolve, "_JUDGED_ABSENT", frozenset())
 
 
 def never_give_up(patch: pytest.MonkeyPatch) -> None:
@@ -196,3 +201,13 @@ def test_attempts_are_bounded_over_all_processes_of_a_run(monkeypatch: pytest.Mo
     never_give_up(monkeypatch)
 
     assert any(text.startswith("I-37") for text in meddled.wrong(6))
+
+
+def test_a_restart_that_shows_late_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that no longer knows what it judged absent restarts twice; the whole core does not
+    in the same scenario.
+    """
+    assert not meddled.trailing(17)
+    forget_who_was_judged_absent(monkeypatch)
+
+    assert any(text.startswith("I-12") for text in meddled.trailing(17))
