@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from rollout.ecs.contract import Edition
+from rollout.emulator.access import Access, Statement, User
+from rollout.emulator.cloud import Cloud
 from rollout.emulator.messages import Reply
 from rollout.emulator.render import Format, body_bytes
 from rollout.emulator.switches import Switches
@@ -97,6 +99,14 @@ def test_the_four_errors_of_the_page(
     reply = call(stage.cloud(SEED), "AttachKeyPair", params)
     assert (reply.status, reply.code, reply.body["Message"]) == (status, code, message)
     assert list(reply.body) == ["RequestId", "HostId", "Code", "Message"]
+
+
+def test_who_may_not_use_a_resource_is_told_that_the_region_is_missing() -> None:
+    """The second cause that the page prints for the code; today it is Forbidden.RAM."""
+    user = User(statements=(Statement("deny"),))
+    for switches, code in ((SEED, "MissingParameter"), (Switches(), "Forbidden.RAM")):
+        cloud = Cloud(stage.fleet(), switches, access=Access([user]))
+        assert attach(cloud, "i-plain-1").code == code
 
 
 def test_another_missing_parameter_is_told_by_the_common_table() -> None:

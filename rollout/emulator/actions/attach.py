@@ -53,7 +53,9 @@ def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
         too_many="InstanceKeyPairLimitExceeded",
         malformed="InvalidInstanceIds.ValueNotSupported",
     )
-    call.demand(region, instances=ids, key=name)
+    if not call.may(region, instances=ids, key=name):
+        # The page has one cause more for its first code: the caller may not use this resource.
+        raise call.missing("RegionId") if call.seed_edition else Refusal("Forbidden.RAM")
     return region, call.key_pair(region, name), ids
 
 
