@@ -39,6 +39,7 @@ _OLD_TYPE: Final = ("ecs.t1.small", 1, 1024)  # retired generation, not I/O opti
 _APPS: Final = ("cart", "search", "payments", "catalog", "login", "mail", "reports", "gateway")
 _TIERS: Final = ("web", "app", "data")
 _ENVIRONMENTS: Final = ("prod", "prod", "prod", "staging")
+_RESOURCE_GROUPS: Final = ("rg-front", "rg-back", "rg-data")  # one for each type
 _APP_INSTANCES: Final = 40
 _QUORUM_MEMBERS: Final = 3
 _QUORUM_EVERY: Final = 12  # one instance in so many belongs to a quorum
@@ -188,7 +189,7 @@ class _Region:
             security_group=f"sg-{self._region.letters}emulator",
             io_optimized=group != "not optimized",
             charge_type="PrePaid" if group == "locked for payment" else "PostPaid",
-            resource_group=f"rg-{_ENVIRONMENTS[size]}",
+            resource_group=_RESOURCE_GROUPS[size],
             **({"expired_time": "2025-01-01T16:00Z"} if group == "locked for payment" else {}),
         )
 

@@ -25,7 +25,8 @@ def sights(cloud: Cloud) -> list[Sight]:
 
 @pytest.mark.parametrize("size", [120, 600])
 def test_each_region_has_some_of_everything(size: int) -> None:
-    """Former key, Linux and Windows, Running and Stopped, keyless and locked: in every region."""
+    """Former key, Linux and Windows, Running and Stopped, keyless, locked, and more than one
+    resource group: in every region."""
     fleet = fleets.build(size=size, seed=3, now=NOW)
     instances = fleet.instances
     assert len(instances) == size
@@ -50,6 +51,7 @@ def test_each_region_has_some_of_everything(size: int) -> None:
             ("linux", "STOPPED", True, True),
         ):
             assert kinds[kind] > 0, (region, kind)
+        assert len({instances.shape_of(o).resource_group for o in span}) > 1
 
 
 @pytest.mark.parametrize("size", [90, 120, 600])
