@@ -166,6 +166,10 @@ class Stage:
         return spec
 
 
+LISTENING_S = 60
+"""A machine that runs several suites at once takes its time to start a process."""
+
+
 @contextlib.contextmanager
 def stage(
     folder: Path, *, size: int | None = 40, seed: int = 1, options: tuple[str, ...] = ()
@@ -185,7 +189,8 @@ def stage(
 
 
 def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
-    for _ in range(200):
+    patience = time.monotonic() + LISTENING_S
+    while time.monotonic() < patience:
         if process.poll() is not None:
             message = f"the emulator ended: {process.communicate()[1]}"
             raise RuntimeError(message)
