@@ -10,7 +10,9 @@ import errno
 import os
 import re
 import shutil
+import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -73,9 +75,20 @@ class Terminal:
         write(sys.stderr, paint(text) if self.err_color else text)
 
     def ask(self, question: str) -> str:
-        """What a person typed; call only where `may_ask`. Empty where they closed the input."""
+        """What a person typed, empty where they closed the input; call only where `may_ask`."""
         write(sys.stderr, question, end=" ")
-        return sys.stdin.readline().strip()
+        with _first_ctrl_c_counts():
+            return sys.stdin.readline().strip()
+
+
+@contextlib.contextmanager
+def _first_ctrl_c_counts() -> Iterator[None]:
+    """An event loop makes a cancellation of the first Ctrl-C, and a blocking read sees none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def paint(text: str) -> str:

@@ -102,3 +102,18 @@ def test_another_answer_begins_nothing(tmp_path: Path) -> None:
         assert screen.end() == Exit.CONFIRM
         assert made.admin("ledger") == []
         assert not list((tmp_path / "runs").glob("r-*"))
+
+
+def test_ctrl_c_answers_the_question_with_no(tmp_path: Path) -> None:
+    """One Ctrl-C at the question is enough: exit 130, no run, no effect."""
+    with stage(tmp_path, size=36) as made:
+        made.write_spec("typed")
+        screen = Screen(made, 80, "apply", "typed.yaml")
+        screen.until(lambda text: "to begin:" in text)
+
+        screen.process.sendintr()
+        screen.until(lambda text: "nothing was begun" in text)
+
+        assert screen.end() == Exit.INTERRUPTED
+        assert made.admin("ledger") == []
+        assert not list((tmp_path / "runs").glob("r-*"))

@@ -110,7 +110,11 @@ def _confirm(terminal: Terminal, plan: Plan, given: str | None) -> None:
                 "this would ask for a confirmation, and nobody is there to answer",
                 help=f"add --confirm {plan.name}, or apply a reviewed plan file",
             )
-        given = terminal.ask(_question(plan))
+        try:
+            given = terminal.ask(_question(plan))
+        except KeyboardInterrupt:
+            terminal.say("\nInterrupted; nothing was begun.")
+            raise
     if given != plan.name:
         raise ConfirmationError.of(
             "R0702",
