@@ -76,9 +76,18 @@ def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> 
 
 
 def open_runs(runs_dir: Path) -> list[Folded]:
-    """The runs that began and did not come to their end, oldest first."""
-    begun = [run for run in runs.every(runs_dir) if run.started is not None]
-    folded = [fold(run.path) for run in begun if not is_closed(run.path)]
+    """The runs that began and did not come to their end, oldest first.
+
+    Errors: as `fold`; a run that cannot be read may be open, so it is never passed over.
+    """
+    folded = []
+    for run in runs.every(runs_dir):
+        if is_closed(run.path):
+            continue
+        if run.damage is not None:
+            raise run.damage
+        if run.started is not None:
+            folded.append(fold(run.path))
     return [one for one in folded if one.run.closed is None]
 
 

@@ -219,4 +219,7 @@ def _whole(raw: bytes) -> bytes:
 
 
 _READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1
-_NEVER = "nothing was repaired; restore the run directory from a copy, or plan anew"
+_NEVER = (
+    "nothing was repaired; restore the run directory from a copy, or move it elsewhere and plan "
+    "anew"
+)

@@ -21,12 +21,14 @@ PREFIX = "r-"
 
 
 class RunDir(msgspec.Struct, frozen=True):
-    """A run on disk. `started` is None where its first line is missing or damaged; `at` is when
-    it was started, or when its directory was made where nobody can say."""
+    """A run on disk. `started` is None where its first line is missing or damaged, `damage` says
+    what was found then; `at` is when it was started, or when its directory was made where nobody
+    can say."""
 
     path: Path
     started: RunStarted | None
     at: Instant
+    damage: RolloutError | None = None
 
     @property
     def id(self) -> str:
@@ -82,9 +84,11 @@ def find(runs_dir: Path, text: str | None) -> RunDir:
 
 def _open(path: Path) -> RunDir:
     """A run by its first line. One that is damaged stays in the list: its reader will say why."""
-    reader = read(path)
-    with contextlib.suppress(RolloutError):
+    reader, damage = read(path), None
+    try:
         next(iter(reader), None)
+    except RolloutError as error:
+        damage = error
     if reader.started is not None:
         return RunDir(path, reader.started, reader.started.at)
     made = 0.0
@@ -92,4 +96,4 @@ def _open(path: Path) -> RunDir:
         with contextlib.suppress(OSError):
             made = one.stat().st_mtime
             break
-    return RunDir(path, None, int(made * 1000))
+    return RunDir(path, None, int(made * 1000), damage)

@@ -100,7 +100,7 @@ def test_only_events_about_instances_can_be_halved() -> None:
 
 
 def test_an_intent_of_an_earlier_release_is_read() -> None:
-    """Where each instance had an entry of its own, and cell, epoch and attempt were always written."""
+    """Where each instance had an entry of its own, and cell, epoch and attempt stood in each."""
     raw = (
         b'{"seq":3,"at":1795400009120,"prev":"00","body":[{"type":"Issued","n":1,"epoch":1,"command":'
         b'{"type":"AttachKeyPair","cell":0,"ordinals":[0,1],"instances":["i-0","i-1"]},"attempt":1,'

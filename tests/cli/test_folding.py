@@ -1,0 +1,45 @@
+"""Which runs are open, as the directory of all runs tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import folding
+from rollout.errors import Exit, IntegrityError
+from rollout.journal import file
+from tests.journal import samples
+
+
+def begin(runs_dir: Path, run: str) -> Path:
+    """A run with nothing but its first line; its journal's file."""
+    journal = file.create(runs_dir, run, b"{}")
+    journal.append([samples.started(run)], 1)
+    journal.sync_now()
+    return runs_dir / run / "journal-000001.jsonl"
+
+
+@pytest.mark.parametrize("damage", ["first line", "no journal"])
+def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> None:
+    """Nobody can say what of it is in flight: `resume --last` and `apply` must not pass it over."""
+    path = begin(tmp_path, "r-aaaa")
+    if damage == "first line":
+        path.write_bytes(b"x" + path.read_bytes() * 2)
+    else:
+        path.unlink()
+
+    with pytest.raises(IntegrityError) as caught:
+        folding.open_runs(tmp_path)
+
+    assert caught.value.exit is Exit.INTEGRITY
+    assert "move it elsewhere" in (caught.value.problems[0].help or "")
+
+
+def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
+    """A crash before the first line, or in the middle of it, left nothing to go on with."""
+    file.create(tmp_path, "r-aaaa", b"{}")
+    path = begin(tmp_path, "r-bbbb")
+    path.write_bytes(path.read_bytes()[:-9])
+
+    assert folding.open_runs(tmp_path) == []
