@@ -12,11 +12,14 @@ import anyio
 from rollout.cli import folding, refusal
 from rollout.cli.planfile import Saved
 from rollout.cli.planning import KEY_LOOKS_MAX
+from rollout.ecs.look import DRY_RUN_IGNORED
 from rollout.engines.ports import KeyDescribed
 from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
 from rollout.journal import runs
-from rollout.model.plan import RULES, Plan, RegionKey, public_key_digest
+from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, public_key_digest
+from rollout.model.spec import Calls
 from rollout.model.time import Instant, format_instant
 
 
@@ -26,6 +29,7 @@ async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
     check_identity(saved.plan, service)
     check_runs(saved, runs_dir)
     await check_keys(saved.plan, service)
+    await check_restarts(saved.plan, service)
 
 
 def check_rules(plan: Plan) -> None:
@@ -133,6 +137,47 @@ async def check_keys(plan: Plan, service: Service) -> None:
     async with anyio.create_task_group() as tasks:
         for planned in plan.key_pair.regions:
             tasks.start_soon(ask, planned)
+    _raise(failures)
+
+
+async def check_restarts(plan: Plan, service: Service) -> None:
+    """R0403 where restarts are not permitted: a key that is attached and never comes into force
+    leaves an instance exposed.
+
+    Asked by dry run of one target for each region, kind of restart and action. Other refusals say
+    nothing about rights: that instance may have been stopped since. R0412 where the service passes
+    over `DryRun`: then it cannot be asked.
+    """
+    asked = {
+        (cell.region, target.restart, many): target.instance
+        for many in ((False, True) if plan.calls is Calls.BATCH else (False,))
+        for wave in plan.waves
+        for cell in wave.cells
+        for batch in cell.batches
+        for target in batch.targets
+    }
+    failures: list[RolloutError] = []
+    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
+
+    async def ask(region: str, kind: RestartKind, many: bool, instance: str) -> None:  # noqa: FBT001
+        async with limiter:
+            said = await service.may_restart(kind, region, instance, many=many)
+        denied = isinstance(said, Refused) and said.retry is RetryClass.DENIED
+        ignored = isinstance(said, Unknown) and said.why == DRY_RUN_IGNORED
+        if isinstance(said, Refused | Unknown) and (denied or ignored):
+            action = f"{_RESTART_ACTIONS[kind]}{'s' if many else ''}"
+            failures.append(refusal.explain(said, action, region))
+
+    async with anyio.create_task_group() as tasks:
+        for (region, kind, many), instance in asked.items():
+            tasks.start_soon(ask, region, kind, many, instance)
+    _raise(failures)
+
+
+_RESTART_ACTIONS = {RestartKind.REBOOT: "RebootInstance", RestartKind.START: "StartInstance"}
+
+
+def _raise(failures: list[RolloutError]) -> None:
     if failures:
         problems = tuple(problem for failure in failures for problem in failure.problems)
         raise RolloutError(problems, failures[0].exit)

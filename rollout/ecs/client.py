@@ -153,6 +153,19 @@ class EcsClient:
         params = {"RegionId": region, "DryRun": "true"}
         return await self._see("DescribeInstances", region, params, reading.dry_run)
 
+    async def may_restart(
+        self, kind: RestartKind, region: str, instance: str, *, many: bool = False
+    ) -> Done | Refused | Unknown:
+        """Ask by dry run whether a restart is permitted, of one id or by the action of many.
+
+        The latter is asked without `SuccessFirst`, with which a dry run always passes.
+        """
+        action = _RESTARTS[kind][many]
+        params = {"InstanceId": instance, "DryRun": "true"}
+        if many:
+            params = {"InstanceId.1": instance, "RegionId": region, "DryRun": "true"}
+        return await self._see(action, region, params, reading.dry_run)
+
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]
     ) -> reading.Statuses | Refused | Unknown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,9 @@ from rollout.ecs import contract, verdict, wire
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.time import Instant
+
+DRY_RUN_IGNORED: Final = "dry_run_ignored"
+"""Why of a dry run that was answered like the call itself."""
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=msgspec.Struct)
@@ -204,7 +207,8 @@ def dry_run(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
         if contract.retry_class(code) is contract.RetryClass.DRY_RUN_PASSED:
             return Done(request_id, verdict.api_time(reply, now))
     if 200 <= reply.status < 300:
-        return Unknown("dry_run_ignored", "", verdict.api_time(reply, now))
+        at = verdict.api_time(reply, now)
+        return Unknown(DRY_RUN_IGNORED, verdict.header_request_id(reply), at)
     return verdict.failure(reply, now)
 
 

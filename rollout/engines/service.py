@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.engines.ports import Clock, Described, KeyDescribed
-from rollout.model.outcome import Answer, Outcome, Refused, Unknown
+from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
 from rollout.model.time import Instant
 
@@ -58,6 +58,12 @@ class Service:
     ) -> Outcome:
         """ImportKeyPair; never replaces."""
         return await self.client.import_key_pair(region, key_pair, public_key, not_after=not_after)
+
+    async def may_restart(
+        self, kind: RestartKind, region: str, instance: str, *, many: bool
+    ) -> Done | Refused | Unknown:
+        """Dry run of a restart; leaves also while changes may not."""
+        return await self.client.may_restart(kind, region, instance, many=many)
 
     async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids."""

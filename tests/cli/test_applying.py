@@ -16,7 +16,7 @@ from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.ecs.wire import HttpReply
-from rollout.emulator.access import User
+from rollout.emulator.access import Statement, User
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
@@ -94,10 +94,11 @@ async def test_a_plan_for_another_account_is_refused(identity: Identity) -> None
     assert not stage.ReadOnly.sent
 
 
-async def planned(cloud: PretendCloud, project: Path) -> Saved:
+async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) -> Saved:
     """A plan of the whole cloud."""
     async with stage.connected(cloud) as service:
-        return (await planning.make(stage.write_spec(project), service, Path("runs"))).saved
+        spec = stage.write_spec(project, text=text)
+        return (await planning.make(spec, service, Path("runs"))).saved
 
 
 async def applied(
@@ -129,6 +130,59 @@ async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
 
     assert code_of(caught) == ("R0606", Exit.CONFLICT)
     assert runs.every(Path("runs")) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "calls, action, denied",
+    [
+        ("single", "RebootInstance", True),
+        ("single", "StartInstance", True),
+        ("single", "RebootInstances", False),
+        ("batch", "RebootInstances", True),
+    ],
+)
+async def test_restarts_that_are_not_permitted_are_found_before_any_attach(
+    project: Path, calls: str, action: str, *, denied: bool
+) -> None:
+    """A key that is attached and never comes into force leaves an instance exposed: exit 4, and
+    the cloud as it was. The action that a plan does not use may be denied."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project, stage.SPEC.replace("1s }", f"1s, calls: {calls} }}"))
+    cloud.access.put(User(statements=(Statement("allow"), Statement("deny", (f"ecs:{action}",)))))
+
+    async with stage.connected(cloud) as service:
+        if denied:
+            with pytest.raises(RolloutError) as caught:
+                await applying.check(saved, service, Path("runs"))
+            assert code_of(caught) == ("R0403", Exit.DENIED)
+            assert action in caught.value.problems[0].message
+        else:
+            await applying.check(saved, service, Path("runs"))
+
+    assert len(cloud.ledger) == 0
+
+
+class Deaf(AiohttpTransport):
+    """Something in between that answers a dry run like the call itself."""
+
+    async def send(self, call: Call) -> HttpReply:
+        if "DryRun=true" in call.query:
+            return HttpReply(200, {}, b'{"RequestId": "R"}')
+        return await super().send(call)
+
+
+@pytest.mark.asyncio
+async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path) -> None:
+    """Where a dry run may have been a restart, no run begins."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    async with stage.connected(cloud, Deaf) as service:
+        with pytest.raises(RolloutError) as caught:
+            await applying.check(saved, service, Path("runs"))
+
+    assert "dry_run_ignored" in caught.value.problems[0].message
 
 
 @pytest.mark.asyncio

@@ -38,6 +38,8 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
         {"RegionId": REGION, "MaxResults": "100", "Status": "Running", "NextToken": "t+/="},
     ),
     ("DescribeInstances", {"RegionId": REGION, "DryRun": "true"}),
+    ("RebootInstance", {"InstanceId": "i-1", "DryRun": "true"}),
+    ("StartInstances", {"RegionId": REGION, "InstanceId.1": "i-1", "DryRun": "true"}),
     ("DescribeInstanceStatus", MANY | {"PageSize": "50"}),
     (
         "DescribeKeyPairs",
@@ -59,6 +61,8 @@ async def _every_method(client: EcsClient) -> None:
     await client.look(REGION, IDS)
     await client.describe_instances(REGION, {"Status": "Running"}, next_token="t+/=")
     await client.may_describe(REGION)
+    await client.may_restart(RestartKind.REBOOT, REGION, "i-1")
+    await client.may_restart(RestartKind.START, REGION, "i-1", many=True)
     await client.describe_instance_status(REGION, IDS)
     await client.look_at_key(REGION, "ops")
     await client.describe_regions()
