@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from rollout.model import event as ev
 from rollout.model import limits
+from rollout.model import plan as planmodel
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Happening
 from rollout.model.instance import Status
@@ -397,3 +398,7 @@ class PlanOnlyLooks:
         """The ledger when the plan was made, and the plan's digest in the journal."""
         if history.story.planned_effects:
             yield f"planning left {history.story.planned_effects} effects"
+        digest = planmodel.digest(history.story.raw)
+        for told in history.told:
+            if isinstance(told.event, ev.RunStarted) and told.event.plan_digest != digest:
+                yield f"another plan was applied: {told.event.plan_digest}"

@@ -229,7 +229,7 @@ class BudgetHeld:
 class JournalSound:
     """The chain holds, the epoch never falls, and a second opinion finds nothing wrong."""
 
-    ids = ("I-26", "I-29", "I-30", "I-31", "I-40", "I-43", "I-46", "I-47", "I-51")
+    ids = ("I-26", "I-29", "I-30", "I-31", "I-40", "I-43")
 
     def check(self, history: History) -> Iterator[str]:
         """What `audit verify` says of the directory."""

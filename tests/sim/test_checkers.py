@@ -1,0 +1,430 @@
+"""Each checker can fail: a sound story is doctored in one place, and its checker must say so.
+
+By invariant, so that none stands in a list without anything that looks after it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+import pytest
+
+from rollout.core.journey import Phase
+from rollout.emulator.messages import Request
+from rollout.errors import Place, Problem
+from rollout.journal import verify
+from rollout.model import event as ev
+from rollout.model.command import Attach, RestartCall
+from rollout.model.event import AnyEvent, Happening, Issued
+from rollout.model.instance import Status
+from rollout.model.seen import gather, spread
+from rollout.model.spec import Stopped
+from rollout.model.time import HOUR, MINUTE
+from rollout.sim import checkers, crashes
+from rollout.sim.scenario import Drift, Hand
+from rollout.sim.story import Story
+from rollout.sim.world import OTHER, RUN_ID, RUNS, World
+
+Plant = Callable[[World], None]
+
+
+def retell(story: Story, tell: Callable[[AnyEvent], Iterable[AnyEvent]]) -> None:
+    """Put other events in the place of some."""
+    story.lines = [
+        (msgspec.structs.replace(line, body=tuple(one for e in line.body for one in tell(e))), end)
+        for line, end in story.lines
+    ]
+
+
+def before_all(story: Story, *events: AnyEvent) -> None:
+    """Tell these in the first line, behind the begin of the run."""
+    (line, end), *rest = story.lines
+    story.lines = [(msgspec.structs.replace(line, body=(*line.body, *events)), end), *rest]
+
+
+def after_all(story: Story, *events: AnyEvent) -> None:
+    """Tell these in the last line."""
+    *rest, (line, end) = story.lines
+    story.lines = [*rest, (msgspec.structs.replace(line, body=(*line.body, *events)), end)]
+
+
+def told(story: Story) -> Iterator[AnyEvent]:
+    """Every event of the journal."""
+    return (event for line, _ in story.lines for event in line.body)
+
+
+def intent(story: Story, kind: type[Attach | RestartCall]) -> Issued:
+    """The first intent of a kind."""
+    return next(e for e in told(story) if isinstance(e, Issued) and isinstance(e.command, kind))
+
+
+def change_intent(
+    story: Story,
+    kind: type[Attach | RestartCall],
+    change: Callable[[Issued], Issued],
+) -> None:
+    """Tell the first intent of a kind otherwise."""
+    first = intent(story, kind)
+    retell(story, lambda event: [change(first) if event is first else event])
+
+
+def see(story: Story, kind: type[Attach | RestartCall], **changes: object) -> None:
+    """Let the first intent of a kind rest on another look."""
+
+    def change(first: Issued) -> Issued:
+        seen = [msgspec.structs.replace(one, **changes) for one in spread(first.seen)]
+        return msgspec.structs.replace(first, seen=gather(seen))
+
+    change_intent(story, kind, change)
+
+
+def command(story: Story, **changes: object) -> None:
+    """Let the first attach name something else."""
+
+    def change(first: Issued) -> Issued:
+        return msgspec.structs.replace(
+            first, command=msgspec.structs.replace(first.command, **changes)
+        )
+
+    change_intent(story, Attach, change)
+
+
+def sent(story: Story, **changes: object) -> None:
+    """Let the first call have left otherwise."""
+    story.sent[0] = dataclasses.replace(story.sent[0], **changes)  # type: ignore[arg-type]
+
+
+def call(world: World, action: str, n: int, **params: str) -> None:
+    """One more effect in the cloud, as if intent `n` had asked for it."""
+    world.arrivals.deliver(Request(action, params), n, ghost=False)
+
+
+def restarted(story: Story) -> tuple[int, str]:
+    """Ordinal and id of the first target that was restarted."""
+    first = intent(story, RestartCall).command
+    assert isinstance(first, RestartCall)
+    return first.ordinals[0], first.instances[0]
+
+
+def in_cloud(story: Story) -> int:
+    """The cloud's own number of that target."""
+    number = story.cloud.instances.find(restarted(story)[1])
+    assert number is not None
+    return number
+
+
+# the defects, in the order of the invariants
+
+
+def _leaves_before_it_is_durable(world: World) -> None:
+    sent(world.story, durable_bytes=0)
+
+
+def _no_digest(world: World) -> None:
+    change_intent(world.story, Attach, lambda one: msgspec.structs.replace(one, digest=""))
+
+
+def _an_id_twice(world: World) -> None:
+    first = intent(world.story, Attach).command
+    assert isinstance(first, Attach)
+    command(world.story, instances=(*first.instances, first.instances[0]))
+
+
+def _forbidden_action(world: World) -> None:
+    sent(world.story, action="DeleteKeyPairs")
+
+
+def _an_id_that_is_not_planned(world: World) -> None:
+    first = intent(world.story, Attach).command
+    assert isinstance(first, Attach)
+    command(world.story, instances=("i-of-somebody", *first.instances[1:]))
+
+
+def _windows_all_along(world: World) -> None:
+    instances = world.cloud.instances
+    windows = next(o for o in range(len(instances.shape)) if instances.shape_of(o).windows)
+    instances.set_shape(in_cloud(world.story), instances.shape[windows])
+
+
+def _attach_over_a_foreign_key(world: World) -> None:
+    see(world.story, Attach, key_pair="foreign")
+
+
+def _restart_before_the_attach(world: World) -> None:
+    see(world.story, RestartCall, key_pair="fleet-former")
+
+
+def _reboot_of_what_is_stopped(world: World) -> None:
+    see(world.story, RestartCall, status=Status.STOPPED)
+
+
+def _locked_long_ago(world: World) -> None:
+    story = world.story
+    story.touched[restarted(story)[1]] = [(0, Drift(Hand.LOCKED, 0))]
+
+
+def _two_calls_open(world: World) -> None:
+    n = intent(world.story, Attach).n
+    retell(world.story, lambda e: [] if isinstance(e, ev.Settled) and e.n == n else [e])
+
+
+def _restarted_by_two_calls(world: World) -> None:
+    call(world, "RebootInstance", 999, InstanceId=restarted(world.story)[1])
+
+
+def _asked_again_at_once(world: World) -> None:
+    first = intent(world.story, RestartCall)
+    second = msgspec.structs.replace(first, n=999)
+    retell(
+        world.story,
+        lambda e: [e, second] if isinstance(e, ev.Settled) and e.n == first.n else [e],
+    )
+
+
+def _rebooted_in_the_minute_of_its_start(world: World) -> None:
+    see(world.story, RestartCall, started_at=world.story.ended)
+
+
+def _sent_twice(world: World) -> None:
+    world.story.sent.append(world.story.sent[0])
+
+
+def _attached_before_the_attach(world: World) -> None:
+    before_all(world.story, ev.Moved(Happening.SEEN_ATTACHED, (0,), "key_pair"))
+
+
+def _done_before_its_boot(world: World) -> None:
+    before_all(world.story, ev.Moved(Happening.SEEN_RUNNING, (0,), "status"))
+
+
+def _done_on_another_key(world: World) -> None:
+    other = world.cloud.pairs.find("cn-hangzhou", OTHER)
+    assert other is not None
+    world.cloud.instances.guest[in_cloud(world.story)] = other.number
+
+
+def _failed_on_nothing(world: World) -> None:
+    assert world.story.run is not None
+    world.story.run.phases[0] = Phase.FAILED
+
+
+def _gone_and_still_there(world: World) -> None:
+    after_all(world.story, ev.Moved(Happening.DROPPED, (0,), "gone"))
+
+
+def _an_effect_without_intent(world: World) -> None:
+    call(world, "RebootInstance", 999, InstanceId=restarted(world.story)[1])
+
+
+def _claims_without_effects(world: World) -> None:
+    world.story.planned_effects = len(world.cloud.ledger)
+
+
+def _classes_that_do_not_sum_up(world: World) -> None:
+    retell(
+        world.story,
+        lambda e: [msgspec.structs.replace(e, counts={"done": 1})] if _closes(e) else [e],
+    )
+
+
+def _closes(event: AnyEvent) -> bool:
+    return isinstance(event, ev.RunClosed)
+
+
+def _a_report_that_counts_otherwise(world: World) -> None:
+    run = world.story.run
+    assert run is not None and run.closed is not None
+    run.closed = msgspec.structs.replace(run.closed, counts={"done": 1})
+
+
+def _exposed_and_let_go(world: World) -> None:
+    assert world.story.run is not None
+    _done_on_another_key(world)
+    world.story.run.phases[restarted(world.story)[0]] = Phase.SKIPPED
+
+
+def _all_down_at_once(world: World) -> None:
+    for one in [e for e in told(world.story) if isinstance(e, Issued)]:
+        if isinstance(one.command, RestartCall):
+            call(world, "RebootInstance", one.n, InstanceId=one.command.instances[0])
+
+
+def _more_permits_than_the_cap(world: World) -> None:
+    verdict = world.story.verdict
+    assert verdict is not None
+    groups = tuple(msgspec.structs.replace(one, peak=one.cap + 1) for one in verdict.groups)
+    world.story.verdict = msgspec.structs.replace(verdict, groups=groups)
+
+
+def _more_exposed_than_allowed(world: World) -> None:
+    verdict = world.story.verdict
+    assert verdict is not None
+    world.story.verdict = msgspec.structs.replace(verdict, exposed_peak=1_001)
+
+
+def _a_restart_beyond_the_cap(world: World) -> None:
+    verdict = world.story.verdict
+    assert verdict is not None
+    problem = Problem("R0905", "i-1: 3 down of 2 in fleet", Place("journal", 1))
+    world.story.verdict = msgspec.structs.replace(verdict, problems=(problem,))
+
+
+def _a_wave_that_never_began(world: World) -> None:
+    retell(world.story, lambda e: [] if isinstance(e, ev.WaveStarted) and e.wave else [e])
+
+
+def _asked_four_times(world: World) -> None:
+    first = intent(world.story, RestartCall)
+    after_all(world.story, *(msgspec.structs.replace(first, n=n) for n in (901, 902, 903)))
+
+
+def _intents_after_a_drain(world: World) -> None:
+    before_all(world.story, ev.Drained("SIGTERM", "signal"))
+
+
+def _a_line_is_missing(world: World) -> None:
+    del world.story.lines[len(world.story.lines) // 2]
+
+
+def _two_at_once(world: World) -> None:
+    world.story.intruders.append(world.story.begun)
+
+
+def _lives_that_overlap(world: World) -> None:
+    world.story.lives *= 2
+
+
+def _a_state_that_no_journal_tells(world: World) -> None:
+    world.story.unfolded.append("phases")
+
+
+def _a_byte_is_changed(world: World) -> None:
+    path = next(p for p in world.disk.files if p.name.startswith("journal-"))
+    world.disk.files[path].data[200] ^= 1
+    world.story.verdict = verify.verify(RUNS / RUN_ID, disk=world.disk)
+
+
+def _sent_too_late(world: World) -> None:
+    sent(world.story, at=world.story.sent[0].at + HOUR)
+
+
+def _never_closed(world: World) -> None:
+    assert world.story.run is not None
+    world.story.run.closed = None
+
+
+def _turns_without_end(world: World) -> None:
+    world.story.stuck = "turns without end"
+
+
+def _a_drain_of_ten_minutes(world: World) -> None:
+    (life,) = world.story.lives
+    drained = life.ended - 10 * MINUTE
+    world.story.lives = [dataclasses.replace(life, drained=drained)]
+
+
+def _a_key_pair_is_deleted(world: World) -> None:
+    names = f'["{OTHER}"]'
+    call(world, "DeleteKeyPairs", 1, RegionId="cn-hangzhou", KeyPairNames=names)
+
+
+def _planned_with_effects(world: World) -> None:
+    world.story.planned_effects = 1
+
+
+def _another_plan_was_applied(world: World) -> None:
+    retell(
+        world.story,
+        lambda e: (
+            [msgspec.structs.replace(e, plan_digest="sha256:0")]
+            if isinstance(e, ev.RunStarted)
+            else [e]
+        ),
+    )
+
+
+def _something_left_undecided(world: World) -> None:
+    world.story.undecided = 1
+
+
+PLANTS: tuple[tuple[str, Plant], ...] = (
+    ("I-01", _leaves_before_it_is_durable),
+    ("I-02", _no_digest),
+    ("I-03", _an_id_twice),
+    ("I-04", _forbidden_action),
+    ("I-05", _an_id_that_is_not_planned),
+    ("I-06", _windows_all_along),
+    ("I-07", _attach_over_a_foreign_key),
+    ("I-08", _restart_before_the_attach),
+    ("I-09", _reboot_of_what_is_stopped),
+    ("I-10", _locked_long_ago),
+    ("I-11", _two_calls_open),
+    ("I-12", _restarted_by_two_calls),
+    ("I-13", _asked_again_at_once),
+    ("I-14", _rebooted_in_the_minute_of_its_start),
+    ("I-15", _sent_twice),
+    ("I-18", _attached_before_the_attach),
+    ("I-19", _done_before_its_boot),
+    ("I-20", _done_on_another_key),
+    ("I-21", _failed_on_nothing),
+    ("I-22", _gone_and_still_there),
+    ("I-23", _an_effect_without_intent),
+    ("I-24", _claims_without_effects),
+    ("I-25", _classes_that_do_not_sum_up),
+    ("I-26", _a_report_that_counts_otherwise),
+    ("I-27", _exposed_and_let_go),
+    ("I-28", _all_down_at_once),
+    ("I-29", _more_permits_than_the_cap),
+    ("I-30", _more_exposed_than_allowed),
+    ("I-31", _a_restart_beyond_the_cap),
+    ("I-33", _a_wave_that_never_began),
+    ("I-37", _asked_four_times),
+    ("I-38", _intents_after_a_drain),
+    ("I-40", _a_line_is_missing),
+    ("I-41", _two_at_once),
+    ("I-41", _lives_that_overlap),
+    ("I-42", _a_state_that_no_journal_tells),
+    ("I-43", _a_byte_is_changed),
+    ("I-50", _sent_too_late),
+    ("I-52", _never_closed),
+    ("I-53", _a_drain_of_ten_minutes),
+    ("I-55", _turns_without_end),
+    ("I-57", _a_key_pair_is_deleted),
+    ("I-58", _planned_with_effects),
+    ("I-58", _another_plan_was_applied),
+    ("I-59", _something_left_undecided),
+)
+
+
+def lived() -> World:
+    """A calm run of two waves, in which all restarts are reboots, to its end."""
+    world = World(crashes.calm(stopped=Stopped.LEAVE))
+    world.live()
+    return world
+
+
+def test_a_calm_story_is_sound() -> None:
+    """What is found below is found for what was planted."""
+    assert not checkers.violations(lived().story)
+
+
+@pytest.mark.parametrize(
+    "invariant, plant", PLANTS, ids=[f"{name}{plant.__name__}" for name, plant in PLANTS]
+)
+def test_a_planted_defect_is_found_by_its_checker(invariant: str, plant: Plant) -> None:
+    """The checker that stands for the invariant speaks, whatever others say of the same defect."""
+    world = lived()
+    plant(world)
+
+    found = checkers.violations(world.story)
+
+    assert any(invariant in text.split()[0].split("/") for text in found), found
+
+
+def test_every_invariant_that_is_checked_has_a_planted_defect() -> None:
+    """No checker is believed that nobody has seen fail."""
+    checked = {name for checker in checkers.CHECKERS for name in checker.ids if name[:2] == "I-"}
+
+    assert checked == {invariant for invariant, _ in PLANTS}
