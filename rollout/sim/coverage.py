@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollout.core.journey import Phase
 from rollout.model import event as ev
 from rollout.model.command import ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown
-from rollout.model.spec import Calls
 from rollout.sim.driver import End
 from rollout.sim.scenario import Hand, Stop
 from rollout.sim.story import Story
@@ -68,7 +66,11 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
     """What one line of the journal counts as."""
     match event:
         case ev.Settled(n=n, outcome=outcome, items=items):
-            return [*_of_call(intents.get(n)), *_of_outcomes(outcome, items)]
+            return [
+                *_of_call(intents.get(n)),
+                *_of_outcomes(outcome, items),
+                *_of_ends(intents.get(n), outcome, items),
+            ]
         case ev.Moved(happening=happening, evidence=evidence):
             return _MOVES.get((happening, evidence), []) or _MOVES.get((happening, ""), [])
         case ev.Held(reason=reason):
@@ -142,6 +144,26 @@ def _of_outcomes(whole: Outcome, items: tuple[tuple[int, Outcome], ...]) -> list
     return words
 
 
+def _of_ends(
+    issued: ev.Issued | None, whole: Outcome, items: tuple[tuple[int, Outcome], ...]
+) -> list[str]:
+    """What became of each instance that an attach or a restart named."""
+    if issued is None or isinstance(issued.command, ImportKey):
+        return []
+    restart, others, words = isinstance(issued.command, RestartCall), dict(items), []
+    for ordinal in issued.command.ordinals:
+        match others.get(ordinal, whole):
+            case Refused(retry=RetryClass.THROTTLED | RetryClass.UNSENT):
+                pass
+            case Refused():
+                words.append("restart refused" if restart else "attach refused")
+            case Unknown() if restart:
+                words.append("in doubt by a lost answer")
+            case _:
+                pass
+    return words
+
+
 _UNSENT = {"not_sent_expired": "unsent: too late", "not_sent_disk": "unsent: disk"}
 
 
@@ -160,13 +182,6 @@ def _of_lives(story: Story) -> list[str]:
         words.append("interrupted")
     if len(story.lives) > 3:
         words.append("resumed three times")
-    run = story.run
-    if run is not None:
-        words += ["attach refused"] * run.phase_counts[Phase.FAILED]
-        words += ["restart refused"] * run.phase_counts[Phase.STRANDED]
-        words += ["in doubt by a lost answer"] * run.phase_counts[Phase.IN_DOUBT]
-    if story.plan.calls is Calls.BATCH:
-        words.append("batch")
     return words
 
 
