@@ -98,7 +98,7 @@ def _lane(lane: LaneQuota) -> tuple[str, str, str]:
 
 def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
     took = found.duration_ms
-    words = f"Duration {_spread(took)}."
+    words = f"Duration {_spread(took)}{counted(found)}."
     if found.seeds > 1:
         words += (
             f" Begun now, it ends at {_clock(now, took.p50)} (P50), {_clock(now, took.p90)} (P90)."
@@ -107,13 +107,31 @@ def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
         words += f" Begun now, it ends at {_clock(now, took.p50)}."
     lines = render.wrap(words, width)
     if len(found.waves) > 1:
-        rows = [("wave", "closed after", "P90")]
-        rows += [
-            (wave.name, render.span(wave.after_ms.p50), render.span(wave.after_ms.p90))
-            for wave in found.waves
-        ]
-        lines += render.table(rows, "<>>")
+        rows = waves(found)
+        lines += render.table(rows, "<>>>"[: len(rows[0])])
     return lines
+
+
+def counted(found: Forecast) -> str:
+    """Which seeds a duration is of, where they are not all."""
+    if found.ended == found.seeds:
+        return ""
+    if not found.ended:
+        return " until it stopped, as it did in every seed"
+    return f" in the {share(found.ended, found)} that came to their end"
+
+
+def waves(found: Forecast) -> list[tuple[str, ...]]:
+    """When each wave was closed, and in how many seeds it was, where that is not all; the first
+    row is the heading.
+    """
+    rows: list[tuple[str, ...]] = [("wave", "closed after", "P90", "seeds")]
+    for wave in found.waves:
+        after = wave.after_ms
+        rows.append((wave.name, render.span(after.p50), render.span(after.p90), f"{wave.seeds:,}"))
+    if all(wave.seeds == found.seeds for wave in found.waves):
+        rows = [row[:-1] for row in rows]
+    return rows
 
 
 def _spread(found: Spread) -> str:

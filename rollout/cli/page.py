@@ -104,7 +104,9 @@ def _figures(found: Forecast) -> str:
     rows = (
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in figures
     )
-    return f'<dl class="figures">{"".join(rows)}</dl>'
+    counted = words.counted(found)
+    whose = f'\n<p class="dim">Duration{counted}.</p>' if counted else ""
+    return f'<dl class="figures">{"".join(rows)}</dl>{whose}'
 
 
 def _exits(found: Forecast) -> Counter[int]:
@@ -172,8 +174,7 @@ def _dots(found: Forecast, lived: Sequence[Lived]) -> str:
         "</circle>"
         for one in lived
     )
-    label = f"{render.span(least)} to {render.span(most)}, half of them within "
-    label += render.span(found.duration_ms.p50)
+    label = f"{render.span(least)} to {render.span(most)}, P50 {render.span(found.duration_ms.p50)}"
     return (
         f'<svg viewBox="0 0 {WIDTH} 44" role="img" aria-label="{escape(label)}">\n{dots}\n'
         f'<text x="0" y="40">{escape(render.span(least))}</text>\n'
@@ -182,11 +183,8 @@ def _dots(found: Forecast, lived: Sequence[Lived]) -> str:
 
 
 def _waves(found: Forecast) -> str:
-    rows = [
-        (wave.name, render.span(wave.after_ms.p50), render.span(wave.after_ms.p90))
-        for wave in found.waves
-    ]
-    return _table(("wave", "closed after, P50", "P90"), rows, range(1, 3))
+    head, *rows = words.waves(found)
+    return _table(head, rows, range(1, len(head)))
 
 
 def _calls(chosen: Rehearsal, found: Forecast) -> str:

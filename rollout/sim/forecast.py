@@ -54,12 +54,13 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """All seeds together. `duration_ms` counts the seeds that came to their end, or all where
-    none did. `outcomes` are instances by class. `down` is of the seed `shown`: its duration is the
-    P50; `down_most` is the peak over all seeds, group by group.
+    """All seeds together. `duration_ms` counts the `ended`, seeds that came to their end, or all
+    where none did. `outcomes` are instances by class. `down` is of the seed `shown`: its duration
+    is the P50; `down_most` is the peak over all seeds, group by group.
     """
 
     seeds: int
+    ended: int
     duration_ms: Spread
     waves: tuple[WaveEnd, ...]
     calls: tuple[Calls, ...]
@@ -72,12 +73,14 @@ class Forecast(msgspec.Struct, frozen=True):
 
 def forecast(lived: Sequence[Lived]) -> Forecast:
     """The forecast of one seed or more."""
-    ended = [one for one in lived if not one.halted] or list(lived)
-    durations = spread([one.duration_ms for one in ended])
-    shown = next(one for one in ended if one.duration_ms == durations.p50)
+    ended = [one for one in lived if not one.halted]
+    counted = ended or lived
+    durations = spread([one.duration_ms for one in counted])
+    shown = next(one for one in counted if one.duration_ms == durations.p50)
     groups = range(len(shown.down))
     return Forecast(
         seeds=len(lived),
+        ended=len(ended),
         duration_ms=durations,
         waves=_waves(lived),
         calls=_calls(lived),

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from rollout.cli import forecast as shown
-from rollout.cli import main, planfile, planning, rehearsing
+from rollout.cli import main, page, planfile, planning, rehearsing
 from rollout.cli.rehearsing import Given
 from rollout.emulator import fleets, server
 from rollout.emulator.cloud import Cloud as PretendCloud
@@ -20,11 +20,14 @@ from rollout.errors import Exit
 from rollout.journal.lessons import Boots, LaneQuota, Lessons
 from rollout.model.plan import Plan
 from rollout.sim import rehearsal
-from rollout.sim.forecast import forecast
-from rollout.sim.rehearsal import Down
+from rollout.sim.forecast import Forecast, Spread, WaveEnd, forecast
+from rollout.sim.rehearsal import Down, Lived
 from tests import tree
 from tests.cli import factory, service
 
+LIVED = Lived(
+    seed=1, duration_ms=300_000, exit=0, halted="", counts={}, waves=(), lanes=(), down=()
+)
 NOTHING = Given(seeds=None, boot_ms=None, quota=None, faults=None)
 
 
@@ -214,6 +217,41 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     assert "118 RebootInstance in cn-hangzhou (run r-old was throttled there)" in text
     assert told.assumed.boot_ms == 9_000
     assert told.assumed.quota_of("cn-hangzhou", "RebootInstance") == 50
+
+
+@pytest.mark.parametrize(
+    "ended, words",
+    [
+        (3, "Duration 5 m."),
+        (2, "Duration 5 m in the 2 of 3 seeds that came to their end."),
+        (0, "Duration 5 m until it stopped, as it did in every seed."),
+    ],
+)
+def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
+    """A run that stops may take longer than the longest that came to its end: it is not in it, and
+    that is said; so is in how many seeds a wave was closed.
+    """
+    same = Spread(300_000, 300_000, 300_000)
+    found = Forecast(
+        seeds=3,
+        ended=ended,
+        duration_ms=same,
+        waves=(WaveEnd("canary", same, 3), WaveEnd("bulk", same, max(1, ended))),
+        calls=(),
+        shown=1,
+        down=(),
+        down_most=(),
+        outcomes={},
+        endings=(),
+    )
+    plan, chosen = factory.plan(60), rehearsing.prepare(factory.plan(60), NOTHING)
+
+    text = shown.text(plan, "sha256:" + "0" * 64, chosen, found, 100, factory.NOW)
+    written = page.page(plan, "sha256:" + "0" * 64, chosen, found, [LIVED], factory.NOW)
+
+    assert words in text
+    assert (words.removesuffix(".").replace(" 5 m", "") + "." in written) is (ended < 3)
+    assert ("seeds\n  canary" in text) is (ended < 3)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
