@@ -13,6 +13,21 @@ _SUGGESTION = re.compile(r" Did you mean (.+?)\?")
 _AVAILABLE = re.compile(r" Available commands: .*")
 _CHOICES = re.compile(r" Choose from: (.+?)\.$")
 
+_ELSEWHERE = (
+    (
+        ("--dry-run", "--check"),
+        "`rollout plan` only reads, and `rollout rehearse PLAN` lives a plan through",
+    ),
+    (
+        ("--yes", "-y", "--auto-approve"),
+        "apply a plan file that was reviewed, or name the spec with --confirm",
+    ),
+    (("--watch", "-w"), "it tells one moment; `watch` repeats it"),
+    (("--limit", "--target"), "narrow the spec, with `select` or an `exclude` rule"),
+    (("--region",), "regions stand in the spec, under `inventory`"),
+)
+"""Other tools' options, and what does their work here."""
+
 
 def explain(error: CycloptsError) -> RolloutError:
     """UsageError (exit 64), or ConfigError (78) where the value came from the environment."""
@@ -31,7 +46,7 @@ def explain(error: CycloptsError) -> RolloutError:
 def _message(error: CycloptsError, said: str) -> str:
     match error:
         case cyclopts.UnknownOptionError():
-            return f"unknown option `{error.token.keyword or error.token.value}`"
+            return f"unknown option `{_option(error)}`"
         case cyclopts.UnusedCliTokensError():
             extra = " ".join(error.unused_tokens or ())
             return f"unexpected argument `{extra}`"
@@ -39,7 +54,15 @@ def _message(error: CycloptsError, said: str) -> str:
             return said[:1].lower() + said[1:].rstrip(".")
 
 
+def _option(error: cyclopts.UnknownOptionError) -> str:
+    return error.token.keyword or error.token.value
+
+
 def _help(error: CycloptsError, said: str) -> str:
+    if isinstance(error, cyclopts.UnknownOptionError):
+        for options, cure in _ELSEWHERE:
+            if _option(error) in options:
+                return cure
     if suggestion := _SUGGESTION.search(said):
         return f"did you mean {_quoted(suggestion[1])}?"
     if choices := _CHOICES.search(said):

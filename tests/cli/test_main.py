@@ -39,6 +39,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("version extra", "unexpected argument `extra`"),
         ("version --runs-dir", "parameter --runs-dir requires an argument"),
         ("validate --file x.yaml", "unknown option `--file`"),
+        ("apply x.yaml --dry-run", "`rollout plan` only reads"),
+        ("apply x.yaml -y", "--confirm"),
+        ("plan x.yaml --limit i-1", "`exclude` rule"),
     ],
 )
 def test_a_wrong_command_line_is_exit_64_with_a_way_out(
