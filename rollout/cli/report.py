@@ -69,10 +69,11 @@ def summary(view: RunView, facts: Facts, width: int) -> str:
 
 
 def data(view: RunView, facts: Facts) -> dict[str, Any]:
-    """The same as plain data."""
+    """The same as plain data, in the same words."""
     return {
         "format_version": "1.0",
         **msgspec.to_builtins(view),
+        "state": word(view, facts.holder),
         "run_dir": str(facts.run_dir),
         "plan_digest": facts.plan_digest,
         "emulator": facts.emulated,

@@ -93,11 +93,13 @@ def test_a_wave_sums_up_to_its_targets() -> None:
 def test_a_run_nobody_drives_is_interrupted(
     state: str, holder: str, word: str, *, resumable: bool
 ) -> None:
-    """Only a run that somebody drives is running; the others say how to go on."""
+    """Only a run that somebody drives is running, in JSON too; the others say how to go on."""
     view = msgspec.structs.replace(VIEW, state=state, reason="")
-    text = report.status(view, msgspec.structs.replace(FACTS, holder=holder), 100)
+    facts = msgspec.structs.replace(FACTS, holder=holder)
+    text = report.status(view, facts, 100)
 
     assert f"r-1  {word}" in text
+    assert report.data(view, facts)["state"] == word.lower()
     assert ("resume: rollout resume r-1" in text) is resumable
     assert (holder in text) if holder else True
 
