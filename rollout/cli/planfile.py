@@ -6,18 +6,22 @@ are its digest's only source, so without a second file an edit by hand could not
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from rollout.cli import outfile, plancheck
-from rollout.errors import IntegrityError, Place, PlanError
+from rollout.errors import IntegrityError, Place, PlanError, UsageError
 from rollout.model import plan as plans
 from rollout.model.plan import Plan
 
 BYTES_MAX = 4 * 1024**3
 """A million targets are 135 MB; what is larger is no plan."""
+
+
+_FIGURES = re.compile(r"[0-9a-f]{64}")
 
 
 class Saved(NamedTuple):
@@ -54,7 +58,7 @@ def load(path: Path, digest: str | None = None) -> Saved:
     """The plan in a file, when its digest is the one given or the one saved beside it.
 
     Errors: R0320 unreadable, R0321 not a plan of this version, R0901 changed since it was
-    written, R0322 contradicts itself.
+    written or not the one given, R0322 contradicts itself, R0001 no digest given.
     """
     raw = _read(path)
     _check_version(raw, path)
@@ -102,22 +106,35 @@ def _check_version(raw: bytes, path: Path) -> None:
 
 def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
     found = plans.digest(raw)
-    wanted = digest or _saved_digest(path)
+    given = None if digest is None else _given(digest)
+    wanted = given or _saved_digest(path)
     if wanted == found:
         return
-    if wanted is None:
+    notes = [f"digest now   {found}"]
+    if given is not None:
+        message = "this is not the plan that --digest names"
+        notes.append(f"digest given {given}")
+        cure = "ask for the file that was reviewed, or make a new plan from its spec"
+    elif wanted is not None:
+        message = "the plan was changed after it was made"
+        notes.append(f"digest made  {wanted}")
+        cure = "make a new plan from its spec; a plan is never edited"
+    else:
         message = f"{_sidecar(path).name} is missing, so an edit of the plan could not be seen"
         cure = "copy it along with the plan, or pass --digest with what `rollout plan` printed"
-    else:
-        message = "the plan was changed after it was made"
-        cure = "make a new plan from its spec; a plan is never edited"
-    raise IntegrityError.of(
-        "R0901",
-        message,
-        place=Place(str(path)),
-        notes=(f"digest now  {found}", *([f"digest made {wanted}"] if wanted else [])),
-        help=cure,
-    )
+    raise IntegrityError.of("R0901", message, place=Place(str(path)), notes=tuple(notes), help=cure)
+
+
+def _given(digest: str) -> str:
+    """What --digest says, with or without `sha256:`; UsageError R0001 where that is no digest."""
+    figures = digest.lower().removeprefix("sha256:")
+    if not _FIGURES.fullmatch(figures):
+        raise UsageError.of(
+            "R0001",
+            f"--digest {digest}: no digest",
+            help="give `sha256:` and 64 figures, as `rollout plan` prints them",
+        )
+    return f"sha256:{figures}"
 
 
 def _saved_digest(path: Path) -> str | None:

@@ -53,12 +53,12 @@ def opened(read: Callable[[Path], Iterable[_T]], path: Path) -> Iterator[_T]:
     try:
         yield from read(path)
     except OSError as problem:
-        raise error(f"cannot be read: {problem.strerror}", str(path)) from None
+        raise error(f"the file cannot be read: {problem.strerror}", str(path)) from None
     except MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else 1
         raise error(f"not YAML: {problem.problem}", place(path, line)) from None
     except (YAMLError, csv.Error, UnicodeDecodeError, msgspec.DecodeError, ValueError) as problem:
-        raise error(f"cannot be read: {problem}", str(path)) from None
+        raise error(f"the file cannot be read: {problem}", str(path)) from None
 
 
 def yaml_entries(path: Path) -> Iterator[Entry]:

@@ -96,7 +96,7 @@ def segment_name(number: int) -> str:
 def unusable(path: Path, error: OSError) -> RolloutError:
     """The error for a file or directory of a run that the disk does not hand out."""
     message = f"{path}: {error.strerror or error}"
-    cure = "make room for it and lift any file-size limit, or name another --runs-dir"
+    cure = "see to it: a directory of yours, with room and no file-size limit; or name another"
     return StorageError.of("R0802", message, place=Place(str(path)), help=cure)
 
 

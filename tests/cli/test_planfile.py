@@ -69,7 +69,15 @@ def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) 
 
     assert refusal(saved) == ("R0901", Exit.INTEGRITY)
     assert planfile.load(saved, digest).digest == digest
-    assert refusal(saved, "sha256:" + "0" * 64) == ("R0901", Exit.INTEGRITY)
+    assert planfile.load(saved, digest.removeprefix("sha256:")).digest == digest
+    with pytest.raises(RolloutError, match="not the plan that --digest names"):
+        planfile.load(saved, "sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize("given", ["", "sha256:", "sha256:0188a5b4…ff7f", "x" * 64])
+def test_what_is_no_digest_is_a_wrong_command_line(saved: Path, given: str) -> None:
+    """A digest cut short, as lists show it, must not read as if the plan had been changed."""
+    assert refusal(saved, given) == ("R0001", Exit.USAGE)
 
 
 @pytest.mark.parametrize(

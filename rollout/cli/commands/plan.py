@@ -93,6 +93,6 @@ def _next(made: Made, spec: Path, out: Path | None) -> str:
     """What was saved, and the command that goes on from here."""
     if out is None:
         return f"\nNext:  rollout plan {spec} --out {made.saved.plan.name}.plan.json"
-    saved = f"\nSaved {out} ({len(made.saved.raw) / 1e6:.1f} MB) and {out.name}.sha256"
+    saved = f"\nSaved {out} ({len(made.saved.raw) / 1e6:.1f} MB) and {out}.sha256"
     forecast = f"{saved}\nNext:  rollout rehearse {out}"
     return f"{forecast}\n       rollout apply {out}" if made.saved.plan.applyable else forecast
