@@ -189,6 +189,7 @@ async def test_the_admin_turns_every_knob() -> None:
         assert await caller.set("switches", {"edition": "seed"}) == 200
         assert "Results" not in (await caller.attach("i-plain-1"))[1]
         assert (await caller.admin("switches"))[0]["boot_time_ms"] == 5_000
+        assert await caller.set("switches", {"edition": "current"}) == 200
         assert await caller.set("users", {"statements": [{"effect": "deny"}]}) == 200
         assert (await caller.attach("i-plain-1"))[1]["Code"] == "Forbidden.RAM"
         assert "secret" not in (await caller.admin("users"))[0]
