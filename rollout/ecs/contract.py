@@ -36,6 +36,7 @@ __all__ = [
     "Kind",
     "Param",
     "RetryClass",
+    "documents",
     "error",
     "retry_class",
 ]
@@ -162,6 +163,16 @@ def error(
     if code == f"Missing{subject}":  # the gateway names the parameter in the code
         return ApiError(code, 400, f"{subject} is mandatory for this action.")
     raise KeyError(code)
+
+
+@lru_cache(maxsize=256)
+def documents(action: str, code: str) -> bool:
+    """Whether the reference knows that code of that action, or of all."""
+    try:
+        error(action, code)
+    except KeyError:
+        return False
+    return True
 
 
 def _about(row: ApiError, subject: str) -> bool:

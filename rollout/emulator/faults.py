@@ -8,7 +8,6 @@ fate. Drawn from content and occurrence, never from nonce, date or time.
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -237,7 +236,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return f"no fault {self.fault!r}; there are: {', '.join(FAULT_NAMES)}"
         if (self.fault == REFUSED) is not bool(self.code):
             return "refused needs a code, and no other fault has one"
-        if self.code and not any(_documents(action, self.code) for action in contract.ACTIONS):
+        if self.code and not any(
+            contract.documents(action, self.code) for action in contract.ACTIONS
+        ):
             return f"no action documents {self.code}"
         if not 0 <= self.probability <= 1:
             return "a probability lies between 0 and 1"
@@ -254,7 +255,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.actions and action not in self.actions:
             return False
         if self.code:
-            return _documents(action, self.code)
+            return contract.documents(action, self.code)
         return action in _ONLY_FOR.get(self.fault, (action,))
 
     def course(self) -> Course:
@@ -265,16 +266,6 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.delay_ms is None:
             return course
         return msgspec.structs.replace(course, **_with_delay(course, self.delay_ms))
-
-
-@lru_cache(maxsize=256)
-def _documents(action: str, code: str) -> bool:
-    """Whether the reference knows that code of that action, or of all."""
-    try:
-        contract.error(action, code)
-    except KeyError:
-        return False
-    return True
 
 
 HOSTILE: Final = (

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from rollout.ecs import contract
 from rollout.ecs.contract import Edition
 
 BOOT_TIME_MS: Final = 5_000
@@ -47,6 +48,10 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a key pair can be attached to a locked instance."""
     attach_transitional: bool = False
     """Whether it can be attached in a status other than Running and Stopped (`seed`: always)."""
+    attach_state_code: str = "IncorrectInstanceStatus"
+    """The code of an instance that cannot be attached to for its status; one of AttachKeyPair's."""
+    attach_lock_code: str = "InstanceLockedForSecurity"
+    """The code of a locked one."""
     attach_again_refused: bool = False
     """Whether attaching the key pair that is attached already is an error of that item."""
 
@@ -70,6 +75,11 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far a timestamp may lie in the future."""
     clock_skew_ms: int = 0
     """How far the service's clock, `Date` header included, is ahead of ours. HTTP server only."""
+
+    def __post_init__(self) -> None:
+        for code in (self.attach_state_code, self.attach_lock_code):
+            if not contract.documents("AttachKeyPair", code):
+                raise ValueError(f"AttachKeyPair has no code {code}")
 
     def edition_of(self, action: str) -> Edition:
         """What is known of edition `seed` is AttachKeyPair, and that a bound key was deleted."""

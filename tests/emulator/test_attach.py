@@ -131,6 +131,50 @@ def test_one_windows_id_can_refuse_the_whole_call() -> None:
     assert len(cloud.ledger) == 0
 
 
+def test_one_unknown_id_can_refuse_the_whole_call() -> None:
+    """Or be an item of its own, which is the default."""
+    strict = stage.cloud(Switches(unknown_id_refuses_batch=True))
+    reply = attach(strict, "i-plain-1", "i-none")
+    assert (reply.status, reply.code) == (404, "InvalidInstanceId.NotFound")
+    assert len(strict.ledger) == 0
+    assert body(attach(stage.cloud(), "i-plain-1", "i-none"))["FailCount"] == 1
+
+
+@pytest.mark.parametrize(
+    "instance, switches, code",
+    [
+        ("i-security", Switches(), "200"),
+        ("i-security", Switches(attach_locked=False), "InstanceLockedForSecurity"),
+        (
+            "i-security",
+            Switches(attach_locked=False, attach_lock_code="OperationConflict"),
+            "OperationConflict",
+        ),
+        ("i-plain-1", Switches(), "IncorrectInstanceStatus"),
+        (
+            "i-plain-1",
+            Switches(attach_state_code="InvalidInstanceIds.ValueNotSupported"),
+            "InvalidInstanceIds.ValueNotSupported",
+        ),
+    ],
+)
+def test_the_code_of_a_locked_or_moving_instance_is_a_switch(
+    instance: str, switches: Switches, code: str
+) -> None:
+    """Nobody knows which the real service gives: a caller must live with each."""
+    cloud = stage.cloud(switches)
+    if instance == "i-plain-1":
+        call(cloud, "RebootInstance", InstanceId=instance)
+    (item,) = body(attach(cloud, instance))["Results"]["Result"]
+    assert item["Code"] == code
+
+
+def test_a_switched_code_must_be_documented() -> None:
+    """A made-up one would have no text."""
+    with pytest.raises(ValueError, match="no code Teapot"):
+        Switches(attach_state_code="Teapot")
+
+
 def test_numbers_can_come_as_strings() -> None:
     """Declared types are all string: a caller must read both."""
     answer = body(attach(stage.cloud(Switches(loose_types=True)), "i-plain-1"))

@@ -108,11 +108,11 @@ def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
 
     def why_not(ordinal: int) -> str | None:
         if locked_stay_out and lock[ordinal]:
-            return "InstanceLockedForSecurity"
+            return switches.attach_lock_code
         if moving_stay_out:
             status = instances.status(ordinal, now) if ordinal in moves else base[ordinal]
             if status not in _SETTLED:
-                return "IncorrectInstanceStatus"
+                return switches.attach_state_code
         if refused_again and record[ordinal] == pair.number:
             return "InvalidParameter"
         return None
