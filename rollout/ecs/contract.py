@@ -152,14 +152,18 @@ def error(
     """The documented error of `action` with `code` in `edition`, its message about `subject`.
 
     Looks in the action's own table first, then in those that all actions share. A row whose message
-    is about another parameter is passed over.
+    is about another parameter is passed over, unless there is no other.
     Errors: KeyError where nothing is documented.
     """
     own = ACTIONS[action].errors if action in ACTIONS else ()
-    for table in (own, contract_errors.GATEWAY, contract_errors.COMMON):
-        for row in table:
-            if row.code == code and row.edition in {None, edition} and _about(row, subject):
-                return msgspec.structs.replace(row, message=row.message.replace("%s", subject))
+    rows = [
+        row
+        for row in (*own, *contract_errors.GATEWAY, *contract_errors.COMMON)
+        if row.code == code and row.edition in {None, edition}
+    ]
+    if rows:
+        row = next((row for row in rows if _about(row, subject)), rows[0])
+        return msgspec.structs.replace(row, message=row.message.replace("%s", subject))
     if code == f"Missing{subject}":  # the gateway names the parameter in the code
         return ApiError(code, 400, f"{subject} is mandatory for this action.")
     raise KeyError(code)

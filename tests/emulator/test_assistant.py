@@ -384,6 +384,18 @@ def test_a_repeat_is_answered_whatever_became_of_the_instance() -> None:
     assert send(cloud, "true", {"ClientToken": "token-1"}, now=NOW + 1) == first
 
 
+@pytest.mark.parametrize("name", ["PageNumber", "PageSize"])
+def test_a_page_that_is_no_number_is_refused(name: str) -> None:
+    """With the printed text, although that does not name the parameter."""
+    reply = call(
+        stage.cloud(), "DescribeInvocationResults", {"RegionId": REGION, "InvokeId": "", name: "x"}
+    )
+    assert (reply.code, reply.body["Message"]) == (
+        f"InvalidParam.{name}",
+        "The specified parameter is invalid.",
+    )
+
+
 def test_results_are_filtered() -> None:
     """By InvokeRecordStatus, resource group and tags; and paged by number, if asked so."""
     cloud = stage.cloud()
