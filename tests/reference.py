@@ -58,10 +58,10 @@ def _forecast() -> str:
 def commands() -> Iterator[tuple[str, App]]:
     """Every command as it is typed, with its parser."""
     app = main.make_app()
-    for path, _, _ in main.COMMANDS:
+    for path, *_ in main.COMMANDS:
         name = path.rpartition(":")[2]
         yield name, app[name]
-    for path, _, _ in main.AUDIT:
+    for path, *_ in main.AUDIT:
         name = path.rpartition(":")[2]
         yield f"audit {name}", app["audit"][name]
 
@@ -80,11 +80,16 @@ def spellings() -> dict[str, list[str]]:
     }
 
 
+def usage(words: str, app: App) -> str:
+    """How a command is typed, from what it takes."""
+    positions = [one for one in arguments(app) if not one.names[0].startswith("-")]
+    return " ".join([f"rollout {words}", *(_position(one) for one in positions), "[OPTIONS]"])
+
+
 def _command(words: str, app: App) -> str:
     own = [one for one in arguments(app) if _group(one) not in _SHARED]
-    positions = [one for one in own if not one.names[0].startswith("-")]
-    usage = " ".join([f"rollout {words}", *(_position(one) for one in positions), "[OPTIONS]"])
-    lines = [f"## rollout {words}", "", f"`{usage}`", "", str(app.help).partition("\n")[0], ""]
+    lines = [f"## rollout {words}", "", f"`{usage(words, app)}`", ""]
+    lines += [str(app.help).partition("\n")[0], ""]
     return "\n".join([*lines, *_table(own)])
 
 

@@ -22,70 +22,84 @@ from rollout.errors import Exit, RolloutError
 COMMANDS = (
     (
         "rollout.cli.commands.validate:validate",
+        "FILE [FILE…]",
         "Read specs and report every problem at once, offline.",
         ("lint", "check"),
     ),
     (
         "rollout.cli.commands.plan:plan",
+        "SPEC",
         "Decide who is rotated, and show it. Changes nothing.",
         ("preview", "diff"),
     ),
     (
         "rollout.cli.commands.rehearse:rehearse",
+        "PLAN",
         "Live a plan through in the simulator; asks and changes nothing.",
         ("simulate", "forecast", "dry-run"),
     ),
     (
         "rollout.cli.commands.apply:apply",
+        "TARGET",
         "Execute a plan: attach, restart, wait, within the budgets.",
         ("run", "start", "rotate"),
     ),
     (
         "rollout.cli.commands.resume:resume",
+        "[RUN]",
         "Go on with an open run: after a kill, Ctrl-C or a halt.",
         ("continue", "retry"),
     ),
     (
         "rollout.cli.commands.status:status",
+        "[RUN]",
         "Where a run stands, and what its instances wait for.",
         ("show", "get", "top"),
     ),
     (
         "rollout.cli.commands.history:history",
+        "",
         "One line per run.",
         ("list", "ls", "runs"),
     ),
     (
         "rollout.cli.commands.emulator:emulator",
+        "",
         "Serve a pretend cloud on this machine.",
         ("serve", "mock"),
     ),
     (
         "rollout.cli.commands.demo:demo",
+        "",
         "Rotate an emulated fleet, kill it half-way, resume, verify.",
         ("example", "tutorial"),
     ),
     (
         "rollout.cli.commands.schema:schema",
+        "KIND",
         "Print a JSON Schema.",
         (),
     ),
     (
         "rollout.cli.commands.version:version",
+        "",
         "Print the versions of program, Python and file formats.",
         (),
     ),
 )
-"""Where a command is, its help, and other tools' words for it, answered by "did you mean"."""
+"""Where a command is, what it takes beside options, its help, and other tools' words for it,
+answered by "did you mean"."""
 
 AUDIT = (
     (
         "rollout.cli.commands.audit:show",
+        "[RUN]",
         "Who did what to which instance, when and why.",
         ("log", "list"),
     ),
     (
         "rollout.cli.commands.audit:verify",
+        "[RUN]",
         "Check chain, rules and caps of a run from its journal alone.",
         ("check",),
     ),
@@ -103,9 +117,11 @@ def make_app() -> App:
         print_error=False,
     )
     audit = App(name="audit", help="The audit log: show it, verify it.", synonym=("log", "verify"))
-    for parent, commands in ((app, COMMANDS), (audit, AUDIT)):
-        for path, text, synonym in commands:
-            parent.command(path, name=path.rpartition(":")[2], help=text, synonym=synonym)
+    for parent, noun, commands in ((app, "", COMMANDS), (audit, "audit", AUDIT)):
+        for path, takes, text, synonym in commands:
+            name = path.rpartition(":")[2]
+            usage = " ".join(filter(None, ("Usage: rollout", noun, name, takes, "[OPTIONS]")))
+            parent.command(path, name=name, usage=usage, help=text, synonym=synonym)
     app.command(audit)
     return app
 

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from rollout.cli import main, options
 from rollout.errors import Exit, RolloutError
+from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,6 +113,12 @@ def test_help_is_a_result(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert main.main(arguments) == Exit.DONE
 
     assert "Usage: rollout" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words,app", list(reference.commands()))
+def test_help_says_what_a_command_takes(words: str, app: App) -> None:
+    """The first line of a command's help names its arguments as the reference does."""
+    assert app.usage == f"Usage: {reference.usage(words, app)}"
 
 
 def test_help_fits_eighty_columns(
