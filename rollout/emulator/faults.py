@@ -58,7 +58,7 @@ class Course(msgspec.Struct, frozen=True):
     arrival to the answer, or from sending to an ending without one. `code`: an API error takes the
     place of the cloud's answer. `status` overrides the HTTP status. `drips`: the answer begins at
     once and comes in drops, the last one after `reply_ms`. `resets`: a connection that ends early
-    is reset, not closed.
+    is reset, not closed. `mixes`: the answer is that of the call of this action before.
     """
 
     arrivals_ms: tuple[int, ...] = (0,)
@@ -71,6 +71,7 @@ class Course(msgspec.Struct, frozen=True):
     lag_ms: int = 0
     drips: bool = False
     resets: bool = False
+    mixes: bool = False
 
     @property
     def answer_after_ms(self) -> int:
@@ -169,11 +170,12 @@ CONNECTION_COURSES: Final[Mapping[str, Course]] = MappingProxyType(
         "drip_body": Course(reply_ms=_SLOW_MS, drips=True),
         "reset_before": Course(_NOT_SENT, ending=Ending.CLOSE, resets=True),
         "reset_after": Course(ending=Ending.CLOSE, resets=True),
+        "former_reply": Course(mixes=True),
         "reset_body": Course(ending=Ending.CUT, resets=True),
     }
 )
 """Not among those that simulated seeds draw from: without a socket they are `slow`, lost, late or
-cut, and a code of one's choice has no default."""
+cut, or nothing, and a code of one's choice has no default."""
 
 INSTANCE_FAULTS: Final = (
     "boot_stuck_starting",

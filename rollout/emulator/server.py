@@ -56,6 +56,8 @@ class FrontEnd:
         self._latest = 0
         self._skew_ms = cloud.switches.clock_skew_ms
         self._later: list[asyncio.TimerHandle] = []
+        self._former: dict[str, Rendered] = {}
+        """The latest whole answer of each action, while faults are armed."""
 
     def now(self) -> int:
         """The clock; it goes back only where its skew is made smaller: the cloud relies on it."""
@@ -86,7 +88,10 @@ class FrontEnd:
         if course is not CALM:
             return await self._befallen(http, admitted, course)
         reply = reply or self.deliver(http, request)
-        return self._response(render(reply, request.action, admitted.form), now)
+        rendered = render(reply, request.action, admitted.form)
+        if self.cloud.faults.faults:
+            self._former[request.action] = rendered
+        return self._response(rendered, now)
 
     def deliver(self, http: web.BaseRequest, request: Request, *, copy: int = 0) -> Reply:
         """One copy of a request arrives at the cloud, now; the first is copy 0."""
@@ -113,6 +118,8 @@ class FrontEnd:
             return _hang_up(http, resets=course.resets)
         reply = damage.answer(self.cloud, course, request, reply)
         rendered = damage.to_bytes(course, reply, request.action, admitted.form)
+        if course.mixes:
+            rendered = self._former.get(request.action, rendered)
         if course.ending is Ending.CUT:
             return await self._cut(http, rendered, resets=course.resets)
         if course.drips:

@@ -349,6 +349,19 @@ async def test_a_dripping_body_keeps_every_reader_waiting() -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_answer_of_the_call_before_can_come_again() -> None:
+    """Two calls mixed up on one connection: right form, wrong instances, a request id that was."""
+    async with served(faulty("slow", actions=("StopInstance",))) as caller:
+        first = await caller.attach("i-plain-1")
+        assert await caller.set("faults", {"faults": [{"fault": "former_reply"}]}) == 200
+        assert await caller.attach("i-plain-2") == first
+        assert [entry["instance"] for entry in await caller.admin("ledger")] == [
+            "i-plain-1",
+            "i-plain-2",
+        ]
+
+
+@pytest.mark.asyncio
 async def test_a_throttled_call_tells_when_to_come_back() -> None:
     """The header is in milliseconds, the status 400."""
     async with served(faulty("throttle", delay_ms=250)) as caller:
