@@ -110,6 +110,9 @@ class Instances:
         self.boots = array("H")
         self.moves: dict[int, Move] = {}
 
+        self.uncharged: set[int] = set()
+        """Those that were stopped with `StopCharging`, until they are started again."""
+
         self.shown: dict[int, msgspec.Raw] = {}
         """What `rows` has shown of instances in the middle of nothing. Whatever writes into one of
         the columns takes it out: see `_forget`."""
@@ -244,8 +247,16 @@ class Instances:
             forget(ordinal, None)
         return formers
 
+    def stopped_mode(self, ordinal: int, status: int) -> str:
+        """StoppedMode, as the Describe actions show it."""
+        if status != Status.STOPPED:
+            return "Not-applicable"
+        return "StopCharging" if ordinal in self.uncharged else "KeepCharging"
+
     def move(self, ordinal: int, move: Move) -> None:
         """Begin a motion."""
+        if move.motion is not Motion.STOP:
+            self.uncharged.discard(ordinal)
         self._remember(ordinal, move.begin)
         self._forget(ordinal)
         self.moves[ordinal] = move

@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from rollout.ecs import wire
-from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status, View
+from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, View
 from rollout.emulator.keypairs import KeyPairs
 from rollout.emulator.shapes import ADDRESS_CLOSE
 
@@ -57,7 +57,9 @@ class Rows:
     def _look(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
         """The row of one instance, kept with it unless it is in the middle of something."""
         i = self._instances
-        facts = i.view(ordinal, now, lag_ms), i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
+        seen = i.view(ordinal, now, lag_ms)
+        mode = i.stopped_mode(ordinal, seen[0])
+        facts = seen, mode, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
         if lag_ms or ordinal in i.moves:
             return self._row(ordinal, *facts)
         if len(i.shown) >= ROWS_KEPT_MAX:
@@ -65,7 +67,9 @@ class Rows:
         row = i.shown[ordinal] = self._render(ordinal, *facts)
         return row
 
-    def _render(self, ordinal: int, seen: View, lock: int, shape: int, tags: int) -> msgspec.Raw:
+    def _render(
+        self, ordinal: int, seen: View, mode: str, lock: int, shape: int, tags: int
+    ) -> msgspec.Raw:
         """One row. Whatever can change is an argument, so that a kept row is a true one.
 
         Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
@@ -73,14 +77,13 @@ class Rows:
         i = self._instances
         status, record, start_ms = seen
         name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
-        stopped = "KeepCharging" if status == Status.STOPPED else "Not-applicable"
         text = (
             f'{{"InstanceId":"{i.ids.id_of(ordinal)}","InstanceName":{name},'
             f'"HostName":{name},"Status":"{STATUS_NAMES[status]}",'
             f'"KeyPairName":{self._pairs.all[record].name_json},'
             f'"StartTime":"{_minute_text(start_ms // MINUTE_MS)}",'
             f'"CreationTime":"{_minute_text(i.created_minute[ordinal])}",'
-            f'"StoppedMode":"{stopped}","SerialNumber":"{ordinal:032x}",'
+            f'"StoppedMode":"{mode}","SerialNumber":"{ordinal:032x}",'
             f'"OperationLocks":{_locks(lock)},'
             f"{i.tag_sets.rendered[tags]},"
             f'{i.shapes.rendered[shape]}"{i.address_of(ordinal)}"{ADDRESS_CLOSE}}}'

@@ -188,6 +188,22 @@ def test_a_stop_ends_stopped_and_keeps_the_guest() -> None:
     assert sight(cloud, "i-plain-1", NOW + 1_000).key_in_force == stage.FORMER
 
 
+def test_how_an_instance_was_stopped_is_shown_until_it_is_started() -> None:
+    """StoppedMode as it was asked for; a start and another stop forget it."""
+    cloud = stage.cloud()
+
+    def shown(now: int) -> set[str]:
+        asked = call(cloud, "DescribeInstanceAttribute", InstanceId="i-plain-1", now=now)
+        return {str(asked.body["StoppedMode"]), row(cloud, "i-plain-1", now)["StoppedMode"]}
+
+    assert shown(NOW) == {"Not-applicable"}
+    call(cloud, "StopInstance", InstanceId="i-plain-1", StoppedMode="StopCharging")
+    assert shown(NOW + 10_000) == {"StopCharging"}
+    call(cloud, "StartInstance", InstanceId="i-plain-1", now=NOW + 11_000)
+    call(cloud, "StopInstance", InstanceId="i-plain-1", now=NOW + 30_000)
+    assert shown(NOW + 40_000) == {"KeepCharging"}
+
+
 def test_the_ledger_says_what_happened_and_until_when() -> None:
     """One entry per instance, the same request id for all of a call, both instants in UTC ms."""
     cloud = stage.cloud()

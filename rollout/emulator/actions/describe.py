@@ -117,7 +117,7 @@ def describe_instance_attribute(call: Call) -> Body:
         "Memory": shape.memory_mb,
         "CreationTime": wire.iso_minutes(instances.created_minute[ordinal] * 60_000),
         "ExpiredTime": shape.expired_time,
-        "StoppedMode": "KeepCharging" if status == Status.STOPPED else "Not-applicable",
+        "StoppedMode": instances.stopped_mode(ordinal, status),
         "SerialNumber": f"{ordinal:032x}",
         "OperationLocks": {
             "LockReason": [{"LockReason": word} for word in instances.locks_of(ordinal)]

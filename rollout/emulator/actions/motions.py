@@ -18,6 +18,8 @@ def begin(call: Call, motion: Motion, effect: Effect, region: str, instance: str
     key = LEFT if _never_installs(call, instance, ordinal) else instances.record[ordinal]
     move = _move(call, motion, instance, instances.boots[ordinal], key)
     instances.move(ordinal, move)
+    if motion is Motion.STOP and call.text("StoppedMode") == "StopCharging":
+        instances.uncharged.add(ordinal)
     serves_again = move.motion is not Motion.REBOOT_ENDS_STOPPED
     call.leave(
         effect,
