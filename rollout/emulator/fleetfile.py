@@ -75,7 +75,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         for cells in reader:
-            yield reader.line_num, _row(path, reader.line_num, cells, _from_cells)
+            yield reader.line_num, _row(path, reader.line_num, cells, _from_cells, strict=False)
 
 
 def _yaml(path: Path) -> Iterator[tuple[int, Row]]:
@@ -84,10 +84,16 @@ def _yaml(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _row(
-    path: Path, line: int, values: Mapping[str, Any], read: Callable[[Any], dict[str, Any]]
+    path: Path,
+    line: int,
+    values: Mapping[str, Any],
+    read: Callable[[Any], dict[str, Any]],
+    *,
+    strict: bool = True,
 ) -> Row:
+    """One row; where not `strict`, numbers and booleans may be texts."""
     try:
-        return msgspec.convert(read(values), Row)
+        return msgspec.convert(read(values), Row, strict=strict)
     except ValueError as error:  # msgspec's own are ValueErrors too
         raise settings.error(str(error), settings.place(path, line)) from None
 
@@ -109,9 +115,6 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 _CELLS: Final[Mapping[str, Callable[[str], object]]] = {
-    "boots": int,
-    "count": int,
-    "io_optimized": lambda text: text.lower() == "true",
     "locks": lambda text: text.split(";"),
     "tags": _pairs,
 }
