@@ -94,9 +94,7 @@ class Caller:
         if not_after is None:
             not_after = self._clock.now() + WAIT_MS_MAX
         spec = contract.ACTIONS[action]
-        if (
-            params.get("DryRun") == "true"
-        ):  # it changes nothing, and so may leave when changes may not
+        if params.get("DryRun") == "true":  # changes nothing: may leave when changes may not
             spec = msgspec.structs.replace(spec, mutating=False)
         request = Request(spec, region, sign.canonical_query(params), not_after)
         lane = Lane(account, region, action)
