@@ -1,9 +1,9 @@
 """What a look showed, read as evidence: observations in, events out.
 
 Called by `turn` for every answered look. Decides nothing about budgets; whatever moves an
-instance leaves here as an event. The rules are the evidence table of the safety contract: a
-status other than Running after the intent, or a StartTime above the recorded minute, proves a
-boot; absence is proved only where StartTime is known to move.
+instance leaves here as an event. The rules of evidence: a status other than Running after the
+intent, or a StartTime above the recorded minute, proves a boot; absence is proved only where
+StartTime is known to move.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Called by the client around every call. Pure: instants are handed in. An open breaker lets nothing
 through that has consequences; what closes it again is a read-only probe.
-Source of the figures: safety contract, "retries, governor, breaker".
+Source of the figures: docs/safety.md, "Pace, repeats and breakers".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Called by the client before and after every call. A lane is account × region × action, the unit the
 service throttles, minute by minute, and shares between this program, its people and their other
 tools. `Rate` is arithmetic on the instants it is handed; `Governor` is the waiting.
-Source of the figures: safety contract, "retries, governor, breaker".
+Source of the figures: docs/safety.md, "Pace, repeats and breakers".
 """
 
 from __future__ import annotations

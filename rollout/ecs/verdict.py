@@ -116,7 +116,7 @@ def answer(action: str, ids: Sequence[str], reply: wire.HttpReply, now: Instant)
     """Judge the reply to a mutating action that named `ids` (none for ImportKeyPair).
 
     Units: `now` is when the reply came, by our own clock.
-    Source: safety contract, reply → outcome.
+    Source: docs/safety.md, "What a reply proves".
     """
     if not 200 <= reply.status < 300:
         return _failed(failure(reply, now))

@@ -1,6 +1,6 @@
 """Real time: the wall clock once at the start, then the loop's monotonic clock.
 
-A step of the wall clock during a run changes nothing (safety contract, P22).
+A step of the wall clock during a run changes nothing (docs/safety.md, P22).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ PROBLEMS_SHOWN_MAX = 50
 
 # attempts and waits
 ATTEMPTS_MAX = 3
-"""Attempts per request; a throttled refusal is none (safety contract, I-37)."""
+"""Attempts per request; a throttled refusal is none (docs/safety.md, I-37)."""
 LOOK_TICK_MS = 2 * SECOND
 """Looks fall due on this common tick so that 100-id calls fill; the API's guidance is 1-2 s."""
 STATUS_LAG_MS = 8 * SECOND

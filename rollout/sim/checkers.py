@@ -16,7 +16,7 @@ from rollout.sim.story import Story
 
 
 class Checker(Protocol):
-    """One property. `ids` are the invariants and promises of the safety contract it stands for."""
+    """One property. `ids` are the invariants and promises of docs/safety.md it stands for."""
 
     @property
     def ids(self) -> tuple[str, ...]:

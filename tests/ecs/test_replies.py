@@ -1,6 +1,6 @@
 """The corpus of replies to changes: each row goes through the real client over a real socket.
 
-The rows follow the safety contract, "reply → outcome" and "replies of the API" (B-R01 to B-R21).
+The rows follow docs/safety.md, "What a reply proves".
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         Expected("unknown too_large"),
     ),
     "ten megabytes": (reply(200, b" " * 10_000_000), Expected("unknown too_large")),
-    # B-R01: 2xx that no API wrote
+    # 2xx that no API wrote
     "200 empty": (reply(200), PROXY),
     "204": (reply(204), PROXY),
     "200 HTML": (reply(200, HTML, headers={"Content-Type": "text/html"}), PROXY),
@@ -96,7 +96,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
     ),
     "200 in another charset": (reply(200, '{"RequestId": "é"'.encode("utf-16")), PROXY),
     "200 deep nesting": (reply(200, '{"a":' * 5000 + "1" + "}" * 5000), PROXY),
-    # B-R02: rows, and their absence
+    # rows, and their absence
     "all attached": (results(*GOOD, FailCount=0), Expected("done")),
     "201": (results(*GOOD, status=201), Expected("done")),
     "rows outrank FailCount": (results(*GOOD, FailCount=3), Expected("done")),
@@ -124,7 +124,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         reply(200, json.dumps({"RequestId": REQUEST_ID, "Results": None})),
         Expected("unknown accepted_unproven"),
     ),
-    # B-R03, B-R04: missing, extra, doubled
+    # missing, extra, doubled
     "a row missing": (results(*GOOD[:2]), Expected("done", {"i-3": "unknown missing_in_results"})),
     "no rows": (results(), Expected("done", dict.fromkeys(IDS, "unknown missing_in_results"))),
     "a row too many": (
@@ -144,7 +144,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         results(*GOOD[:2], row("i-3", None, None)),
         Expected("done", {"i-3": "unknown contradictory_results"}, ("contradictory_item: i-3",)),
     ),
-    # B-R05: drift of the schema
+    # drift of the schema
     "code as a number": (results(*[row(id_, 200) for id_ in IDS]), Expected("done")),
     "success as a text": (results(*[row(id_, "200", "true") for id_ in IDS]), Expected("done")),
     "success as a capital text": (
@@ -180,7 +180,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         ),
         Expected("done"),
     ),
-    # B-R06: XML
+    # XML
     "XML where JSON was asked": (
         xml(
             f"<AttachKeyPairResponse><RequestId>{REQUEST_ID}</RequestId><Results>"
@@ -216,10 +216,10 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         reply(403, f"<!DOCTYPE Error><Error><RequestId>{REQUEST_ID}</RequestId></Error>"),
         PROXY,
     ),
-    # B-R08: redirects are never followed
+    # redirects are never followed
     "301": (reply(301, headers={"Location": "http://127.0.0.1:1/"}), Expected("unknown redirect")),
     "307": (reply(307, headers={"Location": "/again"}), Expected("unknown redirect")),
-    # B-R09: throttles
+    # throttles
     "throttled 400": (error(400, "Throttling"), Expected("refused Throttling throttled")),
     "throttled 429": (error(429, "Throttling.User"), Expected("refused Throttling.User throttled")),
     "throttled 503": (error(503, "Throttling.Api"), Expected("refused Throttling.Api throttled")),
@@ -227,7 +227,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         error(400, "Rejected.Throttling"),
         Expected("refused Rejected.Throttling throttled"),
     ),
-    # B-R10 to B-R14: refusals by code, never by status
+    # refusals by code, never by status
     "missing parameter": (
         error(400, "MissingParameter"),
         Expected("refused MissingParameter input"),
@@ -270,7 +270,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         error(404, "InvalidInstanceId.NotFound"),
         Expected("refused InvalidInstanceId.NotFound gone"),
     ),
-    # B-R15, B-R16: what the service does not know itself
+    # what the service does not know itself
     "500": (error(500, "InternalError"), Expected("unknown InternalError")),
     "UnknownError is a 400": (error(400, "UnknownError"), Expected("unknown UnknownError")),
     "503": (error(503, "ServiceUnavailable"), Expected("unknown ServiceUnavailable")),
@@ -296,7 +296,6 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
     ),
     "4xx without a code": (reply(400, json.dumps({"RequestId": REQUEST_ID})), PROXY),
     "4xx of another gateway": (reply(404, '{"message":"no Route matched"}'), PROXY),
-    # B-R17, B-R18
     "nonce used": (
         error(400, "SignatureNonceUsed"),
         Expected("unknown SignatureNonceUsed", {}, ("nonce_used",)),
@@ -404,7 +403,7 @@ async def test_retry_after_is_milliseconds_clamped(header: str, wait_ms: int) ->
     ],
 )
 async def test_api_time_is_believed_within_reason(date: str, api_time: int) -> None:
-    """A `Date` that is unreadable or in the far future is no evidence (B-R21)."""
+    """A `Date` that is unreadable or in the far future is no evidence."""
     body = json.dumps({"RequestId": REQUEST_ID})
     async with talking_to(reply(200, body, date=date)) as (client, _):
         answer = await client.restart(RestartKind.REBOOT, REGION, IDS[:1], not_after=FAR)

@@ -1,6 +1,6 @@
 """The corpus of replies to looks: each row goes through the real client over a real socket.
 
-The rows follow the safety contract, "reply → outcome" and "replies of the API" (B-R01 to B-R21).
+The rows follow docs/safety.md, "What a reply proves".
 """
 
 from __future__ import annotations
