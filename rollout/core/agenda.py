@@ -47,42 +47,62 @@ class Glimpse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Agenda:
-    """All that is volatile about a run in one process."""
+    """All that is volatile about a run in one process. Dicts to None are sets that keep order."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.works: dict[Lane, deque[tuple[int, ...]]] = {
             lane: deque() for lane in run.layout.lanes
         }
+        """Planned ones, batch by batch, that are next looked at for their attach."""
         self.later: list[tuple[Instant, Lane, tuple[int, ...]]] = []
+        """Heap of what goes back to `works` after a pause."""
         self.checking: dict[int, None] = {}
+        """Looked at on the way to an attach and not attached yet; `checking_in` counts by group."""
         self.checking_in = [0] * len(run.plan.groups)
         self.checked: dict[Lane, deque[tuple[int, ...]]] = {
             lane: deque() for lane in run.layout.lanes
         }
+        """What compared equal to the plan, in calls to be made."""
         self.glimpses: dict[int, Glimpse] = {}
         self.ready: dict[Lane, dict[RestartKind, list[int]]] = {
             lane: {kind: [] for kind in RestartKind} for lane in run.layout.lanes
         }
+        """What may be restarted, ascending."""
         self.ready_later: list[tuple[Instant, int]] = []
+        """Heap of what will be ready at an instant."""
         self.parked: list[list[int]] = [[] for _ in run.plan.groups]
+        """By group: what was ready and waits for a permit of it, ascending."""
         self.refreshing: dict[int, None] = {}
+        """Attached ones that are being looked at again before their restart."""
         self.due: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
+        """What is to be looked at in this turn."""
         self.ticks: dict[Instant, list[int]] = {}
+        """What is to be looked at on which tick; `tick_heap` holds the keys."""
         self.tick_heap: list[Instant] = []
         self.looks_open: dict[Lane, int] = dict.fromkeys(run.layout.lanes, 0)
         self.lost_looks = 0
+        """Looks that failed since the last one that did not."""
         self.keys_asked: dict[Lane, None] = {}
+        """Lanes whose key pair is being looked at or imported, or is asked for later."""
         self.keys_missing: dict[Lane, None] = {}
+        """Lanes where a look showed none: it is to be imported."""
         self.key_tries: dict[Lane, int] = {}
         self.keys_later: list[tuple[Instant, Lane]] = []
+        """Heap of when a lane in `keys_asked` is taken out of it again."""
         self.since: dict[int, Instant] = {}
+        """From when on it was seen in a state that is waited out."""
         self.attached_since: dict[int, Instant] = {}
+        """When, by our own clock, its attach was seen."""
         self.absent: dict[int, int] = {}
+        """In how many answers it was missing while others were shown."""
         self.witness: dict[Lane, int] = {}
+        """One that was shown lately: asked along, so that an empty answer can be told from none."""
         self.drift_told: dict[tuple[int, DriftKind], None] = {}
         self.splits: list[tuple[int, ...]] = []
+        """Attach calls refused whole for a fact of one of their instances: to be cut in halves."""
         self.news: list[tuple[str, str, str]] = []
+        """Families (account, region, image) about whose StartTime something was learned."""
 
     # time
 

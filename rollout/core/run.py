@@ -66,20 +66,27 @@ class Run:
         self.restart_tries = bytearray(count)
         self.retried = bytearray(count)
         self.causes: dict[int, str] = {}
+        """Why it is held, failed, skipped or unverified."""
         self.attaching: dict[int, Attaching] = {}
         self.restarting: dict[int, Restarting] = {}
         self.attached_at: dict[int, Instant] = {}
+        """The service's time when its attach was seen."""
         self.doubts_held: dict[int, None] = {}
+        """Those in doubt that are held."""
         self.foreign: dict[int, None] = {}
+        """Those on which another key was seen while they were down."""
         self.open_calls: dict[int, ev.Issued] = {}
         self.lanes: dict[tuple[str, str, str], LaneUse] = {}
         self.keys: dict[Lane, str] = {}
+        """Fingerprint of the key pair where it is ready."""
         self.trust: dict[tuple[str, str, str], list[int]] = {}
+        """By family (account, region, image): clean reboots that moved StartTime, that did not."""
         self.phase_counts = [count] + [0] * (len(PHASES) - 1)
         self.left_in_wave = [wave.targets for wave in layout.waves]
         self.left_in_cell = [cell.end - cell.start for cell in layout.cells]
         self.drift_in_wave = [0] * len(layout.waves)
         self.left = count
+        """Targets that are not finished; also by wave, by cell, and of the open cells."""
         self.left_in_open_cells = 0
         self.cells_open: dict[int, None] = {}
         self.cells_next = 0
@@ -89,9 +96,12 @@ class Run:
         self.epoch = 0
         self.calls_issued = 0
         self.odd_codes = 0
+        """Refusals in this process with a code that nobody expected."""
         self.not_before: Instant = 0
+        """No restart before: what stood in a torn line may still take effect."""
         self.torn = False
         self.alarm: ev.Halted | None = None
+        """The halt that the next turn puts."""
         self.halted: ev.Halted | None = None
         self.drained: ev.Drained | None = None
         self.closed: ev.RunClosed | None = None
