@@ -61,8 +61,6 @@ KEY_PAIRS_PAGE_SIZE_MAX: Final = 50
 INVOCATION_RESULTS_MAX: Final = 50
 
 KEY_PAIRS_PER_REGION_MAX: Final = 500
-KEY_PAIR_NAME_CHARS_MIN: Final = 2
-KEY_PAIR_NAME_CHARS_MAX: Final = 128
 TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 128  # of a key and of a value
 TAG_KEYS_RESERVED: Final = ("aliyun", "acs:")  # what no key of a customer's begins with

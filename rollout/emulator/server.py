@@ -27,7 +27,6 @@ from rollout.emulator.gateway import Message
 from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Rendered, render
 
-DEFAULT_PORT: Final = 8473
 REQUEST_LINE_BYTES_MAX: Final = 128 * 1024
 """The official SDKs put every parameter into the query, a command's 24 KB of text too; written with
 percent signs that is three times as much, and up to 100 ids come beside it."""
