@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,12 @@ def data(view: RunView, facts: Facts) -> dict[str, Any]:
     }
 
 
+def classes(counts: Mapping[str, int]) -> str:
+    """`437 done + 0 unverified + …`: every class; lines are broken between them only."""
+    parts = [f"{counts.get(name, 0):,} {name}" for name in CLASSES]
+    return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
+
+
 def is_emulated(plan: Plan) -> bool:
     """The run's plan was made against an emulator."""
     return any(identity.emulator for identity in plan.identity)
@@ -130,15 +138,14 @@ def _waves(view: RunView) -> list[str]:
 def _permits(view: RunView) -> list[str]:
     if view.state == "closed":
         return []
-    down = ", ".join(f"{one.used} of {one.cap} permits ({one.key})" for one in view.groups)
-    return [f"  down {down} · exposed {view.exposed} of {view.exposed_max}"]
+    down = ", ".join(f"{one.used:,} of {one.cap:,} permits ({one.key})" for one in view.groups)
+    return [f"  down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"]
 
 
 def _sum(view: RunView, width: int) -> list[str]:
     """Found = done + … + excluded, every class named; unfinished ones as if it ended here."""
     found = sum(view.classes.values())
-    parts = [f"{view.classes.get(name, 0):,} {name.replace('_', ' ')}" for name in CLASSES]
-    text = f"{found:,} found = {' + '.join(parts)}"
+    text = f"{found:,} found = {classes(view.classes)}"
     if view.state != "closed":
         text += ", if it ended here"
     return render.wrap(text, width, first="  ", rest="    ")

@@ -85,12 +85,13 @@ def verdict_text(verdict: Verdict, width: int) -> str:
         rows.append(("tail", f"{verdict.torn.bytes} bytes of a torn line; a resume cuts them"))
     if verdict.plan_matches:
         calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
-        parts = [f"{verdict.classes.get(name, 0):,} {name}" for name in report.CLASSES]
+        judged = "see the errors" if verdict.problems_found else "each has its intent before it"
+        peaks = [f"at most {one.peak:,} of {one.cap:,} ({one.key})" for one in verdict.groups]
         unfinished = "" if verdict.closed else f" ({verdict.unfinished:,} unfinished)"
         rows += [
-            ("population", f"{verdict.found:,} = {' + '.join(parts)}{unfinished}"),
-            ("effects", f"{calls or 'no calls'}; each has its intent before it"),
-            ("down", ", ".join(f"at most {g.peak} of {g.cap} ({g.key})" for g in verdict.groups)),
+            ("population", f"{verdict.found:,} = {report.classes(verdict.classes)}{unfinished}"),
+            ("effects", f"{calls or 'no calls'}; {judged}"),
+            ("down", ", ".join(peaks)),
             ("exposed", f"at most {verdict.exposed_peak:,}"),
             ("resumes", f"{verdict.resumes}; {verdict.late} late answers, not believed"),
         ]

@@ -61,7 +61,7 @@ def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
 
     assert "r-1  HALTED · wave 2/2 rest" in text
     assert "in_doubt: 1 restarts are in doubt" in text
-    assert "down 2 of 3 permits (fleet) · exposed 1 of 1000" in text
+    assert "down 2 of 3 permits (fleet) · exposed 1 of 1,000" in text
     assert "waiting: 1 for evidence" in text
     assert "11 found = 5 done + 0 unverified + 1 failed + 1 skipped + 1 in doubt" in text
     for instance in ("i-1", "i-2", "i-3"):
@@ -141,6 +141,25 @@ def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
     assert "31 bytes of a torn line" in text
     assert "(3 unfinished)" in text
     assert "at most 2 of 3 (fleet)" in text
+    assert "2 AttachKeyPair; each has its intent before it" in text
+
+
+def test_a_verdict_with_problems_claims_nothing_of_intents() -> None:
+    """Whether each effect has its intent is one of the rules that may be broken."""
+    broken = Verdict(run="r-1", plan_matches=True, calls={"AttachKeyPair": 2}, problems_found=1)
+
+    assert "2 AttachKeyPair; see the errors" in telling.verdict_text(broken, 100)
+
+
+@pytest.mark.parametrize("width", range(60, 101, 4))
+def test_a_sum_is_broken_between_its_classes(width: int) -> None:
+    """No line ends on a number whose class stands on the next one."""
+    view = msgspec.structs.replace(VIEW, state="closed", left=())
+    text = report.status(view, FACTS, width).partition(" found = ")[2]
+    words = text.splitlines()
+
+    assert len(words) > 1 and not [line for line in words if line[-1].isdigit()]
+    assert "\u00a0" not in text
 
 
 def test_a_verdict_without_a_plan_says_so() -> None:
