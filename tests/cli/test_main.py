@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -204,6 +205,18 @@ def test_sigterm_outside_a_run_is_143(project: Path) -> None:
         process.terminate()
 
     assert process.returncode == Exit.TERMINATED
+
+
+def test_a_port_in_use_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The emulator names address, reason and a way out, in one line each."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main.main(["emulator", "--size", "1", "--listen", address]) == Exit.CONFIG
+
+    assert capsys.readouterr().err == (
+        f"error[R0010]: cannot listen on {address}: Address already in use\n"
+        "  help: choose another port; 0 takes a free one\n"
+    )
 
 
 def test_a_closed_stdout_is_no_error(project: Path) -> None:

@@ -94,6 +94,7 @@ async def _serve(
 ) -> None:
     """Serve until a signal; `ssh_seed` None = without guests."""
     import contextlib
+    import os
     import signal
 
     import anyio
@@ -119,7 +120,7 @@ async def _serve(
     except OSError as error:
         raise ConfigError.of(
             "R0010",
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}",
             help="choose another port; 0 takes a free one",
         ) from None
 
