@@ -125,7 +125,8 @@ def test_a_page_that_cannot_be_saved_is_told_before_the_work(
         (("--quota", "0"), "R0001", Exit.USAGE),
         (("--boot-time", "soon"), "R0001", Exit.USAGE),
         (("--faults", "missing.yaml"), "R0013", Exit.CONFIG),
-        (("--digest", "sha256:00"), "R0901", Exit.INTEGRITY),
+        (("--digest", "sha256:" + 64 * "0"), "R0901", Exit.INTEGRITY),
+        (("--digest", "sha256:00"), "R0001", Exit.USAGE),
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(
