@@ -171,23 +171,31 @@ def _doubtful(spec: Spec, targets: int) -> int:
 def _estimate(
     waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: Context
 ) -> Estimate:
-    """Arithmetic only: calls by action, and the bound from waves, permits, boot time and rate."""
+    """Arithmetic only: calls by action, and the bound from waves, permits, boot time and quota.
+
+    A quota is of one action in one region; an emulator has none.
+    """
     counts: Counter[str] = Counter()
     duration = 0
     cap = min((group.cap for group in groups if group.cap), default=0)
+    emulated = any(one.emulator for one in context.identity)
     for wave in waves:
-        restarts: Counter[RestartKind] = Counter()
+        lanes: Counter[tuple[str, str, str]] = Counter()
+        reboots = 0
         for cell in wave.cells:
             kinds = Counter(target.restart for batch in cell.batches for target in batch.targets)
-            restarts.update(kinds)
+            reboots += kinds[RestartKind.REBOOT]
             attaching = sum(any(t.attach for t in batch.targets) for batch in cell.batches)
-            counts["AttachKeyPair"] += attaching
             counts["DescribeInstances"] += len(cell.batches) + attaching
+            lanes[cell.account, cell.region, "AttachKeyPair"] += attaching
             for kind, number in kinds.items():
-                counts[_action(kind, calls)] += _calls(number, calls)
-        rounds = -(-restarts[RestartKind.REBOOT] // cap) if cap else 0
-        boots = max(rounds, 1 if restarts else 0) * context.boot_time_ms
-        duration += max(boots, sum(restarts.values()) * MINUTE // context.calls_per_minute)
+                lanes[cell.account, cell.region, _action(kind, calls)] += _calls(number, calls)
+        for (*_, action), number in lanes.items():
+            counts[action] += number
+        rounds = -(-reboots // cap) if cap else 0
+        boots = max(rounds, 1) * context.boot_time_ms
+        sending = 0 if emulated else max(lanes.values()) * MINUTE // context.calls_per_minute
+        duration += max(boots, sending)
     ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
     return Estimate(ordered, duration, context.boot_time_ms)
 
