@@ -165,16 +165,12 @@ async def check_restarts(plan: Plan, service: Service) -> None:
         denied = isinstance(said, Refused) and said.retry is RetryClass.DENIED
         ignored = isinstance(said, Unknown) and said.why == DRY_RUN_IGNORED
         if isinstance(said, Refused | Unknown) and (denied or ignored):
-            action = f"{_RESTART_ACTIONS[kind]}{'s' if many else ''}"
-            failures.append(refusal.explain(said, action, region))
+            failures.append(refusal.explain(said, kind.action(many=many), region))
 
     async with anyio.create_task_group() as tasks:
         for (region, kind, many), instance in asked.items():
             tasks.start_soon(ask, region, kind, many, instance)
     _raise(failures)
-
-
-_RESTART_ACTIONS = {RestartKind.REBOOT: "RebootInstance", RestartKind.START: "StartInstance"}
 
 
 def _raise(failures: list[RolloutError]) -> None:

@@ -236,13 +236,9 @@ def _intend_restarts(
 
 def _lane_room(run: Run, lane: Lane) -> dict[RestartKind, int]:
     """Calls of each kind that may still be opened in this lane."""
-    many = "" if run.plan.calls is Calls.SINGLE else "s"
     room = {}
-    for kind, name in (
-        (RestartKind.REBOOT, "RebootInstance"),
-        (RestartKind.START, "StartInstance"),
-    ):
-        use = run.lane_use(lane, name + many)
+    for kind in RestartKind:
+        use = run.lane_use(lane, kind.action(many=run.plan.calls is Calls.BATCH))
         room[kind] = use.window - use.open
     return room
 

@@ -189,7 +189,8 @@ def _estimate(
             counts["DescribeInstances"] += len(cell.batches) + attaching
             lanes[cell.account, cell.region, "AttachKeyPair"] += attaching
             for kind, number in kinds.items():
-                lanes[cell.account, cell.region, _action(kind, calls)] += _calls(number, calls)
+                action = kind.action(many=calls is Calls.BATCH)
+                lanes[cell.account, cell.region, action] += _calls(number, calls)
         for (*_, action), number in lanes.items():
             counts[action] += number
         rounds = -(-reboots // cap) if cap else 0
@@ -198,11 +199,6 @@ def _estimate(
         duration += max(boots, sending)
     ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
     return Estimate(ordered, duration, context.boot_time_ms)
-
-
-def _action(kind: RestartKind, calls: Calls) -> str:
-    name = "RebootInstance" if kind is RestartKind.REBOOT else "StartInstance"
-    return name if calls is Calls.SINGLE else f"{name}s"
 
 
 def _calls(number: int, calls: Calls) -> int:

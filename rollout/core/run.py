@@ -156,8 +156,7 @@ def lane_of_command(run: Run, issued: ev.Issued) -> tuple[Lane, str]:
         case Attach():
             return run.layout.lane_of(command.ordinals[0]), "AttachKeyPair"
         case RestartCall():
-            many = "s" if len(command.ordinals) > 1 else ""
-            name = "RebootInstance" if command.kind is RestartKind.REBOOT else "StartInstance"
-            return run.layout.lane_of(command.ordinals[0]), name + many
+            many = len(command.ordinals) > 1
+            return run.layout.lane_of(command.ordinals[0]), command.kind.action(many=many)
         case ImportKey():
             return (command.account, command.region), "ImportKeyPair"

@@ -31,10 +31,6 @@ _PAGES_MAX: Final = 12
 """A look names at most 100 ids and a page holds at least ten: more pages are a loop."""
 _REGION_OF_REGIONS: Final = "cn-hangzhou"
 """DescribeRegions answers the same everywhere; this is where the SDKs ask."""
-_RESTARTS: Final = {
-    RestartKind.REBOOT: ("RebootInstance", "RebootInstances"),
-    RestartKind.START: ("StartInstance", "StartInstances"),
-}
 
 
 class EcsClient:
@@ -96,13 +92,13 @@ class EcsClient:
         Many always go with `SuccessFirst`: the service's default lets one bad id fail all.
         """
         invariant(0 < len(instances) <= contract.POWER_IDS_MAX, "1 to 100 ids a restart")
-        single, many = _RESTARTS[kind]
+        action = kind.action(many=len(instances) > 1)
         if len(instances) == 1:
             params = {"InstanceId": instances[0]}
-            return await self._change(single, region, params, instances, not_after)
+            return await self._change(action, region, params, instances, not_after)
         params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
         params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
-        return await self._change(many, region, params, instances, not_after)
+        return await self._change(action, region, params, instances, not_after)
 
     async def import_key_pair(
         self, region: str, key_pair: str, public_key: str, *, not_after: Instant
@@ -160,11 +156,10 @@ class EcsClient:
 
         The latter is asked without `SuccessFirst`, with which a dry run always passes.
         """
-        action = _RESTARTS[kind][many]
         params = {"InstanceId": instance, "DryRun": "true"}
         if many:
             params = {"InstanceId.1": instance, "RegionId": region, "DryRun": "true"}
-        return await self._see(action, region, params, reading.dry_run)
+        return await self._see(kind.action(many=many), region, params, reading.dry_run)
 
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]

@@ -44,6 +44,11 @@ class RestartKind(enum.StrEnum):
     REBOOT = "reboot"
     START = "start"
 
+    def action(self, *, many: bool = False) -> str:
+        """The API's action for one id, or the one for up to 100."""
+        name = "RebootInstance" if self is RestartKind.REBOOT else "StartInstance"
+        return f"{name}s" if many else name
+
 
 class Target(msgspec.Struct, frozen=True, gc=False):
     """One instance of the plan. `groups` index `Plan.groups`. `attach` is false where the key is

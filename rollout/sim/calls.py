@@ -16,11 +16,6 @@ from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation,
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
 
-_RESTARTS = {
-    RestartKind.REBOOT: ("RebootInstance", "RebootInstances"),
-    RestartKind.START: ("StartInstance", "StartInstances"),
-}
-
 
 class Wish(msgspec.Struct, frozen=True):
     """What is to be sent: action, region (the lane's), parameters, and the ids it names."""
@@ -69,12 +64,12 @@ def describe_key(region: str, name: str) -> Wish:
 
 
 def _restart(kind: RestartKind, region: str, ids: tuple[str, ...]) -> Wish:
-    single, many = _RESTARTS[kind]
+    action = kind.action(many=len(ids) > 1)
     if len(ids) == 1:
-        return Wish(single, region, {"InstanceId": ids[0]}, ids)
+        return Wish(action, region, {"InstanceId": ids[0]}, ids)
     params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
     params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
-    return Wish(many, region, params, ids)
+    return Wish(action, region, params, ids)
 
 
 def _json_array(ids: Sequence[str]) -> str:
