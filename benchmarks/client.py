@@ -17,17 +17,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import trustme
 from alibabacloud_ecs20140526 import models
-from yarl import URL
 
 from benchmarks import measure, servers, signed, world
 from benchmarks.peers import bare_client
 from benchmarks.peers import rotation as peer
 from benchmarks.report import Row, Size
 from rollout.cli.wiring import EMULATOR_KEY
-from rollout.ecs import credentials, endpoints, verdict, wire
+from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import RATE_MAX, Governor
 from rollout.ecs.transport import AiohttpTransport
@@ -39,7 +37,7 @@ AT_ONCE = 16
 IDS = 50
 ROUNDS = 3
 """The clients take turns, so that a busy neighbour hits all of them."""
-_CALLS = {Size.TINY: 20, Size.DEFAULT: 1_500, Size.FULL: 3_000}
+_CALLS = {Size.TINY: 20, Size.DEFAULT: 3_000, Size.FULL: 3_000}
 _SDK_CALLS = {Size.TINY: 20, Size.DEFAULT: 200, Size.FULL: 3_000}
 _REGION = "cn-hangzhou"
 _LANES = tuple(f"cn-bench-{number}" for number in range(64))
@@ -74,7 +72,6 @@ def run(size: Size) -> list[Row]:
     ]
     rows.append(Row("rollout to the official SDK", best["rollout"] / best["sdk"], least=2.5))
     rows.append(Row("rollout to bare aiohttp", best["rollout"] / best["bare"], least=0.7))
-    rows.append(Row("least to bare aiohttp", best["least"] / best["bare"]))
     return rows
 
 
@@ -160,28 +157,6 @@ async def _bare(url: str, authority: str, calls: int) -> float:
     return calls / (time.process_time() - cpu)
 
 
-async def _least(url: str, authority: str, calls: int) -> float:
-    """Bare aiohttp that signs each call and reads the rows of each reply, and does nothing more:
-    how near any client that does so can come.
-    """
-    tls = ssl.create_default_context(cafile=authority)
-    ids = _ids()
-    connector = aiohttp.TCPConnector(ssl=tls, limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-
-        async def call() -> bool:
-            (request,) = signed.requests(
-                url, "AttachKeyPair", [signed.attach(_REGION, world.KEY_NAME, ids)]
-            )
-            address, headers = request
-            async with session.post(URL(address, encoded=True), headers=headers) as response:
-                reply = wire.HttpReply(response.status, response.headers, await response.read())
-            answer = verdict.answer("AttachKeyPair", ids, reply, 0)
-            return isinstance(answer.outcome, Done) and not answer.items
-
-        return await _timed(call, calls)
-
-
 async def _timed(call: Callable[[], Awaitable[bool]], calls: int) -> float:
     """Calls per CPU second, `AT_ONCE` at a time."""
     left = iter(range(calls))
@@ -205,6 +180,5 @@ async def _timed(call: Callable[[], Awaitable[bool]], calls: int) -> float:
 _CLIENTS: dict[str, Callable[[str, str, int], Coroutine[Any, Any, float]]] = {
     "rollout": _rollout,
     "sdk": _sdk,
-    "least": _least,
     "bare": _bare,
 }

@@ -10,16 +10,18 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Final, Protocol, Self
 
 import aiohttp
 import msgspec
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, StreamWriter
+from multidict import CIMultiDict
 from yarl import URL
 
-from rollout.core.invariant import invariant
+from rollout.core.invariant import Bug, invariant
 from rollout.ecs import endpoints
 from rollout.ecs.wire import HttpReply
 from rollout.model import limits
@@ -32,8 +34,16 @@ is lost, and a lost restart is a doubt."""
 DNS_CACHE_S: Final = 60
 
 _TOTAL_S = limits.CALL_TIMEOUT_MS / 1000 - 1
-"""aiohttp rounds long time-outs up to a whole second of its clock."""
-_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Below what a caller allows a call as a whole: here it ends as a reply that drips for ever."""
+_NO_BODY: Final = {"content-length": "0"}
+_AFTER_THE_FIRST_BYTE: Final = (
+    aiohttp.ClientError,
+    HttpProcessingError,
+    TimeoutError,
+    OSError,
+    ValueError,
+)
+"""What may go wrong once bytes have left."""
 
 
 class NotSent(Exception):
@@ -89,14 +99,18 @@ class Transport(Protocol):
 class AiohttpTransport:
     """HTTPS with pooled connections; plain HTTP to loopback only.
 
-    Use inside `async with`, once per process. Never follows a redirect, keeps no cookies, asks for
-    no compression and so never inflates a body. The pool has no limit of its own: a call that
-    waited there could leave after its time; the governor bounds what is in flight.
+    Use inside `async with`, once per process. It has no redirects, cookies, proxies or compression,
+    and nothing in it sends twice. The pool has no limit of its own: a call that waited there could
+    leave after its time; the governor bounds what is in flight.
+
+    Pool, name lookup, TLS and parser are aiohttp's; its session, which is for browsing, is left out
+    (docs/decisions/0004).
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: aiohttp.BaseConnector | None = None
+        self._hosts: dict[str, aiohttp.ClientRequest] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,27 +120,23 @@ class AiohttpTransport:
 
     async def send(self, call: Call) -> HttpReply:
         """Send once and read the whole reply. Errors: NotSent, Lost."""
-        url = _base(call.endpoint)
-        _HELD_BACK.set(call.held_back)
+        connection = await self._connect(call)
         try:
-            async with self._open().post(
-                URL(f"{call.endpoint}/?{call.query}", encoded=True),
-                headers=call.headers,
-                timeout=_timeout(call.connect_ms, call.read_ms),
-                allow_redirects=False,
-            ) as response:
-                body = await _body(response.content)
-                return HttpReply(response.status, response.headers, body)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_reason_unsent(error), url.authority) from None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            _ask_last(call)
+            reply = await _exchange(connection, call)
+            connection.release()
+        except _AFTER_THE_FIRST_BYTE as error:
             raise Lost(_reason_lost(error)) from None
+        finally:
+            connection.close()  # does nothing where it was given back
+        return reply
 
     async def aclose(self) -> None:
         """Close all connections; safe to call twice."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._hosts.clear()
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
 
     def connector(self) -> aiohttp.BaseConnector:
         """Where connections come from; belongs to the loop that runs now."""
@@ -137,33 +147,45 @@ class AiohttpTransport:
             keepalive_timeout=KEEP_ALIVE_S,
         )
 
-    def _open(self) -> aiohttp.ClientSession:
-        """Open the one session on first use: it belongs to the loop that runs then."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=self.connector(),
-                request_class=_LastWord,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=_AUTO_HEADERS,
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._session
+    async def _connect(self, call: Call) -> Connection:
+        """A connection to the host of the call, kept or new. Errors: NotSent."""
+        if self._pool is None:  # opened on first use: it belongs to the loop that runs then
+            self._pool = self.connector()
+        host = self._hosts.get(call.endpoint)
+        if host is None:
+            host = self._hosts[call.endpoint] = _host(call.endpoint)
+        try:
+            return await self._pool.connect(host, [], _timeout(call.connect_ms))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise NotSent(_reason_unsent(error), host.url.authority) from None
 
 
-_HELD_BACK: ContextVar[Callable[[], str]] = ContextVar("_HELD_BACK", default=_never)
-"""Of the call that the current task sends."""
+def _ask_last(call: Call) -> None:
+    """Connecting takes time: ask again whether the request may leave. Errors: NotSent."""
+    reason = call.held_back()
+    if reason:
+        raise NotSent(reason)
 
 
-class _LastWord(aiohttp.ClientRequest):
-    """A request that asks, once it has its connection, whether it may still leave."""
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """See ClientRequest. Errors: NotSent."""
-        reason = _HELD_BACK.get()()
-        if reason:
-            raise NotSent(reason)
-        return await super().send(conn)
+async def _exchange(connection: Connection, call: Call) -> HttpReply:
+    """Write the request and read the reply to its end. Errors: Lost, `_AFTER_THE_FIRST_BYTE`."""
+    protocol = connection.protocol
+    if protocol is None:
+        raise Bug("a connection is written to that was given back")
+    protocol.set_response_params(
+        read_until_eof=True, auto_decompress=False, read_timeout=call.read_ms / 1000
+    )
+    request = StreamWriter(protocol, asyncio.get_running_loop())
+    await request.write_headers(
+        f"POST /?{call.query} HTTP/1.1", CIMultiDict(call.headers, **_NO_BODY)
+    )
+    request.set_eof()
+    protocol.start_timeout()
+    async with asyncio.timeout(_TOTAL_S):
+        head, content = await protocol.read()
+        while head.code < 200 and head.code != HTTPStatus.SWITCHING_PROTOCOLS:
+            head, content = await protocol.read()  # 1xx: the reply is still to come
+        return HttpReply(head.code, head.headers, await _body(content))
 
 
 class InProcessTransport:
@@ -183,21 +205,17 @@ class InProcessTransport:
         """Nothing is held open."""
 
 
-@lru_cache(maxsize=256)
-def _base(endpoint: str) -> URL:
-    """Parse an endpoint once; secrets never travel in the clear beyond this machine."""
+def _host(endpoint: str) -> aiohttp.ClientRequest:
+    """What the pool is asked with; secrets never travel in the clear beyond this machine."""
     url = URL(endpoint)
     safe = url.scheme == "https" or endpoints.is_loopback(url.host or "")
     invariant(safe, "plain http leaves this machine")
-    return url
+    return aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
 
 
 @lru_cache(maxsize=256)
-def _timeout(connect_ms: int, read_ms: int) -> aiohttp.ClientTimeout:
-    """Connect and read have their own bounds; the total only ends a reply that drips for ever."""
-    return aiohttp.ClientTimeout(
-        total=_TOTAL_S, connect=connect_ms / 1000, sock_read=read_ms / 1000
-    )
+def _timeout(connect_ms: int) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=connect_ms / 1000)
 
 
 async def _body(content: aiohttp.StreamReader) -> bytes:
@@ -219,7 +237,7 @@ def _reason_unsent(error: Exception) -> str:
             return "dns"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return "tls"
-        case aiohttp.ConnectionTimeoutError():
+        case TimeoutError():
             return "connect_timeout"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.ECONNREFUSED)):
             return "refused"

@@ -6,16 +6,15 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
-import aioresponses
-import aioresponses.core
 import msgspec
 import pytest
 import trustme
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 
 from rollout.core.invariant import Bug
 from rollout.ecs.transport import (
@@ -39,42 +38,62 @@ def call(endpoint: str = HOST, *, connect_ms: int = 2_000, read_ms: int = 2_000)
     return Call("AttachKeyPair", endpoint, QUERY, headers, connect_ms, read_ms)
 
 
-class Shimmed(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not know an argument that aiohttp 3.14 demands."""
+class Pool(aiohttp.BaseConnector):
+    """Fails to connect as told, or hands out a connection that fails as told."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("stream_writer", Mock(output_size=0))
-        super().__init__(*args, **kwargs)
+    def __init__(self, connecting: Exception | None, reading: Exception | None) -> None:
+        super().__init__()
+        self._connecting, self._reading = connecting, reading
+
+    async def connect(self, *_: object) -> Connection:
+        """See BaseConnector."""
+        if self._connecting is not None:
+            raise self._connecting
+        loop = asyncio.get_running_loop()
+        protocol = ResponseHandler(loop)
+        protocol.connection_made(Mock(is_closing=lambda: False))
+        if self._reading is not None:
+            protocol.set_exception(self._reading)
+        return Connection(self, Mock(), protocol, loop)
 
 
-@pytest.fixture
-def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponses]:
-    """No socket: replies and exceptions as told."""
-    monkeypatch.setattr(aioresponses.core, "ClientResponse", Shimmed)
-    with aioresponses.aioresponses() as mock:
-        yield mock
+class Broken(AiohttpTransport):
+    """The transport over such a pool."""
 
+    def __init__(
+        self, *, connecting: Exception | None = None, reading: Exception | None = None
+    ) -> None:
+        super().__init__()
+        self._failures = connecting, reading
 
-@pytest.mark.asyncio
-async def test_the_shim_for_aioresponses_is_still_needed() -> None:
-    """Once this fails, `Shimmed` can go."""
-    with aioresponses.aioresponses() as mock:
-        mock.post(f"{HOST}/?{QUERY}")
-        async with aiohttp.ClientSession() as session:
-            with pytest.raises(TypeError, match="stream_writer"):
-                await session.post(f"{HOST}/?{QUERY}")
+    def connector(self) -> aiohttp.BaseConnector:
+        """See AiohttpTransport."""
+        return Pool(*self._failures)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [200, 302, 400, 429, 503])
-async def test_every_status_is_a_reply(mocked: aioresponses.aioresponses, status: int) -> None:
+async def test_every_status_is_a_reply(status: int) -> None:
     """The transport judges nothing: body and headers come back as they were, redirects included."""
     headers = {"X-Acs-Request-Id": "R", "Location": "https://evil.example/"}
-    mocked.post(f"{HOST}/?{QUERY}", status=status, body=b'{"Code":"X"}', headers=headers)
-    async with AiohttpTransport() as transport:
-        got = await transport.send(call())
+    answer = reply(status, b'{"Code":"X"}', headers=headers)
+    async with scripted(answer) as server, AiohttpTransport() as transport:
+        got = await transport.send(call(server.url))
     assert (got.status, got.body) == (status, b'{"Code":"X"}')
     assert got.headers.get("x-acs-request-id") == "R"
+
+
+@pytest.mark.asyncio
+async def test_interim_replies_are_passed_over() -> None:
+    """A 100 or 103 says that the reply is still to come."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    whole = reply(200, b"{}")
+    script = Scripted(interim + whole.raw, whole.after)
+    async with scripted(script) as server, AiohttpTransport() as transport:
+        got = await transport.send(call(server.url))
+        assert (got.status, got.body) == (200, b"{}")
+        assert (await transport.send(call(server.url))).body == b"{}"
+        assert len(server.connections) == 1
 
 
 def _unreachable(number: int) -> aiohttp.ClientConnectorError:
@@ -94,18 +113,15 @@ def _unreachable(number: int) -> aiohttp.ClientConnectorError:
             aiohttp.ClientConnectorCertificateError(Mock(), ssl.SSLCertVerificationError("x")),
             "tls",
         ),
-        (
-            aiohttp.ConnectionTimeoutError("Connection timeout to host https://h/?secret"),
-            "connect_timeout",
-        ),
+        (TimeoutError("secret"), "connect_timeout"),
+        (OSError(errno.EMFILE, "too many open files, secret"), "unreachable"),
     ],
 )
 async def test_what_failed_before_the_request_left_is_not_sent(
-    mocked: aioresponses.aioresponses, failure: Exception, reason: str
+    failure: Exception, reason: str
 ) -> None:
     """Resolving, connecting and the TLS handshake come before the first byte."""
-    mocked.post(f"{HOST}/?{QUERY}", exception=failure)
-    async with AiohttpTransport() as transport:
+    async with Broken(connecting=failure) as transport:
         with pytest.raises(NotSent) as raised:
             await transport.send(call())
     assert raised.value.reason == reason
@@ -123,16 +139,13 @@ async def test_what_failed_before_the_request_left_is_not_sent(
         (aiohttp.SocketTimeoutError(), "timeout"),
         (TimeoutError(), "timeout"),
         (aiohttp.ClientPayloadError(), "cut_off"),
-        (aiohttp.ClientResponseError(Mock(), ()), "malformed_http"),
+        (HttpProcessingError(message="bad status line"), "malformed_http"),
         (ValueError("bad header"), "malformed_http"),
     ],
 )
-async def test_whatever_else_fails_is_lost(
-    mocked: aioresponses.aioresponses, failure: Exception, reason: str
-) -> None:
+async def test_whatever_else_fails_is_lost(failure: Exception, reason: str) -> None:
     """After the first byte may have left, no failure proves anything."""
-    mocked.post(f"{HOST}/?{QUERY}", exception=failure)
-    async with AiohttpTransport() as transport:
+    async with Broken(reading=failure) as transport:
         with pytest.raises(Lost) as raised:
             await transport.send(call())
     assert raised.value.reason == reason

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from rollout.ecs import transport
@@ -90,7 +89,7 @@ def never_sync(patch: pytest.MonkeyPatch) -> None:
 
 def leave_when_connected(patch: pytest.MonkeyPatch) -> None:
     """Nobody asks again after the connection is there."""
-    patch.setattr(transport._LastWord, "send", aiohttp.ClientRequest.send)
+    patch.setattr(transport, "_ask_last", lambda call: None)
 
 
 def insist_on_changes(patch: pytest.MonkeyPatch) -> None:
