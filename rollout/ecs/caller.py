@@ -276,10 +276,11 @@ class Caller:
 
     def _compare_clocks(self, reply: wire.HttpReply) -> None:
         """Let the lanes follow the minutes of the service, not ours."""
-        at = verdict.api_time(reply, self._clock.now())
+        now = self._clock.now()
+        at = verdict.api_time(reply, now)
         if at == 0:
             return
-        skew_ms = at + SECOND // 2 - self._clock.now()
+        skew_ms = at + SECOND // 2 - now
         if abs(skew_ms - self.governor.skew_ms) > SKEW_MS_MIN:
             self.governor.skew_ms = skew_ms if abs(skew_ms) > SKEW_MS_MIN else 0
 

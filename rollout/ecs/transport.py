@@ -172,20 +172,20 @@ async def _exchange(connection: Connection, call: Call) -> HttpReply:
     protocol = connection.protocol
     if protocol is None:
         raise Bug("a connection is written to that was given back")
-    protocol.set_response_params(
-        read_until_eof=True, auto_decompress=False, read_timeout=call.read_ms / 1000
-    )
-    request = StreamWriter(protocol, asyncio.get_running_loop())
+    protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+    loop, read_s = asyncio.get_running_loop(), call.read_ms / 1000
+    request = StreamWriter(protocol, loop)
     await request.write_headers(
         f"POST /?{call.query} HTTP/1.1", CIMultiDict(call.headers, **_NO_BODY)
     )
     request.set_eof()
-    protocol.start_timeout()
-    async with asyncio.timeout(_TOTAL_S):
+    ends = loop.time() + _TOTAL_S
+    async with asyncio.timeout(read_s) as deadline:
         head, content = await protocol.read()
         while head.code < 200 and head.code != HTTPStatus.SWITCHING_PROTOCOLS:
             head, content = await protocol.read()  # 1xx: the reply is still to come
-        return HttpReply(head.code, head.headers, await _body(content))
+        body = await _body(content, lambda: deadline.reschedule(min(ends, loop.time() + read_s)))
+    return HttpReply(head.code, head.headers, body)
 
 
 class InProcessTransport:
@@ -218,16 +218,18 @@ def _timeout(connect_ms: int) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(connect=connect_ms / 1000)
 
 
-async def _body(content: aiohttp.StreamReader) -> bytes:
-    """Read to the end, or give up past the bound."""
+async def _body(content: aiohttp.StreamReader, wait_on: Callable[[], None]) -> bytes:
+    """Read to the end, or give up past the bound; `wait_on` is called before each further wait."""
     chunks: list[bytes] = []
     bytes_left = BODY_BYTES_MAX
-    while chunk := await content.readany():
-        bytes_left -= len(chunk)
+    while True:
+        chunks.append(await content.readany())
+        bytes_left -= len(chunks[-1])
         if bytes_left < 0:
             raise Lost("too_large")
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if content.at_eof():
+            return b"".join(chunks)
+        wait_on()
 
 
 def _reason_unsent(error: Exception) -> str:

@@ -85,10 +85,14 @@ class After(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scripted:
-    """What the server does with one request: bytes out, then the connection's fate."""
+    """What the server does with one request: bytes out, then the connection's fate.
+
+    `drips` bytes follow one by one, 20 ms apart.
+    """
 
     raw: bytes = b""
     after: After = After.KEEP
+    drips: int = 0
 
 
 def reply(
@@ -154,6 +158,10 @@ async def _play(script: Scripted, writer: asyncio.StreamWriter) -> bool:
     """Send one script; false where the connection ends with it."""
     writer.write(script.raw)
     await writer.drain()
+    for _ in range(script.drips):
+        await asyncio.sleep(0.02)
+        writer.write(b"x")
+        await writer.drain()
     match script.after:
         case After.HANG:
             await asyncio.Event().wait()
@@ -181,6 +189,7 @@ async def scripted(*scripts: Scripted, tls: ssl.SSLContext | None = None) -> Asy
         for task in server.connections:
             task.cancel()
         await asyncio.gather(*server.connections, return_exceptions=True)
+        await asyncio.sleep(0)  # what was closed gives its socket back in the next turn
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
 
 from rollout.core.invariant import Bug
+from rollout.ecs import transport as module
 from rollout.ecs.transport import (
     BODY_BYTES_MAX,
     AiohttpTransport,
@@ -214,6 +215,28 @@ async def test_silence_after_the_request_is_lost() -> None:
     async with scripted(Scripted(b"", After.HANG)) as server, AiohttpTransport() as transport:
         with pytest.raises(Lost) as raised:
             await transport.send(call(server.url, read_ms=50))
+        assert raised.value.reason == "timeout"
+
+
+@pytest.mark.asyncio
+async def test_silence_in_the_middle_of_a_body_is_lost() -> None:
+    """The time-out holds for each wait for bytes, not for the first alone."""
+    begun = Scripted(reply(200, b"{}", missing_bytes=9).raw, After.HANG)
+    async with scripted(begun) as server, AiohttpTransport() as transport:
+        with pytest.raises(Lost) as raised:
+            await transport.send(call(server.url, read_ms=50))
+        assert raised.value.reason == "timeout"
+
+
+@pytest.mark.asyncio
+async def test_a_body_may_drip_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte earns another wait, up to the time that a call may take as a whole."""
+    dripping = Scripted(reply(200, missing_bytes=12).raw, drips=12)
+    async with scripted(dripping) as server, AiohttpTransport() as transport:
+        assert (await transport.send(call(server.url, read_ms=150))).body == b"x" * 12
+        monkeypatch.setattr(module, "_TOTAL_S", 0.1)
+        with pytest.raises(Lost) as raised:
+            await transport.send(call(server.url, read_ms=150))
         assert raised.value.reason == "timeout"
 
 
