@@ -16,12 +16,13 @@ from typing import Final, Protocol, Self
 
 import aiohttp
 import msgspec
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, StreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from rollout.core.invariant import Bug, invariant
+from rollout.core.invariant import invariant
 from rollout.ecs import endpoints
 from rollout.ecs.wire import HttpReply
 from rollout.model import limits
@@ -43,12 +44,12 @@ _AFTER_THE_FIRST_BYTE: Final = (
     OSError,
     ValueError,
 )
-"""What may go wrong once bytes have left."""
+"""What may go wrong once the first byte has left, or is about to."""
 
 
 class NotSent(Exception):
-    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`, …, or what
-    the call's `held_back` said.
+    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`,
+    `unasked_bytes`, …, or what the call's `held_back` said.
     """
 
     def __init__(self, reason: str, host: str = "") -> None:
@@ -73,8 +74,9 @@ class Call(msgspec.Struct, frozen=True):
 
     `endpoint` is scheme and authority (`https://ecs.cn-beijing.aliyuncs.com`); `query` goes on the
     wire as it is. Header names are in lower case. `connect_ms` bounds the time until the request
-    leaves, `read_ms` each wait for bytes after that. `held_back` is asked right before the first
-    byte leaves, since connecting takes time: it says why it may not, or nothing.
+    leaves, `read_ms` the wait for the head of the reply and each wait for bytes after it.
+    `held_back` is asked right before the first byte leaves, since connecting takes time: it says
+    why it may not, or nothing.
     """
 
     action: str
@@ -123,7 +125,7 @@ class AiohttpTransport:
         connection = await self._connect(call)
         try:
             _ask_last(call)
-            reply = await _exchange(connection, call)
+            reply = await _exchange(_silent(connection), call)
             connection.release()
         except _AFTER_THE_FIRST_BYTE as error:
             raise Lost(_reason_lost(error)) from None
@@ -167,11 +169,18 @@ def _ask_last(call: Call) -> None:
         raise NotSent(reason)
 
 
-async def _exchange(connection: Connection, call: Call) -> HttpReply:
-    """Write the request and read the reply to its end. Errors: Lost, `_AFTER_THE_FIRST_BYTE`."""
+def _silent(connection: Connection) -> ResponseHandler:
+    """The protocol of a connection on which nothing arrived unasked: what did would be taken for
+    the reply to this call. Errors: NotSent.
+    """
     protocol = connection.protocol
-    if protocol is None:
-        raise Bug("a connection is written to that was given back")
+    if protocol is None or protocol.should_close:
+        raise NotSent("unasked_bytes")
+    return protocol
+
+
+async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
+    """Write the request and read the reply to its end. Errors: Lost, `_AFTER_THE_FIRST_BYTE`."""
     protocol.set_response_params(read_until_eof=True, auto_decompress=False)
     loop, read_s = asyncio.get_running_loop(), call.read_ms / 1000
     request = StreamWriter(protocol, loop)

@@ -87,12 +87,12 @@ class After(enum.Enum):
 class Scripted:
     """What the server does with one request: bytes out, then the connection's fate.
 
-    `drips` bytes follow one by one, 20 ms apart.
+    The pieces of `then` follow one by one, 20 ms apart.
     """
 
     raw: bytes = b""
     after: After = After.KEEP
-    drips: int = 0
+    then: Sequence[bytes] = ()
 
 
 def reply(
@@ -158,9 +158,9 @@ async def _play(script: Scripted, writer: asyncio.StreamWriter) -> bool:
     """Send one script; false where the connection ends with it."""
     writer.write(script.raw)
     await writer.drain()
-    for _ in range(script.drips):
+    for piece in script.then:
         await asyncio.sleep(0.02)
-        writer.write(b"x")
+        writer.write(piece)
         await writer.drain()
     match script.after:
         case After.HANG:

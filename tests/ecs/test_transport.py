@@ -54,7 +54,7 @@ class Pool(aiohttp.BaseConnector):
         protocol = ResponseHandler(loop)
         protocol.connection_made(Mock(is_closing=lambda: False))
         if self._reading is not None:
-            protocol.set_exception(self._reading)
+            loop.call_soon(protocol.set_exception, self._reading)
         return Connection(self, Mock(), protocol, loop)
 
 
@@ -201,6 +201,19 @@ async def test_a_post_is_never_sent_again_by_the_library() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_came_unasked_is_nobodys_reply() -> None:
+    """A second reply to a call that was answered must not be taken for that of the next one."""
+    stray = Scripted(reply(200, b"first").raw, then=[reply(200, b"stray").raw])
+    async with scripted(stray, reply(200, b"second")) as server, AiohttpTransport() as transport:
+        assert (await transport.send(call(server.url))).body == b"first"
+        await asyncio.sleep(0.05)
+        with pytest.raises(NotSent) as raised:
+            await transport.send(call(server.url))
+        assert raised.value.reason == "unasked_bytes"
+        assert (await transport.send(call(server.url))).body == b"second"
+
+
+@pytest.mark.asyncio
 async def test_redirects_are_not_followed() -> None:
     """A 307 would carry the signature to whoever it names."""
     elsewhere = reply(307, headers={"Location": "/elsewhere"})
@@ -231,7 +244,7 @@ async def test_silence_in_the_middle_of_a_body_is_lost() -> None:
 @pytest.mark.asyncio
 async def test_a_body_may_drip_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte earns another wait, up to the time that a call may take as a whole."""
-    dripping = Scripted(reply(200, missing_bytes=12).raw, drips=12)
+    dripping = Scripted(reply(200, missing_bytes=12).raw, then=[b"x"] * 12)
     async with scripted(dripping) as server, AiohttpTransport() as transport:
         assert (await transport.send(call(server.url, read_ms=150))).body == b"x" * 12
         monkeypatch.setattr(module, "_TOTAL_S", 0.1)
