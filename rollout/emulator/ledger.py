@@ -1,12 +1,14 @@
 """The hidden ledger: every effect the pretend cloud had, in the order of their happening.
 
 Written by the actions, read by the admin endpoint, the checkers and nobody else: no client may ever
-look at it. Dense columns, because a run over a million instances has two million effects.
+look at it. Dense columns, because a run over a million instances has two million effects; what the
+effects of one call share stands there once.
 """
 
 import enum
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -61,23 +63,26 @@ class Ledger:
         self._key_of = key_of
         self._request_id_of = request_id_of
         self._regions: dict[str, int] = {}
+        # One of each write: where its entries begin, and what they share.
+        self._first = array("q")
         self._at = array("q")
-        self._until = array("q")
         self._effect = bytearray()
         self._region = array("H")
+        self._request = array("Q")
+        # One of each entry.
+        self._until = array("q")
         self._ordinal = array("i")
         self._key = array("I")
-        self._request = array("Q")
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self._ordinal)
 
     def __iter__(self) -> Iterator[Entry]:
         return self.since(0)
 
     def since(self, first: int) -> Iterator[Entry]:
         """The entries from position `first` on, oldest first."""
-        return (self.entry(position) for position in range(first, len(self._at)))
+        return (self.entry(position) for position in range(first, len(self)))
 
     def write(
         self,
@@ -91,13 +96,10 @@ class Ledger:
         until: int = 0,
     ) -> None:
         """Add one effect; `until` 0 means that it has no duration."""
-        self._at.append(at)
+        self._begin(effect, at, region, request)
         self._until.append(until)
-        self._effect.append(effect)
-        self._region.append(self._regions.setdefault(region, len(self._regions)))
         self._ordinal.append(ordinal)
         self._key.append(key)
-        self._request.append(request)
 
     def write_all(
         self,
@@ -105,29 +107,33 @@ class Ledger:
         at: int,
         region: str,
         request: int,
-        ordinals: Sequence[int],
-        keys: Sequence[int],
+        ordinals: list[int],
+        keys: list[int],
     ) -> None:
         """Add one effect without duration for each of many instances, with a key pair each."""
-        count = len(ordinals)
-        where = self._regions.setdefault(region, len(self._regions))
-        self._at.extend(array("q", (at,)) * count)
-        self._until.extend(array("q", (0,)) * count)
-        self._effect.extend(bytes((effect,)) * count)
-        self._region.extend(array("H", (where,)) * count)
-        self._ordinal.extend(array("i", ordinals))
-        self._key.extend(array("I", keys))
-        self._request.extend(array("Q", (request,)) * count)
+        self._begin(effect, at, region, request)
+        self._until.frombytes(bytes(self._until.itemsize * len(ordinals)))
+        self._ordinal.fromlist(ordinals)
+        self._key.fromlist(keys)
 
     def entry(self, position: int) -> Entry:
         """One entry by its position."""
+        write = bisect_right(self._first, position) - 1
         ordinal, until = self._ordinal[position], self._until[position]
         return Entry(
-            at=self._at[position],
+            at=self._at[write],
             until=None if until in {0, NEVER} else until,
-            effect=Effect(self._effect[position]).name.lower(),
-            region=list(self._regions)[self._region[position]],
+            effect=Effect(self._effect[write]).name.lower(),
+            region=list(self._regions)[self._region[write]],
             instance=None if ordinal == NO_INSTANCE else self._id_of(ordinal),
             key_pair=self._key_of(self._key[position]) or None,
-            request_id=self._request_id_of(self._request[position]),
+            request_id=self._request_id_of(self._request[write]),
         )
+
+    def _begin(self, effect: Effect, at: int, region: str, request: int) -> None:
+        """What all entries of the write share that comes now."""
+        self._first.append(len(self._ordinal))
+        self._at.append(at)
+        self._effect.append(effect)
+        self._region.append(self._regions.setdefault(region, len(self._regions)))
+        self._request.append(request)
