@@ -4,7 +4,6 @@ Edition `seed` answers AttachKeyPair as its page prints it: RequestId only, and 
 refuses the whole call.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -136,8 +135,8 @@ def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
     pairs = call.cloud.pairs.all
     formers = call.cloud.instances.attach(ordinals, number, call.now)
     pairs[number].bound += len(ordinals)
-    for former, count in Counter(formers).items():
-        pairs[former].bound -= count
+    for former in set(formers):  # few: a batch has one former key pair, or a handful
+        pairs[former].bound -= formers.count(former)
     effect = Effect.ATTACH if number else Effect.DETACH
     keys = [number] * len(ordinals) if number else formers
     call.cloud.ledger.write_all(effect, call.now, region, call.number, ordinals, keys)
