@@ -26,6 +26,7 @@ DEPTH_MAX: Final = 64
 Node: TypeAlias = "str | dict[str, Node] | list[Node]"
 """What XML can carry: a text, named children, or the same name several times."""
 
+_TEXTS = msgspec.json.Decoder(list[str])
 _BOM = b"\xef\xbb\xbf"
 _XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -81,7 +82,7 @@ def _numbered_keys(keys: tuple[str, ...], name: str) -> list[str]:
 def json_array(text: str) -> list[str] | None:
     """Read a JSON array of texts, white space allowed; None for anything else."""
     try:
-        return msgspec.json.decode(text.encode(), type=list[str])
+        return _TEXTS.decode(text)
     except (msgspec.MsgspecError, UnicodeError):
         return None
 
