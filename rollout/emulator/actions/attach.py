@@ -11,6 +11,7 @@ import msgspec
 
 from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
+from rollout.emulator import columns
 from rollout.emulator.actions.call import Call
 from rollout.emulator.instances import Status
 from rollout.emulator.keypairs import NONE, KeyPair
@@ -69,7 +70,7 @@ def _judged(
     instances = call.cloud.instances
     found = instances.find_all(ids, region)
     known = [ordinal for ordinal in found if ordinal is not None]
-    numbers = set(map(instances.shape.__getitem__, known))
+    numbers = set(columns.reader(known)(instances.shape))
     by_shape = {n: _why_not_shape(call, instances.shapes.values[n]) for n in numbers}
     plain = not any(by_shape.values()) and not call.cloud.switches.attach_again_refused
     if plain and len(known) == len(ids) and instances.all_idle(known):
@@ -121,6 +122,8 @@ def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
 
 def _refuse_batch(call: Call, failed: Mapping[str, str]) -> None:
     """Refuse the whole call for one instance where the edition or a switch says so."""
+    if not failed:
+        return
     switches = call.cloud.switches
     for code, switch in (  # in the order of the checks
         ("InvalidInstanceId.NotFound", switches.unknown_id_refuses_batch),
