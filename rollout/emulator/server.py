@@ -86,15 +86,15 @@ class FrontEnd:
         course = CALM if reply else self.cloud.faults.course(request)
         if course is not CALM:
             return await self._befallen(http, admitted, course)
-        reply = reply or self.deliver(http, request)
+        reply = reply or self.deliver(http, request, now)
         rendered = render(reply, request.action, admitted.form)
         if self.cloud.faults.faults:
             self._former[request.action] = rendered
         return self._response(rendered, now)
 
-    def deliver(self, http: web.BaseRequest, request: Request, *, copy: int = 0) -> Reply:
-        """One copy of a request arrives at the cloud, now; the first is copy 0."""
-        return self.cloud.handle(request, self.now())
+    def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
+        """One copy of a request arrives at the cloud; the first is copy 0."""
+        return self.cloud.handle(request, now)
 
     async def _befallen(
         self, http: web.BaseRequest, admitted: Admitted, course: Course
@@ -108,7 +108,7 @@ class FrontEnd:
         for index, delay_ms in enumerate(course.arrivals_ms):
             if answered and index == 0:
                 await _sleep(delay_ms)
-                reply = self.deliver(http, request)
+                reply = self.deliver(http, request, self.now())
             else:
                 self._arrive_later(http, request, delay_ms, index)
         if not course.drips:
@@ -131,7 +131,7 @@ class FrontEnd:
         """Deliver a copy that nobody waits for."""
 
         def arrive() -> None:
-            self.deliver(http, request, copy=copy)
+            self.deliver(http, request, self.now(), copy=copy)
 
         loop = asyncio.get_running_loop()
         self._later = [timer for timer in self._later if timer.when() > loop.time()]

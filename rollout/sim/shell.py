@@ -140,7 +140,7 @@ class Front(FrontEnd):
         super().__init__(arrivals.cloud, clock)
         self._arrivals = arrivals
 
-    def deliver(self, http: web.BaseRequest, request: Request, *, copy: int = 0) -> Reply:
+    def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
         """See FrontEnd."""
         self._arrivals.late += http.transport is None or http.transport.is_closing()
         n = _intent_of(http.headers.get(NONCE, ""))
