@@ -70,7 +70,8 @@ class Cloud:
             lambda number: self.pairs.all[number].name,
             self.request_id,
         )
-        self._key = hashlib.blake2b(f"requests/{seed}".encode(), digest_size=32).digest()
+        key = hashlib.blake2b(f"requests/{seed}".encode(), digest_size=32).digest()
+        self._request_ids = hashlib.blake2b(digest_size=16, key=key)
         self._count = 0
         self.switches = switches
         self.switch(switches)
@@ -115,8 +116,9 @@ class Cloud:
 
     def request_id(self, number: int) -> str:
         """The request id of the `number`th call: an upper-case UUID that follows from the seed."""
-        text = hashlib.blake2b(number.to_bytes(8, "big"), digest_size=16, key=self._key).hexdigest()
-        text = text.upper()
+        digest = self._request_ids.copy()
+        digest.update(number.to_bytes(8, "big"))
+        text = digest.hexdigest().upper()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def _answer(self, request: Request, now: int) -> Mapping[str, object]:

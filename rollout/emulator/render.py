@@ -62,6 +62,8 @@ def _as_json(body: Mapping[str, object]) -> bytes:
     several times, and give and take 160 KB at each.
     """
     page = body.get("Instances")
+    if page is None:
+        return wire.encode_json(body)
     rows = page.get("Instance") if isinstance(page, Mapping) else None
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], msgspec.Raw):
         return wire.encode_json(body)
