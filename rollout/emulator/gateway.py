@@ -14,6 +14,8 @@ import msgspec
 
 from rollout.ecs import contract, sign, wire
 from rollout.emulator.access import Access, User
+from rollout.emulator.kept import Kept
+from rollout.emulator.macs import Mac
 from rollout.emulator.messages import Refusal, Request
 from rollout.emulator.render import Format
 
@@ -49,6 +51,8 @@ _MUST_SIGN: Final = frozenset(
 
 # Every V3 algorithm is read as V3; of the family only HMAC-SHA256 can be checked here.
 _V3_FAMILY: Final = "ACS3-"
+_SECRETS_KEPT_MAX: Final = 64
+
 _V3_MISMATCH: Final = "Specified signature does not match our calculation. server StringToSign is:"
 
 
@@ -82,6 +86,7 @@ class Gateway:
         self.clock_ahead_ms = clock_ahead_ms
         self._nonces: dict[str, dict[str, int]] = {}
         """By user, so that what is kept of each call is nothing for the garbage collector."""
+        self._macs = Kept(_mac, _SECRETS_KEPT_MAX)
 
     def open(self, message: Message) -> Opened:
         """Read the parameters and which action they are for; nothing is checked yet."""
@@ -99,7 +104,7 @@ class Gateway:
             form = Format.JSON if params.get("Format", "").lower() == "json" else Format.XML
             action, version = params.get("Action", ""), params.get("Version", "")
         business = params
-        if not _PROTOCOL.isdisjoint(params):
+        if not params.keys().isdisjoint(_PROTOCOL):
             business = {name: value for name, value in params.items() if name not in _PROTOCOL}
         request = Request(action, business, "", version, address)
         return Opened(request, form, v3, params)
@@ -145,10 +150,10 @@ class Gateway:
         canonical = sign.v3_canonical_request(
             message.method, message.path, message.query, headers, parts.signed_headers, digest
         )
-        expected = sign.v3_signature(canonical, user.secret)
+        text = sign.v3_string_to_sign(canonical)
+        expected = self._macs[user.secret].hex(text.encode("ascii"))
         if headers["x-acs-content-sha256"] != digest or not _equal(expected, parts.signature):
-            text = f"{_V3_MISMATCH}{sign.v3_string_to_sign(canonical)}"
-            raise Refusal("SignatureDoesNotMatch", message=text)
+            raise Refusal("SignatureDoesNotMatch", message=f"{_V3_MISMATCH}{text}")
         self._check_token(user, headers.get("x-acs-security-token", ""), now)
         self._use_nonce(user, headers[_NONCE_FIELD], now)
         return user.key_id
@@ -202,6 +207,10 @@ _NONCE_FIELD: Final = "x-acs-signature-nonce"
 _V3_NEEDS: Final = (("Timestamp", "x-acs-date"), ("SignatureNonce", _NONCE_FIELD))
 
 _parse_iso = lru_cache(maxsize=256)(wire.parse_iso)  # the calls of one second share their text
+
+
+def _mac(secret: str) -> Mac:
+    return Mac(secret.encode())
 
 
 def _equal(expected: str, given: str) -> bool:
