@@ -1,12 +1,12 @@
 """Fleets from a file: JSONL or CSV with the fields of `/_admin/instances`, or YAML with counts.
 
-Called by the command line. Reads the file once to learn its regions and once more to fill them
-(once for each, where their rows are mixed): a million rows never stand in memory at once.
+Called by the command line. Reads the file once. A million rows never stand in memory as values:
+the instances of a region are neighbours, so rows wait for their region's turn, as short JSON.
 """
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,10 @@ from rollout.emulator.fleetrows import Loader, Row
 
 ROWS_MAX: Final = 1_000_000
 
-_Reader = Callable[[Path], Iterable[tuple[int, Row]]]
+_Line = tuple[int, Row]
+"""The number of a line, from 1, and what it says."""
+
+_Reader = Callable[[Path], Iterable[_Line]]
 
 
 def load(path: Path, *, seed: int, now: int) -> Fleet:
@@ -29,28 +32,40 @@ def load(path: Path, *, seed: int, now: int) -> Fleet:
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise settings.error("a fleet is a .jsonl, .csv, .yaml or .yml file", str(path))
-    runs = [name for name, _ in groupby(row.region for _, row in _counted(path, read))]
-    names = dict.fromkeys(runs)
-    passes: list[str | None] = [None] if len(runs) == len(names) else [*names]
     loader = Loader(seed, now)
-    for only in passes:
-        for line, row in settings.opened(read, path):
-            if only in {None, row.region}:
-                _add(loader, path, line, row)
+    for line, row in _by_region(path, _counted(path, read)):
+        try:
+            loader.add(row)
+        except ValueError as error:
+            raise settings.error(str(error), settings.place(path, line)) from None
     try:
         return loader.builder.finish(seed, list(regions.KNOWN.values()))
     except ValueError as error:
         raise settings.error(str(error), str(path)) from None
 
 
-def _add(loader: Loader, path: Path, line: int, row: Row) -> None:
-    try:
-        loader.add(row)
-    except ValueError as error:
-        raise settings.error(str(error), settings.place(path, line)) from None
+def _by_region(path: Path, rows: Iterable[_Line]) -> Iterator[_Line]:
+    """The rows of the first region as they come, then those of the others, one after the other."""
+    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(_Line).decode
+    first: str | None = None
+    waiting: dict[str, io.BytesIO] = {}
+    for line, row in rows:
+        first = row.region if first is None else first
+        if row.region == first:
+            yield line, row
+            continue
+        try:
+            text = encode((line, row))
+        except UnicodeEncodeError as error:
+            raise settings.error(str(error), settings.place(path, line)) from None
+        waiting.setdefault(row.region, io.BytesIO()).write(text + b"\n")
+    for name in [*waiting]:
+        with waiting.pop(name) as lines:
+            lines.seek(0)
+            yield from map(decode, lines)
 
 
-def _counted(path: Path, read: _Reader) -> Iterator[tuple[int, Row]]:
+def _counted(path: Path, read: _Reader) -> Iterator[_Line]:
     """The rows of a file, as long as they are not too many."""
     total = 0
     for line, row in settings.opened(read, path):
@@ -60,7 +75,7 @@ def _counted(path: Path, read: _Reader) -> Iterator[tuple[int, Row]]:
         yield line, row
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+def _jsonl(path: Path) -> Iterator[_Line]:
     decoder = msgspec.json.Decoder(Row)
     with path.open("rb") as file:
         for line, text in enumerate(file, 1):
@@ -71,14 +86,14 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
                     raise settings.error(str(error), settings.place(path, line)) from None
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Row]]:
+def _csv(path: Path) -> Iterator[_Line]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         for cells in reader:
             yield reader.line_num, _row(path, reader.line_num, cells, _from_cells, strict=False)
 
 
-def _yaml(path: Path) -> Iterator[tuple[int, Row]]:
+def _yaml(path: Path) -> Iterator[_Line]:
     for line, values in settings.yaml_entries(path):
         yield line, _row(path, line, values, dict)
 

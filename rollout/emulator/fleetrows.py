@@ -26,7 +26,7 @@ BOOTS_MAX: Final = 60_000
 """Boots are counted in two bytes; that leaves room for the boots of a run."""
 
 
-class Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One instance, or `count` alike; with count 0 the key pair alone is made.
 
     What is left out has a plain default.

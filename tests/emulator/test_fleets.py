@@ -201,6 +201,13 @@ def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text:
         ("f.jsonl", '{"instance":"i-1","colour":"red"}', 1, "colour"),
         ("f.jsonl", '{"instance":"i 1"}', 1, "not an instance id"),
         ("f.jsonl", '{"instance":"i-1","status":"Released"}', 1, "not a status"),
+        (
+            "f.jsonl",
+            '{"instance":"i-1"}\n\n{"instance":"i-2","region":"cn-beijing","status":"odd"}',
+            3,
+            "not a status",
+        ),
+        ("f.yaml", '- count: 1\n- { region: cn-beijing, name: "\\ud800" }', 2, "surrogates"),
         ("f.jsonl", '{"instance":"i-1","start_time":"noon"}', 1, "not an instant"),
         ("f.jsonl", '{"instance":"i-1","locks":["odd"]}', 1, "not a lock reason"),
         ("f.jsonl", '{"count":2000000}', 1, "more than 1000000"),
