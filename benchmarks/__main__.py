@@ -19,6 +19,7 @@ NAMES = {
     "engine": "local engine, a whole rotation in virtual time",
     "client": "the client over TLS, 50 ids a call",
     "emulator": "the emulator on HTTP",
+    "fleets": "the emulator's fleets in memory",
     "quota": "a hidden quota, found and shared",
     "planning": "offline plans from JSONL",
     "journal": "resume and verify of a finished run",

@@ -6,19 +6,22 @@ call, not once per instance.
 
 import re
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
-from typing import Final, TypeVar
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
 
 from rollout.ecs import contract, wire
 from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Lock, Status
+from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
+from rollout.emulator.kept import Kept
 from rollout.emulator.messages import Refusal
 from rollout.emulator.shapes import Shape, Tags
 
 Matches = Callable[[int], bool]
 """Whether the instance of this ordinal is asked for."""
 
-_T = TypeVar("_T")
+_JUDGED_KEPT_MAX: Final = 65_536
+"""Shapes and sets of tags whose verdict is remembered for one call. About 8 MiB."""
 
 _TAG: Final = re.compile(r"(Tag|ResourceTag)\.(\d+)\.(Key|Value|key|value)")
 
@@ -93,7 +96,7 @@ def matcher(call: Call) -> Matches | None:
 
 def wildcard(pattern: str, text: str) -> bool:
     """`*` for any text, at the ends or inside; a bare pattern is the whole text."""
-    return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
+    return _pattern(pattern).match(text) is not None
 
 
 def tags_asked(params: Mapping[str, str]) -> Tags:
@@ -127,9 +130,21 @@ def tags_given(params: Mapping[str, str]) -> Tags:
     return tags
 
 
+def tagged(instances: Instances, asked: Tags) -> Matches:
+    """Which instances have every tag asked for."""
+    value = instances.tag_sets.value
+    verdicts = Kept[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_KEPT_MAX)
+    return lambda ordinal: verdicts[instances.tags[ordinal]]
+
+
 def has_tags(tags: Tags, asked: Tags) -> bool:
     """Whether every tag asked for is there; an empty value stands for any."""
     return all(any(k == key and value in {"", v} for k, v in tags) for key, value in asked)
+
+
+@lru_cache(maxsize=64)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern.replace("[", "[[]").replace("?", "[?]")))
 
 
 def _tags(params: Mapping[str, str], prefix: str, *, too_many: str, no_key: str) -> Tags:
@@ -164,17 +179,14 @@ def _of_shape(call: Call) -> list[Matches]:
         )
 
     instances = call.cloud.instances
-    judge = _once(instances.shapes.values, fits)
-    return [lambda ordinal: judge(instances.shape[ordinal])]
+    shapes = instances.shapes.values
+    verdicts = Kept[int, bool](lambda number: fits(shapes[number]), _JUDGED_KEPT_MAX)
+    return [lambda ordinal: verdicts[instances.shape[ordinal]]]
 
 
 def _of_tags(call: Call) -> list[Matches]:
     asked = tags_asked(call.params)
-    if not asked:
-        return []
-    instances = call.cloud.instances
-    judge = _once(instances.tag_sets.values, lambda tags: has_tags(tags, asked))
-    return [lambda ordinal: judge(instances.tags[ordinal])]
+    return [tagged(call.cloud.instances, asked)] if asked else []
 
 
 def _of_columns(call: Call) -> list[Matches]:
@@ -233,19 +245,6 @@ def _within(time_of: Callable[[int], int], key: str, instant: int) -> Matches:
     if key.endswith("StartTime"):
         return lambda ordinal: time_of(ordinal) >= instant
     return lambda ordinal: time_of(ordinal) <= instant
-
-
-def _once(values: list[_T], judge: Callable[[_T], bool]) -> Callable[[int], bool]:
-    """Judge a pooled value the first time its number is asked for."""
-    known: dict[int, bool] = {}
-
-    def ask(number: int) -> bool:
-        answer = known.get(number)
-        if answer is None:
-            answer = known[number] = judge(values[number])
-        return answer
-
-    return ask
 
 
 def _folded(name: str, value: str) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from rollout.emulator import shapes
 from rollout.emulator.ids import DerivedIds, Ids, ListedIds
 from rollout.emulator.instances import Instances, Lock, Status
 from rollout.emulator.keypairs import NONE, KeyPair, KeyPairs
 from rollout.emulator.regions import Region, region
 from rollout.emulator.shapes import Shape, Tags
+from rollout.emulator.texts import Numbered
 
 REGIONS_MAX: Final = 255
 
@@ -32,11 +32,11 @@ class FleetBuilder:
     def __init__(self, now: int) -> None:
         """`now`: UTC milliseconds; key pairs are a quarter of a year old by then."""
         self.pairs = KeyPairs()
-        self.instances = Instances(shapes.shape_pool(), shapes.tags_pool())
+        self.instances = Instances()
         self._now = now
         self._regions: list[Region] = []
         self._firsts: list[int] = []
-        self._listed: list[str] = []
+        self._listed = Numbered()
 
     def open_region(self, name: str) -> Region:
         """Begin the instances of a region."""
@@ -69,8 +69,12 @@ class FleetBuilder:
         name: str | None = None,
         boots: int = 1,
     ) -> None:
-        """Add one instance of the open region; numbers of shape and tags are those of the pools."""
-        ordinal = len(self.instances)
+        """Add one instance of the open region; numbers of shape and tags are those of the pools.
+
+        Errors: ValueError for an id that is there already.
+        """
+        if instance is not None:
+            self._list(instance)
         self.instances.append(
             region=len(self._regions) - 1,
             shape=shape,
@@ -85,10 +89,8 @@ class FleetBuilder:
         )
         if record:
             self.pairs.all[record].bound += 1
-        if instance is not None:
-            self._listed.append(instance)
-        if name is not None:
-            self.instances.names[ordinal] = name
+        if name:
+            self.instances.set_name(len(self.instances) - 1, name)
 
     def shape(self, shape: Shape) -> int:
         """The number of a shape."""
@@ -101,7 +103,7 @@ class FleetBuilder:
     def finish(self, seed: int, known: Sequence[Region] = ()) -> Fleet:
         """Close the fleet. Ids are those given, or made from `seed` where none was given.
 
-        Errors: ValueError when only some instances came with an id, or an id came twice.
+        Errors: ValueError when only some instances came with an id.
         """
         bounds = [*self._firsts, len(self.instances)]
         for opened, (first, end) in zip(self._regions, pairwise(bounds), strict=True):
@@ -111,10 +113,16 @@ class FleetBuilder:
         others = [r for r in known if r.name not in names]
         return Fleet(self.instances, self.pairs, [*self._regions, *others])
 
+    def _list(self, instance: str) -> None:
+        """Take an id, which must be a new one."""
+        count = len(self._listed.texts)
+        if self._listed.add(instance) < count:
+            raise ValueError(f"instance id {instance!r} is there twice")
+
     def _ids(self, seed: int) -> Ids:
-        if not self._listed:
+        if not self._listed.texts:
             letters = [r.letters for r in self._regions]
             return DerivedIds(seed, self.instances.region, letters)
-        if len(self._listed) != len(self.instances):
+        if len(self._listed.texts) != len(self.instances):
             raise ValueError("some instances have an id and some have none")
         return ListedIds(self._listed)

@@ -6,6 +6,7 @@ Called by the reader of fleet files. What many rows share is made once: shapes, 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated, Final
 
 import msgspec
@@ -76,7 +77,6 @@ class Loader:
         self._now = now
         self._region = Region("", "", "", ())
         self._shapes: dict[tuple[object, ...], int] = {}
-        self._tags: dict[tuple[tuple[str, str], ...], int] = {}
 
     def add(self, row: Row) -> None:
         """Add the instances of one row. Errors: ValueError for what no instance can be."""
@@ -89,7 +89,7 @@ class Loader:
         name = _or(row.key_pair, standard)
         record = self._key(name) if row.public_key is None else self._given(name, row.public_key)
         guest = self._key(_or(row.key_in_force, name))
-        shape, tags = self._shape_number(row), self._tags_number(row)
+        shape, tags = self._shape_number(row), self.builder.tags(tuple(row.tags.items()))
         status, lock = _status(row.status), _lock(row.locks)
         for _ in range(row.count):
             self.builder.add(
@@ -132,20 +132,14 @@ class Loader:
             body = fleets.ed25519_line(private, name)
         return self.builder.key_pair(name, body).number
 
-    def _tags_number(self, row: Row) -> int:
-        tags = tuple(row.tags.items())
-        if tags not in self._tags:
-            self._tags[tags] = self.builder.tags(tags)
-        return self._tags[tags]
-
     def _shape_number(self, row: Row) -> int:
-        key = tuple(getattr(row, name) for name in _SHAPE_FIELDS)
+        key = _shape_key(row)
         if key not in self._shapes:
             self._shapes[key] = self.builder.shape(_shape(self._region, row))
         return self._shapes[key]
 
 
-_SHAPE_FIELDS: Final = (
+_shape_key: Final = attrgetter(
     "region",
     "zone",
     "os_type",
@@ -178,6 +172,7 @@ def _instant(text: str) -> int:
     return instant
 
 
+@lru_cache(maxsize=64)
 def _status(text: str) -> Status:
     status = Status.__members__.get(text.upper())
     if status is None or status is Status.RELEASED:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from rollout.emulator.kept import Kept
+from rollout.emulator.texts import Numbered
 
 _BITS: Final = 68  # 17 hexadecimal digits: with "i-" and three letters the length of real ids
 _MASK: Final = (1 << _BITS) - 1
@@ -62,17 +63,7 @@ class DerivedIds:
 class ListedIds:
     """Ids as a fleet file spells them."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Errors: ValueError when an id is there twice."""
-        self._names = names
-        self._ordinals = {name: ordinal for ordinal, name in enumerate(names)}
-        if len(self._ordinals) != len(names):
-            raise ValueError("an instance id is there twice")
-
-    def id_of(self, ordinal: int) -> str:
-        """See Ids."""
-        return self._names[ordinal]
-
-    def ordinal_of(self, instance: str) -> int | None:
-        """See Ids."""
-        return self._ordinals.get(instance)
+    def __init__(self, listed: Numbered) -> None:
+        """`listed`: the ids in the order of the ordinals."""
+        self.id_of = Kept(listed.texts.__getitem__, IDS_KEPT_MAX).__getitem__
+        self.ordinal_of = Kept(listed.find, IDS_KEPT_MAX).__getitem__

@@ -14,7 +14,8 @@ import msgspec
 
 from rollout.emulator import keypairs
 from rollout.emulator.ids import Ids
-from rollout.emulator.shapes import Pool, Shape, Tags
+from rollout.emulator.shapes import Shape, Shapes, TagSets
+from rollout.emulator.texts import Texts
 
 MINUTE_MS: Final = 60_000
 
@@ -87,16 +88,16 @@ View = tuple[int, int, int]
 class Instances:
     """Columns by ordinal. The instances of one region are neighbours: see `spans`.
 
-    Cost: about 35 bytes an instance, apart from the shared shapes and tags and from what moves.
+    Cost: about 35 bytes an instance, apart from shapes, tags, ids and names, and from what moves.
     """
 
-    def __init__(self, shapes: Pool[Shape], tag_sets: Pool[Tags]) -> None:
+    def __init__(self) -> None:
         self.ids: Ids
         self.spans: dict[str, range] = {}
-        self.shapes = shapes
-        self.tag_sets = tag_sets
-        self.names: dict[int, str] = {}
-        """Only where a fleet file gives a name; otherwise it is made from the ordinal."""
+        self.shapes = Shapes()
+        self.tag_sets = TagSets()
+        self._names = Texts()
+        """Up to the last instance that a fleet file names; empty where it does not."""
 
         self.region = bytearray()
         self.shape = array("I")
@@ -179,9 +180,19 @@ class Instances:
         """What the instance is."""
         return self.shapes.values[self.shape[ordinal]]
 
+    def set_name(self, ordinal: int, name: str) -> None:
+        """Name an instance behind all that have a name; others have one made from the ordinal."""
+        for _ in range(len(self._names), ordinal):
+            self._names.append("")
+        self._names.append(name)
+
     def name_of(self, ordinal: int) -> str:
         """InstanceName, which is the name of the guest too."""
-        return self.names.get(ordinal) or f"ecs-{ordinal:07d}"
+        return self.own_name(ordinal) or f"ecs-{ordinal:07d}"
+
+    def own_name(self, ordinal: int) -> str:
+        """The name that a fleet file gave, empty where it gave none."""
+        return self._names[ordinal] if ordinal < len(self._names) else ""
 
     def locks_of(self, ordinal: int) -> list[str]:
         """Lock reasons in documented order."""

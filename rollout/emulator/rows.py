@@ -76,7 +76,8 @@ class Rows:
         """
         i = self._instances
         status, record, start_ms = seen
-        name = _json_text(i.names[ordinal]) if ordinal in i.names else f'"ecs-{ordinal:07d}"'
+        own = i.own_name(ordinal)
+        name = _json_text(own) if own else f'"ecs-{ordinal:07d}"'
         text = (
             f'{{"InstanceId":"{i.ids.id_of(ordinal)}","InstanceName":{name},'
             f'"HostName":{name},"Status":"{STATUS_NAMES[status]}",'

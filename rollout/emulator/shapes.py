@@ -4,17 +4,23 @@ Filled by the fleets, read by the rows and filters. An instance holds two small 
 tree of objects; everything that cannot change through the API lives here.
 """
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from rollout.ecs import wire
+from rollout.emulator.kept import Kept
 from rollout.emulator.regions import Region
+from rollout.emulator.texts import Numbered
 
 FAR_EXPIRY: Final = "2099-12-31T15:59Z"  # what pay-as-you-go instances show as ExpiredTime
 
-_T = TypeVar("_T", bound=Hashable)
+TAG_SETS_KEPT_MAX: Final = 16_384
+"""Sets of tags remembered as rows show them: all that most fleets have. About 5 MiB."""
+
+_REPEATED: Final = (('","TagValue":"', "\t"), ('"},{"TagKey":"', "\n"))
+"""What a row writes for each tag, and what stands for it in the store: no JSON text has those."""
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -61,32 +67,63 @@ class Shape(msgspec.Struct, frozen=True):
 Tags = tuple[tuple[str, str], ...]
 
 
-class Pool(Generic[_T]):
-    """Values with a small number each: equal values share one. `rendered` is kept beside."""
+class _Tag(msgspec.Struct, gc=False):
+    TagKey: str
+    TagValue: str
 
-    def __init__(self, render: Callable[[_T], str]) -> None:
-        self.values: list[_T] = []
+
+class _Tagged(msgspec.Struct, gc=False):
+    Tags: dict[str, list[_Tag]]
+
+
+_TAGGED: Final = msgspec.json.Decoder(_Tagged)
+
+
+class Shapes:
+    """Shapes with a small number each: equal ones share one. `rendered` is kept beside."""
+
+    def __init__(self) -> None:
+        self.values: list[Shape] = []
         self.rendered: list[str] = []
-        self._numbers: dict[_T, int] = {}
-        self._render = render
+        self._numbers: dict[Shape, int] = {}
 
-    def add(self, value: _T) -> int:
-        """The number of `value`, a new one the first time."""
-        number = self._numbers.setdefault(value, len(self.values))
+    def add(self, shape: Shape) -> int:
+        """The number of a shape, a new one the first time."""
+        number = self._numbers.setdefault(shape, len(self.values))
         if number == len(self.values):
-            self.values.append(value)
-            self.rendered.append(self._render(value))
+            self.values.append(shape)
+            self.rendered.append(shape_fragment(shape))
         return number
 
 
-def shape_pool() -> Pool[Shape]:
-    """A pool of shapes, rendered by `shape_fragment`."""
-    return Pool(shape_fragment)
+class TagSets:
+    """Sets of tags with a small number each: equal ones share one.
 
+    A set is stored as the text that a row shows, shortened: each instance may have one of its own.
+    `rendered` is that text by number, the member `Tags` of a row.
+    """
 
-def tags_pool() -> Pool[Tags]:
-    """A pool of tag sets that renders the `Tags` field of a row."""
-    return Pool(lambda tags: fragment({"Tags": tags_field(tags)}))
+    def __init__(self) -> None:
+        self.rendered = Kept(self._rendered, TAG_SETS_KEPT_MAX)
+        self._stored = Numbered()
+
+    def add(self, tags: Tags) -> int:
+        """The number of a set, a new one the first time."""
+        text = fragment({"Tags": tags_field(tags)})
+        for long, short in _REPEATED:
+            text = text.replace(long, short)
+        return self._stored.add(text)
+
+    def value(self, number: int) -> Tags:
+        """The set of a number."""
+        row = _TAGGED.decode(f"{{{self._rendered(number)}}}")
+        return tuple([(tag.TagKey, tag.TagValue) for tag in row.Tags["Tag"]])
+
+    def _rendered(self, number: int) -> str:
+        text = self._stored.texts[number]
+        for long, short in _REPEATED:
+            text = text.replace(short, long)
+        return text
 
 
 ADDRESS_CLOSE: Final = "]}}"

@@ -15,8 +15,9 @@ from rollout.ecs import wire
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import Course
 from rollout.emulator.instances import STATUS_NAMES, View
+from rollout.emulator.kept import Kept
 from rollout.emulator.messages import Reply, Request
-from rollout.emulator.shapes import Shape
+from rollout.emulator.shapes import TAG_SETS_KEPT_MAX, Shape
 from rollout.model.instance import Instance, OsFamily, os_family, status_of
 from rollout.model.outcome import Answer, Done
 from rollout.model.time import MINUTE, SECOND, Instant
@@ -72,6 +73,7 @@ class _Rows:
         self._pairs = cloud.pairs
         self._account = account
         self._kept: dict[int, tuple[View, Instance]] = {}
+        self._tag_sets = Kept(cloud.instances.tag_sets.value, TAG_SETS_KEPT_MAX)
 
     def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
         """See Shown."""
@@ -105,7 +107,7 @@ class _Rows:
             expires,
             optimized,
             tuple(i.locks_of(ordinal)) if i.lock[ordinal] else (),
-            i.tag_sets.values[i.tags[ordinal]],
+            self._tag_sets[i.tags[ordinal]],
         )
 
 

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from rollout.emulator import fleetfile, fleets, settings
 from rollout.emulator.cloud import Cloud, Sight
 from rollout.emulator.faults import Fault
+from rollout.emulator.fleet import Fleet
 from rollout.emulator.instances import Lock, Status
 from rollout.errors import ConfigError
 from tests.emulator import stage
@@ -211,7 +213,8 @@ def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text:
         ("f.jsonl", '{"instance":"i-1","start_time":"noon"}', 1, "not an instant"),
         ("f.jsonl", '{"instance":"i-1","locks":["odd"]}', 1, "not a lock reason"),
         ("f.jsonl", '{"count":2000000}', 1, "more than 1000000"),
-        ("f.jsonl", '{"instance":"i-1"}\n{"instance":"i-1"}', None, "twice"),
+        ("f.jsonl", '{"instance":"i-1"}\n{"instance":"i-1"}', 2, "'i-1' is there twice"),
+        ("f.yaml", '- { name: a }\n- { name: "\\ud800" }', 2, "surrogates"),
         ("f.jsonl", '{"instance":"i-1"}\n{}', None, "have none"),
         ("f.csv", "instance,boots\ni-1,many\n", 2, "$.boots"),
         ("f.csv", "instance,io_optimized\ni-1,maybe\n", 2, "$.io_optimized"),
@@ -295,14 +298,36 @@ def test_the_hostile_preset_needs_no_file() -> None:
     assert all(0 < fault.probability < 0.05 for fault in armed)
 
 
-def test_an_instance_costs_few_bytes() -> None:
-    """Dense columns: a million instances must fit, 400 bytes each at the most."""
-    size = 40_000
+def test_some_instances_have_a_name_and_some_have_none(tmp_path: Path) -> None:
+    """A name left out or empty is made up, before, between and behind those that are given."""
+    path = write(tmp_path / "f.csv", "instance,name\ni-0,\ni-1,é\ni-2,\ni-3,web\ni-4,\n")
+    cloud = Cloud(fleetfile.load(path, seed=1, now=NOW))
+    names = ["ecs-0000000", "é", "ecs-0000002", "web", "ecs-0000004"]
+    assert [row["InstanceName"] for row in stage.rows(cloud)] == names
+    assert [cloud.instances.name_of(ordinal) for ordinal in range(5)] == names
+
+
+def _synthetic(_: Path, size: int) -> Fleet:
+    return fleets.build(size=size, seed=1, now=NOW)
+
+
+def _all_their_own(folder: Path, size: int) -> Fleet:
+    """Every instance has an id, a name and a set of tags that no other has."""
+    rows = (f"i-{n:020},web-{n:07},owner=team-{n};host=web-{n:07};app=cart" for n in range(size))
+    path = write(folder / "f.csv", "\n".join(["instance,name,tags", *rows]))
+    return fleetfile.load(path, seed=1, now=NOW)
+
+
+@pytest.mark.parametrize("make", [_synthetic, _all_their_own])
+def test_an_instance_costs_few_bytes(tmp_path: Path, make: Callable[[Path, int], Fleet]) -> None:
+    """A million must fit, 400 bytes each at the most; what the first few bring along is apart."""
+    size = 20_000
+    make(tmp_path, 10)
     tracemalloc.start()
     try:
-        fleet = fleets.build(size=size, seed=1, now=NOW)
+        fleet = make(tmp_path, size)
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert len(fleet.instances) == size
-    assert used / size < 400
+    assert used / size < 300

@@ -170,11 +170,11 @@ def _ids(call: Call, region: str) -> list[str]:
 
 def _tagged(call: Call, region: str, tags: Tags) -> list[str]:
     instances = call.cloud.instances
+    wanted = filters.tagged(instances, tags)
     ids = [
         instances.ids.id_of(o)
         for o in instances.spans.get(region, ())
-        if instances.base[o] != Status.RELEASED
-        and filters.has_tags(instances.tag_sets.values[instances.tags[o]], tags)
+        if instances.base[o] != Status.RELEASED and wanted(o)
     ]
     if not ids:
         raise Refusal("InvalidResourceTag.InstanceNotFound")
