@@ -185,7 +185,7 @@ def retry_after_ms(reply: wire.HttpReply) -> int:
 
 def header_request_id(reply: wire.HttpReply) -> str:
     """The request id the gateway puts in a header: a trace for replies without a body."""
-    return reply.headers.get("x-acs-request-id", "")[:_REQUEST_ID_CHARS_MAX]
+    return _word(reply.headers.get("x-acs-request-id"))
 
 
 def _judged(

@@ -171,6 +171,15 @@ def test_a_reply_that_nobody_wrote_keeps_the_trace_of_the_gateway() -> None:
     assert answer == Answer(Unknown("http_502", "R-9", NOW))
 
 
+def test_a_header_of_any_bytes_can_be_shown_and_stored() -> None:
+    """Bytes beyond ASCII reach us as lone surrogates, which no journal takes."""
+    reply = wire.HttpReply(502, DATE | {"x-acs-request-id": "\udcffR\x1b[2J" + "x" * 99}, b"")
+    outcome = verdict.answer("AttachKeyPair", IDS, reply, NOW).outcome
+    assert isinstance(outcome, Unknown) and len(outcome.request_id) <= 64
+    assert outcome.request_id.isprintable() and "R" in outcome.request_id
+    assert outcome.request_id.encode()
+
+
 def test_what_the_service_writes_can_be_shown_and_stored() -> None:
     """Codes, messages and foreign ids reach terminals and journals: short, and nothing acts."""
     rows = [good(id_) for id_ in IDS[1:]]
