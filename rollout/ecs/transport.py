@@ -11,7 +11,6 @@ import errno
 import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Final, Protocol, Self
 
 import aiohttp
@@ -39,6 +38,7 @@ _TOTAL_S = limits.CALL_TIMEOUT_MS / 1000 - 1
 _NO_BODY: Final = {"content-length": "0"}
 _AFTER_THE_FIRST_BYTE: Final = (
     aiohttp.ClientError,
+    aiohttp.EofStream,
     HttpProcessingError,
     TimeoutError,
     OSError,
@@ -48,7 +48,7 @@ _AFTER_THE_FIRST_BYTE: Final = (
 
 
 class NotSent(Exception):
-    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`,
+    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`, `closed`,
     `unasked_bytes`, …, or what the call's `held_back` said.
     """
 
@@ -130,7 +130,7 @@ class AiohttpTransport:
         except _AFTER_THE_FIRST_BYTE as error:
             raise Lost(_reason_lost(error)) from None
         finally:
-            connection.close()  # does nothing where it was given back
+            _drop(connection)  # does nothing where it was given back
         return reply
 
     async def aclose(self) -> None:
@@ -170,13 +170,24 @@ def _ask_last(call: Call) -> None:
 
 
 def _silent(connection: Connection) -> ResponseHandler:
-    """The protocol of a connection on which nothing arrived unasked: what did would be taken for
-    the reply to this call. Errors: NotSent.
+    """The protocol of an open connection on which nothing arrived unasked: what did would be taken
+    for the reply to this call. Errors: NotSent.
     """
     protocol = connection.protocol
-    if protocol is None or protocol.should_close:
+    if protocol is None or not protocol.is_connected():  # the peer shook hands and left
+        raise NotSent("closed")
+    if protocol.should_close:
         raise NotSent("unasked_bytes")
     return protocol
+
+
+def _drop(connection: Connection) -> None:
+    """Close at once. A polite end waits for a peer that may be hung, and what the peer did not take
+    yet would leave when nobody counts on it any more.
+    """
+    if connection.protocol is not None:
+        connection.protocol.abort()
+        connection.close()
 
 
 async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
@@ -191,8 +202,8 @@ async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
     ends = loop.time() + _TOTAL_S
     async with asyncio.timeout(read_s) as deadline:
         head, content = await protocol.read()
-        while head.code < 200 and head.code != HTTPStatus.SWITCHING_PROTOCOLS:
-            head, content = await protocol.read()  # 1xx: the reply is still to come
+        while head.code < 200:  # the reply is still to come
+            head, content = await protocol.read()
         body = await _body(content, lambda: deadline.reschedule(min(ends, loop.time() + read_s)))
     return HttpReply(head.code, head.headers, body)
 
@@ -228,17 +239,18 @@ def _timeout(connect_ms: int) -> aiohttp.ClientTimeout:
 
 
 async def _body(content: aiohttp.StreamReader, wait_on: Callable[[], None]) -> bytes:
-    """Read to the end, or give up past the bound; `wait_on` is called before each further wait."""
+    """Read to the end, or give up past the bound; `wait_on` is called before each wait."""
     chunks: list[bytes] = []
     bytes_left = BODY_BYTES_MAX
     while True:
+        if not content.is_eof():
+            wait_on()
         chunks.append(await content.readany())
         bytes_left -= len(chunks[-1])
         if bytes_left < 0:
             raise Lost("too_large")
         if content.at_eof():
             return b"".join(chunks)
-        wait_on()
 
 
 def _reason_unsent(error: Exception) -> str:
@@ -263,7 +275,7 @@ def _reason_lost(error: Exception) -> str:
             return "timeout"
         case aiohttp.ClientPayloadError():
             return "cut_off"
-        case aiohttp.ServerDisconnectedError() | ConnectionError() | aiohttp.ClientOSError():
+        case ConnectionError() | aiohttp.ClientConnectionError() | aiohttp.EofStream():
             return "reset"
         case _:
             return "malformed_http"

@@ -140,9 +140,12 @@ class Server:
             while True:
                 self.requests.append(_seen((await reader.readuntil(b"\r\n\r\n")).decode()))
                 self.arrived.set()
-                script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
-                if not await _play(script, writer):
+                if not await _play(self.answer(self.requests[-1]), writer):
                     break
+
+    def answer(self, _: Seen) -> Scripted:
+        """What is done with the request that came last."""
+        return self.scripts[min(len(self.requests), len(self.scripts)) - 1]
 
 
 def _seen(head: str) -> Seen:
@@ -178,7 +181,13 @@ async def _play(script: Scripted, writer: asyncio.StreamWriter) -> bool:
 @contextlib.asynccontextmanager
 async def scripted(*scripts: Scripted, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Serve scripts on loopback."""
-    server = Server(scripts)
+    async with serving(Server(scripts), tls) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Let a server listen on loopback."""
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
     server.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"

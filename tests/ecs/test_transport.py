@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import enum
 import errno
 import socket
 import ssl
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from unittest.mock import Mock
 
 import aiohttp
@@ -15,6 +20,8 @@ import trustme
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
 from rollout.ecs import transport as module
@@ -27,7 +34,7 @@ from rollout.ecs.transport import (
     NotSent,
 )
 from rollout.ecs.wire import HttpReply
-from tests.ecs.pretend import After, Scripted, reply, scripted
+from tests.ecs.pretend import After, Scripted, Seen, Server, reply, scripted, serving
 
 HOST = "https://ecs.cn-beijing.aliyuncs.com"
 QUERY = "InstanceIds=%5B%22i-1%22%5D&KeyPairName=team%20key~1%2A&RegionId=cn-beijing"
@@ -40,11 +47,13 @@ def call(endpoint: str = HOST, *, connect_ms: int = 2_000, read_ms: int = 2_000)
 
 
 class Pool(aiohttp.BaseConnector):
-    """Fails to connect as told, or hands out a connection that fails as told."""
+    """Fails to connect as told, or hands out a connection that is closed or fails as told."""
 
-    def __init__(self, connecting: Exception | None, reading: Exception | None) -> None:
+    def __init__(
+        self, connecting: Exception | None, reading: Exception | None, *, closed: bool
+    ) -> None:
         super().__init__()
-        self._connecting, self._reading = connecting, reading
+        self._connecting, self._reading, self._left = connecting, reading, closed
 
     async def connect(self, *_: object) -> Connection:
         """See BaseConnector."""
@@ -52,7 +61,7 @@ class Pool(aiohttp.BaseConnector):
             raise self._connecting
         loop = asyncio.get_running_loop()
         protocol = ResponseHandler(loop)
-        protocol.connection_made(Mock(is_closing=lambda: False))
+        protocol.connection_made(Mock(is_closing=lambda: self._left))
         if self._reading is not None:
             loop.call_soon(protocol.set_exception, self._reading)
         return Connection(self, Mock(), protocol, loop)
@@ -62,14 +71,18 @@ class Broken(AiohttpTransport):
     """The transport over such a pool."""
 
     def __init__(
-        self, *, connecting: Exception | None = None, reading: Exception | None = None
+        self,
+        *,
+        connecting: Exception | None = None,
+        reading: Exception | None = None,
+        closed: bool = False,
     ) -> None:
         super().__init__()
-        self._failures = connecting, reading
+        self._failures, self._left = (connecting, reading), closed
 
     def connector(self) -> aiohttp.BaseConnector:
         """See AiohttpTransport."""
-        return Pool(*self._failures)
+        return Pool(*self._failures, closed=self._left)
 
 
 @pytest.mark.asyncio
@@ -86,10 +99,10 @@ async def test_every_status_is_a_reply(status: int) -> None:
 
 @pytest.mark.asyncio
 async def test_interim_replies_are_passed_over() -> None:
-    """A 100 or 103 says that the reply is still to come."""
-    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
-    whole = reply(200, b"{}")
-    script = Scripted(interim + whole.raw, whole.after)
+    """A 100, 101 or 103 says that the reply is still to come: taken for it, it would leave the
+    reply itself to the next call."""
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    script = Scripted(early, then=[b"HTTP/1.1 101 X\r\n\r\n", reply(200, b"{}").raw])
     async with scripted(script) as server, AiohttpTransport() as transport:
         got = await transport.send(call(server.url))
         assert (got.status, got.body) == (200, b"{}")
@@ -137,6 +150,7 @@ async def test_what_failed_before_the_request_left_is_not_sent(
         (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "reset"),
         (ConnectionResetError(), "reset"),
         (BrokenPipeError(), "reset"),
+        (aiohttp.EofStream(), "reset"),
         (aiohttp.SocketTimeoutError(), "timeout"),
         (TimeoutError(), "timeout"),
         (aiohttp.ClientPayloadError(), "cut_off"),
@@ -150,6 +164,15 @@ async def test_whatever_else_fails_is_lost(failure: Exception, reason: str) -> N
         with pytest.raises(Lost) as raised:
             await transport.send(call())
     assert raised.value.reason == reason
+
+
+@pytest.mark.asyncio
+async def test_a_peer_that_left_with_the_handshake_was_sent_nothing() -> None:
+    """TLS 1.2 ends with the peer's word, and its farewell may come with it."""
+    async with Broken(closed=True) as transport:
+        with pytest.raises(NotSent) as raised:
+            await transport.send(call())
+    assert raised.value.reason == "closed"
 
 
 @pytest.mark.asyncio
@@ -242,6 +265,15 @@ async def test_silence_in_the_middle_of_a_body_is_lost() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_late_head_leaves_the_body_its_own_wait() -> None:
+    """Head and body come each within the read time-out, though not both of them."""
+    head, body = reply(200, missing_bytes=2).raw, b"{}"
+    late = Scripted(then=[*[b""] * 7, head, *[b""] * 7, body])
+    async with scripted(late) as server, AiohttpTransport() as transport:
+        assert (await transport.send(call(server.url, read_ms=300))).body == body
+
+
+@pytest.mark.asyncio
 async def test_a_body_may_drip_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte earns another wait, up to the time that a call may take as a whole."""
     dripping = Scripted(reply(200, missing_bytes=12).raw, then=[b"x"] * 12)
@@ -313,6 +345,30 @@ async def test_a_cancelled_call_gives_its_connection_up() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_a_peer_did_not_take_in_time_never_leaves() -> None:
+    """A peer that reads nothing until the call was given up reads no whole request then."""
+    given_up = asyncio.Event()
+    heard = asyncio.get_running_loop().create_future()
+
+    async def hung(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await given_up.wait()
+        bytes_read = 0
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            while piece := await reader.read(1 << 20):
+                bytes_read += len(piece)
+        heard.set_result(bytes_read)
+
+    listening = await asyncio.start_server(hung, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    huge = "a" * 32 * 1024**2  # more than the kernel takes on itself
+    async with listening, AiohttpTransport() as transport:
+        with pytest.raises(Lost):
+            await transport.send(msgspec.structs.replace(call(endpoint, read_ms=50), query=huge))
+        given_up.set()
+        assert 0 < await heard < len(huge)
+
+
+@pytest.mark.asyncio
 async def test_no_call_waits_for_a_connection() -> None:
     """A call that queued inside the library could leave after its time: the pool has no limit."""
     async with scripted(Scripted(b"", After.HANG)) as server, AiohttpTransport() as transport:
@@ -352,3 +408,94 @@ async def test_in_process_calls_look_like_those_of_the_network() -> None:
     with pytest.raises(Lost):
         await transport.send(call(read_ms=1))
     await transport.aclose()
+
+
+class Trick(enum.Enum):
+    """What becomes of one call at a server, a proxy or a caller that has a bad day."""
+
+    WHOLE = "whole"
+    IN_PIECES = "in pieces"
+    IN_CHUNKS = "in chunks"
+    INTERIM = "after an interim reply"
+    TWICE = "twice"
+    MORE_TO_COME = "followed by the begin of another reply"
+    FAREWELL = "with the last word of the connection"
+    BROKEN_OFF = "half"
+    SILENT = "never"
+    LATE = "after the time-out"
+    GIVEN_UP = "after the caller went away"
+
+
+LOST = (Trick.BROKEN_OFF, Trick.SILENT, Trick.LATE, Trick.GIVEN_UP)
+
+
+@dataclass
+class Echo(Server):
+    """Answers each request with its own query, in the way that the query names."""
+
+    scripts: Sequence[Scripted] = ()
+
+    def answer(self, seen: Seen) -> Scripted:
+        """See Server."""
+        whole = reply(200, seen.query).raw
+        match Trick(urllib.parse.unquote(seen.query.partition("=")[2])):
+            case Trick.IN_PIECES:
+                return Scripted(whole[:9], then=[whole[9:-3], whole[-3:]])
+            case Trick.IN_CHUNKS:
+                head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                body = seen.query.encode()
+                return Scripted(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+            case Trick.INTERIM:
+                return Scripted(b"HTTP/1.1 102 Processing\r\n\r\n" + whole)
+            case Trick.TWICE:
+                return Scripted(whole + whole)
+            case Trick.MORE_TO_COME:
+                return Scripted(whole + whole[:5])
+            case Trick.FAREWELL:
+                last = reply(200, seen.query, headers={"Connection": "close"})
+                return Scripted(last.raw, After.CLOSE)
+            case Trick.BROKEN_OFF:
+                return Scripted(whole[:-1], After.CLOSE)
+            case Trick.SILENT:
+                return Scripted(b"", After.HANG)
+            case Trick.LATE | Trick.GIVEN_UP:
+                return Scripted(then=[b"", b"", whole])
+            case Trick.WHOLE:
+                return Scripted(whole)
+
+
+async def _ask(transport: AiohttpTransport, url: str, n: int, trick: Trick) -> str:
+    """The body of the reply to the n-th call; empty where it was lost or given up."""
+    asked = msgspec.structs.replace(
+        call(url, read_ms=10 if trick in {Trick.SILENT, Trick.LATE} else 10_000),
+        query=f"{n}={urllib.parse.quote(trick.value)}",
+    )
+    try:
+        async with asyncio.timeout(0.01 if trick is Trick.GIVEN_UP else None):
+            return (await transport.send(asked)).body.decode()
+    except (Lost, TimeoutError):
+        return ""
+
+
+async def _ask_in_turn(tricks: Sequence[Trick], callers: int) -> list[str]:
+    """What each call got, where so many callers take turns over the same kept connections."""
+    got = [""] * len(tricks)
+    left = iter(enumerate(tricks))
+
+    async def work() -> None:
+        for n, trick in left:
+            got[n] = await _ask(transport, server.url, n, trick)
+
+    async with serving(Echo()) as server, AiohttpTransport() as transport:
+        await asyncio.gather(*[work() for _ in range(callers)])
+        assert len(server.requests) <= len(tricks), "no call is sent twice"
+    return got
+
+
+@settings(max_examples=30, derandomize=True)
+@given(tricks=st.lists(st.sampled_from(Trick), min_size=2, max_size=10), callers=st.integers(1, 3))
+def test_every_call_gets_its_own_reply_or_none(tricks: list[Trick], callers: int) -> None:
+    """Whatever became of the calls before it on a connection, and of those beside it."""
+    for n, got in enumerate(asyncio.run(_ask_in_turn(tricks, callers))):
+        own = f"{n}={urllib.parse.quote(tricks[n].value)}"
+        assert got == own or (got == "" and tricks[n] in LOST), tricks[n]
