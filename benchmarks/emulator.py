@@ -3,15 +3,18 @@
 Both servers get the same signed requests from a bare client in a process of its own; the constant
 is the very body that the emulator answers the first of them with, and its handler reads the query
 and the body as any handler does. The calls go round the whole fleet, batch after batch, as those of
-a rotation do. The last row weighs the kinds as a rotation of single restarts calls them.
+a rotation do; each time round the batches are others, so that no list of ids comes twice. They go
+to both servers by turns: whatever else the machine does meets both alike, and the turn in the
+middle counts. The last row weighs the kinds as a rotation of single restarts calls them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from itertools import cycle, islice
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -23,7 +26,9 @@ from benchmarks.report import Row, Size
 
 AT_ONCE = 16
 INSTANCES = 10_000
-_CALLS = {Size.TINY: 40, Size.DEFAULT: 1_500, Size.FULL: 5_000}
+_TURN = {Size.TINY: 40, Size.DEFAULT: 300, Size.FULL: 300}
+"""Calls to one server before it is the other's turn."""
+_TURNS = {Size.TINY: 1, Size.DEFAULT: 9, Size.FULL: 25}
 _ROTATED = 1_000
 """Instances of the rotation that says how often each kind is called."""
 _REGION = "cn-hangzhou"
@@ -35,8 +40,7 @@ def run(size: Size) -> list[Row]:
     paces: dict[str, tuple[float, float]] = {}
     for what in list(_KINDS)[: 1 if size is Size.TINY else None]:
         body = measure.in_child("benchmarks.emulator:body", what=what).value
-        emulated = _pace(servers.Settings(size=INSTANCES, boot_ms=0), what, _CALLS[size])
-        constant = _pace(servers.Settings(body=body), what, _CALLS[size])
+        emulated, constant = _paces(what, body, size)
         paces[_KINDS[what].action] = emulated, constant
         rows += [
             Row(f"{what}: emulator, per CPU second", emulated),
@@ -56,18 +60,11 @@ def _mixed(paces: Mapping[str, tuple[float, float]]) -> float:
     return constant / emulated
 
 
-def send(url: str, what: str, calls: int) -> int:
-    """Send so many of one kind, batch after batch; how many were answered with 200."""
-    kind = _KINDS[what]
-    prepared = signed.requests(url, kind.action, islice(cycle(_params(kind)), calls))
-    return asyncio.run(bare_client.send_all(prepared, at_once=AT_ONCE))
-
-
 def body(what: str) -> str:
     """What the emulator answers to the first of a kind."""
     kind = _KINDS[what]
     with servers.running(servers.Settings(size=INSTANCES, boot_ms=0)) as emulator:
-        [(url, headers)] = signed.requests(emulator.url, kind.action, _params(kind)[:1])
+        [(url, headers)] = signed.requests(emulator.url, kind.action, islice(_params(kind), 1))
         return asyncio.run(_fetch(url, headers))
 
 
@@ -79,14 +76,33 @@ async def _fetch(url: str, headers: Mapping[str, str]) -> str:
         return await response.text()
 
 
-def _pace(settings: servers.Settings, what: str, calls: int) -> float:
-    with servers.running(settings) as server:
-        good = measure.in_child(
-            "benchmarks.emulator:send", url=server.url, what=what, calls=calls
-        ).value
-    if good != calls:
-        raise ValueError(f"{good} of {calls} calls were answered well")
-    return calls / server.cpu_s
+def _paces(what: str, body: str, size: Size) -> tuple[float, float]:
+    """Calls per CPU second of the emulator and of the constant."""
+    with (
+        servers.running(servers.Settings(size=INSTANCES, boot_ms=0)) as emulator,
+        servers.running(servers.Settings(body=body)) as constant,
+    ):
+        spent = asyncio.run(_by_turns([emulator, constant], _KINDS[what], size))
+    emulated, constant_s = (statistics.median(seconds) for seconds in spent)
+    return _TURN[size] / emulated, _TURN[size] / constant_s
+
+
+async def _by_turns(both: Sequence[servers.Running], kind: _Kind, size: Size) -> list[list[float]]:
+    """Go round the batches with each; the CPU seconds of each one's turns."""
+    calls = _TURN[size]
+    params = list(islice(_params(kind), calls * _TURNS[size]))
+    prepared = [signed.requests(server.url, kind.action, params) for server in both]
+    spent: list[list[float]] = [[] for _ in both]
+    async with bare_client.session() as connections:
+        for first in range(0, len(params), calls):
+            for server, requests, seconds in zip(both, prepared, spent, strict=True):
+                before = server.spent()
+                turn = requests[first : first + calls]
+                good = await bare_client.send_over(connections, turn, at_once=AT_ONCE)
+                seconds.append(server.spent() - before)
+                if good != calls:
+                    raise ValueError(f"{good} of {calls} calls were answered well")
+    return spent
 
 
 _Params = dict[str, str]
@@ -126,8 +142,11 @@ _KINDS: Final = {  # the calls a rotation consists of
 }
 
 
-def _params(kind: _Kind) -> list[_Params]:
-    """The parameters of the calls about every instance of the region."""
+def _params(kind: _Kind) -> Iterator[_Params]:
+    """The parameters of calls about every instance of the region, round and round."""
     ids = world.linux_fleet(INSTANCES).instances.ids
     every = [ids.id_of(ordinal) for ordinal in range(INSTANCES // len(world.REGIONS))]
-    return [kind.params(every[n : n + kind.ids]) for n in range(0, len(every), kind.ids)]
+    while True:
+        for n in range(0, len(every), kind.ids):
+            yield kind.params(every[n : n + kind.ids])
+        every = every[1:] + every[:1]
