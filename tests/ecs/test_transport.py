@@ -467,7 +467,7 @@ class Echo(Server):
 async def _ask(transport: AiohttpTransport, url: str, n: int, trick: Trick) -> str:
     """The body of the reply to the n-th call; empty where it was lost or given up."""
     asked = msgspec.structs.replace(
-        call(url, read_ms=10 if trick in {Trick.SILENT, Trick.LATE} else 10_000),
+        call(url, read_ms=10 if trick in {Trick.SILENT, Trick.LATE} else 2_000),
         query=f"{n}={urllib.parse.quote(trick.value)}",
     )
     try:
