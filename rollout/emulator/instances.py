@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import msgspec
 
-from rollout.emulator import keypairs
+from rollout.emulator import columns, keypairs
 from rollout.emulator.ids import Ids
 from rollout.emulator.shapes import Shape, Shapes, TagSets
 from rollout.emulator.texts import Texts
@@ -238,9 +238,10 @@ class Instances:
 
     def all_idle(self, ordinals: Sequence[int]) -> bool:
         """Whether each runs, without a lock and in the middle of nothing: most calls meet these."""
+        read = columns.reader(ordinals)
         return not (
-            any(map(self.base.__getitem__, ordinals))  # Running is 0
-            or any(map(self.lock.__getitem__, ordinals))
+            any(read(self.base))  # Running is 0
+            or any(read(self.lock))
             or not self.moves.keys().isdisjoint(ordinals)
         )
 
@@ -251,7 +252,7 @@ class Instances:
                 self.advance(ordinal, now)
                 self._remember(ordinal, now)
         record = self.record
-        formers = list(map(record.__getitem__, ordinals))
+        formers = list(columns.reader(ordinals)(record))
         forget = self.shown.pop
         for ordinal in ordinals:
             record[ordinal] = key
