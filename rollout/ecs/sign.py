@@ -151,8 +151,15 @@ def v3_string_to_sign(canonical_request: str) -> str:
 
 def v3_signature(canonical_request: str, secret: str) -> str:
     """Return the signature in lower-case hex. The key is the bare secret, without V1's `&`."""
-    string_to_sign = v3_string_to_sign(canonical_request)
-    return hmac.digest(secret.encode(), string_to_sign.encode("ascii"), "sha256").hex()
+    keyed = _keyed(secret).copy()
+    keyed.update(v3_string_to_sign(canonical_request).encode("ascii"))
+    return keyed.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _keyed(secret: str) -> hmac.HMAC:
+    """A key prepared for V3: that takes longer than the two lines that are signed with it."""
+    return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def _bytes(text: str) -> bytes:
