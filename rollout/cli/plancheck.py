@@ -14,7 +14,7 @@ from rollout.core import grouping
 from rollout.errors import Exit, Place, PlanError, Problem
 from rollout.model import limits, spec
 from rollout.model.instance import Status
-from rollout.model.plan import Plan, RestartKind, Target, public_key_digest
+from rollout.model.plan import OUT_OF_BASE, Plan, RestartKind, Target, public_key_digest
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
@@ -109,11 +109,14 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
         ):
             yield f"{target.instance} belongs to groups that are not there"
         members.update(target.groups if target.restart is RestartKind.REBOOT else ())
+    covered = sum(out.reason not in OUT_OF_BASE for out in plan.exclusions)
     for index, group in enumerate(plan.groups):
         if not 0 <= group.budget < len(plan.budgets):
             yield f"group {group.key} belongs to no budget"
         elif group.members != group.others + members[index]:
             yield f"group {group.key}: members is not others plus targets"
+        elif not 0 <= group.others <= covered:
+            yield f"group {group.key}: others is {group.others:,}, at most {covered:,} are possible"
         elif group.cap != _cap(plan.budgets[group.budget].max_down, group.members):
             yield f"group {group.key}: cap is not {plan.budgets[group.budget].max_down}"
         elif members[index] and not group.cap:

@@ -173,7 +173,7 @@ def _waves(waves: tuple[Wave, ...]) -> list[str]:
 
 def _bounds(plan: Plan, width: int) -> list[str]:
     caps = ", ".join(_cap(plan, group) for group in plan.groups)
-    down = f"Down at once: {caps}."
+    down = f"Down at once: {caps}.{_base(plan)}"
     exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
     boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
     calls = f"At least {_calls(plan)} and {render.span(plan.estimate.duration_ms)}, {boot}."
@@ -186,10 +186,19 @@ def _cap(plan: Plan, group: Group) -> str:
     limit = plan.budgets[group.budget].max_down
     where = "the fleet" if group.key == "fleet" else group.key
     if limit.endswith("%"):
-        return (
-            f"at most {limit.removesuffix('%')} % of {where} ({group.cap:,} of {group.members:,})"
-        )
+        share = f"{limit.removesuffix('%')} % of {group.members:,} = {group.cap:,}"
+        return f"at most {group.cap:,} of {where} ({share})"
     return f"at most {group.cap:,} of {where} ({group.members:,})"
+
+
+def _base(plan: Plan) -> str:
+    """The parts of the base, where it holds more than the targets: ` Base 90 = …`, else empty."""
+    fleet = next((group for group in plan.groups if group.others), None)
+    if fleet is None:
+        return ""
+    reboots = fleet.members - fleet.others
+    parts = f"{reboots:,} to reboot + {fleet.others:,} other running instances that the spec covers"
+    return f" Base {fleet.members:,} = {parts}."
 
 
 def _calls(plan: Plan) -> str:

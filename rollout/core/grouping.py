@@ -27,10 +27,10 @@ _STOPPED, _START, _REBOOT = Status.STOPPED, RestartKind.START, RestartKind.REBOO
 def make_groups(budgets: Sequence[Budget], members: int, reboots: int) -> list[Group]:
     """One group a budget (`by: fleet` only so far), with its cap as a number.
 
-    `members` are the instances that were not Stopped when planned, chosen or not: a stopped one
-    serves nobody, so it is neither in the base of a percent nor counted down. `reboots` of them
-    are chosen. PlanError R0312 where a cap comes to 0 or passes the group's size while something
-    has to be rebooted.
+    `members` is the base of a percentage: instances that the spec covers, whether they are targets
+    or not, and that were not Stopped when planned. A stopped instance serves no traffic, so it
+    cannot go down. `reboots` of the members are targets. PlanError R0312 where a cap comes to 0 or
+    is greater than the base while something has to be rebooted.
     """
     groups = []
     for index, budget in enumerate(budgets):
@@ -188,10 +188,14 @@ def _even_pages(targets: list[Target], size: int) -> Iterable[list[Target]]:
 
 
 def _bad_budget(index: int, budget: Budget, members: int, cap: int) -> RolloutError:
+    stated = f"budgets[{index}] ({budget.by}): maxDown {budget.max_down}"
     if cap == 0:
-        message = f"budgets[{index}]: {budget.max_down} of {budget.by} ({members}) comes to 0"
-        cure = "write an absolute number, for example `maxDown: 1`"
+        message = f"{stated} of {members} comes to 0"
+        cure = f"write an absolute number, for example `maxDown: 1`; {_BASE}"
     else:
-        message = f"budgets[{index}]: {budget.max_down} is more than {budget.by} has ({members})"
-        cure = f"write at most {members}, or a percent"
+        message = f"{stated} is more than {members}"
+        cure = f"write at most {members}, or a percentage; {_BASE}"
     return PlanError.of("R0312", message, help=cure)
+
+
+_BASE = "only running instances that the spec covers count"

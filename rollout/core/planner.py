@@ -69,9 +69,7 @@ def make_plan(
         lanes.add(selected.choose(page))
     digest.add(inventory.lost)
     _check_size(spec, selected.chosen)
-    groups = grouping.make_groups(
-        spec.budgets, selected.serving, selected.chosen - selected.stopped
-    )
+    groups = grouping.make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
     waves = grouping.make_waves(spec, lanes.sorted(), groups)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}

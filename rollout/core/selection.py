@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 from rollout.model.instance import Instance, Lost, OsFamily, Proofs, Status
-from rollout.model.plan import Exclusion, Reason, public_key_digest
+from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason, public_key_digest
 from rollout.model.spec import Exclude, Spec, Stopped
 from rollout.model.time import Instant
 
@@ -27,12 +27,13 @@ class Selection:
 
     `at` is the planning instant, which decides expiry and whether an exclusion rule still holds.
     Counted on the way: `chosen` are in; of them `stopped` are to be started and `keyless` have no
-    key pair; `serving` of the inventory were not Stopped.
+    key pair. `base` counts the instances that the spec covers and that were not Stopped: the base
+    of percentages. Instances that are left out for a reason in `OUT_OF_BASE` are not covered.
     """
 
     def __init__(self, spec: Spec, proofs: Proofs, at: Instant) -> None:
         self.exclusions: list[Exclusion] = []
-        self.chosen = self.serving = self.stopped = self.keyless = 0
+        self.chosen = self.base = self.stopped = self.keyless = 0
         self._judge = _judge(spec, proofs, at)
 
     def lose(self, lost: Iterable[Lost]) -> None:
@@ -44,19 +45,18 @@ class Selection:
     def choose(self, page: Iterable[Instance]) -> list[Instance]:
         """Who of these is in, in their order; the others become exclusions."""
         judge, chosen = self._judge, []
-        serving = stopped = keyless = 0
+        others = stopped = keyless = 0
         for one in page:
             verdict = judge(one)
-            stands = one.status is _STOPPED
-            serving += not stands
             if verdict is None:
                 chosen.append(one)
-                stopped += stands
+                stopped += one.status is _STOPPED
                 keyless += not one.key_pair
             else:
+                others += one.status is not _STOPPED and verdict[0] not in OUT_OF_BASE
                 self.exclusions.append(Exclusion(one.id, one.account, one.region, *verdict))
         self.chosen += len(chosen)
-        self.serving += serving
+        self.base += len(chosen) - stopped + others
         self.stopped += stopped
         self.keyless += keyless
         return chosen

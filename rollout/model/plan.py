@@ -38,6 +38,10 @@ class Reason(enum.StrEnum):
     PASSWORD_ONLY = "password_only"  # noqa: S105 - a reason, not a password
 
 
+OUT_OF_BASE = frozenset({Reason.NOT_FOUND, Reason.WINDOWS, Reason.OS_UNKNOWN, Reason.RULE})
+"""Reasons of instances that the spec does not cover: they are not in the base of a percentage."""
+
+
 class RestartKind(enum.StrEnum):
     """What puts a key in force: a reboot of a Running instance, a start of a Stopped one."""
 
@@ -89,8 +93,8 @@ class Wave(msgspec.Struct, frozen=True):
 class Group(msgspec.Struct, frozen=True):
     """Instances that share a cap: at most `cap` of them are down at once.
 
-    `members` counts the instances of the inventory that the cap was computed from, `others`
-    those of them that are no targets.
+    `members` is the base that the cap was computed from: the instances that the spec covers and
+    that were not Stopped when planned. `others` are those of them that are no targets.
     """
 
     key: str

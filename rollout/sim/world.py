@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.core import planner
+from rollout.core import planner, selection
 from rollout.core.invariant import Bug
 from rollout.core.turn import Decider
 from rollout.ecs import look as reading
@@ -384,8 +384,11 @@ _REST = (WaveSpec("all", WaveKind.REST),)
 
 
 def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
-    serving = sum(one.status is not Seen.STOPPED for one in inventory.instances)
-    caps = [max(1, serving * percent // 100) for percent in scenario.cap_percents]
+    base = sum(
+        one.status is not Seen.STOPPED and selection.rotatable_os(one) is None
+        for one in inventory.instances
+    )
+    caps = [max(1, base * percent // 100) for percent in scenario.cap_percents]
     waves: list[WaveSpec] = []
     if scenario.canary:
         waves.append(WaveSpec("canary", WaveKind.AMOUNT, Amount(count=1)))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rollout.core import planner
 from rollout.errors import PlanError
-from rollout.model import limits
-from rollout.model.instance import Status
-from rollout.model.plan import Plan, RestartKind
-from rollout.model.spec import Amount, Budget, WaveKind, WaveSpec
+from rollout.model import limits, selector
+from rollout.model.instance import Lost, OsFamily, Proof, Status
+from rollout.model.plan import Plan, RestartKind, public_key_digest
+from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec
 from tests.core import samples
 
 PERCENT = WaveSpec("tenth", WaveKind.AMOUNT, Amount(share_ppm=100_000))
@@ -127,6 +129,69 @@ def test_stopped_instances_are_no_members_of_a_group() -> None:
     assert (plan.groups[0].members, plan.groups[0].cap) == (4, 2)
     kinds = [target.restart for target in samples.targets_of(plan.waves[0])]
     assert kinds.count(RestartKind.START) == 4
+
+
+NEIGHBORS: list[dict[str, object]] = [
+    {"os": OsFamily.WINDOWS},
+    {"os": OsFamily.UNKNOWN},
+    {"os_name": "Windows Server 2022"},
+    {"status": Status.STOPPED, "os": OsFamily.WINDOWS},
+    {"tags": (("role", "bastion"),)},
+    {"tags": (("role", "bastion"),), "locks": ("security",)},
+]
+"""Instances that the spec does not cover."""
+IN_SCOPE: list[dict[str, object]] = [
+    {"locks": ("financial",)},
+    {"key_pair": ""},
+    {"expires_at": 1},
+    {"io_optimized": False},
+    {"status": Status.STARTING},
+    {"key_pair": samples.NEW_KEY},
+]
+"""Instances that are no targets and still serve beside them; the last one is already done."""
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.sampled_from(IN_SCOPE), max_size=20),
+    st.lists(st.sampled_from(NEIGHBORS), max_size=60),
+    st.integers(0, 3),
+    st.integers(10_000, 1_000_000),
+)
+def test_a_share_of_the_fleet_does_not_depend_on_its_neighbors(
+    targets: int,
+    in_scope: list[dict[str, object]],
+    neighbors: list[dict[str, object]],
+    lost: int,
+    share: int,
+) -> None:
+    """A cap is at most its share of what the spec covers, with or without Windows instances,
+    excluded and lost ones around them.
+    """
+    changes = [*({} for _ in range(targets)), *in_scope, *neighbors]
+    rows = [samples.instance(number, **change) for number, change in enumerate(changes)]
+    rule = Exclude("by hand", select=selector.parse("role=bastion"))
+    wanted = samples.spec(budgets=(Budget("fleet", Amount(share_ppm=share)),), exclude=(rule,))
+    proof = Proof(samples.NEW_KEY, public_key_digest(samples.PUBLIC_KEY), "run-0")
+    proofs = {one.id: proof for one in rows}
+    gone = tuple(Lost(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in range(lost))
+    inventory = msgspec.structs.replace(samples.inventory(rows), lost=gone)
+    base = targets + len(in_scope)
+    assume(base * share >= 1_000_000)
+
+    plan = planner.make_plan(wanted, inventory, proofs, samples.NOW, planner.Context("rollout"))
+
+    assert plan.groups[0].members == base
+    assert plan.groups[0].others == len(in_scope)
+    assert plan.groups[0].cap == base * share // 1_000_000
+
+
+def test_a_count_above_the_base_is_refused_whoever_stands_beside() -> None:
+    """Windows instances do not make room for more instances that are down."""
+    rows = samples.fleet(5) + [samples.instance(n, os=OsFamily.WINDOWS) for n in range(5, 20)]
+
+    with pytest.raises(PlanError, match="maxDown 6 is more than 5"):
+        samples.make_plan(rows, samples.capped(6))
 
 
 def test_a_fleet_of_stopped_instances_needs_no_budget() -> None:
