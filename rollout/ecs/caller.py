@@ -184,7 +184,7 @@ class Caller:
 
     def _held_back(self, request: Request) -> str:
         """Why the request may not leave now; empty where it may. Asked again once connected."""
-        if self._clock.now() > request.not_after:
+        if self._clock.expired(request.not_after):
             return verdict.EXPIRED
         if request.action.mutating and self._stopped():
             return HALTED

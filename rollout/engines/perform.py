@@ -22,7 +22,7 @@ async def perform(
     """Send the call of a durable intent, at most once."""
     if stopped():
         return Answer(Refused("not_sent_stopped", RetryClass.UNSENT))
-    if clock.now() > issued.not_after:
+    if clock.expired(issued.not_after):
         return Answer(Refused("not_sent_expired", RetryClass.UNSENT))
     _, region = lane
     key_pair = plan.key_pair

@@ -20,6 +20,9 @@ class Clock(Protocol):
     def now(self) -> Instant:
         """Milliseconds UTC; never runs backwards within one process."""
 
+    def expired(self, not_after: Instant) -> bool:
+        """Whether a call with this `not_after` must not be sent any more."""
+
     async def sleep_until(self, instant: Instant) -> None:
         """Return at the instant or a little later; at once where it has passed."""
 

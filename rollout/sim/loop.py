@@ -123,6 +123,10 @@ class VirtualClock:
             raise TypeError("a virtual clock needs a virtual loop")
         return self._begin + loop.passed_ms
 
+    def expired(self, not_after: Instant) -> bool:
+        """See Clock; virtual time has no second clock."""
+        return self.now() > not_after
+
     async def sleep_until(self, instant: Instant) -> None:
         """Return at the instant or a little later."""
         await anyio.sleep(max(0, instant - self.now()) / 1000)

@@ -36,6 +36,9 @@ class JumpClock:
     def now(self) -> Instant:
         return self.at
 
+    def expired(self, not_after: Instant) -> bool:
+        return self.at > not_after
+
     async def sleep_until(self, instant: Instant) -> None:
         await asyncio.sleep(0)
         self.at = max(self.at, instant)

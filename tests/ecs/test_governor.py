@@ -213,6 +213,9 @@ class VirtualClock:
     def now(self) -> Instant:
         return self.at
 
+    def expired(self, not_after: Instant) -> bool:
+        return self.at > not_after
+
     async def sleep_until(self, instant: Instant) -> None:
         if instant > self.at:
             self._count += 1

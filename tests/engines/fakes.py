@@ -27,6 +27,9 @@ class FakeClock:
     def now(self) -> Instant:
         return self.instant
 
+    def expired(self, not_after: Instant) -> bool:
+        return self.instant > not_after
+
     async def sleep_until(self, instant: Instant) -> None:
         self.instant = max(self.instant, instant)
 
