@@ -24,7 +24,7 @@ demo: $(READY) ## rotate an emulated fleet, kill the run half-way, resume, verif
 	@$(BIN)/rollout demo
 
 test: $(READY) ## run the whole test suite
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -83,13 +83,13 @@ def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What hangs in the pretend cloud is failed in the forecast, and the exit code is told."""
+    """Instances that hang in the emulated cloud are failed in the forecast, with the exit code."""
     faults = plan_file.parent / "faults.yaml"
     faults.write_text("- { fault: boot_stuck_starting, probability: 1 }\n", "utf-8")
 
     text = rehearsed(capsys, str(plan_file), "--seeds", "1", "--faults", str(faults))
 
-    assert f"faults  {faults} (--faults)" in text
+    assert f"faults {faults} (--faults)" in " ".join(text.split())
     assert "apply ends with exit 3 (some failed) in 1 of 1 seed" in text
     assert "failed" in text
 
