@@ -238,6 +238,7 @@ CODES: dict[str, Code] = {
     "R0404": Code(Exit.DENIED, "the clock is off"),
     "R0405": Code(Exit.DENIED, "the plan is for another account"),
     "R0406": Code(Exit.DENIED, "a credential source that is not supported"),
+    "R0407": Code(Exit.DENIED, "the credential settings are incomplete or contradict each other"),
     "R0410": Code(Exit.FAILED, "the service cannot be reached"),
     "R0411": Code(Exit.FAILED, "the service answered with an error"),
     "R0412": Code(Exit.FAILED, "the service answered something unreadable"),

@@ -27,6 +27,32 @@ is refused.
 A RUN is an id or its unique beginning; left out, it is the newest run. Where a command would ask a
 question and nobody is there to answer, it ends with 7 and names the option that answers it.
 """
+CREDENTIALS = """\
+## Credentials
+
+`rollout` uses exactly one source of credentials: the first of this list that is named. If that
+source fails, the command ends with exit 4 and the cause. It never continues with another identity.
+The preview and the journal name the source.
+
+1. `--profile NAME` or `ROLLOUT_PROFILE`: a profile of the aliyun CLI (`~/.aliyun/config.json`).
+2. `ALIBABACLOUD_PROFILE`, `ALIBABA_CLOUD_PROFILE` or `ALICLOUD_PROFILE`: such a profile, or a
+   section of `credentials.ini`.
+3. `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, with
+   `ALIBABA_CLOUD_SECURITY_TOKEN` for temporary keys.
+4. `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and `ALIBABA_CLOUD_OIDC_TOKEN_FILE`:
+   the role of a Kubernetes service account.
+5. `ALIBABA_CLOUD_CREDENTIALS_URI`: a URI that returns temporary keys.
+6. `ALIBABA_CLOUD_CREDENTIALS_FILE`: section `default` of an SDK credentials file.
+7. The `current` profile of `~/.aliyun/config.json`, or its profile `default` where `current` is
+   empty. `ALIBABA_CLOUD_IGNORE_PROFILE=true` skips this step.
+8. Section `default` of `~/.alibabacloud/credentials.ini`.
+9. The role of the ECS instance, unless `ALIBABA_CLOUD_ECS_METADATA_DISABLED=true`;
+   `ALIBABA_CLOUD_ECS_METADATA` names the role.
+
+The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
+variables (a key id without its secret, one of the three OIDC variables) and variables that
+contradict each other are errors. The emulator has a key of its own and never receives yours.
+"""
 
 
 def page() -> str:
@@ -34,7 +60,7 @@ def page() -> str:
     blocks = [HEAD, *(_command(words, app) for words, app in commands())]
     blocks.append(_shared("Common options", "Taken by every command.", options.COMMON.name))
     blocks.append(_shared("Cloud options", "Taken by plan, apply and resume.", options.CLOUD.name))
-    return "\n".join([*blocks, _samples()])
+    return "\n".join([*blocks, CREDENTIALS, _samples()])
 
 
 def _samples() -> str:

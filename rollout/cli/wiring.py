@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from rollout import logs
 from rollout.cli import refusal
 from rollout.cli.options import EMULATOR_ADDRESS, Cloud
-from rollout.ecs import credentials, endpoints, governor
+from rollout.ecs import credential_sources, credentials, endpoints, governor
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.transport import AiohttpTransport, Transport
@@ -72,23 +72,17 @@ def source_of(
     cloud: Cloud, where: endpoints.Endpoints, environment: Mapping[str, str]
 ) -> credentials.Source:
     """Where keys come from. The emulator gets its own key, never those of a real account."""
-    if cloud.profile is not None and not cloud.emulator:
-        from rollout.ecs import vendor
-
-        return vendor.profile(cloud.profile, environment)
-    if where.emulated and (cloud.emulator or not credentials.EnvironmentSource.is_set(environment)):
+    keys_named = cloud.profile is not None or credentials.EnvironmentSource.is_set(environment)
+    if where.emulated and (cloud.emulator or not keys_named):
         key_id, secret = EMULATOR_KEY
         return credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
-    if credentials.EnvironmentSource.is_set(environment):
-        return credentials.EnvironmentSource(environment)
-    from rollout.ecs import vendor
-
-    return vendor.default(environment)
+    return credential_sources.choose(environment, cloud.profile)
 
 
 async def _identify(
     client: EcsClient, keyring: credentials.Keyring, where: endpoints.Endpoints
 ) -> Identity:
+    await keyring.get()  # its own error says more than that of a call that was not sent
     found = await client.identify()
     if not isinstance(found, reading.Identity):
         raise refusal.explain(found, "GetCallerIdentity", where.sts())

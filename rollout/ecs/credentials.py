@@ -1,7 +1,7 @@
 """Keys to sign with: where they come from, how long they last, and that nobody sees them.
 
 Called by the client before each call and by the command line to name the source. Static and
-environment keys are built in; every other source is `vendor.py`, loaded when it is needed.
+environment keys are built in; `credential_sources.py` chooses between them and every other source.
 """
 
 from __future__ import annotations
@@ -119,18 +119,21 @@ class EnvironmentSource:
 
     @classmethod
     def is_set(cls, environment: Mapping[str, str]) -> bool:
-        """True where at least half of a key pair is there: half of one is a mistake to be told."""
-        return bool(environment.get(_ENV_ID) or environment.get(_ENV_SECRET))
+        """Return whether any of the variables has a value; a part of them is an error."""
+        return any(environment.get(name) for name in (_ENV_ID, _ENV_SECRET, _ENV_TOKEN))
 
     def fetch(self, now: Instant) -> Credentials:
-        """Read the variables. AccessError R0401 where one half is missing."""
+        """Read the variables. AccessError R0401 where the id or the secret is missing."""
         key_id, secret = self.environment.get(_ENV_ID, ""), self.environment.get(_ENV_SECRET, "")
-        if not key_id or not secret:
-            missing = _ENV_SECRET if key_id else _ENV_ID
+        missing = [name for name, text in ((_ENV_ID, key_id), (_ENV_SECRET, secret)) if not text]
+        if missing:
+            present = [
+                name for name in (_ENV_ID, _ENV_SECRET, _ENV_TOKEN) if self.environment.get(name)
+            ]
             raise AccessError.of(
                 "R0401",
-                f"{missing} is not set",
-                help=f"set both {_ENV_ID} and {_ENV_SECRET}, or neither",
+                f"{', '.join(present)} set without {', '.join(missing)}",
+                help=f"set both {_ENV_ID} and {_ENV_SECRET}, or none of the three",
             )
         token = self.environment.get(_ENV_TOKEN, "")
         return Credentials(key_id, Secret(secret), Secret(token) if token else None, now)

@@ -1,25 +1,28 @@
-"""Keys from everywhere else: CLI profile, credentials.ini, roles, OIDC, URI.
+"""Sources of credentials that the official library reads: profiles, roles, files, URI.
 
-Called by the command line where no keys stand in the environment. The official library is
-imported on first use, asked through its synchronous API only (its asynchronous one freezes the
-loop), and its errors are told in our words: its tracebacks print whole signed URLs.
+Called by `credential_sources`. The library is imported on first use and asked through its
+synchronous API only (its asynchronous one freezes the loop). Its errors become ours: its
+tracebacks print whole signed URLs.
 """
 
 from __future__ import annotations
 
-import json
+import configparser
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import Credentials, Secret, Source
 from rollout.errors import AccessError
+from rollout.model import secrecy
 from rollout.model.time import MINUTE, Duration, Instant
 
 TOKEN_LIFE_MS: Duration = 10 * MINUTE
-"""A token is fetched anew after at most this long; the library itself renews it before its end."""
+"""A token is fetched again after at most this long; the library itself renews it before its end."""
 
 MODES = frozenset(
     {
@@ -36,8 +39,14 @@ MODES = frozenset(
 )
 """Modes of a CLI profile that alibabacloud-credentials 1.0.12 reads."""
 
-_PROFILE_VARIABLES = ("ALIBABACLOUD_PROFILE", "ALIBABA_CLOUD_PROFILE", "ALICLOUD_PROFILE")
+
 _NOISY = ("credentials", "darabonba-core", "alibabacloud-credentials")
+_CAUSE_LENGTH_MAX: Final = 200
+_HTTP_CODE = re.compile(r"(?:http_?code|status code)[=:]\s*(\d+)", re.IGNORECASE)
+_SERVICE_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
+_REPLY = re.compile(r"(?:result|response|token): |\n")
+"""What follows in the library's sentences is the reply of a service."""
+_TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -50,21 +59,23 @@ class VendorSource:
     _provider: Any = None
 
     def fetch(self, now: Instant) -> Credentials:
-        """Ask the provider. AccessError R0402 where it has no keys."""
+        """Return the provider's keys. AccessError R0402 with the cause where it has none."""
         try:
             if self._provider is None:
                 self._provider = self.make(_library())
             found = self._provider.get_credentials()
+        except AccessError:
+            raise
         except Exception as error:  # noqa: BLE001 - the library raises its own and everybody's
             raise AccessError.of(
                 "R0402",
-                f"{self.name} gave no keys ({type(error).__name__})",
+                f"{self.name} gave no keys: {_cause(error)}",
                 help="`aliyun sts GetCallerIdentity` with the same source shows more",
             ) from None
         token = found.get_security_token()
         return Credentials(
-            found.get_access_key_id(),
-            Secret(found.get_access_key_secret()),
+            found.get_access_key_id() or "",
+            Secret(found.get_access_key_secret() or ""),
             Secret(token) if token else None,
             now,
             now + TOKEN_LIFE_MS if token else 0,
@@ -72,119 +83,49 @@ class VendorSource:
 
 
 @dataclass(slots=True)
-class Chain:
-    """Sources in order; the first that gives keys is used from then on."""
+class LastResort:
+    """The instance role where nothing is named: most machines have none, so say what to set."""
 
-    sources: Sequence[Source]
+    source: Source
     blocks: bool = True
-    _chosen: Source | None = None
 
     @property
     def name(self) -> str:
-        """The source in use; before the first fetch all that will be tried."""
-        if self._chosen is not None:
-            return self._chosen.name
-        return " → ".join(source.name for source in self.sources)
+        """The name of the source itself."""
+        return self.source.name
 
     def fetch(self, now: Instant) -> Credentials:
-        """Keys of the chosen source, or of the first that has any. AccessError R0401."""
-        if self._chosen is not None:
-            return self._chosen.fetch(now)
-        tried = []
-        for source in self.sources:
-            try:
-                found = source.fetch(now)
-            except AccessError as error:
-                tried.append(error.problems[0].message)
-            else:
-                self._chosen = source
-                return found
-        raise AccessError.of(
-            "R0401",
-            "no credentials were found",
-            notes=tuple(tried),
-            help="set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run "
-            "`aliyun configure`, or name a profile with --profile",
-        )
+        """Return the source's keys. AccessError R0401 where it has none."""
+        try:
+            return self.source.fetch(now)
+        except AccessError as error:
+            raise nothing_found(error.problems[0].message) from None
 
 
-def profile(name: str, environment: Mapping[str, str]) -> Source:
-    """The named profile of the aliyun CLI and nothing else.
-
-    Errors: AccessError R0401 where there is no such profile, R0406 for a mode the library lacks.
-    """
-    path = _home(environment) / ".aliyun" / "config.json"
-    mode = _modes(path).get(name)
-    if mode is None:
-        raise AccessError.of(
-            "R0401",
-            f"there is no profile {name} in {path}",
-            help="`aliyun configure list` shows the profiles there are",
-        )
-    if mode not in MODES:
-        raise AccessError.of(
-            "R0406",
-            f"profile {name} has mode {mode}, which is not supported",
-            help=f"use one of {', '.join(sorted(MODES))}, or keys in the environment",
-        )
-    if mode == "EcsRamRole":
-        return _instance_role(
-            _profiles(path)[name].get("ram_role_name"), f"profile {name} ({mode})"
-        )
-    return VendorSource(
-        f"profile {name} ({mode})",
-        lambda library: library.CLIProfileCredentialsProvider(
-            profile_name=name, profile_file=str(path)
+def nothing_found(why: str) -> AccessError:
+    """Return the error for an environment that names no credentials."""
+    return AccessError.of(
+        "R0401",
+        "no credentials were found",
+        notes=(
+            "no option, environment variable, CLI profile or credentials.ini names any",
+            why,
         ),
+        help="set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run "
+        "`aliyun configure`, or name a profile with --profile",
     )
 
 
-def default(environment: Mapping[str, str]) -> Source:
-    """Every source that is configured, in the order of the official library."""
-    home = _home(environment)
-    sources: list[Source] = []
-    if all(environment.get(name) for name in _OIDC):
-        sources.append(_oidc(environment))
-    sources += _default_profile(home, environment)
-    ini = Path(environment.get("ALIBABA_CLOUD_CREDENTIALS_FILE") or home / _INI)
-    if ini.is_file():
-        sources.append(
-            VendorSource(
-                "credentials.ini",
-                lambda library: library.ProfileCredentialsProvider(profile_file=str(ini)),
-            )
-        )
-    if environment.get("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "").lower() != "true":
-        sources.append(_instance_role(environment.get("ALIBABA_CLOUD_ECS_METADATA"), "ECS role"))
-    uri = environment.get("ALIBABA_CLOUD_CREDENTIALS_URI")
-    if uri:
-        sources.append(
-            VendorSource("credentials URI", lambda library: library.URLCredentialsProvider(uri=uri))
-        )
-    return Chain(tuple(sources))
+def cli_profile(config: CliConfig, name: str) -> Source:
+    """Return the source of a CLI profile that exists, with all profiles it depends on."""
+    return VendorSource(
+        f"profile {name} ({config.mode(name)})",
+        lambda library: _profile_provider(library, config, name),
+    )
 
 
-_INI = Path(".alibabacloud") / "credentials.ini"
-_OIDC = (
-    "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
-    "ALIBABA_CLOUD_ROLE_ARN",
-    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-)
-
-
-def _default_profile(home: Path, environment: Mapping[str, str]) -> list[Source]:
-    """The CLI's profile: the one a variable names, else its current one."""
-    path = home / ".aliyun" / "config.json"
-    if environment.get("ALIBABA_CLOUD_IGNORE_PROFILE", "").lower() == "true" or not path.is_file():
-        return []
-    named = next((environment[name] for name in _PROFILE_VARIABLES if environment.get(name)), None)
-    name = named or str(_config(path).get("current", "default"))
-    return [profile(name, environment)]
-
-
-def _oidc(environment: Mapping[str, str]) -> Source:
-    token_file, role, provider = (environment[name] for name in _OIDC)
-    session = environment.get("ALIBABA_CLOUD_ROLE_SESSION_NAME") or "rollout"
+def oidc_role(role: str, provider: str, token_file: str, session: str) -> Source:
+    """Return the source that exchanges a Kubernetes service account token for a role."""
     return VendorSource(
         "OIDC role",
         lambda library: library.OIDCRoleArnCredentialsProvider(
@@ -196,43 +137,82 @@ def _oidc(environment: Mapping[str, str]) -> Source:
     )
 
 
-def _instance_role(role: str | None, name: str) -> Source:
-    """The role of the ECS instance we run on; without the library's background thread."""
+def credentials_uri(uri: str) -> Source:
+    """Return the source that reads keys from a URI."""
+    return VendorSource("credentials URI", lambda library: library.URLCredentialsProvider(uri=uri))
+
+
+def ini_section(path: Path, section: str) -> Source:
+    """Return the source of one section of an SDK credentials file."""
+    name = "credentials.ini" if section == "default" else f"credentials.ini [{section}]"
     return VendorSource(
         name,
-        lambda library: library.EcsRamRoleCredentialsProvider(
-            role_name=role, async_update_enabled=False
+        lambda library: library.ProfileCredentialsProvider(
+            profile_file=str(path), profile_name=section
         ),
     )
 
 
-def _modes(path: Path) -> dict[str, str]:
-    return {name: str(one.get("mode", "AK")) for name, one in _profiles(path).items()}
-
-
-def _profiles(path: Path) -> dict[str, dict[str, Any]]:
-    rows = _config(path).get("profiles", [])
-    return {str(row["name"]): row for row in rows if isinstance(row, dict) and "name" in row}
-
-
-def _config(path: Path) -> dict[str, Any]:
-    """The CLI's file; empty where there is none. AccessError R0401 where it cannot be read."""
+def has_section(path: Path, section: str) -> bool:
+    """Return whether an SDK credentials file has this section; False where it cannot be read."""
+    parser = configparser.ConfigParser()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise AccessError.of(
-            "R0401",
-            f"{path} cannot be read ({type(error).__name__})",
-            help="repair it with `aliyun configure`",
-        ) from None
-    return found if isinstance(found, dict) else {}
+        return bool(parser.read(path, encoding="utf-8")) and parser.has_section(section)
+    except (OSError, ValueError, configparser.Error):
+        return False
 
 
-def _home(environment: Mapping[str, str]) -> Path:
-    home = environment.get("HOME")
-    return Path(home) if home else Path.home()
+def instance_role(role: str) -> Source:
+    """Return the source of the instance's role; `role` is empty where none is named."""
+    if role:
+        return VendorSource(f"instance role {role}", lambda library: _role_provider(library, role))
+    return LastResort(VendorSource("instance role", lambda library: _role_provider(library, None)))
+
+
+def _profile_provider(library: Any, config: CliConfig, name: str) -> Any:
+    """The library's provider of one profile. Chains and instance roles are built here: the
+    library's own reader starts a background thread for each instance role.
+    """
+    row = config.profiles[name]
+    match config.mode(name):
+        case "EcsRamRole":
+            return _role_provider(library, row.get("ram_role_name"))
+        case "ChainableRamRoleArn":
+            return library.RamRoleArnCredentialsProvider(
+                credentials_provider=_profile_provider(library, config, str(row["source_profile"])),
+                role_arn=row.get("ram_role_arn"),
+                role_session_name=row.get("ram_session_name"),
+                duration_seconds=row.get("expired_seconds"),
+                policy=row.get("policy"),
+                external_id=row.get("external_id"),
+                sts_region_id=row.get("sts_region"),
+                enable_vpc=row.get("enable_vpc"),
+            )
+        case _:
+            return library.CLIProfileCredentialsProvider(
+                profile_name=name, profile_file=str(config.path)
+            )
+
+
+def _role_provider(library: Any, role: str | None) -> Any:
+    """The role of the ECS instance this runs on, without the library's background thread."""
+    return library.EcsRamRoleCredentialsProvider(role_name=role, async_update_enabled=False)
+
+
+def _cause(error: Exception) -> str:
+    """Why a provider failed, in one line. Only the library's own sentences are repeated, without
+    the reply that some of them carry; other errors print whole signed URLs.
+    """
+    text = str(error)
+    http, service = _HTTP_CODE.search(text), _SERVICE_CODE.search(text)
+    if http is not None:
+        code = f" {service[1]}" if service is not None else ""
+        return f"the credential service answered HTTP {http[1]}{code}"
+    if type(error).__name__ in ("CredentialException", "ValueError"):
+        return secrecy.masked(_REPLY.split(text)[0].strip())[:_CAUSE_LENGTH_MAX]
+    if _TIMEOUT.search(text):
+        return f"no answer in time ({type(error).__name__})"
+    return type(error).__name__
 
 
 def _library() -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from rollout.ecs import vendor
-from rollout.ecs.credentials import Credentials
+from rollout.ecs import credential_sources, vendor
+from rollout.ecs.credentials import Credentials, Source
 from rollout.errors import AccessError, Exit
 
 SECRET = "canary-secret-of-the-profile"
@@ -32,6 +33,10 @@ def _keys(name: str, mode: str = "AK") -> dict[str, str]:
     }
 
 
+def _profile(name: str, environment: Mapping[str, str]) -> Source:
+    return credential_sources.choose(environment, name)
+
+
 def _id(found: Credentials) -> str:
     return found.access_key_id
 
@@ -39,14 +44,14 @@ def _id(found: Credentials) -> str:
 def test_a_named_profile_is_the_only_source(tmp_path: Path) -> None:
     """`--profile two` takes the keys of profile two, whatever the current one is."""
     environment = _home(tmp_path, _keys("one"), _keys("two"))
-    source = vendor.profile("two", environment)
+    source = _profile("two", environment)
     assert _id(source.fetch(0)) == "id-two"
     assert source.name == "profile two (AK)"
 
 
 def test_a_token_comes_along_and_is_fetched_again(tmp_path: Path) -> None:
     """Keys of mode StsToken have their token, and an end, so that they are asked for again."""
-    source = vendor.profile("one", _home(tmp_path, _keys("one", "StsToken")))
+    source = _profile("one", _home(tmp_path, _keys("one", "StsToken")))
     found = source.fetch(1_000)
     assert found.token is not None
     assert found.token.reveal() == "token-one"
@@ -56,9 +61,9 @@ def test_a_token_comes_along_and_is_fetched_again(tmp_path: Path) -> None:
 def test_the_current_profile_is_the_default(tmp_path: Path) -> None:
     """With nothing named the CLI's current profile is used, or the one a variable names."""
     environment = _home(tmp_path, _keys("one"), _keys("two"))
-    assert _id(vendor.default(environment).fetch(0)) == "id-one"
+    assert _id(credential_sources.choose(environment).fetch(0)) == "id-one"
     named = environment | {"ALIBABA_CLOUD_PROFILE": "two"}
-    chain = vendor.default(named)
+    chain = credential_sources.choose(named)
     assert _id(chain.fetch(0)) == "id-two"
     assert chain.name == "profile two (AK)"
 
@@ -68,7 +73,7 @@ def test_an_unsupported_mode_names_itself(tmp_path: Path, mode: str) -> None:
     """A mode the library does not read is refused by name, exit 4."""
     environment = _home(tmp_path, _keys("one", mode))
     with pytest.raises(AccessError, match=mode) as caught:
-        vendor.profile("one", environment)
+        _profile("one", environment)
     assert caught.value.problems[0].code == "R0406"
     assert caught.value.exit is Exit.DENIED
 
@@ -77,7 +82,7 @@ def test_no_source_at_all_says_what_to_do(tmp_path: Path) -> None:
     """Nothing configured: R0401 with a cure, exit 4."""
     environment = {"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
     with pytest.raises(AccessError, match="no credentials") as caught:
-        vendor.default(environment).fetch(0)
+        credential_sources.choose(environment).fetch(0)
     assert caught.value.exit is Exit.DENIED
     assert "aliyun configure" in str(caught.value.problems[0].help)
 
@@ -85,7 +90,7 @@ def test_no_source_at_all_says_what_to_do(tmp_path: Path) -> None:
 def test_the_librarys_errors_are_told_in_our_words(tmp_path: Path) -> None:
     """A source that fails shows its kind of error, never a secret, and no chained traceback."""
     bad = {**_keys("one"), "access_key_secret": ""}
-    source = vendor.profile("one", _home(tmp_path, bad))
+    source = _profile("one", _home(tmp_path, bad))
     with pytest.raises(AccessError) as caught:
         source.fetch(0)
     assert caught.value.__cause__ is None
@@ -96,4 +101,4 @@ def test_the_librarys_errors_are_told_in_our_words(tmp_path: Path) -> None:
 def test_a_missing_profile_is_refused(tmp_path: Path) -> None:
     """A profile that is not there is R0401, naming the file."""
     with pytest.raises(AccessError, match="no profile three"):
-        vendor.profile("three", _home(tmp_path, _keys("one")))
+        _profile("three", _home(tmp_path, _keys("one")))

@@ -1,0 +1,58 @@
+"""Reader of the aliyun CLI's configuration file, `~/.aliyun/config.json`.
+
+Called by `credential_sources`. Reads names and settings; it neither writes the file nor uses a key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import AccessError
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CliConfig:
+    """The profiles of one file by name. `current` is empty where the file names none."""
+
+    path: Path
+    profiles: Mapping[str, Mapping[str, Any]]
+    current: str = ""
+
+    def text(self, profile: str, field: str) -> str:
+        """Return one field of a profile as text, empty where it is missing or null."""
+        value = self.profiles[profile].get(field)
+        return "" if value is None else str(value)
+
+    def mode(self, profile: str) -> str:
+        """Return the mode of a profile; the CLI itself takes a missing one for AK."""
+        return self.text(profile, "mode") or "AK"
+
+
+def read(path: Path) -> CliConfig:
+    """Return the file's content, without profiles where there is no file.
+
+    Errors: AccessError R0401 where the file cannot be read or is not the CLI's JSON.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return CliConfig(path, {})
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, type(error).__name__) from None
+    if not isinstance(found, dict):
+        raise _unreadable(path, "not a JSON object")
+    rows = found.get("profiles") or []
+    if not isinstance(rows, list):
+        raise _unreadable(path, "`profiles` is not a list")
+    profiles = {str(row["name"]): row for row in rows if isinstance(row, dict) and row.get("name")}
+    return CliConfig(path, profiles, str(found.get("current") or ""))
+
+
+def _unreadable(path: Path, why: str) -> AccessError:
+    return AccessError.of(
+        "R0401", f"{path} cannot be read ({why})", help="repair the file with `aliyun configure`"
+    )
