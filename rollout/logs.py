@@ -12,6 +12,8 @@ import re
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
+from rollout.model.printable import escaped, escaped_json
+
 Event = MutableMapping[str, Any]
 
 _SECRET_LENGTH_MIN = 6
@@ -129,12 +131,13 @@ def _as_text(_logger: object, _method: str, event: Event) -> str:
 
 def _spelled(value: object) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if re.search(r'[\s"=]|^$', text) else text
+    quoted = re.search(r'[\s"=]|^$', text) is not None
+    return escaped(json.dumps(text, ensure_ascii=False) if quoted else text)
 
 
 def _as_json(_logger: object, _method: str, event: Event) -> str:
     ordered = {"at": event.pop("at"), "level": event.pop("level"), "event": event.pop("event")}
-    return json.dumps(ordered | dict(event), ensure_ascii=False, default=str)
+    return escaped_json(json.dumps(ordered | dict(event), ensure_ascii=False, default=str))
 
 
 def _redacted(_logger: object, _method: str, line: str) -> str:

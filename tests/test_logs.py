@@ -41,6 +41,17 @@ def test_a_json_line_is_one_object(stream: io.StringIO) -> None:
     assert line == {"level": "info", "event": "wave.started", "wave": "canary", "targets": 2}
 
 
+@pytest.mark.parametrize("value", ["\x1b[2J", "two words\u202e", "\x85"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_value_cannot_steer_the_terminal(stream: io.StringIO, form: str, value: str) -> None:
+    """Control and bidirectional characters of a value are spelled in both forms."""
+    logs.configure(stream, form=form)
+
+    structlog.get_logger().warning("instance.held", reason=value)
+
+    assert stream.getvalue().rstrip("\n").isprintable()
+
+
 @pytest.mark.parametrize("verbose,seen", [(0, False), (1, True)])
 def test_debug_lines_need_verbose(stream: io.StringIO, verbose: int, *, seen: bool) -> None:
     """What only developers want is not in the way."""

@@ -9,6 +9,7 @@ import unicodedata
 
 from rollout.errors import Place, Problem, RolloutError
 from rollout.model import limits, secrecy
+from rollout.model.printable import escaped
 
 LINE_WIDTH_MAX = 120
 """Columns of a source line that are shown; a row of JSON may have a million."""
@@ -28,20 +29,20 @@ def render(error: RolloutError) -> str:
 
 
 def _problem(problem: Problem) -> str:
-    lines = [f"error[{problem.code}]: {plain(problem.message)}"]
+    lines = [f"error[{problem.code}]: {escaped(problem.message)}"]
     if problem.place is not None:
         lines += _place(problem.place)
-    lines += [f"  {plain(note)}" for note in problem.notes]
+    lines += [f"  {escaped(note)}" for note in problem.notes]
     if problem.help:
-        lines.append(f"  help: {plain(problem.help)}")
+        lines.append(f"  help: {escaped(problem.help)}")
     if problem.request_id:
-        lines.append(f"  RequestId {plain(problem.request_id)}")
+        lines.append(f"  RequestId {escaped(problem.request_id)}")
     return "\n".join(lines)
 
 
 def _place(place: Place) -> list[str]:
     """The arrow line and, where the source line is known, that line with a caret below it."""
-    arrow = f"  --> {plain(str(place))}"
+    arrow = f"  --> {escaped(str(place))}"
     if place.text is None or place.line is None or place.column is None:
         return [arrow]
     before, marked, after = _cut(place.text, place.column - 1, place.width)
@@ -63,21 +64,9 @@ def _cut(text: str, start: int, width: int) -> tuple[str, str, str]:
 
 
 def _line(text: str) -> str:
-    return plain(text.replace("\t", " "))
+    return escaped(text.replace("\t", " "))
 
 
 def _columns(text: str) -> int:
     """Columns of a terminal: Chinese, Japanese and Korean characters take two."""
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
-
-
-def plain(text: str) -> str:
-    """The text, all that could steer a terminal spelled out: ESC becomes a backslash, u, {1b}."""
-    return "".join(_spelled(each) for each in text)
-
-
-def _spelled(character: str) -> str:
-    """Control, format (right-to-left marks too), surrogate and private characters are spelled."""
-    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
-        return f"\\u{{{ord(character):x}}}"
-    return character

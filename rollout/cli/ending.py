@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from rollout.cli import report
+from rollout.cli import render, report
 from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
@@ -20,7 +18,7 @@ def spelled(terminal: Terminal, ended: Ended, output: str) -> str:
     """The summary in the form that was asked for."""
     match output:
         case "json":
-            return json.dumps(report.data(ended.view, ended.facts), ensure_ascii=False)
+            return render.as_json(report.data(ended.view, ended.facts))
         case "ids":
             return report.left_ids(ended.view.left)
         case _:

@@ -5,15 +5,16 @@ Colours follow the reader's own light or dark; a word or a number always stands 
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from html import escape
 from itertools import pairwise
 
 from rollout.cli import forecast as words
 from rollout.cli import preview, render
 from rollout.cli.rehearsing import Rehearsal
 from rollout.model.plan import Plan
+from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.sim.forecast import Forecast, Spread
 from rollout.sim.rehearsal import Down, Lived
@@ -64,7 +65,7 @@ def page(
         _section("Outcomes", _outcomes(found)),
         _foot(plan, now),
     ]
-    title = escape(f"Rehearsal of {plan.name}")
+    title = _text(f"Rehearsal of {plan.name}")
     body = "\n".join(part for part in parts if part)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -83,13 +84,13 @@ def _head(plan: Plan, digest: str, found: Forecast) -> str:
     targets = render.count(plan.counts.targets, "target")
     seeds = render.count(found.seeds, "seed")
     return (
-        f"{emulated}<h1>Rehearsal of {escape(plan.name)}</h1>\n"
-        f'<p class="dim">{targets}, {seeds} · plan {escape(digest)}</p>'
+        f"{emulated}<h1>Rehearsal of {_text(plan.name)}</h1>\n"
+        f'<p class="dim">{targets}, {seeds} · plan {_text(digest)}</p>'
     )
 
 
 def _foot(plan: Plan, now: Instant) -> str:
-    when = f"{escape(plan.tool)}, rehearsed {format_instant(now)}."
+    when = f"{_text(plan.tool)}, rehearsed {format_instant(now)}."
     return f'<p class="dim">{when} Nothing was asked of the service.</p>'
 
 
@@ -101,9 +102,7 @@ def _figures(found: Forecast) -> str:
         ("longest", render.span(took.most)),
         *((f"exit {exit_}", words.share(seeds, found)) for exit_, seeds in _exits(found).items()),
     ]
-    rows = (
-        f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in figures
-    )
+    rows = (f"<div><dt>{_text(what)}</dt><dd>{_text(value)}</dd></div>" for what, value in figures)
     counted = words.counted(found)
     whose = f'\n<p class="dim">Duration{counted}.</p>' if counted else ""
     return f'<dl class="figures">{"".join(rows)}</dl>{whose}'
@@ -118,7 +117,7 @@ def _exits(found: Forecast) -> Counter[int]:
 
 
 def _section(title: str, inside: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{inside}\n</section>"
+    return f"<section>\n<h2>{_text(title)}</h2>\n{inside}\n</section>"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: range = range(0)) -> str:
@@ -127,7 +126,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: range = 
     def line(tag: str, cells: Sequence[str]) -> str:
         marks = [' class="number"' if at in numbers else "" for at in range(len(cells))]
         texts = zip(marks, cells, strict=True)
-        return f"<tr>{''.join(f'<{tag}{mark}>{escape(cell)}</{tag}>' for mark, cell in texts)}</tr>"
+        return f"<tr>{''.join(f'<{tag}{mark}>{_text(cell)}</{tag}>' for mark, cell in texts)}</tr>"
 
     body = "\n".join(line("td", row) for row in rows)
     return (
@@ -150,13 +149,13 @@ def _down(group: Down) -> str:
     end = render.span(group.step_ms * len(group.points))
     label = f"Most at once {group.peak:,} of {group.cap:,} allowed, over {end}"
     return (
-        f'<svg viewBox="0 -14 {WIDTH} {HEIGHT + 36}" role="img" aria-label="{escape(label)}">\n'
+        f'<svg viewBox="0 -14 {WIDTH} {HEIGHT + 36}" role="img" aria-label="{_text(label)}">\n'
         f'<path class="area" d="{"".join(steps)}"/>\n'
         f'<path class="cap" d="M0 {cap:.1f}H{WIDTH}"/>\n'
         f'<path class="axis" d="M0 {HEIGHT}H{WIDTH}"/>\n'
         f'<text x="0" y="{cap - 4:.1f}">{group.cap:,} allowed</text>\n'
         f'<text x="0" y="{HEIGHT + 16}">0</text>\n'
-        f'<text x="{WIDTH}" y="{HEIGHT + 16}" text-anchor="end">{escape(end)}</text>\n</svg>'
+        f'<text x="{WIDTH}" y="{HEIGHT + 16}" text-anchor="end">{_text(end)}</text>\n</svg>'
     )
 
 
@@ -170,15 +169,15 @@ def _dots(found: Forecast, lived: Sequence[Lived]) -> str:
 
     dots = "".join(
         f'<circle class="dot" cx="{x(one.duration_ms):.1f}" cy="12" r="6">'
-        f"<title>seed {one.seed}: {escape(render.span(one.duration_ms))}, exit {one.exit}</title>"
+        f"<title>seed {one.seed}: {_text(render.span(one.duration_ms))}, exit {one.exit}</title>"
         "</circle>"
         for one in lived
     )
     label = f"{render.span(least)} to {render.span(most)}, P50 {render.span(found.duration_ms.p50)}"
     return (
-        f'<svg viewBox="0 0 {WIDTH} 44" role="img" aria-label="{escape(label)}">\n{dots}\n'
-        f'<text x="0" y="40">{escape(render.span(least))}</text>\n'
-        f'<text x="{WIDTH}" y="40" text-anchor="end">{escape(render.span(most))}</text>\n</svg>'
+        f'<svg viewBox="0 0 {WIDTH} 44" role="img" aria-label="{_text(label)}">\n{dots}\n'
+        f'<text x="0" y="40">{_text(render.span(least))}</text>\n'
+        f'<text x="{WIDTH}" y="40" text-anchor="end">{_text(render.span(most))}</text>\n</svg>'
     )
 
 
@@ -202,7 +201,7 @@ def _calls(chosen: Rehearsal, found: Forecast) -> str:
 
 
 def _outcomes(found: Forecast) -> str:
-    reasons = "".join(f"<li>{escape(words.ending(one, found))}</li>" for one in found.endings)
+    reasons = "".join(f"<li>{_text(words.ending(one, found))}</li>" for one in found.endings)
     rows = [
         (name.replace("_", " "), *_numbers(one)) for name, one in found.outcomes.items() if one.most
     ]
@@ -211,3 +210,8 @@ def _outcomes(found: Forecast) -> str:
 
 def _numbers(found: Spread) -> tuple[str, str, str]:
     return f"{found.p50:,}", f"{found.p90:,}", f"{found.most:,}"
+
+
+def _text(value: str) -> str:
+    """Text for the page: no markup, no characters that could reorder or hide other text."""
+    return html.escape(escaped(value))

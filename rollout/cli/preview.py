@@ -10,6 +10,7 @@ import msgspec
 
 from rollout.cli import render
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Target, Warn, Wave
+from rollout.model.printable import escaped
 from rollout.model.time import Duration, format_duration, format_instant
 
 ABOUT: dict[Reason, str] = {
@@ -43,7 +44,7 @@ def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None)
     if plan.warnings:
         blocks.append([line for warning in plan.warnings for line in _warning(warning, width)])
     blocks.append(_foot(plan, digest))
-    return "\n\n".join("\n".join(block) for block in blocks)
+    return "\n\n".join("\n".join(map(escaped, block)) for block in blocks)
 
 
 def data(plan: Plan, digest: str) -> dict[str, Any]:

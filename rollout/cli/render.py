@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Sequence
 
+from rollout.model.printable import escaped, escaped_json
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration
 
 HANG = "  "
@@ -31,6 +33,7 @@ def span(duration: Duration) -> str:
 
 def table(rows: Sequence[Sequence[str]], align: str, *, indent: int = 2) -> list[str]:
     """Lines of a table. `align` says `<` or `>` per column; the last column is never padded."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -52,6 +55,11 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[st
         break_on_hyphens=False,
     )
     return [line.replace("\u00a0", " ") for line in lines]
+
+
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """Return the value as JSON text that is safe to print: non-ASCII letters stay as they are."""
+    return escaped_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def short(digest: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from rollout.cli import render
 from rollout.errors import Exit
 from rollout.model.plan import Plan
+from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.model.view import Left, RunView
 
@@ -60,7 +61,7 @@ def status(view: RunView, facts: Facts, width: int) -> str:
     lines += [*_sum(view, width), *_left(view, width)]
     if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
         lines += ["", f"resume: rollout resume {view.run}"]
-    return "\n".join(lines)
+    return "\n".join(map(escaped, lines))
 
 
 def summary(view: RunView, facts: Facts, width: int) -> str:

@@ -13,6 +13,7 @@ from rollout.journal.audit import Entry
 from rollout.journal.reader import read, read_plan
 from rollout.journal.verify import Verdict
 from rollout.model.plan import Plan
+from rollout.model.printable import escaped
 from rollout.model.time import format_instant
 
 _IDS_SHOWN = 3
@@ -43,7 +44,7 @@ def text(entry: Entry) -> str:
         f"RequestId {entry.request_id}" if entry.request_id else "",
         f"by {entry.actor}" if entry.event in ("RunStarted", "Resumed") else "",
     ]
-    return "  ".join(part for part in parts if part).rstrip()
+    return escaped("  ".join(part for part in parts if part).rstrip())
 
 
 def data(entry: Entry) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import TextIO
 from rollout import logs
 from rollout.cli.options import Common
 from rollout.errors import StorageError
+from rollout.model.printable import escaped_lines
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
 """Columns that text is wrapped to; the last where there is no terminal."""
@@ -63,7 +64,8 @@ class Terminal:
         )
 
     def show(self, text: str) -> None:
-        """The result, on stdout."""
+        """Print the result on stdout, without characters that could steer a terminal."""
+        text = escaped_lines(text)
         write(sys.stdout, paint(text) if self.out_color else text)
 
     def say(self, text: str) -> None:
@@ -71,12 +73,12 @@ class Terminal:
         if self.json_lines:
             logs.say("talk", text=text)
             return
-        text = logs.redact(text)
+        text = escaped_lines(logs.redact(text))
         write(sys.stderr, paint(text) if self.err_color else text)
 
     def ask(self, question: str) -> str:
         """What a person typed, empty where they closed the input; call only where `may_ask`."""
-        write(sys.stderr, question, end=" ")
+        write(sys.stderr, escaped_lines(question), end=" ")
         with _first_ctrl_c_counts():
             return sys.stdin.readline().strip()
 

@@ -137,3 +137,17 @@ def test_one_of_a_kind_is_counted_too() -> None:
     """What is about one instance says so: a reader must not take it for a remark."""
     one = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0302", 1, "stopped instance."),))
     assert "! 1 stopped instance." in preview.text(one, "sha256:00", 100)
+
+
+def test_a_detail_with_control_characters_stays_on_its_line() -> None:
+    """Text from the service or a file cannot forge a line of the preview or hide one."""
+    plan = factory.plan()
+    forged = tuple(
+        msgspec.structs.replace(one, detail="x\n  900 targets\x1b[1A") for one in plan.exclusions
+    )
+
+    text = shown(msgspec.structs.replace(plan, exclusions=forged))
+
+    assert "x\\u{a}  900 targets\\u{1b}[1A (5)" in text
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == len(EXPECTED.splitlines())

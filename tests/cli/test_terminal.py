@@ -151,3 +151,15 @@ def test_colour_only_stands_beside_words() -> None:
     for code in ("\x1b[1;31m", "\x1b[1;33m", "\x1b[1;35m", "\x1b[0m"):
         painted = painted.replace(code, "")
     assert painted == text
+
+
+def test_no_output_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names with escape sequences are spelled out on both streams; our own colour stays."""
+    found = Terminal.of(Common(color="always"))
+
+    found.show("error[R0001] name \x1b[2J\u202e\nsecond line")
+    found.say("name \x1b]0;title\x07")
+
+    out, err = capsys.readouterr()
+    assert out == "\x1b[1;31merror[R0001]\x1b[0m name \\u{1b}[2J\\u{202e}\nsecond line\n"
+    assert err == "name \\u{1b}]0;title\\u{7}\n"

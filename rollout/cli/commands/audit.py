@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
+from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
@@ -43,15 +43,13 @@ def show(
     if output == "json":
         rows = [telling.data(entry) for entry in entries]
         document = {"format_version": "1.0", "run": run_dir.name, "entries": rows}
-        terminal.show(json.dumps(document, ensure_ascii=False))
+        terminal.show(render.as_json(document))
         return
     count = 0
     for entry in entries:
         count += 1
         terminal.show(
-            json.dumps(telling.data(entry), ensure_ascii=False)
-            if output == "jsonl"
-            else telling.text(entry)
+            render.as_json(telling.data(entry)) if output == "jsonl" else telling.text(entry)
         )
     if instance is not None and not count:
         _explain(terminal, telling.reason_out(plan, instance), instance)
@@ -81,7 +79,7 @@ def verify(
     terminal = Terminal.of(common)
     verdict = verification.verify(runs.find(common.runs_dir, run).path)
     if output == "json":
-        terminal.show(json.dumps(telling.verdict_data(verdict), ensure_ascii=False))
+        terminal.show(render.as_json(telling.verdict_data(verdict)))
     else:
         terminal.show(telling.verdict_text(verdict, terminal.width))
     if verdict.problems and output == "table":

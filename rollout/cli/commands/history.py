@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
@@ -29,9 +29,9 @@ def history(
     match output:
         case "json":
             document = {"format_version": "1.0", "runs": rows}
-            terminal.show(json.dumps(document, ensure_ascii=False))
+            terminal.show(render.as_json(document))
         case "jsonl":
-            _lines(terminal, [json.dumps(row, ensure_ascii=False) for row in rows])
+            _lines(terminal, [render.as_json(row) for row in rows])
         case "ids":
             _lines(terminal, [row["run"] for row in rows])
         case _:
@@ -68,8 +68,6 @@ def _row(run_dir: Path, at: int) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    from rollout.cli import render
-
     names = ("run", "started", "state", "plan", "targets", "done", "failed", "stranded", "exit")
     table: list[tuple[str, ...]] = [names]
     for row in rows:

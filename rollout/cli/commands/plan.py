@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from rollout.cli import render
 from rollout.cli.options import OUTPUT, Cloud, Common, Flag, duration
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
@@ -80,9 +80,9 @@ def _spelled(made: Made, output: str, width: int) -> str:
     saved = made.saved
     match output:
         case "json":
-            return json.dumps(preview.data(saved.plan, saved.digest), ensure_ascii=False)
+            return render.as_json(preview.data(saved.plan, saved.digest))
         case "jsonl":
-            return "\n".join(json.dumps(row) for row in preview.rows(saved.plan))
+            return "\n".join(render.as_json(row) for row in preview.rows(saved.plan))
         case "ids":
             return "\n".join(target.instance for *_, target in preview.targets(saved.plan))
         case _:

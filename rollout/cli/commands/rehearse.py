@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
+from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common, duration
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
@@ -72,7 +72,7 @@ def rehearse(
         outfile.write(out, text.encode(), "page")
     if output == "json":
         document = shown.data(made, made_digest, chosen, found, lived)
-        terminal.show(json.dumps(document, ensure_ascii=False))
+        terminal.show(render.as_json(document))
     else:
         terminal.show(shown.text(made, made_digest, chosen, found, terminal.width, now))
     return Exit.DONE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
+from rollout.cli import render
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 
@@ -25,4 +25,4 @@ def schema(
     from rollout import specfile
 
     make = {"spec": specfile.json_schema}[kind]
-    Terminal.of(common).show(json.dumps(make(), indent=2, ensure_ascii=False))
+    Terminal.of(common).show(render.as_json(make(), indent=2))

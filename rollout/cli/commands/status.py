@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
+from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
@@ -35,7 +35,7 @@ def status(
     facts = folding.facts(folded, driven_by=folding.holder(folded.run_dir))
     match output:
         case "json":
-            terminal.show(json.dumps(report.data(seen, facts), ensure_ascii=False))
+            terminal.show(render.as_json(report.data(seen, facts)))
         case "ids":
             terminal.show(report.left_ids(seen.left))
         case _:

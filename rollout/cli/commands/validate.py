@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from rollout.cli import complaint
+from rollout.cli import complaint, render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, Problem, RolloutError
@@ -48,7 +47,7 @@ def validate(
             if output == "table":
                 terminal.show("\n".join([f"{path}: valid", *_spelled(warnings)]))
     if output == "json":
-        terminal.show(json.dumps({"format_version": "1.0", "files": reports}, ensure_ascii=False))
+        terminal.show(render.as_json({"format_version": "1.0", "files": reports}))
     return max(ends, default=Exit.DONE)
 
 

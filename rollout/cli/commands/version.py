@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
-from rollout.cli import about
+from rollout.cli import about, render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
@@ -33,7 +32,7 @@ def version(
     }
     terminal = Terminal.of(common)
     if output == "json":
-        terminal.show(json.dumps(facts))
+        terminal.show(render.as_json(facts))
     else:
         terminal.show(
             f"{facts['tool']} · Python {facts['python']} · rules {facts['rules']}"
