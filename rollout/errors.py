@@ -228,6 +228,7 @@ CODES: dict[str, Code] = {
     "R0312": Code(Exit.BAD_INPUT, "a budget or wave comes to 0"),
     "R0313": Code(Exit.BAD_INPUT, "more targets than maxInstances"),
     "R0314": Code(Exit.BAD_INPUT, "new key and former key are the same name with other material"),
+    "R0315": Code(Exit.DONE, "targets already have the key and will be restarted again"),
     "R0320": Code(Exit.IO, "the plan file cannot be read"),
     "R0321": Code(Exit.BAD_INPUT, "not a plan this version can read"),
     "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),

@@ -177,6 +177,7 @@ _VALUES = {
     "--max-age": "DURATION",
     "--boot-time": "DURATION",
     "--confirm": "NAME",
+    "--restart-again": "COUNT",
     "--listen": "ADDRESS:PORT",
     "--size": "COUNT",
     "--seed": "NUMBER",

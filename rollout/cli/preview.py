@@ -93,6 +93,11 @@ def is_emulated(plan: Plan) -> bool:
     return any(identity.emulator for identity in plan.identity)
 
 
+def restarts_again(plan: Plan) -> int:
+    """Return how many targets have the wanted key already, without a proof of a later boot."""
+    return sum(not target.attach for *_, target in targets(plan))
+
+
 def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
     lines = ["EMULATOR   no real instance is touched"] if is_emulated(plan) else []
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
@@ -198,7 +203,7 @@ def _base(plan: Plan) -> str:
     if fleet is None:
         return ""
     reboots = fleet.members - fleet.others
-    parts = f"{reboots:,} to reboot + {fleet.others:,} other running instances that the spec covers"
+    parts = f"{reboots:,} to reboot + {fleet.others:,} other running instances in scope"
     return f" Base {fleet.members:,} = {parts}."
 
 

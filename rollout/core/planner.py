@@ -144,6 +144,8 @@ def _warnings(
               "(allowPasswordLoss)."),
         _warn("R0301", kept, "instance", "left out because rotating would end password login "
               "for good."),
+        _warn("R0315", selected.keyed, "target", "with the key already attached: this runs "
+              "directory holds no proof of a later boot, so apply restarts them again."),
         _warn("R0304", inventory.merged, "row", "named an instance again and merged."),
         _warn("R0305", len(selection.expired_rules(spec, at)), "exclusion", "expired."),
         _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),

@@ -26,14 +26,16 @@ class Selection:
     """Parts an inventory page by page: chosen plus exclusions are the inventory, each once.
 
     `at` is the planning instant, which decides expiry and whether an exclusion rule still holds.
-    Counted on the way: `chosen` are in; of them `stopped` are to be started and `keyless` have no
-    key pair. `base` counts the instances that the spec covers and that were not Stopped: the base
-    of percentages. Instances that are left out for a reason in `OUT_OF_BASE` are not covered.
+    Counted on the way: `chosen` are in; of them `stopped` are to be started, `keyless` have no key
+    pair and `keyed` have the wanted one already. `base`, the base of percentages, counts instances
+    that the spec covers and that were not Stopped. The spec does not cover instances that are left
+    out for a reason in `OUT_OF_BASE`.
     """
 
     def __init__(self, spec: Spec, proofs: Proofs, at: Instant) -> None:
         self.exclusions: list[Exclusion] = []
-        self.chosen = self.base = self.stopped = self.keyless = 0
+        self.chosen = self.base = self.stopped = self.keyless = self.keyed = 0
+        self._wanted = spec.key_pair.name
         self._judge = _judge(spec, proofs, at)
 
     def lose(self, lost: Iterable[Lost]) -> None:
@@ -44,14 +46,15 @@ class Selection:
 
     def choose(self, page: Iterable[Instance]) -> list[Instance]:
         """Who of these is in, in their order; the others become exclusions."""
-        judge, chosen = self._judge, []
-        others = stopped = keyless = 0
+        judge, wanted, chosen = self._judge, self._wanted, []
+        others = stopped = keyless = keyed = 0
         for one in page:
             verdict = judge(one)
             if verdict is None:
                 chosen.append(one)
                 stopped += one.status is _STOPPED
                 keyless += not one.key_pair
+                keyed += one.key_pair == wanted
             else:
                 others += one.status is not _STOPPED and verdict[0] not in OUT_OF_BASE
                 self.exclusions.append(Exclusion(one.id, one.account, one.region, *verdict))
@@ -59,6 +62,7 @@ class Selection:
         self.base += len(chosen) - stopped + others
         self.stopped += stopped
         self.keyless += keyless
+        self.keyed += keyed
         return chosen
 
 

@@ -27,7 +27,7 @@ Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 Describe
   canary        2      2        2  2 reboot
   rest         78      2       20  73 reboot · 5 start
   Down at once: at most 4 of the fleet (5 % of 85 = 4). Base 85 = 75 to reboot + 10 other running
-  instances that the spec covers. Exposed (key attached, not in force): at most 1,000.
+  instances in scope. Exposed (key attached, not in force): at most 1,000.
   At least 22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls and 20 m, with boots of 1 m.
 
 ! 5 stopped instances will be started and billed; restart.stopped: leave leaves them.          R0302

@@ -112,7 +112,7 @@ def test_ctrl_c_answers_the_question_with_no(tmp_path: Path) -> None:
         screen.until(lambda text: "to begin:" in text)
 
         screen.process.sendintr()
-        screen.until(lambda text: "nothing was begun" in text)
+        screen.until(lambda text: "nothing was started" in text)
 
         assert screen.end() == Exit.INTERRUPTED
         assert made.admin("ledger") == []

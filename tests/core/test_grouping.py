@@ -188,10 +188,10 @@ def test_a_share_of_the_fleet_does_not_depend_on_its_neighbors(
 
 def test_a_count_above_the_base_is_refused_whoever_stands_beside() -> None:
     """Windows instances do not make room for more instances that are down."""
-    rows = samples.fleet(5) + [samples.instance(n, os=OsFamily.WINDOWS) for n in range(5, 20)]
+    rows = [samples.instance(n, os=OsFamily.WINDOWS) for n in range(5, 20)]
 
     with pytest.raises(PlanError, match="maxDown 6 is more than 5"):
-        samples.make_plan(rows, samples.capped(6))
+        samples.make_plan([*samples.fleet(5), *rows], samples.capped(6))
 
 
 def test_a_fleet_of_stopped_instances_needs_no_budget() -> None:

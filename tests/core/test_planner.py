@@ -130,6 +130,17 @@ def test_warnings_say_what_will_surprise() -> None:
     assert told == {"R0302": 1, "R0303": 1, "R0308": 2, "R0309": 1, "R0307": 3}
 
 
+def test_targets_that_have_the_key_already_are_counted_in_a_warning() -> None:
+    """Without proofs, as in another runs directory, a finished fleet would be restarted again."""
+    rows = [*samples.fleet(3, key_pair=samples.NEW_KEY), samples.instance(3)]
+    proof = Proof(samples.NEW_KEY, public_key_digest(samples.PUBLIC_KEY), "run-0")
+
+    warned = samples.make_plan(rows, proofs={rows[0].id: proof}).warnings
+
+    assert [(one.code, one.count) for one in warned] == [("R0315", 2)]
+    assert "holds no proof of a later boot" in warned[0].text
+
+
 def test_the_estimate_is_arithmetic() -> None:
     """Ten reboots, two at a time, of 20 seconds each: five rounds and the calls they take."""
     plan = samples.make_plan(samples.fleet(10), samples.capped(2))

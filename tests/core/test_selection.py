@@ -117,6 +117,7 @@ def test_what_is_counted_on_the_way_is_what_counting_finds(rows: list[Instance])
     covered = [one for one in rows if one.id not in outside]
     assert selected.base == sum(one.status is not Status.STOPPED for one in covered)
     assert selected.stopped == sum(one.status is Status.STOPPED for one in chosen)
+    assert selected.keyed == sum(one.key_pair == samples.NEW_KEY for one in chosen)
     assert selected.keyless == sum(not one.key_pair for one in chosen)
 
 

@@ -98,6 +98,31 @@ def test_applying_the_spec_again_finds_nothing_to_do(tmp_path: Path) -> None:
         assert len(made.admin("ledger")) == effects
 
 
+def test_another_runs_directory_does_not_restart_a_finished_fleet(tmp_path: Path) -> None:
+    """A second runs directory has no proofs: the plan warns, and `apply` of the spec restarts
+    instances again only when an option names how many; otherwise exit 7 and no effect.
+    """
+    with stage(tmp_path, size=24, options=("--boot-time", "200ms")) as made:
+        made.write_spec("end")
+        words = ("apply", "end.yaml", "--confirm", "end", "--no-input")
+        assert made.run(*words).returncode == 0
+        effects = len(made.admin("ledger"))
+        elsewhere = ("--runs-dir", "elsewhere")
+
+        preview = made.run("plan", "end.yaml", "-o", "json", *elsewhere)
+        counts = {one["code"]: one["count"] for one in json.loads(preview.stdout)["warnings"]}
+        again = counts["R0315"]
+        refused = made.run(*words, *elsewhere)
+        too_few = made.run(*words, *elsewhere, "--restart-again", str(again - 1))
+
+        assert again == len(made.restarts())
+        assert (refused.returncode, too_few.returncode) == (7, 7)
+        assert f"--restart-again {again}" in refused.stderr
+        assert len(made.admin("ledger")) == effects
+        assert made.run(*words, *elsewhere, "--restart-again", str(again)).returncode == 0
+        assert set(made.restarts().values()) == {2}
+
+
 def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
     """Plan edited by hand, unknown option, missing file, unreachable endpoint: code and exit."""
     with stage(tmp_path, size=36) as made:

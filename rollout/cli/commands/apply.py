@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from rollout.cli.options import OUTPUT, Cloud, Common, Flag
 from rollout.cli.terminal import Terminal
-from rollout.errors import ConfirmationError, Exit, UsageError
+from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from rollout.cli.planfile import Saved
     from rollout.cli.report import Ended
     from rollout.cli.running import Runner
     from rollout.engines.service import Service
-    from rollout.model.plan import Plan
 
 
 def apply(
@@ -22,6 +21,7 @@ def apply(
     /,
     *,
     confirm: str | None = None,
+    restart_again: int = 0,
     digest: str | None = None,
     allow_empty: Flag = False,
     allow_unsafe_fs: Flag = False,
@@ -37,6 +37,8 @@ def apply(
         Plan file (it was reviewed, so nothing is asked), or a spec to plan now.
     confirm
         The spec's name: answers the question that a spec would ask.
+    restart_again
+        Restart up to this many targets that already have the key without a proof of a later boot.
     digest
         Digest the plan file must have, instead of the one saved beside it.
     allow_empty
@@ -48,7 +50,7 @@ def apply(
     """
     import anyio
 
-    from rollout.cli import applying, ending, planfile, running, wiring
+    from rollout.cli import applying, confirming, ending, planfile, running, wiring
     from rollout.engines.clock import LoopClock
 
     terminal = Terminal.of(common)
@@ -61,11 +63,17 @@ def apply(
         if not reviewed.plan.counts.targets:
             return _nothing(terminal, output)
 
+    async def plan_spec(service: Service, runner: Runner) -> Saved:
+        saved = await _plan(target, service, runner, allow_empty)
+        if saved.plan.counts.targets:
+            confirming.confirm(terminal, saved.plan, confirm, restart_again)
+        return saved
+
     async def go() -> Ended | None:
         now = LoopClock().now()
         with running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner:
             async with wiring.connect(cloud) as service:
-                saved = reviewed or await _plan(target, service, runner, confirm, allow_empty)
+                saved = reviewed or await plan_spec(service, runner)
                 if not saved.plan.counts.targets:
                     return None
                 await applying.check(saved, service, common.runs_dir)
@@ -79,18 +87,15 @@ async def _plan(
     spec: Path,
     service: Service,
     runner: Runner,
-    confirm: str | None,
     allow_empty: bool,  # noqa: FBT001 - as given
 ) -> Saved:
-    """The plan of a spec, shown and confirmed."""
+    """Return the plan of a spec after showing it."""
     from rollout.cli import planning, preview
 
     runs_dir, terminal = runner.common.runs_dir, runner.terminal
     made = await planning.make(spec, service, runs_dir, allow_empty=allow_empty)
     plan, digest = made.saved.plan, made.saved.digest
     terminal.say(preview.text(plan, digest, terminal.width, reading=made.reading) + "\n")
-    if plan.counts.targets:
-        _confirm(terminal, plan, confirm)
     return made.saved
 
 
@@ -99,36 +104,3 @@ def _nothing(terminal: Terminal, output: str) -> Exit:
         terminal.show('{"format_version": "1.0", "run": null, "state": "nothing_to_do"}')
     terminal.say("Nothing to do: no instance is to be rotated.")
     return Exit.DONE
-
-
-def _confirm(terminal: Terminal, plan: Plan, given: str | None) -> None:
-    """A person types the spec's name, or --confirm names it; everything else is a no."""
-    if given is None:
-        if not terminal.may_ask:
-            raise ConfirmationError.of(
-                "R0701",
-                "this would ask for a confirmation, and nobody is there to answer",
-                help=f"add --confirm {plan.name}, or apply a reviewed plan file",
-            )
-        try:
-            given = terminal.ask(_question(plan))
-        except KeyboardInterrupt:
-            terminal.say("\nInterrupted; nothing was begun.")
-            raise
-    if given != plan.name:
-        raise ConfirmationError.of(
-            "R0702",
-            f"the confirmation does not match the spec's name {plan.name}; nothing was begun",
-            help=f"add --confirm {plan.name}",
-        )
-
-
-def _question(plan: Plan) -> str:
-    from rollout.cli import preview
-
-    where = "EMULATOR" if preview.is_emulated(plan) else "the real service"
-    accounts = ", ".join(identity.account for identity in plan.identity)
-    return (
-        f"Rotate {plan.counts.targets:,} instances of account {accounts} on {where}?\n"
-        f"Type the spec's name, {plan.name}, to begin:"
-    )

@@ -1,0 +1,75 @@
+"""The confirmation that `apply` asks for before it executes the plan of a spec.
+
+Called by `apply`. A plan file was reviewed, so it needs none. Sends nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+from rollout.cli import preview
+from rollout.cli.terminal import Terminal
+from rollout.errors import ConfirmationError
+from rollout.model.plan import Plan
+
+
+def confirm(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -> None:
+    """Return when a person, or options, confirmed this plan.
+
+    `given` is the value of --confirm. `again_max` is the value of --restart-again: up to so many
+    targets that already have the key may be restarted. Without it, a person must type their number.
+
+    Errors: ConfirmationError R0701 where a confirmation is missing, R0702 where it does not match.
+    """
+    again = preview.restarts_again(plan)
+    covered = again <= again_max
+    if given is not None:
+        _check_name(given, plan)
+        if not covered:
+            raise _uncovered(again)
+        return
+    if not terminal.may_ask:
+        cure = f"add --confirm {plan.name}{'' if covered else f' --restart-again {again}'}"
+        raise ConfirmationError.of(
+            "R0701",
+            "confirmation required, but the input is not a terminal",
+            help=f"{cure}, or apply a reviewed plan file",
+        )
+    wanted = plan.name if covered else f"{plan.name} {again}"
+    if " ".join(_ask(terminal, plan, wanted, again).split()) != wanted:
+        raise ConfirmationError.of(
+            "R0702", f"the answer is not `{wanted}`; nothing was started", help="run apply again"
+        )
+
+
+def _check_name(given: str, plan: Plan) -> None:
+    if given != plan.name:
+        raise ConfirmationError.of(
+            "R0702",
+            f"--confirm does not match the spec's name {plan.name}; nothing was started",
+            help=f"add --confirm {plan.name}",
+        )
+
+
+def _uncovered(again: int) -> ConfirmationError:
+    targets, them = ("1 target", "it") if again == 1 else (f"{again:,} targets", "them")
+    return ConfirmationError.of(
+        "R0701",
+        f"--confirm does not cover {targets} with the key already attached; this runs directory "
+        f"holds no proof of a later boot, so apply would restart {them} again",
+        help=f"check --runs-dir; add --restart-again {again} if that is meant",
+    )
+
+
+def _ask(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
+    where = "EMULATOR" if preview.is_emulated(plan) else "the real service"
+    accounts = ", ".join(identity.account for identity in plan.identity)
+    lines = [f"Rotate {plan.counts.targets:,} instances of account {accounts} on {where}?"]
+    if wanted == plan.name:
+        lines.append(f"Type the spec's name, {plan.name}, to begin:")
+    else:
+        lines.append(f"{again:,} of them already have the key and would be restarted again.")
+        lines.append(f"Type the spec's name and this number, `{wanted}`, to begin:")
+    try:
+        return terminal.ask("\n".join(lines))
+    except KeyboardInterrupt:
+        terminal.say("\nInterrupted; nothing was started.")
+        raise
