@@ -5,13 +5,9 @@ Called by every command that names a run. Changes nothing on disk.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from rollout.cli import report
 from rollout.cli.report import Ended
@@ -21,7 +17,6 @@ from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.errors import Exit, PlanError, UsageError
 from rollout.journal import runs
-from rollout.journal.lock import Owner
 from rollout.journal.reader import Reader, read, read_plan
 from rollout.model.event import AnyEvent, RunStarted
 from rollout.model.plan import RULES
@@ -130,27 +125,6 @@ def facts(folded: Folded, *, driven_by: str = "") -> report.Facts:
         folded.at,
         driven_by,
     )
-
-
-def holder(run_dir: Path) -> str:
-    """Who drives the run now, for people; empty where nobody does. Takes no lock itself."""
-    try:
-        owner = msgspec.json.decode((run_dir / "lock").read_bytes(), type=Owner)
-    except (OSError, msgspec.DecodeError):
-        return ""
-    if owner.machine == socket.gethostname() and not _lives(owner.pid):
-        return ""
-    return str(owner)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
 
 
 def _check_rules(started: RunStarted) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from rollout.cli import about, folding, progress, report
@@ -24,11 +25,13 @@ from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, StorageError
-from rollout.journal import file, lock, place, runs
+from rollout.journal import driven, file, heartbeat, lock, place, runs
 from rollout.journal.file import RunJournal
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.time import Instant
 
+_TOKEN = secrets.token_hex(8)
+"""Tells this process from every other one, where host names and process ids repeat."""
 LOST_SHOWN = 20
 """Events that no longer fitted on the disk and are shown instead; the rest is a count."""
 
@@ -45,15 +48,25 @@ class Outlet:
             self.to(event)
 
 
-@contextlib.contextmanager
-def hold_runs(
+@contextlib.asynccontextmanager
+async def hold_runs(
     common: Common, terminal: Terminal, now: Instant, *, allow_unsafe_fs: bool
-) -> Iterator[Runner]:
-    """The lock of all runs, after a look at their directory. R0011, R0603, R0802."""
+) -> AsyncIterator[Runner]:
+    """Check the runs directory and hold the lock of all runs. R0011, R0603, R0802."""
     for warning in place.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
         terminal.say(f"warning[{warning.code}]: {warning.message}")
-    with lock.take_runs(common.runs_dir, _owner(now)) as held:
-        yield Runner(common, terminal, held)
+    if not place.is_shared(common.runs_dir):
+        with lock.take_runs(common.runs_dir, _owner(now)) as held:
+            yield Runner(common, terminal, held)
+        return
+    terminal.say(f"waiting up to {heartbeat.SILENT_S:.0f} s for a process on another machine")
+    with await heartbeat.take_runs(common.runs_dir, _owner(now)) as held:
+        heart = heartbeat.Heart(held)
+        heart.start()
+        try:
+            yield Runner(common, terminal, held)
+        finally:
+            heart.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +169,6 @@ def _user() -> str:
 
 
 def _owner(now: Instant, run_id: str = "", epoch: int = 0) -> lock.Owner:
-    return lock.Owner(socket.gethostname(), os.getpid(), now, run_id, epoch)
+    return lock.Owner(
+        socket.gethostname(), os.getpid(), now, run_id, epoch, driven.kernel(), _TOKEN
+    )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
+import time
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 
 class Disk(Protocol):
@@ -66,6 +68,13 @@ class Disk(Protocol):
         """Give the handle back."""
 
 
+class Stat(NamedTuple):
+    """Which file it is (device and inode), and its length in bytes."""
+
+    identity: tuple[int, int]
+    size: int
+
+
 class LockFiles(Protocol):
     """What a lock needs of a disk: small files with a text, each held by one process at a time."""
 
@@ -75,14 +84,26 @@ class LockFiles(Protocol):
     def seize(self, handle: int) -> bool:
         """Hold the file until the handle is closed or the process ends; false where another does.
 
-        Never waits.
+        Waits for no other holder, only a moment for readers that call `held`.
         """
+
+    def held(self, path: Path) -> bool:
+        """Whether a process holds the file now; false where there is none."""
+
+    def stat(self, path: Path) -> Stat | None:
+        """The regular file of that name now; None where there is none. Never follows a link."""
+
+    def fstat(self, handle: int) -> Stat:
+        """The file of a handle."""
 
     def told(self, handle: int) -> bytes:
         """The text of the file."""
 
+    def text(self, path: Path) -> bytes:
+        """The text of a lock file as the file server has it now; empty where there is no file."""
+
     def tell(self, handle: int, text: bytes) -> None:
-        """Put another text in its place."""
+        """Put another text in its place, visible to other machines on return."""
 
     def close(self, handle: int) -> None:
         """Give the handle back, and what it holds."""
@@ -175,23 +196,72 @@ class RealDisk:
 
     def seize(self, handle: int) -> bool:
         """See LockFiles."""
+        for pause in (*_PAUSES_S, 0.0):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(pause)
+            else:
+                return True
+        return False
+
+    def held(self, path: Path) -> bool:
+        """See LockFiles. Shares the lock for an instant, which `seize` waits out."""
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+        except FileNotFoundError:
             return False
-        return True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def stat(self, path: Path) -> Stat | None:
+        """See LockFiles."""
+        try:
+            figures = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return _stat(figures) if stat.S_ISREG(figures.st_mode) else None
+
+    def fstat(self, handle: int) -> Stat:
+        """See LockFiles."""
+        return _stat(os.fstat(handle))
 
     def told(self, handle: int) -> bytes:
         """See LockFiles."""
         return os.pread(handle, _TEXT_BYTES_MAX, 0)
 
+    def text(self, path: Path) -> bytes:
+        """See LockFiles. A new open() is what makes a network file system read anew (nfs(5), close
+        to open consistency)."""
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+        except FileNotFoundError:
+            return b""
+        try:
+            return self.told(handle)
+        finally:
+            os.close(handle)
+
     def tell(self, handle: int, text: bytes) -> None:
         """See LockFiles."""
         os.pwrite(handle, text, 0)
         os.ftruncate(handle, len(text))
+        os.fsync(handle)
 
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _TEXT_BYTES_MAX = 4_096
+_PAUSES_S = (0.01,) * 20
+"""Pauses between attempts to lock: a reader that calls `held` shares the lock for microseconds."""
+
+
+def _stat(figures: os.stat_result) -> Stat:
+    return Stat((figures.st_dev, figures.st_ino), figures.st_size)
+
 
 REAL = RealDisk()

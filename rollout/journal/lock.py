@@ -1,12 +1,13 @@
-"""One process at a time: a lock file in the directory of all runs, and one in each run.
+"""Locks: one process at a time drives runs in a directory, and one drives each run.
 
-The disk's lock (`flock`) is the lock; the file's text only tells people who holds it. A dead
-owner's lock is free at once. Knows nothing of journals.
+Called by the commands that write. The kernel's lock on the file (`flock`) decides; the text in the
+file only says who holds it. On a file system of several machines `heartbeat` decides as well.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,13 +25,20 @@ RUN_LOCK = "lock"
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who holds a lock: machine, process, since when, which run in which epoch (0: not yet)."""
+    """The process that holds a lock: host name, process id, start, run and epoch (0: not yet).
+
+    `boot` identifies the running kernel and `token` the process; both are empty where nobody needs
+    them. `beat` counts heartbeats.
+    """
 
     machine: str
     pid: int
     since: Instant
     run: str = ""
     epoch: int = 0
+    boot: str = ""
+    token: str = ""
+    beat: int = 0
 
     def __str__(self) -> str:
         what = f"run {self.run}" if self.run else "a run"
@@ -41,25 +49,71 @@ class Owner(msgspec.Struct, frozen=True):
 class Lock:
     """A lock that is held until `release`, or until this process ends however it ends.
 
-    `former` is the owner that died with it, None where it was given back in order.
+    `former` is the owner that died with it, None where it was released in order.
     """
 
-    def __init__(self, disk: LockFiles, handle: int, former: Owner | None) -> None:
+    def __init__(self, disk: LockFiles, path: Path, handle: int) -> None:
+        self.path = path
+        self.former = parse(disk.told(handle))
         self._disk = disk
         self._handle: int | None = handle
-        self.former = former
+        self._identity = disk.fstat(handle).identity
+        self._owner: Owner | None = None
+        self._shared = False
+        self._forfeited = ""
+        self._writing = threading.Lock()
 
     def name(self, owner: Owner) -> None:
-        """Say who holds it, for people: at first, and when run or epoch became known."""
-        if self._handle is not None:
-            self._disk.tell(self._handle, msgspec.json.encode(owner) + b"\n")
+        """Write who holds it: at first, and when run or epoch become known. Errors: OSError."""
+        with self._writing:
+            if self._handle is not None:
+                self._owner = owner
+                self._disk.tell(self._handle, msgspec.json.encode(owner) + b"\n")
+
+    def share(self) -> None:
+        """From now on the text counts too: another owner's text means that the lock is lost."""
+        self._shared = True
+
+    def beat(self) -> bool:
+        """Write one heartbeat; false where the lock is lost or released. Errors: OSError."""
+        with self._writing:
+            if self._handle is None or self._owner is None or self.lost():
+                return False
+            self._owner = msgspec.structs.replace(self._owner, beat=self._owner.beat + 1)
+            self._disk.tell(self._handle, msgspec.json.encode(self._owner) + b"\n")
+            return True
+
+    def forfeit(self, why: str) -> None:
+        """Count the lock as lost: its heartbeat cannot be written."""
+        self._forfeited = f"{self.path}: {why}"
+
+    def lost(self) -> str:
+        """Why this process no longer holds the lock, although it did not release it; else empty."""
+        if self._forfeited:
+            return self._forfeited
+        try:
+            now = self._disk.stat(self.path)
+            if now is None:
+                return f"{self.path} was removed"
+            if now.identity != self._identity:
+                return f"{self.path} was replaced"
+            if self._shared and self._owner is not None:
+                found = parse(self._disk.text(self.path))
+                if found is not None and found.token != self._owner.token:
+                    return f"{self.path} was taken over for {found}"
+        except OSError as error:
+            return f"{self.path}: {error.strerror or error}"
+        return ""
 
     def release(self) -> None:
         """Give it back; a second time does nothing. Where the disk refuses, the text stays."""
-        if self._handle is not None:
+        with self._writing:
+            if self._handle is None:
+                return
             handle, self._handle = self._handle, None
-            with contextlib.suppress(OSError):
-                self._disk.tell(handle, b"")
+            if not self.lost():
+                with contextlib.suppress(OSError):
+                    self._disk.tell(handle, b"")
             self._disk.close(handle)
 
     def __enter__(self) -> Self:
@@ -75,28 +129,43 @@ class Lock:
 
 
 def take_runs(runs_dir: Path, owner: Owner, *, disk: LockFiles = REAL) -> Lock:
-    """The lock of all runs of a directory: no two of them at once. Errors as `take`."""
+    """Take the lock of all runs of a directory. Errors as `take`."""
     return take(runs_dir / RUNS_LOCK, owner, disk)
 
 
 def take_run(run_dir: Path, owner: Owner, *, disk: LockFiles = REAL) -> Lock:
-    """The lock of one run. Errors as `take`."""
+    """Take the lock of one run. Errors as `take`."""
     return take(run_dir / RUN_LOCK, owner, disk)
 
 
 def take(path: Path, owner: Owner, disk: LockFiles) -> Lock:
-    """Take a lock or say who has it; never waits.
+    """Take a lock and write the owner into it; whatever a dead owner left there is replaced.
 
-    Errors: ConflictError R0603 where a live process holds it, or where one of another machine did
-    and nobody here can know whether it lives; StorageError R0802 where the file cannot be used.
+    Errors: ConflictError R0603 where a live process holds it; StorageError R0802 where the file
+    cannot be used.
     """
+    lock = seize(path, disk)
+    try:
+        lock.name(owner)
+    except OSError as error:
+        lock.release()
+        raise unusable(path, error) from None
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def seize(path: Path, disk: LockFiles) -> Lock:
+    """Take a lock, but leave the text of its former owner. Errors as `take`."""
     try:
         handle = disk.open_lock(path)
     except OSError as error:
         raise unusable(path, error) from None
     try:
-        lock = Lock(disk, handle, _seize(disk, handle, path, owner))
-        lock.name(owner)
+        if not disk.seize(handle):
+            raise held(path, parse(disk.told(handle)))
+        lock = Lock(disk, path, handle)
     except OSError as error:
         disk.close(handle)
         raise unusable(path, error) from None
@@ -106,40 +175,22 @@ def take(path: Path, owner: Owner, disk: LockFiles) -> Lock:
     return lock
 
 
-def _seize(disk: LockFiles, handle: int, path: Path, owner: Owner) -> Owner | None:
-    """Lock the file; the owner that left it without giving it back."""
-    free = disk.seize(handle)
-    text = disk.told(handle)
-    former = _owner(text)
-    if not free:
-        raise _held(path, former)
-    if text and (former is None or former.machine != owner.machine):
-        raise _foreign(path, former)
-    return former
-
-
-def _owner(text: bytes) -> Owner | None:
+def parse(text: bytes) -> Owner | None:
+    """The owner in the text of a lock file; None where there is none or it cannot be read."""
     try:
         return msgspec.json.decode(text.partition(b"\n")[0], type=Owner)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _held(path: Path, owner: Owner | None) -> RolloutError:
+def held(path: Path, owner: Owner | None) -> RolloutError:
+    """The error for a lock that another process holds."""
     who = "another process" if owner is None else str(owner)
     return ConflictError.of(
         "R0603",
         f"the lock is held for {who}",
         place=Place(str(path)),
-        help="wait until it has ended, or stop it (it drains); nothing was begun here",
-    )
-
-
-def _foreign(path: Path, owner: Owner | None) -> RolloutError:
-    who = "an owner that cannot be read" if owner is None else str(owner)
-    return ConflictError.of(
-        "R0603",
-        f"the lock was left behind for {who}; from here nobody can know whether that one lives",
-        place=Place(str(path)),
-        help=f"make sure that it has ended there, then remove {path} and try again",
+        help="wait until that process finishes, or stop it with SIGTERM and wait for its last "
+        "calls; a process that was stopped with SIGSTOP keeps its lock until it continues or is "
+        "killed. Nothing was started here",
     )

@@ -74,6 +74,11 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
     return _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
 
 
+def is_shared(runs_dir: Path) -> bool:
+    """Whether several machines may use the file system of the directory at once."""
+    return _is_unsafe(file_system(runs_dir))
+
+
 def file_system(path: Path, mounts: str | None = None) -> str:
     """Kind of the file system that a path lies on (`ext4`); empty where nobody can say.
 
@@ -96,8 +101,7 @@ def file_system(path: Path, mounts: str | None = None) -> str:
 
 
 def _check_kind(runs_dir: Path, kind: str, *, allow_unsafe_fs: bool) -> list[Problem]:
-    unsafe = kind in NETWORK or kind.startswith("fuse")
-    if unsafe and not allow_unsafe_fs:
+    if _is_unsafe(kind) and not allow_unsafe_fs:
         raise ConfigError.of(
             "R0011",
             f"{runs_dir} is on {kind}: locks and syncs of such a file system are not trusted",
@@ -108,6 +112,10 @@ def _check_kind(runs_dir: Path, kind: str, *, allow_unsafe_fs: bool) -> list[Pro
         text = f"{runs_dir} is on {kind}: the journal is lost when the machine stops"
         return [Problem("R0011", text, _at(runs_dir), "use --runs-dir on a disk")]
     return []
+
+
+def _is_unsafe(kind: str) -> bool:
+    return kind in NETWORK or kind.startswith("fuse")
 
 
 def _unescape(text: str) -> str:

@@ -29,7 +29,7 @@ RARE: tuple[str, ...] = (
     *("halted: denied", "halted: unknown_code", "halted: drift"),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
-    *("lock refused", "second lock refused", "lock taken over", "lock left behind"),
+    *("lock refused", "second lock refused", "lock taken over", "lock taken over elsewhere"),
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
     *(f"hand {hand.value}" for hand in Hand),
 )

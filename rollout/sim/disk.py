@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from rollout.journal.disk import Stat
 from rollout.sim.dice import Dice
 
 SPACE_BYTES = 1 << 40
@@ -58,9 +60,11 @@ class Fuse:
 class _File:
     """What a reader sees, and what a power cut leaves of it at least."""
 
-    __slots__ = ("data", "durable")
+    __slots__ = ("data", "durable", "inode")
+    _inodes = itertools.count(1)
 
     def __init__(self) -> None:
+        self.inode = next(self._inodes)
         self.data = bytearray()
         self.durable = b""
 
@@ -220,6 +224,24 @@ class SimDisk:
         self._seized.add(handle)
         return True
 
+    def held(self, path: Path) -> bool:
+        """See LockFiles."""
+        file = self.files.get(path)
+        return any(self._handles[other] is file for other in self._seized)
+
+    def stat(self, path: Path) -> Stat | None:
+        """See LockFiles."""
+        file = self.files.get(path)
+        return None if file is None else _stat(file)
+
+    def fstat(self, handle: int) -> Stat:
+        """See LockFiles."""
+        return _stat(self._handles[handle])
+
+    def text(self, path: Path) -> bytes:
+        """See LockFiles."""
+        return bytes(self.files[path].data) if path in self.files else b""
+
     def told(self, handle: int) -> bytes:
         """See LockFiles."""
         return bytes(self._handles[handle].data)
@@ -239,3 +261,7 @@ class SimDisk:
             if number == errno.ENOSPC:
                 self._fails = {}  # what was reserved is freed by then
             raise OSError(number, "refused")
+
+
+def _stat(file: _File) -> Stat:
+    return Stat((0, file.inode), len(file.data))

@@ -1,7 +1,7 @@
 """The locks of a simulated run, taken and given back by the code and in the order of the commands.
 
 Used by the world for each of its processes, and for rivals: other processes that want to go on with
-the same run. Says in the story what was refused, taken over, or left behind for a person to judge.
+the same run. Says in the story what was refused or taken over.
 """
 
 from __future__ import annotations
@@ -70,15 +70,9 @@ class Locks:
         return len(self._story.lives) + 1
 
     def _take(self, path: Path, owner: Owner) -> Lock:
-        """Take one. What its owner left behind on another machine, or unreadable, is removed by a
-        person who made sure that the owner is dead, as the error says.
-        """
-        try:
-            taken = lock.take(path, owner, self._disk)
-        except ConflictError:
-            self._story.count("lock left behind")
-            self._disk.unlink(path)
-            taken = lock.take(path, owner, self._disk)
+        """Take one, whatever a dead process left in it, on this machine or another."""
+        taken = lock.take(path, owner, self._disk)
         if taken.former is not None:
-            self._story.count("lock taken over")
+            elsewhere = taken.former.machine != owner.machine
+            self._story.count("lock taken over elsewhere" if elsewhere else "lock taken over")
         return taken

@@ -20,7 +20,7 @@ from rollout.emulator.access import Statement, User
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
-from rollout.journal import runs
+from rollout.journal import driven, runs
 from rollout.model.plan import Identity
 from tests.cli import factory
 from tests.cli import service as stage
@@ -112,7 +112,7 @@ async def applied(
     terminal = Terminal.of(common)
     async with stage.connected(cloud, transport, environment) as service:
         now = service.clock.now()
-        with running.hold_runs(common, terminal, now, allow_unsafe_fs=True) as runner:
+        async with running.hold_runs(common, terminal, now, allow_unsafe_fs=True) as runner:
             await applying.check(saved, service, common.runs_dir)
             return await runner.begin(saved, service)
 
@@ -196,7 +196,7 @@ async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> No
     assert ended.exit is Exit.DONE
     assert ended.view.classes["done"] == saved.plan.counts.targets
     assert folding.is_closed(ended.facts.run_dir)
-    assert folding.holder(ended.facts.run_dir) == ""
+    assert driven.holder(ended.facts.run_dir) == ""
     with pytest.raises(RolloutError) as caught:
         await applied(cloud, saved)
     assert code_of(caught) == ("R0602", Exit.CONFLICT)

@@ -88,10 +88,10 @@ class Stage:
             check=False,
         )
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command and leave it running."""
+    def begin(self, *words: str, program: Sequence[str] = ROLLOUT) -> subprocess.Popen[str]:
+        """Start a command and leave it running; `program` as in `run`."""
         return subprocess.Popen(
-            self.command(*words),
+            [*program, *words],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,

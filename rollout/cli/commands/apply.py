@@ -71,13 +71,15 @@ def apply(
 
     async def go() -> Ended | None:
         now = LoopClock().now()
-        with running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner:
-            async with wiring.connect(cloud) as service:
-                saved = reviewed or await plan_spec(service, runner)
-                if not saved.plan.counts.targets:
-                    return None
-                await applying.check(saved, service, common.runs_dir)
-                return await runner.begin(saved, service)
+        async with (
+            running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner,
+            wiring.connect(cloud) as service,
+        ):
+            saved = reviewed or await plan_spec(service, runner)
+            if not saved.plan.counts.targets:
+                return None
+            await applying.check(saved, service, common.runs_dir)
+            return await runner.begin(saved, service)
 
     ended = anyio.run(go)
     return _nothing(terminal, output) if ended is None else ending.show(terminal, ended, output)

@@ -54,7 +54,9 @@ def resume(
 
     async def go() -> Ended:
         now = LoopClock().now()
-        with running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner:
+        async with running.hold_runs(
+            common, terminal, now, allow_unsafe_fs=allow_unsafe_fs
+        ) as runner:
             outlet = running.Outlet()
             folded = folding.fold(run_dir, outlet)
             async with wiring.connect(cloud) as service:

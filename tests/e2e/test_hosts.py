@@ -1,0 +1,56 @@
+"""Two host names on one runs directory, as the pods of a CronJob have them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import ROLLOUT, Stage, stage
+
+SIZE = 8
+UNSHARE = ("unshare", "--user", "--map-root-user", "--uts", "sh", "-c")
+
+
+def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
+    """While the first pod lives the second is refused; once it is killed, even as a zombie, status
+    and history offer the resume, and a pod of another host name finishes the run."""
+    if subprocess.run([*UNSHARE, "hostname pod-0"], check=False, capture_output=True).returncode:
+        pytest.skip("unshare --uts is not permitted on this machine")
+    with stage(tmp_path, size=SIZE, options=("--boot-time", "2s")) as made:
+        made.write_spec("hosts", max_down="3")
+        assert made.run("plan", "hosts.yaml", "--out", "case.plan.json").returncode == 0
+        apply = made.begin("apply", "case.plan.json", "--no-input", program=_on("pod-1"))
+        _first_restart(made, apply)
+        refused = made.run("resume", "--last", program=_on("pod-2"))
+        assert refused.returncode == 6, refused.stderr
+        assert "error[R0603]" in refused.stderr and "on pod-1" in refused.stderr
+        assert "driven now" in made.run("status", program=_on("pod-2")).stdout
+        apply.kill()  # and not waited for: a zombie
+        time.sleep(0.1)
+
+        for host in ("pod-1", "pod-2"):
+            status = made.run("status", program=_on(host)).stdout
+            assert "INTERRUPTED" in status and "resume: rollout resume r-" in status
+            rows = json.loads(made.run("history", "-o", "json", program=_on(host)).stdout)
+            assert [row["state"] for row in rows["runs"]] == ["interrupted"]
+        resumed = made.run("resume", "--last", program=_on("pod-2"))
+
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        assert made.run("audit", "verify").returncode == 0
+        assert made.wrong("case.plan.json", down_max=3) == ""
+        apply.communicate()
+
+
+def _on(host: str) -> tuple[str, ...]:
+    """The program under another host name; `exec` keeps the process id."""
+    return (*UNSHARE, f'hostname {host}; exec "$@"', "sh", *ROLLOUT)
+
+
+def _first_restart(made: Stage, apply: subprocess.Popen[str]) -> None:
+    while not made.restarts():
+        assert apply.poll() is None, apply.communicate()
+        time.sleep(0.05)

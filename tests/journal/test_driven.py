@@ -1,0 +1,90 @@
+"""Whether a run is driven is what the kernel's locks say, and nothing else."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.journal import driven, file, lock
+from rollout.journal.lock import Owner
+from tests.journal import samples
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from rollout.journal import file, lock
+from tests.journal import samples
+run_dir = samples.write(Path(sys.argv[1]), 3, close=False)
+owner = lock.Owner(sys.argv[2], 4711, samples.NOW, run_dir.name, 1)
+held = lock.take_run(run_dir, owner)
+print("driving", flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def writer(runs_dir: Path, machine: str = "ops-1") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of a run."""
+    command = [sys.executable, "-c", WRITER, str(runs_dir), machine]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "driving\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_live_process_is_named_also_where_it_is_stopped(tmp_path: Path) -> None:
+    """SIGSTOP keeps the kernel's lock: the run is driven, only not at this moment."""
+    with writer(tmp_path) as process:
+        assert "process 4711 on ops-1" in driven.holder(tmp_path / samples.RUN)
+        process.send_signal(signal.SIGSTOP)
+        assert "process 4711 on ops-1" in driven.holder(tmp_path / samples.RUN)
+
+
+@pytest.mark.parametrize("machine", ["this one", "another one"])
+def test_a_killed_process_drives_nothing(tmp_path: Path, machine: str) -> None:
+    """A zombie (killed, and not waited for) and a process of another host name are dead as well."""
+    name = os.uname().nodename if machine == "this one" else "pod-1"
+    with writer(tmp_path, name) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        assert driven.holder(tmp_path / samples.RUN) == ""
+
+
+def test_a_process_id_that_was_given_again_drives_nothing(tmp_path: Path) -> None:
+    """The recorded process id is that of a live process, which holds no lock."""
+    run_dir = samples.write(tmp_path, 3)
+    owner = Owner(os.uname().nodename, os.getpid(), samples.NOW, samples.RUN, 1)
+    (run_dir / "lock").write_bytes(b"%s" % _text(owner))
+
+    assert driven.holder(run_dir) == ""
+
+
+def test_a_copied_run_is_driven_by_nobody(tmp_path: Path) -> None:
+    """A copy has the text of the lock, but not the lock."""
+    with writer(tmp_path):
+        shutil.copytree(tmp_path / samples.RUN, tmp_path / "copy" / samples.RUN)
+
+        assert driven.holder(tmp_path / "copy" / samples.RUN) == ""
+
+
+def test_asking_changes_nothing(tmp_path: Path) -> None:
+    """A reader makes no lock file where there is none."""
+    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal.close()
+
+    assert driven.holder(tmp_path / samples.RUN) == ""
+    assert not (tmp_path / samples.RUN / lock.RUN_LOCK).exists()
+
+
+def _text(owner: Owner) -> bytes:
+    return msgspec.json.encode(owner) + b"\n"
