@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from rollout.core.evolve import NO_ATTEMPT, is_fact
+from rollout.core.evolve import NO_ATTEMPT, is_busy, is_fact
 from rollout.core.journey import Phase
 from rollout.core.layout import Lane
-from rollout.core.retry import backoff_ms
+from rollout.core.retry import backoff_ms, busy_pause_ms
 from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -210,14 +210,16 @@ class Agenda:
                 self.checked[lane].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
 
     def try_again(self, ordinals: Iterable[int], now: Instant, tries: int) -> None:
-        """Put them back at the front of their lane, after a pause that grows with `tries`."""
+        """Put them back at the front of their lane, after a pause that grows with `tries`, or with
+        the refusals where one of them is busy.
+        """
         members = tuple(ordinals)
         for ordinal in members:
             self.uncheck(ordinal)
         first = self.run.layout.targets[members[0]].instance
         pause = backoff_ms(self.run.run_id, first, tries) if tries else 0
-        lane = self.run.layout.lane_of(members[0])
-        heapq.heappush(self.later, (now + pause, lane, members))
+        instant = max(now + pause, self._busy_until(members))
+        heapq.heappush(self.later, (instant, self.run.layout.lane_of(members[0]), members))
 
     # on the way to a restart
 
@@ -299,9 +301,9 @@ class Agenda:
         if isinstance(command, ImportKey):
             self._follow_import((command.account, command.region), event.outcome, now)
             return
-        whole = isinstance(command, Attach) and len(command.ordinals) > 1 and not event.items
-        if whole and is_fact(event.outcome):
-            self.splits.append(command.ordinals)
+        whole = self._to_halve(command, event)
+        if whole:
+            self.splits.append(tuple(whole))
             return
         again = []
         for ordinal in command.ordinals:
@@ -327,8 +329,11 @@ class Agenda:
                     for ordinal in range(start, end)
                     if run.phases[ordinal] == Phase.PLANNED and not run.held[ordinal]
                 ]
-                if planned:
-                    self.works[run.layout.cells[number].lane].append(tuple(planned))
+                idle = [ordinal for ordinal in planned if ordinal not in run.busy]
+                if idle:
+                    self.works[run.layout.cells[number].lane].append(tuple(idle))
+                if len(idle) < len(planned):
+                    self.try_again([o for o in planned if o in run.busy], now, 0)
         for ordinal in range(len(run.phases)):
             phase = run.phase(ordinal)
             if run.held[ordinal]:
@@ -337,7 +342,10 @@ class Agenda:
                 self.look_soon(ordinal)
             elif phase is Phase.ATTACHED:
                 self.attached_since[ordinal] = now
-                self.make_ready(ordinal, now)
+                if ordinal in run.busy:
+                    self._ready_again(ordinal, now)
+                else:
+                    self.make_ready(ordinal, now)
 
     def plannable(self, work: Sequence[int]) -> list[int]:
         """Those of a batch that may still be attached."""
@@ -411,7 +419,30 @@ class Agenda:
         tries = self.run.restart_tries[ordinal]
         instance = self.run.layout.targets[ordinal].instance
         pause = backoff_ms(self.run.run_id, instance, 1 + tries)
+        if ordinal in self.run.busy:
+            pause = self._busy_until([ordinal]) - now
         heapq.heappush(self.ready_later, (max(now + pause, self.run.not_before), ordinal))
+
+    def _busy_until(self, ordinals: Sequence[int]) -> Instant:
+        """When the last of these that are busy may be tried again; 0 where none is busy."""
+        run, targets = self.run, self.run.layout.targets
+        refused = [(targets[o].instance, run.busy[o]) for o in ordinals if o in run.busy]
+        return max(
+            (one.last + busy_pause_ms(run.run_id, name, one.refusals) for name, one in refused),
+            default=0,
+        )
+
+    def _to_halve(self, command: Attach | RestartCall, event: ev.Settled) -> list[int]:
+        """Return the instances of an attach that was refused as a whole because of some of them:
+        for a fact, or again because an instance is busy.
+        """
+        planned = self.plannable(command.ordinals)
+        if not isinstance(command, Attach) or event.items or len(planned) < 2:
+            return []
+        busy = self.run.busy.get(planned[0])
+        again = busy is not None and busy.refusals >= limits.BUSY_WHOLE_MAX
+        halve = is_fact(event.outcome) or (is_busy(event.outcome) and again)
+        return planned if halve else []
 
     def _insert_ready(self, ordinal: int) -> None:
         if self.run.phases[ordinal] == Phase.ATTACHED and not self.run.held[ordinal]:

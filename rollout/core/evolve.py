@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout.core.invariant import invariant
 from rollout.core.journey import DOWN, FINAL, Phase, move
-from rollout.core.run import PHASES, Attaching, Restarting, Run, lane_of_command
+from rollout.core.run import PHASES, Attaching, Busy, Restarting, Run, lane_of_command
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -35,6 +35,9 @@ ALARMS: dict[RetryClass, tuple[str, int]] = {
 
 NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
 """Refusals that say nothing of what was asked: only the lane was crowded or the call too late."""
+
+BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
+"""Refusals that may not last: the instance is busy, or not found although it was observed."""
 
 _JUDGED_ABSENT = frozenset({Happening.SEEN_UNTOUCHED, Happening.RETRIED})
 """After these a restart is asked again; the record of the former one stays, should it show late."""
@@ -209,17 +212,16 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
     match outcome:
         case Done() | Unknown():
             run.attach_tries[ordinal] += 1
+            run.busy.pop(ordinal, None)
         case Refused(retry=retry):
             if retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome)):
                 run.causes[ordinal] = outcome.code
                 _move(run, ordinal, Happening.ATTACH_REFUSED)
                 return
-            if retry in (RetryClass.STATE, RetryClass.GONE):
-                run.attach_tries[ordinal] += 1
+            if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
                 run.causes[ordinal] = outcome.code
-                if run.attach_tries[ordinal] >= limits.ATTEMPTS_MAX:
-                    _move(run, ordinal, Happening.ATTACH_REFUSED)
-                    return
+                _move(run, ordinal, Happening.ATTACH_REFUSED)
+                return
             _move(run, ordinal, Happening.ATTACH_REPEATABLE)
 
 
@@ -230,21 +232,33 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
         case Done():
             record.answered = True
             run.restart_tries[ordinal] += 1
+            run.busy.pop(ordinal, None)
         case Unknown():
             run.restart_tries[ordinal] += 1
+            run.busy.pop(ordinal, None)
             _move(run, ordinal, Happening.ANSWER_LOST)
         case Refused(retry=retry):
             if retry in (RetryClass.FACT, RetryClass.ODD):
                 run.causes[ordinal] = outcome.code
                 _move(run, ordinal, Happening.RESTART_REFUSED)
                 return
-            if retry in (RetryClass.STATE, RetryClass.GONE):
-                run.restart_tries[ordinal] += 1
+            if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
                 run.causes[ordinal] = outcome.code
-                if run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX:
-                    _move(run, ordinal, Happening.RESTART_REFUSED)
-                    return
+                _move(run, ordinal, Happening.RESTART_REFUSED)
+                return
             _move(run, ordinal, Happening.RESTART_REPEATABLE)
+            if is_busy(outcome):
+                run.ledger.set_aside(ordinal)
+
+
+def _busy_too_long(run: Run, ordinal: int, code: str, at: Instant) -> bool:
+    """Count one more refusal; whether such refusals have lasted for the restart timeout."""
+    busy = run.busy.get(ordinal)
+    if busy is None:
+        busy = run.busy[ordinal] = Busy(at)
+    busy.last, busy.code = at, code
+    busy.refusals += 1
+    return at - busy.first >= run.plan.restart.timeout_ms
 
 
 def _lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
@@ -280,6 +294,11 @@ def is_fact(outcome: Outcome) -> bool:
     return isinstance(outcome, Refused) and outcome.retry is RetryClass.FACT
 
 
+def is_busy(outcome: Outcome) -> bool:
+    """A refusal because the instance is busy."""
+    return isinstance(outcome, Refused) and outcome.retry in BUSY
+
+
 def _next_window(window: int, outcome: Outcome) -> int:
     """Additive increase, halved where the lane could not take the call in time."""
     if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
@@ -295,6 +314,7 @@ def _moved(run: Run, event: ev.Moved) -> None:
         match event.happening:
             case Happening.SEEN_ATTACHED:
                 run.attached_at[ordinal] = event.api_time
+                run.busy.pop(ordinal, None)
             case Happening.DROPPED | Happening.GAVE_UP | Happening.TIMED_OUT:
                 run.causes[ordinal] = event.evidence
             case Happening.RETRIED:
@@ -370,6 +390,7 @@ def _move(run: Run, ordinal: int, happening: Happening) -> None:
         run.attaching.pop(ordinal, None)
         run.restarting.pop(ordinal, None)
         run.attached_at.pop(ordinal, None)
+        run.busy.pop(ordinal, None)
         if happening is Happening.TIMED_OUT:
             run.ledger.shelve(ordinal, after)
         else:

@@ -27,12 +27,14 @@ class Ledger:
 
     `used` permits are reserved; `kept` of them are held by instances that nobody will bring back
     without a person (failed and down, held in doubt), `keeper` names one of them; `ahead`
-    instances of a group are attached, or about to be, and have no permit yet. `exposed_kept` of
-    the exposed are shelved alike, `exposed_keeper` is one of them.
+    instances of a group are attached, or about to be, and have no permit yet; those set `aside`
+    because the service refuses their restart for now do not count there. `exposed_kept` of the
+    exposed are shelved in the same way, `exposed_keeper` is one of them.
     """
 
     __slots__ = (
         "ahead",
+        "aside",
         "caps",
         "exposed",
         "exposed_keeper",
@@ -55,6 +57,7 @@ class Ledger:
         self.ahead = [0] * len(groups)
         self.permits = bytearray(len(layout.targets))
         self.shelved = bytearray(len(layout.targets))
+        self.aside = bytearray(len(layout.targets))
         self.exposed = 0
         self.exposed_kept = 0
         self.exposed_keeper = -1
@@ -148,7 +151,9 @@ class Ledger:
         if self.shelved[ordinal]:
             self.exposed_kept += exposing
         change = _WAITS[after] - _WAITS[before]
-        if change and not self.permits[ordinal] and not self.shelved[ordinal]:
+        if self.aside[ordinal]:
+            self.aside[ordinal] = 0
+        elif change and not self.permits[ordinal] and not self.shelved[ordinal]:
             self._wait(ordinal, change)
 
     def reserve(self, ordinal: int, phase: Phase) -> None:
@@ -161,7 +166,7 @@ class Ledger:
                 f"I-31: group {group} has no permit for ordinal {ordinal}",
             )
             self.used[group] += 1
-        if _WAITS[phase]:
+        if _WAITS[phase] and not self.aside[ordinal]:
             self._wait(ordinal, -1)
         self.permits[ordinal] = 1
 
@@ -175,6 +180,14 @@ class Ledger:
             self.used[group] -= 1
         if _WAITS[phase]:
             self._wait(ordinal, 1)
+
+    def set_aside(self, ordinal: int) -> None:
+        """An attached instance without a permit waits because the service refuses its restart:
+        others may be attached in its place until its restart is tried again.
+        """
+        if not self.aside[ordinal]:
+            self.aside[ordinal] = 1
+            self._wait(ordinal, -1)
 
     def shelve(self, ordinal: int, phase: Phase) -> None:
         """Nothing more is asked of it: a permit it has is kept, one it waits for is not awaited."""
@@ -197,7 +210,7 @@ class Ledger:
             for group in self.groups_of(ordinal):
                 self.kept[group] -= change
                 self.keeper[group] = ordinal
-        elif _WAITS[phase]:
+        elif _WAITS[phase] and not self.aside[ordinal]:
             self._wait(ordinal, change)
 
     def _wait(self, ordinal: int, change: int) -> None:

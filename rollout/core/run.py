@@ -42,6 +42,20 @@ class Attaching:
         self.left_by = left_by
 
 
+class Busy:
+    """Refusals in a row because an instance is busy: the first, the last, how many, and the code.
+
+    `first` and `last` are the times of the refusals, so the waiting time survives a resume.
+    """
+
+    __slots__ = ("code", "first", "last", "refusals")
+
+    def __init__(self, first: Instant) -> None:
+        self.first = self.last = first
+        self.refusals = 0
+        self.code = ""
+
+
 class LaneUse:
     """Calls of one action in one lane: open now, and how many may be (grows, halves on refusal)."""
 
@@ -62,13 +76,14 @@ class Run:
         self.ledger = Ledger(layout, plan.groups, plan.limits.exposed_max)
         self.phases = bytearray(count)
         self.held = bytearray(count)
-        self.attach_tries = bytearray(count)
-        self.restart_tries = bytearray(count)
+        self.attach_tries, self.restart_tries = bytearray(count), bytearray(count)
         self.retried = bytearray(count)
         self.causes: dict[int, str] = {}
         """Why it is held, failed, skipped or unverified."""
         self.attaching: dict[int, Attaching] = {}
         self.restarting: dict[int, Restarting] = {}
+        self.busy: dict[int, Busy] = {}
+        """Instances whose last call was refused because they are busy."""
         self.attached_at: dict[int, Instant] = {}
         """The service's time when its attach was seen."""
         self.doubts_held: dict[int, None] = {}

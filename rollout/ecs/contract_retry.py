@@ -134,6 +134,12 @@ _CLASS_OF_BEGINNING: Final = (
     ("InvalidSecurityToken.", RetryClass.AUTH),
     ("InvalidOperation.KMS", RetryClass.FACT),
     ("InvalidParameter.KMSKeyId.", RetryClass.FACT),
+    ("IncorrectInstanceStatus.", RetryClass.STATE_RACE),
+    ("IncorrectDiskStatus", RetryClass.STATE_RACE),
+    ("InvalidInstanceStatus", RetryClass.STATE_RACE),
+    ("InvalidOperation.Conflict.", RetryClass.STATE_RACE),
+    ("Operation.Conflict.", RetryClass.STATE_RACE),
+    ("OperationConflict.", RetryClass.STATE_RACE),
     ("OperationDenied.", RetryClass.FACT),
     ("QuotaExceed.", RetryClass.FACT),
 )

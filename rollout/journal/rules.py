@@ -15,7 +15,7 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
-from rollout.model.outcome import Outcome, Refused, RetryClass
+from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
 from rollout.model.seen import Sight, spread
 from rollout.model.spec import OnUnknown
@@ -56,8 +56,8 @@ FREES = frozenset(
 """What gives a permit back: it serves again, it did not happen, it is gone, or the operator's
 standing answer. A time-out does not: that instance is down."""
 
-STATES = frozenset({RetryClass.STATE, RetryClass.GONE})
-"""Refusals that may not last: asked again, but no more than ATTEMPTS_MAX times."""
+BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
+"""Refusals that may not last: repeated until they have lasted for the plan's restart timeout."""
 
 POLICIES = {Happening.RETRIED: OnUnknown.RETRY_ONCE, Happening.ASSUMED: OnUnknown.ASSUME_DONE}
 
@@ -98,6 +98,7 @@ class Rules:
         self.retried = bytearray(count)
         self.permits = bytearray(count)
         self.tries = {kind: bytearray(count) for kind in (Attach, RestartCall)}
+        self.busy_since: dict[int, int] = {}
         self.used = [0] * len(plan.groups)
         self.peaks = [0] * len(plan.groups)
         self.exposed = self.exposed_peak = 0
@@ -194,7 +195,7 @@ class Rules:
         for issued in self.open.values():  # their endings are unknown
             if not isinstance(issued.command, ImportKey):
                 for ordinal in issued.command.ordinals:
-                    self.tries[type(issued.command)][ordinal] += 1
+                    self._attempted(issued.command, ordinal)
         self.open.clear()
         for ordinal in [o for o, held in enumerate(self.held) if held]:
             self._hold(ordinal, held=False)
@@ -335,15 +336,35 @@ class Rules:
             outcome = items.get(ordinal, event.outcome)
             if not 0 <= ordinal < len(self.targets):
                 continue
-            self.tries[type(command)][ordinal] += _is_attempt(outcome)
-            if isinstance(outcome, Refused):
-                self._refused(command, ordinal, outcome.retry, whole=whole)
+            if not isinstance(outcome, Refused):
+                self._attempted(command, ordinal)
+                continue
+            spent = False
+            if outcome.retry in BUSY:
+                since = self.busy_since.setdefault(ordinal, event.at)
+                spent = event.at - since >= self.plan.restart.timeout_ms
+            self._refused(command, ordinal, outcome.retry, whole=whole, spent=spent)
+
+    def _attempted(self, command: Attach | RestartCall, ordinal: int) -> None:
+        """The service took the call up, or nobody knows whether it did."""
+        tries = self.tries[type(command)]
+        tries[ordinal] += 1
+        self.busy_since.pop(ordinal, None)
+        if tries[ordinal] > limits.ATTEMPTS_MAX:
+            self._say(f"{self.targets[ordinal].instance} was tried {tries[ordinal]} times")
 
     def _refused(
-        self, command: Attach | RestartCall, ordinal: int, retry: RetryClass, *, whole: bool
+        self,
+        command: Attach | RestartCall,
+        ordinal: int,
+        retry: RetryClass,
+        *,
+        whole: bool,
+        spent: bool,
     ) -> None:
-        """It did not happen: back to before the call, or for a fact of the instance the end."""
-        spent = retry in STATES and self.tries[type(command)][ordinal] >= limits.ATTEMPTS_MAX
+        """It did not happen: back to before the call, or the end for a fact of the instance or
+        where its refusals because it is busy have lasted too long (`spent`).
+        """
         if isinstance(command, RestartCall):
             self._free_permit(ordinal)
             ends = spent or retry in (RetryClass.FACT, RetryClass.ODD)
@@ -369,6 +390,8 @@ class Rules:
                 self._say(f"ordinal {ordinal} is not in the plan")
                 continue
             self._go(ordinal, sources, target, event.happening)
+            if event.happening is Happening.SEEN_ATTACHED:
+                self.busy_since.pop(ordinal, None)
             if frees:
                 self._free_permit(ordinal)
             if event.happening is Happening.RETRIED:
@@ -427,11 +450,6 @@ class Rules:
 
     def _say(self, text: str) -> None:
         self._broken.append(text)
-
-
-def _is_attempt(outcome: Outcome) -> bool:
-    """Whether the service took the call up: not where it was throttled or never left."""
-    return not isinstance(outcome, Refused) or outcome.retry in STATES
 
 
 def _figures(counts: dict[str, int]) -> str:

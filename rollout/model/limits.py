@@ -32,7 +32,14 @@ PROBLEMS_SHOWN_MAX = 50
 
 # attempts and waits
 ATTEMPTS_MAX = 3
-"""Attempts per request; a throttled refusal is none (docs/safety.md, I-37)."""
+"""Attempts per request. A refusal because of throttling or because the instance is busy is none
+(docs/safety.md, I-37)."""
+BUSY_PAUSE_BASE_MS = 2 * SECOND
+"""The pause after the first refusal of a busy instance, at most; it doubles with each refusal."""
+BUSY_PAUSE_CAP_MS = 60 * SECOND
+BUSY_WHOLE_MAX = 2
+"""A call refused as a whole this many times because an instance is busy is halved from then on, so
+that the busy instance does not hold back the others."""
 LOOK_TICK_MS = 2 * SECOND
 """Looks fall due on this common tick so that 100-id calls fill; the API's guidance is 1-2 s."""
 STATUS_LAG_MS = 8 * SECOND

@@ -18,7 +18,7 @@ from rollout.model.time import Duration, Instant
 
 FORMAT = "rollout.plan"
 FORMAT_VERSION = "1.0"
-RULES = 1
+RULES = 2
 """Version of the deciders. A run goes on under the rules it began with."""
 
 

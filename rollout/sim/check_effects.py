@@ -306,16 +306,19 @@ class WavesInOrder:
             yield "waves out of order"
 
 
+_NO_ATTEMPTS = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.STATE, RetryClass.GONE)
+
+
 class AttemptsBounded:
-    """At most three attempts of a request over all processes of a run; what never left or was
-    throttled is none.
+    """At most three attempts of a request over all processes of a run; a call that never left and a
+    refusal because of throttling or of a busy instance are none.
     """
 
     ids = ("I-37",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Count those that may have been looked at."""
-        free = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.DENIED, RetryClass.CLOCK)
+        """Count the calls that the service may have taken up."""
+        free = (*_NO_ATTEMPTS, RetryClass.DENIED, RetryClass.CLOCK)
         kinds = (history.attach_intents, history.restart_intents)
         for ordinal, intents in [pair for kind in kinds for pair in kind.items()]:
             tried = [one for one in intents if not self._is_free(one, ordinal, free)]

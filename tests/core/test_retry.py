@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.retry import backoff_ms
+from rollout.core.retry import backoff_ms, busy_pause_ms
 from rollout.model import limits
 
 
@@ -23,3 +23,13 @@ def test_instances_do_not_come_back_in_step() -> None:
     pauses = {backoff_ms("run-1", f"i-{number:04d}", 5) for number in range(100)}
 
     assert len(pauses) > 90
+
+
+@given(st.integers(1, 10_000))
+def test_pauses_for_a_busy_instance_grow_up_to_their_cap(refusals: int) -> None:
+    """Each pause is at least as long as the one before it until the cap is reached."""
+    pause = busy_pause_ms("run-1", "i-0001", refusals)
+    following = busy_pause_ms("run-1", "i-0001", refusals + 1)
+
+    assert limits.BUSY_PAUSE_BASE_MS // 2 <= pause < limits.BUSY_PAUSE_CAP_MS
+    assert following >= min(pause, limits.BUSY_PAUSE_CAP_MS // 2)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-import pytest
-
 from rollout.core import cell
 from rollout.core.turn import Decider
 from rollout.core.view import view
@@ -125,27 +123,6 @@ def test_a_batch_refused_for_a_windows_instance_is_halved_to_the_culprit() -> No
     assert len(story.events(ev.Split)) == 8
 
 
-@pytest.mark.parametrize("refused", ["AttachKeyPair", "Restart"])
-def test_state_refusals_end_after_three_attempts(refused: str) -> None:
-    """A state that never allows the call ends the instance after three tries, not never."""
-    story = world(1, 1, Script(refuse={}))
-    if refused == "AttachKeyPair":
-        story.script.refuse["i-0000"] = STATE
-        last = "failed"
-    else:
-        original = story._refusal
-        story._refusal = lambda name, machine, command: (  # type: ignore[method-assign]
-            STATE if isinstance(command, RestartCall) else original(name, machine, command)
-        )
-        last = "stranded"
-    story.go()
-
-    kind = Attach if refused == "AttachKeyPair" else RestartCall
-    assert len(commands(story, kind)) == 3
-    assert story.classes[last] == 1
-    assert story.run.causes[0] == STATE.code
-
-
 def test_throttling_is_no_attempt() -> None:
     """Five throttled refusals in a row cost time, never the instance."""
     story = world(1, 1, Script(calls=dict.fromkeys(range(1, 6), "throttled"))).go()
@@ -219,13 +196,13 @@ def test_retry_once_restarts_a_second_time_and_no_third() -> None:
     assert halt_of(story) == ("in_doubt", "R0501", 5)
 
 
-def test_retry_once_is_within_the_attempts() -> None:
-    """What was tried three times is held, also where `retryOnce` would allow one more."""
+def test_refusals_of_a_busy_instance_use_up_no_attempt() -> None:
+    """Two refusals because the instance is busy leave `retryOnce` its second restart."""
     script = Script(calls={2: "conflict", 3: "conflict", 4: "lost_before"})
     story = world(1, 1, script, on_unknown=OnUnknown.RETRY_ONCE).go()
 
-    assert len(commands(story, RestartCall)) == limits.ATTEMPTS_MAX
-    assert halt_of(story) == ("in_doubt", "R0501", 5)
+    assert len(commands(story, RestartCall)) == 4
+    assert story.classes["done"] == 1
 
 
 def test_a_resume_gives_no_further_attempt() -> None:

@@ -387,7 +387,7 @@ def photo(run: Run) -> dict[str, object]:
         for key, use in run.lanes.items()
         if use.open or use.window != limits.LANE_CALLS_START
     }
-    for name in ("ahead", "kept", "keeper", "used", "permits", "shelved", "exposed"):
+    for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "shelved", "exposed"):
         columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
     return columns
 

@@ -17,7 +17,7 @@ from rollout.model.event import (
 )
 from rollout.model.instance import Status
 from rollout.model.outcome import Done
-from rollout.model.plan import RestartKind
+from rollout.model.plan import RULES, RestartKind
 from rollout.model.seen import Seen
 
 NOW = 1_795_400_000_000
@@ -28,7 +28,7 @@ HALTED = Halted("disk_full", "R0801", 74, "no space left")
 
 def started(run: str = RUN, plan_digest: str = "sha256:0") -> RunStarted:
     """The first event of a run."""
-    return RunStarted(run, plan_digest, "sha256:1", "sha256:2", 1, ACTOR, NOW)
+    return RunStarted(run, plan_digest, "sha256:1", "sha256:2", RULES, ACTOR, NOW)
 
 
 def issued(number: int) -> Issued:
