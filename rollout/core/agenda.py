@@ -81,8 +81,8 @@ class Agenda:
         """What is to be looked at on which tick; `tick_heap` holds the keys."""
         self.tick_heap: list[Instant] = []
         self.looks_open: dict[Lane, int] = dict.fromkeys(run.layout.lanes, 0)
-        self.lost_looks = 0
-        """Looks that failed since the last one that did not."""
+        self.silent_since: dict[Lane, Instant] = {}
+        """Since when observations of a lane have had no answer, by the first lost one."""
         self.keys_asked: dict[Lane, None] = {}
         """Lanes whose key pair is being looked at or imported, or is asked for later."""
         self.keys_missing: dict[Lane, None] = {}
@@ -177,6 +177,14 @@ class Agenda:
         self.looks_open[look.account, look.region] -= 1
         for ordinal in look.ordinals:
             self.refreshing.pop(ordinal, None)
+
+    def answered(self, lane: Lane) -> None:
+        """An observation of this lane had an answer, if only a throttled one."""
+        self.silent_since.pop(lane, None)
+
+    def silent_for(self, lane: Lane, now: Instant) -> Duration:
+        """An observation of this lane had no answer: for how long none has had one."""
+        return now - self.silent_since.setdefault(lane, now)
 
     def ask_key_later(self, lane: Lane, now: Instant) -> None:
         """Look at the lane's key pair again on the next tick; until then it counts as asked."""

@@ -23,7 +23,7 @@ from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RULES, Plan, public_key_digest
-from rollout.model.time import Instant
+from rollout.model.time import Instant, format_instant
 
 STEPS_MAX = 100_000
 """Steps of one turn; more would mean that decisions do not settle."""
@@ -115,7 +115,7 @@ class Decider:
         self, look: Look, shown: Sequence[Instance], at: Instant, api_time: Instant, now: Instant
     ) -> None:
         """A look was answered; `at` is when it began."""
-        self.agenda.lost_looks = 0
+        self.agenda.answered((look.account, look.region))
         self.agenda.look_ended(look)
         if self.run.stopping:
             return
@@ -127,6 +127,7 @@ class Decider:
     def looked_at_key(self, look: KeyLook, public_key: str, fingerprint: str, now: Instant) -> None:
         """A key look was answered; `public_key` is empty where there is no such key."""
         lane = (look.account, look.region)
+        self.agenda.answered(lane)
         if self.run.stopping:
             return
         planned = next(
@@ -143,8 +144,9 @@ class Decider:
             self.put(ev.KeyReady(*lane, fingerprint), now)
 
     def lost_look(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
-        """An observation brought no answer: it is asked again, and the run halts if none comes."""
-        self.agenda.lost_looks += 1
+        """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
+        without any in this account and region.
+        """
         lane = (look.account, look.region)
         if isinstance(look, Look):
             self.agenda.look_ended(look)
@@ -155,7 +157,7 @@ class Decider:
             self.agenda.ask_key_later(lane, now)
         if self.run.stopping:
             return
-        reason = _loss(outcome, self.agenda.lost_looks)
+        reason = _denied(outcome) or self._silence(lane, outcome, now)
         if reason is not None:
             self.put(reason, now)
 
@@ -208,18 +210,31 @@ class Decider:
         else:
             self.agenda.keys_asked.pop(lane, None)
 
+    def _silence(
+        self, lane: tuple[str, str], outcome: Refused | Unknown, now: Instant
+    ) -> ev.Halted | None:
+        """Whether a lane has been without an answer for too long. A throttled call is an answer."""
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            self.agenda.answered(lane)
+            return None
+        silent_ms = self.agenda.silent_for(lane, now)
+        if silent_ms < limits.SILENCE_MAX_MS:
+            return None
+        account, region = lane
+        since = format_instant(now - silent_ms)
+        why = outcome.why if isinstance(outcome, Unknown) else outcome.code
+        text = f"no answer from region {region} of account {account} since {since}, last: {why}"
+        return ev.Halted("unreachable", "R0503", 5, text)
+
     def _halt_key(self, look: KeyLook, what: str, now: Instant) -> None:
         name = self.run.plan.key_pair.name
         text = f"key pair {name} in {look.region} {what}"
         self.put(ev.Halted("key_pair", "R0606", 6, text), now)
 
 
-def _loss(outcome: Refused | Unknown, lost: int) -> ev.Halted | None:
-    """Whether looks that bring no answer stop the run."""
+def _denied(outcome: Refused | Unknown) -> ev.Halted | None:
+    """The halt for a refusal that every other observation would meet too."""
     if isinstance(outcome, Refused) and outcome.retry in (RetryClass.DENIED, RetryClass.CLOCK):
         code = "R0403" if outcome.retry is RetryClass.DENIED else "R0404"
         return ev.Halted(outcome.retry.value, code, 4, f"{outcome.code}: {outcome.message}")
-    if lost >= limits.LOST_LOOKS_MAX:
-        why = outcome.why if isinstance(outcome, Unknown) else outcome.code
-        return ev.Halted("unreachable", "R0503", 5, f"{lost} looks in a row without answer: {why}")
     return None

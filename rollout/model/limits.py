@@ -53,8 +53,9 @@ CALL_TIMEOUT_MS = 60 * SECOND
 """No single call may take longer; above every per-action read time-out of `ecs.contract`."""
 UNKNOWN_CODES_MAX = 3
 """Refusals with a code nobody knows before the run halts."""
-LOST_LOOKS_MAX = 20
-"""Looks in a row without an answer before the run halts: the service is gone."""
+SILENCE_MAX_MS = 5 * MINUTE
+"""How long observations of one account and region may stay without an answer before the run
+halts: long enough for a failover or a reloaded proxy, and no answer of another region counts."""
 
 # how many calls the core lets wait in one lane at once (adapts between the two)
 LANE_CALLS_MIN = 1

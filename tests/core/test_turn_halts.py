@@ -9,7 +9,7 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
-from rollout.model.time import SECOND
+from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
 from tests.core.stories import commands, halt_of, world
 from tests.core.world import Script, World
@@ -152,8 +152,55 @@ def test_denied_halts_with_exit_4() -> None:
     assert halt_of(story) == ("denied", "R0403", 4)
 
 
-def test_looks_without_any_answer_halt() -> None:
-    """Twenty looks in a row without an answer: the service is gone, exit 5."""
+def test_five_minutes_without_an_answer_halt() -> None:
+    """A region that answers no observation for five minutes halts the run and is named."""
     story = world(2, 2, Script(look_odds={"lost": 1.0})).go()
 
     assert halt_of(story) == ("unreachable", "R0503", 5)
+    assert story.run.halted is not None
+    assert samples.REGIONS[0] in story.run.halted.detail and "timeout" in story.run.halted.detail
+    assert limits.SILENCE_MAX_MS <= story.now - samples.NOW < limits.SILENCE_MAX_MS + MINUTE
+
+
+def _fleet_of_regions(count: int) -> World:
+    """A started run over one instance in each of `count` regions."""
+    regions = tuple(f"cn-test-{number}" for number in range(count))
+    rows = [samples.instance(number, region=region) for number, region in enumerate(regions)]
+    story = World(samples.make_plan(rows, samples.capped(count)), rows)
+    story.keys = dict.fromkeys(regions, (samples.PUBLIC_KEY, samples.FINGERPRINT))
+    return story.start()
+
+
+def test_a_short_outage_of_many_regions_does_not_halt() -> None:
+    """Seconds without an answer count by region: 20 regions that are silent for 90 s go on."""
+    story = _fleet_of_regions(20)
+    story.script.look_odds["lost"] = 1.0
+    story.at(story.now + 90 * SECOND, story.script.look_odds.clear)
+    story.go()
+    story.check_end()
+
+    assert story.classes["done"] == 20
+
+
+def test_one_silent_region_halts_although_the_others_answer() -> None:
+    """Answers of other regions do not hide a region that has been silent for five minutes."""
+    story = _fleet_of_regions(3)
+    silent = "cn-test-1"
+    story.deaf.add(silent)
+    story.go()
+
+    assert halt_of(story) == ("unreachable", "R0503", 5)
+    assert story.run.halted is not None and silent in story.run.halted.detail
+
+
+def test_an_answer_ends_the_silence() -> None:
+    """Silences of four minutes with an answer between them do not add up."""
+    story = _fleet_of_regions(1)
+    for start in (0, 5):
+        begun = story.now + start * MINUTE
+        story.at(begun, lambda: story.script.look_odds.update(lost=1.0))
+        story.at(begun + 4 * MINUTE, story.script.look_odds.clear)
+    story.script.boot_ms = 7 * MINUTE
+    story.go()
+
+    assert story.classes["done"] == 1

@@ -113,6 +113,8 @@ class World:
         self.in_flight = 0
         self.crash_at: int | None = None
         self.restless = False
+        self.deaf: set[str] = set()
+        """Regions whose observations are lost."""
         self.meddled = False
         self.photos = photos
         self.decider = self._decider()
@@ -348,7 +350,7 @@ class World:
         decider, at = self.decider, self.now
         back = self.now + LATENCY_MS
         fate = self._draw(self.script.look_odds)
-        if fate == "lost":
+        if fate == "lost" or look.region in self.deaf:
             lost = Unknown("timeout")
             self._answer(back, lambda: decider.lost_look(look, lost, self.now))
             return
