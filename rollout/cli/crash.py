@@ -14,7 +14,7 @@ from rollout.cli import about
 def report(bug: BaseException, runs_dir: Path) -> str:
     """The line to print. The file holds the traceback without secrets, readable by its owner."""
     text = "".join(traceback.format_exception(bug))
-    summary = logs.redact(f"{type(bug).__name__}: {bug}".splitlines()[0])
+    summary = logs.redact(f"{type(bug).__name__}: {bug}".partition("\n")[0])
     head = f"error[bug]: {summary}\n  This is a defect of rollout, not of your input."
     try:
         path = _save(logs.redact(f"{about.tool()}\n{text}"), runs_dir)

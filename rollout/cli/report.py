@@ -68,7 +68,9 @@ def summary(view: RunView, facts: Facts, width: int) -> str:
     """What became of the run, and where its files are; printed when an apply or resume ends."""
     files = [f"audit:  rollout audit verify {view.run}", f"files:  {facts.run_dir}"]
     text = status(view, facts, width)
-    return "\n".join([text, *([] if text.splitlines()[-1].startswith("resume") else [""]), *files])
+    return "\n".join(
+        [text, *([] if text.rpartition("\n")[2].startswith("resume") else [""]), *files]
+    )
 
 
 def data(view: RunView, facts: Facts) -> dict[str, Any]:

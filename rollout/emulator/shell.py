@@ -52,7 +52,7 @@ def boot_id(instance: str, boots: int) -> str:
 def run(script: str, guest: Guest) -> tuple[int, str]:
     """Exit code of the last command, and the output of all of them."""
     code, output = 0, ""
-    for line in script.replace(";", "\n").replace("&&", "\n").splitlines():
+    for line in script.replace(";", "\n").replace("&&", "\n").split("\n"):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         code, text = _command(line, guest)

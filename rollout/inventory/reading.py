@@ -31,17 +31,22 @@ class Input:
     file: FileIO
     notes: list[tuple[str, str]] = field(default_factory=list)
 
-    def blocks(self) -> Iterator[bytes]:
-        """Blocks of whole lines, without a BOM. No line is longer than its limit."""
+    def blocks(self, *, cr: bool = False) -> Iterator[bytes]:
+        """Blocks of whole lines, without a BOM. No line is longer than its limit.
+
+        Lines end at LF; with `cr` at a lone CR too.
+        """
         rest, offset = b"", 0
         while data := self.file.read(BLOCK_BYTES):
             if not offset and not rest:
                 data = self._without_bom(data)
             cut = data.rfind(b"\n") + 1
+            if cr:  # the last byte may be the first half of CRLF
+                cut = max(cut, data.rfind(b"\r", 0, -1) + 1)
             if not cut:
                 rest += data
             else:
-                self._bound_line(len(rest) + data.index(b"\n"))
+                self._bound_line(len(rest) + _first_end(data, cr=cr))
                 block, rest = rest + data[:cut], data[cut:]
                 self._check(block, offset)
                 yield block
@@ -88,6 +93,12 @@ class Input:
             message = f"not UTF-8 at offset {offset + error.start}"
             hint = "save it as UTF-8; from Chinese Windows: `iconv -f GB18030 -t UTF-8`"
             raise self.refused("R0201", message, hint) from None
+
+
+def _first_end(data: bytes, *, cr: bool) -> int:
+    """The offset of the first line end, at most the length of the data."""
+    ends = [data.find(end) for end in ((b"\n", b"\r") if cr else (b"\n",))]
+    return min((end for end in ends if end >= 0), default=len(data))
 
 
 @contextmanager

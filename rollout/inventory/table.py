@@ -7,6 +7,7 @@ spec's `columns` names others.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -61,8 +62,9 @@ def read_csv(source: Input, maker: Maker, gathered: Gathered, columns: Mapping[s
 
 
 def _lines(source: Input) -> Iterator[str]:
-    for block in source.blocks():
-        yield from block.decode().splitlines(keepends=True)
+    """Lines with their ends: LF, CR or CRLF, and no other character ends a line (RFC 4180)."""
+    for block in source.blocks(cr=True):
+        yield from io.StringIO(block.decode(), newline="")
 
 
 def _filled(source: Input, reader: Iterator[list[str]]) -> Iterator[list[str]]:

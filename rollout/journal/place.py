@@ -87,12 +87,12 @@ def file_system(path: Path, mounts: str | None = None) -> str:
     """
     if mounts is None:
         try:
-            mounts = _MOUNTS.read_text()
+            mounts = os.fsdecode(_MOUNTS.read_bytes())
         except OSError:
             return ""
     real = path.resolve()
     best, kind = -1, ""
-    for line in mounts.splitlines():
+    for line in filter(None, mounts.split("\n")):
         fields, _, rest = line.partition(" - ")
         point = Path(_unescape(fields.split(" ")[4]))
         if len(point.parts) >= best and (point == real or point in real.parents):

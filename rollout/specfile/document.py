@@ -29,6 +29,8 @@ _TEXT_TAGS = (_TAG + "str", _TAG + "timestamp")
 _SCALAR_TAGS = (_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float")
 _CONTAINER_TAGS = (_TAG + "map", _TAG + "seq")
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what ruamel counts as the end of a line
+_ODD_BREAK = re.compile("[\x85\u2028\u2029]")
+"""Line ends to ruamel, but not to YAML 1.2 or an editor: a comment would end there unseen."""
 _DIRECTIVE = re.compile(r"^%.*", re.MULTILINE)
 
 
@@ -89,6 +91,16 @@ def parse(file: str, text: str) -> Document:
         line = len(_BREAK.findall(text, 0, directive.start()))
         problem = Problem("R0111", "a spec has no directives", document.at(line, 0, 1))
         document.problems.append(problem)
+        return document
+    odd = _ODD_BREAK.search(text)
+    if odd is not None:
+        before = _BREAK.split(text[: odd.start()])
+        message = (
+            f"a raw U+{ord(odd.group()):04X} is not allowed: it looks like no line end and is one"
+        )
+        place = document.at(len(before) - 1, len(before[-1]))
+        hint = "remove it; inside double quotes it can be written as an escape"
+        document.problems.append(Problem("R0101", message, place, hint))
         return document
     try:
         node = YAML(typ="safe", pure=True).compose(text)

@@ -6,6 +6,7 @@ Made by `specfile.load`; the fields of the models ask it. The only part of the p
 
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def _checked(raw: bytes) -> str:
         message = "this is a private key or holds a secret"
         hint = "name the public half, the `.pub` file; a private key is never needed here"
         raise KeyFileError("R0112", message, hint)
-    lines = raw.decode("utf-8", "replace").strip().splitlines()
+    lines = re.split("\r\n|\r|\n", raw.decode("utf-8", "replace").strip())
     form = "one line as `ssh-keygen` writes into the `.pub` file"
     if len(raw) > KEY_BYTES_MAX or len(lines) != 1:
         raise KeyFileError("R0113", "not one OpenSSH public key", form)

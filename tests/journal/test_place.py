@@ -16,6 +16,7 @@ MOUNTS = """\
 32 27 0:27 / /mnt/with\\040space rw - fuse.sshfs you@there:/ rw
 33 27 0:28 / /mnt/twice rw - ext4 /dev/vdb rw
 34 27 0:29 / /mnt/twice rw - cifs //filer/twice rw
+35 27 0:30 / /mnt/odd\x0bname rw - nfs4 filer:/odd rw
 """
 
 
@@ -28,6 +29,7 @@ MOUNTS = """\
         ("/mnt/team/scratch/runs", "tmpfs"),
         ("/mnt/with space", "fuse.sshfs"),
         ("/mnt/twice/runs", "cifs"),
+        ("/mnt/odd\x0bname/runs", "nfs4"),
     ],
 )
 def test_the_nearest_mount_decides(path: str, kind: str) -> None:

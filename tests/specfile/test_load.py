@@ -203,6 +203,29 @@ def test_a_reference_to_a_secret_is_none(tmp_path: Path) -> None:
     assert [each.code for each in example.problems(tmp_path, text)] == ["R0106"]
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+def test_a_comment_does_not_end_at_a_character_that_looks_like_none(
+    tmp_path: Path, mark: str
+) -> None:
+    """What stands behind it on the same line would be read as YAML: refused with its place."""
+    text = example.TEXT.replace("apiVersion", f"# note{mark}labels: 1\napiVersion", 1)
+
+    (problem,) = example.problems(tmp_path, text)
+
+    assert (problem.code, f"U+{ord(mark):04X}" in problem.message) == ("R0101", True)
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x0c"])
+def test_the_comment_of_a_public_key_may_hold_any_character(tmp_path: Path, mark: str) -> None:
+    """A key file is one line as OpenSSH counts lines."""
+    folder = example.project(tmp_path)
+    (folder / "keys" / "odd.pub").write_bytes(f"{example.KEY}{mark}desk\r\n".encode())
+
+    found = example.load(folder, example.TEXT.replace("ops.pub", "odd.pub"))
+
+    assert found.spec.key_pair.public_key == f"{example.KEY}{mark}desk"
+
+
 @pytest.mark.parametrize(
     "path", ["../ops.pub", "keys/../../ops.pub", "/etc/passwd", "link.pub", "keys/out/ops.pub"]
 )
