@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.cli import about, complaint, crash, terminal, usage
-from rollout.cli.options import Common, check_environment
+from rollout.cli.options import VALUED, Common, check_environment
 from rollout.errors import Exit, RolloutError
 
 COMMANDS = (
@@ -193,10 +193,26 @@ def _parse(
     arguments: Sequence[str],
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     try:
-        command, bound, _ = make_app().parse_args(arguments)
+        command, bound, _ = make_app().parse_args(_options_last(arguments))
     except CycloptsError as error:
         raise usage.explain(error) from None
     return command, bound.args, bound.kwargs
+
+
+def _options_last(arguments: Sequence[str]) -> Sequence[str]:
+    """Move options that come before the command behind its name, where the parser expects them."""
+    names: list[str] = []
+    before: list[str] = []
+    rest = list(arguments)
+    while rest and names in ([], ["audit"]):
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            names.append(word)
+            continue
+        before.append(word)
+        if word in VALUED and rest:
+            before.append(rest.pop(0))
+    return [*names, *before, *rest]
 
 
 def _common(words: tuple[Any, ...], options: dict[str, Any]) -> Common:

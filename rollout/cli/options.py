@@ -97,6 +97,10 @@ class Cloud:
     ] = False
 
 
+VALUED = frozenset({"--runs-dir", "--color", "--log-format", "--profile", "-p", "--endpoint"})
+"""Options of every command that take a value; the others are flags."""
+
+
 def check_environment(environment: Mapping[str, str]) -> None:
     """ConfigError where a variable looks like ours and is not."""
     for name in sorted(environment):

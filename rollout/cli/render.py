@@ -57,6 +57,13 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[st
     return [line.replace("\u00a0", " ") for line in lines]
 
 
+def fit(line: str, columns: int | None) -> str:
+    """Return the line broken between words where it passes `columns`; None means no terminal."""
+    if columns is None or len(line) <= columns:
+        return line
+    return "\n".join(wrap(line, columns, rest=HANG * 2))
+
+
 def as_json(value: object, *, indent: int | None = None) -> str:
     """Return the value as JSON text that is safe to print: non-ASCII letters stay as they are."""
     return escaped_json(json.dumps(value, ensure_ascii=False, indent=indent))

@@ -28,8 +28,11 @@ def plan_of(run_dir: Path) -> Plan:
     return read_plan(run_dir, reader.started.plan_digest)
 
 
-def text(entry: Entry) -> str:
-    """One event on one line: when, what, about whom, how it ended, by which request."""
+def text(entry: Entry, columns: int | None) -> str:
+    """One event: when, what, about whom, how it ended, by which request.
+
+    It is one line, unless the terminal has only so many `columns`.
+    """
     about = ", ".join(entry.instances[:_IDS_SHOWN])
     if len(entry.instances) > _IDS_SHOWN:
         about += f" and {len(entry.instances) - _IDS_SHOWN} more"
@@ -44,7 +47,7 @@ def text(entry: Entry) -> str:
         f"RequestId {entry.request_id}" if entry.request_id else "",
         f"by {entry.actor}" if entry.event in ("RunStarted", "Resumed") else "",
     ]
-    return escaped("  ".join(part for part in parts if part).rstrip())
+    return render.fit(escaped("  ".join(part for part in parts if part).rstrip()), columns)
 
 
 def data(entry: Entry) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def verdict_text(verdict: Verdict, width: int) -> str:
     end = "closed in order" if verdict.sealed else "not sealed: a cut tail would not be seen"
     rows = [
         ("run", verdict.run),
-        ("plan", f"{verdict.plan_digest or 'unknown'} {_plan_words(verdict)}"),
+        ("plan", f"{_plan_words(verdict)}: {verdict.plan_digest.replace(':', ' ') or 'unknown'}"),
         ("journal", f"{verdict.lines:,} lines, {chain}, {end}"),
     ]
     if verdict.torn is not None:

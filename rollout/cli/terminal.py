@@ -43,6 +43,8 @@ class Terminal:
     live: bool
     """stderr can redraw lines."""
     may_ask: bool
+    columns: int | None = None
+    """Columns of the terminal that stdout is; None where it is a file or a pipe."""
     json_lines: bool = False
     """Talk goes out as JSON lines too: a collector reads stderr."""
 
@@ -60,6 +62,7 @@ class Terminal:
             and _is_terminal(sys.stderr)
             and not common.no_input
             and os.environ.get("CI", "").lower() != "true",
+            columns=columns if _is_terminal(sys.stdout) else None,
             json_lines=common.log_format == "json",
         )
 

@@ -14,6 +14,7 @@ import pytest
 from cyclopts import App
 
 from rollout.cli import main, options
+from rollout.cli.options import Cloud, Common
 from rollout.errors import Exit, RolloutError
 from tests import reference
 
@@ -28,6 +29,43 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith("ROLLOUT_"):
             monkeypatch.delenv(name)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--runs-dir none history",
+        "-v --color never --runs-dir=none history",
+        "history --runs-dir none",
+        "--log-format text --runs-dir none --no-input history",
+    ],
+)
+def test_options_of_every_command_may_come_before_it(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The position of a global option does not change what it means."""
+    assert main.main(line.split()) == Exit.DONE
+
+    assert capsys.readouterr().out == "No runs in none.\n"
+
+
+@pytest.mark.parametrize("line", ["--runs-dir none audit verify", "audit --runs-dir none verify"])
+def test_options_may_come_before_a_command_of_two_words(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also before `audit verify`, and between its words."""
+    assert main.main(line.split()) == Exit.USAGE
+
+    assert "there are no runs in none" in capsys.readouterr().err
+
+
+def test_every_option_with_a_value_is_known_before_the_command() -> None:
+    """The list of options that take a value follows the options themselves."""
+    flags = {"no_input", "verbose", "emulator", "allow_clock_skew"}
+    fields = {*Common.__dataclass_fields__, *Cloud.__dataclass_fields__} - flags
+    named = {f"--{name.replace('_', '-')}" for name in fields}
+
+    assert named | {"-p"} == options.VALUED
 
 
 @pytest.mark.parametrize(

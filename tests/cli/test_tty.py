@@ -69,6 +69,16 @@ class Screen:
         return True
 
 
+def assert_no_word_is_broken(made: Stage, columns: int, *words: str) -> None:
+    """What stands on the screen is made of words that the command prints into a pipe."""
+    printed = set(made.run(*words).stdout.split())
+    screen = Screen(made, columns, *words)
+    assert screen.end() == 0
+    lines = screen.lines()
+
+    assert set(" ".join(lines).split()) - printed == set()
+
+
 @pytest.mark.parametrize("columns", [80, 200])
 def test_a_person_is_asked_sees_bars_and_stops_with_ctrl_c(tmp_path: Path, columns: int) -> None:
     """The typed name begins the run, bars fit the width, Ctrl-C drains and says how to go on."""
@@ -87,6 +97,8 @@ def test_a_person_is_asked_sees_bars_and_stops_with_ctrl_c(tmp_path: Path, colum
         screen.process.sendintr()
         screen.until(lambda text: "rollout resume r-" in text)
         assert screen.end() == Exit.INTERRUPTED
+        for words in (("history",), ("audit", "show"), ("audit", "verify"), ("status",)):
+            assert_no_word_is_broken(made, columns, *words)
 
 
 def test_another_answer_begins_nothing(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def show(
     for entry in entries:
         count += 1
         terminal.show(
-            render.as_json(telling.data(entry)) if output == "jsonl" else telling.text(entry)
+            render.as_json(telling.data(entry))
+            if output == "jsonl"
+            else telling.text(entry, terminal.columns)
         )
     if instance is not None and not count:
         _explain(terminal, telling.reason_out(plan, instance), instance)

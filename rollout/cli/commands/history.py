@@ -35,7 +35,9 @@ def history(
         case "ids":
             _lines(terminal, [row["run"] for row in rows])
         case _:
-            terminal.show(_table(rows) if rows else f"No runs in {common.runs_dir}.")
+            terminal.show(
+                _table(rows, terminal.columns) if rows else f"No runs in {common.runs_dir}."
+            )
 
 
 def _lines(terminal: Terminal, lines: list[str]) -> None:
@@ -68,13 +70,16 @@ def _row(run_dir: Path, at: int) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    names = ("run", "started", "state", "plan", "targets", "done", "failed", "stranded", "exit")
+def _table(rows: list[dict[str, Any]], columns: int | None) -> str:
+    names = ("run", "started", "state", "done", "failed", "stranded", "exit", "plan")
     table: list[tuple[str, ...]] = [names]
     for row in rows:
         classes = row.get("classes", {})
-        numbers = [row.get("targets"), *(classes.get(name) for name in names[5:8]), row.get("exit")]
+        done = f"{classes['done']:,}/{row['targets']:,}" if classes else "-"
+        numbers = [classes.get("failed"), classes.get("stranded"), row.get("exit")]
         spelled = ["-" if number is None else f"{number:,}" for number in numbers]
-        plan = row.get("plan", "-") + (" (EMULATOR)" if row.get("emulator") else "")
-        table.append((row["run"], row["started_at"], row["state"], plan, *spelled))
-    return "\n".join(render.table(table, "<<<<>>>>>", indent=0))
+        plan = row.get("plan", "-") + (" EMULATOR" if row.get("emulator") else "")
+        started = row["started_at"][: len("2026-11-24T15:21")] + "Z"
+        table.append((row["run"], started, row["state"], done, *spelled, plan))
+    lines = render.table(table, "<<<>>>><", indent=0)
+    return "\n".join(render.fit(line, columns) for line in lines)
