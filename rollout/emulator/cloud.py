@@ -85,7 +85,7 @@ class Cloud:
             return self._refused(request, refusal, self.request_id(self._count))
         request_id = self.request_id(self._count)
         printed = request.action == "AttachKeyPair" and self.switches.edition is Edition.SEED
-        return Reply(200, {"RequestId": request_id, **body}, request_id, printed=printed)
+        return Reply(200, _with_request_id(body, request_id), request_id, printed=printed)
 
     def refuse(self, request: Request, refusal: Refusal) -> Reply:
         """Answer a call with an error before it reaches any action: gateway and faults."""
@@ -173,3 +173,10 @@ class Cloud:
             key_in_force=pairs[instances.guest[ordinal]].name or None,
             boots=instances.boots[ordinal],
         )
+
+
+def _with_request_id(body: Mapping[str, object], request_id: str) -> dict[str, object]:
+    """Put the request id where the action reserves a place for it, else in front."""
+    if "RequestId" in body:
+        return {**body, "RequestId": request_id}
+    return {"RequestId": request_id, **body}

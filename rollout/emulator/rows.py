@@ -12,14 +12,18 @@ import msgspec
 
 from rollout.ecs import wire
 from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, View
+from rollout.emulator.kept import Kept
 from rollout.emulator.keypairs import KeyPairs
-from rollout.emulator.shapes import ADDRESS_CLOSE
+from rollout.emulator.rowtemplate import Values, filled, row_template
 
 _DAY_MINUTES: Final = 24 * 60
 _MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
 
 ROWS_KEPT_MAX: Final = 8_192
-"""Rows remembered: most looks at an instance find it as the one before did. About 14 MiB."""
+"""Rows remembered: most looks at an instance find it as the one before did. About 20 MiB."""
+
+SHAPES_KEPT_MAX: Final = 4_096
+"""Shapes whose template is remembered. About 8 MiB; most fleets have a few dozen shapes."""
 
 _LOCK_MESSAGE: Final = {
     Lock.FINANCIAL: "the instance is locked for overdue payment",
@@ -44,6 +48,7 @@ class Rows:
         self._instances = instances
         self._pairs = pairs
         self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
+        self._templates = Kept(self._template, SHAPES_KEPT_MAX)
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
         """The JSON object of each instance, as DescribeInstances shows it at `now`."""
@@ -78,18 +83,39 @@ class Rows:
         status, record, start_ms = seen
         own = i.own_name(ordinal)
         name = _json_text(own) if own else f'"ecs-{ordinal:07d}"'
-        text = (
-            f'{{"InstanceId":"{i.ids.id_of(ordinal)}","InstanceName":{name},'
-            f'"HostName":{name},"Status":"{STATUS_NAMES[status]}",'
-            f'"KeyPairName":{self._pairs.all[record].name_json},'
-            f'"StartTime":"{_minute_text(start_ms // MINUTE_MS)}",'
-            f'"CreationTime":"{_minute_text(i.created_minute[ordinal])}",'
-            f'"StoppedMode":"{mode}","SerialNumber":"{ordinal:032x}",'
-            f'"OperationLocks":{_locks(lock)},'
-            f"{i.tag_sets.rendered[tags]},"
-            f'{i.shapes.rendered[shape]}"{i.address_of(ordinal)}"{ADDRESS_CLOSE}}}'
+        address = i.address_of(ordinal)
+        values = Values(
+            host=name,
+            tags=i.tag_sets.rendered[tags],
+            status=STATUS_NAMES[status],
+            instance=i.ids.id_of(ordinal),
+            mode=mode,
+            started=_minute_text(start_ms // MINUTE_MS),
+            address=address,
+            name=name,
+            serial=serial_number(ordinal),
+            created=_minute_text(i.created_minute[ordinal]),
+            primary=address,
+            mac=_mac_address(ordinal),
+            interface=f"{ordinal:017x}",
+            private=address,
+            key=f',"KeyPairName":{self._pairs.all[record].name_json}' if record else "",
+            locks=_locks(lock),
         )
-        return msgspec.Raw(text.encode())
+        return msgspec.Raw(filled(self._templates[shape], values).encode())
+
+    def _template(self, shape: int) -> list[str]:
+        return row_template(self._instances.shapes.values[shape])
+
+
+def serial_number(ordinal: int) -> str:
+    """SerialNumber of an instance: a UUID that follows from the ordinal."""
+    return f"00000000-0000-4000-8000-{ordinal:012x}"
+
+
+def _mac_address(ordinal: int) -> str:
+    """Return an address in the block of the service, `00:16:3e`."""
+    return f"00:16:3e:{ordinal >> 16 & 255:02x}:{ordinal >> 8 & 255:02x}:{ordinal & 255:02x}"
 
 
 def _json_text(text: str) -> str:

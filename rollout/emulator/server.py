@@ -33,6 +33,9 @@ percent signs that is three times as much, and up to 100 ids come beside it."""
 HANG_MS_MAX: Final = 300_000
 """A connection without an answer is closed after so long at the latest."""
 
+_JOINED_BYTES_MAX: Final = 65_536
+"""Bodies up to here are sent in one piece with their headers."""
+
 _DROP_MS: Final = 50
 _HALF_ARRIVES_MS: Final = 50
 """A reset overtakes what was sent right before it."""
@@ -90,7 +93,9 @@ class FrontEnd:
         rendered = render(reply, request.action, admitted.form)
         if self.cloud.faults.faults:
             self._former[request.action] = rendered
-        return self._response(rendered, now)
+        if len(rendered.body) < _JOINED_BYTES_MAX:
+            return self._response(rendered, now)
+        return await self._whole(http, rendered)
 
     def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
         """One copy of a request arrives at the cloud; the first is copy 0."""
@@ -141,6 +146,12 @@ class FrontEnd:
         return web.Response(
             status=rendered.status, body=rendered.body, headers=_headers(rendered, now)
         )
+
+    async def _whole(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+        """Send a large body unjoined: aiohttp would copy it behind the headers first."""
+        response = await self._begin(http, rendered)
+        await response.write(rendered.body)
+        return response
 
     async def _cut(
         self, http: web.BaseRequest, rendered: Rendered, *, resets: bool

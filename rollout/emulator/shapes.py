@@ -59,6 +59,11 @@ class Shape(msgspec.Struct, frozen=True):
         return self.instance_type.rpartition(".")[0]
 
     @property
+    def spot(self) -> bool:
+        """Whether it is a spot instance."""
+        return self.spot_strategy != "NoSpot"
+
+    @property
     def windows(self) -> bool:
         """Whether the service counts it as Windows."""
         return self.image.os_type.lower() == "windows"
@@ -80,11 +85,10 @@ _TAGGED: Final = msgspec.json.Decoder(_Tagged)
 
 
 class Shapes:
-    """Shapes with a small number each: equal ones share one. `rendered` is kept beside."""
+    """Shapes with a small number each: equal ones share one."""
 
     def __init__(self) -> None:
         self.values: list[Shape] = []
-        self.rendered: list[str] = []
         self._numbers: dict[Shape, int] = {}
 
     def add(self, shape: Shape) -> int:
@@ -92,7 +96,6 @@ class Shapes:
         number = self._numbers.setdefault(shape, len(self.values))
         if number == len(self.values):
             self.values.append(shape)
-            self.rendered.append(shape_fragment(shape))
         return number
 
 
@@ -100,7 +103,8 @@ class TagSets:
     """Sets of tags with a small number each: equal ones share one.
 
     A set is stored as the text that a row shows, shortened: each instance may have one of its own.
-    `rendered` is that text by number, the member `Tags` of a row.
+    `rendered` is that text by number: the member `Tags` of a row with a leading comma, or empty, as
+    the service leaves the member out of the row of an instance without tags.
     """
 
     def __init__(self) -> None:
@@ -109,14 +113,16 @@ class TagSets:
 
     def add(self, tags: Tags) -> int:
         """The number of a set, a new one the first time."""
-        text = fragment({"Tags": tags_field(tags)})
+        text = f",{fragment({'Tags': tags_field(tags)})}" if tags else ""
         for long, short in _REPEATED:
             text = text.replace(long, short)
         return self._stored.add(text)
 
     def value(self, number: int) -> Tags:
         """The set of a number."""
-        row = _TAGGED.decode(f"{{{self._rendered(number)}}}")
+        if not (text := self._rendered(number)):
+            return ()
+        row = _TAGGED.decode(f"{{{text[1:]}}}")
         return tuple([(tag.TagKey, tag.TagValue) for tag in row.Tags["Tag"]])
 
     def _rendered(self, number: int) -> str:
@@ -124,22 +130,6 @@ class TagSets:
         for long, short in _REPEATED:
             text = text.replace(short, long)
         return text
-
-
-ADDRESS_CLOSE: Final = "]}}"
-"""What ends the members of a shape after its private address."""
-
-
-def shape_fragment(shape: Shape) -> str:
-    """The constant members of a DescribeInstances row, open where the private address comes."""
-    network = {
-        "VpcId": shape.vpc,
-        "VSwitchId": shape.vswitch,
-        "NatIpAddress": "",
-        "PrivateIpAddress": {"IpAddress": [""]},
-    }
-    whole = fragment({**shape_fields(shape), "VpcAttributes": network})
-    return whole.removesuffix(f'""{ADDRESS_CLOSE}')
 
 
 def fragment(fields: Mapping[str, object]) -> str:
@@ -150,49 +140,3 @@ def fragment(fields: Mapping[str, object]) -> str:
 def tags_field(tags: Tags) -> dict[str, list[dict[str, str]]]:
     """Tags as the service writes them."""
     return {"Tag": [{"TagKey": key, "TagValue": value} for key, value in tags]}
-
-
-def shape_fields(shape: Shape) -> dict[str, object]:
-    """The members of a DescribeInstances row that follow from the shape alone."""
-    spot = shape.spot_strategy != "NoSpot"
-    return {
-        "RegionId": shape.region.name,
-        "ZoneId": shape.zone,
-        "OSType": shape.image.os_type,
-        "OSName": shape.image.os_name,
-        "OSNameEn": shape.image.os_name,
-        "ImageId": shape.image.image_id,
-        "ImageOptions": {
-            "LoginAsNonRoot": shape.image.login_user != "root",
-            "CurrentOSNVMeSupported": False,
-        },
-        "InstanceType": shape.instance_type,
-        "InstanceTypeFamily": shape.family,
-        "Cpu": shape.cpu,
-        "Memory": shape.memory_mb,
-        "IoOptimized": shape.io_optimized,
-        "InstanceNetworkType": shape.network_type,
-        "PublicIpAddress": {"IpAddress": []},
-        "InnerIpAddress": {"IpAddress": []},
-        "EipAddress": {"IpAddress": "", "AllocationId": "", "InternetChargeType": ""},
-        "SecurityGroupIds": {"SecurityGroupId": [shape.security_group]},
-        "InstanceChargeType": shape.charge_type,
-        "InternetChargeType": shape.internet_charge_type,
-        "SpotStrategy": shape.spot_strategy,
-        "SpotDuration": 1 if spot else 0,
-        "SpotInterruptionBehavior": "Terminate" if spot else "",
-        "ExpiredTime": shape.expired_time,
-        "AutoReleaseTime": "",
-        "Recyclable": False,
-        "DeletionProtection": False,
-        "DeploymentSetId": shape.deployment_set,
-        "DedicatedHostAttribute": {"DedicatedHostId": "", "DedicatedHostName": ""},
-        "ResourceGroupId": shape.resource_group,
-        "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "optional"},
-        "HibernationOptions": {"Configured": False},
-        "GPUAmount": 0,
-        "GPUSpec": "",
-        "VlanId": "",
-        "ClusterId": "",
-        "Description": "",
-    }

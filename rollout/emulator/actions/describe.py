@@ -1,4 +1,6 @@
-"""DescribeInstances and its three smaller sisters.
+"""DescribeInstances and the actions that describe status and attributes of instances.
+
+Members stand in the order of real answers; the sources are in `tests/data/rows/README.md`.
 
 Two ways of paging: MaxResults with NextToken, or PageNumber with PageSize (10 by default: asking
 for 100 ids without a page size answers 10). A caller without permission gets an empty list.
@@ -12,8 +14,10 @@ import msgspec
 from rollout.ecs import contract, wire
 from rollout.emulator import filters
 from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import STATUS_NAMES, Status
+from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Status
 from rollout.emulator.messages import Refusal
+from rollout.emulator.rows import serial_number
+from rollout.emulator.rowtemplate import credit_specification, no_elastic_address
 
 Body = Mapping[str, object]
 
@@ -52,9 +56,10 @@ def describe_instance_status(call: Call) -> Body:
     named = list(map(instances.ids.id_of, shown))
     statuses = instances.statuses(shown, call.now, call.lag_ms)
     return {
-        "PageNumber": page,
-        "PageSize": size,
         "TotalCount": len(found),
+        "RequestId": "",
+        "PageSize": size,
+        "PageNumber": page,
         "InstanceStatuses": {"InstanceStatus": _status_rows(named, statuses)},
     }
 
@@ -98,38 +103,46 @@ def describe_instance_attribute(call: Call) -> Body:
     status = instances.view(ordinal, call.now, call.lag_ms)[0]
     name = instances.name_of(ordinal)
     return {
-        "InstanceId": instance,
-        "InstanceName": name,
+        "Description": "",
+        "Memory": shape.memory_mb,
+        "InstanceChargeType": shape.charge_type,
+        "Cpu": shape.cpu,
+        "InstanceNetworkType": shape.network_type,
+        "PublicIpAddress": {"IpAddress": []},
+        "InnerIpAddress": {"IpAddress": []},
+        "EnableJumboFrame": False,
+        "ExpiredTime": shape.expired_time,
+        "ImageId": shape.image.image_id,
+        "EipAddress": no_elastic_address(),
+        "InstanceType": shape.instance_type,
+        "VlanId": "",
         "HostName": name,
         "Status": STATUS_NAMES[status],
-        "RegionId": shape.region.name,
-        "ZoneId": shape.zone,
-        "InstanceType": shape.instance_type,
-        "ImageId": shape.image.image_id,
-        "InstanceNetworkType": shape.network_type,
-        "InstanceChargeType": shape.charge_type,
-        "InternetChargeType": shape.internet_charge_type,
         "IoOptimized": "optimized" if shape.io_optimized else "none",
-        "Cpu": shape.cpu,
-        "Memory": shape.memory_mb,
-        "CreationTime": wire.iso_minutes(instances.created_minute[ordinal] * 60_000),
-        "ExpiredTime": shape.expired_time,
+        "RequestId": "",
+        "ZoneId": shape.zone,
+        "ClusterId": "",
+        "InstanceId": instance,
         "StoppedMode": instances.stopped_mode(ordinal, status),
-        "SerialNumber": f"{ordinal:032x}",
-        "OperationLocks": {
-            "LockReason": [{"LockReason": word} for word in instances.locks_of(ordinal)]
-        },
+        "DedicatedHostAttribute": {"DedicatedHostId": "", "DedicatedHostName": ""},
+        "SecurityGroupIds": {"SecurityGroupId": [shape.security_group]},
         "VpcAttributes": {
+            "PrivateIpAddress": {"IpAddress": [instances.address_of(ordinal)]},
             "VpcId": shape.vpc,
             "VSwitchId": shape.vswitch,
             "NatIpAddress": "",
-            "PrivateIpAddress": {"IpAddress": [instances.address_of(ordinal)]},
         },
-        "PublicIpAddress": {"IpAddress": []},
-        "InnerIpAddress": {"IpAddress": []},
-        "EipAddress": {"IpAddress": "", "AllocationId": "", "InternetChargeType": ""},
-        "SecurityGroupIds": {"SecurityGroupId": [shape.security_group]},
-        "Description": "",
+        "OperationLocks": {
+            "LockReason": [{"LockReason": word} for word in instances.locks_of(ordinal)]
+        },
+        "InternetChargeType": shape.internet_charge_type,
+        "InstanceName": name,
+        "InternetMaxBandwidthOut": 0,
+        "SerialNumber": serial_number(ordinal),
+        "InternetMaxBandwidthIn": -1,
+        "CreationTime": wire.iso_seconds(instances.created_minute[ordinal] * MINUTE_MS),
+        "RegionId": shape.region.name,
+        "CreditSpecification": credit_specification(shape),
     }
 
 
@@ -173,10 +186,11 @@ def _by_token(
     more = len(page) > limit
     return {
         "Instances": {"Instance": _rows(call, page[:limit])},
-        "NextToken": call.next_token(page[limit]) if more else "",
-        "PageNumber": 1,
-        "PageSize": limit,
         "TotalCount": 0,
+        "NextToken": call.next_token(page[limit]) if more else "",
+        "PageSize": limit,
+        "RequestId": "",
+        "PageNumber": 1,
     }
 
 
@@ -192,10 +206,11 @@ def _by_number(
     assert isinstance(found, range | list)  # noqa: S101 - for the type checker
     return {
         "Instances": {"Instance": _rows(call, found[(page - 1) * size : page * size])},
-        "NextToken": "",
-        "PageNumber": page,
-        "PageSize": size,
         "TotalCount": len(found),
+        "NextToken": "",
+        "PageSize": size,
+        "RequestId": "",
+        "PageNumber": page,
     }
 
 
@@ -224,10 +239,10 @@ def _status_rows(ids: list[str], statuses: list[int]) -> msgspec.Raw:
     if not ids:
         return msgspec.Raw(b"[]")
     parts = [""] * (2 * len(ids))
-    parts[::2] = ids
-    parts[1::2] = map(_AFTER_ID.__getitem__, statuses)
-    text = "".join(parts).removesuffix(_NEXT_ID)
-    return msgspec.Raw(f"[{_ID}{text}]".encode())
+    parts[::2] = map(_BEFORE_ID.__getitem__, statuses)
+    parts[1::2] = ids
+    text = "".join(parts).removeprefix(_AFTER_ID)
+    return msgspec.Raw(f'[{text}"}}]'.encode())
 
 
 def _full_status(instance: str, status: str) -> dict[str, object]:
@@ -243,9 +258,8 @@ def _health(status: str) -> dict[str, object]:
     return {"Code": 0, "Name": "Ok"} if status == "Running" else _NOT_APPLICABLE
 
 
-_ID = '{"InstanceId":"'
-_NEXT_ID = f",{_ID}"
-_AFTER_ID = tuple(f'","Status":"{name}"}}{_NEXT_ID}' for name in STATUS_NAMES)
+_AFTER_ID = '"},'
+_BEFORE_ID = tuple(f'{_AFTER_ID}{{"Status":"{name}","InstanceId":"' for name in STATUS_NAMES)
 
 # The names are documented; the numbers beside them are not, so these are ours.
 _STATUS_CODES = {"Pending": 0, "Starting": 16, "Running": 1, "Stopping": 4, "Stopped": 8}

@@ -67,8 +67,9 @@ def describe_key_pairs(call: Call) -> Body:
     public = call.flag("IncludePublicKey")
     shown = found[(page - 1) * size : page * size]
     return {
-        "PageNumber": page,
         "PageSize": size,
+        "RequestId": "",
+        "PageNumber": page,
         "TotalCount": len(found),
         "KeyPairs": {"KeyPair": [_row(pair, public=public) for pair in shown]},
     }
@@ -111,11 +112,12 @@ def _wanted(call: Call, region: str, pair: KeyPair) -> bool:
 
 
 def _row(pair: KeyPair, *, public: bool) -> dict[str, object]:
-    row: dict[str, object] = {
+    """Return the members in the order of the API reference; `PublicKey` only where requested."""
+    return {
+        "CreationTime": wire.iso_minutes(pair.created_ms),
         "KeyPairName": pair.name,
         "KeyPairFingerPrint": pair.fingerprint,
-        "CreationTime": wire.iso_minutes(pair.created_ms),
         "ResourceGroupId": pair.group,
+        **({"PublicKey": pair.body} if public else {}),
         "Tags": tags_field(pair.tags),
     }
-    return {**row, "PublicKey": pair.body} if public else row
