@@ -53,6 +53,7 @@ EXIT_ORDER: tuple[Exit, ...] = (
     Exit.TERMINATED,
     Exit.DENIED,
     Exit.CONFLICT,
+    Exit.BAD_INPUT,
     Exit.HALTED,
     Exit.SOME_FAILED,
     Exit.DONE,
@@ -215,6 +216,8 @@ CODES: dict[str, Code] = {
     "R0212": Code(Exit.CONFLICT, "far fewer instances than last time"),
     "R0213": Code(Exit.CONFLICT, "the pages of an answer contradict each other"),
     "R0214": Code(Exit.BAD_INPUT, "a live source cannot be read offline"),
+    "R0215": Code(Exit.BAD_INPUT, "only a part of a listing"),
+    "R0216": Code(Exit.DONE, "a part of a listing was accepted"),
     # R03xx plan
     "R0301": Code(Exit.DONE, "instances left out because rotating ends password login"),
     "R0302": Code(Exit.DONE, "stopped instances will be started"),

@@ -50,6 +50,7 @@ async def make(
     *,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow_empty: bool = False,
+    allow_partial: bool = False,
 ) -> Made:
     """A plan of the spec in a file; without a service an offline one, not applyable.
 
@@ -66,6 +67,7 @@ async def make(
         service.client if service else None,
         clock.now(),
         allow_empty=allow_empty,
+        allow_partial=allow_partial,
         earlier=_earlier(spec, runs_dir),
     )
     took = clock.now() - began

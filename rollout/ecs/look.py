@@ -26,13 +26,16 @@ RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 
 class Described(msgspec.Struct, frozen=True):
-    """One page of instances, or all that a look found. `next_token` is empty at the end."""
+    """One page of instances, or all that a look found. `next_token` is empty at the end. `total` is
+    the service's TotalCount, 0 where it does not count, as with NextToken paging.
+    """
 
     instances: tuple[Instance, ...]
     api_time: Instant
     next_token: str = ""
     request_id: str = ""
     left_at: Instant = 0
+    total: int = 0
 
 
 class KeyDescribed(msgspec.Struct, frozen=True):
@@ -110,6 +113,7 @@ class _Page(msgspec.Struct, frozen=True, gc=False):
     instances: _Rows = msgspec.field(name="Instances")
     request_id: str = msgspec.field(name="RequestId")
     next_token: str | None = msgspec.field(name="NextToken", default=None)
+    total: int | str | None = msgspec.field(name="TotalCount", default=None)
 
 
 class _Key(msgspec.Struct, frozen=True, gc=False):
@@ -150,7 +154,8 @@ def described(
     def read(at: Instant) -> Described:
         page = _page(reply.body)
         rows = tuple([_instance(row, account, region) for row in page.instances.rows])
-        return Described(rows, at, page.next_token or "", page.request_id, reply.left_at)
+        total = _count(page.total)
+        return Described(rows, at, page.next_token or "", page.request_id, reply.left_at, total)
 
     return _read(reply, now, read)
 
@@ -244,7 +249,7 @@ def _page(body: bytes) -> _Page:
     if "instances" not in document:
         raise wire.MalformedError("no instances")
     rows = [_row(row) for row in wire.items(document["instances"], "instance")]
-    head = {name: document.get(name.lower()) for name in ("RequestId", "NextToken")}
+    head = {name: document.get(name.lower()) for name in ("RequestId", "NextToken", "TotalCount")}
     return msgspec.structs.replace(
         msgspec.convert({**head, "Instances": {"Instance": []}}, _Page), instances=_Rows(rows)
     )
@@ -308,6 +313,13 @@ def _instance(row: _Row, account: str, region: str) -> Instance:
         _locks(row.locks) if row.locks is not None else (),
         _tags(row.tags) if row.tags is not None else (),
     )
+
+
+def _count(total: int | str | None) -> int:
+    """TotalCount as a number; some answers spell it as text."""
+    if isinstance(total, str):
+        return int(total) if total.isascii() and total.isdigit() and len(total) < 18 else 0
+    return total or 0
 
 
 def _family(text: str | None) -> OsFamily:

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from rollout.inventory import strict
+from rollout.inventory import shapes, strict
 from rollout.inventory.gathered import Gathered
+from rollout.inventory.pages import Pages
 from rollout.inventory.reading import Input
 from rollout.inventory.rows import Maker, Row, RowError
 from rollout.model import limits
@@ -33,8 +34,8 @@ _SECRETS = (b"LTAI", b"IATEKEY", b"STS.", b"TTYK")
 _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 _ROW = msgspec.json.Decoder(Row)
-_IDS = ("InstanceId", "instance_id", "id")
-_REGIONS = ("RegionId", "region_id", "region")
+_IDS = ("instanceid", "id")
+_REGIONS = ("regionid", "region")
 
 
 def read_jsonl(source: Input, maker: Maker, gathered: Gathered) -> int:
@@ -122,14 +123,18 @@ class _Reader:
     def __init__(self, source: Input, maker: Maker, gathered: Gathered) -> None:
         self._source, self._maker, self._gathered = source, maker, gathered
         self._count = 0
-        self._more = False
+        self._pages = Pages()
         self._counted = (0, 1)
 
     def done(self) -> int:
-        """How many instances the file named; notes a last page that is not the last."""
-        if self._more:
-            note = f"{self._source.name} ends with a page that has a NextToken: there was more"
-            self._gathered.notes.append(("R0208", note))
+        """How many instances the file named. InventoryError R0215 where pages are missing."""
+        missing = self._pages.missing()
+        if missing and not self._gathered.allow_partial:
+            hint = "export every page, or pass --allow-partial if a part is meant"
+            raise self._source.refused("R0215", f"a part of a listing: {missing}", hint)
+        if missing:
+            note = f"{self._source.name} holds a part of a listing: {missing}"
+            self._gathered.notes.append(("R0216", note))
         return self._count
 
     def take_block(self, block: bytes, line: int, lines: int) -> bool:
@@ -164,9 +169,15 @@ class _Reader:
     def take(self, value: object, line: int) -> None:
         """Take what one value names."""
         try:
-            for each in self._spread(value):
-                self._count += 1
-                self._add(self._instance(each), line)
+            for page in shapes.pages(value):
+                made = []
+                for each in page.named:
+                    self._count += 1
+                    made.append(self._instance(each))
+                    self._add(made[-1], line)
+                if page.facts is not None:
+                    region = made[0].region if made else ""
+                    self._pages.add(page.facts, region, {one.id for one in made})
         except RowError as error:
             self._gathered.complain(self._source.place(line), error)
 
@@ -200,31 +211,13 @@ class _Reader:
             raise RowError("R0201", f"no row of DescribeInstances: {error}") from None
         return self._maker.one(row)
 
-    def _spread(self, value: object) -> Iterator[str | dict[str, Any]]:
-        """The ids and rows in a value."""
-        if isinstance(value, dict) and "Instances" in value:
-            self._more = bool(value.get("NextToken"))
-            value = value["Instances"]
-            value = value.get("Instance", value) if isinstance(value, dict) else value
-            if not isinstance(value, list):
-                raise RowError("R0201", "a page without a list of instances")
-        if isinstance(value, list):
-            for inner in value:
-                yield from self._spread(inner)
-        elif isinstance(value, str | dict):
-            yield value
-        else:
-            hint = "an id, a row, or a page of DescribeInstances is wanted"
-            raise RowError("R0201", "this names no instance", hint)
-
 
 def _spelled_out(row: dict[str, Any]) -> dict[str, Any]:
     """A row that names its instance in another way, with the API's names for id and region."""
-    found = {"InstanceId": _first(row, _IDS), "RegionId": _first(row, _REGIONS)}
+    folded = {shapes.fold(name): value for name, value in row.items()}
+    found = {"InstanceId": _first(folded, _IDS), "RegionId": _first(folded, _REGIONS)}
     if found["InstanceId"] is None:
-        if "Code" in row:
-            raise RowError("R0201", "this is an error of the API, not a page of instances")
-        hint = f"known are {', '.join(f'`{word}`' for word in _IDS)}"
+        hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
         raise RowError("R0201", "an object without an instance id", hint)
     return found
 

@@ -20,12 +20,16 @@ _SILENT = ("", 0, (), OsFamily.UNKNOWN, Status.UNKNOWN)
 
 @dataclass(slots=True)
 class Gathered:
-    """Instances by id, how many rows were merged, problems and notes."""
+    """Instances by id, how many rows were merged, problems and notes.
+
+    With `allow_partial` a part of a listing is a note instead of an error.
+    """
 
     instances: dict[str, Instance] = field(default_factory=dict)
     merged: int = 0
     problems: list[Problem] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    allow_partial: bool = False
 
     def add_new(self, instances: dict[str, Instance]) -> bool:
         """Take all of them, or none where one was named before: then False."""

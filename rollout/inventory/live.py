@@ -51,6 +51,10 @@ class Page(Protocol):
     def next_token(self) -> str:
         """Where the next page begins."""
 
+    @property
+    def total(self) -> int:
+        """How many instances the service counts in the whole answer, 0 where it does not say."""
+
 
 class Lister(Protocol):
     """What reading an inventory needs of a client; nothing of it changes anything."""
@@ -70,39 +74,48 @@ class Lister(Protocol):
 
 
 class Listed(msgspec.Struct):
-    """What came of reading: instances, and how many calls it took."""
+    """What came of reading: instances, how many calls it took, and warnings for the plan."""
 
     instances: list[Instance]
     calls: int = 0
+    notes: list[tuple[str, str]] = []
+    allow_partial: bool = False
 
 
-async def list_regions(lister: Lister, regions: Sequence[str], select: Selector | None) -> Listed:
+async def list_regions(
+    lister: Lister, regions: Sequence[str], select: Selector | None, *, allow_partial: bool = False
+) -> Listed:
     """All instances of these regions that the selector matches, each id once.
 
     Errors, of all regions at once: AccessError where one refuses or cannot be reached;
     InventoryError R0211 where an empty answer hides a missing permission, R0213 where pages
-    contradict each other.
+    contradict each other, R0215 where the service counts more than it shows. `allow_partial` makes
+    a note of the last.
     """
-    whole = Listed([])
+    whole = Listed([], allow_partial=allow_partial)
 
     async def read(region: str) -> None:
         whole.instances.extend(await _Region(lister, region, whole).matching(select))
 
     await _all(read, regions)
+    whole.notes.sort()
     return whole
 
 
-async def hydrate(lister: Lister, ids: Mapping[str, Sequence[str]]) -> Listed:
+async def hydrate(
+    lister: Lister, ids: Mapping[str, Sequence[str]], *, allow_partial: bool = False
+) -> Listed:
     """What the service shows of these ids, by region: 100 a call, all regions at once.
 
     Errors: as `list_regions`; a region that shows none of its ids is doubted.
     """
-    whole = Listed([])
+    whole = Listed([], allow_partial=allow_partial)
 
     async def read(region: str) -> None:
         whole.instances.extend(await _Region(lister, region, whole).named(ids[region]))
 
     await _all(read, [region for region, members in ids.items() if members])
+    whole.notes.sort()
     return whole
 
 
@@ -141,6 +154,13 @@ def _code(outcome: Refused) -> tuple[str, str]:
             return "R0411", "check the regions of the spec"
 
 
+class _Listing(msgspec.Struct):
+    """What the pages of one region showed, and how many instances the last one counted."""
+
+    seen: dict[str, Instance]
+    total: int = 0
+
+
 class _Region:
     """Reads one region; adds its calls to the whole."""
 
@@ -165,39 +185,66 @@ class _Region:
         async def read(start: int) -> None:
             page = tuple(ids[start : start + limits.LOOK_IDS_MAX])
             async with limiter:
-                seen = await self._ask(self._lister.look, page)
-            found.extend(seen.instances)
+                found.extend(await self._look(page))
 
         await _all(read, range(0, len(ids), limits.LOOK_IDS_MAX))
         if not found:
             await self._doubt()
         return found
 
-    async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
-        """All pages, each id once, as it was last seen. A circle is begun once more."""
+    async def _look(self, ids: Sequence[str]) -> tuple[Instance, ...]:
+        """What the service shows of one page of ids; a partial answer is requested again."""
         for _ in range(PASSES_MAX):
-            seen = await self._pass(filters)
-            if seen is not None:
-                return list(seen.values())
+            seen = await self._ask(self._lister.look, ids)
+            if seen.total <= len(seen.instances):
+                return seen.instances
+        self._partial(seen.total, len(seen.instances))
+        return seen.instances
+
+    def _partial(self, total: int, shown: int) -> None:
+        """Note that the service counts more than it shows, or raise InventoryError R0215."""
+        message = (
+            f"a part of a listing: TotalCount of DescribeInstances in {self._region} is {total:,}, "
+            f"but only {shown:,} instances were returned"
+        )
+        if self._whole.allow_partial:
+            self._whole.notes.append(("R0216", message))
+            return
+        hint = "try again; pass --allow-partial if a part is meant"
+        raise InventoryError.of("R0215", message, help=hint)
+
+    async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
+        """All pages, each id once, as it was last seen. A listing that goes round in a circle, or
+        that counts more than it shows, is read a second time.
+        """
+        listing = None
+        for _ in range(PASSES_MAX):
+            listing = await self._pass(filters)
+            if listing is not None and listing.total <= len(listing.seen):
+                return list(listing.seen.values())
+        if listing is not None:
+            self._partial(listing.total, len(listing.seen))
+            return list(listing.seen.values())
         raise InventoryError.of(
             "R0213",
             f"the pages of DescribeInstances in {self._region} do not come to an end",
             help="try again; the fleet may be changing",
         )
 
-    async def _pass(self, filters: Mapping[str, str]) -> dict[str, Instance] | None:
+    async def _pass(self, filters: Mapping[str, str]) -> _Listing | None:
         """One walk through the pages; None where they go round in a circle."""
-        seen: dict[str, Instance] = {}
+        listing = _Listing({})
         tokens = {""}
         token, empty = "", 0
         for _ in range(PAGES_MAX):
-            listing = functools.partial(self._lister.describe_instances, next_token=token)
-            page = await self._ask(listing, filters)
-            seen.update((one.id, one) for one in page.instances)
+            call = functools.partial(self._lister.describe_instances, next_token=token)
+            page = await self._ask(call, filters)
+            listing.seen.update((one.id, one) for one in page.instances)
+            listing.total = page.total
             empty = 0 if page.instances else empty + 1
             token = page.next_token
             if not token:
-                return seen
+                return listing
             if token in tokens or empty > EMPTY_PAGES_MAX:
                 return None
             tokens.add(token)

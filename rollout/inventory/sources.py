@@ -27,6 +27,7 @@ async def collect(
     now: Instant,
     *,
     allow_empty: bool = False,
+    allow_partial: bool = False,
     earlier: int | None = None,
 ) -> Inventory:
     """The fleet of a spec, sorted by region and id; without a lister what its files say of it.
@@ -34,9 +35,10 @@ async def collect(
     `earlier`: how many instances the last plan of this spec found, None where there is none.
     Errors: InventoryError with all problems of all files (65, 74); R0210 where nothing is found
     (65); R0212 where far less is found than earlier (6); and those of `live`. `allow_empty` lifts
-    the two in the middle.
+    the two in the middle, `allow_partial` R0215: a part of a listing.
     """
-    named = _read_files(spec, project, lister.account if lister else "", allow_empty=allow_empty)
+    named = Gathered(allow_partial=allow_partial)
+    _read_files(spec, project, named, lister.account if lister else "", allow_empty=allow_empty)
     if lister is None:
         _refuse_live(spec)
         rows = _sorted(named.instances.values())
@@ -49,9 +51,10 @@ async def collect(
     return found
 
 
-def _read_files(spec: Spec, project: Path, account: str, *, allow_empty: bool) -> Gathered:
-    """What the files name; the problems of all of them at once."""
-    named = Gathered()
+def _read_files(
+    spec: Spec, project: Path, named: Gathered, account: str, *, allow_empty: bool
+) -> None:
+    """Add what the files name; raise the problems of all of them at once."""
     failures: list[InventoryError] = []
     for source in spec.inventory:
         if isinstance(source, FileSource):
@@ -63,7 +66,6 @@ def _read_files(spec: Spec, project: Path, account: str, *, allow_empty: bool) -
     if problems:
         unreadable = any(failure.exit is Exit.IO for failure in failures)
         raise InventoryError(tuple(problems), Exit.IO if unreadable else Exit.BAD_INPUT)
-    return named
 
 
 async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -> Inventory:
@@ -72,7 +74,10 @@ async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -
     calls, merged = 0, named.merged
     for source in spec.inventory:
         if isinstance(source, EcsSource):
-            listed = await live.list_regions(lister, source.regions, source.select)
+            listed = await live.list_regions(
+                lister, source.regions, source.select, allow_partial=named.allow_partial
+            )
+            named.notes += listed.notes
             calls += listed.calls
             merged += sum(one.id in seen for one in listed.instances)
             seen.update((one.id, one) for one in listed.instances)
@@ -83,7 +88,8 @@ async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -
             merged += 1
         else:
             asked.setdefault(one.region, []).append(one.id)
-    looked = await live.hydrate(lister, asked)
+    looked = await live.hydrate(lister, asked, allow_partial=named.allow_partial)
+    named.notes += looked.notes
     seen.update((one.id, one) for one in looked.instances)
     lost = tuple(
         Lost(each, lister.account, region)

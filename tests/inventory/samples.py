@@ -60,9 +60,10 @@ def line(**changes: Any) -> str:
     return json.dumps(row(**changes), separators=(",", ":"))
 
 
-def page(*rows: dict[str, Any], token: str = "") -> dict[str, Any]:
-    """A page of DescribeInstances."""
-    return {"RequestId": "R", "NextToken": token, "Instances": {"Instance": list(rows)}}
+def page(*rows: dict[str, Any], token: str = "", **facts: Any) -> dict[str, Any]:
+    """A page of DescribeInstances; `facts` are what else it says of its listing."""
+    head = {"RequestId": "R", "NextToken": token, **facts}
+    return {**head, "Instances": {"Instance": list(rows)}}
 
 
 def read(
@@ -72,11 +73,12 @@ def read(
     *,
     region: str = "",
     columns: dict[str, str] | None = None,
+    allow_partial: bool = False,
 ) -> Gathered:
     """What a file with this content names. `name` ends with its format."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    gathered = Gathered()
+    gathered = Gathered(allow_partial=allow_partial)
     source = FileSource(name.rpartition(".")[2], name, columns or {}, region)
     files.read(source, gathered, account="1", project=folder)
     return gathered
@@ -92,6 +94,7 @@ class Shown(msgspec.Struct, frozen=True):
 
     instances: tuple[Instance, ...]
     next_token: str = ""
+    total: int = 0
 
 
 Reply = Shown | Refused | Unknown

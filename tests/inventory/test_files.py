@@ -187,15 +187,6 @@ def test_names_and_tags_may_hold_anything(tmp_path: Path) -> None:
     assert read(tmp_path, "fleet.jsonl", content).instances[A].tags == ((odd, odd),)
 
 
-def test_a_page_that_is_not_the_last_is_noted(tmp_path: Path) -> None:
-    """A NextToken at the end says that the file is only a part of the fleet."""
-    content = json.dumps(page(row(), token="abc"))
-
-    gathered = read(tmp_path, "fleet.json", content)
-
-    assert [code for code, _ in gathered.notes] == ["R0208"]
-
-
 def test_a_world_writable_file_is_warned_of(tmp_path: Path) -> None:
     """Whoever may write the inventory decides what is rotated (B-I22)."""
     path = tmp_path / "fleet.jsonl"

@@ -24,6 +24,7 @@ def apply(
     restart_again: int = 0,
     digest: str | None = None,
     allow_empty: Flag = False,
+    allow_partial: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
@@ -43,6 +44,8 @@ def apply(
         Digest the plan file must have, instead of the one saved beside it.
     allow_empty
         Accept that a spec's inventory is empty.
+    allow_partial
+        Accept a listing that holds only a part of its instances, with a warning.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs.
     output
@@ -64,7 +67,8 @@ def apply(
             return _nothing(terminal, output)
 
     async def plan_spec(service: Service, runner: Runner) -> Saved:
-        saved = await _plan(target, service, runner, allow_empty)
+        accepted = {"allow_empty": allow_empty, "allow_partial": allow_partial}
+        saved = await _plan(target, service, runner, **accepted)
         if saved.plan.counts.targets:
             confirming.confirm(terminal, saved.plan, confirm, restart_again)
         return saved
@@ -89,13 +93,17 @@ async def _plan(
     spec: Path,
     service: Service,
     runner: Runner,
-    allow_empty: bool,  # noqa: FBT001 - as given
+    *,
+    allow_empty: bool,
+    allow_partial: bool,
 ) -> Saved:
     """Return the plan of a spec after showing it."""
     from rollout.cli import planning, preview
 
     runs_dir, terminal = runner.common.runs_dir, runner.terminal
-    made = await planning.make(spec, service, runs_dir, allow_empty=allow_empty)
+    made = await planning.make(
+        spec, service, runs_dir, allow_empty=allow_empty, allow_partial=allow_partial
+    )
     plan, digest = made.saved.plan, made.saved.digest
     terminal.say(preview.text(plan, digest, terminal.width, reading=made.reading) + "\n")
     return made.saved

@@ -23,6 +23,7 @@ def plan(
     max_age: str = "24h",
     offline: Flag = False,
     allow_empty: Flag = False,
+    allow_partial: Flag = False,
     detailed_exitcode: Flag = False,
     output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
@@ -42,6 +43,8 @@ def plan(
         Ask nothing of the service; such a plan cannot be applied.
     allow_empty
         Accept that no instance is found.
+    allow_partial
+        Accept a listing that holds only a part of its instances, with a warning.
     detailed_exitcode
         End with 2 where there are targets, 0 where there is nothing to do.
     output
@@ -57,11 +60,15 @@ def plan(
 
     async def make() -> None:
         async with nullcontext() if offline else wiring.connect(cloud) as service:
-            done.append(
-                await planning.make(
-                    spec, service, common.runs_dir, age_max_ms=age_max_ms, allow_empty=allow_empty
-                )
+            made = await planning.make(
+                spec,
+                service,
+                common.runs_dir,
+                age_max_ms=age_max_ms,
+                allow_empty=allow_empty,
+                allow_partial=allow_partial,
             )
+            done.append(made)
 
     anyio.run(make)
     made = done[0]

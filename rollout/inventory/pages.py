@@ -1,0 +1,117 @@
+"""Pages of a listing in a file: whether they are the whole listing or only a part of it.
+
+Called by the reader of JSON and JSONL, which adds each page in the order of the file. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rollout.inventory.rows import RowError
+
+NUMBERS_SHOWN = 5
+"""Missing page numbers that a message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a page states about its listing; 0 where it states nothing.
+
+    `total` instances are in the listing, this is page `number`, and `more` pages follow.
+    """
+
+    total: int = 0
+    number: int = 0
+    more: bool = False
+
+
+@dataclass(slots=True)
+class _Group:
+    """Pages of one region that state the same total."""
+
+    ids: set[str] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)
+
+
+def facts_of(fields: Mapping[str, object]) -> Facts:
+    """The facts of a page whose field names are folded. RowError where they are no numbers."""
+    token = fields.get("nexttoken")
+    if not isinstance(token, str | None):
+        raise RowError("R0201", "the NextToken of a page is no text")
+    return Facts(_number(fields, "totalcount"), _number(fields, "pagenumber"), bool(token))
+
+
+class Pages:
+    """Collects the pages of one file."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, int], _Group] = {}
+        self._cut: str | None = None
+        self._expected: str | None = None
+
+    def add(self, facts: Facts, region: str, ids: set[str]) -> None:
+        """Add a page that names these ids; `region` is that of its rows, empty without rows."""
+        if self._expected is not None and region not in ("", self._expected):
+            self._cut = self._cut or self._expected
+        if facts.more:
+            self._expected = region or self._expected or ""
+        else:
+            self._expected = None
+        group = self._groups.setdefault((region, facts.total), _Group())
+        group.ids |= ids
+        if facts.number:
+            group.numbers.add(facts.number)
+
+    def missing(self) -> str:
+        """What is missing from the listings of the file, as one sentence; empty for nothing."""
+        parts = [*self._short(), *self._gaps()]
+        if self._cut is not None or self._expected is not None:
+            where = self._cut if self._cut is not None else self._expected
+            parts.append(f"no page follows the NextToken of the last page{_of(where)}")
+        return "; ".join(parts)
+
+    def _short(self) -> list[str]:
+        """Listings with fewer instances than their pages state."""
+        whole = {total for (_, total), group in self._groups.items() if len(group.ids) >= total}
+        return [
+            f"TotalCount is {total:,}{_of(region)}, but only {len(group.ids):,} instances are here"
+            f"{_pages(group)}"
+            for (region, total), group in self._groups.items()
+            if len(group.ids) < total and (group.ids or total not in whole)
+        ]
+
+    def _gaps(self) -> list[str]:
+        """Page numbers that are missing where no total tells."""
+        found = []
+        for (region, total), group in self._groups.items():
+            if total == 0 and group.numbers and len(group.numbers) < max(group.numbers):
+                wanted = range(1, max(group.numbers) + 1)
+                lost = [number for number in wanted[:1000] if number not in group.numbers]
+                names = ", ".join(str(number) for number in lost[:NUMBERS_SHOWN])
+                found.append(f"page {names} of {max(group.numbers):,} is missing{_of(region)}")
+        return found
+
+
+def _number(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
+    if value is None or value == "":
+        return 0
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:18])
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RowError("R0201", f"the {name} of a page is no number")
+    return value
+
+
+def _of(region: str | None) -> str:
+    return f" for {region}" if region else ""
+
+
+def _pages(group: _Group) -> str:
+    numbers = sorted(group.numbers)
+    if not numbers:
+        return ""
+    shown = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
+    rest = ", …" if len(numbers) > NUMBERS_SHOWN else ""
+    return f" (page{'s' if len(numbers) > 1 else ''} {shown}{rest})"

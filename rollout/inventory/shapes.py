@@ -1,0 +1,80 @@
+"""JSON values of the API, of SDKs and of other tools → ids and rows, page by page.
+
+Called by the reader of JSON and JSONL with one value at a time. Decides which value is a list, a
+page or a row, and refuses what it does not know. What the fields of a row mean is decided in
+`rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from rollout.inventory.pages import Facts, facts_of
+from rollout.inventory.rows import RowError
+
+Named = str | dict[str, Any]
+"""An id, or a row."""
+
+_LISTS = (
+    ("instances", "instance"),
+    ("instanceidsets", "instanceidset"),
+    ("instancestatuses", "instancestatus"),
+)
+"""Where DescribeInstances, RunInstances and DescribeInstanceStatus keep their rows, folded."""
+
+
+class Page(NamedTuple):
+    """Ids and rows in their order; `facts` where they stood on a page."""
+
+    named: list[Named]
+    facts: Facts | None = None
+
+
+def fold(name: str) -> str:
+    """A field name without its case and its separators: `instance_id` and `InstanceId` are one."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def pages(value: object) -> Iterator[Page]:
+    """The ids and rows in a value. RowError where it names no instance."""
+    if isinstance(value, str):
+        yield Page([value])
+    elif isinstance(value, dict):
+        yield from _of_object(value)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from pages(inner)
+    else:
+        hint = "an id, a row, or a page of DescribeInstances is wanted"
+        raise RowError("R0201", "this names no instance", hint)
+
+
+def _of_object(value: dict[str, Any]) -> Iterator[Page]:
+    fields = _folded(value)
+    for plural, singular in _LISTS:
+        if plural in fields:
+            yield Page(list(_rows(fields[plural], singular)), facts_of(fields))
+            return
+    if isinstance(fields.get("body"), dict | list) and not {"instanceid", "id"} & fields.keys():
+        yield from pages(fields["body"])
+        return
+    if "code" in fields and not {"instanceid", "id"} & fields.keys():
+        raise RowError("R0201", "this is an error of the API, not a page of instances")
+    yield Page([value])
+
+
+def _rows(parent: object, singular: str) -> Iterator[Named]:
+    """The ids and rows of a page: a list, or an object with a list in it."""
+    if isinstance(parent, dict):
+        parent = _folded(parent).get(singular, parent)
+    if not isinstance(parent, list):
+        raise RowError("R0201", "a page without a list of instances")
+    for inner in parent:
+        if not isinstance(inner, str | dict):
+            raise RowError("R0201", "this names no instance")
+        yield inner
+
+
+def _folded(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {fold(name): inner for name, inner in value.items()}
