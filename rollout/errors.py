@@ -250,6 +250,7 @@ CODES: dict[str, Code] = {
     "R0501": Code(Exit.HALTED, "restarts are in doubt"),
     "R0502": Code(Exit.HALTED, "the service refuses what we send"),
     "R0503": Code(Exit.HALTED, "the service cannot be reached any more"),
+    "R0504": Code(Exit.HALTED, "too many instances failed"),
     "R0510": Code(Exit.SOME_FAILED, "the key was not attached"),
     "R0511": Code(Exit.SOME_FAILED, "not Running again in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),

@@ -113,6 +113,9 @@ class Lines:
             case ev.Held(ordinals=ordinals, reason=reason):
                 for ordinal in ordinals:
                     self._log.warning("instance.held", instance=_id(run, ordinal), reason=reason)
+            case ev.FailuresAccepted(reason=reason, wave=wave, ordinals=ordinals, actor=actor):
+                self._log.warning("failures.accepted", wave=run.layout.waves[wave].name,
+                                  count=len(ordinals), reason=reason, by=actor.user)  # fmt: skip
             case ev.Anomaly(text=text):
                 self._log.warning("service.anomaly", text=text)
             case ev.Drained(word=word):

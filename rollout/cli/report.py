@@ -27,6 +27,7 @@ NEXT_STEP = {
     "unverified": "assumed done: check that the new key works",
 }
 LEFT_SHOWN = 20
+RESUME_ACCEPTS = "accepts these failures and continues:"
 
 _COLUMNS = ("done", "restarting", "in doubt", "failed", "skipped", "waiting")
 
@@ -60,7 +61,8 @@ def status(view: RunView, facts: Facts, width: int) -> str:
             lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
     lines += [*_sum(view, width), *_left(view, width)]
     if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
-        lines += ["", f"resume: rollout resume {view.run}"]
+        accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
+        lines += ["", f"resume: {accepts}rollout resume {view.run}"]
     return "\n".join(map(escaped, lines))
 
 

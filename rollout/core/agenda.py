@@ -137,6 +137,14 @@ class Agenda:
         glimpse = self.glimpses.get(ordinal)
         return glimpse is None or now > glimpse.at + limits.STATE_AGE_MAX_MS // 2
 
+    @property
+    def stalled(self) -> bool:
+        """Nothing is on its way and nothing falls due: only a new decision can bring more."""
+        run = self.run
+        looking = any(self.looks_open.values()) or any(self.due.values())
+        keys = any(lane not in run.keys for lane in self.keys_asked)
+        return not (run.open_calls or looking or keys) and self.wake() is None
+
     def waits(self, lane: Lane) -> bool:
         """Whether something of this lane waits for a look or an attach."""
         return bool(self.works[lane] or self.checked[lane] or self.due[lane])
@@ -355,6 +363,13 @@ class Agenda:
                 else:
                     self.make_ready(ordinal, now)
 
+    def next_work(self, lane: Lane, end: int) -> list[int]:
+        """The members of the lane's next batch below ordinal `end` that may still be attached."""
+        for work in self.works[lane]:
+            if work[0] < end:
+                return self.plannable(work)
+        return []
+
     def plannable(self, work: Sequence[int]) -> list[int]:
         """Those of a batch that may still be attached."""
         return [ordinal for ordinal in work if self._plannable(ordinal)]
@@ -385,9 +400,8 @@ class Agenda:
             return
         lane = self.run.layout.lane_of(command.ordinals[0])
         if isinstance(command, Attach):
-            groups = self.checked[lane]
-            if groups and groups[0] == command.ordinals:
-                groups.popleft()
+            if command.ordinals in self.checked[lane]:
+                self.checked[lane].remove(command.ordinals)
             for ordinal in command.ordinals:
                 self.uncheck(ordinal)
         else:
@@ -406,10 +420,10 @@ class Agenda:
     def _follow_moved(self, happening: Happening, ordinals: Sequence[int], now: Instant) -> None:
         if happening is Happening.SEEN_UNATTACHED:
             tries = max(self.run.attach_tries[ordinal] for ordinal in ordinals)
-            lanes: dict[Lane, list[int]] = {}
+            cells: dict[int, list[int]] = {}
             for ordinal in ordinals:
-                lanes.setdefault(self.run.layout.lane_of(ordinal), []).append(ordinal)
-            for members in lanes.values():
+                cells.setdefault(self.run.layout.cell_of[ordinal], []).append(ordinal)
+            for members in cells.values():
                 self.try_again(members, now, tries)
             return
         for ordinal in ordinals:
@@ -500,10 +514,16 @@ class Agenda:
         """What is being looked at no longer waits for its look; its neighbours still do."""
         works = self.works[lane]
         looked = frozenset(ordinals)
-        if works and not looked.isdisjoint(works[0]):
-            rest = tuple(ordinal for ordinal in works.popleft() if ordinal not in looked)
-            if rest:
-                works.appendleft(rest)
+        end = self.run.front_end
+        front = next((number for number, work in enumerate(works) if work[0] < end), 0)
+        for number in dict.fromkeys((0, front)):
+            if works and not looked.isdisjoint(works[number]):
+                rest = tuple(ordinal for ordinal in works[number] if ordinal not in looked)
+                if rest:
+                    works[number] = rest
+                else:
+                    del works[number]
+                return
 
 
 def _ticks(age: Duration) -> int:

@@ -70,18 +70,21 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
     step = Step(run)
     if run.stopping or run.alarm is not None:
         return step
+    end = run.front_end
+    if run.left_before is not None and agenda.stalled:
+        end = len(run.phases)  # what is attached already gives its permit back by its restart
     for lane in run.layout.lanes:
         if not agenda.waits(lane):
             continue
         _keys(run, agenda, lane, now, step)
         _due_looks(run, agenda, lane, step)
         if lane in run.keys:
-            _attach(run, agenda, lane, now, step)
-            _check(run, agenda, lane, step)
+            _attach(run, agenda, lane, end, now, step)
+            _check(run, agenda, lane, end, step)
     for whole in agenda.splits[:1]:
         half = (len(whole) + 1) // 2
         step.events += [ev.Split(whole[:half], 1), ev.Split(whole[half:], 2)]
-    _restart(run, agenda, now, step)
+    _restart(run, agenda, end, now, step)
     return step
 
 
@@ -120,15 +123,14 @@ def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look
     return Look(*lane, tuple(ordinals), tuple(ids))
 
 
-def _check(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
-    """The next batch of the lane is compared with the plan, as far as the ledger lets it in."""
-    works = agenda.works[lane]
-    if not works or step.looks or agenda.looks_open[lane] >= LOOKS_OPEN_MAX:
+def _check(run: Run, agenda: Agenda, lane: Lane, end: int, step: Step) -> None:
+    """Compare the next batch below ordinal `end` with the plan, as far as the ledger allows."""
+    if not agenda.works[lane] or step.looks or agenda.looks_open[lane] >= LOOKS_OPEN_MAX:
         return  # one batch a step, so that all that is let in fits together
     use = run.lane_use(lane, "AttachKeyPair")
     if use.open + len(agenda.checked[lane]) >= use.window:
         return
-    work = agenda.plannable(works[0])
+    work = agenda.next_work(lane, end)
     if run.ledger.frozen:
         hopeless = [ordinal for ordinal in work if run.ledger.hopeless(ordinal) is not None]
         if hopeless:
@@ -155,9 +157,9 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 # attaches
 
 
-def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
+def _attach(run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, step: Step) -> None:
     """What compared equal is attached, one call a batch, while what was seen is fresh."""
-    groups = agenda.checked[lane]
+    groups = [group for group in agenda.checked[lane] if group[0] < end]
     if not groups:
         return
     use = run.lane_use(lane, "AttachKeyPair")
@@ -179,17 +181,17 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> N
 # restarts
 
 
-def _restart(run: Run, agenda: Agenda, now: Instant, step: Step) -> None:
+def _restart(run: Run, agenda: Agenda, end: int, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
     lanes = [lane for lane in run.layout.lanes if any(agenda.ready[lane].values())]
     free = agenda.permits_left() if lanes else []
     for lane in lanes:
-        _restart_lane(run, agenda, lane, now, free, step)
+        _restart_lane(run, agenda, lane, end, now, free, step)
     _hopeless_parked(run, agenda, step)
 
 
 def _restart_lane(
-    run: Run, agenda: Agenda, lane: Lane, now: Instant, free: list[int], step: Step
+    run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, free: list[int], step: Step
 ) -> None:
     """A full lane costs nothing: nobody who waits for it is looked at, and none claims a permit."""
     refresh: list[int] = []
@@ -199,6 +201,8 @@ def _restart_lane(
         room = calls
         begin: dict[int, list[int]] = {}
         for ordinal in agenda.ready[lane][kind][:RESTARTS_A_STEP_MAX] if room > 0 else ():
+            if ordinal >= end:
+                break
             stale = agenda.stale(ordinal, now)
             if stale and len(refresh) >= look_room:
                 continue  # claims no permit in this step, so that nobody is parked behind it

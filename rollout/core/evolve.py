@@ -12,6 +12,7 @@ from typing import Any
 from rollout.core.invariant import invariant
 from rollout.core.journey import DOWN, FINAL, Phase, move
 from rollout.core.run import PHASES, Attaching, Busy, Restarting, Run, lane_of_command
+from rollout.core.troubles import Trouble
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -32,6 +33,9 @@ ALARMS: dict[RetryClass, tuple[str, int]] = {
 }
 """Refusals that stop the whole run: they would meet every other call too."""
 
+
+FOREIGN_KEY = "foreign_key"
+"""Why an instance is held on which somebody else attached a third key."""
 
 NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
 """Refusals that say nothing of what was asked: only the lane was crowded or the call too late."""
@@ -83,6 +87,11 @@ def _halted(run: Run, event: ev.Halted) -> None:
     run.halted, run.alarm = event, None
 
 
+def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
+    for ordinal in event.ordinals:
+        run.troubles.accept(ordinal)
+
+
 def _drained(run: Run, event: ev.Drained) -> None:
     run.drained = event
 
@@ -99,6 +108,7 @@ def _run_closed(run: Run, event: ev.RunClosed) -> None:
 
 
 def _wave_started(run: Run, event: ev.WaveStarted) -> None:
+    invariant(run.left_before is None, "I-33: earlier waves finish first")
     invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
     run.wave_open = event.wave
     run.cells_next = run.layout.waves[event.wave].cells[0]
@@ -336,6 +346,7 @@ def _held(run: Run, event: ev.Held) -> None:
         if run.phase(ordinal) is Phase.IN_DOUBT:
             run.doubts_held[ordinal] = None
         _count_left(run, ordinal, -1)
+        _count_trouble(run, ordinal)
 
 
 def _released(run: Run, event: ev.Released) -> None:
@@ -350,6 +361,7 @@ def _unhold(run: Run, ordinals: list[int]) -> None:
         run.doubts_held.pop(ordinal, None)
         run.ledger.take_up(ordinal, run.phase(ordinal))
         _count_left(run, ordinal, 1)
+        _count_trouble(run, ordinal)
 
 
 def _drifted(run: Run, event: ev.Drifted) -> None:
@@ -397,12 +409,29 @@ def _move(run: Run, ordinal: int, happening: Happening) -> None:
             run.ledger.release(ordinal, after)
         if not run.held[ordinal]:
             _count_left(run, ordinal, -1)
+        _count_trouble(run, ordinal)
     elif after in (Phase.PLANNED, Phase.ATTACHED):
         run.attaching.pop(ordinal, None)
         if happening not in _JUDGED_ABSENT:
             run.restarting.pop(ordinal, None)
         if before is not Phase.ATTACHING or after is Phase.PLANNED:
             run.ledger.release(ordinal, after)
+
+
+def _count_trouble(run: Run, ordinal: int) -> None:
+    """Count the instance again after its phase or its hold changed."""
+    run.troubles.count(ordinal, _trouble(run, ordinal))
+
+
+def _trouble(run: Run, ordinal: int) -> Trouble:
+    phase = run.phase(ordinal)
+    if phase in (Phase.FAILED, Phase.STRANDED):
+        return Trouble.FAILED
+    cause = run.causes.get(ordinal, "")
+    if not run.held[ordinal] or phase is Phase.PLANNED or phase in FINAL or cause == FOREIGN_KEY:
+        return Trouble.NONE
+    waits = cause.startswith("budget_held")
+    return Trouble.LEFT if phase in DOWN or waits else Trouble.FAILED
 
 
 def _count_left(run: Run, ordinal: int, change: int) -> None:
@@ -432,6 +461,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Split: _split,
     ev.Calibrated: _calibrated,
     ev.Anomaly: _anomaly,
+    ev.FailuresAccepted: _failures_accepted,
     ev.Halted: _halted,
     ev.Drained: _drained,
     ev.RunClosed: _run_closed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rollout.core import thresholds
 from rollout.core.agenda import Agenda
 from rollout.core.journey import FINAL, TABLE, Phase
 from rollout.core.run import Run
@@ -23,9 +24,9 @@ def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     if run.alarm is not None:
         yield run.alarm
         return
-    stale = _stale_plan(run)
-    if stale is not None:
-        yield stale
+    halted = _stale_plan(run) or thresholds.halt(run)
+    if halted is not None:
+        yield halted
         return
     news = list(_good_news(run, agenda))
     yield from news or _waves(run)  # what is released keeps its cell and its wave from closing
@@ -63,13 +64,15 @@ def _waves(run: Run) -> Iterator[AnyEvent]:
             closed += 1
             yield ev.CellClosed(cell)
     if run.cells_next < span.cells[1]:
-        if run.left_in_open_cells < limits.OPEN_INSTANCES_MAX:
+        if run.left_before is None and run.left_in_open_cells < limits.OPEN_INSTANCES_MAX:
             yield ev.CellOpened(run.cells_next)
     elif closed == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
         yield ev.WaveClosed(run.wave_open)
 
 
 def _between_waves(run: Run) -> Iterator[AnyEvent]:
+    if run.left_before is not None:
+        return
     if run.waves_closed < len(run.layout.waves):
         yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
     elif run.left == 0 and not run.open_calls:

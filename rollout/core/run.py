@@ -9,6 +9,7 @@ from __future__ import annotations
 from rollout.core.journey import FINAL, Phase
 from rollout.core.layout import Lane, Layout
 from rollout.core.ledger import Ledger
+from rollout.core.troubles import Troubles
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -78,6 +79,7 @@ class Run:
         self.held = bytearray(count)
         self.attach_tries, self.restart_tries = bytearray(count), bytearray(count)
         self.retried = bytearray(count)
+        self.troubles = Troubles(layout)
         self.causes: dict[int, str] = {}
         """Why it is held, failed, skipped or unverified."""
         self.attaching: dict[int, Attaching] = {}
@@ -104,12 +106,10 @@ class Run:
         """Targets that are not finished; also by wave, by cell, and of the open cells."""
         self.left_in_open_cells = 0
         self.cells_open: dict[int, None] = {}
-        self.cells_next = 0
-        self.waves_closed = 0
+        self.cells_next = self.waves_closed = 0
         self.wave_open: int | None = None
         self.run_id = ""
-        self.epoch = 0
-        self.calls_issued = 0
+        self.epoch = self.calls_issued = 0
         self.odd_codes = 0
         """Refusals in this process with a code that nobody expected."""
         self.not_before: Instant = 0
@@ -133,6 +133,19 @@ class Run:
     def finished(self, ordinal: int) -> bool:
         """Nothing more is asked of it, for good or until somebody takes it up again."""
         return bool(_FINAL[self.phases[ordinal]] or self.held[ordinal])
+
+    @property
+    def left_before(self) -> int | None:
+        """The first wave before the open one (or before the next) that has unfinished targets."""
+        waves = range(self.waves_closed)
+        return next((wave for wave in waves if self.left_in_wave[wave]), None)
+
+    @property
+    def front_end(self) -> int:
+        """Only targets with a smaller ordinal may begin something: earlier waves finish first."""
+        wave = self.left_before
+        cells = self.layout.cells
+        return len(self.phases) if wave is None else cells[self.layout.waves[wave].cells[1] - 1].end
 
     def family(self, ordinal: int) -> tuple[str, str, str]:
         """Account, region and image: where StartTime behaves alike."""

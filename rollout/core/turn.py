@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from rollout.core import cell, fleet, sight
+from rollout.core import cell, fleet, sight, thresholds
 from rollout.core.agenda import Agenda
 from rollout.core.evolve import evolve
 from rollout.core.invariant import invariant
@@ -65,8 +65,13 @@ class Decider:
         evolve(self.run, event)
 
     def resume(self, actor: Actor, now: Instant) -> None:
-        """Go on with a folded run under a new epoch."""
+        """Continue a folded run under a new epoch. A run that halted for failures continues past
+        them: the journal says who accepted which.
+        """
+        accepted = list(thresholds.accepted(self.run, actor))
         self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
+        for event in accepted:
+            self.put(event, now)
         self.agenda = Agenda(self.run)
         self.agenda.rebuild(now)
 

@@ -47,7 +47,8 @@ def _state(run: Run) -> tuple[str, str, int]:
     if run.closed is not None:
         return "closed", "", run.closed.exit
     if run.halted is not None:
-        return "halted", f"{run.halted.reason}: {run.halted.detail}", run.halted.exit
+        halted = run.halted
+        return "halted", f"{halted.code} {halted.reason}: {halted.detail}", halted.exit
     if run.drained is not None:
         return "drained", run.drained.word, 143 if run.drained.word == "SIGTERM" else 130
     return "running", "", 0

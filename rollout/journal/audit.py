@@ -156,6 +156,9 @@ class _Teller:
             case ev.Drifted():
                 text = f"{event.kind.value}: {event.detail}"
                 return self._about(entry, event.ordinals, text=text)
+            case ev.FailuresAccepted():
+                text = f"{_actor(event.actor)} accepted: {event.reason}"
+                return self._about(entry, event.ordinals, text=text)
             case ev.Split():
                 return self._about(entry, event.ordinals, text="a refused batch is halved")
             case ev.Anomaly():

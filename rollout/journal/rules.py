@@ -10,6 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
+from rollout.journal.failures import Failures
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -95,6 +96,9 @@ class Rules:
         count = len(self.targets)
         self.where = bytearray(count)
         self.held = bytearray(count)
+        self.reasons: dict[int, str] = {}
+        wave_of = [self.wave_of_cell[cell] for cell in self.cell_of]
+        self.failures = Failures(wave_of, len(plan.waves))
         self.retried = bytearray(count)
         self.permits = bytearray(count)
         self.tries = {kind: bytearray(count) for kind in (Attach, RestartCall)}
@@ -103,6 +107,7 @@ class Rules:
         self.peaks = [0] * len(plan.groups)
         self.exposed = self.exposed_peak = 0
         self.left_in_cell = Counter(self.cell_of)
+        self.left_in_wave = Counter(wave_of)
         self.open: dict[int, ev.Issued] = {}
         self.issued = self.late = self.resumes = self.epoch = 0
         self.calls: Counter[str] = Counter()
@@ -146,10 +151,10 @@ class Rules:
                 self._settled(event)
             case ev.Moved():
                 self._moved(event)
-            case ev.Held(ordinals=ordinals):
-                self._hold_all(ordinals, held=True)
+            case ev.Held(ordinals=ordinals, reason=reason):
+                self._hold_all(ordinals, reason)
             case ev.Released(ordinals=ordinals):
-                self._hold_all(ordinals, held=False)
+                self._hold_all(ordinals, None)
             case ev.CellOpened():
                 self._cell_opened(event)
             case ev.CellClosed():
@@ -166,6 +171,8 @@ class Rules:
                 self._resumed(event)
             case ev.Halted() | ev.Drained():
                 self.stopped = True
+            case ev.FailuresAccepted():
+                self.failures.accept(event)
             case ev.RunClosed():
                 self._run_closed(event)
             case ev.TornTail() | ev.Drifted() | ev.Split() | ev.Calibrated() | ev.Anomaly():
@@ -198,7 +205,7 @@ class Rules:
                     self._attempted(issued.command, ordinal)
         self.open.clear()
         for ordinal in [o for o, held in enumerate(self.held) if held]:
-            self._hold(ordinal, held=False)
+            self._hold(ordinal, None)
 
     def _run_closed(self, event: ev.RunClosed) -> None:
         self.closed = True
@@ -218,6 +225,12 @@ class Rules:
     def _wave_started(self, event: ev.WaveStarted) -> None:
         in_order = self.wave is None and event.wave == self.waves_closed
         self._demand(in_order, f"wave {event.name} is not the next one, or another one is open")
+        failed = self.failures.before(event.wave)
+        self._demand(not failed, f"wave {event.name} starts after {failed} failures")
+        self._demand(
+            not self._left_before(event.wave),
+            f"wave {event.name} starts before an earlier one has finished",
+        )
         self.wave = event.wave
 
     def _wave_closed(self, event: ev.WaveClosed) -> None:
@@ -233,13 +246,20 @@ class Rules:
         known = event.cell == self.cells_opened and event.cell < len(self.lanes)
         self._demand(known, f"cell {event.cell} opens out of order")
         if known:
-            own = self.wave_of_cell[event.cell] == self.wave
-            self._demand(own, f"cell {event.cell} opens outside its wave")
+            wave = self.wave_of_cell[event.cell]
+            self._demand(wave == self.wave, f"cell {event.cell} opens outside its wave")
+            earlier = self._left_before(wave)
+            self._demand(
+                not earlier, f"cell {event.cell} opens before an earlier wave has finished"
+            )
             self.cells_opened += 1
 
     def _cell_closed(self, event: ev.CellClosed) -> None:
         left = self.left_in_cell[event.cell]
         self._demand(not left, f"cell {event.cell} closes with {left} instances unfinished")
+
+    def _left_before(self, wave: int) -> bool:
+        return any(self.left_in_wave[earlier] for earlier in range(wave))
 
     # calls
 
@@ -247,6 +267,8 @@ class Rules:
         self._demand(event.n == self.issued + 1, f"call {event.n} after call {self.issued}")
         self._demand(event.epoch == self.epoch, f"an intent of epoch {event.epoch}: a stale writer")
         self._demand(not self.stopped, "an intent after the run was halted or drained")
+        failed = 0 if self.wave is None else self.failures.within(self.wave)
+        self._demand(not failed, f"call {event.n} after {failed} failures of its wave")
         self.issued = max(self.issued, event.n)
         self.open[event.n] = event
         command = event.command
@@ -399,10 +421,10 @@ class Rules:
                 self._demand(not again, f"{self.targets[ordinal].instance} retried twice")
                 self.retried[ordinal] = 1
 
-    def _hold_all(self, ordinals: Sequence[int], *, held: bool) -> None:
+    def _hold_all(self, ordinals: Sequence[int], reason: str | None) -> None:
         for ordinal in ordinals:
             if 0 <= ordinal < len(self.targets):
-                self._hold(ordinal, held=held)
+                self._hold(ordinal, reason)
             else:
                 self._say(f"ordinal {ordinal} is not in the plan")
 
@@ -418,13 +440,34 @@ class Rules:
         self.exposed_peak = max(self.exposed_peak, self.exposed)
         if not self.held[ordinal]:
             change = (target in UNFINISHED) - (before in UNFINISHED)
-            self.left_in_cell[self.cell_of[ordinal]] += change
+            self._count_left(ordinal, change)
+        if self.held[ordinal] or target in (FAILED, STRANDED):
+            self._count_failure(ordinal)
 
-    def _hold(self, ordinal: int, *, held: bool) -> None:
+    def _hold(self, ordinal: int, reason: str | None) -> None:
+        """Hold it for this reason; None releases it."""
+        held = reason is not None
         if self.held[ordinal] != held:
             self.held[ordinal] = held
             if self.where[ordinal] in UNFINISHED:
-                self.left_in_cell[self.cell_of[ordinal]] += -1 if held else 1
+                self._count_left(ordinal, -1 if held else 1)
+        if reason is None:
+            self.reasons.pop(ordinal, None)
+        else:
+            self.reasons[ordinal] = reason
+        self._count_failure(ordinal)
+
+    def _count_left(self, ordinal: int, change: int) -> None:
+        cell = self.cell_of[ordinal]
+        self.left_in_cell[cell] += change
+        self.left_in_wave[self.wave_of_cell[cell]] += change
+
+    def _count_failure(self, ordinal: int) -> None:
+        where, reason = self.where[ordinal], self.reasons.get(ordinal, "foreign_key")
+        stuck = reason != "foreign_key" and where in UNFINISHED - {PLANNED}
+        left = where in (RESTARTING, BOOTED) or reason.startswith("budget_held")
+        failed = where in (FAILED, STRANDED) or (stuck and not left)
+        self.failures.count(ordinal, failed=failed, left=stuck and left)
 
     def _take_permit(self, ordinal: int) -> None:
         if self.permits[ordinal]:

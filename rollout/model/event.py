@@ -212,6 +212,17 @@ class Anomaly(Event, frozen=True):
     text: str
 
 
+class FailuresAccepted(Event, frozen=True):
+    """An operator resumed a run that `reason` had halted: these instances of one wave no longer
+    count towards a halt.
+    """
+
+    reason: str
+    wave: int
+    ordinals: tuple[int, ...]
+    actor: Actor
+
+
 class Halted(Event, frozen=True):
     """The core stopped itself: nothing new begins until a person resumes the run."""
 
@@ -253,6 +264,7 @@ AnyEvent = (
     | Split
     | Calibrated
     | Anomaly
+    | FailuresAccepted
     | Halted
     | Drained
     | RunClosed

@@ -67,6 +67,13 @@ DRIFT_SHARE_PPM = 100_000
 """More than this share of a wave's targets (in millionths) and more than DRIFT_COUNT: stale."""
 DRIFT_COUNT = 5
 
+# failures
+FAILURES_MIN = 3
+"""Fewer failed instances of a wave never halt it while it is open."""
+FAILURES_SHARE_PPM = 10_000
+"""A wave with at least FAILURES_MIN failures halts when they are this share of its targets (in
+millionths)."""
+
 # defaults of a spec
 SETTLE_WINDOW_MS = 120 * SECOND
 RESTART_TIMEOUT_MS = 10 * MINUTE

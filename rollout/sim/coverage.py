@@ -26,7 +26,13 @@ RARE: tuple[str, ...] = (
     *("drift of state", "already attached", "anomaly"),
     *("held: unproven", "held: budget_held", "held: transitional", "held: unseen"),
     *("halted: foreign_key", "halted: in_doubt", "halted: key_pair", "halted: disk"),
-    *("halted: denied", "halted: unknown_code", "halted: drift"),
+    *(
+        "halted: denied",
+        "halted: unknown_code",
+        "halted: drift",
+        "halted: failures",
+        "failures accepted",
+    ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
     *("lock refused", "second lock refused", "lock taken over", "lock taken over elsewhere"),
@@ -81,6 +87,8 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return ["start time trusted" if moved else "start time distrusted"]
         case ev.Drifted(kind=kind, detail=detail):
             return _DRIFTS.get(kind, []) + (["locked"] if detail.startswith("locked") else [])
+        case ev.FailuresAccepted():
+            return ["failures accepted"]
         case ev.Split():
             return ["bisected batch"]
         case ev.Anomaly():

@@ -90,7 +90,7 @@ def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixtu
     text = rehearsed(capsys, str(plan_file), "--seeds", "1", "--faults", str(faults))
 
     assert f"faults {faults} (--faults)" in " ".join(text.split())
-    assert "apply ends with exit 3 (some failed) in 1 of 1 seed" in text
+    assert "apply ends with exit 5 in 1 of 1 seed, stopped" in text
     assert "failed" in text
 
 

@@ -382,13 +382,15 @@ def photo(run: Run) -> dict[str, object]:
     columns: dict[str, object] = {
         name: _flat(getattr(run, name))
         for name in sorted(vars(run))
-        if name not in {"plan", "layout", "ledger", "lanes"}
+        if name not in {"plan", "layout", "ledger", "lanes", "troubles"}
     }
     columns["lanes"] = {
         key: (use.open, use.window)
         for key, use in run.lanes.items()
         if use.open or use.window != limits.LANE_CALLS_START
     }
+    for name in run.troubles.__slots__[1:]:
+        columns[f"troubles.{name}"] = _flat(getattr(run.troubles, name))
     for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "shelved", "exposed"):
         columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
     return columns

@@ -121,6 +121,8 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .restart(1)
         .add(ev.Held((1,), "unproven"))
         .close_wave(0)
+        .resume()
+        .add(ev.FailuresAccepted("failures", 0, (1,), samples.ACTOR), ev.Held((1,), "unproven"))
         .open_wave(1)
         .resume()
         .back(1)
@@ -265,6 +267,32 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     "wave closed with work left": (
         "a wave closes with 1 instances unfinished",
         lambda: Story().open_wave(0).rotated(0).close_wave(0),
+    ),
+    "wave begun after a failure that nobody accepted": (
+        "wave rest starts after 1 failures",
+        lambda: (
+            Story()
+            .open_wave(0)
+            .rotated(0)
+            .attached(1)
+            .restart(1)
+            .move(Happening.SEEN_BOOTED, 1)
+            .move(Happening.TIMED_OUT, 1)
+            .close_wave(0)
+            .open_wave(1)
+        ),
+    ),
+    "wave begun before a released instance has finished": (
+        "wave rest starts before an earlier one has finished",
+        lambda: (
+            Story()
+            .open_wave(0)
+            .rotated(0)
+            .add(ev.Held((1,), "transitional"))
+            .close_wave(0)
+            .resume()
+            .open_wave(1)
+        ),
     ),
     "cell closed with work left": (
         "cell 0 closes with 2 instances unfinished",

@@ -1,0 +1,71 @@
+"""Decide when failures stop a run: after a wave, and within a later one.
+
+Called by `fleet` before it opens anything and by `turn` when a run is resumed. Pure: reads the
+state, writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rollout.core.run import Run
+from rollout.core.troubles import Trouble
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.event import Actor
+from rollout.model.spec import PPM
+
+FAILURES = "failures"
+"""`Halted.reason` of a run that stopped because of failures."""
+
+NAMED_MAX = 3
+"""Instances that a halt names; the rest is a count, and `status` lists them all."""
+
+
+def halt(run: Run) -> ev.Halted | None:
+    """Return the halt that is due, or None where nothing new has to be stopped."""
+    return _within_wave(run) or _after_wave(run)
+
+
+def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
+    """Yield what an operator accepts who resumes this halted run: nothing where it did not halt
+    for failures.
+    """
+    if run.halted is None or run.halted.reason != FAILURES:
+        return
+    for wave in range(len(run.layout.waves)):
+        found = run.troubles.of_wave(wave, Trouble.FAILED, Trouble.LEFT)
+        for start in range(0, len(found), limits.EVENT_ORDINALS_MAX):
+            part = tuple(found[start : start + limits.EVENT_ORDINALS_MAX])
+            yield ev.FailuresAccepted(FAILURES, wave, part, actor)
+
+
+def _within_wave(run: Run) -> ev.Halted | None:
+    """The open wave has too many failures. The first of several waves always runs to its end."""
+    wave = run.wave_open
+    if wave is None or (wave == 0 and len(run.layout.waves) > 1):
+        return None
+    failed, targets = run.troubles.failed[wave], run.layout.waves[wave].targets
+    enough = failed >= limits.FAILURES_MIN
+    if not enough or failed * PPM < targets * limits.FAILURES_SHARE_PPM:
+        return None
+    return _halted(run, wave, run.troubles.of_wave(wave, Trouble.FAILED), "failed")
+
+
+def _after_wave(run: Run) -> ev.Halted | None:
+    """A wave has ended with failures that nobody accepted, and a later wave has still work."""
+    if run.left_before is not None or run.waves_closed == len(run.layout.waves):
+        return None
+    for wave in range(run.waves_closed):
+        if run.troubles.failed[wave] or run.troubles.left[wave]:
+            found = run.troubles.of_wave(wave, Trouble.FAILED, Trouble.LEFT)
+            return _halted(run, wave, found, "failed, are stranded or are in doubt")
+    return None
+
+
+def _halted(run: Run, wave: int, found: list[int], what: str) -> ev.Halted:
+    span = run.layout.waves[wave]
+    names = ", ".join(run.layout.targets[ordinal].instance for ordinal in found[:NAMED_MAX])
+    more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
+    text = f"{len(found)} of {span.targets} instances of wave {span.name} {what}: {names}{more}"
+    return ev.Halted(FAILURES, "R0504", 5, text)

@@ -1,0 +1,57 @@
+"""Count failures by wave from the journal alone: what a run may not pass over unaccepted.
+
+Called by `rules` whenever an instance changes its state. Shares no code with the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.model import limits
+from rollout.model.event import FailuresAccepted
+from rollout.model.spec import PPM
+
+
+class Failures:
+    """Instances of each wave that failed or were left unfinished, accepted ones left out.
+
+    `failed` counts towards a halt within a wave, `left` (in doubt, or attached and without a
+    permit) only at its end.
+    """
+
+    def __init__(self, wave_of: Sequence[int], waves: int) -> None:
+        self._wave_of = wave_of
+        self._targets = [0] * waves
+        for wave in wave_of:
+            self._targets[wave] += 1
+        self._failed: list[set[int]] = [set() for _ in range(waves)]
+        self._left: list[set[int]] = [set() for _ in range(waves)]
+        self._accepted: set[int] = set()
+
+    def count(self, ordinal: int, *, failed: bool, left: bool) -> None:
+        """Count one instance as it stands now."""
+        wave = self._wave_of[ordinal]
+        for members, counts in ((self._failed[wave], failed), (self._left[wave], left)):
+            if counts and ordinal not in self._accepted:
+                members.add(ordinal)
+            else:
+                members.discard(ordinal)
+
+    def accept(self, event: FailuresAccepted) -> None:
+        """These no longer count."""
+        self._accepted.update(event.ordinals)
+        for ordinal in event.ordinals:
+            if 0 <= ordinal < len(self._wave_of):
+                self.count(ordinal, failed=False, left=False)
+
+    def before(self, wave: int) -> int:
+        """How many of the waves before this one nobody accepted."""
+        return sum(len(part[n]) for n in range(wave) for part in (self._failed, self._left))
+
+    def within(self, wave: int) -> int:
+        """How many failures of an open wave nobody accepted, where they should have halted it."""
+        if wave == 0 and len(self._targets) > 1:
+            return 0
+        failed = len(self._failed[wave])
+        share = failed * PPM >= self._targets[wave] * limits.FAILURES_SHARE_PPM
+        return failed if failed >= limits.FAILURES_MIN and share else 0
