@@ -26,11 +26,13 @@ demo: $(READY) ## rotate an emulated fleet, kill the run half-way, resume, verif
 test: $(READY) ## run the whole test suite
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-check: $(READY) ## format, lint, types, layers
+check: $(READY) ## format, lint, types, layers, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry --no-ansi rollout --optional-dependencies-dev-groups dev
+	$(BIN)/deptry --no-ansi rollout tests benchmarks
 
 sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=2000 core, SHELL_SEEDS=200 whole
 	@$(BIN)/python -m rollout.sim --seeds $(SEEDS) --jobs 2

@@ -6,6 +6,7 @@ a network; what the cloud's half costs is counted apart.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 
@@ -15,7 +16,7 @@ from rollout.ecs import credentials, endpoints
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
-from rollout.ecs.transport import Call, InProcessTransport
+from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply, http_date, parse_pairs
 from rollout.emulator import fleets
 from rollout.emulator.access import ACCOUNT_ID
@@ -88,17 +89,26 @@ class InProcess:
         now = self._clock.now()
         message = Message("POST", "/", parse_pairs(call.query), call.headers, b"")
         rendered = self._desk.answer(message, now)
-        headers = {**rendered.headers, "Date": http_date(now)}
+        headers = {name.lower(): value for name, value in rendered.headers.items()}
+        headers["date"] = http_date(now)
         reply = HttpReply(rendered.status, headers, rendered.body)
         self.cloud_s += time.process_time() - began
         return reply
+
+    async def send(self, call: Call) -> HttpReply:
+        """Answer as a transport does, without a socket."""
+        await asyncio.sleep(0)
+        return self.handle(call)
+
+    async def aclose(self) -> None:
+        """Hold nothing open."""
 
     def client(self, governor: Governor | None = None) -> EcsClient:
         """The real client on this cloud."""
         key_id, secret = EMULATOR_KEY
         source = credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
         return EcsClient(
-            InProcessTransport(self.handle),
+            self,
             credentials.Keyring(source, self._clock),
             self._clock,
             endpoints=endpoints.parse(ENDPOINT),

@@ -121,9 +121,7 @@ class Param(msgspec.Struct, frozen=True):
 class Action(msgspec.Struct, frozen=True):
     """One API action.
 
-    `idempotent`: a repeat leads to the same state as one call (it may still answer an error).
-    `mutating`: changes something. `disruptive`: takes an instance out of service for a while.
-    `timeout_read_ms`: the least read time-out a client may use.
+    `mutating`: changes something. `timeout_read_ms`: the least read time-out a client may use.
     """
 
     name: str
@@ -132,8 +130,6 @@ class Action(msgspec.Struct, frozen=True):
     ids: Ids = Ids.NONE
     ids_max: int = 0
     mutating: bool = False
-    disruptive: bool = False
-    idempotent: bool = True
     timeout_read_ms: int = 15_000
     version: str = ECS_VERSION
 
@@ -237,14 +233,12 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_REGION, _KEY_PAIR, Param("PublicKeyBody", required=True), _GROUP, _TAGS),
                 contract_errors.IMPORT,
                 mutating=True,
-                idempotent=False,
             ),
             Action(
                 "CreateKeyPair",
                 (_REGION, _KEY_PAIR, _GROUP, _TAGS),
                 contract_errors.CREATE,
                 mutating=True,
-                idempotent=False,
             ),
             Action(
                 "DeleteKeyPairs",
@@ -367,8 +361,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 Ids.ONE,
                 1,
                 mutating=True,
-                disruptive=True,
-                idempotent=False,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
             Action(
@@ -378,8 +370,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 mutating=True,
-                disruptive=True,
-                idempotent=False,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
             Action(
@@ -414,7 +404,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 Ids.ONE,
                 1,
                 mutating=True,
-                disruptive=True,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
             Action(
@@ -431,7 +420,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 mutating=True,
-                disruptive=True,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
             Action(

@@ -208,23 +208,6 @@ async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
     return HttpReply(head.code, head.headers, body)
 
 
-class InProcessTransport:
-    """Hands calls to a function, usually a pretend cloud: no socket, no thread, no real time."""
-
-    def __init__(self, handle: Callable[[Call], HttpReply]) -> None:
-        self._handle = handle
-
-    async def send(self, call: Call) -> HttpReply:
-        """Answer at once. The function may raise NotSent or Lost as the network would."""
-        await asyncio.sleep(0)
-        reply = self._handle(call)
-        headers = {name.lower(): value for name, value in reply.headers.items()}
-        return msgspec.structs.replace(reply, headers=headers)
-
-    async def aclose(self) -> None:
-        """Nothing is held open."""
-
-
 def _host(endpoint: str) -> aiohttp.ClientRequest:
     """What the pool is asked with; secrets never travel in the clear beyond this machine."""
     url = URL(endpoint)

@@ -54,7 +54,6 @@ class Story:
     raw: bytes
     planned_effects: int = 0
     begun: Instant = 0
-    calm_since: int = -1
     sent: list[Sent] = field(default_factory=list)
     lives: list[Life] = field(default_factory=list)
     lines: list[tuple[Line, int]] = field(default_factory=list)

@@ -142,7 +142,6 @@ class World:
         facts = [one for one in self.scenario.faults if one.fault in INSTANCE_FAULTS]
         self.cloud.arm(FaultPlan(facts, self.scenario.seed))
         self._pause(2 * MINUTE)
-        self.story.calm_since = len(self.story.lives)
         reasons: list[str] = []
         for _ in range(CALM_RESUMES_MAX):
             if self._one(None) is End.CLOSED:

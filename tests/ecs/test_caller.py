@@ -12,7 +12,7 @@ from rollout.ecs import caller, contract, look
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.governor import Governor
-from rollout.ecs.transport import Call, InProcessTransport, Lost, NotSent
+from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
 from rollout.model import limits
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
@@ -20,6 +20,7 @@ from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND
 from tests.ecs.pretend import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
 from tests.ecs.wires import CANARY, REGION, Tokens, Wire, accepted, client_of, reboot, refused
+from tests.inprocess import InProcessTransport
 
 # what is sent
 

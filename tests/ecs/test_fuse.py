@@ -9,11 +9,12 @@ import pytest
 from rollout.ecs import caller, look
 from rollout.ecs.breaker import OPEN_MS
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.transport import Call, InProcessTransport, Lost, NotSent
+from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
 from rollout.model.outcome import Done, Refused
 from tests.ecs.pretend import JumpClock, client_on
 from tests.ecs.wires import REGION, Script, Wire, accepted, client_of, reboot, refused
+from tests.inprocess import InProcessTransport
 
 
 @pytest.mark.asyncio

@@ -7,10 +7,11 @@ from urllib.parse import parse_qsl
 import pytest
 
 from rollout.ecs.client import EcsClient
-from rollout.ecs.transport import Call, InProcessTransport
+from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply
 from rollout.model.plan import RestartKind
 from tests.ecs.pretend import FAR, JumpClock, client_on
+from tests.inprocess import InProcessTransport
 
 REGION = "cn-hangzhou"
 IDS = ("i-1", "i-2")

@@ -29,12 +29,12 @@ from rollout.ecs.transport import (
     BODY_BYTES_MAX,
     AiohttpTransport,
     Call,
-    InProcessTransport,
     Lost,
     NotSent,
 )
 from rollout.ecs.wire import HttpReply
 from tests.ecs.pretend import After, Scripted, Seen, Server, reply, scripted, serving
+from tests.inprocess import InProcessTransport
 
 HOST = "https://ecs.cn-beijing.aliyuncs.com"
 QUERY = "InstanceIds=%5B%22i-1%22%5D&KeyPairName=team%20key~1%2A&RegionId=cn-beijing"

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Credentials, Keyring, Secret
-from rollout.ecs.transport import Call, InProcessTransport, Lost, NotSent
+from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
 from rollout.errors import AccessError
 from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import HOUR, Instant
 from tests.ecs.pretend import DATE, FAR, REQUEST_ID, JumpClock, client_on
+from tests.inprocess import InProcessTransport
 
 REGION = "cn-beijing"
 CANARY = "canary-3fe9"

@@ -16,7 +16,7 @@ from rollout.core.turn import Decider
 from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import EMULATOR_RATE_START, Governor
-from rollout.ecs.transport import Call, InProcessTransport
+from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply
 from rollout.emulator import fleets
 from rollout.emulator.access import ACCOUNT_ID
@@ -39,6 +39,7 @@ from rollout.sim.dice import Dice
 from rollout.sim.network import Arrivals
 from rollout.sim.order import in_order
 from rollout.sim.rehearsal import Assumed
+from tests.inprocess import InProcessTransport
 
 ONE_WAY_MS = 2
 

@@ -3,13 +3,14 @@
 import pytest
 
 from rollout.ecs import wire
-from rollout.ecs.transport import Call, InProcessTransport
+from rollout.ecs.transport import Call
 from rollout.model.command import Attach, Command, ImportKey, KeyLook, Look, RestartCall
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
 from rollout.sim import calls, scenario
 from rollout.sim.world import World
 from tests.ecs.pretend import FAR, JumpClock, client_on
+from tests.inprocess import InProcessTransport
 
 ACCOUNT, REGION = "1234567890123456", "cn-hangzhou"
 ONE, TWO = ("i-1",), ("i-1", "i-2")
