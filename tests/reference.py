@@ -26,6 +26,9 @@ is refused.
 
 A RUN is an id or its unique beginning; left out, it is the newest run. Where a command would ask a
 question and nobody is there to answer, it ends with 7 and names the option that answers it.
+
+Ctrl-C and SIGTERM end every command within two seconds, with exit 130 or 143, whatever it waits
+for. A run in progress drains first: it starts nothing new and waits for its open calls.
 """
 CREDENTIALS = """\
 ## Credentials
@@ -51,7 +54,9 @@ The preview and the journal name the source.
 
 The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
 variables (a key id without its secret, one of the three OIDC variables) and variables that
-contradict each other are errors. The emulator has a key of its own and never receives yours.
+contradict each other are errors. The `process_command` of a profile of mode External runs without
+a terminal and without input, for at most 60 s, and ends with the program. The emulator has a key
+of its own and never receives yours.
 """
 
 

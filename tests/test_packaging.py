@@ -40,7 +40,7 @@ def test_the_package_is_typed_and_has_one_command() -> None:
     project = tree.config()["project"]
 
     assert (tree.ROOT / "rollout" / "py.typed").is_file()
-    assert project["scripts"] == {"rollout": "rollout.cli.main:run"}
+    assert project["scripts"] == {"rollout": "rollout.__main__:run"}
     assert project["requires-python"] == ">=3.11,<3.15"
 
 

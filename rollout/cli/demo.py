@@ -148,17 +148,24 @@ class Demo:
             raise RunError.of("R0502", f"rollout {words[0]} ended with {code} before it was killed")
         self._say(f"SIGKILL after {after} restarts: no warning, no clean-up.")
 
+    @contextmanager
     def _start(
         self, words: Sequence[str], *, stdout: int | None = None, stderr: IO[bytes] | None = None
-    ) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - our own command line
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a command; a signal to the demo ends it too."""
+        with subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "rollout", *words],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-        )
+        ) as process:
+            try:
+                yield process
+            except BaseException:
+                process.terminate()
+                raise
 
     def _rows(self, name: str, kind: type[Row]) -> list[Row]:
         with urllib.request.urlopen(f"{self.url}/_admin/{name}", timeout=30) as reply:  # noqa: S310

@@ -6,16 +6,14 @@ Commands are named by import string and loaded when called, so that `--help` sta
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
 from cyclopts import App, CycloptsError
 
 from rollout import logs
-from rollout.cli import about, complaint, crash, terminal, usage
+from rollout.cli import about, complaint, crash, signals, terminal, usage
 from rollout.cli.options import VALUED, Common, check_environment
 from rollout.errors import Exit, RolloutError
 
@@ -178,14 +176,15 @@ def _innermost(raised: BaseException) -> BaseException:
 
 
 def run() -> None:
-    """Entry point of the `rollout` command."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Obey the command line of this process and end it."""
+    signals.install()
     try:
         code = main(sys.argv[1:])
-    except KeyboardInterrupt:  # one more Ctrl-C while the end was being told
+    except KeyboardInterrupt:  # a second signal, while the first was reported
         code = int(Exit.INTERRUPTED)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # nothing is left to be told: out, without a trace
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    signals.uninstall()
     sys.exit(code)
 
 
@@ -218,8 +217,3 @@ def _options_last(arguments: Sequence[str]) -> Sequence[str]:
 def _common(words: tuple[Any, ...], options: dict[str, Any]) -> Common:
     given = (*words, *options.values())
     return next((value for value in given if isinstance(value, Common)), Common())
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM outside a run: nothing is open, so leave at once."""
-    sys.exit(Exit.TERMINATED)

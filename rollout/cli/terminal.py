@@ -10,13 +10,12 @@ import errno
 import os
 import re
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
 from rollout import logs
+from rollout.cli import signals
 from rollout.cli.options import Common
 from rollout.errors import StorageError
 from rollout.model.printable import escaped_lines
@@ -82,18 +81,8 @@ class Terminal:
     def ask(self, question: str) -> str:
         """What a person typed, empty where they closed the input; call only where `may_ask`."""
         write(sys.stderr, escaped_lines(question), end=" ")
-        with _first_ctrl_c_counts():
+        with signals.raising():
             return sys.stdin.readline().strip()
-
-
-@contextlib.contextmanager
-def _first_ctrl_c_counts() -> Iterator[None]:
-    """An event loop makes a cancellation of the first Ctrl-C, and a blocking read sees none."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def paint(text: str) -> str:

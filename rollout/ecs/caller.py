@@ -7,12 +7,13 @@ leaves after its time. A mutation is sent once; only a refusal that proves it wa
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -41,6 +42,8 @@ _HELD_BACK: Final = {
     HALTED: "the run was stopped before it could leave",
     verdict.EXPIRED: "its time passed before it could leave",
 }
+_KEYS_NAP_S = 0.25
+"""How often a call that waits for keys asks whether it may still leave."""
 _RETRY_BASE_S = 0.2
 _RETRY_CAP_S = 2.0
 
@@ -145,12 +148,17 @@ class Caller:
     async def _exchange(self, request: Request) -> wire.HttpReply | Refused:
         """Send, and once more where keys or clock were refused and others are at hand."""
         try:
-            keys = await self._keyring.get()
+            keys = await self._while_wanted(request, self._keyring.get())
+            if keys is None:
+                reason = self._held_back(request)
+                return verdict.unsent(reason, _HELD_BACK[reason])
             reply = await self._send(request, keys)
             refused = _refused_before_looking(reply)
             if refused is contract.RetryClass.AUTH:
-                others = await self._keyring.renew(keys)
-                return reply if others.signs_like(keys) else await self._send(request, others)
+                others = await self._while_wanted(request, self._keyring.renew(keys))
+                if others is None or others.signs_like(keys):
+                    return reply
+                return await self._send(request, others)
             if refused is contract.RetryClass.CLOCK:
                 self._measure_skew(reply)
                 return await self._send(request, keys)
@@ -158,6 +166,22 @@ class Caller:
         except AccessError as error:
             problem = error.problems[0]
             return Refused(problem.code, RetryClass.DENIED, problem.message)
+
+    async def _while_wanted(
+        self, request: Request, fetch: Coroutine[Any, Any, Credentials]
+    ) -> Credentials | None:
+        """Fetch keys, which may take minutes; None once the request may not leave any more."""
+        if not self._keyring.source.blocks:
+            return await fetch
+        fetching = asyncio.ensure_future(fetch)
+        try:
+            while not fetching.done():
+                await asyncio.wait((fetching,), timeout=_KEYS_NAP_S)
+                if not fetching.done() and self._held_back(request):
+                    return None
+            return fetching.result()
+        finally:
+            fetching.cancel()
 
     async def _send(self, request: Request, keys: Credentials) -> wire.HttpReply | Refused:
         """Sign and send, unless its time has passed or the run was stopped meanwhile."""

@@ -198,7 +198,8 @@ class Keyring:
     async def _fetched(self, now: Instant) -> Credentials:
         """Ask the source, in a worker thread if it blocks, and tell its secrets to be blanked."""
         blocks, fetch = self.source.blocks, self.source.fetch
-        fetched = await asyncio.to_thread(fetch, now) if blocks else fetch(now)
+        loop = asyncio.get_running_loop()
+        fetched = await loop.run_in_executor(None, fetch, now) if blocks else fetch(now)
         _check(fetched, self.source.name)
         for secret in (fetched.secret, fetched.token):
             if secret is not None:

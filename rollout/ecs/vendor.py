@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import Credentials, Secret, Source
+from rollout.ecs.external import ExternalProvider
 from rollout.errors import AccessError
 from rollout.model import secrecy
 from rollout.model.time import MINUTE, Duration, Instant
@@ -170,13 +171,17 @@ def instance_role(role: str) -> Source:
 
 
 def _profile_provider(library: Any, config: CliConfig, name: str) -> Any:
-    """The library's provider of one profile. Chains and instance roles are built here: the
-    library's own reader starts a background thread for each instance role.
+    """The library's provider of one profile. Chains, commands and instance roles are built here:
+    the library's own reader starts a background thread for each instance role.
     """
     row = config.profiles[name]
     match config.mode(name):
         case "EcsRamRole":
             return _role_provider(library, row.get("ram_role_name"))
+        case "External":
+            return ExternalProvider(
+                f"profile {name} (External)", config.text(name, "process_command")
+            )
         case "ChainableRamRoleArn":
             return library.RamRoleArnCredentialsProvider(
                 credentials_provider=_profile_provider(library, config, str(row["source_profile"])),

@@ -209,10 +209,15 @@ class LocalEngine:
     # people
 
     async def _listen(self) -> None:
-        """Hand on the signals that the process gets."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                self.hear_signal(number)
+        """Pass on the signals that the process receives; the former handlers come back."""
+        former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with anyio.open_signal_receiver(*former) as signals:
+                async for number in signals:
+                    self.hear_signal(number)
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
 
     def hear_signal(self, number: signal.Signals) -> None:
         """The first signal drains, the second stops waiting, the third is out at once."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from urllib.parse import parse_qsl
 
 import pytest
 
 from rollout.ecs import caller, contract, look
 from rollout.ecs.client import EcsClient
-from rollout.ecs.credentials import Keyring
+from rollout.ecs.credentials import Credentials, Keyring, Secret
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
+from rollout.engines.clock import LoopClock
 from rollout.model import limits
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
-from rollout.model.time import MINUTE, SECOND
+from rollout.model.time import MINUTE, SECOND, Instant
 from tests.ecs.pretend import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
 from tests.ecs.wires import CANARY, REGION, Tokens, Wire, accepted, client_of, reboot, refused
 from tests.inprocess import InProcessTransport
@@ -375,3 +377,36 @@ async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
     assert (outcome.code, outcome.retry) == (caller.HALTED, RetryClass.UNSENT)
     assert isinstance(await client.look(REGION, ["i-1"]), look.Described)
     assert wire.actions == ["DescribeInstances"]
+
+
+class SlowKeys:
+    """Keys that arrive when the test says so."""
+
+    name, blocks = "slow", True
+
+    def __init__(self) -> None:
+        self.asked, self.arrived = threading.Event(), threading.Event()
+
+    def fetch(self, now: Instant) -> Credentials:
+        self.asked.set()
+        self.arrived.wait(20)
+        return Credentials("id", Secret("secret"), None, now)
+
+
+@pytest.mark.asyncio
+async def test_a_change_that_waits_for_keys_ends_when_the_run_stops() -> None:
+    """A credential source that hangs does not keep a drain waiting: the call ends unsent."""
+    source, wire, clock = SlowKeys(), Wire(), LoopClock()
+    client = client_on(
+        InProcessTransport(wire),
+        clock,
+        keyring=Keyring(source, clock),
+        stopped=source.asked.is_set,
+    )
+    try:
+        answer = await client.attach_key_pair(REGION, "ops", ["i-1"], not_after=FAR)
+    finally:
+        source.arrived.set()
+    assert isinstance(answer.outcome, Refused)
+    assert (answer.outcome.code, answer.outcome.retry) == (caller.HALTED, RetryClass.UNSENT)
+    assert wire.calls == []

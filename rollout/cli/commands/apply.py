@@ -51,9 +51,15 @@ def apply(
     output
         Form of the result; ids: the instances left for a person.
     """
-    import anyio
-
-    from rollout.cli import applying, confirming, ending, planfile, running, wiring
+    from rollout.cli import (
+        applying,
+        confirming,
+        ending,
+        eventloop,
+        planfile,
+        running,
+        wiring,
+    )
     from rollout.engines.clock import LoopClock
 
     terminal = Terminal.of(common)
@@ -85,7 +91,7 @@ def apply(
             await applying.check(saved, service, common.runs_dir)
             return await runner.begin(saved, service)
 
-    ended = anyio.run(go)
+    ended = eventloop.run(go)
     return _nothing(terminal, output) if ended is None else ending.show(terminal, ended, output)
 
 

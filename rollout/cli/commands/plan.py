@@ -50,9 +50,7 @@ def plan(
     output
         Form of the result; jsonl: one line per instance, ids: the targets' ids.
     """
-    import anyio
-
-    from rollout.cli import planfile, planning, wiring
+    from rollout.cli import eventloop, planfile, planning, wiring
 
     terminal = Terminal.of(common)
     age_max_ms = duration(max_age, "--max-age")
@@ -70,7 +68,7 @@ def plan(
             )
             done.append(made)
 
-    anyio.run(make)
+    eventloop.run(make)
     made = done[0]
     if out is not None:
         planfile.save(made.saved, out)

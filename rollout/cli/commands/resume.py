@@ -36,9 +36,7 @@ def resume(
     output
         Form of the result; ids: the instances left for a person.
     """
-    import anyio
-
-    from rollout.cli import applying, ending, folding, running, wiring
+    from rollout.cli import applying, ending, eventloop, folding, running, wiring
     from rollout.engines.clock import LoopClock
 
     if (run is None) is not last:
@@ -63,7 +61,7 @@ def resume(
                 applying.check_identity(folded.run.plan, service)
                 return await runner.go_on(folded, outlet, service)
 
-    return ending.show(terminal, anyio.run(go), output)
+    return ending.show(terminal, eventloop.run(go), output)
 
 
 def _find(runs_dir: Path, run: str | None) -> Path | None:

@@ -1,0 +1,123 @@
+"""SIGINT and SIGTERM outside a run: end the command within two seconds, with its exit code.
+
+Installed by `cli.main`. While a run is in progress the engine receives both signals itself and
+drains. The first signal cancels the event loop's main task, or raises where no loop runs. A timer
+then raises, and at last ends the process, where the command does not end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from rollout.ecs import external
+from rollout.errors import Exit
+
+RAISE_AFTER_S: Final = 0.7
+"""From the first signal to the exception in the main thread, where cancelling was not enough."""
+END_AFTER_S: Final = 0.8
+"""From that exception to the end of the process."""
+
+NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. A KeyboardInterrupt itself that leaves an `exec` (each dataclass has some) makes the
+    interpreter end by SIGINT, whatever exit code the program has (Python/pythonrun.c).
+    """
+
+
+@dataclass(slots=True)
+class _State:
+    """What a signal does now."""
+
+    task: asyncio.Task[Any] | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    received: int = 0
+    raised: bool = False
+
+
+_state = _State()
+
+
+def install() -> None:
+    """Handle both signals from now on. A signal that the parent ignores stays ignored."""
+    _state.received, _state.raised = 0, False
+    for number in NUMBERS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _receive)
+    signal.signal(signal.SIGALRM, _insist)
+
+
+def uninstall() -> None:
+    """Nothing is left to do or to report: a signal ends the process at once, without a message."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in NUMBERS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit_now)
+
+
+@contextlib.contextmanager
+def cancelling(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> Iterator[None]:
+    """Let the first signal cancel this task, so that it ends in order."""
+    _state.loop, _state.task = loop, task
+    try:
+        yield
+    finally:
+        _state.loop = _state.task = None
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Let a signal raise at once: a blocking read in the main thread sees no cancellation."""
+    loop, task = _state.loop, _state.task
+    _state.loop = _state.task = None
+    try:
+        yield
+    finally:
+        _state.loop, _state.task = loop, task
+
+
+def raise_received() -> None:
+    """Raise what the received signal means; return where there was none."""
+    if _state.received:
+        _raise(_state.received)
+
+
+def _receive(number: int, _frame: FrameType | None) -> None:
+    first = not _state.received
+    _state.received = _state.received or number
+    if first:
+        signal.setitimer(signal.ITIMER_REAL, RAISE_AFTER_S, END_AFTER_S)
+    if first and _state.task is not None and _state.loop is not None:
+        _state.task.cancel()
+        _state.loop.call_soon_threadsafe(lambda: None)  # wakes a loop that waits
+        return
+    _raise(number)
+
+
+def _insist(_number: int, frame: FrameType | None) -> None:
+    """The timer: the command did not end by itself."""
+    if not _state.received:
+        return
+    if _state.raised:
+        external.end_all()
+        _exit_now(_state.received, frame)
+    _raise(_state.received)
+
+
+def _raise(number: int) -> NoReturn:
+    _state.raised = True
+    if number == signal.SIGINT:
+        raise Interrupted
+    raise SystemExit(Exit.TERMINATED)
+
+
+def _exit_now(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED)
