@@ -24,7 +24,7 @@ from rollout.core.view import view
 from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
-from rollout.errors import Exit, StorageError
+from rollout.errors import Exit, IntegrityError, StorageError
 from rollout.journal import driven, file, heartbeat, lock, place, runs
 from rollout.journal.file import RunJournal
 from rollout.model.event import Actor, AnyEvent
@@ -90,7 +90,7 @@ class Runner:
         def start() -> None:
             decider.start(run_id, saved.digest, _actor(service), now)
 
-        with self._hold(run_id, 1, now):
+        with self._hold(run_id, 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
 
     async def go_on(self, folded: folding.Folded, outlet: Outlet, service: Service) -> Ended:
@@ -103,16 +103,21 @@ class Runner:
                 decider.put(folded.reader.torn, now)
             decider.resume(_actor(service), now)
 
-        with self._hold(run.run_id, run.epoch + 1, now):
-            journal = file.reopen(folded.reader)
+        journal = file.reopen(folded.reader)
+        with self._hold(run.run_id, run.epoch + 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
 
     @contextlib.contextmanager
-    def _hold(self, run_id: str, epoch: int, now: Instant) -> Iterator[None]:
+    def _hold(self, run_id: str, epoch: int, now: Instant, journal: RunJournal) -> Iterator[None]:
+        """Hold the lock of the run, and give the journal back at the end however it comes."""
         owner = _owner(now, run_id, epoch)
-        with lock.take_run(self.common.runs_dir / run_id, owner):
-            self.held.name(owner)
-            yield
+        try:
+            with lock.take_run(journal.run_dir, owner) as held:
+                self.held.name(owner)
+                journal.guard(self.held, held)
+                yield
+        finally:
+            journal.release()
 
     async def _drive(
         self,
@@ -127,12 +132,12 @@ class Runner:
         engine = LocalEngine(Ports(service.clock, service, journal), shown.on_turn)
         outlet.to = engine.append
         start()
-        service.allow_changes(decider.run.plan.limits.leave_quota_ppm)
+        service.allow_changes(decider.run.plan.limits.leave_quota_ppm, journal.lost)
         try:
             with shown:
                 await engine.drive(decider)
             journal.close()
-        except StorageError as error:
+        except (StorageError, IntegrityError) as error:
             self._tell_lost(engine.lost)
             error.resume = f"rollout resume {decider.run.run_id}"
             raise

@@ -46,7 +46,7 @@ async def connect(
         clock,
         endpoints=where,
         governor=governor.Governor(clock, rate_start=pace),
-        stopped=lambda: gate.shut,
+        stopped=gate.refuses,
     )
     try:
         yield Service(client, clock, await _identify(client, keyring, where), gate)

@@ -16,9 +16,9 @@ from anyio.abc import TaskGroup
 
 from rollout.core.run import Run, lane_of_command
 from rollout.core.turn import Decider
-from rollout.engines.perform import perform
+from rollout.engines.perform import halt_of, perform
 from rollout.engines.ports import Described, KeyDescribed, Ports
-from rollout.errors import RolloutError, StorageError
+from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
 from rollout.model.event import AnyEvent, Halted, Issued
@@ -41,7 +41,7 @@ class LocalEngine:
         self._inbox: list[_Arrival] = []
         self._arrived = anyio.Event()
         self._unsynced_since: Instant | None = None
-        self._poison: StorageError | None = None
+        self._poison: RolloutError | None = None
         self._signals = 0
         self._stop_waiting = False
         self._unsynced: list[AnyEvent] = []
@@ -55,8 +55,9 @@ class LocalEngine:
     async def drive(self, decider: Decider, *, signals: bool = True) -> None:
         """Go on until the run closes, or stops and nothing is in flight any more.
 
-        StorageError when the journal could not be written: no effect began after that, and all
-        that may not be durable stands in `lost`, the calls in flight included.
+        StorageError when the journal could not be written, IntegrityError R0906 when another
+        process took over: no effect began after that, and all that may not be durable stands in
+        `lost`, the calls in flight included.
         """
         self.decider = decider
         async with anyio.create_task_group() as tasks:
@@ -110,7 +111,7 @@ class LocalEngine:
             try:
                 self.ports.journal.append(self._unsynced, now)
                 await self.ports.journal.sync()
-            except StorageError as error:
+            except (StorageError, IntegrityError) as error:
                 self._poisoned(error, now)
                 halted, self._put = self._put, []  # with nothing in flight no turn comes after this
                 self._unwritten += halted
@@ -125,11 +126,11 @@ class LocalEngine:
         since = self._unsynced_since
         return since is not None and now >= since + limits.SYNC_EVERY_MS
 
-    def _poisoned(self, error: StorageError, now: Instant) -> None:
+    def _poisoned(self, error: RolloutError, now: Instant) -> None:
         self._poison = error
         self._unsynced_since = None
         self.ports.ecs.stop()
-        self.decider.halt(Halted("disk", "R0801", 74, str(error)[:200]), now)
+        self.decider.halt(halt_of(error), now)
 
     def _refuse(self, intents: tuple[Issued, ...]) -> None:
         """Intents that are not durable never leave."""

@@ -10,10 +10,18 @@ from collections.abc import Callable
 
 from rollout.core.layout import Lane
 from rollout.engines.ports import Clock, Ecs
+from rollout.errors import Exit, RolloutError
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Issued
+from rollout.model.event import Halted, Issued
 from rollout.model.outcome import Answer, Refused, RetryClass
 from rollout.model.plan import Plan
+
+
+def halt_of(error: RolloutError) -> Halted:
+    """The halt that follows an error of the journal. It is never written: nothing is any more."""
+    code = error.problems[0].code
+    reason = "disk" if error.exit is Exit.IO else "lost"
+    return Halted(reason, code, int(error.exit), str(error)[:200])
 
 
 async def perform(

@@ -85,7 +85,10 @@ class Journal(Protocol):
         """Add the events of one turn, in order; buffered until `sync`."""
 
     async def sync(self) -> None:
-        """Return when everything appended is durable. StorageError otherwise, for ever."""
+        """Return when everything appended is durable and the run still belongs to this process.
+
+        Errors, permanently: StorageError, or IntegrityError R0906 where another process took over.
+        """
 
     def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
         """After an error, when nothing is in flight: write these if the kind of error allows it.

@@ -6,6 +6,7 @@ Made by the command line and by the simulator. What it gives cannot change anyth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rollout.ecs import look as reading
@@ -18,9 +19,17 @@ from rollout.model.time import Instant
 
 @dataclass
 class Gate:
-    """Asked by the client right before a call with consequences leaves; shut at first."""
+    """Asked by the client right before a call with consequences leaves; shut at first.
+
+    `lost` says why the run no longer belongs to this process; empty while it does.
+    """
 
     shut: bool = field(default=True)
+    lost: Callable[[], str] = field(default=lambda: "")
+
+    def refuses(self) -> bool:
+        """Whether such a call must not leave now."""
+        return self.shut or bool(self.lost())
 
 
 @dataclass
@@ -32,9 +41,11 @@ class Service:
     identity: Identity
     gate: Gate
 
-    def allow_changes(self, leave_quota_ppm: int) -> None:
-        """From now on calls with consequences may leave, within all but this share of each lane."""
+    def allow_changes(self, leave_quota_ppm: int, lost: Callable[[], str]) -> None:
+        """From now on calls with consequences may leave, within all but this share of each lane,
+        and while `lost` says nothing."""
         self.client.governor.leave_to_others(leave_quota_ppm)
+        self.gate.lost = lost
         self.gate.shut = False
 
     def stop(self) -> None:

@@ -15,7 +15,48 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 
-class Disk(Protocol):
+class Stat(NamedTuple):
+    """Which file it is (device and inode), and its length in bytes."""
+
+    identity: tuple[int, int]
+    size: int
+
+
+class LockFiles(Protocol):
+    """What a lock needs of a disk: small files with a text, each held by one process at a time."""
+
+    def open_lock(self, path: Path) -> int:
+        """A handle of a lock's file, made where it is missing."""
+
+    def seize(self, handle: int) -> bool:
+        """Hold the file until the handle is closed or the process ends; false where another does.
+
+        Waits for no other holder, only a moment for readers that call `held`.
+        """
+
+    def held(self, path: Path) -> bool:
+        """Whether a process holds the file now; false where there is none."""
+
+    def stat(self, path: Path) -> Stat | None:
+        """The regular file of that name now; None where there is none. Never follows a link."""
+
+    def fstat(self, handle: int) -> Stat:
+        """The file of a handle."""
+
+    def told(self, handle: int) -> bytes:
+        """The text of the file."""
+
+    def text(self, path: Path) -> bytes:
+        """The text of a lock file as the file server has it now; empty where there is no file."""
+
+    def tell(self, handle: int, text: bytes) -> None:
+        """Put another text in its place, visible to other machines on return."""
+
+    def close(self, handle: int) -> None:
+        """Give the handle back, and what it holds."""
+
+
+class Disk(LockFiles, Protocol):
     """A disk, as far as a journal cares. All errors are OSError; handles are the disk's own.
 
     `inline` is true where nothing ever blocks, so that no worker thread is needed for it.
@@ -66,47 +107,6 @@ class Disk(Protocol):
 
     def close(self, handle: int) -> None:
         """Give the handle back."""
-
-
-class Stat(NamedTuple):
-    """Which file it is (device and inode), and its length in bytes."""
-
-    identity: tuple[int, int]
-    size: int
-
-
-class LockFiles(Protocol):
-    """What a lock needs of a disk: small files with a text, each held by one process at a time."""
-
-    def open_lock(self, path: Path) -> int:
-        """A handle of a lock's file, made where it is missing."""
-
-    def seize(self, handle: int) -> bool:
-        """Hold the file until the handle is closed or the process ends; false where another does.
-
-        Waits for no other holder, only a moment for readers that call `held`.
-        """
-
-    def held(self, path: Path) -> bool:
-        """Whether a process holds the file now; false where there is none."""
-
-    def stat(self, path: Path) -> Stat | None:
-        """The regular file of that name now; None where there is none. Never follows a link."""
-
-    def fstat(self, handle: int) -> Stat:
-        """The file of a handle."""
-
-    def told(self, handle: int) -> bytes:
-        """The text of the file."""
-
-    def text(self, path: Path) -> bytes:
-        """The text of a lock file as the file server has it now; empty where there is no file."""
-
-    def tell(self, handle: int, text: bytes) -> None:
-        """Put another text in its place, visible to other machines on return."""
-
-    def close(self, handle: int) -> None:
-        """Give the handle back, and what it holds."""
 
 
 class RealDisk:

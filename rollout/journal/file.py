@@ -1,7 +1,7 @@
 """Writing a journal: append, group commit, segments, and what happens when the disk refuses.
 
-The engine appends the events of a turn and syncs before any effect. One process writes, under the
-lock of `lock`. Knows nothing of what the events mean.
+The engine appends the events of a turn and syncs before any effect. One process writes, which
+`ownership` checks at every sync. Knows nothing of what the events mean.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import msgspec
 from rollout.errors import ConflictError, IntegrityError, Place, RolloutError, StorageError
 from rollout.journal.chain import Chain
 from rollout.journal.disk import REAL, Disk
+from rollout.journal.lock import Lock
+from rollout.journal.ownership import Claim
 from rollout.journal.reader import (
     PLAN,
     SEAL,
@@ -62,7 +64,8 @@ def create(runs_dir: Path, run_id: str, plan_bytes: bytes, *, disk: Disk = REAL)
 def reopen(reader: Reader) -> RunJournal:
     """Go on writing where an exhausted reader found the end; cuts a torn tail.
 
-    The caller appends `reader.torn`, where there is one, before anything else.
+    The caller appends `reader.torn`, where there is one, before anything else. ConflictError R0603
+    where another process writes the journal, or wrote to it after it was read.
     """
     if not reader.done:
         message = "a journal is reopened after it was read to its end"
@@ -73,14 +76,16 @@ def reopen(reader: Reader) -> RunJournal:
         chain=reader.chain,
         segment=reader.segment,
         size=reader.length,
+        found=reader.end,
     )
 
 
 class RunJournal:
     """The writer. Implements the engine's port `Journal`.
 
-    The first error poisons it: every later call raises StorageError R0801, nothing is tried
-    again. The one exception is `last_words`, where the disk was merely full.
+    The first error poisons it: every later call raises it again (StorageError R0801, or
+    IntegrityError R0906 where the files are no longer this process's own), nothing is tried again.
+    The one exception is `last_words`, where the disk was merely full.
     """
 
     def __init__(
@@ -91,7 +96,9 @@ class RunJournal:
         chain: Chain | None = None,
         segment: int = 1,
         size: int = 0,
+        found: int | None = None,
     ) -> None:
+        """`found`: the size that the file must still have, where it was read before."""
         self.run_dir = run_dir
         self._disk = disk
         self._chain = Chain() if chain is None else chain
@@ -99,15 +106,21 @@ class RunJournal:
         self._size = size
         self._pending = bytearray()
         self._rescue: bytes | None = None
-        self._error: str | None = None
+        self._error: RolloutError | None = None
+        self._handle: int | None = None
         self._turn = anyio.Lock()
         try:
-            disk.reserve(run_dir / RESERVE, limits.RESERVE_BYTES)
-            self._handle = disk.open(run_dir / segment_name(segment))
-            disk.truncate(self._handle, size)
-            disk.fdatasync(self._handle)  # also what a killed writer had not synced
+            self._claim = Claim(run_dir, disk)
         except OSError as error:
             raise unusable(run_dir, error) from None
+        try:
+            self._open(found)
+        except OSError as error:
+            self.release()
+            raise unusable(run_dir, error) from None
+        except BaseException:
+            self.release()
+            raise
 
     @property
     def seq(self) -> int:
@@ -137,6 +150,18 @@ class RunJournal:
         if self._pending:
             self._commit(self._take())
 
+    def guard(self, *locks: Lock) -> None:
+        """Count these locks, where one is lost, as the journal's own."""
+        self._claim.watch(*locks)
+
+    def lost(self) -> str:
+        """Why this process must not change anything any more; empty while the run is its own.
+
+        Cheap enough to call before each change leaves. What happens between this call and the first
+        byte of the change is not covered.
+        """
+        return self._claim.lost()
+
     def low_space(self) -> bool:
         """Whether the run should halt before the disk is full; true where nobody can say."""
         try:
@@ -151,7 +176,7 @@ class RunJournal:
         refused unsent) and `Halted`. True when all of it is durable; false where the disk is
         broken or still too full, and the caller tells people instead.
         """
-        if self._rescue is None:
+        if self._rescue is None or self.lost():
             return False
         words = bytearray(self._rescue) + self._pending
         self._rescue = None
@@ -159,20 +184,54 @@ class RunJournal:
             self._chain.extend(words, events, at)
             self._next_segment()
             self._write(words)
-            self._disk.fdatasync(self._handle)
+            self._disk.fdatasync(self._file)
         except OSError:
             return False
         return True
 
     def close(self) -> None:
-        """Sync, seal and let go. Of a poisoned journal only the handle is given back."""
+        """Sync, seal and let go. Of a poisoned journal only the handles are given back."""
         try:
             if self._error is None:
                 self.sync_now()
+                self._check()
                 self._seal()
         finally:
-            with contextlib.suppress(OSError):
-                self._disk.close(self._handle)
+            self.release()
+
+    def release(self) -> None:
+        """Give the handles and the lock back, and write nothing; a second time does nothing."""
+        handle, self._handle = self._handle, None
+        with contextlib.suppress(OSError):
+            if handle is not None:
+                self._disk.close(handle)
+        with contextlib.suppress(OSError):
+            self._claim.release()
+
+    @property
+    def _file(self) -> int:
+        if self._handle is None:
+            message = "a journal is not written after it was released"
+            raise ValueError(message)
+        return self._handle
+
+    def _open(self, found: int | None) -> None:
+        """Open the file that goes on, and cut what a killed writer left half written."""
+        disk, path = self._disk, self.run_dir / segment_name(self._segment)
+        if found is not None:
+            now, later = disk.stat(path), disk.stat(self.run_dir / segment_name(self._segment + 1))
+            if now is None or now.size != found or later is not None:
+                raise ConflictError.of(
+                    "R0603",
+                    "another process wrote the journal while it was read",
+                    place=Place(str(path)),
+                    help=f"rollout status {self.run_dir.name}",
+                )
+        disk.reserve(self.run_dir / RESERVE, limits.RESERVE_BYTES)
+        self._handle = disk.open(path)
+        disk.truncate(self._handle, self._size)
+        disk.fdatasync(self._handle)  # also what a killed writer had not synced
+        self._claim.follow(path, self._handle, self._size)
 
     def _take(self) -> bytes:
         batch = bytes(self._pending)
@@ -181,32 +240,51 @@ class RunJournal:
 
     def _commit(self, batch: bytes) -> None:
         """One write, one fdatasync. Runs in a worker thread: touches nothing `append` touches."""
+        self._check()
         try:
             if self._size >= limits.SEGMENT_BYTES_MAX:
                 self._next_segment()
+            self._claim.extend(len(batch))
             self._write(batch)
         except OSError as error:
             if error.errno in _FULL:
                 self._make_room(batch)
             raise self._poison(error) from None
         try:
-            self._disk.fdatasync(self._handle)
+            self._disk.fdatasync(self._file)
         except OSError as error:
             raise self._poison(error) from None
         self._size += len(batch)
+        self._claim.settle(self._size)
+        self._check()
+
+    def _check(self) -> None:
+        """IntegrityError R0906, which poisons, where the files are no longer this process's own."""
+        reason = self.lost()
+        if reason:
+            self._error = IntegrityError.of(
+                "R0906",
+                f"the run no longer belongs to this process: {reason}",
+                place=Place(str(self.run_dir)),
+                help="nothing more was sent or written. Make sure that only one copy of the runs "
+                "directory is in use and that no other process drives the run, then resume it",
+            )
+            raise self._error
 
     def _write(self, batch: bytes | bytearray) -> None:
         view = memoryview(batch)
         while view:
-            view = view[self._disk.write(self._handle, view) :]
+            view = view[self._disk.write(self._file, view) :]
 
     def _next_segment(self) -> None:
         """Go on in a new file, whose name is durable before anything stands in it."""
-        handle = self._disk.open(self.run_dir / segment_name(self._segment + 1))
-        self._disk.close(self._handle)
+        path = self.run_dir / segment_name(self._segment + 1)
+        handle = self._disk.open(path)
+        self._disk.close(self._file)
         self._handle = handle
         self._segment += 1
         self._size = 0
+        self._claim.follow(path, handle, 0)
         try:
             self._disk.sync_dir(self.run_dir)
         except OSError as error:  # never taken for a full disk: what a failed fsync lost is unknown
@@ -215,8 +293,9 @@ class RunJournal:
     def _make_room(self, batch: bytes) -> None:
         """Leave the journal as it was durable, and free the reserve for the last words."""
         with contextlib.suppress(OSError):
-            self._disk.truncate(self._handle, self._size)
-            self._disk.fdatasync(self._handle)
+            self._disk.truncate(self._file, self._size)
+            self._disk.fdatasync(self._file)
+            self._claim.settle(self._size)
             self._disk.unlink(self.run_dir / RESERVE)
             self._rescue = batch
 
@@ -232,19 +311,16 @@ class RunJournal:
 
     def _alive(self) -> None:
         if self._error is not None:
-            raise self._stopped(self._error)
+            raise self._error
 
     def _poison(self, error: OSError) -> RolloutError:
-        self._error = error.strerror or str(error)
-        return self._stopped(self._error)
-
-    def _stopped(self, reason: str) -> RolloutError:
-        return StorageError.of(
+        self._error = StorageError.of(
             "R0801",
-            f"the journal cannot be written: {reason}",
+            f"the journal cannot be written: {error.strerror or error}",
             place=Place(str(self.run_dir / segment_name(self._segment))),
             help="nothing new begins; make room or mend the disk, then resume the run",
         )
+        return self._error
 
 
 def _begin_again(run_dir: Path, plan_bytes: bytes, disk: Disk) -> RunJournal:

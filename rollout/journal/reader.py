@@ -104,9 +104,9 @@ class Reader:
     """One pass over a journal. After it: where the journal ends, and whether its tail is torn.
 
     `chain` stands at the last good line; `segment` is the number of the last file and `length` how
-    many of its bytes are good. `started` is the run's first event, None where no whole line was
-    written yet. `torn` describes what stands behind the last good line; `sealed` says whether the
-    journal was closed in order.
+    many of its bytes are good; `end` counts the torn ones too. `started` is the run's first event,
+    None where no whole line was written yet. `torn` describes what stands behind the last good
+    line; `sealed` says whether the journal was closed in order.
     """
 
     def __init__(self, run_dir: Path, disk: Disk) -> None:
@@ -115,6 +115,7 @@ class Reader:
         self.chain = Chain()
         self.segment = 0
         self.length = 0
+        self.end = 0
         self.started: RunStarted | None = None
         self.torn: TornTail | None = None
         self.sealed = False
@@ -145,7 +146,7 @@ class Reader:
     def _lines(self, file: BinaryIO, seal: Seal | None, *, last: bool) -> Iterator[Line]:
         chain = self.chain
         sealed_at = 0 if seal is None else seal.seq
-        self.length = self.number = 0
+        self.length = self.end = self.number = 0
         while raw := file.readline(_READ_BYTES_MAX):
             self.number += 1
             try:
@@ -154,10 +155,12 @@ class Reader:
                 raw += b"" if raw.endswith(b"\n") else file.readline()
                 if not (last and error.torn and not file.read(1)):
                     self._refuse_line(error)
+                self.end += len(raw)
                 if chain.seq:
                     self.torn = TornTail(len(raw), hashlib.sha256(raw).hexdigest())
                 return
             self.length += len(raw)
+            self.end = self.length
             if self.started is None:
                 self._begin(line)
             if line.seq == sealed_at and seal is not None:

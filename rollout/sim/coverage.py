@@ -35,7 +35,8 @@ RARE: tuple[str, ...] = (
     ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
-    *("lock refused", "second lock refused", "lock taken over", "lock taken over elsewhere"),
+    *("lock refused", "second lock refused", "journal refused", "lost the run"),
+    *("lock taken over", "lock taken over elsewhere"),
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
     *(f"hand {hand.value}" for hand in Hand),
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rollout.errors import ConflictError
-from rollout.journal import lock
+from rollout.journal import file, lock
+from rollout.journal.file import RunJournal
 from rollout.journal.lock import Lock, Owner
 from rollout.model.time import Instant
 from rollout.sim.disk import SimDisk
@@ -42,6 +43,10 @@ class Locks:
         self._held.append(self._take(self._run_dir / lock.RUN_LOCK, owner))
         self._held[0].name(owner)
 
+    def guard(self, journal: RunJournal) -> None:
+        """The journal counts as lost where one of these locks is."""
+        journal.guard(*self._held)
+
     def release(self) -> None:
         """The process ends in order, or says why it does not."""
         while self._held:
@@ -52,18 +57,29 @@ class Locks:
         self._held.clear()
 
     def contest(self, rival: Rival, now: Instant) -> None:
-        """Another process goes for both locks while one is alive: it must not get them."""
+        """Another process tries to resume the run while one is alive: it must be refused."""
         owner = Owner(ELSEWHERE if rival.elsewhere else HERE, 0, now)
-        if rival.removes:
-            self._disk.unlink(self._run_dir.parent / lock.RUNS_LOCK)
+        for path in (self._run_dir.parent / lock.RUNS_LOCK, self._run_dir / lock.RUN_LOCK)[
+            : rival.removes
+        ]:
+            self._disk.unlink(path)
         try:
             with (
                 lock.take_runs(self._run_dir.parent, owner, disk=self._disk),
                 lock.take_run(self._run_dir, owner, disk=self._disk),
             ):
+                self._open()
                 self._story.intruders.append(now)
         except ConflictError:
-            self._story.count("second lock refused" if rival.removes else "lock refused")
+            words = ("lock refused", "second lock refused", "journal refused")
+            self._story.count(words[rival.removes])
+
+    def _open(self) -> None:
+        """Open the journal for writing, as a resume does."""
+        reader = file.read(self._run_dir, disk=self._disk)
+        for _ in reader:
+            pass
+        file.reopen(reader).release()
 
     @property
     def _pid(self) -> int:

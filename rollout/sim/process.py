@@ -16,7 +16,8 @@ from rollout.core.run import lane_of_command
 from rollout.core.turn import Decider, Turn
 from rollout.ecs import look as reading
 from rollout.ecs import verdict, wire
-from rollout.errors import RolloutError, StorageError
+from rollout.engines.perform import halt_of
+from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
 from rollout.model.event import AnyEvent, Halted, Issued
@@ -49,6 +50,9 @@ class Journal(Protocol):
     def close(self) -> None:
         """See RunJournal."""
 
+    def release(self) -> None:
+        """See RunJournal."""
+
 
 class Process:
     """One process. `append` takes the decider's events; `drive` goes on until it ends."""
@@ -66,7 +70,7 @@ class Process:
         self._put: list[AnyEvent] = []
         self._inbox: list[Callable[[Instant], None]] = []
         self._unsynced_since: Instant | None = None
-        self._poison: StorageError | None = None
+        self._poison: RolloutError | None = None
         self._stop_waiting = False
         self._unwritten: list[AnyEvent] = []
 
@@ -151,18 +155,20 @@ class Process:
             if self._unsynced_since is not None and (urgent or overdue):
                 self.journal.sync_now()
                 self._unsynced_since = None
-        except StorageError as error:
+        except (StorageError, IntegrityError) as error:
             self._poisoned(error, now)
 
     @property
     def _sync_at(self) -> Instant:
         return (self._unsynced_since or 0) + limits.SYNC_EVERY_MS
 
-    def _poisoned(self, error: StorageError, now: Instant) -> None:
+    def _poisoned(self, error: RolloutError, now: Instant) -> None:
+        if isinstance(error, IntegrityError):
+            self.words.add("lost the run")
         self._poison = error
         self._unsynced_since = None
         self.network.stopped = True
-        self.decider.halt(Halted("disk", "R0801", 74, str(error)[:200]), now)
+        self.decider.halt(halt_of(error), now)
 
     def _begin(self, turn: Turn) -> None:
         if self._poison is not None:
@@ -188,6 +194,7 @@ class Process:
         if self._poison is not None:
             if self.journal.last_words(self._unwritten, self.heap.now):
                 self.words.add("last words")
+            self.journal.release()
             return End.POISONED
         try:
             self.journal.close()

@@ -202,6 +202,9 @@ class _Watch:
     def close(self) -> None:
         """See Journal."""
 
+    def release(self) -> None:
+        """See Journal."""
+
     def lived(self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]) -> Lived:
         """What is left of it."""
         run, after = self.run, now - self._begun

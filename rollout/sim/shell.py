@@ -29,7 +29,7 @@ from rollout.emulator.server import FrontEnd
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Gate, Service
-from rollout.errors import StorageError
+from rollout.errors import IntegrityError, StorageError
 from rollout.journal.file import RunJournal
 from rollout.model.event import AnyEvent, Issued
 from rollout.model.plan import Identity
@@ -225,17 +225,22 @@ class Shell:
     async def _live(self) -> None:
         """What the command line does between its checks and its report."""
         self._main = asyncio.current_task()
-        self._link.service.allow_changes(self.decider.run.plan.limits.leave_quota_ppm)
+        self._link.service.allow_changes(
+            self.decider.run.plan.limits.leave_quota_ppm, self._journal.lost
+        )
         try:
             await self._engine.drive(self.decider, signals=False)
-        except StorageError:
+        except (StorageError, IntegrityError) as error:
             self.poisoned = True
+            if isinstance(error, IntegrityError):
+                self.words.add("lost the run")
             if not self._engine.lost:
                 self.words.add("last words")
+            self._journal.release()
             return
         try:
             self._journal.close()
-        except StorageError:
+        except (StorageError, IntegrityError):
             self.poisoned = True
 
     def _die(self) -> None:
@@ -269,7 +274,7 @@ def link_to(
         endpoints=endpoints.parse(ENDPOINT),
         governor=Governor(clock, rate_start=rate_start),
         account=ACCOUNT_ID,
-        stopped=lambda: gate.shut,
+        stopped=gate.refuses,
         nonce=lambda: f"{number}/{_INTENT.get()}/{next(count)}",
     )
     identity = Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True)

@@ -195,6 +195,7 @@ class World:
                 story.count("never began")
             journal = file.create(RUNS, RUN_ID, story.raw, disk=self.disk)
             self.locks.take_run(self.heap.now, 1)
+            self.locks.guard(journal)
             process = self._process(journal)
             decider = process.decider = Decider(story.plan, process.append)
             decider.start(RUN_ID, planmodel.digest(story.raw), _actor(1), self.heap.now)
@@ -205,7 +206,9 @@ class World:
         if folded.run.closed is not None:
             return None
         self.locks.take_run(self.heap.now, folded.run.epoch + 1)
-        process = self._process(file.reopen(reader))
+        journal = file.reopen(reader)
+        self.locks.guard(journal)
+        process = self._process(journal)
         process.decider, folded.append = folded, process.append
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)

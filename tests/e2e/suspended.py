@@ -52,7 +52,7 @@ async def _attach_elsewhere(call: Call) -> None:
     region, instances = params["RegionId"], tuple(wire.json_array(params["InstanceIds"]) or ())
     where = Cloud(emulator=True, endpoint=os.environ["ROLLOUT_ENDPOINT"])
     async with wiring.connect(where) as link:
-        link.allow_changes(0)
+        link.allow_changes(0, lambda: "")
         not_after = link.clock.now() + 30_000
         await link.import_key_pair(region, FOREIGN, FOREIGN_KEY, not_after=not_after)
         answer = await link.attach_key_pair(region, FOREIGN, instances, not_after=not_after)

@@ -5,6 +5,8 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
+from rollout.journal.disk import Stat
+
 
 class PretendDisk:
     """Files by path. `fail(n, errno)` makes the n-th write or sync from now on refuse, for good."""
@@ -103,6 +105,32 @@ class PretendDisk:
 
     def close(self, handle: int) -> None:
         del self.handles[handle]
+
+    def open_lock(self, path: Path) -> int:
+        return self.open(path)
+
+    def seize(self, handle: int) -> bool:
+        return True
+
+    def held(self, path: Path) -> bool:
+        return False
+
+    def stat(self, path: Path) -> Stat | None:
+        data = self.files.get(path)
+        return None if data is None else Stat((0, id(data)), len(data))
+
+    def fstat(self, handle: int) -> Stat:
+        data = self.files[self.handles[handle]]
+        return Stat((0, id(data)), len(data))
+
+    def told(self, handle: int) -> bytes:
+        return bytes(self.files[self.handles[handle]])
+
+    def text(self, path: Path) -> bytes:
+        return bytes(self.files.get(path, b""))
+
+    def tell(self, handle: int, text: bytes) -> None:
+        self.files[self.handles[handle]][:] = text
 
     def _below(self, path: Path) -> list[Path]:
         return [file for file in self.files if path in file.parents]

@@ -48,7 +48,7 @@ def turn(number: int) -> list[AnyEvent]:
 
 
 def write(runs_dir: Path, lines: int, *, disk: Disk = REAL, close: bool = True) -> Path:
-    """A journal of so many lines; its run directory."""
+    """A journal of so many lines; its run directory. Not closed: as a killed process leaves it."""
     journal = file.create(runs_dir, RUN, b"{}", disk=disk)
     journal.append([started()], NOW)
     for number in range(1, lines):
@@ -56,6 +56,7 @@ def write(runs_dir: Path, lines: int, *, disk: Disk = REAL, close: bool = True) 
     journal.sync_now()
     if close:
         journal.close()
+    journal.release()
     return runs_dir / RUN
 
 

@@ -22,6 +22,9 @@ from pathlib import Path
 from rollout.journal import file, lock
 from tests.journal import samples
 run_dir = samples.write(Path(sys.argv[1]), 3, close=False)
+reader = file.read(run_dir)
+assert len(list(reader)) == 3
+journal = file.reopen(reader)
 owner = lock.Owner(sys.argv[2], 4711, samples.NOW, run_dir.name, 1)
 held = lock.take_run(run_dir, owner)
 print("driving", flush=True)
@@ -67,6 +70,14 @@ def test_a_process_id_that_was_given_again_drives_nothing(tmp_path: Path) -> Non
     (run_dir / "lock").write_bytes(b"%s" % _text(owner))
 
     assert driven.holder(run_dir) == ""
+
+
+def test_a_removed_lock_file_does_not_hide_the_process(tmp_path: Path) -> None:
+    """The journal itself is locked too."""
+    with writer(tmp_path):
+        (tmp_path / samples.RUN / lock.RUN_LOCK).unlink()
+
+        assert "lock file was removed" in driven.holder(tmp_path / samples.RUN)
 
 
 def test_a_copied_run_is_driven_by_nobody(tmp_path: Path) -> None:

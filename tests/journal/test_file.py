@@ -152,7 +152,7 @@ def test_a_plan_is_applied_once(tmp_path: Path) -> None:
 
 def test_a_run_that_never_wrote_a_line_is_begun_again(tmp_path: Path) -> None:
     """A crash before the first line leaves nothing that stands in the way."""
-    file.create(tmp_path, samples.RUN, b"{}")
+    file.create(tmp_path, samples.RUN, b"{}").release()
     path = tmp_path / samples.RUN / "journal-000001.jsonl"
     path.write_bytes(b'{"seq":1,"at":')
 
@@ -163,7 +163,7 @@ def test_a_run_that_never_wrote_a_line_is_begun_again(tmp_path: Path) -> None:
 
 def test_a_run_that_never_wrote_a_line_keeps_its_plan(tmp_path: Path) -> None:
     """Another plan under the same run id is damage."""
-    file.create(tmp_path, samples.RUN, b"{}")
+    file.create(tmp_path, samples.RUN, b"{}").release()
 
     with pytest.raises(IntegrityError):
         file.create(tmp_path, samples.RUN, b'{"other":1}')
@@ -293,7 +293,7 @@ def test_an_unreadable_amount_of_space_is_low(tmp_path: Path) -> None:
     (tmp_path / samples.RUN).rename(tmp_path / "elsewhere")
 
     assert journal.low_space()
-    journal.close()
+    journal.release()
 
 
 def test_a_deleted_journal_is_noticed(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_deleted_journal_is_noticed(tmp_path: Path) -> None:
     journal.append([samples.started()], samples.NOW)
     (tmp_path / samples.RUN / "journal-000001.jsonl").unlink()
 
-    with pytest.raises(StorageError):
+    with pytest.raises(IntegrityError):
         journal.sync_now()
     journal.close()
 

@@ -167,7 +167,7 @@ async def _applied(plan: Plan, service: Service, clock: loop.VirtualClock, folde
     begun = clock.now()
     raw = planmodel.encode(plan)
     journal = file.create(folder, "r-reference", raw, disk=InlineDisk())
-    service.allow_changes(plan.limits.leave_quota_ppm)
+    service.allow_changes(plan.limits.leave_quota_ppm, journal.lost)
     engine = LocalEngine(Ports(clock, service, journal))
     decider = Decider(plan, engine.append)
     actor = Actor("test", "arn", "here", 1, "test")
