@@ -270,6 +270,7 @@ CODES: dict[str, Code] = {
     "R0802": Code(Exit.IO, "the run directory cannot be used"),
     "R0803": Code(Exit.IO, "the file that `--out` names cannot be saved"),
     "R0804": Code(Exit.IO, "the result cannot be written"),
+    "R0806": Code(Exit.IO, "nobody reads the result"),
     # R09xx integrity
     "R0901": Code(Exit.INTEGRITY, "the plan file was changed"),
     "R0902": Code(Exit.INTEGRITY, "the journal is missing or belongs to another run"),

@@ -29,6 +29,12 @@ question and nobody is there to answer, it ends with 7 and names the option that
 
 Ctrl-C and SIGTERM end every command within two seconds, with exit 130 or 143, whatever it waits
 for. A run in progress drains first: it starts nothing new and waits for its open calls.
+
+A command never waits for the reader of stderr. Up to 1 MiB of lines is queued; if the reader is
+slower, the oldest lines are dropped and replaced by their count (`… 1,234 lines dropped`; with
+`--log-format json` the event `log.dropped`). A result on stdout waits for its reader, as in any
+pipe, but `apply` and `resume` give up after 60 seconds without progress (R0806): the run has ended
+by then, and its locks are released.
 """
 CREDENTIALS = """\
 ## Credentials

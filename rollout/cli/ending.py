@@ -7,10 +7,13 @@ from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
+RESULT_S = 60.0
+"""A command that may run unattended ends even if nobody reads its result."""
+
 
 def show(terminal: Terminal, ended: Ended, output: str) -> Exit:
-    """Print how the run stands; its exit code."""
-    terminal.show(spelled(terminal, ended, output))
+    """Print how the run stands; its exit code. Errors: R0804, R0806."""
+    terminal.show(spelled(terminal, ended, output), RESULT_S)
     return ended.exit
 
 

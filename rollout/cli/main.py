@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from rollout import logs
-from rollout.cli import about, complaint, crash, signals, terminal, usage
+from rollout.cli import about, complaint, crash, queued, signals, terminal, usage
 from rollout.cli.options import VALUED, Common, check_environment
 from rollout.errors import Exit, RolloutError
 
@@ -132,6 +132,7 @@ def main(arguments: Sequence[str]) -> int:
         command, words, options = _parse(arguments)
         common = _common(words, options)
         if command.__module__.startswith("rollout."):
+            queued.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
             check_environment(os.environ)
         return int(command(*words, **options) or Exit.DONE)
@@ -178,6 +179,7 @@ def _innermost(raised: BaseException) -> BaseException:
 def run() -> None:
     """Obey the command line of this process and end it."""
     signals.install()
+    sys.stderr = queued.install(sys.stderr)
     try:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # a second signal, while the first was reported
@@ -185,6 +187,7 @@ def run() -> None:
     except SystemExit as ended:
         code = int(ended.code or 0)
     signals.uninstall()
+    queued.drain(queued.EXIT_S)
     sys.exit(code)
 
 

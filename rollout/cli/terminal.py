@@ -9,13 +9,14 @@ import contextlib
 import errno
 import os
 import re
+import select
 import shutil
 import sys
 from dataclasses import dataclass
 from typing import TextIO
 
 from rollout import logs
-from rollout.cli import signals
+from rollout.cli import queued, signals
 from rollout.cli.options import Common
 from rollout.errors import StorageError
 from rollout.model.printable import escaped_lines
@@ -65,10 +66,16 @@ class Terminal:
             json_lines=common.log_format == "json",
         )
 
-    def show(self, text: str) -> None:
-        """Print the result on stdout, without characters that could steer a terminal."""
+    def show(self, text: str, patience_s: float | None = None) -> None:
+        """Print the result to stdout, after the lines on stderr that came before it, and without
+        characters that could steer a terminal.
+
+        Waits for a slow reader like any program in a pipe, or at most `patience_s` seconds without
+        progress. Errors: R0804, R0806.
+        """
+        queued.drain(queued.ORDER_S)
         text = escaped_lines(text)
-        write(sys.stdout, paint(text) if self.out_color else text)
+        write(sys.stdout, paint(text) if self.out_color else text, patience_s=patience_s)
 
     def say(self, text: str) -> None:
         """Talk, on stderr."""
@@ -81,6 +88,7 @@ class Terminal:
     def ask(self, question: str) -> str:
         """What a person typed, empty where they closed the input; call only where `may_ask`."""
         write(sys.stderr, escaped_lines(question), end=" ")
+        queued.drain(queued.EXIT_S)
         with signals.raising():
             return sys.stdin.readline().strip()
 
@@ -92,19 +100,53 @@ def paint(text: str) -> str:
     return text
 
 
-def write(stream: TextIO | None, text: str, end: str = "\n") -> None:
-    """Write and flush. A reader that left early is no error; a full disk under stdout is one."""
+def write(
+    stream: TextIO | None, text: str, end: str = "\n", patience_s: float | None = None
+) -> None:
+    """Write and flush. A reader that left early is no error; a full disk under stdout is one, and
+    so is a reader of stdout that takes nothing for `patience_s` seconds.
+    """
     if stream is None or stream.closed:
         return
     try:
-        stream.write(text + end)
-        stream.flush()
+        if patience_s is None or not has_descriptor(stream):
+            stream.write(text + end)
+            stream.flush()
+        else:
+            _write_within(stream, text + end, patience_s)
     except OSError as error:
         _silence(stream)
+        if stream is sys.stdout and isinstance(error, TimeoutError):
+            raise StorageError.of(
+                "R0806", f"the result cannot be written: stdout was not read for {patience_s:.0f} s"
+            ) from error
         if stream is sys.stdout and error.errno in _DISK_FULL:
             raise StorageError.of(
                 "R0804", f"the result cannot be written: {error.strerror}"
             ) from error
+    except (KeyboardInterrupt, SystemExit):
+        _silence(stream)  # otherwise the interpreter's last flush waits for the same reader
+        raise
+
+
+def _write_within(stream: TextIO, text: str, patience_s: float) -> None:
+    """Write to the descriptor in pieces that a pipe takes at once. Errors: OSError, TimeoutError
+    where it takes none for so long.
+    """
+    stream.flush()
+    data = text.encode(stream.encoding, "replace")
+    while data:
+        if not select.select((), (stream.fileno(),), (), patience_s)[1]:
+            raise TimeoutError
+        data = data[os.write(stream.fileno(), data[: select.PIPE_BUF]) :]
+
+
+def has_descriptor(stream: TextIO) -> bool:
+    """Return whether a file of the operating system is under the stream."""
+    try:
+        return stream.fileno() >= 0
+    except (OSError, ValueError):
+        return False
 
 
 def harden() -> None:

@@ -1,8 +1,11 @@
 """Where words go, and what happens when nobody listens."""
 
 import errno
+import fcntl
 import io
+import os
 import sys
+import threading
 
 import pytest
 
@@ -163,3 +166,37 @@ def test_no_output_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) ->
     out, err = capsys.readouterr()
     assert out == "\x1b[1;31merror[R0001]\x1b[0m name \\u{1b}[2J\\u{202e}\nsecond line\n"
     assert err == "name \\u{1b}]0;title\\u{7}\n"
+
+
+def test_a_result_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that ran unattended ends with a code even if its stdout is a pipe that is full and
+    never read; what fitted was written.
+    """
+    reader, writer = os.pipe()
+    size = fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4_096)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+
+        with pytest.raises(RolloutError) as raised:
+            Terminal.of(Common()).show("x" * (size + 1), 0.05)
+
+    assert raised.value.problems[0].code == "R0806" and raised.value.exit is Exit.IO
+    assert len(os.read(reader, 2 * size)) == size
+    os.close(reader)
+
+
+def test_a_result_is_written_whole_to_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound counts from the last byte that was taken: a slow reader gets everything."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4_096)
+    text = "é" * 50_000
+    with os.fdopen(writer, "w", encoding="utf-8") as stream, os.fdopen(reader, "rb") as read:
+        monkeypatch.setattr(sys, "stdout", stream)
+        taken: list[bytes] = []
+        reading = threading.Thread(target=lambda: taken.append(read.read()))
+        reading.start()
+        Terminal.of(Common()).show(text, 20)
+        stream.close()
+        reading.join()
+
+    assert b"".join(taken).decode() == text + "\n"
