@@ -246,6 +246,7 @@ CODES: dict[str, Code] = {
     "R0410": Code(Exit.FAILED, "the service cannot be reached"),
     "R0411": Code(Exit.FAILED, "the service answered with an error"),
     "R0412": Code(Exit.FAILED, "the service answered something unreadable"),
+    "R0413": Code(Exit.DENIED, "no dry run shows whether restarts are permitted"),
     # R05xx run and instances
     "R0501": Code(Exit.HALTED, "restarts are in doubt"),
     "R0502": Code(Exit.HALTED, "the service refuses what we send"),

@@ -186,6 +186,7 @@ def _group(one: Argument) -> str:
 
 _VALUES = {
     "--max-age": "DURATION",
+    "--api-timeout": "DURATION",
     "--boot-time": "DURATION",
     "--confirm": "NAME",
     "--restart-again": "COUNT",

@@ -5,14 +5,16 @@ Called by `apply` and `resume`. Every refusal here comes before the first line o
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
 from rollout.cli import folding, refusal
+from rollout.cli.folding import Folded
 from rollout.cli.planfile import Saved
 from rollout.cli.planning import KEY_LOOKS_MAX
-from rollout.ecs.look import DRY_RUN_IGNORED
 from rollout.engines.ports import KeyDescribed
 from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
@@ -22,6 +24,9 @@ from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, public_key_d
 from rollout.model.spec import Calls
 from rollout.model.time import Instant, format_instant
 
+DRY_RUNS_MAX = 5
+"""Targets that are named in turn until a dry run tells whether a restart is permitted."""
+
 
 async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
     """All checks of a plan that need a clock, the runs or the service, in this order."""
@@ -30,6 +35,13 @@ async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
     check_runs(saved, runs_dir)
     await check_keys(saved.plan, service)
     await check_restarts(saved.plan, service)
+
+
+async def check_resume(folded: Folded, service: Service) -> None:
+    """The checks of a run that is resumed: whose credentials these are and what they permit."""
+    plan = folded.run.plan
+    check_identity(plan, service)
+    await check_restarts(plan, service, frozenset(folding.unfinished(folded)))
 
 
 def check_rules(plan: Plan) -> None:
@@ -140,37 +152,74 @@ async def check_keys(plan: Plan, service: Service) -> None:
     _raise(failures)
 
 
-async def check_restarts(plan: Plan, service: Service) -> None:
-    """R0403 where restarts are not permitted: a key that is attached and never comes into force
-    leaves an instance exposed.
+async def check_restarts(
+    plan: Plan, service: Service, unfinished: Container[str] | None = None
+) -> None:
+    """Refuse unless the service shows that the restarts are permitted: a key that is attached and
+    never takes effect leaves an instance exposed.
 
-    Asked by dry run of one target for each region, kind of restart and action. Other refusals say
-    nothing about rights: that instance may have been stopped since. R0412 where the service passes
-    over `DryRun`: then it cannot be asked.
+    One dry run for each region, kind of restart and action names a target, or the next one where
+    its refusal says nothing about permission; `unfinished` are the targets that matter, all where
+    it is None. Errors: R0403 where they are denied, R0413 where no refusal tells, R0410 to R0412
+    where the service did not answer or ignores `DryRun`.
     """
-    asked = {
-        (cell.region, target.restart, many): target.instance
-        for many in ((False, True) if plan.calls is Calls.BATCH else (False,))
-        for wave in plan.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    }
     failures: list[RolloutError] = []
     limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
 
-    async def ask(region: str, kind: RestartKind, many: bool, instance: str) -> None:  # noqa: FBT001
+    async def ask(check: _Restarts, instances: list[str]) -> None:
         async with limiter:
-            said = await service.may_restart(kind, region, instance, many=many)
-        denied = isinstance(said, Refused) and said.retry is RetryClass.DENIED
-        ignored = isinstance(said, Unknown) and said.why == DRY_RUN_IGNORED
-        if isinstance(said, Refused | Unknown) and (denied or ignored):
-            failures.append(refusal.explain(said, kind.action(many=many), region))
+            found = await service.may_restart(check.kind, check.region, instances, many=check.many)
+        if isinstance(found, Refused | Unknown):
+            failures.append(_unconfirmed(found, check.kind.action(many=check.many), check.region))
 
     async with anyio.create_task_group() as tasks:
-        for (region, kind, many), instance in asked.items():
-            tasks.start_soon(ask, region, kind, many, instance)
+        for check, instances in _restarts(plan, unfinished).items():
+            tasks.start_soon(ask, check, instances)
     _raise(failures)
+
+
+class _Restarts(NamedTuple):
+    """Restarts whose permission one dry run shows."""
+
+    region: str
+    kind: RestartKind
+    many: bool
+
+
+def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, list[str]]:
+    """The restarts of a plan, and a few targets of each for a dry run to name."""
+    found: dict[_Restarts, list[str]] = {}
+    for many in (False, True) if plan.calls is Calls.BATCH else (False,):
+        for wave in plan.waves:
+            for cell in wave.cells:
+                for batch in cell.batches:
+                    for target in batch.targets:
+                        if unfinished is not None and target.instance not in unfinished:
+                            continue
+                        check = _Restarts(cell.region, target.restart, many)
+                        named = found.setdefault(check, [])
+                        if len(named) < DRY_RUNS_MAX:
+                            named.append(target.instance)
+    return found
+
+
+def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> RolloutError:
+    """The error for restarts that no dry run showed to be permitted."""
+    if isinstance(outcome, Refused) and outcome.retry in _UNTELLING:
+        return AccessError.of(
+            "R0413",
+            f"{action} in {region}: no dry run shows whether it is permitted; the last one was "
+            f"refused with {outcome.code} {outcome.message}".rstrip(),
+            help="make a new plan if the instances have changed; else see what the code means",
+            request_id=outcome.request_id or None,
+        )
+    return refusal.explain(outcome, action, region)
+
+
+_UNTELLING = frozenset(RetryClass) - {
+    RetryClass.DENIED, RetryClass.CLOCK, RetryClass.THROTTLED, RetryClass.UNSENT
+}  # fmt: skip
+"""Refusals of a dry run that neither deny permission nor go away by themselves."""
 
 
 def _raise(failures: list[RolloutError]) -> None:

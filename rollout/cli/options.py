@@ -86,6 +86,8 @@ class Cloud:
         Address of the service instead of the region's own; a loopback address is the emulator.
     emulator
         Talk to a running `rollout emulator` (at ROLLOUT_ENDPOINT, else 127.0.0.1:8473).
+    api_timeout
+        How long to repeat calls that change nothing before a run, while they get no answer.
     """
 
     profile: Annotated[
@@ -95,9 +97,20 @@ class Cloud:
     emulator: Annotated[
         bool, Parameter(env_var="ROLLOUT_EMULATOR", negative="", show_default=False)
     ] = False
+    api_timeout: str = "5m"
 
 
-VALUED = frozenset({"--runs-dir", "--color", "--log-format", "--profile", "-p", "--endpoint"})
+VALUED = frozenset(
+    {
+        "--runs-dir",
+        "--color",
+        "--log-format",
+        "--profile",
+        "-p",
+        "--endpoint",
+        "--api-timeout",
+    }
+)
 """Options of every command that take a value; the others are flags."""
 
 

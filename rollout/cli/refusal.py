@@ -15,6 +15,7 @@ _CURES = {
     "R0403": "grant the action to the identity, or use another one with --profile",
     "R0404": "set this machine's clock (NTP)",
     "R0410": "check name resolution, proxy and --endpoint",
+    "R0411": "try again later, or with a longer --api-timeout where the service was busy",
     "R0412": "something between here and the service answered in its place: check the proxy",
 }
 
@@ -22,7 +23,8 @@ _CURES = {
 def explain(outcome: Refused | Unknown, action: str, where: str) -> RolloutError:
     """An error with the action, the address it went to, the service's code and the request id."""
     if isinstance(outcome, Unknown):
-        code, said = "R0412" if outcome.request_id else "R0410", outcome.why
+        code = "R0412" if outcome.request_id else "R0410"
+        said = f"{outcome.why} {outcome.message}".rstrip()
         if outcome.why.startswith(("proxy", "redirect", "malformed")):
             code = "R0412"
     else:

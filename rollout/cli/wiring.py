@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from rollout import logs
-from rollout.cli import refusal
-from rollout.cli.options import EMULATOR_ADDRESS, Cloud
+from rollout.cli import refusal, waiting
+from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
+from rollout.cli.terminal import Terminal
 from rollout.ecs import credential_sources, credentials, endpoints, governor
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
+from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Transport
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
@@ -29,13 +31,18 @@ EMULATOR_KEY = ("emulator", "emulator-secret")
 @asynccontextmanager
 async def connect(
     cloud: Cloud,
+    terminal: Terminal | None = None,
     *,
     environment: Mapping[str, str] = os.environ,
     open_transport: Callable[[], Transport] = AiohttpTransport,
 ) -> AsyncIterator[Service]:
-    """A connection whose identity is known. AccessError, ConfigError where there is none."""
+    """A connection whose identity is known; `terminal` shows what it waits for.
+
+    AccessError, ConfigError, UsageError where there is none.
+    """
     where = endpoint_of(cloud)
     clock = LoopClock()
+    patience = Patience(clock, duration(cloud.api_timeout, "--api-timeout"))
     keyring = credentials.Keyring(source_of(cloud, where, environment), clock, on_secret=logs.hide)
     gate = Gate()
     transport = open_transport()
@@ -46,10 +53,12 @@ async def connect(
         clock,
         endpoints=where,
         governor=governor.Governor(clock, rate_start=pace),
+        patience=patience,
         stopped=gate.refuses,
     )
     try:
-        yield Service(client, clock, await _identify(client, keyring, where), gate)
+        async with waiting.shown(patience, terminal or Terminal.of(Common())):
+            yield Service(client, clock, await _identify(client, keyring, where), gate)
     finally:
         await client.aclose()
 

@@ -54,12 +54,16 @@ def fresh_nonce() -> str:
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is asked, before it is signed. `region` is empty for GetCallerIdentity."""
+    """What is asked, before it is signed. `region` is empty for GetCallerIdentity.
+
+    `patient`: somebody else repeats it, so that it meets no fuse and tells none.
+    """
 
     action: contract.Action
     region: str
     query: str
     not_after: Instant
+    patient: bool = False
 
 
 class Caller:
@@ -92,26 +96,31 @@ class Caller:
         params: Mapping[str, str],
         *,
         not_after: Instant | None = None,
+        patient: bool = False,
     ) -> wire.HttpReply | Refused | Unknown:
-        """Return whatever the service replied, or why there is no reply."""
+        """Return whatever the service replied, or why there is no reply.
+
+        `patient` says that the caller repeats it: then it is sent once, whatever it is.
+        """
         if not_after is None:
             not_after = self._clock.now() + WAIT_MS_MAX
         spec = contract.ACTIONS[action]
         if params.get("DryRun") == "true":  # changes nothing: may leave when changes may not
             spec = msgspec.structs.replace(spec, mutating=False)
-        request = Request(spec, region, sign.canonical_query(params), not_after)
+        request = Request(spec, region, sign.canonical_query(params), not_after, patient)
         lane = Lane(account, region, action)
-        refusal = await self._ask_fuse(lane, request)
+        refusal = None if patient else await self._ask_fuse(lane, request)
         if refusal is not None:
             return refusal
         try:
-            if spec.mutating:
+            if spec.mutating or patient:
                 return await self._attempt(lane, request)
             return await self._insisting(lane, request)
         except NotSent as error:
             return verdict.unsent(error.reason, _HELD_BACK.get(error.reason, str(error)))
         except Lost as error:
-            self._breaker(lane).note(Unknown(error.reason), self._clock.now())
+            if not patient:
+                self._breaker(lane).note(Unknown(error.reason), self._clock.now())
             return Unknown(error.reason)
 
     async def _insisting(self, lane: Lane, request: Request) -> wire.HttpReply | Refused:
@@ -142,7 +151,7 @@ class Caller:
             reply = await self._exchange(request)
         finally:
             self.governor.release(lane)
-        self._note(lane, ticket, reply)
+        self._note(lane, ticket, reply, fused=not request.patient)
         return reply
 
     async def _exchange(self, request: Request) -> wire.HttpReply | Refused:
@@ -275,10 +284,13 @@ class Caller:
             return Unknown(error.reason)
         return self._outcome(reply)
 
-    def _note(self, lane: Lane, ticket: Ticket, reply: wire.HttpReply | Refused) -> None:
-        """Feed pace and fuse."""
+    def _note(
+        self, lane: Lane, ticket: Ticket, reply: wire.HttpReply | Refused, *, fused: bool
+    ) -> None:
+        """Feed pace and, unless the call bypassed it, fuse."""
         outcome = self._outcome(reply)
-        self._breaker(lane).note(outcome, self._clock.now())
+        if fused:
+            self._breaker(lane).note(outcome, self._clock.now())
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             ticket.throttled(self.governor.now(), outcome.retry_after_ms)
         elif isinstance(reply, wire.HttpReply):

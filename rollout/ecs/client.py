@@ -18,7 +18,8 @@ from rollout.ecs import look as reading
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.governor import Clock, Governor
+from rollout.ecs.governor import Clock, Governor, Lane
+from rollout.ecs.patience import Patience
 from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
@@ -37,7 +38,9 @@ class EcsClient:
     """All calls of one account. Nothing raises: what goes wrong comes back as an outcome.
 
     `account` names the lanes and the instances; it is empty until `identify` has asked for it.
-    `stopped` is asked right before each mutation leaves: true refuses it unsent.
+    `stopped` is asked right before each mutation leaves: true refuses it unsent. While `patience`
+    is set, it repeats calls that change nothing; during a run it is None, since the core repeats
+    its observations.
     """
 
     def __init__(
@@ -49,10 +52,12 @@ class EcsClient:
         endpoints: Endpoints | None = None,
         governor: Governor | None = None,
         account: str = "",
+        patience: Patience | None = None,
         stopped: Callable[[], bool] = lambda: False,
         nonce: Callable[[], str] = fresh_nonce,
     ) -> None:
         self.account = account
+        self.patience = patience
         self.keyring = keyring
         self.governor = governor or Governor(clock)
         self._transport, self._clock = transport, clock
@@ -150,16 +155,19 @@ class EcsClient:
         return await self._see("DescribeInstances", region, params, reading.dry_run)
 
     async def may_restart(
-        self, kind: RestartKind, region: str, instance: str, *, many: bool = False
+        self, kind: RestartKind, region: str, instances: Sequence[str], *, many: bool = False
     ) -> Done | Refused | Unknown:
-        """Ask by dry run whether a restart is permitted, of one id or by the action of many.
+        """Check by dry run whether a restart is permitted, of one id or by the action of many.
 
-        The latter is asked without `SuccessFirst`, with which a dry run always passes.
+        One of the instances is named in each dry run; a patient client turns to the next where the
+        refusal of one says nothing about permission. The action of many is called without
+        `SuccessFirst`, with which a dry run always passes.
         """
-        params = {"InstanceId": instance, "DryRun": "true"}
-        if many:
-            params = {"InstanceId.1": instance, "RegionId": region, "DryRun": "true"}
-        return await self._see(kind.action(many=many), region, params, reading.dry_run)
+        one = {"DryRun": "true"} | ({"RegionId": region} if many else {})
+        name = "InstanceId.1" if many else "InstanceId"
+        asked = [{name: instance, **one} for instance in instances]
+        action = kind.action(many=many)
+        return await self._see(action, region, asked[0], reading.permission, asked[1:])
 
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]
@@ -223,9 +231,33 @@ class EcsClient:
         region: str,
         params: Mapping[str, str],
         read: Callable[[wire.HttpReply, Instant], T | Refused | Unknown],
+        alternatives: Sequence[Mapping[str, str]] = (),
     ) -> T | Refused | Unknown:
-        """Send what only looks, and read the reply."""
-        reply = await self._caller.call(self.account, action, region, params)
+        """Send what changes nothing and read the reply, with patience where there is some."""
+        if self.patience is None:
+            return await self._see_once(action, region, params, read)
+        choices = (params, *alternatives)
+
+        async def attempt(not_after: Instant, number: int) -> T | Refused | Unknown:
+            chosen = choices[number % len(choices)]
+            return await self._see_once(action, region, chosen, read, not_after)
+
+        lane = Lane(self.account, region, action)
+        return await self.patience.insist(lane, attempt, alternatives=len(choices))
+
+    async def _see_once(
+        self,
+        action: str,
+        region: str,
+        params: Mapping[str, str],
+        read: Callable[[wire.HttpReply, Instant], T | Refused | Unknown],
+        not_after: Instant | None = None,
+    ) -> T | Refused | Unknown:
+        """Send a call that changes nothing and read the reply; `not_after` only with patience."""
+        patient = not_after is not None
+        reply = await self._caller.call(
+            self.account, action, region, params, not_after=not_after, patient=patient
+        )
         if not isinstance(reply, wire.HttpReply):
             return reply
         seen = read(reply, self._clock.now())

@@ -20,7 +20,7 @@ import msgspec
 
 from rollout.ecs import contract_errors
 from rollout.ecs.contract_errors import ApiError, Edition
-from rollout.ecs.contract_retry import RetryClass, retry_class
+from rollout.ecs.contract_retry import PROVES_PERMISSION, RetryClass, retry_class
 
 __all__ = [
     "ACTIONS",
@@ -28,6 +28,7 @@ __all__ = [
     "DESCRIBE_IDS_MAX",
     "ECS_VERSION",
     "POWER_IDS_MAX",
+    "PROVES_PERMISSION",
     "STS_VERSION",
     "Action",
     "ApiError",

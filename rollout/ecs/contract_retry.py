@@ -45,6 +45,27 @@ def _input_or_unknown(code: str) -> RetryClass:
     return RetryClass.INPUT if known else RetryClass.UNKNOWN_CODE
 
 
+PROVES_PERMISSION: Final = frozenset(
+    {
+        "DiskError",
+        "DiskInArrears",
+        "IncorrectInstanceStatus",
+        "InstanceExpired",
+        "InstanceExpiredOrInArrears",
+        "InstanceLockedForSecurity",
+        "InstanceNotReady",
+        "InvalidInstance.NotFoundSystemDisk",
+        "LackResource",
+        "OperationDenied.HostRepairing",
+        "OperationDenied.NoStock",
+        "OperationDenied.SpotPriceLowerThanPublicPrice",
+    }
+)
+"""Codes that come only after the service checked the caller's permission: each discloses the state
+of the named instance. The order of the checks is not documented, so a code that could also come
+from the gateway (conflict, not found, balance) is left out.
+"""
+
 _CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
     RetryClass.THROTTLED: ("Throttling", "Rejected.Throttling"),
     RetryClass.TRANSIENT: (

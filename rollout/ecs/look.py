@@ -212,9 +212,28 @@ def dry_run(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
         if contract.retry_class(code) is contract.RetryClass.DRY_RUN_PASSED:
             return Done(request_id, verdict.api_time(reply, now))
     if 200 <= reply.status < 300:
-        at = verdict.api_time(reply, now)
-        return Unknown(DRY_RUN_IGNORED, verdict.header_request_id(reply), at)
+        why = DRY_RUN_IGNORED if _is_from_api(reply.body) else verdict.PROXY
+        return Unknown(why, verdict.header_request_id(reply), verdict.api_time(reply, now))
     return verdict.failure(reply, now)
+
+
+def _is_from_api(body: bytes) -> bool:
+    """Whether a body is one of the API: a document with a request id, and no page of a proxy."""
+    try:
+        return bool(wire.decode(body).get("requestid"))
+    except wire.MalformedError:
+        return False
+
+
+def permission(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
+    """Read the dry run of a restart: done where it proves that the caller may restart.
+
+    It may prove that by a refusal: some codes come only after the service checked permission.
+    """
+    outcome = dry_run(reply, now)
+    if isinstance(outcome, Refused) and outcome.code in contract.PROVES_PERMISSION:
+        return Done(outcome.request_id, outcome.api_time)
+    return outcome
 
 
 def only(seen: Sequence[Instance], asked: Sequence[str]) -> tuple[Instance, ...]:

@@ -48,8 +48,8 @@ _AFTER_THE_FIRST_BYTE: Final = (
 
 
 class NotSent(Exception):
-    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `connect_timeout`, `closed`,
-    `unasked_bytes`, …, or what the call's `held_back` said.
+    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `certificate`,
+    `connect_timeout`, `closed`, `unasked_bytes`, …, or what the call's `held_back` said.
     """
 
     def __init__(self, reason: str, host: str = "") -> None:
@@ -241,7 +241,9 @@ def _reason_unsent(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "dns"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+        case aiohttp.ClientConnectorCertificateError():
+            return "certificate"
+        case aiohttp.ClientSSLError():
             return "tls"
         case TimeoutError():
             return "connect_timeout"

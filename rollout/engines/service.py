@@ -6,7 +6,7 @@ Made by the command line and by the simulator. What it gives cannot change anyth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rollout.ecs import look as reading
@@ -43,7 +43,9 @@ class Service:
 
     def allow_changes(self, leave_quota_ppm: int, lost: Callable[[], str]) -> None:
         """From now on calls with consequences may leave, within all but this share of each lane,
-        and while `lost` says nothing."""
+        and while `lost` says nothing. The core alone repeats what failed.
+        """
+        self.client.patience = None
         self.client.governor.leave_to_others(leave_quota_ppm)
         self.gate.lost = lost
         self.gate.shut = False
@@ -71,10 +73,10 @@ class Service:
         return await self.client.import_key_pair(region, key_pair, public_key, not_after=not_after)
 
     async def may_restart(
-        self, kind: RestartKind, region: str, instance: str, *, many: bool
+        self, kind: RestartKind, region: str, instances: Sequence[str], *, many: bool
     ) -> Done | Refused | Unknown:
-        """Dry run of a restart; leaves also while changes may not."""
-        return await self.client.may_restart(kind, region, instance, many=many)
+        """Whether one of these instances may be restarted; leaves also while changes may not."""
+        return await self.client.may_restart(kind, region, instances, many=many)
 
     async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids."""

@@ -29,8 +29,6 @@ EMPTY_PAGES_MAX = 10
 """Empty pages in a row that still promise another."""
 LOOKS_AT_ONCE = 8
 """Hydrating calls of one region on their way at once; the client paces them by lane."""
-THROTTLES_MAX = 30
-"""Throttled answers to one call before it is given up; the client waits before each repeat."""
 PASSES_MAX = 2
 """A listing that goes round in a circle is begun once more."""
 
@@ -122,7 +120,8 @@ async def hydrate(
 def refused(outcome: Refused | Unknown, region: str) -> RolloutError:
     """An error for a reading call that brought nothing."""
     if isinstance(outcome, Unknown):
-        code, said, cure = "R0410", outcome.why, "try again; check the network and --endpoint"
+        code, cure = "R0410", "try again; check the network and --endpoint"
+        said = f"{outcome.why} {outcome.message}".rstrip()
         if outcome.why.startswith(("proxy", "redirect", "malformed")):
             code, cure = "R0412", "something answered in the service's place: check the proxy"
     else:
@@ -149,7 +148,10 @@ def _code(outcome: Refused) -> tuple[str, str]:
         case RetryClass.UNSENT:
             return "R0410", "check name resolution, proxy and --endpoint"
         case RetryClass.THROTTLED:
-            return "R0411", "others use up the API's rate in this region: try again later"
+            return (
+                "R0411",
+                "others use up the API's rate here: try later, or a longer --api-timeout",
+            )
         case _:
             return "R0411", "check the regions of the spec"
 
@@ -274,28 +276,19 @@ class _Region:
     async def _ask(
         self, call: Callable[..., Awaitable[T | Refused | Unknown]], *arguments: object
     ) -> T:
-        """The answer of a safe call for the region: throttled and lost ones are asked again.
+        """The answer to a call for the region; the client repeats what gets none.
 
-        Errors: what `refused` makes of the last answer.
+        Errors: what `refused` makes of a failure.
         """
-        lost = throttled = 0
-        while True:
-            answer = await call(self._region, *arguments)
-            self._whole.calls += 1
-            if isinstance(answer, Unknown):
-                lost += 1
-            elif not isinstance(answer, Refused):
-                return answer
-            elif answer.retry is RetryClass.THROTTLED:
-                throttled += 1
-            else:
-                raise refused(answer, self._region)
-            if lost >= limits.ATTEMPTS_MAX or throttled >= THROTTLES_MAX:
-                raise refused(answer, self._region)
+        answer = await call(self._region, *arguments)
+        self._whole.calls += 1
+        if isinstance(answer, Refused | Unknown):
+            raise refused(answer, self._region)
+        return answer
 
 
 async def _all(read: Callable[[K], Awaitable[None]], keys: Sequence[K]) -> None:
-    """Read all of them at once; then raise the problems of all that failed."""
+    """Read all of them at once; then raise the problems of all that failed, each once."""
     failures: list[RolloutError] = []
 
     async def guarded(key: K) -> None:
@@ -308,7 +301,7 @@ async def _all(read: Callable[[K], Awaitable[None]], keys: Sequence[K]) -> None:
         for key in keys:
             tasks.start_soon(guarded, key)
     if failures:
-        problems = tuple(problem for failure in failures for problem in failure.problems)
+        problems = tuple(dict.fromkeys(each for one in failures for each in one.problems))
         raise type(failures[0])(problems, worst(*(failure.exit for failure in failures)))
 
 

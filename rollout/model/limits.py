@@ -57,6 +57,10 @@ SILENCE_MAX_MS = 5 * MINUTE
 """How long observations of one account and region may stay without an answer before the run
 halts: long enough for a failover or a reloaded proxy, and no answer of another region counts."""
 
+API_TIMEOUT_MS = 5 * MINUTE
+"""How long a call that changes nothing is repeated before a run begins, unless `--api-timeout` said
+otherwise. Longer than four minute buckets of throttling."""
+
 # how many calls the core lets wait in one lane at once (adapts between the two)
 LANE_CALLS_MIN = 1
 LANE_CALLS_START = 16

@@ -61,6 +61,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=Tru
     why: str
     request_id: str = ""
     api_time: Instant = 0
+    message: str = ""
 
 
 Outcome = Done | Refused | Unknown

@@ -14,7 +14,8 @@ from rollout.cli.options import Common
 from rollout.cli.planfile import Saved, of
 from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
-from rollout.ecs.transport import AiohttpTransport, Call
+from rollout.ecs.patience import Patience
+from rollout.ecs.transport import AiohttpTransport, Call, Lost
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.access import Statement, User
 from rollout.emulator.cloud import Cloud as PretendCloud
@@ -183,6 +184,95 @@ async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path)
             await applying.check(saved, service, Path("runs"))
 
     assert "dry_run_ignored" in caught.value.problems[0].message
+
+
+class Failing(AiohttpTransport):
+    """Dry runs fail in one way, the first `times` of them; everything else works."""
+
+    reply: HttpReply | Exception
+    times = 1_000
+    dry_runs = 0
+
+    async def send(self, call: Call) -> HttpReply:
+        if "DryRun=true" in call.query:
+            self.dry_runs += 1
+            if self.dry_runs <= self.times:
+                if isinstance(self.reply, Exception):
+                    raise self.reply
+                return self.reply
+        return await super().send(call)
+
+
+def api_error(code: str, status: int) -> HttpReply:
+    """A refusal that is no denial."""
+    return HttpReply(status, {}, b'{"RequestId": "R", "Code": "%s"}' % code.encode())
+
+
+FAILURES = [
+    (api_error("Throttling.User", 400), "R0411", Exit.FAILED),
+    (HttpReply(502, {}, b"<html>502 Bad Gateway</html>"), "R0410", Exit.FAILED),
+    (HttpReply(200, {}, b"<html>Please log in</html>"), "R0412", Exit.FAILED),
+    (Lost("timeout"), "R0410", Exit.FAILED),
+    (api_error("ServiceUnavailable", 503), "R0412", Exit.FAILED),
+    (api_error("OperationConflict", 409), "R0413", Exit.DENIED),
+    (api_error("InvalidInstanceId.NotFound", 404), "R0413", Exit.DENIED),
+    (api_error("UnheardOf.Code", 400), "R0413", Exit.DENIED),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reply, code, exit_code", FAILURES)
+async def test_dry_runs_that_never_tell_are_no_permission(
+    project: Path, reply: HttpReply | Exception, code: str, exit_code: Exit
+) -> None:
+    """Throttled, lost, answered by a proxy or refused for another reason: no run begins."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    class Never(Failing):
+        pass
+
+    Never.reply = reply
+    async with stage.connected(cloud, Never) as service:
+        service.client.patience = Patience(service.clock, 300)
+        with pytest.raises(RolloutError) as caught:
+            await applying.check(saved, service, Path("runs"))
+
+    assert code_of(caught) == (code, exit_code)
+    message = caught.value.problems[0].message
+    assert "Instance in cn-" in message or "Instance at cn-" in message
+    assert len(cloud.ledger) == 0
+
+
+@pytest.mark.asyncio
+async def test_dry_runs_that_fail_for_a_while_are_repeated(project: Path) -> None:
+    """The run begins once they pass, and not before."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    class Briefly(Failing):
+        reply = Lost("reset")
+        times = 3
+
+    async with stage.connected(cloud, Briefly) as service:
+        await applying.check(saved, service, Path("runs"))
+
+
+@pytest.mark.asyncio
+async def test_a_resumed_run_is_checked_for_what_is_left(project: Path) -> None:
+    """Dry runs name unfinished targets only; where nothing is left none is sent."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+    left = saved.plan.waves[0].cells[0].batches[0].targets[-1].instance
+    cloud.access.put(User(statements=(Statement("allow"), Statement("deny", ("ecs:Reboot*",)))))
+
+    async with stage.connected(cloud) as service:
+        await applying.check_restarts(saved.plan, service, frozenset())
+        with pytest.raises(RolloutError) as caught:
+            await applying.check_restarts(saved.plan, service, frozenset({left}))
+
+    assert code_of(caught) == ("R0403", Exit.DENIED)
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.asyncio

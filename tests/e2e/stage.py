@@ -107,7 +107,12 @@ class Stage:
 
     def disarm(self) -> None:
         """From now on nothing goes wrong in the emulator."""
-        urllib.request.urlopen(f"{self.url}/_admin/faults", b"{}").close()  # noqa: S310
+        self.arm()
+
+    def arm(self, *faults: dict[str, Any]) -> None:
+        """From now on these faults, and no others, are drawn in the emulator."""
+        body = json.dumps({"faults": faults}).encode()
+        urllib.request.urlopen(f"{self.url}/_admin/faults", body).close()  # noqa: S310
 
     def restarts(self) -> Counter[str]:
         """How often each instance was rebooted or started."""

@@ -143,7 +143,7 @@ def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
             (("plan", "missing.yaml"), 74),
             (("plan", "from-csv.yaml"), 74),
             (("plan", "end.yaml", "--outt", "x"), 64),
-            (("plan", "end.yaml", "--endpoint", "http://127.0.0.1:9"), 1),
+            (("plan", "end.yaml", "--endpoint", "http://127.0.0.1:9", "--api-timeout", "1s"), 1),
             (("plan", "end.yaml", "--endpoint", "http://example.com"), 78),
             (("status", "r-nothing"), 64),
         ]

@@ -197,7 +197,7 @@ async def test_the_key_of_a_look_has_exactly_the_name_asked_for() -> None:
         (error(400, "DRYRUN.SUCCESS"), "done"),
         (error(403, "Forbidden.RAM"), "refused Forbidden.RAM denied"),
         (page(), "unknown dry_run_ignored"),
-        (reply(200, HTML), "unknown dry_run_ignored"),
+        (reply(200, HTML), "unknown proxy_or_gateway"),
         (error(500, "InternalError"), "unknown InternalError"),
     ],
 )

@@ -125,7 +125,7 @@ def _unreachable(number: int) -> aiohttp.ClientConnectorError:
         (aiohttp.ClientConnectorSSLError(Mock(), ssl.SSLError(1, "handshake")), "tls"),
         (
             aiohttp.ClientConnectorCertificateError(Mock(), ssl.SSLCertVerificationError("x")),
-            "tls",
+            "certificate",
         ),
         (TimeoutError("secret"), "connect_timeout"),
         (OSError(errno.EMFILE, "too many open files, secret"), "unreachable"),
@@ -318,7 +318,7 @@ async def test_certificates_are_verified() -> None:
         async with AiohttpTransport() as transport:
             with pytest.raises(NotSent) as raised:
                 await transport.send(call(server.url))
-            assert raised.value.reason == "tls" and server.requests == []
+            assert raised.value.reason == "certificate" and server.requests == []
         async with AiohttpTransport(trusting) as transport:
             assert (await transport.send(call(server.url))).status == 200
 

@@ -130,17 +130,27 @@ async def test_a_circle_that_opens_is_forgiven() -> None:
     assert len(listed.instances) == 3
 
 
-@pytest.mark.parametrize(
-    "replies", [[THROTTLED] * 20, [Unknown("lost")] * 2, [Unknown("lost"), THROTTLED]]
-)
-async def test_a_safe_call_is_asked_again(replies: list[Reply]) -> None:
-    """Throttled and lost answers cost calls and nothing else."""
+@pytest.mark.parametrize("reply", [THROTTLED, Unknown("lost")])
+async def test_the_client_alone_repeats_calls(reply: Reply) -> None:
+    """A failure that reaches the inventory is final: a second layer of repeats multiplies them."""
     service = Service(fleet(3))
-    service.first[HANGZHOU] = list(replies)
+    service.first[HANGZHOU] = [reply]
 
-    listed = await live.list_regions(service, [HANGZHOU], None)
+    await failure(service, HANGZHOU)
 
-    assert (len(listed.instances), listed.calls) == (3, len(replies) + 1)
+    assert len(service.calls) == 1
+
+
+async def test_a_problem_that_many_calls_of_a_region_share_is_reported_once() -> None:
+    """A hundred lookups in a region that does not answer are one problem."""
+    service = Service([])
+    service.first[HANGZHOU] = [THROTTLED] * 100
+    ids = {HANGZHOU: [one.id for one in fleet(5_000)]}
+
+    with pytest.raises(RolloutError) as caught:
+        await live.hydrate(service, ids)
+
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize(

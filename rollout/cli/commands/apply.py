@@ -83,7 +83,7 @@ def apply(
         now = LoopClock().now()
         async with (
             running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner,
-            wiring.connect(cloud) as service,
+            wiring.connect(cloud, terminal) as service,
         ):
             saved = reviewed or await plan_spec(service, runner)
             if not saved.plan.counts.targets:

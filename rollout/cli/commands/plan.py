@@ -57,7 +57,7 @@ def plan(
     done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
 
     async def make() -> None:
-        async with nullcontext() if offline else wiring.connect(cloud) as service:
+        async with nullcontext() if offline else wiring.connect(cloud, terminal) as service:
             made = await planning.make(
                 spec,
                 service,

@@ -57,8 +57,8 @@ def resume(
         ) as runner:
             outlet = running.Outlet()
             folded = folding.fold(run_dir, outlet)
-            async with wiring.connect(cloud) as service:
-                applying.check_identity(folded.run.plan, service)
+            async with wiring.connect(cloud, terminal) as service:
+                await applying.check_resume(folded, service)
                 return await runner.go_on(folded, outlet, service)
 
     return ending.show(terminal, eventloop.run(go), output)

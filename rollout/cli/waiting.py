@@ -1,0 +1,127 @@
+"""Shows which calls the service has not answered yet, before a run begins.
+
+Used by `wiring` around each connection. Reads the client's patience and writes to stderr; it makes
+no calls and delays none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from typing import Final
+
+import anyio
+
+from rollout import logs
+from rollout.cli.terminal import Terminal, write
+from rollout.ecs.patience import Patience, Waiting
+from rollout.model.outcome import Refused
+from rollout.model.time import SECOND, Instant, format_instant
+
+FIRST_AFTER_MS: Final = 2 * SECOND
+"""A call that is answered sooner is not worth a line."""
+LINE_EVERY_MS: Final = 10 * SECOND
+TICK_MS: Final = SECOND // 2
+REGIONS_SHOWN: Final = 3
+_CLEAR = "\r\x1b[K"
+
+_CAUSES: Final = {
+    "connect_timeout": "no connection in time",
+    "dns": "host name not found",
+    "proxy_or_gateway": "answered by a proxy or gateway",
+    "redirect": "redirected by a proxy or gateway",
+    "refused": "connection refused",
+    "reset": "connection reset",
+    "timeout": "no reply in time",
+    "tls": "TLS handshake failed",
+}
+"""Reasons of the client that need a word more; codes of the service stand as they are."""
+
+
+class Waits:
+    """Says what is waited for: on a terminal one line in place, elsewhere a log line at times."""
+
+    def __init__(self, patience: Patience, terminal: Terminal) -> None:
+        self._patience, self._terminal = patience, terminal
+        self._next: Instant = 0
+        self._drawn = False
+
+    def tick(self) -> None:
+        """Show the calls that have waited long enough, when it is time."""
+        now = self._patience.now()
+        late = [one for one in self._patience.waiting if now >= one.since + FIRST_AFTER_MS]
+        if not late:
+            self.clear()
+        elif self._terminal.live:
+            self._drawn = True
+            write(sys.stderr, _CLEAR + logs.redact(line(late))[: self._terminal.width - 1], end="")
+        elif now >= self._next:
+            self._next = now + LINE_EVERY_MS
+            logs.say("api.waiting", level="info", **fields(late))
+
+    def clear(self) -> None:
+        """Take the line off the terminal, so that other output finds it empty."""
+        if self._drawn:
+            self._drawn = False
+            write(sys.stderr, _CLEAR, end="")
+
+
+@contextlib.asynccontextmanager
+async def shown(patience: Patience, terminal: Terminal) -> AsyncIterator[None]:
+    """Show what is waited for inside the block."""
+    waits = Waits(patience, terminal)
+    patience.on_calm = waits.clear
+
+    async def watch() -> None:
+        while True:
+            await anyio.sleep(TICK_MS / SECOND)
+            waits.tick()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        waits.clear()
+
+
+def line(late: list[Waiting]) -> str:
+    """One line for a terminal; `late` holds one call or more, oldest first."""
+    known = fields(late)
+    where = f" in {known['region']}" if known["region"] else ""
+    tried = f", tried {known['tries']}×" if known["tries"] else ""
+    since, until = (str(known[name])[11:19] for name in ("since", "until"))
+    head = f"waiting since {since}, until {until} UTC, for {known['action']}{where}"
+    return f"{head}: {known['cause']}{tried}"
+
+
+def fields(late: list[Waiting]) -> dict[str, object]:
+    """What the line says, as fields: of the oldest call, and the regions that wait for the same."""
+    oldest = late[0]
+    same = [one for one in late if one.lane.action == oldest.lane.action]
+    return {
+        "action": oldest.lane.action,
+        "region": _regions(same),
+        "cause": _cause(oldest),
+        "tries": oldest.tries,
+        "since": format_instant(oldest.since),
+        "until": format_instant(oldest.until),
+    }
+
+
+def _regions(waiting: list[Waiting]) -> str:
+    """The regions of these calls, the first few by name."""
+    names = list(dict.fromkeys(one.lane.region for one in waiting if one.lane.region))
+    more = len(names) - REGIONS_SHOWN
+    text = ", ".join(names[:REGIONS_SHOWN])
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def _cause(waiting: Waiting) -> str:
+    """Why the last attempt failed."""
+    if waiting.last is None:
+        return "no reply yet"
+    known = waiting.last.code if isinstance(waiting.last, Refused) else waiting.last.why
+    return _CAUSES.get(known, known.replace("http_", "HTTP "))

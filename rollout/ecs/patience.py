@@ -1,0 +1,177 @@
+"""How long calls that change nothing are repeated while no run is under way, and who is waited for.
+
+Called by the client around each such call until a run begins; from then on the core repeats its own
+observations. It must never see a call that has consequences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+import tenacity
+
+from rollout.ecs import look, verdict
+from rollout.ecs.breaker import RetryBudget
+from rollout.ecs.governor import Clock, Lane
+from rollout.model import limits
+from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+
+T = TypeVar("T")
+
+PAUSE_MS_MIN: Final = SECOND // 2
+PAUSE_MS_MAX: Final = 10 * SECOND
+"""The pause after a failed attempt doubles from the first to the second."""
+
+_TRANSIENT: Final = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.STATE})
+_CONCLUSIVE: Final = frozenset({RetryClass.DENIED, RetryClass.CLOCK})
+_CERTIFICATE: Final = "certificate"
+"""Reason of the transport for a certificate that is not accepted: a repeat meets the same one."""
+
+
+def is_transient(outcome: Refused | Unknown) -> bool:
+    """Whether the same call may get an answer later: throttled, lost, or answered by a proxy.
+
+    A dry run that the service carried out is not repeated, although its outcome is unknown.
+    """
+    if isinstance(outcome, Unknown):
+        return outcome.why != look.DRY_RUN_IGNORED
+    return outcome.retry in _TRANSIENT and outcome.code != _CERTIFICATE
+
+
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """One call without an answer. It is given up at `until`; `last` is its last failure."""
+
+    lane: Lane
+    since: Instant
+    until: Instant
+    tries: int = 0
+    last: Refused | Unknown | None = None
+    crowded: bool = False
+    """The lane had no place for another attempt before `until`."""
+
+
+class Patience:
+    """Repeats calls until the service answers, for at most `budget_ms`.
+
+    The time counts from the first failure since the last answer in the same lane, so that calls
+    that wait together wait once. After one call was given up no other is repeated, since the
+    command has failed.
+    """
+
+    def __init__(self, clock: Clock, budget_ms: Duration = limits.API_TIMEOUT_MS) -> None:
+        self.on_calm: Callable[[], None] = lambda: None
+        """Called when no call waits any more."""
+        self._clock, self._budget_ms = clock, budget_ms
+        self._waiting: dict[Waiting, None] = {}
+        self._failing_since: dict[Lane, Instant] = {}
+        self._repeats: dict[Lane, RetryBudget] = {}
+        self._given_up: dict[Lane, Refused | Unknown] = {}
+
+    def now(self) -> Instant:
+        """The instant that `since` and `until` of a call are compared with."""
+        return self._clock.now()
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The calls without an answer, oldest first."""
+        return tuple(self._waiting)
+
+    async def insist(
+        self,
+        lane: Lane,
+        attempt: Callable[[Instant, int], Awaitable[T | Refused | Unknown]],
+        *,
+        alternatives: int = 1,
+    ) -> T | Refused | Unknown:
+        """Return the first outcome that is not transient, or the last one when time is over.
+
+        `attempt` gets the instant until which its call may leave, and the number of attempts
+        before it. With `alternatives` it varies the call by that number: a refusal of one that
+        says nothing about access lets the next be tried. A failure says how often it was tried.
+        """
+        if lane in self._given_up:
+            return self._given_up[lane]
+        now = self._clock.now()
+        waiting = Waiting(lane, now, now + self._budget_ms)
+        self._repeats.setdefault(lane, RetryBudget()).note_call(now)
+
+        async def once() -> T | Refused | Unknown:
+            outcome = await attempt(waiting.until, waiting.tries)
+            self._note(waiting, outcome, alternatives)
+            return outcome
+
+        repeated = _REPEATS.copy(
+            retry=tenacity.retry_if_result(lambda _: waiting.last is not None),
+            stop=lambda _: waiting.crowded or self._clock.now() >= waiting.until,
+            wait=lambda _: self._pause_ms(waiting, alternatives) / SECOND,
+            sleep=self._sleep_s,
+            retry_error_callback=lambda _: self._give_up(waiting),
+        )
+        self._waiting[waiting] = None
+        try:
+            found: T | Refused | Unknown = await repeated(once)
+        finally:
+            del self._waiting[waiting]
+            if not self._waiting:
+                self.on_calm()
+        return found
+
+    def _note(self, waiting: Waiting, outcome: object, alternatives: int) -> None:
+        """Keep a failure that is worth a repeat; any other outcome shows that the lane works."""
+        if isinstance(outcome, Refused) and outcome.code == verdict.EXPIRED:
+            waiting.crowded = True
+            return
+        waiting.tries += 1
+        waiting.last = None
+        if isinstance(outcome, Refused | Unknown) and is_transient(outcome):
+            since = self._failing_since.setdefault(waiting.lane, self._clock.now())
+            waiting.until = since + (0 if self._given_up else self._budget_ms)
+            waiting.last = outcome
+            return
+        self._failing_since.pop(waiting.lane, None)
+        if isinstance(outcome, Refused) and outcome.retry not in _CONCLUSIVE:
+            waiting.last = outcome if waiting.tries < alternatives else None
+
+    def _pause_ms(self, waiting: Waiting, alternatives: int) -> Duration:
+        """How long to wait before the next attempt: not at all where it is another alternative,
+        and as told where the lane is throttled, since the governor holds that back.
+        """
+        now, last = self._clock.now(), waiting.last
+        if waiting.tries < alternatives:
+            return 0
+        if isinstance(last, Refused) and last.retry is RetryClass.THROTTLED:
+            pause_ms = last.retry_after_ms
+        elif self._repeats[waiting.lane].take(now):
+            ceiling = min(PAUSE_MS_MAX, PAUSE_MS_MIN << min(waiting.tries, 16))
+            pause_ms = ceiling // 2 + ceiling * _hash_percent(f"{waiting.lane}{now}") // 200
+        else:
+            pause_ms = MINUTE - now % MINUTE
+        return max(0, min(pause_ms, waiting.until - now))
+
+    def _give_up(self, waiting: Waiting) -> Refused | Unknown:
+        """Return the last failure with how often the call was tried; the lane is given up."""
+        assert waiting.last is not None  # noqa: S101 - only failures are repeated
+        seconds = (self._clock.now() - waiting.since) // SECOND
+        times = "once" if waiting.tries == 1 else f"{waiting.tries} times"
+        text = f"{waiting.last.message} (tried {times} in {seconds} s)".strip()
+        known = msgspec.structs.replace(waiting.last, message=text)
+        return self._given_up.setdefault(waiting.lane, known)
+
+    async def _sleep_s(self, seconds: float) -> None:
+        """Wait by the injected clock; tenacity counts in seconds."""
+        await self._clock.sleep_until(self._clock.now() + round(seconds * SECOND))
+
+
+_REPEATS = tenacity.AsyncRetrying()
+"""A template: copied for each call, since one object in use twice mixes up its users."""
+
+
+def _hash_percent(text: str) -> int:
+    """A number from 0 to 99 that depends on the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) % 100

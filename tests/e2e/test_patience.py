@@ -1,0 +1,130 @@
+"""Waiting for a service that is busy or away, as the real command line does it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.stage import Stage, free_port, stage
+
+READS = ["GetCallerIdentity", "DescribeInstances", "DescribeKeyPairs"]
+DRY_RUNS = ["RebootInstance", "StartInstance"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One emulator and a reviewed plan for all tests; nothing here may change an instance."""
+    folder = tmp_path_factory.mktemp("patience")
+    with stage(folder, size=12, options=("--boot-time", "200ms")) as started:
+        started.write_spec("wait")
+        planned = started.run("plan", "wait.yaml", "--out", "wait.plan.json")
+        assert planned.returncode == 0, planned.stderr
+        yield started
+
+
+def after_a_line(command: subprocess.Popen[str], what: Callable[[], Any]) -> tuple[float, str]:
+    """Do something when the command says that it waits; seconds until then, and all its stderr."""
+    began, said_after, lines = time.monotonic(), 0.0, []
+    assert command.stderr is not None
+    for line in command.stderr:
+        lines.append(line)
+        if "api.waiting" in line and not said_after:
+            said_after = time.monotonic() - began
+            what()
+    return said_after, "".join(lines)
+
+
+def test_planning_outlasts_a_proxy_that_answers_for_a_while(made: Stage) -> None:
+    """It says within seconds who is waited for, and ends well once the service is back."""
+    made.arm({"fault": "html_502", "actions": READS})
+    planning = made.begin("plan", "wait.yaml", "-o", "json")
+    said_after, said = after_a_line(planning, made.disarm)
+    out, _ = planning.communicate(timeout=60)
+    assert planning.returncode == 0, said
+    assert '"digest"' in out
+    assert 1.5 < said_after < 8
+    assert re.search(r"api.waiting +action=GetCallerIdentity .*tries=\d.* since=.* until=", said)
+
+
+def test_planning_starts_before_the_service_listens(tmp_path: Path) -> None:
+    """A refused connection is repeated."""
+    port = free_port()
+    before = Stage(tmp_path, f"http://127.0.0.1:{port}")
+    before.write_spec("early")
+    planning = before.begin("plan", "early.yaml", "-o", "ids")
+    emulators: list[subprocess.Popen[str]] = []
+
+    def start() -> None:
+        emulators.append(before.begin("emulator", "--listen", f"127.0.0.1:{port}", "--size", "9"))
+
+    try:
+        _, said = after_a_line(planning, start)
+        out, _ = planning.communicate(timeout=60)
+    finally:
+        for emulator in emulators:
+            emulator.terminate()
+            emulator.communicate(timeout=20)
+    assert planning.returncode == 0, said
+    assert out.startswith("i-")
+    assert 'cause="connection refused"' in said
+
+
+@pytest.mark.parametrize(
+    "number, code, words, actions",
+    [
+        (signal.SIGINT, 130, ("plan", "wait.yaml"), ["DescribeInstances"]),
+        (signal.SIGTERM, 143, ("apply", "wait.plan.json", "--no-input"), DRY_RUNS),
+    ],
+)
+def test_a_signal_ends_the_waiting_within_two_seconds(
+    made: Stage, number: signal.Signals, code: int, words: tuple[str, ...], actions: list[str]
+) -> None:
+    """In planning and in the checks before a run, which has not begun then."""
+    made.arm({"fault": "html_502", "actions": actions})
+    command = made.begin(*words)
+    sent: list[float] = []
+
+    def stop() -> None:
+        sent.append(time.monotonic())
+        command.send_signal(number)
+
+    after_a_line(command, stop)
+    command.communicate(timeout=20)
+    assert time.monotonic() - sent[0] < 2
+    assert command.returncode == code
+    assert made.admin("ledger") == []
+
+
+def test_dry_runs_that_never_pass_refuse_the_run(made: Stage) -> None:
+    """Exit 1 with how often and how long they were tried, and no instance has the new key."""
+    made.arm({"fault": "unavailable", "actions": DRY_RUNS})
+    ended = made.run("apply", "wait.plan.json", "--no-input", "--api-timeout", "2s")
+    assert ended.returncode == 1, ended.stderr
+    assert re.search(
+        r"Instance at cn-\w+: ServiceUnavailable \(tried \d times in 2 s\)", ended.stderr
+    )
+    assert made.admin("ledger") == []
+
+
+def test_dry_runs_that_pass_later_let_the_run_begin(made: Stage) -> None:
+    """Answered by a proxy at first; then the run rotates each target once."""
+    made.arm({"fault": "html_502", "actions": DRY_RUNS})
+    applying = made.begin("apply", "wait.plan.json", "--no-input")
+    before: list[int] = []
+
+    def repair() -> None:
+        before.append(len(made.admin("ledger")))
+        made.disarm()
+
+    _, said = after_a_line(applying, repair)
+    applying.communicate(timeout=60)
+    assert applying.returncode == 0, said
+    assert before == [0]
+    assert made.wrong("wait.plan.json", down_max=6) == ""
