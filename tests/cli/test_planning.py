@@ -124,7 +124,7 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
         project,
         text=stage.SPEC.replace(
             "source: ecs, regions: [cn-hangzhou, cn-shanghai]", "source: csv, path: fleet.csv"
-        ),
+        ).replace("50%", "1"),
     )
 
     made = await planning.make(spec, None, Path("runs"))
