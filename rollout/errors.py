@@ -218,6 +218,7 @@ CODES: dict[str, Code] = {
     "R0214": Code(Exit.BAD_INPUT, "a live source cannot be read offline"),
     "R0215": Code(Exit.BAD_INPUT, "only a part of a listing"),
     "R0216": Code(Exit.DONE, "a part of a listing was accepted"),
+    "R0217": Code(Exit.BAD_INPUT, "a field that decides has no known form"),
     # R03xx plan
     "R0301": Code(Exit.DONE, "instances left out because rotating ends password login"),
     "R0302": Code(Exit.DONE, "stopped instances will be started"),

@@ -73,7 +73,7 @@ class _Lock(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = msgspec.field(name="LockReason", default=None)
 
 
-class _Locks(msgspec.Struct, frozen=True, gc=False):
+class _Locks(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     rows: list[_Lock] | None = msgspec.field(name="LockReason", default=None)
 
 
@@ -82,7 +82,7 @@ class _Tag(msgspec.Struct, frozen=True, gc=False):
     value: str | None = msgspec.field(name="TagValue", default=None)
 
 
-class _Tags(msgspec.Struct, frozen=True, gc=False):
+class _Tags(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     rows: list[_Tag] | None = msgspec.field(name="Tag", default=None)
 
 
@@ -278,13 +278,20 @@ def _row(row: object) -> _Row:
     """Build a row from folded names."""
     if not isinstance(row, dict):
         raise wire.MalformedError("no instance")
-    locks = wire.items(row.pop("operationlocks", None), "lockreason")
-    tags = wire.items(row.pop("tags", None), "tag")
+    locks = _form(row.pop("operationlocks", None), "lockreason")
+    tags = _form(row.pop("tags", None), "tag")
     return msgspec.structs.replace(
         _convert(row, _Row),
         locks=_Locks([_convert(lock, _Lock) for lock in locks]),
         tags=_Tags([_convert(tag, _Tag) for tag in tags]),
     )
+
+
+def _form(parent: object, singular: str) -> list[object]:
+    """A list that decides. MalformedError where it has another form: it is not taken for empty."""
+    if isinstance(parent, Mapping) and parent.keys() - {singular}:
+        raise wire.MalformedError(f"no list of {singular}")
+    return wire.items(parent, singular)
 
 
 def _rows(
@@ -352,13 +359,16 @@ def _status(text: str) -> Status:
 
 
 def _locks(locks: _Locks) -> tuple[str, ...]:
-    """Reasons why the instance is locked."""
-    return tuple([row.reason for row in locks.rows or () if row.reason])
+    """Reasons why the instance is locked; a lock without a reason is a lock."""
+    return tuple([row.reason or "no reason given" for row in locks.rows or ()])
 
 
 def _tags(tags: _Tags) -> tuple[tuple[str, str], ...]:
-    """Tags in the service's order."""
-    return tuple([(row.key, row.value or "") for row in tags.rows or () if row.key])
+    """Tags in the service's order. MalformedError where one has no key: rules depend on tags."""
+    rows = tags.rows or ()
+    if not all(row.key for row in rows):
+        raise wire.MalformedError("a tag without a key")
+    return tuple([(row.key or "", row.value or "") for row in rows])
 
 
 @lru_cache(maxsize=65_536)

@@ -7,7 +7,9 @@ is decoded by the block; everything else, and every block with something odd, va
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import json
+import re
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import msgspec
@@ -21,8 +23,14 @@ from rollout.model import limits
 from rollout.model.instance import Instance
 
 STRICT_BYTES = 2 * 1024**2
-"""So far doubled keys are looked for in a JSONL file: what a person wrote is shorter, and a program
-that doubles keys does so from its first row on."""
+"""So far doubled keys and odd names are searched for in a JSONL file: what a person wrote is
+shorter, and a program that writes them does so from its first row on."""
+
+_ODD_NAME = re.compile(
+    rb'"(?!(?:Tags?|TagKey|TagValue|OperationLocks|LockReason|LockMsg)")'
+    rb'(?i:tag|lock|operation[_-]?lock)[^"]*"\s*:'
+)
+"""A field that may say something of tags or locks under another name than the API's."""
 
 _BRACKETS = b"{}[]"
 _KEPT = frozenset(_BRACKETS + b"\n:LTAISKEY.")
@@ -34,8 +42,6 @@ _SECRETS = (b"LTAI", b"IATEKEY", b"STS.", b"TTYK")
 _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 _ROW = msgspec.json.Decoder(Row)
-_IDS = ("instanceid", "id")
-_REGIONS = ("regionid", "region")
 
 
 def read_jsonl(source: Input, maker: Maker, gathered: Gathered) -> int:
@@ -101,7 +107,11 @@ def _elements(text: str, at: int) -> Generator[tuple[Any, int], None, int]:
 
 
 def _is_plain(block: bytes) -> bool:
-    """True where the block is what its own values are written as, which no doubled key survives."""
+    """True where the block is what its own values are written as, which no doubled key survives,
+    and no field has an odd name.
+    """
+    if _ODD_NAME.search(block) is not None:
+        return False
     try:
         return _ENCODER.encode_lines(_ANY.decode_lines(block)) == block
     except (msgspec.MsgspecError, RecursionError):
@@ -203,25 +213,12 @@ class _Reader:
     def _instance(self, each: str | dict[str, Any]) -> Instance:
         if isinstance(each, str):
             return self._maker.named(each)
-        if "InstanceId" not in each:
-            each = _spelled_out(each)
+        named = shapes.canonical(each)
+        if "InstanceId" not in named:
+            hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
+            raise RowError("R0201", "an object without an instance id", hint)
         try:
-            row = _ROW.decode(msgspec.json.encode(each))
+            row = _ROW.decode(json.dumps(named))
         except msgspec.MsgspecError as error:
             raise RowError("R0201", f"no row of DescribeInstances: {error}") from None
         return self._maker.one(row)
-
-
-def _spelled_out(row: dict[str, Any]) -> dict[str, Any]:
-    """A row that names its instance in another way, with the API's names for id and region."""
-    folded = {shapes.fold(name): value for name, value in row.items()}
-    found = {"InstanceId": _first(folded, _IDS), "RegionId": _first(folded, _REGIONS)}
-    if found["InstanceId"] is None:
-        hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
-        raise RowError("R0201", "an object without an instance id", hint)
-    return found
-
-
-def _first(row: dict[str, Any], words: Sequence[str]) -> object:
-    """What stands under the first of these words that says anything."""
-    return next((row[word] for word in words if row.get(word) is not None), None)

@@ -6,13 +6,15 @@ the service, except with `--offline`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
 from rollout.ecs import wire
+from rollout.inventory import forms
 from rollout.model import instance, regions
 from rollout.model.instance import Instance, OsFamily, Status, Tags
 from rollout.model.time import Instant
@@ -24,8 +26,6 @@ _IDS = re.compile(f"(?:{instance.ID_PATTERN} )*", re.ASCII)
 _SILENT = (b"", b"null", b"{}", b'""')
 _UNLOCKED = msgspec.Raw(b'{"LockReason":[]}')
 """What nearly every row says: to compare costs a fifth of asking the memo."""
-_NOT_OPTIMIZED = (False, "false", "False", "none")
-"""Silence means yes: all but the oldest, retired instances are."""
 
 ValueT = TypeVar("ValueT")
 
@@ -41,7 +41,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     """One instance on the wire: the fields that planning needs, the others are passed over.
 
     `region_id` and `region_name` are what else a row may call its region, heeded where RegionId is
-    silent. `page` is what no JSON value is: where it is said, a value holds rows and is none.
+    silent. A field of the type UnsetType has no JSON value: where a row has it, it is a page, or it
+    spells tags, locks or expiry in another way, and the value-by-value reader must read it.
     """
 
     id: str = msgspec.field(name="InstanceId")
@@ -60,23 +61,28 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     region_id: Any = None
     region_name: Any = msgspec.field(name="region", default=None)
     page: msgspec.UnsetType = msgspec.field(name="Instances", default=msgspec.UNSET)
+    tags_1: msgspec.UnsetType = msgspec.field(name="tags", default=msgspec.UNSET)
+    tags_2: msgspec.UnsetType = msgspec.field(name="Tag", default=msgspec.UNSET)
+    tags_3: msgspec.UnsetType = msgspec.field(name="tag", default=msgspec.UNSET)
+    tags_4: msgspec.UnsetType = msgspec.field(name="TagSet", default=msgspec.UNSET)
+    tags_5: msgspec.UnsetType = msgspec.field(name="tagSet", default=msgspec.UNSET)
+    tags_6: msgspec.UnsetType = msgspec.field(name="tag_set", default=msgspec.UNSET)
+    locks_1: msgspec.UnsetType = msgspec.field(name="operationLocks", default=msgspec.UNSET)
+    locks_2: msgspec.UnsetType = msgspec.field(name="operation_locks", default=msgspec.UNSET)
+    locks_3: msgspec.UnsetType = msgspec.field(name="locks", default=msgspec.UNSET)
+    expires_1: msgspec.UnsetType = msgspec.field(name="expiredTime", default=msgspec.UNSET)
+    expires_2: msgspec.UnsetType = msgspec.field(name="expired_time", default=msgspec.UNSET)
 
 
-class _Tag(msgspec.Struct, frozen=True, gc=False):
-    key: str = msgspec.field(name="TagKey")
-    value: str | None = msgspec.field(name="TagValue", default=None)
+class _Tag(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    key: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="TagKey")
+    value: str = msgspec.field(name="TagValue", default="")
 
 
-class _Tags(msgspec.Struct, frozen=True, gc=False):
-    rows: list[_Tag] | None = msgspec.field(name="Tag", default=None)
+class _Tags(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The form of DescribeInstances exactly; `forms` reads all others."""
 
-
-class _Lock(msgspec.Struct, frozen=True, gc=False):
-    reason: str | None = msgspec.field(name="LockReason", default=None)
-
-
-class _Locks(msgspec.Struct, frozen=True, gc=False):
-    rows: list[_Lock] | None = msgspec.field(name="LockReason", default=None)
+    rows: list[_Tag] = msgspec.field(name="Tag")
 
 
 class Memo(dict[Any, ValueT], Generic[ValueT]):
@@ -127,6 +133,7 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
     families = Memo[OsFamily](lambda word: instance.os_family(word or ""))
     statuses = Memo[Status](lambda word: instance.status_of(word or ""))
     instants = Memo[Instant](lambda text: wire.parse_iso(text) or 0 if text else 0)
+    expiries, optimized = Memo[Instant](_expiry), Memo[bool](_io_optimized)
     locks, tags = Memo[tuple[str, ...]](_locks), Memo[Tags](_tags)
 
     def make(rows: list[Row]) -> list[Instance]:
@@ -148,8 +155,8 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
                     texts[row.key_pair],
                     texts[row.image],
                     instants[row.started],
-                    instants[row.expires],
-                    io is True or io not in _NOT_OPTIMIZED,
+                    expiries[row.expires],
+                    io is True or optimized[io],
                     () if row.locks == _UNLOCKED else locks[bytes(row.locks)],
                     tags[bytes(row.tags)],
                 )
@@ -189,28 +196,56 @@ def _home(zone: str | None) -> str | None:
 
 
 def _locks(raw: bytes) -> tuple[str, ...]:
-    """Reasons of `OperationLocks`."""
+    """Reasons of `OperationLocks`. RowError where the form is not known."""
     if raw in _SILENT:
         return ()
-    rows = _decoded(_LOCKS, raw, "OperationLocks").rows or ()
-    return tuple([row.reason for row in rows if row.reason])
+    return _formed(forms.locks, raw, "OperationLocks")
 
 
 def _tags(raw: bytes) -> Tags:
-    """Keys and values of `Tags`, in the service's order."""
+    """Keys and values of `Tags`, in their order. RowError where the form is not known."""
     if raw in _SILENT:
         return ()
-    rows = _decoded(_TAGS, raw, "Tags").rows or ()
-    return tuple([(row.key, row.value or "") for row in rows])
+    try:
+        rows = _TAGS.decode(raw).rows
+    except msgspec.MsgspecError:
+        return _formed(forms.tags, raw, "Tags")
+    found = tuple([(row.key, row.value) for row in rows])
+    return (
+        found if len({key for key, _ in found}) == len(found) else _formed(forms.tags, raw, "Tags")
+    )
 
 
-_LOCKS = msgspec.json.Decoder(_Locks)
 _TAGS = msgspec.json.Decoder(_Tags)
 
 
-def _decoded(decoder: msgspec.json.Decoder[ValueT], raw: bytes, name: str) -> ValueT:
+def _formed(read: Callable[[Any], ValueT], raw: bytes, name: str) -> ValueT:
     try:
-        return decoder.decode(raw)
-    except msgspec.MsgspecError:
-        message = f"`{name}` does not have the form of DescribeInstances"
-        raise RowError("R0201", message) from None
+        return read(json.loads(raw))
+    except forms.FormError as error:
+        message, hint = error.args
+        raise RowError("R0217", f"`{name}`: {message}", hint) from None
+
+
+def _expiry(text: str | None) -> Instant:
+    """The instant a subscription ends, 0 where none is said."""
+    if not text or text.strip().lower() in forms.NOTHING:
+        return 0
+    found = wire.parse_iso(text.strip())
+    if found is None:
+        hint = "write it like `2026-01-02T03:04Z`, or leave the field out"
+        raise RowError("R0217", "`ExpiredTime` has no known form", hint)
+    return found
+
+
+_OPTIMIZED = {"true": True, "optimized": True, "": True, "false": False, "none": False}
+
+
+def _io_optimized(value: bool | str | None) -> bool:  # noqa: FBT001 - as the row says it
+    """Whether the instance is I/O optimized. Silence means yes: all but retired ones are."""
+    if value is None or isinstance(value, bool):
+        return value is not False
+    try:
+        return _OPTIMIZED[value.strip().lower()]
+    except KeyError:
+        raise RowError("R0217", "`IoOptimized` has no known form", "write true or false") from None

@@ -7,6 +7,7 @@ page or a row, and refuses what it does not know. What the fields of a row mean 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -62,6 +63,51 @@ def _of_object(value: dict[str, Any]) -> Iterator[Page]:
     if "code" in fields and not {"instanceid", "id"} & fields.keys():
         raise RowError("R0201", "this is an error of the API, not a page of instances")
     yield Page([value])
+
+
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "InstanceId": ("instanceid", "id"),
+    "RegionId": ("regionid", "region"),
+    "ZoneId": ("zoneid", "zone", "availabilityzone"),
+    "OSType": ("ostype",),
+    "OSName": ("osname", "osnameen"),
+    "Status": ("status", "state"),
+    "KeyPairName": ("keypairname", "keypair", "keyname"),
+    "ImageId": ("imageid",),
+    "StartTime": ("starttime",),
+    "ExpiredTime": ("expiredtime",),
+    "IoOptimized": ("iooptimized",),
+    "OperationLocks": ("operationlocks", "locks", "lockreason", "lockreasons"),
+    "Tags": ("tags", "tag", "tagset", "taglist"),
+}
+"""Names of each field of a row, folded; the first that says anything counts."""
+_FIRST_COUNTS = ("InstanceId", "RegionId", "ZoneId", "OSName")
+_SILENT: tuple[object, ...] = (None, "", [], {})
+_DECIDES = re.compile("tag|lock|operationlock")
+
+
+def canonical(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the names of DescribeInstances, and nothing that planning does not read.
+
+    RowError where it says the same thing in two ways that differ, or says something of tags or
+    locks under an unknown name.
+    """
+    said: dict[str, list[object]] = {}
+    for name, value in row.items():
+        if value not in _SILENT:
+            said.setdefault(fold(name), []).append(value)
+    made: dict[str, Any] = {}
+    for field, names in _FIELDS.items():
+        values = [value for name in names for value in said.pop(name, ())]
+        if values and field not in _FIRST_COUNTS and any(each != values[0] for each in values):
+            raise RowError("R0217", f"the row says `{field}` twice, and not the same")
+        if values:
+            made[field] = values[0]
+    for name in said:
+        if _DECIDES.match(name):
+            hint = "call it `Tags` or `OperationLocks`, or leave it out"
+            raise RowError("R0217", f"`{name[:40]}` may say something of tags or locks", hint)
+    return made
 
 
 def _rows(parent: object, singular: str) -> Iterator[Named]:

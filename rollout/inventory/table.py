@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
@@ -132,23 +133,9 @@ def _row(cells: list[str], headings: list[str], fields: Mapping[str, int]) -> Ro
         values.get("startTime"),
         values.get("expiredTime"),
         None,
-        _raw("LockReason", [{"LockReason": each} for each in _parts(values.get("locks"))]),
-        _raw("Tag", [_tag(each) for each in _parts(values.get("tags"))]),
+        msgspec.Raw(json.dumps(values.get("locks", "")).encode()),
+        msgspec.Raw(json.dumps(values.get("tags", "")).encode()),
     )
-
-
-def _parts(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(";") if part.strip()]
-
-
-def _tag(text: str) -> dict[str, str]:
-    """`key=value`, or `key:value` as consoles print it."""
-    key, _, value = text.partition("=" if "=" in text else ":")
-    return {"TagKey": key.strip(), "TagValue": value.strip()}
-
-
-def _raw(name: str, rows: list[dict[str, str]]) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode({name: rows}) if rows else b"")
 
 
 def _ignored(

@@ -55,6 +55,17 @@ LOOKS: dict[str, tuple[Scripted, str]] = {
         "unknown proxy_or_gateway",
     ),
     "row without an id": (page({"Status": "Running"}), "unknown proxy_or_gateway"),
+    "tags as an object": (page(instance(Tags={"app": "cart"})), "unknown proxy_or_gateway"),
+    "tags with other names": (
+        page(instance(Tags={"Tag": [{"Key": "app", "Value": "cart"}]})),
+        "unknown proxy_or_gateway",
+    ),
+    "locks of another form": (
+        page(instance(OperationLocks={"Lock": [{"Reason": "security"}]})),
+        "unknown proxy_or_gateway",
+    ),
+    "no locks and tags": (page(instance(OperationLocks={}, Tags={})), "seen"),
+    "nothing said of locks and tags": (page(instance(OperationLocks=None, Tags=None)), "seen"),
     "HTML": (reply(200, HTML), "unknown proxy_or_gateway"),
     "cut": (
         reply(200, '{"RequestId":"A","Instances":{"Instance":[{"Ins'),
@@ -145,6 +156,17 @@ async def test_odd_words_of_a_row_are_unknown_not_guessed() -> None:
         assert (found.os, found.status, found.key_pair) == (OsFamily.UNKNOWN, Status.UNKNOWN, "")
         assert (found.started_at, found.io_optimized) == (0, False)
         assert (found.region, found.locks) == ("cn-hangzhou", ("financial", "recycling"))
+
+
+@pytest.mark.asyncio
+async def test_a_lock_without_a_reason_is_a_lock() -> None:
+    """An instance whose lock says nothing more is not taken for unlocked."""
+    row = instance(OperationLocks={"LockReason": [{"LockMsg": "ask the owner"}]})
+    async with talking_to(page(row)) as (client, _):
+        seen = await client.look(REGION, ["i-1"])
+
+    assert isinstance(seen, look.Described)
+    assert seen.instances[0].locks == ("no reason given",)
 
 
 @pytest.mark.asyncio

@@ -325,7 +325,14 @@ ROWS = [
     ("json", '{"Name":"x"}', "R0201", 1),
     ("json", "[7]", "R0201", 1),
     ("json", '[{"InstanceId":7}]', "R0201", 1),
-    ("jsonl", line(Tags=["env"]), "R0201", 1),
+    ("jsonl", line(Tags=["env"]), "R0217", 1),
+    ("jsonl", line(ExpiredTime="next year"), "R0217", 1),
+    ("jsonl", line(IoOptimized="maybe"), "R0217", 1),
+    ("jsonl", line(OperationLocks={"Since": 1}), "R0217", 1),
+    ("jsonl", line(tags={"env": "test"}), "R0217", 1),
+    ("jsonl", line(tag_list=["a=b"]), "R0217", 1),
+    ("jsonl", line(TagSets=["a=b"]), "R0217", 1),
+    ("csv", f"InstanceId,Tags\n{A},bastion\n", "R0217", 2),
     # B-I05
     ("jsonl", "[" * 65 + "]" * 65, "R0207", 1),
     ("jsonl", '{"a":' * 65 + "1" + "}" * 65, "R0207", 1),
@@ -375,7 +382,8 @@ def test_a_bad_row_is_told_at_its_line(
 ) -> None:
     """Code and line of each fault, wherever in a file it stands; no secret is repeated."""
     is_doubled = content.startswith(f'{{"InstanceId":"{A}","InstanceId"')
-    if fast and not is_doubled:  # doubled keys are found in the strict part only
+    is_odd = "tag_list" in content or "TagSets" in content
+    if fast and not is_doubled and not is_odd:  # these are found in the strict part only
         monkeypatch.setattr(documents, "STRICT_BYTES", 0)
 
     found = problems(tmp_path, f"fleet.{kind}", content, region="cn-hangzhou")

@@ -1,0 +1,195 @@
+"""Tags and locks in the forms of the API, of SDKs, tools and consoles → the model's values.
+
+Called by `rows` with decoded JSON; a cell of a table is a text. A rule may depend on each value, so
+a form is either understood without doubt or refused: it is never taken for silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rollout.model.instance import Tags
+
+NOTHING = frozenset({"", "-", "--", "无", "null", "none", "nil", "n/a", "[]", "{}"})
+"""Texts that consoles, spreadsheets and tools print for an empty value, in lower case."""
+_UNLOCKED = NOTHING | {"false", "no", "否", "未锁定", "正常", "unlocked"}
+
+_KEYS = frozenset({"tagkey", "key"})
+_VALUES = frozenset({"tagvalue", "value"})
+_REASONS = ("lockreason", "reason")
+_REASON_LISTS = ("lockreason", "lockreasons", "lock", "locks", "operationlock", "operationlocks")
+_BLANK = " \t\r\n\f\v\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
+"""Characters around a key or value that nobody sees."""
+_PARTS = re.compile("[;,|\n\uff1b\uff0c\uff5c\u3001]")  # with their full-width forms
+_EQUALS, _COLONS = "=\uff1d", ":\uff1a"
+_INNER_PAIR = re.compile("\\s\\S+[=:\uff1d\uff1a]")
+_HINT = 'write tags as `key=value;key=value`, or as JSON: {"key": "value"}'
+
+
+class FormError(ValueError):
+    """A value has no known form: the sentence and the fix."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+
+
+def tags(value: object) -> Tags:
+    """The tags in a JSON value or a cell. FormError where it is not clear which tags these are.
+
+    Known are `{"Tag": [...]}` of the API, lists of objects with TagKey or Key, lists of texts, an
+    object with one member a tag, and texts of pairs.
+    """
+    found: dict[str, str] = {}
+    for key, text in _pairs(value):
+        key = key.strip(_BLANK)  # noqa: PLW2901 - the same key
+        if not key:
+            raise FormError("a tag has no key", _HINT)
+        if found.setdefault(key, text.strip(_BLANK)) != text.strip(_BLANK):
+            raise FormError(f"tag `{key}` has two values", _HINT)
+    return tuple(found.items())
+
+
+def locks(value: object) -> tuple[str, ...]:
+    """The lock reasons in a JSON value or a cell. FormError where it may say either."""
+    if value is None or value is False:
+        return ()
+    if isinstance(value, str):
+        if value.strip(_BLANK).lower() in _UNLOCKED:
+            return ()
+        return tuple(part.strip(_BLANK) for part in _PARTS.split(value) if part.strip(_BLANK))
+    if isinstance(value, dict):
+        if not value:
+            return ()
+        (rows,) = _members(value, _REASON_LISTS) or (value,)
+        value = [rows] if isinstance(rows, str | dict) else rows
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise FormError("the locks have no known form", _LOCK_HINT)
+    return tuple(_reason(row) for row in value)
+
+
+def _pairs(value: object) -> Iterable[tuple[str, str]]:
+    """Keys and values, in their order."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return _pairs_of_text(value)
+    if isinstance(value, list):
+        return [pair for item in value for pair in _pairs_of_item(item)]
+    if not isinstance(value, dict):
+        raise FormError("tags are neither an object nor a list", _HINT)
+    folded = {name.lower(): inner for name, inner in value.items()}
+    inner = next((folded[name] for name in ("tag", "tags") if name in folded), "")
+    if len(value) == 1 and (inner is None or isinstance(inner, list | dict)):
+        return _pairs(inner)
+    if _is_pair(folded):
+        if not {"tagkey", "tagvalue"} & folded.keys():
+            raise FormError("`Key` and `Value` may be one tag or two", _HINT)
+        return _pairs_of_item(value)
+    return [(key, _text(key, inner)) for key, inner in value.items()]
+
+
+def _pairs_of_item(item: object) -> Iterable[tuple[str, str]]:
+    """The tag in an element of a list."""
+    if isinstance(item, str):
+        return [_pair_of_part(item, _kind([item]))]
+    folded = {name.lower(): inner for name, inner in item.items()} if isinstance(item, dict) else {}
+    keys, values = (
+        [folded[name] for name in folded if name in names] for names in (_KEYS, _VALUES)
+    )
+    if len(keys) != 1 or len(values) > 1 or not isinstance(keys[0], str):
+        raise FormError("an element of the tags is no tag", _HINT)
+    return [(keys[0], _text(keys[0], values[0] if values else None))]
+
+
+def _is_pair(folded: dict[str, Any]) -> bool:
+    return bool(_KEYS & folded.keys()) and folded.keys() <= _KEYS | _VALUES
+
+
+def _text(key: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise FormError(f"tag `{key}` has no text as its value", _HINT)
+
+
+def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
+    """The pairs of a cell: JSON, or parts such as `key=value` and `key:value`."""
+    text = text.strip(_BLANK)
+    if text.lower() in NOTHING:
+        return []
+    if text[0] in "{[":
+        try:
+            value = json.loads(text)
+        except ValueError:
+            raise FormError("tags begin like JSON and are none", _HINT) from None
+        return _pairs(value)
+    parts = [part.strip(_BLANK) for part in _PARTS.split(text)]
+    parts = [part for part in parts if part]
+    kind = _kind(parts)
+    return [_pair_of_part(part, kind) for part in parts]
+
+
+def _kind(parts: list[str]) -> str:
+    """What separates key and value in parts that hold `=` and `:`: what the other parts have."""
+    pure = {
+        _EQUALS if _at(part, _EQUALS) >= 0 else _COLONS for part in parts if not _is_mixed(part)
+    }
+    if len(pure) == 1:
+        return pure.pop()
+    mixed = [part for part in parts if _is_mixed(part)]
+    return _EQUALS if all(_at(part, _EQUALS) < _at(part, _COLONS) for part in mixed) else ""
+
+
+def _pair_of_part(part: str, kind: str) -> tuple[str, str]:
+    """Key and value of a part. FormError where another reading is as likely."""
+    if not _is_mixed(part):
+        kind = _EQUALS if _at(part, _EQUALS) >= 0 else _COLONS
+    at = _at(part, kind)
+    key, value = part[:at], part[at + 1 :]
+    doubtful = (
+        at < 0
+        or not kind
+        or _at(value.rstrip("="), kind) >= 0
+        or _INNER_PAIR.search(part) is not None
+        or any(mark in part for mark in "\"'`{}[]")
+    )
+    if doubtful:
+        raise FormError("it is not clear which tags this text means", _HINT)
+    return key, value
+
+
+def _is_mixed(part: str) -> bool:
+    return _at(part, _EQUALS) >= 0 and _at(part, _COLONS) >= 0
+
+
+def _at(text: str, marks: str) -> int:
+    """The offset of the first of these marks, -1 where there is none."""
+    return min((text.find(mark) for mark in marks if mark in text), default=-1)
+
+
+def _members(value: dict[str, Any], names: Iterable[str]) -> tuple[Any, ...]:
+    """The one member of a wrapper such as `{"LockReason": [...]}`, or none."""
+    folded = {name.lower().replace("_", ""): inner for name, inner in value.items()}
+    found = [folded[name] for name in names if name in folded]
+    return tuple(found) if len(found) == 1 and len(folded) == 1 else ()
+
+
+def _reason(row: object) -> str:
+    """The reason in an element of the locks."""
+    if isinstance(row, dict):
+        folded = {name.lower().replace("_", ""): inner for name, inner in row.items()}
+        row = next((folded[name] for name in _REASONS if name in folded), None)
+    if not isinstance(row, str) or not row.strip(_BLANK):
+        raise FormError("a lock without a reason", _LOCK_HINT)
+    return row.strip(_BLANK)
+
+
+_LOCK_HINT = 'write locks as `reason;reason`, or as JSON: ["reason"]'
