@@ -117,7 +117,8 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
     """Without a service the files are all there is, and the plan cannot be applied."""
     (project / "fleet.csv").write_text(
         "instance_id,region,os_type,status,key_pair\n"
-        "i-bp1,cn-hangzhou,linux,Running,former\ni-bp2,cn-hangzhou,windows,Running,\n",
+        "i-bp1,cn-hangzhou,linux,Running,former\ni-bp2,cn-hangzhou,windows,Running,\n"
+        "i-bp3,cn-hangzhou,linux,Running,former\n",
         "utf-8",
     )
     spec = stage.write_spec(
@@ -131,7 +132,7 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
 
     plan = made.saved.plan
     assert (plan.complete, plan.applyable, plan.identity) == (False, False, ())
-    assert plan.counts.targets == 1
+    assert plan.counts.targets == 2
     assert any(warning.code == "R0306" for warning in plan.warnings)
 
 
