@@ -88,6 +88,8 @@ class Cloud:
         Talk to a running `rollout emulator` (at ROLLOUT_ENDPOINT, else 127.0.0.1:8473).
     api_timeout
         How long to repeat calls that change nothing before a run, while they get no answer.
+    allow_clock_skew
+        Accept that this machine's clock differs from the service's by more than 24 hours.
     """
 
     profile: Annotated[
@@ -98,6 +100,7 @@ class Cloud:
         bool, Parameter(env_var="ROLLOUT_EMULATOR", negative="", show_default=False)
     ] = False
     api_timeout: str = "5m"
+    allow_clock_skew: Flag = False
 
 
 VALUED = frozenset(

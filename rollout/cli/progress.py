@@ -20,7 +20,7 @@ from rollout.model import event as ev
 from rollout.model.command import Command, ImportKey
 from rollout.model.event import AnyEvent, Happening
 from rollout.model.outcome import Outcome
-from rollout.model.time import SECOND, Instant
+from rollout.model.time import SECOND, Instant, format_instant
 
 LINE_EVERY_MS = 10 * SECOND
 """Off a terminal at most one line of progress in so long."""
@@ -94,6 +94,10 @@ class Lines:
                 self._info("run.resumed", run=run.run_id, epoch=epoch, left=run.left)
             case ev.TornTail(bytes=size):
                 self._log.warning("journal.torn", run=run.run_id, bytes_cut=size)
+            case ev.ClockSkew(local=local, service=service):
+                self._log.warning(
+                    "clock.skew", local=format_instant(local), service=format_instant(service)
+                )
             case ev.WaveStarted(wave=wave, name=name):
                 permits = sum(run.ledger.caps)
                 targets = run.layout.waves[wave].targets

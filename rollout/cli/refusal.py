@@ -13,7 +13,7 @@ _CURES = {
     "R0401": "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or --profile",
     "R0402": "renew the credentials, or name others with --profile",
     "R0403": "grant the action to the identity, or use another one with --profile",
-    "R0404": "set this machine's clock (NTP)",
+    "R0404": "check what changes the `Date` of replies (a proxy): the signing time follows it",
     "R0410": "check name resolution, proxy and --endpoint",
     "R0411": "try again later, or with a longer --api-timeout where the service was busy",
     "R0412": "something between here and the service answered in its place: check the proxy",

@@ -89,6 +89,7 @@ class Runner:
 
         def start() -> None:
             decider.start(run_id, saved.digest, _actor(service), now)
+            _note_skew(decider, service, now)
 
         with self._hold(run_id, 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
@@ -102,6 +103,7 @@ class Runner:
             if folded.reader.torn is not None:
                 decider.put(folded.reader.torn, now)
             decider.resume(_actor(service), now)
+            _note_skew(decider, service, now)
 
         journal = file.reopen(folded.reader)
         with self._hold(run.run_id, run.epoch + 1, now, journal):
@@ -158,6 +160,12 @@ class Runner:
             lines.append(f"not in the journal: {len(lost) - LOST_SHOWN:,} more events")
         if lines:
             self.terminal.say("\n".join(lines))
+
+
+def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
+    """Journal once for each process that its clock was corrected."""
+    if service.clock_skew is not None:
+        decider.put(service.clock_skew, now)
 
 
 def _actor(service: Service) -> Actor:

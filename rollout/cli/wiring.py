@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from rollout import logs
-from rollout.cli import refusal, waiting
+from rollout.cli import refusal, skew, waiting
 from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
 from rollout.cli.terminal import Terminal
 from rollout.ecs import credential_sources, credentials, endpoints, governor
@@ -22,6 +22,7 @@ from rollout.ecs.transport import AiohttpTransport, Transport
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
 from rollout.errors import UsageError
+from rollout.model.event import ClockSkew
 from rollout.model.plan import Identity
 
 EMULATOR_KEY = ("emulator", "emulator-secret")
@@ -36,31 +37,57 @@ async def connect(
     environment: Mapping[str, str] = os.environ,
     open_transport: Callable[[], Transport] = AiohttpTransport,
 ) -> AsyncIterator[Service]:
-    """A connection whose identity is known; `terminal` shows what it waits for.
+    """A connection whose identity is known; `terminal` shows what it waits for, and warnings.
 
     AccessError, ConfigError, UsageError where there is none.
     """
+    terminal = terminal or Terminal.of(Common())
     where = endpoint_of(cloud)
-    clock = LoopClock()
-    patience = Patience(clock, duration(cloud.api_timeout, "--api-timeout"))
-    keyring = credentials.Keyring(source_of(cloud, where, environment), clock, on_secret=logs.hide)
-    gate = Gate()
+    clock, gate = LoopClock(), Gate()
+    source = source_of(cloud, where, environment)
+    timeout_ms = duration(cloud.api_timeout, "--api-timeout")
     transport = open_transport()
     pace = governor.EMULATOR_RATE_START if where.emulated else governor.RATE_START
-    client = EcsClient(
-        transport,
-        keyring,
-        clock,
-        endpoints=where,
-        governor=governor.Governor(clock, rate_start=pace),
-        patience=patience,
-        stopped=gate.refuses,
-    )
+
+    def client_of(patience: Patience) -> EcsClient:
+        return EcsClient(
+            transport,
+            credentials.Keyring(source, clock, on_secret=logs.hide),
+            clock,
+            endpoints=where,
+            governor=governor.Governor(clock, rate_start=pace),
+            patience=patience,
+            stopped=gate.refuses,
+        )
+
+    patience = Patience(clock, timeout_ms)
+    client = client_of(patience)
     try:
-        async with waiting.shown(patience, terminal or Terminal.of(Common())):
-            yield Service(client, clock, await _identify(client, keyring, where), gate)
+        async with waiting.shown(patience, terminal):
+            identity = await _identify(client, where)
+        skewed = _follow_service(client, clock, cloud, terminal)
+        if skewed is not None:  # pace, fuses, keys and patience remember times of the former clock
+            patience = Patience(clock, timeout_ms)
+            client = client_of(patience)
+            client.account = identity.account
+        async with waiting.shown(patience, terminal):
+            yield Service(client, clock, identity, gate, skewed)
     finally:
         await client.aclose()
+
+
+def _follow_service(
+    client: EcsClient, clock: LoopClock, cloud: Cloud, terminal: Terminal
+) -> ClockSkew | None:
+    """Let the clock show the service's time where the two differ much. AccessError R0409."""
+    now = clock.now()
+    found = ClockSkew(now, now + client.service_ahead_ms)
+    warning = skew.check(found, allowed=cloud.allow_clock_skew)
+    if not warning:
+        return None
+    terminal.say(f"warning[R0420]: {warning}.")
+    clock.follow(client.service_ahead_ms)
+    return found
 
 
 def endpoint_of(cloud: Cloud) -> endpoints.Endpoints:
@@ -88,11 +115,9 @@ def source_of(
     return credential_sources.choose(environment, cloud.profile)
 
 
-async def _identify(
-    client: EcsClient, keyring: credentials.Keyring, where: endpoints.Endpoints
-) -> Identity:
-    await keyring.get()  # its own error says more than that of a call that was not sent
+async def _identify(client: EcsClient, where: endpoints.Endpoints) -> Identity:
+    await client.keyring.get()  # its own error says more than that of a call that was not sent
     found = await client.identify()
     if not isinstance(found, reading.Identity):
         raise refusal.explain(found, "GetCallerIdentity", where.sts())
-    return Identity(found.account, found.arn, keyring.source.name, where.emulated)
+    return Identity(found.account, found.arn, client.keyring.source.name, where.emulated)

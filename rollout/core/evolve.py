@@ -375,6 +375,10 @@ def _drifted(run: Run, event: ev.Drifted) -> None:
         run.alarm = ev.Halted("foreign_key", "R0605", 6, f"{first}: {event.detail}")
 
 
+def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
+    """For readers only: all times of the journal are the service's."""
+
+
 def _split(_: Run, __: ev.Split) -> None:
     """Only a word for the reader: who shares the next call is not state."""
 
@@ -462,6 +466,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Calibrated: _calibrated,
     ev.Anomaly: _anomaly,
     ev.FailuresAccepted: _failures_accepted,
+    ev.ClockSkew: _clock_skew,
     ev.Halted: _halted,
     ev.Drained: _drained,
     ev.RunClosed: _run_closed,

@@ -82,6 +82,8 @@ class Caller:
     ) -> None:
         self.governor = governor
         self.skew_ms: Duration = 0
+        self.service_ahead_ms: Duration = 0
+        """How far the latest reply's `Date` was ahead of our clock, however far that is."""
         self._transport, self._keyring, self._clock = transport, keyring, clock
         self._endpoints = endpoints
         self._nonce, self._stopped = nonce, stopped
@@ -313,6 +315,9 @@ class Caller:
     def _compare_clocks(self, reply: wire.HttpReply) -> None:
         """Let the lanes follow the minutes of the service, not ours."""
         now = self._clock.now()
+        date = verdict.http_date(reply)
+        if date is not None:
+            self.service_ahead_ms = date + SECOND // 2 - now
         at = verdict.api_time(reply, now)
         if at == 0:
             return

@@ -24,7 +24,7 @@ from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
-from rollout.model.time import Instant
+from rollout.model.time import Duration, Instant
 
 T = TypeVar("T")
 
@@ -70,6 +70,11 @@ class EcsClient:
             nonce=nonce,
             stopped=stopped,
         )
+
+    @property
+    def service_ahead_ms(self) -> Duration:
+        """How far the service's clock is ahead of ours by its latest reply; 0 without a reply."""
+        return self._caller.service_ahead_ms
 
     async def aclose(self) -> None:
         """Give the connections back."""

@@ -73,6 +73,14 @@ class LoopClock:
         self._jumps.note(now, self._wall_ns() // _NS_PER_MS - now)
         return now
 
+    def follow(self, ahead: Duration) -> None:
+        """Show another clock from now on, which is ahead of the present one by so much. To be
+        called before anything waits for this one.
+        """
+        self._began += ahead
+        now = self._began + (self._steady_ns() - self._began_ns) // _NS_PER_MS
+        self._jumps = WallJumps(self._wall_ns() // _NS_PER_MS - now)
+
     def expired(self, not_after: Instant) -> bool:
         """Return whether a call must not be sent any more, by either clock.
 

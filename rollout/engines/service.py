@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.engines.ports import Clock, Described, KeyDescribed
+from rollout.model.event import ClockSkew
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
 from rollout.model.time import Instant
@@ -40,6 +41,8 @@ class Service:
     clock: Clock
     identity: Identity
     gate: Gate
+    clock_skew: ClockSkew | None = None
+    """The difference that `clock` corrects; None where it is too small to correct."""
 
     def allow_changes(self, leave_quota_ppm: int, lost: Callable[[], str]) -> None:
         """From now on calls with consequences may leave, within all but this share of each lane,

@@ -144,7 +144,7 @@ def _code(outcome: Refused) -> tuple[str, str]:
         case RetryClass.DENIED:
             return "R0403", "grant ecs:DescribeInstances, or use another --profile"
         case RetryClass.CLOCK:
-            return "R0404", "set this machine's clock (NTP)"
+            return "R0404", "check what changes the `Date` of replies (a proxy)"
         case RetryClass.UNSENT:
             return "R0410", "check name resolution, proxy and --endpoint"
         case RetryClass.THROTTLED:

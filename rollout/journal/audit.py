@@ -229,6 +229,9 @@ class _Teller:
             case ev.Calibrated():
                 text = f"StartTime moved on {event.moved} of {event.moved + event.unmoved} reboots"
                 return None if self.only is not None else f"{text} of {event.image}"
+            case ev.ClockSkew():
+                here, there = times.format_instant(event.local), times.format_instant(event.service)
+                return f"this machine's clock shows {here}, the service's {there}"
             case ev.Halted():
                 return f"{event.code} {event.reason}: {event.detail}"
             case ev.Drained():

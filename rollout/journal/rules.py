@@ -175,7 +175,14 @@ class Rules:
                 self.failures.accept(event)
             case ev.RunClosed():
                 self._run_closed(event)
-            case ev.TornTail() | ev.Drifted() | ev.Split() | ev.Calibrated() | ev.Anomaly():
+            case (
+                ev.TornTail()
+                | ev.Drifted()
+                | ev.Split()
+                | ev.Calibrated()
+                | ev.Anomaly()
+                | ev.ClockSkew()
+            ):
                 pass
 
     # life of the run

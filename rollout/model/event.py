@@ -223,6 +223,15 @@ class FailuresAccepted(Event, frozen=True):
     actor: Actor
 
 
+class ClockSkew(Event, frozen=True):
+    """The clocks of this machine and of the service at one moment, more than a minute apart. This
+    process uses the service's time.
+    """
+
+    local: Instant
+    service: Instant
+
+
 class Halted(Event, frozen=True):
     """The core stopped itself: nothing new begins until a person resumes the run."""
 
@@ -265,6 +274,7 @@ AnyEvent = (
     | Calibrated
     | Anomaly
     | FailuresAccepted
+    | ClockSkew
     | Halted
     | Drained
     | RunClosed

@@ -55,11 +55,13 @@ async def connected(
     cloud: PretendCloud,
     transport: type[AiohttpTransport] = AiohttpTransport,
     environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    allow_clock_skew: bool = False,
 ) -> AsyncIterator[Service]:
     """A connection to a cloud that is served on loopback meanwhile; keys are the emulator's own,
     unless the environment has some."""
     async with server.serve(cloud) as url:
-        options = Cloud(endpoint=url, emulator=not environment)
+        options = Cloud(endpoint=url, emulator=not environment, allow_clock_skew=allow_clock_skew)
         async with wiring.connect(
             options, environment=environment, open_transport=transport
         ) as service:

@@ -157,3 +157,20 @@ def test_now_follows_the_steady_clock_alone(steps: Iterable[Step]) -> None:
         passed_ms += steady_ms
 
         assert machine.clock.now() == NOW + passed_ms
+
+
+@given(st.integers(-500 * 24 * HOUR, 500 * 24 * HOUR), STEPS)
+def test_a_clock_that_follows_the_service_expires_calls_as_before(
+    ahead: Duration, steps: list[Step]
+) -> None:
+    """Following another clock moves `now` by the difference, and no call's deadline otherwise."""
+    plain, following = Machine(), Machine()
+    following.clock.follow(ahead)
+    not_after = plain.observe()
+    assert following.observe() == not_after + ahead
+
+    for steady_ms, ahead_ms in steps:
+        plain.go(steady_ms, ahead_ms)
+        following.go(steady_ms, ahead_ms)
+        assert following.clock.now() == plain.clock.now() + ahead
+        assert following.clock.expired(not_after + ahead) == plain.clock.expired(not_after)

@@ -1,0 +1,49 @@
+"""The service's clock against this machine's: what is warned of, and what is refused.
+
+Called by `wiring` once the service has answered. Pure: the clock itself is set by the caller.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rollout.errors import AccessError
+from rollout.model.event import ClockSkew
+from rollout.model.time import HOUR, MINUTE, Duration, format_instant
+
+WARNED_MS: Final = 1 * MINUTE
+"""A difference above this is reported, and the run follows the service's clock."""
+REFUSED_MS: Final = 24 * HOUR
+"""A difference above this is refused: one of the two clocks is wrong by days."""
+
+
+def check(found: ClockSkew, *, allowed: bool) -> str:
+    """Return the warning, empty where there is none to give. AccessError R0409 above 24 hours.
+
+    `allowed`: the operator accepts a difference above 24 hours.
+    """
+    ahead_ms = found.service - found.local
+    if abs(ahead_ms) <= WARNED_MS:
+        return ""
+    side = "behind" if ahead_ms > 0 else "ahead of"
+    sentence = (
+        f"this machine's clock is {_span(abs(ahead_ms))} {side} the service's: "
+        f"{format_instant(found.local)} here, {format_instant(found.service)} there"
+    )
+    if abs(ahead_ms) > REFUSED_MS and not allowed:
+        raise AccessError.of(
+            "R0409",
+            sentence,
+            help="set this machine's clock (NTP), or add --allow-clock-skew to use the service's",
+        )
+    return f"{sentence}. The service's time is used"
+
+
+def _span(span: Duration) -> str:
+    """A difference of clocks in its two largest units."""
+    days, rest = divmod(span, 24 * HOUR)
+    hours, rest = divmod(rest, HOUR)
+    if days:
+        return f"{days} d {hours} h"
+    minutes, rest = divmod(rest, MINUTE)
+    return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest // 1000} s"
