@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cyclopts import App, CycloptsError
 
 from rollout import logs
-from rollout.cli import about, complaint, crash, queued, signals, terminal, usage
+from rollout.cli import about, crash, queued, signals, terminal, usage
 from rollout.cli.options import VALUED, Common, check_environment
 from rollout.errors import Exit, RolloutError
 
@@ -127,7 +127,7 @@ def make_app() -> App:
 def main(arguments: Sequence[str]) -> int:
     """Obey one command line; the exit code. Raises nothing."""
     terminal.harden()
-    common = Common()
+    common = _before_parsing(arguments, os.environ)
     try:
         command, words, options = _parse(arguments)
         common = _common(words, options)
@@ -141,31 +141,24 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _end(raised: BaseException, common: Common) -> int:
-    """What a person reads of it, and the exit code."""
+    """Report how the command ended; return the exit code."""
+    if common.log_format == "json":
+        logs.configure(sys.stderr, form="json", verbose=common.verbose)
     match raised:
         case RolloutError():
-            _complain(raised, common)
+            terminal.Terminal.of(common).complain(raised)
             return int(raised.exit)
         case KeyboardInterrupt():
             return int(Exit.INTERRUPTED)
         case SystemExit():
             return int(raised.code or 0)
         case _:
-            terminal.Terminal.of(common).say(crash.report(raised, common.runs_dir))
+            report = crash.report(raised, common.runs_dir)
+            if common.log_format == "json":
+                logs.say("error", "error", code="bug", message=report)
+            else:
+                terminal.Terminal.of(common).say(report)
             return int(Exit.FAILED)
-
-
-def _complain(error: RolloutError, common: Common) -> None:
-    """The error as people read it, or one JSON line for each of its problems."""
-    if common.log_format == "text":
-        terminal.Terminal.of(common).say(complaint.render(error))
-        return
-    for problem in error.problems:
-        words = {"place": problem.place, "help": problem.help, "request_id": problem.request_id}
-        known = {name: str(word) for name, word in words.items() if word}
-        logs.say("error", "error", code=problem.code, message=problem.message, **known)
-    if error.resume:
-        logs.say("error", "error", resume=error.resume)
 
 
 def _innermost(raised: BaseException) -> BaseException:
@@ -215,6 +208,13 @@ def _options_last(arguments: Sequence[str]) -> Sequence[str]:
         if word in VALUED and rest:
             before.append(rest.pop(0))
     return [*names, *before, *rest]
+
+
+def _before_parsing(arguments: Sequence[str], environment: Mapping[str, str]) -> Common:
+    """What decides how a command line is refused that cannot be parsed."""
+    words = " ".join(arguments).replace("=", " ")
+    json = environment.get("ROLLOUT_LOG_FORMAT") == "json" or "--log-format json" in words
+    return Common(log_format="json" if json else "text")
 
 
 def _common(words: tuple[Any, ...], options: dict[str, Any]) -> Common:

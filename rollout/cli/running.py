@@ -54,7 +54,7 @@ async def hold_runs(
 ) -> AsyncIterator[Runner]:
     """Check the runs directory and hold the lock of all runs. R0011, R0603, R0802."""
     for warning in place.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
-        terminal.say(f"warning[{warning.code}]: {warning.message}")
+        terminal.warn(warning)
     if not place.is_shared(common.runs_dir):
         with lock.take_runs(common.runs_dir, _owner(now)) as held:
             yield Runner(common, terminal, held)

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rollout import logs
-from rollout.cli import queued, signals
+from rollout.cli import complaint, queued, signals
 from rollout.cli.options import Common
-from rollout.errors import StorageError
+from rollout.errors import Problem, RolloutError, StorageError
 from rollout.model.printable import escaped_lines
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
 """Columns that text is wrapped to; the last where there is no terminal."""
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STYLES = (
     (re.compile(r"^error\[\w+\]", re.MULTILINE), "1;31"),
     (re.compile(r"^warning\[\w+\]|^!", re.MULTILINE), "1;33"),
@@ -68,11 +67,15 @@ class Terminal:
 
     def show(self, text: str, patience_s: float | None = None) -> None:
         """Print the result to stdout, after the lines on stderr that came before it, and without
-        characters that could steer a terminal.
+        characters that could steer a terminal. An empty result is no line.
 
         Waits for a slow reader like any program in a pipe, or at most `patience_s` seconds without
         progress. Errors: R0804, R0806.
         """
+        if not text:
+            return
+        if sys.stdout is None or sys.stdout.closed:
+            raise StorageError.of("R0804", "the result cannot be written: stdout is closed")
         queued.drain(queued.ORDER_S)
         text = escaped_lines(text)
         write(sys.stdout, paint(text) if self.out_color else text, patience_s=patience_s)
@@ -85,12 +88,35 @@ class Terminal:
         text = escaped_lines(logs.redact(text))
         write(sys.stderr, paint(text) if self.err_color else text)
 
+    def complain(self, error: RolloutError) -> None:
+        """Print an error to stderr: as people read it, or a JSON line for each of its problems."""
+        if not self.json_lines:
+            self.say(complaint.render(error))
+            return
+        for problem in error.problems:
+            _log("error", problem)
+        if error.resume:
+            logs.say("error", "error", resume=error.resume)
+
+    def warn(self, problem: Problem) -> None:
+        """Print a warning to stderr."""
+        if self.json_lines:
+            _log("warning", problem)
+        else:
+            self.say(f"warning[{problem.code}]: {problem.message}")
+
     def ask(self, question: str) -> str:
         """What a person typed, empty where they closed the input; call only where `may_ask`."""
         write(sys.stderr, escaped_lines(question), end=" ")
         queued.drain(queued.EXIT_S)
         with signals.raising():
             return sys.stdin.readline().strip()
+
+
+def _log(level: str, problem: Problem) -> None:
+    words = {"place": problem.place, "help": problem.help, "request_id": problem.request_id}
+    known = {name: str(word) for name, word in words.items() if word}
+    logs.say(level, level, code=problem.code, message=problem.message, **known)
 
 
 def paint(text: str) -> str:
@@ -103,8 +129,8 @@ def paint(text: str) -> str:
 def write(
     stream: TextIO | None, text: str, end: str = "\n", patience_s: float | None = None
 ) -> None:
-    """Write and flush. A reader that left early is no error; a full disk under stdout is one, and
-    so is a reader of stdout that takes nothing for `patience_s` seconds.
+    """Write and flush. A reader that left early is no error. Every other error of stdout is one,
+    such as a full disk, and so is a reader that takes nothing for `patience_s` seconds.
     """
     if stream is None or stream.closed:
         return
@@ -120,7 +146,7 @@ def write(
             raise StorageError.of(
                 "R0806", f"the result cannot be written: stdout was not read for {patience_s:.0f} s"
             ) from error
-        if stream is sys.stdout and error.errno in _DISK_FULL:
+        if stream is sys.stdout and error.errno != errno.EPIPE:
             raise StorageError.of(
                 "R0804", f"the result cannot be written: {error.strerror}"
             ) from error
@@ -150,7 +176,12 @@ def has_descriptor(stream: TextIO) -> bool:
 
 
 def harden() -> None:
-    """Let no character that the locale lacks end a run."""
+    """Let no character that the locale lacks end a run, and no file of ours become stdout."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by the caller: the next file opened would get this number
+            os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

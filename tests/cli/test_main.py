@@ -15,7 +15,7 @@ from cyclopts import App
 
 from rollout.cli import main, options
 from rollout.cli.options import Cloud, Common
-from rollout.errors import Exit, RolloutError
+from rollout.errors import Exit
 from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,19 +257,24 @@ def test_a_port_in_use_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_a_closed_stdout_is_no_error(project: Path) -> None:
-    """`rollout version | head -0` and `>&-` both end well."""
-    command = f"{sys.executable} -m rollout version"
-    for line in (f"{command} | true; exit ${{PIPESTATUS[0]}}", f"{command} >&-"):
-        ended = subprocess.run(
-            ["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False
-        )
-        assert (ended.returncode, ended.stderr) == (0, ""), line
+def test_a_reader_of_stdout_that_left_is_no_error(project: Path) -> None:
+    """`rollout version | head -0` ends well."""
+    command = f"{sys.executable} -m rollout version | true; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_errors_know_their_resume_command() -> None:
-    """Every error is one value: main only prints it and takes its exit code."""
-    assert RolloutError.of("R0603", "x").exit is Exit.CONFLICT
+@pytest.mark.parametrize("redirection", [">&-", "> /dev/full", "1< /dev/null"])
+def test_a_lost_result_is_an_io_error(redirection: str) -> None:
+    """A closed stdout, a full disk and a read-only descriptor end with 74 and say so."""
+    ended = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m rollout version {redirection}"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert ended.returncode == Exit.IO
+    assert ended.stderr.startswith("error[R0804]: the result cannot be written: ")
 
 
 def test_talk_is_json_where_a_collector_reads_it(
@@ -279,7 +284,9 @@ def test_talk_is_json_where_a_collector_reads_it(
     assert main.main(["validate", "nope.yaml", "--log-format", "json"]) == Exit.IO
     assert main.main(["resume", "--last", "--log-format", "json"]) == Exit.DONE
     assert main.main(["status", "r-x", "--log-format", "json"]) == Exit.USAGE
+    assert main.main(["--log-format=json", "statsu"]) == Exit.USAGE
 
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["event"] for line in lines] == ["talk", "talk", "error"]
-    assert lines[2]["code"] == "R0003" and lines[2]["level"] == "error"
+    assert [line["event"] for line in lines] == ["error", "talk", "error", "error"]
+    assert [line.get("code") for line in lines] == ["R0100", None, "R0003", "R0001"]
+    assert {line["level"] for line in lines} == {"error", "info"}

@@ -93,17 +93,35 @@ def test_nothing_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
     assert not Terminal.of(Common()).may_ask
 
 
-def test_missing_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process started with its streams closed runs on."""
-    for name in ("stdin", "stdout", "stderr"):
+def test_a_missing_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process started with stdin and stderr closed continues."""
+    for name in ("stdin", "stderr"):
         monkeypatch.setattr(sys, name, None)
     terminal.harden()
 
     found = Terminal.of(Common())
-    found.show("result")
     found.say("talk")
 
     assert not found.may_ask and not found.live
+
+
+def test_a_missing_stdout_loses_a_result_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that has nowhere to go is an I/O error; no result is none."""
+    monkeypatch.setattr(sys, "stdout", None)
+    found = Terminal.of(Common())
+
+    found.show("")
+    with pytest.raises(RolloutError) as caught:
+        found.show("result")
+
+    assert caught.value.exit is Exit.IO
+
+
+def test_an_empty_result_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """`-o ids` without ids feeds no empty line into a pipe."""
+    Terminal.of(Common()).show("")
+
+    assert capsys.readouterr().out == ""
 
 
 class Broken(io.StringIO):
@@ -124,9 +142,12 @@ def test_a_reader_that_left_early_is_no_error(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(sys.stdout, Broken)
 
 
-def test_a_full_disk_under_the_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that could not be written is not passed off as one."""
-    monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EBADF, errno.EIO])
+def test_a_result_that_cannot_be_written_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A full disk, a descriptor open for reading only and a broken disk end with exit 74."""
+    monkeypatch.setattr(sys, "stdout", Broken(number))
 
     with pytest.raises(RolloutError) as caught:
         Terminal.of(Common()).show("result")

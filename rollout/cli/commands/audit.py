@@ -73,7 +73,7 @@ def verify(
     output
         Form of the result.
     """
-    from rollout.cli import complaint, telling
+    from rollout.cli import telling
     from rollout.errors import IntegrityError
     from rollout.journal import runs
     from rollout.journal import verify as verification
@@ -85,7 +85,7 @@ def verify(
     else:
         terminal.show(telling.verdict_text(verdict, terminal.width))
     if verdict.problems and output == "table":
-        terminal.say(complaint.render(IntegrityError(verdict.problems, verdict.exit)))
+        terminal.complain(IntegrityError(verdict.problems, verdict.exit))
         more = verdict.problems_found - len(verdict.problems)
         if more > 0:
             terminal.say(f"… and {more:,} more")

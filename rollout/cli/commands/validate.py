@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from rollout.cli import complaint, render
+from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, Problem, RolloutError
@@ -41,7 +41,7 @@ def validate(
             ends.append(error.exit)
             reports.append(_report(path, error.problems, ()))
             if output == "table":
-                terminal.say(complaint.render(error))
+                terminal.complain(error)
         else:
             reports.append(_report(path, (), warnings))
             if output == "table":
