@@ -327,6 +327,8 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.busy.pop(ordinal, None)
             case Happening.DROPPED | Happening.GAVE_UP | Happening.TIMED_OUT:
                 run.causes[ordinal] = event.evidence
+            case Happening.SEEN_UNTOUCHED | Happening.RETRIED if run.restarting[ordinal].answered:
+                invariant(condition=False, text="I-12: an accepted restart is not repeated")
             case Happening.RETRIED:
                 invariant(not run.retried[ordinal], "I-12: retryOnce is once")
                 run.retried[ordinal] = 1

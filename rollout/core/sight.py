@@ -306,6 +306,7 @@ def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Insta
         return
     policy = run.plan.on_unknown
     again = seen.status in _STEADY and not run.retried[ordinal] and not spent
+    again = again and not record.answered
     if policy is OnUnknown.RETRY_ONCE and again:
         reading.move(ordinal, Happening.RETRIED, "settle_window")
     elif policy is OnUnknown.ASSUME_DONE:
@@ -320,6 +321,11 @@ def _spent(run: Run, ordinal: int) -> bool:
 
 
 def _untouched(run: Run, ordinal: int, record: Restarting, seen: Instance) -> bool:
+    """Whether the restart provably did not happen. One that the service accepted may only be late:
+    it is never repeated.
+    """
+    if record.answered:
+        return False
     if record.kind is RestartKind.START:
         return seen.status is Status.STOPPED
     still = seen.status is Status.RUNNING and seen.started_at == record.base.started_at

@@ -16,7 +16,7 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
-from rollout.model.outcome import Refused, RetryClass
+from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
 from rollout.model.seen import Sight, spread
 from rollout.model.spec import OnUnknown
@@ -100,6 +100,7 @@ class Rules:
         wave_of = [self.wave_of_cell[cell] for cell in self.cell_of]
         self.failures = Failures(wave_of, len(plan.waves))
         self.retried = bytearray(count)
+        self.accepted = bytearray(count)
         self.permits = bytearray(count)
         self.tries = {kind: bytearray(count) for kind in (Attach, RestartCall)}
         self.busy_since: dict[int, int] = {}
@@ -343,6 +344,7 @@ class Rules:
                 self._say(f"{instance} restarted before the key was seen on it")
             self._go(ordinal, frozenset({ATTACHED}), RESTARTING, "restarted")
             self.restarted += 1
+            self.accepted[ordinal] = 0
             if command.kind is RestartKind.REBOOT:
                 self._take_permit(ordinal)
 
@@ -367,6 +369,7 @@ class Rules:
                 continue
             if not isinstance(outcome, Refused):
                 self._attempted(command, ordinal)
+                self.accepted[ordinal] = isinstance(outcome, Done)
                 continue
             spent = False
             if outcome.retry in BUSY:
@@ -423,6 +426,10 @@ class Rules:
                 self.busy_since.pop(ordinal, None)
             if frees:
                 self._free_permit(ordinal)
+            if event.happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
+                instance = self.targets[ordinal].instance
+                again = self.accepted[ordinal]
+                self._demand(not again, f"{instance}: its restart was accepted, and is repeated")
             if event.happening is Happening.RETRIED:
                 again = self.retried[ordinal]
                 self._demand(not again, f"{self.targets[ordinal].instance} retried twice")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import pytest
+
 from rollout.core import cell
 from rollout.core.turn import Decider
 from rollout.core.view import view
@@ -220,6 +222,21 @@ def test_a_resume_gives_no_further_attempt() -> None:
     tried = [call for call in calls if isinstance(call, RestartCall) and 0 in call.ordinals]
     assert len(tried) == limits.ATTEMPTS_MAX
     assert story.run.causes[0] == "attempts" and story.classes["stranded"] == 1
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_an_accepted_restart_is_never_repeated(*, moves: bool) -> None:
+    """The service accepted it and nothing shows it: in doubt, whatever `onUnknown` says and also
+    where StartTime is trusted. It may only be late.
+    """
+    script = Script(calls={4: "ignored"}, start_time_moves=moves)
+    story = world(4, 4, script, on_unknown=OnUnknown.RETRY_ONCE).go()
+    story.check_end()
+
+    assert len(commands(story, RestartCall)) == 4
+    assert (story.classes["done"], story.classes["in_doubt"]) == (3, 1)
+    story.resume().go()
+    assert len(commands(story, RestartCall)) == 4
 
 
 def test_assume_done_is_unverified_and_frees_the_permit() -> None:

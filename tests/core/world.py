@@ -269,6 +269,8 @@ class World:
             self._tell(back, decider, n, Answer(THROTTLED))
         elif fate == "conflict":
             self._tell(back, decider, n, Answer(CONFLICT))
+        elif fate == "ignored":
+            self._tell(back, decider, n, Answer(Done()))
         elif fate == "lost_before":
             self._tell(back, decider, n, Answer(Unknown("reset")))
         elif fate == "lost_after":

@@ -204,6 +204,12 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         "i-00000002: restarted while it is restarting",
         lambda: in_rest().attached(2).restart(2).resume().settle(REFUSED).restart(2),
     ),
+    "a restart that was accepted is repeated": (
+        "i-00000002: its restart was accepted, and is repeated",
+        lambda: (
+            in_rest().attached(2).restart(2).settle().move(Happening.SEEN_UNTOUCHED, 2).restart(2)
+        ),
+    ),
     "restart before the attach was seen": (
         "i-00000002: restarted while it is attaching",
         lambda: in_rest().attach(2).settle().restart(2),
