@@ -263,7 +263,7 @@ CODES: dict[str, Code] = {
     "R0602": Code(Exit.CONFLICT, "the plan was applied already, or a run is open on it"),
     "R0603": Code(Exit.CONFLICT, "another run holds the lock"),
     "R0604": Code(Exit.CONFLICT, "the plan is not applyable"),
-    "R0605": Code(Exit.CONFLICT, "a foreign key: somebody else attached a third key"),
+    "R0605": Code(Exit.CONFLICT, "foreign keys: somebody else attached a third key"),
     "R0606": Code(Exit.CONFLICT, "the key pair is missing or another one"),
     "R0607": Code(Exit.CONFLICT, "the fleet drifted too far from the plan"),
     # R07xx confirmation

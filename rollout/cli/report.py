@@ -26,6 +26,10 @@ NEXT_STEP = {
     "skipped": "left as it was: plan again when the cause is gone",
     "unverified": "assumed done: check that the new key works",
 }
+NEXT_STEP_FOR = {
+    "foreign_key": "somebody attached another key pair: find out who; resume observes it again",
+}
+"""Next steps that depend on the reason, which then matters more than the phase."""
 LEFT_SHOWN = 20
 RESUME_ACCEPTS = "accepts these failures and continues:"
 
@@ -165,10 +169,16 @@ def _left(view: RunView, width: int) -> list[str]:
     lines += render.table([(one.instance, one.region, one.phase, one.why) for one in shown], "<<<<")
     if len(view.left) > len(shown):
         lines.append(f"  … {len(view.left) - len(shown):,} more: rollout status {view.run} -o ids")
-    for phase in dict.fromkeys(one.phase for one in view.left):
-        if phase in NEXT_STEP:
-            lines += render.wrap(f"{phase}: {NEXT_STEP[phase]}", width, first="  → ", rest="    ")
+    for word in dict.fromkeys(_next_step(one) for one in view.left):
+        step = NEXT_STEP_FOR.get(word) or NEXT_STEP.get(word)
+        if step:
+            lines += render.wrap(f"{word}: {step}", width, first="  → ", rest="    ")
     return lines
+
+
+def _next_step(left: Left) -> str:
+    """What decides the next step of one instance: its reason where that has one, else its phase."""
+    return left.why if left.why in NEXT_STEP_FOR else left.phase
 
 
 def left_ids(left: tuple[Left, ...]) -> str:

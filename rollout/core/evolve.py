@@ -344,6 +344,8 @@ def _held(run: Run, event: ev.Held) -> None:
         invariant(not run.finished(ordinal), "only what is unfinished is held")
         run.held[ordinal] = 1
         run.causes[ordinal] = event.reason
+        if run.phase(ordinal) in (Phase.ATTACHING, Phase.ATTACHED):
+            run.ledger.release(ordinal, run.phase(ordinal))  # no restart of it is open
         run.ledger.shelve(ordinal, run.phase(ordinal))
         if run.phase(ordinal) is Phase.IN_DOUBT:
             run.doubts_held[ordinal] = None
@@ -368,13 +370,10 @@ def _unhold(run: Run, ordinals: list[int]) -> None:
 
 def _drifted(run: Run, event: ev.Drifted) -> None:
     for ordinal in event.ordinals:
-        if event.kind is not ev.DriftKind.BENIGN:
+        if event.kind not in (ev.DriftKind.BENIGN, ev.DriftKind.CONFLICT):
             run.drift_in_wave[run.layout.wave_of(ordinal)] += 1
         if event.kind is ev.DriftKind.CONFLICT and run.phase(ordinal) in DOWN:
             run.foreign[ordinal] = None  # its boot may have brought another key into force
-    if event.kind is ev.DriftKind.CONFLICT and run.alarm is None:
-        first = run.layout.targets[event.ordinals[0]].instance
-        run.alarm = ev.Halted("foreign_key", "R0605", 6, f"{first}: {event.detail}")
 
 
 def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
@@ -434,7 +433,11 @@ def _trouble(run: Run, ordinal: int) -> Trouble:
     if phase in (Phase.FAILED, Phase.STRANDED):
         return Trouble.FAILED
     cause = run.causes.get(ordinal, "")
-    if not run.held[ordinal] or phase is Phase.PLANNED or phase in FINAL or cause == FOREIGN_KEY:
+    if not run.held[ordinal] or phase in FINAL:
+        return Trouble.NONE
+    if cause == FOREIGN_KEY:
+        return Trouble.CONFLICT
+    if phase is Phase.PLANNED:
         return Trouble.NONE
     waits = cause.startswith("budget_held")
     return Trouble.LEFT if phase in DOWN or waits else Trouble.FAILED

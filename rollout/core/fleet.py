@@ -24,7 +24,7 @@ def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     if run.alarm is not None:
         yield run.alarm
         return
-    halted = _stale_plan(run) or thresholds.halt(run)
+    halted = thresholds.halt(run) or _stale_plan(run)
     if halted is not None:
         yield halted
         return
@@ -47,7 +47,7 @@ def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
     """Trust in StartTime arrived somewhere: restarts held in doubt there are judged anew."""
     for family in dict.fromkeys(agenda.news):
         if run.trusted(family):
-            held = [ordinal for ordinal in run.doubts_held if run.family(ordinal) == family]
+            held = [o for o in run.doubts_held if run.family(o) == family and o not in run.foreign]
             for start in range(0, len(held), limits.EVENT_ORDINALS_MAX):
                 part = tuple(held[start : start + limits.EVENT_ORDINALS_MAX])
                 yield ev.Released(part, "start_time_trusted")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rollout.core import drift
 from rollout.core.agenda import Agenda, Glimpse
+from rollout.core.evolve import FOREIGN_KEY
 from rollout.core.invariant import invariant
 from rollout.core.journey import Phase
 from rollout.core.run import Restarting, Run
@@ -130,7 +131,7 @@ def read(
         sight = Sight(instance.status, instance.key_pair, instance.started_at, api_time)
         agenda.glimpses[ordinal] = Glimpse(sight, at)
         if ordinal in run.foreign and instance.key_pair == reading.wanted:
-            reading.hold(ordinal, "foreign_key")
+            reading.hold(ordinal, FOREIGN_KEY)
         elif run.phase(ordinal) is not Phase.PLANNED and rotatable_os(instance) is not None:
             _os_changed(reading, ordinal, instance)
         else:
@@ -176,7 +177,7 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
     if found is not None:
         reading.drift(ordinal, found)
     if found is not None and found.kind is DriftKind.CONFLICT:
-        reading.agenda.uncheck(ordinal)
+        reading.hold(ordinal, FOREIGN_KEY)
     elif found is not None and found.kind is DriftKind.MATERIAL:
         reading.hold(ordinal, found.ends)
     elif found is not None and found.ends:
@@ -413,6 +414,7 @@ def _foreign(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
 def _conflict(reading: Reading, ordinal: int, seen: Instance) -> None:
     detail = f"key pair is `{seen.key_pair or 'none'}`"
     reading.drift(ordinal, drift.Drift(DriftKind.CONFLICT, detail))
+    reading.hold(ordinal, FOREIGN_KEY)
 
 
 _READERS: dict[Phase, Callable[[Reading, int, Instance, Instant], None]] = {

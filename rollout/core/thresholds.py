@@ -1,4 +1,4 @@
-"""Decide when failures stop a run: after a wave, and within a later one.
+"""Decide when failures stop a run, after a wave or within a later one, and when conflicts do.
 
 Called by `fleet` before it opens anything and by `turn` when a run is resumed. Pure: reads the
 state, writes nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rollout.core.evolve import FOREIGN_KEY
 from rollout.core.run import Run
 from rollout.core.troubles import Trouble
 from rollout.model import event as ev
@@ -17,6 +18,11 @@ from rollout.model.spec import PPM
 
 FAILURES = "failures"
 """`Halted.reason` of a run that stopped because of failures."""
+ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
+    FAILURES: (Trouble.FAILED, Trouble.LEFT),
+    FOREIGN_KEY: (Trouble.CONFLICT,),
+}
+"""What a resume accepts, by the reason of the halt."""
 
 NAMED_MAX = 3
 """Instances that a halt names; the rest is a count, and `status` lists them all."""
@@ -24,20 +30,29 @@ NAMED_MAX = 3
 
 def halt(run: Run) -> ev.Halted | None:
     """Return the halt that is due, or None where nothing new has to be stopped."""
-    return _within_wave(run) or _after_wave(run)
+    return _conflicts(run) or _within_wave(run) or _after_wave(run)
 
 
 def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
     """Yield what an operator accepts who resumes this halted run: nothing where it did not halt
-    for failures.
+    for failures or conflicts.
     """
-    if run.halted is None or run.halted.reason != FAILURES:
-        return
-    for wave in range(len(run.layout.waves)):
-        found = run.troubles.of_wave(wave, Trouble.FAILED, Trouble.LEFT)
+    reason = run.halted.reason if run.halted else ""
+    for wave in range(len(run.layout.waves)) if reason in ACCEPTABLE else ():
+        found = run.troubles.of_wave(wave, *ACCEPTABLE[reason])
         for start in range(0, len(found), limits.EVENT_ORDINALS_MAX):
             part = tuple(found[start : start + limits.EVENT_ORDINALS_MAX])
-            yield ev.FailuresAccepted(FAILURES, wave, part, actor)
+            yield ev.FailuresAccepted(reason, wave, part, actor)
+
+
+def _conflicts(run: Run) -> ev.Halted | None:
+    """On so many instances of one wave a third key was observed that it is no exception."""
+    for wave in range(run.waves_closed + (run.wave_open is not None)):
+        count, targets = run.troubles.conflicts[wave], run.layout.waves[wave].targets
+        if count > limits.CONFLICTS_MAX and count * PPM > targets * limits.CONFLICTS_SHARE_PPM:
+            found = run.troubles.of_wave(wave, Trouble.CONFLICT)
+            return _halted(run, wave, found, "have a third key pair", (FOREIGN_KEY, "R0605", 6))
+    return None
 
 
 def _within_wave(run: Run) -> ev.Halted | None:
@@ -63,9 +78,15 @@ def _after_wave(run: Run) -> ev.Halted | None:
     return None
 
 
-def _halted(run: Run, wave: int, found: list[int], what: str) -> ev.Halted:
+def _halted(
+    run: Run,
+    wave: int,
+    found: list[int],
+    what: str,
+    halt: tuple[str, str, int] = (FAILURES, "R0504", 5),
+) -> ev.Halted:
     span = run.layout.waves[wave]
     names = ", ".join(run.layout.targets[ordinal].instance for ordinal in found[:NAMED_MAX])
     more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
     text = f"{len(found)} of {span.targets} instances of wave {span.name} {what}: {names}{more}"
-    return ev.Halted(FAILURES, "R0504", 5, text)
+    return ev.Halted(*halt, text)

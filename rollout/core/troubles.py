@@ -18,20 +18,23 @@ class Trouble(enum.IntEnum):
     """It failed, or is stranded whatever else happens."""
     LEFT = 2
     """In doubt, or attached and without a permit: counts only at the end of its wave."""
+    CONFLICT = 3
+    """Somebody else attached a third key: has a limit of its own."""
 
 
 class Troubles:
     """What each target counts as. What an operator accepted counts as nothing from then on."""
 
-    __slots__ = ("_layout", "accepted", "failed", "kinds", "left")
+    __slots__ = ("_layout", "accepted", "conflicts", "failed", "kinds", "left")
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.kinds = bytearray(len(layout.targets))
         self.accepted = bytearray(len(layout.targets))
         self.failed = [0] * len(layout.waves)
-        """Targets of each wave that count as FAILED, and as LEFT."""
+        """Targets of each wave that count as FAILED, as LEFT and as CONFLICT."""
         self.left = [0] * len(layout.waves)
+        self.conflicts = [0] * len(layout.waves)
 
     def count(self, ordinal: int, kind: Trouble) -> None:
         """Count one target as it stands now."""
@@ -41,6 +44,7 @@ class Troubles:
             wave = self._layout.wave_of(ordinal)
             self.failed[wave] += (after is Trouble.FAILED) - (before == Trouble.FAILED)
             self.left[wave] += (after is Trouble.LEFT) - (before == Trouble.LEFT)
+            self.conflicts[wave] += (after is Trouble.CONFLICT) - (before == Trouble.CONFLICT)
             self.kinds[ordinal] = after
 
     def accept(self, ordinal: int) -> None:

@@ -16,7 +16,7 @@ class Failures:
     """Instances of each wave that failed or were left unfinished, accepted ones left out.
 
     `failed` counts towards a halt within a wave, `left` (in doubt, or attached and without a
-    permit) only at its end.
+    permit) only at its end. `conflicts` carry a third key and have a limit of their own.
     """
 
     def __init__(self, wave_of: Sequence[int], waves: int) -> None:
@@ -26,12 +26,19 @@ class Failures:
             self._targets[wave] += 1
         self._failed: list[set[int]] = [set() for _ in range(waves)]
         self._left: list[set[int]] = [set() for _ in range(waves)]
+        self._conflicts: list[set[int]] = [set() for _ in range(waves)]
         self._accepted: set[int] = set()
 
-    def count(self, ordinal: int, *, failed: bool, left: bool) -> None:
+    def count(
+        self, ordinal: int, *, failed: bool, left: bool = False, conflict: bool = False
+    ) -> None:
         """Count one instance as it stands now."""
         wave = self._wave_of[ordinal]
-        for members, counts in ((self._failed[wave], failed), (self._left[wave], left)):
+        for members, counts in (
+            (self._failed[wave], failed),
+            (self._left[wave], left),
+            (self._conflicts[wave], conflict),
+        ):
             if counts and ordinal not in self._accepted:
                 members.add(ordinal)
             else:
@@ -42,7 +49,7 @@ class Failures:
         self._accepted.update(event.ordinals)
         for ordinal in event.ordinals:
             if 0 <= ordinal < len(self._wave_of):
-                self.count(ordinal, failed=False, left=False)
+                self.count(ordinal, failed=False)
 
     def before(self, wave: int) -> int:
         """How many of the waves before this one nobody accepted."""
@@ -55,3 +62,9 @@ class Failures:
         failed = len(self._failed[wave])
         share = failed * PPM >= self._targets[wave] * limits.FAILURES_SHARE_PPM
         return failed if failed >= limits.FAILURES_MIN and share else 0
+
+    def conflicts(self, wave: int) -> int:
+        """How many conflicts of a wave nobody accepted, where they should have halted the run."""
+        found = len(self._conflicts[wave])
+        share = found * PPM > self._targets[wave] * limits.CONFLICTS_SHARE_PPM
+        return found if found > limits.CONFLICTS_MAX and share else 0

@@ -275,8 +275,10 @@ class Rules:
         self._demand(event.n == self.issued + 1, f"call {event.n} after call {self.issued}")
         self._demand(event.epoch == self.epoch, f"an intent of epoch {event.epoch}: a stale writer")
         self._demand(not self.stopped, "an intent after the run was halted or drained")
-        failed = 0 if self.wave is None else self.failures.within(self.wave)
-        self._demand(not failed, f"call {event.n} after {failed} failures of its wave")
+        if self.wave is not None:
+            failed, conflicts = self.failures.within(self.wave), self.failures.conflicts(self.wave)
+            self._demand(not failed, f"call {event.n} after {failed} failures of its wave")
+            self._demand(not conflicts, f"call {event.n} after {conflicts} conflicts of its wave")
         self.issued = max(self.issued, event.n)
         self.open[event.n] = event
         command = event.command
@@ -477,11 +479,12 @@ class Rules:
         self.left_in_wave[self.wave_of_cell[cell]] += change
 
     def _count_failure(self, ordinal: int) -> None:
-        where, reason = self.where[ordinal], self.reasons.get(ordinal, "foreign_key")
-        stuck = reason != "foreign_key" and where in UNFINISHED - {PLANNED}
-        left = where in (RESTARTING, BOOTED) or reason.startswith("budget_held")
+        where, reason = self.where[ordinal], self.reasons.get(ordinal)
+        conflict = reason == "foreign_key" and where in UNFINISHED
+        stuck = reason is not None and not conflict and where in UNFINISHED - {PLANNED}
+        left = where in (RESTARTING, BOOTED) or (reason or "").startswith("budget_held")
         failed = where in (FAILED, STRANDED) or (stuck and not left)
-        self.failures.count(ordinal, failed=failed, left=stuck and left)
+        self.failures.count(ordinal, failed=failed, left=stuck and left, conflict=conflict)
 
     def _take_permit(self, ordinal: int) -> None:
         if self.permits[ordinal]:

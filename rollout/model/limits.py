@@ -78,6 +78,11 @@ FAILURES_SHARE_PPM = 10_000
 """A wave with at least FAILURES_MIN failures halts when they are this share of its targets (in
 millionths)."""
 
+CONFLICTS_MAX = 5
+"""Up to so many instances of a wave with a third key are held and do not halt the run."""
+CONFLICTS_SHARE_PPM = 10_000
+"""The same for this share of the wave's targets (in millionths); both must be exceeded."""
+
 # defaults of a spec
 SETTLE_WINDOW_MS = 120 * SECOND
 RESTART_TIMEOUT_MS = 10 * MINUTE

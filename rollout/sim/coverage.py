@@ -25,6 +25,7 @@ RARE: tuple[str, ...] = (
     *("booted by others", "many restarted by one call", "conflict", "gone", "locked", "material"),
     *("drift of state", "already attached", "anomaly"),
     *("held: unproven", "held: budget_held", "held: transitional", "held: unseen"),
+    "held: foreign_key",
     *("halted: foreign_key", "halted: in_doubt", "halted: key_pair", "halted: disk"),
     *(
         "halted: denied",

@@ -208,7 +208,7 @@ def _stopping(dice: Dice) -> Stopping:
 def _drifts(dice: Dice) -> tuple[Drift, ...]:
     """A few; now and then so many at once that the plan is stale."""
     if dice.chance(3):
-        hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED))
+        hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED, Hand.KEY))
         return tuple(Drift(hand, dice.number()) for _ in range(STORM))
     return tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX))))
 

@@ -223,7 +223,8 @@ def test_a_boot_beside_a_foreign_key_proves_nothing() -> None:
         story.go(until=story.now + 100)
     machine.change(story.now, key_pair="fleet-other")
     story.go()
-    assert story.run.halted is not None and story.run.halted.reason == "foreign_key"
+    assert story.run.causes[0] == "foreign_key"
+    assert story.run.halted is not None and story.run.halted.reason == "in_doubt"
 
     machine.change(story.now, key_pair=samples.NEW_KEY)
     story.resume(pause_ms=5 * MINUTE).go()

@@ -5,30 +5,34 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
-from tests.core.stories import commands, halt_of, world
+from tests.core.stories import commands, halt_of, named, world
 from tests.core.world import Script, World
 
 STATE = Refused("IncorrectInstanceStatus", RetryClass.STATE)
 FACT = Refused("InvalidOperation.Locked", RetryClass.FACT)
 
 
-def test_a_third_key_halts_the_run() -> None:
-    """Somebody else's key is a conflict: nothing is attached over it, exit 6."""
+def test_a_third_key_holds_its_instance_and_the_others_continue() -> None:
+    """Somebody else's key is a conflict: nothing is attached over it, the run continues."""
     story = world(3, 3)
     story.machines["i-0001"].change(story.now, key_pair="theirs")
     story.go()
+    story.check_end()
 
-    assert halt_of(story) == ("foreign_key", "R0605", 6)
-    assert not commands(story, Attach)
+    assert (story.classes["done"], story.classes["skipped"]) == (2, 1)
+    assert story.run.causes[1] == "foreign_key"
+    assert story.run.closed is not None and story.run.closed.exit == 3
+    assert not any("i-0001" in call for call in named(story, Attach))
 
 
-def test_a_third_key_halts_also_after_a_milder_drift_was_told() -> None:
+def test_a_third_key_holds_also_after_a_milder_drift_was_told() -> None:
     """A first drift of an instance does not hide the conflict that comes later."""
     story = world(1, 1)
     machine = story.machines["i-0000"]
@@ -36,7 +40,63 @@ def test_a_third_key_halts_also_after_a_milder_drift_was_told() -> None:
     story.at(story.now + 1_700, lambda: machine.change(story.now, key_pair="theirs"))
     story.go()
 
-    assert halt_of(story) == ("foreign_key", "R0605", 6)
+    assert story.run.causes[0] == "foreign_key"
+
+
+def test_a_third_key_after_the_attach_keeps_no_permit_from_others() -> None:
+    """Nothing was restarted, so nothing is down: with a cap of 1 the next instance continues."""
+    story = world(3, 1)
+    machine = story.machines["i-0000"]
+    story.at(story.now + 4 * SECOND, lambda: machine.change(story.now, key_pair="theirs"))
+    story.go()
+    story.check_end()
+
+    assert story.run.causes[0] == "foreign_key"
+    assert (story.classes["done"], story.classes["stranded"]) == (2, 1)
+
+
+@pytest.mark.parametrize("size, conflicts, halts", [(12, 5, False), (12, 6, True), (700, 7, False)])
+def test_more_than_five_and_one_percent_of_conflicts_halt(
+    size: int, conflicts: int, *, halts: bool
+) -> None:
+    """Six of twelve are more than both bounds; seven of 700 are exactly 1 %."""
+    story = world(size, size)
+    for number in range(conflicts):
+        story.machines[f"i-{number:04d}"].change(story.now, key_pair="theirs")
+    story.go()
+
+    if halts:
+        assert halt_of(story) == ("foreign_key", "R0605", 6)
+    else:
+        assert story.run.closed is not None
+        assert story.classes["done"] == size - conflicts
+
+
+def test_resume_accepts_conflicts_that_halted_the_run() -> None:
+    """They stay held, are named in the journal, and do not halt the run again."""
+    story = world(12, 12)
+    for number in range(6):
+        story.machines[f"i-{number:04d}"].change(story.now, key_pair="theirs")
+    story.go().resume().go()
+    story.check_end()
+
+    accepted = story.events(ev.FailuresAccepted)
+    assert [(event.reason, len(event.ordinals)) for event in accepted] == [("foreign_key", 6)]
+    assert story.run.closed is not None
+    assert (story.classes["done"], story.classes["skipped"]) == (6, 6)
+
+
+def test_a_conflict_that_was_settled_by_others_is_rotated_after_a_resume() -> None:
+    """Held for a third key, then put back to the former one: resume attaches it."""
+    story = world(3, 1)
+    machine = story.machines["i-0002"]
+    machine.change(story.now, key_pair="theirs")
+    story.go(until=story.now + 25 * SECOND)
+    machine.change(story.now, key_pair=samples.OLD_KEY)
+    story.resume().go()
+    story.check_end()
+
+    assert story.classes["done"] == 3
 
 
 def test_more_than_a_tenth_of_a_wave_drifted_halts() -> None:
@@ -96,7 +156,7 @@ def test_a_key_taken_back_for_good_is_a_conflict() -> None:
     story.at(story.now + 4 * SECOND, lambda: machine.change(story.now, key_pair=samples.OLD_KEY))
     story.go()
 
-    assert halt_of(story) == ("foreign_key", "R0605", 6)
+    assert story.run.causes[0] == "foreign_key"
 
 
 def test_a_missing_key_pair_is_imported_where_the_plan_said_so() -> None:

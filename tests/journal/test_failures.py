@@ -12,7 +12,7 @@ def counted(failed: int, *, targets: int = 300, waves: int = 2) -> Failures:
     wave_of = [0] * (waves - 1) + [waves - 1] * targets
     failures = Failures(wave_of, waves)
     for number in range(failed):
-        failures.count(waves - 1 + number, failed=True, left=False)
+        failures.count(waves - 1 + number, failed=True)
     return failures
 
 
@@ -26,7 +26,7 @@ def test_three_failures_and_one_percent_of_a_later_wave_are_too_many() -> None:
 def test_the_first_wave_is_exempt_unless_it_is_the_only_one() -> None:
     """A canary runs to its end; a plan of one wave has none."""
     failures = counted(0)
-    failures.count(0, failed=True, left=False)
+    failures.count(0, failed=True)
 
     assert failures.within(0) == 0
     assert counted(3, waves=1).within(0) == 3
@@ -37,9 +37,23 @@ def test_what_was_accepted_counts_no_more() -> None:
     failures = counted(3)
     assert failures.before(2) == 3
     failures.accept(FailuresAccepted("failures", 1, (1, 2, 3), ACTOR))
-    failures.count(1, failed=True, left=False)
+    failures.count(1, failed=True)
 
     assert failures.before(2) == failures.within(1) == 0
+
+
+def test_more_than_five_and_one_percent_of_conflicts_are_too_many() -> None:
+    """Both bounds must be exceeded."""
+    failures = counted(0)
+    for ordinal in range(1, 7):
+        assert failures.conflicts(1) == 0
+        failures.count(ordinal, failed=False, conflict=True)
+
+    assert (failures.conflicts(1), failures.within(1), failures.before(2)) == (6, 0, 0)
+    few = counted(0, targets=600)
+    for ordinal in range(1, 7):
+        few.count(ordinal, failed=False, conflict=True)
+    assert few.conflicts(1) == 0
 
 
 def test_an_instance_left_unfinished_counts_only_after_its_wave() -> None:
@@ -49,5 +63,5 @@ def test_an_instance_left_unfinished_counts_only_after_its_wave() -> None:
         failures.count(ordinal, failed=False, left=True)
 
     assert (failures.within(1), failures.before(2)) == (0, 3)
-    failures.count(1, failed=False, left=False)
+    failures.count(1, failed=False)
     assert failures.before(2) == 2
