@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import configparser
 import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from rollout.cli import main, options
+from tests.e2e.stage import stage
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 
@@ -115,3 +119,56 @@ def test_runs_are_kept_on_a_volume() -> None:
 
     assert "persistentVolumeClaim" in volumes["runs"]
     assert Unit("rollout@.service")["Service"]["StateDirectory"] == "rollout"
+
+
+UNSHARE = ("unshare", "--user", "--map-root-user", "--uts", "sh", "-c")
+MAX_DOWN = 4
+
+
+def as_pod(host: str, words: list[str]) -> tuple[str, ...]:
+    """A container's command line under the host name of its pod, with the manifest's variables."""
+    [container, *_] = pod()["containers"]
+    variables = {one["name"]: one["value"] for one in container["env"]} | {
+        "ROLLOUT_RUNS_DIR": "runs"
+    }
+    given = " ".join(f"{name}={value}" for name, value in variables.items())
+    command = [sys.executable, "-m", *words]
+    return (*UNSHARE, f'hostname {host}; exec env {given} "$@"', "sh", *command)
+
+
+def test_the_next_pod_finishes_what_a_killed_pod_began(tmp_path: Path) -> None:
+    """Every pod has another host name: the commands of the CronJob finish the run of a pod that
+    was killed, and then find nothing to do."""
+    if subprocess.run([*UNSHARE, "hostname pod-0"], check=False, capture_output=True).returncode:
+        pytest.skip("unshare --uts is not permitted on this machine")
+    [resume], [apply] = (
+        [one["command"] for one in pod()[kind]] for kind in ("initContainers", "containers")
+    )
+    with stage(tmp_path, size=12, options=("--boot-time", "1s")) as made:
+        made.write_spec("prod", max_down=str(MAX_DOWN))
+        (tmp_path / "plans").mkdir()
+        (tmp_path / "prod.yaml").rename(tmp_path / "plans" / "prod.yaml")
+        first = made.run(program=as_pod("rollout-prod-1", resume))
+        killed = made.begin(program=as_pod("rollout-prod-1", apply))
+        while not made.restarts():
+            assert killed.poll() is None, killed.communicate()
+            time.sleep(0.05)
+        killed.kill()
+        killed.communicate()
+
+        finished = made.run(program=as_pod("rollout-prod-2", resume))
+        restarts = made.restarts()
+        again = made.run(program=as_pod("rollout-prod-2", apply))
+
+        assert first.returncode == 0, "nothing to resume yet"
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert set(restarts.values()) == {1}
+        assert again.returncode == 0, again.stderr
+        assert made.restarts() == restarts
+        assert made.wrong(plan_of(tmp_path), down_max=MAX_DOWN) == ""
+
+
+def plan_of(folder: Path) -> str:
+    """The plan of the one run below a project folder."""
+    [plan] = folder.glob("runs/r-*/plan.json")
+    return str(plan.relative_to(folder))

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from cyclopts import App
 
 from rollout.cli import main, options
 from rollout.cli.options import Cloud, Common
-from rollout.errors import Exit
+from rollout.errors import Exit, StorageError
 from tests import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,9 +236,19 @@ def test_an_interrupt_outside_a_run_is_130(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_sigterm_outside_a_run_is_143(project: Path) -> None:
     """A scheduler that stops us before anything began gets its code."""
-    waiting = "import rollout.cli.main as m, time; m.main = lambda _: time.sleep(60); m.run()"
-    with subprocess.Popen([sys.executable, "-c", waiting], cwd=ROOT) as process:
-        time.sleep(0.5)
+    waiting = """
+import time
+import rollout.cli.main as m
+def wait(_):
+    print("waiting", flush=True)
+    time.sleep(60)
+m.main = wait
+m.run()
+"""
+    command = [sys.executable, "-c", waiting]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
         process.terminate()
 
     assert process.returncode == Exit.TERMINATED
@@ -275,6 +284,26 @@ def test_a_lost_result_is_an_io_error(redirection: str) -> None:
     )  # fmt: skip
     assert ended.returncode == Exit.IO
     assert ended.stderr.startswith("error[R0804]: the result cannot be written: ")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_error_says_how_the_run_is_resumed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """Where an error ended a run, the last line is its resume command, for people and collectors;
+    the exit code is that of the error."""
+
+    def fail() -> str:
+        error = StorageError.of("R0801", "the journal cannot be written: No space left on device")
+        error.resume = "rollout resume r-1"
+        raise error
+
+    monkeypatch.setattr("rollout.cli.about.tool", fail)
+
+    assert main.main(["version", "--log-format", form]) == Exit.IO
+    last = capsys.readouterr().err.splitlines()[-1]
+    resume = json.loads(last)["resume"] if form == "json" else last.removeprefix("resume: ")
+    assert resume == "rollout resume r-1"
 
 
 def test_talk_is_json_where_a_collector_reads_it(

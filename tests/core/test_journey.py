@@ -13,10 +13,49 @@ from rollout.model.event import Happening
 PAIRS = list(itertools.product(Phase, Happening))
 
 
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair in TABLE])
-def test_a_pair_of_the_table_moves_as_it_says(pair: tuple[Phase, Happening]) -> None:
-    """`move` is the table."""
-    assert move(*pair) is TABLE[pair]
+def ways_into(phase: Phase) -> set[tuple[Phase, Happening]]:
+    """The moves that lead into a phase."""
+    return {pair for pair in PAIRS if pair in TABLE and move(*pair) is phase}
+
+
+def test_a_restart_is_issued_only_where_the_key_is_attached() -> None:
+    """No restart precedes the proof of the attach, and none is issued by anything else."""
+    assert ways_into(Phase.RESTARTING) == {(Phase.ATTACHED, Happening.RESTART_ISSUED)}
+    assert ways_into(Phase.ATTACHING) == {(Phase.PLANNED, Happening.ATTACH_ISSUED)}
+
+
+def test_a_second_restart_needs_evidence_or_the_operator() -> None:
+    """An instance that may have been restarted returns to ATTACHED only where it surely was not,
+    or where the operator asked for it."""
+    assert {pair for pair in ways_into(Phase.ATTACHED) if pair[0] in DOWN} == {
+        (Phase.RESTARTING, Happening.RESTART_REPEATABLE),
+        (Phase.IN_DOUBT, Happening.SEEN_UNTOUCHED),
+        (Phase.IN_DOUBT, Happening.RETRIED),
+    }
+
+
+def test_a_second_attach_needs_proof_that_the_first_had_no_effect() -> None:
+    """Back to PLANNED leads a refusal that may be repeated, or a look that shows another key."""
+    assert ways_into(Phase.PLANNED) == {
+        (Phase.ATTACHING, Happening.ATTACH_REPEATABLE),
+        (Phase.ATTACHING, Happening.SEEN_UNATTACHED),
+    }
+
+
+def test_what_has_the_key_and_no_restart_is_stranded() -> None:
+    """A closed run leaves instances without a key alone; those with it, not in force, are told."""
+    closed = {phase: move(phase, Happening.CLOSED) for phase in Phase if can_close(phase)}
+    assert closed == {
+        Phase.PLANNED: Phase.SKIPPED,
+        Phase.ATTACHING: Phase.STRANDED,
+        Phase.ATTACHED: Phase.STRANDED,
+    }
+    assert move(Phase.RESTARTING, Happening.RESTART_REFUSED) is Phase.STRANDED
+
+
+def can_close(phase: Phase) -> bool:
+    """Whether the end of a run decides over an instance in this phase."""
+    return (phase, Happening.CLOSED) in TABLE
 
 
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair not in TABLE])

@@ -8,11 +8,12 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.stage import Stage, stage
+from tests.e2e.stage import LISTENING_S, Stage, stage
 
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -24,6 +25,15 @@ def _planned(made: Stage, *, max_down: str = "50%") -> Path:
     return made.folder / "end.plan.json"
 
 
+def _until(reached: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until a running command has come so far."""
+    patience = time.monotonic() + LISTENING_S
+    while not reached():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < patience
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_drains_and_the_run_goes_on_later(
     tmp_path: Path, number: signal.Signals, code: int
@@ -32,7 +42,7 @@ def test_a_signal_drains_and_the_run_goes_on_later(
     with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
         _planned(made)
         apply = made.begin("apply", "end.plan.json", "--no-input")
-        time.sleep(2.5)
+        _until(made.restarts, apply)
         apply.send_signal(number)
         out, err = apply.communicate(timeout=30)
         assert apply.returncode == code, out + err
@@ -70,7 +80,7 @@ def test_a_second_operator_is_turned_away(tmp_path: Path) -> None:
     with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
         _planned(made)
         first = made.begin("apply", "end.plan.json", "--no-input")
-        time.sleep(2)
+        _until(lambda: made.admin("ledger"), first)
         second = made.run("apply", "end.plan.json", "--no-input")
         assert second.returncode == 6, second.stderr
         assert "error[R06" in second.stderr

@@ -186,8 +186,29 @@ def test_a_crash_while_creating_leaves_nothing_half_made(number: int) -> None:
         assert begun(disk).seq == 1
 
 
+def effects_of_a_sync() -> list[str]:
+    """What one sync of one turn does to a disk that refuses nothing."""
+    disk = PretendDisk()
+    journal = begun(disk)
+    before = len(disk.log)
+    journal.append(samples.turn(1), samples.NOW)
+    journal.sync_now()
+    return disk.log[before:]
+
+
+SYNC = effects_of_a_sync()
+WRITE, DATA_SYNC = SYNC.index("write") + 1, SYNC.index("fdatasync") + 1
+"""At which effect of a sync its first write and its fdatasync come, counted from 1."""
+
+
+def test_a_sync_writes_in_parts_and_ends_with_one_fdatasync() -> None:
+    """The disk of these tests takes half of each write: the loops below meet every step."""
+    assert SYNC == ["write"] * (DATA_SYNC - 1) + ["fdatasync"]
+    assert DATA_SYNC > 2
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("at", range(1, DATA_SYNC + 1))
 def test_the_first_error_is_the_last_effect_on_the_journal(at: int, number: int) -> None:
     """Refused at any write or sync: every later call raises, what was durable stays readable."""
     disk = PretendDisk()
@@ -236,7 +257,7 @@ def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
 
 def test_a_disk_that_stays_full_gets_no_last_words() -> None:
     """An error while making room, or in the last words, ends all writing; nothing is damaged."""
-    for at in range(1, 12):
+    for at in range(1, 40):
         disk = PretendDisk()
         journal = begun(disk)
         disk.fail(2, errno.ENOSPC, once=True)
@@ -250,6 +271,7 @@ def test_a_disk_that_stays_full_gets_no_last_words() -> None:
         disk.crash(keep=100)
         assert samples.events(DIRECTORY, disk=disk) == [samples.started()]
         file.reopen(exhausted(disk)).close()
+    pytest.fail("the last words were never written: some of these disks has room")
 
 
 def exhausted(disk: PretendDisk) -> Reader:
@@ -260,20 +282,26 @@ def exhausted(disk: PretendDisk) -> Reader:
     return reader
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
-def test_a_broken_disk_gets_no_last_words(at: int) -> None:
+@pytest.mark.parametrize(
+    "at, number",
+    [
+        *((at, errno.EIO) for at in range(WRITE, DATA_SYNC + 1)),
+        *((DATA_SYNC, full) for full in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+    ],
+)
+def test_a_broken_disk_gets_no_last_words(at: int, number: int) -> None:
     """After EIO, or any failed sync, nothing more is written: what was lost is unknown."""
     disk = PretendDisk()
     journal = begun(disk)
-    disk.fail(at, errno.EIO if at < 3 else errno.ENOSPC)
     journal.append(samples.turn(1), samples.NOW)
-    try:
+    disk.fail(at, number, once=True)
+    with pytest.raises(StorageError):
         journal.sync_now()
-    except StorageError:
-        effects = disk.effects
-        if disk.log[-1] == "fdatasync" or at < 3:
-            assert not journal.last_words([samples.HALTED], samples.NOW)
-            assert disk.effects == effects
+    assert disk.log[-1] == SYNC[at - 1], "the effect that was meant has failed"
+    effects = disk.effects
+
+    assert not journal.last_words([samples.HALTED], samples.NOW)
+    assert disk.effects == effects
 
 
 def test_low_space_is_seen_before_the_disk_is_full() -> None:
