@@ -6,7 +6,6 @@ permits, looks at what is due. Reads state and agenda, writes nothing; called by
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import islice
 
@@ -55,8 +54,7 @@ class Step:
         """Add the intent of a call, numbered after those before it."""
         self.intents += 1
         run, n = self.run, self.run.calls_issued + self.intents
-        parameters = digest(run, command)
-        self.events.append(ev.Issued(n, command, not_after, parameters, seen, run.epoch, attempt))
+        self.events.append(ev.Issued(n, command, not_after, seen, run.epoch, attempt))
 
     def intend_on(self, agenda: Agenda, command: Attach | RestartCall, attempt: int) -> None:
         """Add an intent judged on the last looks; it may not leave when they have grown old."""
@@ -253,16 +251,3 @@ def _hopeless_parked(run: Run, agenda: Agenda, step: Step) -> None:
             part = parked[: limits.EVENT_ORDINALS_MAX]
             step.events.append(_budget_held(run, part, run.ledger.keeper[group]))
             return
-
-
-def digest(run: Run, command: Command) -> str:
-    """blake2b-64 over what will be sent: action, region, key pair and ids."""
-    match command:
-        case ImportKey(account=account, region=region):
-            parts = ["ImportKeyPair", account, region]
-        case Attach(ordinals=ordinals, instances=instances):
-            parts = ["AttachKeyPair", *run.layout.lane_of(ordinals[0]), *instances]
-        case RestartCall(kind=kind, ordinals=ordinals, instances=instances):
-            parts = [kind.value, *run.layout.lane_of(ordinals[0]), *instances]
-    text = "\0".join([*parts, run.plan.key_pair.name])
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

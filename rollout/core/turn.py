@@ -21,7 +21,7 @@ from rollout.model import limits
 from rollout.model.command import ImportKey, KeyLook, Look, Observation
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Instance
-from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown
+from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
 from rollout.model.plan import RULES, Plan, public_key_digest
 from rollout.model.time import Instant, format_instant
 
@@ -111,8 +111,10 @@ class Decider:
         if issued is not None and not isinstance(issued.command, ImportKey):
             command = issued.command
             pairs = zip(command.ordinals, command.instances, strict=True)
-            items = tuple((o, answer.items[i]) for o, i in pairs if i in answer.items)
-        self.put(ev.Settled(n, now, answer.outcome, items), now)
+            items = tuple(
+                (o, shortened(answer.items[i], now)) for o, i in pairs if i in answer.items
+            )
+        self.put(ev.Settled(n, now, shortened(answer.outcome, now), items), now)
         for text in answer.anomalies:
             self.put(ev.Anomaly(n, text), now)
 

@@ -18,7 +18,7 @@ from rollout.model import time as times
 from rollout.model.command import Attach, Command, ImportKey, RestartCall
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Status
-from rollout.model.outcome import Done, Outcome, Refused, Unknown
+from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
 from rollout.model.plan import Plan
 from rollout.model.seen import Sight, spread
 from rollout.model.time import Instant
@@ -191,13 +191,13 @@ class _Teller:
         words: dict[str, object] = {"call": event.n, "action": action_of(command)}
         if isinstance(command, ImportKey):
             shown = self._concerns((command.account, command.region))
-            return _with(entry, **words, **_ending(event.outcome)) if shown else None
+            return _with(entry, **words, **_ending(event.outcome, event.at)) if shown else None
         ended = dict(endings(command, event))
         if self.only is not None:
             if self.only not in ended:
                 return None
-            return self._about(entry, [self.only], **words, **_ending(ended[self.only]))
-        told = self._about(entry, command.ordinals, **words, **_ending(event.outcome))
+            return self._about(entry, [self.only], **words, **_ending(ended[self.only], event.at))
+        told = self._about(entry, command.ordinals, **words, **_ending(event.outcome, event.at))
         counts = Counter(_word(outcome) for outcome in ended.values())
         text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
         return told if told is None or not event.items else _with(told, text=text)
@@ -278,12 +278,12 @@ def _word(outcome: Outcome) -> str:
     return type(outcome).__name__.lower()
 
 
-def _ending(outcome: Outcome) -> dict[str, object]:
-    """An outcome as fields of an entry."""
+def _ending(outcome: Outcome, at: Instant) -> dict[str, object]:
+    """An outcome that came at an instant, as fields of an entry."""
     words = {
         "outcome": _word(outcome),
         "request_id": outcome.request_id,
-        "api_time": outcome.api_time,
+        "api_time": api_time_of(outcome, at),
     }
     match outcome:
         case Done():

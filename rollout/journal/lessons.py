@@ -20,7 +20,7 @@ from rollout.journal.reader import read, read_plan
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Happening, Issued, Moved, Settled
-from rollout.model.outcome import Done, Outcome, Refused, RetryClass
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass, api_time_of
 from rollout.model.plan import Plan
 from rollout.model.time import MINUTE, Duration, Instant
 
@@ -150,9 +150,10 @@ class _Seen:
         if isinstance(issued.command, RestartCall):
             others = dict(settled.items)
             for ordinal in issued.command.ordinals:
-                self._answered(ordinal, others.get(ordinal, outcome), first=issued.attempt == 1)
+                ended = others.get(ordinal, outcome)
+                self._answered(ordinal, ended, settled.at, first=issued.attempt == 1)
 
-    def _answered(self, ordinal: int, outcome: Outcome, *, first: bool) -> None:
+    def _answered(self, ordinal: int, outcome: Outcome, at: Instant, *, first: bool) -> None:
         self._restarted.pop(ordinal, None)
-        if first and isinstance(outcome, Done) and outcome.api_time:
-            self._restarted[ordinal] = outcome.api_time
+        if first and isinstance(outcome, Done):
+            self._restarted[ordinal] = api_time_of(outcome, at)

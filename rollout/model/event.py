@@ -94,15 +94,13 @@ class CellClosed(Event, frozen=True):
 class Issued(Event, frozen=True):
     """The intent of call `n`, durable before the call leaves; it may not leave after `not_after`.
 
-    `seen` is what was read of each instance before, in the order of the command's ordinals.
-    `digest` is blake2b-64 over the parameters that will be sent. Of `epoch` and `attempt` the
-    journal tells what is not 1.
+    `seen` is what was read of each instance before, in the order of the command's ordinals. Command
+    and plan together are the parameters of the call. `epoch` and `attempt` are written if not 1.
     """
 
     n: int
     command: Command
     not_after: Instant
-    digest: str
     seen: tuple[Seen, ...] = ()
     epoch: int = 1
     attempt: int = 1

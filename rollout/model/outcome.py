@@ -9,7 +9,7 @@ import enum
 
 import msgspec
 
-from rollout.model.time import Duration, Instant
+from rollout.model.time import SECOND, Duration, Instant
 
 
 class RetryClass(enum.StrEnum):
@@ -65,6 +65,26 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=Tru
 
 
 Outcome = Done | Refused | Unknown
+
+
+def shortened(outcome: Outcome, at: Instant) -> Outcome:
+    """Return the outcome as the journal holds it: a `Done` of the very second of `at` does not
+    repeat it as `api_time`. `at` is when the reply came, by our clock.
+    """
+    if isinstance(outcome, Done) and outcome.api_time == _second(at):
+        return Done(outcome.request_id)
+    return outcome
+
+
+def api_time_of(outcome: Outcome, at: Instant) -> Instant:
+    """Return when the service replied, by its own clock, to the second: undoes `shortened`. 0 where
+    the service did not say.
+    """
+    return outcome.api_time or (_second(at) if isinstance(outcome, Done) else 0)
+
+
+def _second(at: Instant) -> Instant:
+    return at // SECOND * SECOND
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -47,8 +47,8 @@ class IntentsAreWhole:
         """Read every intent against the plan."""
         for n, intent in history.intents.items():
             issued, command = intent.issued, intent.issued.command
-            if issued.epoch != intent.told.epoch or issued.attempt < 1 or not issued.digest:
-                yield f"intent {n} lacks epoch, attempt or digest"
+            if issued.epoch != intent.told.epoch or issued.attempt < 1:
+                yield f"intent {n} lacks epoch or attempt"
             if isinstance(command, ImportKey):
                 continue
             most = limits.ATTACH_IDS_MAX if isinstance(command, Attach) else limits.RESTART_IDS_MAX

@@ -86,7 +86,7 @@ def attach(story: Story, ordinal: int) -> ev.Issued:
     target = story.run.layout.targets[ordinal]
     seen = Seen(target.seen, target.former_key, 1, 1)
     command = Attach((ordinal,), (target.instance,))
-    return ev.Issued(story.run.calls_issued + 1, command, story.now + 60_000, "d", (seen,))
+    return ev.Issued(story.run.calls_issued + 1, command, story.now + 60_000, (seen,))
 
 
 def test_a_failure_is_told_with_its_cause_and_request(stream: io.StringIO) -> None:

@@ -9,8 +9,7 @@ from rollout.core import cell
 from rollout.core.evolve import evolve
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, Command, Look, RestartCall
-from rollout.model.plan import RestartKind
+from rollout.model.command import Attach, Look, RestartCall
 from rollout.model.seen import spread
 from rollout.model.spec import Calls, Restart
 from rollout.model.time import SECOND
@@ -80,17 +79,3 @@ def test_a_stopping_run_decides_nothing() -> None:
     evolve(story.run, ev.Drained("SIGTERM", "signal"))
 
     assert not cell.decide(story.run, story.decider.agenda, story.now)
-
-
-def test_the_digest_says_what_is_sent() -> None:
-    """Another action, order of ids or region is another digest."""
-    rows = samples.fleet(2, regions=2)
-    run = World(samples.make_plan(rows), rows).start().run
-    commands: list[Command] = [
-        Attach((0,), ("i-0000",)),
-        RestartCall(RestartKind.REBOOT, (0,), ("i-0000",)),
-        RestartCall(RestartKind.START, (0,), ("i-0000",)),
-        Attach((1,), ("i-0000",)),
-    ]
-
-    assert len({cell.digest(run, command) for command in commands}) == len(commands)

@@ -156,7 +156,7 @@ def attach(run: Run, *ordinals: int, n: int = 1, epoch: int = 1, key: str = "") 
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
     sight = Sight(Status.RUNNING, key or samples.OLD_KEY, samples.NOW, samples.NOW)
     command = Attach(ordinals, ids)
-    return ev.Issued(n, command, samples.NOW + SECOND, "", gather([sight] * len(ordinals)), epoch)
+    return ev.Issued(n, command, samples.NOW + SECOND, gather([sight] * len(ordinals)), epoch)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ async def test_an_intent_past_its_time_is_refused_unsent() -> None:
     """`perform` sends nothing after `not_after`, nor once the run is stopped."""
     stage = Stage()
     command = Attach((0,), ("i-0000",))
-    issued = ev.Issued(1, command, stage.clock.now() - SECOND, "")
+    issued = ev.Issued(1, command, stage.clock.now() - SECOND)
 
     late = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: False)
     stopped = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: True)

@@ -35,7 +35,7 @@ def issued(number: int) -> Issued:
     """The intent of one reboot."""
     command = RestartCall(RestartKind.REBOOT, (number,), (f"i-{number:08}",))
     seen = Seen(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
-    return Issued(number, command, NOW + 60_000, "0123456789abcdef", (seen,))
+    return Issued(number, command, NOW + 60_000, (seen,))
 
 
 def turn(number: int) -> list[AnyEvent]:

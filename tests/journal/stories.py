@@ -109,7 +109,7 @@ class Story:
         self.n += 1
         sight = Sight(status, key_pair, NOW - 86_400_000, NOW)
         seen = gather([sight] * len(command.ordinals))
-        issued = ev.Issued(self.n, command, NOW + 60_000, "0" * 16, seen, self.epoch)
+        issued = ev.Issued(self.n, command, NOW + 60_000, seen, self.epoch)
         return self.add(msgspec.structs.replace(issued, **changed))
 
     def attach(self, *ordinals: int, **changed: object) -> "Story":

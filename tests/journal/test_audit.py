@@ -104,7 +104,7 @@ def test_the_whole_run_is_told(tmp_path: Path) -> None:
     """One entry an event, named by line and place, in order."""
     story = stories.whole()
     story.events[4:4] = [
-        ev.Issued(0, ImportKey(*LANE), NOW, "0" * 16),
+        ev.Issued(0, ImportKey(*LANE), NOW),
         ev.Settled(0, NOW, Done("REQ-2", NOW)),
     ]
 

@@ -130,7 +130,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
     "a key pair may be imported": lambda: (
         Story()
         .add(ev.WaveStarted(0, "canary"), ev.CellOpened(0))
-        .add(ev.Issued(1, ImportKey(*LANE), NOW, "0" * 16))
+        .add(ev.Issued(1, ImportKey(*LANE), NOW))
         .settle(n=1)
     ),
     "a boot that somebody else caused": lambda: in_rest().attached(2).back(2),
@@ -264,7 +264,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "import into a region of nobody": (
         "a key pair for cn-shanghai, which is not planned",
-        lambda: Story().add(ev.Issued(1, ImportKey("1", "cn-shanghai"), NOW, "0" * 16)),
+        lambda: Story().add(ev.Issued(1, ImportKey("1", "cn-shanghai"), NOW)),
     ),
     "wave begun before the one before ended": (
         "wave rest is not the next one",

@@ -32,7 +32,7 @@ def intents() -> list[Issued]:
         ),
         ImportKey(ACCOUNT, REGION),
     ]
-    return [Issued(n, command, FAR, "") for n, command in enumerate(commands, 1)]
+    return [Issued(n, command, FAR) for n, command in enumerate(commands, 1)]
 
 
 @pytest.mark.asyncio
