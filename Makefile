@@ -8,6 +8,7 @@ CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3
 SEEDS ?= 2000
 SHELL_SEEDS ?= 200
 SOAK_SEEDS ?= 100000
+FUZZ_EXAMPLES ?= 20000
 SOAK_SHELL_SEEDS ?= 10000
 
 # A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
@@ -38,10 +39,11 @@ sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=2000 core, SHELL
 	@$(BIN)/python -m rollout.sim --seeds $(SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SHELL_SEEDS) --shell
 
-soak: $(READY) ## simulate for long (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000)
+soak: $(READY) ## simulate and fuzz for long (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000, FUZZ_EXAMPLES=20000)
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SHELL_SEEDS) --jobs 2 --shell
 	@$(BIN)/python -m rollout.sim --crash-pairs --jobs 2
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -q $(wildcard tests/*/test_fuzz*.py)
 
 bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks

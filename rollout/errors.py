@@ -200,6 +200,7 @@ CODES: dict[str, Code] = {
     "R0114": Code(Exit.BAD_INPUT, "a path leaves the project"),
     "R0115": Code(Exit.BAD_INPUT, "waves contradict each other"),
     "R0116": Code(Exit.DONE, "the file may be written by everyone"),
+    "R0117": Code(Exit.IO, "the working directory cannot be used"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),

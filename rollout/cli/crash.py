@@ -26,6 +26,6 @@ def report(bug: BaseException, runs_dir: Path) -> str:
 def _save(text: str, runs_dir: Path) -> str:
     folder = runs_dir if runs_dir.is_dir() and os.access(runs_dir, os.W_OK) else None
     handle, path = tempfile.mkstemp(prefix="rollout-crash-", suffix=".txt", dir=folder, text=True)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     return path

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.cli import about, crash, queued, signals, terminal, usage
-from rollout.cli.options import VALUED, Common, check_environment
+from rollout.cli.options import VALUED, Common, check_directory, check_environment
 from rollout.errors import Exit, RolloutError
 
 COMMANDS = (
@@ -104,6 +104,10 @@ AUDIT = (
 )
 
 
+NO_FILES = ("schema", "version")
+"""Commands that read no file, so that they work without a working directory."""
+
+
 def make_app() -> App:
     """The parser. Resolving a name imports that command's module and no other."""
     app = App(
@@ -135,6 +139,8 @@ def main(arguments: Sequence[str]) -> int:
             queued.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
             check_environment(os.environ)
+            if command.__name__ not in NO_FILES:
+                check_directory()
         return int(command(*words, **options) or Exit.DONE)
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
         return _end(_innermost(raised), common)

@@ -132,6 +132,18 @@ def check_environment(environment: Mapping[str, str]) -> None:
         )
 
 
+def check_directory() -> None:
+    """ConfigError R0117 where the working directory is gone: relative paths would mean nothing."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError.of(
+            "R0117",
+            f"the working directory cannot be used: {error.strerror}",
+            help="change to the project directory",
+        ) from None
+
+
 def duration(text: str, option: str, *, milliseconds: bool = False) -> Duration:
     """Milliseconds of an option's value. UsageError R0001 for what is no duration."""
     try:

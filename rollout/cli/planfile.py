@@ -6,6 +6,7 @@ are its digest's only source, so without a second file an edit by hand could not
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -48,9 +49,8 @@ def of(plan: Plan) -> Saved:
 
 def save(saved: Saved, path: Path) -> None:
     """Write plan and digest file; StorageError R0803 with nothing half-written."""
-    line = f"{saved.digest.removeprefix('sha256:')}  {path.name}\n"
     outfile.check(path, "plan")
-    outfile.write(_sidecar(path), line.encode(), "plan")
+    outfile.write(_sidecar(path), _digest_line(saved.digest, path), "plan")
     outfile.write(path, saved.raw, "plan")
 
 
@@ -65,7 +65,7 @@ def load(path: Path, digest: str | None = None) -> Saved:
     _check_digest(raw, path, digest)
     try:
         plan = plans.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _not_a_plan(path, str(error)) from error
     if plans.encode(plan) != raw:
         raise _not_a_plan(path, "it has fields that this version does not know")
@@ -90,7 +90,7 @@ def _read(path: Path) -> bytes:
 def _check_version(raw: bytes, path: Path) -> None:
     try:
         head = msgspec.json.decode(raw, type=_Head)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _not_a_plan(path, str(error)) from error
     if head.format != plans.FORMAT:
         raise _not_a_plan(path, f"its `format` is `{head.format}`")
@@ -137,12 +137,21 @@ def _given(digest: str) -> str:
     return f"sha256:{figures}"
 
 
+def _digest_line(digest: str, path: Path) -> bytes:
+    """The line that `sha256sum` prints for the file, which marks names with odd characters."""
+    name = os.fsencode(path.name)
+    escaped = name.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
+    mark = b"" if escaped == name else b"\\"
+    return b"%s%s  %s\n" % (mark, digest.removeprefix("sha256:").encode(), escaped)
+
+
 def _saved_digest(path: Path) -> str | None:
     try:
-        words = _sidecar(path).read_text("utf-8").split()
-    except (OSError, ValueError):
+        words = _sidecar(path).read_bytes().split()
+    except OSError:
         return None
-    return f"sha256:{words[0].lower()}" if words else None
+    figures = words[0].removeprefix(b"\\").decode("ascii", "replace") if words else ""
+    return f"sha256:{figures.lower()}" if words else None
 
 
 def _sidecar(path: Path) -> Path:

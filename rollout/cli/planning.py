@@ -101,7 +101,7 @@ def _earlier(spec: Spec, runs_dir: Path) -> int | None:
     digest = f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}"
     for run in reversed(runs.every(runs_dir)):
         if run.started is not None and run.started.spec_digest == digest:
-            with contextlib.suppress(OSError, msgspec.DecodeError):
+            with contextlib.suppress(OSError, UnicodeError, msgspec.DecodeError):
                 raw = (run.path / PLAN).read_bytes()
                 return msgspec.json.decode(raw, type=_PlanCounts).counts.found
     return None

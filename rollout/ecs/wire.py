@@ -136,12 +136,29 @@ def decode(body: bytes) -> dict[str, object]:
             raise MalformedError(f"XML without content: {root[:40]}")
     else:
         try:
-            document = msgspec.json.decode(text)
+            document = msgspec.json.decode(_well_formed(text))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise MalformedError("neither JSON nor XML") from None
     if not isinstance(document, dict):
         raise MalformedError("no object")
     return {name.lower(): _folded(value, DEPTH_MAX) for name, value in document.items()}
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def _well_formed(text: bytes) -> bytes:
+    """The JSON text with U+FFFD for halves of surrogate pairs and for bytes that are not UTF-8.
+
+    A name that was cut inside a character must not make a whole reply unreadable.
+    """
+    if b"\\u" in text:
+        text = _ESCAPE.sub(lambda found: b"\\ufffd" if found["lone"] else found[0], text)
+    return text if text.isascii() else text.decode("utf-8", "replace").encode()
 
 
 def items(parent: object, singular: str) -> list[object]:

@@ -82,7 +82,7 @@ def _jsonl(path: Path) -> Iterator[_Line]:
             if text.strip():
                 try:
                     yield line, decoder.decode(text)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeError) as error:
                     raise settings.error(str(error), settings.place(path, line)) from None
 
 

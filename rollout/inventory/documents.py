@@ -21,6 +21,7 @@ from rollout.inventory.reading import Input
 from rollout.inventory.rows import Maker, Row, RowError
 from rollout.model import limits
 from rollout.model.instance import Instance
+from rollout.model.text import is_text
 
 STRICT_BYTES = 2 * 1024**2
 """So far doubled keys and odd names are searched for in a JSONL file: what a person wrote is
@@ -218,7 +219,10 @@ class _Reader:
             hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
             raise RowError("R0201", "an object without an instance id", hint)
         try:
-            row = _ROW.decode(json.dumps(named))
+            text = json.dumps(named, ensure_ascii=False)
+            if not is_text(text):
+                raise RowError("R0201", "a text of the row was cut inside a character")
+            row = _ROW.decode(text)
         except msgspec.MsgspecError as error:
             raise RowError("R0201", f"no row of DescribeInstances: {error}") from None
         return self._maker.one(row)

@@ -67,7 +67,7 @@ def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.P
         )
     try:
         return planmodel.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         message = f"a plan this version cannot read: {error}"
         raise PlanError.of("R0321", message, place=Place(str(path))) from None
 

@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from rollout.errors import Place, Problem
+from rollout.model.text import is_text
 
 Path = tuple[str | int, ...]
 """Keys and indices from the top of the document."""
@@ -24,6 +25,7 @@ NODES_MAX = 100_000
 NESTING_MAX = 32
 """The spec's own form is 6 deep."""
 
+_HALF = "half of a surrogate pair: the text was cut inside a character"
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = (_TAG + "str", _TAG + "timestamp")
 _SCALAR_TAGS = (_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float")
@@ -168,6 +170,8 @@ class _Reader:
         return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        if not is_text(node.value):
+            return self._refuse(_HALF, node, path, "R0105")
         if node.tag in _TEXT_TAGS:
             return node.value
         try:
@@ -182,6 +186,8 @@ class _Reader:
             key = key_node.value
             if not isinstance(key_node, ScalarNode):
                 self._complain("R0105", "a field name is plain text", key_node)
+            elif not is_text(key):
+                self._complain("R0105", _HALF, key_node)
             elif key_node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS):
                 what = "merge keys" if key_node.tag == _TAG + "merge" else "tags"
                 self._complain("R0111", f"a spec has no {what}", key_node)

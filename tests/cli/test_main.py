@@ -319,3 +319,26 @@ def test_talk_is_json_where_a_collector_reads_it(
     assert [line["event"] for line in lines] == ["error", "talk", "error", "error"]
     assert [line.get("code") for line in lines] == ["R0100", None, "R0003", "R0001"]
     assert {line["level"] for line in lines} == {"error", "info"}
+
+
+@pytest.mark.parametrize(
+    "words, code", [(["history"], 74), (["validate", "/x"], 74), (["version"], 0)]
+)
+def test_a_working_directory_that_is_gone_is_an_error_of_its_own(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+) -> None:
+    """Relative paths mean nothing there, so only commands without files run."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    ended = main.main(words)
+    monkeypatch.chdir(tmp_path)
+
+    assert ended == code
+    assert ("R0117" in capsys.readouterr().err) == bool(code)
