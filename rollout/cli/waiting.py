@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 
 from rollout import logs
+from rollout.cli import causes
 from rollout.cli.terminal import Terminal, write
 from rollout.ecs.patience import Patience, Waiting
 from rollout.model.outcome import Refused
@@ -26,18 +27,6 @@ LINE_EVERY_MS: Final = 10 * SECOND
 TICK_MS: Final = SECOND // 2
 REGIONS_SHOWN: Final = 3
 _CLEAR = "\r\x1b[K"
-
-_CAUSES: Final = {
-    "connect_timeout": "no connection in time",
-    "dns": "host name not found",
-    "proxy_or_gateway": "answered by a proxy or gateway",
-    "redirect": "redirected by a proxy or gateway",
-    "refused": "connection refused",
-    "reset": "connection reset",
-    "timeout": "no reply in time",
-    "tls": "TLS handshake failed",
-}
-"""Reasons of the client that need a word more; codes of the service stand as they are."""
 
 
 class Waits:
@@ -124,4 +113,5 @@ def _cause(waiting: Waiting) -> str:
     if waiting.last is None:
         return "no reply yet"
     known = waiting.last.code if isinstance(waiting.last, Refused) else waiting.last.why
-    return _CAUSES.get(known, known.replace("http_", "HTTP "))
+    cause = causes.explain(known)
+    return cause.text if cause else known

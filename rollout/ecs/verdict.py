@@ -196,7 +196,7 @@ def _judged(
     if kind is contract.RetryClass.THROTTLED:
         return Refused(code, RetryClass.THROTTLED, message, request_id, at, wait_ms)
     if status >= 500 or kind in {contract.RetryClass.TRANSIENT, contract.RetryClass.NONCE}:
-        return Unknown(code, request_id, at)
+        return Unknown(code, request_id, at, message)
     if kind is contract.RetryClass.SIGNATURE:
         message = "the signature does not match"  # the text repeats the request, token included
     return Refused(code, _CLASSES[kind], message, request_id, at)

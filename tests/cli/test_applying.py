@@ -183,7 +183,7 @@ async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path)
         with pytest.raises(RolloutError) as caught:
             await applying.check(saved, service, Path("runs"))
 
-    assert "dry_run_ignored" in caught.value.problems[0].message
+    assert "carried out a dry run" in caught.value.problems[0].message
 
 
 class Failing(AiohttpTransport):
@@ -210,10 +210,10 @@ def api_error(code: str, status: int) -> HttpReply:
 
 FAILURES = [
     (api_error("Throttling.User", 400), "R0411", Exit.FAILED),
-    (HttpReply(502, {}, b"<html>502 Bad Gateway</html>"), "R0410", Exit.FAILED),
+    (HttpReply(502, {}, b"<html>502 Bad Gateway</html>"), "R0412", Exit.FAILED),
     (HttpReply(200, {}, b"<html>Please log in</html>"), "R0412", Exit.FAILED),
     (Lost("timeout"), "R0410", Exit.FAILED),
-    (api_error("ServiceUnavailable", 503), "R0412", Exit.FAILED),
+    (api_error("ServiceUnavailable", 503), "R0411", Exit.FAILED),
     (api_error("OperationConflict", 409), "R0413", Exit.DENIED),
     (api_error("InvalidInstanceId.NotFound", 404), "R0413", Exit.DENIED),
     (api_error("UnheardOf.Code", 400), "R0413", Exit.DENIED),

@@ -83,9 +83,12 @@ def test_on_a_terminal_one_line_is_redrawn_and_removed(
     [
         (None, "no reply yet"),
         (THROTTLED, "Throttling.User"),
-        (Unknown("http_502"), "HTTP 502"),
-        (Unknown("proxy_or_gateway"), "answered by a proxy or gateway"),
-        (Refused("refused", RetryClass.UNSENT), "connection refused"),
+        (Unknown("http_502"), "HTTP 502 Bad Gateway without an error of the API"),
+        (
+            Unknown("proxy_or_gateway"),
+            "the reply is not from the API: a proxy or gateway answered in its place",
+        ),
+        (Refused("refused", RetryClass.UNSENT), "the connection was refused"),
         (Unknown("timeout"), "no reply in time"),
     ],
 )

@@ -1,0 +1,61 @@
+"""What the client's short reasons for a missing or odd reply mean to a person.
+
+Called where such a reason is printed. The short reasons themselves stand in the journal.
+"""
+
+from __future__ import annotations
+
+from http.client import responses
+from typing import Final, NamedTuple
+
+
+class Cause(NamedTuple):
+    """What happened, what to check, and the error code it belongs to."""
+
+    text: str
+    check: str
+    code: str = "R0410"
+
+
+_NETWORK: Final = "check the network, the proxy settings and --endpoint"
+_BETWEEN: Final = "check the proxy or gateway between this machine and the service"
+_LATER: Final = "try again later, or with a longer --api-timeout"
+
+_CAUSES: Final = {
+    "certificate": Cause(
+        "the certificate is not valid for this host",
+        "check for a proxy that replaces certificates; SSL_CERT_FILE names further authorities",
+    ),
+    "closed": Cause("the connection was closed before the call was sent", _NETWORK),
+    "connect_timeout": Cause("no connection in time", _NETWORK),
+    "cut_off": Cause("the reply was cut off", _NETWORK),
+    "dns": Cause("the host name was not found", "check name resolution and --endpoint"),
+    "dry_run_ignored": Cause(
+        "the endpoint carried out a dry run", "check --endpoint: the service never does", "R0412"
+    ),
+    "malformed_http": Cause("the reply is not HTTP", f"{_BETWEEN}, and --endpoint", "R0412"),
+    "page_loop": Cause("the pages of the reply do not end", _BETWEEN, "R0412"),
+    "proxy_or_gateway": Cause(
+        "the reply is not from the API: a proxy or gateway answered in its place", _BETWEEN, "R0412"
+    ),
+    "redirect": Cause("a proxy or gateway redirected the call", _BETWEEN, "R0412"),
+    "refused": Cause("the connection was refused", "check that --endpoint names a running service"),
+    "reset": Cause("the connection was reset", _NETWORK),
+    "timeout": Cause("no reply in time", _LATER),
+    "tls": Cause("the TLS handshake failed", _NETWORK),
+    "too_large": Cause("the reply is larger than any reply of the API", _BETWEEN, "R0412"),
+    "unasked_bytes": Cause("the connection carried a reply to no call", _BETWEEN, "R0412"),
+    "unreachable": Cause("the host cannot be reached", _NETWORK),
+}
+
+
+def explain(reason: str) -> Cause | None:
+    """Return the meaning of a reason; None where it is a code of the service."""
+    if reason.startswith("http_") and reason[5:].isdecimal():
+        status = int(reason[5:])
+        return Cause(
+            f"HTTP {status} {responses.get(status, '')}".rstrip() + " without an error of the API",
+            f"{_LATER}; if it stays, {_BETWEEN}",
+            "R0412",
+        )
+    return _CAUSES.get(reason)
