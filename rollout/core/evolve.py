@@ -198,16 +198,17 @@ def _settled(run: Run, event: ev.Settled) -> None:
     issued = run.open_calls.pop(event.n, None)
     if issued is None:
         return  # I-46: the first durable outcome won; a later one only stands in the journal
-    use = run.lane_use(*lane_of_command(run, issued))
+    lane, action = lane_of_command(run, issued)
+    use = run.lane_use(lane, action)
     use.open -= 1
     use.window = _next_window(use.window, event.outcome)
-    _raise_alarm(run, event.outcome)
+    _raise_alarm(run, action, event.outcome)
     command = issued.command
     if isinstance(command, ImportKey):
         return
     others = dict(event.items)
     for other in others.values():
-        _raise_alarm(run, other)
+        _raise_alarm(run, action, other)
     if isinstance(command, Attach):
         whole = not others and len(command.ordinals) > 1
         for ordinal in command.ordinals:
@@ -287,16 +288,17 @@ def _lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
             _move(run, ordinal, Happening.ANSWER_LOST)
 
 
-def _raise_alarm(run: Run, outcome: Outcome) -> None:
+def _raise_alarm(run: Run, action: str, outcome: Outcome) -> None:
     if not isinstance(outcome, Refused) or run.alarm is not None:
         return
     run.odd_codes += outcome.retry is RetryClass.ODD
+    said = f"{action}: {outcome.code}: {outcome.message}"
     if outcome.retry in ALARMS:
         code, exit_code = ALARMS[outcome.retry]
-        text = f"{outcome.code}: {outcome.message} (RequestId {outcome.request_id or 'none'})"
+        text = f"{said} (RequestId {outcome.request_id or 'none'})"
         run.alarm = ev.Halted(outcome.retry.value, code, exit_code, text)
     elif run.odd_codes >= limits.UNKNOWN_CODES_MAX:
-        run.alarm = ev.Halted("unknown_code", "R0502", 5, f"{outcome.code}: {outcome.message}")
+        run.alarm = ev.Halted("unknown_code", "R0502", 5, said)
 
 
 def is_fact(outcome: Outcome) -> bool:

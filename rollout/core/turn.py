@@ -164,7 +164,8 @@ class Decider:
             self.agenda.ask_key_later(lane, now)
         if self.run.stopping:
             return
-        reason = _denied(outcome) or self._silence(lane, outcome, now)
+        action = "DescribeInstances" if isinstance(look, Look) else "DescribeKeyPairs"
+        reason = _denied(action, outcome) or self._silence(lane, outcome, now)
         if reason is not None:
             self.put(reason, now)
 
@@ -239,9 +240,10 @@ class Decider:
         self.put(ev.Halted("key_pair", "R0606", 6, text), now)
 
 
-def _denied(outcome: Refused | Unknown) -> ev.Halted | None:
+def _denied(action: str, outcome: Refused | Unknown) -> ev.Halted | None:
     """The halt for a refusal that every other observation would meet too."""
     if isinstance(outcome, Refused) and outcome.retry in (RetryClass.DENIED, RetryClass.CLOCK):
         code = "R0403" if outcome.retry is RetryClass.DENIED else "R0404"
-        return ev.Halted(outcome.retry.value, code, 4, f"{outcome.code}: {outcome.message}")
+        text = f"{action}: {outcome.code}: {outcome.message}"
+        return ev.Halted(outcome.retry.value, code, 4, text)
     return None

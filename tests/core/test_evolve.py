@@ -244,6 +244,19 @@ def test_three_unknown_codes_halt() -> None:
         evolve(run, ev.Settled(n + 1, samples.NOW, odd))
 
     assert run.alarm is not None and run.alarm.code == "R0502"
+    assert run.alarm.detail == "AttachKeyPair: Strange: "
+
+
+def test_a_denied_call_is_named_in_the_halt() -> None:
+    """Whoever reads the halt knows which permission is missing."""
+    run = started()
+    evolve(run, attach(run, 0, n=1))
+    denied = Refused("Forbidden.RAM", RetryClass.DENIED, "not authorized", "REQ-1")
+
+    evolve(run, ev.Settled(1, samples.NOW, denied))
+
+    assert run.alarm is not None and run.alarm.code == "R0403"
+    assert run.alarm.detail == ("AttachKeyPair: Forbidden.RAM: not authorized (RequestId REQ-1)")
 
 
 def test_throttling_halves_the_lane_and_answers_widen_it() -> None:
