@@ -178,7 +178,7 @@ CODES: dict[str, Code] = {
     "R0002": Code(Exit.USAGE, "options contradict each other"),
     "R0003": Code(Exit.USAGE, "no such run"),
     "R0010": Code(Exit.CONFIG, "the endpoint is not acceptable"),
-    "R0011": Code(Exit.CONFIG, "the run directory is on an unsafe file system"),
+    "R0011": Code(Exit.CONFIG, "the runs directory is not safe"),
     "R0012": Code(Exit.CONFIG, "an optional part is not installed"),
     "R0013": Code(Exit.CONFIG, "a file of emulator settings is wrong"),
     "R0014": Code(Exit.CONFIG, "a setting in the environment is unknown or wrong"),

@@ -24,6 +24,7 @@ import rollout
 from rollout.cli import hidden, planfile
 from rollout.cli.terminal import Terminal, write
 from rollout.errors import RunError, StorageError
+from rollout.journal.disk import make_private
 
 SPEC = "plans/quickstart.yaml"
 KEY = "plans/keys/quickstart.pub"
@@ -187,7 +188,8 @@ def _program() -> str:
 def lay_out(folder: Path) -> None:
     """Make the folder a project of its own, with copies of the quickstart spec and its key."""
     try:
-        folder.mkdir(parents=True, mode=0o700)
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700)
         for name in (SPEC, KEY):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

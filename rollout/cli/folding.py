@@ -16,7 +16,7 @@ from rollout.core.run import Run
 from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.errors import Exit, PlanError, UsageError
-from rollout.journal import runs
+from rollout.journal import closing, runs
 from rollout.journal.reader import Reader, read, read_plan
 from rollout.model.event import AnyEvent, RunStarted
 from rollout.model.plan import RULES
@@ -77,7 +77,7 @@ def open_runs(runs_dir: Path) -> list[Folded]:
     """
     folded = []
     for run in runs.every(runs_dir):
-        if is_closed(run.path):
+        if closing.is_closed(run.path):
             continue
         if run.damage is not None:
             raise run.damage
@@ -104,17 +104,6 @@ def closed(run_dir: Path) -> Ended | None:
     return Ended(view(folded.run), facts(folded), Exit(folded.run.closed.exit))
 
 
-def is_closed(run_dir: Path) -> bool:
-    """A quick look at the end of the journal: true where its last line closes the run."""
-    last = max(run_dir.glob("journal-*.jsonl"), default=None)
-    if last is None:
-        return False
-    with last.open("rb") as file:
-        file.seek(max(0, last.stat().st_size - _TAIL_BYTES))
-        tail = file.read().rsplit(b"\n", 2)
-    return len(tail) > 1 and b'"type":"RunClosed"' in tail[-2] and not tail[-1]
-
-
 def facts(folded: Folded, *, driven_by: str = "") -> report.Facts:
     """What is known of a folded run beside its state."""
     return report.Facts(
@@ -134,7 +123,3 @@ def _check_rules(started: RunStarted) -> None:
             f"run {started.run} goes by rules {started.rules}, this program by {RULES}",
             help=f"go on with the program that began it: {started.actor.program}",
         )
-
-
-_TAIL_BYTES = 65_536
-"""More than the longest line."""

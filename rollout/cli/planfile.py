@@ -147,6 +147,8 @@ def _digest_line(digest: str, path: Path) -> bytes:
 
 def _saved_digest(path: Path) -> str | None:
     try:
+        if not _sidecar(path).is_file():  # a FIFO would wait for a writer
+            return None
         words = _sidecar(path).read_bytes().split()
     except OSError:
         return None

@@ -1,7 +1,8 @@
 """What the journal needs of a disk, and the disk of this machine.
 
 Everything the journal does to files goes through `Disk`, so that a simulated disk can drop, tear
-and refuse. Directories come out 0700 and files 0600; links are never followed.
+and refuse. Directories are created with mode 0700 and files with 0600. Symbolic links are never
+followed, and nothing but regular files is opened.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import stat
 import time
 from pathlib import Path
@@ -69,6 +71,18 @@ class Disk(LockFiles, Protocol):
     def mkdir(self, path: Path) -> None:
         """Make a directory and those above it; one that is there is fine."""
 
+    def fresh(self, path: Path) -> Path:
+        """A temporary name next to `path`, which nobody can foresee: `.NAME.….new`."""
+
+    def mkdir_new(self, path: Path) -> None:
+        """Make a directory that is not there yet."""
+
+    def discard(self, path: Path) -> None:
+        """Remove a temporary file, or a temporary directory with its files; never follows links."""
+
+    def check_dir(self, path: Path) -> None:
+        """Refuse a directory that is a link, of another user, or writable by other users."""
+
     def names(self, path: Path) -> list[str]:
         """What a directory holds, sorted."""
 
@@ -76,7 +90,7 @@ class Disk(LockFiles, Protocol):
         """Open a file for reading."""
 
     def save(self, path: Path, data: bytes) -> None:
-        """Write a whole file and fsync it; whatever was there is gone."""
+        """Write a whole new file and fsync it; an error where the name is taken."""
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename a file over another, or a directory to a name that is free."""
@@ -116,7 +130,34 @@ class RealDisk:
 
     def mkdir(self, path: Path) -> None:
         """See Disk."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path)
+
+    def fresh(self, path: Path) -> Path:
+        """See Disk."""
+        return path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+
+    def mkdir_new(self, path: Path) -> None:
+        """See Disk."""
+        path.mkdir(mode=0o700)
+
+    def discard(self, path: Path) -> None:
+        """See Disk."""
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
+            return
+        for entry in path.iterdir():
+            entry.unlink()
+        path.rmdir()
+
+    def check_dir(self, path: Path) -> None:
+        """See Disk."""
+        figures = path.lstat()
+        if not stat.S_ISDIR(figures.st_mode):
+            raise OSError(errno.ENOTDIR, "not a directory; symbolic links are not followed")
+        if figures.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, "the directory belongs to another user")
+        if figures.st_mode & OTHERS_WRITE:
+            raise OSError(errno.EPERM, "other users may write the directory; use chmod 700")
 
     def names(self, path: Path) -> list[str]:
         """See Disk."""
@@ -124,12 +165,11 @@ class RealDisk:
 
     def read(self, path: Path) -> BinaryIO:
         """See Disk."""
-        handle = os.open(path, os.O_RDONLY | _FLAGS)
-        return os.fdopen(handle, "rb", buffering=1 << 20)
+        return os.fdopen(open_regular(path, os.O_RDONLY), "rb", buffering=1 << 20)
 
     def save(self, path: Path, data: bytes) -> None:
         """See Disk."""
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600)
+        handle = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             view = memoryview(data)
             while view:
@@ -156,7 +196,7 @@ class RealDisk:
 
     def reserve(self, path: Path, size: int) -> None:
         """See Disk."""
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | _FLAGS, 0o600)
+        handle = open_regular(path, os.O_WRONLY | os.O_CREAT)
         try:
             os.posix_fallocate(handle, 0, size)
         finally:
@@ -169,7 +209,7 @@ class RealDisk:
 
     def open(self, path: Path) -> int:
         """See Disk."""
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o600)
+        return open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def write(self, handle: int, data: memoryview) -> int:
         """See Disk."""
@@ -192,7 +232,7 @@ class RealDisk:
 
     def open_lock(self, path: Path) -> int:
         """See LockFiles."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+        return open_regular(path, os.O_RDWR | os.O_CREAT)
 
     def seize(self, handle: int) -> bool:
         """See LockFiles."""
@@ -208,7 +248,7 @@ class RealDisk:
     def held(self, path: Path) -> bool:
         """See LockFiles. Shares the lock for an instant, which `seize` waits out."""
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+            handle = open_regular(path, os.O_RDONLY)
         except FileNotFoundError:
             return False
         try:
@@ -239,7 +279,7 @@ class RealDisk:
         """See LockFiles. A new open() is what makes a network file system read anew (nfs(5), close
         to open consistency)."""
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+            handle = open_regular(path, os.O_RDONLY)
         except FileNotFoundError:
             return b""
         try:
@@ -254,10 +294,42 @@ class RealDisk:
         os.fsync(handle)
 
 
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+"""Mode bits of a directory in which other users could put files in the place of ours."""
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
+"""Errors of open(2) for a symbolic link, a FIFO without reader or socket, and a directory."""
+_NOT_REGULAR = "not a regular file"
 _TEXT_BYTES_MAX = 4_096
 _PAUSES_S = (0.01,) * 20
 """Pauses between attempts to lock: a reader that calls `held` shares the lock for microseconds."""
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file, created with mode 0600 where `flags` say so; never waits.
+
+    Errors: OSError, also where the name is a symbolic link, a FIFO, a socket, a device or a
+    directory. Without O_NONBLOCK, opening a FIFO waits for the process at its other end (open(2)).
+    """
+    try:
+        handle = os.open(path, flags | os.O_NONBLOCK | _FLAGS, 0o600)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise OSError(error.errno, _NOT_REGULAR) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, _NOT_REGULAR)
+    return handle
+
+
+def make_private(path: Path) -> None:
+    """Make a directory and the missing ones above it, all 0700; one that is there is fine."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_private(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _stat(figures: os.stat_result) -> Stat:

@@ -45,12 +45,14 @@ def create(runs_dir: Path, run_id: str, plan_bytes: bytes, *, disk: Disk = REAL)
     that never wrote its first line is begun again. ConflictError R0602 where it did; StorageError
     where the disk refuses, before anything else happened.
     """
-    run_dir, draft = runs_dir / run_id, runs_dir / f".{run_id}.new"
+    run_dir = runs_dir / run_id
     try:
         disk.mkdir(runs_dir)
         if run_id in disk.names(runs_dir):
             return _begin_again(run_dir, plan_bytes, disk)
-        disk.mkdir(draft)
+        _sweep(run_dir, disk)
+        draft = disk.fresh(run_dir)
+        disk.mkdir_new(draft)
         disk.save(draft / PLAN, plan_bytes)
         disk.save(draft / segment_name(1), b"")
         disk.sync_dir(draft)
@@ -302,11 +304,13 @@ class RunJournal:
     def _seal(self) -> None:
         """Best effort: a journal without its seal is as good, only its tail is less proved."""
         seal = Seal(self._chain.seq, self._chain.head)
-        draft = self.run_dir / f"{SEAL}.new"
+        path = self.run_dir / SEAL
+        draft = self._disk.fresh(path)
         with contextlib.suppress(OSError):
             self._disk.unlink(self.run_dir / RESERVE)
+            _sweep(path, self._disk)
             self._disk.save(draft, msgspec.json.encode(seal) + b"\n")
-            self._disk.replace(draft, self.run_dir / SEAL)
+            self._disk.replace(draft, path)
             self._disk.sync_dir(self.run_dir)
 
     def _alive(self) -> None:
@@ -321,6 +325,13 @@ class RunJournal:
             help="nothing new begins; make room or mend the disk, then resume the run",
         )
         return self._error
+
+
+def _sweep(path: Path, disk: Disk) -> None:
+    """Remove what crashes left under temporary names of this path."""
+    for name in disk.names(path.parent):
+        if name.startswith(f".{path.name}.") and name.endswith(".new"):
+            disk.discard(path.with_name(name))
 
 
 def _begin_again(run_dir: Path, plan_bytes: bytes, disk: Disk) -> RunJournal:

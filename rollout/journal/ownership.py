@@ -36,6 +36,7 @@ class Claim:
         self._disk = disk
         self._extent: _Extent | None = None
         self._locks: tuple[Lock, ...] = ()
+        disk.check_dir(run_dir)
         self._guard: int | None = disk.open_lock(run_dir / segment_name(1))
         if not disk.seize(self._guard):
             self.release()

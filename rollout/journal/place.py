@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from rollout.errors import ConfigError, Place, Problem, StorageError
+from rollout.journal.disk import OTHERS_WRITE, make_private
 from rollout.journal.reader import unusable
 
 NETWORK = frozenset(
@@ -51,10 +52,10 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
 
     Errors: StorageError R0802 where it cannot be used (no directory, read-only, of another user);
     ConfigError R0011 where it must not be (network or user-space file system unless allowed,
-    writable by everyone).
+    writable by other users).
     """
     try:
-        runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(runs_dir)
         figures = runs_dir.stat()
     except OSError as error:
         raise unusable(runs_dir, error) from None
@@ -64,14 +65,19 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
     if not os.access(runs_dir, os.W_OK | os.X_OK):
         message = f"{runs_dir} may not be written"
         raise StorageError.of("R0802", message, place=_at(runs_dir), help=_ANOTHER)
-    if figures.st_mode & stat.S_IWOTH:
+    if figures.st_mode & OTHERS_WRITE:
         raise ConfigError.of(
             "R0011",
-            f"{runs_dir} may be written by everyone",
+            f"other users may write {runs_dir} (mode {stat.S_IMODE(figures.st_mode):04o})",
             place=_at(runs_dir),
-            help=f"chmod 700 {runs_dir}, or --runs-dir with another directory",
+            help=f"use `chmod 700 {runs_dir}`, or --runs-dir with another directory; in Kubernetes "
+            "set `fsGroupChangePolicy: OnRootMismatch`",
         )
-    return _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
+    warnings = _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
+    if figures.st_mode & _OTHERS_READ:
+        text = f"other users may read {runs_dir} (mode {stat.S_IMODE(figures.st_mode):04o})"
+        warnings.append(Problem("R0011", text, _at(runs_dir), f"use `chmod 700 {runs_dir}`"))
+    return warnings
 
 
 def is_shared(runs_dir: Path) -> bool:
@@ -129,4 +135,5 @@ def _at(path: Path) -> Place:
 
 
 _ANOTHER = "name another one with --runs-dir, or take this one over with chown and chmod"
+_OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
 _MOUNTS = Path("/proc/self/mountinfo")

@@ -96,7 +96,10 @@ def segment_name(number: int) -> str:
 def unusable(path: Path, error: OSError) -> RolloutError:
     """The error for a file or directory of a run that the disk does not hand out."""
     message = f"{path}: {error.strerror or error}"
-    cure = "see to it: a directory of yours, with room and no file-size limit; or name another"
+    cure = (
+        "it must be a regular file or a directory that belongs to you and that nobody else may "
+        "write, with free space and no file-size limit; or use another --runs-dir"
+    )
     return StorageError.of("R0802", message, place=Place(str(path)), help=cure)
 
 

@@ -82,6 +82,7 @@ class SimDisk:
         self._handles: dict[int, _File] = {}
         self._seized: set[int] = set()
         self._opened = 0
+        self._names = itertools.count()
         self._fails: dict[str, int] = {}
         self._fails_after = 0
 
@@ -125,6 +126,21 @@ class SimDisk:
     def mkdir(self, path: Path) -> None:
         """See Disk; directories are only in the names of files."""
 
+    def fresh(self, path: Path) -> Path:
+        """See Disk."""
+        return path.with_name(f".{path.name}.{next(self._names)}.new")
+
+    def mkdir_new(self, path: Path) -> None:
+        """See Disk."""
+
+    def discard(self, path: Path) -> None:
+        """See Disk."""
+        for name in [one for one in self.files if one == path or path in one.parents]:
+            del self.files[name]
+
+    def check_dir(self, path: Path) -> None:
+        """See Disk: there is only one user."""
+
     def names(self, path: Path) -> list[str]:
         """See Disk."""
         depth = len(path.parts)
@@ -139,7 +155,9 @@ class SimDisk:
     def save(self, path: Path, data: bytes) -> None:
         """See Disk."""
         self.fuse.burn("save")
-        file = self.files.setdefault(path, _File())
+        if path in self.files:
+            raise FileExistsError(errno.EEXIST, "file exists", str(path))
+        file = self.files[path] = _File()
         file.data[:] = data
         file.durable = bytes(data)
 

@@ -21,7 +21,7 @@ from rollout.emulator.access import Statement, User
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
-from rollout.journal import driven, runs
+from rollout.journal import closing, driven, runs
 from rollout.model.plan import Identity
 from tests.cli import factory
 from tests.cli import service as stage
@@ -285,7 +285,7 @@ async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> No
 
     assert ended.exit is Exit.DONE
     assert ended.view.classes["done"] == saved.plan.counts.targets
-    assert folding.is_closed(ended.facts.run_dir)
+    assert closing.is_closed(ended.facts.run_dir)
     assert driven.holder(ended.facts.run_dir) == ""
     with pytest.raises(RolloutError) as caught:
         await applied(cloud, saved)

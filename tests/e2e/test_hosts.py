@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 
 from tests.e2e.stage import ROLLOUT, Stage, stage
 
-SIZE = 8
 UNSHARE = ("unshare", "--user", "--map-root-user", "--uts", "sh", "-c")
 
 
@@ -20,11 +20,14 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
     and history offer the resume, and a pod of another host name finishes the run."""
     if subprocess.run([*UNSHARE, "hostname pod-0"], check=False, capture_output=True).returncode:
         pytest.skip("unshare --uts is not permitted on this machine")
-    with stage(tmp_path, size=SIZE, options=("--boot-time", "2s")) as made:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("- { count: 5 }\n")
+    with stage(tmp_path, size=None, options=("--fleet", str(fleet), "--boot-time", "1s")) as made:
         made.write_spec("hosts", max_down="3")
         assert made.run("plan", "hosts.yaml", "--out", "case.plan.json").returncode == 0
         apply = made.begin("apply", "case.plan.json", "--no-input", program=_on("pod-1"))
         _first_restart(made, apply)
+        apply.send_signal(signal.SIGSTOP)  # it holds its lock, and does not finish meanwhile
         refused = made.run("resume", "--last", program=_on("pod-2"))
         assert refused.returncode == 6, refused.stderr
         assert "error[R0603]" in refused.stderr and "on pod-1" in refused.stderr
@@ -35,8 +38,8 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
         for host in ("pod-1", "pod-2"):
             status = made.run("status", program=_on(host)).stdout
             assert "INTERRUPTED" in status and "resume: rollout resume r-" in status
-            rows = json.loads(made.run("history", "-o", "json", program=_on(host)).stdout)
-            assert [row["state"] for row in rows["runs"]] == ["interrupted"]
+        rows = json.loads(made.run("history", "-o", "json", program=_on("pod-2")).stdout)
+        assert [row["state"] for row in rows["runs"]] == ["interrupted"]
         resumed = made.run("resume", "--last", program=_on("pod-2"))
 
         assert resumed.returncode == 0, resumed.stdout + resumed.stderr

@@ -13,7 +13,7 @@ from tests.e2e.stage import Stage, stage
 
 DOWN = 2
 CASES = ("live", "stopped", "copied")
-FLEET = "- {{ count: 8, tags: {{ case: {name} }} }}\n"
+FLEET = "- {{ count: 5, tags: {{ case: {name} }} }}\n"
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -24,7 +24,7 @@ def test_no_instance_is_restarted_twice_by_two_writers(tmp_path: Path) -> None:
     run, and the hidden ledger holds one restart of each instance."""
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("".join(FLEET.format(name=name) for name in CASES))
-    options = ("--fleet", str(fleet), "--boot-time", "2s")
+    options = ("--fleet", str(fleet), "--boot-time", "1s")
     with stage(tmp_path, size=None, options=options) as shared, ThreadPoolExecutor(3) as pool:
         for result in pool.map(lambda name: _two_writers(shared, name), CASES):
             assert result == ""

@@ -39,6 +39,20 @@ class PretendDisk:
     def mkdir(self, path: Path) -> None:
         self._effect("mkdir")
 
+    def fresh(self, path: Path) -> Path:
+        return path.with_name(f".{path.name}.{self.effects}.new")
+
+    def mkdir_new(self, path: Path) -> None:
+        self._effect("mkdir_new")
+
+    def discard(self, path: Path) -> None:
+        self._effect("discard")
+        for file in [path, *self._below(path)]:
+            self.files.pop(file, None)
+
+    def check_dir(self, path: Path) -> None:
+        pass
+
     def names(self, path: Path) -> list[str]:
         parts = {str(file.relative_to(path)).split("/")[0] for file in self._below(path)}
         return sorted(parts)

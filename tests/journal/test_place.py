@@ -48,6 +48,7 @@ def test_a_directory_is_made_private(tmp_path: Path) -> None:
 
     assert all(problem.code == "R0011" for problem in place.check(runs_dir))
     assert runs_dir.stat().st_mode & 0o777 == 0o700
+    assert runs_dir.parent.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "fuseblk", "virtiofs"])
@@ -71,14 +72,26 @@ def test_a_memory_file_system_is_warned_of(tmp_path: Path, monkeypatch: pytest.M
     assert [problem.code for problem in place.check(tmp_path)] == ["R0011"]
 
 
-def test_a_directory_of_everyone_is_refused(tmp_path: Path) -> None:
-    """B-C07: mode 0777 is refused, exit 78."""
-    tmp_path.chmod(0o777)
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702, 0o2770])
+def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever may write a directory may put links and other journals into it: exit 78."""
+    tmp_path.chmod(mode)
 
     with pytest.raises(ConfigError) as caught:
         place.check(tmp_path)
 
     assert caught.value.exit is Exit.CONFIG
+    assert "chmod 700" in (caught.value.problems[0].help or "")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o710, 0o704])
+def test_a_directory_that_others_may_read_is_warned_of(tmp_path: Path, mode: int) -> None:
+    """A journal holds no secret, but it names instances, accounts and people."""
+    tmp_path.chmod(mode)
+
+    (warning,) = [one for one in place.check(tmp_path) if "may read" in one.message]
+
+    assert warning.help == f"use `chmod 700 {tmp_path}`"
 
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
