@@ -61,8 +61,20 @@ The preview and the journal name the source.
 The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
 variables (a key id without its secret, one of the three OIDC variables) and variables that
 contradict each other are errors. The `process_command` of a profile of mode External runs without
-a terminal and without input, for at most 60 s, and ends with the program. The emulator has a key
-of its own and never receives yours.
+a terminal and without input, for at most 60 s, and ends with the program.
+
+`--emulator` uses the emulator's own key; only a profile that is named in addition replaces it. A
+loopback address without `--emulator` and without TLS receives no keys but the emulator's (R0408).
+
+## Endpoints
+
+Without options, ECS is called at the public host of each region and STS at `sts.aliyuncs.com`.
+`--endpoint` accepts the hosts of ECS: `ecs.aliyuncs.com`, `ecs.REGION.aliyuncs.com`,
+`ecs-REGION.aliyuncs.com` and, inside a VPC, `ecs-vpc.REGION.aliyuncs.com`. STS is then called at
+the endpoint of the same kind (`sts-vpc.REGION.aliyuncs.com` or `sts.aliyuncs.com`), or at
+`--sts-endpoint`. Other hosts under aliyuncs.com are refused, because tenants own many of them.
+A host of a private cloud is accepted with https and only from the command line, not from
+`ROLLOUT_ENDPOINT`; STS is called at the same host unless `--sts-endpoint` names another.
 """
 
 

@@ -35,6 +35,7 @@ ENVIRONMENT = (
     "ROLLOUT_NO_INPUT",
     "ROLLOUT_PROFILE",
     "ROLLOUT_RUNS_DIR",
+    "ROLLOUT_STS_ENDPOINT",
 )
 """All of them; another name that begins with ROLLOUT_ is refused, since it may be a typing error
 of ROLLOUT_EMULATOR, and what was meant for the emulator would reach production."""
@@ -83,7 +84,10 @@ class Cloud:
     profile
         Profile of the aliyun CLI to take credentials from.
     endpoint
-        Address of the service instead of the region's own; a loopback address is the emulator.
+        Address of ECS instead of the region's own: a public or VPC host of the service, a private
+        cloud (by the option only), or a loopback address, which is the emulator.
+    sts_endpoint
+        Address of STS; left out, the one of the same kind as `--endpoint`.
     emulator
         Talk to a running `rollout emulator` (at ROLLOUT_ENDPOINT, else 127.0.0.1:8473).
     api_timeout
@@ -96,6 +100,7 @@ class Cloud:
         str | None, Parameter(name=("--profile", "-p"), env_var="ROLLOUT_PROFILE")
     ] = None
     endpoint: Annotated[str | None, Parameter(env_var="ROLLOUT_ENDPOINT")] = None
+    sts_endpoint: Annotated[str | None, Parameter(env_var="ROLLOUT_STS_ENDPOINT")] = None
     emulator: Annotated[
         bool, Parameter(env_var="ROLLOUT_EMULATOR", negative="", show_default=False)
     ] = False
@@ -111,6 +116,7 @@ VALUED = frozenset(
         "--profile",
         "-p",
         "--endpoint",
+        "--sts-endpoint",
         "--api-timeout",
     }
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 from rollout import logs
 from rollout.cli import refusal, skew, waiting
@@ -21,7 +22,7 @@ from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Transport
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
-from rollout.errors import UsageError
+from rollout.errors import AccessError, UsageError
 from rollout.model.event import ClockSkew
 from rollout.model.plan import Identity
 
@@ -42,7 +43,9 @@ async def connect(
     AccessError, ConfigError, UsageError where there is none.
     """
     terminal = terminal or Terminal.of(Common())
-    where = endpoint_of(cloud)
+    where = endpoint_of(cloud, environment)
+    for name in where.private:
+        terminal.say(f"warning[R0421]: calls go to {name}, a host outside {endpoints.DOMAIN}.")
     clock, gate = LoopClock(), Gate()
     source = source_of(cloud, where, environment)
     timeout_ms = duration(cloud.api_timeout, "--api-timeout")
@@ -90,16 +93,34 @@ def _follow_service(
     return found
 
 
-def endpoint_of(cloud: Cloud) -> endpoints.Endpoints:
-    """Where calls go. ConfigError R0010 for an address that is not acceptable."""
-    if cloud.endpoint is None:
-        return endpoints.parse(EMULATOR_ADDRESS) if cloud.emulator else endpoints.Endpoints()
-    found = endpoints.parse(cloud.endpoint)
+def endpoint_of(
+    cloud: Cloud, environment: Mapping[str, str] = MappingProxyType({})
+) -> endpoints.Endpoints:
+    """Where calls go. ConfigError R0010 for an address that is not acceptable.
+
+    A host of a private cloud must be named by the option itself: a variable may be left over.
+    """
+    ecs = EMULATOR_ADDRESS if cloud.endpoint is None and cloud.emulator else cloud.endpoint
+    sts = cloud.sts_endpoint
+    ecs_typed = cloud.endpoint != environment.get("ROLLOUT_ENDPOINT")
+    sts_typed = sts != environment.get("ROLLOUT_STS_ENDPOINT")
+    found = endpoints.Endpoints(
+        "" if ecs is None else endpoints.address(ecs, private=ecs_typed),
+        "" if sts is None else endpoints.address(sts, "sts", private=sts_typed),
+    )
     if cloud.emulator and not found.emulated:
         raise UsageError.of(
             "R0002",
             f"--emulator contradicts the endpoint {cloud.endpoint}: it is not on this machine",
             help="leave one of the two out; ROLLOUT_EMULATOR and ROLLOUT_ENDPOINT count as well",
+        )
+    elsewhere = endpoints.Endpoints(found.sts_override).emulated != found.emulated
+    if sts is not None and elsewhere:
+        raise UsageError.of(
+            "R0002",
+            f"the STS endpoint {sts} and the ECS endpoint {ecs or 'of the service'} are not both "
+            "on this machine",
+            help="leave --sts-endpoint out; ROLLOUT_STS_ENDPOINT counts as well",
         )
     return found
 
@@ -107,12 +128,35 @@ def endpoint_of(cloud: Cloud) -> endpoints.Endpoints:
 def source_of(
     cloud: Cloud, where: endpoints.Endpoints, environment: Mapping[str, str]
 ) -> credentials.Source:
-    """Where keys come from. The emulator gets its own key, never those of a real account."""
-    keys_named = cloud.profile is not None or credentials.EnvironmentSource.is_set(environment)
-    if where.emulated and (cloud.emulator or not keys_named):
+    """Where keys come from. The emulator gets its own key unless a profile is named for it.
+
+    AccessError R0408 where keys of an account would be sent in clear to a loopback address.
+    """
+    if not where.emulated or (cloud.emulator and cloud.profile is not None):
+        return credential_sources.choose(environment, cloud.profile)
+    named = _named_keys(cloud, environment)
+    if not named or cloud.emulator:
         key_id, secret = EMULATOR_KEY
         return credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
+    if where.in_clear:
+        raise AccessError.of(
+            "R0408",
+            f"{named} would be sent without TLS to {where.override}, where any program of this "
+            "machine may listen",
+            help="add --emulator (ROLLOUT_EMULATOR=1) to use the emulator's own key, or unset the "
+            "endpoint",
+        )
     return credential_sources.choose(environment, cloud.profile)
+
+
+def _named_keys(cloud: Cloud, environment: Mapping[str, str]) -> str:
+    """The keys that are named, other than the emulator's own; empty where none are."""
+    if cloud.profile is not None:
+        return f"the keys of profile {cloud.profile}"
+    if not credentials.EnvironmentSource.is_set(environment):
+        return ""
+    own = credentials.EnvironmentSource(environment).fetch(0)
+    return "" if own.access_key_id == EMULATOR_KEY[0] else "the keys of the environment"
 
 
 async def _identify(client: EcsClient, where: endpoints.Endpoints) -> Identity:

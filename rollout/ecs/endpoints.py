@@ -1,14 +1,15 @@
 """Which host answers for a region, and which hosts an operator may name instead.
 
-Called by the client for every call and by the command line for `--endpoint`. Pure.
-Source of the map: `alibabacloud-ecs20140526` 7.11.8, `client.py`, for the regions a caller can use.
+Called by the client for every call and by the command line for `--endpoint` and `--sts-endpoint`.
+Pure. Source of the map and of the forms of hosts: `alibabacloud-ecs20140526` 7.11.8 and
+`alibabacloud-sts20150401` 1.2.0, `client.py`, for the regions a caller can use.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -17,6 +18,8 @@ from rollout.errors import ConfigError, RolloutError
 
 DOMAIN: Final = "aliyuncs.com"
 STS: Final = "https://sts.aliyuncs.com"
+
+Product = Literal["ecs", "sts"]
 
 _CENTRAL = "ecs.aliyuncs.com"
 _HANGZHOU = "ecs-cn-hangzhou.aliyuncs.com"
@@ -35,25 +38,56 @@ _HOSTS: Final = {
 _LABEL_CHARS_MAX = 63
 """Longest part of a host name between two dots (RFC 1035)."""
 _REGION = re.compile(r"[a-z][a-z0-9-]{1,40}")
+_SERVICE_REGION = r"(?:af|ap|cn|eu|me|na|rus|sa|us)(?:-[a-z0-9]+)+"
+"""A region as it stands in a host name. Its first part is a part of the world: a tenant may own
+`ecs.oss-cn-hangzhou.aliyuncs.com`, which is a bucket called ecs."""
+_SERVICE_HOST: Final = re.compile(
+    rf"(?P<product>ecs|sts)(?:-{_SERVICE_REGION}|(?P<vpc>-vpc)?\.(?P<region>{_SERVICE_REGION}))?"
+    rf"\.{re.escape(DOMAIN)}"
+)
+_LOOKALIKE: Final = re.compile(r"aliyun|alibaba|alicloud")
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Where calls go: to the service's own hosts, or all of them to `override`."""
+    """Where calls go: to the service's own hosts, or to the ones that an operator named."""
 
     override: str = ""
+    sts_override: str = ""
 
     def ecs(self, region: str) -> str:
         """Scheme and authority for ECS in a region."""
         return self.override or f"https://{host(region)}"
 
     def sts(self) -> str:
-        """Scheme and authority for GetCallerIdentity; an emulator answers it beside ECS."""
-        return self.override or STS
+        """Scheme and authority for GetCallerIdentity.
+
+        Beside a named ECS endpoint it is the STS endpoint of the same kind (VPC or public). The
+        emulator and private clouds answer it on the same host, unless an STS endpoint is named.
+        """
+        if self.sts_override or not self.override:
+            return self.sts_override or STS
+        found = _SERVICE_HOST.fullmatch(_name(self.override))
+        if found is None:
+            return self.override
+        return f"https://sts-vpc.{found['region']}.{DOMAIN}" if found["vpc"] else STS
 
     @property
     def emulated(self) -> bool:
         """True where every call ends on this machine."""
-        return bool(self.override) and is_loopback(urlsplit(self.override).hostname or "")
+        return bool(self.override) and is_loopback(_name(self.override))
+
+    @property
+    def in_clear(self) -> bool:
+        """True where calls are sent without TLS, which only addresses of this machine allow."""
+        return self.override.startswith("http:") or self.sts_override.startswith("http:")
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """The named hosts that are neither the service's own nor this machine."""
+        names = (_name(one) for one in (self.override, self.sts_override) if one)
+        return tuple(
+            name for name in names if not (is_loopback(name) or _SERVICE_HOST.fullmatch(name))
+        )
 
 
 def host(region: str) -> str:
@@ -64,23 +98,31 @@ def host(region: str) -> str:
 
 
 def parse(text: str) -> Endpoints:
-    """Read `--endpoint`: `https://HOST[:PORT]` of the service, or any port of this machine.
+    """Read an endpoint of ECS to which all calls go. Errors: as of `address`."""
+    return Endpoints(address(text))
 
-    Without a scheme loopback means http and everything else https.
-    Errors: ConfigError R0010 for http beyond loopback, another domain, a path or a password.
+
+def address(text: str, product: Product = "ecs", *, private: bool = False) -> str:
+    """Read an endpoint: `https://HOST[:PORT]` of the service, or any port of this machine.
+
+    Without a scheme loopback means http and everything else https. With `private` any host may be
+    named that does not look like one of the service, for the private edition of the cloud.
+    Returns scheme and authority. Errors: ConfigError R0010 for http beyond loopback, a host of
+    another product or of a tenant, another domain, a path or a password.
     """
     shown = text if "@" not in text else "***@" + text.rpartition("@")[2]
     parts = _split(text, shown)
-    local = is_loopback(parts.hostname or "")
+    name = parts.hostname or ""
+    local = is_loopback(name)
     if "@" in parts.netloc:
         raise _refused(shown, "a user name or password does not belong in an endpoint")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise _refused(shown, "an endpoint has no path, query or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise _refused(shown, "only https:// leaves this machine; http:// is for loopback")
-    if not local and not (parts.hostname or "").endswith(f".{DOMAIN}"):
-        raise _refused(shown, f"{parts.hostname} does not belong to {DOMAIN}")
-    return Endpoints(f"{parts.scheme}://{parts.netloc.lower()}")
+    if not local:
+        _check_name(name, shown, product, private=private)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def is_loopback(name: str) -> bool:
@@ -91,6 +133,28 @@ def is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _check_name(name: str, shown: str, product: Product, *, private: bool) -> None:
+    """Refuse a host that may belong to somebody else. Anyone can have a host below the service's
+    domain, such as a function or a bucket, and would receive signed calls and tokens there.
+    """
+    found = _SERVICE_HOST.fullmatch(name)
+    if found is not None and found["product"] == product:
+        return
+    if found is not None or name.endswith(f".{DOMAIN}"):
+        raise _refused(shown, f"{name} is not a host of {product.upper()}")
+    if _LOOKALIKE.search(name):
+        raise _refused(shown, f"{name} looks like a host of the service and is none")
+    if not private:
+        raise _refused(
+            shown, f"{name} does not belong to {DOMAIN}; name a private cloud on the command line"
+        )
+
+
+def _name(endpoint: str) -> str:
+    """The host of an endpoint that was parsed."""
+    return urlsplit(endpoint).hostname or ""
 
 
 def _split(text: str, shown: str) -> SplitResult:

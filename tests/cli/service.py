@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
+
 from rollout.cli import wiring
 from rollout.cli.options import Cloud
+from rollout.ecs.credentials import EnvironmentSource
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.ecs.wire import HttpReply
 from rollout.emulator import fleets, server
@@ -61,11 +64,13 @@ async def connected(
     """A connection to a cloud that is served on loopback meanwhile; keys are the emulator's own,
     unless the environment has some."""
     async with server.serve(cloud) as url:
-        options = Cloud(endpoint=url, emulator=not environment, allow_clock_skew=allow_clock_skew)
-        async with wiring.connect(
-            options, environment=environment, open_transport=transport
-        ) as service:
-            yield service
+        options = Cloud(endpoint=url, emulator=True, allow_clock_skew=allow_clock_skew)
+        with pytest.MonkeyPatch.context() as patch:
+            if environment:  # keys of an emulated user, which are not sent in clear otherwise
+                source = EnvironmentSource(environment)
+                patch.setattr(wiring, "source_of", lambda *_: source)
+            async with wiring.connect(options, open_transport=transport) as service:
+                yield service
 
 
 def write_spec(folder: Path, *, ensure: str = "import", text: str = SPEC) -> Path:

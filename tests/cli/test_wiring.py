@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from rollout.cli import refusal, wiring
@@ -10,7 +13,8 @@ from rollout.ecs import endpoints
 from rollout.errors import Exit, RolloutError
 from rollout.model.outcome import Refused, RetryClass, Unknown
 
-KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "secret"}
+ENV_ID = "ALIBABA_CLOUD_ACCESS_KEY_ID"
+KEYS = {ENV_ID: "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "secret"}
 LOCAL = "http://127.0.0.1:1234"
 
 
@@ -38,20 +42,83 @@ def test_the_emulator_is_on_this_machine() -> None:
 
 
 @pytest.mark.parametrize(
+    "cloud,where",
+    [
+        (Cloud(sts_endpoint="sts-vpc.cn-beijing.aliyuncs.com"), "https://sts-vpc.cn-beijing.aliyuncs.com"),
+        (Cloud(endpoint="ecs-vpc.cn-beijing.aliyuncs.com"), "https://sts-vpc.cn-beijing.aliyuncs.com"),
+        (Cloud(endpoint="ecs-vpc.cn-beijing.aliyuncs.com", sts_endpoint="sts.aliyuncs.com"), "https://sts.aliyuncs.com"),
+        (Cloud(emulator=True), "http://127.0.0.1:8473"),
+        (Cloud(emulator=True, sts_endpoint=LOCAL), LOCAL),
+    ],
+)  # fmt: skip
+def test_where_identity_is_asked(cloud: Cloud, where: str) -> None:
+    """STS is asked at its own endpoint of the same kind, or at the one that was named."""
+    assert wiring.endpoint_of(cloud).sts() == where
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [
+        Cloud(emulator=True, sts_endpoint="https://sts.aliyuncs.com"),
+        Cloud(endpoint=LOCAL, sts_endpoint="https://sts.aliyuncs.com"),
+        Cloud(sts_endpoint=LOCAL),
+        Cloud(endpoint="https://ecs.aliyuncs.com", sts_endpoint=LOCAL),
+    ],
+)
+def test_both_endpoints_are_here_or_there(cloud: Cloud) -> None:
+    """Half a program on this machine would send real keys here, or the emulator's key out."""
+    with pytest.raises(RolloutError) as caught:
+        wiring.endpoint_of(cloud)
+
+    assert caught.value.exit is Exit.USAGE
+
+
+def test_a_private_cloud_is_named_by_the_option() -> None:
+    """A foreign host is accepted when it is typed, and refused when a variable holds it."""
+    private = "https://ecs.cloud.corp.example"
+
+    assert wiring.endpoint_of(Cloud(endpoint=private)).ecs("cn-qd-d01") == private
+    with pytest.raises(RolloutError) as caught:
+        wiring.endpoint_of(Cloud(endpoint=private), {"ROLLOUT_ENDPOINT": private})
+    assert caught.value.exit is Exit.CONFIG
+
+
+@pytest.mark.parametrize(
     "cloud,environment,name",
     [
         (Cloud(emulator=True), KEYS, "emulator key"),
-        (Cloud(emulator=True, profile="prod"), KEYS, "emulator key"),
         (Cloud(endpoint=LOCAL), {}, "emulator key"),
-        (Cloud(endpoint=LOCAL), KEYS, "environment"),
+        (Cloud(endpoint=LOCAL), KEYS | {ENV_ID: "emulator"}, "emulator key"),
+        (Cloud(endpoint="https://127.0.0.1:1234"), KEYS, "environment"),
         (Cloud(), KEYS, "environment"),
     ],
 )
 def test_whose_keys_are_used(cloud: Cloud, environment: dict[str, str], name: str) -> None:
-    """The emulator gets its own key, never a real account's, unless keys were exported for it."""
+    """The emulator gets its own key; the service, and TLS, the keys that are named."""
     source = wiring.source_of(cloud, wiring.endpoint_of(cloud), environment)
 
     assert source.name == name
+
+
+@pytest.mark.parametrize("cloud", [Cloud(endpoint=LOCAL), Cloud(endpoint=LOCAL, profile="prod")])
+def test_keys_are_not_sent_in_clear_unless_the_emulator_is_named(cloud: Cloud) -> None:
+    """A loopback address alone may be any program of this machine: R0408 explains the option."""
+    with pytest.raises(RolloutError) as caught:
+        wiring.source_of(cloud, wiring.endpoint_of(cloud), KEYS)
+
+    assert (caught.value.problems[0].code, caught.value.exit) == ("R0408", Exit.DENIED)
+    assert "--emulator" in (caught.value.problems[0].help or "")
+
+
+def test_a_profile_is_used_for_the_emulator_where_both_are_named(tmp_path: Path) -> None:
+    """An emulator with users of its own is called with their keys: what is named is used."""
+    (tmp_path / ".aliyun").mkdir()
+    row = {"name": "ops", "mode": "AK", "access_key_id": "ops", "access_key_secret": "s"}
+    (tmp_path / ".aliyun" / "config.json").write_text(json.dumps({"profiles": [row]}), "utf-8")
+    cloud = Cloud(emulator=True, profile="ops")
+    source = wiring.source_of(cloud, wiring.endpoint_of(cloud), {"HOME": str(tmp_path)})
+
+    assert source.fetch(0).access_key_id == "ops"
 
 
 def test_a_named_profile_wins_over_the_environment(tmp_path: object) -> None:

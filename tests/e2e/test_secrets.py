@@ -93,15 +93,25 @@ def files(folder: Path) -> dict[str, str]:
 def run(
     made: Stage, *words: str, secret: str = SECRET, program: Sequence[str] = ROLLOUT
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with temporary keys in its environment, as a service of systemd would."""
+    """Run a command with the temporary keys of a profile, in a unit of systemd. The home directory
+    is beside the folder that is searched.
+    """
+    home = made.folder.parent / f"home-of-{made.folder.name}"
+    (home / ".aliyun").mkdir(parents=True, exist_ok=True)
+    profile = {
+        "name": "canary",
+        "mode": "StsToken",
+        "access_key_id": KEY_ID,
+        "access_key_secret": secret,
+        "sts_token": TOKEN,
+    }
+    (home / ".aliyun" / "config.json").write_text(json.dumps({"profiles": [profile]}), "utf-8")
     environment = made.environment() | {
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": KEY_ID,
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": secret,
-        "ALIBABA_CLOUD_SECURITY_TOKEN": TOKEN,
+        "HOME": str(home),
+        "ROLLOUT_PROFILE": "canary",
         "INVOCATION_ID": "0" * 32,
         "JOURNAL_STREAM": "8:1",
     }
-    del environment["ROLLOUT_EMULATOR"]
     return subprocess.run(
         [*program, *words],
         cwd=made.folder,
