@@ -28,6 +28,9 @@ NEXT_STEP = {
 }
 NEXT_STEP_FOR = {
     "foreign_key": "somebody attached another key pair: find out who; resume observes it again",
+    "key_pair_changed": (
+        "attached while the key pair had other material: attach a key pair with a new name"
+    ),
 }
 """Next steps that depend on the reason, which then matters more than the phase."""
 LEFT_SHOWN = 20

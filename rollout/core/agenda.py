@@ -15,6 +15,7 @@ import msgspec
 
 from rollout.core.evolve import NO_ATTEMPT, is_busy, is_fact
 from rollout.core.journey import Phase
+from rollout.core.keywatch import KeyWatch
 from rollout.core.layout import Lane
 from rollout.core.retry import backoff_ms, busy_pause_ms
 from rollout.core.run import Run
@@ -83,13 +84,7 @@ class Agenda:
         self.looks_open: dict[Lane, int] = dict.fromkeys(run.layout.lanes, 0)
         self.silent_since: dict[Lane, Instant] = {}
         """Since when observations of a lane have had no answer, by the first lost one."""
-        self.keys_asked: dict[Lane, None] = {}
-        """Lanes whose key pair is being looked at or imported, or is asked for later."""
-        self.keys_missing: dict[Lane, None] = {}
-        """Lanes where a look showed none: it is to be imported."""
-        self.key_tries: dict[Lane, int] = {}
-        self.keys_later: list[tuple[Instant, Lane]] = []
-        """Heap of when a lane in `keys_asked` is taken out of it again."""
+        self.keys = KeyWatch(run)
         self.since: dict[int, Instant] = {}
         """From when on it was seen in a state that is waited out."""
         self.attached_since: dict[int, Instant] = {}
@@ -116,8 +111,7 @@ class Agenda:
         while self.tick_heap and self.tick_heap[0] <= now:
             for ordinal in self.ticks.pop(heapq.heappop(self.tick_heap)):
                 self.look_soon(ordinal)
-        while self.keys_later and self.keys_later[0][0] <= now:
-            self.keys_asked.pop(heapq.heappop(self.keys_later)[1], None)
+        self.keys.advance(now)
         for works in self.works.values():
             while works and not any(self._plannable(ordinal) for ordinal in works[0]):
                 works.popleft()
@@ -128,8 +122,8 @@ class Agenda:
 
     def wake(self) -> Instant | None:
         """The next instant at which something falls due; None = only an answer can bring more."""
-        heaps = (self.later, self.ready_later, self.keys_later)
-        firsts = [heap[0][0] for heap in heaps if heap]
+        firsts = [heap[0][0] for heap in (self.later, self.ready_later) if heap]
+        firsts += self.keys.wakes()
         return min([*firsts, *self.tick_heap[:1]], default=None)
 
     def stale(self, ordinal: int, now: Instant) -> bool:
@@ -142,8 +136,7 @@ class Agenda:
         """Nothing is on its way and nothing falls due: only a new decision can bring more."""
         run = self.run
         looking = any(self.looks_open.values()) or any(self.due.values())
-        keys = any(lane not in run.keys for lane in self.keys_asked)
-        return not (run.open_calls or looking or keys) and self.wake() is None
+        return not (run.open_calls or looking or self.keys.busy) and self.wake() is None
 
     def waits(self, lane: Lane) -> bool:
         """Whether something of this lane waits for a look or an attach."""
@@ -194,11 +187,10 @@ class Agenda:
         """An observation of this lane had no answer: for how long none has had one."""
         return now - self.silent_since.setdefault(lane, now)
 
-    def ask_key_later(self, lane: Lane, now: Instant) -> None:
-        """Look at the lane's key pair again on the next tick; until then it counts as asked."""
-        self.keys_asked[lane] = None
-        tick = (now // limits.LOOK_TICK_MS + 1) * limits.LOOK_TICK_MS
-        heapq.heappush(self.keys_later, (tick, lane))
+    def key_due(self, lane: Lane, now: Instant) -> bool:
+        """Whether the key pair of this lane is to be compared now."""
+        works = self.waits(lane) or any(self.ready[lane].values())
+        return self.keys.due(lane, now, works=works, attaches=bool(self.checked[lane]))
 
     # on the way to an attach
 
@@ -289,6 +281,8 @@ class Agenda:
     def follow(self, event: AnyEvent, now: Instant) -> None:
         """Told of every event after `evolve`."""
         match event:
+            case ev.WaveStarted():
+                self.keys.good.clear()
             case ev.CellOpened(cell=cell):
                 self._open_cell(cell)
             case ev.Issued(command=command):
@@ -394,9 +388,9 @@ class Agenda:
     def _follow_issued(self, command: Attach | RestartCall | ImportKey) -> None:
         if isinstance(command, ImportKey):
             lane = (command.account, command.region)
-            self.keys_missing.pop(lane, None)
-            self.keys_asked[lane] = None
-            self.key_tries[lane] = self.key_tries.get(lane, 0) + 1
+            self.keys.missing.pop(lane, None)
+            self.keys.busy[lane] = None
+            self.keys.imports[lane] = self.keys.imports.get(lane, 0) + 1
             return
         lane = self.run.layout.lane_of(command.ordinals[0])
         if isinstance(command, Attach):
@@ -412,10 +406,10 @@ class Agenda:
     def _follow_import(self, lane: Lane, outcome: Outcome, now: Instant) -> None:
         """Whatever came of an import, a look tells; one that never was is no attempt."""
         if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
-            self.key_tries[lane] -= 1
-            self.ask_key_later(lane, now)
+            self.keys.imports[lane] -= 1
+            self.keys.again_later(lane, now)
         else:
-            self.keys_asked.pop(lane, None)
+            self.keys.busy.pop(lane, None)
 
     def _follow_moved(self, happening: Happening, ordinals: Sequence[int], now: Instant) -> None:
         if happening is Happening.SEEN_UNATTACHED:
@@ -432,7 +426,7 @@ class Agenda:
                 self.attached_since[ordinal] = now
             if happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
                 self._ready_again(ordinal, now + self.run.status_lag_ms)  # it may show that late
-            elif self.run.finished(ordinal):
+            elif self.run.at_rest(ordinal):
                 self._forget(ordinal)
 
     def _ready_again(self, ordinal: int, now: Instant) -> None:

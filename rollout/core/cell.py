@@ -72,9 +72,9 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
     if run.left_before is not None and agenda.stalled:
         end = len(run.phases)  # what is attached already gives its permit back by its restart
     for lane in run.layout.lanes:
+        _keys(agenda, lane, now, step)
         if not agenda.waits(lane):
             continue
-        _keys(run, agenda, lane, now, step)
         _due_looks(run, agenda, lane, step)
         if lane in run.keys:
             _attach(run, agenda, lane, end, now, step)
@@ -89,13 +89,14 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
 # the key pair of a region
 
 
-def _keys(run: Run, agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
-    if lane in run.keys or lane in agenda.keys_asked:
+def _keys(agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
+    """Compare the key pair where that is due; import it where a comparison found none."""
+    if not agenda.key_due(lane, now):
         return
-    if lane in agenda.keys_missing:
+    if lane in agenda.keys.missing:
         command = ImportKey(*lane)
         not_after = now + limits.STATE_AGE_MAX_MS
-        step.intend(command, not_after, 1 + agenda.key_tries.get(lane, 0))
+        step.intend(command, not_after, 1 + agenda.keys.imports.get(lane, 0))
     else:
         step.looks.append(KeyLook(*lane))
 
@@ -158,7 +159,7 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 def _attach(run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, step: Step) -> None:
     """What compared equal is attached, one call a batch, while what was seen is fresh."""
     groups = [group for group in agenda.checked[lane] if group[0] < end]
-    if not groups:
+    if not groups or not agenda.keys.fresh(lane, now):
         return
     use = run.lane_use(lane, "AttachKeyPair")
     if use.open >= use.window:
@@ -181,7 +182,8 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, step: 
 
 def _restart(run: Run, agenda: Agenda, end: int, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
-    lanes = [lane for lane in run.layout.lanes if any(agenda.ready[lane].values())]
+    ready = [lane for lane in run.layout.lanes if any(agenda.ready[lane].values())]
+    lanes = [lane for lane in ready if lane in agenda.keys.good]
     free = agenda.permits_left() if lanes else []
     for lane in lanes:
         _restart_lane(run, agenda, lane, end, now, free, step)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rollout.core.invariant import invariant
-from rollout.core.journey import DOWN, FINAL, Phase, move
+from rollout.core.journey import DOWN, EXPOSED, FINAL, Phase, move
 from rollout.core.run import PHASES, Attaching, Busy, Restarting, Run, lane_of_command
 from rollout.core.troubles import Trouble
 from rollout.model import event as ev
@@ -24,6 +24,12 @@ from rollout.model.seen import spread
 from rollout.model.time import Instant
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
+
+_ATTACHED = EXPOSED | DOWN
+"""Phases in which the key pair is, or may be, attached and the instance is unfinished."""
+
+KEY_CHANGED = "key_pair_changed"
+"""Cause of an instance that may carry other key material under the wanted name."""
 
 ALARMS: dict[RetryClass, tuple[str, int]] = {
     RetryClass.DENIED: ("R0403", 4),
@@ -133,7 +139,32 @@ def _cell_closed(run: Run, event: ev.CellClosed) -> None:
 
 
 def _key_ready(run: Run, event: ev.KeyReady) -> None:
-    run.keys[event.account, event.region] = event.fingerprint
+    lane = (event.account, event.region)
+    invariant(
+        event.attached <= run.comparisons.attached, "a comparison vouches for no later attach"
+    )
+    run.keys[lane] = event.fingerprint
+    for ordinal in run.comparisons.match(lane, event.attached):
+        _move(run, ordinal, Happening.KEY_PROVED)
+
+
+def _key_changed(run: Run, event: ev.KeyChanged) -> None:
+    lane = (event.account, event.region)
+    spans = [cell for cell in run.layout.cells if cell.lane == lane]
+    attached = [
+        ordinal
+        for span in spans
+        for ordinal in range(span.start, span.end)
+        if run.phase(ordinal) in _ATTACHED
+    ]
+    for ordinal in run.comparisons.differ(lane, attached):
+        _prove_wrong(run, ordinal)
+
+
+def _prove_wrong(run: Run, ordinal: int) -> None:
+    """It runs, and may carry other key material under the wanted name."""
+    _move(run, ordinal, Happening.KEY_CHANGED)
+    run.causes[ordinal] = KEY_CHANGED
 
 
 # calls
@@ -326,6 +357,7 @@ def _moved(run: Run, event: ev.Moved) -> None:
         match event.happening:
             case Happening.SEEN_ATTACHED:
                 run.attached_at[ordinal] = event.api_time
+                run.comparisons.observe(ordinal)
                 run.busy.pop(ordinal, None)
             case Happening.DROPPED | Happening.GAVE_UP | Happening.TIMED_OUT:
                 run.causes[ordinal] = event.evidence
@@ -338,7 +370,22 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.causes[ordinal] = "assumed"
             case _:
                 pass
-        _move(run, ordinal, event.happening)
+        if event.happening is Happening.SEEN_RUNNING:
+            _running(run, ordinal)
+        else:
+            _move(run, ordinal, event.happening)
+
+
+def _running(run: Run, ordinal: int) -> None:
+    """The key is in force. Done where a comparison since its attach says that it is the plan's."""
+    lane = run.layout.lane_of(ordinal)
+    if run.comparisons.vouched(lane, ordinal):
+        _move(run, ordinal, Happening.SEEN_RUNNING)
+    elif ordinal in run.comparisons.doubted:
+        _prove_wrong(run, ordinal)
+    else:
+        run.comparisons.wait(lane, ordinal)
+        _move(run, ordinal, Happening.KEY_UNPROVED)
 
 
 def _held(run: Run, event: ev.Held) -> None:
@@ -405,11 +452,12 @@ def _move(run: Run, ordinal: int, happening: Happening) -> None:
     run.phase_counts[before] -= 1
     run.phase_counts[after] += 1
     run.ledger.moved(ordinal, before, after)
-    if after in FINAL:
-        run.attaching.pop(ordinal, None)
-        run.restarting.pop(ordinal, None)
-        run.attached_at.pop(ordinal, None)
-        run.busy.pop(ordinal, None)
+    if after is Phase.COMPARING:
+        _forget_calls(run, ordinal)
+        run.ledger.release(ordinal, after)
+    elif after in FINAL:
+        _forget_calls(run, ordinal)
+        run.comparisons.forget(ordinal)
         if happening is Happening.TIMED_OUT:
             run.ledger.shelve(ordinal, after)
         else:
@@ -419,6 +467,8 @@ def _move(run: Run, ordinal: int, happening: Happening) -> None:
         _count_trouble(run, ordinal)
     elif after in (Phase.PLANNED, Phase.ATTACHED):
         run.attaching.pop(ordinal, None)
+        if after is Phase.PLANNED:
+            run.comparisons.forget(ordinal)
         if happening not in _JUDGED_ABSENT:
             run.restarting.pop(ordinal, None)
         if before is not Phase.ATTACHING or after is Phase.PLANNED:
@@ -445,6 +495,13 @@ def _trouble(run: Run, ordinal: int) -> Trouble:
     return Trouble.LEFT if phase in DOWN or waits else Trouble.FAILED
 
 
+def _forget_calls(run: Run, ordinal: int) -> None:
+    run.attaching.pop(ordinal, None)
+    run.restarting.pop(ordinal, None)
+    run.attached_at.pop(ordinal, None)
+    run.busy.pop(ordinal, None)
+
+
 def _count_left(run: Run, ordinal: int, change: int) -> None:
     cell = run.layout.cell_of[ordinal]
     run.left += change
@@ -459,6 +516,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Resumed: _resumed,
     ev.TornTail: _torn_tail,
     ev.KeyReady: _key_ready,
+    ev.KeyChanged: _key_changed,
     ev.WaveStarted: _wave_started,
     ev.WaveClosed: _wave_closed,
     ev.CellOpened: _cell_opened,

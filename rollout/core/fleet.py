@@ -29,7 +29,8 @@ def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
         yield halted
         return
     news = list(_good_news(run, agenda))
-    yield from news or _waves(run)  # what is released keeps its cell and its wave from closing
+    # what is released keeps its cell and its wave from closing
+    yield from news or _waves(run, agenda)
 
 
 def _stale_plan(run: Run) -> ev.Halted | None:
@@ -53,9 +54,9 @@ def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
                 yield ev.Released(part, "start_time_trusted")
 
 
-def _waves(run: Run) -> Iterator[AnyEvent]:
+def _waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     if run.wave_open is None:
-        yield from _between_waves(run)
+        yield from _between_waves(run, agenda)
         return
     span = run.layout.waves[run.wave_open]
     closed = 0
@@ -70,12 +71,12 @@ def _waves(run: Run) -> Iterator[AnyEvent]:
         yield ev.WaveClosed(run.wave_open)
 
 
-def _between_waves(run: Run) -> Iterator[AnyEvent]:
+def _between_waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     if run.left_before is not None:
         return
     if run.waves_closed < len(run.layout.waves):
         yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
-    elif run.left == 0 and not run.open_calls:
+    elif run.left == 0 and not run.open_calls and agenda.keys.all_compared():
         counts = classes(run)
         doubts = counts["in_doubt"]  # a restart that is held unseen is one too
         if doubts:

@@ -22,11 +22,12 @@ class Phase(enum.IntEnum):
     RESTARTING = 3
     IN_DOUBT = 4
     SETTLING = 5
-    DONE = 6
-    UNVERIFIED = 7
-    FAILED = 8
-    SKIPPED = 9
-    STRANDED = 10
+    COMPARING = 6
+    DONE = 7
+    UNVERIFIED = 8
+    FAILED = 9
+    SKIPPED = 10
+    STRANDED = 11
 
     @property
     def word(self) -> str:
@@ -78,8 +79,14 @@ TABLE: Mapping[tuple[Phase, H], Phase] = {
     (P.IN_DOUBT, H.DROPPED): P.SKIPPED,
     # booted after the attach: the key is in force once it is Running
     (P.SETTLING, H.SEEN_RUNNING): P.DONE,
+    (P.SETTLING, H.KEY_UNPROVED): P.COMPARING,
+    (P.SETTLING, H.KEY_CHANGED): P.UNVERIFIED,
     (P.SETTLING, H.TIMED_OUT): P.FAILED,
     (P.SETTLING, H.DROPPED): P.SKIPPED,
+    # Running, and the key pair was not compared since its attach: the next comparison decides
+    (P.COMPARING, H.KEY_PROVED): P.DONE,
+    (P.COMPARING, H.KEY_CHANGED): P.UNVERIFIED,
+    (P.COMPARING, H.CLOSED): P.UNVERIFIED,
 }
 
 

@@ -7,6 +7,7 @@ what is open. Read by `fleet`, `cell`, `sight` and `agenda`.
 from __future__ import annotations
 
 from rollout.core.journey import FINAL, Phase
+from rollout.core.keys import Comparisons
 from rollout.core.layout import Lane, Layout
 from rollout.core.ledger import Ledger
 from rollout.core.troubles import Troubles
@@ -67,6 +68,9 @@ class LaneUse:
         self.window = limits.LANE_CALLS_START
 
 
+_NOTHING: tuple[ev.Halted | None, ev.Drained | None, ev.RunClosed | None] = (None, None, None)
+
+
 class Run:
     """Everything a run knows that its journal knows."""
 
@@ -96,6 +100,7 @@ class Run:
         self.lanes: dict[tuple[str, str, str], LaneUse] = {}
         self.keys: dict[Lane, str] = {}
         """Fingerprint of the key pair where it is ready."""
+        self.comparisons = Comparisons()
         self.trust: dict[tuple[str, str, str], list[int]] = {}
         """By family (account, region, image): clean reboots that moved StartTime, that did not."""
         self.phase_counts = [count] + [0] * (len(PHASES) - 1)
@@ -117,9 +122,7 @@ class Run:
         self.torn = False
         self.alarm: ev.Halted | None = None
         """The halt that the next turn puts."""
-        self.halted: ev.Halted | None = None
-        self.drained: ev.Drained | None = None
-        self.closed: ev.RunClosed | None = None
+        self.halted, self.drained, self.closed = _NOTHING
 
     @property
     def stopping(self) -> bool:
@@ -146,6 +149,10 @@ class Run:
         wave = self.left_before
         cells = self.layout.cells
         return len(self.phases) if wave is None else cells[self.layout.waves[wave].cells[1] - 1].end
+
+    def at_rest(self, ordinal: int) -> bool:
+        """No observation of it is needed: it is finished, or only a comparison is missing."""
+        return self.finished(ordinal) or self.phases[ordinal] == Phase.COMPARING
 
     def family(self, ordinal: int) -> tuple[str, str, str]:
         """Account, region and image: where StartTime behaves alike."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rollout.core import drift
 from rollout.core.agenda import Agenda, Glimpse
-from rollout.core.evolve import FOREIGN_KEY
+from rollout.core.evolve import FOREIGN_KEY, KEY_CHANGED
 from rollout.core.invariant import invariant
 from rollout.core.journey import Phase
 from rollout.core.run import Restarting, Run
@@ -120,7 +120,7 @@ def read(
     reading = Reading(run, agenda, at, api_time)
     by_id = {instance.id: instance for instance in shown}
     for ordinal, wanted_id in zip(look.ordinals, look.instances, strict=False):
-        if run.finished(ordinal):
+        if run.at_rest(ordinal):
             continue
         instance = by_id.get(wanted_id)
         if instance is None:
@@ -247,6 +247,8 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
         _foreign(reading, ordinal, seen, now)
     elif seen.locks:
         reading.hold(ordinal, "locked")
+    elif ordinal in run.comparisons.doubted:
+        reading.hold(ordinal, KEY_CHANGED)  # a restart would put other material in force
     elif (record := run.restarting.get(ordinal)) and _start_moved(record, seen):
         reading.move(ordinal, Happening.SEEN_BOOTED, "start_time")  # the former one shows late
         _settling(reading, ordinal, seen, now)

@@ -135,20 +135,24 @@ class Decider:
         """A key look was answered; `public_key` is empty where there is no such key."""
         lane = (look.account, look.region)
         self.agenda.answered(lane)
+        comparison = self.agenda.keys.end(lane)
         if self.run.stopping:
             return
         planned = next(
             (key for key in self.run.plan.key_pair.regions if (key.account, key.region) == lane),
             None,
         )
+        known = self.run.keys.get(lane) or (planned.fingerprint if planned else "")
         if not public_key:
-            self._key_missing(lane, importable=planned is not None and not planned.present, now=now)
+            importable = planned is not None and not planned.present and lane not in self.run.keys
+            self._key_missing(lane, importable=importable, now=now)
         elif public_key_digest(public_key) != self.run.plan.key_pair.public_key_digest:
-            self._halt_key(look, "has another public key than the plan's", now)
-        elif planned and planned.fingerprint and planned.fingerprint != fingerprint:
-            self._halt_key(look, "was re-created since the plan: its fingerprint differs", now)
+            self._key_changed(lane, "has another public key than the plan's", now)
+        elif known and known != fingerprint:
+            self._key_changed(lane, "was recreated: its fingerprint changed", now)
         else:
-            self.put(ev.KeyReady(*lane, fingerprint), now)
+            self.agenda.keys.good[lane] = comparison
+            self.put(ev.KeyReady(*lane, fingerprint, comparison.attached), now)
 
     def lost_look(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
         """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
@@ -158,10 +162,11 @@ class Decider:
         if isinstance(look, Look):
             self.agenda.look_ended(look)
             for ordinal in look.ordinals:
-                if not self.run.finished(ordinal):
+                if not self.run.at_rest(ordinal):
                     self.agenda.watch(ordinal, now)
         else:
-            self.agenda.ask_key_later(lane, now)
+            self.agenda.keys.end(lane)
+            self.agenda.keys.again_later(lane, now)
         if self.run.stopping:
             return
         action = "DescribeInstances" if isinstance(look, Look) else "DescribeKeyPairs"
@@ -189,7 +194,7 @@ class Decider:
                 if isinstance(event, ev.Issued):
                     intents.append(event)
             if step is not None:
-                self._take(step, looks)
+                self._take(step, looks, now)
         invariant(condition=False, text="a turn does not settle")
         raise AssertionError
 
@@ -197,26 +202,24 @@ class Decider:
         """When to take a turn again though nothing happened; None while stopping."""
         return None if self.run.stopping else self.agenda.wake()
 
-    def _take(self, step: cell.Step, looks: list[Observation]) -> None:
+    def _take(self, step: cell.Step, looks: list[Observation], now: Instant) -> None:
         for look in step.looks:
             looks.append(look)
             if isinstance(look, Look):
                 self.agenda.look_started(look)
             else:
-                self.agenda.keys_asked[look.account, look.region] = None
+                self.agenda.keys.start((look.account, look.region), now)
         for ordinal, group in step.parks:
             self.agenda.park(ordinal, group)
 
     def _key_missing(self, lane: tuple[str, str], *, importable: bool, now: Instant) -> None:
-        tries = self.agenda.key_tries.get(lane, 0)
+        tries = self.agenda.keys.imports.get(lane, 0)
         if not importable or tries >= limits.ATTEMPTS_MAX:
-            self._halt_key(KeyLook(*lane), "does not exist there", now)
+            self._key_changed(lane, "does not exist", now)
             return
-        self.agenda.keys_missing[lane] = None
+        self.agenda.keys.missing[lane] = None
         if tries:
-            self.agenda.ask_key_later(lane, now)
-        else:
-            self.agenda.keys_asked.pop(lane, None)
+            self.agenda.keys.again_later(lane, now)
 
     def _silence(
         self, lane: tuple[str, str], outcome: Refused | Unknown, now: Instant
@@ -234,9 +237,10 @@ class Decider:
         text = f"no answer from region {region} of account {account} since {since}, last: {why}"
         return ev.Halted("unreachable", "R0503", 5, text)
 
-    def _halt_key(self, look: KeyLook, what: str, now: Instant) -> None:
-        name = self.run.plan.key_pair.name
-        text = f"key pair {name} in {look.region} {what}"
+    def _key_changed(self, lane: tuple[str, str], what: str, now: Instant) -> None:
+        account, region = lane
+        text = f"key pair {self.run.plan.key_pair.name} in {region} {what}"
+        self.put(ev.KeyChanged(account, region, what), now)
         self.put(ev.Halted("key_pair", "R0606", 6, text), now)
 
 

@@ -78,6 +78,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
         "for an earlier wave or cell": later,
         f"for a permit of {', '.join(full)}" if full else "for a restart call": attached,
         "for an attach": max(0, run.phase_counts[Phase.PLANNED] - later),
+        "for a comparison of the key pair": run.phase_counts[Phase.COMPARING],
         "for evidence (keep their permits)": run.phase_counts[Phase.IN_DOUBT],
         "for a person (held)": held,
     }

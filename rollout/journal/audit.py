@@ -216,8 +216,11 @@ class _Teller:
                 return f"a crash left {event.bytes} bytes of a line, which were cut"
             case ev.KeyReady():
                 concerns = self._concerns((event.account, event.region))
-                text = f"key pair ready in {event.region}, fingerprint {event.fingerprint}"
+                text = f"key pair compared in {event.region}, fingerprint {event.fingerprint}"
                 return text if concerns else None
+            case ev.KeyChanged():
+                concerns = self._concerns((event.account, event.region))
+                return f"key pair in {event.region} {event.detail}" if concerns else None
             case ev.WaveStarted():
                 return f"wave {event.name}" if self._in_wave(event.wave) else None
             case ev.WaveClosed():

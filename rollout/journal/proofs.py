@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from rollout.core.keys import Comparisons
+from rollout.core.layout import Layout
 from rollout.errors import Problem, RolloutError
 from rollout.journal import runs
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import PLAN, read, read_plan
 from rollout.model.command import Attach
-from rollout.model.event import Happening, Issued, Moved
+from rollout.model.event import Happening, Issued, KeyChanged, KeyReady, Moved
 from rollout.model.instance import Proof, Proofs
 from rollout.model.plan import Plan, decode
 
@@ -54,21 +56,56 @@ def fold(runs_dir: Path, *, disk: Disk = REAL) -> Folded:
 
 def _one(run_dir: Path, disk: Disk) -> tuple[list[str], Proofs]:
     """Instances that one run attached, and what it proved; nothing before all of it was checked."""
-    attached: list[str] = []
-    done: list[int] = []
+    events = []
     reader = read(run_dir, disk=disk)
     for line in reader:
-        for event in line.body:
-            if isinstance(event, Issued) and isinstance(event.command, Attach):
-                attached += event.command.instances
-            elif isinstance(event, Moved) and event.happening is Happening.SEEN_RUNNING:
-                done += event.ordinals
+        events += [event for event in line.body if isinstance(event, _RELEVANT)]
     if reader.started is None:
         return [], {}
     plan = read_plan(run_dir, reader.started.plan_digest, disk=disk)
+    layout = Layout(plan)
     proof = Proof(plan.key_pair.name, plan.key_pair.public_key_digest, reader.started.run)
-    ids = _instances(plan)
-    return attached, {ids[ordinal]: proof for ordinal in done}
+    attached, done = _done(layout, events)
+    return attached, {layout.targets[ordinal].instance: proof for ordinal in done}
+
+
+def _done(
+    layout: Layout, events: Iterable[Issued | Moved | KeyReady | KeyChanged]
+) -> tuple[list[str], list[int]]:
+    """Instances that were attached, and those that ended `done`: seen Running after a boot, and
+    attached before a comparison that found the plan's key material.
+    """
+    comparisons = Comparisons()
+    attached: dict[int, str] = {}
+    done: list[int] = []
+    for event in events:
+        match event:
+            case Issued(command=Attach(ordinals=ordinals, instances=instances)):
+                attached.update(zip(ordinals, instances, strict=True))
+                for ordinal in ordinals:
+                    comparisons.forget(ordinal)
+            case Moved(happening=Happening.SEEN_ATTACHED, ordinals=ordinals):
+                for ordinal in ordinals:
+                    comparisons.observe(ordinal)
+            case Moved(happening=Happening.SEEN_RUNNING, ordinals=ordinals):
+                for ordinal in ordinals:
+                    lane = layout.lane_of(ordinal)
+                    if comparisons.vouched(lane, ordinal):
+                        done.append(ordinal)
+                    elif ordinal not in comparisons.doubted:
+                        comparisons.wait(lane, ordinal)
+            case KeyReady(account=account, region=region):
+                done += comparisons.match((account, region), event.attached)
+            case KeyChanged(account=account, region=region):
+                lane = (account, region)
+                touched = {**attached, **comparisons.numbers}
+                comparisons.differ(lane, [o for o in touched if layout.lane_of(o) == lane])
+            case _:
+                pass
+    return list(attached.values()), done
+
+
+_RELEVANT = (Issued, Moved, KeyReady, KeyChanged)
 
 
 def _void_all(proofs: Proofs, run_dir: Path, disk: Disk) -> None:

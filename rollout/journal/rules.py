@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rollout.journal.failures import Failures
+from rollout.journal.material import Material
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -21,13 +22,13 @@ from rollout.model.plan import Plan, RestartKind, Target
 from rollout.model.seen import Sight, spread
 from rollout.model.spec import OnUnknown
 
-PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED = range(5)
-DONE, UNVERIFIED, FAILED, SKIPPED, STRANDED = range(5, 10)
+PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING = range(6)
+DONE, UNVERIFIED, FAILED, SKIPPED, STRANDED = range(6, 11)
 WORDS = (
-    *("planned", "attaching", "attached", "restarting", "booted"),
+    *("planned", "attaching", "attached", "restarting", "booted", "comparing"),
     *("done", "unverified", "failed", "skipped", "stranded"),
 )
-UNFINISHED = frozenset({PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED})
+UNFINISHED = frozenset({PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING})
 EXPOSED = frozenset({ATTACHING, ATTACHED, RESTARTING})
 
 MOVES: dict[Happening, tuple[frozenset[int], int]] = {
@@ -68,6 +69,7 @@ CLASSES = {
     ATTACHED: "stranded",
     RESTARTING: "in_doubt",
     BOOTED: "in_doubt",
+    COMPARING: "unverified",
     DONE: "done",
     UNVERIFIED: "unverified",
     FAILED: "failed",
@@ -114,6 +116,7 @@ class Rules:
         self.calls: Counter[str] = Counter()
         self.attached = self.restarted = 0
         self.keys: set[tuple[str, str]] = set()
+        self.material = Material()
         self.cells_opened = self.waves_closed = 0
         self.wave: int | None = None
         self.stopped = self.closed = False
@@ -165,7 +168,9 @@ class Rules:
             case ev.WaveClosed():
                 self._wave_closed(event)
             case ev.KeyReady():
-                self.keys.add((event.account, event.region))
+                self._key_ready(event)
+            case ev.KeyChanged():
+                self._key_changed(event)
             case ev.RunStarted():
                 self._run_started(event)
             case ev.Resumed():
@@ -268,6 +273,37 @@ class Rules:
 
     def _left_before(self, wave: int) -> bool:
         return any(self.left_in_wave[earlier] for earlier in range(wave))
+
+    # the key pair
+
+    def _key_ready(self, event: ev.KeyReady) -> None:
+        lane = (event.account, event.region)
+        self.keys.add(lane)
+        early = event.attached <= self.material.observed
+        self._demand(early, f"a comparison in {lane[1]} vouches for attaches that come after it")
+        for ordinal in self.material.good(lane, event.attached):
+            self._go(ordinal, frozenset({COMPARING}), DONE, "compared")
+
+    def _key_changed(self, event: ev.KeyChanged) -> None:
+        lane = (event.account, event.region)
+        touched = (ATTACHING, ATTACHED, RESTARTING, BOOTED)
+        attached = [
+            ordinal
+            for ordinal, where in enumerate(self.where)
+            if where in touched and self.lanes[self.cell_of[ordinal]] == lane
+        ]
+        for ordinal in self.material.bad(lane, attached):
+            self._go(ordinal, frozenset({COMPARING}), UNVERIFIED, "compared")
+
+    def _runs(self, ordinal: int) -> int:
+        """Where an instance is that was seen Running: done, unverified, or not compared yet."""
+        lane = self.lanes[self.cell_of[ordinal]]
+        if self.material.holds(lane, ordinal):
+            return DONE
+        if self.material.suspect(ordinal):
+            return UNVERIFIED
+        self.material.wait(lane, ordinal)
+        return COMPARING
 
     # calls
 
@@ -423,9 +459,11 @@ class Rules:
             if not 0 <= ordinal < len(self.targets):
                 self._say(f"ordinal {ordinal} is not in the plan")
                 continue
-            self._go(ordinal, sources, target, event.happening)
+            running = event.happening is Happening.SEEN_RUNNING
+            self._go(ordinal, sources, self._runs(ordinal) if running else target, event.happening)
             if event.happening is Happening.SEEN_ATTACHED:
                 self.busy_since.pop(ordinal, None)
+                self.material.attached(ordinal)
             if frees:
                 self._free_permit(ordinal)
             if event.happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
@@ -452,6 +490,8 @@ class Rules:
             instance = self.targets[ordinal].instance
             self._say(f"{instance}: {word} while it is {WORDS[before]}")
         self.where[ordinal] = target
+        if target == PLANNED:
+            self.material.detached(ordinal)
         self.exposed += (target in EXPOSED) - (before in EXPOSED)
         self.exposed_peak = max(self.exposed_peak, self.exposed)
         if not self.held[ordinal]:

@@ -59,11 +59,27 @@ class TornTail(Event, frozen=True):
 
 
 class KeyReady(Event, frozen=True):
-    """The wanted key pair is in this region, with our public key."""
+    """The key pair in this region was compared: public key and fingerprint are the plan's.
+
+    `attached` is how many attaches the run had observed when the comparison began: it vouches for
+    those in this region, and for no later one.
+    """
 
     account: str
     region: str
     fingerprint: str
+    attached: int = 0
+
+
+class KeyChanged(Event, frozen=True):
+    """The key pair in this region was compared and is missing or has other material.
+
+    What was attached in this region since the last `KeyReady` may carry that material.
+    """
+
+    account: str
+    region: str
+    detail: str
 
 
 class WaveStarted(Event, frozen=True):
@@ -131,6 +147,9 @@ class Happening(enum.StrEnum):
     ANSWER_LOST = "answer_lost"
     SEEN_BOOTED = "seen_booted"
     SEEN_RUNNING = "seen_running"
+    KEY_UNPROVED = "key_unproved"
+    KEY_PROVED = "key_proved"
+    KEY_CHANGED = "key_changed"
     SEEN_UNTOUCHED = "seen_untouched"
     DOUBTED = "doubted"
     RETRIED = "retried"
@@ -258,6 +277,7 @@ AnyEvent = (
     | Resumed
     | TornTail
     | KeyReady
+    | KeyChanged
     | WaveStarted
     | WaveClosed
     | CellOpened

@@ -49,6 +49,8 @@ STATE_AGE_MAX_MS = 60 * SECOND
 """An effect is judged on a state read at most this long ago; bounds `not_after`."""
 RETRY_BASE_MS = 1 * SECOND
 RETRY_CAP_MS = 30 * SECOND
+KEY_AGE_MAX_MS = 60 * SECOND
+"""An attach needs a comparison of the key pair that began at most this long ago."""
 CALL_TIMEOUT_MS = 60 * SECOND
 """No single call may take longer; above every per-action read time-out of `ecs.contract`."""
 UNKNOWN_CODES_MAX = 3

@@ -49,6 +49,7 @@ def test_what_has_the_key_and_no_restart_is_stranded() -> None:
         Phase.PLANNED: Phase.SKIPPED,
         Phase.ATTACHING: Phase.STRANDED,
         Phase.ATTACHED: Phase.STRANDED,
+        Phase.COMPARING: Phase.UNVERIFIED,
     }
     assert move(Phase.RESTARTING, Happening.RESTART_REFUSED) is Phase.STRANDED
 
@@ -83,7 +84,13 @@ def test_done_is_reached_only_from_a_boot() -> None:
     """Only an instance that booted after its attach is ever done."""
     ways = [pair for pair, after in TABLE.items() if after is Phase.DONE]
 
-    assert ways == [(Phase.SETTLING, Happening.SEEN_RUNNING)]
+    assert ways == [
+        (Phase.SETTLING, Happening.SEEN_RUNNING),
+        (Phase.COMPARING, Happening.KEY_PROVED),
+    ]
+    assert {pair[0] for pair, after in TABLE.items() if after is Phase.COMPARING} == {
+        Phase.SETTLING
+    }
     assert {happening for (_, happening), after in TABLE.items() if after is Phase.SETTLING} == {
         Happening.SEEN_BOOTED
     }

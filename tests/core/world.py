@@ -16,7 +16,8 @@ import msgspec
 
 from rollout.core import cell, fleet
 from rollout.core.journey import EXPOSED
-from rollout.core.run import Attaching, Restarting, Run
+from rollout.core.keys import Comparisons
+from rollout.core.run import Attaching, Busy, Restarting, Run
 from rollout.core.turn import Decider
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
@@ -405,6 +406,6 @@ def _flat(value: object) -> object:
         return list(value)
     if isinstance(value, dict):
         return {key: _flat(entry) for key, entry in value.items()}
-    if isinstance(value, Attaching | Restarting):
-        return tuple(getattr(value, name) for name in value.__slots__)
+    if isinstance(value, Attaching | Busy | Comparisons | Restarting):
+        return tuple(_flat(getattr(value, name)) for name in value.__slots__)
     return value

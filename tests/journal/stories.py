@@ -80,6 +80,7 @@ class Story:
         self.events: list[AnyEvent] = []
         self.n = 0
         self.epoch = 1
+        self.observed = 0
         digest = plans.digest(plans.encode(self.plan))
         self.add(samples.started(run, digest))
 
@@ -130,8 +131,18 @@ class Story:
         return self.add(ev.Settled(number, NOW, done if outcome is None else outcome))
 
     def move(self, happening: Happening, *ordinals: int) -> "Story":
-        """A look showed this."""
+        """An observation showed this."""
+        if happening is Happening.SEEN_ATTACHED:
+            self.observed += len(ordinals)
         return self.add(ev.Moved(happening, ordinals, "status", NOW))
+
+    def compare(self) -> "Story":
+        """The key pair was compared after all attaches so far, and is the plan's."""
+        return self.add(ev.KeyReady(*LANE, "fp", self.observed))
+
+    def change_key(self) -> "Story":
+        """The key pair was compared and has other material."""
+        return self.add(ev.KeyChanged(*LANE, "was recreated: its fingerprint changed"))
 
     def attached(self, *ordinals: int) -> "Story":
         """Attached and read back."""
@@ -139,14 +150,17 @@ class Story:
 
     def rotated(self, *ordinals: int) -> "Story":
         """Attached, restarted one after the other, serving again."""
-        self.attached(*ordinals)
+        return self.attached(*ordinals).rotated_on(*ordinals)
+
+    def rotated_on(self, *ordinals: int) -> "Story":
+        """Attached before: restarted one after the other, serving again."""
         for ordinal in ordinals:
             self.restart(ordinal).settle().back(ordinal)
         return self
 
     def back(self, *ordinals: int) -> "Story":
-        """Booted and serving again."""
-        self.move(Happening.SEEN_BOOTED, *ordinals)
+        """The key pair compared, booted and serving again."""
+        self.compare().move(Happening.SEEN_BOOTED, *ordinals)
         return self.move(Happening.SEEN_RUNNING, *ordinals)
 
     def close(self, exit_code: int = 0, **counts: int) -> "Story":

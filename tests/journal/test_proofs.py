@@ -7,6 +7,7 @@ import pytest
 
 from rollout.journal import proofs
 from rollout.journal.proofs import Folded
+from rollout.model.event import Happening
 from rollout.model.instance import Proof
 from rollout.model.plan import Plan
 from tests.journal import samples, stories
@@ -36,6 +37,27 @@ def test_instances_that_ended_done_are_proved(tmp_path: Path) -> None:
     run(tmp_path, story, 1)
 
     assert proofs.fold(tmp_path).proofs == {"i-00000000": Proof(NEW, "sha256:4", samples.RUN)}
+
+
+def test_a_key_pair_that_was_recreated_proves_nothing(tmp_path: Path) -> None:
+    """What was attached since the last good comparison may carry other material permanently."""
+    story = Story().open_wave(0).rotated(0).attached(1).change_key().rotated_on(1)
+    run(tmp_path, story, 1)
+
+    assert set(named(proofs.fold(tmp_path))) == {"i-00000000"}
+
+
+def test_an_instance_is_proved_by_the_comparison_after_it(tmp_path: Path) -> None:
+    """Running alone proves nothing until the key pair was compared again."""
+    story = Story().open_wave(0).attached(0, 1).restart(0)
+    story.move(Happening.SEEN_BOOTED, 0).move(Happening.SEEN_RUNNING, 0)
+    run(tmp_path, story, 1)
+    assert proofs.fold(tmp_path).proofs == {}
+
+    story.run = "r-later"
+    story.events[0] = msgspec.structs.replace(story.events[0], run="r-later")
+    run(tmp_path, story.compare(), 2)
+    assert set(named(proofs.fold(tmp_path))) == {"i-00000000"}
 
 
 def test_a_newer_run_wins(tmp_path: Path) -> None:

@@ -133,6 +133,30 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .add(ev.Issued(1, ImportKey(*LANE), NOW))
         .settle(n=1)
     ),
+    "running without a comparison, and compared later": lambda: (
+        in_rest()
+        .attached(2, 3, 4)
+        .restart(2)
+        .settle()
+        .move(Happening.SEEN_BOOTED, 2)
+        .move(Happening.SEEN_RUNNING, 2)
+        .compare()
+        .rotated_on(3, 4)
+        .close_wave(1)
+        .close(done=5)
+    ),
+    "other material: what no comparison vouches for is not done": lambda: (
+        in_rest()
+        .attached(2, 3, 4)
+        .restart(2)
+        .settle()
+        .move(Happening.SEEN_BOOTED, 2)
+        .move(Happening.SEEN_RUNNING, 2)
+        .change_key()
+        .rotated_on(3, 4)
+        .close_wave(1)
+        .close(done=2, unverified=3)
+    ),
     "a boot that somebody else caused": lambda: in_rest().attached(2).back(2),
     "a late ending changes nothing": lambda: (
         in_rest().attached(2).restart(2).resume().settle(REFUSED).back(2)
@@ -265,6 +289,16 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     "import into a region of nobody": (
         "a key pair for cn-shanghai, which is not planned",
         lambda: Story().add(ev.Issued(1, ImportKey("1", "cn-shanghai"), NOW)),
+    ),
+    "done although the key pair was another one": (
+        "its lines say 2 done, 3 unverified, 2 excluded",
+        lambda: (
+            in_rest().attached(2, 3, 4).change_key().rotated_on(2, 3, 4).close_wave(1).close(done=5)
+        ),
+    ),
+    "a comparison of the future": (
+        "vouches for attaches that come after it",
+        lambda: in_rest().add(ev.KeyReady(*LANE, "fp", 99)),
     ),
     "wave begun before the one before ended": (
         "wave rest is not the next one",

@@ -1,0 +1,62 @@
+"""The rule that *done* needs the plan's key material, checked again from what a journal says.
+
+Called by `rules` with attaches, comparisons and endings in order. A second opinion on purpose: it
+shares no code with the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Lane = tuple[str, str]
+
+
+class Material:
+    """The comparisons of one run, by lane (account and region).
+
+    A comparison vouches for the attaches that were observed before it began. What runs without
+    one waits for the next; what a mismatch followed is never vouched for.
+    """
+
+    def __init__(self) -> None:
+        self.observed = 0
+        self._order: dict[int, int] = {}
+        self._vouched: dict[Lane, int] = {}
+        self._waiting: dict[Lane, set[int]] = {}
+        self._suspect: set[int] = set()
+
+    def attached(self, ordinal: int) -> None:
+        """The attach of this instance was observed."""
+        self.observed += 1
+        self._order[ordinal] = self.observed
+
+    def detached(self, ordinal: int) -> None:
+        """It turned out not to be attached."""
+        self._order.pop(ordinal, None)
+        self._suspect.discard(ordinal)
+
+    def holds(self, lane: Lane, ordinal: int) -> bool:
+        """Whether a comparison vouches for this instance."""
+        known = 0 < self._order.get(ordinal, 0) <= self._vouched.get(lane, 0)
+        return known and ordinal not in self._suspect
+
+    def suspect(self, ordinal: int) -> bool:
+        """Whether other material was found before a comparison vouched for it."""
+        return ordinal in self._suspect
+
+    def wait(self, lane: Lane, ordinal: int) -> None:
+        """It runs without a comparison."""
+        self._waiting.setdefault(lane, set()).add(ordinal)
+
+    def good(self, lane: Lane, observed: int) -> list[int]:
+        """Return who waited and is vouched for by this comparison."""
+        self._vouched[lane] = observed
+        waiting = self._waiting.get(lane, set())
+        proved = sorted(one for one in waiting if self.holds(lane, one))
+        waiting.difference_update(proved)
+        return proved
+
+    def bad(self, lane: Lane, attached: Iterable[int]) -> list[int]:
+        """Return who waited; the `attached` that nothing vouches for become suspect."""
+        self._suspect.update(one for one in attached if not self.holds(lane, one))
+        return sorted(self._waiting.pop(lane, set()))
