@@ -214,7 +214,7 @@ class _Reader:
     def _instance(self, each: str | dict[str, Any]) -> Instance:
         if isinstance(each, str):
             return self._maker.named(each)
-        named = shapes.canonical(each)
+        named = (shapes.which if self._maker.live else shapes.canonical)(each)
         if "InstanceId" not in named:
             hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
             raise RowError("R0201", "an object without an instance id", hint)

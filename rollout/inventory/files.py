@@ -10,11 +10,17 @@ from pathlib import Path
 
 from rollout.inventory.documents import read_json, read_jsonl
 from rollout.inventory.gathered import Gathered
+from rollout.inventory.idlist import read_ids
 from rollout.inventory.reading import opened
 from rollout.inventory.rows import Maker
 from rollout.inventory.table import read_csv
 from rollout.model import limits
 from rollout.model.spec import FileSource
+
+STDIN = "-"
+"""The path that means the standard input."""
+
+_READERS = {"json": read_json, "jsonl": read_jsonl, "ids": read_ids}
 
 
 def read(
@@ -23,20 +29,23 @@ def read(
     *,
     account: str,
     project: Path,
+    live: bool = False,
     allow_empty: bool = False,
 ) -> None:
     """Add what one file names to `gathered`; what is wrong with rows becomes its problems.
 
-    Relative paths start at `project`. Rows that name no region get the source's.
+    Relative paths start at `project`; `-` is the standard input. Rows that name no region get the
+    source's. With `live` rows only say which instances, since the service is asked for the rest.
     Errors: InventoryError where the file as a whole is refused: unreadable (74); wrong encoding,
     headings, limits, no row at all, changed while read (65).
     """
-    maker = Maker(account, source.region)
-    with opened(project / source.path, source.path) as found:
+    maker = Maker(account, source.region, live=live)
+    path = None if source.path == STDIN else project / source.path
+    with opened(path, source.path) as found:
         if source.format == "csv":
             count = read_csv(found, maker, gathered, source.columns)
         else:
-            count = (read_json if source.format == "json" else read_jsonl)(found, maker, gathered)
+            count = _READERS[source.format](found, maker, gathered)
         if not count and not gathered.problems and not allow_empty:
             hint = "pass --allow-empty if that is meant"
             raise found.refused("R0206", "the inventory names no instance", hint)

@@ -21,7 +21,7 @@ _KEYS = frozenset({"tagkey", "key"})
 _VALUES = frozenset({"tagvalue", "value"})
 _REASONS = ("lockreason", "reason")
 _REASON_LISTS = ("lockreason", "lockreasons", "lock", "locks", "operationlock", "operationlocks")
-_BLANK = " \t\r\n\f\v\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
+BLANK = " \t\r\n\f\v\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 """Characters around a key or value that nobody sees."""
 _PARTS = re.compile("[;,|\n\uff1b\uff0c\uff5c\u3001]")  # with their full-width forms
 _EQUALS, _COLONS = "=\uff1d", ":\uff1a"
@@ -44,10 +44,10 @@ def tags(value: object) -> Tags:
     """
     found: dict[str, str] = {}
     for key, text in _pairs(value):
-        key = key.strip(_BLANK)  # noqa: PLW2901 - the same key
+        key = key.strip(BLANK)  # noqa: PLW2901 - the same key
         if not key:
             raise FormError("a tag has no key", _HINT)
-        if found.setdefault(key, text.strip(_BLANK)) != text.strip(_BLANK):
+        if found.setdefault(key, text.strip(BLANK)) != text.strip(BLANK):
             raise FormError(f"tag `{key}` has two values", _HINT)
     return tuple(found.items())
 
@@ -57,9 +57,9 @@ def locks(value: object) -> tuple[str, ...]:
     if value is None or value is False:
         return ()
     if isinstance(value, str):
-        if value.strip(_BLANK).lower() in _UNLOCKED:
+        if value.strip(BLANK).lower() in _UNLOCKED:
             return ()
-        return tuple(part.strip(_BLANK) for part in _PARTS.split(value) if part.strip(_BLANK))
+        return tuple(part.strip(BLANK) for part in _PARTS.split(value) if part.strip(BLANK))
     if isinstance(value, dict):
         if not value:
             return ()
@@ -122,7 +122,7 @@ def _text(key: str, value: object) -> str:
 
 def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
     """The pairs of a cell: JSON, or parts such as `key=value` and `key:value`."""
-    text = text.strip(_BLANK)
+    text = text.strip(BLANK)
     if text.lower() in NOTHING:
         return []
     if text[0] in "{[":
@@ -131,7 +131,7 @@ def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
         except ValueError:
             raise FormError("tags begin like JSON and are none", _HINT) from None
         return _pairs(value)
-    parts = [part.strip(_BLANK) for part in _PARTS.split(text)]
+    parts = [part.strip(BLANK) for part in _PARTS.split(text)]
     parts = [part for part in parts if part]
     kind = _kind(parts)
     return [_pair_of_part(part, kind) for part in parts]
@@ -187,9 +187,9 @@ def _reason(row: object) -> str:
     if isinstance(row, dict):
         folded = {name.lower().replace("_", ""): inner for name, inner in row.items()}
         row = next((folded[name] for name in _REASONS if name in folded), None)
-    if not isinstance(row, str) or not row.strip(_BLANK):
+    if not isinstance(row, str) or not row.strip(BLANK):
         raise FormError("a lock without a reason", _LOCK_HINT)
-    return row.strip(_BLANK)
+    return row.strip(BLANK)
 
 
 _LOCK_HINT = 'write locks as `reason;reason`, or as JSON: ["reason"]'

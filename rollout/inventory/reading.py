@@ -102,12 +102,16 @@ def _first_end(data: bytes, *, cr: bool) -> int:
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[Input]:
-    """Open an inventory file; on leaving without an error, it must not have changed.
+def opened(path: Path | None, name: str) -> Iterator[Input]:
+    """Open an inventory file; on leaving without an error, it must not have changed. No path means
+    the standard input, which is read once.
 
     Errors: InventoryError, exit 74 where it cannot be read, 65 where it is empty, passes 2 GiB or
     changed.
     """
+    if path is None:
+        yield _standard_input()
+        return
     try:
         mode = path.stat().st_mode  # before opening: opening a fifo would wait for a writer
         if not stat.S_ISREG(mode):
@@ -127,6 +131,17 @@ def opened(path: Path, name: str) -> Iterator[Input]:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             hint = "run again when nobody writes it"
             raise found.refused("R0209", "the file changed while it was read", hint)
+
+
+def _standard_input() -> Input:
+    """The standard input, which must be a pipe or a file."""
+    name = "standard input"
+    try:
+        if os.isatty(0):
+            raise _unreadable(name, "it is a terminal: pipe the list into the command")
+        return Input(name, FileIO(0, closefd=False))
+    except OSError as error:
+        raise _unreadable(name, error.strerror or type(error).__name__) from None
 
 
 def _unreadable(name: str, why: str) -> InventoryError:

@@ -15,10 +15,13 @@ import msgspec
 
 from rollout.ecs import wire
 from rollout.inventory import forms
-from rollout.model import instance, regions
+from rollout.model import instance, region_names, regions
 from rollout.model.instance import Instance, OsFamily, Status, Tags
+from rollout.model.printable import escaped
 from rollout.model.time import Instant
 
+_SHOWN_MAX = 70
+"""Characters of a malformed id that are shown: an id has at most 64."""
 MEMO_MAX = 65_536
 """Different values of a field that are remembered: a fleet has few, but nobody promised."""
 
@@ -100,10 +103,15 @@ class Memo(dict[Any, ValueT], Generic[ValueT]):
 
 
 class Maker:
-    """Makes instances of one account out of rows. `region` is that of rows that name none."""
+    """Makes instances of one account out of rows. `region` is that of rows that name none.
 
-    def __init__(self, account: str, region: str = "") -> None:
-        self._make = _maker(account, region)
+    With `live` a row only says which instance: the service is asked for everything but id and
+    region, so all other fields are passed over.
+    """
+
+    def __init__(self, account: str, region: str = "", *, live: bool = False) -> None:
+        self.live = live
+        self._make = (_namer if live else _maker)(account, region)
 
     def named(self, text: str) -> Instance:
         """An instance of which only the id is known."""
@@ -112,8 +120,9 @@ class Maker:
     def one(self, row: Row) -> Instance:
         """The instance of a row. RowError where it cannot be taken."""
         if not instance.is_id(row.id):
-            hint = "an id is written like `i-bp1legacy0001`, one a row, nothing around it"
-            raise RowError("R0203", "a malformed instance id", hint)
+            hint = "an id is written like `i-bp1legacy0001`, one a row"
+            shown = escaped(row.id[:_SHOWN_MAX]) + ("…" if len(row.id) > _SHOWN_MAX else "")
+            raise RowError("R0203", f"a malformed instance id: `{shown}`", hint)
         return self._make([row])[0]
 
     def many(self, rows: list[Row]) -> dict[str, Instance]:
@@ -123,6 +132,18 @@ class Maker:
         if not _IDS.fullmatch(" ".join(made) + " ") or len(made) < len(rows):
             raise RowError("R0203", "a malformed or doubled instance id")
         return made
+
+
+def _namer(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
+    """The function that makes instances of which only id and region are known."""
+    regions_ = Memo[str](lambda word: _region(word or default))
+
+    def make(rows: list[Row]) -> list[Instance]:
+        return [
+            Instance(row.id, account, regions_[row.region or _region_word(row)]) for row in rows
+        ]
+
+    return make
 
 
 def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
@@ -171,8 +192,8 @@ _REGIONS = {region: region for region in regions.KNOWN}
 
 
 def _region_word(row: Row) -> str:
-    """The region of a row without RegionId, empty where it is silent."""
-    word = row.region_id or row.region_name or ""
+    """The region of a row without RegionId: by another name, or by its zone; empty for silence."""
+    word = row.region_id or row.region_name or _home(row.zone) or ""
     if not isinstance(word, str):
         raise RowError("R0201", "the row's region is no text")
     return word
@@ -183,9 +204,13 @@ def _region(word: str) -> str:
     if not word:
         hint = "add a column or field for it, or give the source a `region`"
         raise RowError("R0204", "the row names no region", hint)
-    if word not in _REGIONS:
-        raise RowError("R0204", f"unknown region `{word[:40]}`", regions.advice(word[:40]))
-    return _REGIONS[word]
+    if word in _REGIONS:
+        return _REGIONS[word]
+    named = region_names.region_of(word)
+    if not named:
+        hint = regions.advice(word[:40])
+        raise RowError("R0204", f"unknown region `{escaped(word[:40])}`", hint)
+    return _REGIONS[named]
 
 
 def _home(zone: str | None) -> str | None:

@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from rollout.inventory import tools
 from rollout.inventory.pages import Facts, facts_of
 from rollout.inventory.rows import RowError
+from rollout.model import instance, regions
 
 Named = str | dict[str, Any]
 """An id, or a row."""
@@ -44,6 +46,10 @@ def pages(value: object) -> Iterator[Page]:
     elif isinstance(value, dict):
         yield from _of_object(value)
     elif isinstance(value, list):
+        record = _of_record(value)
+        if record is not None:
+            yield Page([record])
+            return
         for inner in value:
             yield from pages(inner)
     else:
@@ -51,18 +57,37 @@ def pages(value: object) -> Iterator[Page]:
         raise RowError("R0201", "this names no instance", hint)
 
 
+def _of_record(items: list[Any]) -> dict[str, Any] | None:
+    """The row in `[id, region, …]`, as `--cli-query` prints rows; None for any other list."""
+    texts = [item for item in items if isinstance(item, str)]
+    if len(texts) < 2 or not instance.is_id(texts[0]) or texts[0] is not items[0]:
+        return None
+    named = {text for text in texts[1:] if regions.is_known(text)}
+    if len(named) != 1 or any(instance.is_id(text) for text in texts[1:]):
+        return None
+    return {"InstanceId": texts[0], "RegionId": named.pop()}
+
+
 def _of_object(value: dict[str, Any]) -> Iterator[Page]:
+    """The ids and rows in an object: a page, a reply of an SDK, the state of a tool, or a row."""
     fields = _folded(value)
     for plural, singular in _LISTS:
         if plural in fields:
             yield Page(list(_rows(fields[plural], singular)), facts_of(fields))
             return
-    if isinstance(fields.get("body"), dict | list) and not {"instanceid", "id"} & fields.keys():
+    if {"instanceid", "id"} & fields.keys():
+        yield Page([value])
+        return
+    if "code" in fields:
+        raise RowError("R0201", "this is an error of the API, not a page of instances")
+    if isinstance(fields.get("body"), dict | list):
         yield from pages(fields["body"])
         return
-    if "code" in fields and not {"instanceid", "id"} & fields.keys():
-        raise RowError("R0201", "this is an error of the API, not a page of instances")
-    yield Page([value])
+    found = tools.named(fields)
+    if found is None:
+        hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
+        raise RowError("R0201", "an object without an instance id", hint)
+    yield Page(found, facts_of(fields) if "resources" in fields else None)
 
 
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -81,9 +106,22 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "Tags": ("tags", "tag", "tagset", "taglist"),
 }
 """Names of each field of a row, folded; the first that says anything counts."""
+_WHICH = ("InstanceId", "RegionId", "ZoneId")
 _FIRST_COUNTS = ("InstanceId", "RegionId", "ZoneId", "OSName")
 _SILENT: tuple[object, ...] = (None, "", [], {})
 _DECIDES = re.compile("tag|lock|operationlock")
+
+
+def which(row: dict[str, Any]) -> dict[str, Any]:
+    """Only what says which instance the row is about, with the names of DescribeInstances."""
+    folded = _folded({name: value for name, value in row.items() if value not in _SILENT})
+    found = {
+        field: next((folded[name] for name in _FIELDS[field] if name in folded), None)
+        for field in _WHICH
+    }
+    if not isinstance(found["ZoneId"], str):
+        del found["ZoneId"]
+    return {field: value for field, value in found.items() if value is not None}
 
 
 def canonical(row: dict[str, Any]) -> dict[str, Any]:

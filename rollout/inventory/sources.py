@@ -6,14 +6,18 @@ service before planning, unless nothing may be asked of it.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
+
 from rollout.errors import Exit, InventoryError, Problem
-from rollout.inventory import files, live
+from rollout.inventory import files, live, naming
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, Inventory, Lost
 from rollout.model.spec import EcsSource, FileSource, Spec
@@ -37,13 +41,24 @@ async def collect(
     (65); R0212 where far less is found than earlier (6); and those of `live`. `allow_empty` lifts
     the two in the middle, `allow_partial` R0215: a part of a listing.
     """
-    named = Gathered(allow_partial=allow_partial)
-    _read_files(spec, project, named, lister.account if lister else "", allow_empty=allow_empty)
+    named = await _named(
+        spec,
+        functools.partial(
+            naming.read_files,
+            spec,
+            project,
+            lister.account if lister else "",
+            live=lister is not None,
+            allow_empty=allow_empty,
+            allow_partial=allow_partial,
+        ),
+    )
     if lister is None:
         _refuse_live(spec)
-        rows = _sorted(named.instances.values())
-        notes = tuple(named.notes)
-        found = Inventory(rows, now, live=False, merged=named.merged, notes=notes)
+        whole = named.whole(matching=True)
+        rows = _sorted(whole.instances.values())
+        notes = tuple(whole.notes)
+        found = Inventory(rows, now, live=False, merged=whole.merged, notes=notes)
     else:
         found = await _ask(spec, lister, named, now)
     if not allow_empty:
@@ -51,25 +66,19 @@ async def collect(
     return found
 
 
-def _read_files(
-    spec: Spec, project: Path, named: Gathered, account: str, *, allow_empty: bool
-) -> None:
-    """Add what the files name; raise the problems of all of them at once."""
-    failures: list[InventoryError] = []
-    for source in spec.inventory:
-        if isinstance(source, FileSource):
-            try:
-                files.read(source, named, account=account, project=project, allow_empty=allow_empty)
-            except InventoryError as error:
-                failures.append(error)
-    problems = [*named.problems, *(each for failure in failures for each in failure.problems)]
-    if problems:
-        unreadable = any(failure.exit is Exit.IO for failure in failures)
-        raise InventoryError(tuple(problems), Exit.IO if unreadable else Exit.BAD_INPUT)
+async def _named(spec: Spec, read: Callable[[], naming.Named]) -> naming.Named:
+    """What the files name. The standard input may never end, so a thread waits for it."""
+    if any(isinstance(one, FileSource) and one.path == files.STDIN for one in spec.inventory):
+        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+    return read()
 
 
-async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -> Inventory:
+async def _ask(
+    spec: Spec, lister: live.Lister, files_name: naming.Named, now: Instant
+) -> Inventory:
     """List the live sources, then look at every id that only a file named."""
+    free = set(files_name.plain.instances) if files_name.chosen else set()
+    named = files_name.whole(matching=False)
     seen: dict[str, Instance] = {}
     calls, merged = 0, named.merged
     for source in spec.inventory:
@@ -90,13 +99,21 @@ async def _ask(spec: Spec, lister: live.Lister, named: Gathered, now: Instant) -
             asked.setdefault(one.region, []).append(one.id)
     looked = await live.hydrate(lister, asked, allow_partial=named.allow_partial)
     named.notes += looked.notes
-    seen.update((one.id, one) for one in looked.instances)
+    found = {one.id: one for one in looked.instances}
+    narrowed = [
+        each
+        for each, one in found.items()
+        if files_name.chosen and each not in free and files_name.left_out(one)
+    ]
+    seen.update(found)
     lost = tuple(
         Lost(each, lister.account, region)
         for region, ids in sorted(asked.items())
         for each in ids
         if each not in seen
     )
+    for each in narrowed:
+        del seen[each]
     return Inventory(
         _sorted(seen.values()),
         now,

@@ -10,19 +10,34 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import msgspec
 
 from rollout.errors import Exit, InventoryError, Place, Problem
+from rollout.inventory import cells
 from rollout.inventory.gathered import Gathered
 from rollout.inventory.reading import Input
 from rollout.inventory.rows import Maker, Row, RowError
-from rollout.model import secrecy
+from rollout.model import instance, secrecy
+from rollout.model.printable import escaped
 
 HEADINGS: dict[str, tuple[str, ...]] = {
-    "id": ("instanceid", "id", "instance", "实例id", "实例", "ecs实例id", "资源id"),
+    "id": (
+        "instanceid",
+        "id",
+        "instance",
+        "实例id",
+        "实例",
+        "ecs实例id",
+        "资源id",
+        "实例id/名称",
+        "实例id/实例名称",
+        "instanceid/name",
+    ),
     "region": ("regionid", "region", "地域", "地域id", "区域", "地区"),
     "zone": ("zoneid", "zone", "可用区", "可用区id"),
     "osType": ("ostype", "操作系统类型"),
@@ -37,29 +52,88 @@ HEADINGS: dict[str, tuple[str, ...]] = {
 }
 """Headings of each field, squeezed."""
 
+_WHICH = ("id", "region", "zone")
+"""Fields that say which instance a row is about."""
+_FIELD_OF = {"R0203": "id", "R0204": "region"}
+"""The field that an error of a row is about, by its code."""
+
 _STATUSES = {"运行中": "Running", "已停止": "Stopped", "启动中": "Starting", "停止中": "Stopping"}
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
+_HEAD_LINES_MAX = 10
+"""Lines of titles, blanks and `sep=` before the headings."""
+_SEPARATOR = re.compile("sep=(.)\\s*", re.IGNORECASE)
+_DECIDES = re.compile("(^|[^a-z])(tags?|locks?)([^a-z]|$)|标签|锁定")
+"""A heading that may say something of tags or locks."""
 
 
 def read_csv(source: Input, maker: Maker, gathered: Gathered, columns: Mapping[str, str]) -> int:
     """Gather a table; the number of instances it named. `columns`: field to heading."""
     lines = _lines(source)
-    first = next(lines, "")
-    reader = csv.reader(
-        itertools.chain([first], lines),
-        delimiter=max(_DELIMITERS, key=first.count),
-        strict=True,
-    )
-    count, headings = 0, next(_filled(source, reader), [])
-    fields = _fields(source, headings, columns) if headings else {}
-    for cells in _filled(source, reader):
+    first = list(itertools.islice(lines, _HEAD_LINES_MAX))
+    skipped, delimiter = _head(first, columns)
+    rest = itertools.chain(first[skipped:], lines)
+    reader = csv.reader(rest, delimiter=delimiter, strict=True)
+    rows = _filled(source, reader, skipped)
+    count, headings = 0, [cells.clean(cell) for cell in next(rows, [])]
+    if len(headings) == 1 and instance.is_id(headings[0]) and not columns.get("id"):  # a bare list
+        rows, headings = itertools.chain([headings], rows), ["id"]
+    fields = _fields(source, headings, columns, live=maker.live) if headings else {}
+    for row in rows:
+        if not instance.is_id(row[fields["id"] % len(row)]) and _is_no_instance(row):
+            continue
         count += 1
+        place = source.place(skipped + reader.line_num)
         try:
-            gathered.add(maker.one(_row(cells, headings, fields)))
+            gathered.add(maker.one(_row(row, headings, fields, live=maker.live)))
         except RowError as error:
-            gathered.complain(source.place(reader.line_num), error)
+            gathered.complain(place, _in_column(error, headings, fields))
     gathered.notes.extend(_ignored(source, headings, fields))
     return count
+
+
+def _is_no_instance(row: list[str]) -> bool:
+    """True for a row that draws a line or sums up the others."""
+    return cells.is_rule(row) or cells.is_total(row)
+
+
+def _head(lines: list[str], columns: Mapping[str, str]) -> tuple[int, str]:
+    """How many lines stand before the headings, and what separates the cells.
+
+    Only titles, blank lines and `sep=` may stand there; otherwise the first line has the headings.
+    """
+    named = ""
+    for at, line in enumerate(lines):
+        separator = _SEPARATOR.fullmatch(line)
+        if separator is not None:
+            named = separator[1]
+            continue
+        marks = [named] if named else sorted(_DELIMITERS, key=_unquoted(line).count, reverse=True)
+        known = {mark: _known(_split(line, mark), columns) for mark in marks}
+        mark = max(marks, key=lambda each: known[each])
+        if known[mark] or (not columns.get("id") and instance.is_id(cells.clean(line))):
+            return at, mark
+        if len([cell for cell in _split(line, marks[0]) if cells.clean(cell)]) > 1:
+            break
+    first = _unquoted(lines[0]) if lines else ""
+    return 0, max(_DELIMITERS, key=first.count)
+
+
+def _unquoted(line: str) -> str:
+    return re.sub('"[^"]*"', "", line)
+
+
+def _split(line: str, mark: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=mark, strict=True), [])
+    except csv.Error:
+        return []
+
+
+def _known(row: list[str], columns: Mapping[str, str]) -> int:
+    """How many fields the cells would be the headings of; 0 where none is the id's."""
+    headings = [cells.clean(cell) for cell in row]
+    found = {field for field in HEADINGS if _fits(field, headings, columns)}
+    return len(found) if "id" in found else 0
 
 
 def _lines(source: Input) -> Iterator[str]:
@@ -68,29 +142,39 @@ def _lines(source: Input) -> Iterator[str]:
         yield from io.StringIO(block.decode(), newline="")
 
 
-def _filled(source: Input, reader: Iterator[list[str]]) -> Iterator[list[str]]:
-    """The rows with something in them."""
+def _filled(source: Input, reader: Any, skipped: int) -> Iterator[list[str]]:
+    """The rows with something in them; `reader` is one of `csv.reader`."""
     try:
         yield from filter(any, reader)
     except csv.Error as error:
-        raise source.refused("R0201", f"no CSV: {error}") from None
+        place = source.place(skipped + reader.line_num)
+        problem = Problem("R0201", f"no CSV: {error}", place, "see the quotes of this row")
+        raise InventoryError((problem,), Exit.BAD_INPUT) from None
 
 
-def _fields(source: Input, headings: list[str], columns: Mapping[str, str]) -> dict[str, int]:
+def _fits(field: str, headings: list[str], columns: Mapping[str, str]) -> list[str]:
+    """The headings that a field may stand under."""
+    wanted = columns.get(field)
+    if wanted:
+        return [each for each in headings if each == cells.clean(wanted)]
+    return [each for each in headings if _squeezed(each) in HEADINGS[field]]
+
+
+def _fields(
+    source: Input, headings: list[str], columns: Mapping[str, str], *, live: bool
+) -> dict[str, int]:
     """The column of each field. InventoryError with all that is wrong with the headings."""
     place = source.place(1)
-    problems = [
-        Problem("R0202", f"two columns are headed `{heading}`", place, "rename or drop one of them")
-        for heading in dict.fromkeys(headings)
-        if heading and headings.count(heading) > 1
-    ]
+    problems: list[Problem] = []
     found: dict[str, int] = {}
-    for field, known in HEADINGS.items():
-        wanted = columns.get(field)
-        fits = [
-            each for each in headings if wanted == each or (not wanted and _squeezed(each) in known)
-        ]
-        if len(set(fits)) > 1:
+    for field in HEADINGS:
+        if live and field not in _WHICH:
+            continue
+        wanted, fits = columns.get(field), _fits(field, headings, columns)
+        if len(fits) > 1 and len(set(fits)) == 1:
+            hint = "rename or drop one of them"
+            problems.append(Problem("R0202", f"two columns are headed `{fits[0]}`", place, hint))
+        elif len(set(fits)) > 1:
             both = " and ".join(f"`{each}`" for each in fits)
             hint = f"say which in the spec: `columns: {{ {field}: {fits[0]} }}`"
             problems.append(Problem("R0202", f"{both} could both be the {field}", place, hint))
@@ -98,9 +182,30 @@ def _fields(source: Input, headings: list[str], columns: Mapping[str, str]) -> d
             found[field] = headings.index(fits[0])
         elif wanted or field == "id":
             problems.append(_missing(place, field, wanted, headings))
+    if not live:
+        problems += _doubtful(place, headings, set(found.values()))
     if problems:
         raise InventoryError(tuple(problems), Exit.BAD_INPUT)
     return found
+
+
+def _doubtful(place: Place, headings: list[str], used: set[int]) -> list[Problem]:
+    """Columns that may say something of tags or locks, under headings that are not known."""
+    hint = "name it with `columns: { tags: … }` or `{ locks: … }`, or drop it"
+    return [
+        Problem("R0202", f"column `{escaped(heading)}` may hold tags or locks", place, hint)
+        for at, heading in enumerate(headings)
+        if at not in used and _DECIDES.search(heading.lower()) is not None
+    ]
+
+
+def _in_column(error: RowError, headings: list[str], fields: Mapping[str, int]) -> RowError:
+    """The error with the heading of its column, where it is about one."""
+    code, message, hint = error.args
+    field = _FIELD_OF.get(code, "")
+    if field not in fields:
+        return error
+    return RowError(code, f"{message} (column `{escaped(headings[fields[field]])}`)", hint)
 
 
 def _missing(place: Place, field: str, wanted: str | None, headings: list[str]) -> Problem:
@@ -112,17 +217,19 @@ def _missing(place: Place, field: str, wanted: str | None, headings: list[str]) 
     return Problem("R0202", f"no column is headed `{wanted}` ({field})", place, hint)
 
 
-def _row(cells: list[str], headings: list[str], fields: Mapping[str, int]) -> Row:
+def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live: bool) -> Row:
     """The cells as a row of the API. RowError where they cannot be one."""
-    if secrecy.find("\n".join(cells)) is not None:
+    if secrecy.find("\n".join(row)) is not None:
         raise RowError("R0112", "a private key or an AccessKey stands here")
-    if len(cells) > len(headings):
+    if any(map(cells.clean, row[len(headings) :])):
         hint = "a cell with the delimiter in it needs quotes"
         raise RowError("R0201", "the row has more cells than there are headings", hint)
-    values = {field: cells[at].strip() for field, at in fields.items() if at < len(cells)}
-    at = fields["id"]
+    values = {field: cells.clean(row[at]) for field, at in fields.items() if at < len(row)}
+    named = cells.instance_id(values.get("id", ""))
+    if live:
+        return Row(named, values.get("region"), values.get("zone"))
     return Row(
-        cells[at] if at < len(cells) else "",
+        named,
         values.get("region"),
         values.get("zone"),
         values.get("osType"),
@@ -147,4 +254,6 @@ def _ignored(
 
 
 def _squeezed(heading: str) -> str:
-    return heading.lower().replace(" ", "").replace("_", "").replace("-", "").strip()
+    """A heading without its case, its blanks and its separators."""
+    narrow = heading.lower().replace("（", "(").replace("）", ")")
+    return "".join(narrow.split()).replace("_", "").replace("-", "")

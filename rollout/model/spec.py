@@ -78,12 +78,16 @@ class EcsSource(msgspec.Struct, frozen=True, tag="ecs"):
 
 
 class FileSource(msgspec.Struct, frozen=True, tag="file"):
-    """Instances a file names. `format`: csv, json or jsonl; `columns`: field to heading (CSV)."""
+    """Instances a file names. `format`: csv, json, jsonl or ids; `columns`: field to heading (CSV).
+
+    `path` "-" is the standard input. `select`: only instances that it matches.
+    """
 
     format: str
     path: str
     columns: dict[str, str] = {}
     region: str = ""
+    select: Selector | None = None
 
 
 Source = EcsSource | FileSource

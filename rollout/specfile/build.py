@@ -42,7 +42,7 @@ def _source(form: models.SourceForm) -> spec.Source:
     columns = {}
     if isinstance(form, models.CsvForm):
         columns = form.columns.model_dump(by_alias=True, exclude_defaults=True)
-    return spec.FileSource(form.source, form.path, columns, form.region)
+    return spec.FileSource(form.source, form.path, columns, form.region, _selector(form.select))
 
 
 def _exclude(form: models.ExcludeForm) -> spec.Exclude:

@@ -102,9 +102,11 @@ class EcsForm(Form):
 
 class _FileForm(Form):
     path: FilePath
-    """Path of the file, from the project folder."""
+    """Path of the file, from the project folder; `-` is the standard input."""
     region: Region = ""
     """Region of the rows that name none."""
+    select: SelectorText = ""
+    """Tag selector; without it every instance that the file names is in scope."""
 
 
 class ColumnsForm(Form):
@@ -159,7 +161,16 @@ class JsonlForm(_FileForm):
     """`jsonl`: one id, object or page of DescribeInstances a line."""
 
 
-SourceForm = Annotated[EcsForm | CsvForm | JsonForm | JsonlForm, Field(discriminator="source")]
+class IdsForm(_FileForm):
+    """Instances that a list of ids names."""
+
+    source: Literal["ids"]
+    """`ids`: one instance id a line, as `rollout plan -o ids` prints them."""
+
+
+SourceForm = Annotated[
+    EcsForm | CsvForm | JsonForm | JsonlForm | IdsForm, Field(discriminator="source")
+]
 
 
 class ExcludeForm(Form):

@@ -26,7 +26,7 @@ LATER: dict[str, str] = {
 }
 """Fields that later versions know, with what helps until then."""
 
-SOURCES_LATER = ("resourceCenter", "config", "terraform", "ansible", "exec", "stdin")
+SOURCES_LATER = ("resourceCenter", "config", "terraform", "ansible", "exec")
 """Kinds of inventory sources that later versions know."""
 
 FOREIGN: dict[str, tuple[str, str]] = {

@@ -241,7 +241,8 @@ WHOLE = [
     ("jsonl", f'"{A}"\n"' + "x" * (1024**2 + 1) + f'"\n"{B}"', "R0207", "1 MiB"),
     # B-I06
     ("csv", "name,region\na,b\n", "R0202", "no column of instance ids"),
-    ("csv", f"InstanceId,a,a\n{A},1,2\n", "R0202", "two columns are headed `a`"),
+    ("csv", f"InstanceId,region,region\n{A},1,2\n", "R0202", "two columns are headed `region`"),
+    ("csv", f"InstanceId,Tag: role\n{A},web\n", "R0202", "may hold tags or locks"),
     ("csv", f"InstanceId,实例ID\n{A},{A}\n", "R0202", "could both be the id"),
     ("csv", f'InstanceId\n"{A}\n', "R0201", "no CSV"),
 ]
@@ -345,7 +346,6 @@ ROWS = [
     ("json", '["i-' + "a" * 300 + '"]', "R0203", 1),
     ("json", '["i-b\u04401aaaa"]', "R0203", 1),
     ("csv", f"InstanceId\n{A}\n=cmd|' /C calc'!A0\n", "R0203", 3),
-    ("csv", f"InstanceId\n'{A}\n", "R0203", 2),
     ("csv", f"InstanceId\n{A};{B}\n", "R0203", 2),
     ("csv", f"Name,InstanceId\nx,{A}\ny\n", "R0203", 3),
     ("csv", f"Name,InstanceId\na,b,{A}\n", "R0201", 2),

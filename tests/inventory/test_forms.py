@@ -169,7 +169,7 @@ def test_any_value_is_understood_or_refused(value: object) -> None:
         except forms.FormError:
             continue
         silent = value is None or value is False or not json.dumps(value).strip('[]{}" \\ntrfvu0')
-        said = isinstance(value, str) and value.strip(forms._BLANK).lower() in nothing
+        said = isinstance(value, str) and value.strip(forms.BLANK).lower() in nothing
         assert found or silent or said or isinstance(value, str | dict)
 
 

@@ -4,6 +4,7 @@ import json
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rollout.errors import Exit, RolloutError
@@ -70,6 +71,69 @@ async def test_files_say_which_the_service_says_what(tmp_path: Path) -> None:
     inventory = await sources.collect(spec(FILE), tmp_path, Service([one]), 7)
 
     assert inventory == Inventory((one,), 7, calls=1)
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ({"Status": "Running"}, {"Status": "Stopped"}),
+        ({"OSType": "Linux"}, {"OSType": "linux"}),
+        ({"OSType": 7}, {"OSName": ["x"]}),
+        ({"Tags": "bastion"}, {"OperationLocks": {"Since": 1}}),
+        ({"ExpiredTime": "next year"}, {"IoOptimized": "maybe"}),
+        ({"ZoneId": "cn-shanghai-b"}, {"TagSets": 1}),
+    ],
+)
+async def test_what_the_service_says_is_not_looked_for_in_files(
+    tmp_path: Path, first: dict[str, object], second: dict[str, object]
+) -> None:
+    """For a live plan a file only says which: other columns are neither compared nor refused."""
+    one = fleet(1)[0]
+    rows = [samples.row(InstanceId=one.id, **fields) for fields in (first, second)]
+    (tmp_path / "fleet.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+
+    inventory = await sources.collect(spec(FILE), tmp_path, Service([one]), 7)
+
+    assert (inventory.instances, inventory.merged) == ((one,), 1)
+
+
+SELECTED = msgspec.structs.replace(FILE, select=selector.parse("env=prod"))
+"""The same file, of which only production counts."""
+
+
+async def test_a_file_can_be_narrowed_by_tags_of_the_service(tmp_path: Path) -> None:
+    """Tags are those that the service shows; ids it does not show stay lost."""
+    prod, test = fleet(2)
+    prod = msgspec.structs.replace(prod, tags=(("env", "prod"),))
+    folder = written(tmp_path, prod.id, test.id, "i-bp1gone")
+
+    inventory = await sources.collect(spec(SELECTED), folder, Service([prod, test]), 7)
+
+    assert inventory.instances == (prod,)
+    assert [one.id for one in inventory.lost] == ["i-bp1gone"]
+
+
+async def test_what_another_source_names_is_not_narrowed(tmp_path: Path) -> None:
+    """A selector belongs to its source: the sources of a spec are joined."""
+    rows = fleet(2)
+    folder = written(tmp_path, *(one.id for one in rows))
+
+    for other in (FILE, EcsSource((HANGZHOU,))):
+        inventory = await sources.collect(spec(SELECTED, other), folder, Service(rows), 7)
+        assert inventory.instances == tuple(rows)
+
+
+async def test_offline_a_file_is_narrowed_by_its_own_tags(tmp_path: Path) -> None:
+    """Without the service the rows are all there is."""
+    rows = [
+        samples.row(InstanceId="i-bp1prod", Tags={"env": "prod"}),
+        samples.row(InstanceId="i-bp1test", Tags={"env": "test"}),
+    ]
+    (tmp_path / "fleet.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+
+    inventory = await sources.collect(spec(SELECTED), tmp_path, None, 7)
+
+    assert [one.id for one in inventory.instances] == ["i-bp1prod"]
 
 
 async def test_ids_nobody_shows_are_lost(tmp_path: Path) -> None:

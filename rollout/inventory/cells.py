@@ -1,0 +1,54 @@
+"""Cells of consoles and spreadsheets → the text that was meant.
+
+Used by the readers of tables and lists of ids. Removes what spreadsheets put around a text and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rollout.inventory import forms
+from rollout.model import instance
+
+_FORMULA = re.compile('="(.*)"', re.DOTALL)
+_NAMED = re.compile(rf"({instance.ID_PATTERN})\s*[/\uff0f\s(\uff08|].*", re.ASCII | re.DOTALL)
+_ID = re.compile(rf"(?<![0-9A-Za-z-]){instance.ID_PATTERN}(?![0-9A-Za-z])", re.ASCII)
+_RULE = re.compile(r"[-=+:\u2500\u2501]+")
+_TOTALS = re.compile("(合计|总计|小计|总数|共计|total|sum|subtotal)([^a-z].*)?", re.DOTALL)
+
+
+def clean(text: str) -> str:
+    """The cell without what nobody sees, and without the marks that keep a text from being a
+    number or a formula: a leading apostrophe, and `="…"`.
+    """
+    text = text.strip(forms.BLANK)
+    formula = _FORMULA.fullmatch(text)
+    if formula is not None:
+        text = formula[1].replace('""', '"').strip(forms.BLANK)
+    return text.removeprefix("'").removeprefix("\u2018").strip(forms.BLANK)
+
+
+def instance_id(text: str) -> str:
+    """The id in a cell that may hold a name behind it (`i-…/web-01`); the clean cell otherwise."""
+    text = clean(text)
+    named = _NAMED.fullmatch(text)
+    if named is not None and len(_ID.findall(text)) == 1:
+        return named[1]
+    return text
+
+
+def is_rule(cells: list[str]) -> bool:
+    """True for a row that only draws a line between headings and rows."""
+    filled = [text for cell in cells if (text := clean(cell))]
+    return bool(filled) and all(_RULE.fullmatch(text) for text in filled)
+
+
+def is_total(cells: list[str]) -> bool:
+    """True for a row that sums up the others: its first text says so, and no cell holds an id."""
+    filled = [text for cell in cells if (text := clean(cell))]
+    return (
+        bool(filled)
+        and _TOTALS.fullmatch(filled[0].lower()) is not None
+        and not any(_ID.search(text) for text in filled)
+    )

@@ -1,0 +1,33 @@
+"""Lists of instance ids, one a line → gathered instances.
+
+Called by `files`. Such lists are printed by `rollout plan -o ids`, `jq -r` and many scripts.
+"""
+
+from __future__ import annotations
+
+import io
+
+from rollout.inventory import cells
+from rollout.inventory.gathered import Gathered
+from rollout.inventory.reading import Input
+from rollout.inventory.rows import Maker, RowError
+from rollout.model import secrecy
+
+
+def read_ids(source: Input, maker: Maker, gathered: Gathered) -> int:
+    """Gather a list; the number of instances it named. Empty lines and `#` comments are skipped."""
+    count, number = 0, 0
+    for block in source.blocks(cr=True):
+        for line in io.StringIO(block.decode(), newline=""):
+            number += 1
+            text = cells.clean(line)
+            if not text or text.startswith("#"):
+                continue
+            count += 1
+            try:
+                if secrecy.find(text) is not None:
+                    raise RowError("R0112", "a private key or an AccessKey stands here")
+                gathered.add(maker.named(text))
+            except RowError as error:
+                gathered.complain(source.place(number), error)
+    return count

@@ -1,0 +1,95 @@
+"""What the file sources of a spec name together, each source with its own selector.
+
+Called by `sources`. Asks nothing of the service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rollout.errors import Exit, InventoryError, Problem
+from rollout.inventory import files
+from rollout.inventory.gathered import Gathered
+from rollout.inventory.rows import RowError
+from rollout.model.instance import Instance
+from rollout.model.selector import Selector
+from rollout.model.spec import FileSource, Spec
+
+
+@dataclass(slots=True)
+class Named:
+    """Instances that sources without a selector name, and those of each source with one."""
+
+    plain: Gathered = field(default_factory=Gathered)
+    chosen: list[tuple[Selector, Gathered]] = field(default_factory=list)
+
+    def whole(self, *, matching: bool) -> Gathered:
+        """All instances together, each once. With `matching` only those that the selectors of
+        their sources match by the tags in the files. InventoryError where files contradict.
+        """
+        problems: list[Problem] = []
+        for select, gathered in self.chosen:
+            self.plain.merged += gathered.merged
+            for one in gathered.instances.values():
+                if not matching or select.matches(one.tags):
+                    try:
+                        self.plain.add(one)
+                    except RowError as error:
+                        code, message, hint = error.args
+                        problems.append(Problem(code, message, None, hint or None))
+        if problems:
+            raise InventoryError(tuple(problems), Exit.BAD_INPUT)
+        return self.plain
+
+    def left_out(self, instance: Instance) -> bool:
+        """True where every file that names the instance has a selector that does not match it."""
+        return not any(
+            instance.id in gathered.instances and select.matches(instance.tags)
+            for select, gathered in self.chosen
+        )
+
+
+def read_files(
+    spec: Spec,
+    project: Path,
+    account: str,
+    *,
+    live: bool,
+    allow_empty: bool = False,
+    allow_partial: bool = False,
+) -> Named:
+    """Read all file sources. InventoryError with the problems of all of them at once (65, 74).
+
+    With `live` rows only say which instances: their other fields are neither read nor compared.
+    """
+    named = Named(Gathered(allow_partial=allow_partial))
+    failures: list[InventoryError] = []
+    problems: list[Problem] = []
+    for source in spec.inventory:
+        if not isinstance(source, FileSource):
+            continue
+        gathered = named.plain
+        if source.select is not None:
+            gathered = Gathered(allow_partial=allow_partial)
+            named.chosen.append((source.select, gathered))
+        try:
+            files.read(
+                source,
+                gathered,
+                account=account,
+                project=project,
+                live=live,
+                allow_empty=allow_empty,
+            )
+        except InventoryError as error:
+            failures.append(error)
+        problems += gathered.problems
+        gathered.problems = []
+    for _, gathered in named.chosen:
+        named.plain.notes += gathered.notes
+    problems += [each for failure in failures for each in failure.problems]
+    if problems:
+        unreadable = any(failure.exit is Exit.IO for failure in failures)
+        raise InventoryError(tuple(problems), Exit.IO if unreadable else Exit.BAD_INPUT)
+    return named

@@ -1,0 +1,101 @@
+"""JSON of tools that name instances in their own way: Terraform, Ansible, Resource Center.
+
+Called by `shapes` with an object that is neither a page nor a row. A value that only looks like an
+instance is passed over; where nothing is found the caller refuses the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rollout.model import instance
+
+_TERRAFORM_TYPE = "alicloud_instance"
+_RESOURCE_TYPE = "acs::ecs::instance"
+
+
+def named(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """The ids and rows in an object whose field names are folded; None where none is known."""
+    for read in (_ids, _state, _shown, _resources, _outputs):
+        found = read(fields)
+        if found is not None:
+            return found
+    return None
+
+
+def _ids(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """`{"ids": [...]}`, as data sources and modules of Ansible have it."""
+    ids = fields.get("ids")
+    return list(ids) if isinstance(ids, list) and ids and _all_ids(ids) else None
+
+
+def _state(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """A state file of Terraform: the instances that it manages."""
+    resources = fields.get("resources")
+    if not isinstance(resources, list) or not {"lineage", "terraformversion"} & fields.keys():
+        return None
+    return [
+        one["attributes"]
+        for resource in _objects(resources)
+        if resource.get("type") == _TERRAFORM_TYPE and resource.get("mode", "managed") == "managed"
+        for one in _objects(resource.get("instances"))
+        if isinstance(one.get("attributes"), dict)
+    ]
+
+
+def _shown(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """`terraform show -json`: resources of the root module and of all modules below it."""
+    values = fields.get("values")
+    if "formatversion" not in fields or not isinstance(values, dict):
+        return None
+    return [
+        resource["values"]
+        for module in _modules(values.get("root_module"))
+        for resource in _objects(module.get("resources"))
+        if resource.get("type") == _TERRAFORM_TYPE and resource.get("mode", "managed") == "managed"
+        if isinstance(resource.get("values"), dict)
+    ]
+
+
+def _modules(module: object) -> Iterator[dict[str, Any]]:
+    if isinstance(module, dict):
+        yield module
+        for inner in module.get("child_modules") or ():
+            yield from _modules(inner)
+
+
+def _resources(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """Resource Center: rows of many services, of which the instances count."""
+    rows = fields.get("resources")
+    if not isinstance(rows, list):
+        return None
+    found: list[str | dict[str, Any]] = []
+    for row in _objects(rows):
+        kind = row.get("ResourceType")
+        if isinstance(kind, str) and kind.lower() == _RESOURCE_TYPE:
+            found.append({"InstanceId": row.get("ResourceId"), "RegionId": row.get("RegionId")})
+    return found or None
+
+
+def _outputs(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """`terraform output -json`: all outputs that are ids of instances."""
+    outputs = list(fields.values())
+    if not outputs or not all(isinstance(one, dict) and "value" in one for one in outputs):
+        return None
+    found: list[str | dict[str, Any]] = []
+    for output in outputs:
+        value = output["value"]
+        ids = list(value.values()) if isinstance(value, dict) else value
+        ids = [ids] if isinstance(ids, str) else ids
+        if isinstance(ids, list) and ids and _all_ids(ids):
+            found += ids
+    return found or None
+
+
+def _all_ids(values: list[Any]) -> bool:
+    return all(isinstance(each, str) and instance.is_id(each) for each in values)
+
+
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
