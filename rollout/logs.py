@@ -12,17 +12,18 @@ import re
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
+from rollout.model.known_secrets import KnownSecrets
 from rollout.model.printable import escaped, escaped_json
 
 Event = MutableMapping[str, Any]
 
-_SECRET_LENGTH_MIN = 6
-"""Shorter strings are no secrets, and blanking them would blank half of every text."""
+KNOWN = KnownSecrets()
+"""The secrets of this process: fed by its credentials, used wherever text enters or leaves."""
+
 _NAME_WIDTH = 16
 _CHATTY = ("credentials",)
 """Libraries that complain of what we report ourselves; heard with --verbose only."""
 
-_known: list[str] = []
 _NAMED = re.compile(
     r"(?i)\b((?:access_?key_?(?:id|secret)|security_?token|secret|password|signature|credential"
     r'|authorization|x-acs-security-token|x-acs-accesskey-id)"?\s*[=:]\s*)("[^"]*"|[^\s"&,;})\]]+)'
@@ -35,16 +36,13 @@ _SHAPED = re.compile(
 
 
 def hide(secret: str) -> None:
-    """From now on blank this very string wherever it appears."""
-    if len(secret) >= _SECRET_LENGTH_MIN and secret not in _known:
-        _known.append(secret)
+    """From now on blank this very string wherever it appears, in every encoding."""
+    KNOWN.learn(secret)
 
 
 def redact(text: str) -> str:
     """The text without secrets: known ones, values of telling names, telling shapes."""
-    for secret in _known:
-        text = text.replace(secret, "***")
-    return _SHAPED.sub("***", _NAMED.sub(r"\1***", text))
+    return _SHAPED.sub("***", _NAMED.sub(r"\1***", KNOWN.blank(text)))
 
 
 def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) -> None:

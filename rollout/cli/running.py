@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
+from rollout import logs
 from rollout.cli import about, folding, progress, report
 from rollout.cli.options import Common
 from rollout.cli.planfile import Saved
@@ -132,6 +133,7 @@ class Runner:
     ) -> Ended:
         shown = progress.make(self.common, live=self.terminal.live, emulated=facts.emulated)
         engine = LocalEngine(Ports(service.clock, service, journal), shown.on_turn)
+        journal.keep_secret(logs.KNOWN)
         outlet.to = engine.append
         start()
         service.allow_changes(decider.run.plan.limits.leave_quota_ppm, journal.lost)

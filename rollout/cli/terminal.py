@@ -129,11 +129,13 @@ def paint(text: str) -> str:
 def write(
     stream: TextIO | None, text: str, end: str = "\n", patience_s: float | None = None
 ) -> None:
-    """Write and flush. A reader that left early is no error. Every other error of stdout is one,
-    such as a full disk, and so is a reader that takes nothing for `patience_s` seconds.
+    """Write and flush, without the secrets of this process. A reader that left early is no error.
+    Every other error of stdout is one, such as a full disk, and so is a reader that takes nothing
+    for `patience_s` seconds.
     """
     if stream is None or stream.closed:
         return
+    text = logs.KNOWN.blank(text)
     try:
         if patience_s is None or not has_descriptor(stream):
             stream.write(text + end)

@@ -61,6 +61,7 @@ async def connect(
             governor=governor.Governor(clock, rate_start=pace),
             patience=patience,
             stopped=gate.refuses,
+            known=logs.KNOWN,
         )
 
     patience = Patience(clock, timeout_ms)
@@ -133,7 +134,7 @@ def source_of(
     AccessError R0408 where keys of an account would be sent in clear to a loopback address.
     """
     if not where.emulated or (cloud.emulator and cloud.profile is not None):
-        return credential_sources.choose(environment, cloud.profile)
+        return credential_sources.choose(environment, cloud.profile, on_secret=logs.hide)
     named = _named_keys(cloud, environment)
     if not named or cloud.emulator:
         key_id, secret = EMULATOR_KEY
@@ -146,7 +147,7 @@ def source_of(
             help="add --emulator (ROLLOUT_EMULATOR=1) to use the emulator's own key, or unset the "
             "endpoint",
         )
-    return credential_sources.choose(environment, cloud.profile)
+    return credential_sources.choose(environment, cloud.profile, on_secret=logs.hide)
 
 
 def _named_keys(cloud: Cloud, environment: Mapping[str, str]) -> str:

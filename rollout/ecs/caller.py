@@ -26,6 +26,7 @@ from rollout.ecs.governor import Clock, Governor, Lane, Ticket
 from rollout.ecs.transport import Call, Lost, NotSent, Transport
 from rollout.errors import AccessError
 from rollout.model import limits
+from rollout.model.known_secrets import KnownSecrets
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
@@ -79,6 +80,7 @@ class Caller:
         governor: Governor,
         nonce: Callable[[], str] = fresh_nonce,
         stopped: Callable[[], bool] = lambda: False,
+        known: KnownSecrets | None = None,
     ) -> None:
         self.governor = governor
         self.skew_ms: Duration = 0
@@ -86,6 +88,7 @@ class Caller:
         """How far the latest reply's `Date` was ahead of our clock, however far that is."""
         self._transport, self._keyring, self._clock = transport, keyring, clock
         self._endpoints = endpoints
+        self._known = known or KnownSecrets()
         self._nonce, self._stopped = nonce, stopped
         self._breakers: dict[Lane, breaker.Breaker] = {}
         self._budgets: dict[Lane, breaker.RetryBudget] = {}
@@ -215,7 +218,22 @@ class Caller:
             )
         )
         self._compare_clocks(reply)
-        return msgspec.structs.replace(reply, left_at=now)
+        return self._without_secrets(reply, headers["authorization"], now)
+
+    def _without_secrets(
+        self, reply: wire.HttpReply, authorization: str, left_at: Instant
+    ) -> wire.HttpReply:
+        """The reply without what it may repeat of the call: keys, token, signature.
+
+        Done before it is read, since a reader may cut a text in the middle of a secret.
+        """
+        signature = authorization.rpartition("Signature=")[2]
+        body = self._known.blank_bytes(reply.body).replace(signature.encode(), b"***")
+        headers = {
+            name: self._known.blank(value).replace(signature, "***")
+            for name, value in reply.headers.items()
+        }
+        return msgspec.structs.replace(reply, headers=headers, body=body, left_at=left_at)
 
     def _held_back(self, request: Request) -> str:
         """Why the request may not leave now; empty where it may. Asked again once connected."""

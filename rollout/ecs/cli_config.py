@@ -6,12 +6,15 @@ Called by `credential_sources`. Reads names and settings; it neither writes the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rollout.errors import AccessError
+
+_SECRET_FIELD = re.compile(r"secret$|token$|private_key$|password$")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -26,6 +29,11 @@ class CliConfig:
         """Return one field of a profile as text, empty where it is missing or null."""
         value = self.profiles[profile].get(field)
         return "" if value is None else str(value)
+
+    def secrets(self, profile: str) -> tuple[str, ...]:
+        """Return the texts of a profile that must not be shown: keys and tokens of all kinds."""
+        names = (name for name in self.profiles[profile] if _SECRET_FIELD.search(name))
+        return tuple(text for text in (self.text(profile, name) for name in names) if text)
 
     def mode(self, profile: str) -> str:
         """Return the mode of a profile; the CLI itself takes a missing one for AK."""

@@ -22,6 +22,7 @@ from rollout.ecs.governor import Clock, Governor, Lane
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
+from rollout.model.known_secrets import KnownSecrets
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import Duration, Instant
@@ -55,6 +56,7 @@ class EcsClient:
         patience: Patience | None = None,
         stopped: Callable[[], bool] = lambda: False,
         nonce: Callable[[], str] = fresh_nonce,
+        known: KnownSecrets | None = None,
     ) -> None:
         self.account = account
         self.patience = patience
@@ -69,6 +71,7 @@ class EcsClient:
             governor=self.governor,
             nonce=nonce,
             stopped=stopped,
+            known=known,
         )
 
     @property

@@ -6,7 +6,7 @@ configured and never by what works: another identity is never used in the place 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,33 +27,41 @@ FILE_VARIABLE: Final = "ALIBABA_CLOUD_CREDENTIALS_FILE"
 ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA"
 NO_ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 
+OnSecret = Callable[[str], None]
+
 _DEFAULT = "default"
 _CONFIG = Path(".aliyun") / "config.json"
 _INI = Path(".alibabacloud") / "credentials.ini"
 
 
-def choose(environment: Mapping[str, str], profile: str | None = None) -> Source:
+def choose(
+    environment: Mapping[str, str],
+    profile: str | None = None,
+    *,
+    on_secret: OnSecret = lambda _: None,
+) -> Source:
     """Return the first source that is named, in the order that docs/cli.md lists.
 
-    `profile` is the value of `--profile`.
+    `profile` is the value of `--profile`. `on_secret` is told the secrets of the chosen profile, so
+    that no message of a failing service repeats them.
     Errors: AccessError R0401 where what is named does not exist or nothing is named, R0406 for an
     unsupported profile mode, R0407 for settings that are incomplete or contradict each other.
     """
     if profile is not None:
-        return _profile(profile, "--profile", _config(environment))
+        return _profile(profile, "--profile", _config(environment), on_secret)
     return (
-        _profile_of_variable(environment)
+        _profile_of_variable(environment, on_secret)
         or _environment_keys(environment)
         or _oidc_role(environment)
         or _credentials_uri(environment)
         or _named_ini(environment)
-        or _current_profile(environment)
+        or _current_profile(environment, on_secret)
         or _default_ini(environment)
         or _instance_role(environment)
     )
 
 
-def _profile_of_variable(environment: Mapping[str, str]) -> Source | None:
+def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
     """The profile that a variable names: of the CLI, else of credentials.ini."""
     named = {
         variable: environment[variable]
@@ -76,7 +84,7 @@ def _profile_of_variable(environment: Mapping[str, str]) -> Source | None:
         ini = _ini_path(environment)
         if ini is not None and vendor.has_section(ini, name):
             return vendor.ini_section(ini, name)
-    return _profile(name, variable, config)
+    return _profile(name, variable, config, on_secret)
 
 
 def _environment_keys(environment: Mapping[str, str]) -> Source | None:
@@ -118,14 +126,16 @@ def _named_ini(environment: Mapping[str, str]) -> Source | None:
     return vendor.ini_section(path, _DEFAULT)
 
 
-def _current_profile(environment: Mapping[str, str]) -> Source | None:
+def _current_profile(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
     """The profile that the CLI would use: `current`, or the one called default."""
     if _ignoring(environment):
         return None
     config = _config(environment)
     if config.current:
-        return _profile(config.current, "`current`", config)
-    return _profile(_DEFAULT, "`current`", config) if _DEFAULT in config.profiles else None
+        return _profile(config.current, "`current`", config, on_secret)
+    if _DEFAULT in config.profiles:
+        return _profile(_DEFAULT, "`current`", config, on_secret)
+    return None
 
 
 def _default_ini(environment: Mapping[str, str]) -> Source | None:
@@ -146,13 +156,15 @@ def _instance_role(environment: Mapping[str, str]) -> Source:
     return vendor.instance_role(role)
 
 
-def _profile(name: str, named_by: str, config: CliConfig) -> Source:
+def _profile(name: str, named_by: str, config: CliConfig, on_secret: OnSecret) -> Source:
     """The named profile of the CLI, once it and every profile it takes its keys from exist."""
     seen: list[str] = []
     link = name
     while True:
         _check_profile(link, f"profile {seen[-1]}" if seen else named_by, config)
         seen.append(link)
+        for secret in config.secrets(link):
+            on_secret(secret)
         if config.mode(link) != "ChainableRamRoleArn":
             return vendor.cli_profile(config, name)
         link = config.text(link, "source_profile")

@@ -14,6 +14,7 @@ from rollout.journal import record
 from rollout.journal.record import Line, LineError
 from rollout.model import limits
 from rollout.model.event import Event
+from rollout.model.known_secrets import KnownSecrets
 from rollout.model.time import Instant
 
 GENESIS = "0" * 64
@@ -21,13 +22,17 @@ GENESIS = "0" * 64
 
 
 class Chain:
-    """Where a journal stands: `seq` and `head` are number and digest of its last line."""
+    """Where a journal stands: `seq` and `head` are number and digest of its last line.
 
-    __slots__ = ("head", "seq")
+    `known` holds the secrets that are blanked in each line that is written.
+    """
+
+    __slots__ = ("head", "known", "seq")
 
     def __init__(self, seq: int = 0, head: str = GENESIS) -> None:
         self.seq = seq
         self.head = head
+        self.known = KnownSecrets()
 
     def extend(self, buffer: bytearray, events: Sequence[Event], at: Instant) -> None:
         """Append a turn to `buffer`, line feeds included: all of it, or nothing and an error.
@@ -56,14 +61,14 @@ class Chain:
         return line
 
     def _write(self, buffer: bytearray, events: Sequence[Event], at: Instant) -> None:
-        encode, clean = record.ENCODER.encode, record.clean
+        encode, clean, blank = record.ENCODER.encode, record.clean, self.known.blank_bytes
         room = limits.LINE_BYTES_MAX - _ENVELOPE_BYTES_MAX
         parts: list[bytes] = []
         length = 0
         waiting = list(reversed(events))
         while waiting:
             event = waiting.pop()
-            part = clean(encode(event))
+            part = blank(clean(encode(event)))
             if len(part) > room:
                 waiting.extend(reversed(_halved(event)))
                 continue

@@ -31,6 +31,7 @@ from rollout.journal.reader import (
 )
 from rollout.model import limits
 from rollout.model.event import AnyEvent
+from rollout.model.known_secrets import KnownSecrets
 from rollout.model.time import Instant
 
 __all__ = ["RunJournal", "create", "read", "reopen"]
@@ -128,6 +129,10 @@ class RunJournal:
     def seq(self) -> int:
         """Number of the last line appended, durable or not."""
         return self._chain.seq
+
+    def keep_secret(self, known: KnownSecrets) -> None:
+        """Blank these secrets in every line that is written from now on."""
+        self._chain.known = known
 
     def append(self, events: Sequence[AnyEvent], at: Instant) -> None:
         """Add the events of one turn, in order; buffered until a sync."""

@@ -9,10 +9,12 @@ import threading
 
 import pytest
 
+from rollout import logs
 from rollout.cli import terminal
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, RolloutError
+from rollout.model.known_secrets import KnownSecrets
 
 
 class Tty(io.StringIO):
@@ -163,6 +165,22 @@ def test_talk_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     Terminal.of(Common()).say("AccessKeySecret=planted-secret-1")
 
     assert stream.getvalue() == "AccessKeySecret=***\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_known_secret_is_blanked_on_both_outputs(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The keys in use are blanked by value, in JSON output too."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(logs, "KNOWN", KnownSecrets())
+    logs.hide("planted/token+2")
+    terminal_ = Terminal.of(Common())
+
+    (terminal_.show if name == "stdout" else terminal_.say)('{"a": "planted/token+2"}')
+
+    assert stream.getvalue() == '{"a": "***"}\n'
 
 
 def test_colour_only_stands_beside_words() -> None:

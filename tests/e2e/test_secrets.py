@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import re
 import subprocess
 import sys
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -56,7 +61,11 @@ def spy(secret):
 logs.hide = spy
 main.run()
 """
-UNREDACTED = f"from rollout import logs\nlogs.redact = lambda text: text\n{CRASHING}"
+UNREDACTED = f"""
+from rollout import logs
+logs.redact = lambda text: text
+logs.hide = lambda secret: None
+{CRASHING}"""
 
 
 def forms(secret: str) -> Iterator[str]:
@@ -179,3 +188,83 @@ def test_the_search_finds_a_secret_that_is_shown(tmp_path: Path, program: str) -
         ended = run(made, "plan", "end.yaml", *LOUD, program=(sys.executable, "-c", program))
 
     assert any(SECRET in leak for leak in leaks({"err": ended.stderr} | files(tmp_path)))
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers some actions with an error that repeats the call, and forwards all others."""
+
+    protocol_version = "HTTP/1.1"
+    emulator = ""
+    echoed: frozenset[str] = frozenset()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def do_POST(self) -> None:
+        """Answer one call."""
+        action = self.headers.get("x-acs-action", "")
+        if action in self.echoed:
+            status, raw = 400, self._repeat()
+        else:
+            status, raw = self._forward()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def _repeat(self) -> bytes:
+        """Everything that was sent, and the secret behind it, in several encodings."""
+        sent = [TOKEN, SECRET, self.headers["authorization"]]
+        text = " ".join([*sent, *(form for each in sent[:2] for form in forms(each))])
+        body = {"Code": f"Echo.{TOKEN}", "Message": text, "RequestId": TOKEN, "HostId": text}
+        return json.dumps(body).replace("=", "\\u003d").encode()
+
+    def _forward(self) -> tuple[int, bytes]:
+        request = urllib.request.Request(  # noqa: S310 - the emulator
+            self.emulator + self.path, data=b"", headers=dict(self.headers), method="POST"
+        )
+        request.add_header("host", self.headers["host"])
+        try:
+            with urllib.request.urlopen(request) as reply:  # noqa: S310
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+
+@contextlib.contextmanager
+def echoing(made: Stage, *actions: str) -> Iterator[Stage]:
+    """The same project before an endpoint that repeats these calls."""
+    handler = type("One", (Echo,), {"emulator": made.url, "echoed": frozenset(actions)})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Stage(made.folder, f"http://127.0.0.1:{server.server_address[1]}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_endpoint_that_repeats_the_call_is_not_repeated(tmp_path: Path) -> None:
+    """Token, secret and signature in an error of the service are in no journal and no output."""
+    with stage(tmp_path, size=12, options=FAST) as made:
+        admit(made)
+        made.write_spec("end")
+        planned = run(made, "plan", "end.yaml", "--out", "end.plan.json")
+        assert planned.returncode == 0, planned.stderr
+        with echoing(made, "DescribeInstances") as bad:
+            refused = run(bad, "plan", "end.yaml", *LOUD, "--api-timeout", "1s")
+        with echoing(made, "AttachKeyPair") as bad:
+            applied = run(bad, "apply", "end.plan.json", "--no-input", *LOUD)
+        shown = [run(made, *words, "-o", "json") for words in (("status",), ("audit", "show"))]
+    assert "Echo" in refused.stderr and refused.returncode != 0
+    assert applied.returncode != 0
+    texts = {" ".join(ended.args): ended.stdout + ended.stderr for ended in (refused, applied)}
+    texts |= {f"shown {number}": ended.stdout for number, ended in enumerate(shown)}
+    left = files(tmp_path)
+    assert any("***" in text for name, text in left.items() if "journal" in name)
+    assert leaks(texts | left) == []
+    for text in (texts | left).values():
+        assert not re.search(r"Signature=[0-9a-f]{8}", text)

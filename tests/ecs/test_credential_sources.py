@@ -227,6 +227,16 @@ def test_profiles_in_a_circle_are_an_error(tmp_path: Path) -> None:
     assert refused(home(tmp_path, *circle), "a").problems[0].code == "R0407"
 
 
+def test_the_secrets_of_a_chosen_profile_are_told(tmp_path: Path) -> None:
+    """The profile's own secrets, and those of the profiles it depends on, can be blanked."""
+    role = {"name": "role", "mode": "ChainableRamRoleArn", "source_profile": "one"}
+    told: list[str] = []
+    credential_sources.choose(
+        home(tmp_path, role, static("one"), static("two")), "role", on_secret=told.append
+    )
+    assert told == ["secret-one"]
+
+
 def test_nothing_at_all_says_what_to_set(tmp_path: Path) -> None:
     """Without any source the error lists the ways to name one."""
     error = refused({"HOME": str(tmp_path), **NO_ROLE})

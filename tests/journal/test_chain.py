@@ -42,6 +42,18 @@ def test_a_line_can_be_checked_with_common_tools() -> None:
     assert [event["type"] for event in json.loads(second)["body"]] == ["Issued", "Settled", "Moved"]
 
 
+def test_a_known_secret_is_in_no_line() -> None:
+    """Secrets of the process are blanked by value before the digest is made, and the line stays
+    readable."""
+    chain, buffer = Chain(), bytearray()
+    chain.known.learn('planted/"token"+2')
+
+    chain.extend(buffer, [Anomaly(1, 'the planted/"token"+2 of planted%2F%22token%22%2B2')], 0)
+
+    line = Chain().follow(bytes(buffer[:-1]))
+    assert line.body == (Anomaly(1, "the *** of ***"),)
+
+
 def test_what_was_written_is_read_back() -> None:
     """Reading gives the same events in the same order, with sequence numbers from 1."""
     turns = [STARTED, samples.turn(1), samples.turn(2)]
