@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core import cell
 from rollout.core.evolve import evolve
+from rollout.core.journey import Phase
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, Look, RestartCall
+from rollout.model.command import Attach, KeyLook, Look, RestartCall
+from rollout.model.instance import Status
+from rollout.model.plan import RestartKind
 from rollout.model.seen import spread
 from rollout.model.spec import Calls, Restart
 from rollout.model.time import SECOND
@@ -68,6 +73,76 @@ def test_a_look_names_a_witness() -> None:
 
     assert isinstance(look, Look)
     assert (look.ordinals[0], look.instances[-1]) == (0, "i-0003")
+
+
+def test_a_full_look_has_no_room_for_a_witness() -> None:
+    """DescribeInstances takes 100 ids: a witness is named only where it is not one too many."""
+    rows = samples.fleet(limits.LOOK_IDS_MAX + 1)
+    story = World(samples.make_plan(rows), rows).start()
+    story.turn()
+    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
+    agenda.witness[lane] = limits.LOOK_IDS_MAX
+    for count in (limits.LOOK_IDS_MAX - 1, limits.LOOK_IDS_MAX):
+        look = cell._look(story.run, agenda, lane, range(count))
+
+        assert len(look.instances) == limits.LOOK_IDS_MAX
+        assert look.instances[:count] == tuple(row.id for row in rows[:count])
+
+
+def test_a_full_lane_gets_no_further_attach() -> None:
+    """As many attaches are on their way as the lane's window holds, and not one more."""
+    rows = samples.fleet(4)
+    story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
+    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
+    use, looked = story.run.lane_use(lane, "AttachKeyPair"), story.decider.looked
+    attaches: list[int] = []
+
+    def looked_in_a_full_lane(*answer: Any) -> None:
+        looked(*answer)
+        if agenda.checked[lane] and not attaches:
+            for opened in (use.window, use.window - 1):
+                use.open = opened
+                step = cell.decide(story.run, agenda, story.now)
+                attaches.append(sum(isinstance(one, ev.Issued) for one in step.events))
+            use.open = 0
+
+    story.decider.looked = looked_in_a_full_lane  # type: ignore[method-assign, assignment]
+    story.go(until=story.now + 5 * SECOND)
+
+    assert attaches == [0, 1]
+
+
+def test_only_a_reboot_without_a_permit_claims_one() -> None:
+    """In one step a start takes no permit, nor does an instance that reserved its own before its
+    attach; each reboot without one takes one in every group, and the next is parked."""
+    first, second = samples.REGIONS
+    stopped = samples.instance(0, status=Status.STOPPED, region=first)
+    rows = [stopped, *(samples.instance(number, region=second) for number in (1, 2, 3))]
+    story = World(samples.make_plan(rows, samples.capped(2)), rows).start()
+    story.turn()
+    agenda, lanes = story.decider.agenda, story.run.layout.lanes
+    ordinals = {target.instance: n for n, target in enumerate(story.run.layout.targets)}
+    start, reserved, claiming, last = (ordinals[row.id] for row in rows)
+    story.decider.put(
+        ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
+    )
+    story.run.ledger.reserve(reserved, Phase.ATTACHED)
+    ready = {RestartKind.START: [start], RestartKind.REBOOT: [reserved, claiming, last]}
+    assert lanes[0][1] == first, "the start is decided before the reboots"
+    for lane in lanes:
+        story.decider.looked_at_key(
+            KeyLook(*lane), samples.PUBLIC_KEY, samples.FINGERPRINT, story.now
+        )
+        agenda.ready[lane] = {
+            kind: [o for o in waiting if story.run.layout.lane_of(o) == lane]
+            for kind, waiting in ready.items()
+        }
+
+    step = cell.decide(story.run, agenda, story.now)
+
+    looks = [look for look in step.looks if isinstance(look, Look)]
+    assert [set(look.ordinals) for look in looks] == [{start}, {reserved, claiming}]
+    assert step.parks == [(last, 0)]
 
 
 def test_a_stopping_run_decides_nothing() -> None:

@@ -12,7 +12,7 @@ from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, Look, RestartCall
+from rollout.model.command import Attach, KeyLook, Look, RestartCall
 from rollout.model.instance import OsFamily, Status
 from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
@@ -346,6 +346,22 @@ def test_a_drain_begins_nothing_new() -> None:
     assert len(story.events(ev.Issued)) == before
     assert story.decider.idle and story.run.closed is None
     assert story.decider.wake() is None
+
+
+@pytest.mark.parametrize("public_key", [samples.PUBLIC_KEY, "", "ssh-ed25519 AAAA another"])
+def test_a_key_that_is_seen_after_a_drain_changes_nothing(public_key: str) -> None:
+    """An observation of the key pair that was on its way neither opens the lane, nor halts the
+    run, nor imports a key."""
+    story = world(2, 1)
+    [look] = story.decider.turn(story.now).looks
+    assert isinstance(look, KeyLook)
+    story.decider.drain("SIGTERM", "signal", story.now)
+    before = len(story.journal)
+
+    story.decider.looked_at_key(look, public_key, samples.FINGERPRINT, story.now)
+
+    assert len(story.journal) == before
+    assert not story.run.keys and not story.decider.agenda.keys.good
 
 
 def test_a_drained_run_resumes_to_its_end() -> None:

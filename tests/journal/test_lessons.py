@@ -9,9 +9,13 @@ import pytest
 
 from rollout.journal import lessons
 from rollout.journal.lessons import Lessons
-from rollout.model.plan import Plan
+from rollout.model.command import RestartCall
+from rollout.model.event import Happening, Issued, Moved, Settled
+from rollout.model.outcome import Done
+from rollout.model.plan import Plan, RestartKind
 from rollout.model.time import SECOND
 from rollout.sim import rehearsal
+from tests.core import samples
 from tests.sim import rotated
 from tests.sim.rotated import REFERENCES
 
@@ -73,3 +77,20 @@ def test_a_damaged_run_teaches_nothing(taught: tuple[Plan, Path], tmp_path: Path
     journal.write_bytes(b"".join(lines))
 
     assert lessons.learn(tmp_path, plan) == Lessons()
+
+
+@pytest.mark.parametrize("count", [lessons.BOOTS_MIN - 1, lessons.BOOTS_MIN])
+def test_five_boots_are_enough_to_learn_from(count: int) -> None:
+    """Fewer boots than the least number teach nothing, and that number teaches."""
+    rows = samples.fleet(count)
+    seen = lessons._Seen(samples.make_plan(rows))
+    begun = samples.NOW
+    for ordinal, row in enumerate(rows):
+        command = RestartCall(RestartKind.REBOOT, (ordinal,), (row.id,))
+        seen.take(Issued(ordinal + 1, command, begun))
+        seen.take(Settled(ordinal + 1, begun, Done("473469C7", begun)))
+        seen.take(Moved(Happening.SEEN_RUNNING, (ordinal,), "status", begun + 15 * SECOND))
+
+    boots = seen.boots("r-1")
+
+    assert (boots.count if boots else 0) == (count if count >= lessons.BOOTS_MIN else 0)

@@ -44,16 +44,26 @@ def test_a_whole_id_is_never_ambiguous(tmp_path: Path) -> None:
     assert runs.find(tmp_path, "r-aa").id == "r-aa"
 
 
-@pytest.mark.parametrize("text", ["r-a", "r-c", ""])
-def test_what_names_no_single_run_is_refused(tmp_path: Path, text: str) -> None:
-    """Absent and ambiguous are both usage errors, exit 64."""
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("r-a", "r-a is the beginning of 2 runs: r-aaaa, r-aabb"),
+        ("", " is the beginning of 2 runs: r-aaaa, r-aabb"),
+        ("r-c", "no run in {} begins with r-c"),
+    ],
+)
+def test_what_names_no_single_run_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """Absent and ambiguous are both usage errors, exit 64; the message tells which it is and names
+    the runs."""
     begin(tmp_path, "r-aaaa", 1)
     begin(tmp_path, "r-aabb", 2)
 
     with pytest.raises(UsageError) as caught:
         runs.find(tmp_path, text)
 
-    assert caught.value.exit is Exit.USAGE and caught.value.problems[0].code == "R0003"
+    [problem] = caught.value.problems
+    assert (caught.value.exit, problem.code) == (Exit.USAGE, "R0003")
+    assert problem.message == message.format(tmp_path)
 
 
 def test_no_runs_at_all_is_said(tmp_path: Path) -> None:
