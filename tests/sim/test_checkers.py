@@ -122,8 +122,8 @@ def _leaves_before_it_is_durable(world: World) -> None:
     sent(world.story, durable_bytes=0)
 
 
-def _no_digest(world: World) -> None:
-    change_intent(world.story, Attach, lambda one: msgspec.structs.replace(one, digest=""))
+def _no_attempt(world: World) -> None:
+    change_intent(world.story, Attach, lambda one: msgspec.structs.replace(one, attempt=0))
 
 
 def _an_id_twice(world: World) -> None:
@@ -351,7 +351,7 @@ def _something_left_undecided(world: World) -> None:
 
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
-    ("I-02", _no_digest),
+    ("I-02", _no_attempt),
     ("I-03", _an_id_twice),
     ("I-04", _forbidden_action),
     ("I-05", _an_id_that_is_not_planned),
