@@ -1,5 +1,8 @@
 """Tag selectors in kubectl's grammar: `env=prod, tier in (web,api), !rollout/exclude`.
 
+Keys and values with other characters are quoted: `owner='O''Brien'` or `owner="O'Brien"`; a quote
+inside quotes of its own kind is doubled.
+
 A spec holds them parsed; `core.selection` and the inventory sources match them.
 """
 
@@ -62,8 +65,11 @@ class SelectorError(ValueError):
         self.offset = offset
 
 
-_WORD = r"'(?:[^']*)'|[^\s,()=!']+"
-_TOKEN = re.compile(rf"\s*(?:(?P<op>==|!=|=|!|,|\(|\))|(?P<word>{_WORD}))")
+_QUOTED = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
+_WORD = r"""[^\s,()=!'"]+"""
+_TOKEN = re.compile(
+    rf"\s*(?:(?P<op>==|!=|=|!|,|\(|\))|(?P<quoted>{_QUOTED})|(?P<word>{_WORD}))", re.DOTALL
+)
 
 
 def parse(text: str) -> Selector:
@@ -89,12 +95,21 @@ def _tokens(text: str) -> list[_Token]:
     while text[position:].strip():
         match = _TOKEN.match(text, position)
         if match is None:
-            message = f"cannot read `{text[position:].strip()[:20]}`"
+            rest = text[position:].strip()
+            message = f"cannot read `{rest[:20]}`"
+            if rest[0] in "'\"":
+                message = f"the quote {rest[0]} is not closed"
             raise SelectorError(message, position)
         kind = match.lastgroup or ""
         word = match.group(kind)
-        tokens.append((kind, word.strip("'") if kind == "word" else word, match.start(kind)))
+        if kind == "quoted":
+            word = word[1:-1].replace(word[0] * 2, word[0])
+        tokens.append((kind, word, match.start(kind)))
         position = match.end()
+        following = text[position : position + 1]
+        if kind != "op" and following and not following.isspace() and following not in ",()=!":
+            message = "a quote inside a word: put the word into quotes of the other kind"
+            raise SelectorError(message, position)
     return [*tokens, ("end", "", len(text))]
 
 
@@ -102,7 +117,7 @@ def _requirement(tokens: list[_Token]) -> Requirement:
     kind, word, offset = tokens.pop(0)
     if word == "!" and kind == "op":
         return Requirement(_word(tokens, "a tag key after `!`"), Operator.ABSENT)
-    if kind != "word":
+    if kind not in ("word", "quoted"):
         message = "expected a tag key"
         raise SelectorError(message, offset)
     next_kind, operator, _ = tokens[0]
@@ -128,7 +143,7 @@ def _values(tokens: list[_Token]) -> tuple[str, ...]:
 
 def _word(tokens: list[_Token], wanted: str) -> str:
     kind, word, offset = tokens.pop(0)
-    if kind != "word":
+    if kind not in ("word", "quoted"):
         message = f"expected {wanted}"
         raise SelectorError(message, offset)
     return word

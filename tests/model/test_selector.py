@@ -9,7 +9,7 @@ from rollout.model.instance import Tags
 from rollout.model.selector import Operator, Requirement, SelectorError
 
 WORDS = st.text(
-    st.characters(codec="utf-8", exclude_characters=" \t\n,()=!'", exclude_categories=("Z", "C")),
+    st.characters(codec="utf-8", exclude_characters=" \t\n,()=!'\"", exclude_categories=("Z", "C")),
     min_size=1,
     max_size=8,
 ).filter(lambda word: word not in ("in", "notin"))
@@ -34,6 +34,45 @@ def spelled(one: Requirement) -> str:
             return f"!{one.key}"
         case _:
             return f"{one.key} {one.operator} ({', '.join(one.values)})"
+
+
+@given(st.text(min_size=1), st.lists(st.text(), min_size=1, max_size=3), st.sampled_from("'\""))
+def test_every_key_and_value_can_be_quoted(key: str, values: list[str], quote: str) -> None:
+    """Inside quotes of either kind stands any text; a quote of that kind is doubled."""
+    quoted = [f"{quote}{text.replace(quote, quote * 2)}{quote}" for text in (key, *values)]
+    text = f"{quoted[0]} in ({','.join(quoted[1:])})"
+
+    (found,) = selector.parse(text).requirements
+
+    assert found == Requirement(key, Operator.IN, tuple(values))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["owner='O''Brien'", 'owner="O\'Brien"', "owner in ('O''Brien', x)", "'owner'=\"O'Brien\""],
+)
+def test_an_apostrophe_can_be_selected(text: str) -> None:
+    """A name with an apostrophe is a value like any other."""
+    found = selector.parse(text)
+
+    assert found.matches((("owner", "O'Brien"),))
+    assert not found.matches((("owner", "O''Brien"),))
+
+
+@pytest.mark.parametrize(
+    "text, words, offset",
+    [
+        ("owner=O'Brien", "quote inside a word", 7),
+        ("owner='O'Brien'", "quote", 9),
+        ("a='b", "closed", 2),
+    ],
+)
+def test_a_stray_quote_is_told_at_its_place(text: str, words: str, offset: int) -> None:
+    """What is meant is not guessed."""
+    with pytest.raises(SelectorError, match=words) as caught:
+        selector.parse(text)
+
+    assert caught.value.offset == offset
 
 
 @given(st.lists(REQUIREMENTS, min_size=1, max_size=4))
