@@ -201,6 +201,7 @@ CODES: dict[str, Code] = {
     "R0115": Code(Exit.BAD_INPUT, "waves contradict each other"),
     "R0116": Code(Exit.DONE, "the file may be written by everyone"),
     "R0117": Code(Exit.IO, "the working directory cannot be used"),
+    "R0118": Code(Exit.DONE, "a variable looks like a misspelled setting"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),

@@ -21,8 +21,9 @@ HEAD = """\
 
 Written by `python -m tests.reference` from the program's own parser. `rollout COMMAND --help` says
 the same. stdout is the result, stderr the talk; [errors.md](errors.md) lists exit codes and error
-codes. A flag wins over its environment variable; an unknown variable that begins with `ROLLOUT_`
-is refused.
+codes. A flag wins over its environment variable. Other variables that begin with `ROLLOUT_` are
+ignored; one that looks like a misspelled setting is warned of (R0118), and `apply` and `resume`
+refuse it where it was meant to choose the service (R0014).
 
 A RUN is an id or its unique beginning; left out, it is the newest run. Where a command would ask a
 question and nobody is there to answer, it ends with 7 and names the option that answers it.

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.cli import about, crash, queued, signals, terminal, usage
-from rollout.cli.options import VALUED, Common, check_directory, check_environment
+from rollout.cli.options import VALUED, Common, check_directory, misspelled, refuse_misspelled
 from rollout.errors import Exit, RolloutError
 
 COMMANDS = (
@@ -104,6 +104,8 @@ AUDIT = (
 )
 
 
+CHANGING = ("apply", "resume")
+"""Commands that change instances."""
 NO_FILES = ("schema", "version")
 """Commands that read no file, so that they work without a working directory."""
 
@@ -138,12 +140,23 @@ def main(arguments: Sequence[str]) -> int:
         if command.__module__.startswith("rollout."):
             queued.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
-            check_environment(os.environ)
+            _check_environment(command.__name__, common)
             if command.__name__ not in NO_FILES:
                 check_directory()
         return int(command(*words, **options) or Exit.DONE)
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
         return _end(_innermost(raised), common)
+
+
+def _check_environment(command: str, common: Common) -> None:
+    """Warn of variables that look like ours; a command that changes instances refuses those that
+    were meant to choose the service.
+    """
+    if command in CHANGING:
+        refuse_misspelled(os.environ)
+    for name, meant in misspelled(os.environ).items():
+        text = f"unknown setting `{name}` in the environment; did you mean `{meant}`?"
+        terminal.Terminal.of(common).say(f"warning[R0118]: {text}")
 
 
 def _end(raised: BaseException, common: Common) -> int:

@@ -37,8 +37,10 @@ ENVIRONMENT = (
     "ROLLOUT_RUNS_DIR",
     "ROLLOUT_STS_ENDPOINT",
 )
-"""All of them; another name that begins with ROLLOUT_ is refused, since it may be a typing error
-of ROLLOUT_EMULATOR, and what was meant for the emulator would reach production."""
+"""All of them; another name that begins with ROLLOUT_ is another program's, or a misspelling."""
+
+_PREFIX = "ROLLOUT_"
+_CHOOSE_SERVICE = ("ROLLOUT_EMULATOR", "ROLLOUT_ENDPOINT", "ROLLOUT_PROFILE")
 
 _INJECTED = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT")
 """Kubernetes sets such names in every pod beside a Service called `rollout`."""
@@ -123,19 +125,31 @@ VALUED = frozenset(
 """Options of every command that take a value; the others are flags."""
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
-    """ConfigError where a variable looks like ours and is not."""
+def misspelled(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that look like one of ours, each with the name that was meant.
+
+    Other names that begin with ROLLOUT_ belong to other programs: CI systems and links of
+    containers set them.
+    """
+    found = {}
     for name in sorted(environment):
-        if not name.startswith("ROLLOUT_") or name in ENVIRONMENT or _is_injected(name):
-            continue
-        close = get_close_matches(name, ENVIRONMENT, n=1, cutoff=0.7)
-        raise ConfigError.of(
-            "R0014",
-            f"unknown setting `{name}` in the environment",
-            help=f"did you mean `{close[0]}`?"
-            if close
-            else f"unset it; known are {', '.join(ENVIRONMENT)}",
-        )
+        if name.startswith(_PREFIX) and name not in ENVIRONMENT and not _is_injected(name):
+            ours = [each.removeprefix(_PREFIX) for each in ENVIRONMENT]
+            close = get_close_matches(name.removeprefix(_PREFIX), ours, n=1, cutoff=0.8)
+            if close:
+                found[name] = f"{_PREFIX}{close[0]}"
+    return found
+
+
+def refuse_misspelled(environment: Mapping[str, str]) -> None:
+    """ConfigError R0014 where a variable was meant to choose the service and does not.
+
+    A command that changes instances must not reach production where the emulator was meant.
+    """
+    for name, meant in misspelled(environment).items():
+        if meant in _CHOOSE_SERVICE:
+            message = f"unknown setting `{name}` in the environment"
+            raise ConfigError.of("R0014", message, help=f"did you mean `{meant}`?")
 
 
 def check_directory() -> None:
