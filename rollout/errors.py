@@ -259,6 +259,7 @@ CODES: dict[str, Code] = {
     "R0502": Code(Exit.HALTED, "the service refuses what we send"),
     "R0503": Code(Exit.HALTED, "the service cannot be reached any more"),
     "R0504": Code(Exit.HALTED, "too many instances failed"),
+    "R0505": Code(Exit.HALTED, "the process that drives the run does not take commands"),
     "R0510": Code(Exit.SOME_FAILED, "the key was not attached"),
     "R0511": Code(Exit.SOME_FAILED, "not Running again in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),
@@ -270,6 +271,7 @@ CODES: dict[str, Code] = {
     "R0605": Code(Exit.CONFLICT, "foreign keys: somebody else attached a third key"),
     "R0606": Code(Exit.CONFLICT, "the key pair is missing or another one"),
     "R0607": Code(Exit.CONFLICT, "the fleet drifted too far from the plan"),
+    "R0608": Code(Exit.CONFLICT, "the run does not accept this command now"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

@@ -1,6 +1,7 @@
-"""The confirmation that `apply` asks for before it executes the plan of a spec.
+"""Confirmations: of the plan of a spec before it is executed, and of an abort.
 
-Called by `apply`. A plan file was reviewed, so it needs none. Sends nothing and changes nothing.
+Called by `apply` and `abort`. A plan file was reviewed, so it needs none. Sends nothing and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,30 @@ def confirm(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -
     if " ".join(_ask(terminal, plan, wanted, again).split()) != wanted:
         raise ConfirmationError.of(
             "R0702", f"the answer is not `{wanted}`; nothing was started", help="run apply again"
+        )
+
+
+def abort(terminal: Terminal, run: str, name: str, given: str | None) -> None:
+    """Return when a person, or --confirm, confirmed that this run is aborted.
+
+    The answer is the run's id or its spec's name. Errors: R0701, R0702 as above.
+    """
+    if given is None:
+        if not terminal.may_ask:
+            raise ConfirmationError.of(
+                "R0701",
+                "confirmation required, but the input is not a terminal",
+                help=f"add --confirm {name}",
+            )
+        given = terminal.ask(
+            f"Abort run {run}? It cannot be continued afterwards.\n"
+            f"Type the run's id or the spec's name, {name}:"
+        )
+    if given not in (run, name):
+        raise ConfirmationError.of(
+            "R0702",
+            f"the answer is neither {run} nor {name}; the run was not aborted",
+            help=f"add --confirm {name}",
         )
 
 

@@ -49,6 +49,18 @@ COMMANDS = (
         ("continue", "retry"),
     ),
     (
+        "rollout.cli.commands.abort:abort",
+        "RUN",
+        "Close an open run: start nothing, settle what is open.",
+        ("cancel", "stop", "kill"),
+    ),
+    (
+        "rollout.cli.commands.resolve:resolve",
+        "RUN",
+        "State what became of one instance that a run holds.",
+        ("accept", "unstick"),
+    ),
+    (
         "rollout.cli.commands.status:status",
         "[RUN]",
         "Where a run stands, and what its instances wait for.",

@@ -117,6 +117,10 @@ class Lines:
             case ev.Held(ordinals=ordinals, reason=reason):
                 for ordinal in ordinals:
                     self._log.warning("instance.held", instance=_id(run, ordinal), reason=reason)
+            case ev.OperatorCommand(command=command, actor=actor, reason=reason):
+                stated = {"instance": event.instance} if event.instance else {}
+                self._log.warning("operator.command", run=run.run_id, command=command.value,
+                                  by=actor.user, reason=reason, **stated)  # fmt: skip
             case ev.FailuresAccepted(reason=reason, wave=wave, ordinals=ordinals, actor=actor):
                 self._log.warning("failures.accepted", wave=run.layout.waves[wave].name,
                                   count=len(ordinals), reason=reason, by=actor.user)  # fmt: skip

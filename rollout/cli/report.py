@@ -22,7 +22,8 @@ CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "e
 NEXT_STEP = {
     "failed": "see the cause; mend it and plan again",
     "stranded": "key attached, not in force: plan again (restart only), or restart it yourself",
-    "in_doubt": "restarted or not, nobody knows yet: resume looks again",
+    "in_doubt": "not known whether it restarted; resume observes it again, or state what you know "
+    "with rollout resolve",
     "skipped": "left as it was: plan again when the cause is gone",
     "unverified": "assumed done: check that the new key works",
 }
@@ -70,6 +71,8 @@ def status(view: RunView, facts: Facts, width: int) -> str:
     if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
         accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
         lines += ["", f"resume: {accepts}rollout resume {view.run}"]
+        if view.state == "halted":
+            lines.append(f"abort:  rollout abort {view.run}")
     return "\n".join(map(escaped, lines))
 
 
@@ -77,9 +80,8 @@ def summary(view: RunView, facts: Facts, width: int) -> str:
     """What became of the run, and where its files are; printed when an apply or resume ends."""
     files = [f"audit:  rollout audit verify {view.run}", f"files:  {facts.run_dir}"]
     text = status(view, facts, width)
-    return "\n".join(
-        [text, *([] if text.rpartition("\n")[2].startswith("resume") else [""]), *files]
-    )
+    ends_with_commands = text.rpartition("\n")[2].startswith(("resume", "abort"))
+    return "\n".join([text, *([] if ends_with_commands else [""]), *files])
 
 
 def data(view: RunView, facts: Facts) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, StorageError
-from rollout.journal import driven, file, heartbeat, lock, place, runs
+from rollout.journal import driven, file, heartbeat, inbox, lock, place, runs
 from rollout.journal.file import RunJournal
-from rollout.model.event import Actor, AnyEvent
+from rollout.model.event import Actor, AnyEvent, OperatorCommand
 from rollout.model.time import Instant
 
 _TOKEN = secrets.token_hex(8)
@@ -57,11 +57,11 @@ async def hold_runs(
     for warning in place.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
         terminal.warn(warning)
     if not place.is_shared(common.runs_dir):
-        with lock.take_runs(common.runs_dir, _owner(now)) as held:
+        with lock.take_runs(common.runs_dir, owner(now)) as held:
             yield Runner(common, terminal, held)
         return
     terminal.say(f"waiting up to {heartbeat.SILENT_S:.0f} s for a process on another machine")
-    with await heartbeat.take_runs(common.runs_dir, _owner(now)) as held:
+    with await heartbeat.take_runs(common.runs_dir, owner(now)) as held:
         heart = heartbeat.Heart(held)
         heart.start()
         try:
@@ -92,31 +92,42 @@ class Runner:
             decider.start(run_id, saved.digest, _actor(service), now)
             _note_skew(decider, service, now)
 
-        with self._hold(run_id, 1, now, journal):
+        with self.hold(run_id, 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
 
-    async def go_on(self, folded: folding.Folded, outlet: Outlet, service: Service) -> Ended:
-        """Go on with an open run that was folded, under the lock of all runs, into `outlet`."""
+    async def go_on(
+        self,
+        folded: folding.Folded,
+        outlet: Outlet,
+        service: Service,
+        order: OperatorCommand | None = None,
+    ) -> Ended:
+        """Continue an open run that was folded, under the lock of all runs, into `outlet`.
+
+        `order` is applied first, so that nothing begins before it.
+        """
         now, run, decider = service.clock.now(), folded.run, folded.decider
         facts = folding.facts(folded)
 
         def start() -> None:
             if folded.reader.torn is not None:
                 decider.put(folded.reader.torn, now)
+            if order is not None:
+                decider.operate(order, now)
             decider.resume(_actor(service), now)
             _note_skew(decider, service, now)
 
         journal = file.reopen(folded.reader)
-        with self._hold(run.run_id, run.epoch + 1, now, journal):
+        with self.hold(run.run_id, run.epoch + 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
 
     @contextlib.contextmanager
-    def _hold(self, run_id: str, epoch: int, now: Instant, journal: RunJournal) -> Iterator[None]:
+    def hold(self, run_id: str, epoch: int, now: Instant, journal: RunJournal) -> Iterator[None]:
         """Hold the lock of the run, and give the journal back at the end however it comes."""
-        owner = _owner(now, run_id, epoch)
+        mine = owner(now, run_id, epoch)
         try:
-            with lock.take_run(journal.run_dir, owner) as held:
-                self.held.name(owner)
+            with lock.take_run(journal.run_dir, mine) as held:
+                self.held.name(mine)
                 journal.guard(self.held, held)
                 yield
         finally:
@@ -132,7 +143,9 @@ class Runner:
         facts: report.Facts,
     ) -> Ended:
         shown = progress.make(self.common, live=self.terminal.live, emulated=facts.emulated)
-        engine = LocalEngine(Ports(service.clock, service, journal), shown.on_turn)
+        engine = LocalEngine(
+            Ports(service.clock, service, journal, inbox.Inbox(journal.run_dir)), shown.on_turn
+        )
         journal.keep_secret(logs.KNOWN)
         outlet.to = engine.append
         start()
@@ -172,7 +185,12 @@ def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
 
 def _actor(service: Service) -> Actor:
     """Who runs this process."""
-    return Actor(_user(), service.identity.arn, socket.gethostname(), os.getpid(), about.tool())
+    return actor(service.identity.arn)
+
+
+def actor(arn: str = "") -> Actor:
+    """Who runs this process, with the cloud identity where one is used."""
+    return Actor(_user(), arn, socket.gethostname(), os.getpid(), about.tool())
 
 
 def _user() -> str:
@@ -183,7 +201,8 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _owner(now: Instant, run_id: str = "", epoch: int = 0) -> lock.Owner:
+def owner(now: Instant, run_id: str = "", epoch: int = 0) -> lock.Owner:
+    """Return this process as the owner of a lock."""
     return lock.Owner(
         socket.gethostname(), os.getpid(), now, run_id, epoch, driven.kernel(), _TOKEN
     )

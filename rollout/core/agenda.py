@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from rollout.core.evolve import NO_ATTEMPT, is_busy, is_fact
+from rollout.core.evolve import NO_ATTEMPT, OBSERVED, is_busy, is_fact
 from rollout.core.journey import Phase
 from rollout.core.keywatch import KeyWatch
 from rollout.core.layout import Lane
@@ -29,7 +29,8 @@ from rollout.model.plan import RestartKind
 from rollout.model.seen import Sight
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
-_WATCHED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
+_ABSENT = (Happening.SEEN_UNTOUCHED, Happening.RETRIED, Happening.STATED_UNTOUCHED)
+"""A restart did not happen: it may be asked again."""
 
 LOOK_SLOWLY_AFTER: tuple[tuple[Duration, int], ...] = (
     (60 * SECOND, 1),
@@ -297,6 +298,8 @@ class Agenda:
             case ev.Released(ordinals=ordinals):
                 for ordinal in ordinals:
                     self.watch(ordinal, now)
+            case ev.OperatorCommand(command=ev.OperatorWord.ABORT):
+                self._drop_work()
             case ev.Split(ordinals=ordinals):
                 self.splits = [whole for whole in self.splits if ordinals[0] not in whole]
                 self.try_again(ordinals, now, 0)
@@ -348,7 +351,7 @@ class Agenda:
             phase = run.phase(ordinal)
             if run.held[ordinal]:
                 continue
-            if phase in _WATCHED:
+            if phase in OBSERVED:
                 self.look_soon(ordinal)
             elif phase is Phase.ATTACHED:
                 self.attached_since[ordinal] = now
@@ -424,7 +427,7 @@ class Agenda:
             if happening is Happening.SEEN_ATTACHED:
                 self.uncheck(ordinal)
                 self.attached_since[ordinal] = now
-            if happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
+            if happening in _ABSENT:
                 self._ready_again(ordinal, now + self.run.status_lag_ms)  # it may show that late
             elif self.run.at_rest(ordinal):
                 self._forget(ordinal)
@@ -491,6 +494,14 @@ class Agenda:
         if minute(api_now) > minute(glimpse.sight.started_at):
             return now
         return now + (minute(glimpse.sight.started_at) + 1) * MINUTE - api_now
+
+    def _drop_work(self) -> None:
+        """Nothing is begun any more: only what is open is observed."""
+        self.later.clear()
+        self.splits.clear()
+        for lane in self.run.layout.lanes:
+            self.works[lane].clear()
+            self.checked[lane].clear()
 
     def _forget(self, ordinal: int) -> None:
         self.uncheck(ordinal)

@@ -66,7 +66,15 @@ class Step:
 def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
     """One step for all open cells. Everything in it fits together."""
     step = Step(run)
-    if run.stopping or run.alarm is not None:
+    if run.stopping:
+        return step
+    if run.aborted is not None:
+        for lane in run.layout.lanes:
+            _due_looks(run, agenda, lane, step)
+            if run.comparisons.waiting.get(lane) and lane not in agenda.keys.busy:
+                step.looks.append(KeyLook(*lane))
+        return step
+    if run.alarm is not None:
         return step
     end = run.front_end
     if run.left_before is not None and agenda.stalled:

@@ -46,10 +46,15 @@ FOREIGN_KEY = "foreign_key"
 NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
 """Refusals that say nothing of what was asked: only the lane was crowded or the call too late."""
 
+OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
+"""Phases in which only observations say how an instance stands."""
+
 BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
 """Refusals that may not last: the instance is busy, or not found although it was observed."""
 
-_JUDGED_ABSENT = frozenset({Happening.SEEN_UNTOUCHED, Happening.RETRIED})
+_JUDGED_ABSENT = frozenset(
+    {Happening.SEEN_UNTOUCHED, Happening.RETRIED, Happening.STATED_UNTOUCHED}
+)
 """After these a restart is asked again; the record of the former one stays, should it show late."""
 
 
@@ -76,7 +81,10 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
         _lose(run, issued, left_by)
     for use in run.lanes.values():
         use.open = 0
-    _unhold(run, [ordinal for ordinal in range(len(run.held)) if run.held[ordinal]])
+    held = [ordinal for ordinal in range(len(run.held)) if run.held[ordinal]]
+    if run.aborted is not None:
+        held = [ordinal for ordinal in held if run.phase(ordinal) in OBSERVED]
+    _unhold(run, held)
     if run.torn:
         run.not_before = event.at + run.plan.restart.settle_window_ms
     run.torn = False
@@ -93,6 +101,12 @@ def _halted(run: Run, event: ev.Halted) -> None:
     run.halted, run.alarm = event, None
 
 
+def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
+    run.orders[event.id] = None
+    if event.command is ev.OperatorWord.ABORT:
+        run.aborted = event
+
+
 def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
     for ordinal in event.ordinals:
         run.troubles.accept(ordinal)
@@ -103,9 +117,11 @@ def _drained(run: Run, event: ev.Drained) -> None:
 
 
 def _run_closed(run: Run, event: ev.RunClosed) -> None:
-    invariant(not run.left and not run.open_calls, "I-25: nothing is open at the close")
+    invariant(not run.open_calls, "I-25: no call is open at the close")
+    invariant(run.aborted or not run.left, "I-25: nothing is unfinished at the close")
     for ordinal in range(len(run.phases)):
         if not _FINAL[run.phases[ordinal]] and run.phase(ordinal) is not Phase.IN_DOUBT:
+            run.causes.setdefault(ordinal, "aborted")
             _move(run, ordinal, Happening.CLOSED)
     run.closed = event
 
@@ -173,7 +189,7 @@ def _prove_wrong(run: Run, ordinal: int) -> None:
 def _issued(run: Run, event: ev.Issued) -> None:
     invariant(event.epoch == run.epoch, "I-02: an intent names the epoch it was written in")
     invariant(event.n == run.calls_issued + 1, "I-02: calls are numbered without gap")
-    invariant(not run.stopping, "I-38: no intent after a halt or a drain")
+    invariant(not run.frozen, "I-38: no intent after a halt, a drain or an abort")
     run.calls_issued = event.n
     run.open_calls[event.n] = event
     match event.command:
@@ -361,6 +377,14 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.busy.pop(ordinal, None)
             case Happening.DROPPED | Happening.GAVE_UP | Happening.TIMED_OUT:
                 run.causes[ordinal] = event.evidence
+            case Happening.STATED_RESTARTED | Happening.ABANDONED:
+                run.causes[ordinal] = event.evidence
+                run.troubles.accept(ordinal)
+                if event.happening is Happening.ABANDONED:
+                    run.abandoned[ordinal] = None
+            case Happening.SEEN_SERVING:
+                invariant(ordinal in run.abandoned, "only what was abandoned is let go")
+                run.ledger.release(ordinal, Phase.IN_DOUBT)
             case Happening.SEEN_UNTOUCHED | Happening.RETRIED if run.restarting[ordinal].answered:
                 invariant(condition=False, text="I-12: an accepted restart is not repeated")
             case Happening.RETRIED:
@@ -458,11 +482,11 @@ def _move(run: Run, ordinal: int, happening: Happening) -> None:
     elif after in FINAL:
         _forget_calls(run, ordinal)
         run.comparisons.forget(ordinal)
-        if happening is Happening.TIMED_OUT:
-            run.ledger.shelve(ordinal, after)
+        if after is Phase.FAILED and before is Phase.SETTLING:
+            run.ledger.shelve(ordinal, after)  # it never came back: it is down
         else:
             run.ledger.release(ordinal, after)
-        if not run.held[ordinal]:
+        if not run.held[ordinal] and before not in FINAL:
             _count_left(run, ordinal, -1)
         _count_trouble(run, ordinal)
     elif after in (Phase.PLANNED, Phase.ATTACHED):
@@ -530,6 +554,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Split: _split,
     ev.Calibrated: _calibrated,
     ev.Anomaly: _anomaly,
+    ev.OperatorCommand: _operator_command,
     ev.FailuresAccepted: _failures_accepted,
     ev.ClockSkew: _clock_skew,
     ev.Halted: _halted,

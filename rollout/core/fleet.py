@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from rollout.core import thresholds
 from rollout.core.agenda import Agenda
-from rollout.core.journey import FINAL, TABLE, Phase
+from rollout.core.evolve import OBSERVED
+from rollout.core.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -21,6 +22,10 @@ def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     """Events about the run as a whole that are due now; all of them fit together."""
     if run.stopping:
         return
+    if run.aborted is not None:
+        news = list(_good_news(run, agenda))
+        yield from news or _abort(run)
+        return
     if run.alarm is not None:
         yield run.alarm
         return
@@ -31,6 +36,20 @@ def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     news = list(_good_news(run, agenda))
     # what is released keeps its cell and its wave from closing
     yield from news or _waves(run, agenda)
+
+
+_AWAITED = OBSERVED | {Phase.COMPARING}
+
+
+def _abort(run: Run) -> Iterator[ev.RunClosed]:
+    """Close the run once no call is open and no observation can tell more."""
+    open_now = run.open_calls or any(
+        run.phase(ordinal) in _AWAITED and not run.held[ordinal]
+        for ordinal in range(len(run.phases))
+    )
+    if not open_now:
+        counts = classes(run)
+        yield ev.RunClosed(counts, _exit(run, counts))
 
 
 def _stale_plan(run: Run) -> ev.Halted | None:
@@ -78,7 +97,8 @@ def _between_waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
         yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
     elif run.left == 0 and not run.open_calls and agenda.keys.all_compared():
         counts = classes(run)
-        doubts = counts["in_doubt"]  # a restart that is held unseen is one too
+        given_up = sum(run.phase(ordinal) in DOWN for ordinal in run.abandoned)
+        doubts = counts["in_doubt"] - given_up  # a restart that is held unseen is one too
         if doubts:
             yield ev.Halted("in_doubt", "R0501", 5, f"{doubts} restarts are in doubt")
         else:
@@ -101,6 +121,11 @@ def classes(run: Run) -> dict[str, int]:
 
 
 def _exit(run: Run, counts: dict[str, int]) -> int:
-    """3 where an instance failed, is stranded, or was held back from its rotation."""
-    left_behind = any(run.held[ordinal] for ordinal in run.causes)
-    return 3 if counts["failed"] or counts["stranded"] or left_behind else 0
+    """5 where an instance is in doubt; 3 where one failed, is stranded, or was held back from its
+    rotation, also by an abort.
+    """
+    if counts["in_doubt"]:
+        return 5
+    left_behind = run.left or any(run.held[ordinal] for ordinal in run.causes)
+    given_up = any(run.phase(ordinal) is Phase.SKIPPED for ordinal in run.abandoned)
+    return 3 if counts["failed"] or counts["stranded"] or left_behind or given_up else 0

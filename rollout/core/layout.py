@@ -70,6 +70,11 @@ class Layout:
             first, _ = self.lane_ends.get(span.lane, (span.start, 0))
             self.lane_ends[span.lane] = first, span.end - 1
 
+    def ordinal_of(self, instance: str) -> int | None:
+        """The ordinal of an instance; None where it is no target. Walks all targets."""
+        named = (o for o, target in enumerate(self.targets) if target.instance == instance)
+        return next(named, None)
+
     def span_of(self, ordinal: int) -> CellSpan:
         """The cell of one target."""
         return self.cells[self.cell_of[ordinal]]

@@ -120,14 +120,29 @@ class Run:
         self.not_before: Instant = 0
         """No restart before: what stood in a torn line may still take effect."""
         self.torn = False
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        """What stops the run, and what an operator commanded it."""
         self.alarm: ev.Halted | None = None
         """The halt that the next turn puts."""
         self.halted, self.drained, self.closed = _NOTHING
+        self.aborted: ev.OperatorCommand | None = None
+        """The operator's abort: observe what is open, then close."""
+        self.orders: dict[str, None] = {}
+        """Ids of the operators' commands that were applied."""
+        self.abandoned: dict[int, None] = {}
+        """Those that an operator gave up: they no longer keep the run open."""
 
     @property
     def stopping(self) -> bool:
         """Nothing new may begin in this process."""
         return bool(self.halted or self.drained or self.closed)
+
+    @property
+    def frozen(self) -> bool:
+        """No call may begin any more: in this process, or at all."""
+        return self.stopping or self.aborted is not None
 
     def phase(self, ordinal: int) -> Phase:
         """The phase of one target."""

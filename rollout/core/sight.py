@@ -92,6 +92,7 @@ _RANKS = {
             Happening.SEEN_BOOTED,
             Happening.SEEN_RUNNING,
             Happening.DOUBTED,
+            Happening.SEEN_SERVING,
             Happening.SEEN_UNTOUCHED,
             Happening.RETRIED,
             Happening.ASSUMED,
@@ -301,6 +302,9 @@ def _start_moved(record: Restarting, seen: Instance) -> bool:
 def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
     """The settle window is over and nothing shows that it happened: did it provably not?"""
     run = reading.run
+    if ordinal in run.abandoned:
+        _given_up(reading, ordinal, seen)
+        return
     spent = _spent(run, ordinal)
     if _untouched(run, ordinal, record, seen):
         reading.move(ordinal, Happening.SEEN_UNTOUCHED, "settle_window")
@@ -309,13 +313,22 @@ def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Insta
         return
     policy = run.plan.on_unknown
     again = seen.status in _STEADY and not run.retried[ordinal] and not spent
-    again = again and not record.answered
+    again = again and not record.answered and run.aborted is None
     if policy is OnUnknown.RETRY_ONCE and again:
         reading.move(ordinal, Happening.RETRIED, "settle_window")
     elif policy is OnUnknown.ASSUME_DONE:
         reading.move(ordinal, Happening.ASSUMED, "settle_window")
     else:
         reading.hold(ordinal, "unproven")
+
+
+def _given_up(reading: Reading, ordinal: int, seen: Instance) -> None:
+    """An operator gave it up. Running after its settle window it is not down because of us, since
+    its restart can no longer come: its permit comes back.
+    """
+    if seen.status is Status.RUNNING and reading.run.ledger.permits[ordinal]:
+        reading.move(ordinal, Happening.SEEN_SERVING, "status")
+    reading.hold(ordinal, "abandoned")
 
 
 def _spent(run: Run, ordinal: int) -> bool:

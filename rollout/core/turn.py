@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from rollout.core import cell, fleet, sight, thresholds
+from rollout.core import cell, fleet, operators, sight, thresholds
 from rollout.core.agenda import Agenda
 from rollout.core.evolve import evolve
 from rollout.core.invariant import invariant
@@ -68,7 +68,7 @@ class Decider:
         """Continue a folded run under a new epoch. A run that halted for failures continues past
         them: the journal says who accepted which.
         """
-        accepted = list(thresholds.accepted(self.run, actor))
+        accepted = [] if self.run.aborted else list(thresholds.accepted(self.run, actor))
         self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
         for event in accepted:
             self.put(event, now)
@@ -84,6 +84,20 @@ class Decider:
         """Stop for a reason the driver found (disk nearly full, a bug)."""
         if not self.run.stopping:
             self.put(halted, now)
+
+    def operate(self, order: ev.OperatorCommand, now: Instant) -> str:
+        """Apply an operator's command, with all that follows from it. Return why it was refused,
+        which the journal says too; empty where it was applied.
+        """
+        refused = operators.refusal(self.run, order, now)
+        if refused:
+            if self.run.closed is None:
+                self.put(ev.Anomaly(0, f"operator command {order.command} refused: {refused}"), now)
+            return refused
+        self.put(order, now)
+        for event in list(operators.follows(self.run, order)):
+            self.put(event, now)
+        return ""
 
     @property
     def idle(self) -> bool:
@@ -214,7 +228,7 @@ class Decider:
 
     def _key_missing(self, lane: tuple[str, str], *, importable: bool, now: Instant) -> None:
         tries = self.agenda.keys.imports.get(lane, 0)
-        if not importable or tries >= limits.ATTEMPTS_MAX:
+        if not importable or tries >= limits.ATTEMPTS_MAX or self.run.aborted:
             self._key_changed(lane, "does not exist", now)
             return
         self.agenda.keys.missing[lane] = None
@@ -241,7 +255,8 @@ class Decider:
         account, region = lane
         text = f"key pair {self.run.plan.key_pair.name} in {region} {what}"
         self.put(ev.KeyChanged(account, region, what), now)
-        self.put(ev.Halted("key_pair", "R0606", 6, text), now)
+        if self.run.aborted is None:
+            self.put(ev.Halted("key_pair", "R0606", 6, text), now)
 
 
 def _denied(action: str, outcome: Refused | Unknown) -> ev.Halted | None:

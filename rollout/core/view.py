@@ -45,13 +45,20 @@ def view(run: Run) -> RunView:
 
 def _state(run: Run) -> tuple[str, str, int]:
     if run.closed is not None:
-        return "closed", "", run.closed.exit
+        return "closed", _aborted(run), run.closed.exit
     if run.halted is not None:
         halted = run.halted
         return "halted", f"{halted.code} {halted.reason}: {halted.detail}", halted.exit
     if run.drained is not None:
         return "drained", run.drained.word, 143 if run.drained.word == "SIGTERM" else 130
-    return "running", "", 0
+    return "running", _aborted(run), 0
+
+
+def _aborted(run: Run) -> str:
+    if run.aborted is None:
+        return ""
+    reason = f": {run.aborted.reason}" if run.aborted.reason else ""
+    return f"aborted by {run.aborted.actor.user}{reason}"
 
 
 def _wave(run: Run, number: int) -> WaveView:

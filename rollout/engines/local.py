@@ -17,16 +17,19 @@ from anyio.abc import TaskGroup
 from rollout.core.run import Run, lane_of_command
 from rollout.core.turn import Decider
 from rollout.engines.perform import halt_of, perform
-from rollout.engines.ports import Described, KeyDescribed, Ports
+from rollout.engines.ports import Described, KeyDescribed, Operators, Ports
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
-from rollout.model.event import AnyEvent, Halted, Issued
+from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
 
 OnTurn = Callable[[Run, list[AnyEvent], Instant], None]
 """Called after every turn with the events it put, for progress; must not raise or wait."""
+
+OPERATORS_POLL_S = 0.5
+"""How often the commands of operators are looked for."""
 
 _Arrival = Callable[[Instant], None]
 
@@ -46,6 +49,7 @@ class LocalEngine:
         self._stop_waiting = False
         self._unsynced: list[AnyEvent] = []
         self._unwritten: list[AnyEvent] = []
+        self._orders: list[OperatorCommand] = []
         self.lost: list[AnyEvent] = []
 
     def append(self, event: AnyEvent) -> None:
@@ -63,6 +67,8 @@ class LocalEngine:
         async with anyio.create_task_group() as tasks:
             if signals:
                 tasks.start_soon(self._listen)
+            if self.ports.operators is not None:
+                tasks.start_soon(self._poll, self.ports.operators)
             try:
                 await self._loop(tasks)
             finally:
@@ -80,7 +86,8 @@ class LocalEngine:
             if self.ports.journal.low_space():
                 self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
             turn = self.decider.turn(now)
-            await self._write(now, urgent=bool(turn.intents) or self.decider.run.stopping)
+            urgent = bool(turn.intents or self._orders) or self.decider.run.stopping
+            await self._write(now, urgent=urgent)
             if self._poison is None:
                 for issued in turn.intents:
                     tasks.start_soon(self._call, issued)
@@ -119,6 +126,7 @@ class LocalEngine:
             else:
                 self._unsynced_since = None
                 self._unsynced.clear()
+                self._orders_done()
         if events and self._on_turn is not None:
             self._on_turn(self.decider.run, events, now)
 
@@ -177,7 +185,7 @@ class LocalEngine:
         run = self.decider.run
         lane, _ = lane_of_command(run, issued)
         answer = await perform(
-            issued, lane, run.plan, self.ports.ecs, self.ports.clock, lambda: run.stopping
+            issued, lane, run.plan, self.ports.ecs, self.ports.clock, lambda: run.frozen
         )
         self._arrive(lambda now: self.decider.answered(issued.n, answer, now))
 
@@ -208,6 +216,26 @@ class LocalEngine:
         self._arrive(lambda now: self.decider.lost_look(look, outcome, now))
 
     # people
+
+    async def _poll(self, operators: Operators) -> None:
+        """Pass on what operators command."""
+        while True:
+            for order in operators.take():
+                self._arrive(functools.partial(self._operate, order))
+            await anyio.sleep(OPERATORS_POLL_S)
+
+    def _operate(self, order: OperatorCommand, now: Instant) -> None:
+        self._orders.append(order)
+        self.decider.operate(order, now)
+        if self.decider.run.frozen:
+            self.ports.ecs.stop()
+
+    def _orders_done(self) -> None:
+        """The journal has them: nobody has to send them again."""
+        orders, self._orders = self._orders, []
+        for order in orders:
+            if self.ports.operators is not None:
+                self.ports.operators.done(order)
 
     async def _listen(self) -> None:
         """Pass on the signals that the process receives; the former handlers come back."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from rollout.model.event import AnyEvent
+from rollout.model.event import AnyEvent, OperatorCommand
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, Unknown
 from rollout.model.plan import RestartKind
@@ -100,6 +100,16 @@ class Journal(Protocol):
         """True when the disk is nearly full: the run should halt while it still can say so."""
 
 
+class Operators(Protocol):
+    """Commands of operators for a run that is driven."""
+
+    def take(self) -> list[OperatorCommand]:
+        """The commands that arrived since the last call, oldest first."""
+
+    def done(self, order: OperatorCommand) -> None:
+        """The command is durable in the journal: nobody has to send it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world of one engine."""
@@ -107,3 +117,4 @@ class Ports:
     clock: Clock
     ecs: Ecs
     journal: Journal
+    operators: Operators | None = None

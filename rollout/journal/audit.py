@@ -156,6 +156,8 @@ class _Teller:
             case ev.Drifted():
                 text = f"{event.kind.value}: {event.detail}"
                 return self._about(entry, event.ordinals, text=text)
+            case ev.OperatorCommand():
+                return self._commanded(event, entry)
             case ev.FailuresAccepted():
                 text = f"{_actor(event.actor)} accepted: {event.reason}"
                 return self._about(entry, event.ordinals, text=text)
@@ -201,6 +203,15 @@ class _Teller:
         counts = Counter(_word(outcome) for outcome in ended.values())
         text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
         return told if told is None or not event.items else _with(told, text=text)
+
+    def _commanded(self, event: ev.OperatorCommand, entry: Entry) -> Entry | None:
+        stated = f" {event.resolution.value}" if event.resolution else ""
+        reason = f": {event.reason}" if event.reason else ""
+        text = f"{_actor(event.actor)} commanded {event.command.value}{stated}{reason}"
+        ordinal = self.layout.ordinal_of(event.instance) if event.instance else None
+        if ordinal is not None:
+            return self._about(entry, (ordinal,), text=text)
+        return _with(entry, text=text)
 
     def _anomaly(self, event: ev.Anomaly, entry: Entry) -> Entry | None:
         return None if self.only is not None else _with(entry, text=event.text, call=event.n)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rollout.model import limits
-from rollout.model.event import FailuresAccepted
 from rollout.model.spec import PPM
 
 
@@ -44,10 +43,10 @@ class Failures:
             else:
                 members.discard(ordinal)
 
-    def accept(self, event: FailuresAccepted) -> None:
+    def accept(self, ordinals: Sequence[int]) -> None:
         """These no longer count."""
-        self._accepted.update(event.ordinals)
-        for ordinal in event.ordinals:
+        self._accepted.update(ordinals)
+        for ordinal in ordinals:
             if 0 <= ordinal < len(self._wave_of):
                 self.count(ordinal, failed=False)
 

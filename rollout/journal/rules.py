@@ -10,8 +10,31 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
+from rollout.journal.commands import STATED, Commands
 from rollout.journal.failures import Failures
 from rollout.journal.material import Material
+from rollout.journal.moves import (
+    ABANDONED,
+    ATTACHED,
+    ATTACHING,
+    BOOTED,
+    BUSY,
+    CLASSES,
+    COMPARING,
+    DONE,
+    EXPOSED,
+    FAILED,
+    FREES,
+    MOVES,
+    PLANNED,
+    POLICIES,
+    RESTARTING,
+    SKIPPED,
+    STRANDED,
+    UNFINISHED,
+    UNVERIFIED,
+    WORDS,
+)
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -20,63 +43,6 @@ from rollout.model.instance import Status
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
 from rollout.model.seen import Sight, spread
-from rollout.model.spec import OnUnknown
-
-PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING = range(6)
-DONE, UNVERIFIED, FAILED, SKIPPED, STRANDED = range(6, 11)
-WORDS = (
-    *("planned", "attaching", "attached", "restarting", "booted", "comparing"),
-    *("done", "unverified", "failed", "skipped", "stranded"),
-)
-UNFINISHED = frozenset({PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING})
-EXPOSED = frozenset({ATTACHING, ATTACHED, RESTARTING})
-
-MOVES: dict[Happening, tuple[frozenset[int], int]] = {
-    Happening.SEEN_ATTACHED: (frozenset({PLANNED, ATTACHING}), ATTACHED),
-    Happening.SEEN_UNATTACHED: (frozenset({ATTACHING}), PLANNED),
-    Happening.GAVE_UP: (frozenset({ATTACHING}), FAILED),
-    Happening.SEEN_BOOTED: (frozenset({ATTACHED, RESTARTING}), BOOTED),
-    Happening.DOUBTED: (frozenset({RESTARTING}), RESTARTING),
-    Happening.SEEN_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
-    Happening.RETRIED: (frozenset({RESTARTING}), ATTACHED),
-    Happening.ASSUMED: (frozenset({RESTARTING}), UNVERIFIED),
-    Happening.SEEN_RUNNING: (frozenset({BOOTED}), DONE),
-    Happening.TIMED_OUT: (frozenset({BOOTED}), FAILED),
-    Happening.DROPPED: (UNFINISHED, SKIPPED),
-}
-"""What a look or a due time may say of an instance: where it must be, where it is then."""
-
-FREES = frozenset(
-    {
-        Happening.SEEN_RUNNING,
-        Happening.SEEN_UNTOUCHED,
-        Happening.RETRIED,
-        Happening.ASSUMED,
-        Happening.DROPPED,
-    }
-)
-"""What gives a permit back: it serves again, it did not happen, it is gone, or the operator's
-standing answer. A time-out does not: that instance is down."""
-
-BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
-"""Refusals that may not last: repeated until they have lasted for the plan's restart timeout."""
-
-POLICIES = {Happening.RETRIED: OnUnknown.RETRY_ONCE, Happening.ASSUMED: OnUnknown.ASSUME_DONE}
-
-CLASSES = {
-    PLANNED: "skipped",
-    ATTACHING: "stranded",
-    ATTACHED: "stranded",
-    RESTARTING: "in_doubt",
-    BOOTED: "in_doubt",
-    COMPARING: "unverified",
-    DONE: "done",
-    UNVERIFIED: "unverified",
-    FAILED: "failed",
-    SKIPPED: "skipped",
-    STRANDED: "stranded",
-}
-"""The class an instance ends in by where it is at the close."""
 
 
 class Rules:
@@ -100,6 +66,7 @@ class Rules:
         self.held = bytearray(count)
         self.reasons: dict[int, str] = {}
         wave_of = [self.wave_of_cell[cell] for cell in self.cell_of]
+        self.commands = Commands(self.targets)
         self.failures = Failures(wave_of, len(plan.waves))
         self.retried = bytearray(count)
         self.accepted = bytearray(count)
@@ -177,8 +144,10 @@ class Rules:
                 self._resumed(event)
             case ev.Halted() | ev.Drained():
                 self.stopped = True
-            case ev.FailuresAccepted():
-                self.failures.accept(event)
+            case ev.OperatorCommand():
+                self._say(self.commands.take(event))
+            case ev.FailuresAccepted(ordinals=ordinals):
+                self.failures.accept(ordinals)
             case ev.RunClosed():
                 self._run_closed(event)
             case (
@@ -217,14 +186,23 @@ class Rules:
                 for ordinal in issued.command.ordinals:
                     self._attempted(issued.command, ordinal)
         self.open.clear()
-        for ordinal in [o for o, held in enumerate(self.held) if held]:
+        stay = frozenset({PLANNED, ATTACHED}) if self.commands.aborted else frozenset()
+        held = [o for o, held in enumerate(self.held) if held]
+        for ordinal in [o for o in held if self.where[o] not in stay]:
             self._hold(ordinal, None)
 
     def _run_closed(self, event: ev.RunClosed) -> None:
         self.closed = True
         self._demand(not self.open, f"closed with {len(self.open)} calls open")
-        self._demand(not self.unfinished, f"closed with {self.unfinished} instances unfinished")
+        unfinished = 0 if self.commands.aborted else self.unfinished
+        self._demand(not unfinished, f"closed with {unfinished} instances unfinished")
         counts = self.classes()
+        doubts = counts["in_doubt"] - sum(
+            self.where[ordinal] in (RESTARTING, BOOTED) for ordinal in self.commands.abandoned
+        )
+        let_go = self.commands.aborted or not doubts
+        self._demand(let_go, f"closed with {doubts} instances in doubt that nobody gave up")
+        self._demand(event.exit == 5 or not counts["in_doubt"], "closed as if nothing was in doubt")
         told = {name: count for name, count in event.counts.items() if count}
         if told != {name: count for name, count in counts.items() if count}:
             self._say(
@@ -311,6 +289,7 @@ class Rules:
         self._demand(event.n == self.issued + 1, f"call {event.n} after call {self.issued}")
         self._demand(event.epoch == self.epoch, f"an intent of epoch {event.epoch}: a stale writer")
         self._demand(not self.stopped, "an intent after the run was halted or drained")
+        self._demand(not self.commands.aborted, "an intent after the run was aborted")
         if self.wave is not None:
             failed, conflicts = self.failures.within(self.wave), self.failures.conflicts(self.wave)
             self._demand(not failed, f"call {event.n} after {failed} failures of its wave")
@@ -446,7 +425,8 @@ class Rules:
     # what looks and due times brought
 
     def _moved(self, event: ev.Moved) -> None:
-        move = MOVES.get(event.happening)
+        gives_up = event.happening is Happening.ABANDONED
+        move = (UNFINISHED, SKIPPED) if gives_up else MOVES.get(event.happening)
         if move is None:
             self._say(f"{event.happening} is no evidence but the ending of a call")
             return
@@ -459,8 +439,14 @@ class Rules:
             if not 0 <= ordinal < len(self.targets):
                 self._say(f"ordinal {ordinal} is not in the plan")
                 continue
+            stated = self.commands.allows(event.happening, ordinal)
+            self._demand(stated, f"{event.happening}, which no operator stated")
+            if gives_up:
+                target = ABANDONED.get(self.where[ordinal], SKIPPED)
             running = event.happening is Happening.SEEN_RUNNING
             self._go(ordinal, sources, self._runs(ordinal) if running else target, event.happening)
+            if stated and event.happening in STATED:
+                self.failures.accept((ordinal,))
             if event.happening is Happening.SEEN_ATTACHED:
                 self.busy_since.pop(ordinal, None)
                 self.material.attached(ordinal)
@@ -549,7 +535,8 @@ class Rules:
             self._say(text)
 
     def _say(self, text: str) -> None:
-        self._broken.append(text)
+        if text:
+            self._broken.append(text)
 
 
 def _figures(counts: dict[str, int]) -> str:

@@ -156,6 +156,10 @@ class Happening(enum.StrEnum):
     ASSUMED = "assumed"
     TIMED_OUT = "timed_out"
     GAVE_UP = "gave_up"
+    STATED_RESTARTED = "stated_restarted"
+    STATED_UNTOUCHED = "stated_untouched"
+    ABANDONED = "abandoned"
+    SEEN_SERVING = "seen_serving"
     DROPPED = "dropped"
     CLOSED = "closed"
 
@@ -229,6 +233,38 @@ class Anomaly(Event, frozen=True):
     text: str
 
 
+class OperatorWord(enum.StrEnum):
+    """What an operator may command a run."""
+
+    ABORT = "abort"
+    RESOLVE = "resolve"
+
+
+class Resolution(enum.StrEnum):
+    """What an operator states about an instance whose restart the run cannot judge."""
+
+    RESTARTED = "restarted"
+    UNTOUCHED = "untouched"
+    ABANDON = "abandon"
+
+
+class OperatorCommand(Event, frozen=True):
+    """An operator commanded this. It is also the message that reaches a run that is driven.
+
+    `source` says how it came: `command line` or `inbox`. `at` is the sender's clock. `instance` and
+    `resolution` belong to `resolve`.
+    """
+
+    id: str
+    command: OperatorWord
+    actor: Actor
+    at: Instant
+    source: str
+    reason: str = ""
+    instance: str = ""
+    resolution: Resolution | None = None
+
+
 class FailuresAccepted(Event, frozen=True):
     """An operator resumed a run that `reason` had halted: these instances of one wave no longer
     count towards a halt.
@@ -291,6 +327,7 @@ AnyEvent = (
     | Split
     | Calibrated
     | Anomaly
+    | OperatorCommand
     | FailuresAccepted
     | ClockSkew
     | Halted

@@ -67,7 +67,7 @@ def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
     for instance in ("i-1", "i-2", "i-3"):
         assert instance in text
     assert "→ stranded: key attached, not in force" in text
-    assert text.endswith("resume: rollout resume r-1")
+    assert text.endswith("resume: rollout resume r-1\nabort:  rollout abort r-1")
     assert "EMULATOR" not in text
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import time
+import urllib.request
 from pathlib import Path
 
 from tests.e2e.stage import Stage, stage
@@ -24,7 +27,7 @@ spec:
     - {{ name: canary, size: 2 }}
     - {{ name: bulk, size: rest }}
 """
-FLEET = "- { count: 9 }\n- { count: 1, tags: { case: theirs } }\n"
+FLEET = "- {{ count: {size} }}\n- {{ count: 1, tags: {{ case: theirs }} }}\n"
 
 
 def write_spec(made: Stage, name: str, *, max_down: str = "50%", select: str = "") -> None:
@@ -44,12 +47,12 @@ def planned(folder: Path, made: Stage, *, max_down: str = "50%") -> list[str]:
     return [target["instance"] for batch in batches for target in batch["targets"]]
 
 
-def cloud(folder: Path, faults: str = "") -> tuple[str, ...]:
-    """Options of an emulator with ten Linux instances and these faults."""
-    (folder / "fleet.rows.yaml").write_text(FLEET)
+def cloud(folder: Path, faults: str = "", boot: str = "1s", size: int = 9) -> tuple[str, ...]:
+    """Options of an emulator with `size` instances, one more with a tag, and these faults."""
+    (folder / "fleet.rows.yaml").write_text(FLEET.format(size=size))
     (folder / "faults.yaml").write_text(faults or "[]\n")
     rows, chances = str(folder / "fleet.rows.yaml"), str(folder / "faults.yaml")
-    return ("--fleet", rows, "--faults", chances, "--boot-time", "1s")
+    return ("--fleet", rows, "--faults", chances, "--boot-time", boot)
 
 
 def run_id(text: str) -> str:
@@ -105,3 +108,104 @@ def test_a_third_key_holds_one_instance_and_the_others_are_done(tmp_path: Path) 
         keys = {row["instance"]: row["key_in_force"] for row in made.admin("instances")}
         assert keys.pop(theirs) == "theirs-key"
         assert set(keys.values()) == {"fleet-key"}
+
+
+def change(made: Stage, what: str, value: dict[str, object]) -> None:
+    """Set switches or faults of the emulator."""
+    body = json.dumps(value).encode()
+    urllib.request.urlopen(f"{made.url}/_admin/{what}", body).close()  # noqa: S310
+
+
+def half_way(made: Stage, effect: str = "reboot") -> subprocess.Popen[str]:
+    """An apply of the plan that has had this effect and is still alive."""
+    process = made.begin("apply", "fleet.plan.json", "--no-input")
+    while not any(row["effect"] == effect for row in made.admin("ledger")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    return process
+
+
+def test_a_halted_run_is_aborted_and_planned_again(tmp_path: Path) -> None:
+    """The dead end of a failed canary: abort closes the run, and a new plan is accepted."""
+    options = cloud(tmp_path, "- { fault: boot_stuck_starting, probability: 1 }\n")
+    with stage(tmp_path, size=None, options=options) as made:
+        canary = planned(tmp_path, made)
+        applied = made.run("apply", "fleet.plan.json", "--no-input")
+        run = run_id(applied.stdout)
+        assert f"rollout abort {run}" in applied.stdout
+        unconfirmed = made.run("abort", run)
+        assert unconfirmed.returncode == 7, unconfirmed.stderr
+        assert "add --confirm fleet" in unconfirmed.stderr
+        made.disarm()
+
+        aborted = made.run("abort", run, "--confirm", "fleet", "--reason", "bad image")
+        assert aborted.returncode == 3, aborted.stdout + aborted.stderr
+        assert "CLOSED" in aborted.stdout and "bad image" in aborted.stdout
+        assert "8 skipped" in aborted.stdout.replace("\u00a0", " ")
+        assert {row["instance"] for row in made.admin("ledger") if row["instance"]} == set(canary)
+        assert made.run("audit", "verify", run).returncode == 0
+        again = made.run("abort", run, "--confirm", "fleet")
+        assert again.returncode == 3 and "is closed" in again.stderr
+        assert made.run("plan", "fleet.yaml", "--out", "again.plan.json").returncode == 0
+        assert made.run("apply", "again.plan.json", "--no-input").returncode == 0
+
+
+def test_a_live_run_is_aborted_through_its_inbox(tmp_path: Path) -> None:
+    """The process that drives it starts nothing more, settles and closes; both commands say so."""
+    with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s")) as made:
+        planned(tmp_path, made, max_down="1")
+        apply = half_way(made)
+        run = next((tmp_path / "runs").glob("r-*")).name
+        restarts = sum(made.restarts().values())
+        aborted = made.run("abort", run, "--confirm", run, "--reason", "wrong window")
+        out, err = apply.communicate(timeout=30)
+        assert apply.returncode == aborted.returncode == 3, out + err + aborted.stderr
+        assert "wrong window" in out
+        assert sum(made.restarts().values()) <= restarts + 1
+        assert not list((tmp_path / "runs" / run / "inbox").iterdir())
+        assert made.run("audit", "verify", run).returncode == 0
+
+
+def test_a_killed_run_is_aborted(tmp_path: Path) -> None:
+    """SIGKILL with a restart on its way: abort observes it to its end and starts nothing."""
+    with stage(tmp_path, size=None, options=cloud(tmp_path, boot="2s")) as made:
+        planned(tmp_path, made, max_down="1")
+        apply = half_way(made)
+        apply.kill()
+        apply.communicate()
+        restarts = made.restarts()
+        run = next((tmp_path / "runs").glob("r-*")).name
+        aborted = made.run("abort", run, "--confirm", "fleet")
+        assert aborted.returncode == 3, aborted.stdout + aborted.stderr
+        assert "1 done" in aborted.stdout.replace("\u00a0", " ")
+        assert made.restarts() == restarts
+        assert made.run("audit", "verify", run).returncode == 0
+
+
+def test_an_operator_resolves_the_only_instance_that_may_be_down(tmp_path: Path) -> None:
+    """StartTime does not move, one may be down, and a reply is lost: resolve ends the dead end."""
+    with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s", size=2)) as made:
+        change(made, "switches", {"start_time_moves_on_reboot": False})
+        planned(tmp_path, made, max_down="1")
+        apply = half_way(made, "attach")  # after the dry runs
+        lost = {"fault": "lost_before", "probability": 1, "actions": ["RebootInstance"]}
+        change(made, "faults", {"faults": [lost]})
+        out, err = apply.communicate(timeout=60)
+        assert apply.returncode == 5, out + err
+        run = run_id(out)
+        stuck = re.search(r"(i-\w+) .*in_doubt", out)
+        assert stuck, out
+        made.disarm()
+        words = ("resolve", run, "--instance", stuck[1])
+        assert made.run(*words, "--restarted", "--untouched", "--reason", "x").returncode == 64
+        assert made.run("resolve", run, "--instance", "i-nobody", "--abandon",
+                        "--reason", "x").returncode == 6  # fmt: skip
+
+        resolved = made.run(*words, "--untouched", "--reason", "uptime is 40 days")
+        assert resolved.returncode == 0, resolved.stderr
+        assert f"rollout resume {run}" in resolved.stderr
+        resumed = made.run("resume", run)
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        assert set(made.restarts().values()) == {1}
+        assert "uptime is 40 days" in made.run("audit", "show", run).stdout
+        assert made.run("audit", "verify", run).returncode == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from rollout.journal.failures import Failures
-from rollout.model.event import FailuresAccepted
-from tests.journal.samples import ACTOR
 
 
 def counted(failed: int, *, targets: int = 300, waves: int = 2) -> Failures:
@@ -36,7 +34,7 @@ def test_what_was_accepted_counts_no_more() -> None:
     """Also not when it fails again."""
     failures = counted(3)
     assert failures.before(2) == 3
-    failures.accept(FailuresAccepted("failures", 1, (1, 2, 3), ACTOR))
+    failures.accept((1, 2, 3))
     failures.count(1, failed=True)
 
     assert failures.before(2) == failures.within(1) == 0

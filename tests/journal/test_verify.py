@@ -10,7 +10,7 @@ from rollout.errors import Exit
 from rollout.journal.verify import GroupPeak, Verdict, verify
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Happening, OperatorWord, Resolution
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.plan import PlanLimits, RestartKind, digest, encode
@@ -21,6 +21,16 @@ from tests.journal.stories import LANE, NEW, OLD, Story
 
 REFUSED = Refused("OperationConflict", RetryClass.STATE)
 FACT = Refused("DependencyViolation.WindowsInstance", RetryClass.FACT)
+
+
+ABORT = ev.OperatorCommand("1", OperatorWord.ABORT, samples.ACTOR, NOW, "inbox")
+
+
+def resolved(ordinal: int, resolution: Resolution) -> ev.OperatorCommand:
+    """An operator stated this about an instance."""
+    name = stories.names((ordinal,))[0]
+    word = OperatorWord.RESOLVE
+    return ev.OperatorCommand("2", word, samples.ACTOR, NOW, "inbox", "seen", name, resolution)
 
 
 def in_rest() -> Story:
@@ -158,6 +168,38 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .close(done=2, unverified=3)
     ),
     "a boot that somebody else caused": lambda: in_rest().attached(2).back(2),
+    "an abort closes whatever is open": lambda: (
+        in_rest()
+        .attached(2, 3)
+        .restart(2)
+        .settle(Unknown("timeout"))
+        .add(ABORT, ev.Held((2,), "unproven"))
+        .close(5, done=2, in_doubt=1, stranded=1, skipped=1)
+    ),
+    "what an operator gave up lets the run close": lambda: (
+        in_rest()
+        .rotated(3, 4)
+        .attached(2)
+        .restart(2)
+        .settle(Unknown("timeout"))
+        .add(resolved(2, Resolution.ABANDON))
+        .move(Happening.ABANDONED, 2)
+        .move(Happening.SEEN_SERVING, 2)
+        .add(ev.Held((2,), "abandoned"))
+        .close_wave(1)
+        .close(5, done=4, in_doubt=1)
+    ),
+    "what an operator states frees the permit": lambda: (
+        in_rest()
+        .attached(2, 3, 4)
+        .restart(2, 3)
+        .settle(Unknown("timeout"))
+        .add(resolved(2, Resolution.RESTARTED))
+        .move(Happening.STATED_RESTARTED, 2)
+        .add(resolved(3, Resolution.UNTOUCHED))
+        .move(Happening.STATED_UNTOUCHED, 3)
+        .restart(3)
+    ),
     "a late ending changes nothing": lambda: (
         in_rest().attached(2).restart(2).resume().settle(REFUSED).back(2)
     ),
@@ -232,6 +274,38 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         "i-00000002: its restart was accepted, and is repeated",
         lambda: (
             in_rest().attached(2).restart(2).settle().move(Happening.SEEN_UNTOUCHED, 2).restart(2)
+        ),
+    ),
+    "an intent after an abort": (
+        "an intent after the run was aborted",
+        lambda: in_rest().add(ABORT).attach(2),
+    ),
+    "a statement that nobody made": (
+        "stated_restarted, which no operator stated",
+        lambda: in_rest().attached(2).restart(2).move(Happening.STATED_RESTARTED, 2),
+    ),
+    "a statement that was made once and counts twice": (
+        "stated_untouched, which no operator stated",
+        lambda: (
+            in_rest()
+            .attached(2)
+            .restart(2)
+            .add(resolved(2, Resolution.UNTOUCHED))
+            .move(Happening.STATED_UNTOUCHED, 2)
+            .restart(2)
+            .move(Happening.STATED_UNTOUCHED, 2)
+        ),
+    ),
+    "closed in doubt though nobody aborted": (
+        "closed with 1 instances in doubt that nobody gave up",
+        lambda: (
+            in_rest()
+            .rotated(3, 4)
+            .attached(2)
+            .restart(2)
+            .add(ev.Held((2,), "unproven"))
+            .close_wave(1)
+            .close(5, done=4, in_doubt=1)
         ),
     ),
     "restart before the attach was seen": (

@@ -1,0 +1,87 @@
+"""Commands of operators: make one, and bring it to the process that drives the run.
+
+Called by `abort` and `resolve`. A run that nobody drives is the caller's business.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import anyio
+
+from rollout.cli import folding, running
+from rollout.cli.terminal import Terminal
+from rollout.engines.clock import LoopClock
+from rollout.errors import ConflictError, RunError
+from rollout.journal import driven, inbox
+from rollout.model.event import OperatorCommand, OperatorWord, Resolution
+
+POLL_S = 0.3
+TAKEN_WITHIN_S = 30
+"""A process that drives a run looks for commands twice a second; a stopped one never does."""
+
+
+def order(
+    command: OperatorWord, reason: str, instance: str = "", resolution: Resolution | None = None
+) -> OperatorCommand:
+    """A command of whoever runs this process."""
+    return OperatorCommand(
+        secrets.token_hex(8),
+        command,
+        running.actor(),
+        LoopClock().now(),
+        "command line",
+        reason,
+        instance,
+        resolution,
+    )
+
+
+async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -> bool:
+    """Bring the command to the process that drives the run, and wait until its journal has it.
+
+    False where no process drives the run. Errors: RunError R0505 where the process does not react,
+    ConflictError R0508 where it refused the command.
+    """
+    holder = driven.holder(run_dir)
+    if not holder:
+        return False
+    path = inbox.send(run_dir, given)
+    terminal.say(f"Sent to {holder}.")
+    with anyio.move_on_after(TAKEN_WITHIN_S):
+        while path.exists():
+            if not driven.holder(run_dir):
+                path.unlink(missing_ok=True)
+                return False
+            await anyio.sleep(POLL_S)
+        _check_applied(run_dir, given)
+        return True
+    raise RunError.of(
+        "R0505",
+        f"{holder} did not react within {TAKEN_WITHIN_S} s; the command waits in its inbox",
+        help=f"end that process, then run this command again; to withdraw it, remove {path}",
+    )
+
+
+async def until_closed(run_dir: Path) -> bool:
+    """Wait until the process that drives the run ends; true where it closed the run."""
+    while driven.holder(run_dir):  # noqa: ASYNC110 - another process
+        await anyio.sleep(POLL_S)
+    return folding.fold(run_dir).run.closed is not None
+
+
+def refused(run: str, given: OperatorCommand, why: str) -> ConflictError:
+    """The error for a command that the run does not accept."""
+    return ConflictError.of(
+        "R0608",
+        f"{given.command.value} of run {run} refused: {why}",
+        help=f"rollout status {run}",
+    )
+
+
+def _check_applied(run_dir: Path, given: OperatorCommand) -> None:
+    run = folding.fold(run_dir).run
+    if given.id not in run.orders:
+        why = "its process does not accept it; `rollout audit show` says why"
+        raise refused(run_dir.name, given, why)

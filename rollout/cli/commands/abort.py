@@ -1,0 +1,88 @@
+"""`rollout abort`: stop a run for good: start nothing, settle what is open, close it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rollout.cli.options import OUTPUT, Cloud, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit
+
+if TYPE_CHECKING:
+    from rollout.cli.report import Ended
+    from rollout.model.event import OperatorCommand
+
+
+def abort(
+    run: str,
+    /,
+    *,
+    reason: str = "",
+    confirm: str | None = None,
+    allow_unsafe_fs: Flag = False,
+    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
+    cloud: Cloud = Cloud(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Close an open run: start nothing, settle what is open, class every instance.
+
+    Parameters
+    ----------
+    run
+        The run's id or its unique beginning.
+    reason
+        Why, for the journal.
+    confirm
+        The run's id or its spec's name: answers the confirmation.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs.
+    output
+        Form of the result; ids: the instances left for a person.
+    """
+    from rollout.cli import commanding, confirming, ending, eventloop, folding
+    from rollout.journal import runs
+    from rollout.model.event import OperatorWord
+
+    terminal = Terminal.of(common)
+    run_dir = runs.find(common.runs_dir, run).path
+    closed = folding.closed(run_dir)
+    if closed is not None:
+        terminal.say(f"Nothing to do: run {run_dir.name} is closed.")
+        return ending.show(terminal, closed, output)
+    plan = folding.fold(run_dir).run.plan
+    confirming.abort(terminal, run_dir.name, plan.name, confirm)
+    order = commanding.order(OperatorWord.ABORT, reason)
+
+    async def go() -> Ended:
+        while await commanding.hand_over(run_dir, order, terminal):
+            if await commanding.until_closed(run_dir):
+                ended = folding.closed(run_dir)
+                assert ended is not None  # noqa: S101 - just folded as closed
+                return ended
+        return await _drive(run_dir, order, cloud, common, terminal, unsafe=allow_unsafe_fs)
+
+    return ending.show(terminal, eventloop.run(go), output)
+
+
+async def _drive(
+    run_dir: Path,
+    order: OperatorCommand,
+    cloud: Cloud,
+    common: Common,
+    terminal: Terminal,
+    *,
+    unsafe: bool,
+) -> Ended:
+    """Abort a run that no process drives: observe what is open, and close it."""
+    from rollout.cli import applying, folding, running, wiring
+    from rollout.engines.clock import LoopClock
+
+    now = LoopClock().now()
+    async with running.hold_runs(common, terminal, now, allow_unsafe_fs=unsafe) as runner:
+        outlet = running.Outlet()
+        folded = folding.fold(run_dir, outlet)
+        given = None if folded.run.aborted else order
+        async with wiring.connect(cloud, terminal) as service:
+            applying.check_identity(folded.run.plan, service)
+            return await runner.go_on(folded, outlet, service, given)

@@ -1,0 +1,111 @@
+"""`rollout resolve`: state what became of one instance that the run itself cannot judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollout.cli.options import Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rollout.model.event import OperatorCommand
+
+STATED = {
+    "restarted": "counts as restarted, unverified; its permit is free",
+    "untouched": "counts as not restarted; it may be restarted again",
+    "abandon": "given up; it counts as down until it is observed Running",
+}
+"""What a statement means, as the command says it."""
+
+
+def resolve(
+    run: str,
+    /,
+    *,
+    instance: str,
+    restarted: Flag = False,
+    untouched: Flag = False,
+    abandon: Flag = False,
+    reason: str,
+    allow_unsafe_fs: Flag = False,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """State what became of one instance that a run holds. Makes no API calls.
+
+    Parameters
+    ----------
+    run
+        The run's id or its unique beginning.
+    instance
+        The instance's id.
+    restarted
+        It booted after the attach: it counts as unverified, and its permit is free.
+    untouched
+        It was not restarted: the run may restart it again.
+    abandon
+        Give it up. It stays stranded or in doubt, and counts as down until it is observed Running.
+    reason
+        How you know, for the journal.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs.
+    """
+    from rollout.cli import commanding, eventloop
+    from rollout.journal import runs
+    from rollout.model.event import OperatorWord, Resolution
+
+    stated = {
+        Resolution.RESTARTED: restarted,
+        Resolution.UNTOUCHED: untouched,
+        Resolution.ABANDON: abandon,
+    }
+    chosen = [resolution for resolution, given in stated.items() if given]
+    if len(chosen) != 1 or not reason.strip():
+        raise UsageError.of(
+            "R0002",
+            "state one of --restarted, --untouched and --abandon, and a --reason",
+            help="rollout resolve RUN --instance i-… --restarted --reason TEXT",
+        )
+    terminal = Terminal.of(common)
+    run_dir = runs.find(common.runs_dir, run).path
+    order = commanding.order(OperatorWord.RESOLVE, reason, instance, chosen[0])
+    text = f"{instance}: {STATED[chosen[0]]}."
+
+    async def go() -> bool:
+        if await commanding.hand_over(run_dir, order, terminal):
+            return True
+        await _write(run_dir, order, common, terminal, unsafe=allow_unsafe_fs)
+        return False
+
+    if eventloop.run(go):
+        terminal.say(f"{text} The process that drives the run continues.")
+    else:
+        terminal.say(f"{text}\nresume: rollout resume {run_dir.name}")
+    return Exit.DONE
+
+
+async def _write(
+    run_dir: Path, order: OperatorCommand, common: Common, terminal: Terminal, *, unsafe: bool
+) -> None:
+    """Apply the command to a run that no process drives, under its lock, in its journal."""
+    from rollout import logs
+    from rollout.cli import commanding, folding, running
+    from rollout.journal import file
+    from rollout.model.event import AnyEvent
+
+    put: list[AnyEvent] = []
+    async with running.hold_runs(common, terminal, order.at, allow_unsafe_fs=unsafe) as runner:
+        folded = folding.fold(run_dir, put.append)
+        if folded.reader.torn is not None:
+            folded.decider.put(folded.reader.torn, order.at)
+        why = folded.decider.operate(order, order.at)
+        if why:
+            raise commanding.refused(run_dir.name, order, why)
+        journal = file.reopen(folded.reader)
+        with runner.hold(run_dir.name, folded.run.epoch, order.at, journal):
+            journal.keep_secret(logs.KNOWN)
+            journal.append(put, order.at)
+            journal.sync_now()
+            journal.close()

@@ -1,0 +1,53 @@
+"""Check what operators commanded, from the journal alone: aborts and statements about instances.
+
+Called by `rules`. Shares no code with the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.model.event import Happening, OperatorCommand, OperatorWord, Resolution
+from rollout.model.plan import Target
+
+STATED: dict[Happening, Resolution] = {
+    Happening.STATED_RESTARTED: Resolution.RESTARTED,
+    Happening.STATED_UNTOUCHED: Resolution.UNTOUCHED,
+    Happening.ABANDONED: Resolution.ABANDON,
+}
+"""Moves that only an operator's statement can bring."""
+
+
+class Commands:
+    """The commands of one run so far."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self._targets = targets
+        self._stated: set[tuple[int, Resolution]] = set()
+        self.aborted = False
+        self.abandoned: set[int] = set()
+
+    def take(self, event: OperatorCommand) -> str:
+        """Fold one command in; what is wrong with it, in words."""
+        if event.command is OperatorWord.ABORT:
+            self.aborted = True
+            return ""
+        named = (o for o, target in enumerate(self._targets) if target.instance == event.instance)
+        ordinal = next(named, None)
+        if ordinal is None or event.resolution is None:
+            return f"{event.instance} is resolved and is no target, or without a statement"
+        self._stated.add((ordinal, event.resolution))
+        if event.resolution is Resolution.ABANDON:
+            self.abandoned.add(ordinal)
+        return ""
+
+    def allows(self, happening: Happening, ordinal: int) -> bool:
+        """Whether an operator stated what this move takes for granted. A statement counts once."""
+        if happening is Happening.SEEN_SERVING:
+            return ordinal in self.abandoned
+        resolution = STATED.get(happening)
+        if resolution is None:
+            return True
+        stated = (ordinal, resolution) in self._stated
+        self._stated.discard((ordinal, resolution))
+        return stated

@@ -1,0 +1,89 @@
+"""The inbox of a run: commands of operators for the process that drives it, one file each.
+
+Written by `rollout abort` and `rollout resolve`, read by the engine of the run, which removes a
+file once its command is in the journal. Decides nothing about the commands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from rollout.journal.disk import REAL, Disk
+from rollout.journal.reader import unusable
+from rollout.model.event import OperatorCommand
+
+INBOX = "inbox"
+SOURCE = "inbox"
+"""`OperatorCommand.source` of what came this way."""
+BYTES_MAX = 16_384
+"""A command that is longer is none of ours."""
+
+
+def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> Path:
+    """Put a command into the inbox, whole or not at all, mode 0600. Return its file.
+
+    Errors: StorageError R0802.
+    """
+    folder = run_dir / INBOX
+    target = folder / f"{order.at:013d}-{order.id}.json"
+    draft = folder / f".{order.id}.new"
+    try:
+        disk.mkdir(folder)
+        disk.save(draft, msgspec.json.encode(msgspec.structs.replace(order, source=SOURCE)))
+        disk.replace(draft, target)
+        disk.sync_dir(folder)
+    except OSError as error:
+        raise unusable(target, error) from None
+    return target
+
+
+class Inbox:
+    """The reader's end. Implements the engine's port `Operators`."""
+
+    def __init__(self, run_dir: Path, *, disk: Disk = REAL) -> None:
+        self._folder = run_dir / INBOX
+        self._disk = disk
+        self._taken: dict[str, Path] = {}
+
+    def take(self) -> list[OperatorCommand]:
+        """Return the commands that arrived since the last time, oldest first. What cannot be read
+        as one is left where it is.
+        """
+        try:
+            names = self._disk.names(self._folder)
+        except OSError:
+            return []  # nobody has sent anything yet
+        known = set(self._taken.values())
+        paths = [self._folder / name for name in names if _is_command(name)]
+        read = [(path, self._read(path)) for path in paths if path not in known]
+        found = [(path, order) for path, order in read if order is not None]
+        self._taken.update((order.id, path) for path, order in found)
+        return [order for _, order in found]
+
+    def done(self, order: OperatorCommand) -> None:
+        """The command is in the journal: remove its file. One that stays is taken again by the next
+        process, which refuses it or does the same again.
+        """
+        path = self._taken.get(order.id)
+        if path is not None:
+            try:
+                self._disk.unlink(path)
+            except OSError:
+                return
+            del self._taken[order.id]
+
+    def _read(self, path: Path) -> OperatorCommand | None:
+        try:
+            figures = self._disk.stat(path)
+            if figures is None or figures.size > BYTES_MAX:
+                return None
+            with self._disk.read(path) as file:
+                return msgspec.json.decode(file.read(BYTES_MAX), type=OperatorCommand)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+def _is_command(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")

@@ -1,0 +1,77 @@
+"""The inbox of a run: commands of operators arrive whole, once, and in their order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.errors import StorageError
+from rollout.journal.inbox import BYTES_MAX, Inbox, send
+from rollout.model.event import OperatorCommand, OperatorWord
+from tests.journal.samples import ACTOR, NOW
+
+
+def order(name: str, at: int = NOW) -> OperatorCommand:
+    """An abort of this id."""
+    return OperatorCommand(name, OperatorWord.ABORT, ACTOR, at, "command line", "test")
+
+
+def test_commands_are_taken_once_in_the_order_of_their_sending(tmp_path: Path) -> None:
+    """Each comes once to one reader; what was not confirmed comes again to the next process."""
+    send(tmp_path, order("b", NOW + 1))
+    send(tmp_path, order("a", NOW + 2))
+    inbox = Inbox(tmp_path)
+
+    taken = inbox.take()
+    assert [one.id for one in taken] == ["b", "a"]
+    assert {one.source for one in taken} == {"inbox"}
+    assert inbox.take() == []
+    inbox.done(taken[0])
+    assert [one.id for one in Inbox(tmp_path).take()] == ["a"]
+
+
+def test_an_empty_or_missing_inbox_holds_nothing(tmp_path: Path) -> None:
+    """Nobody has commanded anything yet."""
+    assert Inbox(tmp_path).take() == []
+
+
+def test_a_command_is_private_and_whole(tmp_path: Path) -> None:
+    """Mode 0600 in a directory 0700, and no draft is left."""
+    path = send(tmp_path, order("a"))
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_what_is_no_command_is_left_alone(tmp_path: Path) -> None:
+    """Drafts, other JSON, links, FIFOs and very long files neither count nor block."""
+    path = send(tmp_path, order("a"))
+    folder = path.parent
+    (folder / ".x.new").write_bytes(path.read_bytes())
+    (folder / "1-bad.json").write_text("{}")
+    (folder / "2-long.json").write_text(" " * BYTES_MAX + path.read_text())
+    (folder / "3-link.json").symlink_to(path)
+    os.mkfifo(folder / "4-fifo.json")
+
+    assert [one.id for one in Inbox(tmp_path).take()] == ["a"]
+
+
+def test_a_command_survives_its_encoding(tmp_path: Path) -> None:
+    """The reader gets what was sent, but for the way it came."""
+    given = order("a")
+    send(tmp_path, given)
+
+    assert Inbox(tmp_path).take() == [msgspec.structs.replace(given, source="inbox")]
+
+
+def test_an_inbox_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A file where the directory belongs: R0802, and the path is named."""
+    (tmp_path / "inbox").write_text("")
+
+    with pytest.raises(StorageError, match="R0802"):
+        send(tmp_path, order("a"))
