@@ -9,6 +9,7 @@ Source of the figures: docs/safety.md, "Pace, repeats and breakers".
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -28,6 +29,19 @@ CATCH_UP_MS: Final = 1 * SECOND
 """How much of the time a late wake-up lost may be made good at once."""
 NAP_MS: Final = SECOND // 2
 """Who waits for a lane looks up this often: a run that stops must not wait for the lane."""
+STRIKES_MAX: Final = 4
+"""Throttles in a row, each of a call that left after the pause of the one before, that close a lane
+until the next minute: then its bucket is empty."""
+STRIKES_AGAIN: Final = 2
+"""As many close the minute after a closed one."""
+PAUSE_MS: Final = 2 * SECOND
+"""Pause after the first throttle where the service names none; each in a row doubles it."""
+LEARN_MIN: Final = 10
+"""Calls accepted in a minute from which on a quota is learned: fewer may be anybody's burst."""
+PROBE_MS: Final = 2 * SECOND
+"""After a pause one call leaves, and the next when it was answered or after this time."""
+EDGE_MS: Final = 3 * SECOND
+"""Our minute and the service's may differ by as much."""
 IN_FLIGHT_MAX: Final = 32
 """Calls of one lane on their way at once: 64 calls a second at half a second each."""
 
@@ -53,16 +67,33 @@ class Clock(Protocol):
         """Return at the instant or a little later; at once where it has passed."""
 
 
+class Leave(NamedTuple):
+    """When a call left, and after how many pauses of its lane."""
+
+    at: Instant
+    pauses: int
+
+    @property
+    def minute(self) -> int:
+        """The minute that the call counts in."""
+        return self.at // MINUTE
+
+
 class Rate:
     """The pace of one lane, in calls a minute, on the service's clock.
 
-    It starts at `start` and doubles every five seconds in which it was used, until the first
-    throttle. The calls accepted in that minute are the quota; from then on it keeps to
-    `1 - leave` of it. A later throttle halves the pace, one clean minute brings half of the goal
-    back, the next all of it. A throttle closes the lane until the next minute.
+    A throttled call pauses the lane for as long as the service says, else for a few seconds; then
+    one call probes it. `STRIKES_MAX` throttles in a row show that the bucket of the minute is
+    empty, and close the lane until the next minute.
 
-    A first throttle before even `start` calls of its minute were accepted teaches nothing: it is
-    somebody else's burst, unless the next minute ends likewise.
+    The pace starts at `start` and doubles every five seconds in which it was used and nothing was
+    throttled, until a minute is closed. The calls accepted in that minute are the quota; from then
+    on it keeps to `1 - leave` of it. Each minute closed later halves the pace, one clean minute
+    brings half of the goal back, the next all of it. A call that is accepted after a throttle of
+    the same minute shows that no bucket was empty: a quota that was learned is forgotten.
+
+    A first closed minute in which not even `start` calls were accepted teaches nothing: it is
+    somebody else's burst, unless the next minute ends likewise. Fewer than `LEARN_MIN` never do.
     """
 
     def __init__(self, now: Instant, *, leave_ppm: int, start: float = RATE_START) -> None:
@@ -77,7 +108,11 @@ class Rate:
         self._learned_in = -1
         self._throttled_in = -1
         self._clean_minutes = 2
-        self._period_began, self._period_sent = now, 0
+        self._pauses = 0
+        self._strikes = 0
+        self._struck = Leave(0, 0)
+        """The last call that was throttled and paused the lane."""
+        self._period_began, self._period_sent, self._period_pauses = now, 0, 0
 
     def leave_to_others(self, leave_ppm: int) -> None:
         """Keep this share of the quota, in millionths, for people and other programs."""
@@ -94,29 +129,62 @@ class Rate:
         self._advance(now)
         return max(now, self.closed_until, -int(-self._due // 1))
 
-    def leave(self, now: Instant) -> int:
-        """Note that a call leaves. Returns the minute it counts in, for `accept` and `throttle`."""
+    def leave(self, now: Instant) -> Leave:
+        """Note that a call leaves; hand the result to `accept` or `throttle`."""
         self._advance(now)
         self._due = max(self._due, now - CATCH_UP_MS) + MINUTE / self.per_minute
         self._period_sent += 1
-        return self._minute
+        if self._strikes:
+            self.closed_until = now + PROBE_MS
+        return Leave(now, self._pauses)
 
-    def accept(self, minute: int) -> None:
+    def accept(self, leave: Leave) -> None:
         """Note that a call was let through, whatever else became of it."""
-        minute = min(minute, self._minute)  # the clock may have been set back meanwhile
+        minute = min(leave.minute, self._minute)  # the clock may have been set back meanwhile
         self._accepted[minute] = self._accepted.get(minute, 0) + 1
+        if self._strikes and leave.pauses == self._pauses:
+            self._reopen(leave)
         if minute == self._learned_in:
             self._learn(minute)
 
-    def throttle(self, minute: int, now: Instant, retry_after_ms: Duration = 0) -> None:
+    def throttle(self, leave: Leave, now: Instant, retry_after_ms: Duration = 0) -> None:
         """Note that a call was refused for its lane's pace."""
         self._advance(now)
-        minute = min(minute, self._minute)
-        self.closed_until = max(self.closed_until, (minute + 1) * MINUTE, now + retry_after_ms)
+        if leave.pauses < self._pauses:  # it left before the pause that a sibling brought
+            self.closed_until = max(self.closed_until, now + retry_after_ms)
+            return
+        self._pauses += 1
+        self._strikes += 1
+        self._struck = leave
+        self.closed_until = now + (retry_after_ms or self._pause_ms(now))
+        if self._strikes >= STRIKES_MAX:
+            self._strikes = STRIKES_MAX - STRIKES_AGAIN
+            minute = min(leave.minute, self._minute)
+            self.closed_until = max(self.closed_until, (minute + 1) * MINUTE)
+            self._judge(minute)
+        self._due = min(self._due, self.closed_until)  # what was refused used nothing up
+
+    def _pause_ms(self, now: Instant) -> Duration:
+        """Between half and all of a time that grows with each throttle in a row."""
+        longest = PAUSE_MS << min(self._strikes - 1, STRIKES_MAX)
+        return longest // 2 + longest * _hash_percent(f"{now} {self._pauses}") // 200
+
+    def _reopen(self, probe: Leave) -> None:
+        """A call that left after the last pause was accepted. Within one minute that disproves an
+        empty bucket, and with it a quota that was learned from one.
+        """
+        self._strikes = 0
+        self.closed_until = probe.at
+        same_minute = self._struck.minute == probe.minute
+        if same_minute and probe.at % MINUTE < MINUTE - EDGE_MS:
+            self.quota, self._learned_in, self._burst = None, -1, False
+
+    def _judge(self, minute: int) -> None:
+        """Nothing was accepted after the last throttle of a minute: its bucket was empty."""
         if minute <= self._throttled_in:
-            return  # its siblings of that minute are judged already
+            return
         self._throttled_in = minute
-        if self.quota is None and not self._burst and self._accepted.get(minute, 0) < self._start:
+        if self.quota is None and self._may_be_a_burst(self._accepted.get(minute, 0)):
             self._burst = True
             self.per_minute = max(RATE_MIN, self.per_minute / 2)
         elif self.quota is None:
@@ -125,6 +193,10 @@ class Rate:
         else:
             self.per_minute = max(RATE_MIN, self.per_minute / 2)
             self._clean_minutes = 0
+
+    def _may_be_a_burst(self, accepted: int) -> bool:
+        """Whether so few calls in a closed minute say nothing of the quota."""
+        return accepted < (LEARN_MIN if self._burst else max(LEARN_MIN, self._start))
 
     def _learn(self, minute: int) -> None:
         """Take what was accepted in the first throttled minute for the quota."""
@@ -137,14 +209,17 @@ class Rate:
         if now // MINUTE < self._minute:
             self._set_back(now)
         elif now // MINUTE > self._minute:
+            if self._strikes and self._struck.minute == self._minute:
+                self._judge(self._minute)
             self._recover(self._minute)
             self._minute = now // MINUTE
             self._accepted = {m: n for m, n in self._accepted.items() if m >= self._minute - 1}
         if now - self._period_began >= DOUBLE_EVERY_MS:
             expected = self.per_minute * DOUBLE_EVERY_MS / MINUTE
-            if self.quota is None and self._period_sent * 2 >= expected:
+            calm = self._pauses == self._period_pauses
+            if self.quota is None and calm and self._period_sent * 2 >= expected:
                 self.per_minute = min(RATE_MAX, self.per_minute * 2)
-            self._period_began, self._period_sent = now, 0
+            self._begin_period(now)
 
     def _set_back(self, now: Instant) -> None:
         """Follow a clock that was corrected: nobody waits for a minute that was never there."""
@@ -154,7 +229,11 @@ class Rate:
         self._throttled_in = min(self._throttled_in, minute - 1)
         self._learned_in = min(self._learned_in, minute - 1)
         self._accepted = {m: n for m, n in self._accepted.items() if m <= minute}
-        self._period_began, self._period_sent = now, 0
+        self._begin_period(now)
+
+    def _begin_period(self, now: Instant) -> None:
+        """Begin to count the calls that may double the pace."""
+        self._period_began, self._period_sent, self._period_pauses = now, 0, self._pauses
 
     def _recover(self, minute: int) -> None:
         """Judge a minute that has ended: used and without a throttle, it earns pace back."""
@@ -170,16 +249,16 @@ class Rate:
 class Ticket:
     """The right to send one call now; the holder says what became of it."""
 
-    def __init__(self, rate: Rate, minute: int) -> None:
-        self._rate, self._minute = rate, minute
+    def __init__(self, rate: Rate, leave: Leave) -> None:
+        self._rate, self._leave = rate, leave
 
     def accepted(self) -> None:
         """The service let the call through: it counts against the bucket."""
-        self._rate.accept(self._minute)
+        self._rate.accept(self._leave)
 
     def throttled(self, now: Instant, retry_after_ms: Duration) -> None:
         """The service refused the call for its pace."""
-        self._rate.throttle(self._minute, now, retry_after_ms)
+        self._rate.throttle(self._leave, now, retry_after_ms)
 
 
 class Governor:
@@ -268,3 +347,8 @@ class _Waiting:
         self.rate = rate
         self.turn = asyncio.Lock()
         self.places = asyncio.Semaphore(in_flight_max)
+
+
+def _hash_percent(text: str) -> int:
+    """A number from 0 to 99 that depends on the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) % 100

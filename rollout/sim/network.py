@@ -15,7 +15,7 @@ import msgspec
 
 from rollout.ecs import contract, verdict, wire
 from rollout.ecs import look as reading
-from rollout.ecs.governor import IN_FLIGHT_MAX, Rate
+from rollout.ecs.governor import IN_FLIGHT_MAX, Leave, Rate
 from rollout.emulator import damage
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import Course, Damage, Ending
@@ -174,10 +174,10 @@ class Network:
 
     # one call
 
-    def _send(self, call: Call, lane: _Lane, minute: int) -> None:
+    def _send(self, call: Call, lane: _Lane, leave: Leave) -> None:
         heard = self._unsent(call)
         if heard is not None:
-            self._ended(call, lane, minute, heard)
+            self._ended(call, lane, leave, heard)
             return
         call.attempts += 1
         call.left_at = self.heap.now
@@ -187,7 +187,7 @@ class Network:
         course = self._cloud.faults.course(request)
         if course.lag_ms:
             request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
-        self._travel(call, request, course, functools.partial(self._ended, call, lane, minute))
+        self._travel(call, request, course, functools.partial(self._ended, call, lane, leave))
 
     def _unsent(self, call: Call) -> Refused | None:
         if self.heap.now > call.not_after:
@@ -228,10 +228,10 @@ class Network:
 
         heap.at(ends, end)
 
-    def _ended(self, call: Call, lane: _Lane, minute: int, heard: Heard) -> None:
+    def _ended(self, call: Call, lane: _Lane, leave: Leave, heard: Heard) -> None:
         """Tell lane and caller, or try a second time where the real client does."""
         lane.in_flight -= 1
-        self._pace(lane, minute, heard)
+        self._pace(lane, leave, heard)
         if call.n == 0 and isinstance(heard, Unknown) and call.attempts < limits.ATTEMPTS_MAX:
             self.heap.at(self.heap.now + REPEAT_MS, lambda: self._again(call))
         elif _clock_refused(heard) and not call.signed_again:
@@ -245,7 +245,7 @@ class Network:
         if self.alive:
             self.submit(call)
 
-    def _pace(self, lane: _Lane, minute: int, heard: Heard) -> None:
+    def _pace(self, lane: _Lane, leave: Leave, heard: Heard) -> None:
         if isinstance(heard, Refused | Unknown):
             return
         outcome = None
@@ -253,9 +253,9 @@ class Network:
             outcome = verdict.failure(heard, self.heap.now)
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             lane.throttled += 1
-            lane.rate.throttle(minute, self.heap.now, outcome.retry_after_ms)
+            lane.rate.throttle(leave, self.heap.now, outcome.retry_after_ms)
         else:
-            lane.rate.accept(minute)
+            lane.rate.accept(leave)
 
     def _tell_soon(self, call: Call, heard: Heard) -> None:
         def tell() -> None:

@@ -53,6 +53,17 @@ def test_planning_outlasts_a_proxy_that_answers_for_a_while(made: Stage) -> None
     assert re.search(r"api.waiting +action=GetCallerIdentity .*tries=\d.* since=.* until=", said)
 
 
+def test_planning_outlasts_throttling(made: Stage) -> None:
+    """A lane that is throttled pauses for the time the service names, not for the minute."""
+    made.arm({"fault": "throttle_user", "actions": READS, "delay_ms": 3_000})
+    planning = made.begin("plan", "wait.yaml", "-o", "json")
+    _, said = after_a_line(planning, made.disarm)
+    out, _ = planning.communicate(timeout=60)
+    assert planning.returncode == 0, said
+    assert '"digest"' in out
+    assert "cause=Throttling.User" in said
+
+
 def test_planning_starts_before_the_service_listens(tmp_path: Path) -> None:
     """A refused connection is repeated."""
     port = free_port()
@@ -73,7 +84,7 @@ def test_planning_starts_before_the_service_listens(tmp_path: Path) -> None:
             emulator.communicate(timeout=20)
     assert planning.returncode == 0, said
     assert out.startswith("i-")
-    assert 'cause="connection refused"' in said
+    assert 'cause="the connection was refused"' in said
 
 
 @pytest.mark.parametrize(
@@ -108,7 +119,7 @@ def test_dry_runs_that_never_pass_refuse_the_run(made: Stage) -> None:
     ended = made.run("apply", "wait.plan.json", "--no-input", "--api-timeout", "2s")
     assert ended.returncode == 1, ended.stderr
     assert re.search(
-        r"Instance at cn-\w+: ServiceUnavailable \(tried \d times in 2 s\)", ended.stderr
+        r"Instance at cn-\w+: ServiceUnavailable .*\(tried \d times in 2 s\)", ended.stderr
     )
     assert made.admin("ledger") == []
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 from dataclasses import dataclass, field
 
 import pytest
 
 from rollout.ecs import governor
 from rollout.ecs.governor import HEADROOM, Governor, Lane, Rate, Ticket
+from rollout.emulator import faults
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from tests.ecs.pretend import JumpClock
 
@@ -24,14 +26,23 @@ def drive(rate: Rate, now: Instant, until: Instant, quota: int = 1 << 40) -> dic
     told: dict[int, list[int]] = {}
     while (now := rate.earliest(now)) < until:
         counts = told.setdefault(now // MINUTE, [0, 0])
-        minute = rate.leave(now)
+        leave = rate.leave(now)
         if counts[0] < quota:
             counts[0] += 1
-            rate.accept(minute)
+            rate.accept(leave)
         else:
             counts[1] += 1
-            rate.throttle(minute, now)
+            rate.throttle(leave, now)
     return told
+
+
+def empty(rate: Rate, now: Instant, retry_after_ms: Duration = 0) -> Instant:
+    """The bucket is empty: whatever leaves is throttled until the lane closes. The last instant."""
+    minute = now // MINUTE
+    while now // MINUTE == minute:
+        rate.throttle(rate.leave(now), now, retry_after_ms)
+        last, now = now, rate.earliest(now)
+    return last
 
 
 def learned(quota: int, leave_ppm: int = LEAVE_PPM) -> tuple[Rate, Instant]:
@@ -74,13 +85,13 @@ def test_a_pace_that_is_not_used_does_not_climb() -> None:
 def test_what_was_accepted_in_the_first_throttled_minute_is_the_quota() -> None:
     """It settles at the share that is ours, with a little headroom, even for late replies."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
-    minutes = [rate.leave(NOW) for _ in range(120)]
-    for minute in minutes[:90]:
-        rate.accept(minute)
-    rate.throttle(minutes[90], NOW)
+    leaves = [rate.leave(NOW) for _ in range(120)]
+    for leave in leaves[:90]:
+        rate.accept(leave)
+    empty(rate, NOW)
     assert rate.quota == 90
-    for minute in minutes[91:101]:
-        rate.accept(minute)
+    for leave in leaves[91:101]:
+        rate.accept(leave)
     assert rate.quota == 100
     assert rate.per_minute == rate.goal == pytest.approx(70 * HEADROOM)
 
@@ -89,7 +100,7 @@ def test_a_stray_first_throttle_teaches_no_quota() -> None:
     """Somebody else's burst in our first minute does not cripple the lane for the whole run."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
     rate.accept(rate.leave(NOW))
-    rate.throttle(rate.leave(NOW), NOW)
+    empty(rate, NOW)
     assert rate.quota is None
     told = drive(rate, NOW + MINUTE, NOW + 3 * MINUTE)
     assert sum(accepted for accepted, _ in told.values()) > 1_000
@@ -102,40 +113,136 @@ def test_a_small_quota_is_learned_from_the_second_throttled_minute() -> None:
     assert rate.quota == 20
 
 
-def test_a_throttle_closes_the_lane_until_the_next_minute() -> None:
-    """Whatever is left of the minute is for people."""
+def test_one_throttle_pauses_the_lane_for_a_few_seconds() -> None:
+    """Random throttling must not make a run crawl."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
-    rate.throttle(rate.leave(NOW + 10 * SECOND), NOW + 10 * SECOND)
-    assert rate.earliest(NOW + 11 * SECOND) == NOW + MINUTE
+    at = NOW + 10 * SECOND
+    rate.throttle(rate.leave(at), at)
+    assert at + SECOND <= rate.earliest(at) < at + 2 * SECOND
+    assert rate.quota is None
 
 
-@pytest.mark.parametrize(
-    "at, wait_ms, open_at",
-    [
-        (10 * SECOND, 0, MINUTE),
-        (10 * SECOND, 1_500, MINUTE),
-        (59 * SECOND, 1_500, 60_500),
-        (59 * SECOND, 60_000, 119 * SECOND),
-    ],
-)
-def test_the_services_own_wait_is_obeyed(at: int, wait_ms: int, open_at: int) -> None:
-    """`x-acs-retry-after` in milliseconds, where it is later than the next minute."""
+@pytest.mark.parametrize("wait_ms", [300, 1_500, 20_000, 60_000])
+def test_the_services_own_wait_is_obeyed(wait_ms: Duration) -> None:
+    """`x-acs-retry-after` in milliseconds, whatever the minute."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
-    rate.throttle(rate.leave(NOW + at), NOW + at, wait_ms)
-    assert rate.earliest(NOW + at) == NOW + open_at
+    at = NOW + 10 * SECOND
+    rate.throttle(rate.leave(at), at, wait_ms)
+    assert rate.earliest(at) == at + wait_ms
 
 
-def test_a_later_throttle_halves_once_a_minute_and_comes_back_in_two() -> None:
+def test_throttles_in_a_row_pause_longer_and_close_the_lane_until_the_next_minute() -> None:
+    """Whatever is left of the minute is for people; the next one is closed sooner."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM)
+    calls, at = [], NOW
+    while at < NOW + 3 * MINUTE:
+        calls.append(at - NOW)
+        rate.throttle(rate.leave(at), at)
+        at = rate.earliest(at)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(calls)]
+    assert SECOND <= pauses[0] <= 2 * SECOND <= pauses[1] <= 4 * SECOND <= pauses[2] <= 8 * SECOND
+    assert [call // MINUTE for call in calls] == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert [call for call in calls if call % MINUTE == 0] == [0, MINUTE, 2 * MINUTE]
+
+
+def test_calls_that_were_on_their_way_at_a_throttle_are_part_of_it() -> None:
+    """A burst of thirty is one throttle, not thirty in a row."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM)
+    for leave in [rate.leave(NOW) for _ in range(30)]:
+        rate.throttle(leave, NOW)
+    assert rate.earliest(NOW) < NOW + 2 * SECOND
+
+
+def test_after_a_pause_one_call_probes_the_lane() -> None:
+    """The others leave once it was accepted, or after two seconds without a word."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM, start=6_000)
+    rate.throttle(rate.leave(NOW), NOW, 1_000)
+    at = rate.earliest(NOW)
+    probe = rate.leave(at)
+    assert rate.earliest(at) == at + governor.PROBE_MS
+    rate.accept(probe)
+    assert rate.earliest(at) <= at + 10
+
+
+def test_an_accepted_probe_disproves_a_quota() -> None:
+    """No bucket is empty where a call passes in the minute of a throttle."""
+    rate, at = learned(1000)
+    at += 10 * SECOND
+    rate.throttle(rate.leave(at), at, 1_000)
+    assert rate.quota is not None
+    rate.accept(rate.leave(rate.earliest(at)))
+    assert rate.quota is None
+
+
+def test_a_probe_at_the_turn_of_the_minute_disproves_nothing() -> None:
+    """The service's minute may have begun already."""
+    rate, at = learned(1000)
+    at += 57 * SECOND
+    rate.throttle(rate.leave(at), at, 1_000)
+    rate.accept(rate.leave(rate.earliest(at)))
+    assert rate.quota is not None
+
+
+def test_a_throttle_before_the_turn_of_the_minute_teaches_the_quota_too() -> None:
+    """There is no time left to close the minute, and nothing was accepted after it."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM)
+    for _ in range(90):
+        rate.accept(rate.leave(NOW + 50 * SECOND))
+    rate.throttle(rate.leave(NOW + 59 * SECOND), NOW + 59 * SECOND)
+    rate.accept(rate.leave(rate.earliest(NOW + 59 * SECOND)))
+    assert rate.quota == 90
+
+
+def test_a_few_calls_teach_no_quota() -> None:
+    """However often a minute is closed: a handful may be anybody's burst."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM)
+    told = drive(rate, NOW, NOW + 30 * MINUTE, quota=governor.LEARN_MIN - 1)
+    assert rate.quota is None
+    assert sum(throttled for _, throttled in told.values()) <= 30 * governor.STRIKES_MAX
+
+
+def random_throttling(share: float, calls: int, start: float) -> Duration:
+    """How long a lane needs for so many calls where each is throttled with this probability."""
+    rate = Rate(NOW, leave_ppm=LEAVE_PPM, start=start)
+    at, n, accepted = NOW, 0, 0
+    while accepted < calls:
+        at, n = rate.earliest(at), n + 1
+        leave = rate.leave(at)
+        if faults.draw(7, "throttle", b"", n) < share:
+            rate.throttle(leave, at, 1_000)
+        else:
+            rate.accept(leave)
+            accepted += 1
+    return at - NOW
+
+
+@pytest.mark.parametrize("start", [governor.RATE_START, governor.EMULATOR_RATE_START])
+def test_random_throttling_does_not_make_a_lane_crawl(start: float) -> None:
+    """With 30 % of all calls throttled a thousand calls go at more than half a call a second, where
+    a lane that closed at each throttle made a handful a minute."""
+    assert random_throttling(0.3, 1_000, start) < 2_000 * SECOND
+
+
+def test_an_outage_of_throttling_is_not_amplified() -> None:
+    """Ten minutes in which everything is throttled cost a lane two calls a minute, and the minute
+    after it goes at its former pace."""
+    rate, at = learned(1000)
+    end = at + 10 * MINUTE
+    told = drive(rate, at, end, quota=0)
+    assert sum(throttled for _, throttled in told.values()) <= 10 * governor.STRIKES_AGAIN + 2
+    told = drive(rate, rate.earliest(end), end + 3 * MINUTE, quota=1000)
+    assert told[end // MINUTE + 2][0] >= 0.8 * rate.goal
+
+
+def test_a_minute_closed_later_halves_the_pace_once_and_it_comes_back_in_two() -> None:
     """Half the goal after one clean minute, all of it after the next."""
     rate, at = learned(1000)
     goal = rate.goal
     drive(rate, at, at + MINUTE, 1000)
     at += MINUTE
-    minute = rate.leave(at)
-    for _ in range(5):
-        rate.throttle(minute, at)
+    empty(rate, at)
     assert rate.per_minute == pytest.approx(goal / 2)
-    rate.throttle(rate.leave(at + MINUTE), at + MINUTE)
+    empty(rate, at + MINUTE)
     assert rate.per_minute == pytest.approx(goal / 4)
     paces = []
     for n in (2, 3, 4):
@@ -146,17 +253,17 @@ def test_a_later_throttle_halves_once_a_minute_and_comes_back_in_two() -> None:
 
 
 def test_the_pace_never_falls_below_one_a_minute() -> None:
-    """A lane that only meets throttles still asks."""
-    rate, at = learned(1)
+    """A lane that only meets throttles still tries."""
+    rate, at = learned(20)
     for n in range(10):
-        rate.throttle(rate.leave(at + n * MINUTE), at + n * MINUTE)
+        empty(rate, at + n * MINUTE)
     assert rate.per_minute == governor.RATE_MIN
 
 
 def test_an_unused_minute_earns_nothing() -> None:
     """Silence does not prove that the bucket is free."""
     rate, at = learned(1000)
-    rate.throttle(rate.leave(at), at)
+    empty(rate, at)
     halved = rate.per_minute
     for n in range(1, 10):
         rate.earliest(at + n * MINUTE)
@@ -328,7 +435,7 @@ async def test_a_lane_that_closes_while_somebody_waits_stays_closed() -> None:
     assert first is not None
     patient = asyncio.create_task(pace.admit(LANE, NOW + 2 * MINUTE))
     await clock.run(NOW)
-    first.throttled(clock.now(), 0)
+    first.throttled(clock.now(), MINUTE)
     hasty = asyncio.create_task(pace.admit(LANE, NOW + 59 * SECOND))
     await clock.run(NOW + 3 * MINUTE)
     assert isinstance(await patient, Ticket)
@@ -386,13 +493,13 @@ async def test_the_share_for_others_reaches_lanes_old_and_new() -> None:
     old = pace.rate(LANE)
     for _ in range(100):
         old.accept(old.leave(NOW))
-    old.throttle(NOW // MINUTE, NOW)
+    empty(old, NOW)
     pace.leave_to_others(600_000)
     assert old.goal == pytest.approx(40 * HEADROOM)
     new = pace.rate(LANE._replace(region="cn-hangzhou"))
     for _ in range(200):
         new.accept(new.leave(NOW))
-    new.throttle(NOW // MINUTE, NOW)
+    empty(new, NOW)
     assert new.goal == pytest.approx(80 * HEADROOM)
 
 
@@ -402,9 +509,7 @@ async def test_minutes_are_those_of_the_service() -> None:
     clock = JumpClock(NOW)
     pace = Governor(clock)
     pace.skew_ms = 10 * SECOND
-    ticket = await pace.admit(LANE, NOW)
-    assert ticket is not None
-    ticket.throttled(pace.now(), 0)
+    empty(pace.rate(LANE), pace.now())
     assert await pace.admit(LANE, NOW + MINUTE)
     assert clock.now() == NOW + 50 * SECOND
 
@@ -414,7 +519,7 @@ async def test_who_waits_when_the_run_stops_is_turned_away_at_once() -> None:
     """A drain does not last as long as a closed lane."""
     clock = JumpClock(NOW)
     pace = Governor(clock)
-    pace.rate(LANE).throttle(pace.rate(LANE).leave(NOW), NOW)
+    pace.rate(LANE).throttle(pace.rate(LANE).leave(NOW), NOW, MINUTE)
     looks = iter([False, False, True])
     assert await pace.admit(LANE, NOW + MINUTE, lambda: next(looks)) is None
     assert clock.at <= NOW + 2 * governor.NAP_MS

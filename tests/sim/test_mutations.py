@@ -192,7 +192,7 @@ def test_a_broken_core_is_caught(
     [
         (believe_a_status_at_once, 5, "P4"),
         (believe_a_status_at_once, 611, "P6"),
-        (free_the_permit_of_a_lost_restart, 2070, "P6"),
+        (free_the_permit_of_a_lost_restart, 1881, "P6"),
     ],
 )
 def test_reboots_by_other_hands_excuse_nothing(
