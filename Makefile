@@ -14,7 +14,7 @@ SOAK_SHELL_SEEDS ?= 10000
 # A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
-.PHONY: help setup demo test check sim soak bench constraints ci
+.PHONY: help setup demo test check sim soak bench mutants constraints ci
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,11 @@ soak: $(READY) ## simulate and fuzz for long (SOAK_SEEDS=100000, SOAK_SHELL_SEED
 
 bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks
+
+mutants: $(READY) ## change the core line by line and count changes that no test notices (hours)
+	@nice $(BIN)/mutmut run --max-children 2
+	@$(BIN)/mutmut export-cicd-stats
+	@cat mutants/mutmut-cicd-stats.json
 
 constraints: $(READY) ## rewrite constraints.txt with the newest versions (needs the network)
 	@set -eu; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \

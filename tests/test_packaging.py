@@ -58,20 +58,31 @@ def direct_dependencies() -> list[str]:
 
 
 def required_closure(names: list[str]) -> set[str]:
-    """Follow the requirements of installed packages, without their extras, to the end."""
+    """Follow the requirements of installed packages, with the extras they ask for, to the end."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
-        name = waiting.pop()
-        if name in found:
+        asked = waiting.pop()
+        if asked in found:
             continue
-        found.add(name)
+        found.add(asked)
+        name, _, extra = asked.partition("[")
         try:
             requirements = metadata.requires(name) or []
         except metadata.PackageNotFoundError:  # required on another system only
             continue
-        waiting += [requirement_name(line) for line in requirements if "extra ==" not in line]
-    return found
+        for line in requirements:
+            condition = re.search(r"extra == ['\"]([^'\"]+)", line)
+            if condition is None or normalised(condition[1]) == extra:
+                waiting += [requirement_name(line), *requirement_extras(line)]
+    return {one for one in found if "[" not in one}
+
+
+def requirement_extras(line: str) -> list[str]:
+    """The extras of a requirement: `name[extra` for each, as `required_closure` keeps them."""
+    matched = re.match(r"[A-Za-z0-9._-]+\s*\[([^]]+)\]", line)
+    extras = matched[1].split(",") if matched else []
+    return [f"{requirement_name(line)}[{normalised(extra.strip())}" for extra in extras]
 
 
 def requirement_name(line: str) -> str:
