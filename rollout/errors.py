@@ -202,6 +202,7 @@ CODES: dict[str, Code] = {
     "R0116": Code(Exit.DONE, "the file may be written by everyone"),
     "R0117": Code(Exit.IO, "the working directory cannot be used"),
     "R0118": Code(Exit.DONE, "a variable looks like a misspelled setting"),
+    "R0119": Code(Exit.BAD_INPUT, "a plan was given where a spec is wanted"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
@@ -235,6 +236,7 @@ CODES: dict[str, Code] = {
     "R0313": Code(Exit.BAD_INPUT, "more targets than maxInstances"),
     "R0314": Code(Exit.BAD_INPUT, "new key and former key are the same name with other material"),
     "R0315": Code(Exit.DONE, "targets already have the key and will be restarted again"),
+    "R0316": Code(Exit.DONE, "waves that are empty are left out"),
     "R0320": Code(Exit.IO, "the plan file cannot be read"),
     "R0321": Code(Exit.BAD_INPUT, "not a plan this version can read"),
     "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),

@@ -21,7 +21,7 @@ COMMANDS = (
     (
         "rollout.cli.commands.validate:validate",
         "FILE [FILE…]",
-        "Read specs and report every problem at once, offline.",
+        "Check specs and inventory files offline; report all problems.",
         ("lint", "check"),
     ),
     (

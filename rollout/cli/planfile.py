@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +108,7 @@ def _check_version(raw: bytes, path: Path) -> None:
 def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
     found = plans.digest(raw)
     given = None if digest is None else _given(digest)
-    wanted = given or _saved_digest(path)
+    wanted, why = (given, "") if given is not None else _saved_digest(path)
     if wanted == found:
         return
     notes = [f"digest now   {found}"]
@@ -120,7 +121,7 @@ def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
         notes.append(f"digest made  {wanted}")
         cure = "make a new plan from its spec; a plan is never edited"
     else:
-        message = f"{_sidecar(path).name} is missing, so an edit of the plan could not be seen"
+        message = f"{_sidecar(path).name} {why}, so an edit of the plan could not be seen"
         cure = "copy it along with the plan, or pass --digest with what `rollout plan` printed"
     raise IntegrityError.of("R0901", message, place=Place(str(path)), notes=tuple(notes), help=cure)
 
@@ -145,15 +146,21 @@ def _digest_line(digest: str, path: Path) -> bytes:
     return b"%s%s  %s\n" % (mark, digest.removeprefix("sha256:").encode(), escaped)
 
 
-def _saved_digest(path: Path) -> str | None:
+def _saved_digest(path: Path) -> tuple[str | None, str]:
+    """The digest beside the plan; without one, why there is none."""
     try:
-        if not _sidecar(path).is_file():  # a FIFO would wait for a writer
-            return None
+        mode = _sidecar(path).stat().st_mode
+        if not stat.S_ISREG(mode):  # a FIFO would wait for a writer
+            return None, "is not a regular file"
         words = _sidecar(path).read_bytes().split()
-    except OSError:
-        return None
-    figures = words[0].removeprefix(b"\\").decode("ascii", "replace") if words else ""
-    return f"sha256:{figures.lower()}" if words else None
+    except FileNotFoundError:
+        return None, "is missing"
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+    figures = words[0].removeprefix(b"\\").decode("ascii", "replace").lower() if words else ""
+    if not _FIGURES.fullmatch(figures):
+        return None, "holds no digest"
+    return f"sha256:{figures}", ""
 
 
 def _sidecar(path: Path) -> Path:

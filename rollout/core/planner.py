@@ -104,7 +104,7 @@ def make_plan(
         groups=tuple(groups),
         waves=waves,
         exclusions=tuple(selected.exclusions),
-        warnings=_warnings(spec, inventory, selected, groups, regions, at),
+        warnings=_warnings(spec, inventory, selected, groups, waves, regions, at),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
     )
 
@@ -131,12 +131,15 @@ def _warnings(
     inventory: Inventory,
     selected: selection.Selection,
     groups: Sequence[Group],
+    waves: Sequence[Wave],
     regions: Sequence[RegionKey],
     at: Instant,
 ) -> tuple[Warn, ...]:
     kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
     missing = sum(1 for region in regions if not region.present)
     one_by_one = [group for group in groups if group.cap == 1]
+    kept_waves = {wave.name for wave in waves}
+    empty = [wave.name for wave in spec.waves if wave.name not in kept_waves and waves]
     warnings = [
         _warn("R0302", selected.stopped, "stopped instance", "will be started and billed; "
               "restart.stopped: leave leaves them."),
@@ -149,6 +152,8 @@ def _warnings(
         _warn("R0304", inventory.merged, "row", "named an instance again and merged."),
         _warn("R0305", len(selection.expired_rules(spec, at)), "exclusion", "expired."),
         _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),
+        _warn("R0316", len(empty), "wave", f"left out, since earlier waves take every target: "
+              f"{', '.join(empty)}."),
         _warn("R0309", len(one_by_one), "budget", "with room for one instance at a time: one by "
               "one."),
         _warn("R0306", 0 if inventory.live else selected.chosen, "target", "decided without asking "

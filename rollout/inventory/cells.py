@@ -30,8 +30,7 @@ def clean(text: str) -> str:
 
 
 def instance_id(text: str) -> str:
-    """The id in a cell that may hold a name behind it (`i-…/web-01`); the clean cell otherwise."""
-    text = clean(text)
+    """The id in a clean cell with a name behind it (`i-…/web-01`); otherwise the cell."""
     named = _NAMED.fullmatch(text)
     if named is not None and len(_ID.findall(text)) == 1:
         return named[1]

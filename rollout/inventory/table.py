@@ -61,6 +61,8 @@ _STATUSES = {"运行中": "Running", "已停止": "Stopped", "启动中": "Start
 _DELIMITERS = ",;\t|"
 _HEAD_LINES_MAX = 10
 """Lines of titles, blanks and `sep=` before the headings."""
+_NAMED = re.compile("名称|name")
+"""The heading of a column whose cells hold a name behind the id."""
 _SEPARATOR = re.compile("sep=(.)\\s*", re.IGNORECASE)
 _DECIDES = re.compile("(^|[^a-z])(tags?|locks?)([^a-z]|$)|标签|锁定")
 """A heading that may say something of tags or locks."""
@@ -225,7 +227,9 @@ def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live
         hint = "a cell with the delimiter in it needs quotes"
         raise RowError("R0201", "the row has more cells than there are headings", hint)
     values = {field: cells.clean(row[at]) for field, at in fields.items() if at < len(row)}
-    named = cells.instance_id(values.get("id", ""))
+    named = values.get("id", "")
+    if _NAMED.search(headings[fields["id"]].lower()) is not None:
+        named = cells.instance_id(named)
     if live:
         return Row(named, values.get("region"), values.get("zone"))
     return Row(

@@ -37,6 +37,7 @@ class Amount(msgspec.Struct, frozen=True):
 
 
 _COUNT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+_DIGITS = re.compile(r"\d{1,99}", re.ASCII)
 _PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,4}))?%", re.ASCII)
 
 
@@ -47,6 +48,9 @@ def parse_amount(text: str) -> Amount:
     match = _PERCENT.fullmatch(text)
     if match is None:
         message = "not a count or percent"
+        if _DIGITS.fullmatch(text):
+            message = "a count is at least 1 and has no zeros in front"
+            message = "a count has at most 9 digits" if text[0] != "0" else message
         raise ValueError(message)
     share = int(match[1]) * (PPM // 100) + int((match[2] or "").ljust(4, "0"))
     if not 0 < share <= PPM:

@@ -6,6 +6,7 @@ planner's business.
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from rollout.errors import Exit, Place, Problem, SpecError
 from rollout.model import limits
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
-from rollout.specfile import build, complaints, document, screen
+from rollout.specfile import build, complaints, document, screen, waves
 from rollout.specfile.models import KeyRotation
 from rollout.specfile.project import Project
 
 __all__ = ["Loaded", "json_schema", "load"]
 
+_PLAN = re.compile(r'\s*\{(?=.*"format"\s*:\s*"rollout\.plan")', re.DOTALL)
+"""The beginning of a plan file, which is a JSON object and so YAML too."""
 SCHEMA_ID = "key-rotation.v1.json"
 
 
@@ -42,6 +45,10 @@ def load(path: Path, project: Path) -> Loaded:
     read, else 65. Of a secret in the file nothing is repeated.
     """
     text, warnings = _read(path)
+    if _PLAN.match(text):
+        hint = f"`rollout apply {path}` executes it, `rollout rehearse {path}` simulates it"
+        place = Place(str(path))
+        raise SpecError.of("R0119", "this is a plan, not a spec", place=place, help=hint)
     found = document.parse(str(path), text)
     quiet = screen.secrets(found)
     form, problems = _check(found, Project(project))
@@ -77,10 +84,11 @@ def _check(found: document.Document, project: Project) -> tuple[KeyRotation | No
         return None, [Problem("R0103", "the spec is empty", Place(found.file), "see docs/spec.md")]
     if found.data is None:
         return None, found.problems
+    between = [*found.problems, *waves.problems(found)]
     try:
-        return KeyRotation.model_validate(found.data, context=project), found.problems
+        return KeyRotation.model_validate(found.data, context=project), between
     except ValidationError as error:
-        return None, [*found.problems, *complaints.problems(found, error)]
+        return None, [*between, *complaints.problems(found, error)]
 
 
 def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:

@@ -22,7 +22,7 @@ _CONTAINERS = ("a list", "a mapping", "nothing")
 _NEEDED = {
     "apiVersion": "write `apiVersion: rollout/v1`",
     "kind": "write `kind: KeyRotation`",
-    "source": "write `source: ecs`, `csv`, `json` or `jsonl`",
+    "source": "write `source: ecs`, `csv`, `json`, `jsonl` or `ids`",
     "reason": "say why: it stands in the plan and in the audit log",
     "publicKeyFile": "name the `.pub` file of the new key",
 }

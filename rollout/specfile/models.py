@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from rollout.model import limits, time
@@ -226,21 +226,6 @@ class WaveForm(Form):
     """A count, a share of all targets, `cover` (one of each image, zone and tier) or `rest`."""
 
 
-def _in_order(waves: list[WaveForm]) -> list[WaveForm]:
-    names: set[str] = set()
-    for index, wave in enumerate(waves):
-        last = index == len(waves) - 1
-        if wave.name in names:
-            message = f"two waves are called `{wave.name}`"
-            raise fault("R0115", message, "give each its own name", at=(index, "name"))
-        if (wave.size == "rest") != last:
-            message = "the last wave is `rest`" if last else "only the last wave is `rest`"
-            hint = "what no wave takes would never be rotated" if last else "write a count or share"
-            raise fault("R0115", message, hint, at=(index, "size"))
-        names.add(wave.name)
-    return waves
-
-
 class LimitsForm(Form):
     """Bounds of the run."""
 
@@ -269,9 +254,7 @@ class SpecForm(Form):
         BudgetForm(by="fleet", maxDown="5%")
     ]
     """How many instances may be down at once; the most restrictive one wins."""
-    waves: Annotated[list[WaveForm], Field(min_length=1), AfterValidator(_in_order)] = [
-        WaveForm(name="all", size="rest")
-    ]
+    waves: Annotated[list[WaveForm], Field(min_length=1)] = [WaveForm(name="all", size="rest")]
     """The order; the first wave is the canary, the last one takes the rest."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
     """A restart that stays in doubt: keep it for a person, try once more, or assume it is done."""

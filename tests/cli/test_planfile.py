@@ -74,6 +74,35 @@ def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) 
         planfile.load(saved, "sha256:" + "0" * 64)
 
 
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("missing", "is missing"),
+        ("directory", "is not a regular file"),
+        ("loop", "cannot be read"),
+        ("empty", "holds no digest"),
+        ("prose", "holds no digest"),
+    ],
+)
+def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
+    saved: Path, kind: str, words: str
+) -> None:
+    """Only a file that is not there is missing."""
+    sidecar = saved.with_name(saved.name + ".sha256")
+    sidecar.unlink()
+    if kind == "directory":
+        sidecar.mkdir()
+    elif kind == "loop":
+        sidecar.symlink_to(sidecar)
+    elif kind != "missing":
+        sidecar.write_text("" if kind == "empty" else "see the mail of Monday")
+
+    with pytest.raises(RolloutError, match=words) as caught:
+        planfile.load(saved)
+
+    assert caught.value.problems[0].code == "R0901"
+
+
 @pytest.mark.parametrize("given", ["", "sha256:", "sha256:0188a5b4…ff7f", "x" * 64])
 def test_what_is_no_digest_is_a_wrong_command_line(saved: Path, given: str) -> None:
     """A digest cut short, as lists show it, must not read as if the plan had been changed."""

@@ -69,6 +69,8 @@ def test_waves_that_come_out_empty_are_left_out() -> None:
     )
 
     assert sizes(plan) == [1]
+    assert [(one.code, one.count) for one in plan.warnings if one.code == "R0316"] == [("R0316", 1)]
+    assert any("all" in one.text for one in plan.warnings if one.code == "R0316")
 
 
 @given(st.integers(1, 160), st.integers(1, 80), st.integers(1, 90), st.integers(1, 2))

@@ -58,6 +58,9 @@ def test_a_table_as_people_have_it_is_read(tmp_path: Path, content: str) -> None
     [
         f"{HEAD}{A}/{B},cn-hangzhou\n",
         f"{HEAD}{A} {B},cn-hangzhou\n",
+        f"{HEAD}{A}/web-01,cn-hangzhou\n",
+        f"{HEAD}{A} web-01,cn-hangzhou\n",
+        f"实例ID/名称,地域\n{A}/{B},cn-hangzhou\n",
         f"{HEAD}web-01/{A},cn-hangzhou\n",
         f"{HEAD}copy of {A},cn-hangzhou\n",
         f"{HEAD}sum of {A},cn-hangzhou\n",

@@ -42,6 +42,21 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text, words",
+    [
+        ("0", "at least 1"),
+        ("00", "at least 1"),
+        ("1" * 10, "at most 9 digits"),
+        ("0%", "more than 0"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_as_one(text: str, words: str) -> None:
+    """`0` is a count, and says too little; it is not called something else."""
+    with pytest.raises(ValueError, match=words):
+        parse_amount(text)
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "0", "-1", "05", "+5", "1e9", "NaN", "0%", "0.0%", "101%", "10%%", "5 %", "\u0665", "1_0"],
 )

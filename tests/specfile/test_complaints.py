@@ -60,6 +60,7 @@ BAD = [
     ("maxDown: 5%", "maxDown: @@1e9", "R0108", None),
     ("maxDown: 5%", "maxDown: @@.nan", "R0108", None),
     ("maxDown: 5%", "maxDown: @@NaN", "R0108", None),
+    ("maxDown: 5%", "maxDown: @@0", "R0108", None),
     ("size: cover", "size: @@most", "R0108", "`cover` or `rest`"),
     ("leaveQuota: 30%", "leaveQuota: @@100%", "R0108", "30%"),
     ("leaveQuota: 30%", "leaveQuota: @@5", "R0108", "30%"),

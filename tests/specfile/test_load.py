@@ -7,9 +7,11 @@ import pytest
 
 from rollout import specfile
 from rollout.cli import complaint
-from rollout.errors import Exit, SpecError
+from rollout.errors import Exit, Place, SpecError
+from rollout.model import plan as plans
 from rollout.model import spec
 from tests import tree
+from tests.cli import factory
 from tests.specfile import example
 
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -280,3 +282,39 @@ def test_the_shipped_specs_are_right(path: Path) -> None:
 
     assert loaded.spec.name
     assert [warning.code for warning in loaded.warnings] == []
+
+
+def test_all_faults_of_the_waves_are_told_at_once(tmp_path: Path) -> None:
+    """Names, sizes and the place of `rest`, also where a wave by itself is wrong."""
+    waves = """  waves:
+    - { name: a, size: 0 }
+    - { name: a, size: rest }
+    - { name: b, size: rest }
+    - { name: b, size: 300% }
+"""
+    start, end = example.TEXT.index("  waves:"), example.TEXT.index("  onUnknown")
+    text = example.TEXT[:start] + waves + example.TEXT[end:]
+
+    problems = example.problems(tmp_path, text)
+
+    codes = [(problem.code, (problem.place or Place("")).line) for problem in problems]
+    first = text[:start].count("\n") + 2
+    assert sorted(codes) == [
+        ("R0108", first),
+        ("R0108", first + 3),
+        ("R0115", first + 1),
+        ("R0115", first + 1),
+        ("R0115", first + 2),
+        ("R0115", first + 3),
+        ("R0115", first + 3),
+    ]
+
+
+def test_a_plan_is_not_read_as_a_spec(tmp_path: Path) -> None:
+    """A plan file is YAML too: it is named for what it is, and not by each of its fields."""
+    raw = plans.encode(factory.plan(40)).decode()
+
+    for text in (raw, raw.replace(":", ": "), f" {raw}\n"):
+        (problem,) = example.problems(tmp_path, text)
+        assert problem.code == "R0119"
+        assert "rollout apply" in (problem.help or "")

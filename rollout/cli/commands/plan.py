@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from rollout.cli import render
 from rollout.cli.options import OUTPUT, Cloud, Common, Flag, duration
 from rollout.cli.terminal import Terminal
-from rollout.errors import Exit
+from rollout.errors import Exit, UsageError
+from rollout.model import limits
 
 if TYPE_CHECKING:
     from rollout.cli.planning import Made
@@ -54,6 +55,9 @@ def plan(
 
     terminal = Terminal.of(common)
     age_max_ms = duration(max_age, "--max-age")
+    if not 0 < age_max_ms <= limits.DURATION_MAX_MS:
+        cure = "write more than `0s` and at most `168h`, for example `24h`"
+        raise UsageError.of("R0001", f"--max-age {max_age}: a plan is valid for a while", help=cure)
     done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
 
     async def make() -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
+
 from rollout.cli import render
-from rollout.cli.options import OUTPUT, Common
+from rollout.cli.options import OUTPUT, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
+from rollout.model.spec import FileSource, Spec
 
 
 def validate(
     file: Path,
     /,
     *files: Path,
+    allow_partial: Flag = False,
     output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Read specs and report every problem at once, offline.
+    """Check specs and inventory files offline; report all problems.
 
     Parameters
     ----------
@@ -27,6 +31,8 @@ def validate(
         Spec to read.
     files
         More specs.
+    allow_partial
+        Accept a listing that holds only a part of its instances, with a warning.
     output
         Form of the result.
     """
@@ -36,7 +42,9 @@ def validate(
     ends, reports = [], []
     for path in (file, *files):
         try:
-            warnings = specfile.load(path, Path.cwd()).warnings
+            loaded = specfile.load(path, Path.cwd())
+            notes = _inventory(loaded.spec, allow_partial=allow_partial)
+            warnings = (*loaded.warnings, *notes)
         except RolloutError as error:
             ends.append(error.exit)
             reports.append(_report(path, error.problems, ()))
@@ -49,6 +57,24 @@ def validate(
     if output == "json":
         terminal.show(render.as_json({"format_version": "1.0", "files": reports}))
     return max(ends, default=Exit.DONE)
+
+
+def _inventory(spec: Spec, *, allow_partial: bool) -> tuple[Warn, ...]:
+    """Read the inventory files as `plan` does; the standard input is left alone.
+
+    Errors: InventoryError with the problems of all files.
+    """
+    from rollout.inventory import files, naming
+
+    named = [
+        source
+        for source in spec.inventory
+        if isinstance(source, FileSource) and source.path != files.STDIN
+    ]
+    spec = msgspec.structs.replace(spec, inventory=tuple(named))
+    read = naming.read_files(spec, Path.cwd(), "", live=True, allow_partial=allow_partial)
+    whole = read.whole(matching=False)
+    return tuple(Warn(code, 0, text) for code, text in whole.notes)
 
 
 def _spelled(warnings: tuple[Warn, ...]) -> list[str]:

@@ -1,0 +1,74 @@
+"""`rollout validate`: specs and the inventory files that they name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import main
+from rollout.errors import Exit
+from tests.cli import service as stage
+
+A = "i-bp1aaaa0001"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(project: Path, source: str) -> str:
+    """A spec with this source; its name."""
+    text = stage.SPEC.replace("source: ecs, regions: [cn-hangzhou, cn-shanghai]", source)
+    return stage.write_spec(project, text=text).name
+
+
+def test_the_files_of_a_spec_are_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every bad row of every file is told at once, with line, column and value."""
+    (project / "fleet.csv").write_text(
+        f"InstanceId,RegionId\n{A},cn-hangzhou\ni-bp x,cn-hangzhou\n{A}2,cn-hangzou\n", "utf-8"
+    )
+    spec = written(project, "source: csv, path: fleet.csv")
+
+    assert main.main(["validate", spec]) == Exit.BAD_INPUT
+
+    told = capsys.readouterr().err
+    assert "fleet.csv:3" in told and "`i-bp x` (column `InstanceId`)" in told
+    assert "fleet.csv:4" in told and "`cn-hangzou` (column `RegionId`)" in told
+
+
+def test_a_file_that_is_missing_is_an_io_error(project: Path) -> None:
+    """The same exit code as `plan` would have."""
+    assert main.main(["validate", written(project, "source: json, path: none.json")]) == Exit.IO
+
+
+def test_a_part_of_a_listing_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused with its counts, or warned of where that is said."""
+    page = {"Instances": {"Instance": [A]}, "TotalCount": 7}
+    (project / "page.json").write_text(json.dumps(page))
+    spec = written(project, "source: json, path: page.json, region: cn-hangzhou")
+
+    assert main.main(["validate", spec]) == Exit.BAD_INPUT
+    assert "R0215" in capsys.readouterr().err
+    assert main.main(["validate", spec, "--allow-partial"]) == Exit.DONE
+    assert "R0216" in capsys.readouterr().out
+
+
+def test_the_standard_input_is_left_alone(project: Path) -> None:
+    """What is piped into `plan` is not there yet."""
+    assert main.main(["validate", written(project, 'source: ids, path: "-"')]) == Exit.DONE
+
+
+@pytest.mark.parametrize("age", ["0s", "200h", "169h"])
+def test_an_age_that_no_plan_can_have_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], age: str
+) -> None:
+    """A plan that is never valid, or longer than a week, is a typing error."""
+    spec = written(project, "source: ecs, regions: [cn-hangzhou]")
+
+    assert main.main(["plan", spec, "--max-age", age, "--offline"]) == Exit.USAGE
+    assert "more than `0s` and at most `168h`" in capsys.readouterr().err
