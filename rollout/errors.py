@@ -290,4 +290,5 @@ CODES: dict[str, Code] = {
     "R0904": Code(Exit.INTEGRITY, "a journal line cannot be read"),
     "R0905": Code(Exit.INTEGRITY, "the journal breaks a rule of the run"),
     "R0906": Code(Exit.INTEGRITY, "another process took over the run, or its files were replaced"),
+    "R0907": Code(Exit.INTEGRITY, "the journal does not hold the line that --head names"),
 }

@@ -11,13 +11,16 @@ from pathlib import Path
 
 from rollout.cli import report
 from rollout.cli.report import Ended
+from rollout.core.invariant import Bug
 from rollout.core.journey import FINAL
 from rollout.core.run import Run
 from rollout.core.turn import Decider
 from rollout.core.view import view
-from rollout.errors import Exit, PlanError, UsageError
+from rollout.errors import Exit, IntegrityError, PlanError, UsageError
 from rollout.journal import closing, runs
+from rollout.journal.chain import Head
 from rollout.journal.reader import Reader, read, read_plan
+from rollout.journal.record import Line
 from rollout.model.event import AnyEvent, RunStarted
 from rollout.model.plan import RULES
 from rollout.model.time import Instant
@@ -58,8 +61,7 @@ def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> 
             assert started is not None  # noqa: S101 - the reader refuses any other first line
             _check_rules(started)
             decider = Decider(read_plan(run_dir, started.plan_digest), append)
-        for event in line.body:
-            decider.fold(event)
+        _take(decider, line, reader)
         at = line.at
     if decider is None or reader.started is None:
         raise UsageError.of(
@@ -68,6 +70,20 @@ def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> 
             help="apply its plan again",
         )
     return Folded(reader, decider, reader.started, at)
+
+
+def _take(decider: Decider, line: Line, reader: Reader) -> None:
+    """Fold one line. R0905 where its events contradict those before them, as forged ones may."""
+    try:
+        for event in line.body:
+            decider.fold(event)
+    except (Bug, LookupError) as error:
+        raise IntegrityError.of(
+            "R0905",
+            f"line {reader.number} (seq {line.seq}) contradicts the lines before it: {error}",
+            place=reader.place,
+            help=f"rollout audit verify {reader.run_dir.name}",
+        ) from error
 
 
 def open_runs(runs_dir: Path) -> list[Folded]:
@@ -113,6 +129,7 @@ def facts(folded: Folded, *, driven_by: str = "") -> report.Facts:
         folded.started.at,
         folded.at,
         driven_by,
+        str(Head(folded.reader.chain.seq, folded.reader.chain.head)),
     )
 
 

@@ -50,6 +50,8 @@ class Facts(msgspec.Struct, frozen=True):
     at: Instant
     holder: str = ""
     """Who holds the run's lock now, empty where nobody does."""
+    head: str = ""
+    """Number and digest of the journal's last line, as `SEQ:HASH`."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -78,7 +80,11 @@ def status(view: RunView, facts: Facts, width: int) -> str:
 
 def summary(view: RunView, facts: Facts, width: int) -> str:
     """What became of the run, and where its files are; printed when an apply or resume ends."""
-    files = [f"audit:  rollout audit verify {view.run}", f"files:  {facts.run_dir}"]
+    files = [
+        f"audit:  rollout audit verify {view.run}",
+        f"head:   {facts.head}",
+        f"files:  {facts.run_dir}",
+    ]
     text = status(view, facts, width)
     ends_with_commands = text.rpartition("\n")[2].startswith(("resume", "abort"))
     return "\n".join([text, *([] if ends_with_commands else [""]), *files])
@@ -96,6 +102,7 @@ def data(view: RunView, facts: Facts) -> dict[str, Any]:
         "started_at": format_instant(facts.started_at),
         "updated_at": format_instant(facts.at),
         "holder": facts.holder,
+        "head": facts.head,
     }
 
 

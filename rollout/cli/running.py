@@ -14,6 +14,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from rollout import logs
 from rollout.cli import about, folding, progress, report
 from rollout.cli.options import Common
@@ -26,7 +28,7 @@ from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, StorageError
-from rollout.journal import driven, file, heartbeat, inbox, lock, place, runs
+from rollout.journal import driven, file, heartbeat, inbox, lock, place, reader
 from rollout.journal.file import RunJournal
 from rollout.model.event import Actor, AnyEvent, OperatorCommand
 from rollout.model.time import Instant
@@ -81,7 +83,7 @@ class Runner:
     async def begin(self, saved: Saved, service: Service) -> Ended:
         """Apply a plan that was checked."""
         now, outlet = service.clock.now(), Outlet()
-        run_id = runs.run_id(saved.digest, 0)
+        run_id = reader.run_id(saved.digest)
         decider = Decider(saved.plan, outlet)
         journal = file.create(self.common.runs_dir, run_id, saved.raw)
         facts = report.Facts(
@@ -164,7 +166,7 @@ class Runner:
         now = service.clock.now()
         return Ended(
             view(decider.run),
-            report.Facts(facts.run_dir, facts.plan_digest, facts.emulated, facts.started_at, now),
+            msgspec.structs.replace(facts, at=now, head=str(journal.head)),
             Exit(exit_of(decider.run)),
         )
 

@@ -11,12 +11,17 @@ from rollout.cli import render, report
 from rollout.errors import UsageError
 from rollout.journal.audit import Entry
 from rollout.journal.reader import read, read_plan
-from rollout.journal.verify import Verdict
+from rollout.journal.verify import LastLine, Verdict
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import format_instant
 
 _IDS_SHOWN = 3
+_LAST_LINE: dict[LastLine, str] = {
+    "head": "protected: it is the line that --head names",
+    "seal": "protected by the seal alone, which anyone who can write the journal can write too",
+    "unprotected": "unprotected: an edit or a cut of it cannot be seen without --head",
+}
 
 
 def plan_of(run_dir: Path) -> Plan:
@@ -84,6 +89,8 @@ def verdict_text(verdict: Verdict, width: int) -> str:
         ("run", verdict.run),
         ("plan", f"{_plan_words(verdict)}: {verdict.plan_digest.replace(':', ' ') or 'unknown'}"),
         ("journal", f"{verdict.lines:,} lines, {chain}, {end}"),
+        ("last line", _LAST_LINE[verdict.last_line]),
+        ("head", f"{verdict.lines}:{verdict.head}"),
     ]
     if verdict.torn is not None:
         rows.append(("tail", f"{verdict.torn.bytes} bytes of a torn line; a resume cuts them"))

@@ -7,7 +7,9 @@ same two facts, the last line's number and its digest.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rollout.core.invariant import Bug
 from rollout.journal import record
@@ -17,6 +19,27 @@ from rollout.model.event import Event
 from rollout.model.known_secrets import KnownSecrets
 from rollout.model.time import Instant
 
+
+class Head(NamedTuple):
+    """Number and digest of a line, which vouch for all lines up to it. Printed as `SEQ:HASH`."""
+
+    seq: int
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.sha256}"
+
+
+def parse_head(text: str) -> Head:
+    """Return the head in `SEQ:HASH`; ValueError where there is none."""
+    match = _HEAD.fullmatch(text)
+    if match is None:
+        message = "expected SEQ:HASH, a line number and 64 hexadecimal digits"
+        raise ValueError(message)
+    return Head(int(match[1]), match[2].lower())
+
+
+_HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-fA-F]{64})", re.ASCII)
 GENESIS = "0" * 64
 """`prev` of the first line."""
 

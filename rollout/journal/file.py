@@ -16,7 +16,7 @@ import anyio.to_thread
 import msgspec
 
 from rollout.errors import ConflictError, IntegrityError, Place, RolloutError, StorageError
-from rollout.journal.chain import Chain
+from rollout.journal.chain import Chain, Head
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.lock import Lock
 from rollout.journal.ownership import Claim
@@ -133,6 +133,11 @@ class RunJournal:
     def keep_secret(self, known: KnownSecrets) -> None:
         """Blank these secrets in every line that is written from now on."""
         self._chain.known = known
+
+    @property
+    def head(self) -> Head:
+        """Number and digest of the last line appended."""
+        return Head(self._chain.seq, self._chain.head)
 
     def append(self, events: Sequence[AnyEvent], at: Instant) -> None:
         """Add the events of one turn, in order; buffered until a sync."""

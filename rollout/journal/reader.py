@@ -6,6 +6,7 @@ here and cut by `file.reopen`.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from rollout.model import plan as planmodel
 from rollout.model.event import RunStarted, TornTail
 
 PLAN = "plan.json"
+PREFIX = "r-"
 SEAL = "journal.seal"
 
 
@@ -45,9 +47,26 @@ def read(run_dir: Path, *, disk: Disk = REAL) -> Reader:
     return Reader(run_dir, disk)
 
 
+def run_id(plan_digest: str) -> str:
+    """Return the id of the run of a plan. A plan is applied once, so its digest names the run."""
+    sha = hashlib.sha256(plan_digest.encode()).digest()
+    return PREFIX + base64.b32encode(sha).decode()[:10].lower()
+
+
 def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.Plan:
-    """The plan the run executes; IntegrityError where it is not the one of that digest."""
+    """Return the plan that the run executes; `expected` is the digest in its first line.
+
+    Errors: IntegrityError R0901 where the file has another digest, R0902 where the plan is missing
+    or the run's id is not that of the plan.
+    """
     path = run_dir / PLAN
+    if run_dir.name != run_id(expected):
+        raise IntegrityError.of(
+            "R0902",
+            f"the run of plan {expected} has the id {run_id(expected)}, not {run_dir.name}",
+            place=Place(str(run_dir)),
+            help=_NEVER,
+        )
     try:
         with disk.read(path) as file:
             raw = file.read()
@@ -109,7 +128,7 @@ class Reader:
     `chain` stands at the last good line; `segment` is the number of the last file and `length` how
     many of its bytes are good; `end` counts the torn ones too. `started` is the run's first event,
     None where no whole line was written yet. `torn` describes what stands behind the last good
-    line; `sealed` says whether the journal was closed in order.
+    line; `sealed` says whether the journal was closed in order, `sealed_at` at which line.
     """
 
     def __init__(self, run_dir: Path, disk: Disk) -> None:
@@ -122,6 +141,7 @@ class Reader:
         self.started: RunStarted | None = None
         self.torn: TornTail | None = None
         self.sealed = False
+        self.sealed_at = 0
         self.done = False
         self.path = run_dir
         self.number = 0
@@ -200,7 +220,7 @@ class Reader:
                 f"{seal.sha256}: it was changed after writing"
             )
             self._refuse("R0903", message, self.place)
-        self.sealed = True
+        self.sealed, self.sealed_at = True, seal.seq
 
     def _refuse_line(self, error: LineError) -> None:
         seq = self.chain.seq

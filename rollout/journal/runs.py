@@ -5,19 +5,15 @@ Called by the commands that name a run. Reads of each run no more than its first
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 from pathlib import Path
 
 import msgspec
 
 from rollout.errors import RolloutError, UsageError
-from rollout.journal.reader import PLAN, read, unusable
+from rollout.journal.reader import PLAN, PREFIX, read, unusable
 from rollout.model.event import RunStarted
 from rollout.model.time import Instant
-
-PREFIX = "r-"
 
 
 class RunDir(msgspec.Struct, frozen=True):
@@ -34,12 +30,6 @@ class RunDir(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """The run's id, which is its directory's name."""
         return self.path.name
-
-
-def run_id(plan_digest: str, earlier: int) -> str:
-    """Id of the run of a plan that `earlier` runs of the same plan came before."""
-    sha = hashlib.sha256(f"{plan_digest} {earlier}".encode()).digest()
-    return PREFIX + base64.b32encode(sha).decode()[:10].lower()
 
 
 def every(runs_dir: Path) -> list[RunDir]:

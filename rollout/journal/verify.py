@@ -7,10 +7,12 @@ the chain is `reader`'s, the rules are `rules`'; no code of the core takes part.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from rollout.errors import Exit, IntegrityError, Place, Problem
+from rollout.journal.chain import Head
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import Reader, read, read_plan
 from rollout.journal.rules import Rules
@@ -26,13 +28,19 @@ class GroupPeak(msgspec.Struct, frozen=True):
     cap: int
 
 
+LastLine = Literal["head", "seal", "unprotected"]
+"""Every line is vouched for by the next one, the last one by a head from outside, or only by the
+seal next to the journal, or by nothing."""
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. `problems` are the first PROBLEMS_SHOWN_MAX of `problems_found`.
 
     `lines` follow one another without gap; `head` is the digest of the last one. `sealed`: the
-    journal was closed in order, so a cut tail would have been seen. `torn`: a crash left half a
-    line, which a resume will cut. `closed`: the run came to its end; then `classes` sum to
-    `found`, otherwise they count what is unfinished as if the run ended here.
+    journal was closed in order, so a cut tail would have been seen. `last_line`: what a change of
+    the last line would contradict. `torn`: a crash left half a line, which a resume will cut.
+    `closed`: the run came to its end; then `classes` sum to `found`, otherwise they count what is
+    unfinished as if the run ended here.
     """
 
     run: str
@@ -41,6 +49,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     lines: int = 0
     head: str = ""
     sealed: bool = False
+    last_line: LastLine = "unprotected"
     torn: TornTail | None = None
     closed: bool = False
     found: int = 0
@@ -62,13 +71,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return Exit.INTEGRITY if self.problems_found else Exit.DONE
 
 
-def verify(run_dir: Path, *, disk: Disk = REAL) -> Verdict:
-    """Check chain, plan and rules of one run.
+def verify(run_dir: Path, *, head: Head | None = None, disk: Disk = REAL) -> Verdict:
+    """Check chain, plan and rules of one run; and that it holds the line of `head`, which the
+    caller kept outside the run directory.
 
     Errors: StorageError where a file cannot be read. Everything found wrong is in the verdict.
     """
     reader = read(run_dir, disk=disk)
-    case = _Case(reader)
+    case = _Case(reader, head)
     try:
         case.hear()
     except IntegrityError as error:
@@ -80,8 +90,9 @@ def verify(run_dir: Path, *, disk: Disk = REAL) -> Verdict:
 class _Case:
     """One verification under way."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, head: Head | None) -> None:
         self.reader = reader
+        self.head = head
         self.rules: Rules | None = None
         self.problems: list[Problem] = []
         self.count = 0
@@ -91,11 +102,15 @@ class _Case:
         for line in self.reader:
             if line.seq == 1:
                 self._load()
+            self._compare(line.seq)
             if self.rules is None:
                 continue
             for number, event in enumerate(line.body, 1):
                 for text in self.rules.take(event):
                     self._broken(f"{line.seq}-{number}: {text}")
+        if self.head is not None and self.reader.chain.seq < self.head.seq:
+            message = f"the journal ends at line {self.reader.chain.seq}, before that of --head"
+            self.add(Problem("R0907", f"{message} ({self.head.seq})", self.reader.place))
         if self.reader.chain.seq == 0:
             message = "the journal holds no whole line: nothing shows that the run began"
             self.add(Problem("R0902", message, self.reader.place))
@@ -118,6 +133,7 @@ class _Case:
             lines=reader.chain.seq,
             head=reader.chain.head,
             sealed=reader.sealed,
+            last_line=self._last_line(),
             torn=reader.torn,
             problems=tuple(self.problems),
             problems_found=self.count,
@@ -140,6 +156,19 @@ class _Case:
             exposed_peak=rules.exposed_peak,
             groups=tuple(GroupPeak(group.key, peak, group.cap) for group, peak in peaks),
         )
+
+    def _compare(self, seq: int) -> None:
+        """Whether this line is the one that `head` names."""
+        found = Head(seq, self.reader.chain.head)
+        if self.head is not None and self.head.seq == seq and self.head != found:
+            message = f"line {seq} hashes to {found.sha256}, --head says {self.head.sha256}"
+            self.add(Problem("R0907", message, self.reader.place))
+
+    def _last_line(self) -> LastLine:
+        chain = self.reader.chain
+        if self.head == Head(chain.seq, chain.head):
+            return "head"
+        return "seal" if self.reader.sealed_at == chain.seq else "unprotected"
 
     def _load(self) -> None:
         """The plan; where it is another one the chain is still followed to its end."""

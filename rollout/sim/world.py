@@ -26,7 +26,7 @@ from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.render import Format, render
 from rollout.errors import PlanError
 from rollout.journal import file, verify
-from rollout.journal.reader import Reader, read, read_plan
+from rollout.journal.reader import Reader, read, read_plan, run_id
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory
@@ -61,7 +61,6 @@ BEGIN: Instant = 1_795_400_000_000
 WANTED = "fleet-fresh"
 OTHER = "fleet-other"
 RUNS = Path("runs")
-RUN_ID = "run-1"
 RESUMES_MAX = 12
 """Processes of one run before it is given up; a run that only halts is resumed by people."""
 CALM_RESUMES_MAX = 4
@@ -83,7 +82,8 @@ class World:
         plan = _plan(scenario, self.cloud, self.heap.now)
         self.story = Story(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
         self.story.planned_effects = len(self.cloud.ledger)
-        self.locks = Locks(self.disk, self.story, RUNS / RUN_ID)
+        self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
+        self.locks = Locks(self.disk, self.story, self.run_dir)
         self.process: Driver | None = None
 
     def live(self) -> Story:
@@ -190,15 +190,15 @@ class World:
     def _open(self) -> Driver | None:
         """Begin the run, or go on where its journal ends; None where it is closed."""
         story = self.story
-        if RUN_ID not in self.disk.names(RUNS) or not self._begun():
+        if self.run_dir.name not in self.disk.names(RUNS) or not self._begun():
             if story.lives:
                 story.count("never began")
-            journal = file.create(RUNS, RUN_ID, story.raw, disk=self.disk)
+            journal = file.create(RUNS, self.run_dir.name, story.raw, disk=self.disk)
             self.locks.take_run(self.heap.now, 1)
             self.locks.guard(journal)
             process = self._process(journal)
             decider = process.decider = Decider(story.plan, process.append)
-            decider.start(RUN_ID, planmodel.digest(story.raw), _actor(1), self.heap.now)
+            decider.start(self.run_dir.name, planmodel.digest(story.raw), _actor(1), self.heap.now)
             story.run = decider.run
             return process
         folded, reader = self._fold()
@@ -216,12 +216,12 @@ class World:
         return process
 
     def _begun(self) -> bool:
-        reader = read(RUNS / RUN_ID, disk=self.disk)
+        reader = read(self.run_dir, disk=self.disk)
         return next(iter(reader), None) is not None
 
     def _fold(self) -> tuple[Decider, Reader]:
-        reader = read(RUNS / RUN_ID, disk=self.disk)
-        plan = read_plan(RUNS / RUN_ID, planmodel.digest(self.story.raw), disk=self.disk)
+        reader = read(self.run_dir, disk=self.disk)
+        plan = read_plan(self.run_dir, planmodel.digest(self.story.raw), disk=self.disk)
         decider = Decider(plan, lambda _: None)
         for line in reader:
             for event in line.body:
@@ -240,7 +240,7 @@ class World:
         """A mutation is about to leave: the last moment to die, and what the checkers ask later."""
         hands.act_before(self.story, n, wish.ids, self.heap.now)
         self.fuse.burn("before a call leaves")
-        durable = self.disk.durable_bytes(RUNS / RUN_ID, "journal-")
+        durable = self.disk.durable_bytes(self.run_dir, "journal-")
         self.story.sent.append(
             Sent(
                 n,
@@ -313,16 +313,16 @@ class World:
     def _read_back(self) -> None:
         """The journal as an auditor finds it."""
         story = self.story
-        if story.stuck or story.bug or RUN_ID not in self.disk.names(RUNS):
+        if story.stuck or story.bug or self.run_dir.name not in self.disk.names(RUNS):
             return
-        reader = read(RUNS / RUN_ID, disk=self.disk)
+        reader = read(self.run_dir, disk=self.disk)
         before, segment, length = 0, 1, 0
         for line in reader:
             if reader.segment != segment:
                 before, segment = before + length, reader.segment
             length = reader.length
             story.lines.append((line, before + length))
-        story.verdict = verify.verify(RUNS / RUN_ID, disk=self.disk)
+        story.verdict = verify.verify(self.run_dir, disk=self.disk)
 
 
 # what a scenario is made of

@@ -22,6 +22,7 @@ from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
 from rollout.journal import closing, driven, runs
+from rollout.journal.reader import run_id
 from rollout.model.plan import Identity
 from tests.cli import factory
 from tests.cli import service as stage
@@ -377,12 +378,12 @@ async def test_an_open_run_keeps_its_unfinished_targets(
         patch.setattr(LocalEngine, "_wait", wait_or_die)
         with pytest.raises(BaseException):  # noqa: B017 - a group of what the kill left
             await applied(cloud, first)
-    run_id = runs.run_id(first.digest, 0)
-    assert folding.open_runs(Path("runs"))[0].run_dir.name == run_id
+    run = run_id(first.digest)
+    assert folding.open_runs(Path("runs"))[0].run_dir.name == run
 
     second = await planned(cloud, project)
     with pytest.raises(RolloutError) as caught:
         await applied(cloud, second)
 
     assert code_of(caught) == ("R0602", Exit.CONFLICT)
-    assert f"rollout resume {run_id}" in (caught.value.problems[0].help or "")
+    assert f"rollout resume {run}" in (caught.value.problems[0].help or "")

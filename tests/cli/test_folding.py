@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rollout.cli import folding
 from rollout.errors import Exit, IntegrityError
 from rollout.journal import file
-from tests.journal import samples
+from rollout.model.event import RunClosed
+from tests.journal import samples, stories
 
 
 def begin(runs_dir: Path, run: str) -> Path:
@@ -43,3 +46,20 @@ def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
     assert folding.open_runs(tmp_path) == []
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_forged_close_does_not_hide_an_open_run(tmp_path: Path, *, chained: bool) -> None:
+    """An unchained line is damage; a chained one that closes a run with work left is one too."""
+    story = stories.Story().open_wave(0).attached(0)
+    path = story.write(tmp_path) / "journal-000001.jsonl"
+    lines = path.read_bytes().splitlines()
+    head = hashlib.sha256(lines[-1]).hexdigest() if chained else "0" * 64
+    body = msgspec.json.encode(RunClosed({"done": 1}, 0)).decode()
+    with path.open("a") as journal:
+        journal.write(f'{{"seq":{len(lines) + 1},"at":1,"prev":"{head}","body":[{body}]}}\n')
+
+    with pytest.raises(IntegrityError) as caught:
+        folding.open_runs(tmp_path)
+
+    assert caught.value.exit is Exit.INTEGRITY

@@ -115,9 +115,14 @@ def test_very_many_left_are_counted() -> None:
 
 def test_a_summary_names_audit_and_files() -> None:
     """Whoever reads the end of a log finds the rest from there."""
-    text = report.summary(msgspec.structs.replace(VIEW, state="closed"), FACTS, 80)
+    facts = msgspec.structs.replace(FACTS, head="7:" + "ab" * 32)
+    text = report.summary(msgspec.structs.replace(VIEW, state="closed"), facts, 80)
 
-    assert text.splitlines()[-2:] == ["audit:  rollout audit verify r-1", "files:  runs/r-1"]
+    assert text.splitlines()[-3:] == [
+        "audit:  rollout audit verify r-1",
+        "head:   7:" + "ab" * 32,
+        "files:  runs/r-1",
+    ]
 
 
 def test_a_verdict_on_a_run_that_a_crash_cut() -> None:

@@ -176,6 +176,21 @@ def test_audit_verify_of_a_good_run(here: Path, capsys: pytest.CaptureFixture[st
     assert verdict["groups"][0]["peak"] <= verdict["groups"][0]["cap"]
 
 
+def test_audit_verify_with_a_head_from_outside(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The head that was printed is found; another one is exit 9, what is no head a usage error."""
+    head = json.loads(shown(capsys, "status", "-o", "json"))["head"]
+    text = shown(capsys, "audit", "verify", "--head", head)
+
+    assert f"head        {head}" in text and "it is the line that --head names" in text
+    later = head.replace(":", "0:", 1)
+    for other in (later, f"1:{'0' * 64}"):
+        assert main.main(["audit", "verify", "--head", other]) == Exit.INTEGRITY
+        assert "error[R0907]" in capsys.readouterr().err
+    assert main.main(["audit", "verify", "--head", head[:-1]]) == Exit.USAGE
+
+
 def test_audit_verify_of_a_changed_journal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One changed character: exit 9, the first bad line is named, nothing is repaired."""
     journal = run_dir(here) / "journal-000001.jsonl"

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from rollout.journal import file
+from rollout.journal.reader import run_id
 from rollout.model import event as ev
 from rollout.model import plan as plans
 from rollout.model.command import Attach, RestartCall
@@ -74,15 +75,16 @@ def a_plan(
 class Story:
     """Events of a run, added in the order in which they happened."""
 
-    def __init__(self, plan: plans.Plan | None = None, run: str = samples.RUN) -> None:
-        self.plan = a_plan() if plan is None else plan
-        self.run = run
+    def __init__(self, plan: plans.Plan | None = None, name: str = "story") -> None:
+        """`name` tells the plan, and so the run, from those of other stories."""
+        self.plan = msgspec.structs.replace(a_plan() if plan is None else plan, name=name)
         self.events: list[AnyEvent] = []
         self.n = 0
         self.epoch = 1
         self.observed = 0
         digest = plans.digest(plans.encode(self.plan))
-        self.add(samples.started(run, digest))
+        self.run = run_id(digest)
+        self.add(samples.started(self.run, digest))
 
     def add(self, *events: AnyEvent) -> "Story":
         """These happened next."""
@@ -181,9 +183,9 @@ def names(ordinals: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"i-{ordinal:08}" for ordinal in ordinals)
 
 
-def whole(plan: plans.Plan | None = None, run: str = samples.RUN) -> Story:
+def whole(plan: plans.Plan | None = None, name: str = "story") -> Story:
     """A run in which everything went well."""
-    story = Story(plan, run)
+    story = Story(plan, name)
     story.open_wave(0).rotated(0, 1).close_wave(0)
     story.open_wave(1).rotated(2, 3, 4).close_wave(1)
     return story.close(done=5)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
-from rollout.journal.chain import GENESIS, Chain
+from rollout.journal.chain import GENESIS, Chain, Head, parse_head
 from rollout.journal.record import Line, LineError
 from rollout.model import limits
 from rollout.model.event import Anomaly, AnyEvent, Happening, Moved
@@ -153,3 +153,22 @@ def refused(chain: Chain, line: bytes, after: bytes) -> bool:
     except LineError:
         return True
     return False
+
+
+@given(st.integers(1, 10**18 - 1), st.binary(min_size=32, max_size=32))
+def test_a_head_is_read_as_it_is_printed(seq: int, digest: bytes) -> None:
+    """What `apply` prints is what `--head` takes, in capitals too."""
+    head = Head(seq, digest.hex())
+
+    assert parse_head(str(head)) == head
+    assert parse_head(f"{seq}:{digest.hex().upper()}") == head
+
+
+NO_HEADS = ("", "1", f"0:{GENESIS}", f"1:{GENESIS[:-1]}", f"1:{GENESIS[:-1]}g", f"1:{GENESIS}\n")
+
+
+@pytest.mark.parametrize("text", [*NO_HEADS, f"\u0663:{GENESIS}"])
+def test_what_is_no_head_is_refused(text: str) -> None:
+    """A head cut short would vouch for less than it seems to."""
+    with pytest.raises(ValueError, match="SEQ:HASH"):
+        parse_head(text)

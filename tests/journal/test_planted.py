@@ -12,7 +12,7 @@ from rollout.errors import RolloutError, StorageError
 from rollout.journal import driven, file, lock
 from rollout.journal.disk import REAL, open_regular
 from rollout.journal.lock import Owner
-from rollout.journal.reader import read_plan
+from rollout.journal.reader import read_plan, run_id
 from tests.journal import samples
 
 OWNER = Owner("ops-1", 1, samples.NOW)
@@ -62,7 +62,7 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str, flags: int) ->
 @pytest.mark.parametrize("name", ["journal-000001.jsonl", "journal.seal", "plan.json", "lock"])
 def test_nothing_in_the_place_of_a_file_is_waited_for(tmp_path: Path, name: str, kind: str) -> None:
     """Reading and writing a run end at once, with an error where the file is needed."""
-    run_dir = samples.write(tmp_path, 3)
+    run_dir = samples.write(tmp_path, 3).rename(tmp_path / run_id("sha256:0"))
     plant(run_dir / name, kind)
 
     driven.holder(run_dir)

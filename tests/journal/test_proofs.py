@@ -10,7 +10,7 @@ from rollout.journal.proofs import Folded
 from rollout.model.event import Happening
 from rollout.model.instance import Proof
 from rollout.model.plan import Plan
-from tests.journal import samples, stories
+from tests.journal import stories
 from tests.journal.stories import NEW, OLD, Story
 
 
@@ -36,7 +36,7 @@ def test_instances_that_ended_done_are_proved(tmp_path: Path) -> None:
 
     run(tmp_path, story, 1)
 
-    assert proofs.fold(tmp_path).proofs == {"i-00000000": Proof(NEW, "sha256:4", samples.RUN)}
+    assert proofs.fold(tmp_path).proofs == {"i-00000000": Proof(NEW, "sha256:4", story.run)}
 
 
 def test_a_key_pair_that_was_recreated_proves_nothing(tmp_path: Path) -> None:
@@ -54,16 +54,15 @@ def test_an_instance_is_proved_by_the_comparison_after_it(tmp_path: Path) -> Non
     run(tmp_path, story, 1)
     assert proofs.fold(tmp_path).proofs == {}
 
-    story.run = "r-later"
-    story.events[0] = msgspec.structs.replace(story.events[0], run="r-later")
-    run(tmp_path, story.compare(), 2)
-    assert set(named(proofs.fold(tmp_path))) == {"i-00000000"}
+    run(tmp_path / "later", story.compare(), 2)
+    assert set(named(proofs.fold(tmp_path / "later"))) == {"i-00000000"}
 
 
 def test_a_newer_run_wins(tmp_path: Path) -> None:
     """An attach in a later run voids what was proved; what it proves itself counts."""
-    run(tmp_path, stories.whole(run="r-first"), 1)
-    later = Story(stories.a_plan(key_pair="ops-2027q1"), "r-later").open_wave(0)
+    first = stories.whole(name="first")
+    run(tmp_path, first, 1)
+    later = Story(stories.a_plan(key_pair="ops-2027q1"), "later").open_wave(0)
     later.rotated(0).attach(1)
     run(tmp_path, later, 2)
 
@@ -71,8 +70,8 @@ def test_a_newer_run_wins(tmp_path: Path) -> None:
 
     assert folded.warnings == ()
     assert named(folded) == {
-        "i-00000000": ("ops-2027q1", "r-later"),
-        **{f"i-0000000{number}": (NEW, "r-first") for number in (2, 3, 4)},
+        "i-00000000": ("ops-2027q1", later.run),
+        **{f"i-0000000{number}": (NEW, first.run) for number in (2, 3, 4)},
     }
 
 
@@ -88,9 +87,9 @@ def test_a_torn_tail_takes_no_proof_away(tmp_path: Path) -> None:
 
 def test_a_damaged_journal_proves_nothing_and_voids_its_targets(tmp_path: Path) -> None:
     """It may have attached another key to any of them; it is warned of by name."""
-    run(tmp_path, stories.whole(run="r-first"), 1)
+    run(tmp_path, stories.whole(name="first"), 1)
     narrow = only_first(stories.a_plan(key_pair=OLD))
-    damaged = run(tmp_path, Story(narrow, "r-second").open_wave(0).rotated(0), 2)
+    damaged = run(tmp_path, Story(narrow, "second").open_wave(0).rotated(0), 2)
     path = damaged / "journal-000001.jsonl"
     path.write_bytes(path.read_bytes().replace(b"i-00000000", b"i-00000001", 1))
 
@@ -98,14 +97,14 @@ def test_a_damaged_journal_proves_nothing_and_voids_its_targets(tmp_path: Path) 
 
     assert sorted(folded.proofs) == [f"i-0000000{number}" for number in (2, 3, 4)]
     assert [warning.code for warning in folded.warnings] == ["R0903"]
-    assert "run r-second proves nothing" in folded.warnings[0].message
+    assert f"run {damaged.name} proves nothing" in folded.warnings[0].message
 
 
 @pytest.mark.parametrize("name", ["plan.json", "journal-000001.jsonl"])
 def test_what_cannot_be_read_at_all_voids_everything_older(tmp_path: Path, name: str) -> None:
     """A run nobody can say anything about may have touched every instance."""
-    run(tmp_path, stories.whole(run="r-first"), 1)
-    damaged = run(tmp_path, stories.whole(run="r-second"), 2)
+    run(tmp_path, stories.whole(name="first"), 1)
+    damaged = run(tmp_path, stories.whole(name="second"), 2)
     (damaged / name).unlink()
     if name != "plan.json":
         (damaged / "plan.json").write_bytes(b"{")
@@ -118,8 +117,8 @@ def test_what_cannot_be_read_at_all_voids_everything_older(tmp_path: Path, name:
 
 def test_a_run_that_never_began_is_silent(tmp_path: Path) -> None:
     """A crash before the first line touched nothing."""
-    run(tmp_path, stories.whole(run="r-first"), 1)
-    begun = stories.whole(run="r-second").write(tmp_path)
+    run(tmp_path, stories.whole(name="first"), 1)
+    begun = stories.whole(name="second").write(tmp_path)
     (begun / "journal-000001.jsonl").write_bytes(b"")
     (begun / "journal.seal").unlink()
 

@@ -230,13 +230,25 @@ def test_a_missing_directory_is_an_error_of_the_disk(tmp_path: Path) -> None:
 
 def test_the_plan_is_the_one_the_run_was_started_on(tmp_path: Path) -> None:
     """The first record names the plan's digest; any other plan beside it is refused."""
-    run_dir = samples.write(tmp_path, 1)
+    run_dir = samples.write(tmp_path, 1).rename(tmp_path / readers.run_id(digest(b"{}")))
+    (run_dir / "plan.json").write_bytes(b"{ }")
 
     with pytest.raises(IntegrityError) as changed:
-        readers.read_plan(run_dir, "sha256:other")
+        readers.read_plan(run_dir, digest(b"{}"))
     assert changed.value.problems[0].code == "R0901"
 
     (run_dir / "plan.json").unlink()
     with pytest.raises(IntegrityError) as missing:
         readers.read_plan(run_dir, digest(b"{}"))
     assert missing.value.problems[0].code == "R0902"
+
+
+def test_a_run_under_the_id_of_another_plan_is_refused(tmp_path: Path) -> None:
+    """The id is recomputed from the plan's digest: a renamed run, or a forged first line, shows."""
+    run_dir = samples.write(tmp_path, 1)
+
+    with pytest.raises(IntegrityError) as caught:
+        readers.read_plan(run_dir, digest(b"{}"))
+
+    problem = caught.value.problems[0]
+    assert problem.code == "R0902" and readers.run_id(digest(b"{}")) in problem.message

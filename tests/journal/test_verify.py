@@ -1,5 +1,6 @@
 """`audit verify`: a clean run is clean, and every rule that a journal breaks is named."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import msgspec
 import pytest
 
 from rollout.errors import Exit
+from rollout.journal import file
+from rollout.journal.chain import Head
 from rollout.journal.verify import GroupPeak, Verdict, verify
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -614,3 +617,63 @@ def test_many_problems_are_counted_and_some_shown(tmp_path: Path) -> None:
     verdict = verify(story.write(tmp_path))
 
     assert len(verdict.problems) == 50 and verdict.problems_found == 60
+
+
+HEAD_HARMS = ("last line edited", "last line cut", "two lines cut", "closed by a forged line")
+
+
+@pytest.mark.parametrize("harm", HEAD_HARMS)
+def test_a_head_from_outside_shows_what_the_chain_cannot(tmp_path: Path, harm: str) -> None:
+    """The last line of a journal that no process closed: an edit or a cut breaks no chain."""
+    run_dir = in_rest().attached(2, 3).restart(2, 3).write(tmp_path)
+    (run_dir / "journal.seal").unlink()
+    before = verify(run_dir)
+    head = Head(before.lines, before.head)
+    assert before.last_line == "unprotected"
+    _harm(run_dir / "journal-000001.jsonl", harm)
+
+    assert verify(run_dir, head=head).exit is Exit.INTEGRITY
+    assert "R0907" in messages(verify(run_dir, head=head)) or "R0903" in messages(verify(run_dir))
+
+
+def _harm(path: Path, harm: str) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    if harm == "last line edited":
+        lines[-1] = lines[-1].replace(b'"at":', b'"at":1', 1)
+    elif harm == "closed by a forged line":
+        lines[-1] = lines[-1].replace(
+            b'"body":[', b'"body":[{"type":"RunClosed","counts":{},"exit":0},', 1
+        )
+    else:
+        del lines[-1 if harm == "last line cut" else -2 :]
+    path.write_bytes(b"".join(lines))
+
+
+def test_the_last_line_is_protected_by_head_seal_or_nothing(tmp_path: Path) -> None:
+    """A head of an earlier line vouches for that one only; a resumed run is sealed no more."""
+    story = stories.whole()
+    run_dir = story.write(tmp_path)
+    closed = verify(run_dir)
+    assert closed.last_line == "seal"
+
+    last = Head(closed.lines, closed.head)
+    assert verify(run_dir, head=last).last_line == "head"
+    journal = run_dir / "journal-000001.jsonl"
+    third = Head(3, hashlib.sha256(journal.read_bytes().splitlines()[2]).hexdigest())
+    assert messages(verify(run_dir, head=third)) == ""
+    assert verify(run_dir, head=third).last_line == "seal"
+
+
+def test_a_journal_that_goes_on_behind_its_seal_has_an_unprotected_end(tmp_path: Path) -> None:
+    """The seal of a run that was halted says nothing of the lines of a later process."""
+    run_dir = in_rest().add(samples.HALTED).write(tmp_path)
+    reader = file.read(run_dir)
+    assert list(reader)
+    journal = file.reopen(reader)
+    journal.append([ev.Resumed(2, samples.ACTOR, samples.NOW)], samples.NOW)
+    journal.sync_now()
+    journal.release()
+
+    verdict = verify(run_dir)
+
+    assert (messages(verdict), verdict.sealed, verdict.last_line) == ("", True, "unprotected")

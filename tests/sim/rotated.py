@@ -27,6 +27,7 @@ from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.journal import file
+from rollout.journal.reader import run_id
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.instance import Inventory
@@ -166,12 +167,13 @@ async def _applied(plan: Plan, service: Service, clock: loop.VirtualClock, folde
     """What `apply` does with a plan, from this instant on."""
     begun = clock.now()
     raw = planmodel.encode(plan)
-    journal = file.create(folder, "r-reference", raw, disk=InlineDisk())
+    digest = planmodel.digest(raw)
+    journal = file.create(folder, run_id(digest), raw, disk=InlineDisk())
     service.allow_changes(plan.limits.leave_quota_ppm, journal.lost)
     engine = LocalEngine(Ports(clock, service, journal))
     decider = Decider(plan, engine.append)
     actor = Actor("test", "arn", "here", 1, "test")
-    decider.start("r-reference", planmodel.digest(raw), actor, begun)
+    decider.start(journal.run_dir.name, digest, actor, begun)
     await engine.drive(decider, signals=False)
     journal.close()
     return Rotated(clock.now() - begun, exit_of(decider.run))

@@ -25,7 +25,7 @@ from rollout.model.time import HOUR, MINUTE
 from rollout.sim import checkers, crashes
 from rollout.sim.scenario import Drift, Hand
 from rollout.sim.story import Story
-from rollout.sim.world import OTHER, RUN_ID, RUNS, World
+from rollout.sim.world import OTHER, World
 
 Plant = Callable[[World], None]
 
@@ -303,7 +303,7 @@ def _a_state_that_no_journal_tells(world: World) -> None:
 def _a_byte_is_changed(world: World) -> None:
     path = next(p for p in world.disk.files if p.name.startswith("journal-"))
     world.disk.files[path].data[200] ^= 1
-    world.story.verdict = verify.verify(RUNS / RUN_ID, disk=world.disk)
+    world.story.verdict = verify.verify(world.run_dir, disk=world.disk)
 
 
 def _sent_too_late(world: World) -> None:

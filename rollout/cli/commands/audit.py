@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from rollout.journal.chain import Head
 
 
 def show(
@@ -61,6 +64,7 @@ def verify(
     run: str | None = None,
     /,
     *,
+    head: str | None = None,
     output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -70,6 +74,8 @@ def verify(
     ----------
     run
         The run's id or its unique beginning; left out = the newest.
+    head
+        SEQ:HASH that `apply`, `resume` or `audit verify` printed: fail if the journal lacks it.
     output
         Form of the result.
     """
@@ -79,7 +85,8 @@ def verify(
     from rollout.journal import verify as verification
 
     terminal = Terminal.of(common)
-    verdict = verification.verify(runs.find(common.runs_dir, run).path)
+    kept = None if head is None else _head(head)
+    verdict = verification.verify(runs.find(common.runs_dir, run).path, head=kept)
     if output == "json":
         terminal.show(render.as_json(telling.verdict_data(verdict)))
     else:
@@ -90,6 +97,15 @@ def verify(
         if more > 0:
             terminal.say(f"… and {more:,} more")
     return verdict.exit
+
+
+def _head(text: str) -> Head:
+    from rollout.journal.chain import parse_head
+
+    try:
+        return parse_head(text)
+    except ValueError as error:
+        raise UsageError.of("R0001", f"--head {text}: {error}") from None
 
 
 def _explain(terminal: Terminal, reason: str, instance: str) -> None:
