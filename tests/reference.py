@@ -76,6 +76,10 @@ the endpoint of the same kind (`sts-vpc.REGION.aliyuncs.com` or `sts.aliyuncs.co
 `--sts-endpoint`. Other hosts under aliyuncs.com are refused, because tenants own many of them.
 A host of a private cloud is accepted with https and only from the command line, not from
 `ROLLOUT_ENDPOINT`; STS is called at the same host unless `--sts-endpoint` names another.
+
+`HTTPS_PROXY` (or `https_proxy`, `ALL_PROXY`) names an HTTP proxy, with `USER:PASSWORD@` where it
+wants a login. ECS, STS and the credential services are called through it by CONNECT; hosts, domains
+and networks in `NO_PROXY`, loopback addresses and the metadata service of an instance are not.
 """
 
 

@@ -38,6 +38,15 @@ _CAUSES: Final = {
     "proxy_or_gateway": Cause(
         "the reply is not from the API: a proxy or gateway answered in its place", _BETWEEN, "R0412"
     ),
+    "proxy_login": Cause(
+        "the proxy wants a user and a password",
+        "write them into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
+    ),
+    "proxy_refused": Cause(
+        "the proxy does not connect to this host",
+        "ask for access at the proxy, or list the host in NO_PROXY",
+    ),
+    "proxy_unreachable": Cause("the proxy cannot be reached", "check HTTPS_PROXY and NO_PROXY"),
     "redirect": Cause("a proxy or gateway redirected the call", _BETWEEN, "R0412"),
     "refused": Cause("the connection was refused", "check that --endpoint names a running service"),
     "reset": Cause("the connection was reset", _NETWORK),

@@ -15,7 +15,7 @@ from rollout import logs
 from rollout.cli import refusal, skew, waiting
 from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
 from rollout.cli.terminal import Terminal
-from rollout.ecs import credential_sources, credentials, endpoints, governor
+from rollout.ecs import credential_sources, credentials, endpoints, governor, proxies
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience
@@ -36,7 +36,7 @@ async def connect(
     terminal: Terminal | None = None,
     *,
     environment: Mapping[str, str] = os.environ,
-    open_transport: Callable[[], Transport] = AiohttpTransport,
+    open_transport: Callable[..., Transport] = AiohttpTransport,
 ) -> AsyncIterator[Service]:
     """A connection whose identity is known; `terminal` shows what it waits for, and warnings.
 
@@ -49,7 +49,7 @@ async def connect(
     clock, gate = LoopClock(), Gate()
     source = source_of(cloud, where, environment)
     timeout_ms = duration(cloud.api_timeout, "--api-timeout")
-    transport = open_transport()
+    transport = open_transport(proxies=_proxies(environment))
     pace = governor.EMULATOR_RATE_START if where.emulated else governor.RATE_START
 
     def client_of(patience: Patience) -> EcsClient:
@@ -78,6 +78,14 @@ async def connect(
             yield Service(client, clock, identity, gate, skewed)
     finally:
         await client.aclose()
+
+
+def _proxies(environment: Mapping[str, str]) -> proxies.Proxies:
+    """The proxies of the environment; their password is a secret of this process."""
+    found = proxies.read(environment)
+    if found.proxy is not None and found.proxy.password:
+        logs.hide(found.proxy.password)
+    return found
 
 
 def _follow_service(

@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rollout.errors import AccessError
@@ -59,6 +59,8 @@ class ExternalProvider:
 
     name: str
     command: str
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    """That of the program at its start: `vendor` changes proxies for the library meanwhile."""
 
     def get_credentials(self) -> Printed:
         """Run the command and read its output. AccessError R0402 with the cause."""
@@ -83,7 +85,7 @@ class ExternalProvider:
     def _output(self) -> bytes:
         """What the command printed. AccessError where it cannot be run, fails or takes too long."""
         try:
-            process = _start(shlex.split(self.command))
+            process = _start(shlex.split(self.command), self.environment)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise self._failed(f"its command cannot be run: {why}") from None
@@ -112,7 +114,7 @@ _lock = threading.Lock()
 _ending = False
 
 
-def _start(words: list[str]) -> subprocess.Popen[bytes]:
+def _start(words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own, so that it can be ended with all its children."""
     if not words:
         raise ValueError("`process_command` is empty")
@@ -121,6 +123,7 @@ def _start(words: list[str]) -> subprocess.Popen[bytes]:
             raise OSError("the program is ending")
         process = subprocess.Popen(  # noqa: S603 - the operator's own configuration
             words,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

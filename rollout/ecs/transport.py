@@ -23,6 +23,7 @@ from yarl import URL
 
 from rollout.core.invariant import invariant
 from rollout.ecs import endpoints
+from rollout.ecs.proxies import Proxies
 from rollout.ecs.wire import HttpReply
 from rollout.model import limits
 
@@ -101,16 +102,18 @@ class Transport(Protocol):
 class AiohttpTransport:
     """HTTPS with pooled connections; plain HTTP to loopback only.
 
-    Use inside `async with`, once per process. It has no redirects, cookies, proxies or compression,
-    and nothing in it sends twice. The pool has no limit of its own: a call that waited there could
-    leave after its time; the governor bounds what is in flight.
+    Use inside `async with`, once per process. It has no redirects, cookies or compression, and
+    nothing in it sends twice. `proxies` are passed by CONNECT. The pool has no limit of its own: a
+    call that waited there could leave after its time; the governor bounds what is in flight.
 
     Pool, name lookup, TLS and parser are aiohttp's; its session, which is for browsing, is left out
     (docs/decisions/0004).
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, *, proxies: Proxies | None = None
+    ) -> None:
+        self._tls, self._proxies = tls, proxies or Proxies()
         self._pool: aiohttp.BaseConnector | None = None
         self._hosts: dict[str, aiohttp.ClientRequest] = {}
 
@@ -155,7 +158,7 @@ class AiohttpTransport:
             self._pool = self.connector()
         host = self._hosts.get(call.endpoint)
         if host is None:
-            host = self._hosts[call.endpoint] = _host(call.endpoint)
+            host = self._hosts[call.endpoint] = _host(call.endpoint, self._proxies)
         try:
             return await self._pool.connect(host, [], _timeout(call.connect_ms))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -208,12 +211,21 @@ async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
     return HttpReply(head.code, head.headers, body)
 
 
-def _host(endpoint: str) -> aiohttp.ClientRequest:
+def _host(endpoint: str, proxies: Proxies) -> aiohttp.ClientRequest:
     """What the pool is asked with; secrets never travel in the clear beyond this machine."""
     url = URL(endpoint)
     safe = url.scheme == "https" or endpoints.is_loopback(url.host or "")
     invariant(safe, "plain http leaves this machine")
-    return aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
+    proxy = proxies.to(url.host or "", url.port)
+    loop = asyncio.get_running_loop()
+    if proxy is None:
+        return aiohttp.ClientRequest("POST", url, loop=loop)
+    headers = {"Host": url.host_port_subcomponent or ""}  # else added later: the pool's key changes
+    if proxy.user or proxy.password:
+        headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password)
+    return aiohttp.ClientRequest(
+        "POST", url, loop=loop, proxy=URL(proxy.url), proxy_headers=headers
+    )
 
 
 @lru_cache(maxsize=256)
@@ -239,6 +251,12 @@ async def _body(content: aiohttp.StreamReader, wait_on: Callable[[], None]) -> b
 def _reason_unsent(error: Exception) -> str:
     """Name the cause without the library's text, which repeats the URL."""
     match error:
+        case aiohttp.ClientHttpProxyError(status=407):
+            return "proxy_login"
+        case aiohttp.ClientHttpProxyError():
+            return "proxy_refused"
+        case aiohttp.ClientProxyConnectionError():
+            return "proxy_unreachable"
         case aiohttp.ClientConnectorDNSError():
             return "dns"
         case aiohttp.ClientConnectorCertificateError():

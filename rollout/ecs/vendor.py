@@ -8,15 +8,20 @@ tracebacks print whole signed URLs.
 from __future__ import annotations
 
 import configparser
+import contextlib
 import logging
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from rollout.ecs import proxies
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import Credentials, Secret, Source
+from rollout.ecs.endpoints import STS
 from rollout.ecs.external import ExternalProvider
 from rollout.errors import AccessError
 from rollout.model import secrecy
@@ -41,6 +46,7 @@ MODES = frozenset(
 """Modes of a CLI profile that alibabacloud-credentials 1.0.12 reads."""
 
 
+_PROXY_VARIABLES: Final = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 _NOISY = ("credentials", "darabonba-core", "alibabacloud-credentials")
 _CAUSE_LENGTH_MAX: Final = 200
 _HTTP_CODE = re.compile(r"(?:http_?code|status code)[=:]\s*(\d+)", re.IGNORECASE)
@@ -64,7 +70,8 @@ class VendorSource:
         try:
             if self._provider is None:
                 self._provider = self.make(_library())
-            found = self._provider.get_credentials()
+            with _our_proxies():
+                found = self._provider.get_credentials()
         except AccessError:
             raise
         except Exception as error:  # noqa: BLE001 - the library raises its own and everybody's
@@ -218,6 +225,23 @@ def _cause(error: Exception) -> str:
     if _TIMEOUT.search(text):
         return f"no answer in time ({type(error).__name__})"
     return type(error).__name__
+
+
+@contextlib.contextmanager
+def _our_proxies() -> Iterator[None]:
+    """Let the library reach the credential services as the transport reaches the others.
+
+    It reads HTTP_PROXY and HTTPS_PROXY for each call, and not NO_PROXY. Its calls by plain http are
+    for this machine and its metadata service, which no proxy reaches.
+    """
+    former = {name: os.environ.pop(name) for name in _PROXY_VARIABLES if name in os.environ}
+    try:
+        if proxies.read(former | os.environ).to(urlsplit(STS).hostname or "") is not None:
+            os.environ["HTTPS_PROXY"] = proxies.chosen(former | os.environ)
+        yield
+    finally:
+        os.environ.pop("HTTPS_PROXY", None)
+        os.environ.update(former)
 
 
 def _library() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from rollout.ecs import credential_sources, vendor
 from rollout.ecs.credentials import Credentials, Source
+from rollout.ecs.external import Printed
 from rollout.errors import AccessError, Exit
 
 SECRET = "canary-secret-of-the-profile"
@@ -102,3 +104,38 @@ def test_a_missing_profile_is_refused(tmp_path: Path) -> None:
     """A profile that is not there is R0401, naming the file."""
     with pytest.raises(AccessError, match="no profile three"):
         _profile("three", _home(tmp_path, _keys("one")))
+
+
+@pytest.mark.parametrize(
+    "environment,seen",
+    [
+        ({}, {}),
+        ({"HTTPS_PROXY": "http://p:1"}, {"HTTPS_PROXY": "http://p:1"}),
+        ({"https_proxy": "http://p:1"}, {"HTTPS_PROXY": "http://p:1"}),
+        ({"ALL_PROXY": "http://p:1"}, {"HTTPS_PROXY": "http://p:1"}),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".aliyuncs.com"}, {}),
+        ({"HTTP_PROXY": "http://p:1", "http_proxy": "http://p:2"}, {}),
+    ],
+)
+def test_credential_services_are_reached_by_the_same_proxy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], seen: dict[str, str]
+) -> None:
+    """The library reads fewer variables than we do, and would ask a proxy for the metadata service:
+    it sees what the transport uses, and the environment stays as it was.
+    """
+    names = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY")
+    for name in (*names, "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    found: dict[str, str] = {}
+
+    class Provider:
+        def get_credentials(self) -> Printed:
+            found.update({name: os.environ[name] for name in names[:4] if name in os.environ})
+            return Printed("id", "secret", None)
+
+    vendor.VendorSource("x", lambda _: Provider()).fetch(0)
+
+    assert found == seen
+    assert {name: os.environ[name] for name in names if name in os.environ} == environment
