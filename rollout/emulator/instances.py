@@ -110,6 +110,8 @@ class Instances:
         self.start_ms = array("q")
         self.boots = array("H")
         self.moves: dict[int, Move] = {}
+        self.busy_until: dict[int, int] = {}
+        """Those that an operation of the service itself keeps busy: they refuse any other."""
 
         self.uncharged: set[int] = set()
         """Those that were stopped with `StopCharging`, until they are started again."""
@@ -243,7 +245,12 @@ class Instances:
             any(read(self.base))  # Running is 0
             or any(read(self.lock))
             or not self.moves.keys().isdisjoint(ordinals)
+            or not self.busy_until.keys().isdisjoint(ordinals)
         )
+
+    def is_busy(self, ordinal: int, now: int) -> bool:
+        """Whether an operation of the service keeps it busy, which no view shows."""
+        return now < self.busy_until.get(ordinal, 0)
 
     def attach(self, ordinals: Sequence[int], key: int, now: int) -> list[int]:
         """Write the records; returns the former ones. The guests change at their next boots."""

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from typing import ClassVar
 
+from rollout.engines.clock import JUMP_MS
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model import plan as planmodel
@@ -231,8 +232,8 @@ class SettledFirst:
                 if isinstance(first.outcome(ordinal), Refused):
                     continue
                 heard = first.ended.event if first.ended else None
-                since = heard.at if isinstance(heard, ev.Settled) else first.told.at
-                if second.told.at < since + settle_ms:
+                since = heard.at if isinstance(heard, ev.Settled) else first.told.line_at
+                if second.told.line_at < since + settle_ms:
                     yield f"call {second.issued.n} in the settle window of {first.issued.n}"
 
 
@@ -362,16 +363,21 @@ class HaltHolds:
 
 
 class SentInTime:
-    """No call leaves after its `not_after`."""
+    """No call leaves after its `not_after`, nor when what it was judged on has grown too old."""
 
-    ids = ("I-50",)
+    ids = ("I-50", "P22")
 
     def check(self, history: History) -> Iterator[str]:
-        """Every send against its intent."""
+        """Every send, in the world's time, against the observation behind its intent."""
         for sent in history.sent:
             intent = history.intents.get(sent.n)
-            if intent is not None and sent.at > intent.issued.not_after:
-                yield f"call {sent.n} left {sent.at - intent.issued.not_after} ms too late"
+            if intent is None:
+                continue
+            observed = intent.issued.not_after - limits.STATE_AGE_MAX_MS
+            lag = history.story.lag_at(intent.told.epoch, observed)
+            late_ms = sent.at - intent.issued.not_after - lag
+            if late_ms > (JUMP_MS if history.story.pauses else 0):
+                yield f"call {sent.n} left {late_ms} ms too late"
 
 
 class KeysStay:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from rollout.sim import check_effects as effects
+from rollout.sim import check_others as others
 from rollout.sim import check_truth as truth
 from rollout.sim.history import History
 from rollout.sim.story import Story
@@ -56,6 +57,9 @@ CHECKERS: tuple[Checker, ...] = (
     truth.JournalSound(),
     truth.FoldIsState(),
     truth.DrainsSoon(),
+    others.LaterWavesWait(),
+    others.OwnMaterial(),
+    others.BusyWaits(),
 )
 """The first one also judges runs that lost their way; the others need a journal to its end."""
 

@@ -38,6 +38,7 @@ RARE: tuple[str, ...] = (
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
     *("lock taken over", "lock taken over elsewhere"),
+    *("suspended", "paused"),
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
     *(f"hand {hand.value}" for hand in Hand),
 )

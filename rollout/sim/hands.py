@@ -7,12 +7,13 @@ time. Everything goes through the pretend cloud, so that the hidden ledger tells
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rollout.core.journey import Phase
 from rollout.emulator.instances import Lock, Status
 from rollout.emulator.messages import Request
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.sim.dice import Dice
 from rollout.sim.heap import Time
 from rollout.sim.scenario import Drift, Hand
 from rollout.sim.story import Story
@@ -29,7 +30,8 @@ def plan_all(story: Story, heap: Time) -> None:
         if drift.before_call:
             continue
         patient = drift.hand is Hand.RESTARTED and drift.target % 4  # three of four
-        act = functools.partial(_loiter if patient else _act_in_time, story, drift, heap)
+        one = _loiter if patient else _act_in_time
+        act = functools.partial(_OF_MANY.get(drift.hand, one), story, drift, heap)
         heap.at(story.begun + drift.at_ms, act)
 
 
@@ -40,6 +42,46 @@ def act_before(story: Story, n: int, ids: Sequence[str], now: Instant) -> None:
     for drift in story.scenario.drifts:
         if drift.before_call == n:
             _act(story, drift, ids[drift.target % len(ids)], now)
+
+
+def _run_elsewhere(story: Story, drift: Drift, heap: Time) -> None:
+    """Another run rotates some of the same instances: it attaches the key and reboots them, one a
+    second.
+    """
+    chosen = _share(story, drift)
+    begun = heap.now
+    for number, instance in enumerate(chosen):
+        _act(story, drift, instance, begun)
+        reboot = functools.partial(_reboot, story, drift, instance, heap)
+        heap.at(begun + 3 * SECOND + number * SECOND, reboot)
+
+
+def _reboot(story: Story, drift: Drift, instance: str, heap: Time) -> None:
+    story.touched.setdefault(instance, []).append((heap.now, drift))
+    _call(story, drift, "RebootInstance", {"InstanceId": instance}, heap.now)
+
+
+def _keep_busy(story: Story, drift: Drift, heap: Time) -> None:
+    """An operation of the service keeps some busy for a while: they refuse any other."""
+    instances, until = story.cloud.instances, heap.now + drift.lasts_ms
+    for instance in _share(story, drift):
+        ordinal = instances.find(instance)
+        if ordinal is not None:
+            instances.busy_until[ordinal] = until
+    story.count(f"hand {drift.hand}")
+
+
+_OF_MANY: Mapping[Hand, Callable[[Story, Drift, Time], None]] = {
+    Hand.FOREIGN_RUN: _run_elsewhere,
+    Hand.BUSY: _keep_busy,
+}
+
+
+def _share(story: Story, drift: Drift) -> list[str]:
+    """The targets that a drift of many concerns."""
+    dice = Dice(drift.target, "share")
+    percent = dice.pick((10, 40, 100))
+    return [instance for instance in _targets(story) if dice.chance(percent)]
 
 
 def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
@@ -100,7 +142,7 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
     story.touched.setdefault(instance, []).append((now, drift))
     story.count(f"hand {drift.hand}")
     match drift.hand:
-        case Hand.KEY | Hand.ROTATED:
+        case Hand.KEY | Hand.ROTATED | Hand.FOREIGN_RUN:
             name = OTHER if drift.hand is Hand.KEY else story.plan.key_pair.name
             ids = f'["{instance}"]'
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": ids}
@@ -119,6 +161,8 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
             _becomes_windows(story, region, ordinal)
         case Hand.KEY_PAIR_REPLACED:
             _replace_key_pair(story, region, now)
+        case Hand.BUSY:
+            raise ValueError(drift.hand)
 
 
 def _call(story: Story, drift: Drift, action: str, params: dict[str, str], now: Instant) -> None:

@@ -22,11 +22,15 @@ from rollout.sim.story import Sent, Story
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event of the journal: where it stands, when it was written, in which process."""
+    """One event of the journal: where it stands, when it was written, in which process.
+
+    `at` is the world's time, `line_at` the process's own, which stands in the line.
+    """
 
     event: AnyEvent
     seq: int
     at: Instant
+    line_at: Instant
     end_bytes: int
     epoch: int
 
@@ -96,7 +100,8 @@ class History:
             for event in line.body:
                 if isinstance(event, ev.RunStarted | ev.Resumed):
                     epoch = event.epoch
-                told.append(Told(event, line.seq, line.at, end_bytes, epoch))
+                at = line.at + self.story.lag_in(epoch, line.seq)
+                told.append(Told(event, line.seq, at, line.at, end_bytes, epoch))
         return told
 
     @cached_property

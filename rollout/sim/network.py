@@ -27,6 +27,7 @@ from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.calls import Wish
 from rollout.sim.dice import Dice
 from rollout.sim.heap import Heap, Time
+from rollout.sim.suspension import ProcessClock
 
 WAIT_MS_MAX: Duration = 2 * MINUTE
 """How long a look waits for its lane, as in the real client."""
@@ -121,6 +122,7 @@ class Network:
         conditions: Conditions = Conditions(),  # noqa: B008 - frozen
     ) -> None:
         self.heap = heap
+        self.clock = ProcessClock(heap)
         self.stopped = False
         self.alive = True
         self._arrivals = arrivals
@@ -134,7 +136,7 @@ class Network:
         """Send it as soon as its lane allows; refused unsent where that is too late."""
         key = (call.wish.region, call.wish.action)
         if key not in self._lanes:
-            self._lanes[key] = _Lane(self.heap.now, self._conditions)
+            self._lanes[key] = _Lane(self.clock.now, self._conditions)
         self._lanes[key].waiting.append(call)
         self._pump(self._lanes[key])
 
@@ -146,7 +148,10 @@ class Network:
     # the lane
 
     def _pump(self, lane: _Lane) -> None:
-        now = self.heap.now
+        if self.clock.suspended:
+            self.heap.at(self.clock.wakes_at, functools.partial(self._pump_alive, lane))
+            return
+        now = self.clock.now
         while lane.waiting and lane.in_flight < IN_FLIGHT_MAX:
             call = lane.waiting[0]
             due = lane.rate.earliest(now)
@@ -162,15 +167,15 @@ class Network:
                 self._send(call, lane, lane.rate.leave(now))
 
     def _pump_later(self, lane: _Lane, due: Instant) -> None:
-        if lane.pump_at is not None and self.heap.now < lane.pump_at <= due:
+        if lane.pump_at is not None and self.clock.now < lane.pump_at <= due:
             return
         lane.pump_at = due
+        self.heap.at(self.clock.world(due), functools.partial(self._pump_alive, lane))
 
-        def pump() -> None:
-            if self.alive:
-                self._pump(lane)
-
-        self.heap.at(due, pump)
+    def _pump_alive(self, lane: _Lane) -> None:
+        lane.pump_at = None  # a paused clock may not show that time yet
+        if self.alive:
+            self._pump(lane)
 
     # one call
 
@@ -180,7 +185,7 @@ class Network:
             self._ended(call, lane, leave, heard)
             return
         call.attempts += 1
-        call.left_at = self.heap.now
+        call.left_at = self.clock.now
         self._sending(call)
         action = contract.ACTIONS[call.wish.action]
         request = Request(action.name, call.wish.params, version=action.version)
@@ -190,7 +195,7 @@ class Network:
         self._travel(call, request, course, functools.partial(self._ended, call, lane, leave))
 
     def _unsent(self, call: Call) -> Refused | None:
-        if self.heap.now > call.not_after:
+        if self.clock.expired(call.not_after):
             return verdict.unsent(verdict.EXPIRED)
         if call.n and self.stopped:
             return verdict.unsent(HALTED)
@@ -222,7 +227,9 @@ class Network:
             heap.at(arrives, arrive)
 
         def end() -> None:
-            if self.alive:
+            if self.clock.suspended:
+                heap.at(self.clock.wakes_at, end)
+            elif self.alive:
                 reply = replies[0] if replies and course.arrivals_ms else None
                 ended(self._arrivals.read(course, request, reply) if answered else lost)
 
@@ -250,10 +257,10 @@ class Network:
             return
         outcome = None
         if isinstance(heard, wire.HttpReply) and not 200 <= heard.status < 300:
-            outcome = verdict.failure(heard, self.heap.now)
+            outcome = verdict.failure(heard, self.clock.now)
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             lane.throttled += 1
-            lane.rate.throttle(leave, self.heap.now, outcome.retry_after_ms)
+            lane.rate.throttle(leave, self.clock.now, outcome.retry_after_ms)
         else:
             lane.rate.accept(leave)
 

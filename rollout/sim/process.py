@@ -28,6 +28,7 @@ from rollout.sim.disk import Fuse
 from rollout.sim.driver import LIFE_MS_MAX, End, Endless, Stuck
 from rollout.sim.heap import Heap
 from rollout.sim.network import WAIT_MS_MAX, Call, Heard, Network
+from rollout.sim.suspension import ProcessClock
 
 TURNS_MAX = 50_000
 
@@ -67,6 +68,7 @@ class Process:
         self.decider: Decider
         self.network: Network
         self.words: set[str] = set()
+        self.before_call: Callable[[int], None] = _nothing
         self._put: list[AnyEvent] = []
         self._inbox: list[Callable[[Instant], None]] = []
         self._unsynced_since: Instant | None = None
@@ -82,7 +84,7 @@ class Process:
         """Go on until the run closes, or stops and nothing is in flight. `Crash` where it dies."""
         heap, begun = self.heap, self.heap.now
         for _ in range(self.turns_max):
-            now = heap.now
+            now = self.clock.now
             self._take_in(now)
             if self.journal.low_space():
                 self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
@@ -95,6 +97,11 @@ class Process:
             if heap.now > begun + self.life_ms_max:
                 raise Endless("a process lives too long")
         raise Stuck("turns without end")
+
+    @property
+    def clock(self) -> ProcessClock:
+        """What the process knows of time."""
+        return self.network.clock
 
     @property
     def poisoned(self) -> bool:
@@ -112,7 +119,7 @@ class Process:
 
     def decides_nothing_more(self) -> bool:
         """See Driver."""
-        return driver.nothing_left(self.decider, self.heap.now)
+        return driver.nothing_left(self.decider, self.clock.now)
 
     # people
 
@@ -192,7 +199,7 @@ class Process:
 
     def _end(self) -> End:
         if self._poison is not None:
-            if self.journal.last_words(self._unwritten, self.heap.now):
+            if self.journal.last_words(self._unwritten, self.clock.now):
                 self.words.add("last words")
             self.journal.release()
             return End.POISONED
@@ -203,27 +210,30 @@ class Process:
         return End.CLOSED if self.decider.run.closed is not None else End.STOPPED
 
     def _wait(self, wake: Instant | None) -> None:
-        """Let the world go on until something is heard or due."""
+        """Let the world go on until something is heard or due, and the machine is awake."""
         if self._unsynced_since is not None:
             wake = self._sync_at if wake is None else min(wake, self._sync_at)
-        heap = self.heap
+        heap, clock = self.heap, self.clock
         while not self._inbox:
-            upcoming = heap.next
-            if upcoming is None or (wake is not None and wake <= upcoming):
-                if wake is None:
+            due, upcoming = None if wake is None else clock.world(wake), heap.next
+            if upcoming is None or (due is not None and due <= upcoming):
+                if due is None:
                     raise Stuck("nothing is in flight and nothing wakes the run")
-                heap.advance(wake)
-                return
+                heap.advance(due)
+                break
             heap.advance(upcoming)
+        while clock.suspended:
+            heap.advance(clock.wakes_at)
 
     # effects
 
     def _call(self, issued: Issued) -> None:
-        run, now = self.decider.run, self.heap.now
+        run = self.decider.run
         lane, _ = lane_of_command(run, issued)
+        self.before_call(issued.n)
         if run.stopping:
             self._hear(issued.n, Answer(Refused("not_sent_stopped", RetryClass.UNSENT)))
-        elif now > issued.not_after:
+        elif self.clock.expired(issued.not_after):
             self._hear(issued.n, Answer(Refused("not_sent_expired", RetryClass.UNSENT)))
         else:
             wish = calls.of_intent(issued, lane, run.plan)
@@ -233,7 +243,7 @@ class Process:
         match heard:
             case wire.HttpReply():
                 action, ids = call.wish.action, call.wish.ids
-                self._hear(call.n, verdict.answer(action, ids, heard, self.heap.now))
+                self._hear(call.n, verdict.answer(action, ids, heard, self.clock.now))
             case Answer():
                 self._hear(call.n, heard)
             case Refused() | Unknown():
@@ -247,13 +257,13 @@ class Process:
     def _look(self, look: Observation) -> None:
         wish = calls.of_look(look, self.decider.run.plan)
         looked = functools.partial(self._looked, look)
-        self.network.submit(Call(wish, 0, self.heap.now + WAIT_MS_MAX, looked))
+        self.network.submit(Call(wish, 0, self.clock.now + WAIT_MS_MAX, looked))
 
     def _looked(self, look: Observation, call: Call, heard: Heard) -> None:
         at = call.left_at
         match look:
             case Look(account=account, region=region, instances=asked):
-                seen = see_instances(heard, account, region, asked, self.heap.now)
+                seen = see_instances(heard, account, region, asked, self.clock.now)
                 if isinstance(seen, reading.Described):
                     shown, api_time = seen.instances, seen.api_time
                     self._inbox.append(
@@ -261,7 +271,7 @@ class Process:
                     )
                     return
             case KeyLook():
-                found = see_key(heard, self.decider.run.plan.key_pair.name, self.heap.now)
+                found = see_key(heard, self.decider.run.plan.key_pair.name, self.clock.now)
                 if isinstance(found, reading.KeyDescribed):
                     key, fingerprint = found.public_key, found.fingerprint
                     self._inbox.append(
@@ -271,6 +281,10 @@ class Process:
                 seen = found
         lost = seen
         self._inbox.append(lambda now: self.decider.lost_look(look, lost, now))
+
+
+def _nothing(_: int) -> None:
+    """Nobody interferes before a call."""
 
 
 def see_instances(

@@ -79,15 +79,37 @@ class Hand(enum.StrEnum):
     WINDOWS = "windows"
     HANGS = "hangs"
     KEY_PAIR_REPLACED = "key_pair_replaced"
+    FOREIGN_RUN = "foreign_run"
+    BUSY = "busy"
+
+
+_OF_MANY = (Hand.FOREIGN_RUN, Hand.BUSY)
+"""Not drawn with the others: each concerns a share of the targets for a while."""
+_OF_ONE = tuple(hand for hand in Hand if hand not in _OF_MANY)
 
 
 class Drift(msgspec.Struct, frozen=True):
     """One interference. `at_ms` counts from the run's begin; with `before_call` it happens right
-    before that intent leaves, to an instance it names, where no look can see it in time.
+    before that intent leaves, to an instance it names, where no look can see it in time. What does
+    not happen at once `lasts_ms`.
     """
 
     hand: Hand
     target: int
+    at_ms: Duration = 0
+    before_call: int = 0
+    lasts_ms: Duration = 0
+
+
+class Suspension(msgspec.Struct, frozen=True):
+    """The machine of the process stands still for `lasts_ms`: when intent `before_call` is durable
+    and its call did not leave yet, or so long after the run's begin.
+
+    `paused`: a virtual machine whose steady clock stands still with it.
+    """
+
+    lasts_ms: Duration
+    paused: bool
     at_ms: Duration = 0
     before_call: int = 0
 
@@ -129,11 +151,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[Stopping, ...]
     drifts: tuple[Drift, ...]
     rivals: tuple[Rival, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
 
 
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
-    dice = Dice(seed, "scenario")
+    dice, others = Dice(seed, "scenario"), Dice(seed, "others")
     names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
     least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
     most = dice.pick((SMALL_MAX, SMALL_MAX, SMALL_MAX, SIZE[1]))
@@ -159,8 +182,9 @@ def draw(seed: int) -> Scenario:
         cover=dice.chance(25),
         allow_password_loss=dice.chance(30),
         stops=tuple(_stopping(dice) for _ in range(dice.pick((0, 0, 1, 1, 2, PROCESSES_MAX)))),
-        drifts=_drifts(dice),
+        drifts=(*_drifts(dice), *_of_many(others)),
         rivals=tuple(_rival(dice) for _ in range(dice.pick((0, 0, 1, 2)))),
+        suspensions=_suspensions(others),
     )
 
 
@@ -214,8 +238,8 @@ def _drifts(dice: Dice) -> tuple[Drift, ...]:
 
 
 def _drift(dice: Dice) -> Drift:
-    often = [hand for hand in Hand if hand is not Hand.KEY_PAIR_REPLACED]
-    hand = dice.pick((*often * 3, *Hand, *[Hand.RESTARTED] * 8))  # it rarely meets who waits
+    often = [hand for hand in _OF_ONE if hand is not Hand.KEY_PAIR_REPLACED]
+    hand = dice.pick((*often * 3, *_OF_ONE, *[Hand.RESTARTED] * 8))  # it rarely meets who waits
     target = dice.number()
     if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
         return Drift(hand, target, before_call=dice.between(1, 12))
@@ -226,3 +250,33 @@ def _drift(dice: Dice) -> Drift:
 def _rival(dice: Dice) -> Rival:
     at_ms = dice.between(0, dice.pick((5, 60, 600))) * SECOND
     return Rival(at_ms, elsewhere=dice.chance(30), removes=dice.pick((0, 0, 1, 2)))
+
+
+def _of_many(dice: Dice) -> tuple[Drift, ...]:
+    """What concerns many instances, or the key pair of all of them."""
+    drawn = (
+        (Hand.FOREIGN_RUN, 5, (0, 0)),
+        (Hand.BUSY, 15, (15, 100)),
+        (Hand.KEY_PAIR_REPLACED, 4, (0, 0)),
+    )
+    return tuple(
+        Drift(
+            hand,
+            dice.number(),
+            at_ms=dice.between(0, dice.pick((10, 60, 200))) * SECOND,
+            lasts_ms=dice.between(*seconds) * SECOND,
+        )
+        for hand, percent, seconds in drawn
+        if dice.chance(percent)
+    )
+
+
+def _suspensions(dice: Dice) -> tuple[Suspension, ...]:
+    return tuple(_suspension(dice) for _ in range(dice.pick((0, 0, 0, 0, 0, 1, 2))))
+
+
+def _suspension(dice: Dice) -> Suspension:
+    lasts_ms, paused = dice.pick((20, 96, 600)) * SECOND, dice.chance(60)
+    if dice.chance(60):
+        return Suspension(lasts_ms, paused, before_call=dice.between(1, 20))
+    return Suspension(lasts_ms, paused, at_ms=dice.between(0, 120) * SECOND)

@@ -14,7 +14,7 @@ from rollout.emulator.ledger import Entry
 from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
 from rollout.model.plan import Plan
-from rollout.model.time import Instant
+from rollout.model.time import Duration, Instant
 from rollout.sim.driver import End
 from rollout.sim.network import Arrivals
 from rollout.sim.scenario import Drift, Scenario
@@ -43,6 +43,18 @@ class Life:
     drained: Instant | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The virtual machine of a process was paused: after line `seq` of its epoch, and from `at` by
+    its own clock, that clock is behind the world by `lag`.
+    """
+
+    epoch: int
+    seq: int
+    at: Instant
+    lag: Duration
+
+
 @dataclass
 class Story:
     """One run from its plan to its end."""
@@ -55,6 +67,8 @@ class Story:
     planned_effects: int = 0
     begun: Instant = 0
     sent: list[Sent] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
+    asleep: list[tuple[Instant, Instant]] = field(default_factory=list)
     lives: list[Life] = field(default_factory=list)
     lines: list[tuple[Line, int]] = field(default_factory=list)
     foreign: dict[str, Drift] = field(default_factory=dict)
@@ -73,6 +87,20 @@ class Story:
     def count(self, word: str) -> None:
         """One more of something that coverage asks for."""
         self.words[word] = self.words.get(word, 0) + 1
+
+    def suspended(self, since: Instant, until: Instant) -> Duration:
+        """For how long of that time the machine of the process was suspended."""
+        return sum(max(0, min(end, until) - max(begin, since)) for begin, end in self.asleep)
+
+    def lag_in(self, epoch: int, seq: int) -> Duration:
+        """How far the clock behind that line was behind the world."""
+        lags = [one.lag for one in self.pauses if one.epoch == epoch and one.seq < seq]
+        return lags[-1] if lags else 0
+
+    def lag_at(self, epoch: int, instant: Instant) -> Duration:
+        """How far that process's clock was behind the world when it showed this."""
+        lags = [one.lag for one in self.pauses if one.epoch == epoch and one.at <= instant]
+        return lags[-1] if lags else 0
 
     def entries(self) -> list[Entry]:
         """The hidden ledger."""

@@ -52,6 +52,7 @@ from rollout.sim.disk import Crash, Fuse, SimDisk
 from rollout.sim.driver import Driver, End, Stuck
 from rollout.sim.heap import Heap, Time
 from rollout.sim.locks import ELSEWHERE, HERE, Locks
+from rollout.sim.machine import Machine
 from rollout.sim.network import Arrivals, Call, Network
 from rollout.sim.process import Process, see_key
 from rollout.sim.scenario import Rival, Scenario, Stop, Stopping
@@ -63,9 +64,10 @@ OTHER = "fleet-other"
 RUNS = Path("runs")
 RESUMES_MAX = 12
 """Processes of one run before it is given up; a run that only halts is resumed by people."""
-CALM_RESUMES_MAX = 4
+CALM_RESUMES_MAX = 30
 ALIKE_MAX = 2
-"""A calm run that halts for the same reason so often in a row will not get further."""
+"""A calm run that halts for the same reason so often in a row will not get further, unless each
+resume accepts the failures it halted for: they are others the next time."""
 
 
 class World:
@@ -84,6 +86,7 @@ class World:
         self.story.planned_effects = len(self.cloud.ledger)
         self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
         self.locks = Locks(self.disk, self.story, self.run_dir)
+        self.machine = Machine(self.story)
         self.process: Driver | None = None
 
     def live(self) -> Story:
@@ -93,6 +96,7 @@ class World:
         self.heap.advance(self.heap.now + 5 * SECOND)
         story.begun = self.heap.now
         hands.plan_all(story, self.heap)
+        self.machine.plan_all(self.heap)
         for rival in scenario.rivals:
             self.heap.at(story.begun + rival.at_ms, functools.partial(self._rival, rival))
         try:
@@ -118,6 +122,7 @@ class World:
         process = Process(self.heap, self.fuse, journal)
         dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
+        self.machine.start(process, journal)
         return process
 
     # phases
@@ -147,7 +152,7 @@ class World:
             if self._one(None) is End.CLOSED:
                 return
             reasons.append(self._halted_for())
-            if reasons[-ALIKE_MAX:].count(reasons[-1]) == ALIKE_MAX:
+            if reasons[-1] != "failures" and reasons[-ALIKE_MAX:].count(reasons[-1]) == ALIKE_MAX:
                 return
             self._pause(SECOND)
 

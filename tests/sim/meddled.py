@@ -40,6 +40,7 @@ def trailing(seed: int) -> list[str]:
                 drifts=(),
                 stops=(),
                 rivals=(),
+                suspensions=(),
             )
         ).live()
     )
@@ -55,7 +56,9 @@ def _meddled(seed: int) -> Scenario:
     )
     drifts = tuple(_reboot(dice) for _ in range(dice.between(2, 10)))
     faults = (*drawn.faults, *_faults(dice))
-    return msgspec.structs.replace(drawn, drifts=drifts, faults=faults, switches=switches)
+    return msgspec.structs.replace(
+        drawn, drifts=drifts, faults=faults, switches=switches, suspensions=()
+    )
 
 
 def _reboot(dice: Dice) -> Drift:

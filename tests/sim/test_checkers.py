@@ -19,13 +19,14 @@ from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import AnyEvent, Happening, Issued
 from rollout.model.instance import Status
+from rollout.model.outcome import Refused, RetryClass
 from rollout.model.seen import gather, spread
 from rollout.model.spec import Stopped
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim import checkers, crashes
 from rollout.sim.scenario import Drift, Hand
 from rollout.sim.story import Story
-from rollout.sim.world import OTHER, World
+from rollout.sim.world import OTHER, WANTED, World, public_key
 
 Plant = Callable[[World], None]
 
@@ -349,6 +350,32 @@ def _something_left_undecided(world: World) -> None:
     world.story.undecided = 1
 
 
+def _a_wave_after_a_failure(world: World) -> None:
+    assert world.story.run is not None
+    world.story.run.phases[0] = Phase.FAILED
+
+
+def _other_material_of_that_name(world: World) -> None:
+    pair = world.cloud.pairs.find("cn-hangzhou", WANTED)
+    assert pair is not None
+    pair.body = public_key(9)
+
+
+def _given_up_at_once(world: World) -> None:
+    first, code = intent(world.story, RestartCall), "IncorrectInstanceStatus"
+    refused = Refused(code, RetryClass.STATE)
+
+    def tell(event: AnyEvent) -> list[AnyEvent]:
+        ours = isinstance(event, ev.Settled) and event.n == first.n
+        return [msgspec.structs.replace(event, outcome=refused) if ours else event]
+
+    retell(world.story, tell)
+    assert world.story.run is not None
+    ordinal, _ = restarted(world.story)
+    world.story.run.phases[ordinal] = Phase.STRANDED
+    world.story.run.causes[ordinal] = code
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -395,6 +422,9 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-58", _planned_with_effects),
     ("I-58", _another_plan_was_applied),
     ("I-59", _something_left_undecided),
+    ("I-60", _a_wave_after_a_failure),
+    ("I-61", _other_material_of_that_name),
+    ("I-62", _given_up_at_once),
 )
 
 

@@ -8,10 +8,13 @@ import pytest
 from rollout.core import evolve, ledger, sight
 from rollout.core.journey import Phase
 from rollout.core.run import Run
-from rollout.journal import lock
+from rollout.core.turn import Decider
+from rollout.engines.clock import WallJumps
 from rollout.model import limits
+from rollout.model.command import KeyLook
 from rollout.model.event import AnyEvent, Happening, Issued, Settled
 from rollout.model.outcome import Answer, Done, Unknown
+from rollout.model.time import Instant
 from rollout.sim import trial
 from rollout.sim.disk import SimDisk
 from rollout.sim.process import Process
@@ -149,7 +152,28 @@ def pass_over_failures(patch: pytest.MonkeyPatch) -> None:
 
 def let_anybody_in(patch: pytest.MonkeyPatch) -> None:
     """Nobody looks whether a lock is held."""
-    patch.setattr(lock, "_seize", lambda *_: None)
+    patch.setattr(SimDisk, "seize", lambda *_: True)
+
+
+def forget_lost_time(patch: pytest.MonkeyPatch) -> None:
+    """Nobody compares the wall clock with the steady one."""
+    patch.setattr(WallJumps, "gained_since", lambda *_: 0)
+
+
+def believe_the_name_of_a_key_pair(patch: pytest.MonkeyPatch) -> None:
+    """A key pair of the right name is taken for the plan's."""
+    looked = Decider.looked_at_key
+
+    def trusting(self: Decider, look: KeyLook, _key: str, _print: str, now: Instant) -> None:
+        region = self.run.plan.key_pair.regions[0]
+        looked(self, look, self.run.plan.key_pair.public_key, region.fingerprint, now)
+
+    patch.setattr(Decider, "looked_at_key", trusting)
+
+
+def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:
+    """The first refusal of a busy instance is the last."""
+    patch.setattr(evolve, "_busy_too_long", lambda *_: True)
 
 
 MUTATIONS: tuple[tuple[Break, str], ...] = (
@@ -168,6 +192,10 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (restart_before_the_attach, "AttachFirst"),
     (ask_too_many, "JournalSound"),
     (pass_over_failures, "JournalSound"),
+    (pass_over_failures, "LaterWavesWait"),
+    (forget_lost_time, "SentInTime"),
+    (believe_the_name_of_a_key_pair, "OwnMaterial"),
+    (give_up_on_the_busy, "BusyWaits"),
 )
 
 

@@ -110,6 +110,8 @@ def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
         if locked_stay_out and lock[ordinal]:
             return switches.attach_lock_code
         if moving_stay_out:
+            if instances.is_busy(ordinal, now):
+                return switches.attach_state_code
             status = instances.status(ordinal, now) if ordinal in moves else base[ordinal]
             if status not in _SETTLED:
                 return switches.attach_state_code

@@ -116,7 +116,10 @@ def _why_not(call: Call, power: Power, instance: str, ordinal: int | None) -> Re
         return Refusal("InstanceLockedForSecurity")
     if lock:
         return Refusal(power.arrears_code, _how_paid(call, power, ordinal))
-    if call.cloud.instances.status(ordinal, call.now) != power.legal_from:
+    instances = call.cloud.instances
+    if instances.status(ordinal, call.now) != power.legal_from or instances.is_busy(
+        ordinal, call.now
+    ):
         return Refusal("IncorrectInstanceStatus")
     if call.cloud.faults.has("disk_error", instance):
         return Refusal("DiskError")
