@@ -12,10 +12,11 @@ from typing import Any, Self, TextIO, cast
 import structlog
 
 from rollout import logs
-from rollout.cli import render
+from rollout.cli import render, report
 from rollout.cli.options import Common
 from rollout.core.journey import Phase
 from rollout.core.run import Run
+from rollout.core.view import lanes
 from rollout.model import event as ev
 from rollout.model.command import Command, ImportKey
 from rollout.model.event import AnyEvent, Happening
@@ -25,6 +26,8 @@ from rollout.model.time import SECOND, Instant, format_instant
 LINE_EVERY_MS = 10 * SECOND
 """Off a terminal at most one line of progress in so long."""
 REDRAWS_PER_SECOND = 4
+LANES_SHOWN = 3
+"""Throttled lanes that are named; of further ones the number."""
 _BAR_COLUMNS = 30
 
 _ENDED_BADLY = {Phase.FAILED: "R0510", Phase.STRANDED: "R0512"}
@@ -76,7 +79,8 @@ class Lines:
         if now >= self._next and run.wave_open is not None:
             if self._next:
                 eta = {"eta": self.eta(run, now)} if self.eta(run, now) else {}
-                self._info("wave.progress", **_figures(run, run.wave_open), **eta)
+                slowed = {"slowed": text} if (text := _slowed(run)) else {}
+                self._info("wave.progress", **_figures(run, run.wave_open), **slowed, **eta)
             self._next = now + LINE_EVERY_MS
 
     def eta(self, run: Run, now: Instant) -> str:
@@ -98,6 +102,12 @@ class Lines:
                 self._log.warning(
                     "clock.skew", local=format_instant(local), service=format_instant(service)
                 )
+            case ev.LaneSlowed(region=region, action=action):
+                self._info("lane.slowed", region=region, action=action, throttled=event.throttled,
+                           per_minute=event.per_minute, quota=event.quota or "unknown",
+                           until=format_instant(event.until))  # fmt: skip
+            case ev.LaneRecovered(region=region, action=action):
+                self._info("lane.recovered", region=region, action=action)
             case ev.WaveStarted(wave=wave, name=name):
                 permits = sum(run.ledger.caps)
                 targets = run.layout.waves[wave].targets
@@ -224,6 +234,10 @@ class Bars(Lines):
         return Group(
             Text(self._title(run, number), style="bold"),
             _table(run, number, self.eta(run, self._now)),
+            *(
+                Text(f" {report.lane(one, self._now)}", no_wrap=True, overflow="ellipsis")
+                for one in lanes(run)[:LANES_SHOWN]
+            ),
         )
 
     def _title(self, run: Run, number: int) -> str:
@@ -262,6 +276,13 @@ def _table(run: Run, number: int, eta: str) -> Any:
         bar = ProgressBar(total=max(total, 1), completed=value, width=_BAR_COLUMNS)
         grid.add_row(f" {name}", bar, f"{value:,}/{total:,}", " · ".join(notes))
     return grid
+
+
+def _slowed(run: Run) -> str:
+    """The throttled lanes in a few words, empty where there is none."""
+    known = [f"{one.region} {one.action} {one.per_minute}/min" for one in lanes(run)]
+    more = f" and {len(known) - LANES_SHOWN} more" if len(known) > LANES_SHOWN else ""
+    return ", ".join(known[:LANES_SHOWN]) + more
 
 
 def _figures(run: Run, number: int) -> dict[str, object]:

@@ -14,7 +14,7 @@ from rollout.errors import Exit
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.model.view import Left, RunView
+from rollout.model.view import LaneView, Left, RunView
 
 CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "excluded")
 """Every instance of the inventory ends in exactly one of these."""
@@ -65,6 +65,7 @@ class Ended(msgspec.Struct, frozen=True):
 def status(view: RunView, facts: Facts, width: int) -> str:
     """Where the run stands: head, waves, permits, what waits and for what, what is left."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
+    lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
     if view.state != "closed":
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:
@@ -161,6 +162,16 @@ def _permits(view: RunView) -> list[str]:
         return []
     down = ", ".join(f"{one.used:,} of {one.cap:,} permits ({one.key})" for one in view.groups)
     return [f"  down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"]
+
+
+def lane(one: LaneView, at: Instant) -> str:
+    """One throttled lane at that instant: its pace, how often it was throttled, and until when it
+    pauses.
+    """
+    learned = f" of {one.quota:,} learned" if one.quota else ""
+    pace = f"{one.region} {one.action} {one.per_minute:,}/min{learned}"
+    paused = f" · paused until {one.until[11:19]} UTC" if one.until > format_instant(at) else ""
+    return f"{pace} · throttled {one.throttled:,}{paused}"
 
 
 def _sum(view: RunView, width: int) -> list[str]:

@@ -76,6 +76,7 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     """Another process: every open call has an unknown ending, every held instance is looked at."""
     invariant(event.epoch == run.epoch + 1, "I-40: the epoch rises by one")
     run.epoch = event.epoch
+    run.slowed.clear()
     for issued in list(run.open_calls.values()):
         left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
         _lose(run, issued, left_by)
@@ -449,6 +450,14 @@ def _drifted(run: Run, event: ev.Drifted) -> None:
             run.foreign[ordinal] = None  # its boot may have brought another key into force
 
 
+def _lane_slowed(run: Run, event: ev.LaneSlowed) -> None:
+    run.slowed[event.account, event.region, event.action] = event
+
+
+def _lane_recovered(run: Run, event: ev.LaneRecovered) -> None:
+    run.slowed.pop((event.account, event.region, event.action), None)
+
+
 def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
     """For readers only: all times of the journal are the service's."""
 
@@ -557,6 +566,8 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.OperatorCommand: _operator_command,
     ev.FailuresAccepted: _failures_accepted,
     ev.ClockSkew: _clock_skew,
+    ev.LaneSlowed: _lane_slowed,
+    ev.LaneRecovered: _lane_recovered,
     ev.Halted: _halted,
     ev.Drained: _drained,
     ev.RunClosed: _run_closed,

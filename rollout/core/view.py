@@ -8,7 +8,8 @@ from __future__ import annotations
 from rollout.core.fleet import classes
 from rollout.core.journey import Phase
 from rollout.core.run import PHASES, Run
-from rollout.model.view import GroupView, Left, RunView, WaveView
+from rollout.model.time import format_instant
+from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
 LEFT_MAX = 1_000
 """Instances listed by name; the counts name all."""
@@ -40,6 +41,22 @@ def view(run: Run) -> RunView:
         waiting=_waiting(run, groups),
         left=tuple(_left(run)),
         calls=run.calls_issued,
+        lanes=lanes(run) if run.closed is None else (),
+    )
+
+
+def lanes(run: Run) -> tuple[LaneView, ...]:
+    """The throttled lanes, in the order in which they were slowed."""
+    return tuple(
+        LaneView(
+            one.region,
+            one.action,
+            one.per_minute,
+            one.quota,
+            one.throttled,
+            format_instant(one.until),
+        )
+        for one in run.slowed.values()
     )
 
 

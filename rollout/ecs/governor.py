@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from rollout.model import limits
@@ -101,6 +101,8 @@ class Rate:
         self.quota: int | None = None
         self._burst = False
         self.closed_until: Instant = 0
+        self.throttled = 0
+        self.throttled_at: Instant = 0
         self.leave_to_others(leave_ppm)
         self._due = float(now)
         self._minute = now // MINUTE
@@ -150,6 +152,7 @@ class Rate:
     def throttle(self, leave: Leave, now: Instant, retry_after_ms: Duration = 0) -> None:
         """Note that a call was refused for its lane's pace."""
         self._advance(now)
+        self.throttled, self.throttled_at = self.throttled + 1, now
         if leave.pauses < self._pauses:  # it left before the pause that a sibling brought
             self.closed_until = max(self.closed_until, now + retry_after_ms)
             return
@@ -314,6 +317,10 @@ class Governor:
     def rate(self, lane: Lane) -> Rate:
         """The pace of a lane, for reports and for whoever plans the work."""
         return self._lane(lane).rate
+
+    def throttled_lanes(self) -> Iterator[tuple[Lane, Rate]]:
+        """The lanes that were throttled at least once, with their paces."""
+        return ((lane, one.rate) for lane, one in self._lanes.items() if one.rate.throttled)
 
     def now(self) -> Instant:
         """The service's time as far as we know it."""

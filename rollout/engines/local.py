@@ -85,6 +85,9 @@ class LocalEngine:
             self._take_in(now)
             if self.ports.journal.low_space():
                 self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
+            if not self.decider.run.stopping:
+                for change in self.ports.ecs.lane_changes():
+                    self.decider.put(change, now)
             turn = self.decider.turn(now)
             urgent = bool(turn.intents or self._orders) or self.decider.run.stopping
             await self._write(now, urgent=urgent)

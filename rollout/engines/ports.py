@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from rollout.model.event import AnyEvent, OperatorCommand
+from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, Unknown
 from rollout.model.plan import RestartKind
@@ -67,6 +67,9 @@ class Ecs(Protocol):
         self, region: str, key_pair: str, public_key: str, *, not_after: Instant
     ) -> Outcome:
         """ImportKeyPair; never replaces."""
+
+    def lane_changes(self) -> list[LaneSlowed | LaneRecovered]:
+        """What changed of the throttled lanes since the last call of this."""
 
     def stop(self) -> None:
         """From now on mutating calls that have not left yet are refused unsent."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
+from rollout.ecs.slowdowns import Slowdowns
 from rollout.engines.ports import Clock, Described, KeyDescribed
-from rollout.model.event import ClockSkew
+from rollout.model.event import ClockSkew, LaneRecovered, LaneSlowed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
 from rollout.model.time import Instant
@@ -44,6 +45,9 @@ class Service:
     clock_skew: ClockSkew | None = None
     """The difference that `clock` corrects; None where it is too small to correct."""
 
+    def __post_init__(self) -> None:
+        self._slowdowns = Slowdowns(self.client.governor)
+
     def allow_changes(self, leave_quota_ppm: int, lost: Callable[[], str]) -> None:
         """From now on calls with consequences may leave, within all but this share of each lane,
         and while `lost` says nothing. The core alone repeats what failed.
@@ -52,6 +56,10 @@ class Service:
         self.client.governor.leave_to_others(leave_quota_ppm)
         self.gate.lost = lost
         self.gate.shut = False
+
+    def lane_changes(self) -> list[LaneSlowed | LaneRecovered]:
+        """What changed of the throttled lanes since the last call of this."""
+        return self._slowdowns.changes()
 
     def stop(self) -> None:
         """From now on mutating calls that have not left yet are refused unsent."""

@@ -246,6 +246,13 @@ class _Teller:
             case ev.ClockSkew():
                 here, there = times.format_instant(event.local), times.format_instant(event.service)
                 return f"this machine's clock shows {here}, the service's {there}"
+            case ev.LaneSlowed():
+                text = f"{event.action} in {event.region} throttled {event.throttled} times"
+                pace = f"{event.per_minute} calls a minute from {times.format_instant(event.until)}"
+                return None if self.only is not None else f"{text}; {pace}"
+            case ev.LaneRecovered():
+                lane = f"{event.action} in {event.region}"
+                return None if self.only is not None else f"{lane} is no longer throttled"
             case ev.Halted():
                 return f"{event.code} {event.reason}: {event.detail}"
             case ev.Drained():

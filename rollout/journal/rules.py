@@ -157,6 +157,8 @@ class Rules:
                 | ev.Calibrated()
                 | ev.Anomaly()
                 | ev.ClockSkew()
+                | ev.LaneSlowed()
+                | ev.LaneRecovered()
             ):
                 pass
 

@@ -285,6 +285,28 @@ class ClockSkew(Event, frozen=True):
     service: Instant
 
 
+class LaneSlowed(Event, frozen=True):
+    """The service throttled calls of this lane `throttled` times in this process. It makes
+    `per_minute` calls a minute, none before `until`; `quota` is what was learned, 0 if nothing.
+    """
+
+    account: str
+    region: str
+    action: str
+    per_minute: int
+    throttled: int
+    until: Instant
+    quota: int = 0
+
+
+class LaneRecovered(Event, frozen=True):
+    """A slowed lane was not throttled for a minute."""
+
+    account: str
+    region: str
+    action: str
+
+
 class Halted(Event, frozen=True):
     """The core stopped itself: nothing new begins until a person resumes the run."""
 
@@ -330,6 +352,8 @@ AnyEvent = (
     | OperatorCommand
     | FailuresAccepted
     | ClockSkew
+    | LaneSlowed
+    | LaneRecovered
     | Halted
     | Drained
     | RunClosed

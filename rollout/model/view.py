@@ -33,6 +33,19 @@ class Left(msgspec.Struct, frozen=True):
     why: str
 
 
+class LaneView(msgspec.Struct, frozen=True):
+    """A throttled lane: calls a minute now and of the quota (0 = not learned), throttled calls, and
+    when it may be used again, in UTC.
+    """
+
+    region: str
+    action: str
+    per_minute: int
+    quota: int
+    throttled: int
+    until: str
+
+
 class RunView(msgspec.Struct, frozen=True):
     """One run: `state` is running, drained, halted or closed; `waiting` says how many wait for
     what; `classes` sum to the inventory."""
@@ -53,3 +66,4 @@ class RunView(msgspec.Struct, frozen=True):
     waiting: dict[str, int]
     left: tuple[Left, ...]
     calls: int
+    lanes: tuple[LaneView, ...] = ()

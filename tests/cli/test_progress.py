@@ -81,6 +81,27 @@ def test_progress_comes_at_most_every_ten_seconds(stream: io.StringIO) -> None:
     assert names(stream).count("wave.progress") == 5
 
 
+SLOWED = ev.LaneSlowed("1", "cn-hangzhou", "RebootInstance", 276, 3, 1_767_323_100_000, quota=300)
+
+
+def test_throttled_lanes_are_told_and_stand_in_the_progress(stream: io.StringIO) -> None:
+    """Pace, learned quota, number of throttled calls, end of the pause; gone once recovered."""
+    story = Story(progress.Lines())
+    story.begin()
+    story.tell(SLOWED)
+    story.tell(after_ms=10_000)
+    story.tell(ev.LaneRecovered("1", "cn-hangzhou", "RebootInstance"))
+    story.tell(after_ms=10_000)
+
+    text = stream.getvalue()
+    figures = "throttled=3 per_minute=276 quota=300 until=2026-01-02T03:05:00Z"
+    assert f"lane.slowed      region=cn-hangzhou action=RebootInstance {figures}" in text
+    assert "lane.recovered   region=cn-hangzhou action=RebootInstance" in text
+    first, second = [line for line in text.splitlines() if "wave.progress" in line]
+    assert 'slowed="cn-hangzhou RebootInstance 276/min"' in first
+    assert "slowed" not in second
+
+
 def attach(story: Story, ordinal: int) -> ev.Issued:
     """The intent to attach one instance."""
     target = story.run.layout.targets[ordinal]
@@ -139,7 +160,7 @@ def test_bars_show_the_wave_and_keep_everyday_lines_back(monkeypatch: pytest.Mon
         story.tell(issued)
         story.tell(ev.Settled(issued.n, story.now, Done("1")))
         story.tell(ev.Moved(Happening.SEEN_ATTACHED, (0,), "key_pair", 1))
-        story.tell(ev.Anomaly(0, "something odd"))
+        story.tell(ev.Anomaly(0, "something odd"), SLOWED)
         story.tell(ev.Drained("SIGINT", "signal"), after_ms=60_000)
 
     text = terminal.getvalue()
@@ -148,6 +169,7 @@ def test_bars_show_the_wave_and_keep_everyday_lines_back(monkeypatch: pytest.Mon
     assert "0 down of 4 permits" in text
     assert "service.anomaly" in text and "run.drained" in text
     assert "wave.started" not in text
+    assert "RebootInstance 276/min of 300 learned · throttled 3 · paused" in text
 
 
 def test_lines_are_the_choice_off_a_terminal() -> None:

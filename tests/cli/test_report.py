@@ -10,7 +10,7 @@ import pytest
 from rollout.cli import report, telling
 from rollout.journal.verify import GroupPeak, Verdict
 from rollout.model.event import TornTail
-from rollout.model.view import GroupView, Left, RunView, WaveView
+from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
 FACTS = report.Facts(Path("runs/r-1"), "sha256:" + "ab" * 32, False, 0, 90_000)
 CLASSES = {
@@ -53,6 +53,18 @@ VIEW = RunView(
     ),
     calls=20,
 )
+
+
+def test_throttled_lanes_are_shown_with_their_pace_and_pause() -> None:
+    """As long as the pause lasts; the pace and the count stay."""
+    lane = LaneView("cn-hangzhou", "RebootInstance", 276, 300, 3, "1970-01-01T00:02:00Z")
+    view = msgspec.structs.replace(VIEW, lanes=(lane,))
+    pace = "cn-hangzhou RebootInstance 276/min of 300 learned · throttled 3"
+
+    assert f"  {pace} · paused until 00:02:00 UTC\n" in report.status(view, FACTS, 100)
+    later = msgspec.structs.replace(FACTS, at=200_000)
+    assert f"  {pace}\n" in report.status(view, later, 100)
+    assert report.data(view, FACTS)["lanes"][0]["per_minute"] == 276
 
 
 def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:

@@ -57,6 +57,18 @@ def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
     return world.start()
 
 
+def test_throttled_lanes_are_those_of_this_process() -> None:
+    """Slowed until recovered; what a process before told is forgotten on resume."""
+    world = story(0)
+    slowed = ev.LaneSlowed("1", "cn-hangzhou", "RebootInstance", 60, 1, 0)
+    other = ev.LaneSlowed("1", "cn-hangzhou", "AttachKeyPair", 30, 4, 0)
+    for event in (slowed, other, ev.LaneRecovered("1", "cn-hangzhou", "AttachKeyPair")):
+        evolve(world.decider.run, event)
+    assert list(world.decider.run.slowed.values()) == [slowed]
+    evolve(world.decider.run, ev.Resumed(2, samples.ACTOR, world.now))
+    assert world.decider.run.slowed == {}
+
+
 def meddle(world: World, machine: Machine) -> None:
     """Somebody else reboots it, where it is up; it may be taken for our own late restart."""
     world.meddled = True

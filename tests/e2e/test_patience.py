@@ -139,3 +139,24 @@ def test_dry_runs_that_pass_later_let_the_run_begin(made: Stage) -> None:
     assert applying.returncode == 0, said
     assert before == [0]
     assert made.wrong("wait.plan.json", down_max=6) == ""
+
+
+def test_status_shows_lanes_that_are_throttled(tmp_path: Path) -> None:
+    """Another process reads them from the journal while the run waits."""
+    with stage(tmp_path, size=12, options=("--boot-time", "200ms")) as slow:
+        slow.write_spec("slow")
+        assert slow.run("plan", "slow.yaml", "--out", "slow.plan.json").returncode == 0
+        applying = slow.begin("apply", "slow.plan.json", "--no-input")
+        assert applying.stderr is not None
+        for line in applying.stderr:
+            if "wave.started" in line:
+                slow.arm({"fault": "throttle_user", "actions": ["DescribeInstances"]})
+            if "lane.slowed" in line:
+                break
+        time.sleep(1.5)
+        status = slow.run("status")
+        slow.disarm()
+        applying.send_signal(signal.SIGTERM)
+        applying.communicate(timeout=60)
+    assert re.search(r"cn-\w+ DescribeInstances [\d,]+/min", status.stdout), status.stdout
+    assert re.search(r"throttled \d", status.stdout)

@@ -10,7 +10,7 @@ from rollout.core.turn import Decider
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Described, KeyDescribed, Ports
 from rollout.errors import StorageError
-from rollout.model.event import AnyEvent
+from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed
 from rollout.model.instance import Instance, Status
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Plan, RestartKind
@@ -103,6 +103,9 @@ class FakeEcs:
     ) -> Outcome:
         await self._called("import")
         return Done("r-3")
+
+    def lane_changes(self) -> list[LaneSlowed | LaneRecovered]:
+        return []
 
     def stop(self) -> None:
         self.stopping.set()

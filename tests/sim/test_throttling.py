@@ -10,6 +10,8 @@ import pytest
 from benchmarks import world
 from rollout.ecs.governor import EMULATOR_RATE_START, RATE_START
 from rollout.emulator.faults import Fault
+from rollout.journal.reader import read
+from rollout.model.event import LaneSlowed
 from rollout.model.spec import Calls
 from rollout.model.time import MINUTE
 from rollout.sim import rehearsal
@@ -33,6 +35,12 @@ CALM = Assumed(
 SLOWER_AT_MOST = 4
 
 
+def slowed(folder: Path) -> int:
+    """How often the journal of the one run there tells of a slowed lane."""
+    events = (event for line in read(folder / "r-reference") for event in line.body)
+    return sum(isinstance(event, LaneSlowed) for event in events)
+
+
 @pytest.mark.parametrize("fault", ["throttle_user", "throttle_no_header"])
 def test_random_throttling_makes_a_run_slower_and_not_crawl(fault: str, tmp_path: Path) -> None:
     """The real engine and client finish 43 instances, with 30 % of all calls throttled, within a
@@ -44,6 +52,7 @@ def test_random_throttling_makes_a_run_slower_and_not_crawl(fault: str, tmp_path
     slow = rotated.rotate_on_cables(plan, throttled, 1, tmp_path / "slow")
 
     assert calm.exit == slow.exit == 0
+    assert slowed(tmp_path / "slow") > slowed(tmp_path / "calm") == 0
     assert calm.duration_ms < slow.duration_ms < SLOWER_AT_MOST * calm.duration_ms
 
 
