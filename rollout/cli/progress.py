@@ -13,6 +13,7 @@ import structlog
 
 from rollout import logs
 from rollout.cli import render, report
+from rollout.cli.eta import Eta
 from rollout.cli.options import Common
 from rollout.core.journey import Phase
 from rollout.core.run import Run
@@ -57,7 +58,7 @@ class Lines:
         self._calls: dict[int, Command] = {}
         self._next: Instant = 0
         self._began: Instant = 0
-        self._left = 0
+        self._eta: Eta | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -72,8 +73,8 @@ class Lines:
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
         """Tell what a turn brought."""
-        if not self._began:
-            self._began, self._left = now, run.left
+        if self._eta is None:
+            self._began, self._eta = now, Eta(run, now)
         for event in events:
             self._tell(run, event)
         if now >= self._next and run.wave_open is not None:
@@ -84,11 +85,9 @@ class Lines:
             self._next = now + LINE_EVERY_MS
 
     def eta(self, run: Run, now: Instant) -> str:
-        """How long the rest takes at the pace of this process so far; empty before there is one."""
-        finished = self._left - run.left
-        if finished <= 0:
-            return ""
-        return render.span(run.left * (now - self._began) // finished).replace(" ", "")
+        """How long the rest takes at the pace of this process so far; empty before that shows."""
+        left_ms = self._eta.left_ms(run, now) if self._eta else None
+        return "" if left_ms is None else render.span(left_ms).replace(" ", "")
 
     def _tell(self, run: Run, event: AnyEvent) -> None:
         match event:

@@ -1,0 +1,54 @@
+"""How long the rest of a run takes, by the pace of this process so far.
+
+Called by `progress` when it writes a line or draws. Reads the run and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rollout.core.journey import DOWN
+from rollout.core.run import Run
+from rollout.model.time import Duration, Instant
+
+SHARE_MIN: Final = 0.1
+"""Nothing is said before this share of the rounds is done: the first round also attaches."""
+DONE_WHEN_DOWN: Final = 0.5
+"""Share of a round that a target which is down has behind it, on the average."""
+
+
+class Eta:
+    """Counts rounds: as many targets of one wave as may be down at once take about as long as one
+    of them, so the pace of a small wave says little of targets and much of rounds.
+    """
+
+    def __init__(self, run: Run, now: Instant) -> None:
+        self._began = now
+        self._rounds = rounds_left(run)
+
+    def left_ms(self, run: Run, now: Instant) -> Duration | None:
+        """Return how long the rest takes; None before one round and a tenth of them are done."""
+        left = rounds_left(run)
+        done = self._rounds - left
+        if done < max(1.0, SHARE_MIN * self._rounds):
+            return None
+        return round(left * (now - self._began) / done)
+
+
+def rounds_left(run: Run) -> float:
+    """Rounds until no target is left: for each wave its targets by the smallest cap, at least one
+    that is not finished.
+    """
+    cap = min((one for one in run.ledger.caps if one), default=1)
+    rounds = 0.0
+    for wave, left in enumerate(run.left_in_wave):
+        if left:
+            down = min(left, _down(run, wave)) if wave == run.wave_open else 0
+            rounds += max(1.0, left / cap) * (1 - DONE_WHEN_DOWN * down / left)
+    return rounds
+
+
+def _down(run: Run, wave: int) -> int:
+    first, last = run.layout.waves[wave].cells
+    start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
+    return sum(run.phases.count(phase, start, end) for phase in DOWN)
