@@ -101,6 +101,8 @@ class OneProcess:
         begun = history.story.begun
         for at in history.story.intruders:
             yield f"another process held the locks of a living one at {at - begun} ms"
+        if history.story.sent_after_loss:
+            yield f"{history.story.sent_after_loss} calls left a process that had lost its run"
         for one, other in itertools.pairwise(history.story.lives):
             if other.begun < one.ended:
                 yield f"a process began at {other.begun - begun} ms, while one was alive"

@@ -124,6 +124,8 @@ class Network:
         self.heap = heap
         self.clock = ProcessClock(heap)
         self.stopped = False
+        self.lost: Callable[[], str] = lambda: ""
+        """Why the process no longer owns its run: nothing with consequences leaves then."""
         self.alive = True
         self._arrivals = arrivals
         self._cloud = arrivals.cloud
@@ -197,7 +199,7 @@ class Network:
     def _unsent(self, call: Call) -> Refused | None:
         if self.clock.expired(call.not_after):
             return verdict.unsent(verdict.EXPIRED)
-        if call.n and self.stopped:
+        if call.n and (self.stopped or self.lost()):
             return verdict.unsent(HALTED)
         return None
 

@@ -75,6 +75,8 @@ class Story:
     touched: dict[str, list[tuple[Instant, Drift]]] = field(default_factory=dict)
     keys_replaced: bool = False
     intruders: list[Instant] = field(default_factory=list)
+    sent_after_loss: int = 0
+    """Calls that left a process after somebody had removed its locks."""
     undecided: int = 0
     unfolded: list[str] = field(default_factory=list)
     words: dict[str, int] = field(default_factory=dict)

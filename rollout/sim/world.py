@@ -88,6 +88,7 @@ class World:
         self.locks = Locks(self.disk, self.story, self.run_dir)
         self.machine = Machine(self.story)
         self.process: Driver | None = None
+        self._sent_at_loss: int | None = None
 
     def live(self) -> Story:
         """Let the run begin, be stopped and resumed as the scenario says, and come to its end."""
@@ -122,6 +123,7 @@ class World:
         process = Process(self.heap, self.fuse, journal)
         dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
+        process.network.lost = journal.lost
         self.machine.start(process, journal)
         return process
 
@@ -291,6 +293,8 @@ class World:
         if self.process is not None and self.process.alive:
             with self.fuse.spared():
                 self.locks.contest(rival, self.heap.now)
+            if rival.removes and self._sent_at_loss is None:
+                self._sent_at_loss = len(self.story.sent)
         else:
             self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
 
@@ -299,6 +303,9 @@ class World:
         if process is None:
             return
         process.bury()
+        if self._sent_at_loss is not None:
+            self.story.sent_after_loss += len(self.story.sent) - self._sent_at_loss
+            self._sent_at_loss = None
         for word in sorted(process.words):
             self.story.count(word)
 

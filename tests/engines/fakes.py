@@ -9,7 +9,7 @@ import msgspec
 from rollout.core.turn import Decider
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Described, KeyDescribed, Ports
-from rollout.errors import StorageError
+from rollout.errors import RolloutError, StorageError
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed
 from rollout.model.instance import Instance, Status
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
@@ -44,6 +44,7 @@ class FakeJournal:
         self.durable: list[AnyEvent] = []
         self.words: list[AnyEvent] = []
         self.fails_at = 0
+        self.fails_with: RolloutError = StorageError.of("R0801", "the disk is broken")
         self.syncs = 0
         self.full = False
         self.hears_words = True
@@ -55,8 +56,7 @@ class FakeJournal:
     async def sync(self) -> None:
         self.syncs += 1
         if self.fails_at and self.syncs >= self.fails_at:
-            message = "the disk is broken"
-            raise StorageError.of("R0801", message)
+            raise self.fails_with
         self.durable += self.pending
         self.pending.clear()
         self.log.append("sync")

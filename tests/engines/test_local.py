@@ -11,7 +11,8 @@ import pytest
 from rollout.core.layout import Lane
 from rollout.engines.local import exit_of
 from rollout.engines.perform import perform
-from rollout.errors import RolloutError, StorageError
+from rollout.engines.service import Gate
+from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import event as ev
 from rollout.model.command import Attach
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
@@ -99,6 +100,31 @@ async def test_no_call_leaves_after_the_journal_broke() -> None:
     words = stage.journal.words
     assert next(event for event in words if isinstance(event, ev.Halted)).code == "R0801"
     assert [one.outcome for one in settled(words)] == [Refused("not_sent_disk", RetryClass.UNSENT)]
+
+
+@pytest.mark.asyncio
+async def test_no_call_leaves_after_another_process_took_over() -> None:
+    """The turn that finds the run lost sends nothing, and the run ends with exit 9."""
+    stage = Stage()
+    stage.journal.fails_at, stage.journal.hears_words = 1, False
+    stage.journal.fails_with = IntegrityError.of("R0906", "the lock was removed")
+    with pytest.raises(IntegrityError):
+        await stage.drive()
+
+    assert not stage.log and stage.ecs.stopping.is_set()
+    halted = next(event for event in stage.engine.lost if isinstance(event, ev.Halted))
+    assert (halted.reason, halted.code, exit_of(stage.decider.run)) == ("lost", "R0906", 9)
+
+
+def test_the_gate_shuts_where_the_run_is_lost() -> None:
+    """It is asked right before a change leaves, so one that waited for its lane stays here."""
+    why = [""]
+    gate = Gate(shut=False, lost=lambda: why[0])
+    assert not gate.refuses()
+
+    why[0] = "the lock was removed"
+
+    assert gate.refuses()
 
 
 @pytest.mark.asyncio

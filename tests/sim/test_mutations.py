@@ -10,6 +10,7 @@ from rollout.core.journey import Phase
 from rollout.core.run import Run
 from rollout.core.turn import Decider
 from rollout.engines.clock import WallJumps
+from rollout.journal.ownership import Claim
 from rollout.model import limits
 from rollout.model.command import KeyLook
 from rollout.model.event import AnyEvent, Happening, Issued, Settled
@@ -155,6 +156,23 @@ def let_anybody_in(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimDisk, "seize", lambda *_: True)
 
 
+def forget_the_lock_of_the_journal(patch: pytest.MonkeyPatch) -> None:
+    """Only the lock files are locked, which somebody may remove."""
+    seize = SimDisk.seize
+
+    def blind(disk: SimDisk, handle: int) -> bool:
+        file = disk._handles[handle]
+        names = [path.name for path, one in disk.files.items() if one is file]
+        return any(name.startswith("journal-") for name in names) or seize(disk, handle)
+
+    patch.setattr(SimDisk, "seize", blind)
+
+
+def overlook_a_lost_run(patch: pytest.MonkeyPatch) -> None:
+    """A process goes on after its locks were removed."""
+    patch.setattr(Claim, "lost", lambda _: "")
+
+
 def forget_lost_time(patch: pytest.MonkeyPatch) -> None:
     """Nobody compares the wall clock with the steady one."""
     patch.setattr(WallJumps, "gained_since", lambda *_: 0)
@@ -187,6 +205,8 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (never_sync, "DurableFirst"),
     (believe_absence, "GoneIsGone"),
     (let_anybody_in, "OneProcess"),
+    (forget_the_lock_of_the_journal, "OneProcess"),
+    (overlook_a_lost_run, "OneProcess"),
     (go_on_after_a_halt, "HaltHolds"),
     (attach_over_anything, "CompareAndSet"),
     (restart_before_the_attach, "AttachFirst"),
