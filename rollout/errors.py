@@ -275,6 +275,7 @@ CODES: dict[str, Code] = {
     "R0606": Code(Exit.CONFLICT, "the key pair is missing or another one"),
     "R0607": Code(Exit.CONFLICT, "the fleet drifted too far from the plan"),
     "R0608": Code(Exit.CONFLICT, "the run does not accept this command now"),
+    "R0610": Code(Exit.CONFLICT, "somebody else rotates the same instances"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

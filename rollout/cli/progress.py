@@ -121,7 +121,7 @@ class Lines:
             case ev.Moved(happening=happening, ordinals=ordinals):
                 if happening is Happening.TIMED_OUT:
                     self._failures(run, [(ordinal, None) for ordinal in ordinals], "R0511")
-                elif happening in (Happening.GAVE_UP, Happening.CLOSED):
+                elif happening in (Happening.GAVE_UP, Happening.LEFT_STOPPED, Happening.CLOSED):
                     self._failures(run, [(ordinal, None) for ordinal in ordinals])
             case ev.Held(ordinals=ordinals, reason=reason):
                 for ordinal in ordinals:
@@ -133,6 +133,10 @@ class Lines:
             case ev.FailuresAccepted(reason=reason, wave=wave, ordinals=ordinals, actor=actor):
                 self._log.warning("failures.accepted", wave=run.layout.waves[wave].name,
                                   count=len(ordinals), reason=reason, by=actor.user)  # fmt: skip
+            case ev.ForeignRestart(ordinals=ordinals, evidence=evidence):
+                for ordinal in ordinals:
+                    self._log.warning("instance.restarted_elsewhere", instance=_id(run, ordinal),
+                                      evidence=evidence)  # fmt: skip
             case ev.Anomaly(text=text):
                 self._log.warning("service.anomaly", text=text)
             case ev.Drained(word=word):

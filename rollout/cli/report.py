@@ -29,12 +29,18 @@ NEXT_STEP = {
 }
 NEXT_STEP_FOR = {
     "foreign_key": "somebody attached another key pair: find out who; resume observes it again",
+    "gone": "released during the run: nothing is left to do",
+    "stopped_since_plan": "stopped by somebody after planning: start it, or plan again",
+    "stopped_after_attach": (
+        "stopped by somebody after the attach: the key takes effect at its next start"
+    ),
     "key_pair_changed": (
         "attached while the key pair had other material: attach a key pair with a new name"
     ),
 }
 """Next steps that depend on the reason, which then matters more than the phase."""
 LEFT_SHOWN = 20
+ELSEWHERE_SHOWN = 3
 RESUME_ACCEPTS = "accepts these failures and continues:"
 
 _COLUMNS = ("done", "restarting", "in doubt", "failed", "skipped", "waiting")
@@ -70,7 +76,7 @@ def status(view: RunView, facts: Facts, width: int) -> str:
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:
             lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
-    lines += [*_sum(view, width), *_left(view, width)]
+    lines += [*_sum(view, width), *_elsewhere(view, width), *_left(view, width)]
     if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
         accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
         lines += ["", f"resume: {accepts}rollout resume {view.run}"]
@@ -180,6 +186,17 @@ def _sum(view: RunView, width: int) -> list[str]:
     text = f"{found:,} found = {classes(view.classes)}"
     if view.state != "closed":
         text += ", if it ended here"
+    return render.wrap(text, width, first="  ", rest="    ")
+
+
+def _elsewhere(view: RunView, width: int) -> list[str]:
+    """Restarts that this run did not call."""
+    found = view.restarted_elsewhere
+    if not found:
+        return []
+    names = ", ".join(found[:ELSEWHERE_SHOWN])
+    more = ", …" if len(found) > ELSEWHERE_SHOWN else ""
+    text = f"restarted by somebody else during the run: {len(found):,} ({names}{more})"
     return render.wrap(text, width, first="  ", rest="    ")
 
 

@@ -67,6 +67,9 @@ class Agenda:
         }
         """What compared equal to the plan, in calls to be made."""
         self.glimpses: dict[int, Glimpse] = {}
+        """What effects are judged on; taken away where a fresh observation is needed."""
+        self.last: dict[int, Glimpse] = {}
+        """The last observation, whatever became of it."""
         self.ready: dict[Lane, dict[RestartKind, list[int]]] = {
             lane: {kind: [] for kind in RestartKind} for lane in run.layout.lanes
         }
@@ -506,6 +509,7 @@ class Agenda:
     def _forget(self, ordinal: int) -> None:
         self.uncheck(ordinal)
         self.glimpses.pop(ordinal, None)
+        self.last.pop(ordinal, None)
         self.since.pop(ordinal, None)
         self.attached_since.pop(ordinal, None)
         self.absent.pop(ordinal, None)

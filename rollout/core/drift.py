@@ -13,6 +13,9 @@ from rollout.model.event import DriftKind
 from rollout.model.instance import Instance, Status
 from rollout.model.plan import Target
 
+STOPPED_SINCE_PLAN = "stopped_since_plan"
+"""Somebody stopped it after planning: it is not started against that decision."""
+
 
 class Drift(msgspec.Struct, frozen=True):
     """What differs. `ends` is the reason for which nothing is asked of the instance any more."""
@@ -23,11 +26,12 @@ class Drift(msgspec.Struct, frozen=True):
 
 
 def judge(
-    target: Target, seen: Instance, wanted: str, *, leave_stopped: bool, at_api: int
+    target: Target, seen: Instance, wanted: str, *, own_attach: bool, at_api: int
 ) -> Drift | None:
     """None where the instance is as planned, or in a state that passes by itself.
 
-    `at_api` is the service's own time of the look, 0 where it did not say.
+    `own_attach`: an attach of this run may have taken effect. `at_api` is the service's own time
+    of the observation, 0 where it did not say.
     """
     reason = rotatable_os(seen)
     if reason is not None:
@@ -39,9 +43,11 @@ def judge(
     if 0 < seen.expires_at <= at_api:
         return Drift(DriftKind.NARROWING, "expired", "expired")
     if seen.status is Status.STOPPED and target.seen is not Status.STOPPED:
-        return Drift(DriftKind.STATE, "Stopped", "stopped" if leave_stopped else "")
+        return Drift(DriftKind.STATE, "Stopped", STOPPED_SINCE_PLAN)
     if seen.status is Status.RUNNING and target.seen is not Status.RUNNING:
         return Drift(DriftKind.STATE, "Running")
     if target.attach and seen.key_pair == wanted:
-        return Drift(DriftKind.BENIGN, "already on the new key")
+        if own_attach:
+            return Drift(DriftKind.BENIGN, "already on the new key")
+        return Drift(DriftKind.ELSEWHERE, "has the new key, which this run did not attach")
     return None

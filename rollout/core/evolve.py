@@ -92,6 +92,7 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     run.alarm = run.halted = run.drained = None
     run.odd_codes = 0
     run.drift_in_wave = [0] * len(run.drift_in_wave)
+    run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)
 
 
 def _torn_tail(run: Run, _: ev.TornTail) -> None:
@@ -225,6 +226,8 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
     for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         invariant(sight.status is wanted, "I-09: reboot what is Running, start what is Stopped")
         invariant(sight.key_pair == run.plan.key_pair.name, "I-08: no restart before the attach")
+        planned = run.layout.targets[ordinal].restart
+        invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
         if reboot:
             run.ledger.reserve(ordinal, Phase.ATTACHED)
         _move(run, ordinal, Happening.RESTART_ISSUED)
@@ -376,7 +379,9 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.attached_at[ordinal] = event.api_time
                 run.comparisons.observe(ordinal)
                 run.busy.pop(ordinal, None)
-            case Happening.DROPPED | Happening.GAVE_UP | Happening.TIMED_OUT:
+            case (
+                Happening.DROPPED | Happening.GAVE_UP | Happening.LEFT_STOPPED | Happening.TIMED_OUT
+            ):
                 run.causes[ordinal] = event.evidence
             case Happening.STATED_RESTARTED | Happening.ABANDONED:
                 run.causes[ordinal] = event.evidence
@@ -444,8 +449,11 @@ def _unhold(run: Run, ordinals: list[int]) -> None:
 
 def _drifted(run: Run, event: ev.Drifted) -> None:
     for ordinal in event.ordinals:
-        if event.kind not in (ev.DriftKind.BENIGN, ev.DriftKind.CONFLICT):
-            run.drift_in_wave[run.layout.wave_of(ordinal)] += 1
+        wave = run.layout.wave_of(ordinal)
+        if event.kind is ev.DriftKind.ELSEWHERE:
+            run.elsewhere_in_wave[wave] += 1
+        elif event.kind not in (ev.DriftKind.BENIGN, ev.DriftKind.CONFLICT):
+            run.drift_in_wave[wave] += 1
         if event.kind is ev.DriftKind.CONFLICT and run.phase(ordinal) in DOWN:
             run.foreign[ordinal] = None  # its boot may have brought another key into force
 
@@ -456,6 +464,10 @@ def _lane_slowed(run: Run, event: ev.LaneSlowed) -> None:
 
 def _lane_recovered(run: Run, event: ev.LaneRecovered) -> None:
     run.slowed.pop((event.account, event.region, event.action), None)
+
+
+def _foreign_restart(run: Run, event: ev.ForeignRestart) -> None:
+    run.restarted_elsewhere.update(dict.fromkeys(event.ordinals))
 
 
 def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
@@ -560,6 +572,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Held: _held,
     ev.Released: _released,
     ev.Drifted: _drifted,
+    ev.ForeignRestart: _foreign_restart,
     ev.Split: _split,
     ev.Calibrated: _calibrated,
     ev.Anomaly: _anomaly,

@@ -106,7 +106,9 @@ class Run:
         self.phase_counts = [count] + [0] * (len(PHASES) - 1)
         self.left_in_wave = [wave.targets for wave in layout.waves]
         self.left_in_cell = [cell.end - cell.start for cell in layout.cells]
-        self.drift_in_wave = [0] * len(layout.waves)
+        self.drift_in_wave, self.elsewhere_in_wave = ([0] * len(layout.waves) for _ in range(2))
+        self.restarted_elsewhere: dict[int, None] = {}
+        """Restarted without an intent of this run."""
         self.left = count
         """Targets that are not finished; also by wave, by cell, and of the open cells."""
         self.left_in_open_cells = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rollout.core import drift
+from rollout.core import drift, outside
 from rollout.core.agenda import Agenda, Glimpse
 from rollout.core.evolve import FOREIGN_KEY, KEY_CHANGED
 from rollout.core.invariant import invariant
@@ -24,7 +24,7 @@ from rollout.model.event import AnyEvent, DriftKind, Happening
 from rollout.model.instance import Instance, Status
 from rollout.model.plan import RestartKind
 from rollout.model.seen import Sight
-from rollout.model.spec import OnUnknown, Stopped
+from rollout.model.spec import OnUnknown
 from rollout.model.time import Instant
 
 _STEADY = (Status.RUNNING, Status.STOPPED)
@@ -52,6 +52,10 @@ class Reading:
         self.holds: dict[str, list[int]] = {}
         self.drifts: dict[tuple[DriftKind, str], list[int]] = {}
         self.calibrations: dict[tuple[str, str, str], list[int]] = {}
+        self.restarts: dict[str, list[int]] = {}
+        """Restarts without an intent of this run, by evidence."""
+        self.before: Sight | None = None
+        """What the observation before showed of the instance that is being read."""
         self.checked: list[int] = []
         self.ready: list[int] = []
 
@@ -73,6 +77,8 @@ class Reading:
         """All that was read, in an order in which every move is legal."""
         for (kind, detail), ordinals in self.drifts.items():
             yield ev.Drifted(kind, tuple(ordinals), detail)
+        for evidence, ordinals in self.restarts.items():
+            yield ev.ForeignRestart(tuple(ordinals), evidence, self.api_time)
         for (happening, evidence), ordinals in sorted(
             self.moves.items(), key=lambda move: (_RANKS[move[0][0]], move[0][1])
         ):
@@ -97,6 +103,7 @@ _RANKS = {
             Happening.RETRIED,
             Happening.ASSUMED,
             Happening.TIMED_OUT,
+            Happening.LEFT_STOPPED,
             Happening.GAVE_UP,
             Happening.DROPPED,
         )
@@ -130,7 +137,11 @@ def read(
         agenda.absent.pop(ordinal, None)
         agenda.witness[look.account, look.region] = ordinal
         sight = Sight(instance.status, instance.key_pair, instance.started_at, api_time)
-        agenda.glimpses[ordinal] = Glimpse(sight, at)
+        before = agenda.last.get(ordinal)
+        reading.before = before.sight if before and before.at < at else None
+        agenda.last[ordinal] = agenda.glimpses[ordinal] = Glimpse(sight, at)
+        if restarted := outside.foreign_restart(run, ordinal, reading.before, instance):
+            reading.restarts.setdefault(restarted, []).append(ordinal)
         if ordinal in run.foreign and instance.key_pair == reading.wanted:
             reading.hold(ordinal, FOREIGN_KEY)
         elif run.phase(ordinal) is not Phase.PLANNED and rotatable_os(instance) is not None:
@@ -172,7 +183,7 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
         target,
         seen,
         reading.wanted,
-        leave_stopped=run.plan.restart.stopped is Stopped.LEAVE,
+        own_attach=run.attach_tries[ordinal] > 0,
         at_api=reading.api_time,
     )
     if found is not None:
@@ -185,7 +196,7 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
         reading.move(ordinal, Happening.DROPPED, found.ends)
     elif seen.key_pair == reading.wanted:
         reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
-        _steady(reading, ordinal, seen, now, reading.ready)
+        _ready(reading, ordinal, seen, now)
     else:
         _steady(reading, ordinal, seen, now, reading.checked)
 
@@ -210,6 +221,23 @@ def _steady(
         _wait(reading, ordinal, now)
 
 
+def _ready(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+    """Attached: it may be restarted, unless somebody stopped it after planning.
+
+    Such an instance is stranded once it was Stopped for a settle window: until then it may be in
+    the middle of somebody's restart, or of a restart of this run that takes effect late.
+    """
+    planned = reading.run.layout.targets[ordinal].restart
+    if seen.status is not Status.STOPPED or planned is RestartKind.START:
+        _steady(reading, ordinal, seen, now, reading.ready)
+        return
+    since = reading.agenda.since.setdefault(ordinal, reading.at)
+    if reading.at - since < reading.run.plan.restart.settle_window_ms:
+        reading.agenda.watch(ordinal, now)
+    else:
+        reading.move(ordinal, Happening.LEFT_STOPPED, "stopped_after_attach")
+
+
 def _wait(reading: Reading, ordinal: int, now: Instant) -> None:
     reading.agenda.since.setdefault(ordinal, reading.at)
     reading.agenda.watch(ordinal, now)
@@ -226,7 +254,7 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
     record = run.attaching[ordinal]
     if seen.key_pair == reading.wanted:
         reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
-        _steady(reading, ordinal, seen, now, reading.ready)
+        _ready(reading, ordinal, seen, now)
         return
     if seen.key_pair != run.layout.targets[ordinal].former_key:
         _conflict(reading, ordinal, seen)
@@ -259,7 +287,7 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     elif _spent(run, ordinal):
         reading.hold(ordinal, "attempts")
     else:
-        _steady(reading, ordinal, seen, now, reading.ready)
+        _ready(reading, ordinal, seen, now)
 
 
 def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:

@@ -30,7 +30,7 @@ NAMED_MAX = 3
 
 def halt(run: Run) -> ev.Halted | None:
     """Return the halt that is due, or None where nothing new has to be stopped."""
-    return _conflicts(run) or _within_wave(run) or _after_wave(run)
+    return _conflicts(run) or _elsewhere(run) or _within_wave(run) or _after_wave(run)
 
 
 def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
@@ -53,6 +53,23 @@ def _conflicts(run: Run) -> ev.Halted | None:
             found = run.troubles.of_wave(wave, Trouble.CONFLICT)
             return _halted(run, wave, found, "have a third key pair", (FOREIGN_KEY, "R0605", 6))
     return None
+
+
+def _elsewhere(run: Run) -> ev.Halted | None:
+    """So many instances of the open wave have the new key without an attach of this run that
+    somebody else rotates them too.
+    """
+    wave = run.wave_open
+    if wave is None:
+        return None
+    span, count = run.layout.waves[wave], run.elsewhere_in_wave[wave]
+    if count <= limits.ELSEWHERE_MAX or count * PPM <= span.targets * limits.ELSEWHERE_SHARE_PPM:
+        return None
+    text = (
+        f"{count} of {span.targets} instances of wave {span.name} have the new key, which this run "
+        "did not attach"
+    )
+    return ev.Halted("elsewhere", "R0610", 6, text)
 
 
 def _within_wave(run: Run) -> ev.Halted | None:

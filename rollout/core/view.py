@@ -41,6 +41,10 @@ def view(run: Run) -> RunView:
         waiting=_waiting(run, groups),
         left=tuple(_left(run)),
         calls=run.calls_issued,
+        restarted_elsewhere=tuple(
+            run.layout.targets[ordinal].instance
+            for ordinal in sorted(run.restarted_elsewhere)[:LEFT_MAX]
+        ),
         lanes=lanes(run) if run.closed is None else (),
     )
 

@@ -161,6 +161,9 @@ class _Teller:
             case ev.FailuresAccepted():
                 text = f"{_actor(event.actor)} accepted: {event.reason}"
                 return self._about(entry, event.ordinals, text=text)
+            case ev.ForeignRestart():
+                text = f"restarted by somebody else, shown by {event.evidence}"
+                return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
             case ev.Split():
                 return self._about(entry, event.ordinals, text="a refused batch is halved")
             case ev.Anomaly():

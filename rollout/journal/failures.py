@@ -27,6 +27,7 @@ class Failures:
         self._left: list[set[int]] = [set() for _ in range(waves)]
         self._conflicts: list[set[int]] = [set() for _ in range(waves)]
         self._accepted: set[int] = set()
+        self._elsewhere = [0] * waves
 
     def count(
         self, ordinal: int, *, failed: bool, left: bool = False, conflict: bool = False
@@ -61,6 +62,21 @@ class Failures:
         failed = len(self._failed[wave])
         share = failed * PPM >= self._targets[wave] * limits.FAILURES_SHARE_PPM
         return failed if failed >= limits.FAILURES_MIN and share else 0
+
+    def attached_elsewhere(self, ordinals: Sequence[int]) -> None:
+        """These had the new key without an attach of this run."""
+        for ordinal in ordinals:
+            self._elsewhere[self._wave_of[ordinal]] += 1
+
+    def resumed(self) -> None:
+        """An operator looked at what had the new key, and continues."""
+        self._elsewhere = [0] * len(self._elsewhere)
+
+    def elsewhere(self, wave: int) -> int:
+        """How many of a wave had the new key, where they should have halted the run."""
+        found = self._elsewhere[wave]
+        share = found * PPM > self._targets[wave] * limits.ELSEWHERE_SHARE_PPM
+        return found if found > limits.ELSEWHERE_MAX and share else 0
 
     def conflicts(self, wave: int) -> int:
         """How many conflicts of a wave nobody accepted, where they should have halted the run."""

@@ -22,6 +22,7 @@ MOVES: dict[Happening, tuple[frozenset[int], int]] = {
     Happening.SEEN_ATTACHED: (frozenset({PLANNED, ATTACHING}), ATTACHED),
     Happening.SEEN_UNATTACHED: (frozenset({ATTACHING}), PLANNED),
     Happening.GAVE_UP: (frozenset({ATTACHING}), FAILED),
+    Happening.LEFT_STOPPED: (frozenset({ATTACHED}), STRANDED),
     Happening.SEEN_BOOTED: (frozenset({ATTACHED, RESTARTING}), BOOTED),
     Happening.DOUBTED: (frozenset({RESTARTING}), RESTARTING),
     Happening.SEEN_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),

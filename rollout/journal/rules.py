@@ -138,6 +138,10 @@ class Rules:
                 self._key_ready(event)
             case ev.KeyChanged():
                 self._key_changed(event)
+            case ev.Drifted(kind=ev.DriftKind.ELSEWHERE, ordinals=ordinals):
+                self.failures.attached_elsewhere(ordinals)
+            case ev.Drifted():
+                pass
             case ev.RunStarted():
                 self._run_started(event)
             case ev.Resumed():
@@ -152,7 +156,7 @@ class Rules:
                 self._run_closed(event)
             case (
                 ev.TornTail()
-                | ev.Drifted()
+                | ev.ForeignRestart()
                 | ev.Split()
                 | ev.Calibrated()
                 | ev.Anomaly()
@@ -183,6 +187,7 @@ class Rules:
         self.epoch = event.epoch
         self.resumes += 1
         self.stopped = False
+        self.failures.resumed()
         for issued in self.open.values():  # their endings are unknown
             if not isinstance(issued.command, ImportKey):
                 for ordinal in issued.command.ordinals:
@@ -296,6 +301,8 @@ class Rules:
             failed, conflicts = self.failures.within(self.wave), self.failures.conflicts(self.wave)
             self._demand(not failed, f"call {event.n} after {failed} failures of its wave")
             self._demand(not conflicts, f"call {event.n} after {conflicts} conflicts of its wave")
+            found = self.failures.elsewhere(self.wave)
+            self._demand(not found, f"call {event.n} although somebody else attached {found}")
         self.issued = max(self.issued, event.n)
         self.open[event.n] = event
         command = event.command
@@ -361,6 +368,8 @@ class Rules:
                 self._say(f"{command.kind} of {instance}, which was {sight.status}")
             if sight.key_pair != wanted:
                 self._say(f"{instance} restarted before the key was seen on it")
+            if RestartKind.REBOOT is self.targets[ordinal].restart is not command.kind:
+                self._say(f"{instance} started, which was Running when it was planned")
             self._go(ordinal, frozenset({ATTACHED}), RESTARTING, "restarted")
             self.restarted += 1
             self.accepted[ordinal] = 0

@@ -147,6 +147,7 @@ class Happening(enum.StrEnum):
     ANSWER_LOST = "answer_lost"
     SEEN_BOOTED = "seen_booted"
     SEEN_RUNNING = "seen_running"
+    LEFT_STOPPED = "left_stopped"
     KEY_UNPROVED = "key_unproved"
     KEY_PROVED = "key_proved"
     KEY_CHANGED = "key_changed"
@@ -195,6 +196,7 @@ class DriftKind(enum.StrEnum):
     """How the fleet differs from what the plan saw, by what follows."""
 
     BENIGN = "benign"
+    ELSEWHERE = "elsewhere"
     NARROWING = "narrowing"
     STATE = "state"
     MATERIAL = "material"
@@ -207,6 +209,18 @@ class Drifted(Event, frozen=True):
     kind: DriftKind
     ordinals: tuple[int, ...]
     detail: str
+
+
+class ForeignRestart(Event, frozen=True):
+    """These instances were restarted without an intent of this run.
+
+    `evidence` is `start_time` where StartTime moved, since the last observation or since the plan,
+    and `status` where a boot was observed.
+    """
+
+    ordinals: tuple[int, ...]
+    evidence: str
+    api_time: Instant = 0
 
 
 class Split(Event, frozen=True):
@@ -346,6 +360,7 @@ AnyEvent = (
     | Held
     | Released
     | Drifted
+    | ForeignRestart
     | Split
     | Calibrated
     | Anomaly

@@ -85,6 +85,11 @@ CONFLICTS_MAX = 5
 CONFLICTS_SHARE_PPM = 10_000
 """The same for this share of the wave's targets (in millionths); both must be exceeded."""
 
+ELSEWHERE_MAX = 5
+"""Up to so many instances of a wave may have the new key without an attach of this run."""
+ELSEWHERE_SHARE_PPM = 10_000
+"""The same for this share of the wave's targets (in millionths); both must be exceeded."""
+
 # defaults of a spec
 SETTLE_WINDOW_MS = 120 * SECOND
 RESTART_TIMEOUT_MS = 10 * MINUTE

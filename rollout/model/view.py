@@ -67,3 +67,5 @@ class RunView(msgspec.Struct, frozen=True):
     left: tuple[Left, ...]
     calls: int
     lanes: tuple[LaneView, ...] = ()
+    restarted_elsewhere: tuple[str, ...] = ()
+    """Instances that somebody else restarted during the run, in order; the first thousand."""

@@ -125,6 +125,7 @@ _DRIFTS = {
     ev.DriftKind.MATERIAL: ["material"],
     ev.DriftKind.STATE: ["drift of state"],
     ev.DriftKind.BENIGN: ["already attached"],
+    ev.DriftKind.ELSEWHERE: ["already attached"],
 }
 
 

@@ -19,8 +19,8 @@ from tests.core import samples
         ({"key_pair": ""}, DriftKind.CONFLICT, ""),
         ({"locks": ("financial",)}, DriftKind.NARROWING, "locked"),
         ({"expires_at": samples.NOW}, DriftKind.NARROWING, "expired"),
-        ({"status": Status.STOPPED}, DriftKind.STATE, "stopped"),
-        ({"key_pair": samples.NEW_KEY}, DriftKind.BENIGN, ""),
+        ({"status": Status.STOPPED}, DriftKind.STATE, "stopped_since_plan"),
+        ({"key_pair": samples.NEW_KEY}, DriftKind.ELSEWHERE, ""),
     ],
 )
 def test_each_difference_has_its_kind(
@@ -29,7 +29,7 @@ def test_each_difference_has_its_kind(
     """What differs decides what follows."""
     target = samples.targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
     seen = samples.instance(0, **changes)
-    found = judge(target, seen, samples.NEW_KEY, leave_stopped=True, at_api=samples.NOW)
+    found = judge(target, seen, samples.NEW_KEY, own_attach=False, at_api=samples.NOW)
 
     assert found is not None and (found.kind, found.ends) == (kind, ends)
 
@@ -40,13 +40,13 @@ def test_what_is_as_planned_or_passes_by_itself_is_no_drift(status: Status) -> N
     target = samples.targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
     seen = samples.instance(0, status=status)
 
-    assert judge(target, seen, samples.NEW_KEY, leave_stopped=True, at_api=samples.NOW) is None
+    assert judge(target, seen, samples.NEW_KEY, own_attach=False, at_api=samples.NOW) is None
 
 
 def test_a_stopped_target_that_runs_is_told_and_rotated() -> None:
     """Somebody started it meanwhile: a drift of state that ends nothing."""
     rows = samples.fleet(1, status=Status.STOPPED)
     target = samples.targets_of(samples.make_plan(rows).waves[0])[0]
-    found = judge(target, samples.instance(0), samples.NEW_KEY, leave_stopped=False, at_api=0)
+    found = judge(target, samples.instance(0), samples.NEW_KEY, own_attach=False, at_api=0)
 
     assert found is not None and (found.kind, found.ends) == (DriftKind.STATE, "")

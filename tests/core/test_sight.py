@@ -298,7 +298,7 @@ def test_a_transitional_instance_is_not_waited_for_without_end() -> None:
     [
         ({"locks": ("financial",)}, "locked"),
         ({"expires_at": samples.NOW}, "expired"),
-        ({"status": Status.STOPPED}, "stopped"),
+        ({"status": Status.STOPPED}, "stopped_since_plan"),
         ({"os": OsFamily.WINDOWS}, "os_changed"),
     ],
 )

@@ -34,9 +34,10 @@ def test_a_third_key_holds_its_instance_and_the_others_continue() -> None:
 
 def test_a_third_key_holds_also_after_a_milder_drift_was_told() -> None:
     """A first drift of an instance does not hide the conflict that comes later."""
-    story = world(1, 1)
+    rows = samples.fleet(1, status=Status.STOPPED)
+    story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
     machine = story.machines["i-0000"]
-    machine.change(story.now, status=Status.STOPPED)
+    machine.change(story.now, status=Status.RUNNING)
     story.at(story.now + 1_700, lambda: machine.change(story.now, key_pair="theirs"))
     story.go()
 

@@ -170,6 +170,15 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .close_wave(1)
         .close(done=2, unverified=3)
     ),
+    "stopped by somebody after the attach": lambda: (
+        in_rest()
+        .attached(2, 3, 4)
+        .add(ev.ForeignRestart((2,), "start_time", NOW))
+        .move(Happening.LEFT_STOPPED, 2)
+        .rotated_on(3, 4)
+        .close_wave(1)
+        .close(3, done=4, stranded=1)
+    ),
     "a boot that somebody else caused": lambda: in_rest().attached(2).back(2),
     "an abort closes whatever is open": lambda: (
         in_rest()
@@ -371,6 +380,22 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         "its lines say 2 done, 3 unverified, 2 excluded",
         lambda: (
             in_rest().attached(2, 3, 4).change_key().rotated_on(2, 3, 4).close_wave(1).close(done=5)
+        ),
+    ),
+    "a start of what somebody stopped": (
+        "i-00000002 started, which was Running when it was planned",
+        lambda: (
+            in_rest()
+            .attached(2)
+            .issue(RestartCall(RestartKind.START, (2,), ("i-00000002",)), Status.STOPPED, NEW)
+        ),
+    ),
+    "a call after others attached many": (
+        "call 4 although somebody else attached 6",
+        lambda: (
+            in_rest()
+            .add(ev.Drifted(ev.DriftKind.ELSEWHERE, (2, 3, 4, 2, 3, 4), "has the new key"))
+            .attach(2)
         ),
     ),
     "a comparison of the future": (
