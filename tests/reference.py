@@ -48,7 +48,8 @@ The preview and the journal name the source.
 2. `ALIBABACLOUD_PROFILE`, `ALIBABA_CLOUD_PROFILE` or `ALICLOUD_PROFILE`: such a profile, or a
    section of `credentials.ini`.
 3. `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, with
-   `ALIBABA_CLOUD_SECURITY_TOKEN` for temporary keys.
+   `ALIBABA_CLOUD_SECURITY_TOKEN` for temporary keys; else the same with `ALIBABACLOUD_` or
+   `ALICLOUD_`, or `ALICLOUD_ACCESS_KEY` and `ALICLOUD_SECRET_KEY`. Sets are never mixed.
 4. `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and `ALIBABA_CLOUD_OIDC_TOKEN_FILE`:
    the role of a Kubernetes service account.
 5. `ALIBABA_CLOUD_CREDENTIALS_URI`: a URI that returns temporary keys.

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 from rollout.errors import AccessError
 from rollout.model.time import MINUTE, Duration, Instant
@@ -109,34 +109,75 @@ class StaticSource:
         return Credentials(self.access_key_id, self.secret, self.token, now)
 
 
+class KeyVariables(NamedTuple):
+    """The variables of one set of keys: those of the present SDKs, or of an older tool."""
+
+    key_id: str
+    secret: str
+    token: str
+
+    def present(self, environment: Mapping[str, str]) -> list[str]:
+        """Return the names that have a value."""
+        return [name for name in self if environment.get(name)]
+
+
+KEY_VARIABLES: Final = (
+    KeyVariables(
+        "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        "ALIBABA_CLOUD_SECURITY_TOKEN",
+    ),
+    KeyVariables(
+        "ALIBABACLOUD_ACCESS_KEY_ID",
+        "ALIBABACLOUD_ACCESS_KEY_SECRET",
+        "ALIBABACLOUD_SECURITY_TOKEN",
+    ),
+    KeyVariables("ALICLOUD_ACCESS_KEY_ID", "ALICLOUD_ACCESS_KEY_SECRET", "ALICLOUD_SECURITY_TOKEN"),
+    KeyVariables("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
+)
+"""In the order in which they count. The aliyun CLI reads the first three, Terraform's provider the
+last one."""
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
-    """`ALIBABA_CLOUD_ACCESS_KEY_ID`, `…_SECRET` and `…_SECURITY_TOKEN`, read at each fetch."""
+    """Keys in variables, read at each fetch. One set is used: names are never mixed."""
 
     environment: Mapping[str, str]
-    name: str = "environment"
     blocks: bool = False
 
     @classmethod
     def is_set(cls, environment: Mapping[str, str]) -> bool:
-        """Return whether any of the variables has a value; a part of them is an error."""
-        return any(environment.get(name) for name in (_ENV_ID, _ENV_SECRET, _ENV_TOKEN))
+        """Return whether any of the variables has a value; a part of a set is an error."""
+        return any(names.present(environment) for names in KEY_VARIABLES)
+
+    @property
+    def name(self) -> str:
+        """`environment`, with the variable where it is one of an older tool."""
+        names = self._names()
+        return "environment" if names is KEY_VARIABLES[0] else f"environment ({names.key_id})"
 
     def fetch(self, now: Instant) -> Credentials:
         """Read the variables. AccessError R0401 where the id or the secret is missing."""
-        key_id, secret = self.environment.get(_ENV_ID, ""), self.environment.get(_ENV_SECRET, "")
-        missing = [name for name, text in ((_ENV_ID, key_id), (_ENV_SECRET, secret)) if not text]
+        names = self._names()
+        key_id, secret, token = (self.environment.get(name, "") for name in names)
+        missing = [name for name in names[:2] if not self.environment.get(name)]
         if missing:
-            present = [
-                name for name in (_ENV_ID, _ENV_SECRET, _ENV_TOKEN) if self.environment.get(name)
-            ]
             raise AccessError.of(
                 "R0401",
-                f"{', '.join(present)} set without {', '.join(missing)}",
-                help=f"set both {_ENV_ID} and {_ENV_SECRET}, or none of the three",
+                f"{', '.join(names.present(self.environment))} set without {', '.join(missing)}",
+                help=f"set both {names.key_id} and {names.secret}, or none of the three",
             )
-        token = self.environment.get(_ENV_TOKEN, "")
         return Credentials(key_id, Secret(secret), Secret(token) if token else None, now)
+
+    def _names(self) -> KeyVariables:
+        """The first set of which id or secret has a value, else the one of a lone token."""
+
+        def rank(names: KeyVariables) -> int:
+            present = names.present(self.environment)
+            return 0 if set(names[:2]) & set(present) else 1 if present else 2
+
+        return min(KEY_VARIABLES, key=rank)
 
 
 class Keyring:
@@ -232,8 +273,3 @@ def _check(keys: Credentials, source: str) -> None:
 def _hash_share(text: str) -> float:
     """A number in [0, 1) that depends on the text alone."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) / 2**32
-
-
-_ENV_ID: Final = "ALIBABA_CLOUD_ACCESS_KEY_ID"
-_ENV_SECRET: Final = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
-_ENV_TOKEN: Final = "ALIBABA_CLOUD_SECURITY_TOKEN"  # noqa: S105 - the name of a variable

@@ -46,6 +46,12 @@ MODES = frozenset(
 """Modes of a CLI profile that alibabacloud-credentials 1.0.12 reads."""
 
 
+_LOOKED_FOR: Final = (
+    "--profile, ALIBABA_CLOUD_PROFILE (ALIBABACLOUD_PROFILE, ALICLOUD_PROFILE): not set",
+    "ALIBABA_CLOUD_ACCESS_KEY_ID (ALIBABACLOUD_…, ALICLOUD_…, ALICLOUD_ACCESS_KEY): not set",
+    "ALIBABA_CLOUD_ROLE_ARN with its OIDC variables, ALIBABA_CLOUD_CREDENTIALS_URI: not set",
+    "~/.aliyun/config.json: names no profile; ~/.alibabacloud/credentials.ini: not there",
+)
 _PROXY_VARIABLES: Final = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 _NOISY = ("credentials", "darabonba-core", "alibabacloud-credentials")
 _CAUSE_LENGTH_MAX: Final = 200
@@ -115,10 +121,7 @@ def nothing_found(why: str) -> AccessError:
     return AccessError.of(
         "R0401",
         "no credentials were found",
-        notes=(
-            "no option, environment variable, CLI profile or credentials.ini names any",
-            why,
-        ),
+        notes=(*_LOOKED_FOR, why),
         help="set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run "
         "`aliyun configure`, or name a profile with --profile",
     )

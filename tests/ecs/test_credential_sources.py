@@ -237,11 +237,44 @@ def test_the_secrets_of_a_chosen_profile_are_told(tmp_path: Path) -> None:
     assert told == ["secret-one"]
 
 
+@pytest.mark.parametrize(
+    "environment,name",
+    [
+        ({"ALIBABACLOUD_ACCESS_KEY_ID": "old", "ALIBABACLOUD_ACCESS_KEY_SECRET": "s"}, "old"),
+        ({"ALICLOUD_ACCESS_KEY_ID": "old", "ALICLOUD_ACCESS_KEY_SECRET": "s"}, "old"),
+        ({"ALICLOUD_ACCESS_KEY": "old", "ALICLOUD_SECRET_KEY": "s"}, "old"),
+        (KEYS | {"ALICLOUD_ACCESS_KEY": "old", "ALICLOUD_SECRET_KEY": "s"}, "env-id"),
+    ],
+)
+def test_variables_of_older_tools_are_used_and_named(
+    tmp_path: Path, environment: dict[str, str], name: str
+) -> None:
+    """Terraform's and older variables count after the present ones; the source names them."""
+    source = credential_sources.choose({"HOME": str(tmp_path), **environment})
+
+    assert source.fetch(0).access_key_id == name
+    assert source.name == (
+        "environment" if name == "env-id" else f"environment ({next(iter(environment))})"
+    )
+
+
+def test_names_of_two_tools_are_never_mixed(tmp_path: Path) -> None:
+    """The id of one set and the secret of another are not one pair of keys."""
+    mixed = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALICLOUD_SECRET_KEY": "secret"}
+
+    assert "without ALIBABA_CLOUD_ACCESS_KEY_SECRET" in str(
+        refused({"HOME": str(tmp_path), **mixed})
+    )
+
+
 def test_nothing_at_all_says_what_to_set(tmp_path: Path) -> None:
     """Without any source the error lists the ways to name one."""
     error = refused({"HOME": str(tmp_path), **NO_ROLE})
     assert error.problems[0].code == "R0401"
     assert "aliyun configure" in str(error.problems[0].help)
+    notes = "\n".join(error.problems[0].notes)
+    for name in ("ALICLOUD_ACCESS_KEY", "ALIBABA_CLOUD_CREDENTIALS_URI", "credentials.ini"):
+        assert name in notes
 
 
 def test_no_home_directory_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
