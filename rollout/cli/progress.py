@@ -263,8 +263,8 @@ def _table(run: Run, number: int, eta: str) -> Any:
     permits = zip(run.ledger.used, run.ledger.caps, strict=True)
     down = [f"{used} down of {cap} permits" for used, cap in permits]
     doubt = [f"{counts[Phase.IN_DOUBT]} in doubt"] if counts[Phase.IN_DOUBT] else []
-    bad = counts[Phase.FAILED] + counts[Phase.STRANDED]
-    ended = [f"{bad} failed"] if bad else []
+    bad = (Phase.FAILED, Phase.STRANDED)
+    ended = [f"{counts[phase]} {phase.word}" for phase in bad if counts[phase]]
     rows = (
         ("attach", attached, [f"{run.ledger.exposed} exposed"]),
         ("restart", booted, [*down, *doubt]),
@@ -298,7 +298,8 @@ def _figures(run: Run, number: int) -> dict[str, object]:
         "restarting": counts[Phase.RESTARTING] + counts[Phase.SETTLING],
         "in_doubt": counts[Phase.IN_DOUBT],
         "done": counts[Phase.DONE],
-        "failed": counts[Phase.FAILED] + counts[Phase.STRANDED],
+        "failed": counts[Phase.FAILED],
+        "stranded": counts[Phase.STRANDED],
         "down": f"{sum(run.ledger.used)}/{sum(run.ledger.caps)}",
     }
 

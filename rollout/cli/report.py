@@ -16,8 +16,8 @@ from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.model.view import LaneView, Left, RunView
 
-CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "excluded")
-"""Every instance of the inventory ends in exactly one of these."""
+CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "open", "excluded")
+"""Every instance of the inventory is in exactly one of these; in a closed run none is open."""
 
 NEXT_STEP = {
     "failed": "see the cause; mend it and plan again",
@@ -43,7 +43,18 @@ LEFT_SHOWN = 20
 ELSEWHERE_SHOWN = 3
 RESUME_ACCEPTS = "accepts these failures and continues:"
 
-_COLUMNS = ("done", "restarting", "in doubt", "failed", "skipped", "waiting")
+_COLUMNS = {
+    "done": ("done",),
+    "unverified": ("unverified",),
+    "restarting": ("restarting", "settling", "comparing"),
+    "in doubt": ("in_doubt",),
+    "failed": ("failed",),
+    "stranded": ("stranded",),
+    "skipped": ("skipped",),
+    "waiting": ("planned", "attaching", "attached"),
+}
+"""Columns of the wave table and their phases; a column without an instance is left out."""
+_ALWAYS = ("done", "failed")
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -115,7 +126,7 @@ def data(view: RunView, facts: Facts) -> dict[str, Any]:
 
 def classes(counts: Mapping[str, int]) -> str:
     """`437 done + 0 unverified + …`: every class; lines are broken between them only."""
-    parts = [f"{counts.get(name, 0):,} {name}" for name in CLASSES]
+    parts = [f"{counts[name]:,} {name}" for name in CLASSES if name in counts]
     return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
 
 
@@ -148,19 +159,16 @@ def _head(view: RunView, facts: Facts, width: int) -> list[str]:
 
 
 def _waves(view: RunView) -> list[str]:
-    rows: list[tuple[str, ...]] = [("wave", "targets", *_COLUMNS, "")]
-    for wave in view.waves:
-        counts = {
-            "done": wave.phases.get("done", 0) + wave.phases.get("unverified", 0),
-            "restarting": wave.phases.get("restarting", 0) + wave.phases.get("settling", 0),
-            "in doubt": wave.phases.get("in_doubt", 0),
-            "failed": wave.phases.get("failed", 0) + wave.phases.get("stranded", 0),
-            "skipped": wave.phases.get("skipped", 0),
-        }
-        counts["waiting"] = wave.targets - sum(counts.values())
-        numbers = [f"{counts[column]:,}" for column in _COLUMNS]
-        rows.append((wave.name, f"{wave.targets:,}", *numbers, wave.state))
-    return render.table(rows, "<" + ">" * (len(_COLUMNS) + 1) + "<")
+    counts = [
+        {name: sum(wave.phases.get(one, 0) for one in of) for name, of in _COLUMNS.items()}
+        for wave in view.waves
+    ]
+    names = [name for name in _COLUMNS if name in _ALWAYS or any(one[name] for one in counts)]
+    rows = [("wave", "targets", *names, "")]
+    for wave, numbers in zip(view.waves, counts, strict=True):
+        spelled = [f"{numbers[name]:,}" for name in names]
+        rows.append((wave.name, f"{wave.targets:,}", *spelled, wave.state))
+    return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
 
 
 def _permits(view: RunView) -> list[str]:
@@ -181,11 +189,9 @@ def lane(one: LaneView, at: Instant) -> str:
 
 
 def _sum(view: RunView, width: int) -> list[str]:
-    """Found = done + … + excluded, every class named; unfinished ones as if it ended here."""
+    """Found = done + … + excluded, every class named."""
     found = sum(view.classes.values())
     text = f"{found:,} found = {classes(view.classes)}"
-    if view.state != "closed":
-        text += ", if it ended here"
     return render.wrap(text, width, first="  ", rest="    ")
 
 

@@ -98,7 +98,9 @@ def verdict_text(verdict: Verdict, width: int) -> str:
         calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
         judged = "see the errors" if verdict.problems_found else "each has its intent before it"
         peaks = [f"at most {one.peak:,} of {one.cap:,} ({one.key})" for one in verdict.groups]
-        unfinished = "" if verdict.closed else f" ({verdict.unfinished:,} unfinished)"
+        unfinished = (
+            "" if verdict.closed else f", if it ended here ({verdict.unfinished:,} unfinished)"
+        )
         rows += [
             ("population", f"{verdict.found:,} = {report.classes(verdict.classes)}{unfinished}"),
             ("effects", f"{calls or 'no calls'}; {judged}"),

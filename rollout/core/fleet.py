@@ -121,11 +121,12 @@ def classes(run: Run) -> dict[str, int]:
 
 
 def _exit(run: Run, counts: dict[str, int]) -> int:
-    """5 where an instance is in doubt; 3 where one failed, is stranded, or was held back from its
-    rotation, also by an abort.
+    """5 where an instance is in doubt; 3 where one failed, is stranded or unverified, or was held
+    back from its rotation, also by an abort.
     """
     if counts["in_doubt"]:
         return 5
     left_behind = run.left or any(run.held[ordinal] for ordinal in run.causes)
     given_up = any(run.phase(ordinal) is Phase.SKIPPED for ordinal in run.abandoned)
-    return 3 if counts["failed"] or counts["stranded"] or left_behind or given_up else 0
+    bad = counts["failed"] or counts["stranded"] or counts["unverified"]
+    return 3 if bad or left_behind or given_up else 0

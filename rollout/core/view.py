@@ -6,7 +6,7 @@ Called by drivers for progress and by the command line for `status`.
 from __future__ import annotations
 
 from rollout.core.fleet import classes
-from rollout.core.journey import Phase
+from rollout.core.journey import FINAL, Phase
 from rollout.core.run import PHASES, Run
 from rollout.model.time import format_instant
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
@@ -14,7 +14,7 @@ from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 LEFT_MAX = 1_000
 """Instances listed by name; the counts name all."""
 
-_LEFT = frozenset({Phase.FAILED, Phase.STRANDED, Phase.SKIPPED, Phase.UNVERIFIED})
+_LEFT = frozenset({Phase.FAILED, Phase.STRANDED, Phase.UNVERIFIED, Phase.IN_DOUBT})
 
 
 def view(run: Run) -> RunView:
@@ -37,7 +37,7 @@ def view(run: Run) -> RunView:
         exposed_max=run.ledger.exposed_max,
         in_doubt=run.phase_counts[Phase.IN_DOUBT],
         phases={phase.word: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
-        classes=classes(run),
+        classes=_classes(run),
         waiting=_waiting(run, groups),
         left=tuple(_left(run)),
         calls=run.calls_issued,
@@ -62,6 +62,19 @@ def lanes(run: Run) -> tuple[LaneView, ...]:
         )
         for one in run.slowed.values()
     )
+
+
+def _classes(run: Run) -> dict[str, int]:
+    """Count the inventory by class. Before the close, `open` counts what is neither finished nor in
+    doubt.
+    """
+    if run.closed is not None:
+        return classes(run)
+    settled = [phase for phase in Phase if phase in FINAL or phase is Phase.IN_DOUBT]
+    counts = {phase.word: run.phase_counts[phase] for phase in settled}
+    counts["open"] = len(run.phases) - sum(counts.values())
+    counts["excluded"] = len(run.plan.exclusions)
+    return counts
 
 
 def _state(run: Run) -> tuple[str, str, int]:
@@ -114,9 +127,11 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
 
 
 def _left(run: Run) -> list[Left]:
+    """The instances that need a person: a run with one of them never ends with exit 0."""
     rows = []
     for ordinal, phase in enumerate(run.phases):
-        if PHASES[phase] in _LEFT or run.held[ordinal]:
+        given_up = phase == Phase.SKIPPED and ordinal in run.abandoned
+        if PHASES[phase] in _LEFT or run.held[ordinal] or given_up:
             _, region = run.layout.lane_of(ordinal)
             instance = run.layout.targets[ordinal].instance
             rows.append(Left(instance, region, PHASES[phase].word, run.causes.get(ordinal, "")))

@@ -215,8 +215,8 @@ class Rules:
             self._say(
                 f"the close counts {_figures(event.counts)}; its lines say {_figures(counts)}"
             )
-        failed = counts["failed"] or counts["stranded"]
-        self._demand(not (failed and event.exit == 0), "closed as if nothing had failed")
+        left = counts["failed"] or counts["stranded"] or counts["unverified"]
+        self._demand(not (left and event.exit == 0), "closed as if nothing was left for a person")
 
     # waves and cells
 

@@ -22,6 +22,8 @@ from rollout.sim.driver import End
 from rollout.sim.history import Effect, History
 from rollout.sim.scenario import Hand
 
+_FAILED = (Phase.FAILED, Phase.STRANDED)
+
 
 class AttachFirst:
     """A restart only where the new key was seen on the record, and truly is there."""
@@ -288,6 +290,7 @@ class ComesToAnEnd:
             "foreign_key": keys,
             "key_pair": story.keys_replaced,
             "drift": bool(story.scenario.drifts),
+            "failures": any(run.held) or any(run.phase_counts[phase] for phase in _FAILED),
         }
         if not good.get(reason, False):
             yield f"the run ends halted for {reason} though nothing is wrong"

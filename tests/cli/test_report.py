@@ -20,6 +20,7 @@ CLASSES = {
     "skipped": 1,
     "in_doubt": 1,
     "stranded": 1,
+    "open": 4,
     "excluded": 2,
 }
 VIEW = RunView(
@@ -33,9 +34,17 @@ VIEW = RunView(
         WaveView("canary", 2, "closed", {"done": 2}, 0),
         WaveView(
             "rest",
-            7,
+            11,
             "open",
-            {"done": 3, "failed": 1, "skipped": 1, "in_doubt": 1, "stranded": 1},
+            {
+                "done": 3,
+                "failed": 1,
+                "skipped": 1,
+                "in_doubt": 1,
+                "stranded": 1,
+                "settling": 1,
+                "attached": 3,
+            },
             1,
         ),
     ),
@@ -75,7 +84,7 @@ def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
     assert "in_doubt: 1 restarts are in doubt" in text
     assert "down 2 of 3 permits (fleet) · exposed 1 of 1,000" in text
     assert "waiting: 1 for evidence" in text
-    assert "11 found = 5 done + 0 unverified + 1 failed + 1 skipped + 1 in doubt" in text
+    assert "15 found = 5 done + 0 unverified + 1 failed + 1 skipped + 1 in doubt" in text
     for instance in ("i-1", "i-2", "i-3"):
         assert instance in text
     assert "→ stranded: key attached, not in force" in text
@@ -90,7 +99,29 @@ def test_a_wave_sums_up_to_its_targets() -> None:
     ]
     targets, *columns = row.split()[1:-1]
 
-    assert int(targets) == sum(int(number) for number in columns) == 7
+    assert int(targets) == sum(int(number) for number in columns) == 11
+
+
+def test_waves_and_summary_count_the_same() -> None:
+    """The columns of the wave table add up to the classes of the summary and of `-o json`."""
+    lines = report.status(VIEW, FACTS, 100).splitlines()
+    head = next(line for line in lines if line.startswith("  wave"))
+    names = head.replace("in doubt", "in_doubt").split()[2:]
+    rows = [line.split() for line in lines if line.startswith(("  canary", "  rest"))]
+    total = {name: sum(int(row[2 + n]) for row in rows) for n, name in enumerate(names)}
+    total["open"] = total.pop("restarting") + total.pop("waiting")
+
+    assert total == {name: count for name, count in CLASSES.items() if count and name in total}
+    assert report.data(VIEW, FACTS)["classes"] == CLASSES
+
+
+def test_columns_without_an_instance_are_left_out() -> None:
+    """A run without trouble shows a short table that fits 80 columns."""
+    quiet = msgspec.structs.replace(VIEW, waves=VIEW.waves[:1], left=())
+
+    (head,) = [line for line in report.status(quiet, FACTS, 80).splitlines() if "targets" in line]
+
+    assert head.split() == ["wave", "targets", "done", "failed"]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_restarted_is_unverified_and_frees_the_permit() -> None:
     story.check_end()
 
     assert (story.classes["unverified"], story.classes["done"]) == (1, 3)
-    assert story.run.closed is not None and story.run.closed.exit == 0
+    assert story.run.closed is not None and story.run.closed.exit == 3
 
 
 def test_untouched_is_restarted_again() -> None:

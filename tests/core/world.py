@@ -19,6 +19,7 @@ from rollout.core.journey import EXPOSED
 from rollout.core.keys import Comparisons
 from rollout.core.run import Attaching, Busy, Restarting, Run
 from rollout.core.turn import Decider
+from rollout.core.view import view
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
 from rollout.model.event import AnyEvent, Issued, RunClosed
@@ -215,6 +216,9 @@ class World:
     def check_end(self, *, restarts_max: int = 1) -> None:
         """What must hold of the whole story against the truth."""
         assert sum(self.classes.values()) == self.plan.counts.found
+        shown = view(self.run)
+        assert sum(shown.classes.values()) == self.plan.counts.found
+        assert shown.state == "running" or shown.exit or not shown.left, "left for a person: exit 0"
         closed = [n for n, event in enumerate(self.journal) if isinstance(event, RunClosed)]
         assert closed in ([], [len(self.journal) - 1])
         for ordinal, target in enumerate(self.run.layout.targets):

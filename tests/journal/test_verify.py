@@ -168,7 +168,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .change_key()
         .rotated_on(3, 4)
         .close_wave(1)
-        .close(done=2, unverified=3)
+        .close(3, done=2, unverified=3)
     ),
     "stopped by somebody after the attach": lambda: (
         in_rest()
@@ -512,8 +512,8 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         "closed with 1 calls open",
         lambda: in_rest().attach(2).close(done=2, skipped=2, stranded=1),
     ),
-    "closed as if nothing had failed": (
-        "closed as if nothing had failed",
+    "closed as if nothing was left for a person": (
+        "closed as if nothing was left for a person",
         lambda: in_rest().rotated(2, 3).attach(4).settle(FACT).close(done=4, failed=1),
     ),
     "something after the close": (
