@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rollout.core.invariant import Bug
 from rollout.core.journey import Phase
 from rollout.core.layout import Layout
-from rollout.core.ledger import Ledger
+from rollout.core.ledger import CLOSE_CAP, Ledger
 from rollout.model.instance import Status
 from rollout.model.plan import Group, RestartKind
 from tests.core import samples
@@ -139,6 +139,38 @@ def test_a_part_waits_for_exposure_alike() -> None:
     for ordinal in range(4):
         book.shelve(ordinal, Phase.ATTACHED)
     assert book.attachable(range(5, 30), [0], 0) == 5
+
+
+def test_only_a_cap_of_one_is_reserved_before_the_attach() -> None:
+    """Where instances go one by one, the next is attached when its permit is its own; a start
+    takes no permit at all."""
+    assert ledger(2, 5, 1).reserves_early(0)
+    assert not ledger(2, 2, 5).reserves_early(0)
+    assert not ledger(2, 1, stopped=True).reserves_early(0)
+
+
+def test_a_batch_waits_in_a_group_that_is_just_not_close() -> None:
+    """From a cap of 4 on a part of a batch waits while half of what may be ahead is, and who is
+    being checked counts as ahead."""
+    book = ledger(10, CLOSE_CAP)
+    expose(book, 0)
+    assert book.attachable(range(1, 10), [0], 0) == CLOSE_CAP - 1
+    assert book.attachable(range(1, 10), [1], 0) == 0
+    expose(book, 1)
+    assert book.attachable(range(2, 10), [0], 0) == 0
+
+
+def test_shelved_exposure_that_ends_is_no_longer_kept() -> None:
+    """Each shelved instance that is no longer exposed makes room for one attach."""
+    book = ledger(10, 10, exposed_max=3)
+    expose(book, 0, 1, 2)
+    for ordinal in (0, 1, 2):
+        book.shelve(ordinal, Phase.ATTACHED)
+    assert book.exposed_kept == 3
+    for left, ordinal in ((2, 0), (1, 1), (0, 2)):
+        book.moved(ordinal, Phase.ATTACHED, Phase.SKIPPED)
+
+        assert (book.exposed, book.exposed_kept) == (left, left)
 
 
 def test_exposure_that_nobody_ends_is_hopeless() -> None:
