@@ -24,7 +24,7 @@ spec:
   budgets:
     - {{ by: fleet, maxDown: {max_down} }}
   waves:
-    - {{ name: canary, size: 2 }}
+    - {{ name: canary, size: 1 }}
     - {{ name: bulk, size: rest }}
 """
 FLEET = "- {{ count: {size} }}\n- {{ count: 1, tags: {{ case: theirs }} }}\n"
@@ -38,7 +38,7 @@ def write_spec(made: Stage, name: str, *, max_down: str = "50%", select: str = "
 
 
 def planned(folder: Path, made: Stage, *, max_down: str = "50%") -> list[str]:
-    """Plan a fleet of ten; the ids of its canary."""
+    """Plan the whole fleet; the ids of its canary."""
     write_spec(made, "fleet", max_down=max_down)
     plan = made.run("plan", "fleet.yaml", "--out", "fleet.plan.json")
     assert plan.returncode == 0, plan.stderr
@@ -47,7 +47,7 @@ def planned(folder: Path, made: Stage, *, max_down: str = "50%") -> list[str]:
     return [target["instance"] for batch in batches for target in batch["targets"]]
 
 
-def cloud(folder: Path, faults: str = "", boot: str = "1s", size: int = 9) -> tuple[str, ...]:
+def cloud(folder: Path, faults: str = "", boot: str = "1s", size: int = 4) -> tuple[str, ...]:
     """Options of an emulator with `size` instances, one more with a tag, and these faults."""
     (folder / "fleet.rows.yaml").write_text(FLEET.format(size=size))
     (folder / "faults.yaml").write_text(faults or "[]\n")
@@ -78,7 +78,7 @@ def test_a_canary_that_fails_stops_the_run_until_resume_accepts_it(tmp_path: Pat
         made.disarm()
         resumed = made.run("resume", run)
         assert resumed.returncode == 3, resumed.stdout + resumed.stderr
-        assert "8 done" in resumed.stdout.replace("\u00a0", " ")
+        assert "4 done" in resumed.stdout.replace("\u00a0", " ")
         shown = made.run("audit", "show", run).stdout
         assert "FailuresAccepted" in shown
         assert made.run("audit", "verify", run).returncode == 0
@@ -88,7 +88,7 @@ def attach_a_third_key(made: Stage) -> str:
     """Another operator rotates one instance to another key pair; its id."""
     write_spec(made, "theirs", max_down="1", select='      select: "case=theirs"\n')
     text = (made.folder / "theirs.yaml").read_text()
-    (made.folder / "theirs.yaml").write_text(text.replace("    - { name: canary, size: 2 }\n", ""))
+    (made.folder / "theirs.yaml").write_text(text.replace("    - { name: canary, size: 1 }\n", ""))
     done = made.run("apply", "theirs.yaml", "--confirm", "theirs", "--no-input")
     assert done.returncode == 0, done.stderr
     return str(made.admin("ledger")[-1]["instance"])
@@ -102,7 +102,7 @@ def test_a_third_key_holds_one_instance_and_the_others_are_done(tmp_path: Path) 
         applied = made.run("apply", "fleet.plan.json", "--no-input")
         assert applied.returncode == 3, applied.stdout + applied.stderr
         text = applied.stdout.replace("\u00a0", " ")
-        assert "9 done" in text and "1 skipped" in text
+        assert "4 done" in text and "1 skipped" in text
         assert re.search(rf"{theirs} .*foreign_key", text)
         assert "→ foreign_key:" in text
         keys = {row["instance"]: row["key_in_force"] for row in made.admin("instances")}
@@ -141,7 +141,7 @@ def test_a_halted_run_is_aborted_and_planned_again(tmp_path: Path) -> None:
         aborted = made.run("abort", run, "--confirm", "fleet", "--reason", "bad image")
         assert aborted.returncode == 3, aborted.stdout + aborted.stderr
         assert "CLOSED" in aborted.stdout and "bad image" in aborted.stdout
-        assert "8 skipped" in aborted.stdout.replace("\u00a0", " ")
+        assert "4 skipped" in aborted.stdout.replace("\u00a0", " ")
         assert {row["instance"] for row in made.admin("ledger") if row["instance"]} == set(canary)
         assert made.run("audit", "verify", run).returncode == 0
         again = made.run("abort", run, "--confirm", "fleet")
@@ -184,7 +184,7 @@ def test_a_killed_run_is_aborted(tmp_path: Path) -> None:
 
 def test_an_operator_resolves_the_only_instance_that_may_be_down(tmp_path: Path) -> None:
     """StartTime does not move, one may be down, and a reply is lost: resolve ends the dead end."""
-    with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s", size=2)) as made:
+    with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s", size=1)) as made:
         change(made, "switches", {"start_time_moves_on_reboot": False})
         planned(tmp_path, made, max_down="1")
         apply = half_way(made, "attach")  # after the dry runs
@@ -197,10 +197,6 @@ def test_an_operator_resolves_the_only_instance_that_may_be_down(tmp_path: Path)
         assert stuck, out
         made.disarm()
         words = ("resolve", run, "--instance", stuck[1])
-        assert made.run(*words, "--restarted", "--untouched", "--reason", "x").returncode == 64
-        assert made.run("resolve", run, "--instance", "i-nobody", "--abandon",
-                        "--reason", "x").returncode == 6  # fmt: skip
-
         resolved = made.run(*words, "--untouched", "--reason", "uptime is 40 days")
         assert resolved.returncode == 0, resolved.stderr
         assert f"rollout resume {run}" in resolved.stderr

@@ -10,7 +10,7 @@ from rollout.core.turn import Decider
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Described, KeyDescribed, Ports
 from rollout.errors import RolloutError, StorageError
-from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed
+from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.instance import Instance, Status
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Plan, RestartKind
@@ -67,6 +67,21 @@ class FakeJournal:
 
     def low_space(self) -> bool:
         return self.full
+
+
+class FakeOperators:
+    """Commands that arrive when a test puts them in `sent`."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.sent: list[OperatorCommand] = []
+        self.log = log
+
+    def take(self) -> list[OperatorCommand]:
+        taken, self.sent = self.sent, []
+        return taken
+
+    def done(self, order: OperatorCommand) -> None:
+        self.log.append(f"done {order.command}")
 
 
 class FakeEcs:
@@ -154,7 +169,8 @@ class Stage:
         self.journal = FakeJournal(self.log)
         self.ecs = FakeEcs(rows, self.clock, self.log)
         self.plan: Plan = samples.make_plan(rows, samples.capped(cap))
-        self.engine = Hurried(Ports(self.clock, self.ecs, self.journal))
+        self.operators = FakeOperators(self.log)
+        self.engine = Hurried(Ports(self.clock, self.ecs, self.journal, self.operators))
         self.engine.clock = self.clock
         self.decider = Decider(self.plan, self.engine.append)
         self.decider.start("run-1", "sha256:0", samples.ACTOR, self.clock.now())

@@ -73,6 +73,27 @@ async def test_a_signal_drains(number: signal.Signals, code: int) -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_operator_aborts_a_run_that_is_driven() -> None:
+    """The command is durable before it is confirmed; no call leaves after it, and the run closes."""
+    stage = Stage()
+    stage.ecs.hangs = "attach"
+    word = ev.OperatorWord.ABORT
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stage.drive)
+        await stage.ecs.entered.wait()
+        stage.operators.sent.append(
+            ev.OperatorCommand("1", word, samples.ACTOR, stage.clock.now(), "inbox")
+        )
+        await stage.ecs.stopping.wait()
+        stage.ecs.release.set()
+
+    assert stage.log.count("restart") == 0
+    assert stage.log[stage.log.index("done abort") - 1] == "sync"
+    assert isinstance(stage.journal.durable[-1], ev.RunClosed)
+    assert exit_of(stage.decider.run) == 3
+
+
+@pytest.mark.asyncio
 async def test_a_second_signal_does_not_wait_for_an_answer() -> None:
     """The open call becomes unknown in the journal and the engine leaves at once."""
     stage = Stage()

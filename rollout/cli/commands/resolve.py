@@ -98,6 +98,8 @@ async def _write(
     put: list[AnyEvent] = []
     async with running.hold_runs(common, terminal, order.at, allow_unsafe_fs=unsafe) as runner:
         folded = folding.fold(run_dir, put.append)
+        if order.id in folded.run.orders:
+            return  # the process that drove the run had written it before it ended
         if folded.reader.torn is not None:
             folded.decider.put(folded.reader.torn, order.at)
         why = folded.decider.operate(order, order.at)

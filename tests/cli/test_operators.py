@@ -1,0 +1,134 @@
+"""`rollout abort` and `rollout resolve` up to the point where they need the service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import commanding, main
+from rollout.errors import Exit
+from rollout.journal import lock
+from rollout.journal.inbox import Inbox
+from rollout.journal.verify import verify
+from rollout.model import event as ev
+from rollout.model.outcome import Unknown
+from tests.journal import samples, stories
+from tests.journal.samples import RUN
+
+OWNER = lock.Owner("ops-1", 4711, samples.NOW, RUN, 1)
+STUCK = "i-00000001"
+WORDS = ("resolve", RUN, "--instance", STUCK, "--reason", "uptime")
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that halted after its canary: one instance done, one in doubt and held."""
+    monkeypatch.chdir(tmp_path)
+    story = stories.Story().open_wave(0).rotated(0).attached(1).restart(1)
+    story.settle(Unknown("timeout")).add(ev.Held((1,), "unproven")).close_wave(0)
+    story.add(ev.Halted("failures", "R0504", 5, f"1 of 2 instances of wave canary: {STUCK}"))
+    return story.write(tmp_path / "runs")
+
+
+def test_a_statement_is_journaled_without_any_api_call(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run stays open, its journal is sound, and the next command is printed."""
+    assert main.main([*WORDS, "--restarted"]) == Exit.DONE
+    assert f"resume: rollout resume {RUN}" in capsys.readouterr().err
+
+    checked = verify(run_dir)
+    assert checked.exit is Exit.DONE, checked.problems
+    assert checked.classes["unverified"] == 1
+    main.main(["audit", "show", RUN])
+    assert "resolve restarted: uptime" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "words, code, text",
+    [
+        ((*WORDS, "--restarted", "--abandon"), Exit.USAGE, "state one of"),
+        (WORDS, Exit.USAGE, "state one of"),
+        (("resolve", RUN, "--instance", "i-x", "--reason", "y", "--abandon"), 6, "not a target"),
+        (("abort", RUN), Exit.CONFIRM, "add --confirm story"),
+        (("abort", RUN, "--confirm", "production"), Exit.CONFIRM, "was not aborted"),
+        (("abort", "r-nothing", "--confirm", "story"), Exit.USAGE, "error[R0003]"),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    run_dir: Path,
+    words: tuple[str, ...],
+    code: int,
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Code, reason and fix are printed, and no line is added to the journal."""
+    before = (run_dir / "journal-000001.jsonl").read_bytes()
+    assert main.main(list(words)) == code
+
+    assert text in " ".join(capsys.readouterr().err.split())
+    assert (run_dir / "journal-000001.jsonl").read_bytes() == before
+
+
+def test_a_closed_run_needs_no_abort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with the run's own exit code, and asks for nothing."""
+    monkeypatch.chdir(tmp_path)
+    stories.whole().write(tmp_path / "runs")
+
+    assert main.main(["abort", RUN]) == Exit.DONE
+
+
+def test_a_process_that_does_not_react_is_named(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stopped process takes nothing: R0505 names it, and the command waits in its inbox."""
+    monkeypatch.setattr(commanding, "TAKEN_WITHIN_S", 0.2)
+    with lock.take_run(run_dir, OWNER):
+        assert main.main([*WORDS, "--restarted"]) == Exit.HALTED
+
+    told = capsys.readouterr().err
+    assert "error[R0505]" in told
+    assert "process 4711 on ops-1" in told
+    assert [order.reason for order in Inbox(run_dir).take()] == ["uptime"]
+
+
+def test_a_process_that_refuses_the_command_is_believed(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command was taken and is not in the journal: R0608."""
+    inbox, ended = Inbox(run_dir), threading.Event()
+
+    def drive() -> None:
+        while not ended.is_set():
+            for order in inbox.take():
+                inbox.done(order)
+            time.sleep(0.05)
+
+    process = threading.Thread(target=drive)
+    process.start()
+    try:
+        with lock.take_run(run_dir, OWNER):
+            assert main.main([*WORDS, "--restarted"]) == Exit.CONFLICT
+    finally:
+        ended.set()
+        process.join()
+
+    assert "error[R0608]" in capsys.readouterr().err
+
+
+def test_a_command_whose_receiver_died_is_applied_by_its_sender(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ended between the command and its reaction: nothing is left in the inbox."""
+    held = lock.take_run(run_dir, OWNER)
+    monkeypatch.setattr(commanding, "POLL_S", 0.05)
+    timer = threading.Timer(0.3, held.release)
+    timer.start()
+    assert main.main([*WORDS, "--restarted"]) == Exit.DONE
+    timer.join()
+
+    assert not Inbox(run_dir).take()
+    assert verify(run_dir).classes["unverified"] == 1
