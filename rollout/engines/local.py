@@ -224,8 +224,12 @@ class LocalEngine:
         """Pass on what operators command."""
         while True:
             for order in operators.take():
-                self._arrive(functools.partial(self._operate, order))
+                self.command(order)
             await anyio.sleep(OPERATORS_POLL_S)
+
+    def command(self, order: OperatorCommand) -> None:
+        """Apply what an operator commands, before the next turn."""
+        self._arrive(functools.partial(self._operate, order))
 
     def _operate(self, order: OperatorCommand, now: Instant) -> None:
         self._orders.append(order)

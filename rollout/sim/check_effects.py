@@ -336,7 +336,7 @@ class AttemptsBounded:
 
 
 class HaltHolds:
-    """After a halt or a drain no intent is written, and none that is written leaves."""
+    """After a halt, a drain or an abort no intent is written, and none that is written leaves."""
 
     ids = ("I-38", "P8")
 
@@ -344,6 +344,7 @@ class HaltHolds:
         """Lines in order, and at each send how much of the journal was durable by then."""
         stopped: list[tuple[int, int]] = []
         stopping: Told | None = None
+        aborted: Told | None = None
         for told in history.told:
             match told.event:
                 case ev.Halted() | ev.Drained():
@@ -352,9 +353,14 @@ class HaltHolds:
                     if stopping is not None:
                         stopped.append((stopping.end_bytes, told.end_bytes))
                     stopping = None
+                case ev.OperatorCommand(command=ev.OperatorWord.ABORT):
+                    aborted = told
+                    stopped.append((told.end_bytes, 1 << 60))
                 case ev.Issued(n=n):
                     if stopping is not None and told.seq > stopping.seq:
                         yield f"intent {n} after the run was stopped"
+                    if aborted is not None:
+                        yield f"intent {n} after the run was aborted"
                 case _:
                     pass
         if stopping is not None:

@@ -45,6 +45,7 @@ class LaterWavesWait:
                 case (
                     ev.FailuresAccepted(ordinals=ordinals)
                     | ev.Held(ordinals=ordinals, reason="foreign_key")
+                    | ev.Moved(happening=ev.Happening.ABANDONED, ordinals=ordinals)
                 ):
                     excused.update(ordinals)
                 case ev.WaveStarted(wave=wave) if wave:

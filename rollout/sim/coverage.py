@@ -35,6 +35,7 @@ RARE: tuple[str, ...] = (
         "failures accepted",
     ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
+    *("aborted", "resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
     *("lock taken over", "lock taken over elsewhere"),
@@ -90,6 +91,8 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return ["start time trusted" if moved else "start time distrusted"]
         case ev.Drifted(kind=kind, detail=detail):
             return _DRIFTS.get(kind, []) + (["locked"] if detail.startswith("locked") else [])
+        case ev.OperatorCommand(command=command, resolution=resolution):
+            return [f"{command.value} {resolution.value}" if resolution else "aborted"]
         case ev.FailuresAccepted():
             return ["failures accepted"]
         case ev.Split():

@@ -55,6 +55,8 @@ def calm(**changes: object) -> Scenario:
         stops=(),
         drifts=(),
         rivals=(),
+        abort_ms=None,
+        resolves=False,
     )
     return msgspec.structs.replace(plain, **changes)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from rollout.core import cell, fleet
 from rollout.core.turn import Decider
-from rollout.model.event import AnyEvent
+from rollout.model.event import AnyEvent, OperatorCommand
 from rollout.model.time import HOUR, Duration, Instant
 
 LIFE_MS_MAX: Duration = 24 * HOUR
@@ -62,6 +62,9 @@ class Driver(Protocol):
 
     def interrupt(self) -> None:
         """The second signal: no longer wait; what is open becomes in doubt."""
+
+    def command(self, order: OperatorCommand) -> None:
+        """An operator commands this."""
 
     def bury(self) -> None:
         """What it waited for is heard by nobody; what it sent still arrives."""

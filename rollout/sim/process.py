@@ -20,7 +20,7 @@ from rollout.engines.perform import halt_of
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import KeyLook, Look, Observation
-from rollout.model.event import AnyEvent, Halted, Issued
+from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
 from rollout.sim import calls, driver
@@ -139,6 +139,16 @@ class Process:
             self._stop_waiting = True
             for n in list(self.decider.run.open_calls):
                 self.decider.answered(n, Answer(Unknown("interrupted")), now)
+
+        self._inbox.append(arrive)
+
+    def command(self, order: OperatorCommand) -> None:
+        """See Driver."""
+
+        def arrive(now: Instant) -> None:
+            self.decider.operate(order, now)
+            if self.decider.run.frozen:
+                self.network.stopped = True
 
         self._inbox.append(arrive)
 

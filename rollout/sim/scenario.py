@@ -152,11 +152,16 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     drifts: tuple[Drift, ...]
     rivals: tuple[Rival, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
+    abort_ms: Duration | None = None
+    """When an operator aborts the run; None = nobody does."""
+    resolves: bool = False
+    """Whether an operator resolves what is left in doubt at the end."""
 
 
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
     dice, others = Dice(seed, "scenario"), Dice(seed, "others")
+    operators = Dice(seed, "operators")
     names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
     least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
     most = dice.pick((SMALL_MAX, SMALL_MAX, SMALL_MAX, SIZE[1]))
@@ -185,6 +190,8 @@ def draw(seed: int) -> Scenario:
         drifts=(*_drifts(dice), *_of_many(others)),
         rivals=tuple(_rival(dice) for _ in range(dice.pick((0, 0, 1, 2)))),
         suspensions=_suspensions(others),
+        abort_ms=operators.between(0, 300) * SECOND if operators.chance(8) else None,
+        resolves=operators.chance(50),
     )
 
 

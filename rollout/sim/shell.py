@@ -31,7 +31,7 @@ from rollout.engines.ports import Ports
 from rollout.engines.service import Gate, Service
 from rollout.errors import IntegrityError, StorageError
 from rollout.journal.file import RunJournal
-from rollout.model.event import AnyEvent, Issued
+from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.plan import Identity
 from rollout.model.time import SECOND, Instant
 from rollout.sim import driver
@@ -216,6 +216,10 @@ class Shell:
     def interrupt(self) -> None:
         """See Driver."""
         self._engine.hear_signal(signal.SIGTERM)
+
+    def command(self, order: OperatorCommand) -> None:
+        """See Driver."""
+        self._engine.command(order)
 
     def bury(self) -> None:
         """See Driver."""

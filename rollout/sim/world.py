@@ -54,6 +54,7 @@ from rollout.sim.heap import Heap, Time
 from rollout.sim.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.machine import Machine
 from rollout.sim.network import Arrivals, Call, Network
+from rollout.sim.operators import Operators
 from rollout.sim.process import Process, see_key
 from rollout.sim.scenario import Rival, Scenario, Stop, Stopping
 from rollout.sim.story import Life, Sent, Story
@@ -87,6 +88,7 @@ class World:
         self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
         self.locks = Locks(self.disk, self.story, self.run_dir)
         self.machine = Machine(self.story)
+        self.operators = Operators(self.story)
         self.process: Driver | None = None
         self._sent_at_loss: int | None = None
 
@@ -100,6 +102,8 @@ class World:
         self.machine.plan_all(self.heap)
         for rival in scenario.rivals:
             self.heap.at(story.begun + rival.at_ms, functools.partial(self._rival, rival))
+        if scenario.abort_ms is not None:
+            self.heap.at(story.begun + scenario.abort_ms, self._abort)
         try:
             if not self._safety():
                 self._liveness()
@@ -154,7 +158,9 @@ class World:
             if self._one(None) is End.CLOSED:
                 return
             reasons.append(self._halted_for())
-            if reasons[-1] != "failures" and reasons[-ALIKE_MAX:].count(reasons[-1]) == ALIKE_MAX:
+            last = reasons[-1]
+            alike = last != "failures" and reasons[-ALIKE_MAX:].count(last) == ALIKE_MAX
+            if alike and not self.operators.resolve(self.heap.now):
                 return
             self._pause(SECOND)
 
@@ -219,6 +225,8 @@ class World:
         process.decider, folded.append = folded, process.append
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
+        for order in self.operators.due(folded.run.orders):
+            folded.operate(order, self.heap.now)
         folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
         return process
 
@@ -280,6 +288,9 @@ class World:
                 if stopping.stop is Stop.INTERRUPT:
                     self._alive_at(process, at + 100, process.interrupt)
                 return at
+
+    def _abort(self) -> None:
+        self.operators.abort(self.process, self.heap.now)
 
     def _alive_at(self, process: Driver, at: Instant, action: Callable[[], None]) -> None:
         def act() -> None:

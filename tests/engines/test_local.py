@@ -74,7 +74,7 @@ async def test_a_signal_drains(number: signal.Signals, code: int) -> None:
 
 @pytest.mark.asyncio
 async def test_an_operator_aborts_a_run_that_is_driven() -> None:
-    """The command is durable before it is confirmed; no call leaves after it, and the run closes."""
+    """Durable before it is confirmed; no call leaves after it, and the run closes."""
     stage = Stage()
     stage.ecs.hangs = "attach"
     word = ev.OperatorWord.ABORT

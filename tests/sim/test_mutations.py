@@ -13,7 +13,7 @@ from rollout.engines.clock import WallJumps
 from rollout.journal.ownership import Claim
 from rollout.model import limits
 from rollout.model.command import KeyLook
-from rollout.model.event import AnyEvent, Happening, Issued, Settled
+from rollout.model.event import AnyEvent, Happening, Issued, OperatorCommand, Settled
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.model.time import Instant
 from rollout.sim import trial
@@ -151,6 +151,11 @@ def pass_over_failures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("rollout.core.thresholds.halt", lambda _: None)
 
 
+def ignore_aborts(patch: pytest.MonkeyPatch) -> None:
+    """A run that an operator aborts continues."""
+    patch.setitem(evolve._FOLDS, OperatorCommand, lambda *_: None)
+
+
 def let_anybody_in(patch: pytest.MonkeyPatch) -> None:
     """Nobody looks whether a lock is held."""
     patch.setattr(SimDisk, "seize", lambda *_: True)
@@ -216,6 +221,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (forget_lost_time, "SentInTime"),
     (believe_the_name_of_a_key_pair, "OwnMaterial"),
     (give_up_on_the_busy, "BusyWaits"),
+    (ignore_aborts, "HaltHolds"),
 )
 
 
