@@ -28,10 +28,10 @@ STRICT_BYTES = 2 * 1024**2
 shorter, and a program that writes them does so from its first row on."""
 
 _ODD_NAME = re.compile(
-    rb'"(?!(?:Tags?|TagKey|TagValue|OperationLocks|LockReason|LockMsg)")'
-    rb'(?i:tag|lock|operation[_-]?lock)[^"]*"\s*:'
+    rb'"(?!(?:Tags?|TagKey|TagValue|OperationLocks|LockReason|LockMsg|ExpiredTime)")'
+    rb'(?i:tag|lock|operation[_-]?lock|expired?[_-]?time)[^"]*"\s*:'
 )
-"""A field that may say something of tags or locks under another name than the API's."""
+"""A field that may say something of tags, locks or expiry under another name than the API's."""
 
 _BRACKETS = b"{}[]"
 _KEPT = frozenset(_BRACKETS + b"\n:LTAISKEY.")
@@ -52,7 +52,8 @@ def read_jsonl(source: Input, maker: Maker, gathered: Gathered) -> int:
     for block in source.blocks():
         bones = block.translate(None, _FLESH).split(b"\n")
         lines = len(bones) - block.endswith(b"\n")
-        trusted = not _is_odd(bones) and (read >= STRICT_BYTES or _is_plain(block))
+        known = _has_known_names(block) if read >= STRICT_BYTES else _is_plain(block)
+        trusted = known and not _is_odd(bones)
         if not trusted or not reader.take_block(block, line, lines):
             for index, raw in enumerate(block.split(b"\n")):
                 reader.take_line(raw.decode(), line + index)
@@ -117,6 +118,13 @@ def _is_plain(block: bytes) -> bool:
         return _ENCODER.encode_lines(_ANY.decode_lines(block)) == block
     except (msgspec.MsgspecError, RecursionError):
         return False
+
+
+def _has_known_names(block: bytes) -> bool:
+    """True where the first and the last line have no odd name: rows of one program are alike."""
+    last = block.rfind(b"\n", 0, -1) + 1
+    ends = (0, block.find(b"\n") + 1 or len(block)), (last, len(block))
+    return not any(_ODD_NAME.search(block, start, end) for start, end in ends)
 
 
 def _is_odd(bones: list[bytes]) -> bool:

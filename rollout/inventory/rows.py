@@ -66,15 +66,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     page: msgspec.UnsetType = msgspec.field(name="Instances", default=msgspec.UNSET)
     tags_1: msgspec.UnsetType = msgspec.field(name="tags", default=msgspec.UNSET)
     tags_2: msgspec.UnsetType = msgspec.field(name="Tag", default=msgspec.UNSET)
-    tags_3: msgspec.UnsetType = msgspec.field(name="tag", default=msgspec.UNSET)
-    tags_4: msgspec.UnsetType = msgspec.field(name="TagSet", default=msgspec.UNSET)
-    tags_5: msgspec.UnsetType = msgspec.field(name="tagSet", default=msgspec.UNSET)
-    tags_6: msgspec.UnsetType = msgspec.field(name="tag_set", default=msgspec.UNSET)
     locks_1: msgspec.UnsetType = msgspec.field(name="operationLocks", default=msgspec.UNSET)
-    locks_2: msgspec.UnsetType = msgspec.field(name="operation_locks", default=msgspec.UNSET)
     locks_3: msgspec.UnsetType = msgspec.field(name="locks", default=msgspec.UNSET)
-    expires_1: msgspec.UnsetType = msgspec.field(name="expiredTime", default=msgspec.UNSET)
-    expires_2: msgspec.UnsetType = msgspec.field(name="expired_time", default=msgspec.UNSET)
 
 
 class _Tag(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
