@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rollout.errors import InventoryError, Place
 from rollout.inventory.documents import read_json, read_jsonl
 from rollout.inventory.gathered import Gathered
 from rollout.inventory.idlist import read_ids
@@ -20,7 +21,7 @@ from rollout.model.spec import FileSource
 STDIN = "-"
 """The path that means the standard input."""
 
-_READERS = {"json": read_json, "jsonl": read_jsonl, "ids": read_ids}
+_READERS = {"json": read_json, "jsonl": read_jsonl}
 
 
 def read(
@@ -39,11 +40,18 @@ def read(
     Errors: InventoryError where the file as a whole is refused: unreadable (74); wrong encoding,
     headings, limits, no row at all, changed while read (65).
     """
-    maker = Maker(account, source.region, live=live)
+    if len(source.regions) > 1 and not live:
+        hint = "name one region a source, or plan without --offline"
+        message = "which of several regions an id is in is not known offline"
+        raise InventoryError.of("R0204", message, place=Place(source.path), help=hint)
+    region = source.regions[0] if source.regions else source.region
+    maker = Maker(account, region, live=live)
     path = None if source.path == STDIN else project / source.path
     with opened(path, source.path) as found:
         if source.format == "csv":
             count = read_csv(found, maker, gathered, source.columns)
+        elif source.format == "ids":
+            count = read_ids(found, maker, gathered, source.regions)
         else:
             count = _READERS[source.format](found, maker, gathered)
         if not count and not gathered.problems and not allow_empty:

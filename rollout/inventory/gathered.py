@@ -22,7 +22,8 @@ _SILENT = ("", 0, (), OsFamily.UNKNOWN, Status.UNKNOWN)
 class Gathered:
     """Instances by id, how many rows were merged, problems and notes.
 
-    With `allow_partial` a part of a listing is a note instead of an error.
+    With `allow_partial` a part of a listing is a note instead of an error. `candidates` are the
+    regions that an id may be in, where a list of ids names several: the service is asked in each.
     """
 
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Gathered:
     problems: list[Problem] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     allow_partial: bool = False
+    candidates: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def add_new(self, instances: dict[str, Instance]) -> bool:
         """Take all of them, or none where one was named before: then False."""
@@ -43,9 +45,23 @@ class Gathered:
         known = self.instances.get(instance.id)
         if known is None:
             self.instances[instance.id] = instance
-        else:
-            self.instances[instance.id] = merge(known, instance)
+            return
+        if instance.region in self.candidates.get(instance.id, ()):
+            del self.candidates[instance.id]
+            known = instance
+        self.instances[instance.id] = merge(known, instance)
+        self.merged += 1
+
+    def add_in_one_of(self, instance: Instance, regions: tuple[str, ...]) -> None:
+        """Take one that is in one of these regions; its own region is the first of them."""
+        known = self.instances.get(instance.id)
+        if known is None:
+            self.instances[instance.id] = instance
+            self.candidates[instance.id] = regions
+        elif known.region in regions or self.candidates.get(instance.id) == regions:
             self.merged += 1
+        else:
+            merge(known, instance)
 
     def complain(self, place: Place, error: RowError) -> None:
         """Note what is wrong with a row; InventoryError where it is too much to go on."""

@@ -14,8 +14,11 @@ from rollout.inventory.rows import Maker, RowError
 from rollout.model import secrecy
 
 
-def read_ids(source: Input, maker: Maker, gathered: Gathered) -> int:
-    """Gather a list; the number of instances it named. Empty lines and `#` comments are skipped."""
+def read_ids(source: Input, maker: Maker, gathered: Gathered, regions: tuple[str, ...] = ()) -> int:
+    """Gather a list; the number of instances it named. Empty lines and `#` comments are skipped.
+
+    With several `regions` each instance is in one of them, and the first is that of the maker.
+    """
     count, number = 0, 0
     for block in source.blocks(cr=True):
         for line in io.StringIO(block.decode(), newline=""):
@@ -27,7 +30,11 @@ def read_ids(source: Input, maker: Maker, gathered: Gathered) -> int:
             try:
                 if secrecy.find(text) is not None:
                     raise RowError("R0112", "a private key or an AccessKey stands here")
-                gathered.add(maker.named(text))
+                one = maker.named(text)
+                if len(regions) > 1:
+                    gathered.add_in_one_of(one, regions)
+                else:
+                    gathered.add(one)
             except RowError as error:
                 gathered.complain(source.place(number), error)
     return count

@@ -34,7 +34,10 @@ class Named:
             for one in gathered.instances.values():
                 if not matching or select.matches(one.tags):
                     try:
-                        self.plain.add(one)
+                        if one.id in gathered.candidates:
+                            self.plain.add_in_one_of(one, gathered.candidates[one.id])
+                        else:
+                            self.plain.add(one)
                     except RowError as error:
                         code, message, hint = error.args
                         problems.append(Problem(code, message, None, hint or None))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,12 +137,20 @@ def opened(path: Path | None, name: str) -> Iterator[Input]:
 def _standard_input() -> Input:
     """The standard input, which must be a pipe or a file."""
     name = "standard input"
+    if sys.stdin is None:  # closed: its number may belong to another file by now
+        raise _no_input("it is closed")
     try:
         if os.isatty(0):
-            raise _unreadable(name, "it is a terminal: pipe the list into the command")
+            raise _no_input("it is a terminal")
         return Input(name, FileIO(0, closefd=False))
     except OSError as error:
-        raise _unreadable(name, error.strerror or type(error).__name__) from None
+        raise _no_input(error.strerror or type(error).__name__) from None
+
+
+def _no_input(why: str) -> InventoryError:
+    cure = "pipe the list into the command, or name a file in the source's `path`"
+    message = f"the inventory cannot be read: {why}"
+    return InventoryError.of("R0200", message, place=Place("standard input"), help=cure)
 
 
 def _unreadable(name: str, why: str) -> InventoryError:

@@ -6,21 +6,17 @@ service before planning, unless nothing may be asked of it.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
 
-import anyio
-import anyio.to_thread
-
 from rollout.errors import Exit, InventoryError, Problem
-from rollout.inventory import files, live, naming
+from rollout.inventory import live, naming
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, Inventory, Lost
-from rollout.model.spec import EcsSource, FileSource, Spec
+from rollout.model.spec import EcsSource, Spec
 from rollout.model.time import Instant
 
 
@@ -41,17 +37,13 @@ async def collect(
     (65); R0212 where far less is found than earlier (6); and those of `live`. `allow_empty` lifts
     the two in the middle, `allow_partial` R0215: a part of a listing.
     """
-    named = await _named(
+    named = naming.read_files(
         spec,
-        functools.partial(
-            naming.read_files,
-            spec,
-            project,
-            lister.account if lister else "",
-            live=lister is not None,
-            allow_empty=allow_empty,
-            allow_partial=allow_partial,
-        ),
+        project,
+        lister.account if lister else "",
+        live=lister is not None,
+        allow_empty=allow_empty,
+        allow_partial=allow_partial,
     )
     if lister is None:
         _refuse_live(spec)
@@ -64,13 +56,6 @@ async def collect(
     if not allow_empty:
         _doubt(spec, len(found.instances) + len(found.lost), earlier)
     return found
-
-
-async def _named(spec: Spec, read: Callable[[], naming.Named]) -> naming.Named:
-    """What the files name. The standard input may never end, so a thread waits for it."""
-    if any(isinstance(one, FileSource) and one.path == files.STDIN for one in spec.inventory):
-        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
-    return read()
 
 
 async def _ask(
@@ -97,9 +82,14 @@ async def _ask(
             merged += 1
         else:
             asked.setdefault(one.region, []).append(one.id)
-    looked = await live.hydrate(lister, asked, allow_partial=named.allow_partial)
-    named.notes += looked.notes
-    found = {one.id: one for one in looked.instances}
+    found: dict[str, Instance] = {}
+    wanted = asked
+    while wanted:
+        looked = await live.hydrate(lister, wanted, allow_partial=named.allow_partial)
+        named.notes += looked.notes
+        calls += looked.calls
+        found.update((one.id, one) for one in looked.instances)
+        wanted = _elsewhere(named, wanted, found)
     narrowed = [
         each
         for each, one in found.items()
@@ -119,9 +109,22 @@ async def _ask(
         now,
         lost=lost,
         merged=merged,
-        calls=calls + looked.calls,
+        calls=calls,
         notes=tuple(named.notes),
     )
+
+
+def _elsewhere(
+    named: Gathered, asked: dict[str, list[str]], found: dict[str, Instance]
+) -> dict[str, list[str]]:
+    """Where to look next for ids that were not found in the first of their regions."""
+    further: dict[str, list[str]] = {}
+    for region, ids in sorted(asked.items()):
+        for each in ids:
+            regions = named.candidates.get(each, ())
+            if each not in found and region in regions[:-1]:
+                further.setdefault(regions[regions.index(region) + 1], []).append(each)
+    return further
 
 
 def _sorted(instances: Iterable[Instance]) -> tuple[Instance, ...]:
@@ -145,7 +148,9 @@ def _check_regions(named: Gathered, seen: dict[str, Instance]) -> None:
     problems = tuple(
         Problem("R0205", f"{one.id} is in {seen[one.id].region}, a file says {one.region}")
         for one in _sorted(named.instances.values())
-        if one.id in seen and seen[one.id].region != one.region
+        if one.id in seen
+        and seen[one.id].region != one.region
+        and seen[one.id].region not in named.candidates.get(one.id, ())
     )
     if problems:
         raise InventoryError(problems, Exit.BAD_INPUT)

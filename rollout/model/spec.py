@@ -84,7 +84,8 @@ class EcsSource(msgspec.Struct, frozen=True, tag="ecs"):
 class FileSource(msgspec.Struct, frozen=True, tag="file"):
     """Instances a file names. `format`: csv, json, jsonl or ids; `columns`: field to heading (CSV).
 
-    `path` "-" is the standard input. `select`: only instances that it matches.
+    `path` "-" is the standard input. `select`: only instances that it matches. `regions` (ids): an
+    instance is in one of them.
     """
 
     format: str
@@ -92,6 +93,7 @@ class FileSource(msgspec.Struct, frozen=True, tag="file"):
     columns: dict[str, str] = {}
     region: str = ""
     select: Selector | None = None
+    regions: tuple[str, ...] = ()
 
 
 Source = EcsSource | FileSource

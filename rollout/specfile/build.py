@@ -42,7 +42,9 @@ def _source(form: models.SourceForm) -> spec.Source:
     columns = {}
     if isinstance(form, models.CsvForm):
         columns = form.columns.model_dump(by_alias=True, exclude_defaults=True)
-    return spec.FileSource(form.source, form.path, columns, form.region, _selector(form.select))
+    regions = tuple(dict.fromkeys(form.regions)) if isinstance(form, models.IdsForm) else ()
+    select = _selector(form.select)
+    return spec.FileSource(form.source, form.path, columns, form.region, select, regions)
 
 
 def _exclude(form: models.ExcludeForm) -> spec.Exclude:

@@ -166,6 +166,15 @@ class IdsForm(_FileForm):
 
     source: Literal["ids"]
     """`ids`: one instance id a line, as `rollout plan -o ids` prints them."""
+    regions: Annotated[list[Region], Field(min_length=1)] = []
+    """Regions that the instances are in, where it is not one; the service is asked in each."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool(self.region) == bool(self.regions):
+            hint = "a list of ids does not say where the instances are"
+            raise fault("R0105", "a list of ids has either `region` or `regions`", hint)
+        return self
 
 
 SourceForm = Annotated[

@@ -60,7 +60,10 @@ def test_a_part_of_a_listing_is_told(project: Path, capsys: pytest.CaptureFixtur
 
 def test_the_standard_input_is_left_alone(project: Path) -> None:
     """What is piped into `plan` is not there yet."""
-    assert main.main(["validate", written(project, 'source: ids, path: "-"')]) == Exit.DONE
+    assert (
+        main.main(["validate", written(project, 'source: ids, path: "-", region: cn-hangzhou')])
+        == Exit.DONE
+    )
 
 
 @pytest.mark.parametrize("age", ["0s", "200h", "169h"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def test_a_dash_means_the_standard_input(tmp_path: Path, kind: str, content: str
         files.read(source, gathered, account="1", project=tmp_path)
 
     assert ids(gathered) == [A]
+
+
+def test_a_closed_input_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may belong to another file by now, which must not be read."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(InventoryError, match="closed"):
+        files.read(FileSource("ids", "-"), Gathered(), account="1", project=tmp_path)
 
 
 def test_a_terminal_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,57 @@ async def test_what_the_service_says_is_not_looked_for_in_files(
     assert (inventory.instances, inventory.merged) == ((one,), 1)
 
 
+LIST = FileSource("ids", "fleet.ids", regions=(HANGZHOU, SHANGHAI))
+
+
+async def test_ids_of_several_regions_are_looked_for_in_each(tmp_path: Path) -> None:
+    """A list such as `-o ids` prints does not say where its instances are."""
+    rows = fleet(3) + fleet(2, SHANGHAI)
+    (tmp_path / "fleet.ids").write_text("".join(f"{one.id}\n" for one in rows) + "i-bp1gone\n")
+
+    service = Service(rows)
+    inventory = await sources.collect(spec(LIST), tmp_path, service, 7)
+
+    assert inventory.instances == tuple(rows)
+    assert inventory.lost == (Lost("i-bp1gone", "1", HANGZHOU),)
+    assert [len(ids) for _, _, ids in service.asked("look")] == [6, 3]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_list_of_ids_agrees_with_sources_that_know_the_region(
+    tmp_path: Path, *, first: bool
+) -> None:
+    """What another source says of the region is taken, in whatever order they stand."""
+    rows = fleet(1, SHANGHAI)
+    (tmp_path / "fleet.ids").write_text(f"{rows[0].id}\n")
+    known = msgspec.structs.replace(FILE, region=SHANGHAI)
+    for other in (known, EcsSource((SHANGHAI,))):
+        both = (LIST, other) if first else (other, LIST)
+        inventory = await sources.collect(
+            spec(*both), written(tmp_path, rows[0].id), Service(rows), 7
+        )
+        assert (inventory.instances, inventory.merged) == (tuple(rows), 1)
+
+
+async def test_a_list_of_ids_contradicts_another_region(tmp_path: Path) -> None:
+    """An instance that is named outside the list's regions is in one of the two places only."""
+    (tmp_path / "fleet.ids").write_text("i-bp1aaaa\n")
+    other = msgspec.structs.replace(FILE, region="cn-beijing")
+
+    for both in ((LIST, other), (other, LIST)):
+        error = await refused(spec(*both), written(tmp_path, "i-bp1aaaa"), Service([]))
+        assert error.problems[0].code == "R0205"
+
+
+async def test_several_regions_are_not_told_apart_offline(tmp_path: Path) -> None:
+    """Without the service nobody knows where an instance is."""
+    (tmp_path / "fleet.ids").write_text("i-bp1aaaa\n")
+
+    error = await refused(spec(LIST), tmp_path, None)
+
+    assert error.problems[0].code == "R0204"
+
+
 SELECTED = msgspec.structs.replace(FILE, select=selector.parse("env=prod"))
 """The same file, of which only production counts."""
 

@@ -318,3 +318,25 @@ def test_a_plan_is_not_read_as_a_spec(tmp_path: Path) -> None:
         (problem,) = example.problems(tmp_path, text)
         assert problem.code == "R0119"
         assert "rollout apply" in (problem.help or "")
+
+
+@pytest.mark.parametrize(
+    "fields, good",
+    [
+        ("region: cn-hangzhou", True),
+        ("regions: [cn-hangzhou, cn-shanghai]", True),
+        ('select: "env=prod"', False),
+        ("region: cn-hangzhou, regions: [cn-shanghai]", False),
+    ],
+)
+def test_a_list_of_ids_needs_to_be_told_where(tmp_path: Path, fields: str, *, good: bool) -> None:
+    """One region or several, and not both: the ids alone do not say it."""
+    source = f"    - {{ source: ids, path: fleet.ids, {fields} }}\n"
+    start, end = example.TEXT.index("    - source: ecs"), example.TEXT.index("  exclude:")
+    text = example.TEXT[:start] + source + example.TEXT[end:]
+
+    if good:
+        (found,) = example.load(tmp_path, text).spec.inventory
+        assert isinstance(found, spec.FileSource) and found.format == "ids"
+    else:
+        assert [one.code for one in example.problems(tmp_path, text)] == ["R0105"]
