@@ -11,9 +11,11 @@ from typing import ClassVar
 
 from rollout.core.journey import Phase
 from rollout.model import event as ev
+from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
 from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.plan import RestartKind
 from rollout.model.time import Instant
 from rollout.sim.history import History, Intent
 from rollout.sim.scenario import Hand
@@ -149,3 +151,53 @@ class BusyWaits:
             elif not isinstance(outcome, Refused):
                 found = []
         return found
+
+
+class StartsAsPlanned:
+    """A start is only for what was Stopped when it was planned."""
+
+    ids = ("I-63",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Every start in the hidden ledger against the plan."""
+        for name, effects in history.restarts.items():
+            ordinal = history.ordinal_of.get(name)
+            if ordinal is None or history.layout.targets[ordinal].restart is RestartKind.START:
+                continue
+            if any(one.ours and one.entry.effect == "start" for one in effects):
+                yield f"{name} was Running when it was planned, and was started"
+
+
+class ForeignRunsHalt:
+    """Of instances that others rotate to the same key, no more are restarted than the limit allows
+    before the run has halted for them.
+    """
+
+    ids = ("I-64",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """The foreign attaches in the hidden ledger against our restarts, by process and wave."""
+        wanted = history.story.plan.key_pair.name
+        foreign = {
+            ordinal
+            for name, effects in history.attaches.items()
+            if (ordinal := history.ordinal_of.get(name)) is not None
+            and history.layout.targets[ordinal].attach
+            and ordinal not in history.attach_intents
+            and any(not one.ours and one.entry.key_pair == wanted for one in effects)
+        }
+        restarted: dict[tuple[int, int], set[int]] = {}
+        for told in history.told:
+            match told.event:
+                case ev.Halted(reason="elsewhere"):
+                    return
+                case ev.Issued(command=RestartCall(ordinals=ordinals)):
+                    for ordinal in foreign.intersection(ordinals):
+                        place = (told.epoch, history.layout.wave_of(ordinal))
+                        restarted.setdefault(place, set()).add(ordinal)
+                case _:
+                    pass
+        for (_, wave), beside in restarted.items():
+            share = history.layout.waves[wave].targets * limits.ELSEWHERE_SHARE_PPM // 1_000_000
+            if len(beside) > max(limits.ELSEWHERE_MAX, share):
+                yield f"{len(beside)} of wave {wave} were restarted beside another run"

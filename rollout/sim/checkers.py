@@ -60,6 +60,8 @@ CHECKERS: tuple[Checker, ...] = (
     others.LaterWavesWait(),
     others.OwnMaterial(),
     others.BusyWaits(),
+    others.StartsAsPlanned(),
+    others.ForeignRunsHalt(),
 )
 """The first one also judges runs that lost their way; the others need a journal to its end."""
 

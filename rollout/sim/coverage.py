@@ -32,6 +32,7 @@ RARE: tuple[str, ...] = (
         "halted: unknown_code",
         "halted: drift",
         "halted: failures",
+        "halted: elsewhere",
         "failures accepted",
     ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
@@ -39,7 +40,7 @@ RARE: tuple[str, ...] = (
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
     *("lock taken over", "lock taken over elsewhere"),
-    *("suspended", "paused"),
+    *("suspended", "paused", "busy", "key changed", "left stopped", "restarted elsewhere"),
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
     *(f"hand {hand.value}" for hand in Hand),
 )
@@ -101,6 +102,10 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return ["anomaly"]
         case ev.Halted(reason=reason):
             return [f"halted: {reason}"]
+        case ev.KeyChanged():
+            return ["key changed"]
+        case ev.ForeignRestart():
+            return ["restarted elsewhere"]
         case ev.TornTail():
             return ["torn tail"]
         case ev.WaveStarted(wave=wave):
@@ -116,6 +121,7 @@ _MOVES: dict[tuple[ev.Happening, str], list[str]] = {
     (_HAPPENING.DOUBTED, ""): ["in doubt by silence"],
     (_HAPPENING.SEEN_UNTOUCHED, ""): ["did not happen"],
     (_HAPPENING.RETRIED, ""): ["retried once"],
+    (_HAPPENING.LEFT_STOPPED, ""): ["left stopped"],
     (_HAPPENING.ASSUMED, ""): ["assumed done"],
     (_HAPPENING.TIMED_OUT, ""): ["not running"],
     (_HAPPENING.GAVE_UP, ""): ["attach given up"],
@@ -152,6 +158,8 @@ def _of_outcomes(whole: Outcome, items: tuple[tuple[int, Outcome], ...]) -> list
                 words.append("outcome unknown")
             case Refused(retry=RetryClass.THROTTLED):
                 words.append("throttled")
+            case Refused(retry=RetryClass.STATE):
+                words.append("busy")
             case Refused(retry=RetryClass.UNSENT, code=code):
                 words.append(_UNSENT.get(code, "unsent: stopped"))
             case _:

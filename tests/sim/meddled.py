@@ -7,6 +7,7 @@ from __future__ import annotations
 import msgspec
 
 from rollout.emulator.faults import Fault
+from rollout.model.time import SECOND
 from rollout.sim import checkers, scenario
 from rollout.sim.dice import Dice
 from rollout.sim.scenario import Drift, Hand, Scenario
@@ -41,6 +42,19 @@ def trailing(seed: int) -> list[str]:
                 stops=(),
                 rivals=(),
                 suspensions=(),
+            )
+        ).live()
+    )
+
+
+def beside_another_run(seed: int) -> list[str]:
+    """The same where nothing goes wrong, but another run rotates all or many of the instances."""
+    drawn, dice = scenario.draw(seed), Dice(seed, "beside")
+    drift = Drift(Hand.FOREIGN_RUN, dice.number(), at_ms=dice.between(0, 20) * SECOND)
+    return checkers.violations(
+        World(
+            msgspec.structs.replace(
+                drawn, drifts=(drift,), faults=(), stops=(), rivals=(), suspensions=()
             )
         ).live()
     )

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from rollout.core.journey import Phase
+from rollout.emulator.instances import Status as Cloud
 from rollout.emulator.messages import Request
 from rollout.errors import Place, Problem
 from rollout.journal import verify
@@ -376,6 +377,25 @@ def _given_up_at_once(world: World) -> None:
     world.story.run.causes[ordinal] = code
 
 
+def _a_start_of_what_ran(world: World) -> None:
+    first = intent(world.story, RestartCall)
+    world.cloud.instances.put(in_cloud(world.story), Cloud.STOPPED, world.story.ended)
+    call(world, "StartInstance", first.n, InstanceId=restarted(world.story)[1])
+
+
+def _restarted_beside_another_run(world: World) -> None:
+    story = world.story
+    ours = [e for e in told(story) if isinstance(e, Issued) and isinstance(e.command, Attach)]
+    for one in ours:
+        assert isinstance(one.command, Attach)
+        params = {"RegionId": "cn-hangzhou", "KeyPairName": WANTED}
+        for name in one.command.instances:
+            foreign = Request("AttachKeyPair", params | {"InstanceIds": f'["{name}"]'})
+            reply = story.cloud.handle(foreign, story.ended)
+            story.foreign[reply.request_id] = Drift(Hand.FOREIGN_RUN, 0)
+    retell(story, lambda event: [] if event in ours else [event])
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -425,6 +445,8 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-60", _a_wave_after_a_failure),
     ("I-61", _other_material_of_that_name),
     ("I-62", _given_up_at_once),
+    ("I-63", _a_start_of_what_ran),
+    ("I-64", _restarted_beside_another_run),
 )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rollout.core import evolve, ledger, sight
+from rollout.core import evolve, ledger, sight, thresholds
 from rollout.core.journey import Phase
 from rollout.core.run import Run
 from rollout.core.turn import Decider
@@ -14,6 +14,7 @@ from rollout.journal.ownership import Claim
 from rollout.model import limits
 from rollout.model.command import KeyLook
 from rollout.model.event import AnyEvent, Happening, Issued, OperatorCommand, Settled
+from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.model.time import Instant
 from rollout.sim import trial
@@ -22,6 +23,8 @@ from rollout.sim.process import Process
 from tests.sim import meddled
 
 SEEDS = range(60)
+BESIDE = range(24)
+"""Seeds of scenarios with another run."""
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -194,6 +197,21 @@ def believe_the_name_of_a_key_pair(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Decider, "looked_at_key", trusting)
 
 
+def restart_beside_others(patch: pytest.MonkeyPatch) -> None:
+    """Nobody counts instances that others attached the new key to."""
+    patch.setattr(thresholds, "_elsewhere", lambda _: None)
+
+
+def start_what_others_stopped(patch: pytest.MonkeyPatch) -> None:
+    """What is Stopped is started, whoever stopped it, and nobody objects on the way."""
+
+    def eager(reading: sight.Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+        sight._steady(reading, ordinal, seen, now, reading.ready)
+
+    patch.setattr(evolve, "invariant", lambda *_, **__: None)
+    patch.setattr(sight, "_ready", eager)
+
+
 def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:
     """The first refusal of a busy instance is the last."""
     patch.setattr(evolve, "_busy_too_long", lambda *_: True)
@@ -222,6 +240,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (believe_the_name_of_a_key_pair, "OwnMaterial"),
     (give_up_on_the_busy, "BusyWaits"),
     (ignore_aborts, "HaltHolds"),
+    (start_what_others_stopped, "StartsAsPlanned"),
 )
 
 
@@ -284,3 +303,14 @@ def test_a_restart_that_shows_late_is_not_made_again(monkeypatch: pytest.MonkeyP
     forget_who_was_judged_absent(monkeypatch)
 
     assert any(text.startswith("I-12") for text in meddled.trailing(17))
+
+
+def test_a_run_beside_another_run_halts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that does not count what others attached restarts their instances too, and is caught;
+    the whole core does not in the same scenarios.
+    """
+    assert not [seed for seed in BESIDE if meddled.beside_another_run(seed)]
+    restart_beside_others(monkeypatch)
+
+    found = [text for seed in BESIDE for text in meddled.beside_another_run(seed)]
+    assert any(text.startswith("I-64") for text in found)
