@@ -22,7 +22,7 @@ from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Transport
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
-from rollout.errors import AccessError, UsageError
+from rollout.errors import AccessError, Problem, UsageError
 from rollout.model.event import ClockSkew
 from rollout.model.plan import Identity
 
@@ -45,7 +45,8 @@ async def connect(
     terminal = terminal or Terminal.of(Common())
     where = endpoint_of(cloud, environment)
     for name in where.private:
-        terminal.say(f"warning[R0421]: calls go to {name}, a host outside {endpoints.DOMAIN}.")
+        text = f"calls go to {name}, a host outside {endpoints.DOMAIN}"
+        terminal.warn(Problem("R0421", text))
     clock, gate = LoopClock(), Gate()
     source = source_of(cloud, where, environment)
     timeout_ms = duration(cloud.api_timeout, "--api-timeout")
@@ -97,7 +98,7 @@ def _follow_service(
     warning = skew.check(found, allowed=cloud.allow_clock_skew)
     if not warning:
         return None
-    terminal.say(f"warning[R0420]: {warning}.")
+    terminal.warn(Problem("R0420", warning))
     clock.follow(client.service_ahead_ms)
     return found
 

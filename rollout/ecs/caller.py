@@ -230,7 +230,7 @@ class Caller:
         signature = authorization.rpartition("Signature=")[2]
         body = self._known.blank_bytes(reply.body).replace(signature.encode(), b"***")
         headers = {
-            name: self._known.blank(value).replace(signature, "***")
+            name.lower(): self._known.blank(value).replace(signature, "***")
             for name, value in reply.headers.items()
         }
         return msgspec.structs.replace(reply, headers=headers, body=body, left_at=left_at)

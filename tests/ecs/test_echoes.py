@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring, Secret, StaticSource
+from rollout.ecs.look import Described
 from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply
 from rollout.model.known_secrets import KnownSecrets
+from rollout.model.outcome import Refused
 from rollout.model.plan import RestartKind
-from tests.ecs.pretend import DATE, FAR, NOW, JumpClock
+from tests.ecs.pretend import DATE, FAR, NOW, JumpClock, reply, talking_to
 from tests.inprocess import InProcessTransport
 
 REGION = "cn-beijing"
@@ -127,6 +129,21 @@ def test_without_the_blanking_the_search_finds_the_token() -> None:
     )
 
     assert TOKEN[:12] in repr(asyncio.run(everything(client)))
+
+
+@pytest.mark.asyncio
+async def test_headers_of_a_real_connection_are_read_after_the_blanking() -> None:
+    """Servers spell `Date` and the pause after a throttle as they like: both are still found."""
+    throttled = {"Date": DATE, "X-Acs-Retry-After": "7000"}
+    body = json.dumps({"RequestId": "r", "Code": "Throttling.User", "Message": "m"})
+    page = json.dumps({"RequestId": "r", "Instances": {"Instance": []}})
+    scripts = reply(429, body, headers=throttled), reply(200, page, headers={"DATE": DATE})
+    async with talking_to(*scripts) as (client, _):
+        refused = await client.may_describe(REGION)
+        described = await client.look(REGION, ["i-1"])
+
+    assert isinstance(refused, Refused) and refused.retry_after_ms == 7_000
+    assert isinstance(described, Described) and described.api_time == NOW
 
 
 @pytest.mark.parametrize("text", ["ops-2026", "the secret of the emulator"])
