@@ -16,8 +16,8 @@ from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.outcome import Unknown
 from tests.journal import samples, stories
-from tests.journal.samples import RUN
 
+RUN = stories.Story().run
 OWNER = lock.Owner("ops-1", 4711, samples.NOW, RUN, 1)
 STUCK = "i-00000001"
 WORDS = ("resolve", RUN, "--instance", STUCK, "--reason", "uptime")
