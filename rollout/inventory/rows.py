@@ -21,7 +21,7 @@ from rollout.model.printable import escaped
 from rollout.model.time import Instant
 
 _SHOWN_MAX = 70
-"""Characters of a malformed id that are shown: an id has at most 64."""
+"""Characters of a malformed value that are shown: an id has at most 64."""
 MEMO_MAX = 65_536
 """Different values of a field that are remembered: a fleet has few, but nobody promised."""
 
@@ -34,10 +34,13 @@ ValueT = TypeVar("ValueT")
 
 
 class RowError(ValueError):
-    """A row cannot be taken: our code, the sentence and the cure."""
+    """A row cannot be taken: our code, the sentence, the fix, and the field of it, as `columns`
+    calls it; empty where it is about the whole row.
+    """
 
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, code: str, message: str, hint: str = "", field: str = "") -> None:
         super().__init__(code, message, hint)
+        self.field = field
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -114,8 +117,7 @@ class Maker:
         """The instance of a row. RowError where it cannot be taken."""
         if not instance.is_id(row.id):
             hint = "an id is written like `i-bp1legacy0001`, one a row"
-            shown = escaped(row.id[:_SHOWN_MAX]) + ("…" if len(row.id) > _SHOWN_MAX else "")
-            raise RowError("R0203", f"a malformed instance id: `{shown}`", hint)
+            raise RowError("R0203", f"a malformed instance id: {_shown(row.id)}", hint, "id")
         return self._make([row])[0]
 
     def many(self, rows: list[Row]) -> dict[str, Instance]:
@@ -156,7 +158,8 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
             region = regions_[row.region or _region_word(row)]
             home, io = homes[row.zone], row.io_optimized
             if home is not region and home is not None:
-                raise RowError("R0204", "the zone lies in another region than the row says")
+                message = "the zone lies in another region than the row says"
+                raise RowError("R0204", message, "correct one of the two", "zone")
             made.append(
                 Instance(
                     row.id,
@@ -196,13 +199,13 @@ def _region(word: str) -> str:
     """The known region of that name."""
     if not word:
         hint = "add a column or field for it, or give the source a `region`"
-        raise RowError("R0204", "the row names no region", hint)
+        raise RowError("R0204", "the row names no region", hint, "region")
     if word in _REGIONS:
         return _REGIONS[word]
     named = region_names.region_of(word)
     if not named:
         hint = regions.advice(word[:40])
-        raise RowError("R0204", f"unknown region `{escaped(word[:40])}`", hint)
+        raise RowError("R0204", f"unknown region {_shown(word)}", hint, "region")
     return _REGIONS[named]
 
 
@@ -238,11 +241,19 @@ _TAGS = msgspec.json.Decoder(_Tags)
 
 
 def _formed(read: Callable[[Any], ValueT], raw: bytes, name: str) -> ValueT:
+    value = json.loads(raw)
     try:
-        return read(json.loads(raw))
+        return read(value)
     except forms.FormError as error:
         message, hint = error.args
-        raise RowError("R0217", f"`{name}`: {message}", hint) from None
+        text = value if isinstance(value, str) else raw.decode()
+        field = "tags" if name == "Tags" else "locks"
+        raise RowError("R0217", f"`{name}`: {message}: {_shown(text)}", hint, field) from None
+
+
+def _shown(text: str) -> str:
+    """The beginning of a value, escaped."""
+    return f"`{escaped(text[:_SHOWN_MAX])}{'…' if len(text) > _SHOWN_MAX else ''}`"
 
 
 def _expiry(text: str | None) -> Instant:
@@ -252,7 +263,8 @@ def _expiry(text: str | None) -> Instant:
     found = wire.parse_iso(text.strip())
     if found is None:
         hint = "write it like `2026-01-02T03:04Z`, or leave the field out"
-        raise RowError("R0217", "`ExpiredTime` has no known form", hint)
+        message = f"`ExpiredTime` has no known form: {_shown(text)}"
+        raise RowError("R0217", message, hint, "expiredTime")
     return found
 
 

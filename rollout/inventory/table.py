@@ -54,8 +54,6 @@ HEADINGS: dict[str, tuple[str, ...]] = {
 
 _WHICH = ("id", "region", "zone")
 """Fields that say which instance a row is about."""
-_FIELD_OF = {"R0203": "id", "R0204": "region"}
-"""The field that an error of a row is about, by its code."""
 
 _STATUSES = {"运行中": "Running", "已停止": "Stopped", "启动中": "Starting", "停止中": "Stopping"}
 _DELIMITERS = ",;\t|"
@@ -203,11 +201,11 @@ def _doubtful(place: Place, headings: list[str], used: set[int]) -> list[Problem
 
 def _in_column(error: RowError, headings: list[str], fields: Mapping[str, int]) -> RowError:
     """The error with the heading of its column, where it is about one."""
-    code, message, hint = error.args
-    field = _FIELD_OF.get(code, "")
-    if field not in fields:
+    if error.field not in fields:
         return error
-    return RowError(code, f"{message} (column `{escaped(headings[fields[field]])}`)", hint)
+    code, message, hint = error.args
+    heading = escaped(headings[fields[error.field]])
+    return RowError(code, f"{message} (column `{heading}`)", hint, error.field)
 
 
 def _missing(place: Place, field: str, wanted: str | None, headings: list[str]) -> Problem:

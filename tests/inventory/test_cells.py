@@ -90,6 +90,24 @@ def test_an_error_names_line_column_and_value(tmp_path: Path) -> None:
     assert "column `实例ID`" in problem.message
 
 
+@pytest.mark.parametrize(
+    "heading, cell, value",
+    [
+        ("标签", "env:prod role:bastion", "`env:prod role:bastion`"),
+        ("到期时间", "next\x1b year", "`next\\u{1b} year`"),
+        ("地域", "Mars", "`Mars`"),
+    ],
+)
+def test_any_value_that_is_refused_is_named_with_its_column(
+    tmp_path: Path, heading: str, cell: str, value: str
+) -> None:
+    """Tags, expiry and region, too."""
+    found = read(tmp_path, "fleet.csv", f"id,{heading}\n{A},{cell}\n", region="cn-hangzhou")
+
+    (problem,) = found.problems
+    assert value in problem.message and f"column `{heading}`" in problem.message
+
+
 def test_every_known_region_has_names_of_its_own() -> None:
     """No name means two regions, and every name leads to a region of the list."""
     for region, names in region_names._NAMES.items():
