@@ -87,7 +87,7 @@ def read_csv(source: Input, maker: Maker, gathered: Gathered, columns: Mapping[s
             gathered.add(maker.one(_row(row, headings, fields, live=maker.live)))
         except RowError as error:
             gathered.complain(place, _in_column(error, headings, fields))
-    gathered.notes.extend(_ignored(source, headings, fields))
+    gathered.notes.extend(_ignored(source, headings, columns))
     return count
 
 
@@ -248,11 +248,12 @@ def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live
 
 
 def _ignored(
-    source: Input, headings: list[str], fields: Mapping[str, int]
+    source: Input, headings: list[str], columns: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    unused = [each for at, each in enumerate(headings) if each and at not in fields.values()]
-    names = ", ".join(unused)
-    return [("R0208", f"{source.name}: columns not used: {names}")] if unused else []
+    """A note of the columns that mean nothing here. Those that the service answers are expected."""
+    known = {heading for field in HEADINGS for heading in _fits(field, headings, columns)}
+    names = ", ".join(escaped(each) for each in headings if each and each not in known)
+    return [("R0208", f"{source.name}: columns not used: {names}")] if names else []
 
 
 def _squeezed(heading: str) -> str:

@@ -55,6 +55,16 @@ PARTS: list[tuple[str, list[dict[str, Any]], str]] = [
         "TotalCount is 9",
     ),
     (
+        "Resource Center",
+        [
+            {
+                "Resources": [{"ResourceId": A, "ResourceType": "ACS::ECS::Instance"}],
+                "NextToken": "abc",
+            }
+        ],
+        "NextToken",
+    ),
+    (
         "statuses",
         [{"InstanceStatuses": {"InstanceStatus": [{"InstanceId": A}]}, "TotalCount": 9}],
         "TotalCount is 9",
@@ -103,9 +113,7 @@ def test_a_part_of_a_listing_is_refused_with_its_counts(
     assert "--allow-partial" in (problem.help or "")
 
 
-@pytest.mark.parametrize(
-    "parts, words", [x[1:] for x in PARTS[:-3]], ids=[x[0] for x in PARTS[:-3]]
-)
+@pytest.mark.parametrize("parts, words", [x[1:] for x in PARTS[:8]], ids=[x[0] for x in PARTS[:8]])
 def test_a_part_is_accepted_where_that_is_said(
     tmp_path: Path, parts: list[dict[str, Any]], words: str
 ) -> None:

@@ -148,6 +148,18 @@ async def test_several_regions_are_not_told_apart_offline(tmp_path: Path) -> Non
     assert error.problems[0].code == "R0204"
 
 
+async def test_columns_that_the_service_answers_are_no_surprise(tmp_path: Path) -> None:
+    """Only columns that nobody knows are noted; status and tags are in every export."""
+    one = fleet(1)[0]
+    head = "InstanceId,RegionId,Status,OSType,Tags,Owner\n"
+    (tmp_path / "fleet.csv").write_text(f"{head}{one.id},{HANGZHOU},x,y,z,me\n")
+
+    table = FileSource("csv", "fleet.csv")
+    inventory = await sources.collect(spec(table), tmp_path, Service([one]), 7)
+
+    assert inventory.notes == (("R0208", "fleet.csv: columns not used: Owner"),)
+
+
 SELECTED = msgspec.structs.replace(FILE, select=selector.parse("env=prod"))
 """The same file, of which only production counts."""
 
