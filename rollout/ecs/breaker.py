@@ -61,13 +61,17 @@ class Breaker:
                 self._open("storm", now)
 
     def probed(self, outcome: Outcome, now: Instant) -> None:
-        """Note how the probe ended: a sound answer closes, everything else waits once more."""
+        """Note how the probe ended: a sound reply closes the fuse, any other extends the pause.
+
+        A denial shows that the service works again, so it closes a fuse that a storm opened: the
+        caller may lack permission for the action that probes.
+        """
         self._probing = False
-        sound = not isinstance(outcome, Unknown) and not (
-            isinstance(outcome, Refused)
-            and outcome.retry in {RetryClass.DENIED, RetryClass.CLOCK, RetryClass.UNSENT}
-        )
-        if sound:
+        unsound = {RetryClass.CLOCK, RetryClass.UNSENT}
+        if self.reason != "storm":
+            unsound.add(RetryClass.DENIED)
+        refused = isinstance(outcome, Refused) and outcome.retry in unsound
+        if not refused and not isinstance(outcome, Unknown):
             self.reason = ""
             self._failed.clear()
         else:

@@ -79,10 +79,17 @@ def test_after_the_pause_one_asker_probes() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [Done(), refused(RetryClass.FACT), refused(RetryClass.THROTTLED)]
+    "outcome",
+    [
+        Done(),
+        refused(RetryClass.FACT),
+        refused(RetryClass.THROTTLED),
+        refused(RetryClass.DENIED),
+    ],
 )
 def test_a_sound_probe_closes(outcome: Outcome) -> None:
-    """An answer of the service is sound, whatever it says; the old sample is forgotten."""
+    """After a storm any reply of the service is sound, even a denial: the caller may lack
+    permission for the action that probes. The old sample is forgotten."""
     fuse = noted(*[STORM] * 20)
     later = NOW + breaker.OPEN_MS
     assert fuse.ask(later) is Answer.PROBE
