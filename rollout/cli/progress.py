@@ -80,7 +80,7 @@ class Lines:
         if now >= self._next and run.wave_open is not None:
             if self._next:
                 eta = {"eta": self.eta(run, now)} if self.eta(run, now) else {}
-                slowed = {"slowed": text} if (text := _slowed(run)) else {}
+                slowed = {"slowed": text} if (text := _slowed(run, now)) else {}
                 self._info("wave.progress", **_figures(run, run.wave_open), **slowed, **eta)
             self._next = now + LINE_EVERY_MS
 
@@ -281,11 +281,11 @@ def _table(run: Run, number: int, eta: str) -> Any:
     return grid
 
 
-def _slowed(run: Run) -> str:
-    """The throttled lanes in a few words, empty where there is none."""
-    known = [f"{one.region} {one.action} {one.per_minute}/min" for one in lanes(run)]
-    more = f" and {len(known) - LANES_SHOWN} more" if len(known) > LANES_SHOWN else ""
-    return ", ".join(known[:LANES_SHOWN]) + more
+def _slowed(run: Run, now: Instant) -> str:
+    """The throttled lanes, those that were throttled most; empty where there is none."""
+    known = [report.lane(one, now) for one in lanes(run)]
+    more = f"; and {len(known) - LANES_SHOWN} more" if len(known) > LANES_SHOWN else ""
+    return "; ".join(known[:LANES_SHOWN]) + more
 
 
 def _figures(run: Run, number: int) -> dict[str, object]:

@@ -50,7 +50,7 @@ def view(run: Run) -> RunView:
 
 
 def lanes(run: Run) -> tuple[LaneView, ...]:
-    """The throttled lanes, in the order in which they were slowed."""
+    """The throttled lanes, the most often throttled first."""
     return tuple(
         LaneView(
             one.region,
@@ -60,7 +60,7 @@ def lanes(run: Run) -> tuple[LaneView, ...]:
             one.throttled,
             format_instant(one.until),
         )
-        for one in run.slowed.values()
+        for one in sorted(run.slowed.values(), key=lambda lane: -lane.throttled)
     )
 
 

@@ -98,7 +98,7 @@ def test_throttled_lanes_are_told_and_stand_in_the_progress(stream: io.StringIO)
     assert f"lane.slowed      region=cn-hangzhou action=RebootInstance {figures}" in text
     assert "lane.recovered   region=cn-hangzhou action=RebootInstance" in text
     first, second = [line for line in text.splitlines() if "wave.progress" in line]
-    assert 'slowed="cn-hangzhou RebootInstance 276/min"' in first
+    assert 'slowed="cn-hangzhou RebootInstance 276/min of 300 learned · throttled 3' in first
     assert "slowed" not in second
 
 
