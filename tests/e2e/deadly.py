@@ -6,8 +6,8 @@ process kills itself by SIGKILL.
 
 A point is `before`, `half`, `during` or `after`, what is done, and the how-manieth time. What is
 done is an operation of the journal's disk (`write`, `sync`, `open`, `replace`, `save`), one of
-those on a file (`save:journal.seal.new`), a write or sync of a line that holds a kind of record
-(`sync:Restart`), or a call that leaves (`send:RebootInstance`).
+those on a file (`save:journal.seal.new` for a temporary name of the seal), a write or sync of a
+line that holds a kind of record (`sync:Restart`), or a call that leaves (`send:RebootInstance`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from rollout.model import limits
 
 DURING_S = 0.3
 """From the beginning of a call to its death: long enough for its bytes to leave."""
+
+_TEMPORARY = re.compile(r"^\.(.+)\.[0-9a-f]{16}\.new$")
+"""A name that `RealDisk.fresh` makes."""
 
 
 class Point:
@@ -69,7 +72,8 @@ def _arm_files(point: Point) -> None:
 def _fatal(point: Point, operation: str, done: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(disk: RealDisk, *words: Any) -> Any:
         file = next(word for word in words if isinstance(word, Path))
-        due = point.due(operation, f"{operation}:{file.name}")
+        name = _TEMPORARY.sub(r"\1.new", file.name)
+        due = point.due(operation, f"{operation}:{name}")
         if due and point.when == "before":
             die()
         result = done(disk, *words)
