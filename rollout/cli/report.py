@@ -20,7 +20,7 @@ CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "o
 """Every instance of the inventory is in exactly one of these; in a closed run none is open."""
 
 NEXT_STEP = {
-    "failed": "see the cause; mend it and plan again",
+    "failed": "fix the cause, then plan again",
     "stranded": "key attached, not in force: plan again (restart only), or restart it yourself",
     "in_doubt": "not known whether it restarted; resume observes it again, or state what you know "
     "with rollout resolve",

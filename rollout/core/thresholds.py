@@ -51,7 +51,7 @@ def _conflicts(run: Run) -> ev.Halted | None:
         count, targets = run.troubles.conflicts[wave], run.layout.waves[wave].targets
         if count > limits.CONFLICTS_MAX and count * PPM > targets * limits.CONFLICTS_SHARE_PPM:
             found = run.troubles.of_wave(wave, Trouble.CONFLICT)
-            return _halted(run, wave, found, "have a third key pair", (FOREIGN_KEY, "R0605", 6))
+            return _halted(run, wave, found, "with a third key pair", (FOREIGN_KEY, "R0605", 6))
     return None
 
 
@@ -91,7 +91,7 @@ def _after_wave(run: Run) -> ev.Halted | None:
     for wave in range(run.waves_closed):
         if run.troubles.failed[wave] or run.troubles.left[wave]:
             found = run.troubles.of_wave(wave, Trouble.FAILED, Trouble.LEFT)
-            return _halted(run, wave, found, "failed, are stranded or are in doubt")
+            return _halted(run, wave, found, "failed, stranded or in doubt")
     return None
 
 
@@ -105,5 +105,5 @@ def _halted(
     span = run.layout.waves[wave]
     names = ", ".join(run.layout.targets[ordinal].instance for ordinal in found[:NAMED_MAX])
     more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
-    text = f"{len(found)} of {span.targets} instances of wave {span.name} {what}: {names}{more}"
+    text = f"wave {span.name}: {len(found)} of {span.targets} {what}: {names}{more}"
     return ev.Halted(*halt, text)

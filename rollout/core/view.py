@@ -105,6 +105,8 @@ def _wave(run: Run, number: int) -> WaveView:
     if number < run.waves_closed:
         return WaveView(span.name, span.targets, "closed", phases, held)
     state = "open" if number == run.wave_open else "waiting"
+    if run.closed is not None:
+        state = "aborted" if number == run.wave_open else "not started"
     return WaveView(span.name, span.targets, state, phases, held)
 
 

@@ -286,7 +286,8 @@ def _with(entry: Entry, **words: object) -> Entry:
 
 
 def _actor(actor: Actor) -> str:
-    return f"{actor.user} on {actor.machine} as {actor.arn}"
+    identity = f" as {actor.arn}" if actor.arn else ""
+    return f"{actor.user} on {actor.machine}{identity}"
 
 
 def _seen(sight: Sight) -> str:
