@@ -263,6 +263,7 @@ CODES: dict[str, Code] = {
     "R0503": Code(Exit.HALTED, "the service cannot be reached any more"),
     "R0504": Code(Exit.HALTED, "too many instances failed"),
     "R0505": Code(Exit.HALTED, "the process that drives the run does not take commands"),
+    "R0506": Code(Exit.HALTED, "the run waits for an operator's decision"),
     "R0510": Code(Exit.SOME_FAILED, "the key was not attached"),
     "R0511": Code(Exit.SOME_FAILED, "not Running again in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),

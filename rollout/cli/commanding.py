@@ -1,6 +1,6 @@
 """Commands of operators: make one, and bring it to the process that drives the run.
 
-Called by `abort` and `resolve`. A run that nobody drives is the caller's business.
+Called by `abort`, `resolve` and `resume`. A run that nobody drives is the caller's business.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import anyio
 
 from rollout.cli import folding, running
 from rollout.cli.terminal import Terminal
+from rollout.core.run import Run
+from rollout.core.thresholds import ACCEPTABLE
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
 from rollout.journal import driven, inbox
@@ -69,6 +71,17 @@ async def until_closed(run_dir: Path) -> bool:
     while driven.holder(run_dir):  # noqa: ASYNC110 - another process
         await anyio.sleep(POLL_S)
     return folding.fold(run_dir).run.closed is not None
+
+
+def check_unattended(run: Run) -> None:
+    """RunError R0506 where a resume would accept failures or conflicts that halted the run."""
+    if run.aborted is None and run.halted is not None and run.halted.reason in ACCEPTABLE:
+        raise RunError.of(
+            "R0506",
+            f"run {run.run_id} halted, {run.halted.code}: {run.halted.detail}",
+            help=f"rollout resume {run.run_id} accepts this and continues; rollout abort "
+            f"{run.run_id} closes the run",
+        )
 
 
 def refused(run: str, given: OperatorCommand, why: str) -> ConflictError:

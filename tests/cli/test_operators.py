@@ -132,3 +132,17 @@ def test_a_command_whose_receiver_died_is_applied_by_its_sender(
 
     assert not Inbox(run_dir).take()
     assert verify(run_dir).classes["unverified"] == 1
+
+
+def test_an_unattended_resume_accepts_no_failures(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--last` is what schedulers run: it changes nothing and says who must decide, exit 5."""
+    before = (run_dir / "journal-000001.jsonl").read_bytes()
+    assert main.main(["resume", "--last"]) == Exit.HALTED
+
+    told = " ".join(capsys.readouterr().err.split())
+    assert "error[R0506]" in told
+    assert f"rollout resume {RUN}" in told
+    assert f"rollout abort {RUN}" in told
+    assert (run_dir / "journal-000001.jsonl").read_bytes() == before

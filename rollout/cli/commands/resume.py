@@ -30,13 +30,14 @@ def resume(
     run
         The run's id or its unique beginning.
     last
-        The newest open run; where none is open there is nothing to do.
+        The newest open run; where none is open there is nothing to do. For schedulers: unlike a
+        run that is named, it accepts no failures and no conflicts.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs.
     output
         Form of the result; ids: the instances left for a person.
     """
-    from rollout.cli import applying, ending, eventloop, folding, running, wiring
+    from rollout.cli import applying, commanding, ending, eventloop, folding, running, wiring
     from rollout.engines.clock import LoopClock
 
     if (run is None) is not last:
@@ -49,6 +50,8 @@ def resume(
     closed = folding.closed(run_dir)
     if closed is not None:
         return ending.show(terminal, closed, output)
+    if last:
+        commanding.check_unattended(folding.fold(run_dir).run)
 
     async def go() -> Ended:
         now = LoopClock().now()
