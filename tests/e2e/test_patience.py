@@ -141,9 +141,11 @@ def test_dry_runs_that_pass_later_let_the_run_begin(made: Stage) -> None:
     assert made.wrong("wait.plan.json", down_max=6) == ""
 
 
-def test_status_shows_lanes_that_are_throttled(tmp_path: Path) -> None:
-    """Another process reads them from the journal while the run waits."""
-    with stage(tmp_path, size=12, options=("--boot-time", "200ms")) as slow:
+@pytest.fixture(scope="module")
+def drained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, str]]:
+    """An emulator with a run that was throttled and then drained, and its status meanwhile."""
+    folder = tmp_path_factory.mktemp("drained")
+    with stage(folder, size=12, options=("--boot-time", "200ms")) as slow:
         slow.write_spec("slow")
         assert slow.run("plan", "slow.yaml", "--out", "slow.plan.json").returncode == 0
         applying = slow.begin("apply", "slow.plan.json", "--no-input")
@@ -154,9 +156,27 @@ def test_status_shows_lanes_that_are_throttled(tmp_path: Path) -> None:
             if "lane.slowed" in line:
                 break
         time.sleep(1.5)
-        status = slow.run("status")
-        slow.disarm()
+        status = slow.run("status").stdout
         applying.send_signal(signal.SIGTERM)
         applying.communicate(timeout=60)
-    assert re.search(r"cn-\w+ DescribeInstances [\d,]+/min", status.stdout), status.stdout
-    assert re.search(r"throttled \d", status.stdout)
+        yield slow, status
+
+
+def test_status_shows_lanes_that_are_throttled(drained: tuple[Stage, str]) -> None:
+    """Another process reads them from the journal while the run waits."""
+    _, status = drained
+    assert re.search(r"cn-\w+ DescribeInstances [\d,]+/min .*throttled \d", status), status
+
+
+def test_a_resumed_run_is_checked_too(drained: tuple[Stage, str]) -> None:
+    """Where no dry run passes, resume changes nothing; later it finishes the run."""
+    slow, _ = drained
+    before = slow.admin("ledger")
+    slow.arm({"fault": "unavailable", "actions": DRY_RUNS})
+    refused = slow.run("resume", "--last", "--api-timeout", "1s")
+    assert refused.returncode == 1, refused.stderr
+    assert "Instance at cn-" in refused.stderr
+    assert slow.admin("ledger") == before
+    slow.disarm()
+    assert slow.run("resume", "--last").returncode == 0
+    assert slow.wrong("slow.plan.json", down_max=6) == ""
