@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 import tenacity
 
-from rollout.ecs import breaker, contract, sign, verdict, wire
+from rollout.ecs import breaker, contract, jitter, sign, verdict, wire
 from rollout.ecs.credentials import Credentials, Keyring
 from rollout.ecs.endpoints import Endpoints
 from rollout.ecs.governor import Clock, Governor, Lane, Ticket
@@ -139,7 +138,7 @@ class Caller:
 
         def wait_s(state: tenacity.RetryCallState) -> float:
             ceiling = min(_RETRY_CAP_S, _RETRY_BASE_S * (1 << state.attempt_number))
-            return ceiling * _hash_share(f"{lane}{request.query}{state.attempt_number}")
+            return ceiling * jitter.share_of(f"{lane}{request.query}{state.attempt_number}")
 
         repeated = _CONNECTIONS.copy(stop=enough, wait=wait_s, sleep=self._sleep_s)
         return await repeated(self._attempt, lane, request)
@@ -370,11 +369,6 @@ def _refused_before_looking(
     error = verdict.api_error(reply.body)
     kind = contract.retry_class(error[0]) if error is not None else None
     return kind if kind in {contract.RetryClass.AUTH, contract.RetryClass.CLOCK} else None
-
-
-def _hash_share(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) / 2**32
 
 
 @lru_cache(maxsize=64)

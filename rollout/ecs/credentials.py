@@ -7,11 +7,11 @@ environment keys are built in; `credential_sources.py` chooses between them and 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn, Protocol
 
+from rollout.ecs import jitter
 from rollout.errors import AccessError
 from rollout.model.time import MINUTE, Duration, Instant
 
@@ -252,7 +252,9 @@ class Keyring:
         if held.expires_at == 0:
             return 1 << 62
         life: Duration = held.expires_at - held.began_at
-        share = REFRESH_AT - REFRESH_JITTER * _hash_share(f"{held.access_key_id}{held.expires_at}")
+        share = REFRESH_AT - REFRESH_JITTER * jitter.share_of(
+            f"{held.access_key_id}{held.expires_at}"
+        )
         return min(held.began_at + int(life * share), held.expires_at - LIFE_LEFT_MIN_MS)
 
 
@@ -268,8 +270,3 @@ def _check(keys: Credentials, source: str) -> None:
                 f"the {name} of {source} is empty or holds a character that no key has",
                 help="look for a space or a line break at its end",
             )
-
-
-def _hash_share(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) / 2**32

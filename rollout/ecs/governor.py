@@ -9,10 +9,10 @@ Source of the figures: docs/safety.md, "Pace, repeats and breakers".
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
+from rollout.ecs import jitter
 from rollout.model import limits
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
@@ -170,7 +170,7 @@ class Rate:
     def _pause_ms(self, now: Instant) -> Duration:
         """Between half and all of a time that grows with each throttle in a row."""
         longest = PAUSE_MS << min(self._strikes - 1, STRIKES_MAX)
-        return longest // 2 + longest * _hash_percent(f"{now} {self._pauses}") // 200
+        return round(longest / 2 * (1 + jitter.share_of(f"{now} {self._pauses}")))
 
     def _reopen(self, probe: Leave) -> None:
         """A call that left after the last pause was accepted. Within one minute that disproves an
@@ -354,8 +354,3 @@ class _Waiting:
         self.rate = rate
         self.turn = asyncio.Lock()
         self.places = asyncio.Semaphore(in_flight_max)
-
-
-def _hash_percent(text: str) -> int:
-    """A number from 0 to 99 that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) % 100

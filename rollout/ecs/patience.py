@@ -6,7 +6,6 @@ observations. It must never see a call that has consequences.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -14,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 import tenacity
 
-from rollout.ecs import look, verdict
+from rollout.ecs import jitter, look, verdict
 from rollout.ecs.breaker import RetryBudget
 from rollout.ecs.governor import Clock, Lane
 from rollout.model import limits
@@ -149,7 +148,7 @@ class Patience:
             pause_ms = last.retry_after_ms
         elif self._repeats[waiting.lane].take(now):
             ceiling = min(PAUSE_MS_MAX, PAUSE_MS_MIN << min(waiting.tries, 16))
-            pause_ms = ceiling // 2 + ceiling * _hash_percent(f"{waiting.lane}{now}") // 200
+            pause_ms = round(ceiling / 2 * (1 + jitter.share_of(f"{waiting.lane}{now}")))
         else:
             pause_ms = MINUTE - now % MINUTE
         return max(0, min(pause_ms, waiting.until - now))
@@ -170,8 +169,3 @@ class Patience:
 
 _REPEATS = tenacity.AsyncRetrying()
 """A template: copied for each call, since one object in use twice mixes up its users."""
-
-
-def _hash_percent(text: str) -> int:
-    """A number from 0 to 99 that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) % 100
