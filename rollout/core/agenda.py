@@ -21,7 +21,7 @@ from rollout.core.retry import backoff_ms, busy_pause_ms
 from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, ImportKey, Look, RestartCall
+from rollout.model.command import Attach, ImportKey, Look, RestartCall, StatusLook
 from rollout.model.event import AnyEvent, DriftKind, Happening
 from rollout.model.instance import Status
 from rollout.model.outcome import Outcome, Refused
@@ -46,6 +46,16 @@ class Glimpse(msgspec.Struct, frozen=True, gc=False):
 
     sight: Sight
     at: Instant
+
+
+class Absence:
+    """Since when an instance has been missing from answers that show others, and from how many."""
+
+    __slots__ = ("reads", "since")
+
+    def __init__(self, since: Instant) -> None:
+        self.since = since
+        self.reads = 0
 
 
 class Agenda:
@@ -93,8 +103,9 @@ class Agenda:
         """From when on it was seen in a state that is waited out."""
         self.attached_since: dict[int, Instant] = {}
         """When, by our own clock, its attach was seen."""
-        self.absent: dict[int, int] = {}
-        """In how many answers it was missing while others were shown."""
+        self.absent: dict[int, Absence] = {}
+        self.confirming: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
+        """Missing for so long that a second API is asked whether they are gone."""
         self.witness: dict[Lane, int] = {}
         """One that was shown lately: asked along, so that an empty answer can be told from none."""
         self.drift_told: dict[tuple[int, DriftKind], None] = {}
@@ -139,12 +150,13 @@ class Agenda:
     def stalled(self) -> bool:
         """Nothing is on its way and nothing falls due: only a new decision can bring more."""
         run = self.run
-        looking = any(self.looks_open.values()) or any(self.due.values())
+        looking = any(any(part.values()) for part in (self.looks_open, self.due, self.confirming))
         return not (run.open_calls or looking or self.keys.busy) and self.wake() is None
 
     def waits(self, lane: Lane) -> bool:
         """Whether something of this lane waits for a look or an attach."""
-        return bool(self.works[lane] or self.checked[lane] or self.due[lane])
+        waiting = (self.works, self.checked, self.due, self.confirming)
+        return any(bool(part[lane]) for part in waiting)
 
     # what is to be looked at
 
@@ -177,7 +189,14 @@ class Agenda:
                 self._unready(lane, ordinal)
         self._drop_from_works(lane, look.ordinals)
 
-    def look_ended(self, look: Look) -> None:
+    def status_started(self, look: StatusLook) -> None:
+        """A second opinion on missing instances is on its way."""
+        lane = (look.account, look.region)
+        self.looks_open[lane] += 1
+        for ordinal in look.ordinals:
+            self.confirming[lane].pop(ordinal, None)
+
+    def look_ended(self, look: Look | StatusLook) -> None:
         """Its answer, or the news that there is none, is here."""
         self.looks_open[look.account, look.region] -= 1
         for ordinal in look.ordinals:
@@ -515,6 +534,7 @@ class Agenda:
         self.absent.pop(ordinal, None)
         lane = self.run.layout.lane_of(ordinal)
         self.due[lane].pop(ordinal, None)
+        self.confirming[lane].pop(ordinal, None)
         self._unready(lane, ordinal)
         for parked in self.parked:
             _remove(parked, ordinal)

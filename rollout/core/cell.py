@@ -22,6 +22,7 @@ from rollout.model.command import (
     Look,
     Observation,
     RestartCall,
+    StatusLook,
 )
 from rollout.model.event import AnyEvent
 from rollout.model.plan import RestartKind
@@ -71,6 +72,7 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
     if run.aborted is not None:
         for lane in run.layout.lanes:
             _due_looks(run, agenda, lane, step)
+            _second_opinions(run, agenda, lane, step)
             if run.comparisons.waiting.get(lane) and lane not in agenda.keys.busy:
                 step.looks.append(KeyLook(*lane))
         return step
@@ -84,6 +86,7 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
         if not agenda.waits(lane):
             continue
         _due_looks(run, agenda, lane, step)
+        _second_opinions(run, agenda, lane, step)
         if lane in run.keys:
             _attach(run, agenda, lane, end, now, step)
             _check(run, agenda, lane, end, step)
@@ -120,11 +123,24 @@ def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
         step.looks.append(_look(run, agenda, lane, due[start : start + limits.LOOK_IDS_MAX]))
 
 
+def _second_opinions(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
+    """Missing for a settle window: DescribeInstanceStatus is asked too, with a witness."""
+    witness = agenda.witness.get(lane)
+    room = LOOKS_OPEN_MAX - agenda.looks_open[lane]
+    if not agenda.confirming[lane] or witness is None or room <= 0:
+        return
+    missing = [o for o in agenda.confirming[lane] if o != witness][: limits.STATUS_IDS_MAX - 1]
+    ids = tuple(run.layout.targets[ordinal].instance for ordinal in (*missing, witness))
+    step.looks.append(StatusLook(*lane, tuple(missing), ids))
+
+
 def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look:
     ids = [run.layout.targets[ordinal].instance for ordinal in ordinals]
     known = agenda.witness.get(lane)
-    candidates = run.layout.lane_ends[lane] if known is None else (known,)
-    witnesses = [ordinal for ordinal in candidates if ordinal not in ordinals]
+    ends = run.layout.lane_ends[lane]
+    candidates = ends if known is None else (known, *ends)
+    missing = agenda.absent
+    witnesses = [o for o in candidates if o not in ordinals and o not in missing]
     if witnesses and len(ids) < limits.LOOK_IDS_MAX:
         ids.append(run.layout.targets[witnesses[0]].instance)
     return Look(*lane, tuple(ordinals), tuple(ids))

@@ -8,10 +8,10 @@ StartTime is known to move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from rollout.core import drift, outside
-from rollout.core.agenda import Agenda, Glimpse
+from rollout.core.agenda import Absence, Agenda, Glimpse
 from rollout.core.evolve import FOREIGN_KEY, KEY_CHANGED
 from rollout.core.invariant import invariant
 from rollout.core.journey import Phase
@@ -19,7 +19,7 @@ from rollout.core.run import Restarting, Run
 from rollout.core.selection import rotatable_os
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Look
+from rollout.model.command import Look, StatusLook
 from rollout.model.event import AnyEvent, DriftKind, Happening
 from rollout.model.instance import Instance, Status
 from rollout.model.plan import RestartKind
@@ -34,7 +34,7 @@ _SIGNS = {
 }
 """Statuses after the intent that prove its restart."""
 _ABSENT_READS = 2
-"""Reads in which an instance is missing while another is shown, before it counts as gone."""
+"""Answers in which an instance is missing while another is shown, before a second API is asked."""
 _CALIBRATIONS_MAX = 3
 """Clean reboots that moved StartTime are counted up to here; one that did not always counts."""
 
@@ -148,7 +148,23 @@ def read(
             _os_changed(reading, ordinal, instance)
         else:
             _READERS[run.phase(ordinal)](reading, ordinal, instance, now)
+    _note_witness(run, agenda, look, by_id)
     return reading
+
+
+def _note_witness(run: Run, agenda: Agenda, look: Look, shown: Container[str]) -> None:
+    """Remember the witness of an answer that shows it, and forget one that an answer leaves out."""
+    lane = (look.account, look.region)
+    targets = run.layout.targets
+    for instance in look.instances[len(look.ordinals) :]:
+        known = agenda.witness.get(lane)
+        if known is not None and targets[known].instance == instance:
+            if instance not in shown:
+                del agenda.witness[lane]
+        elif instance in shown and (known is None or known in agenda.absent):
+            for ordinal in run.layout.lane_ends[lane]:
+                if targets[ordinal].instance == instance:
+                    agenda.witness[lane] = ordinal
 
 
 def finish(reading: Reading, look: Look, now: Instant) -> None:
@@ -162,18 +178,50 @@ def finish(reading: Reading, look: Look, now: Instant) -> None:
 
 
 def _missing(reading: Reading, ordinal: int, now: Instant, *, others: bool) -> None:
-    """Not in the answer: unknown, and gone only when two answers that show others agree."""
+    """Not in the answer: unknown, and it keeps its permit. An answer may be partial, so it is gone
+    only when it was missing for a settle window and a second API does not show it either.
+    """
     agenda, run = reading.agenda, reading.run
-    count = agenda.absent.get(ordinal, 0) + others
-    agenda.absent[ordinal] = count
-    if count >= _ABSENT_READS:
-        reading.drift(ordinal, drift.Drift(DriftKind.NARROWING, "gone"))
-        reading.move(ordinal, Happening.DROPPED, "gone")
-    elif _waited_out(reading, ordinal):
+    absence = agenda.absent.setdefault(ordinal, Absence(reading.at))
+    absence.reads += others
+    window_ms = run.plan.restart.settle_window_ms
+    since = agenda.since.setdefault(ordinal, reading.at)
+    witness = agenda.witness.get(run.layout.lane_of(ordinal))
+    witnessed = witness is not None and witness not in agenda.absent
+    if reading.at - since >= run.plan.restart.timeout_ms + window_ms:
         reading.hold(ordinal, "unseen")
+    elif witnessed and absence.reads >= _ABSENT_READS and reading.at - absence.since >= window_ms:
+        agenda.confirming[run.layout.lane_of(ordinal)][ordinal] = None
     else:
         _wait(reading, ordinal, now)
     invariant(not run.finished(ordinal), "a finished instance is not looked at")
+
+
+def confirm(
+    run: Run,
+    agenda: Agenda,
+    look: StatusLook,
+    shown: Container[str],
+    api_time: Instant,
+    now: Instant,
+) -> Reading:
+    """Judge the second opinion on missing instances: those it does not show either are gone.
+
+    An answer without the witness says nothing, as for a caller without the right to ask.
+    """
+    reading = Reading(run, agenda, now, api_time)
+    witnessed = look.instances[-1] in shown
+    for ordinal, instance in zip(look.ordinals, look.instances, strict=False):
+        if run.at_rest(ordinal):
+            continue
+        if witnessed and instance not in shown:
+            reading.drift(ordinal, drift.Drift(DriftKind.NARROWING, "gone"))
+            reading.move(ordinal, Happening.DROPPED, "gone")
+            continue
+        if witnessed:
+            agenda.absent.pop(ordinal, None)
+        agenda.watch(ordinal, now)
+    return reading
 
 
 def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:

@@ -7,7 +7,7 @@ start what a turn returns and tell what came of it. Knows no clock: `now` is alw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
@@ -18,7 +18,7 @@ from rollout.core.invariant import invariant
 from rollout.core.run import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import ImportKey, KeyLook, Look, Observation
+from rollout.model.command import ImportKey, KeyLook, Look, Observation, StatusLook
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
@@ -145,6 +145,17 @@ class Decider:
             self.put(event, now)
         sight.finish(reading, look, now)
 
+    def looked_at_status(
+        self, look: StatusLook, shown: Container[str], api_time: Instant, now: Instant
+    ) -> None:
+        """A second opinion was answered; `shown` are the ids in the answer."""
+        self.agenda.answered((look.account, look.region))
+        self.agenda.look_ended(look)
+        if self.run.stopping:
+            return
+        for event in sight.confirm(self.run, self.agenda, look, shown, api_time, now).events():
+            self.put(event, now)
+
     def looked_at_key(self, look: KeyLook, public_key: str, fingerprint: str, now: Instant) -> None:
         """A key look was answered; `public_key` is empty where there is no such key."""
         lane = (look.account, look.region)
@@ -173,7 +184,7 @@ class Decider:
         without any in this account and region.
         """
         lane = (look.account, look.region)
-        if isinstance(look, Look):
+        if isinstance(look, Look | StatusLook):
             self.agenda.look_ended(look)
             for ordinal in look.ordinals:
                 if not self.run.at_rest(ordinal):
@@ -184,7 +195,9 @@ class Decider:
         if self.run.stopping:
             return
         action = "DescribeInstances" if isinstance(look, Look) else "DescribeKeyPairs"
-        reason = _denied(action, outcome) or self._silence(lane, outcome, now)
+        optional = isinstance(look, StatusLook)  # a run can do without this permission
+        denied = None if optional else _denied(action, outcome)
+        reason = denied or self._silence(lane, outcome, now)
         if reason is not None:
             self.put(reason, now)
 
@@ -221,6 +234,8 @@ class Decider:
             looks.append(look)
             if isinstance(look, Look):
                 self.agenda.look_started(look)
+            elif isinstance(look, StatusLook):
+                self.agenda.status_started(look)
             else:
                 self.agenda.keys.start((look.account, look.region), now)
         for ordinal, group in step.parks:

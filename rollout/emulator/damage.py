@@ -99,6 +99,12 @@ def _no_rows(body: Body, _: Request) -> Body:
     return {**body, "Instances": {"Instance": []}, "NextToken": "", "TotalCount": 0}
 
 
+def _half_of_rows(body: Body, _: Request) -> Body:
+    inner = without_raw(body.get("Instances"))
+    rows = inner["Instance"] if isinstance(inner, Mapping) else []
+    return {**body, "Instances": {"Instance": rows[: (len(rows) + 1) // 2]}}
+
+
 def _same_token(body: Body, request: Request) -> Body:
     if not body.get("NextToken"):
         return body
@@ -139,6 +145,7 @@ _CHANGES: Final[Mapping[Damage, Callable[[Body, Request], Body]]] = {
     Damage.RESULTS_ABSENT: _absent,
     Damage.FAIL_COUNT: _wrong_count,
     Damage.EMPTY_LIST: _no_rows,
+    Damage.PARTIAL_LIST: _half_of_rows,
     Damage.TOKEN_LOOP: _same_token,
     Damage.PAGES_SHIFT: _shifted,
     Damage.NO_REQUEST_ID: _no_request_id,

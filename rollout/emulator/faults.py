@@ -48,6 +48,7 @@ class Damage(enum.Enum):
     PAGES_SHIFT = "pages_shift"  # the next page begins with rows of this one
     NO_REQUEST_ID = "no_request_id"
     EMPTY_LIST = "empty_list"  # as for a caller without permission
+    PARTIAL_LIST = "partial_list"  # half of the rows
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -157,6 +158,7 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
         "empty_describe": Course(damage=Damage.EMPTY_LIST),
         "token_loop": Course(damage=Damage.TOKEN_LOOP),
         "pages_shift": Course(damage=Damage.PAGES_SHIFT),
+        "partial_describe": Course(damage=Damage.PARTIAL_LIST),
     }
 )
 
@@ -194,6 +196,7 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "empty_describe": ("DescribeInstances",),
         "token_loop": ("DescribeInstances",),
         "pages_shift": ("DescribeInstances",),
+        "partial_describe": ("DescribeInstances",),
         "key_pair_gone": ("AttachKeyPair", "DetachKeyPair"),
         "fail_count_wrong": ("AttachKeyPair", "DetachKeyPair"),
         **dict.fromkeys(

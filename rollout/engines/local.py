@@ -17,10 +17,10 @@ from anyio.abc import TaskGroup
 from rollout.core.run import Run, lane_of_command
 from rollout.core.turn import Decider
 from rollout.engines.perform import halt_of, perform
-from rollout.engines.ports import Described, KeyDescribed, Operators, Ports
+from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, StatusesShown
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
-from rollout.model.command import KeyLook, Look, Observation
+from rollout.model.command import KeyLook, Look, Observation, StatusLook
 from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
@@ -195,6 +195,8 @@ class LocalEngine:
     async def _look(self, look: Observation) -> None:
         if isinstance(look, Look):
             await self._look_at_instances(look)
+        elif isinstance(look, StatusLook):
+            await self._look_at_status(look)
         else:
             await self._look_at_key(look)
 
@@ -204,6 +206,14 @@ class LocalEngine:
         if isinstance(seen, Described):
             shown, api_time, at = seen.instances, seen.api_time, seen.left_at or asked_at
             self._arrive(lambda now: self.decider.looked(look, shown, at, api_time, now))
+        else:
+            self._lost_look(look, seen)
+
+    async def _look_at_status(self, look: StatusLook) -> None:
+        seen = await self.ports.ecs.look_at_status(look.region, look.instances)
+        if isinstance(seen, StatusesShown):
+            shown, api_time = seen.instances, seen.api_time
+            self._arrive(lambda now: self.decider.looked_at_status(look, shown, api_time, now))
         else:
             self._lost_look(look, seen)
 

@@ -46,6 +46,13 @@ class KeyDescribed(msgspec.Struct, frozen=True):
     api_time: Instant
 
 
+class StatusesShown(msgspec.Struct, frozen=True):
+    """Answer of a status observation: the ids it shows, and when by the service's clock."""
+
+    instances: frozenset[str]
+    api_time: Instant
+
+
 class Ecs(Protocol):
     """The service as the engine uses it. Nothing raises: all that goes wrong is an outcome.
 
@@ -76,6 +83,11 @@ class Ecs(Protocol):
 
     async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
+
+    async def look_at_status(
+        self, region: str, instances: tuple[str, ...]
+    ) -> StatusesShown | Refused | Unknown:
+        """DescribeInstanceStatus for at most 50 ids; ids the service does not show are left out."""
 
     async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""

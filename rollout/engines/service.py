@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.slowdowns import Slowdowns
-from rollout.engines.ports import Clock, Described, KeyDescribed
+from rollout.engines.ports import Clock, Described, KeyDescribed, StatusesShown
 from rollout.model.event import ClockSkew, LaneRecovered, LaneSlowed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
@@ -94,6 +94,15 @@ class Service:
         seen = await self.client.look(region, instances)
         if isinstance(seen, reading.Described):
             return Described(seen.instances, seen.api_time, seen.left_at)
+        return seen
+
+    async def look_at_status(
+        self, region: str, instances: tuple[str, ...]
+    ) -> StatusesShown | Refused | Unknown:
+        """DescribeInstanceStatus for at most 50 ids."""
+        seen = await self.client.describe_instance_status(region, instances)
+        if isinstance(seen, reading.Statuses):
+            return StatusesShown(frozenset(seen.statuses), seen.api_time)
         return seen
 
     async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:

@@ -58,4 +58,17 @@ class KeyLook(msgspec.Struct, frozen=True):
     region: str
 
 
-Observation = Look | KeyLook
+class StatusLook(msgspec.Struct, frozen=True):
+    """Read the status of these instances of one lane by DescribeInstanceStatus: at most 50 ids.
+
+    The second opinion on instances that DescribeInstances no longer shows. The last of `instances`
+    is a witness: an answer without it says nothing.
+    """
+
+    account: str
+    region: str
+    ordinals: tuple[int, ...]
+    instances: tuple[str, ...]
+
+
+Observation = Look | KeyLook | StatusLook

@@ -12,6 +12,8 @@ ATTACH_IDS_MAX = 50
 """AttachKeyPair takes at most 50 ids (API reference)."""
 LOOK_IDS_MAX = 100
 """DescribeInstances takes at most 100 ids (API reference)."""
+STATUS_IDS_MAX = 50
+"""One page of DescribeInstanceStatus holds at most 50 rows (API reference)."""
 RESTART_IDS_MAX = 100
 """RebootInstances and StartInstances take at most 100 ids (API reference)."""
 

@@ -12,7 +12,15 @@ import msgspec
 
 from rollout.core.layout import Lane
 from rollout.ecs import contract
-from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
+from rollout.model.command import (
+    Attach,
+    ImportKey,
+    KeyLook,
+    Look,
+    Observation,
+    RestartCall,
+    StatusLook,
+)
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
 
@@ -48,6 +56,10 @@ def of_look(look: Observation, plan: Plan) -> Wish:
             return describe(region, {"InstanceIds": _json_array(ids)}, ids)
         case KeyLook(region=region):
             return describe_key(region, plan.key_pair.name)
+        case StatusLook(region=region, instances=ids):
+            params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
+            params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
+            return Wish("DescribeInstanceStatus", region, params, ids)
 
 
 def describe(region: str, filters: Mapping[str, str], ids: tuple[str, ...] = ()) -> Wish:

@@ -19,7 +19,7 @@ from rollout.ecs import verdict, wire
 from rollout.engines.perform import halt_of
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
-from rollout.model.command import KeyLook, Look, Observation
+from rollout.model.command import KeyLook, Look, Observation, StatusLook
 from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
@@ -289,6 +289,15 @@ class Process:
                     )
                     return
                 seen = found
+            case StatusLook():
+                said = see_statuses(heard, self.clock.now)
+                if isinstance(said, reading.Statuses):
+                    ids, when = frozenset(said.statuses), said.api_time
+                    self._inbox.append(
+                        lambda now: self.decider.looked_at_status(look, ids, when, now)
+                    )
+                    return
+                seen = said
         lost = seen
         self._inbox.append(lambda now: self.decider.lost_look(look, lost, now))
 
@@ -311,6 +320,15 @@ def see_instances(
     if page.next_token:
         return Unknown("page_loop")
     return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
+
+
+def see_statuses(heard: Heard, now: Instant) -> reading.Statuses | Refused | Unknown:
+    """Statuses as the real client reads them."""
+    if isinstance(heard, Refused | Unknown):
+        return heard
+    if not isinstance(heard, wire.HttpReply):
+        raise TypeError("statuses are read from bytes")
+    return reading.statuses(heard, now)
 
 
 def see_key(heard: Heard, name: str, now: Instant) -> reading.KeyDescribed | Refused | Unknown:

@@ -21,7 +21,15 @@ from rollout.core.run import Attaching, Busy, Restarting, Run
 from rollout.core.turn import Decider
 from rollout.core.view import view
 from rollout.model import limits
-from rollout.model.command import Attach, ImportKey, KeyLook, Look, Observation, RestartCall
+from rollout.model.command import (
+    Attach,
+    ImportKey,
+    KeyLook,
+    Look,
+    Observation,
+    RestartCall,
+    StatusLook,
+)
 from rollout.model.event import AnyEvent, Issued, RunClosed
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
@@ -115,6 +123,10 @@ class World:
         self.in_flight = 0
         self.crash_at: int | None = None
         self.restless = False
+        self.hidden: set[str] = set()
+        """Instances that DescribeInstances leaves out although they are there."""
+        self.blind = False
+        """Whether DescribeInstanceStatus shows nothing, as without the right to call it."""
         self.deaf: set[str] = set()
         """Regions whose observations are lost."""
         self.meddled = False
@@ -366,12 +378,17 @@ class World:
             self._answer(back, lambda: decider.looked_at_key(look, key, fingerprint, self.now))
             return
         lag = self.rng.randrange(self.script.lag_ms) if fate == "stale" else 0
+        if isinstance(look, StatusLook):
+            shown = [one for one in look.instances if not self.machines[one].gone]
+            shown = [] if self.blind else shown
+            self._answer(back, lambda: decider.looked_at_status(look, shown, at, self.now))
+            return
         self._look_at_machines(look, at, lag, back)
 
     def _look_at_machines(self, look: Look, at: Instant, lag: int, back: Instant) -> None:
         decider = self.decider
         seen = [self.machines[name].at(at - lag) for name in look.instances]
-        shown = [one for one in seen if one is not None]
+        shown = [one for one in seen if one is not None and one.id not in self.hidden]
         self._answer(back, lambda: decider.looked(look, shown, at, at, self.now))
 
     def _draw(self, odds: dict[str, float]) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from rollout.core.turn import Decider
 from rollout.engines.local import LocalEngine
-from rollout.engines.ports import Described, KeyDescribed, Ports
+from rollout.engines.ports import Described, KeyDescribed, Ports, StatusesShown
 from rollout.errors import RolloutError, StorageError
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.instance import Instance, Status
@@ -129,6 +129,11 @@ class FakeEcs:
         self.clock.instant += self.lane_wait_ms
         left_at = self.clock.now()
         return Described(tuple(self.rows[name] for name in instances), left_at, left_at)
+
+    async def look_at_status(
+        self, region: str, instances: tuple[str, ...]
+    ) -> StatusesShown | Refused | Unknown:
+        return StatusesShown(frozenset(instances), self.clock.now())
 
     async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
         return KeyDescribed(samples.PUBLIC_KEY, samples.FINGERPRINT, self.clock.now())

@@ -4,7 +4,15 @@ import pytest
 
 from rollout.ecs import wire
 from rollout.ecs.transport import Call
-from rollout.model.command import Attach, Command, ImportKey, KeyLook, Look, RestartCall
+from rollout.model.command import (
+    Attach,
+    Command,
+    ImportKey,
+    KeyLook,
+    Look,
+    RestartCall,
+    StatusLook,
+)
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
 from rollout.sim import calls, scenario
@@ -57,10 +65,16 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
                 await client.restart(kind, REGION, ids, not_after=FAR)
             case ImportKey():
                 await client.import_key_pair(REGION, key.name, key.public_key, not_after=FAR)
-    for look in (Look(ACCOUNT, REGION, (0, 1), TWO), KeyLook(ACCOUNT, REGION)):
+    looks = (
+        Look(ACCOUNT, REGION, (0, 1), TWO),
+        KeyLook(ACCOUNT, REGION),
+        StatusLook(ACCOUNT, REGION, (0,), TWO),
+    )
+    for look in looks:
         wish = calls.of_look(look, one)
         wished.append((wish.action, dict(wish.params)))
     await client.look(REGION, TWO)
     await client.look_at_key(REGION, key.name)
+    await client.describe_instance_status(REGION, TWO)
 
     assert sent == wished

@@ -115,7 +115,11 @@ def never_sync(patch: pytest.MonkeyPatch) -> None:
 
 def believe_absence(patch: pytest.MonkeyPatch) -> None:
     """What is missing from one answer is gone."""
-    patch.setattr(sight, "_ABSENT_READS", 0)
+
+    def gone(reading: sight.Reading, ordinal: int, _: int, **__: object) -> None:
+        reading.move(ordinal, Happening.DROPPED, "gone")
+
+    patch.setattr(sight, "_missing", gone)
 
 
 def go_on_after_a_halt(patch: pytest.MonkeyPatch) -> None:
