@@ -160,6 +160,43 @@ def test_a_batch_waits_in_a_group_that_is_just_not_close() -> None:
     assert book.attachable(range(2, 10), [0], 0) == 0
 
 
+def test_from_a_cap_of_four_on_only_kept_permits_count() -> None:
+    """A used permit comes free again, so attaching may run ahead of it; below 4 it may not."""
+    for cap, ahead in ((CLOSE_CAP, CLOSE_CAP), (CLOSE_CAP - 1, CLOSE_CAP - 2)):
+        book = ledger(10, cap)
+        book.reserve(0, Phase.PLANNED)
+
+        assert book.attachable(range(1, 10), [0], 0) == ahead
+
+
+@pytest.mark.parametrize(
+    "exposed, shelved, exposing, attached",
+    [(4, 0, 0, 6), (5, 0, 0, 0), (2, 0, 3, 0), (2, 0, 2, 6), (7, 4, 0, 0), (6, 4, 0, 4)],
+)
+def test_a_part_is_attached_while_less_than_half_of_exposure_is_busy(
+    exposed: int, shelved: int, exposing: int, attached: int
+) -> None:
+    """Busy are the exposed and those on their way, without the shelved, of what is not shelved."""
+    book = ledger(30, 30, exposed_max=10)
+    expose(book, *range(exposed))
+    for ordinal in range(shelved):
+        book.shelve(ordinal, Phase.ATTACHED)
+
+    assert book.attachable(range(exposed, 30), [0], exposing) == attached
+
+
+def test_what_was_set_aside_counts_again_after_it_moved() -> None:
+    """An instance is set aside until its restart is tried again, not for the rest of the run."""
+    book = ledger(10, 5)
+    expose(book, 0)
+    book.set_aside(0)
+    assert book.ahead == [0]
+    book.moved(0, Phase.ATTACHED, Phase.RESTARTING)
+    book.moved(0, Phase.RESTARTING, Phase.ATTACHED)
+
+    assert book.ahead == [1]
+
+
 def test_shelved_exposure_that_ends_is_no_longer_kept() -> None:
     """Each shelved instance that is no longer exposed makes room for one attach."""
     book = ledger(10, 10, exposed_max=3)
