@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import anyio
 
-from rollout.cli import folding, refusal
+from rollout.cli import folding
 from rollout.cli.folding import Folded
 from rollout.cli.planfile import Saved
 from rollout.cli.planning import KEY_LOOKS_MAX
+from rollout.ecs import refusal
 from rollout.engines.ports import KeyDescribed
 from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError

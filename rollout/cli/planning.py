@@ -14,10 +14,11 @@ import anyio
 import msgspec
 
 from rollout import specfile
-from rollout.cli import about, planfile, refusal
+from rollout.cli import about, planfile
 from rollout.cli.planfile import Saved
 from rollout.cli.preview import Reading
 from rollout.core import planner, selection
+from rollout.ecs import refusal
 from rollout.engines.clock import LoopClock
 from rollout.engines.ports import KeyDescribed
 from rollout.engines.service import Service

@@ -15,8 +15,8 @@ from typing import Final
 import anyio
 
 from rollout import logs
-from rollout.cli import causes
 from rollout.cli.terminal import Terminal, write
+from rollout.ecs import causes
 from rollout.ecs.patience import Patience, Waiting
 from rollout.model.outcome import Refused
 from rollout.model.time import SECOND, Instant, format_instant

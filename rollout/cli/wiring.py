@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 
 from rollout import logs
-from rollout.cli import refusal, skew, waiting
+from rollout.cli import skew, waiting
 from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
 from rollout.cli.terminal import Terminal
-from rollout.ecs import credential_sources, credentials, endpoints, governor, proxies
+from rollout.ecs import credential_sources, credentials, endpoints, governor, proxies, refusal
 from rollout.ecs import look as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience

@@ -12,10 +12,11 @@ from typing import Protocol, TypeVar
 import anyio
 import msgspec
 
+from rollout.ecs import refusal
 from rollout.errors import AccessError, InventoryError, RolloutError, worst
 from rollout.model import limits
 from rollout.model.instance import Instance
-from rollout.model.outcome import Done, Refused, RetryClass, Unknown
+from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.selector import Operator, Selector
 
 TAG_FILTERS_MAX = 20
@@ -32,7 +33,6 @@ LOOKS_AT_ONCE = 8
 PASSES_MAX = 2
 """A listing that goes round in a circle is begun once more."""
 
-_BAD_KEYS = ("InvalidAccessKey", "SignatureDoesNotMatch", "InvalidSecurityToken", "IncompleteSign")
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -115,45 +115,6 @@ async def hydrate(
     await _all(read, [region for region, members in ids.items() if members])
     whole.notes.sort()
     return whole
-
-
-def refused(outcome: Refused | Unknown, region: str) -> RolloutError:
-    """An error for a reading call that brought nothing."""
-    if isinstance(outcome, Unknown):
-        code, cure = "R0410", "try again; check the network and --endpoint"
-        said = f"{outcome.why} {outcome.message}".rstrip()
-        if outcome.why.startswith(("proxy", "redirect", "malformed")):
-            code, cure = "R0412", "something answered in the service's place: check the proxy"
-    else:
-        code, cure = _code(outcome)
-        said = f"{outcome.code} {outcome.message}".strip()
-    return AccessError.of(
-        code,
-        f"DescribeInstances in {region}: {said}",
-        help=cure,
-        request_id=outcome.request_id or None,
-    )
-
-
-def _code(outcome: Refused) -> tuple[str, str]:
-    match outcome.retry:
-        case RetryClass.DENIED if outcome.code.startswith(_BAD_KEYS):
-            return "R0402", "renew the credentials, or name others with --profile"
-        case RetryClass.DENIED if outcome.code == "R0401":
-            return "R0401", "set ALIBABA_CLOUD_ACCESS_KEY_ID and …_SECRET, or --profile"
-        case RetryClass.DENIED:
-            return "R0403", "grant ecs:DescribeInstances, or use another --profile"
-        case RetryClass.CLOCK:
-            return "R0404", "check what changes the `Date` of replies (a proxy)"
-        case RetryClass.UNSENT:
-            return "R0410", "check name resolution, proxy and --endpoint"
-        case RetryClass.THROTTLED:
-            return (
-                "R0411",
-                "others use up the API's rate here: try later, or a longer --api-timeout",
-            )
-        case _:
-            return "R0411", "check the regions of the spec"
 
 
 class _Listing(msgspec.Struct):
@@ -278,12 +239,12 @@ class _Region:
     ) -> T:
         """The answer to a call for the region; the client repeats what gets none.
 
-        Errors: what `refused` makes of a failure.
+        Errors: what `refusal.explain` makes of a failure.
         """
         answer = await call(self._region, *arguments)
         self._whole.calls += 1
         if isinstance(answer, Refused | Unknown):
-            raise refused(answer, self._region)
+            raise refusal.explain(answer, "DescribeInstances", self._region)
         return answer
 
 

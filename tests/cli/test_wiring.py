@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli import refusal, wiring
+from rollout.cli import wiring
 from rollout.cli.options import Cloud
-from rollout.ecs import endpoints
+from rollout.ecs import endpoints, refusal
 from rollout.errors import Exit, RolloutError
 from rollout.model.outcome import Refused, RetryClass, Unknown
 

@@ -158,7 +158,7 @@ async def test_a_problem_that_many_calls_of_a_region_share_is_reported_once() ->
     [
         (THROTTLED, "R0411", Exit.FAILED),
         (Unknown("timeout"), "R0410", Exit.FAILED),
-        (Unknown("proxy_answered"), "R0412", Exit.FAILED),
+        (Unknown("proxy_or_gateway"), "R0412", Exit.FAILED),
         (Refused("not_sent", RetryClass.UNSENT), "R0410", Exit.FAILED),
         (Refused("Forbidden.RAM", RetryClass.DENIED), "R0403", Exit.DENIED),
         (Refused("InvalidAccessKeyId.NotFound", RetryClass.DENIED), "R0402", Exit.DENIED),

@@ -1,11 +1,11 @@
-"""What the service said no with, while nothing has begun yet, as an error for people.
+"""Convert a refused or lost call into an error for people.
 
-Called by `wiring` and the planning commands; inside a run such answers are the core's business.
+Called before a run begins, by planning and preflight. Inside a run the core judges such outcomes.
 """
 
 from __future__ import annotations
 
-from rollout.cli import causes
+from rollout.ecs import causes
 from rollout.errors import CODES, AccessError, RolloutError
 from rollout.model.outcome import Refused, RetryClass, Unknown
 
@@ -13,7 +13,7 @@ _BAD_KEYS = ("InvalidAccessKey", "SignatureDoesNotMatch", "InvalidSecurityToken"
 _CURES = {
     "R0401": "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or --profile",
     "R0402": "renew the credentials, or name others with --profile",
-    "R0404": "set this machine's clock (NTP)",
+    "R0404": "check what changes the `Date` of replies (a proxy)",
     "R0411": "try again later, or with a longer --api-timeout where the service was busy",
 }
 

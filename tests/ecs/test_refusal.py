@@ -2,8 +2,7 @@
 
 import pytest
 
-from rollout.cli import causes, refusal
-from rollout.ecs import look, verdict
+from rollout.ecs import causes, look, refusal, verdict
 from rollout.errors import CODES
 from rollout.model.outcome import Refused, RetryClass, Unknown
 

@@ -5,7 +5,7 @@ Called where such a reason is printed. The short reasons themselves stand in the
 
 from __future__ import annotations
 
-from http.client import responses
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 
@@ -17,6 +17,7 @@ class Cause(NamedTuple):
     code: str = "R0410"
 
 
+_PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _NETWORK: Final = "check the network, the proxy settings and --endpoint"
 _BETWEEN: Final = "check the proxy or gateway between this machine and the service"
 _LATER: Final = "try again later, or with a longer --api-timeout"
@@ -63,7 +64,7 @@ def explain(reason: str) -> Cause | None:
     if reason.startswith("http_") and reason[5:].isdecimal():
         status = int(reason[5:])
         return Cause(
-            f"HTTP {status} {responses.get(status, '')}".rstrip() + " without an error of the API",
+            f"HTTP {status} {_PHRASES.get(status, '')}".rstrip() + " without an error of the API",
             f"{_LATER}; if it stays, {_BETWEEN}",
             "R0412",
         )
