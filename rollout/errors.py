@@ -238,6 +238,7 @@ CODES: dict[str, Code] = {
     "R0314": Code(Exit.BAD_INPUT, "new key and former key are the same name with other material"),
     "R0315": Code(Exit.DONE, "targets already have the key and will be restarted again"),
     "R0316": Code(Exit.DONE, "waves that are empty are left out"),
+    "R0317": Code(Exit.DONE, "selectors were judged without any tags"),
     "R0320": Code(Exit.IO, "the plan file cannot be read"),
     "R0321": Code(Exit.BAD_INPUT, "not a plan this version can read"),
     "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),

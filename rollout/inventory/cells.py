@@ -15,7 +15,8 @@ _FORMULA = re.compile('="(.*)"', re.DOTALL)
 _NAMED = re.compile(rf"({instance.ID_PATTERN})\s*[/\uff0f\s(\uff08|].*", re.ASCII | re.DOTALL)
 _ID = re.compile(rf"(?<![0-9A-Za-z-]){instance.ID_PATTERN}(?![0-9A-Za-z])", re.ASCII)
 _RULE = re.compile(r"[-=+:\u2500\u2501]+")
-_TOTALS = re.compile("(合计|总计|小计|总数|共计|total|sum|subtotal)([^a-z].*)?", re.DOTALL)
+_FIGURE = re.compile("[-+0-9.,%¥$ ]+[个台条项]?")
+_TOTALS = re.compile(f"(合计|总计|小计|总数|共计|total|sum|subtotal) ?[:：]? ?({_FIGURE.pattern})?")
 
 
 def clean(text: str) -> str:
@@ -44,10 +45,10 @@ def is_rule(cells: list[str]) -> bool:
 
 
 def is_total(cells: list[str]) -> bool:
-    """True for a row that sums up the others: its first text says so, and no cell holds an id."""
+    """True for a row that sums up the others: its first text says so, the others are figures."""
     filled = [text for cell in cells if (text := clean(cell))]
     return (
         bool(filled)
         and _TOTALS.fullmatch(filled[0].lower()) is not None
-        and not any(_ID.search(text) for text in filled)
+        and all(_FIGURE.fullmatch(text) for text in filled[1:])
     )

@@ -210,8 +210,11 @@ def _region(word: str) -> str:
 
 
 def _home(zone: str | None) -> str | None:
-    """The region that a zone lies in, empty where none is known; None for silence."""
-    if not zone:
+    """The region that a zone lies in, empty where none is known; None for silence.
+
+    A name such as `杭州 可用区 K`, which consoles print, says nothing: it is no zone id.
+    """
+    if not zone or not zone.isascii():
         return None
     return max((each for each in regions.KNOWN if zone.startswith(each)), key=len, default="")
 

@@ -49,7 +49,7 @@ async def collect(
         _refuse_live(spec)
         whole = named.whole(matching=True)
         rows = _sorted(whole.instances.values())
-        notes = tuple(whole.notes)
+        notes = (*whole.notes, *_untagged(spec, rows))
         found = Inventory(rows, now, live=False, merged=whole.merged, notes=notes)
     else:
         found = await _ask(spec, lister, named, now)
@@ -112,6 +112,14 @@ async def _ask(
         calls=calls,
         notes=tuple(named.notes),
     )
+
+
+def _untagged(spec: Spec, rows: tuple[Instance, ...]) -> list[tuple[str, str]]:
+    """A note where rules by tag were judged on files that hold no tags at all."""
+    rules = [each.select for each in (*spec.exclude, *spec.inventory) if each.select is not None]
+    if not rules or any(one.tags for one in rows):
+        return []
+    return [("R0317", "the files hold no tags: selectors were judged as if there were none")]
 
 
 def _elsewhere(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rollout.inventory.rows import RowError
 from rollout.model import instance
 
 _TERRAFORM_TYPE = "alicloud_instance"
@@ -72,9 +73,11 @@ def _resources(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
         return None
     found: list[str | dict[str, Any]] = []
     for row in _objects(rows):
-        kind = row.get("ResourceType")
+        folded = {name.lower().replace("_", ""): value for name, value in row.items()}
+        kind = folded.get("resourcetype")
         if isinstance(kind, str) and kind.lower() == _RESOURCE_TYPE:
-            found.append({"InstanceId": row.get("ResourceId"), "RegionId": row.get("RegionId")})
+            named = {"InstanceId": folded.get("resourceid"), "RegionId": folded.get("regionid")}
+            found.append(named)
     return found or None
 
 
@@ -90,7 +93,18 @@ def _outputs(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
         ids = [ids] if isinstance(ids, str) else ids
         if isinstance(ids, list) and ids and _all_ids(ids):
             found += ids
+        elif _mentions(value):
+            hint = "output a list of ids, or name the state file"
+            raise RowError("R0201", "an output holds ids among other values", hint)
     return found or None
+
+
+def _mentions(value: object) -> bool:
+    """True where an instance id stands anywhere in a value."""
+    if isinstance(value, str):
+        return instance.is_id(value) is not None
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_mentions, inner))
 
 
 def _all_ids(values: list[Any]) -> bool:

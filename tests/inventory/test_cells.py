@@ -31,6 +31,8 @@ TABLES = [
     ("a title", f"ECS 实例列表\n\n{HEAD}{A},cn-hangzhou\n"),
     ("a total", f"{HEAD}{A},cn-hangzhou\n合计,1\n"),
     ("a total in English", f"{HEAD}{A},cn-hangzhou\nTotal: 1,\n"),
+    ("a total with a unit", f"{HEAD}{A},cn-hangzhou\n共计,1 台\n"),
+    ("a name of a zone", f"实例ID,地域,可用区\n{A},cn-hangzhou,杭州 可用区 K\n"),
     ("a doubled heading nobody uses", f"实例ID,地域,备注,备注\n{A},cn-hangzhou,a,b\n"),
     ("two BOMs", f"\ufeff\ufeff{HEAD}{A},cn-hangzhou\n"),
     ("empty cells at the end", f"{HEAD}{A},cn-hangzhou,,\n"),
@@ -64,6 +66,8 @@ def test_a_table_as_people_have_it_is_read(tmp_path: Path, content: str) -> None
         f"{HEAD}web-01/{A},cn-hangzhou\n",
         f"{HEAD}copy of {A},cn-hangzhou\n",
         f"{HEAD}sum of {A},cn-hangzhou\n",
+        "名称,实例ID\ntotal-web,web-01\n",
+        "名称,实例ID\n合计,web-01\n",
         f"{HEAD}{A},Hangzhou or Beijing\n",
     ],
 )

@@ -100,6 +100,8 @@ UNKNOWN: list[Any] = [
     {"Resources": [{"ResourceId": "vpc-1", "ResourceType": "ACS::VPC::VPC"}]},
     {"vpc": {"type": "string", "value": "vpc-1"}},
     {"ids": ["vpc-1"]},
+    {"a": {"value": [A]}, "b": {"value": [B, "vpc-1"]}},
+    {"a": {"value": [A]}, "b": {"value": {"web": {"id": B}}}},
     {"Instances": {"Instance": 7}},
     {"Instances": [7]},
     7,

@@ -11,7 +11,7 @@ from rollout.errors import Exit, RolloutError
 from rollout.inventory import sources
 from rollout.model import selector
 from rollout.model.instance import Inventory, Lost
-from rollout.model.spec import EcsSource, FileSource, KeyPair, Source, Spec
+from rollout.model.spec import EcsSource, Exclude, FileSource, KeyPair, Source, Spec
 from tests.inventory import samples
 from tests.inventory.samples import Service, fleet
 
@@ -184,6 +184,20 @@ async def test_what_another_source_names_is_not_narrowed(tmp_path: Path) -> None
     for other in (FILE, EcsSource((HANGZHOU,))):
         inventory = await sources.collect(spec(SELECTED, other), folder, Service(rows), 7)
         assert inventory.instances == tuple(rows)
+
+
+async def test_offline_rules_by_tag_are_warned_of_where_no_tags_are(tmp_path: Path) -> None:
+    """A bastion is not excluded by a rule that nothing can be compared with, and that is said."""
+    row = samples.row(InstanceId="i-bp1bastion", Tags=None)
+    (tmp_path / "fleet.jsonl").write_text(json.dumps(row))
+    rule = Exclude("by hand", select=selector.parse("role=bastion"))
+
+    with_rule = msgspec.structs.replace(spec(FILE), exclude=(rule,))
+    warned = await sources.collect(with_rule, tmp_path, None, 7)
+    plain = await sources.collect(spec(FILE), tmp_path, None, 7)
+
+    assert [code for code, _ in warned.notes] == ["R0317"]
+    assert plain.notes == ()
 
 
 async def test_offline_a_file_is_narrowed_by_its_own_tags(tmp_path: Path) -> None:
