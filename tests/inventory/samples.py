@@ -74,13 +74,14 @@ def read(
     region: str = "",
     columns: dict[str, str] | None = None,
     allow_partial: bool = False,
+    live: bool = False,
 ) -> Gathered:
     """What a file with this content names. `name` ends with its format."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     gathered = Gathered(allow_partial=allow_partial)
     source = FileSource(name.rpartition(".")[2], name, columns or {}, region)
-    files.read(source, gathered, account="1", project=folder)
+    files.read(source, gathered, account="1", project=folder, live=live)
     return gathered
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rollout.errors import InventoryError
@@ -94,6 +94,50 @@ def test_no_row_is_lost_in_silence(tmp_path: Path, rows: list[dict[str, Any]], f
 
     if found is not None and not found.problems:
         assert set(found.instances) >= set(IDS[: len(named)])
+
+
+ANSWERED = [*sorted(set(samples.ROW) - {"InstanceId", "RegionId", "ZoneId"}), "tags", "TagSet"]
+"""Fields that the service answers for a live plan."""
+
+
+@fuzzed
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(ANSWERED), json_values(NAMES), max_size=5),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_no_column_that_the_service_answers_refuses_a_live_plan(
+    tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    """A file only says which instances: every id is named, whatever else a row holds."""
+    named = [
+        {**fields, "InstanceId": each, "RegionId": "cn-hangzhou"}
+        for each, fields in zip(IDS, rows, strict=False)
+    ]
+    lines = [json.dumps(each, allow_nan=False) if _is_json(each) else "" for each in named]
+    wanted = [each["InstanceId"] for each, text in zip(named, lines, strict=True) if text]
+    assume(wanted)
+
+    found = samples.read(tmp_path, "fleet.jsonl", "\n".join(lines), live=True)
+
+    assert (samples.ids(found), found.problems) == (wanted, [])
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+@fuzzed
+@given(edited("\n".join(["# ids", *IDS]) + "\n"))
+def test_no_list_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
+    """Odd bytes anywhere in a list of ids."""
+    check(read(tmp_path, "ids", content))
 
 
 CORPUS = [
