@@ -52,6 +52,7 @@ async def make(
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow_empty: bool = False,
     allow_partial: bool = False,
+    allow_unknown_region: bool = False,
 ) -> Made:
     """A plan of the spec in a file; without a service an offline one, not applyable.
 
@@ -69,6 +70,7 @@ async def make(
         clock.now(),
         allow_empty=allow_empty,
         allow_partial=allow_partial,
+        allow_unknown_region=allow_unknown_region,
         earlier=_earlier(spec, runs_dir),
     )
     took = clock.now() - began

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from rollout.ecs import refusal
+from rollout.ecs.look import Region
 from rollout.errors import AccessError, InventoryError, RolloutError, worst
 from rollout.model import limits
 from rollout.model.instance import Instance
@@ -66,6 +67,9 @@ class Lister(Protocol):
 
     async def look(self, region: str, instances: Sequence[str]) -> Page | Refused | Unknown:
         """These instances, at most 100; what the service does not show is left out."""
+
+    async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:
+        """The regions this account can use."""
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
         """Whether DescribeInstances is permitted, asked by dry run."""

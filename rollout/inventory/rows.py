@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -196,13 +197,15 @@ def _region_word(row: Row) -> str:
 
 
 def _region(word: str) -> str:
-    """The known region of that name."""
+    """The region of that name: by its id, or by a name that consoles print."""
     if not word:
         hint = "add a column or field for it, or give the source a `region`"
         raise RowError("R0204", "the row names no region", hint, "region")
     if word in _REGIONS:
         return _REGIONS[word]
     named = region_names.region_of(word)
+    if not named and regions.is_name(word):
+        return sys.intern(word)
     if not named:
         hint = regions.advice(word[:40])
         raise RowError("R0204", f"unknown region {_shown(word)}", hint, "region")

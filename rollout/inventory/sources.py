@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from rollout.errors import Exit, InventoryError, Problem
-from rollout.inventory import live, naming
+from rollout.inventory import live, naming, unlisted
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, Inventory, Lost
 from rollout.model.spec import EcsSource, Spec
@@ -28,6 +28,7 @@ async def collect(
     *,
     allow_empty: bool = False,
     allow_partial: bool = False,
+    allow_unknown_region: bool = False,
     earlier: int | None = None,
 ) -> Inventory:
     """The fleet of a spec, sorted by region and id; without a lister what its files say of it.
@@ -35,7 +36,9 @@ async def collect(
     `earlier`: how many instances the last plan of this spec found, None where there is none.
     Errors: InventoryError with all problems of all files (65, 74); R0210 where nothing is found
     (65); R0212 where far less is found than earlier (6); and those of `live`. `allow_empty` lifts
-    the two in the middle, `allow_partial` R0215: a part of a listing.
+    the two in the middle, `allow_partial` R0215: a part of a listing. A region that is not in the
+    built-in list is asked of the service, unless `allow_unknown_region`: R0204 where a source names
+    one that the account does not have; instances of a file in such a region are not found.
     """
     named = naming.read_files(
         spec,
@@ -49,23 +52,32 @@ async def collect(
         _refuse_live(spec)
         whole = named.whole(matching=True)
         rows = _sorted(whole.instances.values())
-        notes = (*whole.notes, *_untagged(spec, rows))
+        unsure = unlisted.notes(_regions(spec, named))
+        notes = (*whole.notes, *unsure, *_untagged(spec, rows))
         found = Inventory(rows, now, live=False, merged=whole.merged, notes=notes)
     else:
-        found = await _ask(spec, lister, named, now)
+        absent: frozenset[str] = frozenset()
+        if not allow_unknown_region:
+            absent = await unlisted.missing(lister, _regions(spec, named))
+        found = await _ask(spec, lister, named, now, absent)
     if not allow_empty:
         _doubt(spec, len(found.instances) + len(found.lost), earlier)
     return found
 
 
 async def _ask(
-    spec: Spec, lister: live.Lister, files_name: naming.Named, now: Instant
+    spec: Spec,
+    lister: live.Lister,
+    files_name: naming.Named,
+    now: Instant,
+    absent: frozenset[str],
 ) -> Inventory:
     """List the live sources, then look at every id that only a file named."""
     free = set(files_name.plain.instances) if files_name.chosen else set()
     named = files_name.whole(matching=False)
     seen: dict[str, Instance] = {}
     calls, merged = 0, named.merged
+    unlisted.refuse(absent & unlisted.named_by(spec))
     for source in spec.inventory:
         if isinstance(source, EcsSource):
             listed = await live.list_regions(
@@ -83,7 +95,12 @@ async def _ask(
         else:
             asked.setdefault(one.region, []).append(one.id)
     found: dict[str, Instance] = {}
-    wanted = asked
+    wanted = {region: ids for region, ids in asked.items() if region not in absent}
+    for region in sorted(absent):
+        text = (
+            f"{len(asked.get(region, ())):,} ids of files are in {region}, which the account lacks"
+        )
+        named.notes.append(("R0204", text))
     while wanted:
         looked = await live.hydrate(lister, wanted, allow_partial=named.allow_partial)
         named.notes += looked.notes
@@ -120,6 +137,14 @@ def _untagged(spec: Spec, rows: tuple[Instance, ...]) -> list[tuple[str, str]]:
     if not rules or any(one.tags for one in rows):
         return []
     return [("R0317", "the files hold no tags: selectors were judged as if there were none")]
+
+
+def _regions(spec: Spec, files_name: naming.Named) -> frozenset[str]:
+    """Every region in which something will be read."""
+    read = [files_name.plain, *(gathered for _, gathered in files_name.chosen)]
+    return unlisted.named_by(spec).union(
+        one.region for gathered in read for one in gathered.instances.values()
+    )
 
 
 def _elsewhere(

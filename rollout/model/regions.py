@@ -1,12 +1,13 @@
-"""The regions of the service, so that a typing error is found before anything is asked.
+"""The regions of the service as far as the program knows them, a help for typing errors.
 
-Read by the spec reader and the inventory. A region opened after this list was made is refused
-until it is added here: better than planning an instance into a region that does not exist.
+Read by the spec reader and the inventory. A region opened after this list was made is accepted by
+its form; before a live plan the service is asked whether the account has it.
 Source: ECS endpoints page of 2026-01, finance and government regions included.
 """
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 KNOWN: tuple[str, ...] = (
@@ -55,11 +56,17 @@ KNOWN: tuple[str, ...] = (
 )
 
 _KNOWN = frozenset(KNOWN)
+_FORM = re.compile(r"[a-z]{2,4}(?:-[a-z0-9]{1,20}){1,4}")
 
 
 def is_known(region: str) -> bool:
     """True for a region of the list."""
     return region in _KNOWN
+
+
+def is_name(text: str) -> bool:
+    """True for what may be a region: one of the list, or a name of that form."""
+    return text in _KNOWN or _FORM.fullmatch(text) is not None
 
 
 def advice(region: str) -> str:

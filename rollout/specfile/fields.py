@@ -104,7 +104,7 @@ def _key_pair_name(text: str) -> str:
 
 
 def _region(text: str) -> str:
-    if not regions.is_known(text):
+    if not regions.is_name(text):
         raise fault("R0105", f"unknown region `{text}`", regions.advice(text))
     return text
 

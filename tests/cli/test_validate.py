@@ -30,7 +30,7 @@ def written(project: Path, source: str) -> str:
 def test_the_files_of_a_spec_are_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every bad row of every file is told at once, with line, column and value."""
     (project / "fleet.csv").write_text(
-        f"InstanceId,RegionId\n{A},cn-hangzhou\ni-bp x,cn-hangzhou\n{A}2,cn-hangzou\n", "utf-8"
+        f"InstanceId,RegionId\n{A},cn-hangzhou\ni-bp x,cn-hangzhou\n{A}2,cn_hangzhou\n", "utf-8"
     )
     spec = written(project, "source: csv, path: fleet.csv")
 
@@ -38,7 +38,7 @@ def test_the_files_of_a_spec_are_read(project: Path, capsys: pytest.CaptureFixtu
 
     told = capsys.readouterr().err
     assert "fleet.csv:3" in told and "`i-bp x` (column `InstanceId`)" in told
-    assert "fleet.csv:4" in told and "`cn-hangzou` (column `RegionId`)" in told
+    assert "fleet.csv:4" in told and "`cn_hangzhou` (column `RegionId`)" in told
 
 
 def test_a_file_that_is_missing_is_an_io_error(project: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.ecs.look import Region
 from rollout.inventory import files
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, OsFamily, Status
@@ -114,8 +115,13 @@ class Service:
         self.size = size
         self.calls: list[tuple[str, str, object]] = []
         self.blind: tuple[str, ...] = ()
+        self.regions: tuple[Region, ...] | Refused | Unknown = ()
         self.first: dict[str, list[Reply]] = {}
         self.paging: Callable[[str, str], Reply | None] = lambda region, token: None
+
+    async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:
+        self.calls.append(("regions", "", None))
+        return self.regions
 
     async def describe_instances(
         self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""

@@ -350,7 +350,7 @@ ROWS = [
     ("csv", f"Name,InstanceId\nx,{A}\ny\n", "R0203", 3),
     ("csv", f"Name,InstanceId\na,b,{A}\n", "R0201", 2),
     # B-I09
-    ("jsonl", line(RegionId="cn-hangzou"), "R0204", 1),
+    ("jsonl", line(RegionId="cn hangzhou"), "R0204", 1),
     ("jsonl", line(RegionId="mars"), "R0204", 1),
     ("jsonl", line(ZoneId="cn-shanghai-b"), "R0204", 1),
     ("jsonl", line(ZoneId="nowhere"), "R0204", 1),

@@ -34,7 +34,7 @@ BAD = [
     ("regions: [cn-hangzhou]", "regions: @@[]", "R0105", "at least one"),
     ('select: "env=prod"', "@@select:", "R0105", None),
     ("regions: [cn-hangzhou]", "@@regions:", "R0105", None),
-    ("[cn-hangzhou]", "[cn-hangzhou, @@cn-shanghia]", "R0105", "cn-shanghai"),
+    ("[cn-hangzhou]", "[cn-hangzhou, @@CN-Shanghai]", "R0105", "cn-shanghai"),
     ("[cn-hangzhou]", "[@@nowhere]", "R0105", "cn-hangzhou"),
     ('reason: "by hand"', 'reason: @@""', "R0105", "at least one"),
     ('select: "role=bastion"', "instances: @@[]", "R0105", None),

@@ -20,7 +20,7 @@ BEYOND_A_SCHEMA = {"R0101", "R0109", "R0111", "R0115"}
 LOOSER = (
     "mars",
     "nowhere",
-    "cn-shanghia",
+    "CN-Shanghai",
     "169h",
     "0s",
     "0%",

@@ -25,6 +25,7 @@ def apply(
     digest: str | None = None,
     allow_empty: Flag = False,
     allow_partial: Flag = False,
+    allow_unknown_region: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
@@ -46,6 +47,8 @@ def apply(
         Accept that a spec's inventory is empty.
     allow_partial
         Accept a listing that holds only a part of its instances, with a warning.
+    allow_unknown_region
+        Accept regions that the program does not know, without a DescribeRegions call.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs.
     output
@@ -73,8 +76,14 @@ def apply(
             return _nothing(terminal, output)
 
     async def plan_spec(service: Service, runner: Runner) -> Saved:
-        accepted = {"allow_empty": allow_empty, "allow_partial": allow_partial}
-        saved = await _plan(target, service, runner, **accepted)
+        saved = await _plan(
+            target,
+            service,
+            runner,
+            allow_empty=allow_empty,
+            allow_partial=allow_partial,
+            allow_unknown_region=allow_unknown_region,
+        )
         if saved.plan.counts.targets:
             confirming.confirm(terminal, saved.plan, confirm, restart_again)
         return saved
@@ -95,21 +104,12 @@ def apply(
     return _nothing(terminal, output) if ended is None else ending.show(terminal, ended, output)
 
 
-async def _plan(
-    spec: Path,
-    service: Service,
-    runner: Runner,
-    *,
-    allow_empty: bool,
-    allow_partial: bool,
-) -> Saved:
+async def _plan(spec: Path, service: Service, runner: Runner, **accepted: bool) -> Saved:
     """Return the plan of a spec after showing it."""
     from rollout.cli import planning, preview
 
     runs_dir, terminal = runner.common.runs_dir, runner.terminal
-    made = await planning.make(
-        spec, service, runs_dir, allow_empty=allow_empty, allow_partial=allow_partial
-    )
+    made = await planning.make(spec, service, runs_dir, **accepted)
     plan, digest = made.saved.plan, made.saved.digest
     terminal.say(preview.text(plan, digest, terminal.width, reading=made.reading) + "\n")
     return made.saved

@@ -25,6 +25,7 @@ def plan(
     offline: Flag = False,
     allow_empty: Flag = False,
     allow_partial: Flag = False,
+    allow_unknown_region: Flag = False,
     detailed_exitcode: Flag = False,
     output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
@@ -46,6 +47,8 @@ def plan(
         Accept that no instance is found.
     allow_partial
         Accept a listing that holds only a part of its instances, with a warning.
+    allow_unknown_region
+        Accept regions that the program does not know, without a DescribeRegions call.
     detailed_exitcode
         End with 2 where there are targets, 0 where there is nothing to do.
     output
@@ -69,6 +72,7 @@ def plan(
                 age_max_ms=age_max_ms,
                 allow_empty=allow_empty,
                 allow_partial=allow_partial,
+                allow_unknown_region=allow_unknown_region,
             )
             done.append(made)
 

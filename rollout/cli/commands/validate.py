@@ -64,7 +64,7 @@ def _inventory(spec: Spec, *, allow_partial: bool) -> tuple[Warn, ...]:
 
     Errors: InventoryError with the problems of all files.
     """
-    from rollout.inventory import files, naming
+    from rollout.inventory import files, naming, unlisted
 
     named = [
         source
@@ -74,7 +74,9 @@ def _inventory(spec: Spec, *, allow_partial: bool) -> tuple[Warn, ...]:
     spec = msgspec.structs.replace(spec, inventory=tuple(named))
     read = naming.read_files(spec, Path.cwd(), "", live=True, allow_partial=allow_partial)
     whole = read.whole(matching=False)
-    return tuple(Warn(code, 0, text) for code, text in whole.notes)
+    regions = unlisted.named_by(spec).union(one.region for one in whole.instances.values())
+    notes = [*whole.notes, *unlisted.notes(regions)]
+    return tuple(Warn(code, 0, text) for code, text in notes)
 
 
 def _spelled(warnings: tuple[Warn, ...]) -> list[str]:
