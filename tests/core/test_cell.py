@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +144,35 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     looks = [look for look in step.looks if isinstance(look, Look)]
     assert [set(look.ordinals) for look in looks] == [{start}, {reserved, claiming}]
     assert step.parks == [(last, 0)]
+
+
+@pytest.mark.parametrize(
+    "keeper, holder", [(2, "i-0002"), (0, "i-0000"), (-1, "nobody"), (None, "nobody")]
+)
+def test_a_hold_for_the_budget_names_who_keeps_it(keeper: int | None, holder: str) -> None:
+    """The reason names the instance that keeps the permit; a cap of 0 is kept by nobody."""
+    rows = samples.fleet(4)
+    run = World(samples.make_plan(rows), rows).start().run
+
+    assert cell._budget_held(run, [1, 3], keeper) == ev.Held((1, 3), f"budget_held by {holder}")
+
+
+def test_restarts_end_before_the_next_wave() -> None:
+    """Instances from the end of the front wave on are neither observed nor parked."""
+    rows = samples.fleet(4)
+    story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
+    story.turn()
+    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
+    story.decider.put(
+        ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
+    )
+    agenda.ready[lane] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
+    step = cell.Step(story.run)
+    cell._restart_lane(story.run, agenda, lane, 2, story.now, [4], step)
+
+    [look] = step.looks
+    assert isinstance(look, Look) and look.ordinals == (0, 1)
+    assert not step.parks
 
 
 def test_a_stopping_run_decides_nothing() -> None:
