@@ -55,6 +55,7 @@ def calm(**changes: object) -> Scenario:
         stops=(),
         drifts=(),
         rivals=(),
+        suspensions=(),
         abort_ms=None,
         resolves=False,
     )

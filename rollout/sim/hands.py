@@ -61,6 +61,13 @@ def _reboot(story: Story, drift: Drift, instance: str, heap: Time) -> None:
     _call(story, drift, "RebootInstance", {"InstanceId": instance}, heap.now)
 
 
+def _unlist(story: Story, drift: Drift, heap: Time) -> None:
+    """DescribeInstances leaves some out for a while, as if they were not there."""
+    until = heap.now + drift.lasts_ms
+    story.arrivals.unlisted.update(dict.fromkeys(_share(story, drift), until))
+    story.count(f"hand {drift.hand}")
+
+
 def _keep_busy(story: Story, drift: Drift, heap: Time) -> None:
     """An operation of the service keeps some busy for a while: they refuse any other."""
     instances, until = story.cloud.instances, heap.now + drift.lasts_ms
@@ -73,6 +80,7 @@ def _keep_busy(story: Story, drift: Drift, heap: Time) -> None:
 
 _OF_MANY: Mapping[Hand, Callable[[Story, Drift, Time], None]] = {
     Hand.FOREIGN_RUN: _run_elsewhere,
+    Hand.UNLISTED: _unlist,
     Hand.BUSY: _keep_busy,
 }
 
@@ -161,7 +169,7 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
             _becomes_windows(story, region, ordinal)
         case Hand.KEY_PAIR_REPLACED:
             _replace_key_pair(story, region, now)
-        case Hand.BUSY:
+        case Hand.UNLISTED | Hand.BUSY:
             raise ValueError(drift.hand)
 
 

@@ -28,6 +28,11 @@ class Machine:
         self._process, self._journal = process, journal
         process.before_call = self._before_call
 
+    def forget(self, epoch: int) -> None:
+        """A process of this epoch begins: one before it never got that far on the disk."""
+        pauses = self._story.pauses
+        self._story.pauses = [pause for pause in pauses if pause.epoch < epoch]
+
     def plan_all(self, heap: Time) -> None:
         """Put the suspensions that have a time on the heap."""
         for one in self._story.scenario.suspensions:

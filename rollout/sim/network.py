@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -37,6 +37,8 @@ REPEAT_MS: Duration = 400
 LATENCY_MS = (5, 150)
 
 HALTED = "not_sent_halted"
+NO_INSTANCE = "i-none"
+"""An id that no cloud has."""
 
 Heard = wire.HttpReply | Answer | reading.Described | Refused | Unknown
 """What a caller gets: bytes to read, what somebody read already, or why there is neither."""
@@ -77,10 +79,14 @@ class Arrivals:
         self.heap = heap
         self.calls: dict[str, int] = {}
         self.ghosts: dict[str, int] = {}
+        self.unlisted: dict[str, Instant] = {}
+        """Instances that DescribeInstances leaves out, and until when."""
         self.late = 0
 
     def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
         """The cloud handles one copy now. A ghost is a copy of what arrived before."""
+        if self.unlisted and request.action == "DescribeInstances":
+            request = _without(request, self.unlisted, self.heap.now)
         reply = self.cloud.handle(request, self.heap.now)
         (self.ghosts if ghost else self.calls)[reply.request_id] = n
         return reply
@@ -96,6 +102,16 @@ class Arrivals:
         headers = {name.lower(): value for name, value in rendered.headers.items()}
         headers["date"] = wire.http_date(self.heap.now)
         return wire.HttpReply(rendered.status, headers, rendered.body)
+
+
+def _without(request: Request, unlisted: Mapping[str, Instant], now: Instant) -> Request:
+    """The same request, as if the service did not know these instances now."""
+    named = wire.json_array(request.params.get("InstanceIds", "")) or ()
+    known = [name if unlisted.get(name, 0) <= now else NO_INSTANCE for name in named]
+    if NO_INSTANCE not in known:
+        return request
+    params = {**request.params, "InstanceIds": msgspec.json.encode(known).decode()}
+    return msgspec.structs.replace(request, params=params)
 
 
 class _Lane:

@@ -80,10 +80,11 @@ class Hand(enum.StrEnum):
     HANGS = "hangs"
     KEY_PAIR_REPLACED = "key_pair_replaced"
     FOREIGN_RUN = "foreign_run"
+    UNLISTED = "unlisted"
     BUSY = "busy"
 
 
-_OF_MANY = (Hand.FOREIGN_RUN, Hand.BUSY)
+_OF_MANY = (Hand.FOREIGN_RUN, Hand.UNLISTED, Hand.BUSY)
 """Not drawn with the others: each concerns a share of the targets for a while."""
 _OF_ONE = tuple(hand for hand in Hand if hand not in _OF_MANY)
 
@@ -263,6 +264,7 @@ def _of_many(dice: Dice) -> tuple[Drift, ...]:
     """What concerns many instances, or the key pair of all of them."""
     drawn = (
         (Hand.FOREIGN_RUN, 5, (0, 0)),
+        (Hand.UNLISTED, 15, (2, 30)),
         (Hand.BUSY, 15, (15, 100)),
         (Hand.KEY_PAIR_REPLACED, 4, (0, 0)),
     )

@@ -211,6 +211,7 @@ class World:
             self.locks.guard(journal)
             process = self._process(journal)
             decider = process.decider = Decider(story.plan, process.append)
+            self.machine.forget(1)
             decider.start(self.run_dir.name, planmodel.digest(story.raw), _actor(1), self.heap.now)
             story.run = decider.run
             return process
@@ -225,6 +226,7 @@ class World:
         process.decider, folded.append = folded, process.append
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
+        self.machine.forget(folded.run.epoch + 1)
         for order in self.operators.due(folded.run.orders):
             folded.operate(order, self.heap.now)
         folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
