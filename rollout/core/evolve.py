@@ -28,6 +28,8 @@ _FINAL = bytes(phase in FINAL for phase in Phase)
 _ATTACHED = EXPOSED | DOWN
 """Phases in which the key pair is, or may be, attached and the instance is unfinished."""
 
+ELSEWHERE = "elsewhere"
+"""`Halted.reason` of a run whose instances somebody else rotates too."""
 KEY_CHANGED = "key_pair_changed"
 """Cause of an instance that may carry other key material under the wanted name."""
 
@@ -89,10 +91,11 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     if run.torn:
         run.not_before = event.at + run.plan.restart.settle_window_ms
     run.torn = False
+    if run.halted is not None and run.halted.reason == ELSEWHERE:
+        run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator has seen them
     run.alarm = run.halted = run.drained = None
     run.odd_codes = 0
     run.drift_in_wave = [0] * len(run.drift_in_wave)
-    run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)
 
 
 def _torn_tail(run: Run, _: ev.TornTail) -> None:

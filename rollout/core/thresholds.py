@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.core.evolve import FOREIGN_KEY
+from rollout.core.evolve import ELSEWHERE, FOREIGN_KEY
 from rollout.core.run import Run
 from rollout.core.troubles import Trouble
 from rollout.model import event as ev
@@ -69,7 +69,7 @@ def _elsewhere(run: Run) -> ev.Halted | None:
         f"{count} of {span.targets} instances of wave {span.name} have the new key, which this run "
         "did not attach"
     )
-    return ev.Halted("elsewhere", "R0610", 6, text)
+    return ev.Halted(ELSEWHERE, "R0610", 6, text)
 
 
 def _within_wave(run: Run) -> ev.Halted | None:

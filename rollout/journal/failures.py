@@ -28,6 +28,7 @@ class Failures:
         self._conflicts: list[set[int]] = [set() for _ in range(waves)]
         self._accepted: set[int] = set()
         self._elsewhere = [0] * waves
+        self._halted = ""
 
     def count(
         self, ordinal: int, *, failed: bool, left: bool = False, conflict: bool = False
@@ -68,9 +69,17 @@ class Failures:
         for ordinal in ordinals:
             self._elsewhere[self._wave_of[ordinal]] += 1
 
+    def halted(self, reason: str) -> None:
+        """The run stopped itself for this reason."""
+        self._halted = reason
+
     def resumed(self) -> None:
-        """An operator looked at what had the new key, and continues."""
-        self._elsewhere = [0] * len(self._elsewhere)
+        """The run continues; where it had halted for instances with the new key, an operator has
+        seen them.
+        """
+        if self._halted == "elsewhere":
+            self._elsewhere = [0] * len(self._elsewhere)
+        self._halted = ""
 
     def elsewhere(self, wave: int) -> int:
         """How many of a wave had the new key, where they should have halted the run."""

@@ -146,7 +146,10 @@ class Rules:
                 self._run_started(event)
             case ev.Resumed():
                 self._resumed(event)
-            case ev.Halted() | ev.Drained():
+            case ev.Halted(reason=reason):
+                self.stopped = True
+                self.failures.halted(reason)
+            case ev.Drained():
                 self.stopped = True
             case ev.OperatorCommand():
                 self._say(self.commands.take(event))

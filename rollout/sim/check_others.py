@@ -176,7 +176,7 @@ class ForeignRunsHalt:
     ids = ("I-64",)
 
     def check(self, history: History) -> Iterator[str]:
-        """The foreign attaches in the hidden ledger against our restarts, by process and wave."""
+        """The foreign attaches in the hidden ledger against our restarts, by wave."""
         wanted = history.story.plan.key_pair.name
         foreign = {
             ordinal
@@ -186,18 +186,17 @@ class ForeignRunsHalt:
             and ordinal not in history.attach_intents
             and any(not one.ours and one.entry.key_pair == wanted for one in effects)
         }
-        restarted: dict[tuple[int, int], set[int]] = {}
+        restarted: dict[int, set[int]] = {}
         for told in history.told:
             match told.event:
                 case ev.Halted(reason="elsewhere"):
                     return
                 case ev.Issued(command=RestartCall(ordinals=ordinals)):
                     for ordinal in foreign.intersection(ordinals):
-                        place = (told.epoch, history.layout.wave_of(ordinal))
-                        restarted.setdefault(place, set()).add(ordinal)
+                        restarted.setdefault(history.layout.wave_of(ordinal), set()).add(ordinal)
                 case _:
                     pass
-        for (_, wave), beside in restarted.items():
+        for wave, beside in restarted.items():
             share = history.layout.waves[wave].targets * limits.ELSEWHERE_SHARE_PPM // 1_000_000
             if len(beside) > max(limits.ELSEWHERE_MAX, share):
                 yield f"{len(beside)} of wave {wave} were restarted beside another run"

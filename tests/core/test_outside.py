@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rollout.core import thresholds
+from rollout.core.evolve import evolve
 from rollout.core.view import view
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
@@ -44,6 +46,25 @@ def test_a_few_that_somebody_else_attached_are_rotated() -> None:
     assert story.classes["done"] == 12
     kinds = {event.kind for event in story.events(ev.Drifted)}
     assert kinds == {DriftKind.ELSEWHERE}
+
+
+def test_a_crash_forgets_nothing_that_somebody_else_attached() -> None:
+    """Three before a crash and three after it halt the run; only a resume after that halt, which
+    an operator decided on, begins to count anew.
+    """
+    story = world(12, 12)
+    run = story.run
+    evolve(run, ev.WaveStarted(0, "all"))
+    for epoch, ordinals in ((2, (0, 1, 2)), (3, (3, 4, 5))):
+        assert thresholds.halt(run) is None
+        evolve(run, ev.Drifted(DriftKind.ELSEWHERE, ordinals, "has the new key"))
+        halted = thresholds.halt(run)
+        if halted is not None:
+            evolve(run, halted)
+        evolve(run, ev.Resumed(epoch, samples.ACTOR, story.now))
+
+    assert halted is not None and halted.code == "R0610"
+    assert thresholds.halt(run) is None
 
 
 def test_an_attach_of_this_run_that_arrived_late_is_no_second_run() -> None:
