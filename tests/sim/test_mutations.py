@@ -269,7 +269,7 @@ def test_a_broken_core_is_caught(
     [
         (believe_a_status_at_once, 69, "P4"),
         (believe_a_status_at_once, 611, "P6"),
-        (free_the_permit_of_a_lost_restart, 2888, "P6"),
+        (free_the_permit_of_a_lost_restart, 2127, "P6"),
     ],
 )
 def test_reboots_by_other_hands_excuse_nothing(
