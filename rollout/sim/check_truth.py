@@ -290,6 +290,7 @@ class ComesToAnEnd:
             "foreign_key": keys,
             "key_pair": story.keys_replaced,
             "drift": bool(story.scenario.drifts),
+            "elsewhere": bool(story.scenario.drifts),
             "failures": any(run.held) or any(run.phase_counts[phase] for phase in _FAILED),
         }
         if not good.get(reason, False):

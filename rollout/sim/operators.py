@@ -38,16 +38,27 @@ class Operators:
             return False
         wanted = self._story.plan.key_pair.name
         in_force = {one.instance: one.key_in_force for one in self._story.cloud.sights(now)}
+        restarted = self._restarted()
         found = False
         for ordinal, target in enumerate(run.layout.targets):
             if run.phase(ordinal) is not Phase.IN_DOUBT or ordinal in run.abandoned:
                 continue
-            booted = in_force.get(target.instance) == wanted
+            booted = in_force.get(target.instance) == wanted or target.instance in restarted
             truth = Resolution.RESTARTED if booted else Resolution.UNTOUCHED
             stated = Resolution.ABANDON if self._dice.chance(30) else truth
             self._waiting.append(self._order(now, OperatorWord.RESOLVE, target.instance, stated))
             found = True
         return found
+
+    def _restarted(self) -> set[str]:
+        """The instances that calls of this run restarted in truth, whatever key that installed."""
+        story = self._story
+        ours = story.arrivals.calls.keys() | story.arrivals.ghosts.keys()
+        return {
+            entry.instance
+            for entry in story.cloud.ledger.since(story.planned_effects)
+            if entry.instance and entry.effect in ("reboot", "start") and entry.request_id in ours
+        }
 
     def due(self, applied: dict[str, None]) -> list[OperatorCommand]:
         """What no journal has yet."""
