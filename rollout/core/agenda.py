@@ -202,6 +202,21 @@ class Agenda:
         for ordinal in look.ordinals:
             self.refreshing.pop(ordinal, None)
 
+    def found(self, lane: Lane, ordinal: int) -> None:
+        """An answer shows it: it is not missing, and is the witness for those that are."""
+        self.absent.pop(ordinal, None)
+        self.confirming[lane].pop(ordinal, None)
+        self.witness[lane] = ordinal
+
+    def lose_witness(self, lane: Lane, now: Instant) -> None:
+        """An answer leaves the witness out. Without one a second API proves nothing: what waits for
+        its opinion is observed again.
+        """
+        del self.witness[lane]
+        for ordinal in self.confirming[lane]:
+            self.watch(ordinal, now)
+        self.confirming[lane].clear()
+
     def answered(self, lane: Lane) -> None:
         """An observation of this lane had an answer, if only a throttled one."""
         self.silent_since.pop(lane, None)

@@ -134,8 +134,7 @@ def read(
         if instance is None:
             _missing(reading, ordinal, now, others=bool(by_id))
             continue
-        agenda.absent.pop(ordinal, None)
-        agenda.witness[look.account, look.region] = ordinal
+        agenda.found((look.account, look.region), ordinal)
         sight = Sight(instance.status, instance.key_pair, instance.started_at, api_time)
         before = agenda.last.get(ordinal)
         reading.before = before.sight if before and before.at < at else None
@@ -148,19 +147,20 @@ def read(
             _os_changed(reading, ordinal, instance)
         else:
             _READERS[run.phase(ordinal)](reading, ordinal, instance, now)
-    _note_witness(run, agenda, look, by_id)
+    _note_witness(reading, look, by_id, now)
     return reading
 
 
-def _note_witness(run: Run, agenda: Agenda, look: Look, shown: Container[str]) -> None:
+def _note_witness(reading: Reading, look: Look, shown: Container[str], now: Instant) -> None:
     """Remember the witness of an answer that shows it, and forget one that an answer leaves out."""
+    run, agenda = reading.run, reading.agenda
     lane = (look.account, look.region)
     targets = run.layout.targets
     for instance in look.instances[len(look.ordinals) :]:
         known = agenda.witness.get(lane)
         if known is not None and targets[known].instance == instance:
             if instance not in shown:
-                del agenda.witness[lane]
+                agenda.lose_witness(lane, now)
         elif instance in shown and (known is None or known in agenda.absent):
             for ordinal in run.layout.lane_ends[lane]:
                 if targets[ordinal].instance == instance:

@@ -8,7 +8,7 @@ import pytest
 
 from rollout.core.journey import DOWN
 from rollout.model import event as ev
-from rollout.model.command import RestartCall, StatusLook
+from rollout.model.command import Look, RestartCall, StatusLook
 from rollout.model.event import Happening
 from rollout.model.time import SECOND, Instant
 from tests.core.stories import commands, world
@@ -96,3 +96,34 @@ def test_the_witness_may_vanish_too() -> None:
     story.go()
 
     assert story.run.closed or story.run.halted
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_an_empty_answer_just_before_the_second_opinion_ends_nothing(*, returns: bool) -> None:
+    """The answer that makes DescribeInstanceStatus due leaves the witness out too: the missing
+    instance is observed again, and the run ends.
+    """
+    story = world(2, 1)
+    while not commands(story, RestartCall):
+        story.go(until=story.now + SECOND)
+    story.hidden.add("i-0000")
+    original = story._look_at_machines
+    emptied: list[Instant] = []
+
+    def look(look: Look, at: Instant, lag: int, back: Instant) -> None:
+        absence = story.decider.agenda.absent.get(0)
+        window_ms = story.plan.restart.settle_window_ms
+        if not emptied and absence is not None and at - absence.since >= window_ms:
+            emptied.append(at)
+            story.hidden.add("i-0001")
+        original(look, at, lag, back)
+        story.hidden.discard("i-0001")
+        if emptied and returns:
+            story.hidden.clear()
+
+    story._look_at_machines = look  # type: ignore[method-assign]
+    story.go()
+
+    assert emptied
+    assert story.run.closed or story.run.halted
+    assert (story.run.causes.get(0, "") == "") is returns
