@@ -333,6 +333,7 @@ def _lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
     if isinstance(command, ImportKey):
         return
     for ordinal in command.ordinals:
+        run.busy.pop(ordinal, None)  # as for every call that the service may have accepted
         if isinstance(command, Attach):
             run.attach_tries[ordinal] += 1
             run.attaching[ordinal].left_by = left_by

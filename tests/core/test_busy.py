@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from rollout.core.journey import DOWN
+from rollout.journal.rules import Rules
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, RestartCall
@@ -102,6 +103,24 @@ def test_a_resume_keeps_the_time_for_which_an_instance_was_busy() -> None:
 
     assert story.classes["stranded"] == 1
     assert story.now - begun < story.plan.restart.timeout_ms + 2 * MINUTE
+
+
+@pytest.mark.parametrize("kind", [Attach, RestartCall])
+def test_a_call_that_a_crash_left_open_ends_the_refusals_before_it(kind: type) -> None:
+    """Its ending is unknown, as after a lost reply: the restart timeout counts again from the next
+    refusal, and the journal's own rules agree.
+    """
+    story = _refuse(world(1, 1), lambda _, command: isinstance(command, kind))
+    story.go(until=story.now + 4 * MINUTE)
+    while not story.run.open_calls:
+        story.go(until=story.now + 1)
+    assert story.run.busy
+
+    story.resume()
+    assert not story.run.busy
+    rules = Rules(story.plan)
+    assert [broken for event in story.journal for broken in rules.take(event)] == []
+    assert not rules.busy_since
 
 
 def test_a_resume_keeps_the_pause_of_a_busy_instance() -> None:
