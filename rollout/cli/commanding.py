@@ -13,7 +13,7 @@ import anyio
 from rollout.cli import folding, running
 from rollout.cli.terminal import Terminal
 from rollout.core.run import Run
-from rollout.core.thresholds import ACCEPTABLE
+from rollout.core.thresholds import waits_for_operator
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
 from rollout.journal import driven, inbox
@@ -74,8 +74,8 @@ async def until_closed(run_dir: Path) -> bool:
 
 
 def check_unattended(run: Run) -> None:
-    """RunError R0506 where a resume would accept failures or conflicts that halted the run."""
-    if run.aborted is None and run.halted is not None and run.halted.reason in ACCEPTABLE:
+    """RunError R0506 where only an operator may decide that the halted run continues."""
+    if run.halted is not None and waits_for_operator(run):
         raise RunError.of(
             "R0506",
             f"run {run.run_id} halted, {run.halted.code}: {run.halted.detail}",

@@ -23,6 +23,10 @@ ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
     FOREIGN_KEY: (Trouble.CONFLICT,),
 }
 """What a resume accepts, by the reason of the halt."""
+DRIFT = "drift"
+"""`Halted.reason` of a run whose plan no longer fits the fleet."""
+_DECIDED_BY_OPERATORS = frozenset({*ACCEPTABLE, ELSEWHERE, DRIFT})
+"""Reasons of halts after which a resume starts to count again."""
 
 NAMED_MAX = 3
 """Instances that a halt names; the rest is a count, and `status` lists them all."""
@@ -31,6 +35,15 @@ NAMED_MAX = 3
 def halt(run: Run) -> ev.Halted | None:
     """Return the halt that is due, or None where nothing new has to be stopped."""
     return _conflicts(run) or _elsewhere(run) or _within_wave(run) or _after_wave(run)
+
+
+def waits_for_operator(run: Run) -> bool:
+    """Return whether a resume would pass over what halted the run, which only a person may decide.
+
+    Other halts need no decision: a resume checks their reason again.
+    """
+    halted = run.halted
+    return run.aborted is None and halted is not None and halted.reason in _DECIDED_BY_OPERATORS
 
 
 def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:

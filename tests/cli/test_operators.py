@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -134,10 +135,24 @@ def test_a_command_whose_receiver_died_is_applied_by_its_sender(
     assert verify(run_dir).classes["unverified"] == 1
 
 
-def test_an_unattended_resume_accepts_no_failures(
-    run_dir: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "halted",
+    [
+        None,
+        ev.Halted("foreign_key", "R0605", 6, "wave canary"),
+        ev.Halted("elsewhere", "R0610", 6, "6 of 12 instances of wave canary"),
+        ev.Halted("drift", "R0607", 6, "6 of 12 targets of wave canary"),
+    ],
+)
+def test_an_unattended_resume_decides_nothing(
+    run_dir: Path, halted: ev.Halted | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--last` is what schedulers run: it changes nothing and says who must decide, exit 5."""
+    """`--last` is what schedulers run: it passes over no failures, conflicts, drift or other run.
+    It changes nothing and says who must decide, exit 5.
+    """
+    if halted is not None:
+        shutil.rmtree(run_dir)
+        stories.Story().open_wave(0).add(halted).write(run_dir.parent)
     before = (run_dir / "journal-000001.jsonl").read_bytes()
     assert main.main(["resume", "--last"]) == Exit.HALTED
 

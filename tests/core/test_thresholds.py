@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from rollout.core import thresholds
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from tests.core import samples
-from tests.core.stories import commands, halt_of, named
+from tests.core.stories import commands, halt_of, named, world
 from tests.core.world import Script, World
 
 FACT = Refused("OperationDenied.NoStock", RetryClass.FACT)
@@ -190,3 +193,27 @@ def test_nothing_of_an_open_wave_begins_while_an_earlier_one_has_work() -> None:
     assert issued
     assert finished < issued[0]
     assert story.classes["done"] == 8
+
+
+@pytest.mark.parametrize(
+    "reason, waits",
+    [
+        ("failures", True),
+        ("foreign_key", True),
+        ("elsewhere", True),
+        ("drift", True),
+        ("unreachable", False),
+        ("key_pair", False),
+        ("in_doubt", False),
+    ],
+)
+def test_only_some_halts_wait_for_an_operator(reason: str, *, waits: bool) -> None:
+    """A resume checks the other reasons again, and an abort leaves nothing to decide."""
+    run = world(2, 1).run
+    run.halted = ev.Halted(reason, "R0000", 5, "")
+    assert thresholds.waits_for_operator(run) is waits
+
+    run.aborted = ev.OperatorCommand(
+        "1", ev.OperatorWord.ABORT, samples.ACTOR, samples.NOW, "command line"
+    )
+    assert not thresholds.waits_for_operator(run)

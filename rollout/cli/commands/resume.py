@@ -31,7 +31,8 @@ def resume(
         The run's id or its unique beginning.
     last
         The newest open run; where none is open there is nothing to do. For schedulers: unlike a
-        run that is named, it accepts no failures and no conflicts.
+        run that is named, it continues no run that halted for failures, conflicts, drift or
+        another run.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs.
     output
@@ -50,8 +51,6 @@ def resume(
     closed = folding.closed(run_dir)
     if closed is not None:
         return ending.show(terminal, closed, output)
-    if last:
-        commanding.check_unattended(folding.fold(run_dir).run)
 
     async def go() -> Ended:
         now = LoopClock().now()
@@ -60,6 +59,8 @@ def resume(
         ) as runner:
             outlet = running.Outlet()
             folded = folding.fold(run_dir, outlet)
+            if last:
+                commanding.check_unattended(folded.run)
             async with wiring.connect(cloud, terminal) as service:
                 await applying.check_resume(folded, service)
                 return await runner.go_on(folded, outlet, service)
