@@ -130,9 +130,9 @@ class Run:
         """The halt that the next turn puts."""
         self.halted, self.drained, self.closed = _NOTHING
         self.aborted: ev.OperatorCommand | None = None
-        self.slowed: dict[tuple[str, str, str], ev.LaneSlowed] = {}
-        """Throttled lanes by account, region and action, as this process told last."""
         """The operator's abort: observe what is open, then close."""
+        self.slowed: dict[tuple[str, str, str], ev.LaneSlowed] = {}
+        """Throttled lanes by account, region and action, as this process reported last."""
         self.orders: dict[str, None] = {}
         """Ids of the operators' commands that were applied."""
         self.abandoned: dict[int, None] = {}

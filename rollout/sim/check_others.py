@@ -142,10 +142,7 @@ class BusyWaits:
         found: list[tuple[Instant, str]] = []
         for intent in intents:
             outcome = intent.outcome(ordinal)
-            if isinstance(outcome, Refused) and outcome.retry in (
-                RetryClass.STATE,
-                RetryClass.GONE,
-            ):
+            if isinstance(outcome, Refused) and outcome.retry in _BUSY:
                 assert intent.ended is not None  # noqa: S101 - it has an outcome
                 found.append((intent.ended.line_at, outcome.code))
             elif not isinstance(outcome, Refused):
