@@ -178,7 +178,7 @@ def _value(one: Argument) -> str:
 
 
 def _meaning(one: Argument) -> str:
-    parts = [(one.parameter.help or "").replace("|", "\\|")]
+    parts = [" ".join((one.parameter.help or "").replace("|", "\\|").split())]
     default = one.field_info.default
     if not _is_switch(one) and isinstance(default, str | int) and one.names[0].startswith("-"):
         parts.append(f"Default: `{default}`.")
@@ -216,6 +216,7 @@ _VALUES = {
     "--instance": "ID",
     "--profile": "NAME",
     "--endpoint": "URL",
+    "--sts-endpoint": "URL",
 }
 _SHARED = (options.COMMON.name, options.CLOUD.name)
 
