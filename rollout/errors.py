@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a user, as values with a code, a place and a cure.
+"""The error classes and error codes of the program.
 
     RolloutError
     ├── UsageError         R00xx  64  the command line
@@ -8,13 +8,14 @@
     ├── PlanError          R03xx  65  a budget, a wave, a plan file
     ├── AccessError        R04xx   4  credentials, permissions (1: cannot be reached)
     ├── RunError           R05xx   5  the run halted
-    ├── ConflictError      R06xx   6  stale plan, drift, lock, applied already
-    ├── ConfirmationError  R07xx   7  would have asked
+    ├── ConflictError      R06xx   6  stale plan, drift, lock, already applied
+    ├── ConfirmationError  R07xx   7  a missing or wrong confirmation
     ├── StorageError       R08xx  74  disk and journal writing
     └── IntegrityError     R09xx   9  journal, audit or plan digest broken
 
-Codes are never reused; `CODES` is the one table of them. A `Bug` (see core.invariant) is not in
-this tree: it is our fault, exit 1.
+Each error has a code, a message, and where known its place and a fix. `CODES` lists all codes; a
+code is never reused. A `Bug` (see core.invariant) is a defect of the program, exit 1, and no part
+of this tree.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Self
 
 
 class Exit(enum.IntEnum):
-    """Exit codes of the command line. They are a contract: one table, one test a row."""
+    """Exit codes of the command line. They are a public contract."""
 
     DONE = 0
     FAILED = 1
@@ -61,13 +62,13 @@ EXIT_ORDER: tuple[Exit, ...] = (
 
 
 def worst(*exits: Exit) -> Exit:
-    """Of several exit codes that apply to a run, the one it ends with."""
+    """Return the exit code with the highest precedence."""
     return min(exits, key=EXIT_ORDER.index, default=Exit.DONE)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a problem stands: a file and, where known, line and column (from 1) and the line."""
+    """The location of a problem: a file and, if known, its line and column (from 1) and text."""
 
     file: str
     line: int | None = None
@@ -82,7 +83,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: code, what happened, where, what to do, further lines."""
+    """One problem: its code, message, location, fix, and further lines."""
 
     code: str
     message: str
@@ -94,7 +95,7 @@ class Problem:
 
 @dataclass(eq=False)
 class RolloutError(Exception):
-    """A user's problem, or several of one file. `exit` is what the command ends with."""
+    """One problem or several. `exit` is the command's exit code."""
 
     problems: tuple[Problem, ...]
     exit: Exit = Exit.FAILED
@@ -196,18 +197,18 @@ CODES: dict[str, Code] = {
     "R0109": Code(Exit.BAD_INPUT, "a selector is wrong"),
     "R0110": Code(Exit.BAD_INPUT, "a name is wrong"),
     "R0111": Code(Exit.BAD_INPUT, "a tag, an alias or a second document in the spec"),
-    "R0112": Code(Exit.BAD_INPUT, "a secret stands in the input"),
+    "R0112": Code(Exit.BAD_INPUT, "the input contains a secret"),
     "R0113": Code(Exit.BAD_INPUT, "the public key file is wrong"),
     "R0114": Code(Exit.BAD_INPUT, "a path leaves the project"),
     "R0115": Code(Exit.BAD_INPUT, "waves contradict each other"),
-    "R0116": Code(Exit.DONE, "the file may be written by everyone"),
+    "R0116": Code(Exit.DONE, "the file is world-writable"),
     "R0117": Code(Exit.IO, "the working directory cannot be used"),
     "R0118": Code(Exit.DONE, "a variable looks like a misspelled setting"),
-    "R0119": Code(Exit.BAD_INPUT, "a plan was given where a spec is wanted"),
+    "R0119": Code(Exit.BAD_INPUT, "a plan was given instead of a spec"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
-    "R0202": Code(Exit.BAD_INPUT, "a column is missing, unknown or doubled"),
+    "R0202": Code(Exit.BAD_INPUT, "a column is missing, unknown or duplicated"),
     "R0203": Code(Exit.BAD_INPUT, "a malformed instance id"),
     "R0204": Code(Exit.BAD_INPUT, "a region is missing or unknown"),
     "R0205": Code(Exit.BAD_INPUT, "rows contradict each other"),
@@ -216,15 +217,15 @@ CODES: dict[str, Code] = {
     "R0208": Code(Exit.DONE, "rows were merged or columns ignored"),
     "R0209": Code(Exit.BAD_INPUT, "an inventory file changed while it was read"),
     "R0210": Code(Exit.BAD_INPUT, "no instance was found"),
-    "R0211": Code(Exit.DENIED, "an empty answer that is not believed"),
+    "R0211": Code(Exit.DENIED, "an empty listing was not accepted"),
     "R0212": Code(Exit.CONFLICT, "far fewer instances than last time"),
     "R0213": Code(Exit.CONFLICT, "the pages of an answer contradict each other"),
     "R0214": Code(Exit.BAD_INPUT, "a live source cannot be read offline"),
-    "R0215": Code(Exit.BAD_INPUT, "only a part of a listing"),
-    "R0216": Code(Exit.DONE, "a part of a listing was accepted"),
-    "R0217": Code(Exit.BAD_INPUT, "a field that decides has no known form"),
+    "R0215": Code(Exit.BAD_INPUT, "the listing is incomplete"),
+    "R0216": Code(Exit.DONE, "an incomplete listing was accepted"),
+    "R0217": Code(Exit.BAD_INPUT, "a field that affects the plan has an unknown format"),
     # R03xx plan
-    "R0301": Code(Exit.DONE, "instances left out because rotating ends password login"),
+    "R0301": Code(Exit.DONE, "instances left out because rotation ends password login"),
     "R0302": Code(Exit.DONE, "stopped instances will be started"),
     "R0303": Code(Exit.DONE, "password login is lost"),
     "R0304": Code(Exit.DONE, "duplicate rows were merged"),
@@ -232,15 +233,15 @@ CODES: dict[str, Code] = {
     "R0306": Code(Exit.DONE, "the plan is not applyable"),
     "R0307": Code(Exit.DONE, "onUnknown may restart twice or assumes success"),
     "R0308": Code(Exit.DONE, "key pairs will be imported"),
-    "R0309": Code(Exit.DONE, "a budget of one means one by one"),
-    "R0312": Code(Exit.BAD_INPUT, "a budget or wave comes to 0"),
+    "R0309": Code(Exit.DONE, "a budget of one restarts one instance at a time"),
+    "R0312": Code(Exit.BAD_INPUT, "a budget or wave rounds down to 0"),
     "R0313": Code(Exit.BAD_INPUT, "more targets than maxInstances"),
-    "R0314": Code(Exit.BAD_INPUT, "new key and former key are the same name with other material"),
+    "R0314": Code(Exit.BAD_INPUT, "the key pair exists with another public key"),
     "R0315": Code(Exit.DONE, "targets already have the key and will be restarted again"),
-    "R0316": Code(Exit.DONE, "waves that are empty are left out"),
-    "R0317": Code(Exit.DONE, "selectors were judged without any tags"),
+    "R0316": Code(Exit.DONE, "empty waves are left out"),
+    "R0317": Code(Exit.DONE, "selectors were evaluated without any tags"),
     "R0320": Code(Exit.IO, "the plan file cannot be read"),
-    "R0321": Code(Exit.BAD_INPUT, "not a plan this version can read"),
+    "R0321": Code(Exit.BAD_INPUT, "not a plan that this version can read"),
     "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
@@ -255,29 +256,29 @@ CODES: dict[str, Code] = {
     "R0410": Code(Exit.FAILED, "the service cannot be reached"),
     "R0411": Code(Exit.FAILED, "the service answered with an error"),
     "R0412": Code(Exit.FAILED, "the service answered something unreadable"),
-    "R0413": Code(Exit.DENIED, "no dry run shows whether restarts are permitted"),
+    "R0413": Code(Exit.DENIED, "the permission to restart could not be verified"),
     "R0420": Code(Exit.DONE, "the clock differs from the service's by more than a minute"),
-    "R0421": Code(Exit.DONE, "calls go to a host that is not the service's"),
+    "R0421": Code(Exit.DONE, "calls go to a host outside the service's domain"),
     # R05xx run and instances
     "R0501": Code(Exit.HALTED, "restarts are in doubt"),
-    "R0502": Code(Exit.HALTED, "the service refuses what we send"),
-    "R0503": Code(Exit.HALTED, "the service cannot be reached any more"),
+    "R0502": Code(Exit.HALTED, "the service refuses the requests"),
+    "R0503": Code(Exit.HALTED, "the service is no longer reachable"),
     "R0504": Code(Exit.HALTED, "too many instances failed"),
     "R0505": Code(Exit.HALTED, "the process that drives the run does not take commands"),
     "R0506": Code(Exit.HALTED, "the run waits for an operator's decision"),
     "R0510": Code(Exit.SOME_FAILED, "the key was not attached"),
-    "R0511": Code(Exit.SOME_FAILED, "not Running again in time"),
+    "R0511": Code(Exit.SOME_FAILED, "the instance was not Running in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),
     # R06xx conflict, drift, lock
-    "R0601": Code(Exit.CONFLICT, "the plan is past its expiry"),
-    "R0602": Code(Exit.CONFLICT, "the plan was applied already, or a run is open on it"),
+    "R0601": Code(Exit.CONFLICT, "the plan has expired"),
+    "R0602": Code(Exit.CONFLICT, "the plan was already applied, or a run of it is open"),
     "R0603": Code(Exit.CONFLICT, "another run holds the lock"),
     "R0604": Code(Exit.CONFLICT, "the plan is not applyable"),
-    "R0605": Code(Exit.CONFLICT, "foreign keys: somebody else attached a third key"),
-    "R0606": Code(Exit.CONFLICT, "the key pair is missing or another one"),
+    "R0605": Code(Exit.CONFLICT, "foreign keys: another operator attached a third key"),
+    "R0606": Code(Exit.CONFLICT, "the key pair is missing or has changed"),
     "R0607": Code(Exit.CONFLICT, "the fleet drifted too far from the plan"),
     "R0608": Code(Exit.CONFLICT, "the run does not accept this command now"),
-    "R0610": Code(Exit.CONFLICT, "somebody else rotates the same instances"),
+    "R0610": Code(Exit.CONFLICT, "another operator rotates the same instances"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),
@@ -286,13 +287,13 @@ CODES: dict[str, Code] = {
     "R0802": Code(Exit.IO, "the run directory cannot be used"),
     "R0803": Code(Exit.IO, "the file that `--out` names cannot be saved"),
     "R0804": Code(Exit.IO, "the result cannot be written"),
-    "R0806": Code(Exit.IO, "nobody reads the result"),
+    "R0806": Code(Exit.IO, "the result was not read"),
     # R09xx integrity
     "R0901": Code(Exit.INTEGRITY, "the plan file was changed"),
     "R0902": Code(Exit.INTEGRITY, "the journal is missing or belongs to another run"),
-    "R0903": Code(Exit.INTEGRITY, "a journal line does not follow from the one before"),
+    "R0903": Code(Exit.INTEGRITY, "a journal line breaks the hash chain"),
     "R0904": Code(Exit.INTEGRITY, "a journal line cannot be read"),
-    "R0905": Code(Exit.INTEGRITY, "the journal breaks a rule of the run"),
+    "R0905": Code(Exit.INTEGRITY, "the journal violates a rule of the run"),
     "R0906": Code(Exit.INTEGRITY, "another process took over the run, or its files were replaced"),
-    "R0907": Code(Exit.INTEGRITY, "the journal does not hold the line that --head names"),
+    "R0907": Code(Exit.INTEGRITY, "the journal lacks the line that --head names"),
 }

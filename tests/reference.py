@@ -1,6 +1,6 @@
-"""The command line's reference, made from the parser itself: `python -m tests.reference` writes it.
+"""Generate docs/cli.md from the parser: `python -m tests.reference` writes the page.
 
-Used by test_docs.py, which fails when docs/cli.md says anything else.
+test_docs.py fails if docs/cli.md is out of date.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ PAGE = tree.ROOT / "docs" / "cli.md"
 HEAD = """\
 # Command line
 
-Written by `python -m tests.reference` from the program's own parser. `rollout COMMAND --help` says
-the same. stdout is the result, stderr the talk; [errors.md](errors.md) lists exit codes and error
-codes. A flag wins over its environment variable. Other variables that begin with `ROLLOUT_` are
-ignored; one that looks like a misspelled setting is warned of (R0118), and `apply` and `resume`
-refuse it where it was meant to choose the service (R0014).
+This page is generated from the program's parser by `python -m tests.reference`; it has the same
+texts as `rollout COMMAND --help`. Commands print results to stdout and messages to stderr.
+[errors.md](errors.md) lists exit codes and error codes. An option takes precedence over its
+environment variable. Other variables that begin with `ROLLOUT_` are ignored. If a name is close to
+that of a setting, a warning suggests the setting (R0118); `apply` and `resume` refuse a variable
+that was probably meant to choose the service (R0014).
 
-A RUN is an id or its unique beginning; left out, it is the newest run. Where a command would ask a
-question and nobody is there to answer, it ends with 7 and names the option that answers it.
+RUN is the id of a run or a unique prefix of it. The default is the newest run. If a command needs a
+confirmation and the input is not interactive, it ends with exit 7 and names the option to add.
 
-Ctrl-C and SIGTERM end every command within two seconds, with exit 130 or 143, whatever it waits
-for. A run in progress drains first: it starts nothing new and waits for its open calls.
+Ctrl-C and SIGTERM end every command within two seconds, with exit 130 or 143. A run in progress
+drains first: it starts nothing new and waits for its open calls.
 
-A command never waits for the reader of stderr. Up to 1 MiB of lines is queued; if the reader is
+A command never waits for the reader of stderr. It queues up to 1 MiB of lines. If the reader is
 slower, the oldest lines are dropped and replaced by their count (`… 1,234 lines dropped`; with
-`--log-format json` the event `log.dropped`). A result on stdout waits for its reader, as in any
-pipe, but `apply` and `resume` give up after 60 seconds without progress (R0806): the run has ended
-by then, and its locks are released.
+`--log-format json` the event `log.dropped`). A result on stdout waits for its reader, but `apply`
+and `resume` end after 60 seconds without progress (R0806). By then the run has ended, and its locks
+are released.
 """
 CREDENTIALS = """\
 ## Credentials

@@ -27,61 +27,61 @@ COMMANDS = (
     (
         "rollout.cli.commands.plan:plan",
         "SPEC",
-        "Decide who is rotated, and show it. Changes nothing.",
+        "Select the instances to rotate and show the plan. Changes nothing.",
         ("preview", "diff"),
     ),
     (
         "rollout.cli.commands.rehearse:rehearse",
         "PLAN",
-        "Live a plan through in the simulator; asks and changes nothing.",
+        "Simulate a plan. Makes no API calls and changes nothing.",
         ("simulate", "forecast", "dry-run"),
     ),
     (
         "rollout.cli.commands.apply:apply",
         "TARGET",
-        "Execute a plan: attach, restart, wait, within the budgets.",
+        "Execute a plan: attach the key, restart, wait, within the budgets.",
         ("run", "start", "rotate"),
     ),
     (
         "rollout.cli.commands.resume:resume",
         "[RUN]",
-        "Go on with an open run: after a kill, Ctrl-C or a halt.",
+        "Continue an open run after a crash, Ctrl-C or a halt.",
         ("continue", "retry"),
     ),
     (
         "rollout.cli.commands.abort:abort",
         "RUN",
-        "Close an open run: start nothing, settle what is open.",
+        "Close an open run: start nothing new, settle open calls.",
         ("cancel", "stop", "kill"),
     ),
     (
         "rollout.cli.commands.resolve:resolve",
         "RUN",
-        "State what became of one instance that a run holds.",
+        "State the outcome of one instance that a run holds.",
         ("accept", "unstick"),
     ),
     (
         "rollout.cli.commands.status:status",
         "[RUN]",
-        "Where a run stands, and what its instances wait for.",
+        "Show a run's state and why each instance is waiting.",
         ("show", "get", "top"),
     ),
     (
         "rollout.cli.commands.history:history",
         "",
-        "One line per run.",
+        "List the runs, one line each.",
         ("list", "ls", "runs"),
     ),
     (
         "rollout.cli.commands.emulator:emulator",
         "",
-        "Serve a pretend cloud on this machine.",
+        "Run the ECS emulator on this machine.",
         ("serve", "mock"),
     ),
     (
         "rollout.cli.commands.demo:demo",
         "",
-        "Rotate an emulated fleet, kill it half-way, resume, verify.",
+        "Rotate an emulated fleet, kill the run halfway, resume, verify.",
         ("example", "tutorial"),
     ),
     (
@@ -93,24 +93,24 @@ COMMANDS = (
     (
         "rollout.cli.commands.version:version",
         "",
-        "Print the versions of program, Python and file formats.",
+        "Print the versions of the program, Python and file formats.",
         (),
     ),
 )
-"""Where a command is, what it takes beside options, its help, and other tools' words for it,
-answered by "did you mean"."""
+"""Import path, positional arguments, help, and other tools' names of each command; "did you mean"
+suggests the command for such a name."""
 
 AUDIT = (
     (
         "rollout.cli.commands.audit:show",
         "[RUN]",
-        "Who did what to which instance, when and why.",
+        "Show who changed which instance, when and why.",
         ("log", "list"),
     ),
     (
         "rollout.cli.commands.audit:verify",
         "[RUN]",
-        "Check chain, rules and caps of a run from its journal alone.",
+        "Verify a run's hash chain, rules and caps from its journal alone.",
         ("check",),
     ),
 )
@@ -123,7 +123,7 @@ NO_FILES = ("schema", "version")
 
 
 def make_app() -> App:
-    """The parser. Resolving a name imports that command's module and no other."""
+    """Return the parser. Resolving a name imports only that command's module."""
     app = App(
         name="rollout",
         help="Rotates SSH key pairs over fleets of Alibaba Cloud ECS instances.",
@@ -132,7 +132,7 @@ def make_app() -> App:
         exit_on_error=False,
         print_error=False,
     )
-    audit = App(name="audit", help="The audit log: show it, verify it.", synonym=("log", "verify"))
+    audit = App(name="audit", help="Show or verify the audit log.", synonym=("log", "verify"))
     for parent, noun, commands in ((app, "", COMMANDS), (audit, "audit", AUDIT)):
         for path, takes, text, synonym in commands:
             name = path.rpartition(":")[2]
@@ -143,7 +143,7 @@ def make_app() -> App:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Obey one command line; the exit code. Raises nothing."""
+    """Run one command line and return its exit code. Raises nothing."""
     terminal.harden()
     common = _before_parsing(arguments, os.environ)
     try:
@@ -161,8 +161,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check_environment(command: str, common: Common) -> None:
-    """Warn of variables that look like ours; a command that changes instances refuses those that
-    were meant to choose the service.
+    """Warn about variables with names similar to a setting's. A command that changes instances
+    refuses those that were meant to choose the service.
     """
     if command in CHANGING:
         refuse_misspelled(os.environ)
@@ -193,7 +193,7 @@ def _end(raised: BaseException, common: Common) -> int:
 
 
 def _innermost(raised: BaseException) -> BaseException:
-    """The one error of a task group; an error of ours comes before what it set off."""
+    """Return the first error of a task group, our own errors before the errors they caused."""
     while isinstance(raised, BaseExceptionGroup):
         ours = raised.subgroup((RolloutError, KeyboardInterrupt, SystemExit))
         raised = (ours or raised).exceptions[0]
@@ -201,7 +201,7 @@ def _innermost(raised: BaseException) -> BaseException:
 
 
 def run() -> None:
-    """Obey the command line of this process and end it."""
+    """Run the command line of this process and exit."""
     signals.install()
     sys.stderr = queued.install(sys.stderr)
     try:
@@ -226,7 +226,7 @@ def _parse(
 
 
 def _options_last(arguments: Sequence[str]) -> Sequence[str]:
-    """Move options that come before the command behind its name, where the parser expects them."""
+    """Move options before the command's name to behind it, where the parser expects them."""
     names: list[str] = []
     before: list[str] = []
     rest = list(arguments)
@@ -242,7 +242,7 @@ def _options_last(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def _before_parsing(arguments: Sequence[str], environment: Mapping[str, str]) -> Common:
-    """What decides how a command line is refused that cannot be parsed."""
+    """Return the options that decide the form of errors in a command line that cannot be parsed."""
     words = " ".join(arguments).replace("=", " ")
     json = environment.get("ROLLOUT_LOG_FORMAT") == "json" or "--log-format json" in words
     return Common(log_format="json" if json else "text")

@@ -20,12 +20,12 @@ COMMON = Group("Common options", sort_key=8)
 CLOUD = Group("Cloud options", sort_key=7)
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-"""A switch that is off unless it is named."""
+"""A switch that is off by default."""
 OUTPUT = Parameter(name=("--output", "-o"))
-"""Form of the result; each command lists its own forms."""
+"""Format of the result. Each command lists its own formats."""
 
 EMULATOR_ADDRESS = "http://127.0.0.1:8473"
-"""Where `--emulator` looks when ROLLOUT_ENDPOINT does not say."""
+"""Address that `--emulator` uses if ROLLOUT_ENDPOINT is not set."""
 
 ENVIRONMENT = (
     "ROLLOUT_COLOR",
@@ -37,13 +37,13 @@ ENVIRONMENT = (
     "ROLLOUT_RUNS_DIR",
     "ROLLOUT_STS_ENDPOINT",
 )
-"""All of them; another name that begins with ROLLOUT_ is another program's, or a misspelling."""
+"""All settings. Another name that begins with ROLLOUT_ is another program's, or a misspelling."""
 
 _PREFIX = "ROLLOUT_"
 _CHOOSE_SERVICE = ("ROLLOUT_EMULATOR", "ROLLOUT_ENDPOINT", "ROLLOUT_PROFILE")
 
 _INJECTED = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT")
-"""Kubernetes sets such names in every pod beside a Service called `rollout`."""
+"""Kubernetes sets such names in every pod of a namespace with a Service called `rollout`."""
 
 
 @Parameter(name="*", group=COMMON)
@@ -54,15 +54,15 @@ class Common:
     Parameters
     ----------
     runs_dir
-        Directory that holds one directory per run.
+        Runs directory: it holds one directory per run.
     color
-        Colour of the output; auto: on a terminal, unless NO_COLOR is set.
+        When to color the output. auto: on a terminal, unless NO_COLOR is set.
     no_input
-        Never ask; end with exit 7 instead. Implied by CI=true and without a terminal.
+        Never prompt; end with exit 7 instead. Implied by CI=true and without a terminal.
     verbose
-        More log lines; twice: those of libraries too.
+        More log lines. Given twice: also log lines of libraries.
     log_format
-        Form of the log lines on stderr.
+        Format of the log lines on stderr.
     """
 
     runs_dir: Annotated[Path, Parameter(env_var="ROLLOUT_RUNS_DIR")] = Path("runs")
@@ -79,21 +79,21 @@ class Common:
 @Parameter(name="*", group=CLOUD)
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """Options of every command that talks to the service.
+    """Options of every command that calls the service.
 
     Parameters
     ----------
     profile
-        Profile of the aliyun CLI to take credentials from.
+        Profile of the aliyun CLI that provides the credentials.
     endpoint
         Address of ECS instead of the region's own: a public or VPC host of the service, a private
-        cloud (by the option only), or a loopback address, which is the emulator.
+        cloud (by the option only), or a loopback address of the emulator.
     sts_endpoint
-        Address of STS; left out, the one of the same kind as `--endpoint`.
+        Address of STS. Default: the STS endpoint of the same kind as `--endpoint`.
     emulator
-        Talk to a running `rollout emulator` (at ROLLOUT_ENDPOINT, else 127.0.0.1:8473).
+        Use a running `rollout emulator` at ROLLOUT_ENDPOINT, by default 127.0.0.1:8473.
     api_timeout
-        How long to repeat calls that change nothing before a run, while they get no answer.
+        Before a run starts: how long to retry read-only calls that get no answer.
     allow_clock_skew
         Accept that this machine's clock differs from the service's by more than 24 hours.
     """
@@ -126,7 +126,7 @@ VALUED = frozenset(
 
 
 def misspelled(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that look like one of ours, each with the name that was meant.
+    """Return variables with names similar to a setting's, each with that setting's name.
 
     Other names that begin with ROLLOUT_ belong to other programs: CI systems and links of
     containers set them.
@@ -153,7 +153,7 @@ def refuse_misspelled(environment: Mapping[str, str]) -> None:
 
 
 def check_directory() -> None:
-    """ConfigError R0117 where the working directory is gone: relative paths would mean nothing."""
+    """Raise ConfigError R0117 if the working directory is gone, so that paths have no base."""
     try:
         Path.cwd()
     except OSError as error:
@@ -165,7 +165,7 @@ def check_directory() -> None:
 
 
 def duration(text: str, option: str, *, milliseconds: bool = False) -> Duration:
-    """Milliseconds of an option's value. UsageError R0001 for what is no duration."""
+    """Return an option's value in milliseconds. UsageError R0001 if it is not a duration."""
     try:
         return parse_duration(text, milliseconds=milliseconds)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What cyclopts says of a command line it cannot obey, in the words and form of our errors."""
+"""Convert cyclopts' errors about a command line into errors of this program."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _CHOICES = re.compile(r" Choose from: (.+?)\.$")
 _ELSEWHERE = (
     (
         ("--dry-run", "--check"),
-        "`rollout plan` only reads, and `rollout rehearse PLAN` lives a plan through",
+        "`rollout plan` changes nothing, and `rollout rehearse PLAN` simulates a plan",
     ),
     (
         ("--yes", "-y", "--auto-approve"),
         "apply a plan file that was reviewed, or name the spec with --confirm",
     ),
-    (("--watch", "-w"), "it tells one moment; `watch` repeats it"),
-    (("--limit", "--target"), "narrow the spec, with `select` or an `exclude` rule"),
-    (("--region",), "regions stand in the spec, under `inventory`"),
+    (("--watch", "-w"), "the command prints the state once; run it with `watch` to repeat it"),
+    (("--limit", "--target"), "narrow the spec with `select` or an `exclude` rule"),
+    (("--region",), "name the regions in the spec, under `inventory`"),
 )
-"""Other tools' options, and what does their work here."""
+"""Options of other tools, and the equivalents of this program."""
 
 
 def explain(error: CycloptsError) -> RolloutError:
-    """UsageError (exit 64), or ConfigError (78) where the value came from the environment."""
+    """Return a UsageError (exit 64), or a ConfigError (78) if the value is from the environment."""
     error.verbose = False
     said = str(error).replace('"', "`")
     message = said

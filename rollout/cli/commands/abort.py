@@ -1,4 +1,4 @@
-"""`rollout abort`: stop a run for good: start nothing, settle what is open, close it."""
+"""`rollout abort`: start nothing new in a run, settle its open calls, and close it."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def abort(
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Close an open run: start nothing, settle what is open, class every instance.
+    """Close an open run: start nothing new, settle open calls, classify every instance.
 
     Parameters
     ----------
     run
-        The run's id or its unique beginning.
+        The run's id or a unique prefix of it.
     reason
-        Why, for the journal.
+        Reason, for the journal.
     confirm
-        The run's id or its spec's name: answers the confirmation.
+        The run's id or its spec's name: confirms without a prompt.
     allow_unsafe_fs
-        Accept a network or user-space file system for the runs.
+        Accept a network or user-space file system for the runs directory.
     output
-        Form of the result; ids: the instances left for a person.
+        Format of the result. ids: the instances that need an operator.
     """
     from rollout.cli import commanding, confirming, ending, eventloop, folding
     from rollout.journal import runs
@@ -74,7 +74,7 @@ async def _drive(
     *,
     unsafe: bool,
 ) -> Ended:
-    """Abort a run that no process drives: observe what is open, and close it."""
+    """Abort a run that no process drives: observe its open calls, and close it."""
     from rollout.cli import applying, folding, running, wiring
     from rollout.engines.clock import LoopClock
 

@@ -1,4 +1,4 @@
-"""`rollout apply`: execute a reviewed plan, or plan a spec, ask, and execute that."""
+"""`rollout apply`: execute a reviewed plan, or plan a spec, confirm the plan and execute it."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def apply(
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Execute a plan: attach, restart, wait, within the budgets.
+    """Execute a plan: attach the key, restart, wait, within the budgets.
 
     Parameters
     ----------
     target
-        Plan file (it was reviewed, so nothing is asked), or a spec to plan now.
+        Plan file, which needs no confirmation because it was reviewed, or a spec to plan now.
     confirm
-        The spec's name: answers the question that a spec would ask.
+        The spec's name: confirms the plan of a spec without a prompt.
     restart_again
-        Restart up to this many targets that already have the key without a proof of a later boot.
+        Restart up to this many targets that already have the key but no proof of a later boot.
     digest
-        Digest the plan file must have, instead of the one saved beside it.
+        Expected digest of the plan file, instead of the one in its `.sha256` file.
     allow_empty
-        Accept that a spec's inventory is empty.
+        Accept an empty inventory.
     allow_partial
-        Accept a listing that holds only a part of its instances, with a warning.
+        Accept an incomplete listing of instances, with a warning.
     allow_unknown_region
         Accept regions that the program does not know, without a DescribeRegions call.
     allow_unsafe_fs
-        Accept a network or user-space file system for the runs.
+        Accept a network or user-space file system for the runs directory.
     output
-        Form of the result; ids: the instances left for a person.
+        Format of the result. ids: the instances that need an operator.
     """
     from rollout.cli import (
         applying,
@@ -118,5 +118,5 @@ async def _plan(spec: Path, service: Service, runner: Runner, **accepted: bool) 
 def _nothing(terminal: Terminal, output: str) -> Exit:
     if output == "json":
         terminal.show('{"format_version": "1.0", "run": null, "state": "nothing_to_do"}')
-    terminal.say("Nothing to do: no instance is to be rotated.")
+    terminal.say("Nothing to do: no instance needs rotation.")
     return Exit.DONE

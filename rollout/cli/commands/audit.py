@@ -1,4 +1,4 @@
-"""`rollout audit show|verify`: what a run's journal tells, and what it proves of itself."""
+"""`rollout audit show|verify`: print a run's journal, or verify it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def show(
     output: Annotated[Literal["table", "json", "jsonl"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Who did what to which instance, when and why.
+    """Show who changed which instance, when and why.
 
     Parameters
     ----------
     run
-        The run's id or its unique beginning; left out = the newest.
+        The run's id or a unique prefix of it. Default: the newest run.
     instance
-        Tell only what was done to this instance, and what concerned the run meanwhile.
+        Show only events of this instance, and events of the whole run.
     output
-        Form of the result.
+        Format of the result.
     """
     from rollout.cli import telling
     from rollout.journal import audit, runs
@@ -68,16 +68,16 @@ def verify(
     output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Check chain, rules and caps of a run from its journal alone.
+    """Verify a run's hash chain, rules and caps from its journal alone.
 
     Parameters
     ----------
     run
-        The run's id or its unique beginning; left out = the newest.
+        The run's id or a unique prefix of it. Default: the newest run.
     head
-        SEQ:HASH that `apply`, `resume` or `audit verify` printed: fail if the journal lacks it.
+        SEQ:HASH printed by `apply`, `resume` or `audit verify`: fail if the journal lacks it.
     output
-        Form of the result.
+        Format of the result.
     """
     from rollout.cli import telling
     from rollout.errors import IntegrityError
@@ -109,11 +109,11 @@ def _head(text: str) -> Head:
 
 
 def _explain(terminal: Terminal, reason: str, instance: str) -> None:
-    """Why the run says nothing of an instance."""
+    """Show why a run has no events of an instance."""
     if not reason:
         raise UsageError.of(
             "R0003",
             f"{instance} is not in the run's inventory",
-            help="rollout audit show without --instance tells the whole run",
+            help="rollout audit show without --instance shows the whole run",
         )
     terminal.show(reason)

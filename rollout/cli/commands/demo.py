@@ -1,4 +1,4 @@
-"""`rollout demo`: what `make demo` runs. Needs no cloud account and no network but loopback."""
+"""`rollout demo`: a rotation on the emulator. Needs only the loopback network, no cloud account."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def demo(
     seed: int = 7,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Rotate an emulated fleet, kill the run half-way, resume, verify.
+    """Rotate an emulated fleet, kill the run halfway, resume, verify.
 
     Parameters
     ----------
     size
         Instances of the emulated fleet.
     seed
-        Number that the fleet and the faults are drawn from.
+        Seed of the random fleet and faults.
     """
     import time
 

@@ -1,4 +1,4 @@
-"""`rollout emulator`: a pretend cloud on this machine, until Ctrl-C or SIGTERM."""
+"""`rollout emulator`: serve an emulated cloud on this machine until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def emulator(
     ssh: Annotated[bool, Parameter(negative="")] = False,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Serve a pretend cloud on this machine.
+    """Run the ECS emulator on this machine.
 
     Parameters
     ----------
     listen
-        Loopback address and port to serve on; port 0 takes a free one.
+        Loopback address and port to listen on. Port 0 selects a free port.
     size
-        Instances of the synthetic fleet, 600 unless told otherwise.
+        Number of instances of the synthetic fleet. Default: 600.
     fleet
         File (JSONL, CSV or YAML) with the instances, instead of a synthetic fleet.
     seed
-        Number that the synthetic fleet and the faults are drawn from.
+        Seed of the synthetic fleet and the faults.
     edition
-        Age of the API to play; seed is the page the product started from.
+        Edition of the API. `seed` is the earliest reference page that rollout supports.
     boot_time
-        From an accepted restart to Running again, in `s` or `ms`.
+        Time from an accepted restart until the instance is Running, in `s` or `ms`.
     faults
-        YAML list of `{ fault, probability, actions }`; without it nothing goes wrong.
+        YAML list of faults to inject, each `{ fault, probability, actions }`. Default: none.
     ssh
-        Give every Running Linux instance an SSH login too, on a free port of the same address.
+        Also serve SSH logins of Running Linux instances, on a free port of the same address.
     """
     import anyio
 
@@ -115,13 +115,13 @@ async def _serve(
                     return
     except ValueError as error:
         message = f"--listen {host}:{port}: {error}"
-        cure = "use 127.0.0.1: it has no access control worth the name"
+        cure = "use 127.0.0.1: the emulator has no access control"
         raise UsageError.of("R0001", message, help=cure) from None
     except OSError as error:
         raise ConfigError.of(
             "R0010",
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}",
-            help="choose another port; 0 takes a free one",
+            help="choose another port; port 0 selects a free one",
         ) from None
 
 
@@ -129,6 +129,6 @@ def _guests(cloud: Cloud, host: str, seed: int) -> AbstractAsyncContextManager[i
     try:
         from rollout.emulator import guest
     except ModuleNotFoundError:
-        message = "--ssh needs a part that is not installed"
+        message = "--ssh needs the extra `ssh`, which is not installed"
         raise ConfigError.of("R0012", message, help="pip install 'ecs-rollout[ssh]'") from None
     return guest.serve(cloud, host, seed=seed)

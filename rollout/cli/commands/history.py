@@ -1,4 +1,4 @@
-"""`rollout history`: one line per run, oldest first. A damaged run stays in the list."""
+"""`rollout history`: list the runs, oldest first, damaged runs included."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def history(
     output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """One line per run.
+    """List the runs, one line each.
 
     Parameters
     ----------
     output
-        Form of the result; ids: the runs' ids.
+        Format of the result. ids: the runs' ids.
     """
     from rollout.journal import runs
 
@@ -46,7 +46,7 @@ def _lines(terminal: Terminal, lines: list[str]) -> None:
 
 
 def _row(run_dir: Path, at: int) -> dict[str, Any]:
-    """One run as plain data; where it cannot be read the error stands in `state`."""
+    """Return one run as plain data. If it cannot be read, `state` and `why` say so."""
     from rollout.cli import folding, report
     from rollout.core.view import view
     from rollout.errors import RolloutError

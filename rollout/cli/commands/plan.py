@@ -1,4 +1,4 @@
-"""`rollout plan`: decide and show. The dry run: nothing is changed anywhere, ever."""
+"""`rollout plan`: create a plan and show it. It never changes an instance."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def plan(
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Decide who is rotated, in what order, and show it. Changes nothing.
+    """Select the instances to rotate and show the plan. Changes nothing.
 
     Parameters
     ----------
     spec
         Spec to plan.
     out
-        Save the plan there, for `rollout apply`.
+        File to save the plan to, for `rollout apply`.
     max_age
-        How long the plan may be applied.
+        How long the plan is valid.
     offline
-        Ask nothing of the service; such a plan cannot be applied.
+        Make no API calls. Such a plan cannot be applied.
     allow_empty
-        Accept that no instance is found.
+        Accept an empty inventory.
     allow_partial
-        Accept a listing that holds only a part of its instances, with a warning.
+        Accept an incomplete listing of instances, with a warning.
     allow_unknown_region
         Accept regions that the program does not know, without a DescribeRegions call.
     detailed_exitcode
-        End with 2 where there are targets, 0 where there is nothing to do.
+        Exit with 2 if there are targets, with 0 if there is nothing to do.
     output
-        Form of the result; jsonl: one line per instance, ids: the targets' ids.
+        Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
     from rollout.cli import eventloop, planfile, planning, wiring
 
@@ -60,7 +60,7 @@ def plan(
     age_max_ms = duration(max_age, "--max-age")
     if not 0 < age_max_ms <= limits.DURATION_MAX_MS:
         cure = "write more than `0s` and at most `168h`, for example `24h`"
-        raise UsageError.of("R0001", f"--max-age {max_age}: a plan is valid for a while", help=cure)
+        raise UsageError.of("R0001", f"--max-age {max_age}: out of range", help=cure)
     done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
 
     async def make() -> None:
@@ -103,7 +103,7 @@ def _spelled(made: Made, output: str, width: int) -> str:
 
 
 def _next(made: Made, spec: Path, out: Path | None) -> str:
-    """What was saved, and the command that goes on from here."""
+    """Return the line about the saved files, and the next command."""
     if out is None:
         return f"\nNext:  rollout plan {spec} --out {made.saved.plan.name}.plan.json"
     saved = f"\nSaved {out} ({len(made.saved.raw) / 1e6:.1f} MB) and {out}.sha256"

@@ -1,4 +1,4 @@
-"""`rollout rehearse`: live a plan through in the simulator. Asks and touches nobody."""
+"""`rollout rehearse`: simulate a plan. It makes no API calls."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def rehearse(
     output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Live a plan through in the simulator; asks and changes nothing.
+    """Simulate a plan. Makes no API calls and changes nothing.
 
     Parameters
     ----------
     plan
         Plan file.
     seeds
-        How many times, each with another chance; by default fewer the larger the plan is.
+        Number of simulations, each with another seed. The default is smaller for larger plans.
     faults
-        YAML list of `{ fault, probability, actions }`, or `hostile`: what the cloud does wrong.
+        Faults to inject: a YAML list of `{ fault, probability, actions }`, or `hostile`.
     boot_time
-        From an accepted restart to Running again, as `90s` or `2m`.
+        Time from an accepted restart until the instance is Running, as `90s` or `2m`.
     quota
-        Calls a minute that the service takes of each action in each region.
+        Calls a minute that the service accepts for each action in each region.
     out
-        Write the forecast there too, as one HTML page.
+        File to write the forecast to as well, as one HTML page.
     digest
-        Digest the plan file must have, instead of the one saved beside it.
+        Expected digest of the plan file, instead of the one in its `.sha256` file.
     output
-        Form of the result; json: every seed by itself too.
+        Format of the result. json: also lists each seed.
     """
     from rollout.cli import applying, outfile, page, planfile, rehearsing
     from rollout.cli import forecast as shown
@@ -61,7 +61,7 @@ def rehearse(
     made, _, made_digest = planfile.load(plan, digest)
     applying.check_rules(made)
     if not made.counts.targets:
-        terminal.say("Nothing to rehearse: no instance is to be rotated.")
+        terminal.say("Nothing to rehearse: no instance needs rotation.")
         return Exit.DONE
     chosen = rehearsing.prepare(made, given, lessons.learn(common.runs_dir, made))
     with Ticker(terminal, chosen.seeds) as ticker:

@@ -1,4 +1,4 @@
-"""`rollout resolve`: state what became of one instance that the run itself cannot judge."""
+"""`rollout resolve`: state the outcome of one instance that the run cannot determine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rollout.model.event import OperatorCommand
 
 STATED = {
-    "restarted": "counts as restarted, unverified; its permit is free",
+    "restarted": "counts as restarted, unverified; its permit is returned",
     "untouched": "counts as not restarted; it may be restarted again",
     "abandon": "given up; it counts as down until it is observed Running",
 }
-"""What a statement means, as the command says it."""
+"""The effect of each statement, as the command prints it."""
 
 
 def resolve(
@@ -33,24 +33,24 @@ def resolve(
     allow_unsafe_fs: Flag = False,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """State what became of one instance that a run holds. Makes no API calls.
+    """State the outcome of one instance that a run holds. Makes no API calls.
 
     Parameters
     ----------
     run
-        The run's id or its unique beginning.
+        The run's id or a unique prefix of it.
     instance
         The instance's id.
     restarted
-        It booted after the attach: it counts as unverified, and its permit is free.
+        The instance booted after the attach. It counts as unverified and returns its permit.
     untouched
-        It was not restarted: the run may restart it again.
+        The instance was not restarted. The run may restart it again.
     abandon
-        Give it up. It stays stranded or in doubt, and counts as down until it is observed Running.
+        Give up. The instance stays stranded or in doubt, and is down until observed Running.
     reason
-        How you know, for the journal.
+        How you know this, for the journal.
     allow_unsafe_fs
-        Accept a network or user-space file system for the runs.
+        Accept a network or user-space file system for the runs directory.
     """
     from rollout.cli import commanding, eventloop
     from rollout.journal import runs

@@ -1,4 +1,4 @@
-"""`rollout resume`: go on with a run that did not come to its end."""
+"""`rollout resume`: continue an open run."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ def resume(
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Go on with an open run: after a kill, Ctrl-C or a halt.
+    """Continue an open run after a crash, Ctrl-C or a halt.
 
     Parameters
     ----------
     run
-        The run's id or its unique beginning.
+        The run's id or a unique prefix of it.
     last
-        The newest open run; where none is open there is nothing to do. For schedulers: unlike a
-        run that is named, it continues no run that halted for failures, conflicts, drift or
-        another run.
+        Resume the newest open run, or do nothing if none is open. For schedulers: unlike
+        `resume RUN`, it continues no run that halted for failures, conflicts, drift or another
+        run.
     allow_unsafe_fs
-        Accept a network or user-space file system for the runs.
+        Accept a network or user-space file system for the runs directory.
     output
-        Form of the result; ids: the instances left for a person.
+        Format of the result. ids: the instances that need an operator.
     """
     from rollout.cli import applying, commanding, ending, eventloop, folding, running, wiring
     from rollout.engines.clock import LoopClock
 
     if (run is None) is not last:
-        raise UsageError.of("R0002", "name a run, or say --last", help="rollout history lists them")
+        raise UsageError.of(
+            "R0002", "name a run, or pass --last", help="rollout history lists them"
+        )
     terminal = Terminal.of(common)
     run_dir = _find(common.runs_dir, run)
     if run_dir is None:

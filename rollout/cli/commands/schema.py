@@ -1,4 +1,4 @@
-"""`rollout schema spec`: the JSON Schema that editors and hooks check specs with."""
+"""`rollout schema spec`: print the JSON Schema of specs, for editors and hooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def schema(
     Parameters
     ----------
     kind
-        What the schema describes.
+        The kind of file that the schema describes.
     """
     from rollout import specfile
 

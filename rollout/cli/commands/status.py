@@ -1,4 +1,4 @@
-"""`rollout status`: where a run stands, folded from its journal; asks nothing of the service."""
+"""`rollout status`: show a run's state, read from its journal. It makes no API calls."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def status(
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Where a run stands, and what its instances wait for.
+    """Show a run's state and why each instance is waiting.
 
     Parameters
     ----------
     run
-        The run's id or its unique beginning; left out = the newest.
+        The run's id or a unique prefix of it. Default: the newest run.
     output
-        Form of the result; ids: the instances left for a person.
+        Format of the result. ids: the instances that need an operator.
     """
     from rollout.cli import folding, report
     from rollout.core.view import view

@@ -1,4 +1,4 @@
-"""`rollout validate`: read specs, say everything that is wrong with them, touch nothing."""
+"""`rollout validate`: read specs and inventory files, and report all problems."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def validate(
     Parameters
     ----------
     file
-        Spec to read.
+        Spec to check.
     files
         More specs.
     allow_partial
-        Accept a listing that holds only a part of its instances, with a warning.
+        Accept an incomplete listing of instances, with a warning.
     output
-        Form of the result.
+        Format of the result.
     """
     from rollout import specfile
 
@@ -60,7 +60,7 @@ def validate(
 
 
 def _inventory(spec: Spec, *, allow_partial: bool) -> tuple[Warn, ...]:
-    """Read the inventory files as `plan` does; the standard input is left alone.
+    """Read the inventory files as `plan` does, but not the standard input.
 
     Errors: InventoryError with the problems of all files.
     """

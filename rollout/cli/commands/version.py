@@ -1,4 +1,4 @@
-"""`rollout version`: what is installed, for bug reports and scripts."""
+"""`rollout version`: print the installed versions, for bug reports and scripts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def version(
     output: Annotated[Literal["table", "json"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Print the versions of program, Python and file formats.
+    """Print the versions of the program, Python and file formats.
 
     Parameters
     ----------
     output
-        Form of the result.
+        Format of the result.
     """
     from rollout.model import plan
 
