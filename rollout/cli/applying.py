@@ -1,6 +1,6 @@
-"""What must hold before a plan is applied or a run is gone on with, beyond the plan itself.
+"""Preflight checks that run before a plan is applied or a run is resumed.
 
-Called by `apply` and `resume`. Every refusal here comes before the first line of a journal.
+Called by `apply` and `resume`, before they write the first line of a journal.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from rollout.model.spec import Calls
 from rollout.model.time import Instant, format_instant
 
 DRY_RUNS_MAX = 5
-"""Targets that are named in turn until a dry run tells whether a restart is permitted."""
+"""Number of targets to try until a dry run shows whether a restart is permitted."""
 
 
 async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
-    """All checks of a plan that need a clock, the runs or the service, in this order."""
+    """Run the checks that need a clock, the runs directory or the service."""
     check_time(saved.plan, service.clock.now())
     check_identity(saved.plan, service)
     check_runs(saved, runs_dir)
@@ -39,45 +39,45 @@ async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
 
 
 async def check_resume(folded: Folded, service: Service) -> None:
-    """The checks of a run that is resumed: whose credentials these are and what they permit."""
+    """Check the account and the permissions of the credentials before a run is resumed."""
     plan = folded.run.plan
     check_identity(plan, service)
     await check_restarts(plan, service, frozenset(folding.unfinished(folded)))
 
 
 def check_rules(plan: Plan) -> None:
-    """R0321 where it was made by other rules."""
+    """Raise PlanError R0321 if the plan has another rules version."""
     if plan.rules != RULES:
         raise PlanError.of(
             "R0321",
-            f"the plan goes by rules {plan.rules}, this program by {RULES}",
-            help=f"it was made by {plan.tool}: use that version, or make a new plan",
+            f"the plan has rules version {plan.rules}; this program uses {RULES}",
+            help=f"this plan was created by {plan.tool}; use that version, or create a new plan",
         )
 
 
 def check_plan(plan: Plan) -> None:
-    """R0321 where it was made by other rules, R0604 where it is not applyable."""
+    """Raise PlanError R0321 for another rules version, ConflictError R0604 if not applyable."""
     check_rules(plan)
     if not plan.applyable:
-        why = "planning met errors" if plan.errored else "it was made offline"
+        why = "planning had errors" if plan.errored else "it was created offline"
         raise ConflictError.of(
             "R0604", f"the plan is not applyable: {why}", help="plan again without --offline"
         )
 
 
 def check_time(plan: Plan, now: Instant) -> None:
-    """R0601 where the plan is past its expiry."""
+    """Raise ConflictError R0601 if the plan has expired."""
     if now > plan.expires_at:
         raise ConflictError.of(
             "R0601",
-            f"the plan was valid until {format_instant(plan.expires_at)}: the fleet may have "
+            f"the plan expired at {format_instant(plan.expires_at)}: the fleet may have "
             "changed since",
-            help="make a new plan",
+            help="create a new plan",
         )
 
 
 def check_runs(saved: Saved, runs_dir: Path) -> None:
-    """R0602 where the plan was applied already, or an open run has not finished its targets."""
+    """Raise R0602 if the plan was already applied, or an open run has not finished its targets."""
     open_runs = folding.open_runs(runs_dir)
     for earlier in runs.of_plan(runs_dir, saved.digest):
         is_open = any(one.run_dir == earlier.path for one in open_runs)
@@ -85,8 +85,8 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
             "R0602",
             f"a run is open on this plan: {earlier.id}"
             if is_open
-            else f"this plan was applied already, in run {earlier.id}",
-            help=f"rollout resume {earlier.id}" if is_open else "make a new plan from its spec",
+            else f"this plan was already applied, in run {earlier.id}",
+            help=f"rollout resume {earlier.id}" if is_open else "create a new plan from its spec",
         )
     targets = {
         target.instance
@@ -102,34 +102,34 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
                 "R0602",
                 f"run {folded.run_dir.name} is open and has not finished {len(shared):,} of these "
                 f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
-                help=f"rollout resume {folded.run_dir.name}; or leave them out with an `exclude` "
-                "rule and plan again",
+                help=f"run `rollout resume {folded.run_dir.name}`; or exclude them with an "
+                "`exclude` rule and plan again",
             )
 
 
 def check_identity(plan: Plan, service: Service) -> None:
-    """R0405 where the credentials are of another account than the plan, or one is emulated."""
+    """Raise R0405 if plan and credentials differ in account, or only one of them is emulated."""
     planned = {identity.account for identity in plan.identity}
     mine = service.identity
     if mine.account not in planned:
         raise AccessError.of(
             "R0405",
-            f"the plan is for account {', '.join(sorted(planned))}, the credentials are of "
+            f"the plan is for account {', '.join(sorted(planned))}, the credentials are for "
             f"{mine.account} ({mine.arn})",
-            help="name other credentials with --profile",
+            help="select other credentials with --profile",
         )
     if any(identity.emulator != mine.emulator for identity in plan.identity):
         made, now = ("EMULATOR", "the real service") if not mine.emulator else (
             "the real service", "EMULATOR")  # fmt: skip
         raise AccessError.of(
             "R0405",
-            f"the plan was made against {made}, this would apply it to {now}",
-            help="set or leave out --emulator or --endpoint",
+            f"the plan was created against {made}, this command uses {now}",
+            help="add or remove --emulator or --endpoint",
         )
 
 
 async def check_keys(plan: Plan, service: Service) -> None:
-    """R0606 where a region's key pair is gone, or another one, since the plan was made."""
+    """Raise R0606 if a region's key pair was deleted or changed after planning."""
     failures: list[RolloutError] = []
     limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
 
@@ -143,7 +143,7 @@ async def check_keys(plan: Plan, service: Service) -> None:
                 ConflictError.of(
                     "R0606",
                     f"key pair {plan.key_pair.name} in {planned.region} {change}",
-                    help="make a new plan",
+                    help="create a new plan",
                 )
             )
 
@@ -156,13 +156,13 @@ async def check_keys(plan: Plan, service: Service) -> None:
 async def check_restarts(
     plan: Plan, service: Service, unfinished: Container[str] | None = None
 ) -> None:
-    """Refuse unless the service shows that the restarts are permitted: a key that is attached and
-    never takes effect leaves an instance exposed.
+    """Raise an error unless dry runs show that the restarts are permitted. Without this check, keys
+    could be attached that never take effect.
 
-    One dry run for each region, kind of restart and action names a target, or the next one where
-    its refusal says nothing about permission; `unfinished` are the targets that matter, all where
-    it is None. Errors: R0403 where they are denied, R0413 where no refusal tells, R0410 to R0412
-    where the service did not answer or ignores `DryRun`.
+    Sends one dry run for each region, kind of restart and action. It names a target, or the next
+    target if the refusal says nothing about permission. `unfinished` limits the targets; None means
+    all. Errors: R0403 if denied, R0413 if no refusal is conclusive, R0410 to R0412 if the service
+    did not answer or ignores `DryRun`.
     """
     failures: list[RolloutError] = []
     limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
@@ -180,7 +180,7 @@ async def check_restarts(
 
 
 class _Restarts(NamedTuple):
-    """Restarts whose permission one dry run shows."""
+    """Restarts of one region, kind and action; one dry run checks their permission."""
 
     region: str
     kind: RestartKind
@@ -188,7 +188,7 @@ class _Restarts(NamedTuple):
 
 
 def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, list[str]]:
-    """The restarts of a plan, and a few targets of each for a dry run to name."""
+    """Return the restarts of a plan, each with a few targets for its dry runs."""
     found: dict[_Restarts, list[str]] = {}
     for many in (False, True) if plan.calls is Calls.BATCH else (False,):
         for wave in plan.waves:
@@ -205,13 +205,13 @@ def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, 
 
 
 def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> RolloutError:
-    """The error for restarts that no dry run showed to be permitted."""
+    """Return the error for restarts whose permission no dry run confirmed."""
     if isinstance(outcome, Refused) and outcome.retry in _UNTELLING:
         return AccessError.of(
             "R0413",
-            f"{action} in {region}: no dry run shows whether it is permitted; the last one was "
+            f"{action} in {region}: the permission could not be verified; the last dry run was "
             f"refused with {outcome.code} {outcome.message}".rstrip(),
-            help="make a new plan if the instances have changed; else see what the code means",
+            help="create a new plan if the instances have changed; else look up the error code",
             request_id=outcome.request_id or None,
         )
     return refusal.explain(outcome, action, region)
@@ -220,7 +220,7 @@ def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> Rollou
 _UNTELLING = frozenset(RetryClass) - {
     RetryClass.DENIED, RetryClass.CLOCK, RetryClass.THROTTLED, RetryClass.UNSENT
 }  # fmt: skip
-"""Refusals of a dry run that neither deny permission nor go away by themselves."""
+"""Refusals of a dry run that neither deny permission nor are temporary."""
 
 
 def _raise(failures: list[RolloutError]) -> None:
@@ -230,11 +230,11 @@ def _raise(failures: list[RolloutError]) -> None:
 
 
 def _change(plan: Plan, planned: RegionKey, seen: KeyDescribed) -> str:
-    """How the key pair differs from what the plan saw; empty where it does not."""
+    """Return how the key pair differs from the plan, or an empty text."""
     if not seen.public_key:
-        return "is gone" if planned.present else ""
+        return "was deleted after planning" if planned.present else ""
     if public_key_digest(seen.public_key) != plan.key_pair.public_key_digest:
-        return "has another public key than the plan's"
+        return "does not have the plan's public key"
     if planned.present and planned.fingerprint != seen.fingerprint:
-        return "was made anew since the plan: its fingerprint differs"
+        return "was recreated after planning: the fingerprint changed"
     return ""

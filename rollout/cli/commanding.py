@@ -1,6 +1,6 @@
-"""Commands of operators: make one, and bring it to the process that drives the run.
+"""Create operator commands and send them to the process that drives the run.
 
-Called by `abort`, `resolve` and `resume`. A run that nobody drives is the caller's business.
+Called by `abort`, `resolve` and `resume`. The caller handles runs that no process drives.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rollout.model.event import OperatorCommand, OperatorWord, Resolution
 
 POLL_S = 0.3
 TAKEN_WITHIN_S = 30
-"""A process that drives a run looks for commands twice a second; a stopped one never does."""
+"""A process that drives a run checks its inbox twice a second, unless it is stopped."""
 
 
 def order(
     command: OperatorWord, reason: str, instance: str = "", resolution: Resolution | None = None
 ) -> OperatorCommand:
-    """A command of whoever runs this process."""
+    """Return a command by the operator of this process."""
     return OperatorCommand(
         secrets.token_hex(8),
         command,
@@ -41,10 +41,10 @@ def order(
 
 
 async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -> bool:
-    """Bring the command to the process that drives the run, and wait until its journal has it.
+    """Send the command to the process that drives the run; wait until it is in the journal.
 
-    False where no process drives the run. Errors: RunError R0505 where the process does not react,
-    ConflictError R0508 where it refused the command.
+    Return False if no process drives the run. Errors: RunError R0505 if the process does not react,
+    ConflictError R0608 if it refuses the command.
     """
     holder = driven.holder(run_dir)
     if not holder:
@@ -61,20 +61,20 @@ async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -
         return True
     raise RunError.of(
         "R0505",
-        f"{holder} did not react within {TAKEN_WITHIN_S} s; the command waits in its inbox",
+        f"{holder} did not react within {TAKEN_WITHIN_S} s; the command is still in its inbox",
         help=f"end that process, then run this command again; to withdraw it, remove {path}",
     )
 
 
 async def until_closed(run_dir: Path) -> bool:
-    """Wait until the process that drives the run ends; true where it closed the run."""
+    """Wait until the process that drives the run ends; return whether it closed the run."""
     while driven.holder(run_dir):  # noqa: ASYNC110 - another process
         await anyio.sleep(POLL_S)
     return folding.fold(run_dir).run.closed is not None
 
 
 def check_unattended(run: Run) -> None:
-    """RunError R0506 where only an operator may decide that the halted run continues."""
+    """Raise RunError R0506 if only an operator may decide that the halted run continues."""
     if run.halted is not None and waits_for_operator(run):
         raise RunError.of(
             "R0506",
@@ -85,7 +85,7 @@ def check_unattended(run: Run) -> None:
 
 
 def refused(run: str, given: OperatorCommand, why: str) -> ConflictError:
-    """The error for a command that the run does not accept."""
+    """Return the error for a command that the run does not accept."""
     return ConflictError.of(
         "R0608",
         f"{given.command.value} of run {run} refused: {why}",
@@ -96,5 +96,5 @@ def refused(run: str, given: OperatorCommand, why: str) -> ConflictError:
 def _check_applied(run_dir: Path, given: OperatorCommand) -> None:
     run = folding.fold(run_dir).run
     if given.id not in run.orders:
-        why = "its process does not accept it; `rollout audit show` says why"
+        why = "its process refused it; `rollout audit show` shows the reason"
         raise refused(run_dir.name, given, why)

@@ -1,7 +1,7 @@
-"""Confirmations: of the plan of a spec before it is executed, and of an abort.
+"""Ask for confirmation before a spec's plan is executed and before a run is aborted.
 
-Called by `apply` and `abort`. A plan file was reviewed, so it needs none. Sends nothing and changes
-nothing.
+Called by `apply` and `abort`. A plan file was reviewed and needs no confirmation. Makes no API
+calls.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from rollout.model.plan import Plan
 
 
 def confirm(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -> None:
-    """Return when a person, or options, confirmed this plan.
+    """Return when an operator, or options, confirmed this plan.
 
-    `given` is the value of --confirm. `again_max` is the value of --restart-again: up to so many
-    targets that already have the key may be restarted. Without it, a person must type their number.
+    `given` is the value of --confirm. `again_max` is the value of --restart-again: the number of
+    targets that already have the key and may be restarted. Without it, the operator must type it.
 
-    Errors: ConfirmationError R0701 where a confirmation is missing, R0702 where it does not match.
+    Errors: ConfirmationError R0701 if a confirmation is missing, R0702 if it does not match.
     """
     again = preview.restarts_again(plan)
     covered = again <= again_max
@@ -42,7 +42,7 @@ def confirm(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -
 
 
 def abort(terminal: Terminal, run: str, name: str, given: str | None) -> None:
-    """Return when a person, or --confirm, confirmed that this run is aborted.
+    """Return when an operator, or --confirm, confirmed that this run is aborted.
 
     The answer is the run's id or its spec's name. Errors: R0701, R0702 as above.
     """
@@ -79,8 +79,8 @@ def _uncovered(again: int) -> ConfirmationError:
     return ConfirmationError.of(
         "R0701",
         f"--confirm does not cover {targets} with the key already attached; this runs directory "
-        f"holds no proof of a later boot, so apply would restart {them} again",
-        help=f"check --runs-dir; add --restart-again {again} if that is meant",
+        f"has no proof of a later boot, so apply would restart {them} again",
+        help=f"check --runs-dir; add --restart-again {again} if this is intended",
     )
 
 
@@ -89,10 +89,10 @@ def _ask(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
     accounts = ", ".join(identity.account for identity in plan.identity)
     lines = [f"Rotate {plan.counts.targets:,} instances of account {accounts} on {where}?"]
     if wanted == plan.name:
-        lines.append(f"Type the spec's name, {plan.name}, to begin:")
+        lines.append(f"Type the spec's name, {plan.name}, to start:")
     else:
         lines.append(f"{again:,} of them already have the key and would be restarted again.")
-        lines.append(f"Type the spec's name and this number, `{wanted}`, to begin:")
+        lines.append(f"Type the spec's name and this number, `{wanted}`, to start:")
     try:
         return terminal.ask("\n".join(lines))
     except KeyboardInterrupt:

@@ -93,7 +93,7 @@ class Demo:
         runs = sorted((self.folder / "runs").glob("r-*"))
         names = [SPEC, PLAN, *(f"{run.relative_to(self.folder)}/" for run in runs), "faults.yaml"]
         self.terminal.show("\n".join(f"  {name}" for name in names))
-        self._say(f"Look around (in {shown}; add --instance ID for the life of one instance):")
+        self._say(f"Read the audit log (in {shown}; add --instance ID for one instance):")
         self.terminal.show(f"  {_program()} audit show")
 
     @contextmanager
@@ -147,7 +147,7 @@ class Demo:
             write(sys.stderr, _SHOW_CURSOR)
         if code >= 0:
             raise RunError.of("R0502", f"rollout {words[0]} ended with {code} before it was killed")
-        self._say(f"SIGKILL after {after} restarts: no warning, no clean-up.")
+        self._say(f"SIGKILL after {after} restarts, without warning or cleanup.")
 
     @contextmanager
     def _start(
@@ -195,8 +195,8 @@ def lay_out(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(_original(name), target)
     except OSError as error:
-        message = f"the demo cannot be laid out in {folder}: {error.strerror or error}"
-        cure = "name another --runs-dir, or make room there"
+        message = f"the demo cannot be set up in {folder}: {error.strerror or error}"
+        cure = "name another --runs-dir, or free disk space"
         raise StorageError.of("R0802", message, help=cure) from error
 
 

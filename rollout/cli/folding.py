@@ -66,7 +66,8 @@ def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> 
     if decider is None or reader.started is None:
         raise UsageError.of(
             "R0003",
-            f"run {run_dir.name} never began: a crash came before its first line",
+            f"run {run_dir.name} never started: the process stopped before "
+            "it wrote the first journal entry",
             help="apply its plan again",
         )
     return Folded(reader, decider, reader.started, at)
@@ -137,6 +138,6 @@ def _check_rules(started: RunStarted) -> None:
     if started.rules != RULES:
         raise PlanError.of(
             "R0321",
-            f"run {started.run} goes by rules {started.rules}, this program by {RULES}",
-            help=f"go on with the program that began it: {started.actor.program}",
+            f"run {started.run} has rules version {started.rules}; this program uses {RULES}",
+            help=f"resume it with the version that started it: {started.actor.program}",
         )

@@ -63,7 +63,7 @@ def _without_points(one: Lived) -> Lived:
 def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
     seeds = render.count(chosen.seeds, "seed")
     targets = render.count(plan.counts.targets, "target")
-    lines = ["EMULATOR   no real instance is touched"] if preview.is_emulated(plan) else []
+    lines = ["EMULATOR   no real instance is changed"] if preview.is_emulated(plan) else []
     title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
     lines += render.wrap(title, width)
     for what, value, why in assumptions(chosen):
@@ -100,11 +100,10 @@ def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
     took = found.duration_ms
     words = f"Duration {_spread(took)}{counted(found)}."
     if found.seeds > 1:
-        words += (
-            f" Begun now, it ends at {_clock(now, took.p50)} (P50), {_clock(now, took.p90)} (P90)."
-        )
+        words += f" Started now, it ends at {_clock(now, took.p50)} (P50),"
+        words += f" {_clock(now, took.p90)} (P90)."
     else:
-        words += f" Begun now, it ends at {_clock(now, took.p50)}."
+        words += f" Started now, it ends at {_clock(now, took.p50)}."
     lines = render.wrap(words, width)
     if len(found.waves) > 1:
         rows = waves(found)
@@ -117,8 +116,8 @@ def counted(found: Forecast) -> str:
     if found.ended == found.seeds:
         return ""
     if not found.ended:
-        return " until it stopped, as it did in every seed"
-    return f" in the {share(found.ended, found)} that came to their end"
+        return " until the run stopped, as in every seed"
+    return f" in the {share(found.ended, found)} that finished"
 
 
 def waves(found: Forecast) -> list[tuple[str, ...]]:

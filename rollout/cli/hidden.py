@@ -71,7 +71,7 @@ def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Sight]) -> lis
         Finding(largest <= ATTACH_IDS_MAX, f"at most {largest} ids in one AttachKeyPair call"),
         Finding(twice == 0, f"{twice} instances restarted twice"),
         Finding(peak <= cap, f"at most {peak} down at once, of {cap} allowed"),
-        Finding(strangers == 0, f"{strangers} instances touched that are not in the plan"),
+        Finding(strangers == 0, f"{strangers} instances changed that are not in the plan"),
         Finding(
             done == len(targets), f"{done:,} of {len(targets):,} targets have the key in force"
         ),

@@ -27,7 +27,7 @@ COMMANDS = (
     (
         "rollout.cli.commands.plan:plan",
         "SPEC",
-        "Select the instances to rotate and show the plan. Changes nothing.",
+        "Create and show a rotation plan. Changes nothing.",
         ("preview", "diff"),
     ),
     (
@@ -39,7 +39,7 @@ COMMANDS = (
     (
         "rollout.cli.commands.apply:apply",
         "TARGET",
-        "Execute a plan: attach the key, restart, wait, within the budgets.",
+        "Execute a plan: attach, restart and wait within the budgets.",
         ("run", "start", "rotate"),
     ),
     (

@@ -18,7 +18,7 @@ def check(path: Path, what: str) -> None:
     `what` is the word for the content in complaints.
     """
     if path.exists() and not path.is_file():
-        raise _unsaved(path, what, "something stands there that is no regular file")
+        raise _unsaved(path, what, "the path exists and is not a regular file")
     if not path.parent.is_dir():
         raise _unsaved(path, what, os.strerror(errno.ENOENT))
 

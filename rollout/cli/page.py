@@ -77,7 +77,7 @@ def page(
 
 def _head(plan: Plan, digest: str, found: Forecast) -> str:
     emulated = (
-        '<p class="emulator">EMULATOR: no real instance is touched</p>\n'
+        '<p class="emulator">EMULATOR: no real instance is changed</p>\n'
         if preview.is_emulated(plan)
         else ""
     )
@@ -91,7 +91,7 @@ def _head(plan: Plan, digest: str, found: Forecast) -> str:
 
 def _foot(plan: Plan, now: Instant) -> str:
     when = f"{_text(plan.tool)}, rehearsed {format_instant(now)}."
-    return f'<p class="dim">{when} Nothing was asked of the service.</p>'
+    return f'<p class="dim">{when} No API calls were made.</p>'
 
 
 def _figures(found: Forecast) -> str:

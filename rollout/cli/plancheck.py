@@ -1,6 +1,6 @@
-"""What a plan must agree on with itself before anything believes it.
+"""Check that the fields of a plan are consistent with one another.
 
-Called by `planfile` for every plan that is read. Pure. All contradictions are found at once.
+Called by `planfile` for every plan that is read. Pure. It reports all contradictions at once.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
 
 
 def check(plan: Plan, place: Place | None = None) -> None:
-    """PlanError R0322 (exit 65) that lists every contradiction, the first 50."""
+    """Raise PlanError R0322 (exit 65) if the plan contradicts itself."""
     found = [Problem("R0322", text, place) for text in contradictions(plan)]
     if found:
         raise PlanError(tuple(found), Exit.BAD_INPUT)
 
 
 def contradictions(plan: Plan) -> Iterator[str]:
-    """Sentences, one a contradiction."""
+    """Yield one sentence for each contradiction."""
     targets = [
         target
         for wave in plan.waves
@@ -47,19 +47,19 @@ def _header(plan: Plan) -> Iterator[str]:
     if not _NAME.fullmatch(plan.name):
         yield f"`{plan.name}` is not a name"
     if plan.spec_digest != f"sha256:{hashlib.sha256(plan.spec_text.encode()).hexdigest()}":
-        yield "spec_digest is not that of spec_text"
+        yield "spec_digest does not match spec_text"
     if plan.key_pair.public_key_digest != public_key_digest(plan.key_pair.public_key):
-        yield "public_key_digest is not that of public_key"
+        yield "public_key_digest does not match public_key"
     if plan.expires_at < plan.made_at:
-        yield "it expires before it was made"
+        yield "expires_at is before made_at"
     if plan.applyable and not (plan.complete and plan.identity and not plan.errored):
-        yield "applyable, but not complete, without identity or errored"
+        yield "it is applyable, but incomplete, without identity or errored"
 
 
 def _shape(plan: Plan) -> Iterator[str]:
     for name, times in Counter(wave.name for wave in plan.waves).items():
         if times > 1:
-            yield f"wave {name} is there {times} times"
+            yield f"wave {name} appears {times} times"
     regions = {(key.account, key.region) for key in plan.key_pair.regions}
     for wave in plan.waves:
         if not wave.cells:
@@ -72,14 +72,14 @@ def _shape(plan: Plan) -> Iterator[str]:
             if not all(0 < size <= limits.ATTACH_IDS_MAX for size in sizes):
                 yield f"{where}: a batch has 1 to {limits.ATTACH_IDS_MAX} targets"
             if plan.applyable and (cell.account, cell.region) not in regions:
-                yield f"{where}: nothing is said of its key pair"
+                yield f"{where}: the region's key pair is missing"
 
 
 def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
     ids = Counter([one.instance for one in targets] + [out.instance for out in plan.exclusions])
     for instance, times in ids.items():
         if times > 1:
-            yield f"{instance} is there {times} times"
+            yield f"{instance} appears {times} times"
         if not _ID.fullmatch(instance):
             yield f"`{instance}` is not an instance id"
     for target in targets:
@@ -96,7 +96,7 @@ def _counts(plan: Plan, targets: list[Target]) -> Iterator[str]:
     if counts.targets != len(targets):
         yield f"counts.targets is {counts.targets:,}, there are {len(targets):,}"
     if counts.excluded != Counter(out.reason.value for out in plan.exclusions):
-        yield "counts.excluded does not fit the exclusions"
+        yield "counts.excluded does not match the exclusions"
     if counts.found != len(targets) + len(plan.exclusions):
         yield "counts.found is not targets plus exclusions"
 
@@ -107,7 +107,7 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
         if list(target.groups) != sorted(set(target.groups)) or not all(
             0 <= group < len(plan.groups) for group in target.groups
         ):
-            yield f"{target.instance} belongs to groups that are not there"
+            yield f"{target.instance} belongs to groups that do not exist"
         members.update(target.groups if target.restart is RestartKind.REBOOT else ())
     covered = sum(out.reason not in OUT_OF_BASE for out in plan.exclusions)
     for index, group in enumerate(plan.groups):
@@ -122,7 +122,7 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
         elif members[index] and not group.cap:
             yield f"group {group.key}: a cap of 0"
     if targets and not plan.groups:
-        yield "no budget bounds how many are down"
+        yield "no budget limits how many instances are down"
 
 
 def _cap(text: str, members: int) -> int | None:

@@ -1,7 +1,7 @@
-"""Plan files: written whole or not at all, read only when they are what was written.
+"""Write plan files atomically, and read them only if their digest matches.
 
-Beside `NAME.plan.json` lies `NAME.plan.json.sha256`, which `sha256sum -c` reads: the plan's bytes
-are its digest's only source, so without a second file an edit by hand could not be seen.
+The digest is stored next to `NAME.plan.json` in `NAME.plan.json.sha256`, in the format of
+`sha256sum -c`, so that edits of a plan are detected.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rollout.model import plan as plans
 from rollout.model.plan import Plan
 
 BYTES_MAX = 4 * 1024**3
-"""A million targets are 135 MB; what is larger is no plan."""
+"""Maximum size of a plan file. A million targets take 135 MB."""
 
 
 _FIGURES = re.compile(r"[0-9a-f]{64}")
 
 
 class Saved(NamedTuple):
-    """A plan with its bytes and their digest."""
+    """A plan, its bytes, and their digest."""
 
     plan: Plan
     raw: bytes
@@ -35,7 +35,7 @@ class Saved(NamedTuple):
 
 
 class _Head(msgspec.Struct):
-    """What must be understood before anything else is read."""
+    """Fields that are read first, to check the format version."""
 
     format: str = ""
     format_version: str = ""
@@ -43,23 +43,23 @@ class _Head(msgspec.Struct):
 
 
 def of(plan: Plan) -> Saved:
-    """A plan just made, with its bytes and digest."""
+    """Return a new plan with its bytes and digest."""
     raw = plans.encode(plan)
     return Saved(plan, raw, plans.digest(raw))
 
 
 def save(saved: Saved, path: Path) -> None:
-    """Write plan and digest file; StorageError R0803 with nothing half-written."""
+    """Write the plan and its digest file atomically. Errors: StorageError R0803."""
     outfile.check(path, "plan")
     outfile.write(_sidecar(path), _digest_line(saved.digest, path), "plan")
     outfile.write(path, saved.raw, "plan")
 
 
 def load(path: Path, digest: str | None = None) -> Saved:
-    """The plan in a file, when its digest is the one given or the one saved beside it.
+    """Return the plan in a file after checking its digest against `digest` or its `.sha256` file.
 
-    Errors: R0320 unreadable, R0321 not a plan of this version, R0901 changed since it was
-    written or not the one given, R0322 contradicts itself, R0001 no digest given.
+    Errors: R0320 unreadable, R0321 not a plan of this version, R0901 the digest does not match,
+    R0322 the plan contradicts itself, R0001 `digest` is malformed.
     """
     raw = _read(path)
     _check_version(raw, path)
@@ -84,7 +84,7 @@ def _read(path: Path) -> bytes:
             "R0320",
             f"the plan file cannot be read: {error.strerror}",
             place=Place(str(path)),
-            help="make one: rollout plan SPEC --out FILE.plan.json",
+            help="create one: rollout plan SPEC --out FILE.plan.json",
         ) from error
 
 
@@ -101,7 +101,7 @@ def _check_version(raw: bytes, path: Path) -> None:
             "R0321",
             f"plan format {head.format_version or 'missing'}; this program reads {ours}.x",
             place=Place(str(path)),
-            help=f"it was made by {head.tool}: use that version, or make a new plan",
+            help=f"this plan was created by {head.tool}; use that version, or create a new plan",
         )
 
 
@@ -115,31 +115,31 @@ def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
     if given is not None:
         message = "this is not the plan that --digest names"
         notes.append(f"digest given {given}")
-        cure = "ask for the file that was reviewed, or make a new plan from its spec"
+        cure = "use the file that was reviewed, or create a new plan from its spec"
     elif wanted is not None:
-        message = "the plan was changed after it was made"
-        notes.append(f"digest made  {wanted}")
-        cure = "make a new plan from its spec; a plan is never edited"
+        message = "the plan was changed after it was created"
+        notes.append(f"digest then  {wanted}")
+        cure = "create a new plan from its spec; do not edit plans"
     else:
-        message = f"{_sidecar(path).name} {why}, so an edit of the plan could not be seen"
-        cure = "copy it along with the plan, or pass --digest with what `rollout plan` printed"
+        message = f"{_sidecar(path).name} {why}, so an edit of the plan cannot be detected"
+        cure = "copy it together with the plan, or pass the digest of `rollout plan` to --digest"
     raise IntegrityError.of("R0901", message, place=Place(str(path)), notes=tuple(notes), help=cure)
 
 
 def _given(digest: str) -> str:
-    """What --digest says, with or without `sha256:`; UsageError R0001 where that is no digest."""
+    """Return the digest in --digest, whose `sha256:` is optional. UsageError R0001 if malformed."""
     figures = digest.lower().removeprefix("sha256:")
     if not _FIGURES.fullmatch(figures):
         raise UsageError.of(
             "R0001",
-            f"--digest {digest}: no digest",
-            help="give `sha256:` and 64 figures, as `rollout plan` prints them",
+            f"--digest {digest}: not a digest",
+            help="pass `sha256:` and 64 hexadecimal digits, as printed by `rollout plan`",
         )
     return f"sha256:{figures}"
 
 
 def _digest_line(digest: str, path: Path) -> bytes:
-    """The line that `sha256sum` prints for the file, which marks names with odd characters."""
+    """Return the line that `sha256sum` prints for the file. It escapes some characters of names."""
     name = os.fsencode(path.name)
     escaped = name.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
     mark = b"" if escaped == name else b"\\"
@@ -147,7 +147,7 @@ def _digest_line(digest: str, path: Path) -> bytes:
 
 
 def _saved_digest(path: Path) -> tuple[str | None, str]:
-    """The digest beside the plan; without one, why there is none."""
+    """Return the digest in the plan's `.sha256` file, or None and the reason."""
     try:
         mode = _sidecar(path).stat().st_mode
         if not stat.S_ISREG(mode):  # a FIFO would wait for a writer
@@ -159,7 +159,7 @@ def _saved_digest(path: Path) -> tuple[str | None, str]:
         return None, f"cannot be read ({error.strerror})"
     figures = words[0].removeprefix(b"\\").decode("ascii", "replace").lower() if words else ""
     if not _FIGURES.fullmatch(figures):
-        return None, "holds no digest"
+        return None, "does not contain a digest"
     return f"sha256:{figures}", ""
 
 
@@ -172,5 +172,5 @@ def _not_a_plan(path: Path, why: str) -> Exception:
         "R0321",
         f"not a plan: {why}",
         place=Place(str(path)),
-        help="make one: rollout plan SPEC --out FILE.plan.json",
+        help="create one: rollout plan SPEC --out FILE.plan.json",
     )

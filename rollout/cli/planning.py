@@ -161,6 +161,6 @@ def _wrong_key(spec: Spec, region: str, seen: KeyDescribed) -> list[RolloutError
         PlanError.of(
             "R0314",
             f"key pair {name} in {region} has another public key than keyPair.publicKeyFile",
-            help="give the new key pair a new name; a key pair is never replaced",
+            help="give the new key pair a new name; existing key pairs are never replaced",
         )
     ]

@@ -1,4 +1,4 @@
-"""The plan as people review it. Pure: a plan in, text or plain data out."""
+"""Print a plan for review. Pure: converts a plan to text or plain data."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from rollout.model.printable import escaped
 from rollout.model.time import Duration, format_duration, format_instant
 
 ABOUT: dict[Reason, str] = {
-    Reason.NOT_FOUND: "the service does not show them to us",
+    Reason.NOT_FOUND: "the service does not list them",
     Reason.WINDOWS: "key pairs are for Linux only",
-    Reason.OS_UNKNOWN: "OS type unknown or contradicted by its name",
-    Reason.ALREADY_DONE: "on {key}, booted since",
+    Reason.OS_UNKNOWN: "OS type is unknown or contradicts the OS name",
+    Reason.ALREADY_DONE: "booted after {key} was attached",
     Reason.EXPIRED: "subscription has ended",
-    Reason.NOT_IO_OPTIMIZED: "key pairs need I/O optimised instances",
+    Reason.NOT_IO_OPTIMIZED: "key pairs need I/O optimized instances",
     Reason.STOPPED: "restart.stopped is leave",
-    Reason.PASSWORD_ONLY: "no key today; allowPasswordLoss is false",
+    Reason.PASSWORD_ONLY: "no key attached; allowPasswordLoss is false",
 }
-"""What a reason means; the others explain themselves by the details of their instances."""
+"""Explanations of reasons. For other reasons, the preview shows the details of the instances."""
 
 _DETAILS_SHOWN = 3
 _FORMERS_SHOWN = 3
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How the inventory was read: calls, and how long it took. Not part of a saved plan."""
+    """The calls and the time that reading the inventory took. Not part of a saved plan."""
 
     calls: int
     took_ms: Duration
 
 
 def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None) -> str:
-    """The whole preview, without what to do next."""
+    """Return the preview without the next commands."""
     blocks = [_head(plan, width, reading), _parts(plan)]
     if plan.counts.targets:
         blocks.append([*_waves(plan.waves), *_bounds(plan, width)])
@@ -48,7 +48,7 @@ def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None)
 
 
 def data(plan: Plan, digest: str) -> dict[str, Any]:
-    """The plan's own fields with printed times, and the digest of its bytes."""
+    """Return the plan's fields with formatted times, and the plan's digest."""
     fields: dict[str, Any] = msgspec.to_builtins(plan)
     for name in ("made_at", "expires_at", "as_of"):
         fields[name] = format_instant(fields[name])
@@ -56,7 +56,7 @@ def data(plan: Plan, digest: str) -> dict[str, Any]:
 
 
 def targets(plan: Plan) -> Iterator[tuple[Wave, str, str, Target]]:
-    """Wave, account, region and target of each instance in the plan, in ordinal order."""
+    """Yield wave, account, region and target of each target of the plan, in ordinal order."""
     for wave in plan.waves:
         for cell in wave.cells:
             for batch in cell.batches:
@@ -65,7 +65,7 @@ def targets(plan: Plan) -> Iterator[tuple[Wave, str, str, Target]]:
 
 
 def rows(plan: Plan) -> Iterator[dict[str, Any]]:
-    """One flat record per instance of the inventory: what becomes of it and why."""
+    """Yield one flat record for each instance of the inventory: target, or exclusion and reason."""
     for wave, account, region, target in targets(plan):
         yield {
             "instance": target.instance,
@@ -89,20 +89,20 @@ def rows(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def is_emulated(plan: Plan) -> bool:
-    """The plan was made against an emulator."""
+    """Return whether the plan was created against an emulator."""
     return any(identity.emulator for identity in plan.identity)
 
 
 def restarts_again(plan: Plan) -> int:
-    """Return how many targets have the wanted key already, without a proof of a later boot."""
+    """Return the number of targets that already have the key but no proof of a later boot."""
     return sum(not target.attach for *_, target in targets(plan))
 
 
 def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
-    lines = ["EMULATOR   no real instance is touched"] if is_emulated(plan) else []
+    lines = ["EMULATOR   no real instance is changed"] if is_emulated(plan) else []
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
     if not plan.identity:
-        lines.append("Identity   none: made offline")
+        lines.append("Identity   none: created offline")
     places = [(where[1], where[2]) for where in targets(plan)]
     places += [(out.account, out.region) for out in plan.exclusions]
     accounts, regions = (len({place[part] for place in places} - {""}) for part in (0, 1))
@@ -117,7 +117,7 @@ def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
 
 def _how_read(plan: Plan, reading: Reading | None) -> str:
     if not plan.complete:
-        return "as the files say (offline)"
+        return "from files (offline)"
     if reading is None:
         return f"read live {format_instant(plan.as_of)}"
     calls = render.count(reading.calls, "DescribeInstances call")
@@ -125,7 +125,7 @@ def _how_read(plan: Plan, reading: Reading | None) -> str:
 
 
 def _parts(plan: Plan) -> list[str]:
-    """Found, minus each reason, gives the targets."""
+    """Return the lines of the subtraction: found, minus exclusions by reason, gives targets."""
     by_reason: dict[Reason, list[Exclusion]] = {reason: [] for reason in Reason}
     for exclusion in plan.exclusions:
         by_reason[exclusion.reason].append(exclusion)
@@ -153,7 +153,7 @@ def _about(reason: Reason, out: list[Exclusion], key: str) -> str:
 
 
 def _formers(plan: Plan) -> str:
-    """Which keys are replaced by which: `ops-2026q3 → ops-2026q4`."""
+    """Return the former keys and the new key as `ops-2026q3 → ops-2026q4`."""
     formers = Counter(target.former_key for *_, target in targets(plan)).most_common()
     if not formers:
         return ""
@@ -198,7 +198,7 @@ def _cap(plan: Plan, group: Group) -> str:
 
 
 def _base(plan: Plan) -> str:
-    """The parts of the base, where it holds more than the targets: ` Base 90 = …`, else empty."""
+    """Return ` Base 90 = …` if the base holds more than the targets, else an empty text."""
     fleet = next((group for group in plan.groups if group.others), None)
     if fleet is None:
         return ""
@@ -234,7 +234,7 @@ def _foot(plan: Plan, digest: str) -> list[str]:
         f"Valid until {format_instant(plan.expires_at)} ({age})",
     ]
     if not plan.counts.targets:
-        lines.insert(1, "Nothing to do: every instance found has a reason to be out.")
+        lines.insert(1, "Nothing to do: all instances found are excluded.")
     if not plan.applyable:
         lines.append("Not applyable: " + _why_not(plan))
     return lines
@@ -242,5 +242,5 @@ def _foot(plan: Plan, digest: str) -> list[str]:
 
 def _why_not(plan: Plan) -> str:
     if not plan.complete:
-        return "nothing was asked of the service (--offline)."
-    return "planning met errors." if plan.errored else "the identity is unknown."
+        return "it was created without API calls (--offline)."
+    return "planning had errors." if plan.errored else "the identity is unknown."

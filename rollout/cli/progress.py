@@ -1,6 +1,6 @@
-"""What people see while a run goes on: bars on a terminal, plain lines everywhere else.
+"""Progress display of a run: bars on a terminal, log lines elsewhere.
 
-Called by the engine after every turn. Reads the run, writes nothing but stderr, never waits.
+Called by the engine after every turn. Reads the run, writes only to stderr, and never waits.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from rollout.model.outcome import Outcome
 from rollout.model.time import SECOND, Instant, format_instant
 
 LINE_EVERY_MS = 10 * SECOND
-"""Off a terminal at most one line of progress in so long."""
+"""Minimum time between two lines of progress if stderr is not a terminal."""
 REDRAWS_PER_SECOND = 4
 LANES_SHOWN = 3
-"""Throttled lanes that are named; of further ones the number."""
+"""Number of throttled lanes that are listed; the others are counted."""
 _BAR_COLUMNS = 30
 
 _ENDED_BADLY = {Phase.FAILED: "R0510", Phase.STRANDED: "R0512"}
@@ -43,15 +43,15 @@ _BEFORE_BOOTED = (
 
 
 def make(common: Common, *, live: bool, emulated: bool) -> Lines:
-    """The progress that suits this stderr; use it inside `with`."""
+    """Return the progress display for this stderr; use it inside `with`."""
     return Bars(common, emulated=emulated) if live else Lines()
 
 
 class Lines:
-    """One log line at each change of state, and at most every 10 s one of progress."""
+    """Log one line at each change of state, and a line of progress every 10 s at most."""
 
     quiet = False
-    """Whether everyday lines are left out, because something else shows them."""
+    """Whether routine lines are left out because the bars show the same."""
 
     def __init__(self) -> None:
         self._log: Any = structlog.get_logger()
@@ -69,10 +69,10 @@ class Lines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing to give back."""
+        """Do nothing: no resource is held."""
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
-        """Tell what a turn brought."""
+        """Log the events of a turn."""
         if self._eta is None:
             self._began, self._eta = now, Eta(run, now)
         for event in events:
@@ -85,7 +85,7 @@ class Lines:
             self._next = now + LINE_EVERY_MS
 
     def eta(self, run: Run, now: Instant) -> str:
-        """How long the rest takes at the pace of this process so far; empty before that shows."""
+        """Return the estimated remaining time, empty while there is no estimate."""
         left_ms = self._eta.left_ms(run, now) if self._eta else None
         return "" if left_ms is None else render.span(left_ms).replace(" ", "")
 
@@ -222,7 +222,7 @@ class Bars(Lines):
         logs.configure(sys.stderr, form="text", verbose=self._common.verbose)
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
-        """Tell what is worth a line; the bars read the run by themselves."""
+        """Log the important events of a turn, and remember the run for the bars."""
         self._run, self._now = run, now
         super().on_turn(run, events, now)
 
@@ -282,14 +282,14 @@ def _table(run: Run, number: int, eta: str) -> Any:
 
 
 def _slowed(run: Run, now: Instant) -> str:
-    """The throttled lanes, those that were throttled most; empty where there is none."""
+    """Return the lanes that were throttled most as text, empty if there are none."""
     known = [report.lane(one, now) for one in lanes(run)]
     more = f"; and {len(known) - LANES_SHOWN} more" if len(known) > LANES_SHOWN else ""
     return "; ".join(known[:LANES_SHOWN]) + more
 
 
 def _figures(run: Run, number: int) -> dict[str, object]:
-    """How one wave stands, as fields of a line."""
+    """Return the counts of one wave as fields of a log line."""
     counts = _counts(run, number)
     return {
         "wave": run.layout.waves[number].name,
@@ -305,7 +305,7 @@ def _figures(run: Run, number: int) -> dict[str, object]:
 
 
 def _counts(run: Run, number: int) -> dict[Phase, int]:
-    """How many targets of a wave are in each phase; counted in C, so a million take a moment."""
+    """Return the number of targets of a wave in each phase. A million take milliseconds."""
     first, last = run.layout.waves[number].cells
     start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
     return {phase: run.phases.count(phase, start, end) for phase in Phase}

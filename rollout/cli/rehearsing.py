@@ -92,9 +92,9 @@ def _boot(plan: Plan, given: Given, learned: Lessons) -> tuple[Duration, int, st
         return given.boot_ms, BOOT_SPREAD_PERCENT, "--boot-time"
     if learned.boots is not None:
         known = learned.boots
-        why = f"{known.count:,} boots of run {known.run}; --boot-time says otherwise"
+        why = f"{known.count:,} boots of run {known.run}; change it with --boot-time"
         return known.median_ms, known.spread_percent, why
-    why = "assumed, as in the plan's estimate; --boot-time says better"
+    why = "assumed, as in the plan's estimate; change it with --boot-time"
     return plan.estimate.boot_time_ms, BOOT_SPREAD_PERCENT, why
 
 
@@ -102,8 +102,8 @@ def _quota(given: Given, *, emulated: bool) -> tuple[int | None, str]:
     if given.quota is not None:
         return given.quota, "--quota"
     if emulated:
-        return None, "an emulator has none unless told; --quota says otherwise"
-    return QUOTA, "assumed; --quota says better"
+        return None, "no quota on an emulator; change it with --quota"
+    return QUOTA, "assumed; change it with --quota"
 
 
 def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
@@ -111,7 +111,7 @@ def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
         return given.seeds, "--seeds"
     targets = max(1, plan.counts.targets)
     seeds = min(SEEDS_MAX, max(1, INSTANCES_BY_DEFAULT // targets))
-    return seeds, f"as many as {targets:,} targets allow in a minute or two; --seeds says otherwise"
+    return seeds, f"limited by {targets:,} targets to take a minute or two; change it with --seeds"
 
 
 # living

@@ -1,4 +1,4 @@
-"""A run as people read it, open or closed. Pure: read models in, text or plain data out."""
+"""Print a run, open or closed. Pure: converts read models to text or plain data."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from rollout.model.time import Duration, Instant, format_instant
 from rollout.model.view import LaneView, Left, RunView
 
 CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "open", "excluded")
-"""Every instance of the inventory is in exactly one of these; in a closed run none is open."""
+"""Each instance of the inventory has exactly one of these classes. A closed run has none open."""
 
 NEXT_STEP = {
     "failed": "fix the cause, then plan again",
-    "stranded": "key attached, not in force: plan again (restart only), or restart it yourself",
-    "in_doubt": "not known whether it restarted; resume observes it again, or state what you know "
-    "with rollout resolve",
-    "skipped": "left as it was: plan again when the cause is gone",
-    "unverified": "assumed done: check that the new key works",
+    "stranded": "key attached, not in force: restart the instance, or plan again (restart only)",
+    "in_doubt": "the restart is not confirmed: resume observes it again; if you know the outcome, "
+    "state it with rollout resolve",
+    "skipped": "not changed: fix the cause, then plan again",
+    "unverified": "restarted but not proved: check that the new key works",
 }
 NEXT_STEP_FOR = {
-    "foreign_key": "somebody attached another key pair: find out who; resume observes it again",
-    "gone": "released during the run: nothing is left to do",
-    "stopped_since_plan": "stopped by somebody after planning: start it, or plan again",
+    "foreign_key": (
+        "another operator attached a third key pair: find out who; resume observes it again"
+    ),
+    "gone": "released during the run: nothing to do",
+    "stopped_since_plan": "stopped by another operator after planning: start it, or plan again",
     "stopped_after_attach": (
-        "stopped by somebody after the attach: the key takes effect at its next start"
+        "stopped by another operator after the attach: the key takes effect at the next start"
     ),
     "key_pair_changed": (
-        "attached while the key pair had other material: attach a key pair with a new name"
+        "attached while the key pair had another public key: attach a key pair with a new name"
     ),
 }
-"""Next steps that depend on the reason, which then matters more than the phase."""
+"""Next steps by reason; they take precedence over the next steps by phase."""
 LEFT_SHOWN = 20
 ELSEWHERE_SHOWN = 3
 RESUME_ACCEPTS = "accepts these failures and continues:"
@@ -53,12 +55,12 @@ _COLUMNS = {
     "skipped": ("skipped",),
     "waiting": ("planned", "attaching", "attached"),
 }
-"""Columns of the wave table and their phases; a column without an instance is left out."""
+"""Columns of the wave table and their phases. Columns without instances are left out."""
 _ALWAYS = ("done", "failed")
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What is known of a run beside its state."""
+    """Facts about a run that are not part of its state."""
 
     run_dir: Path
     plan_digest: str
@@ -66,13 +68,13 @@ class Facts(msgspec.Struct, frozen=True):
     started_at: Instant
     at: Instant
     holder: str = ""
-    """Who holds the run's lock now, empty where nobody does."""
+    """The process that holds the run's lock, empty if none does."""
     head: str = ""
     """Number and digest of the journal's last line, as `SEQ:HASH`."""
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a run stands when a command is done with it, and what that command ends with."""
+    """The state of a run when a command ends, and the command's exit code."""
 
     view: RunView
     facts: Facts
@@ -80,7 +82,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 def status(view: RunView, facts: Facts, width: int) -> str:
-    """Where the run stands: head, waves, permits, what waits and for what, what is left."""
+    """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
     lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
     if view.state != "closed":
@@ -97,7 +99,7 @@ def status(view: RunView, facts: Facts, width: int) -> str:
 
 
 def summary(view: RunView, facts: Facts, width: int) -> str:
-    """What became of the run, and where its files are; printed when an apply or resume ends."""
+    """Return the state and the run's files as text; `apply` and `resume` print it when they end."""
     files = [
         f"audit:  rollout audit verify {view.run}",
         f"head:   {facts.head}",
@@ -109,7 +111,7 @@ def summary(view: RunView, facts: Facts, width: int) -> str:
 
 
 def data(view: RunView, facts: Facts) -> dict[str, Any]:
-    """The same as plain data, in the same words."""
+    """Return the same as plain data."""
     return {
         "format_version": "1.0",
         **msgspec.to_builtins(view),
@@ -125,18 +127,18 @@ def data(view: RunView, facts: Facts) -> dict[str, Any]:
 
 
 def classes(counts: Mapping[str, int]) -> str:
-    """`437 done + 0 unverified + …`: every class; lines are broken between them only."""
+    """Return all classes as `437 done + 0 unverified + …`, with line breaks only between them."""
     parts = [f"{counts[name]:,} {name}" for name in CLASSES if name in counts]
     return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
 
 
 def is_emulated(plan: Plan) -> bool:
-    """The run's plan was made against an emulator."""
+    """Return whether the run's plan was created against an emulator."""
     return any(identity.emulator for identity in plan.identity)
 
 
 def word(view: RunView, holder: str) -> str:
-    """The state in one word: a run that nobody drives any more is interrupted, not running."""
+    """Return the state in one word. A running run that no process drives is `interrupted`."""
     return "interrupted" if view.state == "running" and not holder else view.state
 
 
@@ -147,14 +149,14 @@ def _head(view: RunView, facts: Facts, width: int) -> list[str]:
     if open_wave is not None:
         parts.append(f"wave {open_wave + 1}/{len(view.waves)} {view.waves[open_wave].name}")
     since = f"since {format_instant(facts.started_at)} ({render.span(took)})"
-    lines = ["EMULATOR   no real instance is touched"] if facts.emulated else []
+    lines = ["EMULATOR   no real instance is changed"] if facts.emulated else []
     lines.append(" · ".join(parts))
     lines.append(f"  plan {view.name} {render.short(facts.plan_digest)} · {since}")
     if view.reason:
         stopped = "stopped by " if view.state == "drained" else ""
         lines += render.wrap(f"{stopped}{view.reason}", width, first="  ", rest="    ")
     if facts.holder:
-        lines += render.wrap(f"driven now: {facts.holder}", width, first="  ", rest="    ")
+        lines += render.wrap(f"driven by {facts.holder}", width, first="  ", rest="    ")
     return lines
 
 
@@ -179,8 +181,8 @@ def _permits(view: RunView) -> list[str]:
 
 
 def lane(one: LaneView, at: Instant) -> str:
-    """One throttled lane at that instant: its pace, how often it was throttled, and until when it
-    pauses.
+    """Return one throttled lane at that instant as text: its pace, its number of throttled calls,
+    and the end of its pause.
     """
     learned = f" of {one.quota:,} learned" if one.quota else ""
     pace = f"{one.region} {one.action} {one.per_minute:,}/min{learned}"
@@ -189,28 +191,28 @@ def lane(one: LaneView, at: Instant) -> str:
 
 
 def _sum(view: RunView, width: int) -> list[str]:
-    """Found = done + … + excluded, every class named."""
+    """Return the sum `found = done + … + excluded` as lines."""
     found = sum(view.classes.values())
     text = f"{found:,} found = {classes(view.classes)}"
     return render.wrap(text, width, first="  ", rest="    ")
 
 
 def _elsewhere(view: RunView, width: int) -> list[str]:
-    """Restarts that this run did not call."""
+    """Return lines about restarts that this run did not call."""
     found = view.restarted_elsewhere
     if not found:
         return []
     names = ", ".join(found[:ELSEWHERE_SHOWN])
     more = ", …" if len(found) > ELSEWHERE_SHOWN else ""
-    text = f"restarted by somebody else during the run: {len(found):,} ({names}{more})"
+    text = f"restarted by other operators during the run: {len(found):,} ({names}{more})"
     return render.wrap(text, width, first="  ", rest="    ")
 
 
 def _left(view: RunView, width: int) -> list[str]:
-    """The instances that need a person, and what that person can do."""
+    """Return lines about the instances that need an operator, with their next steps."""
     if not view.left:
         return []
-    lines = ["", "Left for a person:"]
+    lines = ["", "Needs an operator:"]
     shown = view.left[:LEFT_SHOWN]
     lines += render.table([(one.instance, one.region, one.phase, one.why) for one in shown], "<<<<")
     if len(view.left) > len(shown):
@@ -223,10 +225,10 @@ def _left(view: RunView, width: int) -> list[str]:
 
 
 def _next_step(left: Left) -> str:
-    """What decides the next step of one instance: its reason where that has one, else its phase."""
+    """Return the key of an instance's next step: its reason if it has a step, else its phase."""
     return left.why if left.why in NEXT_STEP_FOR else left.phase
 
 
 def left_ids(left: tuple[Left, ...]) -> str:
-    """The ids of instances that need a person, one a line."""
+    """Return the ids of instances that need an operator, one per line."""
     return "\n".join(one.instance for one in left)

@@ -1,7 +1,7 @@
-"""Driving a run from the command line: begin one, or go on with one, to its end or its stop.
+"""Start or resume a run and drive it until it closes or stops.
 
-Called by `apply` and `resume`, which check first. Everything that happens from here on is decided
-by the core; this is its connection, its journal, its locks and its progress.
+Called by `apply`, `resume` and `abort` after their checks. The core makes all decisions; this
+module connects it to the service, the journal, the locks and the progress display.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from rollout.model.event import Actor, AnyEvent, OperatorCommand
 from rollout.model.time import Instant
 
 _TOKEN = secrets.token_hex(8)
-"""Tells this process from every other one, where host names and process ids repeat."""
+"""Identifies this process where host names and process ids repeat."""
 LOST_SHOWN = 20
-"""Events that no longer fitted on the disk and are shown instead; the rest is a count."""
+"""Events that did not fit on the disk are printed up to this number, then counted."""
 
 
 class Outlet:
-    """Where a decider's events go: to its engine, once there is one."""
+    """Forward the decider's events to its engine, as soon as one is set."""
 
     def __init__(self) -> None:
         self.to: Callable[[AnyEvent], None] | None = None
 
     def __call__(self, event: AnyEvent) -> None:
-        """Hand one event on."""
+        """Forward one event."""
         if self.to is not None:
             self.to(event)
 
@@ -55,7 +55,7 @@ class Outlet:
 async def hold_runs(
     common: Common, terminal: Terminal, now: Instant, *, allow_unsafe_fs: bool
 ) -> AsyncIterator[Runner]:
-    """Check the runs directory and hold the lock of all runs. R0011, R0603, R0802."""
+    """Check the runs directory and hold its lock. Errors: R0011, R0603, R0802."""
     for warning in place.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
         terminal.warn(warning)
     if not place.is_shared(common.runs_dir):
@@ -74,14 +74,14 @@ async def hold_runs(
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """One process that drives one run, and has the lock of all runs."""
+    """A process that drives a run and holds the lock of the runs directory."""
 
     common: Common
     terminal: Terminal
     held: lock.Lock
 
     async def begin(self, saved: Saved, service: Service) -> Ended:
-        """Apply a plan that was checked."""
+        """Start a run of a checked plan and drive it."""
         now, outlet = service.clock.now(), Outlet()
         run_id = reader.run_id(saved.digest)
         decider = Decider(saved.plan, outlet)
@@ -104,9 +104,9 @@ class Runner:
         service: Service,
         order: OperatorCommand | None = None,
     ) -> Ended:
-        """Continue an open run that was folded, under the lock of all runs, into `outlet`.
+        """Continue an open run. Its journal was folded into `outlet` under the lock of all runs.
 
-        `order` is applied first, so that nothing begins before it.
+        `order` is applied first, so that nothing starts before it.
         """
         now, run, decider = service.clock.now(), folded.run, folded.decider
         facts = folding.facts(folded)
@@ -125,7 +125,7 @@ class Runner:
 
     @contextlib.contextmanager
     def hold(self, run_id: str, epoch: int, now: Instant, journal: RunJournal) -> Iterator[None]:
-        """Hold the lock of the run, and give the journal back at the end however it comes."""
+        """Hold the lock of the run, and release the journal in every case."""
         mine = owner(now, run_id, epoch)
         try:
             with lock.take_run(journal.run_dir, mine) as held:
@@ -171,7 +171,7 @@ class Runner:
         )
 
     def _tell_lost(self, lost: list[AnyEvent]) -> None:
-        """What the calls in flight brought after the disk refused: resume reads it back."""
+        """Print outcomes that could not be journaled. A resume observes them again."""
         lines = [f"not in the journal: {event}" for event in lost[:LOST_SHOWN]]
         if len(lost) > LOST_SHOWN:
             lines.append(f"not in the journal: {len(lost) - LOST_SHOWN:,} more events")
@@ -180,23 +180,23 @@ class Runner:
 
 
 def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
-    """Journal once for each process that its clock was corrected."""
+    """Journal a correction of the clock, once for each process."""
     if service.clock_skew is not None:
         decider.put(service.clock_skew, now)
 
 
 def _actor(service: Service) -> Actor:
-    """Who runs this process."""
+    """Return the operator of this process."""
     return actor(service.identity.arn)
 
 
 def actor(arn: str = "") -> Actor:
-    """Who runs this process, with the cloud identity where one is used."""
+    """Return the operator of this process, with its cloud identity if there is one."""
     return Actor(_user(), arn, socket.gethostname(), os.getpid(), about.tool())
 
 
 def _user() -> str:
-    """The OS user's name, or the number where a container knows no name."""
+    """Return the OS user's name, or its number if it has no name, as in some containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

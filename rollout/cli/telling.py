@@ -1,4 +1,4 @@
-"""The audit log and its verification as text and as plain data. Pure but for reading the plan."""
+"""Print the audit log and its verification as text or plain data. Reads the plan file."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from rollout.model.time import format_instant
 
 _IDS_SHOWN = 3
 _LAST_LINE: dict[LastLine, str] = {
-    "head": "protected: it is the line that --head names",
-    "seal": "protected by the seal alone, which anyone who can write the journal can write too",
-    "unprotected": "unprotected: an edit or a cut of it cannot be seen without --head",
+    "head": "protected: it is the line in --head",
+    "seal": "protected by the seal only; anyone who can write the journal can also write the seal",
+    "unprotected": "unprotected: without --head its edit or removal cannot be detected",
 }
 
 
 def plan_of(run_dir: Path) -> Plan:
-    """The plan of a run, found by the digest in its first line."""
+    """Return the plan of a run, found by the digest in its first line."""
     reader = read(run_dir)
     next(iter(reader), None)
     if reader.started is None:
-        raise UsageError.of("R0003", f"run {run_dir.name} never began: its journal is empty")
+        raise UsageError.of("R0003", f"run {run_dir.name} never started: its journal is empty")
     return read_plan(run_dir, reader.started.plan_digest)
 
 
 def text(entry: Entry, columns: int | None) -> str:
-    """One event: when, what, about whom, how it ended, by which request.
+    """Return one event as text: time, event, instances, outcome and request id.
 
-    It is one line, unless the terminal has only so many `columns`.
+    It is one line, wrapped at `columns` on a terminal.
     """
     about = ", ".join(entry.instances[:_IDS_SHOWN])
     if len(entry.instances) > _IDS_SHOWN:
@@ -56,7 +56,7 @@ def text(entry: Entry, columns: int | None) -> str:
 
 
 def data(entry: Entry) -> dict[str, Any]:
-    """One event as plain data, times printed."""
+    """Return one event as plain data, with formatted times."""
     fields: dict[str, Any] = msgspec.to_builtins(entry)
     fields["at"] = format_instant(entry.at)
     fields["api_time"] = format_instant(entry.api_time) if entry.api_time else None
@@ -64,7 +64,7 @@ def data(entry: Entry) -> dict[str, Any]:
 
 
 def reason_out(plan: Plan, instance: str) -> str:
-    """Why an instance was left out of the plan; empty where the plan does not know it."""
+    """Return why an instance was left out of the plan, empty if the plan does not list it."""
     for out in plan.exclusions:
         if out.instance == instance:
             detail = f" ({out.detail})" if out.detail else ""
@@ -73,7 +73,7 @@ def reason_out(plan: Plan, instance: str) -> str:
 
 
 def verdict_data(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as plain data."""
+    """Return a verdict as plain data."""
     return {
         "format_version": "1.0",
         "valid": not verdict.problems_found,
@@ -82,9 +82,9 @@ def verdict_data(verdict: Verdict) -> dict[str, Any]:
 
 
 def verdict_text(verdict: Verdict, width: int) -> str:
-    """What holds, line by line; what does not is printed as errors beside it."""
+    """Return the verdict as lines. Violations are printed separately, as errors."""
     chain = "hash chain unbroken" if not verdict.problems_found else "see the errors"
-    end = "closed in order" if verdict.sealed else "not sealed: a cut tail would not be seen"
+    end = "closed in order" if verdict.sealed else "not sealed: a truncation cannot be detected"
     rows = [
         ("run", verdict.run),
         ("plan", f"{_plan_words(verdict)}: {verdict.plan_digest.replace(':', ' ') or 'unknown'}"),
@@ -93,10 +93,12 @@ def verdict_text(verdict: Verdict, width: int) -> str:
         ("head", f"{verdict.lines}:{verdict.head}"),
     ]
     if verdict.torn is not None:
-        rows.append(("tail", f"{verdict.torn.bytes} bytes of a torn line; a resume cuts them"))
+        rows.append(
+            ("tail", f"{verdict.torn.bytes} bytes of an incomplete line; a resume removes them")
+        )
     if verdict.plan_matches:
         calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
-        judged = "see the errors" if verdict.problems_found else "each has its intent before it"
+        judged = "see the errors" if verdict.problems_found else "each follows its intent"
         peaks = [f"at most {one.peak:,} of {one.cap:,} ({one.key})" for one in verdict.groups]
         unfinished = (
             "" if verdict.closed else f", if it ended here ({verdict.unfinished:,} unfinished)"
@@ -106,7 +108,7 @@ def verdict_text(verdict: Verdict, width: int) -> str:
             ("effects", f"{calls or 'no calls'}; {judged}"),
             ("down", ", ".join(peaks)),
             ("exposed", f"at most {verdict.exposed_peak:,}"),
-            ("resumes", f"{verdict.resumes}; {verdict.late} late answers, not believed"),
+            ("resumes", f"{verdict.resumes}; {verdict.late} late replies, ignored"),
         ]
     lines: list[str] = []
     for name, words in rows:
@@ -115,4 +117,4 @@ def verdict_text(verdict: Verdict, width: int) -> str:
 
 
 def _plan_words(verdict: Verdict) -> str:
-    return "matches the run's first line" if verdict.plan_matches else "was not compared"
+    return "matches the run's first line" if verdict.plan_matches else "not compared"

@@ -1,4 +1,4 @@
-"""Shows which calls the service has not answered yet, before a run begins.
+"""Show which calls the service has not answered yet, before a run starts.
 
 Used by `wiring` around each connection. Reads the client's patience and writes to stderr; it makes
 no calls and delays none.
@@ -22,7 +22,7 @@ from rollout.model.outcome import Refused
 from rollout.model.time import SECOND, Instant, format_instant
 
 FIRST_AFTER_MS: Final = 2 * SECOND
-"""A call that is answered sooner is not worth a line."""
+"""Calls that are answered sooner are not shown."""
 LINE_EVERY_MS: Final = 10 * SECOND
 TICK_MS: Final = SECOND // 2
 REGIONS_SHOWN: Final = 3
@@ -30,7 +30,7 @@ _CLEAR = "\r\x1b[K"
 
 
 class Waits:
-    """Says what is waited for: on a terminal one line in place, elsewhere a log line at times."""
+    """Show waiting calls: in one line on a terminal, elsewhere in a log line every 10 s."""
 
     def __init__(self, patience: Patience, terminal: Terminal) -> None:
         self._patience, self._terminal = patience, terminal
@@ -38,7 +38,7 @@ class Waits:
         self._drawn = False
 
     def tick(self) -> None:
-        """Show the calls that have waited long enough, when it is time."""
+        """Show the waiting calls if a line is due."""
         now = self._patience.now()
         late = [one for one in self._patience.waiting if now >= one.since + FIRST_AFTER_MS]
         if not late:
@@ -51,7 +51,7 @@ class Waits:
             logs.say("api.waiting", level="info", **fields(late))
 
     def clear(self) -> None:
-        """Take the line off the terminal, so that other output finds it empty."""
+        """Erase the line on the terminal, so that other output starts on an empty line."""
         if self._drawn:
             self._drawn = False
             write(sys.stderr, _CLEAR, end="")
@@ -59,7 +59,7 @@ class Waits:
 
 @contextlib.asynccontextmanager
 async def shown(patience: Patience, terminal: Terminal) -> AsyncIterator[None]:
-    """Show what is waited for inside the block."""
+    """Show waiting calls while the block runs."""
     waits = Waits(patience, terminal)
     patience.on_calm = waits.clear
 
@@ -77,17 +77,17 @@ async def shown(patience: Patience, terminal: Terminal) -> AsyncIterator[None]:
 
 
 def line(late: list[Waiting]) -> str:
-    """One line for a terminal; `late` holds one call or more, oldest first."""
+    """Return the line for a terminal. `late` holds at least one call, oldest first."""
     known = fields(late)
     where = f" in {known['region']}" if known["region"] else ""
     tried = f", tried {known['tries']}×" if known["tries"] else ""
     since, until = (str(known[name])[11:19] for name in ("since", "until"))
-    head = f"waiting since {since}, until {until} UTC, for {known['action']}{where}"
+    head = f"waiting for {known['action']}{where} since {since}, until {until} UTC"
     return f"{head}: {known['cause']}{tried}"
 
 
 def fields(late: list[Waiting]) -> dict[str, object]:
-    """What the line says, as fields: of the oldest call, and the regions that wait for the same."""
+    """Return the oldest call as fields, with all regions that wait for the same action."""
     oldest = late[0]
     same = [one for one in late if one.lane.action == oldest.lane.action]
     return {
@@ -101,7 +101,7 @@ def fields(late: list[Waiting]) -> dict[str, object]:
 
 
 def _regions(waiting: list[Waiting]) -> str:
-    """The regions of these calls, the first few by name."""
+    """Return the regions of these calls as text, the first few by name."""
     names = list(dict.fromkeys(one.lane.region for one in waiting if one.lane.region))
     more = len(names) - REGIONS_SHOWN
     text = ", ".join(names[:REGIONS_SHOWN])
@@ -109,7 +109,7 @@ def _regions(waiting: list[Waiting]) -> str:
 
 
 def _cause(waiting: Waiting) -> str:
-    """Why the last attempt failed."""
+    """Return why the last attempt failed."""
     if waiting.last is None:
         return "no reply yet"
     known = waiting.last.code if isinstance(waiting.last, Refused) else waiting.last.why

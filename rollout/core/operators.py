@@ -52,9 +52,9 @@ def _unresolvable(run: Run, ordinal: int, resolution: Resolution | None, now: In
     phase = run.phase(ordinal)
     name = run.layout.targets[ordinal].instance
     if any(ordinal in call for call in _open_calls(run)):
-        return f"a call for {name} is open; resume the run first, so that its reply is looked for"
+        return f"a call for {name} is open; resume the run first, so that it observes the outcome"
     if resolution is None or (phase, STATED[resolution]) not in TABLE:
-        return f"{name} is {phase.word}: that cannot be stated about it"
+        return f"{name} is {phase.word}: this statement does not apply to it"
     if phase is Phase.FAILED and not _was_restarted(run, ordinal):
         return f"{name} failed before its restart: plan again"
     settled = run.settle_end(ordinal)

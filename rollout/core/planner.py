@@ -141,23 +141,23 @@ def _warnings(
     kept_waves = {wave.name for wave in waves}
     empty = [wave.name for wave in spec.waves if wave.name not in kept_waves and waves]
     warnings = [
-        _warn("R0302", selected.stopped, "stopped instance", "will be started and billed; "
-              "restart.stopped: leave leaves them."),
-        _warn("R0303", selected.keyless, "instance", "will lose password login for good "
-              "(allowPasswordLoss)."),
-        _warn("R0301", kept, "instance", "left out because rotating would end password login "
-              "for good."),
+        _warn("R0302", selected.stopped, "stopped instance", "will be started and billed "
+              "(restart.stopped: start)."),
+        _warn("R0303", selected.keyless, "instance", "will permanently lose password "
+              "login (allowPasswordLoss)."),
+        _warn("R0301", kept, "instance", "left out because rotation would permanently end "
+              "password login."),
         _warn("R0315", selected.keyed, "target", "with the key already attached: this runs "
-              "directory holds no proof of a later boot, so apply restarts them again."),
+              "directory has no proof of a later boot, so apply restarts them again."),
         _warn("R0304", inventory.merged, "row", "named an instance again and merged."),
         _warn("R0305", len(selection.expired_rules(spec, at)), "exclusion", "expired."),
         _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),
-        _warn("R0316", len(empty), "wave", f"left out, since earlier waves take every target: "
+        _warn("R0316", len(empty), "wave", f"left out because earlier waves take all targets: "
               f"{', '.join(empty)}."),
-        _warn("R0309", len(one_by_one), "budget", "with room for one instance at a time: one by "
-              "one."),
-        _warn("R0306", 0 if inventory.live else selected.chosen, "target", "decided without asking "
-              "the service (--offline): this plan cannot be applied."),
+        _warn("R0309", len(one_by_one), "budget", "with room for one instance: instances "
+              "restart one at a time."),
+        _warn("R0306", 0 if inventory.live else selected.chosen, "target", "created without API "
+              "calls (--offline): this plan cannot be applied."),
         _warn("R0307", _doubtful(spec, selected.chosen), "target", f"under onUnknown: "
               f"{spec.on_unknown.value}: a restart in doubt may happen twice or not at all."),
     ]  # fmt: skip

@@ -172,9 +172,9 @@ class Decider:
             importable = planned is not None and not planned.present and lane not in self.run.keys
             self._key_missing(lane, importable=importable, now=now)
         elif public_key_digest(public_key) != self.run.plan.key_pair.public_key_digest:
-            self._key_changed(lane, "has another public key than the plan's", now)
+            self._key_changed(lane, "does not have the plan's public key", now)
         elif known and known != fingerprint:
-            self._key_changed(lane, "was recreated: its fingerprint changed", now)
+            self._key_changed(lane, "was recreated: the fingerprint changed", now)
         else:
             self.agenda.keys.good[lane] = comparison
             self.put(ev.KeyReady(*lane, fingerprint, comparison.attached), now)

@@ -123,7 +123,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
         "for an attach": max(0, run.phase_counts[Phase.PLANNED] - later),
         "for a comparison of the key pair": run.phase_counts[Phase.COMPARING],
         "for evidence (keep their permits)": run.phase_counts[Phase.IN_DOUBT],
-        "for a person (held)": held,
+        "for an operator (held)": held,
     }
     return {why: count for why, count in reasons.items() if count}
 

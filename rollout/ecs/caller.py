@@ -150,7 +150,7 @@ class Caller:
         if ticket is None and stopped():
             return verdict.unsent(HALTED, _HELD_BACK[HALTED])
         if ticket is None:
-            return verdict.unsent(verdict.EXPIRED, "its lane had no place in time")
+            return verdict.unsent(verdict.EXPIRED, "its lane had no free slot in time")
         try:
             reply = await self._exchange(request)
         finally:

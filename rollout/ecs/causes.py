@@ -25,27 +25,29 @@ _LATER: Final = "try again later, or with a longer --api-timeout"
 _CAUSES: Final = {
     "certificate": Cause(
         "the certificate is not valid for this host",
-        "check for a proxy that replaces certificates; SSL_CERT_FILE names further authorities",
+        "check for a proxy that replaces certificates; SSL_CERT_FILE adds certificate authorities",
     ),
     "closed": Cause("the connection was closed before the call was sent", _NETWORK),
     "connect_timeout": Cause("no connection in time", _NETWORK),
     "cut_off": Cause("the reply was cut off", _NETWORK),
     "dns": Cause("the host name was not found", "check name resolution and --endpoint"),
     "dry_run_ignored": Cause(
-        "the endpoint carried out a dry run", "check --endpoint: the service never does", "R0412"
+        "the endpoint executed a dry run",
+        "check --endpoint: the real service never does this",
+        "R0412",
     ),
     "malformed_http": Cause("the reply is not HTTP", f"{_BETWEEN}, and --endpoint", "R0412"),
     "page_loop": Cause("the pages of the reply do not end", _BETWEEN, "R0412"),
     "proxy_or_gateway": Cause(
-        "the reply is not from the API: a proxy or gateway answered in its place", _BETWEEN, "R0412"
+        "the reply is not from the API: a proxy or gateway answered instead", _BETWEEN, "R0412"
     ),
     "proxy_login": Cause(
-        "the proxy wants a user and a password",
-        "write them into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
+        "the proxy requires a user name and a password",
+        "add them to HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
     ),
     "proxy_refused": Cause(
-        "the proxy does not connect to this host",
-        "ask for access at the proxy, or list the host in NO_PROXY",
+        "the proxy refused to connect to this host",
+        "allow the host in the proxy, or add it to NO_PROXY",
     ),
     "proxy_unreachable": Cause("the proxy cannot be reached", "check HTTPS_PROXY and NO_PROXY"),
     "redirect": Cause("a proxy or gateway redirected the call", _BETWEEN, "R0412"),
@@ -54,7 +56,7 @@ _CAUSES: Final = {
     "timeout": Cause("no reply in time", _LATER),
     "tls": Cause("the TLS handshake failed", _NETWORK),
     "too_large": Cause("the reply is larger than any reply of the API", _BETWEEN, "R0412"),
-    "unasked_bytes": Cause("the connection carried a reply to no call", _BETWEEN, "R0412"),
+    "unasked_bytes": Cause("the connection carried an unexpected reply", _BETWEEN, "R0412"),
     "unreachable": Cause("the host cannot be reached", _NETWORK),
 }
 
@@ -65,7 +67,7 @@ def explain(reason: str) -> Cause | None:
         status = int(reason[5:])
         return Cause(
             f"HTTP {status} {_PHRASES.get(status, '')}".rstrip() + " without an error of the API",
-            f"{_LATER}; if it stays, {_BETWEEN}",
+            f"{_LATER}; if the error persists, {_BETWEEN}",
             "R0412",
         )
     return _CAUSES.get(reason)

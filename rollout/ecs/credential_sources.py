@@ -170,7 +170,7 @@ def _profile(name: str, named_by: str, config: CliConfig, on_secret: OnSecret) -
         link = config.text(link, "source_profile")
         if link in seen:
             raise _contradiction(
-                f"the profiles {', '.join(seen)} in {config.path} take their keys from each other",
+                f"the profiles {', '.join(seen)} in {config.path} refer to each other",
                 "correct `source_profile`",
             )
 
@@ -180,7 +180,7 @@ def _check_profile(name: str, named_by: str, config: CliConfig) -> None:
         raise AccessError.of(
             "R0401",
             f"there is no profile {name} in {config.path}; it is named by {named_by}",
-            help="`aliyun configure list` shows the profiles there are",
+            help="`aliyun configure list` lists the profiles",
         )
     mode = config.mode(name)
     if mode not in vendor.MODES:

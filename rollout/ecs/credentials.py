@@ -267,6 +267,6 @@ def _check(keys: Credentials, source: str) -> None:
         if not (text and text.isascii() and text.isprintable() and " " not in text):
             raise AccessError.of(
                 "R0402",
-                f"the {name} of {source} is empty or holds a character that no key has",
-                help="look for a space or a line break at its end",
+                f"the {name} of {source} is empty or contains an invalid character",
+                help="check for a space or a line break at its end",
             )

@@ -119,7 +119,7 @@ def address(text: str, product: Product = "ecs", *, private: bool = False) -> st
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise _refused(shown, "an endpoint has no path, query or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise _refused(shown, "only https:// leaves this machine; http:// is for loopback")
+        raise _refused(shown, "http:// is accepted for loopback addresses only; use https://")
     if not local:
         _check_name(name, shown, product, private=private)
     return f"{parts.scheme}://{parts.netloc.lower()}"
@@ -145,7 +145,7 @@ def _check_name(name: str, shown: str, product: Product, *, private: bool) -> No
     if found is not None or name.endswith(f".{DOMAIN}"):
         raise _refused(shown, f"{name} is not a host of {product.upper()}")
     if _LOOKALIKE.search(name):
-        raise _refused(shown, f"{name} looks like a host of the service and is none")
+        raise _refused(shown, f"{name} resembles a host of the service but is not one")
     if not private:
         raise _refused(
             shown, f"{name} does not belong to {DOMAIN}; name a private cloud on the command line"
@@ -179,5 +179,5 @@ def _is_host(name: str) -> bool:
 
 def _refused(text: str, why: str) -> RolloutError:
     """The one error of this module."""
-    cure = "leave it out, or give https://HOST of the service or http://127.0.0.1:PORT"
+    cure = "leave it out, or use https://HOST of the service or http://127.0.0.1:PORT"
     return ConfigError.of("R0010", f"endpoint {text!r}: {why}", help=cure)

@@ -12,8 +12,8 @@ from rollout.model.outcome import Refused, RetryClass, Unknown
 _BAD_KEYS = ("InvalidAccessKey", "SignatureDoesNotMatch", "InvalidSecurityToken", "IncompleteSign")
 _CURES = {
     "R0401": "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or --profile",
-    "R0402": "renew the credentials, or name others with --profile",
-    "R0404": "check what changes the `Date` of replies (a proxy)",
+    "R0402": "renew the credentials, or select others with --profile",
+    "R0404": "check for a proxy that changes the `Date` header of replies",
     "R0411": "try again later, or with a longer --api-timeout where the service was busy",
 }
 
@@ -40,7 +40,7 @@ def explain(outcome: Refused | Unknown, action: str, where: str) -> RolloutError
 
 def _grant(action: str) -> str:
     product = "sts" if action == "GetCallerIdentity" else "ecs"
-    return f"grant {product}:{action} to the identity, or use another one with --profile"
+    return f"grant {product}:{action} to the identity, or select another identity with --profile"
 
 
 def _said(code: str, message: str) -> str:

@@ -84,7 +84,7 @@ class VendorSource:
             raise AccessError.of(
                 "R0402",
                 f"{self.name} gave no keys: {_cause(error)}",
-                help="`aliyun sts GetCallerIdentity` with the same source shows more",
+                help="`aliyun sts GetCallerIdentity` with the same credentials shows more",
             ) from None
         token = found.get_security_token()
         return Credentials(

@@ -149,10 +149,10 @@ class _Reader:
         """How many instances the file named. InventoryError R0215 where pages are missing."""
         missing = self._pages.missing()
         if missing and not self._gathered.allow_partial:
-            hint = "export every page, or pass --allow-partial if a part is meant"
-            raise self._source.refused("R0215", f"a part of a listing: {missing}", hint)
+            hint = "export every page, or pass --allow-partial if a part is intended"
+            raise self._source.refused("R0215", f"an incomplete listing: {missing}", hint)
         if missing:
-            note = f"{self._source.name} holds a part of a listing: {missing}"
+            note = f"{self._source.name} holds an incomplete listing: {missing}"
             self._gathered.notes.append(("R0216", note))
         return self._count
 
@@ -179,7 +179,11 @@ class _Reader:
             value, end = strict.parse(text, strict.skip(text, 0))
             rest = strict.skip(text, end)
             if rest < len(text):
-                raise strict.FlawError("R0201", "one value a line; there is more behind it", rest)
+                raise strict.FlawError(
+                    "R0201",
+                    "write one value per line; this line has more text after the value",
+                    rest,
+                )
         except strict.FlawError as flaw:
             self._gathered.complain(self._source.place(line, flaw.offset + 1), flaw)
         else:
@@ -232,5 +236,5 @@ class _Reader:
                 raise RowError("R0201", "a text of the row was cut inside a character")
             row = _ROW.decode(text)
         except msgspec.MsgspecError as error:
-            raise RowError("R0201", f"no row of DescribeInstances: {error}") from None
+            raise RowError("R0201", f"not a row of DescribeInstances: {error}") from None
         return self._maker.one(row)

@@ -55,7 +55,7 @@ def read(
         else:
             count = _READERS[source.format](found, maker, gathered)
         if not count and not gathered.problems and not allow_empty:
-            hint = "pass --allow-empty if that is meant"
+            hint = "pass --allow-empty if this is intended"
             raise found.refused("R0206", "the inventory names no instance", hint)
         if len(gathered.instances) > limits.INVENTORY_ROWS_MAX:
             raise found.refused("R0207", "more than 10 million instances, the limit")

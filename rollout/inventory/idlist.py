@@ -29,7 +29,7 @@ def read_ids(source: Input, maker: Maker, gathered: Gathered, regions: tuple[str
             count += 1
             try:
                 if secrecy.find(text) is not None:
-                    raise RowError("R0112", "a private key or an AccessKey stands here")
+                    raise RowError("R0112", "this is a private key or an AccessKey")
                 one = maker.named(text)
                 if len(regions) > 1:
                     gathered.add_in_one_of(one, regions)

@@ -177,7 +177,7 @@ class _Region:
         if self._whole.allow_partial:
             self._whole.notes.append(("R0216", message))
             return
-        hint = "try again; pass --allow-partial if a part is meant"
+        hint = "try again; pass --allow-partial if a part is intended"
         raise InventoryError.of("R0215", message, help=hint)
 
     async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
@@ -232,7 +232,7 @@ class _Region:
                 f"DescribeInstances returned 0 instances in {self._region}",
                 notes=(
                     "The same call with DryRun=true was refused: no permission to look there.",
-                    "The service answers an empty list then, so an empty fleet is not believed.",
+                    "The service answers an empty list then, so an empty fleet is not accepted.",
                 ),
                 help="grant ecs:DescribeInstances in that region, or drop the region",
                 request_id=error.problems[0].request_id,

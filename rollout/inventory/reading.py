@@ -126,11 +126,11 @@ def opened(path: Path | None, name: str) -> Iterator[Input]:
         if before.st_size > limits.INVENTORY_BYTES_MAX:
             raise found.refused("R0207", "the file is larger than 2 GiB, the limit", "split it")
         if before.st_mode & stat.S_IWOTH:
-            found.notes.append(("R0116", f"{name} may be written by everyone: chmod o-w"))
+            found.notes.append(("R0116", f"{name} is world-writable: run chmod o-w on it"))
         yield found
         after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            hint = "run again when nobody writes it"
+            hint = "run the command again when no process is writing it"
             raise found.refused("R0209", "the file changed while it was read", hint)
 
 

@@ -198,5 +198,5 @@ def _doubt(spec: Spec, found: int, earlier: int | None) -> None:
             help="check regions, select and permissions; pass --allow-empty if the fleet shrank",
         )
     if not found:
-        hint = "check regions and select of the spec; pass --allow-empty if that is meant"
+        hint = "check regions and select of the spec; pass --allow-empty if this is intended"
         raise InventoryError.of("R0210", "no instance was found by any source", help=hint)

@@ -41,7 +41,7 @@ def parse(text: str, start: int, above: int = 0) -> tuple[Any, int]:
     except ValueError as error:
         raise FlawError("R0201", f"not JSON: {error}", start) from None
     if secrecy.find(text[start:end]) is not None:
-        raise FlawError("R0112", "a private key or an AccessKey stands here", start)
+        raise FlawError("R0112", "this is a private key or an AccessKey", start)
     if _is_deeper(value, limits.INVENTORY_NESTING_MAX - above):
         raise FlawError("R0207", _TOO_DEEP, start)
     return value, end

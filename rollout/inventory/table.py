@@ -220,7 +220,7 @@ def _missing(place: Place, field: str, wanted: str | None, headings: list[str]) 
 def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live: bool) -> Row:
     """The cells as a row of the API. RowError where they cannot be one."""
     if secrecy.find("\n".join(row)) is not None:
-        raise RowError("R0112", "a private key or an AccessKey stands here")
+        raise RowError("R0112", "this is a private key or an AccessKey")
     if any(map(cells.clean, row[len(headings) :])):
         hint = "a cell with the delimiter in it needs quotes"
         raise RowError("R0201", "the row has more cells than there are headings", hint)

@@ -63,7 +63,7 @@ def refuse(absent: Iterable[str]) -> None:
         Problem(
             "R0204",
             f"the account has no region {region}",
-            help=f"{regions.advice(region)}; --allow-unknown-region does not ask",
+            help=f"{regions.advice(region)}; --allow-unknown-region skips this check",
         )
         for region in sorted(absent)
     )

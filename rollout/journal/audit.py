@@ -162,7 +162,7 @@ class _Teller:
                 text = f"{_actor(event.actor)} accepted: {event.reason}"
                 return self._about(entry, event.ordinals, text=text)
             case ev.ForeignRestart():
-                text = f"restarted by somebody else, shown by {event.evidence}"
+                text = f"restarted by another operator, evidence: {event.evidence}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
             case ev.Split():
                 return self._about(entry, event.ordinals, text="a refused batch is halved")

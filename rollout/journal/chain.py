@@ -125,6 +125,6 @@ _ENVELOPE_BYTES_MAX = 160
 def _halved(event: Event) -> tuple[Event, Event]:
     pair = record.halves(event)
     if pair is None:
-        message = f"{type(event).__name__} alone is longer than a line may be"
+        message = f"{type(event).__name__} alone is longer than the maximum of a line"
         raise Bug(message)
     return pair

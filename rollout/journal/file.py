@@ -332,7 +332,7 @@ class RunJournal:
             "R0801",
             f"the journal cannot be written: {error.strerror or error}",
             place=Place(str(self.run_dir / segment_name(self._segment))),
-            help="nothing new begins; make room or mend the disk, then resume the run",
+            help="nothing new was started; free disk space or repair the disk, then resume the run",
         )
         return self._error
 
@@ -348,7 +348,7 @@ def _begin_again(run_dir: Path, plan_bytes: bytes, disk: Disk) -> RunJournal:
     """A directory that a crash left before the run's first line; anything more is a conflict."""
     reader = read(run_dir, disk=disk)
     for _ in reader:
-        message = f"this plan was applied already, in run {run_dir.name}"
+        message = f"this plan was already applied, in run {run_dir.name}"
         raise ConflictError.of("R0602", message, help=f"rollout resume {run_dir.name}")
     with disk.read(run_dir / PLAN) as file:
         if file.read() != plan_bytes:

@@ -110,7 +110,7 @@ def _check_kind(runs_dir: Path, kind: str, *, allow_unsafe_fs: bool) -> list[Pro
     if _is_unsafe(kind) and not allow_unsafe_fs:
         raise ConfigError.of(
             "R0011",
-            f"{runs_dir} is on {kind}: locks and syncs of such a file system are not trusted",
+            f"{runs_dir} is on {kind}: locks and syncs are not reliable on this file system",
             place=_at(runs_dir),
             help="use --runs-dir on a local disk; --allow-unsafe-fs if only one machine uses it",
         )
@@ -134,6 +134,8 @@ def _at(path: Path) -> Place:
     return Place(str(path))
 
 
-_ANOTHER = "name another one with --runs-dir, or take this one over with chown and chmod"
+_ANOTHER = (
+    "name another one with --runs-dir, or change owner and mode of this one with chown and chmod"
+)
 _OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
 _MOUNTS = Path("/proc/self/mountinfo")

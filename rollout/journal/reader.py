@@ -99,10 +99,10 @@ def segments(run_dir: Path, disk: Disk) -> list[str]:
         raise unusable(run_dir, error) from None
     for number, name in enumerate(names, 1):
         if name != segment_name(number):
-            message = f"{segment_name(number)} is missing, {name} stands in its place"
+            message = f"{segment_name(number)} is missing, but {name} exists"
             raise IntegrityError.of("R0902", message, place=Place(str(run_dir)), help=_NEVER)
     if not names:
-        message = "the run directory holds no journal"
+        message = "the run directory has no journal"
         raise IntegrityError.of("R0902", message, place=Place(str(run_dir)), help=_NEVER)
     return names
 
@@ -116,7 +116,7 @@ def unusable(path: Path, error: OSError) -> RolloutError:
     """The error for a file or directory of a run that the disk does not hand out."""
     message = f"{path}: {error.strerror or error}"
     cure = (
-        "it must be a regular file or a directory that belongs to you and that nobody else may "
+        "it must be a regular file or a directory that belongs to you and that no other user can "
         "write, with free space and no file-size limit; or use another --runs-dir"
     )
     return StorageError.of("R0802", message, place=Place(str(path)), help=cure)
@@ -163,7 +163,7 @@ class Reader:
                 raise unusable(self.path, error) from None
         if seal is not None and not self.sealed:
             message = f"the journal was closed at line {seal.seq} and now ends at {self.chain.seq}"
-            self._refuse("R0903", f"{message}: lines were cut", self.place)
+            self._refuse("R0903", f"{message}: lines were removed", self.place)
         self.done = True
 
     def _lines(self, file: BinaryIO, seal: Seal | None, *, last: bool) -> Iterator[Line]:
@@ -193,7 +193,7 @@ class Reader:
     def _begin(self, line: Line) -> None:
         first = line.body[0] if line.body else None
         if not isinstance(first, RunStarted):
-            self._refuse("R0902", "the journal does not begin with a run's start", self.place)
+            self._refuse("R0902", "the journal does not start with RunStarted", self.place)
         elif first.run != self.run_dir.name:
             message = f"the journal is of run {first.run}, the directory is {self.run_dir.name}"
             self._refuse("R0902", message, self.place)
@@ -226,9 +226,7 @@ class Reader:
         seq = self.chain.seq
         message = f"line {self.number} (seq {seq + 1}): {error}"
         if error.code == "R0903":
-            message = (
-                f"line {self.number} (seq {seq + 1}) does not follow from the one before: {error}"
-            )
+            message = f"line {self.number} (seq {seq + 1}) breaks the hash chain: {error}"
         self._refuse(error.code, message, self.place)
 
     def _refuse(self, code: str, message: str, place: Place) -> None:
@@ -239,13 +237,13 @@ def _whole(raw: bytes) -> bytes:
     """A line without its line feed; one that has none, or is too long, is torn."""
     if not raw.endswith(b"\n"):
         long = len(raw) > limits.LINE_BYTES_MAX
-        reason = "longer than a line may be" if long else "no line feed at its end"
+        reason = "longer than the maximum of a line" if long else "no line feed at its end"
         raise LineError("R0904", reason, torn=True)
     return raw[:-1]
 
 
 _READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1
 _NEVER = (
-    "nothing was repaired; restore the run directory from a copy, or move it elsewhere and plan "
-    "anew"
+    "nothing was repaired; restore the run directory from a copy, or move it out of the runs "
+    "directory and plan again"
 )

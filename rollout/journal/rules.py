@@ -211,7 +211,7 @@ class Rules:
             self.where[ordinal] in (RESTARTING, BOOTED) for ordinal in self.commands.abandoned
         )
         let_go = self.commands.aborted or not doubts
-        self._demand(let_go, f"closed with {doubts} instances in doubt that nobody gave up")
+        self._demand(let_go, f"closed with {doubts} instances in doubt that were not abandoned")
         self._demand(event.exit == 5 or not counts["in_doubt"], "closed as if nothing was in doubt")
         told = {name: count for name, count in event.counts.items() if count}
         if told != {name: count for name, count in counts.items() if count}:
@@ -219,7 +219,7 @@ class Rules:
                 f"the close counts {_figures(event.counts)}; its lines say {_figures(counts)}"
             )
         left = counts["failed"] or counts["stranded"] or counts["unverified"]
-        self._demand(not (left and event.exit == 0), "closed as if nothing was left for a person")
+        self._demand(not (left and event.exit == 0), "closed as if no instance needed an operator")
 
     # waves and cells
 
@@ -305,7 +305,7 @@ class Rules:
             self._demand(not failed, f"call {event.n} after {failed} failures of its wave")
             self._demand(not conflicts, f"call {event.n} after {conflicts} conflicts of its wave")
             found = self.failures.elsewhere(self.wave)
-            self._demand(not found, f"call {event.n} although somebody else attached {found}")
+            self._demand(not found, f"call {event.n} although others attached {found}")
         self.issued = max(self.issued, event.n)
         self.open[event.n] = event
         command = event.command
@@ -346,7 +346,7 @@ class Rules:
             self._demand(cell < self.cells_opened, f"{instance} is in cell {cell}, not open")
             own = cell == self.cell_of[ordinals[0]]
             self._demand(own, f"{instance} and {ids[0]} are not in one cell")
-            self._demand(not self.held[ordinal], f"{instance} is held for a person")
+            self._demand(not self.held[ordinal], f"{instance} is held for an operator")
         return True
 
     def _attach(self, command: Attach, seen: Sequence[Sight]) -> None:

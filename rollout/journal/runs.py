@@ -68,7 +68,7 @@ def find(runs_dir: Path, text: str | None) -> RunDir:
         return (exact or found)[0]
     if found:
         names = ", ".join(run.id for run in found[:5])
-        raise UsageError.of("R0003", f"{text} is the beginning of {len(found)} runs: {names}")
+        raise UsageError.of("R0003", f"{text} is a prefix of {len(found)} runs: {names}")
     raise UsageError.of("R0003", f"no run in {runs_dir} begins with {text}", help="rollout history")
 
 

@@ -112,10 +112,10 @@ class _Case:
             message = f"the journal ends at line {self.reader.chain.seq}, before that of --head"
             self.add(Problem("R0907", f"{message} ({self.head.seq})", self.reader.place))
         if self.reader.chain.seq == 0:
-            message = "the journal holds no whole line: nothing shows that the run began"
+            message = "the journal has no complete line: nothing proves that the run started"
             self.add(Problem("R0902", message, self.reader.place))
         if self.reader.torn is not None and self.rules is not None and self.rules.closed:
-            message = "something stands behind the line that closed the run"
+            message = "there are lines after the line that closed the run"
             self.add(Problem("R0904", message, self.reader.place))
 
     def add(self, problem: Problem) -> None:

@@ -115,11 +115,11 @@ def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
         raise SpecError.of("R0101", message, place=where, help="save it as UTF-8") from None
     if not mode & stat.S_IWOTH:
         return text, ()
-    return text, (Warn("R0116", 1, f"{path} may be written by everyone: chmod o-w"),)
+    return text, (Warn("R0116", 1, f"{path} is world-writable: run chmod o-w on it"),)
 
 
 def _unreadable(place: Place, why: str) -> SpecError:
-    cure = "name a file that is there and that you may read"
+    cure = "name an existing file that you can read"
     return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place, help=cure)
 
 

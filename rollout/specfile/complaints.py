@@ -23,7 +23,7 @@ _NEEDED = {
     "apiVersion": "write `apiVersion: rollout/v1`",
     "kind": "write `kind: KeyRotation`",
     "source": "write `source: ecs`, `csv`, `json`, `jsonl` or `ids`",
-    "reason": "say why: it stands in the plan and in the audit log",
+    "reason": "give the reason: the plan and the audit log show it",
     "publicKeyFile": "name the `.pub` file of the new key",
 }
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -109,9 +109,9 @@ def _misfit(kind: str, context: dict[str, Any], place: Place, detail: ErrorDetai
         hint = "put it in quotes" if wanted == "text" and found not in _CONTAINERS else None
         return Problem("R0105", f"{wanted} is wanted here, not {found}", place, hint)
     if kind in ("too_short", "string_too_short"):
-        return Problem("R0105", "this is empty", place, "give at least one, or drop the field")
+        return Problem("R0105", "this is empty", place, "add at least one, or remove the field")
     if kind == "greater_than_equal":
-        return Problem("R0105", f"a number from {context['ge']} on is wanted here", place)
+        return Problem("R0105", f"a number of at least {context['ge']} on is wanted here", place)
     return Problem("R0105", detail["msg"], place)
 
 

@@ -97,9 +97,7 @@ def parse(file: str, text: str) -> Document:
     odd = _ODD_BREAK.search(text)
     if odd is not None:
         before = _BREAK.split(text[: odd.start()])
-        message = (
-            f"a raw U+{ord(odd.group()):04X} is not allowed: it looks like no line end and is one"
-        )
+        message = f"a raw U+{ord(odd.group()):04X} is not allowed: it is an invisible line break"
         place = document.at(len(before) - 1, len(before[-1]))
         hint = "remove it; inside double quotes it can be written as an escape"
         document.problems.append(Problem("R0101", message, place, hint))
@@ -158,7 +156,7 @@ class _Reader:
             self._document.keys.setdefault(path, spot)
         self._left -= 1
         if self._left < 0:
-            return self._refuse("aliases make the spec grow past its bound", node, path)
+            return self._refuse("aliases expand the spec to more values than its limit", node, path)
         if len(path) > NESTING_MAX:
             return self._refuse("nested too deeply, or an alias of itself", node, path)
         if node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS, *_CONTAINER_TAGS):
@@ -194,7 +192,7 @@ class _Reader:
             elif key in mapping:
                 first = self._document.keys[*path, key].line + 1
                 hint = f"the first one is in line {first}"
-                self._complain("R0101", f"`{key}` stands here a second time", key_node, hint)
+                self._complain("R0101", f"`{key}` appears a second time", key_node, hint)
             else:
                 self._document.keys[*path, key] = _spot(key_node)
                 self._document.values[*path, key] = _spot(key_node)

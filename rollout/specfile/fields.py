@@ -40,7 +40,7 @@ def _duration(value: object) -> str:
         number = int(found[0]) if found else 30
         raise fault("R0107", str(error), f"write `{number}s`, `{number}m` or `1h30m`") from None
     if duration > limits.DURATION_MAX_MS:
-        raise fault("R0107", "a duration is at most 168h", "a week is the longest wait there is")
+        raise fault("R0107", "a duration is at most 168h", "a week is the maximum")
     return text
 
 

@@ -54,7 +54,9 @@ class Project:
         path = self.path(text)
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise KeyFileError("R0113", "the public key file is no file", "name a `.pub` file")
+                raise KeyFileError(
+                    "R0113", "the public key file is not a regular file", "name a `.pub` file"
+                )
             with path.open("rb") as file:
                 raw = file.read(KEY_BYTES_MAX + 1)
         except OSError as error:

@@ -49,8 +49,8 @@ def without_secrets(found: list[Problem], quiet: Quiet) -> list[Problem]:
 
 def _problem(document: Document, line: int, column: int) -> Problem:
     place = replace(document.at(line, column), text=None)
-    hint = "take it out and revoke it: whoever saw the file knows it"
-    return Problem("R0112", "a private key or an AccessKey stands here", place, hint)
+    hint = "remove it from the file and revoke it"
+    return Problem("R0112", "this is a private key or an AccessKey", place, hint)
 
 
 def _texts(value: object, path: Path) -> list[tuple[Path, str]]:

@@ -29,7 +29,7 @@ def problems(document: Document) -> Iterator[Problem]:
         if isinstance(name, str) and name in names:
             message = f"two waves are called `{name}`"
             place = document.at_value((*_WAVES, index, "name"))
-            yield Problem("R0115", message, place, "give each its own name")
+            yield Problem("R0115", message, place, "give each wave a unique name")
         names.add(name if isinstance(name, str) else None)
         yield from _rest(document, index, wave, last=index == len(waves) - 1)
 
@@ -40,5 +40,5 @@ def _rest(document: Document, index: int, wave: dict[str, Any], *, last: bool) -
     if size is None or (size == "rest") is last:
         return
     message = "the last wave is `rest`" if last else "only the last wave is `rest`"
-    hint = "what no wave takes would never be rotated" if last else "write a count or share"
+    hint = "otherwise some targets would never be rotated" if last else "write a count or share"
     yield Problem("R0115", message, document.at_value((*_WAVES, index, "size")), hint)

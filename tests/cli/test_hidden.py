@@ -57,7 +57,7 @@ REBOOTED = [one.instance for one in TARGETS if one.restart.value == "reboot"]
             [Effect(0, "attach", instance=f"i-x{n}", request_id="big") for n in range(51)],
             "at most 51 ids",
         ),
-        ([Effect(0, "start", instance="i-stranger")], "1 instances touched"),
+        ([Effect(0, "start", instance="i-stranger")], "1 instances changed"),
         (
             [Effect(100, "reboot", instance=one, until=200) for one in REBOOTED[:5]],
             "down at once, of 4 allowed",

@@ -79,7 +79,7 @@ def test_every_option_with_a_value_is_known_before_the_command() -> None:
         ("version extra", "unexpected argument `extra`"),
         ("version --runs-dir", "parameter --runs-dir requires an argument"),
         ("validate --file x.yaml", "unknown option `--file`"),
-        ("apply x.yaml --dry-run", "`rollout plan` only reads"),
+        ("apply x.yaml --dry-run", "`rollout plan` changes nothing"),
         ("apply x.yaml -y", "--confirm"),
         ("plan x.yaml --limit i-1", "`exclude` rule"),
     ],
@@ -308,7 +308,7 @@ def test_a_port_in_use_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert capsys.readouterr().err == (
         f"error[R0010]: cannot listen on {address}: Address already in use\n"
-        "  help: choose another port; 0 takes a free one\n"
+        "  help: choose another port; port 0 selects a free one\n"
     )
 
 

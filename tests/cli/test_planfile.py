@@ -80,8 +80,8 @@ def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) 
         ("missing", "is missing"),
         ("directory", "is not a regular file"),
         ("loop", "cannot be read"),
-        ("empty", "holds no digest"),
-        ("prose", "holds no digest"),
+        ("empty", "does not contain a digest"),
+        ("prose", "does not contain a digest"),
     ],
 )
 def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
@@ -224,10 +224,10 @@ def test_a_plan_as_made_has_no_contradiction() -> None:
     [
         ("big", "a batch has 1 to 50"),
         ("empty", "a batch has 1 to 50"),
-        ("twice", "is there 2 times"),
+        ("twice", "appears 2 times"),
         ("kind", "does not fit Running"),
         ("id", "`../x` is not an instance id"),
-        ("group", "groups that are not there"),
+        ("group", "groups that do not exist"),
         ("attach", "attach does not fit"),
     ],
 )
@@ -241,10 +241,10 @@ def test_targets_that_contradict_are_found(change: str, said: str) -> None:
     [
         ("name", "../../etc", "not a name"),
         ("spec_text", "other", "spec_digest"),
-        ("expires_at", 0, "expires before"),
+        ("expires_at", 0, "expires_at is before made_at"),
         ("identity", (), "applyable"),
-        ("groups", (), "groups that are not there"),
-        ("waves", factory.plan().waves * 2, "wave canary is there 2 times"),
+        ("groups", (), "groups that do not exist"),
+        ("waves", factory.plan().waves * 2, "wave canary appears 2 times"),
         ("waves", (), "counts.targets"),
         ("exclusions", (), "counts.excluded"),
     ],

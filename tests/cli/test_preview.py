@@ -30,8 +30,8 @@ Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 Describe
   instances in scope. Exposed (key attached, not in force): at most 1,000.
   At least 22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls and 20 m, with boots of 1 m.
 
-! 5 stopped instances will be started and billed; restart.stopped: leave leaves them.          R0302
-! 5 instances left out because rotating would end password login for good.                     R0301
+! 5 stopped instances will be started and billed (restart.stopped: start).                     R0302
+! 5 instances left out because rotation would permanently end password login.                  R0301
 
 Plan: 80 targets, 20 exclusions.
 Digest sha256:abababababababababababababababababababababababababababababababab
@@ -75,7 +75,7 @@ def test_nothing_to_do_is_said_in_words() -> None:
 
     text = shown(nobody)
 
-    assert "Nothing to do: every instance found has a reason to be out." in text
+    assert "Nothing to do: all instances found are excluded." in text
     assert "- 1 windows" in text
     assert "wave" not in text
 
@@ -86,9 +86,9 @@ def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
 
     text = preview.text(offline, DIGEST, 100)
 
-    assert "Identity   none: made offline" in text
-    assert "as the files say (offline)" in text
-    assert "Not applyable: nothing was asked of the service (--offline)." in text
+    assert "Identity   none: created offline" in text
+    assert "from files (offline)" in text
+    assert "Not applyable: it was created without API calls (--offline)." in text
 
 
 def test_a_warning_about_the_whole_has_no_count() -> None:

@@ -60,7 +60,7 @@ def test_a_rehearsal_says_what_it_assumed_and_what_to_expect(
     text = rehearsed(capsys, str(plan_file), "--seeds", "3", "--boot-time", "20s")
 
     assert "boot    20 s ± 20 % (--boot-time)" in text
-    assert "quota   300 calls a minute" in text and "assumed; --quota" in text
+    assert "quota   300 calls a minute" in text and "assumed; change it with --quota" in text
     assert "Duration P50 " in text and "(P90)" in text
     assert "RebootInstance" in text and " of 300" in text
     assert "Down at once in the fleet: up to 2, 2 allowed" in text
@@ -214,7 +214,7 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     assert (chosen.assumed.boot_ms, chosen.assumed.boot_spread_percent) == (42_000, 7)
     assert chosen.assumed.quota_of("cn-hangzhou", "RebootInstance") == 118
     assert chosen.assumed.quota_of("cn-shanghai", "RebootInstance") == rehearsing.QUOTA
-    assert "42 s ± 7 % (1,200 boots of run r-old; --boot-time says otherwise)" in text
+    assert "42 s ± 7 % (1,200 boots of run r-old; change it with --boot-time)" in text
     assert "118 RebootInstance in cn-hangzhou (run r-old was throttled there)" in text
     assert told.assumed.boot_ms == 9_000
     assert told.assumed.quota_of("cn-hangzhou", "RebootInstance") == 50
@@ -224,8 +224,8 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     "ended, words",
     [
         (3, "Duration 5 m."),
-        (2, "Duration 5 m in the 2 of 3 seeds that came to their end."),
-        (0, "Duration 5 m until it stopped, as it did in every seed."),
+        (2, "Duration 5 m in the 2 of 3 seeds that finished."),
+        (0, "Duration 5 m until the run stopped, as in every seed."),
     ],
 )
 def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:

@@ -185,8 +185,8 @@ def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
 
     text = telling.verdict_text(verdict, 100)
 
-    assert "not sealed: a cut tail would not be seen" in text
-    assert "31 bytes of a torn line" in text
+    assert "not sealed: a truncation cannot be detected" in text
+    assert "31 bytes of an incomplete line" in text
     assert "(3 unfinished)" in text
     assert "at most 2 of 3 (fleet)" in text
     assert "2 AttachKeyPair; each has its intent before it" in text
@@ -214,5 +214,5 @@ def test_a_verdict_without_a_plan_says_so() -> None:
     """Where the plan could not be compared nothing is claimed of population and effects."""
     text = telling.verdict_text(Verdict(run="r-1", problems_found=1), 100)
 
-    assert "was not compared" in text and "see the errors" in text
+    assert "not compared" in text and "see the errors" in text
     assert "population" not in text

@@ -183,7 +183,7 @@ def test_audit_verify_with_a_head_from_outside(
     head = json.loads(shown(capsys, "status", "-o", "json"))["head"]
     text = shown(capsys, "audit", "verify", "--head", head)
 
-    assert f"head        {head}" in text and "it is the line that --head names" in text
+    assert f"head        {head}" in text and "it is the line in --head" in text
     later = head.replace(":", "0:", 1)
     for other in (later, f"1:{'0' * 64}"):
         assert main.main(["audit", "verify", "--head", other]) == Exit.INTEGRITY

@@ -85,7 +85,7 @@ def test_a_person_is_asked_sees_bars_and_stops_with_ctrl_c(tmp_path: Path, colum
     with stage(tmp_path, size=36, options=("--boot-time", "2s")) as made:
         made.write_spec("typed", max_down="20%")
         screen = Screen(made, columns, "apply", "typed.yaml")
-        asked = screen.until(lambda text: "to begin:" in text)
+        asked = screen.until(lambda text: "to start:" in text)
         assert "on EMULATOR?" in asked and "Type the spec's name, typed" in asked
 
         screen.process.sendline("typed")
@@ -106,7 +106,7 @@ def test_another_answer_begins_nothing(tmp_path: Path) -> None:
     with stage(tmp_path, size=36) as made:
         made.write_spec("typed")
         screen = Screen(made, 80, "apply", "typed.yaml")
-        screen.until(lambda text: "to begin:" in text)
+        screen.until(lambda text: "to start:" in text)
 
         screen.process.sendline("yes")
         screen.until(lambda text: "R0702" in text)
@@ -121,7 +121,7 @@ def test_ctrl_c_answers_the_question_with_no(tmp_path: Path) -> None:
     with stage(tmp_path, size=36) as made:
         made.write_spec("typed")
         screen = Screen(made, 80, "apply", "typed.yaml")
-        screen.until(lambda text: "to begin:" in text)
+        screen.until(lambda text: "to start:" in text)
 
         screen.process.sendintr()
         screen.until(lambda text: "nothing was started" in text)

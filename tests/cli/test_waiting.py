@@ -75,7 +75,7 @@ def test_on_a_terminal_one_line_is_redrawn_and_removed(
     assert text.count("\r\x1b[K") == 3 and text.endswith("\r\x1b[K")
     line = text.split("\r\x1b[K")[1]
     assert line == waiting.line([call("cn-hangzhou")])[:99]
-    assert "since 03:04:05, until 03:09:05 UTC, for DescribeInstances in cn-hangzhou" in line
+    assert "DescribeInstances in cn-hangzhou since 03:04:05, until 03:09:05 UTC" in line
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_on_a_terminal_one_line_is_redrawn_and_removed(
         (Unknown("http_502"), "HTTP 502 Bad Gateway without an error of the API"),
         (
             Unknown("proxy_or_gateway"),
-            "the reply is not from the API: a proxy or gateway answered in its place",
+            "the reply is not from the API: a proxy or gateway answered instead",
         ),
         (Refused("refused", RetryClass.UNSENT), "the connection was refused"),
         (Unknown("timeout"), "no reply in time"),
@@ -111,4 +111,4 @@ def test_many_regions_are_named_and_counted() -> None:
 def test_a_call_without_a_region_names_none() -> None:
     """GetCallerIdentity belongs to no region."""
     one = dataclasses.replace(call(""), lane=Lane("", "", "GetCallerIdentity"))
-    assert "for GetCallerIdentity: Throttling.User" in waiting.line([one])
+    assert waiting.line([one]).startswith("waiting for GetCallerIdentity since ")

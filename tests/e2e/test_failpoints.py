@@ -121,7 +121,7 @@ def _go_on(made: Stage) -> str:
         ended = made.run(*APPLY)
     if ended.returncode == 5 and "R0504" in ended.stdout:
         ended = made.run(*RESUME)
-    if ended.returncode and "applied already" not in ended.stderr:
+    if ended.returncode and "already applied" not in ended.stderr:
         return f"exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
     verified = made.run("audit", "verify")
     return "" if verified.returncode == 0 else verified.stdout + verified.stderr

@@ -31,7 +31,7 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
         refused = made.run("resume", "--last", program=_on("pod-2"))
         assert refused.returncode == 6, refused.stderr
         assert "error[R0603]" in refused.stderr and "on pod-1" in refused.stderr
-        assert "driven now" in made.run("status", program=_on("pod-2")).stdout
+        assert "driven by" in made.run("status", program=_on("pod-2")).stdout
         apply.kill()  # and not waited for: a zombie
         time.sleep(0.1)
 

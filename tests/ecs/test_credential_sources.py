@@ -219,7 +219,7 @@ def test_the_source_of_a_chained_profile_must_exist(tmp_path: Path) -> None:
 
 
 def test_profiles_in_a_circle_are_an_error(tmp_path: Path) -> None:
-    """Two profiles that take their keys from each other end with an error, not in a loop."""
+    """Two profiles that refer to each other for their keys end with an error, not in a loop."""
     circle = [
         {"name": "a", "mode": "ChainableRamRoleArn", "source_profile": "b"},
         {"name": "b", "mode": "ChainableRamRoleArn", "source_profile": "a"},

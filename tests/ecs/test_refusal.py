@@ -15,7 +15,7 @@ HTML = Unknown(verdict.PROXY, message="(tried 3 times in 20 s)")
         (
             HTML,
             "R0412",
-            "a proxy or gateway answered in its place (tried 3 times",
+            "a proxy or gateway answered instead (tried 3 times",
             "check the prox",
         ),
         (Unknown("http_502"), "R0412", "HTTP 502 Bad Gateway without an error of the", "try again"),

@@ -214,7 +214,7 @@ async def test_an_empty_answer_without_permission_is_explained() -> None:
     assert (problem.code, error.exit) == ("R0211", Exit.DENIED)
     assert problem.message == "DescribeInstances returned 0 instances in cn-shanghai"
     assert problem.request_id == "REQ-1"
-    assert "not believed" in " ".join(problem.notes)
+    assert "not accepted" in " ".join(problem.notes)
 
 
 async def test_ids_are_looked_at_by_the_hundred() -> None:

@@ -144,7 +144,7 @@ class Story:
 
     def change_key(self) -> "Story":
         """The key pair was compared and has other material."""
-        return self.add(ev.KeyChanged(*LANE, "was recreated: its fingerprint changed"))
+        return self.add(ev.KeyChanged(*LANE, "was recreated: the fingerprint changed"))
 
     def attached(self, *ordinals: int) -> "Story":
         """Attached and read back."""

@@ -122,14 +122,14 @@ def test_only_the_last_segment_can_be_torn(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_changed_line_is_found_by_the_next(tmp_path: Path) -> None:
-    """The message says which line does not follow, and what both digests are."""
+    """The message says which line breaks the hash chain, and both digests."""
     run_dir = samples.write(tmp_path, 5)
     path = run_dir / SEGMENT
     path.write_bytes(path.read_bytes().replace(b"i-00000003", b"i-00000004"))
 
     problem = refused(run_dir).problems[0]
 
-    assert problem.code == "R0903" and "line 5 (seq 5) does not follow" in problem.message
+    assert problem.code == "R0903" and "line 5 (seq 5) breaks the hash chain" in problem.message
 
 
 def test_a_tail_that_was_cut_after_the_close_is_found(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_tail_that_was_cut_after_the_close_is_found(tmp_path: Path) -> None:
 
     problem = refused(run_dir).problems[0]
 
-    assert problem.code == "R0903" and "lines were cut" in problem.message
+    assert problem.code == "R0903" and "lines were removed" in problem.message
 
 
 def test_a_journal_without_its_seal_is_read(tmp_path: Path) -> None:

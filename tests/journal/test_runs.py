@@ -38,7 +38,7 @@ def test_a_run_is_found_by_its_beginning(tmp_path: Path) -> None:
 
 
 def test_a_whole_id_is_never_ambiguous(tmp_path: Path) -> None:
-    """An id that is the beginning of another one is meant itself."""
+    """An id that is a prefix of another one is meant itself."""
     begin(tmp_path, "r-aa", 1)
     begin(tmp_path, "r-aab", 2)
 
@@ -48,8 +48,8 @@ def test_a_whole_id_is_never_ambiguous(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("r-a", "r-a is the beginning of 2 runs: r-aaaa, r-aabb"),
-        ("", " is the beginning of 2 runs: r-aaaa, r-aabb"),
+        ("r-a", "r-a is a prefix of 2 runs: r-aaaa, r-aabb"),
+        ("", " is a prefix of 2 runs: r-aaaa, r-aabb"),
         ("r-c", "no run in {} begins with r-c"),
     ],
 )

@@ -309,7 +309,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         ),
     ),
     "closed in doubt though nobody aborted": (
-        "closed with 1 instances in doubt that nobody gave up",
+        "closed with 1 instances in doubt that were not abandoned",
         lambda: (
             in_rest()
             .rotated(3, 4)
@@ -391,7 +391,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         ),
     ),
     "a call after others attached many": (
-        "call 4 although somebody else attached 6",
+        "call 4 although others attached 6",
         lambda: (
             in_rest()
             .add(ev.Drifted(ev.DriftKind.ELSEWHERE, (2, 3, 4, 2, 3, 4), "has the new key"))
@@ -477,7 +477,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         lambda: in_rest().attach(2).add(ev.Settled(4, NOW, REFUSED, ((3, REFUSED),))),
     ),
     "an instance held is not asked": (
-        "i-00000002 is held for a person",
+        "i-00000002 is held for an operator",
         lambda: in_rest().add(ev.Held((2,), "transitional")).attach(2),
     ),
     "done without a boot": (
@@ -512,8 +512,8 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         "closed with 1 calls open",
         lambda: in_rest().attach(2).close(done=2, skipped=2, stranded=1),
     ),
-    "closed as if nothing was left for a person": (
-        "closed as if nothing was left for a person",
+    "closed as if no instance needed an operator": (
+        "closed as if no instance needed an operator",
         lambda: in_rest().rotated(2, 3).attach(4).settle(FACT).close(done=4, failed=1),
     ),
     "something after the close": (

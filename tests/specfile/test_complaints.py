@@ -71,7 +71,7 @@ BAD = [
     # order of the waves
     ("size: rest", "size: @@10%", "R0115", "never be rotated"),
     ("size: cover", "size: @@rest", "R0115", None),
-    ("name: bulk", "name: @@canary", "R0115", "own name"),
+    ("name: bulk", "name: @@canary", "R0115", "unique name"),
     # what comes later
     ("  onUnknown: hold", "  @@verify: { ssh: {} }", "R0106", None),
     ("  onUnknown: hold", "  @@accounts: []", "R0106", None),

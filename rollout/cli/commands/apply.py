@@ -31,7 +31,7 @@ def apply(
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Execute a plan: attach the key, restart, wait, within the budgets.
+    """Execute a plan: attach, restart and wait within the budgets.
 
     Parameters
     ----------

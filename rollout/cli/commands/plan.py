@@ -31,7 +31,7 @@ def plan(
     cloud: Cloud = Cloud(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Select the instances to rotate and show the plan. Changes nothing.
+    """Create and show a rotation plan. Changes nothing.
 
     Parameters
     ----------
