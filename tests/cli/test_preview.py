@@ -20,7 +20,7 @@ Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 Describe
   -   5 windows        key pairs are for Linux only
   -   5 rule           break-glass (5)
   -   5 locked         financial (5)
-  -   5 password_only  no key today; allowPasswordLoss is false
+  -   5 password_only  no key attached; allowPasswordLoss is false
      80 targets   ops-old → ops-new
 
   wave    targets  cells  batches  restarts
