@@ -189,7 +189,7 @@ def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
     assert "31 bytes of an incomplete line" in text
     assert "(3 unfinished)" in text
     assert "at most 2 of 3 (fleet)" in text
-    assert "2 AttachKeyPair; each has its intent before it" in text
+    assert "2 AttachKeyPair; each follows its intent" in text
 
 
 def test_a_verdict_with_problems_claims_nothing_of_intents() -> None:
