@@ -69,20 +69,19 @@ def _conflicts(run: Run) -> ev.Halted | None:
 
 
 def _elsewhere(run: Run) -> ev.Halted | None:
-    """So many instances of the open wave have the new key without an attach of this run that
-    somebody else rotates them too.
+    """So many instances of one wave have the new key without an attach of this run that somebody
+    else rotates them too. Instances that were held until after their wave count as well.
     """
-    wave = run.wave_open
-    if wave is None:
-        return None
-    span, count = run.layout.waves[wave], run.elsewhere_in_wave[wave]
-    if count <= limits.ELSEWHERE_MAX or count * PPM <= span.targets * limits.ELSEWHERE_SHARE_PPM:
-        return None
-    text = (
-        f"{count} of {span.targets} instances of wave {span.name} have the new key, which this run "
-        "did not attach"
-    )
-    return ev.Halted(ELSEWHERE, "R0610", 6, text)
+    for wave in range(run.waves_closed + (run.wave_open is not None)):
+        span, count = run.layout.waves[wave], run.elsewhere_in_wave[wave]
+        few = count * PPM <= span.targets * limits.ELSEWHERE_SHARE_PPM
+        if count > limits.ELSEWHERE_MAX and not few:
+            text = (
+                f"{count} of {span.targets} instances of wave {span.name} have the new key, which "
+                "this run did not attach"
+            )
+            return ev.Halted(ELSEWHERE, "R0610", 6, text)
+    return None
 
 
 def _within_wave(run: Run) -> ev.Halted | None:

@@ -19,7 +19,7 @@ from rollout.model.outcome import Done, Refused
 from rollout.model.seen import spread
 from rollout.model.time import Instant
 from rollout.sim.driver import End
-from rollout.sim.history import Effect, History
+from rollout.sim.history import Effect, History, Told
 from rollout.sim.scenario import Hand
 
 _FAILED = (Phase.FAILED, Phase.STRANDED)
@@ -187,6 +187,7 @@ class BudgetHeld:
 
     _TAKES_OVER: ClassVar[tuple[Hand, ...]] = (Hand.GONE, Hand.HANGS)
     """Hands after which it is no longer our reboot that keeps an instance down."""
+    _STATED: ClassVar[tuple[Happening, ...]] = (Happening.STATED_RESTARTED, Happening.ABANDONED)
 
     def check(self, history: History) -> Iterator[str]:
         """Sweep over the intervals in which our reboots had instances down."""
@@ -224,8 +225,14 @@ class BudgetHeld:
             for move, told in history.moves.get(ordinal, ())
             if move.happening is Happening.ASSUMED and told.at > entry.at
         ]
+        ends += [told.at for _, told in self._last_word(history, ordinal) if told.at > entry.at]
         begun = (entry.at, 1, ordinal)
         return [begun, (min(ends), -1, ordinal)] if ends else [begun]
+
+    def _last_word(self, history: History, ordinal: int) -> list[tuple[ev.Moved, Told]]:
+        """The last move of an instance, where an operator stated it and nothing was observed."""
+        last = history.moves.get(ordinal, [])[-1:]
+        return [one for one in last if one[0].happening in self._STATED]
 
 
 class JournalSound:

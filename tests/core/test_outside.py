@@ -67,6 +67,20 @@ def test_a_crash_forgets_nothing_that_somebody_else_attached() -> None:
     assert thresholds.halt(run) is None
 
 
+def test_instances_that_outlive_their_wave_count_as_well() -> None:
+    """A wave may close over held instances. Where six of them have the new key afterwards, the run
+    halts as it does in an open wave.
+    """
+    story = world(12, 12)
+    evolve(story.run, ev.WaveStarted(0, "all"))
+    story.run.wave_open, story.run.waves_closed = None, 1
+
+    evolve(story.run, ev.Drifted(DriftKind.ELSEWHERE, (0, 1, 2, 3, 4, 5), "has the new key"))
+
+    halted = thresholds.halt(story.run)
+    assert halted is not None and halted.code == "R0610"
+
+
 def test_an_attach_of_this_run_that_arrived_late_is_no_second_run() -> None:
     """What was attached by a lost call of this run after it was given up does not count."""
     script = Script(calls={1: "late"}, late_ms=150 * SECOND)
