@@ -80,7 +80,9 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
         return step
     end = run.front_end
     if run.left_before is not None and agenda.stalled:
-        end = len(run.phases)  # what is attached already gives its permit back by its restart
+        # What is attached, or compared for it, gives its permit back by its restart. Nothing else
+        # of the later wave begins.
+        end = len(run.phases)
     for lane in run.layout.lanes:
         _keys(agenda, lane, now, step)
         if not agenda.waits(lane):
@@ -89,7 +91,7 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
         _second_opinions(run, agenda, lane, step)
         if lane in run.keys:
             _attach(run, agenda, lane, end, now, step)
-            _check(run, agenda, lane, end, step)
+            _check(run, agenda, lane, run.front_end, step)
     for whole in agenda.splits[:1]:
         half = (len(whole) + 1) // 2
         step.events += [ev.Split(whole[:half], 1), ev.Split(whole[half:], 2)]

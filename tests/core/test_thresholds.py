@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.core import thresholds
+from rollout.core import cell, thresholds
 from rollout.model import event as ev
-from rollout.model.command import Attach, RestartCall
+from rollout.model.command import Attach, KeyLook, Look, RestartCall
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from tests.core import samples
@@ -193,6 +193,26 @@ def test_nothing_of_an_open_wave_begins_while_an_earlier_one_has_work() -> None:
     assert issued
     assert finished < issued[0]
     assert story.classes["done"] == 8
+
+
+def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only restarts of what is attached already can give permits back; new attaches cannot."""
+    story = waves(8, Script(calls={2: "lost_before"}), cap=3).go().resume()
+    while story.run.wave_open != 1:
+        story.go(until=story.now + 1)
+    agenda, run = story.decider.agenda, story.run
+    key = KeyLook(*run.layout.lanes[0])
+    story.decider.looked_at_key(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
+    story.decider.put(ev.Released((0,), "resolved"), story.now)
+    for ordinal in tuple(agenda.checking):
+        agenda.uncheck(ordinal)  # so that the budget has room for others
+    monkeypatch.setattr(type(agenda), "stalled", property(lambda _: True))
+    assert run.left_before == 0 and any(agenda.works.values())
+
+    looks = [one for one in cell.decide(run, agenda, story.now).looks if isinstance(one, Look)]
+    assert not looks
 
 
 @pytest.mark.parametrize(
