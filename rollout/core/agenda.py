@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from rollout.core.evolve import NO_ATTEMPT, OBSERVED, is_busy, is_fact
+from rollout.core.evolve import OBSERVED
+from rollout.core.evolve_calls import NO_ATTEMPT, is_busy, is_fact
 from rollout.core.journey import Phase
 from rollout.core.keywatch import KeyWatch
 from rollout.core.layout import Lane

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 
 from rollout.core import drift, outside
 from rollout.core.agenda import Absence, Agenda, Glimpse
-from rollout.core.evolve import FOREIGN_KEY, KEY_CHANGED
+from rollout.core.evolve_phases import FOREIGN_KEY, KEY_CHANGED
 from rollout.core.invariant import invariant
 from rollout.core.journey import Phase
 from rollout.core.run import Restarting, Run

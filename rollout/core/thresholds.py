@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.core.evolve import ELSEWHERE, FOREIGN_KEY
+from rollout.core.evolve import ELSEWHERE
+from rollout.core.evolve_phases import FOREIGN_KEY
 from rollout.core.run import Run
 from rollout.core.troubles import Trouble
 from rollout.model import event as ev

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rollout.core import evolve, ledger, sight, thresholds
+from rollout.core import evolve, evolve_calls, evolve_phases, ledger, sight, thresholds
 from rollout.core.journey import Phase
 from rollout.core.run import Run
 from rollout.core.turn import Decider
@@ -42,7 +42,7 @@ def skip_the_budget_check(patch: pytest.MonkeyPatch) -> None:
 
 def reboot_twice(patch: pytest.MonkeyPatch) -> None:
     """What shows no sign of a restart is taken as not restarted, also where it was accepted."""
-    patch.setattr(evolve, "invariant", lambda *_, **__: None)
+    _check_nothing(patch)
     patch.setattr(sight, "_untouched", lambda *_: True)
 
 
@@ -82,7 +82,7 @@ def free_the_permit_of_a_lost_restart(patch: pytest.MonkeyPatch) -> None:
 
 def forget_who_was_judged_absent(patch: pytest.MonkeyPatch) -> None:
     """A restart that shows after its settle window is nobody's."""
-    patch.setattr(evolve, "_JUDGED_ABSENT", frozenset())
+    patch.setattr(evolve_phases, "_JUDGED_ABSENT", frozenset())
 
 
 def never_give_up(patch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def go_on_after_a_halt(patch: pytest.MonkeyPatch) -> None:
 
 def attach_over_anything(patch: pytest.MonkeyPatch) -> None:
     """Nobody compares before setting, nor on the way into the state."""
-    patch.setattr(evolve, "invariant", lambda *_, **__: None)
+    _check_nothing(patch)
     patch.setattr("rollout.core.drift.judge", lambda *_, **__: None)
 
 
@@ -149,7 +149,7 @@ def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
 
 def ask_too_many(patch: pytest.MonkeyPatch) -> None:
     """Attaches run ahead of every limit, and nobody counts them on the way into the state."""
-    patch.setattr(evolve, "invariant", lambda *_, **__: None)
+    _check_nothing(patch)
     patch.setattr(ledger.Ledger, "attachable", lambda self, ordinals, *_: len(ordinals))
 
 
@@ -212,13 +212,19 @@ def start_what_others_stopped(patch: pytest.MonkeyPatch) -> None:
     def eager(reading: sight.Reading, ordinal: int, seen: Instance, now: Instant) -> None:
         sight._steady(reading, ordinal, seen, now, reading.ready)
 
-    patch.setattr(evolve, "invariant", lambda *_, **__: None)
+    _check_nothing(patch)
     patch.setattr(sight, "_ready", eager)
 
 
 def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:
     """The first refusal of a busy instance is the last."""
-    patch.setattr(evolve, "_busy_too_long", lambda *_: True)
+    patch.setattr(evolve_calls, "_busy_too_long", lambda *_: True)
+
+
+def _check_nothing(patch: pytest.MonkeyPatch) -> None:
+    """No rule is checked on the way into the state."""
+    for module in (evolve, evolve_calls):
+        patch.setattr(module, "invariant", lambda *_, **__: None)
 
 
 MUTATIONS: tuple[tuple[Break, str], ...] = (
