@@ -1,4 +1,4 @@
-"""Errors as people read them: code, sentence, place with a caret, cure, request id.
+"""Print errors: code, message, location with a caret, fix, request id.
 
 A pure function of the error; `cli.main` prints what it returns, to stderr.
 """

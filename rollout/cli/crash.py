@@ -1,4 +1,4 @@
-"""A defect of ours: one line for the person, the traceback in a file for us."""
+"""Report a defect of the program: one line for the user, the traceback in a file."""
 
 from __future__ import annotations
 

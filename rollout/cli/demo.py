@@ -1,4 +1,4 @@
-"""The story of `rollout demo`: an emulated fleet is rotated by the real command line.
+"""The steps of `rollout demo`: the real command line rotates an emulated fleet.
 
 Called by the command of that name. Every step is a process of its own, as an operator would start
 it; one of them is killed half-way. What happened is judged by the emulator's hidden ledger.
@@ -43,14 +43,14 @@ _POLL_S = 0.2
 _STEP_S_MAX = 300
 _START_S_MAX = 20
 _SHOW_CURSOR = "\x1b[?25h"
-"""A killed process could not give the cursor back."""
+"""A killed process cannot show the cursor again."""
 
 
 Row = TypeVar("Row")
 
 
 class Demo:
-    """One telling, in a folder of its own."""
+    """One demo in its own directory."""
 
     def __init__(self, terminal: Terminal, folder: Path, size: int, seed: int) -> None:
         self.terminal = terminal
@@ -63,8 +63,7 @@ class Demo:
         self.url = ""
 
     def tell(self) -> list[hidden.Finding]:
-        """The whole story; what the hidden ledger finds. RunError where a step ends otherwise
-        than it should."""
+        """Run all steps; return the findings of the hidden ledger. RunError if a step fails."""
         began = time.monotonic()
         lay_out(self.folder)
         self._say(f"{self.size} emulated instances, some faults, one SIGKILL; no cloud account.")
@@ -125,7 +124,7 @@ class Demo:
         )
 
     def _run(self, *words: str) -> None:
-        """One step that has to end with 0."""
+        """Run one step that must end with exit 0."""
         self._echo(words)
         with self._start(words) as process:
             code = process.wait(_STEP_S_MAX)
@@ -133,7 +132,7 @@ class Demo:
             raise RunError.of("R0502", f"rollout {words[0]} ended with {code} in the demo")
 
     def _run_and_kill(self, *words: str, after: int) -> None:
-        """One step that is killed once the ledger shows that many restarts."""
+        """Run one step, and kill it when the ledger shows that many restarts."""
         self._echo(words)
         with self._start(words) as process:
             while process.poll() is None:
@@ -186,7 +185,7 @@ def _program() -> str:
 
 
 def lay_out(folder: Path) -> None:
-    """Make the folder a project of its own, with copies of the quickstart spec and its key."""
+    """Create a project directory with copies of the quickstart spec and its key."""
     try:
         make_private(folder.parent)
         folder.mkdir(mode=0o700)
@@ -201,7 +200,7 @@ def lay_out(folder: Path) -> None:
 
 
 def _original(name: str) -> Path:
-    """The file as it ships: inside the installed package, or beside it in a clone."""
+    """Return a file of the installed package, or of the repository in a clone."""
     package = Path(rollout.__file__).parent
     places = (package / name, package.parent / name)
     return next((place for place in places if place.is_file()), places[0])

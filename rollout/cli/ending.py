@@ -8,17 +8,17 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
 RESULT_S = 60.0
-"""A command that may run unattended ends even if nobody reads its result."""
+"""Time limit for reading the result, so that unattended commands end."""
 
 
 def show(terminal: Terminal, ended: Ended, output: str) -> Exit:
-    """Print how the run stands; its exit code. Errors: R0804, R0806."""
+    """Print the state of the run and return its exit code. Errors: R0804, R0806."""
     terminal.show(spelled(terminal, ended, output), RESULT_S)
     return ended.exit
 
 
 def spelled(terminal: Terminal, ended: Ended, output: str) -> str:
-    """The summary in the form that was asked for."""
+    """Return the summary in the requested format."""
     match output:
         case "json":
             return render.as_json(report.data(ended.view, ended.facts))

@@ -1,4 +1,4 @@
-"""A run from its directory: the plan it executes and its state, folded from the journal.
+"""Load a run from its directory: its plan, and its state as a fold of the journal.
 
 Called by every command that names a run. Changes nothing on disk.
 """
@@ -28,7 +28,7 @@ from rollout.model.time import Instant
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A run as its journal tells it; `at` is when its last line was written."""
+    """A run as recorded in its journal; `at` is the time of the last line."""
 
     reader: Reader
     decider: Decider
@@ -88,7 +88,7 @@ def _take(decider: Decider, line: Line, reader: Reader) -> None:
 
 
 def open_runs(runs_dir: Path) -> list[Folded]:
-    """The runs that began and did not come to their end, oldest first.
+    """Return the runs that started and did not close, oldest first.
 
     Errors: as `fold`; a run that cannot be read may be open, so it is never passed over.
     """
@@ -104,7 +104,7 @@ def open_runs(runs_dir: Path) -> list[Folded]:
 
 
 def unfinished(folded: Folded) -> list[str]:
-    """Ids of the targets whose rotation has not come to an end: a new plan must not touch them."""
+    """Return the ids of unfinished targets. A new plan must not change them."""
     run = folded.run
     return [
         target.instance
@@ -114,7 +114,7 @@ def unfinished(folded: Folded) -> list[str]:
 
 
 def closed(run_dir: Path) -> Ended | None:
-    """How a run ended; None where it is open."""
+    """Return how a run ended, or None if it is open."""
     folded = fold(run_dir)
     if folded.run.closed is None:
         return None
@@ -122,7 +122,7 @@ def closed(run_dir: Path) -> Ended | None:
 
 
 def facts(folded: Folded, *, driven_by: str = "") -> report.Facts:
-    """What is known of a folded run beside its state."""
+    """Return the facts about a folded run that are not part of its state."""
     return report.Facts(
         folded.run_dir,
         folded.started.plan_digest,

@@ -1,4 +1,4 @@
-"""A forecast as people read it: what was assumed, how long, how many calls, what is down. Pure."""
+"""Print a forecast: assumptions, duration, API calls, instances down. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 PICTURE_ROWS = 4
 PICTURE_COLUMNS_MAX = 72
 WIDE = 76
-"""Columns from which on there is room for a region beside the figures."""
+"""Minimum width of the terminal to show a region next to the figures."""
 
 
 def text(
@@ -157,13 +157,13 @@ def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
 
 
 def peak(one: Calls, chosen: Rehearsal) -> str:
-    """Calls of the fullest minute, beside the quota of the region that had it."""
+    """Return the calls of the busiest minute and the quota of its region."""
     quota = chosen.assumed.quota_of(one.region, one.action)
     return f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
 
 
 def down_title(group: Down, most: int) -> str:
-    """The peak of all seeds, beside what the budget allows."""
+    """Return the peak of all seeds and the budget's limit."""
     where = "the fleet" if group.key == "fleet" else group.key
     return f"Down at once in {where}: up to {most:,}, {group.cap:,} allowed"
 

@@ -1,4 +1,4 @@
-"""The emulator's hidden ledger against a plan: did what happened keep every promise?
+"""Compare the emulator's hidden ledger with a plan, and check every promise.
 
 Called by `demo`. Pure: rows in, findings out. The program's own journal takes no part, so this is
 a second witness.

@@ -1,4 +1,4 @@
-"""Files that `--out` names: written whole or not at all, mode 0600."""
+"""Write `--out` files atomically with mode 0600."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _unsaved(path: Path, what: str, why: str) -> StorageError:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename, sync the directory: the old file or the new one, never half."""
+    """Write to a temporary file, sync, rename, sync the directory, so that the write is atomic."""
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

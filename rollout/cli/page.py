@@ -1,6 +1,6 @@
-"""A forecast as a page: one file that asks for nothing else, readable without script. Pure.
+"""Render a forecast as one self-contained HTML page without scripts. Pure.
 
-Colours follow the reader's own light or dark; a word or a number always stands beside them.
+Colors follow the reader's light or dark scheme; a word or a number always repeats their meaning.
 """
 
 from __future__ import annotations

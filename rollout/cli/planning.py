@@ -1,4 +1,4 @@
-"""From a spec to a plan: read, ask the service, let the planner decide.
+"""Create a plan from a spec: read the files, call the service, run the planner.
 
 Called by `plan` and by `apply SPEC`. Sends Describe* and GetCallerIdentity only.
 """
@@ -33,7 +33,7 @@ from rollout.model.spec import Ensure, Spec
 from rollout.model.time import Duration
 
 KEY_LOOKS_MAX = 16
-"""Regions asked for their key pair at once."""
+"""Number of regions whose key pair is read in parallel."""
 
 
 @dataclass(frozen=True, slots=True)

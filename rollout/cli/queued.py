@@ -1,4 +1,4 @@
-"""A stderr that never blocks its writers: text is queued, and a thread of its own writes it.
+"""A stderr that never blocks its writers: text is queued, and a separate thread writes it.
 
 Installed once by `cli.main.run`. It must never wait for the reader of stderr, except in `drain`.
 """
@@ -122,7 +122,7 @@ class QueuedStream(io.TextIOBase):
         while data:
             try:
                 data = data[os.write(descriptor, data) :]
-            except BlockingIOError:  # somebody else made the shared pipe non-blocking
+            except BlockingIOError:  # another process made the shared pipe non-blocking
                 select.select((), (descriptor,), ())
 
 

@@ -1,6 +1,6 @@
-"""From options to a forecast: what is assumed and why, and all seeds lived through.
+"""Choose the assumptions of a rehearsal, and simulate all seeds.
 
-Called by `rehearse`. Asks nobody: everything comes from the plan, the options and earlier runs.
+Called by `rehearse`. Makes no API calls: the input is the plan, the options and earlier runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rollout.sim.rehearsal import Assumed, Lived
 
 SEEDS_MAX = 100
 INSTANCES_BY_DEFAULT = 200_000
-"""Instances over all seeds, unless a number of seeds is asked for: about a minute of two cores."""
+"""Default limit of simulated instances over all seeds: about a minute on two cores."""
 QUOTA = 300
 """Calls a minute of an action in a region where nothing is known; the plan's estimate says so."""
 BOOT_SPREAD_PERCENT = 20
@@ -117,7 +117,7 @@ def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
 # living
 
 OnProgress = Callable[[int, float], None]
-"""Told how many seeds are over, and of the one that goes on which share of its targets is done."""
+"""Called with the number of finished seeds and the finished share of the current one."""
 
 
 def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
@@ -135,7 +135,7 @@ def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Liv
         for over, _ in enumerate(as_completed(waiting), 1):
             on_progress(over, 0.0)
         return [one.result() for one in waiting]
-    except BaseException:  # also Ctrl-C: nobody waits for the seeds that are under way
+    except BaseException:  # also Ctrl-C: do not wait for running seeds
         for child in multiprocessing.active_children():
             child.terminate()
         raise

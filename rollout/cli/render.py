@@ -65,7 +65,7 @@ def fit(line: str, columns: int | None) -> str:
 
 
 def as_json(value: object, *, indent: int | None = None) -> str:
-    """Return the value as JSON text that is safe to print: non-ASCII letters stay as they are."""
+    """Return the value as JSON text that is safe to print. Non-ASCII characters are unchanged."""
     return escaped_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 

@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, talk to stderr, questions to a person.
+"""Write results to stdout and messages to stderr, and prompt the operator.
 
 Made by each command from its options. A reader that went away never stops a run.
 """
@@ -81,7 +81,7 @@ class Terminal:
         write(sys.stdout, paint(text) if self.out_color else text, patience_s=patience_s)
 
     def say(self, text: str) -> None:
-        """Talk, on stderr."""
+        """Print a message to stderr."""
         if self.json_lines:
             logs.say("talk", text=text)
             return
@@ -106,7 +106,7 @@ class Terminal:
             self.say(f"warning[{problem.code}]: {problem.message}")
 
     def ask(self, question: str) -> str:
-        """What a person typed, empty where they closed the input; call only where `may_ask`."""
+        """Prompt; return the typed text, empty at end of input. Call only if `may_ask`."""
         write(sys.stderr, escaped_lines(question), end=" ")
         queued.drain(queued.EXIT_S)
         with signals.raising():
@@ -120,7 +120,7 @@ def _log(level: str, problem: Problem) -> None:
 
 
 def paint(text: str) -> str:
-    """Colour for the words that carry it; the words alone say the same."""
+    """Color some words. The text without color has the same meaning."""
     for pattern, style in _STYLES:
         text = pattern.sub(f"\x1b[{style}m\\g<0>\x1b[0m", text)
     return text

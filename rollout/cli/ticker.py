@@ -1,4 +1,4 @@
-"""How far a rehearsal is: one line redrawn on a terminal, elsewhere a plain line now and then."""
+"""Progress of a rehearsal: one line on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From options to adapters: the one place where the command line builds its connections.
+"""Build the command line's connections from its options.
 
 Called by the commands that talk to the service. What it gives cannot change anything until
 `allow_changes` was called: planning sends Describe* and GetCallerIdentity, nothing else, ever.
@@ -27,7 +27,7 @@ from rollout.model.event import ClockSkew
 from rollout.model.plan import Identity
 
 EMULATOR_KEY = ("emulator", "emulator-secret")
-"""Key id and secret that `rollout emulator` accepts unless told otherwise."""
+"""Default key id and secret of `rollout emulator`."""
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ from rollout.model.time import Instant
 LOOKS_OPEN_MAX = 8
 """Looks of one lane on their way at once: enough to fill a lane, few enough to stop soon."""
 RESTARTS_A_STEP_MAX = 256
-"""Restarts decided in one step; the next step of the same turn goes on."""
+"""Maximum restarts decided in one step; the next step of the turn continues."""
 
 
 class Step:
@@ -126,7 +126,7 @@ def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
 
 
 def _second_opinions(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
-    """Missing for a settle window: DescribeInstanceStatus is asked too, with a witness."""
+    """Call DescribeInstanceStatus for instances missing for a settle window, with a witness."""
     witness = agenda.witness.get(lane)
     room = LOOKS_OPEN_MAX - agenda.looks_open[lane]
     if not agenda.confirming[lane] or witness is None or room <= 0:

@@ -18,7 +18,7 @@ STOPPED_SINCE_PLAN = "stopped_since_plan"
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """What differs. `ends` is the reason for which nothing is asked of the instance any more."""
+    """A difference. `ends` is the reason why the instance is not changed any more."""
 
     kind: DriftKind
     detail: str

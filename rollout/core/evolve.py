@@ -29,7 +29,7 @@ _ATTACHED = EXPOSED | DOWN
 """Phases in which the key pair is, or may be, attached and the instance is unfinished."""
 
 ELSEWHERE = "elsewhere"
-"""`Halted.reason` of a run whose instances somebody else rotates too."""
+"""`Halted.reason` of a run whose instances another operator rotates too."""
 
 OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
 """Phases in which only observations say how an instance stands."""

@@ -29,7 +29,7 @@ ALARMS: dict[RetryClass, tuple[str, int]] = {
 """Refusals that stop the whole run: they would meet every other call too."""
 
 NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
-"""Refusals that say nothing of what was asked: only the lane was crowded or the call too late."""
+"""Refusals that say nothing about the request: the lane was full or the call too late."""
 
 BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
 """Refusals that may not last: the instance is busy, or not found although it was observed."""

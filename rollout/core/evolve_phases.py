@@ -11,7 +11,7 @@ from rollout.core.troubles import Trouble
 from rollout.model.event import Happening
 
 FOREIGN_KEY = "foreign_key"
-"""Why an instance is held on which somebody else attached a third key."""
+"""Reason of a held instance on which another operator attached a third key."""
 
 KEY_CHANGED = "key_pair_changed"
 """Cause of an instance that may carry other key material under the wanted name."""
@@ -19,7 +19,7 @@ KEY_CHANGED = "key_pair_changed"
 _JUDGED_ABSENT = frozenset(
     {Happening.SEEN_UNTOUCHED, Happening.RETRIED, Happening.STATED_UNTOUCHED}
 )
-"""After these a restart is asked again; the record of the former one stays, should it show late."""
+"""Refusals after which a restart is repeated; the former restart stays on record."""
 
 
 def move_target(run: Run, ordinal: int, happening: Happening) -> None:

@@ -64,7 +64,7 @@ def _stale_plan(run: Run) -> ev.Halted | None:
 
 
 def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
-    """Trust in StartTime arrived somewhere: restarts held in doubt there are judged anew."""
+    """StartTime became trusted in a region: judge its restarts in doubt again."""
     for family in dict.fromkeys(agenda.news):
         if run.trusted(family):
             held = [o for o in run.doubts_held if run.family(o) == family and o not in run.foreign]

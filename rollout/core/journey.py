@@ -38,7 +38,7 @@ class Phase(enum.IntEnum):
 P = Phase
 
 FINAL: frozenset[Phase] = frozenset({P.DONE, P.UNVERIFIED, P.FAILED, P.SKIPPED, P.STRANDED})
-"""Nothing is asked of these any more."""
+"""Phases in which the instance is not changed any more."""
 
 EXPOSED: frozenset[Phase] = frozenset({P.ATTACHING, P.ATTACHED, P.RESTARTING, P.IN_DOUBT})
 """The key is, or may be, attached and is not yet in force."""

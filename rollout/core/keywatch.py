@@ -106,7 +106,7 @@ class KeyWatch:
         heapq.heappush(self._later, (tick, lane))
 
     def _ends(self) -> bool:
-        """Whether all that is unfinished in the wave that goes on waits for a comparison."""
+        """Return whether all unfinished instances of the open wave wait for a comparison."""
         run = self.run
         wave = run.wave_open if run.left_before is None else run.left_before
         left = run.left if wave is None else run.left_in_wave[wave]

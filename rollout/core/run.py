@@ -118,7 +118,7 @@ class Run:
         self.run_id = ""
         self.epoch = self.calls_issued = 0
         self.odd_codes = 0
-        """Refusals in this process with a code that nobody expected."""
+        """Number of refusals in this process with an unexpected code."""
         self.not_before: Instant = 0
         """No restart before: what stood in a torn line may still take effect."""
         self.torn = False
@@ -174,7 +174,7 @@ class Run:
         return self.finished(ordinal) or self.phases[ordinal] == Phase.COMPARING
 
     def family(self, ordinal: int) -> tuple[str, str, str]:
-        """Account, region and image: where StartTime behaves alike."""
+        """Account, region and image: StartTime behaves the same within these."""
         account, region = self.layout.lane_of(ordinal)
         return account, region, self.layout.targets[ordinal].image
 

@@ -34,7 +34,7 @@ _SIGNS = {
 }
 """Statuses after the intent that prove its restart."""
 _ABSENT_READS = 2
-"""Answers in which an instance is missing while another is shown, before a second API is asked."""
+"""Replies that list others but not an instance, before a second API is called."""
 _CALIBRATIONS_MAX = 3
 """Clean reboots that moved StartTime are counted up to here; one that did not always counts."""
 
@@ -64,7 +64,7 @@ class Reading:
         self.moves.setdefault((happening, evidence), []).append(ordinal)
 
     def hold(self, ordinal: int, reason: str) -> None:
-        """Nothing more is asked of the instance."""
+        """The instance is not changed any more."""
         self.holds.setdefault(reason, []).append(ordinal)
 
     def drift(self, ordinal: int, found: drift.Drift) -> None:
@@ -316,7 +316,7 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
 
 
 def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
-    """A fresh look before the restart, or a boot that somebody else caused after the attach."""
+    """A new observation before the restart, or another operator's boot after the attach."""
     run = reading.run
     attached_at = run.attached_at.get(ordinal, 0)
     window_ms = run.plan.restart.settle_window_ms  # StartTime is stamped later than a boot begins
@@ -408,7 +408,7 @@ def _given_up(reading: Reading, ordinal: int, seen: Instance) -> None:
 
 
 def _spent(run: Run, ordinal: int) -> bool:
-    """It was asked to restart as often as may be, over all processes of the run."""
+    """The instance has used all restart attempts, over all processes of the run."""
     return run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX
 
 
@@ -467,7 +467,7 @@ def _runs_again(reading: Reading, ordinal: int, record: Restarting, seen: Instan
 
 
 def _settling_unasked(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
-    """Booted by somebody else, and this process died before it was seen to run."""
+    """Another operator booted it, and this process stopped before it was observed Running."""
     if seen.status is Status.RUNNING:
         reading.move(ordinal, Happening.SEEN_RUNNING, "status")
     elif _waited_out(reading, ordinal):

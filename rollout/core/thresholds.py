@@ -98,7 +98,7 @@ def _within_wave(run: Run) -> ev.Halted | None:
 
 
 def _after_wave(run: Run) -> ev.Halted | None:
-    """A wave has ended with failures that nobody accepted, and a later wave has still work."""
+    """A wave ended with failures that no operator accepted, and a later wave has targets."""
     if run.left_before is not None or run.waves_closed == len(run.layout.waves):
         return None
     for wave in range(run.waves_closed):

@@ -19,7 +19,7 @@ class Trouble(enum.IntEnum):
     LEFT = 2
     """In doubt, or attached and without a permit: counts only at the end of its wave."""
     CONFLICT = 3
-    """Somebody else attached a third key: has a limit of its own."""
+    """Another operator attached a third key. It has a separate limit."""
 
 
 class Troubles:

@@ -33,7 +33,7 @@ HALTED: Final = "not_sent_halted"
 """Code of a call that was admitted after the run had stopped."""
 BREAKER_OPEN: Final = "breaker_open"
 WAIT_MS_MAX: Final = 2 * MINUTE
-"""How long a call without a time of its own waits for its lane."""
+"""How long a call without a deadline waits for its lane."""
 SKEW_MS_MIN: Final = 2 * SECOND
 """`Date` has whole seconds: less than this is no skew."""
 USER_AGENT: Final = "rollout/1"
@@ -43,7 +43,7 @@ _HELD_BACK: Final = {
     verdict.EXPIRED: "its time passed before it could leave",
 }
 _KEYS_NAP_S = 0.25
-"""How often a call that waits for keys asks whether it may still leave."""
+"""Interval in which a call that waits for keys checks whether it may still be sent."""
 _RETRY_BASE_S = 0.2
 _RETRY_CAP_S = 2.0
 

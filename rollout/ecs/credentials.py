@@ -223,7 +223,7 @@ class Keyring:
             return fetched
 
     async def _fresh(self) -> Credentials:
-        """Fetch under the lock, unless somebody else just did; an old token outlives a failure."""
+        """Fetch under the lock, unless another task just did. A failure keeps the old token."""
         now, held = self._clock.now(), self._held
         if held is not None and now < max(self._renew_at(held), self._not_before):
             return held

@@ -115,7 +115,7 @@ _ending = False
 
 
 def _start(words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, so that it can be ended with all its children."""
+    """Start a command in a new session, so that it can be ended with all its children."""
     if not words:
         raise ValueError("`process_command` is empty")
     with _lock:

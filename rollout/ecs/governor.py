@@ -19,7 +19,7 @@ from rollout.model.time import MINUTE, SECOND, Duration, Instant
 RATE_START: Final = 60.0
 """Calls a minute before anything is known."""
 EMULATOR_RATE_START: Final = 1_200.0
-"""The same on the emulator: nobody shares its quota, and it has none unless told."""
+"""The same on the emulator, whose quota is not shared and is unlimited by default."""
 RATE_MIN: Final = 1.0
 RATE_MAX: Final = 60_000.0
 DOUBLE_EVERY_MS: Final = 5 * SECOND
@@ -225,7 +225,7 @@ class Rate:
             self._begin_period(now)
 
     def _set_back(self, now: Instant) -> None:
-        """Follow a clock that was corrected: nobody waits for a minute that was never there."""
+        """Follow a corrected clock, so that no call waits for a skipped minute."""
         self._minute = minute = now // MINUTE
         self._due = min(self._due, now + MINUTE / self.per_minute)
         self.closed_until = min(self.closed_until, (minute + 1) * MINUTE)

@@ -149,7 +149,7 @@ _FAMILIES = {family.value: family for family in OsFamily}
 def described(
     reply: wire.HttpReply, account: str, region: str, now: Instant
 ) -> Described | Refused | Unknown:
-    """Read DescribeInstances. Rows without a region of their own get the one that was asked."""
+    """Read DescribeInstances. Rows without a region get the region of the request."""
 
     def read(at: Instant) -> Described:
         page = _page(reply.body)

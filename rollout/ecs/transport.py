@@ -35,7 +35,7 @@ is lost, and a lost restart is a doubt."""
 DNS_CACHE_S: Final = 60
 
 _TOTAL_S = limits.CALL_TIMEOUT_MS / 1000 - 1
-"""Below what a caller allows a call as a whole: here it ends as a reply that drips for ever."""
+"""Time limit of a reply, shorter than the caller's limit, so that slow replies end here."""
 _NO_BODY: Final = {"content-length": "0"}
 _AFTER_THE_FIRST_BYTE: Final = (
     aiohttp.ClientError,
@@ -212,7 +212,7 @@ async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
 
 
 def _host(endpoint: str, proxies: Proxies) -> aiohttp.ClientRequest:
-    """What the pool is asked with; secrets never travel in the clear beyond this machine."""
+    """Return the pool's request. Secrets are never sent unencrypted to another machine."""
     url = URL(endpoint)
     safe = url.scheme == "https" or endpoints.is_loopback(url.host or "")
     invariant(safe, "plain http leaves this machine")

@@ -34,7 +34,7 @@ ANOMALY_NONCE: Final = "nonce_used"
 ANOMALY_CONTRADICTORY: Final = "contradictory_item"
 
 RETRY_AFTER_MS_MAX: Final = 60_000
-"""Longer waits are not believed: buckets are filled anew each minute."""
+"""Longer waits are ignored, because buckets are refilled each minute."""
 API_TIME_AHEAD_MS_MAX: Final = 24 * HOUR
 """A `Date` further ahead of us than this is not used as evidence."""
 

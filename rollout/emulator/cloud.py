@@ -1,4 +1,4 @@
-"""The pretend cloud: `handle(request, now)` answers one call and has its effect. Pure.
+"""The emulated cloud: `handle(request, now)` answers one call and applies its effect. Pure.
 
 Called by the HTTP server, by in-process transports and by the simulator; `now` is the arrival, in
 UTC milliseconds, and may not go back. Knows no network, no clock and no chance: equal requests in
@@ -30,7 +30,7 @@ _VERSIONS: Final = (contract.ECS_VERSION, contract.STS_VERSION)
 
 
 class Sight(msgspec.Struct, frozen=True):
-    """One instance as nobody but the checkers sees it. `key_in_force`: since its last boot."""
+    """The hidden state of one instance, for checkers. `key_in_force`: since its last boot."""
 
     instance: str
     region: str
@@ -93,7 +93,7 @@ class Cloud:
         return self._refused(request, refusal, self.request_id(self._count))
 
     def switch(self, switches: Switches) -> None:
-        """Change the behaviour from now on."""
+        """Change the behavior from now on."""
         self.switches = switches
         instances = self.instances
         instances.start_moves_on_reboot = switches.start_time_moves_on_reboot

@@ -1,4 +1,4 @@
-"""Faults of the pretend network, gateway and guests: named, with a probability, drawn by seed.
+"""Injected faults of network, gateway and guests: named, with a probability, drawn by seed.
 
 `FaultPlan.course` says what becomes of one call. The cloud never sees it: whoever delivers the call
 (HTTP server, heap, in-process transport) interprets the same course, so all of them meet the same
@@ -297,7 +297,7 @@ HOSTILE: Final = (
 
 
 class FaultPlan:
-    """The armed faults of one pretend cloud and how often each call came before.
+    """The fault plan of one emulated cloud, and the number of earlier equal calls.
 
     Memory: one number per different call, and nothing while no fault is armed.
     """

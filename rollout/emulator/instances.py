@@ -1,4 +1,4 @@
-"""The instances of the pretend cloud, in dense columns: what they are and how a boot changes them.
+"""The instances of the emulated cloud in dense columns: their state, and how a boot changes it.
 
 Called by the actions, always with `now`. Two states each: the record (which key pair the service
 names) and the guest (whose key the last boot installed). An instance is advanced when touched:

@@ -1,4 +1,4 @@
-"""The pretend cloud on HTTP: reads requests, lets faults befall them, writes answers.
+"""Serve the emulated cloud over HTTP: read requests, inject faults, write replies.
 
 Called by `rollout emulator`, by tests and benchmarks. The only module here, with the guests, that
 knows a clock and a loop; what an answer says is decided by desk, cloud and damage.

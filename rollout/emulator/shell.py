@@ -1,4 +1,4 @@
-"""A pretend guest's shell: the few commands by which a caller looks for proof in the guest.
+"""The simulated shell of a guest: the few commands that show the state of the guest.
 
 Called by the Cloud Assistant actions and by the SSH guests. Nothing is executed: each command is
 answered from what the last boot left in the guest.

@@ -19,7 +19,7 @@ _OLD_ACTIONS: Final = frozenset({"AttachKeyPair", "DeleteKeyPairs"})
 
 
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The behaviour of one pretend cloud. Times are milliseconds."""
+    """The behavior of one emulated cloud. Times are milliseconds."""
 
     edition: Edition = Edition.CURRENT
 

@@ -72,7 +72,7 @@ class Disk(LockFiles, Protocol):
         """Make a directory and those above it; one that is there is fine."""
 
     def fresh(self, path: Path) -> Path:
-        """A temporary name next to `path`, which nobody can foresee: `.NAME.….new`."""
+        """Return an unpredictable temporary name next to `path`: `.NAME.….new`."""
 
     def mkdir_new(self, path: Path) -> None:
         """Make a directory that is not there yet."""

@@ -53,7 +53,7 @@ class Failures:
                 self.count(ordinal, failed=False)
 
     def before(self, wave: int) -> int:
-        """How many of the waves before this one nobody accepted."""
+        """Return the number of earlier waves with failures that no operator accepted."""
         return sum(len(part[n]) for n in range(wave) for part in (self._failed, self._left))
 
     def within(self, wave: int) -> int:

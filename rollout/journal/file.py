@@ -175,7 +175,7 @@ class RunJournal:
         return self._claim.lost()
 
     def low_space(self) -> bool:
-        """Whether the run should halt before the disk is full; true where nobody can say."""
+        """Return whether the run should halt before the disk is full; True if unknown."""
         try:
             return self._disk.free(self.run_dir) < 4 * limits.RESERVE_BYTES
         except OSError:
@@ -228,7 +228,7 @@ class RunJournal:
         return self._handle
 
     def _open(self, found: int | None) -> None:
-        """Open the file that goes on, and cut what a killed writer left half written."""
+        """Open the current file, and remove an incomplete line of a killed writer."""
         disk, path = self._disk, self.run_dir / segment_name(self._segment)
         if found is not None:
             now, later = disk.stat(path), disk.stat(self.run_dir / segment_name(self._segment + 1))

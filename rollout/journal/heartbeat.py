@@ -85,7 +85,7 @@ class Watch:
 
 
 async def _outlast(taken: Lock, owner: Owner, disk: LockFiles, pace: Pace) -> None:
-    """Return once nobody elsewhere holds the lock. R0603 where somebody does."""
+    """Return when no other machine holds the lock. R0603 if one does."""
     if not disk.text(taken.path) or _same_kernel(taken.former, owner):
         return
     watch = Watch(taken.path, SILENT_S, disk=disk, now=pace.now)
@@ -101,7 +101,7 @@ def _same_kernel(former: Owner | None, owner: Owner) -> bool:
 
 
 class Heart:
-    """Writes heartbeats into a lock from a thread of its own, so that a busy loop is not silent."""
+    """Write heartbeats to a lock from a separate thread, also while the event loop is busy."""
 
     def __init__(self, held: Lock, beat_s: float = BEAT_S) -> None:
         self._held, self._beat_s = held, beat_s

@@ -54,7 +54,7 @@ class Inbox:
         try:
             names = self._disk.names(self._folder)
         except OSError:
-            return []  # nobody has sent anything yet
+            return []  # no command was sent yet
         known = set(self._taken.values())
         paths = [self._folder / name for name in names if _is_command(name)]
         read = [(path, self._read(path)) for path in paths if path not in known]

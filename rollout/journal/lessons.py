@@ -130,7 +130,7 @@ class _Seen:
         return Boots(run, len(ordered), median, min(spread, SPREAD_PERCENT_MAX))
 
     def quotas(self, run: str) -> Iterator[LaneQuota]:
-        """The most that was accepted in a minute in which somebody was throttled."""
+        """The maximum number of accepted calls in a minute with throttled calls."""
         best: dict[tuple[str, str], int] = {}
         for region, action, minute in self._throttled:
             accepted = self._accepted[region, action, minute]

@@ -86,7 +86,7 @@ def is_shared(runs_dir: Path) -> bool:
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """Kind of the file system that a path lies on (`ext4`); empty where nobody can say.
+    """Return the type of the file system of a path (`ext4`), empty if unknown.
 
     `mounts` is the text of /proc/self/mountinfo (proc(5)): field 5 is the mount point, the kind
     follows the separator `-`. Of several mounts over one point the last one counts.

@@ -24,7 +24,7 @@ from rollout.model.plan import Plan, decode
 
 
 class Folded(msgspec.Struct, frozen=True):
-    """The proofs, and a warning for each run that was not believed."""
+    """Return the proofs, and a warning for each run that cannot be trusted."""
 
     proofs: Proofs
     warnings: tuple[Problem, ...]

@@ -409,7 +409,7 @@ class Rules:
             self._refused(command, ordinal, outcome.retry, whole=whole, spent=spent)
 
     def _attempted(self, command: Attach | RestartCall, ordinal: int) -> None:
-        """The service took the call up, or nobody knows whether it did."""
+        """The service accepted the call, or it is unknown whether it did."""
         tries = self.tries[type(command)]
         tries[ordinal] += 1
         self.busy_since.pop(ordinal, None)

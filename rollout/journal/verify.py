@@ -98,7 +98,7 @@ class _Case:
         self.count = 0
 
     def hear(self) -> None:
-        """Every line, to the end or to the first that cannot be believed."""
+        """Yield every line, to the end or to the first invalid one."""
         for line in self.reader:
             if line.seq == 1:
                 self._load()

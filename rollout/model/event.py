@@ -179,7 +179,7 @@ class Moved(Event, frozen=True):
 
 
 class Held(Event, frozen=True):
-    """These instances wait for a person; nothing more is asked of them in this process."""
+    """These instances wait for an operator and are not changed in this process."""
 
     ordinals: tuple[int, ...]
     reason: str
@@ -241,7 +241,7 @@ class Calibrated(Event, frozen=True):
 
 
 class Anomaly(Event, frozen=True):
-    """The service answered something it should not; nothing was believed of it."""
+    """The service sent an unexpected reply, which was ignored."""
 
     n: int
     text: str
@@ -331,7 +331,7 @@ class Halted(Event, frozen=True):
 
 
 class Drained(Event, frozen=True):
-    """A person or the machine asked to stop: nothing new begins in this process."""
+    """An operator or the machine requested a stop: nothing new starts in this process."""
 
     word: str
     actor: str

@@ -56,7 +56,7 @@ KEY_AGE_MAX_MS = 60 * SECOND
 CALL_TIMEOUT_MS = 60 * SECOND
 """No single call may take longer; above every per-action read time-out of `ecs.contract`."""
 UNKNOWN_CODES_MAX = 3
-"""Refusals with a code nobody knows before the run halts."""
+"""Number of refusals with an unknown code that halts the run."""
 SILENCE_MAX_MS = 5 * MINUTE
 """How long observations of one account and region may stay without an answer before the run
 halts: long enough for a failover or a reloaded proxy, and no answer of another region counts."""

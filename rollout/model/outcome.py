@@ -26,7 +26,7 @@ class RetryClass(enum.StrEnum):
     GONE = "gone"
     """Instance not found: suspect until two reads agree."""
     DENIED = "denied"
-    """Not authenticated or not authorised."""
+    """Not authenticated or not authorized."""
     CLOCK = "clock"
     """Our clock is off by more than the service allows."""
     KEY_PAIR = "key_pair"
@@ -34,7 +34,7 @@ class RetryClass(enum.StrEnum):
     INPUT = "input"
     """We sent something wrong: our defect or the spec's."""
     ODD = "odd"
-    """A code nobody knows."""
+    """An unknown code."""
 
 
 class Done(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from rollout.model.time import Duration, Instant
 FORMAT = "rollout.plan"
 FORMAT_VERSION = "1.0"
 RULES = 2
-"""Version of the deciders. A run goes on under the rules it began with."""
+"""Version of the decision rules. A run continues under the rules it started with."""
 
 
 class Reason(enum.StrEnum):

@@ -123,7 +123,7 @@ class Calls(enum.StrEnum):
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """How a key is put in force."""
+    """How instances are restarted, so that the key takes effect."""
 
     stopped: Stopped = Stopped.START
     calls: Calls = Calls.SINGLE

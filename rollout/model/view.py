@@ -68,4 +68,4 @@ class RunView(msgspec.Struct, frozen=True):
     calls: int
     lanes: tuple[LaneView, ...] = ()
     restarted_elsewhere: tuple[str, ...] = ()
-    """Instances that somebody else restarted during the run, in order; the first thousand."""
+    """Instances that other operators restarted during the run, in order; the first thousand."""

@@ -1,6 +1,6 @@
 """Checkers of what was said: claims, classes, budgets, journal and end, one small class each.
 
-Each compares what the run says of itself with the truth of the pretend cloud. Listed and called by
+Each compares the run's report with the hidden state of the emulated cloud. Listed and called by
 `checkers`.
 """
 

@@ -1,4 +1,4 @@
-"""A pretend disk: what is written and what is durable are two things, and a crash tells them apart.
+"""A simulated disk that distinguishes written from durable data, so that a crash loses the rest.
 
 Implements the journal's `Disk` and `LockFiles` in memory. Every effect is a point where the process
 may die (the fuse) and where the disk may refuse, as a full or a broken one does.

@@ -36,7 +36,7 @@ class Deadlock(Exception):
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Waits for nobody: time that would be waited passes at once. Counted in whole nanoseconds."""
+    """A clock without real waits: waited time passes immediately, in whole nanoseconds."""
 
     tell: Callable[[], str]
     passed_ns = 0

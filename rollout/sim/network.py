@@ -1,4 +1,4 @@
-"""The network between one process and the pretend cloud: pace, delays, fates, lost replies.
+"""The network between one process and the emulated cloud: pace, delays, faults, lost replies.
 
 Stands in for the real client and its transport: a lane goes at the pace of the real governor's
 arithmetic, the fate of each call comes from the emulator's faults, a copy that is under way arrives

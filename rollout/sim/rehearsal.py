@@ -1,4 +1,4 @@
-"""A plan rehearsed: one seed lived through on the pretend cloud that the plan describes.
+"""Rehearse a plan: simulate one seed on the emulated cloud that the plan describes.
 
 Called by `rollout rehearse`. The same decider as in `apply` runs it, on the simulator's heap; no
 journal is kept and nothing outside this process is asked or touched.
@@ -133,7 +133,7 @@ _NOBODY = Actor("nobody", "", "simulator", 0, "rollout rehearse")
 
 
 def cloud_of(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
-    """The pretend cloud that the plan describes, with what is assumed of it."""
+    """The emulated cloud that the plan describes, with its assumptions."""
     switches = Switches(
         boot_time_ms=assumed.boot_ms,
         boot_spread_percent=assumed.boot_spread_percent,

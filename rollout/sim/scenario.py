@@ -1,4 +1,4 @@
-"""What a seed means: the fleet, the plan, the cloud's behaviour, the faults, and who interferes.
+"""The scenario of a seed: fleet, plan, the cloud's behavior, faults and other operators.
 
 Swarm: each seed arms about a quarter of the faults, so that deep combinations of few appear. Small
 fleets and short boots come more often than large and long ones: waiting is dear to simulate and

@@ -1,7 +1,7 @@
-"""The spec's form as pydantic models; `schemas/key-rotation.v1.json` is generated from them.
+"""The pydantic models of a spec; `schemas/key-rotation.v1.json` is generated from them.
 
-Used by `specfile.load`. The text below a field is its description in the JSON Schema, which an
-editor shows. Fields that come with later versions are not here but in `words.LATER`.
+Used by `specfile.load`. The text after a field is its description in the JSON Schema, which editors
+show. Fields of later versions are in `words.LATER`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from rollout.specfile.fields import (
 
 
 class Form(BaseModel):
-    """What all parts share: camelCase, no unknown field, no conversion of types.
+    """Common settings: camelCase, no unknown fields, no conversion of types.
 
-    A field that may be left out defaults to an empty value of its type, never to None: written
-    without a value (`select:`) it is refused, for nobody should mean a whole region by it.
+    An optional field defaults to an empty value of its type, never to None. A field without a value
+    (`select:`) is therefore refused: it must not select a whole region by mistake.
     """
 
     model_config = ConfigDict(
@@ -70,54 +70,54 @@ def _stopped(value: object) -> object:
 
 
 class Metadata(Form):
-    """What the rotation is called."""
+    """Name and labels of the rotation."""
 
     name: Name
-    """Names the plan file, the runs and the typed confirmation."""
+    """Name of the plan file and the runs, and the text that confirms `apply`."""
     labels: dict[str, str] = {}
-    """Free words, copied into journal, events and reports."""
+    """Free text values, copied to journal, events and reports."""
 
 
 class KeyPairForm(Form):
-    """The wanted key pair."""
+    """The new key pair."""
 
     name: KeyPairName
     """Name of the ECS key pair; it exists once per account and region."""
     public_key: PublicKeyFile = Field(alias="publicKeyFile")
-    """Path of its OpenSSH public key. The pair of every region is compared with it."""
+    """Path of its OpenSSH public key. It is compared with the key pair of each region."""
     ensure: Annotated[Ensure, Field(strict=False)] = Ensure.REQUIRE
-    """What to do where a region has no pair of that name: `import` it, or refuse (`require`)."""
+    """For regions without the key pair: `import` creates it, `require` refuses the plan."""
 
 
 class EcsForm(Form):
     """Instances that the service lists."""
 
     source: Literal["ecs"]
-    """`ecs`: ask DescribeInstances."""
+    """`ecs`: read instances from DescribeInstances."""
     regions: Annotated[list[Region], Field(min_length=1)]
-    """Regions to read, all at once."""
+    """Regions to read, in parallel."""
     select: SelectorText = ""
     """Tag selector; without it every instance of the regions is in scope."""
 
 
 class _FileForm(Form):
     path: FilePath
-    """Path of the file, from the project folder; `-` is the standard input."""
+    """Path of the file, relative to the project directory; `-` is the standard input."""
     region: Region = ""
-    """Region of the rows that name none."""
+    """Region of rows without a region."""
     select: SelectorText = ""
-    """Tag selector; without it every instance that the file names is in scope."""
+    """Tag selector; without it every instance of the file is in scope."""
 
 
 class ColumnsForm(Form):
-    """Which heading stands for which field; common headings, also Chinese ones, are known."""
+    """Headings of fields. Common headings, including Chinese ones, are recognized automatically."""
 
     id: Text = ""
     """Heading of the instance ids."""
     region: Text = ""
     """Heading of the region ids."""
     zone: Text = ""
-    """Heading of the zone ids; this and all below matter only to `--offline`."""
+    """Heading of the zone ids; this field and all following ones are used only with `--offline`."""
     os_type: Text = ""
     """Heading of `linux` or `windows`."""
     os_name: Text = ""
@@ -139,35 +139,35 @@ class ColumnsForm(Form):
 
 
 class CsvForm(_FileForm):
-    """Instances that a CSV file names, with a line of headings."""
+    """Instances of a CSV file with a heading line."""
 
     source: Literal["csv"]
     """`csv`: a table with headings."""
     columns: ColumnsForm = ColumnsForm()
-    """Headings of columns that are not recognised by themselves."""
+    """Headings of columns that are not recognized automatically."""
 
 
 class JsonForm(_FileForm):
-    """Instances that a JSON file names."""
+    """Instances of a JSON file."""
 
     source: Literal["json"]
     """`json`: a list of ids or objects, or pages of DescribeInstances."""
 
 
 class JsonlForm(_FileForm):
-    """Instances that a JSON Lines file names."""
+    """Instances of a JSON Lines file."""
 
     source: Literal["jsonl"]
-    """`jsonl`: one id, object or page of DescribeInstances a line."""
+    """`jsonl`: one id, object or page of DescribeInstances per line."""
 
 
 class IdsForm(_FileForm):
-    """Instances that a list of ids names."""
+    """Instances of a list of ids."""
 
     source: Literal["ids"]
-    """`ids`: one instance id a line, as `rollout plan -o ids` prints them."""
+    """`ids`: one instance id per line, as printed by `rollout plan -o ids`."""
     regions: Annotated[list[Region], Field(min_length=1)] = []
-    """Regions that the instances are in, where it is not one; the service is asked in each."""
+    """Regions of the instances, if there are several; the ids are looked up in each region."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -183,16 +183,16 @@ SourceForm = Annotated[
 
 
 class ExcludeForm(Form):
-    """A rule that leaves instances out."""
+    """A rule that excludes instances."""
 
     select: SelectorText = ""
-    """Tag selector of the instances that stay out."""
+    """Tag selector of the instances to exclude."""
     instances: Annotated[list[InstanceId], Field(min_length=1)] = []
-    """Ids of the instances that stay out; give this or `select`."""
+    """Ids of the instances to exclude; use either this field or `select`."""
     reason: Text
-    """Why, for the plan and the audit log."""
+    """Reason, for the plan and the audit log."""
     until: Date = ""
-    """Last day (UTC) the rule holds; afterwards it is reported as expired."""
+    """Last day (UTC) of the rule; afterwards it is reported as expired."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -203,82 +203,82 @@ class ExcludeForm(Form):
 
 
 class RestartForm(Form):
-    """How a key is put in force."""
+    """How instances are restarted, so that the key takes effect."""
 
     running: Annotated[Literal["reboot"], BeforeValidator(_running)] = "reboot"
-    """What happens to Running instances."""
+    """How to restart Running instances."""
     stopped: Annotated[Stopped, Field(strict=False), BeforeValidator(_stopped)] = Stopped.START
-    """What happens to Stopped instances: `start` them, or `leave` them out of the plan."""
+    """What to do with Stopped instances: `start` them, or `leave` them out of the plan."""
     calls: Annotated[Calls, Field(strict=False)] = Calls.SINGLE
-    """One restart call an instance (`single`), or up to 100 ids a call (`batch`)."""
+    """One restart call per instance (`single`), or up to 100 ids per call (`batch`)."""
     timeout: PositiveDuration = time.format_duration(limits.RESTART_TIMEOUT_MS)
-    """An instance that is not Running again by then has failed."""
+    """An instance that is not Running after this time has failed."""
     settle_window: Duration = time.format_duration(limits.SETTLE_WINDOW_MS)
-    """How long a lost reply may still take effect; no second restart inside it."""
+    """How long a request may take effect after its reply was lost; no second restart before."""
 
 
 class BudgetForm(Form):
     """How many instances may be down at once."""
 
     by: Annotated[Literal["fleet"], BeforeValidator(_by)]
-    """What the instances are grouped by."""
+    """The attribute that instances are grouped by."""
     max_down: Amount
-    """Most instances of a group that are down at once: a count, or a share rounded down."""
+    """Maximum number of instances of a group down at once: a count, or a percentage."""
 
 
 class WaveForm(Form):
     """An ordered slice of the fleet."""
 
     name: Name
-    """What the wave is called."""
+    """Name of the wave."""
     size: Size
-    """A count, a share of all targets, `cover` (one of each image, zone and tier) or `rest`."""
+    """A count, a percentage of all targets, `cover` (one of each image, zone, tier) or `rest`."""
 
 
 class LimitsForm(Form):
-    """Bounds of the run."""
+    """Limits of the run."""
 
     leave_quota: Quota = "30%"
-    """Share of the API's rate that stays with people, console and other tools."""
+    """Share of the API's rate that is left to console, other tools and users."""
     max_instances: Annotated[int, Field(ge=1)] = 0
-    """A plan with more targets is refused."""
+    """Maximum number of targets; larger plans are refused."""
     max_exposed: Annotated[int, Field(ge=1)] = limits.EXPOSED_MAX
-    """How far attaching may run ahead of restarting."""
+    """Maximum number of instances with an attached key that is not in force yet."""
 
 
 class SpecForm(Form):
-    """What to rotate, and how carefully."""
+    """The key pair, the instances and the limits of the rotation."""
 
     key_pair: KeyPairForm
-    """The wanted key pair."""
+    """The new key pair."""
     inventory: Annotated[list[SourceForm], Field(min_length=1)]
-    """Where the instances come from; several sources are joined."""
+    """Sources of the instances; several sources are merged."""
     exclude: list[ExcludeForm] = []
-    """Rules that leave instances out."""
+    """Rules that exclude instances."""
     allow_password_loss: bool = False
-    """Also rotate instances that have no key today: their password login ends for good."""
+    """Also rotate instances without a key pair: their password login ends permanently."""
     restart: RestartForm = RestartForm()
-    """How a key is put in force."""
+    """How instances are restarted, so that the key takes effect."""
     budgets: Annotated[list[BudgetForm], Field(min_length=1)] = [
         BudgetForm(by="fleet", maxDown="5%")
     ]
-    """How many instances may be down at once; the most restrictive one wins."""
+    """How many instances may be down at once; the most restrictive budget applies."""
     waves: Annotated[list[WaveForm], Field(min_length=1)] = [WaveForm(name="all", size="rest")]
-    """The order; the first wave is the canary, the last one takes the rest."""
+    """The waves in order; the first is the canary, the last takes the rest."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
-    """A restart that stays in doubt: keep it for a person, try once more, or assume it is done."""
+    """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
     limits: LimitsForm = LimitsForm()
-    """Bounds of the run."""
+    """Limits of the run."""
 
 
 class KeyRotation(Form):
     """A rotation of the SSH key pair of a fleet."""
 
     api_version: Literal["rollout/v1"]
-    """Version of this form."""
+    """Version of the spec format."""
     kind: Literal["KeyRotation"]
-    """What the file describes."""
+    """Kind of document."""
     metadata: Metadata
-    """What the rotation is called."""
+    """Name and labels of the rotation."""
     spec: SpecForm
-    """What to rotate, and how carefully."""
+    """The key pair, the instances and the limits of the rotation."""

@@ -67,7 +67,7 @@ def describe_instance_status(call: Call) -> Body:
 def describe_instances_full_status(call: Call) -> Body:
     """Status, health and planned system events.
 
-    The pretend cloud plans none, so that a filter by events lets nothing through.
+    The emulated cloud schedules none, so that a filter by events matches nothing.
     """
     region = call.region()
     ids = call.numbered_ids()
