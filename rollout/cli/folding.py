@@ -115,7 +115,11 @@ def unfinished(folded: Folded) -> list[str]:
 
 def closed(run_dir: Path) -> Ended | None:
     """Return how a run ended, or None if it is open."""
-    folded = fold(run_dir)
+    return ended(fold(run_dir))
+
+
+def ended(folded: Folded) -> Ended | None:
+    """Return how a folded run ended; None if it is open."""
     if folded.run.closed is None:
         return None
     return Ended(view(folded.run), facts(folded), Exit(folded.run.closed.exit))

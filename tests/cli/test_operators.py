@@ -161,3 +161,24 @@ def test_an_unattended_resume_decides_nothing(
     assert f"rollout resume {RUN}" in told
     assert f"rollout abort {RUN}" in told
     assert (run_dir / "journal-000001.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [("abort", RUN, "--confirm", "story"), ("resume", RUN)])
+def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
+    words: tuple[str, ...],
+    run_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its process closed it after the first look, as while a person confirms: nothing is written,
+    no service is called, and the exit code is the run's.
+    """
+    shutil.rmtree(run_dir)
+    story = stories.whole()
+    story.write(run_dir.parent)
+    monkeypatch.setattr("rollout.cli.folding.closed", lambda _: None)
+    before = (run_dir / "journal-000001.jsonl").read_bytes()
+    assert main.main(list(words)) == Exit.DONE
+
+    assert RUN in capsys.readouterr().out
+    assert (run_dir / "journal-000001.jsonl").read_bytes() == before

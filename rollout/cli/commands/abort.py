@@ -82,6 +82,9 @@ async def _drive(
     async with running.hold_runs(common, terminal, now, allow_unsafe_fs=unsafe) as runner:
         outlet = running.Outlet()
         folded = folding.fold(run_dir, outlet)
+        ended = folding.ended(folded)
+        if ended is not None:
+            return ended  # its process closed it before this one had the lock
         given = None if folded.run.aborted else order
         async with wiring.connect(cloud, terminal) as service:
             applying.check_identity(folded.run.plan, service)

@@ -61,6 +61,9 @@ def resume(
         ) as runner:
             outlet = running.Outlet()
             folded = folding.fold(run_dir, outlet)
+            ended = folding.ended(folded)
+            if ended is not None:
+                return ended  # another process closed it before this one had the lock
             if last:
                 commanding.check_unattended(folded.run)
             async with wiring.connect(cloud, terminal) as service:
