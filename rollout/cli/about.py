@@ -1,4 +1,4 @@
-"""What this program calls itself."""
+"""Name and version of the program."""
 
 from __future__ import annotations
 

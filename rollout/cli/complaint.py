@@ -12,13 +12,13 @@ from rollout.model import limits, secrecy
 from rollout.model.printable import escaped
 
 LINE_WIDTH_MAX = 120
-"""Columns of a source line that are shown; a row of JSON may have a million."""
+"""Maximum columns of a displayed source line; a row of JSON may have a million."""
 _CONTEXT = 30
 """Columns shown before the caret where the line is cut."""
 
 
 def render(error: RolloutError) -> str:
-    """All problems of an error, the first 50 in full and then a count; no final line feed."""
+    """Return the first 50 problems of an error and a count of the rest, without a line feed."""
     shown = [_problem(problem) for problem in error.problems[: limits.PROBLEMS_SHOWN_MAX]]
     more = len(error.problems) - len(shown)
     if more > 0:
@@ -41,7 +41,7 @@ def _problem(problem: Problem) -> str:
 
 
 def _place(place: Place) -> list[str]:
-    """The arrow line and, where the source line is known, that line with a caret below it."""
+    """Return the arrow line and, if known, the source line with a caret."""
     arrow = f"  --> {escaped(str(place))}"
     if place.text is None or place.line is None or place.column is None:
         return [arrow]
@@ -53,7 +53,7 @@ def _place(place: Place) -> list[str]:
 
 
 def _cut(text: str, start: int, width: int) -> tuple[str, str, str]:
-    """What stands before, at and after the caret, shortened to what fits on a line."""
+    """Return the text before, at and after the caret, shortened to fit on a line."""
     before, marked, after = text[:start], text[start : start + width], text[start + width :]
     if len(text) > LINE_WIDTH_MAX:
         before = "…" + before[-_CONTEXT:] if len(before) > _CONTEXT else before
@@ -68,5 +68,5 @@ def _line(text: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """Columns of a terminal: Chinese, Japanese and Korean characters take two."""
+    """Return the columns on a terminal. Chinese, Japanese and Korean characters take two."""
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)

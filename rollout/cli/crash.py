@@ -12,7 +12,7 @@ from rollout.cli import about
 
 
 def report(bug: BaseException, runs_dir: Path) -> str:
-    """The line to print. The file holds the traceback without secrets, readable by its owner."""
+    """Save the traceback without secrets, readable by its owner; return the line to print."""
     text = "".join(traceback.format_exception(bug))
     summary = logs.redact(f"{type(bug).__name__}: {bug}".partition("\n")[0])
     head = f"error[bug]: {summary}\n  This is a defect of rollout, not of your input."

@@ -111,7 +111,7 @@ class Demo:
                 process.wait(_START_S_MAX)
 
     def _point_at(self, process: subprocess.Popen[bytes]) -> None:
-        """Take the environment from the lines that the emulator prints when it is ready."""
+        """Read the environment from the lines that the emulator prints when it is ready."""
         assert process.stdout is not None  # noqa: S101 - asked for in _start
         for raw in process.stdout:
             name, _, value = raw.decode().removeprefix("export ").strip().partition("=")
@@ -179,7 +179,7 @@ class Demo:
 
 
 def _program() -> str:
-    """What to type for `rollout`: a virtual environment need not be on the path."""
+    """Return the command for `rollout`, with its path if it is not in PATH."""
     beside = Path(sys.executable).with_name("rollout")
     return str(beside) if shutil.which("rollout") is None and beside.is_file() else "rollout"
 

@@ -1,4 +1,4 @@
-"""The result of a command that drove or names a run, and the exit code it ends with."""
+"""Print the result of a command about a run, and return its exit code."""
 
 from __future__ import annotations
 

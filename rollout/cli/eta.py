@@ -12,9 +12,9 @@ from rollout.core.run import Run
 from rollout.model.time import Duration, Instant
 
 SHARE_MIN: Final = 0.1
-"""Nothing is said before this share of the rounds is done: the first round also attaches."""
+"""Share of the rounds before the first estimate, because the first round also attaches."""
 DONE_WHEN_DOWN: Final = 0.5
-"""Share of a round that a target which is down has behind it, on the average."""
+"""Average finished share of a round for a target that is down."""
 
 
 class Eta:

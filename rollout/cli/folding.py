@@ -74,7 +74,7 @@ def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> 
 
 
 def _take(decider: Decider, line: Line, reader: Reader) -> None:
-    """Fold one line. R0905 where its events contradict those before them, as forged ones may."""
+    """Fold one line. R0905 if its events contradict earlier events."""
     try:
         for event in line.body:
             decider.fold(event)

@@ -26,7 +26,7 @@ WIDE = 76
 def text(
     plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, width: int, now: Instant
 ) -> str:
-    """The whole forecast; `now` is when the run would begin."""
+    """Return the forecast as text; `now` is the start of the run."""
     blocks = [
         _head(plan, digest, chosen, width),
         _duration(found, now, width),
@@ -40,7 +40,7 @@ def text(
 def data(
     plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, lived: list[Lived]
 ) -> dict[str, Any]:
-    """The same as plain data, and every seed by itself."""
+    """Return the same as plain data, with each seed."""
     return {
         "format_version": "1.0",
         "plan": plan.name,
@@ -54,7 +54,7 @@ def data(
 
 
 def _without_points(one: Lived) -> Lived:
-    """The picture of one seed is enough."""
+    """Return the result without its chart, because the chart of one seed is enough."""
     return msgspec.structs.replace(
         one, down=tuple(msgspec.structs.replace(group, points=()) for group in one.down)
     )
@@ -73,7 +73,7 @@ def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
 
 
 def assumptions(chosen: Rehearsal) -> list[tuple[str, str, str]]:
-    """What was assumed, how much, and where that comes from."""
+    """Return the assumptions, their values and their sources."""
     assumed, because = chosen.assumed, chosen.because
     boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
     quota = "none"
@@ -91,7 +91,7 @@ def assumptions(chosen: Rehearsal) -> list[tuple[str, str, str]]:
 
 
 def _lane(lane: LaneQuota) -> tuple[str, str, str]:
-    """A quota that an earlier run met."""
+    """Return a quota that an earlier run reached."""
     where = f"{lane.action} in {lane.region}"
     return "", f"{lane.calls_per_minute:,} {where}", f"run {lane.run} was throttled there"
 
@@ -112,7 +112,7 @@ def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
 
 
 def counted(found: Forecast) -> str:
-    """Which seeds a duration is of, where they are not all."""
+    """Return the seeds that a duration covers, empty if it covers all."""
     if found.ended == found.seeds:
         return ""
     if not found.ended:
@@ -134,7 +134,7 @@ def waves(found: Forecast) -> list[tuple[str, ...]]:
 
 
 def _spread(found: Spread) -> str:
-    """`P50 14 m, P90 15 m, longest 16 m`; one figure where all are the same."""
+    """Return `P50 14 m, P90 15 m, longest 16 m`, or one figure if all are equal."""
     if found.p50 == found.most:
         return render.span(found.p50)
     parts = (("P50", found.p50), ("P90", found.p90), ("longest", found.most))
@@ -146,7 +146,7 @@ def _clock(now: Instant, after: Duration) -> str:
 
 
 def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
-    """By action; the fullest minute is of the region that had it, as a quota is."""
+    """Return the calls by action; the busiest minute is that of one region, like a quota."""
     rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
     for one in found.calls:
         numbers = (f"{one.calls.p50:,}", f"{one.throttled.p50:,}")
@@ -169,7 +169,7 @@ def down_title(group: Down, most: int) -> str:
 
 
 def down(group: Down, most: int, width: int) -> list[str]:
-    """Permits in use over time, and the cap they may never pass."""
+    """Return a chart of the permits in use over time, with their cap."""
     lines = render.wrap(down_title(group, most), width)
     label = len(f"{group.cap:,}") + 2
     columns = min(width - label - 2, PICTURE_COLUMNS_MAX)
@@ -185,7 +185,7 @@ def down(group: Down, most: int, width: int) -> list[str]:
 
 
 def squeeze(points: tuple[int, ...], columns: int) -> list[int]:
-    """At most so many columns, each the largest of its points."""
+    """Reduce to a maximum number of columns, each with the largest of its points."""
     if len(points) <= columns:
         return list(points)
     edges = [at * len(points) // columns for at in range(columns + 1)]
@@ -193,13 +193,13 @@ def squeeze(points: tuple[int, ...], columns: int) -> list[int]:
 
 
 def _bar(value: int, cap: int, row: int) -> str:
-    """One character of a column: eighths of a row. What is not 0 is seen."""
+    """Return one character of a column in eighths of a row. Values above 0 are visible."""
     eighths = -(-value * PICTURE_ROWS * 8 // max(1, cap))
     return BARS[min(8, max(0, eighths - (row - 1) * 8))]
 
 
 def share(seeds: int, found: Forecast) -> str:
-    """So many of all the seeds."""
+    """Return a number of seeds with the total."""
     return f"{seeds:,} of {render.count(found.seeds, 'seed')}"
 
 
@@ -208,7 +208,7 @@ _MEANING = {Exit.DONE: " (all done)", Exit.SOME_FAILED: " (some failed)"}
 
 
 def ending(one: Ending, found: Forecast) -> str:
-    """How so many seeds ended, and why they stopped where they did."""
+    """Return the exit code of some seeds, and why they stopped."""
     why = f", stopped; the first said {one.example}" if one.reason else ""
     what = _MEANING.get(Exit(one.exit), "")
     return f"apply ends with exit {one.exit}{what} in {share(one.seeds, found)}{why}"

@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
 
 def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Sight]) -> list[Finding]:
-    """Every promise that the ledger can witness."""
+    """Check every promise that the ledger can prove."""
     windows = {sight.instance for sight in sights if sight.os_type.lower() == "windows"}
     in_force = {sight.instance: sight.key_in_force for sight in sights}
     attached = [effect for effect in effects if effect.effect == "attach"]
@@ -79,7 +79,7 @@ def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Sight]) -> lis
 
 
 def most_down(restarts: Iterable[Effect]) -> int:
-    """Most instances that were restarting at one time; one that ends as another begins is not."""
+    """Return the maximum number of instances restarting at the same time."""
     changes: list[tuple[int, int]] = []
     for restart in restarts:
         changes.append((restart.at, 1))

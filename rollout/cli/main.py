@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit code out. The one place where exceptions become exits.
+"""Parse the command line, run a command, and convert exceptions to exit codes.
 
 Commands are named by import string and loaded when called, so that `--help` stays quick.
 """

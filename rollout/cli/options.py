@@ -142,7 +142,7 @@ def misspelled(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def refuse_misspelled(environment: Mapping[str, str]) -> None:
-    """ConfigError R0014 where a variable was meant to choose the service and does not.
+    """Raise ConfigError R0014 for a misspelled variable that was meant to choose the service.
 
     A command that changes instances must not reach production where the emulator was meant.
     """

@@ -24,7 +24,7 @@ def check(path: Path, what: str) -> None:
 
 
 def write(path: Path, content: bytes, what: str) -> None:
-    """Put the content in the file's place; StorageError R0803 with the former file untouched."""
+    """Replace the file's content atomically. Errors: StorageError R0803; the file is unchanged."""
     check(path, what)
     try:
         _replace(path, content)

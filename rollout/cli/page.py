@@ -50,7 +50,7 @@ def page(
     lived: Sequence[Lived],
     now: Instant,
 ) -> str:
-    """The whole document; `now` is when it was made."""
+    """Return the document; `now` is its creation time."""
     parts = [
         _head(plan, digest, found),
         _figures(found),
@@ -109,7 +109,7 @@ def _figures(found: Forecast) -> str:
 
 
 def _exits(found: Forecast) -> Counter[int]:
-    """Seeds by exit code, whatever their reasons."""
+    """Return the number of seeds by exit code."""
     seeds: Counter[int] = Counter()
     for one in found.endings:
         seeds[one.exit] += one.seeds
@@ -136,7 +136,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: range = 
 
 
 def _down(group: Down) -> str:
-    """Permits in use over time as steps, under the line they may not pass."""
+    """Draw the permits in use over time as steps, and their cap as a line."""
     top = max(group.cap, group.peak, 1)
     across = WIDTH / max(1, len(group.points))
     heights = [HEIGHT * (1 - point / top) for point in group.points]
@@ -160,7 +160,7 @@ def _down(group: Down) -> str:
 
 
 def _dots(found: Forecast, lived: Sequence[Lived]) -> str:
-    """One dot a seed, from the shortest to the longest."""
+    """Draw one dot for each seed, from the shortest to the longest duration."""
     least = min(one.duration_ms for one in lived)
     most = max(one.duration_ms for one in lived)
 
@@ -213,5 +213,5 @@ def _numbers(found: Spread) -> tuple[str, str, str]:
 
 
 def _text(value: str) -> str:
-    """Text for the page: no markup, no characters that could reorder or hide other text."""
+    """Escape text for the page: markup, and characters that could reorder or hide text."""
     return html.escape(escaped(value))

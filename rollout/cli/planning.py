@@ -38,7 +38,7 @@ KEY_LOOKS_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A plan just made, and how its inventory was read."""
+    """A new plan, and how its inventory was read."""
 
     saved: Saved
     reading: Reading
@@ -94,13 +94,13 @@ class _Counts(msgspec.Struct):
 
 
 class _PlanCounts(msgspec.Struct):
-    """As much of a plan as `_earlier` needs."""
+    """The fields of a plan that `_earlier` needs."""
 
     counts: _Counts
 
 
 def _earlier(spec: Spec, runs_dir: Path) -> int | None:
-    """How many instances the newest run of this very spec had found; None where there was none."""
+    """Return how many instances the newest run of this spec had found, None if there is none."""
     digest = f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}"
     for run in reversed(runs.every(runs_dir)):
         if run.started is not None and run.started.spec_digest == digest:
@@ -111,7 +111,7 @@ def _earlier(spec: Spec, runs_dir: Path) -> int | None:
 
 
 async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[RegionKey, ...]:
-    """The key pair in every region that has an instance it could be attached to."""
+    """Read the key pair in every region with possible targets."""
     lanes = sorted(
         {
             (one.account, one.region)

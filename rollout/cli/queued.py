@@ -19,9 +19,9 @@ QUEUE_CHARS_MAX: Final = 1024**2
 """What waits for a slow reader at most; the oldest lines are dropped first, since the last lines
 say how a command ended."""
 ORDER_S: Final = 0.5
-"""How long a result waits until the lines before it are written."""
+"""How long a result waits for earlier lines to be written."""
 EXIT_S: Final = 1.0
-"""How long a process waits at its end until its last lines are written."""
+"""How long a process waits at exit for its last lines to be written."""
 
 Describe = Callable[[int], str]
 """The text, with its line feed, that replaces a number of dropped lines."""
@@ -84,7 +84,7 @@ class QueuedStream(io.TextIOBase):
         return len(text)
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything is written, or so long; return whether it is."""
+        """Wait until everything is written, with a time limit; return whether it is."""
         with self._changed:
             return self._changed.wait_for(self._is_idle, seconds)
 
@@ -141,6 +141,6 @@ def describe_as(form: str) -> None:
 
 
 def drain(seconds: float) -> None:
-    """Wait so long at most until stderr is written."""
+    """Wait until stderr is written, with a time limit."""
     if isinstance(sys.stderr, QueuedStream):
         sys.stderr.drain(seconds)

@@ -29,7 +29,7 @@ SEEDS_MAX = 100
 INSTANCES_BY_DEFAULT = 200_000
 """Default limit of simulated instances over all seeds: about a minute on two cores."""
 QUOTA = 300
-"""Calls a minute of an action in a region where nothing is known; the plan's estimate says so."""
+"""Default calls a minute of an action in a region, as in the plan's estimate."""
 BOOT_SPREAD_PERCENT = 20
 LATENCY_MS = (25, 150)
 EMULATOR_LATENCY_MS = (1, 3)
