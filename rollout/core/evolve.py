@@ -31,6 +31,9 @@ _ATTACHED = EXPOSED | DOWN
 ELSEWHERE = "elsewhere"
 """`Halted.reason` of a run whose instances another operator rotates too."""
 
+DRIFT = "drift"
+"""`Halted.reason` of a run whose plan no longer fits the fleet."""
+
 OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
 """Phases in which only observations say how an instance stands."""
 
@@ -68,9 +71,10 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     run.torn = False
     if run.halted is not None and run.halted.reason == ELSEWHERE:
         run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator has seen them
+    if run.halted is not None and run.halted.reason == DRIFT:
+        run.drift_in_wave = [0] * len(run.drift_in_wave)
     run.alarm = run.halted = run.drained = None
     run.odd_codes = 0
-    run.drift_in_wave = [0] * len(run.drift_in_wave)
 
 
 def _torn_tail(run: Run, _: ev.TornTail) -> None:
@@ -241,7 +245,8 @@ def _drifted(run: Run, event: ev.Drifted) -> None:
         if event.kind is ev.DriftKind.ELSEWHERE:
             run.elsewhere_in_wave[wave] += 1
         elif event.kind not in (ev.DriftKind.BENIGN, ev.DriftKind.CONFLICT):
-            run.drift_in_wave[wave] += 1
+            run.drift_in_wave[wave] += not run.drifted[ordinal]
+            run.drifted[ordinal] = 1
         if event.kind is ev.DriftKind.CONFLICT and run.phase(ordinal) in DOWN:
             run.foreign[ordinal] = None  # its boot may have brought another key into force
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from rollout.core import thresholds
 from rollout.core.agenda import Agenda
-from rollout.core.evolve import OBSERVED
+from rollout.core.evolve import DRIFT, OBSERVED
 from rollout.core.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.run import Run
 from rollout.model import event as ev
@@ -60,7 +60,7 @@ def _stale_plan(run: Run) -> ev.Halted | None:
     if drifted <= limits.DRIFT_COUNT or drifted * PPM <= targets * limits.DRIFT_SHARE_PPM:
         return None
     text = f"{drifted} of {targets} targets of wave {run.layout.waves[run.wave_open].name} drifted"
-    return ev.Halted(thresholds.DRIFT, "R0607", 6, text)
+    return ev.Halted(DRIFT, "R0607", 6, text)
 
 
 def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:

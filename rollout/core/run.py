@@ -83,6 +83,8 @@ class Run:
         self.held = bytearray(count)
         self.attach_tries, self.restart_tries = bytearray(count), bytearray(count)
         self.retried = bytearray(count)
+        self.drifted = bytearray(count)
+        """Targets that `drift_in_wave` counts or counted: each counts once."""
         self.troubles = Troubles(layout)
         self.causes: dict[int, str] = {}
         """Why it is held, failed, skipped or unverified."""

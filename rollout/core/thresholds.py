@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.core.evolve import ELSEWHERE
+from rollout.core.evolve import DRIFT, ELSEWHERE
 from rollout.core.evolve_phases import FOREIGN_KEY
 from rollout.core.run import Run
 from rollout.core.troubles import Trouble
@@ -24,8 +24,6 @@ ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
     FOREIGN_KEY: (Trouble.CONFLICT,),
 }
 """What a resume accepts, by the reason of the halt."""
-DRIFT = "drift"
-"""`Halted.reason` of a run whose plan no longer fits the fleet."""
 _DECIDED_BY_OPERATORS = frozenset({*ACCEPTABLE, ELSEWHERE, DRIFT})
 """Reasons of halts after which a resume starts to count again."""
 

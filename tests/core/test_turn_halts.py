@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from rollout.core.evolve import evolve
+from rollout.core.fleet import _stale_plan
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey
+from rollout.model.event import DriftKind
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.time import MINUTE, SECOND
@@ -108,6 +111,25 @@ def test_more_than_a_tenth_of_a_wave_drifted_halts() -> None:
     story.go()
 
     assert halt_of(story) == ("drift", "R0607", 6)
+
+
+def test_a_crash_forgets_no_drift() -> None:
+    """Drift before a crash counts with the drift after it, each instance once; only a resume past
+    the halt starts to count again.
+    """
+    story = world(12, 12)
+    run = story.run
+    evolve(run, ev.WaveStarted(0, "all"))
+    for epoch, ordinals in ((2, (0, 1, 2)), (3, (0, 1, 2)), (4, (3, 4, 5))):
+        assert not _stale_plan(run)
+        evolve(run, ev.Drifted(DriftKind.STATE, ordinals, "Stopped"))
+        halted = _stale_plan(run)
+        if halted is not None:
+            evolve(run, halted)
+        evolve(run, ev.Resumed(epoch, samples.ACTOR, story.now))
+
+    assert halted is not None and halted.code == "R0607"
+    assert not _stale_plan(run)
 
 
 def test_a_gone_instance_is_skipped_after_two_agreeing_looks() -> None:
