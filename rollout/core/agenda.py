@@ -1,4 +1,4 @@
-"""What is to be looked at or asked next. Never journaled: rebuilt from the state on resume.
+"""Due observations and waiting queues. Never journaled: rebuilt from the state on resume.
 
 The state (`run`) says what is; the agenda says what is due, what was just seen, and what waits
 for which group. `turn` tells it of every event and look; `fleet` and `cell` read it.
@@ -43,7 +43,7 @@ LOOK_SLOWEST = 5
 
 
 class Glimpse(msgspec.Struct, frozen=True, gc=False):
-    """What a look showed of one instance, and when by our own clock the look began."""
+    """The observed state of one instance, and the local time at which the observation started."""
 
     sight: Sight
     at: Instant
@@ -76,15 +76,15 @@ class Agenda:
         self.checked: dict[Lane, deque[tuple[int, ...]]] = {
             lane: deque() for lane in run.layout.lanes
         }
-        """What compared equal to the plan, in calls to be made."""
+        """Instances that match the plan, grouped by attach call."""
         self.glimpses: dict[int, Glimpse] = {}
-        """What effects are judged on; taken away where a fresh observation is needed."""
+        """Observations that effects are based on; removed if a new observation is needed."""
         self.last: dict[int, Glimpse] = {}
         """The last observation, whatever became of it."""
         self.ready: dict[Lane, dict[RestartKind, list[int]]] = {
             lane: {kind: [] for kind in RestartKind} for lane in run.layout.lanes
         }
-        """What may be restarted, ascending."""
+        """Ordinals that may be restarted, ascending."""
         self.ready_later: list[tuple[Instant, int]] = []
         """Heap of what will be ready at an instant."""
         self.parked: list[list[int]] = [[] for _ in run.plan.groups]
@@ -92,9 +92,9 @@ class Agenda:
         self.refreshing: dict[int, None] = {}
         """Attached ones that are being looked at again before their restart."""
         self.due: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
-        """What is to be looked at in this turn."""
+        """Ordinals to observe in this turn."""
         self.ticks: dict[Instant, list[int]] = {}
-        """What is to be looked at on which tick; `tick_heap` holds the keys."""
+        """Ordinals to observe by tick; `tick_heap` holds the keys."""
         self.tick_heap: list[Instant] = []
         self.looks_open: dict[Lane, int] = dict.fromkeys(run.layout.lanes, 0)
         self.silent_since: dict[Lane, Instant] = {}
@@ -103,10 +103,10 @@ class Agenda:
         self.since: dict[int, Instant] = {}
         """From when on it was seen in a state that is waited out."""
         self.attached_since: dict[int, Instant] = {}
-        """When, by our own clock, its attach was seen."""
+        """Local time at which its attach was observed."""
         self.absent: dict[int, Absence] = {}
         self.confirming: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
-        """Missing for so long that a second API is asked whether they are gone."""
+        """Instances missing for so long that a second API is called to check them."""
         self.witness: dict[Lane, int] = {}
         """One that was shown lately: asked along, so that an empty answer can be told from none."""
         self.drift_told: dict[tuple[int, DriftKind], None] = {}
@@ -155,7 +155,7 @@ class Agenda:
         return not (run.open_calls or looking or self.keys.busy) and self.wake() is None
 
     def waits(self, lane: Lane) -> bool:
-        """Whether something of this lane waits for a look or an attach."""
+        """Return whether an instance of this lane waits for an observation or an attach."""
         waiting = (self.works, self.checked, self.due, self.confirming)
         return any(bool(part[lane]) for part in waiting)
 
@@ -227,7 +227,7 @@ class Agenda:
         return now - self.silent_since.setdefault(lane, now)
 
     def key_due(self, lane: Lane, now: Instant) -> bool:
-        """Whether the key pair of this lane is to be compared now."""
+        """Return whether the key pair of this lane must be compared now."""
         works = self.waits(lane) or any(self.ready[lane].values())
         return self.keys.due(lane, now, works=works, attaches=bool(self.checked[lane]))
 

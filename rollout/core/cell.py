@@ -37,7 +37,7 @@ RESTARTS_A_STEP_MAX = 256
 
 
 class Step:
-    """What one step decided: events to put, looks to start, instances to park on a group."""
+    """The decisions of one step: events to put, observations to start, instances to park."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -118,7 +118,7 @@ def _keys(agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
 
 
 def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
-    """What is due, 100 ids a call."""
+    """Return the due observations, 100 ids per call."""
     room = LOOKS_OPEN_MAX - agenda.looks_open[lane]
     due = list(islice(agenda.due[lane], max(0, room) * limits.LOOK_IDS_MAX))
     for start in range(0, len(due), limits.LOOK_IDS_MAX):
@@ -183,7 +183,7 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 
 
 def _attach(run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, step: Step) -> None:
-    """What compared equal is attached, one call a batch, while what was seen is fresh."""
+    """Attach instances that match the plan, one call per batch, while observations are fresh."""
     groups = [group for group in agenda.checked[lane] if group[0] < end]
     if not groups or not agenda.keys.fresh(lane, now):
         return

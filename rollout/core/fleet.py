@@ -1,4 +1,4 @@
-"""One half of `decide`: waves, cells, halts and the close. Reads state and agenda, writes nothing.
+"""The part of `decide` for waves, cells, halts and the close. Reads state and agenda only.
 
 Called by `turn` until it has nothing more to say. What single instances need is `cell`'s.
 """
@@ -106,7 +106,7 @@ def _between_waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
 
 
 def classes(run: Run) -> dict[str, int]:
-    """How many instances are in each class if the run closed now; sums to the inventory."""
+    """Return the number of instances by class if the run closed now. The sum is the inventory."""
     counts = dict.fromkeys(("done", "unverified", "failed", "skipped", "in_doubt", "stranded"), 0)
     for phase in Phase:
         if phase in FINAL or phase is Phase.IN_DOUBT:

@@ -105,7 +105,7 @@ def make_waves(spec: Spec, lanes: Sequence[Lane], groups: Sequence[Group]) -> tu
 
 
 def restart_kind(status: Status) -> RestartKind:
-    """What puts a key in force on an instance in this status."""
+    """Return the restart that puts a key in force on an instance in this status."""
     return _START if status is _STOPPED else _REBOOT
 
 

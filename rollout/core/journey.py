@@ -1,4 +1,4 @@
-"""One instance's life: the table phase x happening -> phase. Read this file first.
+"""The state machine of one instance: the table phase x trigger -> phase. Read this file first.
 
 All moves of an instance go through `move`; a pair that is not in the table is a `Bug`. The
 diagram in the docs is generated from this table. Knows nothing of time, calls or budgets.
@@ -14,7 +14,7 @@ from rollout.model.event import Happening as H  # noqa: N817 - the table reads b
 
 
 class Phase(enum.IntEnum):
-    """Where one instance is. The number is its column value, never shown to people."""
+    """The state of one instance. The number is its column value and is never displayed."""
 
     PLANNED = 0
     ATTACHING = 1

@@ -1,4 +1,4 @@
-"""Which attached instances the comparisons of the key pair vouch for.
+"""Track which attached instances are covered by a comparison of the key pair.
 
 Part of the state: written by `evolve`, read by `cell` and `sight`. Knows no time: a comparison
 vouches for the attaches that were observed before it began, in the order of the journal.

@@ -1,4 +1,4 @@
-"""When the key pair of each region is compared or imported next. Never journaled.
+"""Schedule comparisons and imports of the key pair of each region. Never journaled.
 
 Part of the agenda: `cell` asks it what is due, `turn` reports every comparison to it. What the
 comparisons vouch for is state, in `keys`.
@@ -41,7 +41,7 @@ class KeyWatch:
         self.missing: dict[Lane, None] = {}
         """Lanes where a comparison found no key pair: it is to be imported."""
         self.imports: dict[Lane, int] = {}
-        """How often the key pair of a lane was imported in this process."""
+        """Number of imports of a lane's key pair in this process."""
         self._later: list[tuple[Instant, Lane]] = []
         """Heap of when a lane is no longer busy."""
 
@@ -79,7 +79,7 @@ class KeyWatch:
         return (old and (waiting or attaches)) or (waiting and self._ends()) or self._closes(lane)
 
     def fresh(self, lane: Lane, now: Instant) -> bool:
-        """Whether an attach may rely on the last comparison of its key pair."""
+        """Return whether the last comparison of the key pair is recent enough for an attach."""
         known = self.good.get(lane)
         return known is not None and now <= known.at + limits.KEY_AGE_MAX_MS
 

@@ -93,7 +93,7 @@ class Ledger:
         return next((group for group in self.groups_of(ordinal) if free[group] <= 0), None)
 
     def attachable(self, ordinals: Sequence[int], checking: Sequence[int], exposing: int) -> int:
-        """How many of these, from the front, may be attached now.
+        """Return how many of these, from the front, may be attached now.
 
         `checking` (by group) and `exposing` count instances on their way to an attach that the
         ledger has not been told of. Attaching runs ahead of restarting by no more than the

@@ -1,4 +1,4 @@
-"""What other operators did to an instance: restarts and attaches without an intent of this run.
+"""Detect external changes: restarts and attaches without an intent of this run.
 
 Called by `sight` for every observed instance. Pure: compares two observations and the state, and
 returns findings; decides nothing.

@@ -36,7 +36,7 @@ from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What planning must know beside spec and inventory.
+    """Further inputs of planning, in addition to spec and inventory.
 
     `identity` and `keys` are what the service said (empty offline). `tool` is the program's
     version. `boot_time_ms` and `calls_per_minute` feed the estimate only.

@@ -23,7 +23,7 @@ _FINAL = bytes(phase in FINAL for phase in Phase)
 
 
 class Restarting:
-    """What judges one restart: what was seen before it, and when it can have left at the latest."""
+    """Data to judge one restart: the observed state before it, and its latest possible start."""
 
     __slots__ = ("answered", "base", "begun", "kind", "left_by")
 
@@ -36,7 +36,7 @@ class Restarting:
 
 
 class Attaching:
-    """How one attach stands: when its call can have left at the latest."""
+    """The state of one attach: the latest time at which its call can have been sent."""
 
     __slots__ = ("left_by",)
 
@@ -127,7 +127,7 @@ class Run:
         self._begin_life()
 
     def _begin_life(self) -> None:
-        """What stops the run, and what an operator commanded it."""
+        """Halts of the run and commands of operators."""
         self.alarm: ev.Halted | None = None
         """The halt that the next turn puts."""
         self.halted, self.drained, self.closed = _NOTHING
@@ -142,7 +142,7 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """Nothing new may begin in this process."""
+        """Return whether nothing new may start in this process."""
         return bool(self.halted or self.drained or self.closed)
 
     @property
@@ -155,7 +155,7 @@ class Run:
         return PHASES[self.phases[ordinal]]
 
     def finished(self, ordinal: int) -> bool:
-        """Nothing more is asked of it, for good or until somebody takes it up again."""
+        """Return whether the instance is finished or held, so that it is not changed."""
         return bool(_FINAL[self.phases[ordinal]] or self.held[ordinal])
 
     @property

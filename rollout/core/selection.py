@@ -1,4 +1,4 @@
-"""Who is in, who is out, and the one reason why.
+"""Select targets, and give each excluded instance its one reason.
 
 Called by `planner`. Every instance of the inventory leaves here exactly once. Knows nothing of
 waves, budgets or time beyond the instant it is given.
@@ -45,7 +45,7 @@ class Selection:
         ]
 
     def choose(self, page: Iterable[Instance]) -> list[Instance]:
-        """Who of these is in, in their order; the others become exclusions."""
+        """Return the targets among these, in their order. The others become exclusions."""
         judge, wanted, chosen = self._judge, self._wanted, []
         others = stopped = keyless = keyed = 0
         for one in page:

@@ -1,4 +1,4 @@
-"""What a look showed, read as evidence: observations in, events out.
+"""Convert observations to evidence: observations in, events out.
 
 Called by `turn` for every answered look. Decides nothing about budgets; whatever moves an
 instance leaves here as an event. The rules of evidence: a status other than Running after the
@@ -40,7 +40,7 @@ _CALIBRATIONS_MAX = 3
 
 
 class Reading:
-    """One answered look being read: collects moves in columns, so that a look is a few events."""
+    """One observation being read: it collects moves in columns, so that it makes few events."""
 
     def __init__(self, run: Run, agenda: Agenda, at: Instant, api_time: Instant) -> None:
         self.run = run

@@ -23,7 +23,7 @@ ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
     FAILURES: (Trouble.FAILED, Trouble.LEFT),
     FOREIGN_KEY: (Trouble.CONFLICT,),
 }
-"""What a resume accepts, by the reason of the halt."""
+"""Troubles that a resume accepts, by the reason of the halt."""
 _DECIDED_BY_OPERATORS = frozenset({*ACCEPTABLE, ELSEWHERE, DRIFT})
 """Reasons of halts after which a resume starts to count again."""
 

@@ -11,7 +11,7 @@ from rollout.core.layout import Layout
 
 
 class Trouble(enum.IntEnum):
-    """Whether an instance counts towards a halt for failures."""
+    """How an instance counts towards a halt for failures."""
 
     NONE = 0
     FAILED = 1

@@ -226,7 +226,7 @@ class Decider:
         raise AssertionError
 
     def wake(self) -> Instant | None:
-        """When to take a turn again though nothing happened; None while stopping."""
+        """Return when the next turn is due without a new input; None while stopping."""
         return None if self.run.stopping else self.agenda.wake()
 
     def _take(self, step: cell.Step, looks: list[Observation], now: Instant) -> None:
@@ -253,7 +253,7 @@ class Decider:
     def _silence(
         self, lane: tuple[str, str], outcome: Refused | Unknown, now: Instant
     ) -> ev.Halted | None:
-        """Whether a lane has been without an answer for too long. A throttled call is an answer."""
+        """Check whether a lane has had no answer for too long. A throttled call is an answer."""
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             self.agenda.answered(lane)
             return None

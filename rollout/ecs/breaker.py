@@ -1,4 +1,4 @@
-"""When a lane should stop asking at all, and how many repeats it may afford.
+"""Circuit breaker and retry budget of a lane.
 
 Called by the client around every call. Pure: instants are handed in. An open breaker lets nothing
 through that has consequences; what closes it again is a read-only probe.
@@ -32,7 +32,7 @@ class Answer(enum.Enum):
 
 
 class Breaker:
-    """One lane's fuse. `reason` is empty while it is closed."""
+    """The circuit breaker of one lane. `reason` is empty while it is closed."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -50,7 +50,7 @@ class Breaker:
         return Answer.PROBE
 
     def note(self, outcome: Outcome, now: Instant) -> None:
-        """Note how a call ended, and open on what repeats cannot cure."""
+        """Record the outcome of a call, and open for errors that retries cannot fix."""
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.DENIED:
             self._open("denied", now)
         elif isinstance(outcome, Refused) and outcome.retry is RetryClass.CLOCK:
@@ -78,7 +78,7 @@ class Breaker:
             self._open_until = now + OPEN_MS
 
     def left_ms(self, now: Instant) -> int:
-        """How long the pause still lasts."""
+        """Return the remaining time of the pause."""
         return max(0, self._open_until - now)
 
     def _open(self, reason: str, now: Instant) -> None:
@@ -87,7 +87,7 @@ class Breaker:
 
 
 class RetryBudget:
-    """How many repeats a lane may afford in a minute."""
+    """The retry budget of a lane for each minute."""
 
     def __init__(self) -> None:
         self._minute = -1

@@ -1,4 +1,4 @@
-"""One call from wish to reply: fuse, pace, keys, signature, one second chance.
+"""Execute one call: circuit breaker, pace, keys, signature, and one retry after renewing them.
 
 Called by the client, which knows what the call means. Every attempt is signed anew, and nothing
 leaves after its time. A mutation is sent once; only a refusal that proves it was never looked at
@@ -54,7 +54,7 @@ def fresh_nonce() -> str:
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is asked, before it is signed. `region` is empty for GetCallerIdentity.
+    """A request before it is signed. `region` is empty for GetCallerIdentity.
 
     `patient`: somebody else repeats it, so that it meets no fuse and tells none.
     """

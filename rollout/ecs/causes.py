@@ -1,4 +1,4 @@
-"""What the client's short reasons for a missing or odd reply mean to a person.
+"""Explain the client's short reasons for a missing or unreadable reply to users.
 
 Called where such a reason is printed. The short reasons themselves stand in the journal.
 """

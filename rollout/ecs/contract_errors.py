@@ -14,7 +14,7 @@ import msgspec
 
 
 class Edition(enum.Enum):
-    """Which age of the API is spoken: today's, or that of the page the product started from."""
+    """The version of the API: the current one, or the earliest supported reference page."""
 
     CURRENT = "current"
     SEED = "seed"

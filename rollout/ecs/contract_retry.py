@@ -1,4 +1,4 @@
-"""What an error code means for its caller: part of the contract, read through `ecs.contract`.
+"""The meaning of each error code for its caller. Use it through `ecs.contract`.
 
 Called by the verdict, which turns replies into outcomes, and by the core's retry rules. Knows codes
 only: the HTTP status of one code differs between editions, and messages differ more.
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class RetryClass(enum.Enum):
-    """What an error code means for the caller. Decided on the code, never on the HTTP status."""
+    """The meaning of an error code for the caller. It depends on the code, not the HTTP status."""
 
     THROTTLED = "throttled"  # refused, nothing happened; the same call may pass a minute later
     TRANSIENT = "transient"  # the service failed; whether a mutation happened is unknown

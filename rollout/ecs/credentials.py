@@ -1,4 +1,4 @@
-"""Keys to sign with: where they come from, how long they last, and that nobody sees them.
+"""Signing keys: their sources and expiry, without printing them.
 
 Called by the client before each call and by the command line to name the source. Static and
 environment keys are built in; `credential_sources.py` chooses between them and every other source.

@@ -1,4 +1,4 @@
-"""Which host answers for a region, and which hosts an operator may name instead.
+"""The service's host of a region, and the hosts that an operator may use instead.
 
 Called by the client for every call and by the command line for `--endpoint` and `--sts-endpoint`.
 Pure. Source of the map and of the forms of hosts: `alibabacloud-ecs20140526` 7.11.8 and

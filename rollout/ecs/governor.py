@@ -1,4 +1,4 @@
-"""How fast each lane may go, found out by going: the rate and what waits for it.
+"""The pace of each lane, learned from throttled calls, and the queue of waiting calls.
 
 Called by the client before and after every call. A lane is account × region × action, the unit the
 service throttles, minute by minute, and shares between this program, its people and their other
@@ -28,7 +28,7 @@ HEADROOM: Final = 0.98
 CATCH_UP_MS: Final = 1 * SECOND
 """How much of the time a late wake-up lost may be made good at once."""
 NAP_MS: Final = SECOND // 2
-"""Who waits for a lane looks up this often: a run that stops must not wait for the lane."""
+"""Interval in which a waiting call checks whether the run stops."""
 STRIKES_MAX: Final = 4
 """Throttles in a row, each of a call that left after the pause of the one before, that close a lane
 until the next minute: then its bucket is empty."""
@@ -127,12 +127,12 @@ class Rate:
         return RATE_MAX if self.quota is None else max(RATE_MIN, self._share * self.quota)
 
     def earliest(self, now: Instant) -> Instant:
-        """When the next call may leave; not before `now`."""
+        """Return when the next call may be sent; not before `now`."""
         self._advance(now)
         return max(now, self.closed_until, -int(-self._due // 1))
 
     def leave(self, now: Instant) -> Leave:
-        """Note that a call leaves; hand the result to `accept` or `throttle`."""
+        """Record that a call is sent; pass the result to `accept` or `throttle`."""
         self._advance(now)
         self._due = max(self._due, now - CATCH_UP_MS) + MINUTE / self.per_minute
         self._period_sent += 1
@@ -141,7 +141,7 @@ class Rate:
         return Leave(now, self._pauses)
 
     def accept(self, leave: Leave) -> None:
-        """Note that a call was let through, whatever else became of it."""
+        """Record that a call was not throttled, regardless of its outcome."""
         minute = min(leave.minute, self._minute)  # the clock may have been set back meanwhile
         self._accepted[minute] = self._accepted.get(minute, 0) + 1
         if self._strikes and leave.pauses == self._pauses:
@@ -150,7 +150,7 @@ class Rate:
             self._learn(minute)
 
     def throttle(self, leave: Leave, now: Instant, retry_after_ms: Duration = 0) -> None:
-        """Note that a call was refused for its lane's pace."""
+        """Record that a call was throttled."""
         self._advance(now)
         self.throttled, self.throttled_at = self.throttled + 1, now
         if leave.pauses < self._pauses:  # it left before the pause that a sibling brought

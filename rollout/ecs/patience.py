@@ -1,4 +1,4 @@
-"""How long calls that change nothing are repeated while no run is under way, and who is waited for.
+"""Retry read-only calls before a run starts, and keep the list of waiting calls.
 
 Called by the client around each such call until a run begins; from then on the core repeats its own
 observations. It must never see a call that has consequences.

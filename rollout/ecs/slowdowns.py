@@ -1,4 +1,4 @@
-"""Which lanes are throttled, as people should see it: told when that changes, not at each call.
+"""Report throttled lanes to users when their state changes, not at each call.
 
 Called by the engine's port about once a turn. Reads the governor's lanes and changes none.
 """

@@ -1,4 +1,4 @@
-"""One signed request out, one whole reply back, and two ways of not getting there.
+"""Send one signed request and receive its complete reply, or report that it was unsent or lost.
 
 Called by the client. Knows HTTP, not what a call means: it signs nothing, retries nothing and
 judges nothing. `NotSent` proves that nothing left this machine; `Lost` proves nothing at all.
@@ -45,7 +45,7 @@ _AFTER_THE_FIRST_BYTE: Final = (
     OSError,
     ValueError,
 )
-"""What may go wrong once the first byte has left, or is about to."""
+"""Errors that can occur once the first byte was sent or is about to be sent."""
 
 
 class NotSent(Exception):

@@ -1,4 +1,4 @@
-"""What the sources have named so far: each id once, what was wrong, what people should know.
+"""Collect the instances of all sources: each id once, with problems and notes.
 
 Filled by the readers of files and by `sources`. Holds the rule of doubled rows: same data merge,
 contradictions are refused.

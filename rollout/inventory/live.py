@@ -56,7 +56,7 @@ class Page(Protocol):
 
 
 class Lister(Protocol):
-    """What reading an inventory needs of a client; nothing of it changes anything."""
+    """The read-only client interface that reading an inventory needs."""
 
     account: str
 
@@ -72,7 +72,7 @@ class Lister(Protocol):
         """The regions this account can use."""
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
-        """Whether DescribeInstances is permitted, asked by dry run."""
+        """Check by dry run whether DescribeInstances is permitted."""
 
 
 class Listed(msgspec.Struct):
@@ -199,7 +199,7 @@ class _Region:
         )
 
     async def _pass(self, filters: Mapping[str, str]) -> _Listing | None:
-        """One walk through the pages; None where they go round in a circle."""
+        """Read all pages once; return None if they form a cycle."""
         listing = _Listing({})
         tokens = {""}
         token, empty = "", 0

@@ -1,4 +1,4 @@
-"""What the file sources of a spec name together, each source with its own selector.
+"""Read the instances of all file sources of a spec, each source with its own selector.
 
 Called by `sources`. Asks nothing of the service.
 """

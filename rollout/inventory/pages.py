@@ -64,7 +64,7 @@ class Pages:
             group.numbers.add(facts.number)
 
     def missing(self) -> str:
-        """What is missing from the listings of the file, as one sentence; empty for nothing."""
+        """Return what the listings of the file lack, as one sentence, or an empty text."""
         parts = [*self._short(), *self._gaps()]
         if self._cut is not None or self._expected is not None:
             where = self._cut if self._cut is not None else self._expected
