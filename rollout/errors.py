@@ -270,7 +270,7 @@ CODES: dict[str, Code] = {
     "R0511": Code(Exit.SOME_FAILED, "the instance was not Running in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),
     # R06xx conflict, drift, lock
-    "R0601": Code(Exit.CONFLICT, "the plan has expired"),
+    "R0601": Code(Exit.CONFLICT, "the plan has expired, or was created in the future"),
     "R0602": Code(Exit.CONFLICT, "the plan was already applied, or a run of it is open"),
     "R0603": Code(Exit.CONFLICT, "another run holds the lock"),
     "R0604": Code(Exit.CONFLICT, "the plan is not applyable"),

@@ -27,6 +27,10 @@ from rollout.model.time import Instant, format_instant
 
 DRY_RUNS_MAX = 5
 """Number of targets to try until a dry run shows whether a restart is permitted."""
+CLOCKS_APART_MS = 10 * 60_000
+"""How far the clocks of the machines that plan and apply may differ. Each follows the service's time
+if it differs from it by more than a minute."""
+_OTHER_KEY = "does not have the plan's public key"
 
 
 async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
@@ -66,7 +70,17 @@ def check_plan(plan: Plan) -> None:
 
 
 def check_time(plan: Plan, now: Instant) -> None:
-    """Raise ConflictError R0601 if the plan has expired."""
+    """Raise ConflictError R0601 if the plan has expired, or was created after `now`.
+
+    A clock that was ahead when the plan was created would keep it valid for as long.
+    """
+    if plan.as_of > now + CLOCKS_APART_MS:
+        raise ConflictError.of(
+            "R0601",
+            f"the plan was created at {format_instant(plan.as_of)}, but it is only "
+            f"{format_instant(now)}: a clock was wrong",
+            help="check the clock, then create a new plan",
+        )
     if now > plan.expires_at:
         raise ConflictError.of(
             "R0601",
@@ -86,7 +100,10 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
             f"a run is open on this plan: {earlier.id}"
             if is_open
             else f"this plan was already applied, in run {earlier.id}",
-            help=f"rollout resume {earlier.id}" if is_open else "create a new plan from its spec",
+            help=f"run `rollout resume {earlier.id}` to continue it, or `rollout abort "
+            f"{earlier.id}` to close it"
+            if is_open
+            else "create a new plan from its spec",
         )
     targets = {
         target.instance
@@ -102,8 +119,9 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
                 "R0602",
                 f"run {folded.run_dir.name} is open and has not finished {len(shared):,} of these "
                 f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
-                help=f"run `rollout resume {folded.run_dir.name}`; or exclude them with an "
-                "`exclude` rule and plan again",
+                help=f"run `rollout resume {folded.run_dir.name}` to continue it, or `rollout abort "
+                f"{folded.run_dir.name}` to close it; or exclude them with an `exclude` rule and "
+                "plan again",
             )
 
 
@@ -143,7 +161,9 @@ async def check_keys(plan: Plan, service: Service) -> None:
                 ConflictError.of(
                     "R0606",
                     f"key pair {plan.key_pair.name} in {planned.region} {change}",
-                    help="create a new plan",
+                    help="give the new key pair a new name, then create a new plan"
+                    if change == _OTHER_KEY
+                    else "create a new plan",
                 )
             )
 
@@ -234,7 +254,7 @@ def _change(plan: Plan, planned: RegionKey, seen: KeyDescribed) -> str:
     if not seen.public_key:
         return "was deleted after planning" if planned.present else ""
     if public_key_digest(seen.public_key) != plan.key_pair.public_key_digest:
-        return "does not have the plan's public key"
+        return _OTHER_KEY
     if planned.present and planned.fingerprint != seen.fingerprint:
         return "was recreated after planning: the fingerprint changed"
     return ""

@@ -41,6 +41,11 @@ NEXT_STEP_FOR = {
     ),
 }
 """Next steps by reason; they take precedence over the next steps by phase."""
+NEXT_STEP_CLOSED = {
+    "foreign_key": "another operator attached a third key pair: find out who, then plan again",
+    "in_doubt": "the restart is not confirmed: check the instance, then plan again",
+}
+"""Next steps that differ once the run is closed: `resume` and `resolve` do nothing then."""
 LEFT_SHOWN = 20
 ELSEWHERE_SHOWN = 3
 RESUME_ACCEPTS = "accepts these failures and continues:"
@@ -218,7 +223,8 @@ def _left(view: RunView, width: int) -> list[str]:
     if len(view.left) > len(shown):
         lines.append(f"  … {len(view.left) - len(shown):,} more: rollout status {view.run} -o ids")
     for word in dict.fromkeys(_next_step(one) for one in view.left):
-        step = NEXT_STEP_FOR.get(word) or NEXT_STEP.get(word)
+        closed = NEXT_STEP_CLOSED.get(word) if view.state == "closed" else None
+        step = closed or NEXT_STEP_FOR.get(word) or NEXT_STEP.get(word)
         if step:
             lines += render.wrap(f"{word}: {step}", width, first="  → ", rest="    ")
     return lines

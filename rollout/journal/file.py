@@ -175,9 +175,15 @@ class RunJournal:
         return self._claim.lost()
 
     def low_space(self) -> bool:
-        """Return whether the run should halt before the disk is full; True if unknown."""
+        """Return whether the run should halt before the disk is full; true if that is unknown.
+
+        False if the run directory was moved or removed: `lost` reports that, and a full disk would
+        be the wrong cause.
+        """
         try:
             return self._disk.free(self.run_dir) < 4 * limits.RESERVE_BYTES
+        except FileNotFoundError:
+            return False
         except OSError:
             return True
 

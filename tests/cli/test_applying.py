@@ -74,6 +74,18 @@ def test_a_plan_past_its_expiry_is_stale() -> None:
     assert code_of(caught) == ("R0601", Exit.CONFLICT)
 
 
+def test_a_plan_from_the_future_is_refused() -> None:
+    """A clock that was a year ahead while planning does not keep the plan valid for a year."""
+    plan = factory.plan()
+    applying.check_time(plan, plan.as_of - applying.CLOCKS_APART_MS)
+
+    with pytest.raises(RolloutError) as caught:
+        applying.check_time(plan, plan.as_of - applying.CLOCKS_APART_MS - 1)
+
+    assert code_of(caught) == ("R0601", Exit.CONFLICT)
+    assert "was created at" in caught.value.problems[0].message
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "identity",
@@ -131,6 +143,7 @@ async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
         await applied(cloud, saved)
 
     assert code_of(caught) == ("R0606", Exit.CONFLICT)
+    assert "a new name" in (caught.value.problems[0].help or "")
     assert runs.every(Path("runs")) == []
 
 
@@ -184,7 +197,7 @@ async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path)
         with pytest.raises(RolloutError) as caught:
             await applying.check(saved, service, Path("runs"))
 
-    assert "carried out a dry run" in caught.value.problems[0].message
+    assert "executed a dry run" in caught.value.problems[0].message
 
 
 class Failing(AiohttpTransport):
@@ -363,7 +376,7 @@ async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
 async def test_an_open_run_keeps_its_unfinished_targets(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new plan over instances that an open run has not finished is refused, naming resume."""
+    """A new plan over instances that an open run has not finished is refused, naming resume and abort."""
     cloud = stage.pretend()
     first = await planned(cloud, project)
 
@@ -387,3 +400,4 @@ async def test_an_open_run_keeps_its_unfinished_targets(
 
     assert code_of(caught) == ("R0602", Exit.CONFLICT)
     assert f"rollout resume {run}" in (caught.value.problems[0].help or "")
+    assert f"rollout abort {run}" in (caught.value.problems[0].help or "")

@@ -92,6 +92,18 @@ def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
     assert "EMULATOR" not in text
 
 
+def test_a_closed_run_offers_no_resume_and_no_resolve() -> None:
+    """Neither does anything any more; the next step is a new plan."""
+    left = (*VIEW.left, Left("i-4", "cn-shanghai", "skipped", "foreign_key"))
+    closed = msgspec.structs.replace(VIEW, state="closed", left=left)
+
+    text = report.status(closed, FACTS, 100)
+
+    assert "resume" not in text and "resolve" not in text
+    assert "find out who, then plan again" in text
+    assert "check the instance, then plan again" in text
+
+
 def test_a_wave_sums_up_to_its_targets() -> None:
     """Every target of a wave stands in exactly one column."""
     (row,) = [

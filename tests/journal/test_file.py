@@ -1,6 +1,7 @@
 """Writing: durable means durable, one sync for all who wait, and nothing after an error."""
 
 import errno
+import os
 import stat
 from pathlib import Path
 
@@ -315,12 +316,28 @@ def test_low_space_is_seen_before_the_disk_is_full() -> None:
     assert journal.low_space()
 
 
-def test_an_unreadable_amount_of_space_is_low(tmp_path: Path) -> None:
-    """Fail closed: a directory that is gone has no space."""
+def test_an_unreadable_amount_of_space_is_low(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fail closed: a disk that does not say how much is free counts as full."""
+    journal = file.create(tmp_path, samples.RUN, b"{}")
+
+    def broken(_: Path) -> os.statvfs_result:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", broken)
+        assert journal.low_space()
+    journal.release()
+
+
+def test_a_moved_run_directory_is_lost_and_not_full(tmp_path: Path) -> None:
+    """The error names the move, and does not say that the disk is full."""
     journal = file.create(tmp_path, samples.RUN, b"{}")
     (tmp_path / samples.RUN).rename(tmp_path / "elsewhere")
 
-    assert journal.low_space()
+    assert not journal.low_space()
+    assert "was removed or moved" in journal.lost()
     journal.release()
 
 
