@@ -28,8 +28,8 @@ from rollout.model.time import Instant, format_instant
 DRY_RUNS_MAX = 5
 """Number of targets to try until a dry run shows whether a restart is permitted."""
 CLOCKS_APART_MS = 10 * 60_000
-"""How far the clocks of the machines that plan and apply may differ. Each follows the service's time
-if it differs from it by more than a minute."""
+"""How far the clocks of the machines that plan and apply may differ. Each follows the service's
+time if it differs from it by more than a minute."""
 _OTHER_KEY = "does not have the plan's public key"
 
 
@@ -119,9 +119,9 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
                 "R0602",
                 f"run {folded.run_dir.name} is open and has not finished {len(shared):,} of these "
                 f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
-                help=f"run `rollout resume {folded.run_dir.name}` to continue it, or `rollout abort "
-                f"{folded.run_dir.name}` to close it; or exclude them with an `exclude` rule and "
-                "plan again",
+                help=f"run `rollout resume {folded.run_dir.name}` to continue it, or "
+                f"`rollout abort {folded.run_dir.name}` to close it; or exclude them with an "
+                "`exclude` rule and plan again",
             )
 
 

@@ -48,12 +48,19 @@ MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
-    """Make the directory where it is missing; warnings about it.
+    """Create the directory if it is missing, and return warnings about it.
 
-    Errors: StorageError R0802 where it cannot be used (no directory, read-only, of another user);
-    ConfigError R0011 where it must not be (network or user-space file system unless allowed,
-    writable by other users).
+    Errors: StorageError R0802 if it cannot be used (not a directory, a link, read-only, of another
+    user); ConfigError R0011 if it must not be used (a network or user-space file system unless
+    allowed, writable by other users).
     """
+    if runs_dir.is_symlink():
+        raise StorageError.of(
+            "R0802",
+            f"{runs_dir} is a symbolic link",
+            place=_at(runs_dir),
+            help=f"name the directory itself: --runs-dir {runs_dir.resolve()}",
+        )
     try:
         make_private(runs_dir)
         figures = runs_dir.stat()

@@ -376,7 +376,7 @@ async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
 async def test_an_open_run_keeps_its_unfinished_targets(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new plan over instances that an open run has not finished is refused, naming resume and abort."""
+    """A new plan over instances of an open run is refused; the help names resume and abort."""
     cloud = stage.pretend()
     first = await planned(cloud, project)
 

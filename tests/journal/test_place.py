@@ -123,3 +123,23 @@ def test_a_directory_that_is_read_only_is_refused(
 
     with pytest.raises(StorageError, match="may not be written"):
         place.check(tmp_path)
+
+
+def test_a_runs_directory_that_is_a_link_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    """No half-created run is left behind, and the help names the directory itself."""
+    real = tmp_path / "real"
+    real.mkdir(mode=0o700)
+    link = tmp_path / "runs"
+    link.symlink_to(real)
+
+    with pytest.raises(StorageError) as caught:
+        place.check(link, allow_unsafe_fs=True)
+
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.help) == (
+        "R0802",
+        f"name the directory itself: --runs-dir {real.resolve()}",
+    )
+    assert list(real.iterdir()) == []
