@@ -94,7 +94,7 @@ def status(view: RunView, facts: Facts, width: int) -> str:
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:
             lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
-    lines += [*_sum(view, width), *_elsewhere(view, width), *_left(view, width)]
+    lines += [*_sum(view, width), *_elsewhere(view, width), *_listed(view, width)]
     if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
         accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
         lines += ["", f"resume: {accepts}rollout resume {view.run}"]
@@ -213,16 +213,25 @@ def _elsewhere(view: RunView, width: int) -> list[str]:
     return render.wrap(text, width, first="  ", rest="    ")
 
 
-def _left(view: RunView, width: int) -> list[str]:
-    """Return lines about the instances that need an operator, with their next steps."""
-    if not view.left:
+def _listed(view: RunView, width: int) -> list[str]:
+    """Return lines about the instances that need an operator, and about those that were skipped."""
+    return [
+        *_list(view, "Needs an operator:", view.left, "ids", width),
+        *_list(view, "Skipped:", view.skipped, "json", width),
+    ]
+
+
+def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: int) -> list[str]:
+    """Return lines about some instances; `form` is the output of `status` that lists all."""
+    if not rows:
         return []
-    lines = ["", "Needs an operator:"]
-    shown = view.left[:LEFT_SHOWN]
+    lines = ["", title]
+    shown = rows[:LEFT_SHOWN]
     lines += render.table([(one.instance, one.region, one.phase, one.why) for one in shown], "<<<<")
-    if len(view.left) > len(shown):
-        lines.append(f"  … {len(view.left) - len(shown):,} more: rollout status {view.run} -o ids")
-    for word in dict.fromkeys(_next_step(one) for one in view.left):
+    if len(rows) > len(shown):
+        more = f"rollout status {view.run} -o {form}"
+        lines.append(f"  … {len(rows) - len(shown):,} more: {more}")
+    for word in dict.fromkeys(_next_step(one) for one in rows):
         closed = NEXT_STEP_CLOSED.get(word) if view.state == "closed" else None
         step = closed or NEXT_STEP_FOR.get(word) or NEXT_STEP.get(word)
         if step:

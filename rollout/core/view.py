@@ -5,9 +5,12 @@ Called by drivers for progress and by the command line for `status`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import islice
+
 from rollout.core.fleet import classes
 from rollout.core.journey import FINAL, Phase
-from rollout.core.run import PHASES, Run
+from rollout.core.run import Run
 from rollout.model.time import format_instant
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
@@ -39,7 +42,8 @@ def view(run: Run) -> RunView:
         phases={phase.word: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
         classes=_classes(run),
         waiting=_waiting(run, groups),
-        left=tuple(_left(run)),
+        left=tuple(_rows(run, _needs_a_person)),
+        skipped=tuple(_rows(run, _drifted_out)),
         calls=run.calls_issued,
         restarted_elsewhere=tuple(
             run.layout.targets[ordinal].instance
@@ -128,15 +132,26 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
     return {why: count for why, count in reasons.items() if count}
 
 
-def _left(run: Run) -> list[Left]:
-    """The instances that need a person: a run with one of them never ends with exit 0."""
-    rows = []
-    for ordinal, phase in enumerate(run.phases):
-        given_up = phase == Phase.SKIPPED and ordinal in run.abandoned
-        if PHASES[phase] in _LEFT or run.held[ordinal] or given_up:
-            _, region = run.layout.lane_of(ordinal)
-            instance = run.layout.targets[ordinal].instance
-            rows.append(Left(instance, region, PHASES[phase].word, run.causes.get(ordinal, "")))
-            if len(rows) == LEFT_MAX:
-                break
-    return rows
+def _needs_a_person(run: Run, ordinal: int) -> bool:
+    """A run with such an instance never ends with exit 0."""
+    phase = run.phase(ordinal)
+    given_up = phase is Phase.SKIPPED and ordinal in run.abandoned
+    return phase in _LEFT or bool(run.held[ordinal]) or given_up
+
+
+def _drifted_out(run: Run, ordinal: int) -> bool:
+    """Left out during the run for what a new plan would leave out too: locked, stopped, gone, …"""
+    return run.phase(ordinal) is Phase.SKIPPED and not _needs_a_person(run, ordinal)
+
+
+def _rows(run: Run, wanted: Callable[[Run, int], bool]) -> Iterator[Left]:
+    """The first instances of that kind, with phase and cause."""
+    chosen = (
+        ordinal
+        for ordinal, phase in enumerate(run.phases)
+        if phase != Phase.DONE and wanted(run, ordinal)
+    )
+    for ordinal in islice(chosen, LEFT_MAX):
+        _, region = run.layout.lane_of(ordinal)
+        instance = run.layout.targets[ordinal].instance
+        yield Left(instance, region, run.phase(ordinal).word, run.causes.get(ordinal, ""))

@@ -69,3 +69,5 @@ class RunView(msgspec.Struct, frozen=True):
     lanes: tuple[LaneView, ...] = ()
     restarted_elsewhere: tuple[str, ...] = ()
     """Instances that other operators restarted during the run, in order; the first thousand."""
+    skipped: tuple[Left, ...] = ()
+    """Instances that drifted out of the plan and need no operator; the first thousand."""

@@ -159,6 +159,16 @@ def test_a_run_nobody_drives_is_interrupted(
     assert (holder in text) if holder else True
 
 
+def test_skipped_instances_are_listed_apart() -> None:
+    """What drifted out of the plan is told with its reason, and needs nobody."""
+    gone = Left("i-9", "cn-hangzhou", "skipped", "stopped_since_plan")
+    text = report.status(msgspec.structs.replace(VIEW, skipped=(gone,)), FACTS, 100)
+
+    needs, skipped = text.split("Skipped:")
+    assert "i-9" in skipped and "i-9" not in needs
+    assert "→ stopped_since_plan: stopped by another operator after planning" in skipped
+
+
 def test_very_many_left_are_counted() -> None:
     """Twenty by name, the rest as a number with the command that lists all."""
     many = tuple(Left(f"i-{n}", "cn-hangzhou", "failed", "x") for n in range(50))

@@ -119,8 +119,8 @@ def _go_on(made: Stage) -> str:
     ended = made.run(*RESUME)
     if "no run is open" in ended.stderr:
         ended = made.run(*APPLY)
-    if ended.returncode == 5 and "R0504" in ended.stdout:
-        ended = made.run(*RESUME)
+    if ended.returncode == 5 and "R0504" in ended.stdout + ended.stderr:
+        ended = made.run("resume", made.run("history", "-o", "ids").stdout.strip())
     if ended.returncode and "already applied" not in ended.stderr:
         return f"exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
     verified = made.run("audit", "verify")
