@@ -182,6 +182,28 @@ def test_a_killed_run_is_aborted(tmp_path: Path) -> None:
         assert made.run("audit", "verify", run).returncode == 0
 
 
+def test_an_abort_that_finds_no_service_is_not_forgotten(tmp_path: Path) -> None:
+    """The service is away: the abort fails, and a scheduler's resume aborts the run later."""
+    with stage(tmp_path, size=None, options=cloud(tmp_path)) as made:
+        planned(tmp_path, made, max_down="1")
+        apply = half_way(made)
+        apply.kill()
+        apply.communicate()
+        restarts = made.restarts()
+        run = next((tmp_path / "runs").glob("r-*")).name
+        made.arm({"fault": "unavailable", "probability": 1})
+        failed = made.run("abort", run, "--confirm", "fleet", "--api-timeout", "1s")
+        assert failed.returncode == 1, failed.stdout + failed.stderr
+        assert "The abort is recorded" in failed.stderr
+        made.disarm()
+
+        resumed = made.run("resume", "--last", "--no-input")
+        assert resumed.returncode == 3, resumed.stdout + resumed.stderr
+        assert "aborted by" in resumed.stdout
+        assert made.restarts() == restarts
+        assert made.run("audit", "verify", run).returncode == 0
+
+
 def test_an_operator_resolves_the_only_instance_that_may_be_down(tmp_path: Path) -> None:
     """StartTime does not move, one may be down, and a reply is lost: resolve ends the dead end."""
     with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s", size=1)) as made:

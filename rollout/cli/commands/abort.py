@@ -74,9 +74,14 @@ async def _drive(
     *,
     unsafe: bool,
 ) -> Ended:
-    """Abort a run that no process drives: observe its open calls, and close it."""
+    """Abort a run that no process drives: observe its open calls, and close it.
+
+    The command is in the inbox before the service is called. If the service does not answer, a
+    scheduler's next `resume` aborts the run and does not continue it.
+    """
     from rollout.cli import applying, folding, running, wiring
     from rollout.engines.clock import LoopClock
+    from rollout.journal import inbox
 
     now = LoopClock().now()
     async with running.hold_runs(common, terminal, now, allow_unsafe_fs=unsafe) as runner:
@@ -86,6 +91,16 @@ async def _drive(
         if ended is not None:
             return ended  # its process closed it before this one had the lock
         given = None if folded.run.aborted else order
-        async with wiring.connect(cloud, terminal) as service:
-            applying.check_identity(folded.run.plan, service)
-            return await runner.go_on(folded, outlet, service, given)
+        path = inbox.send(run_dir, order) if given else None
+        try:
+            async with wiring.connect(cloud, terminal) as service:
+                applying.check_identity(folded.run.plan, service)
+                if path is not None:
+                    path.unlink()
+                return await runner.go_on(folded, outlet, service, given)
+        finally:
+            if path is not None and path.exists():
+                terminal.say(
+                    f"The abort is recorded: `rollout resume {run_dir.name}` or another abort "
+                    f"closes the run. To withdraw it, remove {path}"
+                )
