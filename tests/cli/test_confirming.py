@@ -18,7 +18,7 @@ from tests.cli import factory
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Person(Terminal):
-    """A terminal with somebody who types the same answer to every question."""
+    """A terminal with an operator who types the same answer to every prompt."""
 
     answer: str = ""
 
@@ -103,5 +103,5 @@ def test_without_a_terminal_options_answer_or_nothing_starts(
 
 
 def test_an_answered_name_needs_no_number_where_an_option_gave_it() -> None:
-    """--restart-again covers the restarts; the name is still asked for."""
+    """--restart-again covers the restarts; the name is still required."""
     confirming.confirm(person("fleet"), plan(keyed=2), None, 2)

@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Pipe:
-    """A small pipe under a queued stream; nobody reads it until `read_all`."""
+    """A small pipe under a queued stream; it is not read until `read_all`."""
 
     reader: int
     plain: TextIO

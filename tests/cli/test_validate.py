@@ -28,7 +28,7 @@ def written(project: Path, source: str) -> str:
 
 
 def test_the_files_of_a_spec_are_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every bad row of every file is told at once, with line, column and value."""
+    """All bad rows of all files are reported at once, with line, column and value."""
     (project / "fleet.csv").write_text(
         f"InstanceId,RegionId\n{A},cn-hangzhou\ni-bp x,cn-hangzhou\n{A}2,cn_hangzhou\n", "utf-8"
     )

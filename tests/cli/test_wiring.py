@@ -52,7 +52,7 @@ def test_the_emulator_is_on_this_machine() -> None:
     ],
 )  # fmt: skip
 def test_where_identity_is_asked(cloud: Cloud, where: str) -> None:
-    """STS is asked at its own endpoint of the same kind, or at the one that was named."""
+    """STS is called at its own endpoint of the same kind, or at the configured one."""
     assert wiring.endpoint_of(cloud).sts() == where
 
 
@@ -111,7 +111,7 @@ def test_keys_are_not_sent_in_clear_unless_the_emulator_is_named(cloud: Cloud) -
 
 
 def test_a_profile_is_used_for_the_emulator_where_both_are_named(tmp_path: Path) -> None:
-    """An emulator with users of its own is called with their keys: what is named is used."""
+    """An emulator with its own users is called with the keys of the named profile."""
     (tmp_path / ".aliyun").mkdir()
     row = {"name": "ops", "mode": "AK", "access_key_id": "ops", "access_key_secret": "s"}
     (tmp_path / ".aliyun" / "config.json").write_text(json.dumps({"profiles": [row]}), "utf-8")

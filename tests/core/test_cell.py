@@ -150,7 +150,7 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     "keeper, holder", [(2, "i-0002"), (0, "i-0000"), (-1, "nobody"), (None, "nobody")]
 )
 def test_a_hold_for_the_budget_names_who_keeps_it(keeper: int | None, holder: str) -> None:
-    """The reason names the instance that keeps the permit; a cap of 0 is kept by nobody."""
+    """The reason names the instance that keeps the permit; with a cap of 0 there is none."""
     rows = samples.fleet(4)
     run = World(samples.make_plan(rows), rows).start().run
 

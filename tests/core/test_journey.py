@@ -45,7 +45,7 @@ def test_a_second_attach_needs_proof_that_the_first_had_no_effect() -> None:
 
 
 def test_what_has_the_key_and_no_restart_is_stranded() -> None:
-    """A closed run leaves instances without a key alone; those with it, not in force, are told."""
+    """A closed run ignores instances without the key and reports those with an unproved key."""
     closed = {phase: move(phase, Happening.CLOSED) for phase in Phase if can_close(phase)}
     assert closed == {
         Phase.PLANNED: Phase.SKIPPED,

@@ -40,7 +40,7 @@ def abort(story: World) -> World:
 
 
 def resolve(story: World, instance: str, resolution: Resolution) -> str:
-    """Resolve one instance of a run that nobody drives; why it was refused."""
+    """Resolve one instance of a run that no process drives; return why it was refused."""
     return story.decider.operate(
         order(story, OperatorWord.RESOLVE, instance, resolution), story.now
     )
@@ -197,7 +197,7 @@ def test_restarted_is_unverified_and_frees_the_permit() -> None:
 
 
 def test_untouched_is_restarted_again() -> None:
-    """The operator says that the restart did not happen: it is asked once more, by a new call."""
+    """An operator states that the restart did not happen: it is repeated with a new call."""
     story = dead_end()
     assert resolve(story, "i-0000", Resolution.UNTOUCHED) == ""
     story.resume().go()

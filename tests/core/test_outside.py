@@ -38,7 +38,7 @@ def test_a_wave_that_somebody_else_attached_halts() -> None:
 
 
 def test_a_few_that_somebody_else_attached_are_rotated() -> None:
-    """Up to five of a wave are restarted like the others, and told as drift."""
+    """Up to five of a wave are restarted like the others, and reported as drift."""
     story = world(12, 12)
     _attach_elsewhere(story, 5)
     story.go()
@@ -131,7 +131,7 @@ def test_a_restart_by_somebody_else_is_journaled_and_reported(phase: str) -> Non
 
 
 def test_a_restart_between_plan_and_run_is_reported() -> None:
-    """A StartTime after the time of planning is a restart of somebody else."""
+    """A StartTime after the time of planning is another operator's restart."""
     story = world(2, 2)
     story.machines["i-0001"].change(story.now, started_at=samples.NOW + MINUTE)
     story.go()
@@ -140,7 +140,7 @@ def test_a_restart_between_plan_and_run_is_reported() -> None:
 
 
 def test_restarts_of_this_run_are_not_foreign() -> None:
-    """Lost, late and repeated restarts of this run are never told as those of others."""
+    """Lost, late and repeated restarts of this run are never reported as external."""
     script = Script(odds={"lost_after": 0.3, "late": 0.2, "conflict": 0.1})
     story = World(samples.make_plan(samples.fleet(20)), samples.fleet(20), script, seed=3)
     story.start().go()

@@ -62,7 +62,7 @@ def test_no_value_crashes_its_reader(value: Any) -> None:
     ],
 )
 def test_one_bad_name_makes_no_page_unreadable(raw: bytes) -> None:
-    """A text that was cut inside a character, in a field that nobody reads."""
+    """A text that was truncated inside a character, in an unused field."""
     found = look.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
 
     assert isinstance(found, look.Described)

@@ -206,7 +206,7 @@ async def test_a_proxy_that_is_not_there_is_named() -> None:
 
 @pytest.mark.asyncio
 async def test_the_certificate_is_the_services_behind_the_proxy_too() -> None:
-    """A proxy that answers in the place of the service is not believed."""
+    """A reply of a proxy is not mistaken for a reply of the service."""
     theirs, _ = certified()
     tunnel = Tunnel()
     async with (

@@ -108,7 +108,7 @@ def test_a_wall_clock_that_is_set_back_and_gains_again_counts_from_its_lowest() 
 
 
 def test_many_small_gains_count_together() -> None:
-    """A wall clock that gains a little at each reading is not ignored for ever."""
+    """A wall clock that gains a little at each reading is not ignored permanently."""
     machine = Machine()
     not_after = machine.observe()
 

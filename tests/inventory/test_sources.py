@@ -140,7 +140,7 @@ async def test_a_list_of_ids_contradicts_another_region(tmp_path: Path) -> None:
 
 
 async def test_several_regions_are_not_told_apart_offline(tmp_path: Path) -> None:
-    """Without the service nobody knows where an instance is."""
+    """Without the service the region of an instance is unknown."""
     (tmp_path / "fleet.ids").write_text("i-bp1aaaa\n")
 
     error = await refused(spec(LIST), tmp_path, None)
@@ -149,7 +149,7 @@ async def test_several_regions_are_not_told_apart_offline(tmp_path: Path) -> Non
 
 
 async def test_columns_that_the_service_answers_are_no_surprise(tmp_path: Path) -> None:
-    """Only columns that nobody knows are noted; status and tags are in every export."""
+    """Only unknown columns are noted; status and tags are in every export."""
     one = fleet(1)[0]
     head = "InstanceId,RegionId,Status,OSType,Tags,Owner\n"
     (tmp_path / "fleet.csv").write_text(f"{head}{one.id},{HANGZHOU},x,y,z,me\n")

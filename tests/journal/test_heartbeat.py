@@ -26,7 +26,7 @@ class Deaf(RealDisk):
 
 
 class Time:
-    """A clock that passes only while somebody sleeps; `acts` happen meanwhile."""
+    """A clock that advances only during sleeps; `acts` happen meanwhile."""
 
     def __init__(self, act: Callable[[float], object] = lambda _: None) -> None:
         self.seconds = 0.0

@@ -170,7 +170,7 @@ def let_anybody_in(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_the_lock_of_the_journal(patch: pytest.MonkeyPatch) -> None:
-    """Only the lock files are locked, which somebody may remove."""
+    """Only the lock files are locked, which can be removed."""
     seize = SimDisk.seize
 
     def blind(disk: SimDisk, handle: int) -> bool:
@@ -182,7 +182,7 @@ def forget_the_lock_of_the_journal(patch: pytest.MonkeyPatch) -> None:
 
 
 def overlook_a_lost_run(patch: pytest.MonkeyPatch) -> None:
-    """A process goes on after its locks were removed."""
+    """A process continues after its locks were removed."""
     patch.setattr(Claim, "lost", lambda _: "")
 
 
@@ -208,7 +208,7 @@ def restart_beside_others(patch: pytest.MonkeyPatch) -> None:
 
 
 def start_what_others_stopped(patch: pytest.MonkeyPatch) -> None:
-    """What is Stopped is started, whoever stopped it, and nobody objects on the way."""
+    """Stopped instances are started, regardless of who stopped them, without a check."""
 
     def eager(reading: sight.Reading, ordinal: int, seen: Instance, now: Instant) -> None:
         sight._steady(reading, ordinal, seen, now, reading.ready)
