@@ -31,6 +31,9 @@ _ATTACHED = EXPOSED | DOWN
 ELSEWHERE = "elsewhere"
 """`Halted.reason` of a run whose instances another operator rotates too."""
 
+PROTOCOL_ANOMALY = "protocol_anomaly"
+"""`Halted.reason` of a run whose service answered something that no API call can bring."""
+
 DRIFT = "drift"
 """`Halted.reason` of a run whose plan no longer fits the fleet."""
 
@@ -279,7 +282,7 @@ def _calibrated(run: Run, event: ev.Calibrated) -> None:
 
 def _anomaly(run: Run, event: ev.Anomaly) -> None:
     if event.n and run.alarm is None:
-        run.alarm = ev.Halted("protocol_anomaly", "R0502", 5, event.text)
+        run.alarm = ev.Halted(PROTOCOL_ANOMALY, "R0502", 5, event.text)
 
 
 _FOLDS: dict[type, Callable[[Run, Any], None]] = {

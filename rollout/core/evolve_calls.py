@@ -20,6 +20,9 @@ from rollout.model.plan import RestartKind
 from rollout.model.seen import spread
 from rollout.model.time import Instant
 
+UNKNOWN_CODE = "unknown_code"
+"""`Halted.reason` of a run that met too many refusals with codes that nobody documents."""
+
 ALARMS: dict[RetryClass, tuple[str, int]] = {
     RetryClass.DENIED: ("R0403", 4),
     RetryClass.CLOCK: ("R0404", 4),
@@ -199,7 +202,7 @@ def _raise_alarm(run: Run, action: str, outcome: Outcome) -> None:
         text = f"{said} (RequestId {outcome.request_id or 'none'})"
         run.alarm = ev.Halted(outcome.retry.value, code, exit_code, text)
     elif run.odd_codes >= limits.UNKNOWN_CODES_MAX:
-        run.alarm = ev.Halted("unknown_code", "R0502", 5, said)
+        run.alarm = ev.Halted(UNKNOWN_CODE, "R0502", 5, said)
 
 
 def is_fact(outcome: Outcome) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.core.evolve import DRIFT, ELSEWHERE
+from rollout.core.evolve import DRIFT, ELSEWHERE, PROTOCOL_ANOMALY
+from rollout.core.evolve_calls import UNKNOWN_CODE
 from rollout.core.evolve_phases import FOREIGN_KEY
 from rollout.core.run import Run
 from rollout.core.troubles import Trouble
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import Actor
+from rollout.model.outcome import RetryClass
 from rollout.model.spec import PPM
 
 FAILURES = "failures"
@@ -24,7 +26,8 @@ ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
     FOREIGN_KEY: (Trouble.CONFLICT,),
 }
 """Troubles that a resume accepts, by the reason of the halt."""
-_DECIDED_BY_OPERATORS = frozenset({*ACCEPTABLE, ELSEWHERE, DRIFT})
+_UNEXPECTED = (RetryClass.INPUT.value, UNKNOWN_CODE, PROTOCOL_ANOMALY)
+_DECIDED_BY_OPERATORS = frozenset({*ACCEPTABLE, ELSEWHERE, DRIFT, *_UNEXPECTED})
 """Reasons of halts after which a resume starts to count again."""
 
 NAMED_MAX = 3

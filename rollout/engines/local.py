@@ -68,6 +68,9 @@ class LocalEngine:
             if signals:
                 tasks.start_soon(self._listen)
             if self.ports.operators is not None:
+                self._take_orders(
+                    self.ports.operators
+                )  # one that waits is obeyed before any effect
                 tasks.start_soon(self._poll, self.ports.operators)
             try:
                 await self._loop(tasks)
@@ -233,9 +236,12 @@ class LocalEngine:
     async def _poll(self, operators: Operators) -> None:
         """Pass on what operators command."""
         while True:
-            for order in operators.take():
-                self.command(order)
             await anyio.sleep(OPERATORS_POLL_S)
+            self._take_orders(operators)
+
+    def _take_orders(self, operators: Operators) -> None:
+        for order in operators.take():
+            self.command(order)
 
     def command(self, order: OperatorCommand) -> None:
         """Apply what an operator commands, before the next turn."""
