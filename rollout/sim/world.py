@@ -69,6 +69,8 @@ CALM_RESUMES_MAX = 30
 ALIKE_MAX = 2
 """A calm run that halts for the same reason so often in a row will not get further, unless each
 resume accepts the failures it halted for: they are others the next time."""
+_PASSES = ("failures", "lost")
+"""Halts that a resume overcomes: it accepts failures, and takes the run back from a rival."""
 
 
 class World:
@@ -159,7 +161,7 @@ class World:
                 return
             reasons.append(self._halted_for())
             last = reasons[-1]
-            alike = last != "failures" and reasons[-ALIKE_MAX:].count(last) == ALIKE_MAX
+            alike = last not in _PASSES and reasons[-ALIKE_MAX:].count(last) == ALIKE_MAX
             if alike and not self.operators.resolve(self.heap.now):
                 return
             self._pause(SECOND)
