@@ -25,7 +25,7 @@ demo: $(READY) ## rotate an emulated fleet, kill the run half-way, resume, verif
 	@$(BIN)/rollout demo
 
 test: $(READY) ## run the whole test suite
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(READY) ## format, lint, types, layers, dependencies
 	$(BIN)/ruff format --check .

@@ -36,7 +36,7 @@ def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> N
         folding.open_runs(tmp_path)
 
     assert caught.value.exit is Exit.INTEGRITY
-    assert "move it elsewhere" in (caught.value.problems[0].help or "")
+    assert "move it out of the runs directory" in (caught.value.problems[0].help or "")
 
 
 def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:

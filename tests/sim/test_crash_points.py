@@ -49,7 +49,7 @@ def test_pairs_that_end_otherwise_fail_the_command(
     monkeypatch.setattr(crashes, "points", lambda _: 2)
     monkeypatch.setattr(crashes, "pairs_after", lambda *_: Pairs(3, {}))
     assert command.main(["--crash-pairs"]) == 0
-    assert "6 pairs of crashes in a run of 12 instances, 0 wrong" in capsys.readouterr().out
+    assert "6 pairs of crashes in a run of 14 instances, 0 wrong" in capsys.readouterr().out
 
     monkeypatch.setattr(crashes, "pairs_after", lambda *_: Pairs(3, {(1, 2): ["i-1: failed"]}))
     assert command.main(["--crash-pairs"]) == 1
