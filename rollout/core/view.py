@@ -5,6 +5,7 @@ Called by drivers for progress and by the command line for `status`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -115,19 +116,25 @@ def _wave(run: Run, number: int) -> WaveView:
 
 
 def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
-    """Why what is unfinished waits: for its wave, its turn, a permit, or a person."""
-    held = run.held.count(1)
+    """Count what unfinished instances wait for, each instance once: its wave, its turn, a permit,
+    evidence, or an operator.
+    """
+    held = Counter(run.phase(ordinal) for ordinal, is_held in enumerate(run.held) if is_held)
     open_end = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
     later = len(run.phases) - open_end
-    attached = run.phase_counts[Phase.ATTACHED]
     full = [group.key for group in groups if group.used >= group.cap]
+    restart = f"for a permit of {', '.join(full)}" if full else "for a restart call"
+
+    def free(phase: Phase) -> int:
+        return run.phase_counts[phase] - held[phase]
+
     reasons = {
         "for an earlier wave or cell": later,
-        f"for a permit of {', '.join(full)}" if full else "for a restart call": attached,
-        "for an attach": max(0, run.phase_counts[Phase.PLANNED] - later),
-        "for a comparison of the key pair": run.phase_counts[Phase.COMPARING],
-        "for evidence (keep their permits)": run.phase_counts[Phase.IN_DOUBT],
-        "for an operator (held)": held,
+        restart: free(Phase.ATTACHED),
+        "for an attach": max(0, free(Phase.PLANNED) - later),
+        "for a comparison of the key pair": free(Phase.COMPARING),
+        "for evidence (keep their permits)": free(Phase.IN_DOUBT),
+        "for an operator (held)": sum(held[phase] for phase in held if phase not in FINAL),
     }
     return {why: count for why, count in reasons.items() if count}
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from rollout.core import cell, fleet
-from rollout.core.journey import EXPOSED
+from rollout.core.journey import EXPOSED, FINAL
 from rollout.core.keys import Comparisons
 from rollout.core.run import Attaching, Busy, Restarting, Run
 from rollout.core.turn import Decider
@@ -230,6 +230,8 @@ class World:
         assert sum(self.classes.values()) == self.plan.counts.found
         shown = view(self.run)
         assert sum(shown.classes.values()) == self.plan.counts.found
+        unfinished = len(self.run.phases) - sum(self.run.phase_counts[phase] for phase in FINAL)
+        assert sum(shown.waiting.values()) <= unfinished, "an instance waits for two things"
         assert shown.state == "running" or shown.exit or not shown.left, "left for a person: exit 0"
         closed = [n for n, event in enumerate(self.journal) if isinstance(event, RunClosed)]
         assert closed in ([], [len(self.journal) - 1])
