@@ -50,7 +50,7 @@ class AbandoningExecutor(ThreadPoolExecutor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - belongs to whoever awaits the job
+            except BaseException as error:  # noqa: BLE001 - re-raised where the job is awaited
                 future.set_exception(error)
             else:
                 future.set_result(result)

@@ -21,7 +21,7 @@ from rollout.model.seen import spread
 from rollout.model.time import Instant
 
 UNKNOWN_CODE = "unknown_code"
-"""`Halted.reason` of a run that met too many refusals with codes that nobody documents."""
+"""`Halted.reason` of a run that met too many refusals with undocumented codes."""
 
 ALARMS: dict[RetryClass, tuple[str, int]] = {
     RetryClass.DENIED: ("R0403", 4),

@@ -105,3 +105,7 @@ def test_without_a_terminal_options_answer_or_nothing_starts(
 def test_an_answered_name_needs_no_number_where_an_option_gave_it() -> None:
     """--restart-again covers the restarts; the name is still required."""
     confirming.confirm(person("fleet"), plan(keyed=2), None, 2)
+
+    with pytest.raises(ConfirmationError) as caught:
+        confirming.confirm(person("another"), plan(keyed=2), None, 2)
+    assert caught.value.problems[0].code == "R0702"
