@@ -20,7 +20,7 @@ import msgspec
 
 from benchmarks import measure, world
 from benchmarks.report import Row, Size
-from rollout.core.planner import Context, make_plan
+from rollout.core.planning.planner import Context, make_plan
 from rollout.inventory import sources
 from rollout.model import plan as planmodel
 from rollout.model.spec import Budget, Calls, FileSource, parse_amount

@@ -11,7 +11,7 @@ import asyncio
 
 from benchmarks import world
 from benchmarks.report import Row, Size
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs.governor import Governor
 from rollout.emulator.quotas import Foreign, Quota, Quotas, QuotaSettings, Usage
 from rollout.emulator.switches import Switches

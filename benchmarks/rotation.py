@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks import world
-from rollout.core.turn import Decider
+from rollout.core.running.decider import Decider
 from rollout.ecs.client import EcsClient
 from rollout.emulator.switches import Switches
 from rollout.engines.local import LocalEngine

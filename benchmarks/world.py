@@ -11,9 +11,9 @@ import time
 from collections import Counter
 
 from rollout.cli.wiring import EMULATOR_KEY
-from rollout.core.planner import Context, make_plan
+from rollout.core.planning.planner import Context, make_plan
 from rollout.ecs import credentials, endpoints
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rollout.core.journey import TABLE
+from rollout.core.running.journey import TABLE
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 CORE = Path(__file__).parents[1] / "rollout" / "core"
@@ -21,5 +21,5 @@ def test_every_file_of_the_core_is_introduced() -> None:
     """A reader finds each core file on the page, except the two helpers without a question."""
     text = PAGE.read_text()
     helpers = {"__init__.py", "invariant.py", "retry.py", "layout.py"}
-    missing = [path.name for path in CORE.glob("*.py") if f"`{path.name}`" not in text]
+    missing = [path.name for path in CORE.rglob("*.py") if f"`{path.name}`" not in text]
     assert set(missing) <= helpers

@@ -13,7 +13,7 @@ import pytest
 
 from rollout import specfile
 from rollout.cli import main, options
-from rollout.core.journey import Phase
+from rollout.core.running.journey import Phase
 from rollout.errors import CODES, EXIT_ORDER, Exit
 from rollout.model import command, event
 from rollout.model.plan import Reason

@@ -12,8 +12,8 @@ import anyio
 
 from rollout.cli import folding, running
 from rollout.cli.terminal import Terminal
-from rollout.core.run import Run
-from rollout.core.thresholds import waits_for_operator
+from rollout.core.running.state import Run
+from rollout.core.running.thresholds import waits_for_operator
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
 from rollout.journal import driven, inbox

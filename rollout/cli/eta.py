@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollout.core.journey import DOWN
-from rollout.core.run import Run
+from rollout.core.running.journey import DOWN
+from rollout.core.running.state import Run
 from rollout.model.time import Duration, Instant
 
 SHARE_MIN: Final = 0.1

@@ -12,10 +12,10 @@ from pathlib import Path
 from rollout.cli import report
 from rollout.cli.report import Ended
 from rollout.core.invariant import Bug
-from rollout.core.journey import FINAL
-from rollout.core.run import Run
-from rollout.core.turn import Decider
-from rollout.core.view import view
+from rollout.core.running.decider import Decider
+from rollout.core.running.journey import FINAL
+from rollout.core.running.state import Run
+from rollout.core.running.view import view
 from rollout.errors import Exit, IntegrityError, PlanError, UsageError
 from rollout.journal import closing, runs
 from rollout.journal.chain import Head

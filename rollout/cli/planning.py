@@ -17,7 +17,7 @@ from rollout import specfile
 from rollout.cli import about, planfile
 from rollout.cli.planfile import Saved
 from rollout.cli.preview import Reading
-from rollout.core import planner, selection
+from rollout.core.planning import planner, selection
 from rollout.ecs import refusal
 from rollout.engines.clock import LoopClock
 from rollout.engines.ports import KeyDescribed

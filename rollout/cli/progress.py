@@ -15,9 +15,9 @@ from rollout import logs
 from rollout.cli import render, report
 from rollout.cli.eta import Eta
 from rollout.cli.options import Common
-from rollout.core.journey import Phase
-from rollout.core.run import Run
-from rollout.core.view import lanes
+from rollout.core.running.journey import Phase
+from rollout.core.running.state import Run
+from rollout.core.running.view import lanes
 from rollout.model import event as ev
 from rollout.model.command import Command, ImportKey
 from rollout.model.event import AnyEvent, Happening

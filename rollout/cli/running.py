@@ -22,8 +22,8 @@ from rollout.cli.options import Common
 from rollout.cli.planfile import Saved
 from rollout.cli.report import Ended
 from rollout.cli.terminal import Terminal
-from rollout.core.turn import Decider
-from rollout.core.view import view
+from rollout.core.running.decider import Decider
+from rollout.core.running.view import view
 from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service

@@ -16,7 +16,7 @@ from rollout.cli import skew, waiting
 from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
 from rollout.cli.terminal import Terminal
 from rollout.ecs import credential_sources, credentials, endpoints, governor, proxies, refusal
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Transport

@@ -14,7 +14,7 @@ import msgspec
 
 from rollout.core.invariant import invariant
 from rollout.ecs import contract, verdict, wire
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints

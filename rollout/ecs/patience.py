@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 import tenacity
 
-from rollout.ecs import jitter, look, verdict
+from rollout.ecs import jitter, replies, verdict
 from rollout.ecs.breaker import RetryBudget
 from rollout.ecs.governor import Clock, Lane
 from rollout.model import limits
@@ -38,7 +38,7 @@ def is_transient(outcome: Refused | Unknown) -> bool:
     A dry run that the service carried out is not repeated, although its outcome is unknown.
     """
     if isinstance(outcome, Unknown):
-        return outcome.why != look.DRY_RUN_IGNORED
+        return outcome.why != replies.DRY_RUN_IGNORED
     return outcome.retry in _TRANSIENT and outcome.code != _CERTIFICATE
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import anyio
 from anyio.abc import TaskGroup
 
-from rollout.core.run import Run, lane_of_command
-from rollout.core.turn import Decider
+from rollout.core.running.decider import Decider
+from rollout.core.running.state import Run, lane_of_command
 from rollout.engines.perform import halt_of, perform
 from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, StatusesShown
 from rollout.errors import IntegrityError, RolloutError, StorageError

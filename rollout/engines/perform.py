@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rollout.core.layout import Lane
+from rollout.core.running.layout import Lane
 from rollout.engines.ports import Clock, Ecs
 from rollout.errors import Exit, RolloutError
 from rollout.model.command import Attach, ImportKey, RestartCall

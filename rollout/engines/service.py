@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.slowdowns import Slowdowns
 from rollout.engines.ports import Clock, Described, KeyDescribed, StatusesShown

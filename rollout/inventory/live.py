@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from rollout.ecs import refusal
-from rollout.ecs.look import Region
+from rollout.ecs.replies import Region
 from rollout.errors import AccessError, InventoryError, RolloutError, worst
 from rollout.model import limits
 from rollout.model.instance import Instance

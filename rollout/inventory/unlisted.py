@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from rollout.ecs import refusal
-from rollout.ecs.look import Region
+from rollout.ecs.replies import Region
 from rollout.errors import Exit, InventoryError, Problem
 from rollout.model import regions
 from rollout.model.outcome import Refused, Unknown

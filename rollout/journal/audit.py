@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from rollout.core.layout import Layout
+from rollout.core.running.layout import Layout
 from rollout.journal.record import Line
 from rollout.model import event as ev
 from rollout.model import time as times
 from rollout.model.command import Attach, Command, ImportKey, RestartCall
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Status
+from rollout.model.observation import Sight, spread
 from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
 from rollout.model.plan import Plan
-from rollout.model.seen import Sight, spread
 from rollout.model.time import Instant
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.core.run import Run, lane_of_command
+from rollout.core.running.state import Run, lane_of_command
 from rollout.errors import RolloutError
 from rollout.journal import runs
 from rollout.journal.disk import REAL, Disk

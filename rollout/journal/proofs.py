@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.core.keys import Comparisons
-from rollout.core.layout import Layout
+from rollout.core.running.key_coverage import Comparisons
+from rollout.core.running.layout import Layout
 from rollout.errors import Problem, RolloutError
 from rollout.journal import runs
 from rollout.journal.disk import REAL, Disk

@@ -40,9 +40,9 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
+from rollout.model.observation import Sight, spread
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
-from rollout.model.seen import Sight, spread
 
 
 class Rules:

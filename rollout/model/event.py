@@ -11,8 +11,8 @@ import enum
 import msgspec
 
 from rollout.model.command import Command
+from rollout.model.observation import Seen
 from rollout.model.outcome import Outcome
-from rollout.model.seen import Seen
 from rollout.model.time import Instant
 
 

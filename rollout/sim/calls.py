@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from rollout.core.layout import Lane
+from rollout.core.running.layout import Lane
 from rollout.ecs import contract
 from rollout.model.command import (
     Attach,

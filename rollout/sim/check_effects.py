@@ -17,9 +17,9 @@ from rollout.model import plan as planmodel
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Happening
 from rollout.model.instance import Status
+from rollout.model.observation import spread
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import RestartKind
-from rollout.model.seen import spread
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
 from rollout.sim.history import Effect, History, Intent, Told

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from rollout.core.journey import Phase
+from rollout.core.running.journey import Phase
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from rollout.core.journey import DOWN, Phase
+from rollout.core.running.journey import DOWN, Phase
 from rollout.emulator.faults import FaultPlan
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import Happening
+from rollout.model.observation import spread
 from rollout.model.outcome import Done, Refused
-from rollout.model.seen import spread
 from rollout.model.time import Instant
 from rollout.sim.driver import End
 from rollout.sim.history import Effect, History, Told

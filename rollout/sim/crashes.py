@@ -10,7 +10,7 @@ import itertools
 
 import msgspec
 
-from rollout.core.layout import Layout
+from rollout.core.running.layout import Layout
 from rollout.emulator.switches import Switches
 from rollout.model.spec import Calls, OnUnknown, Stopped
 from rollout.model.time import SECOND

@@ -8,8 +8,8 @@ from __future__ import annotations
 import enum
 from typing import Protocol
 
-from rollout.core import cell, fleet
-from rollout.core.turn import Decider
+from rollout.core.running import decide_instances, decide_run
+from rollout.core.running.decider import Decider
 from rollout.model.event import AnyEvent, OperatorCommand
 from rollout.model.time import HOUR, Duration, Instant
 
@@ -73,4 +73,6 @@ class Driver(Protocol):
 def nothing_left(decider: Decider, now: Instant) -> bool:
     """Whether a decider that took its turn has nothing more to say."""
     run, agenda = decider.run, decider.agenda
-    return not list(fleet.decide(run, agenda)) and not cell.decide(run, agenda, now)
+    return not list(decide_run.decide(run, agenda)) and not decide_instances.decide(
+        run, agenda, now
+    )

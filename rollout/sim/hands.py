@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-from rollout.core.journey import Phase
+from rollout.core.running.journey import Phase
 from rollout.emulator.instances import Lock, Status
 from rollout.emulator.messages import Request
 from rollout.model.time import MINUTE, SECOND, Duration, Instant

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from rollout.core.layout import Layout
+from rollout.core.running.layout import Layout
 from rollout.emulator.ledger import Entry
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall

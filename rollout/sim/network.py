@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from rollout.ecs import contract, verdict, wire
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs.governor import IN_FLIGHT_MAX, Leave, Rate
 from rollout.emulator import damage
 from rollout.emulator.cloud import Cloud

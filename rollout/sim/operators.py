@@ -5,7 +5,7 @@ Called by the world. A command that comes while no process lives is applied by t
 
 from __future__ import annotations
 
-from rollout.core.journey import Phase
+from rollout.core.running.journey import Phase
 from rollout.model.event import Actor, OperatorCommand, OperatorWord, Resolution
 from rollout.model.time import Instant
 from rollout.sim.dice import Dice

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import msgspec
 
-from rollout.core.run import lane_of_command
-from rollout.core.turn import Decider, Turn
-from rollout.ecs import look as reading
+from rollout.core.running.decider import Decider, Turn
+from rollout.core.running.state import lane_of_command
+from rollout.ecs import replies as reading
 from rollout.ecs import verdict, wire
 from rollout.engines.perform import halt_of
 from rollout.errors import IntegrityError, RolloutError, StorageError

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from rollout.core.fleet import classes
-from rollout.core.run import Run
-from rollout.core.turn import Decider
+from rollout.core.running.decide_run import classes
+from rollout.core.running.decider import Decider
+from rollout.core.running.state import Run
 from rollout.ecs import governor
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from rollout.core.turn import Decider
+from rollout.core.running.decider import Decider
 from rollout.ecs import contract, credentials, endpoints, wire
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rollout.core.run import Run
+from rollout.core.running.state import Run
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.ledger import Entry
 from rollout.journal.record import Line

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from rollout.ecs import look as reading
+from rollout.ecs import replies as reading
 from rollout.ecs import wire
 from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import Course

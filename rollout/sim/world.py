@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.core import planner, selection
 from rollout.core.invariant import Bug
-from rollout.core.turn import Decider
-from rollout.ecs import look as reading
+from rollout.core.planning import planner, selection
+from rollout.core.running.decider import Decider
+from rollout.ecs import replies as reading
 from rollout.ecs import wire
 from rollout.emulator import fleets
 from rollout.emulator.access import ACCOUNT_ID

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rollout.core import planner
+from rollout.core.planning import planner
 from rollout.model.instance import Instance, Inventory, OsFamily, Status
 from rollout.model.plan import Identity, Plan, RegionKey
 from rollout.model.spec import (

@@ -9,7 +9,7 @@ import pytest
 
 from rollout.cli import confirming
 from rollout.cli.terminal import Terminal
-from rollout.core import planner
+from rollout.core.planning import planner
 from rollout.errors import ConfirmationError
 from rollout.model.plan import Plan
 from rollout.model.spec import Amount, Budget

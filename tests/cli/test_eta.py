@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import world
 from rollout.cli.eta import Eta
-from rollout.core.run import Run
+from rollout.core.running.state import Run
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.model.event import AnyEvent

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from rollout.cli import preview, render
-from rollout.core import planner
+from rollout.core.planning import planner
 from rollout.model.plan import Plan, Warn
 from tests.cli import factory
 

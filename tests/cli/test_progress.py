@@ -10,14 +10,14 @@ import pytest
 from rollout import logs
 from rollout.cli import progress
 from rollout.cli.options import Common
-from rollout.core.evolve import evolve
-from rollout.core.run import Run
+from rollout.core.running.evolve import evolve
+from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model.command import Attach
 from rollout.model.event import Actor, AnyEvent, Happening
+from rollout.model.observation import Seen
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RULES
-from rollout.model.seen import Seen
 from tests.cli import factory
 
 ACTOR = Actor("me", "arn", "here", 1, "rollout")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rollout.core import planner
+from rollout.core.planning import planner
 from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory, OsFamily, Proofs, Status
 from rollout.model.plan import Identity, Plan, RegionKey, Target, Wave

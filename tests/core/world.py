@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import msgspec
 
-from rollout.core import cell, fleet
-from rollout.core.journey import EXPOSED, FINAL
-from rollout.core.keys import Comparisons
-from rollout.core.run import Attaching, Busy, Restarting, Run
-from rollout.core.turn import Decider
-from rollout.core.view import view
+from rollout.core.running import decide_instances, decide_run
+from rollout.core.running.decider import Decider
+from rollout.core.running.journey import EXPOSED, FINAL
+from rollout.core.running.key_coverage import Comparisons
+from rollout.core.running.state import Attaching, Busy, Restarting, Run
+from rollout.core.running.view import view
 from rollout.model import limits
 from rollout.model.command import (
     Attach,
@@ -191,7 +191,7 @@ class World:
 
     @property
     def classes(self) -> dict[str, int]:
-        return fleet.classes(self.run)
+        return decide_run.classes(self.run)
 
     def events(self, kind: type[T]) -> list[T]:
         return [event for event in self.journal if isinstance(event, kind)]
@@ -206,8 +206,8 @@ class World:
     def check(self) -> None:
         """What must hold after every turn."""
         run, ledger = self.run, self.run.ledger
-        assert not list(fleet.decide(run, self.decider.agenda))
-        assert not cell.decide(run, self.decider.agenda, self.now)
+        assert not list(decide_run.decide(run, self.decider.agenda))
+        assert not decide_instances.decide(run, self.decider.agenda, self.now)
         for group in range(len(ledger.caps)):
             holders = [o for o, has in enumerate(ledger.permits) if has]
             assert len(holders) == ledger.used[group] <= ledger.caps[group]
@@ -244,8 +244,8 @@ class World:
 
     def _decide_twice(self) -> None:
         run, agenda = self.run, self.decider.agenda
-        assert list(fleet.decide(run, agenda)) == list(fleet.decide(run, agenda))
-        one, two = (cell.decide(run, agenda, self.now) for _ in range(2))
+        assert list(decide_run.decide(run, agenda)) == list(decide_run.decide(run, agenda))
+        one, two = (decide_instances.decide(run, agenda, self.now) for _ in range(2))
         assert (one.events, one.looks, one.parks) == (two.events, two.looks, two.parks)
 
     # time

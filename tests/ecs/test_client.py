@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rollout.ecs import look
+from rollout.ecs import replies
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring, Secret, StaticSource
 from rollout.ecs.transport import AiohttpTransport
@@ -36,11 +36,11 @@ async def emulated(size: int = 130, secret: str = "emulator-secret") -> AsyncIte
 async def whole_fleet(client: EcsClient) -> list[Instance]:
     """All pages of the region."""
     page = await client.describe_instances(REGION)
-    assert isinstance(page, look.Described)
+    assert isinstance(page, replies.Described)
     found = list(page.instances)
     while page.next_token:
         following = await client.describe_instances(REGION, next_token=page.next_token)
-        assert isinstance(following, look.Described)
+        assert isinstance(following, replies.Described)
         page = following
         found += page.instances
     return found
@@ -52,7 +52,7 @@ async def test_identity_and_regions_are_read() -> None:
     async with emulated() as client:
         identity = await client.identify()
         regions = await client.describe_regions()
-        assert isinstance(identity, look.Identity)
+        assert isinstance(identity, replies.Identity)
         assert identity.account.isdecimal() and client.account == identity.account
         assert isinstance(regions, tuple) and REGION in [region.id for region in regions]
 
@@ -80,16 +80,18 @@ async def test_a_key_is_imported_attached_and_seen() -> None:
             for row in fleet
             if row.os is OsFamily.LINUX and not row.locks and row.io_optimized
         ][:50]
-        assert await client.look_at_key(REGION, "ops") == look.KeyDescribed("", "", _any(), False)
+        assert await client.look_at_key(REGION, "ops") == replies.KeyDescribed(
+            "", "", _any(), False
+        )
         imported = await client.import_key_pair(REGION, "ops", PUBLIC_KEY, not_after=FAR)
         assert isinstance(imported, Done) and imported.request_id
         key = await client.look_at_key(REGION, "ops")
-        assert isinstance(key, look.KeyDescribed) and key.found
+        assert isinstance(key, replies.KeyDescribed) and key.found
         assert key.public_key.split()[:2] == PUBLIC_KEY.split()[:2]
         answer = await client.attach_key_pair(REGION, "ops", linux, not_after=FAR)
         assert isinstance(answer.outcome, Done) and answer.items == {}
         seen = await client.look(REGION, linux)
-        assert isinstance(seen, look.Described)
+        assert isinstance(seen, replies.Described)
         assert {row.id: row.key_pair for row in seen.instances} == dict.fromkeys(linux, "ops")
 
 
@@ -129,7 +131,7 @@ async def test_restarts_single_and_many_are_understood() -> None:
         assert isinstance(refused, Refused) and refused.retry is RetryClass.STATE
         assert isinstance(start.outcome, Done)
         states = await client.describe_instance_status(REGION, [running[0], stopped[0]])
-        assert isinstance(states, look.Statuses)
+        assert isinstance(states, replies.Statuses)
         assert sorted(states.statuses) == sorted([running[0], stopped[0]])
 
 

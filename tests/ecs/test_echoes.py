@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring, Secret, StaticSource
-from rollout.ecs.look import Described
+from rollout.ecs.replies import Described
 from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply
 from rollout.model.known_secrets import KnownSecrets

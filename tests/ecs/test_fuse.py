@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rollout.ecs import caller, look
+from rollout.ecs import caller, replies
 from rollout.ecs.breaker import OPEN_MS
 from rollout.ecs.endpoints import Endpoints
 from rollout.ecs.transport import Call, Lost, NotSent
@@ -26,7 +26,7 @@ async def test_a_denied_lane_is_tried_again_with_a_question_about_keys() -> None
     stopped = await reboot(client)
     assert isinstance(stopped, Refused)
     assert stopped.retry_after_ms == OPEN_MS
-    assert isinstance(await client.look(REGION, ["i-1"]), look.Described), "another lane"
+    assert isinstance(await client.look(REGION, ["i-1"]), replies.Described), "another lane"
     clock.at += OPEN_MS
     assert isinstance(await reboot(client), Done)
     assert wire.actions[2:] == ["GetCallerIdentity", "RebootInstance"]
@@ -69,7 +69,7 @@ async def test_a_storm_of_identity_is_probed_where_identity_lives() -> None:
     for _ in range(20):
         await client.get_caller_identity()
     clock.at += OPEN_MS
-    assert isinstance(await client.get_caller_identity(), look.Identity)
+    assert isinstance(await client.get_caller_identity(), replies.Identity)
     assert wire.actions[20:] == ["GetCallerIdentity"] * 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.ecs import look, verdict, wire
+from rollout.ecs import replies, verdict, wire
 from rollout.model.instance import Instance
 from tests.fuzz import edited, fuzzed, json_values
 from tests.inventory.samples import page, row
@@ -29,10 +29,10 @@ RESULT = (
 def read_all(status: int, body: bytes) -> None:
     """Give the body to every reader of replies."""
     reply = wire.HttpReply(status, {}, body)
-    look.described(reply, "1", "cn-hangzhou", 0)
-    look.key_described(reply, "key", 0)
-    look.identity(reply, 0)
-    look.dry_run(reply, 0)
+    replies.described(reply, "1", "cn-hangzhou", 0)
+    replies.key_described(reply, "key", 0)
+    replies.identity(reply, 0)
+    replies.dry_run(reply, 0)
     for action in ("AttachKeyPair", "RebootInstance", "RebootInstances", "ImportKeyPair"):
         verdict.answer(action, ["i-1", "i-2"], reply, 0)
 
@@ -63,9 +63,9 @@ def test_no_value_crashes_its_reader(value: Any) -> None:
 )
 def test_one_bad_name_makes_no_page_unreadable(raw: bytes) -> None:
     """A text that was truncated inside a character, in an unused field."""
-    found = look.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
+    found = replies.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
 
-    assert isinstance(found, look.Described)
+    assert isinstance(found, replies.Described)
     assert [one.id for one in found.instances] == [row()["InstanceId"]]
 
 
@@ -75,8 +75,8 @@ def test_pairs_of_surrogates_and_escapes_are_kept() -> None:
     tags = {"Tag": [{"TagKey": "note", "TagValue": name}]}
     raw = json.dumps(page(row(Tags=tags))).encode()
 
-    found = look.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
+    found = replies.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
 
-    assert isinstance(found, look.Described)
+    assert isinstance(found, replies.Described)
     one: Instance = found.instances[0]
     assert one.tags == (("note", "\U0001f600 \\ud83d \ufffd"),)

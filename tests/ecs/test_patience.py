@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 import pytest
 
-from rollout.ecs import look
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience, is_transient
+from rollout.ecs.replies import DRY_RUN_IGNORED, Described
 from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
@@ -160,7 +160,7 @@ async def test_an_answer_renews_the_budget_of_its_lane() -> None:
     wire = Wire([*[Lost("reset")] * 4, accepted()] * 20)
     client = patient(wire, clock, MINUTE)
     for _ in range(20):
-        assert isinstance(await client.describe_instances(REGION), look.Described)
+        assert isinstance(await client.describe_instances(REGION), Described)
     assert clock.now() > NOW + 2 * MINUTE
 
 
@@ -245,4 +245,4 @@ async def test_a_dry_run_that_never_tells_is_no_permission(failure: Script) -> N
 
 def test_a_dry_run_that_was_carried_out_is_not_repeated() -> None:
     """Each repeat might be another restart."""
-    assert not is_transient(Unknown(look.DRY_RUN_IGNORED, REQUEST_ID))
+    assert not is_transient(Unknown(DRY_RUN_IGNORED, REQUEST_ID))

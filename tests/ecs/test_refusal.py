@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.ecs import causes, look, refusal, verdict
+from rollout.ecs import causes, refusal, replies, verdict
 from rollout.errors import CODES
 from rollout.model.outcome import Refused, RetryClass, Unknown
 
@@ -57,7 +57,7 @@ def test_an_error_says_what_answered_and_what_to_check(
 
 def test_every_reason_of_the_client_is_spelled_out() -> None:
     """No short reason reaches a person, and each leads to an existing code."""
-    reasons = {verdict.PROXY, verdict.REDIRECT, look.DRY_RUN_IGNORED, *causes._CAUSES}
+    reasons = {verdict.PROXY, verdict.REDIRECT, replies.DRY_RUN_IGNORED, *causes._CAUSES}
     found = [causes.explain(reason) for reason in reasons]
 
     assert all(one is not None and one.code in CODES and one.check for one in found)

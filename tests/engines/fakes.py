@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from rollout.core.turn import Decider
+from rollout.core.running.decider import Decider
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Described, KeyDescribed, Ports, StatusesShown
 from rollout.errors import RolloutError, StorageError

@@ -8,7 +8,7 @@ import signal
 import anyio
 import pytest
 
-from rollout.core.layout import Lane
+from rollout.core.running.layout import Lane
 from rollout.engines.local import exit_of
 from rollout.engines.perform import perform
 from rollout.engines.service import Gate

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from rollout.ecs.look import Region
+from rollout.ecs.replies import Region
 from rollout.inventory import files
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, OsFamily, Status

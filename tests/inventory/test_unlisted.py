@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.ecs.look import Region
+from rollout.ecs.replies import Region
 from rollout.errors import Exit, RolloutError
 from rollout.inventory import sources
 from rollout.model.instance import Lost

@@ -16,9 +16,9 @@ from rollout.model.event import (
     Settled,
 )
 from rollout.model.instance import Status
+from rollout.model.observation import Seen
 from rollout.model.outcome import Done
 from rollout.model.plan import RULES, RestartKind
-from rollout.model.seen import Seen
 
 NOW = 1_795_400_000_000
 RUN = "r-abcdefghij"

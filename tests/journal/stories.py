@@ -12,9 +12,9 @@ from rollout.model import plan as plans
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import AnyEvent, Happening
 from rollout.model.instance import Status
+from rollout.model.observation import Sight, gather
 from rollout.model.outcome import Done, Outcome
 from rollout.model.plan import RestartKind
-from rollout.model.seen import Sight, gather
 from rollout.model.spec import OnUnknown, Restart
 from tests.journal import samples
 from tests.journal.samples import ACTOR, NOW

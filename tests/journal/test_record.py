@@ -6,7 +6,7 @@ from rollout.journal import record
 from rollout.journal.chain import GENESIS, Chain
 from rollout.journal.record import LineError
 from rollout.model.event import Anomaly, Issued, Moved
-from rollout.model.seen import spread
+from rollout.model.observation import spread
 from tests.journal import samples
 
 CANARIES = (

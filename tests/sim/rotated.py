@@ -11,8 +11,8 @@ import msgspec
 from benchmarks import world
 from benchmarks.rotation import InlineDisk
 from rollout.cli.wiring import EMULATOR_KEY
-from rollout.core.planner import Context, make_plan
-from rollout.core.turn import Decider
+from rollout.core.planning.planner import Context, make_plan
+from rollout.core.running.decider import Decider
 from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import EMULATOR_RATE_START, Governor

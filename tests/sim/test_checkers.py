@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 import pytest
 
-from rollout.core.journey import Phase
+from rollout.core.running.journey import Phase
 from rollout.emulator.instances import Status as Cloud
 from rollout.emulator.messages import Request
 from rollout.errors import Place, Problem
@@ -20,8 +20,8 @@ from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import AnyEvent, Happening, Issued
 from rollout.model.instance import Status
+from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
-from rollout.model.seen import gather, spread
 from rollout.model.spec import Stopped
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim import checkers, crashes

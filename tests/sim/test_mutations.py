@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from rollout.core import evolve, evolve_calls, evolve_phases, ledger, sight, thresholds
-from rollout.core.journey import Phase
-from rollout.core.run import Run
-from rollout.core.turn import Decider
+from rollout.core.running import evidence, evolve, evolve_calls, evolve_phases, ledger, thresholds
+from rollout.core.running.decider import Decider
+from rollout.core.running.journey import Phase
+from rollout.core.running.state import Run
 from rollout.engines.clock import WallJumps
 from rollout.journal.ownership import Claim
 from rollout.model import limits
@@ -44,13 +44,13 @@ def skip_the_budget_check(patch: pytest.MonkeyPatch) -> None:
 def reboot_twice(patch: pytest.MonkeyPatch) -> None:
     """What shows no sign of a restart is taken as not restarted, also where it was accepted."""
     _check_nothing(patch)
-    patch.setattr(sight, "_untouched", lambda *_: True)
+    patch.setattr(evidence, "_untouched", lambda *_: True)
 
 
 def forget_the_settle_window(patch: pytest.MonkeyPatch) -> None:
     """What was lost is judged at once."""
     patch.setattr(Run, "settle_end", lambda *_: 0)
-    patch.setattr(sight, "_untouched", lambda *_: True)
+    patch.setattr(evidence, "_untouched", lambda *_: True)
 
 
 def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
@@ -62,13 +62,13 @@ def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
         hear(self, n, Answer(Done()) if lost else answer)
 
     patch.setattr(Process, "_hear", trusting)
-    patch.setattr(sight, "_boot_evidence", lambda record, _: "answer" * record.answered)
-    patch.setattr(sight, "_runs_again", lambda *_: True)
+    patch.setattr(evidence, "_boot_evidence", lambda record, _: "answer" * record.answered)
+    patch.setattr(evidence, "_runs_again", lambda *_: True)
 
 
 def believe_any_running(patch: pytest.MonkeyPatch) -> None:
     """Running is believed, however old the look."""
-    patch.setattr(sight, "_runs_again", lambda *_: True)
+    patch.setattr(evidence, "_runs_again", lambda *_: True)
 
 
 def believe_a_status_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def believe_a_status_at_once(patch: pytest.MonkeyPatch) -> None:
 
 def free_the_permit_of_a_lost_restart(patch: pytest.MonkeyPatch) -> None:
     """A boot that is seen is ours, and no lost restart arrives after it."""
-    patch.setattr(sight, "_own_boot_from", lambda *_: 0)
+    patch.setattr(evidence, "_own_boot_from", lambda *_: 0)
 
 
 def forget_who_was_judged_absent(patch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def forget_who_was_judged_absent(patch: pytest.MonkeyPatch) -> None:
 
 def never_give_up(patch: pytest.MonkeyPatch) -> None:
     """Nobody counts how often an instance was asked to restart."""
-    patch.setattr(sight, "_spent", lambda *_: False)
+    patch.setattr(evidence, "_spent", lambda *_: False)
 
 
 def drop(kind: type) -> Break:
@@ -117,10 +117,10 @@ def never_sync(patch: pytest.MonkeyPatch) -> None:
 def believe_absence(patch: pytest.MonkeyPatch) -> None:
     """What is missing from one answer is gone."""
 
-    def gone(reading: sight.Reading, ordinal: int, _: int, **__: object) -> None:
+    def gone(reading: evidence.Reading, ordinal: int, _: int, **__: object) -> None:
         reading.move(ordinal, Happening.DROPPED, "gone")
 
-    patch.setattr(sight, "_missing", gone)
+    patch.setattr(evidence, "_missing", gone)
 
 
 def go_on_after_a_halt(patch: pytest.MonkeyPatch) -> None:
@@ -131,21 +131,21 @@ def go_on_after_a_halt(patch: pytest.MonkeyPatch) -> None:
 def attach_over_anything(patch: pytest.MonkeyPatch) -> None:
     """Nobody compares before setting, nor on the way into the state."""
     _check_nothing(patch)
-    patch.setattr("rollout.core.drift.judge", lambda *_, **__: None)
+    patch.setattr("rollout.core.running.drift.judge", lambda *_, **__: None)
 
 
 def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
     """A read-back that shows the former key is good enough."""
-    attaching = sight._READERS[Phase.ATTACHING]
+    attaching = evidence._READERS[Phase.ATTACHING]
 
-    def eager(reading: sight.Reading, ordinal: int, *rest: object) -> None:
+    def eager(reading: evidence.Reading, ordinal: int, *rest: object) -> None:
         if reading.run.attach_tries[ordinal]:
             reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
             reading.ready.append(ordinal)
         else:
             attaching(reading, ordinal, *rest)  # type: ignore[arg-type]
 
-    patch.setitem(sight._READERS, Phase.ATTACHING, eager)
+    patch.setitem(evidence._READERS, Phase.ATTACHING, eager)
 
 
 def ask_too_many(patch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def ask_too_many(patch: pytest.MonkeyPatch) -> None:
 
 def pass_over_failures(patch: pytest.MonkeyPatch) -> None:
     """No number of failures halts a run."""
-    patch.setattr("rollout.core.thresholds.halt", lambda _: None)
+    patch.setattr("rollout.core.running.thresholds.halt", lambda _: None)
 
 
 def ignore_aborts(patch: pytest.MonkeyPatch) -> None:
@@ -210,11 +210,11 @@ def restart_beside_others(patch: pytest.MonkeyPatch) -> None:
 def start_what_others_stopped(patch: pytest.MonkeyPatch) -> None:
     """Stopped instances are started, regardless of who stopped them, without a check."""
 
-    def eager(reading: sight.Reading, ordinal: int, seen: Instance, now: Instant) -> None:
-        sight._steady(reading, ordinal, seen, now, reading.ready)
+    def eager(reading: evidence.Reading, ordinal: int, seen: Instance, now: Instant) -> None:
+        evidence._steady(reading, ordinal, seen, now, reading.ready)
 
     _check_nothing(patch)
-    patch.setattr(sight, "_ready", eager)
+    patch.setattr(evidence, "_ready", eager)
 
 
 def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def _lines(terminal: Terminal, lines: list[str]) -> None:
 def _row(run_dir: Path, at: int) -> dict[str, Any]:
     """Return one run as plain data. If it cannot be read, `state` and `why` say so."""
     from rollout.cli import folding, report
-    from rollout.core.view import view
+    from rollout.core.running.view import view
     from rollout.errors import RolloutError
     from rollout.journal import driven
     from rollout.model.time import format_instant

@@ -26,7 +26,7 @@ def status(
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.cli import folding, report
-    from rollout.core.view import view
+    from rollout.core.running.view import view
     from rollout.journal import driven, runs
 
     terminal = Terminal.of(common)

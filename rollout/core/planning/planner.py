@@ -1,0 +1,211 @@
+"""The planner: spec, inventory and proofs in, an immutable plan out.
+
+Called by `cli` (and by the simulator). Pure: the same inputs give byte-identical plans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from rollout.core.planning import selection
+from rollout.core.planning.groups import Lanes, make_groups, make_waves
+from rollout.errors import PlanError
+from rollout.model import limits
+from rollout.model.instance import Digest, Inventory, Proofs
+from rollout.model.plan import (
+    BudgetText,
+    Counts,
+    Estimate,
+    Group,
+    Identity,
+    Plan,
+    PlanKeyPair,
+    PlanLimits,
+    Reason,
+    RegionKey,
+    RestartKind,
+    Warn,
+    Wave,
+    public_key_digest,
+)
+from rollout.model.spec import Calls, OnUnknown, Spec
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Further inputs of planning, in addition to spec and inventory.
+
+    `identity` and `keys` are what the service said (empty offline). `tool` is the program's
+    version. `boot_time_ms` and `calls_per_minute` feed the estimate only.
+    """
+
+    tool: str
+    identity: tuple[Identity, ...] = ()
+    keys: tuple[RegionKey, ...] = ()
+    age_max_ms: Duration = limits.PLAN_AGE_MAX_MS
+    boot_time_ms: Duration = 60 * SECOND
+    calls_per_minute: int = 300
+
+
+def make_plan(
+    spec: Spec, inventory: Inventory, proofs: Proofs, at: Instant, context: Context
+) -> Plan:
+    """Decide who is rotated, in what order, and how many may be down at once.
+
+    Shapes: n instances in (lost ids included); targets plus exclusions out are n, each once.
+    Units: `at` and all times in the plan are milliseconds since the epoch, UTC.
+    Errors: PlanError R0312 when a budget or wave comes to 0, R0313 above `maxInstances`; never a
+    partial plan.
+    Source: 50 ids a call and the Windows rule: AttachKeyPair reference.
+    """
+    digest, selected = Digest(), selection.Selection(spec, proofs, at)
+    lanes = Lanes(spec)
+    selected.lose(inventory.lost)
+    for page in inventory.pages():  # all that is to be done with an instance, once it is fetched
+        digest.add(page)
+        lanes.add(selected.choose(page))
+    digest.add(inventory.lost)
+    _check_size(spec, selected.chosen)
+    groups = make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
+    waves = make_waves(spec, lanes.sorted(), groups)
+    reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
+    excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
+    found = len(inventory.instances) + len(inventory.lost)
+    regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
+    return Plan(
+        tool=context.tool,
+        name=spec.name,
+        labels=spec.labels,
+        spec_text=spec.text,
+        spec_digest=f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}",
+        made_at=at,
+        expires_at=at + context.age_max_ms,
+        as_of=inventory.as_of,
+        identity=context.identity,
+        inventory_digest=digest.text(),
+        proofs_digest=_proofs_digest(proofs),
+        counts=Counts(found, selected.chosen, excluded),
+        complete=inventory.live,
+        applyable=inventory.live and bool(context.identity),
+        errored=False,
+        key_pair=PlanKeyPair(
+            spec.key_pair.name,
+            spec.key_pair.public_key,
+            public_key_digest(spec.key_pair.public_key),
+            regions,
+        ),
+        restart=spec.restart,
+        on_unknown=spec.on_unknown,
+        limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
+        budgets=tuple(BudgetText(one.by, str(one.max_down)) for one in spec.budgets),
+        groups=tuple(groups),
+        waves=waves,
+        exclusions=tuple(selected.exclusions),
+        warnings=_warnings(spec, inventory, selected, groups, waves, regions, at),
+        estimate=_estimate(waves, groups, spec.restart.calls, context),
+    )
+
+
+def _check_size(spec: Spec, targets: int) -> None:
+    bound = spec.limits.instances_max
+    if bound is not None and targets > bound:
+        raise PlanError.of(
+            "R0313",
+            f"{targets:,} targets, but limits.maxInstances is {bound:,}",
+            help="narrow the inventory or raise limits.maxInstances",
+        )
+
+
+def _proofs_digest(proofs: Proofs) -> str:
+    sha = hashlib.sha256()
+    for instance in sorted(proofs):
+        sha.update(msgspec.json.encode((instance, proofs[instance])))
+    return f"sha256:{sha.hexdigest()}"
+
+
+def _warnings(
+    spec: Spec,
+    inventory: Inventory,
+    selected: selection.Selection,
+    groups: Sequence[Group],
+    waves: Sequence[Wave],
+    regions: Sequence[RegionKey],
+    at: Instant,
+) -> tuple[Warn, ...]:
+    kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
+    missing = sum(1 for region in regions if not region.present)
+    one_by_one = [group for group in groups if group.cap == 1]
+    kept_waves = {wave.name for wave in waves}
+    empty = [wave.name for wave in spec.waves if wave.name not in kept_waves and waves]
+    warnings = [
+        _warn("R0302", selected.stopped, "stopped instance", "will be started and billed "
+              "(restart.stopped: start)."),
+        _warn("R0303", selected.keyless, "instance", "will permanently lose password "
+              "login (allowPasswordLoss)."),
+        _warn("R0301", kept, "instance", "left out because rotation would permanently end "
+              "password login."),
+        _warn("R0315", selected.keyed, "target", "with the key already attached: this runs "
+              "directory has no proof of a later boot, so apply restarts them again."),
+        _warn("R0304", inventory.merged, "row", "named an instance again and merged."),
+        _warn("R0305", len(selection.expired_rules(spec, at)), "exclusion", "expired."),
+        _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),
+        _warn("R0316", len(empty), "wave", f"left out because earlier waves take all targets: "
+              f"{', '.join(empty)}."),
+        _warn("R0309", len(one_by_one), "budget", "with room for one instance: instances "
+              "restart one at a time."),
+        _warn("R0306", 0 if inventory.live else selected.chosen, "target", "created without API "
+              "calls (--offline): this plan cannot be applied."),
+        _warn("R0307", _doubtful(spec, selected.chosen), "target", f"under onUnknown: "
+              f"{spec.on_unknown.value}: a restart in doubt may happen twice or not at all."),
+    ]  # fmt: skip
+    notes = [Warn(code, 0, text) for code, text in inventory.notes]
+    return tuple([warning for warning in warnings if warning.count] + notes)
+
+
+def _warn(code: str, count: int, noun: str, rest: str) -> Warn:
+    return Warn(code, count, f"{noun}{'' if count == 1 else 's'} {rest}")
+
+
+def _doubtful(spec: Spec, targets: int) -> int:
+    return 0 if spec.on_unknown is OnUnknown.HOLD else targets
+
+
+def _estimate(
+    waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: Context
+) -> Estimate:
+    """Arithmetic only: calls by action, and the bound from waves, permits, boot time and quota.
+
+    A quota is of one action in one region; an emulator has none.
+    """
+    counts: Counter[str] = Counter()
+    duration = 0
+    cap = min((group.cap for group in groups if group.cap), default=0)
+    emulated = any(one.emulator for one in context.identity)
+    for wave in waves:
+        lanes: Counter[tuple[str, str, str]] = Counter()
+        reboots = 0
+        for cell in wave.cells:
+            kinds = Counter(target.restart for batch in cell.batches for target in batch.targets)
+            reboots += kinds[RestartKind.REBOOT]
+            attaching = sum(any(t.attach for t in batch.targets) for batch in cell.batches)
+            counts["DescribeInstances"] += len(cell.batches) + attaching
+            lanes[cell.account, cell.region, "AttachKeyPair"] += attaching
+            for kind, number in kinds.items():
+                action = kind.action(many=calls is Calls.BATCH)
+                lanes[cell.account, cell.region, action] += _calls(number, calls)
+        for (*_, action), number in lanes.items():
+            counts[action] += number
+        rounds = -(-reboots // cap) if cap else 0
+        boots = max(rounds, 1) * context.boot_time_ms
+        sending = 0 if emulated else max(lanes.values()) * MINUTE // context.calls_per_minute
+        duration += max(boots, sending)
+    ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
+    return Estimate(ordered, duration, context.boot_time_ms)
+
+
+def _calls(number: int, calls: Calls) -> int:
+    return number if calls is Calls.SINGLE else -(-number // limits.RESTART_IDS_MAX)

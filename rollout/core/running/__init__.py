@@ -1,0 +1,1 @@
+"""Decide during a run: what each instance needs next, and what the journal says. Pure."""

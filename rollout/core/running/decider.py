@@ -1,0 +1,283 @@
+"""The decider as its drivers use it: hear what happened, take a turn, learn what to do.
+
+`put` writes an event to the journal and folds it; `turn` decides until nothing is left to
+decide. Drivers (the local engine, the simulator) hold no budget, no retry rule and no phase: they
+start what a turn returns and tell what came of it. Knows no clock: `now` is always given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+
+import msgspec
+
+from rollout.core.invariant import invariant
+from rollout.core.running import decide_instances, decide_run, evidence, operators, thresholds
+from rollout.core.running.agenda import Agenda
+from rollout.core.running.evolve import evolve
+from rollout.core.running.state import Run
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import ImportKey, KeyLook, Look, Observation, StatusLook
+from rollout.model.event import Actor, AnyEvent
+from rollout.model.instance import Instance
+from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
+from rollout.model.plan import RULES, Plan, public_key_digest
+from rollout.model.time import Instant, format_instant
+
+STEPS_MAX = 100_000
+"""Steps of one turn; more would mean that decisions do not settle."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a driver has to do: make the intents durable, start them and the looks, wake at `wake`.
+
+    `wake` is None when only an answer can bring more.
+    """
+
+    intents: tuple[ev.Issued, ...]
+    looks: tuple[Observation, ...]
+    wake: Instant | None
+
+
+class Decider:
+    """One run's decider. `append` gets every event in order, before anything else knows it; who
+    folds a journal first may set it afterwards.
+    """
+
+    def __init__(self, plan: Plan, append: Callable[[AnyEvent], None]) -> None:
+        self.run = Run(plan)
+        self.append = append
+        self.agenda = Agenda(self.run)
+
+    # life
+
+    def start(self, run_id: str, plan_digest: str, actor: Actor, now: Instant) -> None:
+        """Begin a new run."""
+        plan = self.run.plan
+        started = ev.RunStarted(
+            run_id, plan_digest, plan.spec_digest, plan.inventory_digest, RULES, actor, now
+        )
+        self.put(started, now)
+
+    def fold(self, event: AnyEvent) -> None:
+        """Take in one event that the journal already holds."""
+        evolve(self.run, event)
+
+    def resume(self, actor: Actor, now: Instant) -> None:
+        """Continue a folded run under a new epoch. A run that halted for failures continues past
+        them: the journal says who accepted which.
+        """
+        accepted = [] if self.run.aborted else list(thresholds.accepted(self.run, actor))
+        self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
+        for event in accepted:
+            self.put(event, now)
+        self.agenda = Agenda(self.run)
+        self.agenda.rebuild(now)
+
+    def drain(self, word: str, actor: str, now: Instant) -> None:
+        """Begin nothing new; what is in flight is waited for by the driver."""
+        if not self.run.stopping:
+            self.put(ev.Drained(word, actor), now)
+
+    def halt(self, halted: ev.Halted, now: Instant) -> None:
+        """Stop for a reason the driver found (disk nearly full, a bug)."""
+        if not self.run.stopping:
+            self.put(halted, now)
+
+    def operate(self, order: ev.OperatorCommand, now: Instant) -> str:
+        """Apply an operator's command, with all that follows from it. Return why it was refused,
+        which the journal says too; empty where it was applied.
+        """
+        refused = operators.refusal(self.run, order, now)
+        if refused:
+            if self.run.closed is None:
+                self.put(ev.Anomaly(0, f"operator command {order.command} refused: {refused}"), now)
+            return refused
+        self.put(order, now)
+        for event in list(operators.follows(self.run, order)):
+            self.put(event, now)
+        return ""
+
+    @property
+    def idle(self) -> bool:
+        """No call is open: a stopping run may end."""
+        return not self.run.open_calls
+
+    # what happened
+
+    def put(self, event: AnyEvent, now: Instant) -> None:
+        """Journal an event and fold it."""
+        issued = self.run.open_calls.get(event.n) if isinstance(event, ev.Settled) else None
+        self.append(event)
+        evolve(self.run, event)
+        if issued is not None and isinstance(event, ev.Settled):
+            self.agenda.follow_settled(issued, event, now)
+        else:
+            self.agenda.follow(event, now)
+
+    def answered(self, n: int, answer: Answer, now: Instant) -> None:
+        """Call `n` ended. Exceptions in `answer.items` are by instance id."""
+        if self.run.closed is not None:
+            return
+        issued = self.run.open_calls.get(n)
+        items: tuple[tuple[int, Outcome], ...] = ()
+        if issued is not None and not isinstance(issued.command, ImportKey):
+            command = issued.command
+            pairs = zip(command.ordinals, command.instances, strict=True)
+            items = tuple(
+                (o, shortened(answer.items[i], now)) for o, i in pairs if i in answer.items
+            )
+        self.put(ev.Settled(n, now, shortened(answer.outcome, now), items), now)
+        for text in answer.anomalies:
+            self.put(ev.Anomaly(n, text), now)
+
+    def looked(
+        self, look: Look, shown: Sequence[Instance], at: Instant, api_time: Instant, now: Instant
+    ) -> None:
+        """A look was answered; `at` is when it began."""
+        self.agenda.answered((look.account, look.region))
+        self.agenda.look_ended(look)
+        if self.run.stopping:
+            return
+        reading = evidence.read(self.run, self.agenda, look, shown, at, api_time, now)
+        for event in reading.events():
+            self.put(event, now)
+        evidence.finish(reading, look, now)
+
+    def looked_at_status(
+        self, look: StatusLook, shown: Container[str], api_time: Instant, now: Instant
+    ) -> None:
+        """A second opinion was answered; `shown` are the ids in the answer."""
+        self.agenda.answered((look.account, look.region))
+        self.agenda.look_ended(look)
+        if self.run.stopping:
+            return
+        for event in evidence.confirm(self.run, self.agenda, look, shown, api_time, now).events():
+            self.put(event, now)
+
+    def looked_at_key(self, look: KeyLook, public_key: str, fingerprint: str, now: Instant) -> None:
+        """A key look was answered; `public_key` is empty where there is no such key."""
+        lane = (look.account, look.region)
+        self.agenda.answered(lane)
+        comparison = self.agenda.keys.end(lane)
+        if self.run.stopping:
+            return
+        planned = next(
+            (key for key in self.run.plan.key_pair.regions if (key.account, key.region) == lane),
+            None,
+        )
+        known = self.run.keys.get(lane) or (planned.fingerprint if planned else "")
+        if not public_key:
+            importable = planned is not None and not planned.present and lane not in self.run.keys
+            self._key_missing(lane, importable=importable, now=now)
+        elif public_key_digest(public_key) != self.run.plan.key_pair.public_key_digest:
+            self._key_changed(lane, "does not have the plan's public key", now)
+        elif known and known != fingerprint:
+            self._key_changed(lane, "was recreated: the fingerprint changed", now)
+        else:
+            self.agenda.keys.good[lane] = comparison
+            self.put(ev.KeyReady(*lane, fingerprint, comparison.attached), now)
+
+    def lost_look(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
+        """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
+        without any in this account and region.
+        """
+        lane = (look.account, look.region)
+        if isinstance(look, Look | StatusLook):
+            self.agenda.look_ended(look)
+            for ordinal in look.ordinals:
+                if not self.run.at_rest(ordinal):
+                    self.agenda.watch(ordinal, now)
+        else:
+            self.agenda.keys.end(lane)
+            self.agenda.keys.again_later(lane, now)
+        if self.run.stopping:
+            return
+        action = "DescribeInstances" if isinstance(look, Look) else "DescribeKeyPairs"
+        optional = isinstance(look, StatusLook)  # a run can do without this permission
+        denied = None if optional else _denied(action, outcome)
+        reason = denied or self._silence(lane, outcome, now)
+        if reason is not None:
+            self.put(reason, now)
+
+    # decisions
+
+    def turn(self, now: Instant) -> Turn:
+        """Decide, put, decide again, until nothing is left to decide at this instant."""
+        intents: list[ev.Issued] = []
+        looks: list[Observation] = []
+        for _ in range(STEPS_MAX):
+            self.agenda.advance(now)
+            self.agenda.wake_parked()
+            whole = list(decide_run.decide(self.run, self.agenda))
+            step = decide_instances.decide(self.run, self.agenda, now) if not whole else None
+            if not whole and not step:
+                self.agenda.news.clear()
+                return Turn(tuple(intents), tuple(looks), self.wake())
+            events = whole if step is None else step.events
+            for event in events:
+                self.put(event, now)
+                if isinstance(event, ev.Issued):
+                    intents.append(event)
+            if step is not None:
+                self._take(step, looks, now)
+        invariant(condition=False, text="a turn does not settle")
+        raise AssertionError
+
+    def wake(self) -> Instant | None:
+        """Return when the next turn is due without a new input; None while stopping."""
+        return None if self.run.stopping else self.agenda.wake()
+
+    def _take(self, step: decide_instances.Step, looks: list[Observation], now: Instant) -> None:
+        for look in step.looks:
+            looks.append(look)
+            if isinstance(look, Look):
+                self.agenda.look_started(look)
+            elif isinstance(look, StatusLook):
+                self.agenda.status_started(look)
+            else:
+                self.agenda.keys.start((look.account, look.region), now)
+        for ordinal, group in step.parks:
+            self.agenda.park(ordinal, group)
+
+    def _key_missing(self, lane: tuple[str, str], *, importable: bool, now: Instant) -> None:
+        tries = self.agenda.keys.imports.get(lane, 0)
+        if not importable or tries >= limits.ATTEMPTS_MAX or self.run.aborted:
+            self._key_changed(lane, "does not exist", now)
+            return
+        self.agenda.keys.missing[lane] = None
+        if tries:
+            self.agenda.keys.again_later(lane, now)
+
+    def _silence(
+        self, lane: tuple[str, str], outcome: Refused | Unknown, now: Instant
+    ) -> ev.Halted | None:
+        """Check whether a lane has had no answer for too long. A throttled call is an answer."""
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            self.agenda.answered(lane)
+            return None
+        silent_ms = self.agenda.silent_for(lane, now)
+        if silent_ms < limits.SILENCE_MAX_MS:
+            return None
+        account, region = lane
+        since = format_instant(now - silent_ms)
+        why = outcome.why if isinstance(outcome, Unknown) else outcome.code
+        text = f"no answer from region {region} of account {account} since {since}, last: {why}"
+        return ev.Halted("unreachable", "R0503", 5, text)
+
+    def _key_changed(self, lane: tuple[str, str], what: str, now: Instant) -> None:
+        account, region = lane
+        text = f"key pair {self.run.plan.key_pair.name} in {region} {what}"
+        self.put(ev.KeyChanged(account, region, what), now)
+        if self.run.aborted is None:
+            self.put(ev.Halted("key_pair", "R0606", 6, text), now)
+
+
+def _denied(action: str, outcome: Refused | Unknown) -> ev.Halted | None:
+    """The halt for a refusal that every other observation would meet too."""
+    if isinstance(outcome, Refused) and outcome.retry in (RetryClass.DENIED, RetryClass.CLOCK):
+        code = "R0403" if outcome.retry is RetryClass.DENIED else "R0404"
+        text = f"{action}: {outcome.code}: {outcome.message}"
+        return ev.Halted(outcome.retry.value, code, 4, text)
+    return None

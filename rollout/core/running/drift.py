@@ -1,0 +1,53 @@
+"""A target of the plan against a fresh look at it: what differs, and what follows.
+
+Called by `sight` just before an attach (compare and set). Source of the classes: the plan
+section of the user contract; kinds in `model.event.DriftKind`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollout.core.planning.selection import rotatable_os
+from rollout.model.event import DriftKind
+from rollout.model.instance import Instance, Status
+from rollout.model.plan import Target
+
+STOPPED_SINCE_PLAN = "stopped_since_plan"
+"""Somebody stopped it after planning: it is not started against that decision."""
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A difference. `ends` is the reason why the instance is not changed any more."""
+
+    kind: DriftKind
+    detail: str
+    ends: str = ""
+
+
+def judge(
+    target: Target, seen: Instance, wanted: str, *, own_attach: bool, at_api: int
+) -> Drift | None:
+    """None where the instance is as planned, or in a state that passes by itself.
+
+    `own_attach`: an attach of this run may have taken effect. `at_api` is the service's own time
+    of the observation, 0 where it did not say.
+    """
+    reason = rotatable_os(seen)
+    if reason is not None:
+        return Drift(DriftKind.MATERIAL, f"OS is {seen.os.value} {seen.os_name}", "os_changed")
+    if seen.key_pair not in (target.former_key, wanted):
+        return Drift(DriftKind.CONFLICT, f"key pair is `{seen.key_pair or 'none'}`")
+    if seen.locks:
+        return Drift(DriftKind.NARROWING, f"locked: {', '.join(seen.locks)}", "locked")
+    if 0 < seen.expires_at <= at_api:
+        return Drift(DriftKind.NARROWING, "expired", "expired")
+    if seen.status is Status.STOPPED and target.seen is not Status.STOPPED:
+        return Drift(DriftKind.STATE, "Stopped", STOPPED_SINCE_PLAN)
+    if seen.status is Status.RUNNING and target.seen is not Status.RUNNING:
+        return Drift(DriftKind.STATE, "Running")
+    if target.attach and seen.key_pair == wanted:
+        if own_attach:
+            return Drift(DriftKind.BENIGN, "already on the new key")
+        return Drift(DriftKind.ELSEWHERE, "has the new key, which this run did not attach")
+    return None

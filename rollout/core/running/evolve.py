@@ -1,0 +1,311 @@
+"""`evolve`: the only writer of a run's state, one function an event.
+
+Called by `turn` for every event, live and on resume alike. Reads nothing but the event: no clock,
+no order of queues, no set. Checks on the way in what the decision respected on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rollout.core.invariant import invariant
+from rollout.core.running.evolve_calls import begin, lose, settle
+from rollout.core.running.evolve_phases import count_left, count_trouble, move_target, prove_wrong
+from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
+from rollout.core.running.state import Run
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.event import AnyEvent, Happening
+
+_FINAL = bytes(phase in FINAL for phase in Phase)
+
+_ATTACHED = EXPOSED | DOWN
+"""Phases in which the key pair is, or may be, attached and the instance is unfinished."""
+
+ELSEWHERE = "elsewhere"
+"""`Halted.reason` of a run whose instances another operator rotates too."""
+
+PROTOCOL_ANOMALY = "protocol_anomaly"
+"""`Halted.reason` of a run whose service answered something that no API call can bring."""
+
+DRIFT = "drift"
+"""`Halted.reason` of a run whose plan no longer fits the fleet."""
+
+OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
+"""Phases in which only observations say how an instance stands."""
+
+
+def evolve(run: Run, event: AnyEvent) -> None:
+    """Fold one event into the state. `Bug` where the event breaks a rule of the run."""
+    invariant(run.closed is None, "nothing follows RunClosed")
+    _FOLDS[type(event)](run, event)
+
+
+# life of the run
+
+
+def _started(run: Run, event: ev.RunStarted) -> None:
+    invariant(run.epoch == 0, "a run starts once")
+    run.run_id, run.epoch = event.run, event.epoch
+
+
+def _resumed(run: Run, event: ev.Resumed) -> None:
+    """Another process: every open call has an unknown ending, every held instance is looked at."""
+    invariant(event.epoch == run.epoch + 1, "I-40: the epoch rises by one")
+    run.epoch = event.epoch
+    run.slowed.clear()
+    for issued in list(run.open_calls.values()):
+        left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
+        lose(run, issued, left_by)
+    for use in run.lanes.values():
+        use.open = 0
+    held = [ordinal for ordinal in range(len(run.held)) if run.held[ordinal]]
+    if run.aborted is not None:
+        held = [ordinal for ordinal in held if run.phase(ordinal) in OBSERVED]
+    _unhold(run, held)
+    if run.torn:
+        run.not_before = event.at + run.plan.restart.settle_window_ms
+    run.torn = False
+    if run.halted is not None and run.halted.reason == ELSEWHERE:
+        run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator has seen them
+    if run.halted is not None and run.halted.reason == DRIFT:
+        run.drift_in_wave = [0] * len(run.drift_in_wave)
+    run.alarm = run.halted = run.drained = None
+    run.odd_codes = 0
+
+
+def _torn_tail(run: Run, _: ev.TornTail) -> None:
+    run.torn = True
+
+
+def _halted(run: Run, event: ev.Halted) -> None:
+    run.halted, run.alarm = event, None
+
+
+def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
+    run.orders[event.id] = None
+    if event.command is ev.OperatorWord.ABORT:
+        run.aborted = event
+
+
+def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
+    for ordinal in event.ordinals:
+        run.troubles.accept(ordinal)
+
+
+def _drained(run: Run, event: ev.Drained) -> None:
+    run.drained = event
+
+
+def _run_closed(run: Run, event: ev.RunClosed) -> None:
+    invariant(not run.open_calls, "I-25: no call is open at the close")
+    invariant(run.aborted or not run.left, "I-25: nothing is unfinished at the close")
+    for ordinal in range(len(run.phases)):
+        if not _FINAL[run.phases[ordinal]] and run.phase(ordinal) is not Phase.IN_DOUBT:
+            run.causes.setdefault(ordinal, "aborted")
+            move_target(run, ordinal, Happening.CLOSED)
+    run.closed = event
+
+
+# waves, cells, keys
+
+
+def _wave_started(run: Run, event: ev.WaveStarted) -> None:
+    invariant(run.left_before is None, "I-33: earlier waves finish first")
+    invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
+    run.wave_open = event.wave
+    run.cells_next = run.layout.waves[event.wave].cells[0]
+
+
+def _wave_closed(run: Run, event: ev.WaveClosed) -> None:
+    invariant(run.wave_open == event.wave, "only the open wave closes")
+    run.wave_open = None
+    run.waves_closed += 1
+
+
+def _cell_opened(run: Run, event: ev.CellOpened) -> None:
+    invariant(event.cell == run.cells_next, "cells open in order")
+    run.cells_open[event.cell] = None
+    run.cells_next += 1
+    run.left_in_open_cells += run.left_in_cell[event.cell]
+
+
+def _cell_closed(run: Run, event: ev.CellClosed) -> None:
+    invariant(run.left_in_cell[event.cell] == 0, "a cell closes when nothing of it is left")
+    del run.cells_open[event.cell]
+
+
+def _key_ready(run: Run, event: ev.KeyReady) -> None:
+    lane = (event.account, event.region)
+    invariant(
+        event.attached <= run.comparisons.attached, "a comparison vouches for no later attach"
+    )
+    run.keys[lane] = event.fingerprint
+    for ordinal in run.comparisons.match(lane, event.attached):
+        move_target(run, ordinal, Happening.KEY_PROVED)
+
+
+def _key_changed(run: Run, event: ev.KeyChanged) -> None:
+    lane = (event.account, event.region)
+    spans = [cell for cell in run.layout.cells if cell.lane == lane]
+    attached = [
+        ordinal
+        for span in spans
+        for ordinal in range(span.start, span.end)
+        if run.phase(ordinal) in _ATTACHED
+    ]
+    for ordinal in run.comparisons.differ(lane, attached):
+        prove_wrong(run, ordinal)
+
+
+# what looks and due times brought
+
+
+def _moved(run: Run, event: ev.Moved) -> None:
+    for ordinal in event.ordinals:
+        match event.happening:
+            case Happening.SEEN_ATTACHED:
+                run.attached_at[ordinal] = event.api_time
+                run.comparisons.observe(ordinal)
+                run.busy.pop(ordinal, None)
+            case (
+                Happening.DROPPED | Happening.GAVE_UP | Happening.LEFT_STOPPED | Happening.TIMED_OUT
+            ):
+                run.causes[ordinal] = event.evidence
+            case Happening.STATED_RESTARTED | Happening.ABANDONED:
+                run.causes[ordinal] = event.evidence
+                run.troubles.accept(ordinal)
+                if event.happening is Happening.ABANDONED:
+                    run.abandoned[ordinal] = None
+            case Happening.SEEN_SERVING:
+                invariant(ordinal in run.abandoned, "only what was abandoned is let go")
+                run.ledger.release(ordinal, Phase.IN_DOUBT)
+            case Happening.SEEN_UNTOUCHED | Happening.RETRIED if run.restarting[ordinal].answered:
+                invariant(condition=False, text="I-12: an accepted restart is not repeated")
+            case Happening.RETRIED:
+                invariant(not run.retried[ordinal], "I-12: retryOnce is once")
+                run.retried[ordinal] = 1
+            case Happening.ASSUMED:
+                run.causes[ordinal] = "assumed"
+            case _:
+                pass
+        if event.happening is Happening.SEEN_RUNNING:
+            _running(run, ordinal)
+        else:
+            move_target(run, ordinal, event.happening)
+
+
+def _running(run: Run, ordinal: int) -> None:
+    """The key is in force. Done where a comparison since its attach says that it is the plan's."""
+    lane = run.layout.lane_of(ordinal)
+    if run.comparisons.vouched(lane, ordinal):
+        move_target(run, ordinal, Happening.SEEN_RUNNING)
+    elif ordinal in run.comparisons.doubted:
+        prove_wrong(run, ordinal)
+    else:
+        run.comparisons.wait(lane, ordinal)
+        move_target(run, ordinal, Happening.KEY_UNPROVED)
+
+
+def _held(run: Run, event: ev.Held) -> None:
+    for ordinal in event.ordinals:
+        invariant(not run.finished(ordinal), "only what is unfinished is held")
+        run.held[ordinal] = 1
+        run.causes[ordinal] = event.reason
+        if run.phase(ordinal) in (Phase.ATTACHING, Phase.ATTACHED):
+            run.ledger.release(ordinal, run.phase(ordinal))  # no restart of it is open
+        run.ledger.shelve(ordinal, run.phase(ordinal))
+        if run.phase(ordinal) is Phase.IN_DOUBT:
+            run.doubts_held[ordinal] = None
+        count_left(run, ordinal, -1)
+        count_trouble(run, ordinal)
+
+
+def _released(run: Run, event: ev.Released) -> None:
+    _unhold(run, list(event.ordinals))
+
+
+def _unhold(run: Run, ordinals: list[int]) -> None:
+    for ordinal in ordinals:
+        invariant(run.held[ordinal], "only what is held is released")
+        run.held[ordinal] = 0
+        run.causes.pop(ordinal, None)
+        run.doubts_held.pop(ordinal, None)
+        run.ledger.take_up(ordinal, run.phase(ordinal))
+        count_left(run, ordinal, 1)
+        count_trouble(run, ordinal)
+
+
+def _drifted(run: Run, event: ev.Drifted) -> None:
+    for ordinal in event.ordinals:
+        wave = run.layout.wave_of(ordinal)
+        if event.kind is ev.DriftKind.ELSEWHERE:
+            run.elsewhere_in_wave[wave] += 1
+        elif event.kind not in (ev.DriftKind.BENIGN, ev.DriftKind.CONFLICT):
+            run.drift_in_wave[wave] += not run.drifted[ordinal]
+            run.drifted[ordinal] = 1
+        if event.kind is ev.DriftKind.CONFLICT and run.phase(ordinal) in DOWN:
+            run.foreign[ordinal] = None  # its boot may have brought another key into force
+
+
+def _lane_slowed(run: Run, event: ev.LaneSlowed) -> None:
+    run.slowed[event.account, event.region, event.action] = event
+
+
+def _lane_recovered(run: Run, event: ev.LaneRecovered) -> None:
+    run.slowed.pop((event.account, event.region, event.action), None)
+
+
+def _foreign_restart(run: Run, event: ev.ForeignRestart) -> None:
+    run.restarted_elsewhere.update(dict.fromkeys(event.ordinals))
+
+
+def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
+    """For readers only: all times of the journal are the service's."""
+
+
+def _split(_: Run, __: ev.Split) -> None:
+    """Only a word for the reader: who shares the next call is not state."""
+
+
+def _calibrated(run: Run, event: ev.Calibrated) -> None:
+    counts = run.trust.setdefault((event.account, event.region, event.image), [0, 0])
+    counts[0] += event.moved
+    counts[1] += event.unmoved
+
+
+def _anomaly(run: Run, event: ev.Anomaly) -> None:
+    if event.n and run.alarm is None:
+        run.alarm = ev.Halted(PROTOCOL_ANOMALY, "R0502", 5, event.text)
+
+
+_FOLDS: dict[type, Callable[[Run, Any], None]] = {
+    ev.RunStarted: _started,
+    ev.Resumed: _resumed,
+    ev.TornTail: _torn_tail,
+    ev.KeyReady: _key_ready,
+    ev.KeyChanged: _key_changed,
+    ev.WaveStarted: _wave_started,
+    ev.WaveClosed: _wave_closed,
+    ev.CellOpened: _cell_opened,
+    ev.CellClosed: _cell_closed,
+    ev.Issued: begin,
+    ev.Settled: settle,
+    ev.Moved: _moved,
+    ev.Held: _held,
+    ev.Released: _released,
+    ev.Drifted: _drifted,
+    ev.ForeignRestart: _foreign_restart,
+    ev.Split: _split,
+    ev.Calibrated: _calibrated,
+    ev.Anomaly: _anomaly,
+    ev.OperatorCommand: _operator_command,
+    ev.FailuresAccepted: _failures_accepted,
+    ev.ClockSkew: _clock_skew,
+    ev.LaneSlowed: _lane_slowed,
+    ev.LaneRecovered: _lane_recovered,
+    ev.Halted: _halted,
+    ev.Drained: _drained,
+    ev.RunClosed: _run_closed,
+}

@@ -1,0 +1,222 @@
+"""Fold calls into a run's state: their intents, how they ended, and those a dead process left open.
+
+Part of `evolve`, its only caller. Decides nothing: what a refusal or a lost reply means for an
+instance is a rule of the state.
+"""
+
+from __future__ import annotations
+
+from rollout.core.invariant import invariant
+from rollout.core.running.evolve_phases import move_target
+from rollout.core.running.journey import Phase
+from rollout.core.running.state import Attaching, Busy, Restarting, Run, lane_of_command
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.event import Happening
+from rollout.model.instance import Status
+from rollout.model.observation import spread
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.plan import RestartKind
+from rollout.model.time import Instant
+
+UNKNOWN_CODE = "unknown_code"
+"""`Halted.reason` of a run that met too many refusals with undocumented codes."""
+
+ALARMS: dict[RetryClass, tuple[str, int]] = {
+    RetryClass.DENIED: ("R0403", 4),
+    RetryClass.CLOCK: ("R0404", 4),
+    RetryClass.KEY_PAIR: ("R0606", 6),
+    RetryClass.INPUT: ("R0502", 5),
+}
+"""Refusals that stop the whole run: they would meet every other call too."""
+
+NO_ATTEMPT = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT})
+"""Refusals that say nothing about the request: the lane was full or the call too late."""
+
+BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
+"""Refusals that may not last: the instance is busy, or not found although it was observed."""
+
+
+def begin(run: Run, event: ev.Issued) -> None:
+    """Fold the intent of a call, written before the call leaves."""
+    invariant(event.epoch == run.epoch, "I-02: an intent names the epoch it was written in")
+    invariant(event.n == run.calls_issued + 1, "I-02: calls are numbered without gap")
+    invariant(not run.frozen, "I-38: no intent after a halt, a drain or an abort")
+    run.calls_issued = event.n
+    run.open_calls[event.n] = event
+    match event.command:
+        case Attach():
+            _attach_issued(run, event, event.command)
+        case RestartCall():
+            _restart_issued(run, event, event.command)
+        case ImportKey():
+            pass
+    run.lane_use(*lane_of_command(run, event)).open += 1
+
+
+def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
+    _check_ids(run, command, limits.ATTACH_IDS_MAX)
+    lane = run.layout.lane_of(command.ordinals[0])
+    invariant(lane in run.keys, "no attach before the key is there")
+    wanted = run.plan.key_pair.name
+    for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
+        former = run.layout.targets[ordinal].former_key
+        invariant(sight.key_pair in (former, wanted), "I-07: compare and set")
+        move_target(run, ordinal, Happening.ATTACH_ISSUED)
+        run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
+        if run.ledger.reserves_early(ordinal):
+            run.ledger.reserve(ordinal, Phase.ATTACHING)
+    invariant(run.ledger.exposed <= run.ledger.exposed_max, "I-30: exposed passes its limit")
+
+
+def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
+    _check_ids(run, command, limits.RESTART_IDS_MAX)
+    reboot = command.kind is RestartKind.REBOOT
+    wanted = Status.RUNNING if reboot else Status.STOPPED
+    for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
+        invariant(sight.status is wanted, "I-09: reboot what is Running, start what is Stopped")
+        invariant(sight.key_pair == run.plan.key_pair.name, "I-08: no restart before the attach")
+        planned = run.layout.targets[ordinal].restart
+        invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
+        if reboot:
+            run.ledger.reserve(ordinal, Phase.ATTACHED)
+        move_target(run, ordinal, Happening.RESTART_ISSUED)
+        left_by = event.not_after + limits.CALL_TIMEOUT_MS
+        run.restarting[ordinal] = Restarting(command.kind, sight, sight.api_time, left_by)
+
+
+def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:
+    invariant(0 < len(command.ordinals) <= ids_max, "I-03: ids in one call")
+    span = run.layout.span_of(command.ordinals[0])
+    invariant(len(set(command.ordinals)) == len(command.ordinals), "I-03: ids are unique")
+    for ordinal, instance in zip(command.ordinals, command.instances, strict=True):
+        invariant(span.start <= ordinal < span.end, "I-05: ids of one cell")
+        invariant(run.layout.targets[ordinal].instance == instance, "I-05: an id of the plan")
+        invariant(not run.held[ordinal], "nothing is asked of a held instance")
+
+
+def settle(run: Run, event: ev.Settled) -> None:
+    """Fold how a call ended, for each of its instances."""
+    issued = run.open_calls.pop(event.n, None)
+    if issued is None:
+        return  # I-46: the first durable outcome won; a later one only stands in the journal
+    lane, action = lane_of_command(run, issued)
+    use = run.lane_use(lane, action)
+    use.open -= 1
+    use.window = _next_window(use.window, event.outcome)
+    _raise_alarm(run, action, event.outcome)
+    command = issued.command
+    if isinstance(command, ImportKey):
+        return
+    others = dict(event.items)
+    for other in others.values():
+        _raise_alarm(run, action, other)
+    if isinstance(command, Attach):
+        whole = not others and len(command.ordinals) > 1
+        for ordinal in command.ordinals:
+            _attach_settled(run, ordinal, others.get(ordinal, event.outcome), event.at, whole=whole)
+    else:
+        for ordinal in command.ordinals:
+            _restart_settled(run, ordinal, others.get(ordinal, event.outcome), event.at)
+
+
+def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, whole: bool) -> None:
+    run.attaching[ordinal].left_by = at
+    match outcome:
+        case Done() | Unknown():
+            run.attach_tries[ordinal] += 1
+            run.busy.pop(ordinal, None)
+        case Refused(retry=retry):
+            if retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome)):
+                run.causes[ordinal] = outcome.code
+                move_target(run, ordinal, Happening.ATTACH_REFUSED)
+                return
+            if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
+                run.causes[ordinal] = outcome.code
+                move_target(run, ordinal, Happening.ATTACH_REFUSED)
+                return
+            move_target(run, ordinal, Happening.ATTACH_REPEATABLE)
+
+
+def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
+    record = run.restarting[ordinal]
+    record.left_by = record.begun = at
+    match outcome:
+        case Done():
+            record.answered = True
+            run.restart_tries[ordinal] += 1
+            run.busy.pop(ordinal, None)
+        case Unknown():
+            run.restart_tries[ordinal] += 1
+            run.busy.pop(ordinal, None)
+            move_target(run, ordinal, Happening.ANSWER_LOST)
+        case Refused(retry=retry):
+            if retry in (RetryClass.FACT, RetryClass.ODD):
+                run.causes[ordinal] = outcome.code
+                move_target(run, ordinal, Happening.RESTART_REFUSED)
+                return
+            if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
+                run.causes[ordinal] = outcome.code
+                move_target(run, ordinal, Happening.RESTART_REFUSED)
+                return
+            move_target(run, ordinal, Happening.RESTART_REPEATABLE)
+            if is_busy(outcome):
+                run.ledger.set_aside(ordinal)
+
+
+def _busy_too_long(run: Run, ordinal: int, code: str, at: Instant) -> bool:
+    """Count one more refusal; whether such refusals have lasted for the restart timeout."""
+    busy = run.busy.get(ordinal)
+    if busy is None:
+        busy = run.busy[ordinal] = Busy(at)
+    busy.last, busy.code = at, code
+    busy.refusals += 1
+    return at - busy.first >= run.plan.restart.timeout_ms
+
+
+def lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
+    """The process that issued this call is gone: its ending is unknown."""
+    del run.open_calls[issued.n]
+    command = issued.command
+    if isinstance(command, ImportKey):
+        return
+    for ordinal in command.ordinals:
+        run.busy.pop(ordinal, None)  # as for every call that the service may have accepted
+        if isinstance(command, Attach):
+            run.attach_tries[ordinal] += 1
+            run.attaching[ordinal].left_by = left_by
+        else:
+            run.restart_tries[ordinal] += 1
+            run.restarting[ordinal].left_by = run.restarting[ordinal].begun = left_by
+            move_target(run, ordinal, Happening.ANSWER_LOST)
+
+
+def _raise_alarm(run: Run, action: str, outcome: Outcome) -> None:
+    if not isinstance(outcome, Refused) or run.alarm is not None:
+        return
+    run.odd_codes += outcome.retry is RetryClass.ODD
+    said = f"{action}: {outcome.code}: {outcome.message}"
+    if outcome.retry in ALARMS:
+        code, exit_code = ALARMS[outcome.retry]
+        text = f"{said} (RequestId {outcome.request_id or 'none'})"
+        run.alarm = ev.Halted(outcome.retry.value, code, exit_code, text)
+    elif run.odd_codes >= limits.UNKNOWN_CODES_MAX:
+        run.alarm = ev.Halted(UNKNOWN_CODE, "R0502", 5, said)
+
+
+def is_fact(outcome: Outcome) -> bool:
+    """A refusal for what an instance is (Windows, locked, …)."""
+    return isinstance(outcome, Refused) and outcome.retry is RetryClass.FACT
+
+
+def is_busy(outcome: Outcome) -> bool:
+    """A refusal because the instance is busy."""
+    return isinstance(outcome, Refused) and outcome.retry in BUSY
+
+
+def _next_window(window: int, outcome: Outcome) -> int:
+    """Additive increase, halved where the lane could not take the call in time."""
+    if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
+        return max(limits.LANE_CALLS_MIN, window // 2)
+    return min(limits.LANE_CALLS_MAX, window + 1)

@@ -1,0 +1,59 @@
+"""Instances that failed or were left unfinished, counted by wave for the halts in `thresholds`.
+
+Written by `evolve` only. Knows no phases: the caller says what an instance counts as.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from rollout.core.running.layout import Layout
+
+
+class Trouble(enum.IntEnum):
+    """How an instance counts towards a halt for failures."""
+
+    NONE = 0
+    FAILED = 1
+    """It failed, or is stranded whatever else happens."""
+    LEFT = 2
+    """In doubt, or attached and without a permit: counts only at the end of its wave."""
+    CONFLICT = 3
+    """Another operator attached a third key. It has a separate limit."""
+
+
+class Troubles:
+    """What each target counts as. What an operator accepted counts as nothing from then on."""
+
+    __slots__ = ("_layout", "accepted", "conflicts", "failed", "kinds", "left")
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.kinds = bytearray(len(layout.targets))
+        self.accepted = bytearray(len(layout.targets))
+        self.failed = [0] * len(layout.waves)
+        """Targets of each wave that count as FAILED, as LEFT and as CONFLICT."""
+        self.left = [0] * len(layout.waves)
+        self.conflicts = [0] * len(layout.waves)
+
+    def count(self, ordinal: int, kind: Trouble) -> None:
+        """Count one target as it stands now."""
+        before = self.kinds[ordinal]
+        after = Trouble.NONE if self.accepted[ordinal] else kind
+        if before != after:
+            wave = self._layout.wave_of(ordinal)
+            self.failed[wave] += (after is Trouble.FAILED) - (before == Trouble.FAILED)
+            self.left[wave] += (after is Trouble.LEFT) - (before == Trouble.LEFT)
+            self.conflicts[wave] += (after is Trouble.CONFLICT) - (before == Trouble.CONFLICT)
+            self.kinds[ordinal] = after
+
+    def accept(self, ordinal: int) -> None:
+        """It no longer counts, whatever becomes of it."""
+        self.accepted[ordinal] = 1
+        self.count(ordinal, Trouble.NONE)
+
+    def of_wave(self, wave: int, *kinds: Trouble) -> list[int]:
+        """The targets of one wave that count as one of these."""
+        first, last = self._layout.waves[wave].cells
+        start, end = self._layout.cells[first].start, self._layout.cells[last - 1].end
+        return [ordinal for ordinal in range(start, end) if self.kinds[ordinal] in kinds]

@@ -1,0 +1,229 @@
+"""The ledger: how many instances may be down or exposed, and how many are.
+
+The only code that says yes to an attach or a restart. Asked by `cell` before it decides, told by
+`run` of every move. A permit comes back only by evidence: the instance serves again, the call did
+not happen, the instance is gone. Knows nothing of waves, calls or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.core.invariant import invariant
+from rollout.core.running.journey import EXPOSED, Phase
+from rollout.core.running.layout import Layout
+from rollout.model.plan import Group, RestartKind
+
+CLOSE_CAP = 4
+"""In groups with a smaller cap an instance is attached only when a permit is free for it."""
+
+_AHEAD = frozenset({Phase.ATTACHING, Phase.ATTACHED})
+_EXPOSED = bytes(phase in EXPOSED for phase in Phase)
+_WAITS = bytes(phase in _AHEAD for phase in Phase)
+
+
+class Ledger:
+    """All permits of a run, by group.
+
+    `used` permits are reserved; `kept` of them are held by instances that nobody will bring back
+    without a person (failed and down, held in doubt), `keeper` names one of them; `ahead`
+    instances of a group are attached, or about to be, and have no permit yet; those set `aside`
+    because the service refuses their restart for now do not count there. `exposed_kept` of the
+    exposed are shelved in the same way, `exposed_keeper` is one of them.
+    """
+
+    __slots__ = (
+        "ahead",
+        "aside",
+        "caps",
+        "exposed",
+        "exposed_keeper",
+        "exposed_kept",
+        "exposed_max",
+        "keeper",
+        "kept",
+        "layout",
+        "permits",
+        "shelved",
+        "used",
+    )
+
+    def __init__(self, layout: Layout, groups: Sequence[Group], exposed_max: int) -> None:
+        self.layout = layout
+        self.caps = [group.cap for group in groups]
+        self.used = [0] * len(groups)
+        self.kept = [0] * len(groups)
+        self.keeper = [-1] * len(groups)
+        self.ahead = [0] * len(groups)
+        self.permits = bytearray(len(layout.targets))
+        self.shelved = bytearray(len(layout.targets))
+        self.aside = bytearray(len(layout.targets))
+        self.exposed = 0
+        self.exposed_kept = 0
+        self.exposed_keeper = -1
+        self.exposed_max = exposed_max
+
+    # asked
+
+    def free(self) -> list[int]:
+        """Permits left, by group."""
+        return [cap - used for cap, used in zip(self.caps, self.used, strict=True)]
+
+    def groups_of(self, ordinal: int) -> tuple[int, ...]:
+        """The groups one instance counts in."""
+        return self.layout.targets[ordinal].groups
+
+    def reboot_groups(self, ordinal: int) -> tuple[int, ...]:
+        """The groups whose permits the planned restart takes: none for a start."""
+        target = self.layout.targets[ordinal]
+        return target.groups if target.restart is RestartKind.REBOOT else ()
+
+    def reserves_early(self, ordinal: int) -> bool:
+        """Its permits are taken before its attach, since one of its groups goes one by one."""
+        return any(self.caps[group] == 1 for group in self.reboot_groups(ordinal))
+
+    def full_group(self, ordinal: int, kind: RestartKind, free: Sequence[int]) -> int | None:
+        """The first group without a permit left for this restart; None = it may begin.
+
+        A start takes no permit: a stopped instance cannot go down. A permit reserved before the
+        attach counts.
+        """
+        if kind is RestartKind.START or self.permits[ordinal]:
+            return None
+        return next((group for group in self.groups_of(ordinal) if free[group] <= 0), None)
+
+    def attachable(self, ordinals: Sequence[int], checking: Sequence[int], exposing: int) -> int:
+        """Return how many of these, from the front, may be attached now.
+
+        `checking` (by group) and `exposing` count instances on their way to an attach that the
+        ledger has not been told of. Attaching runs ahead of restarting by no more than the
+        permits that can still come free, so that nothing is stranded behind a frozen group. A
+        part of them is not worth a call while enough is ahead: then 0.
+        """
+        left = self.exposed_max - self.exposed - exposing
+        if left <= 0:
+            return 0
+        room = [
+            self._ahead_max(group) - self.ahead[group] - checking[group]
+            for group in range(len(self.caps))
+        ]
+        for count, ordinal in enumerate(ordinals):
+            groups = self.reboot_groups(ordinal)
+            if left <= 0:
+                busy = self.exposed - self.exposed_kept + exposing
+                return 0 if 2 * busy >= self.exposed_max - self.exposed_kept else count
+            full = [group for group in groups if room[group] <= 0]
+            if full:
+                enough = any(self._enough_ahead(group, checking[group]) for group in full)
+                return 0 if enough else count
+            left -= 1
+            for group in groups:
+                room[group] -= 1
+        return len(ordinals)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether some group, or exposure, is kept in full: only then anybody can be hopeless."""
+        if self.exposed_kept >= self.exposed_max:
+            return True
+        return any(kept >= cap for kept, cap in zip(self.kept, self.caps, strict=True))
+
+    def hopeless(self, ordinal: int) -> int | None:
+        """Who keeps for good what this instance needs before its attach; None = there is hope.
+
+        The ordinal of one keeper, of exposure or of a group; -1 where the cap is 0.
+        """
+        if self.exposed_kept >= self.exposed_max:
+            return self.exposed_keeper
+        if self.permits[ordinal]:
+            return None
+        for group in self.reboot_groups(ordinal):
+            if self.kept[group] >= self.caps[group]:
+                return self.keeper[group]
+        return None
+
+    # told
+
+    def moved(self, ordinal: int, before: Phase, after: Phase) -> None:
+        """An instance changed phase: exposure and waiting are counted anew for it."""
+        exposing = _EXPOSED[after] - _EXPOSED[before]
+        self.exposed += exposing
+        if self.shelved[ordinal]:
+            self.exposed_kept += exposing
+        change = _WAITS[after] - _WAITS[before]
+        if self.aside[ordinal]:
+            self.aside[ordinal] = 0
+        elif change and not self.permits[ordinal] and not self.shelved[ordinal]:
+            self._wait(ordinal, change)
+
+    def reserve(self, ordinal: int, phase: Phase) -> None:
+        """Take one permit in every group of the instance: all or none."""
+        if self.permits[ordinal]:
+            return
+        for group in self.groups_of(ordinal):
+            invariant(
+                self.used[group] < self.caps[group],
+                f"I-31: group {group} has no permit for ordinal {ordinal}",
+            )
+            self.used[group] += 1
+        if _WAITS[phase] and not self.aside[ordinal]:
+            self._wait(ordinal, -1)
+        self.permits[ordinal] = 1
+
+    def release(self, ordinal: int, phase: Phase) -> None:
+        """Give the permits back: evidence says that the instance is not down because of us."""
+        if not self.permits[ordinal]:
+            return
+        self.take_up(ordinal, phase)
+        self.permits[ordinal] = 0
+        for group in self.groups_of(ordinal):
+            self.used[group] -= 1
+        if _WAITS[phase]:
+            self._wait(ordinal, 1)
+
+    def set_aside(self, ordinal: int) -> None:
+        """An attached instance without a permit waits because the service refuses its restart:
+        others may be attached in its place until its restart is tried again.
+        """
+        if not self.aside[ordinal]:
+            self.aside[ordinal] = 1
+            self._wait(ordinal, -1)
+
+    def shelve(self, ordinal: int, phase: Phase) -> None:
+        """Nothing more is asked of it: a permit it has is kept, one it waits for is not awaited."""
+        if not self.shelved[ordinal]:
+            self._shelve(ordinal, phase, -1)
+
+    def take_up(self, ordinal: int, phase: Phase) -> None:
+        """It is worked on again, or its permit comes back: undoes `shelve`."""
+        if self.shelved[ordinal]:
+            self._shelve(ordinal, phase, 1)
+
+    # private
+
+    def _shelve(self, ordinal: int, phase: Phase, change: int) -> None:
+        self.shelved[ordinal] = change < 0
+        if _EXPOSED[phase]:
+            self.exposed_kept -= change
+            self.exposed_keeper = ordinal
+        if self.permits[ordinal]:
+            for group in self.groups_of(ordinal):
+                self.kept[group] -= change
+                self.keeper[group] = ordinal
+        elif _WAITS[phase] and not self.aside[ordinal]:
+            self._wait(ordinal, change)
+
+    def _wait(self, ordinal: int, change: int) -> None:
+        for group in self.reboot_groups(ordinal):
+            self.ahead[group] += change
+
+    def _enough_ahead(self, group: int, checking: int) -> bool:
+        """Half of what may be ahead is: a batch can wait until it fits, and no permit is idle."""
+        cap = self.caps[group]
+        return cap >= CLOSE_CAP and 2 * (self.ahead[group] + checking) >= self._ahead_max(group)
+
+    def _ahead_max(self, group: int) -> int:
+        cap = self.caps[group]
+        if cap < CLOSE_CAP:
+            return cap - self.used[group]
+        return cap - self.kept[group]

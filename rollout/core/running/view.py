@@ -1,0 +1,164 @@
+"""A run as people see it, computed from the state alone (the agenda is not needed).
+
+Called by drivers for progress and by the command line for `status`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from rollout.core.running.decide_run import classes
+from rollout.core.running.journey import FINAL, Phase
+from rollout.core.running.state import Run
+from rollout.model.time import format_instant
+from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
+
+LEFT_MAX = 1_000
+"""Instances listed by name; the counts name all."""
+
+_LEFT = frozenset({Phase.FAILED, Phase.STRANDED, Phase.UNVERIFIED, Phase.IN_DOUBT})
+
+
+def view(run: Run) -> RunView:
+    """The whole run. Walks every target: for a screen, not for every event."""
+    state, reason, exit_code = _state(run)
+    groups = tuple(
+        GroupView(group.key, group.cap, run.ledger.used[number], run.ledger.kept[number])
+        for number, group in enumerate(run.plan.groups)
+    )
+    return RunView(
+        run=run.run_id,
+        name=run.plan.name,
+        state=state,
+        reason=reason,
+        exit=exit_code,
+        epoch=run.epoch,
+        waves=tuple(_wave(run, number) for number in range(len(run.layout.waves))),
+        groups=groups,
+        exposed=run.ledger.exposed,
+        exposed_max=run.ledger.exposed_max,
+        in_doubt=run.phase_counts[Phase.IN_DOUBT],
+        phases={phase.word: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
+        classes=_classes(run),
+        waiting=_waiting(run, groups),
+        left=tuple(_rows(run, _needs_a_person)),
+        skipped=tuple(_rows(run, _drifted_out)),
+        calls=run.calls_issued,
+        restarted_elsewhere=tuple(
+            run.layout.targets[ordinal].instance
+            for ordinal in sorted(run.restarted_elsewhere)[:LEFT_MAX]
+        ),
+        lanes=lanes(run) if run.closed is None else (),
+    )
+
+
+def lanes(run: Run) -> tuple[LaneView, ...]:
+    """The throttled lanes, the most often throttled first."""
+    return tuple(
+        LaneView(
+            one.region,
+            one.action,
+            one.per_minute,
+            one.quota,
+            one.throttled,
+            format_instant(one.until),
+        )
+        for one in sorted(run.slowed.values(), key=lambda lane: -lane.throttled)
+    )
+
+
+def _classes(run: Run) -> dict[str, int]:
+    """Count the inventory by class. Before the close, `open` counts what is neither finished nor in
+    doubt.
+    """
+    if run.closed is not None:
+        return classes(run)
+    settled = [phase for phase in Phase if phase in FINAL or phase is Phase.IN_DOUBT]
+    counts = {phase.word: run.phase_counts[phase] for phase in settled}
+    counts["open"] = len(run.phases) - sum(counts.values())
+    counts["excluded"] = len(run.plan.exclusions)
+    return counts
+
+
+def _state(run: Run) -> tuple[str, str, int]:
+    if run.closed is not None:
+        return "closed", _aborted(run), run.closed.exit
+    if run.halted is not None:
+        halted = run.halted
+        return "halted", f"{halted.code} {halted.reason}: {halted.detail}", halted.exit
+    if run.drained is not None:
+        return "drained", run.drained.word, 143 if run.drained.word == "SIGTERM" else 130
+    return "running", _aborted(run), 0
+
+
+def _aborted(run: Run) -> str:
+    if run.aborted is None:
+        return ""
+    reason = f": {run.aborted.reason}" if run.aborted.reason else ""
+    return f"aborted by {run.aborted.actor.user}{reason}"
+
+
+def _wave(run: Run, number: int) -> WaveView:
+    span = run.layout.waves[number]
+    first, last = span.cells
+    start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
+    counts = [run.phases.count(phase, start, end) for phase in Phase]
+    phases = {phase.word: counts[phase] for phase in Phase if counts[phase]}
+    held = run.held.count(1, start, end)
+    if number < run.waves_closed:
+        return WaveView(span.name, span.targets, "closed", phases, held)
+    state = "open" if number == run.wave_open else "waiting"
+    if run.closed is not None:
+        state = "aborted" if number == run.wave_open else "not started"
+    return WaveView(span.name, span.targets, state, phases, held)
+
+
+def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
+    """Count what unfinished instances wait for, each instance once: its wave, its turn, a permit,
+    evidence, or an operator.
+    """
+    held = Counter(run.phase(ordinal) for ordinal, is_held in enumerate(run.held) if is_held)
+    open_end = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
+    later = len(run.phases) - open_end
+    full = [group.key for group in groups if group.used >= group.cap]
+    restart = f"for a permit of {', '.join(full)}" if full else "for a restart call"
+
+    def free(phase: Phase) -> int:
+        return run.phase_counts[phase] - held[phase]
+
+    reasons = {
+        "for an earlier wave or cell": later,
+        restart: free(Phase.ATTACHED),
+        "for an attach": max(0, free(Phase.PLANNED) - later),
+        "for a comparison of the key pair": free(Phase.COMPARING),
+        "for evidence (keep their permits)": free(Phase.IN_DOUBT),
+        "for an operator (held)": sum(held[phase] for phase in held if phase not in FINAL),
+    }
+    return {why: count for why, count in reasons.items() if count}
+
+
+def _needs_a_person(run: Run, ordinal: int) -> bool:
+    """A run with such an instance never ends with exit 0."""
+    phase = run.phase(ordinal)
+    given_up = phase is Phase.SKIPPED and ordinal in run.abandoned
+    return phase in _LEFT or bool(run.held[ordinal]) or given_up
+
+
+def _drifted_out(run: Run, ordinal: int) -> bool:
+    """Left out during the run for what a new plan would leave out too: locked, stopped, gone, …"""
+    return run.phase(ordinal) is Phase.SKIPPED and not _needs_a_person(run, ordinal)
+
+
+def _rows(run: Run, wanted: Callable[[Run, int], bool]) -> Iterator[Left]:
+    """The first instances of that kind, with phase and cause."""
+    chosen = (
+        ordinal
+        for ordinal, phase in enumerate(run.phases)
+        if phase != Phase.DONE and wanted(run, ordinal)
+    )
+    for ordinal in islice(chosen, LEFT_MAX):
+        _, region = run.layout.lane_of(ordinal)
+        instance = run.layout.targets[ordinal].instance
+        yield Left(instance, region, run.phase(ordinal).word, run.causes.get(ordinal, ""))

@@ -1,0 +1,203 @@
+"""Groups with caps, and the cut into waves, cells and batches."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from rollout.core.planning import planner
+from rollout.errors import PlanError
+from rollout.model import limits, selector
+from rollout.model.instance import Lost, OsFamily, Proof, Status
+from rollout.model.plan import Plan, RestartKind, public_key_digest
+from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec
+from tests.core import samples
+
+PERCENT = WaveSpec("tenth", WaveKind.AMOUNT, Amount(share_ppm=100_000))
+COVER = WaveSpec("cover", WaveKind.COVER)
+
+
+def sizes(plan: Plan) -> list[int]:
+    """Targets of each wave."""
+    return [len(samples.targets_of(wave)) for wave in plan.waves]
+
+
+def test_a_count_a_percent_and_the_rest() -> None:
+    """Each wave takes its amount of all targets; the last one takes what is left."""
+    waves = (samples.CANARY, PERCENT, *samples.REST)
+    plan = samples.make_plan(samples.fleet(40), samples.spec(waves=waves))
+
+    assert [wave.name for wave in plan.waves] == ["canary", "tenth", "all"]
+    assert sizes(plan) == [1, 4, 35]
+
+
+def test_a_cover_wave_holds_one_of_each_kind() -> None:
+    """The first of every image, zone and tier, and nothing more."""
+    rows = [
+        samples.instance(
+            n,
+            image=f"m-{n % 2}",
+            zone="ab"[n % 3 == 0],
+            tags=(("tier", "web"),) if n % 5 == 0 else (),
+        )
+        for n in range(60)
+    ]
+    plan = samples.make_plan(rows, samples.spec(waves=(COVER, *samples.REST)))
+    kinds = {(row.image, row.zone, row.tags) for row in rows}
+
+    assert sizes(plan) == [len(kinds), 60 - len(kinds)]
+    by_id = {row.id: row for row in rows}
+    covered = [by_id[target.instance] for target in samples.targets_of(plan.waves[0])]
+    assert {(row.image, row.zone, row.tags) for row in covered} == kinds
+
+
+def test_a_wave_takes_its_share_of_every_region() -> None:
+    """A percent wave is an even stride through each region, however the inventory is ordered."""
+    rows = samples.fleet(40, regions=2)
+    plan = samples.make_plan(rows, samples.spec(waves=(PERCENT, *samples.REST)))
+    taken = {cell.region: [len(b.targets) for b in cell.batches] for cell in plan.waves[0].cells}
+
+    assert taken == {region: [2] for region in samples.REGIONS}
+
+
+def test_waves_that_come_out_empty_are_left_out() -> None:
+    """Where the canary is the whole fleet there is one wave."""
+    plan = samples.make_plan(
+        samples.fleet(1), samples.capped(1, waves=(samples.CANARY, *samples.REST))
+    )
+
+    assert sizes(plan) == [1]
+    assert [(one.code, one.count) for one in plan.warnings if one.code == "R0316"] == [("R0316", 1)]
+    assert any("all" in one.text for one in plan.warnings if one.code == "R0316")
+
+
+@given(st.integers(1, 160), st.integers(1, 80), st.integers(1, 90), st.integers(1, 2))
+def test_batches_fit_one_call_the_budget_and_exposure(
+    size: int, cap: int, exposed_max: int, regions: int
+) -> None:
+    """A batch may be down together: at most 50 ids, the cap, the exposure; each target once."""
+    cap = min(cap, size)
+    wanted = samples.exposing(
+        exposed_max, budgets=(Budget("fleet", Amount(count=cap)),), waves=(COVER, *samples.REST)
+    )
+    plan = samples.make_plan(samples.fleet(size, regions=regions), wanted)
+    cells = [cell for wave in plan.waves for cell in wave.cells]
+    batches = [batch for cell in cells for batch in cell.batches]
+    ids = [target.instance for batch in batches for target in batch.targets]
+
+    bound = min(limits.ATTACH_IDS_MAX, cap, exposed_max)
+    assert all(0 < len(batch.targets) <= bound for batch in batches)
+    assert sorted(ids) == sorted(row.id for row in samples.fleet(size))
+
+
+def test_cells_are_pages_of_one_region() -> None:
+    """A cell has one account and region and at most 1,000 targets, of nearly equal length."""
+    plan = samples.make_plan(samples.fleet(2_500))
+    pages = [sum(len(batch.targets) for batch in cell.batches) for cell in plan.waves[0].cells]
+
+    assert sum(pages) == 2_500 and max(pages) <= limits.CELL_INSTANCES_MAX
+    assert max(pages) - min(pages) <= 1
+
+
+@pytest.mark.parametrize(
+    "amount, word", [(Amount(share_ppm=10_000), "comes to 0"), (Amount(count=11), "more than")]
+)
+def test_a_budget_that_means_nothing_is_refused(amount: Amount, word: str) -> None:
+    """A budget of nobody, or of more than there are, is an error and never a silent wait."""
+    with pytest.raises(PlanError, match=word) as caught:
+        samples.make_plan(samples.fleet(10), samples.spec(budgets=(Budget("fleet", amount),)))
+
+    assert caught.value.problems[0].code == "R0312"
+
+
+def test_a_wave_of_nobody_is_refused() -> None:
+    """One percent of ten comes to 0."""
+    wave = WaveSpec("one", WaveKind.AMOUNT, Amount(share_ppm=10_000))
+    with pytest.raises(PlanError) as caught:
+        samples.make_plan(samples.fleet(10), samples.spec(waves=(wave, *samples.REST)))
+
+    assert caught.value.problems[0].code == "R0312"
+
+
+def test_stopped_instances_are_no_members_of_a_group() -> None:
+    """A Stopped instance is out of the base of a percent, and is to be started."""
+    rows = [
+        samples.instance(n, status=Status.STOPPED if n < 4 else Status.RUNNING) for n in range(8)
+    ]
+    plan = samples.make_plan(rows)
+
+    assert (plan.groups[0].members, plan.groups[0].cap) == (4, 2)
+    kinds = [target.restart for target in samples.targets_of(plan.waves[0])]
+    assert kinds.count(RestartKind.START) == 4
+
+
+NEIGHBORS: list[dict[str, object]] = [
+    {"os": OsFamily.WINDOWS},
+    {"os": OsFamily.UNKNOWN},
+    {"os_name": "Windows Server 2022"},
+    {"status": Status.STOPPED, "os": OsFamily.WINDOWS},
+    {"tags": (("role", "bastion"),)},
+    {"tags": (("role", "bastion"),), "locks": ("security",)},
+]
+"""Instances that the spec does not cover."""
+IN_SCOPE: list[dict[str, object]] = [
+    {"locks": ("financial",)},
+    {"key_pair": ""},
+    {"expires_at": 1},
+    {"io_optimized": False},
+    {"status": Status.STARTING},
+    {"key_pair": samples.NEW_KEY},
+]
+"""Instances that are no targets and still serve beside them; the last one is already done."""
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.sampled_from(IN_SCOPE), max_size=20),
+    st.lists(st.sampled_from(NEIGHBORS), max_size=60),
+    st.integers(0, 3),
+    st.integers(10_000, 1_000_000),
+)
+def test_a_share_of_the_fleet_does_not_depend_on_its_neighbors(
+    targets: int,
+    in_scope: list[dict[str, object]],
+    neighbors: list[dict[str, object]],
+    lost: int,
+    share: int,
+) -> None:
+    """A cap is at most its share of what the spec covers, with or without Windows instances,
+    excluded and lost ones around them.
+    """
+    changes = [*({} for _ in range(targets)), *in_scope, *neighbors]
+    rows = [samples.instance(number, **change) for number, change in enumerate(changes)]
+    rule = Exclude("by hand", select=selector.parse("role=bastion"))
+    wanted = samples.spec(budgets=(Budget("fleet", Amount(share_ppm=share)),), exclude=(rule,))
+    proof = Proof(samples.NEW_KEY, public_key_digest(samples.PUBLIC_KEY), "run-0")
+    proofs = {one.id: proof for one in rows}
+    gone = tuple(Lost(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in range(lost))
+    inventory = msgspec.structs.replace(samples.inventory(rows), lost=gone)
+    base = targets + len(in_scope)
+    assume(base * share >= 1_000_000)
+
+    plan = planner.make_plan(wanted, inventory, proofs, samples.NOW, planner.Context("rollout"))
+
+    assert plan.groups[0].members == base
+    assert plan.groups[0].others == len(in_scope)
+    assert plan.groups[0].cap == base * share // 1_000_000
+
+
+def test_a_count_above_the_base_is_refused_whoever_stands_beside() -> None:
+    """Windows instances do not make room for more instances that are down."""
+    rows = [samples.instance(n, os=OsFamily.WINDOWS) for n in range(5, 20)]
+
+    with pytest.raises(PlanError, match="maxDown 6 is more than 5"):
+        samples.make_plan([*samples.fleet(5), *rows], samples.capped(6))
+
+
+def test_a_fleet_of_stopped_instances_needs_no_budget() -> None:
+    """Nothing has to be rebooted: a budget that comes to 0 hinders nobody."""
+    plan = samples.make_plan(samples.fleet(3, status=Status.STOPPED))
+
+    assert plan.groups[0].cap == 0 and sizes(plan) == [3]

@@ -1,0 +1,82 @@
+"""The half of `decide` that is about the run as a whole."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollout.core.running import decide_instances, decide_run
+from rollout.core.running.agenda import Agenda
+from rollout.core.running.evolve import evolve
+from rollout.core.running.state import Run
+from rollout.model import event as ev
+from rollout.model import limits
+from tests.core import samples
+
+
+def many() -> Run:
+    """An open wave of 15,000 instances, the later ordinals first."""
+    run = Run(samples.make_plan(samples.fleet(15_000)))
+    evolve(run, ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW))
+    evolve(run, ev.WaveStarted(0, "all"))
+    return run
+
+
+def test_a_release_of_thousands_still_fits_a_line() -> None:
+    """Trust that releases fourteen thousand doubts says so in several events."""
+    run = many()
+    agenda = Agenda(run)
+    run.trust[run.family(0)] = [3, 0]
+    run.doubts_held = dict.fromkeys(range(1_000, 15_000))
+    agenda.news.append(run.family(0))
+    released = [event for event in decide_run.decide(run, agenda) if isinstance(event, ev.Released)]
+
+    assert sum(len(event.ordinals) for event in released) == 14_000
+    assert all(len(msgspec.json.encode(event)) < limits.LINE_BYTES_MAX for event in released)
+
+
+def test_good_news_told_twice_releases_once() -> None:
+    """Two looks of one turn may both bring trust: what they release is released once."""
+    run = many()
+    agenda = Agenda(run)
+    run.trust[run.family(0)] = [3, 0]
+    run.doubts_held = {7: None}
+    agenda.news += [run.family(0), run.family(0)]
+    released = [event for event in decide_run.decide(run, agenda) if isinstance(event, ev.Released)]
+
+    assert released == [ev.Released((7,), "start_time_trusted")]
+
+
+def test_holding_thousands_still_fits_a_line() -> None:
+    """What waits for a kept budget is held in events that fit a line, the rest in the next step."""
+    run = many()
+    agenda = Agenda(run)
+    agenda.parked[0] = list(range(1_000, 15_000))
+    run.ledger.kept[0] = run.ledger.caps[0]
+    held = [
+        e
+        for e in decide_instances.decide(run, agenda, samples.NOW).events
+        if isinstance(e, ev.Held)
+    ]
+
+    assert len(held) == 1
+    assert len(msgspec.json.encode(held[0])) < limits.LINE_BYTES_MAX
+
+
+def test_cells_open_while_few_enough_are_unfinished() -> None:
+    """Cells open one after the other, in order, as far as the bound on open instances allows."""
+    run = many()
+    agenda = Agenda(run)
+    opened = []
+    while True:
+        events = list(decide_run.decide(run, agenda))
+        if not events:
+            break
+        for event in events:
+            evolve(run, event)
+            opened.append(event)
+
+    assert opened == [
+        ev.CellOpened(decide_instances) for decide_instances in range(len(run.layout.cells))
+    ]
+    run.left_in_open_cells = limits.OPEN_INSTANCES_MAX
+    assert not list(decide_run.decide(run, agenda))

@@ -1,0 +1,38 @@
+"""What was seen before a call: several sights told in one, none of them lost."""
+
+import itertools
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.model.instance import Status
+from rollout.model.observation import Seen, Sight, gather, spread
+
+SIGHTS = st.lists(
+    st.builds(
+        Sight,
+        st.sampled_from([Status.RUNNING, Status.STOPPED]),
+        st.sampled_from(["", "ops-2026q4"]),
+        st.integers(0, 3),
+        st.integers(1, 2),
+    )
+)
+
+
+@given(SIGHTS)
+def test_what_is_told_together_is_read_one_by_one(sights: list[Sight]) -> None:
+    """Every instance's status, key pair, StartTime and time of the service come back, in order."""
+    told = msgspec.json.encode(gather(sights))
+
+    assert list(spread(msgspec.json.decode(told, type=tuple[Seen, ...]))) == sights
+
+
+@given(SIGHTS)
+def test_neighbours_that_look_alike_share_an_entry(sights: list[Sight]) -> None:
+    """Two entries in a row differ in more than StartTime; one instance's entry has one number."""
+    told = gather(sights)
+
+    looks = [(seen.status, seen.key_pair, seen.api_time) for seen in told]
+    assert all(one != other for one, other in itertools.pairwise(looks))
+    assert not any(isinstance(seen.started_at, tuple) and len(seen.started_at) < 2 for seen in told)
