@@ -153,7 +153,7 @@ async def check_keys(plan: Plan, service: Service) -> None:
 
     async def ask(planned: RegionKey) -> None:
         async with limiter:
-            seen = await service.look_at_key(planned.region, plan.key_pair.name)
+            seen = await service.observe_key_pair(planned.region, plan.key_pair.name)
         if not isinstance(seen, KeyDescribed):
             failures.append(refusal.explain(seen, "DescribeKeyPairs", planned.region))
         elif change := _change(plan, planned, seen):

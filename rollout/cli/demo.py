@@ -78,7 +78,7 @@ class Demo:
             findings = hidden.judge(
                 saved.plan,
                 self._rows("ledger", hidden.Effect),
-                self._rows("instances", hidden.Sight),
+                self._rows("instances", hidden.Observed),
             )
         self._conclude(findings, time.monotonic() - began)
         return findings

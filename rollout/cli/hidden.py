@@ -30,7 +30,7 @@ class Effect(msgspec.Struct, frozen=True):
     until: int | None = None
 
 
-class Sight(msgspec.Struct, frozen=True):
+class Observed(msgspec.Struct, frozen=True):
     """One line of `/_admin/instances`."""
 
     instance: str
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Sight]) -> list[Finding]:
+def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Observed]) -> list[Finding]:
     """Check every promise that the ledger can prove."""
     windows = {sight.instance for sight in sights if sight.os_type.lower() == "windows"}
     in_force = {sight.instance: sight.key_in_force for sight in sights}

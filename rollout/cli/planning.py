@@ -125,7 +125,7 @@ async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[Reg
 
     async def ask(account: str, region: str) -> None:
         async with limiter:
-            seen = await service.look_at_key(region, spec.key_pair.name)
+            seen = await service.observe_key_pair(region, spec.key_pair.name)
         if not isinstance(seen, KeyDescribed):
             failures.append(refusal.explain(seen, "DescribeKeyPairs", region))
         else:

@@ -20,7 +20,7 @@ from rollout.core.running.state import Run
 from rollout.core.running.view import lanes
 from rollout.model import event as ev
 from rollout.model.command import Command, ImportKey
-from rollout.model.event import AnyEvent, Happening
+from rollout.model.event import AnyEvent, Trigger
 from rollout.model.outcome import Outcome
 from rollout.model.time import SECOND, Instant, format_instant
 
@@ -118,10 +118,10 @@ class Lines:
                 self._calls[n] = command
             case ev.Settled():
                 self._settled(run, event)
-            case ev.Moved(happening=happening, ordinals=ordinals):
-                if happening is Happening.TIMED_OUT:
+            case ev.Moved(trigger=trigger, ordinals=ordinals):
+                if trigger is Trigger.TIMED_OUT:
                     self._failures(run, [(ordinal, None) for ordinal in ordinals], "R0511")
-                elif happening in (Happening.GAVE_UP, Happening.LEFT_STOPPED, Happening.CLOSED):
+                elif trigger in (Trigger.GAVE_UP, Trigger.LEFT_STOPPED, Trigger.CLOSED):
                     self._failures(run, [(ordinal, None) for ordinal in ordinals])
             case ev.Held(ordinals=ordinals, reason=reason):
                 for ordinal in ordinals:

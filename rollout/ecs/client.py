@@ -122,7 +122,7 @@ class EcsClient:
 
     # what only looks
 
-    async def look(
+    async def observe_instances(
         self, region: str, instances: Sequence[str]
     ) -> reading.Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
@@ -179,14 +179,14 @@ class EcsClient:
 
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]
-    ) -> reading.Statuses | Refused | Unknown:
+    ) -> reading.StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids, which is what one page holds."""
         invariant(len(instances) <= contract.STATUS_PAGE_SIZE_MAX, "at most 50 ids a status look")
         params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
         params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
         return await self._see("DescribeInstanceStatus", region, params, reading.statuses)
 
-    async def look_at_key(
+    async def observe_key_pair(
         self, region: str, key_pair: str
     ) -> reading.KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""

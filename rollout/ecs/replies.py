@@ -47,7 +47,7 @@ class KeyDescribed(msgspec.Struct, frozen=True):
     found: bool = True
 
 
-class Statuses(msgspec.Struct, frozen=True):
+class StatusesDescribed(msgspec.Struct, frozen=True):
     """Status by instance id, of those the service showed."""
 
     statuses: dict[str, Status]
@@ -174,12 +174,12 @@ def key_described(
     return _read(reply, now, read)
 
 
-def statuses(reply: wire.HttpReply, now: Instant) -> Statuses | Refused | Unknown:
+def statuses(reply: wire.HttpReply, now: Instant) -> StatusesDescribed | Refused | Unknown:
     """Read DescribeInstanceStatus."""
 
-    def read(at: Instant) -> Statuses:
+    def read(at: Instant) -> StatusesDescribed:
         rows = _rows(wire.decode(reply.body), "instancestatuses", "instancestatus", _StatusRow)
-        return Statuses({row.id: _status(row.status) for row in rows}, at)
+        return StatusesDescribed({row.id: _status(row.status) for row in rows}, at)
 
     return _read(reply, now, read)
 

@@ -29,7 +29,7 @@ from rollout.emulator.switches import Switches
 _VERSIONS: Final = (contract.ECS_VERSION, contract.STS_VERSION)
 
 
-class Sight(msgspec.Struct, frozen=True):
+class Observed(msgspec.Struct, frozen=True):
     """The hidden state of one instance, for checkers. `key_in_force`: since its last boot."""
 
     instance: str
@@ -107,7 +107,7 @@ class Cloud:
         self.faults = faults
         self.switch(self.switches)
 
-    def sights(self, now: int) -> Iterator[Sight]:
+    def sights(self, now: int) -> Iterator[Observed]:
         """Every instance that exists, in fleet order; made one by one."""
         for region, span in self.instances.spans.items():
             for ordinal in span:
@@ -159,11 +159,11 @@ class Cloud:
         status = refusal.status or row.status
         return Reply(status, body, request_id, row.code, refusal.retry_after_ms)
 
-    def _sight(self, region: str, ordinal: int, now: int) -> Sight:
+    def _sight(self, region: str, ordinal: int, now: int) -> Observed:
         instances, pairs = self.instances, self.pairs.all
         status = instances.status(ordinal, now)
         shape = instances.shape_of(ordinal)
-        return Sight(
+        return Observed(
             instance=instances.ids.id_of(ordinal),
             region=region,
             zone=shape.zone,

@@ -1,4 +1,4 @@
-"""The hidden ledger: every effect the pretend cloud had, in the order of their happening.
+"""The hidden ledger: every effect the pretend cloud had, in the order of their trigger.
 
 Written by the actions, read by the admin endpoint, the checkers and nobody else: no client may ever
 look at it. Dense columns, because a run over a million instances has two million effects; what the

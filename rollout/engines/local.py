@@ -17,10 +17,10 @@ from anyio.abc import TaskGroup
 from rollout.core.running.decider import Decider
 from rollout.core.running.state import Run, lane_of_command
 from rollout.engines.perform import halt_of, perform
-from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, StatusesShown
+from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, StatusesDescribed
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
-from rollout.model.command import KeyLook, Look, Observation, StatusLook
+from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
@@ -196,40 +196,44 @@ class LocalEngine:
         self._arrive(lambda now: self.decider.answered(issued.n, answer, now))
 
     async def _look(self, look: Observation) -> None:
-        if isinstance(look, Look):
+        if isinstance(look, ObserveInstances):
             await self._look_at_instances(look)
-        elif isinstance(look, StatusLook):
+        elif isinstance(look, ObserveStatuses):
             await self._look_at_status(look)
         else:
             await self._look_at_key(look)
 
-    async def _look_at_instances(self, look: Look) -> None:
+    async def _look_at_instances(self, look: ObserveInstances) -> None:
         asked_at = self.ports.clock.now()
-        seen = await self.ports.ecs.look(look.region, look.instances)
+        seen = await self.ports.ecs.observe_instances(look.region, look.instances)
         if isinstance(seen, Described):
             shown, api_time, at = seen.instances, seen.api_time, seen.left_at or asked_at
-            self._arrive(lambda now: self.decider.looked(look, shown, at, api_time, now))
+            self._arrive(
+                lambda now: self.decider.instances_observed(look, shown, at, api_time, now)
+            )
         else:
             self._lost_look(look, seen)
 
-    async def _look_at_status(self, look: StatusLook) -> None:
-        seen = await self.ports.ecs.look_at_status(look.region, look.instances)
-        if isinstance(seen, StatusesShown):
+    async def _look_at_status(self, look: ObserveStatuses) -> None:
+        seen = await self.ports.ecs.observe_statuses(look.region, look.instances)
+        if isinstance(seen, StatusesDescribed):
             shown, api_time = seen.instances, seen.api_time
-            self._arrive(lambda now: self.decider.looked_at_status(look, shown, api_time, now))
+            self._arrive(lambda now: self.decider.statuses_observed(look, shown, api_time, now))
         else:
             self._lost_look(look, seen)
 
-    async def _look_at_key(self, look: KeyLook) -> None:
-        seen = await self.ports.ecs.look_at_key(look.region, self.decider.run.plan.key_pair.name)
+    async def _look_at_key(self, look: ObserveKeyPair) -> None:
+        seen = await self.ports.ecs.observe_key_pair(
+            look.region, self.decider.run.plan.key_pair.name
+        )
         if isinstance(seen, KeyDescribed):
             key, fingerprint = seen.public_key, seen.fingerprint
-            self._arrive(lambda now: self.decider.looked_at_key(look, key, fingerprint, now))
+            self._arrive(lambda now: self.decider.key_pair_observed(look, key, fingerprint, now))
         else:
             self._lost_look(look, seen)
 
     def _lost_look(self, look: Observation, outcome: Refused | Unknown) -> None:
-        self._arrive(lambda now: self.decider.lost_look(look, outcome, now))
+        self._arrive(lambda now: self.decider.observation_lost(look, outcome, now))
 
     # people
 

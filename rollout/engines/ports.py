@@ -46,7 +46,7 @@ class KeyDescribed(msgspec.Struct, frozen=True):
     api_time: Instant
 
 
-class StatusesShown(msgspec.Struct, frozen=True):
+class StatusesDescribed(msgspec.Struct, frozen=True):
     """Answer of a status observation: the ids it shows, and when by the service's clock."""
 
     instances: frozenset[str]
@@ -81,15 +81,19 @@ class Ecs(Protocol):
     def stop(self) -> None:
         """From now on mutating calls that have not left yet are refused unsent."""
 
-    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+    async def observe_instances(
+        self, region: str, instances: tuple[str, ...]
+    ) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
 
-    async def look_at_status(
+    async def observe_statuses(
         self, region: str, instances: tuple[str, ...]
-    ) -> StatusesShown | Refused | Unknown:
+    ) -> StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids; ids the service does not show are left out."""
 
-    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+    async def observe_key_pair(
+        self, region: str, key_pair: str
+    ) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.slowdowns import Slowdowns
-from rollout.engines.ports import Clock, Described, KeyDescribed, StatusesShown
+from rollout.engines.ports import Clock, Described, KeyDescribed, StatusesDescribed
 from rollout.model.event import ClockSkew, LaneRecovered, LaneSlowed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
@@ -89,25 +89,29 @@ class Service:
         """Whether one of these instances may be restarted; leaves also while changes may not."""
         return await self.client.may_restart(kind, region, instances, many=many)
 
-    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+    async def observe_instances(
+        self, region: str, instances: tuple[str, ...]
+    ) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids."""
-        seen = await self.client.look(region, instances)
+        seen = await self.client.observe_instances(region, instances)
         if isinstance(seen, reading.Described):
             return Described(seen.instances, seen.api_time, seen.left_at)
         return seen
 
-    async def look_at_status(
+    async def observe_statuses(
         self, region: str, instances: tuple[str, ...]
-    ) -> StatusesShown | Refused | Unknown:
+    ) -> StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids."""
         seen = await self.client.describe_instance_status(region, instances)
-        if isinstance(seen, reading.Statuses):
-            return StatusesShown(frozenset(seen.statuses), seen.api_time)
+        if isinstance(seen, reading.StatusesDescribed):
+            return StatusesDescribed(frozenset(seen.statuses), seen.api_time)
         return seen
 
-    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+    async def observe_key_pair(
+        self, region: str, key_pair: str
+    ) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
-        seen = await self.client.look_at_key(region, key_pair)
+        seen = await self.client.observe_key_pair(region, key_pair)
         if isinstance(seen, reading.KeyDescribed):
             return KeyDescribed(seen.public_key, seen.fingerprint, seen.api_time)
         return seen

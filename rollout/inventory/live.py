@@ -65,7 +65,9 @@ class Lister(Protocol):
     ) -> Page | Refused | Unknown:
         """One page of up to 100 instances."""
 
-    async def look(self, region: str, instances: Sequence[str]) -> Page | Refused | Unknown:
+    async def observe_instances(
+        self, region: str, instances: Sequence[str]
+    ) -> Page | Refused | Unknown:
         """These instances, at most 100; what the service does not show is left out."""
 
     async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:
@@ -162,7 +164,7 @@ class _Region:
     async def _look(self, ids: Sequence[str]) -> tuple[Instance, ...]:
         """What the service shows of one page of ids; a partial answer is requested again."""
         for _ in range(PASSES_MAX):
-            seen = await self._ask(self._lister.look, ids)
+            seen = await self._ask(self._lister.observe_instances, ids)
             if seen.total <= len(seen.instances):
                 return seen.instances
         self._partial(seen.total, len(seen.instances))

@@ -18,7 +18,7 @@ from rollout.model import time as times
 from rollout.model.command import Attach, Command, ImportKey, RestartCall
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Status
-from rollout.model.observation import Sight, spread
+from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
 from rollout.model.plan import Plan
 from rollout.model.time import Instant
@@ -149,7 +149,7 @@ class _Teller:
             case ev.Settled():
                 return self._settled(event, entry)
             case ev.Moved():
-                text = f"{event.happening.value}: {event.evidence}"
+                text = f"{event.trigger.value}: {event.evidence}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
             case ev.Held() | ev.Released():
                 return self._about(entry, event.ordinals, text=event.reason)
@@ -290,7 +290,7 @@ def _actor(actor: Actor) -> str:
     return f"{actor.user} on {actor.machine}{identity}"
 
 
-def _seen(sight: Sight) -> str:
+def _seen(sight: Observed) -> str:
     """What an intent was judged on."""
     key = sight.key_pair or "none"
     since = ""

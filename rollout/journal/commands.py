@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.model.event import Happening, OperatorCommand, OperatorWord, Resolution
+from rollout.model.event import OperatorCommand, OperatorWord, Resolution, Trigger
 from rollout.model.plan import Target
 
-STATED: dict[Happening, Resolution] = {
-    Happening.STATED_RESTARTED: Resolution.RESTARTED,
-    Happening.STATED_UNTOUCHED: Resolution.UNTOUCHED,
-    Happening.ABANDONED: Resolution.ABANDON,
+STATED: dict[Trigger, Resolution] = {
+    Trigger.STATED_RESTARTED: Resolution.RESTARTED,
+    Trigger.STATED_UNTOUCHED: Resolution.UNTOUCHED,
+    Trigger.ABANDONED: Resolution.ABANDON,
 }
 """Moves that only an operator's statement can bring."""
 
@@ -41,11 +41,11 @@ class Commands:
             self.abandoned.add(ordinal)
         return ""
 
-    def allows(self, happening: Happening, ordinal: int) -> bool:
+    def allows(self, trigger: Trigger, ordinal: int) -> bool:
         """Whether an operator stated what this move takes for granted. A statement counts once."""
-        if happening is Happening.SEEN_SERVING:
+        if trigger is Trigger.SEEN_SERVING:
             return ordinal in self.abandoned
-        resolution = STATED.get(happening)
+        resolution = STATED.get(trigger)
         if resolution is None:
             return True
         stated = (ordinal, resolution) in self._stated

@@ -19,7 +19,7 @@ from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import read, read_plan
 from rollout.model import limits
 from rollout.model.command import RestartCall
-from rollout.model.event import AnyEvent, Happening, Issued, Moved, Settled
+from rollout.model.event import AnyEvent, Issued, Moved, Settled, Trigger
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, api_time_of
 from rollout.model.plan import Plan
 from rollout.model.time import MINUTE, Duration, Instant
@@ -109,7 +109,7 @@ class _Seen:
                 issued = self._open.pop(event.n, None)
                 if issued is not None:
                     self._settled(issued, event)
-            case Moved(happening=Happening.SEEN_RUNNING, ordinals=ordinals, api_time=at) if at:
+            case Moved(trigger=Trigger.SEEN_RUNNING, ordinals=ordinals, api_time=at) if at:
                 for ordinal in ordinals:
                     begun = self._restarted.pop(ordinal, None)
                     if begun is not None:

@@ -5,7 +5,7 @@ Used by `rules` only, and written without a look at `core.journey`.
 
 from __future__ import annotations
 
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.outcome import RetryClass
 from rollout.model.spec import OnUnknown
 
@@ -18,25 +18,25 @@ WORDS = (
 UNFINISHED = frozenset({PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING})
 EXPOSED = frozenset({ATTACHING, ATTACHED, RESTARTING})
 
-MOVES: dict[Happening, tuple[frozenset[int], int]] = {
-    Happening.SEEN_ATTACHED: (frozenset({PLANNED, ATTACHING}), ATTACHED),
-    Happening.SEEN_UNATTACHED: (frozenset({ATTACHING}), PLANNED),
-    Happening.GAVE_UP: (frozenset({ATTACHING}), FAILED),
-    Happening.LEFT_STOPPED: (frozenset({ATTACHED}), STRANDED),
-    Happening.SEEN_BOOTED: (frozenset({ATTACHED, RESTARTING}), BOOTED),
-    Happening.DOUBTED: (frozenset({RESTARTING}), RESTARTING),
-    Happening.SEEN_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
-    Happening.RETRIED: (frozenset({RESTARTING}), ATTACHED),
-    Happening.ASSUMED: (frozenset({RESTARTING}), UNVERIFIED),
-    Happening.SEEN_RUNNING: (frozenset({BOOTED}), DONE),
-    Happening.TIMED_OUT: (frozenset({BOOTED}), FAILED),
-    Happening.DROPPED: (UNFINISHED, SKIPPED),
-    Happening.STATED_RESTARTED: (
+MOVES: dict[Trigger, tuple[frozenset[int], int]] = {
+    Trigger.SEEN_ATTACHED: (frozenset({PLANNED, ATTACHING}), ATTACHED),
+    Trigger.SEEN_UNATTACHED: (frozenset({ATTACHING}), PLANNED),
+    Trigger.GAVE_UP: (frozenset({ATTACHING}), FAILED),
+    Trigger.LEFT_STOPPED: (frozenset({ATTACHED}), STRANDED),
+    Trigger.SEEN_BOOTED: (frozenset({ATTACHED, RESTARTING}), BOOTED),
+    Trigger.DOUBTED: (frozenset({RESTARTING}), RESTARTING),
+    Trigger.SEEN_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
+    Trigger.RETRIED: (frozenset({RESTARTING}), ATTACHED),
+    Trigger.ASSUMED: (frozenset({RESTARTING}), UNVERIFIED),
+    Trigger.SEEN_RUNNING: (frozenset({BOOTED}), DONE),
+    Trigger.TIMED_OUT: (frozenset({BOOTED}), FAILED),
+    Trigger.DROPPED: (UNFINISHED, SKIPPED),
+    Trigger.STATED_RESTARTED: (
         frozenset({ATTACHED, RESTARTING, BOOTED, FAILED, STRANDED}),
         UNVERIFIED,
     ),
-    Happening.STATED_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
-    Happening.SEEN_SERVING: (frozenset({RESTARTING}), RESTARTING),
+    Trigger.STATED_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
+    Trigger.SEEN_SERVING: (frozenset({RESTARTING}), RESTARTING),
 }
 """What a look or a due time may say of an instance: where it must be, where it is then."""
 
@@ -51,14 +51,14 @@ ABANDONED = {
 
 FREES = frozenset(
     {
-        Happening.SEEN_RUNNING,
-        Happening.SEEN_UNTOUCHED,
-        Happening.RETRIED,
-        Happening.ASSUMED,
-        Happening.DROPPED,
-        Happening.STATED_RESTARTED,
-        Happening.STATED_UNTOUCHED,
-        Happening.SEEN_SERVING,
+        Trigger.SEEN_RUNNING,
+        Trigger.SEEN_UNTOUCHED,
+        Trigger.RETRIED,
+        Trigger.ASSUMED,
+        Trigger.DROPPED,
+        Trigger.STATED_RESTARTED,
+        Trigger.STATED_UNTOUCHED,
+        Trigger.SEEN_SERVING,
     }
 )
 """What gives a permit back: it serves again, it did not happen, it is gone, or an operator's
@@ -67,7 +67,7 @@ answer. A time-out does not: that instance is down."""
 BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
 """Refusals that may not last: repeated until they have lasted for the plan's restart timeout."""
 
-POLICIES = {Happening.RETRIED: OnUnknown.RETRY_ONCE, Happening.ASSUMED: OnUnknown.ASSUME_DONE}
+POLICIES = {Trigger.RETRIED: OnUnknown.RETRY_ONCE, Trigger.ASSUMED: OnUnknown.ASSUME_DONE}
 
 CLASSES = {
     PLANNED: "skipped",

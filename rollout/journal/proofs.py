@@ -18,7 +18,7 @@ from rollout.journal import runs
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import PLAN, read, read_plan
 from rollout.model.command import Attach
-from rollout.model.event import Happening, Issued, KeyChanged, KeyReady, Moved
+from rollout.model.event import Issued, KeyChanged, KeyReady, Moved, Trigger
 from rollout.model.instance import Proof, Proofs
 from rollout.model.plan import Plan, decode
 
@@ -84,10 +84,10 @@ def _done(
                 attached.update(zip(ordinals, instances, strict=True))
                 for ordinal in ordinals:
                     comparisons.forget(ordinal)
-            case Moved(happening=Happening.SEEN_ATTACHED, ordinals=ordinals):
+            case Moved(trigger=Trigger.SEEN_ATTACHED, ordinals=ordinals):
                 for ordinal in ordinals:
                     comparisons.observe(ordinal)
-            case Moved(happening=Happening.SEEN_RUNNING, ordinals=ordinals):
+            case Moved(trigger=Trigger.SEEN_RUNNING, ordinals=ordinals):
                 for ordinal in ordinals:
                     lane = layout.lane_of(ordinal)
                     if comparisons.vouched(lane, ordinal):

@@ -38,9 +38,9 @@ from rollout.journal.moves import (
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import AnyEvent, Happening
+from rollout.model.event import AnyEvent, Trigger
 from rollout.model.instance import Status
-from rollout.model.observation import Sight, spread
+from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
 
@@ -327,7 +327,7 @@ class Rules:
                     self._restart(command, seen)
 
     def _check_ids(
-        self, command: Attach | RestartCall, seen: Sequence[Sight], ids_max: int
+        self, command: Attach | RestartCall, seen: Sequence[Observed], ids_max: int
     ) -> bool:
         """Whether the call names instances of one open cell, once each, and not too many."""
         ordinals, ids = command.ordinals, command.instances
@@ -349,7 +349,7 @@ class Rules:
             self._demand(not self.held[ordinal], f"{instance} is held for an operator")
         return True
 
-    def _attach(self, command: Attach, seen: Sequence[Sight]) -> None:
+    def _attach(self, command: Attach, seen: Sequence[Observed]) -> None:
         lane = self.lanes[self.cell_of[command.ordinals[0]]]
         self._demand(lane in self.keys, f"an attach in {lane[1]} before its key pair was ready")
         wanted = self.plan.key_pair.name
@@ -362,7 +362,7 @@ class Rules:
         exposed_max = self.plan.limits.exposed_max
         self._demand(self.exposed <= exposed_max, f"{self.exposed} exposed of {exposed_max}")
 
-    def _restart(self, command: RestartCall, seen: Sequence[Sight]) -> None:
+    def _restart(self, command: RestartCall, seen: Sequence[Observed]) -> None:
         wanted = self.plan.key_pair.name
         due = Status.RUNNING if command.kind is RestartKind.REBOOT else Status.STOPPED
         for ordinal, sight in zip(command.ordinals, seen, strict=True):
@@ -439,38 +439,38 @@ class Rules:
     # what looks and due times brought
 
     def _moved(self, event: ev.Moved) -> None:
-        gives_up = event.happening is Happening.ABANDONED
-        move = (UNFINISHED, SKIPPED) if gives_up else MOVES.get(event.happening)
+        gives_up = event.trigger is Trigger.ABANDONED
+        move = (UNFINISHED, SKIPPED) if gives_up else MOVES.get(event.trigger)
         if move is None:
-            self._say(f"{event.happening} is no evidence but the ending of a call")
+            self._say(f"{event.trigger} is no evidence but the ending of a call")
             return
         sources, target = move
-        policy = POLICIES.get(event.happening)
+        policy = POLICIES.get(event.trigger)
         allowed = policy is None or self.plan.on_unknown is policy
-        self._demand(allowed, f"{event.happening}, which the plan does not allow")
-        frees = event.happening in FREES
+        self._demand(allowed, f"{event.trigger}, which the plan does not allow")
+        frees = event.trigger in FREES
         for ordinal in event.ordinals:
             if not 0 <= ordinal < len(self.targets):
                 self._say(f"ordinal {ordinal} is not in the plan")
                 continue
-            stated = self.commands.allows(event.happening, ordinal)
-            self._demand(stated, f"{event.happening}, which no operator stated")
+            stated = self.commands.allows(event.trigger, ordinal)
+            self._demand(stated, f"{event.trigger}, which no operator stated")
             if gives_up:
                 target = ABANDONED.get(self.where[ordinal], SKIPPED)
-            running = event.happening is Happening.SEEN_RUNNING
-            self._go(ordinal, sources, self._runs(ordinal) if running else target, event.happening)
-            if stated and event.happening in STATED:
+            running = event.trigger is Trigger.SEEN_RUNNING
+            self._go(ordinal, sources, self._runs(ordinal) if running else target, event.trigger)
+            if stated and event.trigger in STATED:
                 self.failures.accept((ordinal,))
-            if event.happening is Happening.SEEN_ATTACHED:
+            if event.trigger is Trigger.SEEN_ATTACHED:
                 self.busy_since.pop(ordinal, None)
                 self.material.attached(ordinal)
             if frees:
                 self._free_permit(ordinal)
-            if event.happening in (Happening.SEEN_UNTOUCHED, Happening.RETRIED):
+            if event.trigger in (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED):
                 instance = self.targets[ordinal].instance
                 again = self.accepted[ordinal]
                 self._demand(not again, f"{instance}: its restart was accepted, and is repeated")
-            if event.happening is Happening.RETRIED:
+            if event.trigger is Trigger.RETRIED:
                 again = self.retried[ordinal]
                 self._demand(not again, f"{self.targets[ordinal].instance} retried twice")
                 self.retried[ordinal] = 1

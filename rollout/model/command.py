@@ -1,7 +1,7 @@
 """What the core may ask of the world.
 
 `Attach`, `RestartCall` and `ImportKey` have consequences: they travel inside an `Issued` event
-that is durable before they leave. `Look` and `KeyLook` only observe and leave no intent.
+that is durable before they are sent. The three `Observe…` commands have no intent.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ImportKey(msgspec.Struct, frozen=True, tag="ImportKeyPair"):
 Command = Attach | RestartCall | ImportKey
 
 
-class Look(msgspec.Struct, frozen=True):
+class ObserveInstances(msgspec.Struct, frozen=True):
     """Read these instances of one lane: at most 100 ids.
 
     `instances` may name one more than `ordinals`: a witness, seen before or at least planned,
@@ -51,14 +51,14 @@ class Look(msgspec.Struct, frozen=True):
     instances: tuple[str, ...]
 
 
-class KeyLook(msgspec.Struct, frozen=True):
+class ObserveKeyPair(msgspec.Struct, frozen=True):
     """Read the plan's key pair in one region, public key included."""
 
     account: str
     region: str
 
 
-class StatusLook(msgspec.Struct, frozen=True):
+class ObserveStatuses(msgspec.Struct, frozen=True):
     """Read the status of these instances of one lane by DescribeInstanceStatus: at most 50 ids.
 
     The second opinion on instances that DescribeInstances no longer shows. The last of `instances`
@@ -71,4 +71,4 @@ class StatusLook(msgspec.Struct, frozen=True):
     instances: tuple[str, ...]
 
 
-Observation = Look | KeyLook | StatusLook
+Observation = ObserveInstances | ObserveKeyPair | ObserveStatuses

@@ -11,7 +11,7 @@ import enum
 import msgspec
 
 from rollout.model.command import Command
-from rollout.model.observation import Seen
+from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Outcome
 from rollout.model.time import Instant
 
@@ -117,7 +117,7 @@ class Issued(Event, frozen=True):
     n: int
     command: Command
     not_after: Instant
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[ObservedGroup, ...] = ()
     epoch: int = 1
     attempt: int = 1
 
@@ -133,7 +133,7 @@ class Settled(Event, frozen=True):
     items: tuple[tuple[int, Outcome], ...] = ()
 
 
-class Happening(enum.StrEnum):
+class Trigger(enum.StrEnum):
     """What can move one instance from phase to phase (the columns of `core.journey.TABLE`)."""
 
     ATTACH_ISSUED = "attach_issued"
@@ -172,7 +172,7 @@ class Moved(Event, frozen=True):
     is when the service said so, 0 where no look is involved.
     """
 
-    happening: Happening
+    trigger: Trigger
     ordinals: tuple[int, ...]
     evidence: str
     api_time: Instant = 0

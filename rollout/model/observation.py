@@ -1,7 +1,7 @@
-"""What looks showed of instances before a call: the evidence an intent is judged on.
+"""Observed state of instances before a call: the evidence on which an intent is judged.
 
-A `Sight` is of one instance. An intent tells several that looked alike in one `Seen`, since a
-batch mostly differs in nothing but when each instance last started.
+`Observed` describes one instance. An intent holds neighbors with the same state in one
+`ObservedGroup`, because the instances of a batch mostly differ only in their last start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rollout.model.instance import Status
 from rollout.model.time import Instant
 
 
-class Sight(msgspec.Struct, frozen=True, gc=False):
+class Observed(msgspec.Struct, frozen=True, gc=False):
     """What a look showed of one instance; `api_time` is when the service said so."""
 
     status: Status
@@ -23,7 +23,7 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
     api_time: Instant
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class ObservedGroup(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Neighbours in one call that looked alike: `started_at` has one entry for each of them.
 
     A single number is the StartTime of a single instance.
@@ -35,9 +35,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False, array_like=True):
     api_time: Instant
 
 
-def gather(sights: Iterable[Sight]) -> tuple[Seen, ...]:
+def gather(sights: Iterable[Observed]) -> tuple[ObservedGroup, ...]:
     """The sights in their order, neighbours that looked alike together."""
-    runs: list[list[Sight]] = []
+    runs: list[list[Observed]] = []
     for sight in sights:
         if runs and _look(runs[-1][0]) == _look(sight):
             runs[-1].append(sight)
@@ -46,19 +46,19 @@ def gather(sights: Iterable[Sight]) -> tuple[Seen, ...]:
     return tuple(_seen(run) for run in runs)
 
 
-def spread(seen: Iterable[Seen]) -> Iterator[Sight]:
+def spread(seen: Iterable[ObservedGroup]) -> Iterator[Observed]:
     """One sight for each instance, in the order of the call: undoes `gather`."""
     for group in seen:
         starts = group.started_at if isinstance(group.started_at, tuple) else (group.started_at,)
         for started_at in starts:
-            yield Sight(group.status, group.key_pair, started_at, group.api_time)
+            yield Observed(group.status, group.key_pair, started_at, group.api_time)
 
 
-def _look(sight: Sight) -> tuple[Status, str, Instant]:
+def _look(sight: Observed) -> tuple[Status, str, Instant]:
     return sight.status, sight.key_pair, sight.api_time
 
 
-def _seen(run: list[Sight]) -> Seen:
+def _seen(run: list[Observed]) -> ObservedGroup:
     first = run[0]
     starts = first.started_at if len(run) == 1 else tuple(sight.started_at for sight in run)
-    return Seen(first.status, first.key_pair, starts, first.api_time)
+    return ObservedGroup(first.status, first.key_pair, starts, first.api_time)

@@ -15,11 +15,11 @@ from rollout.ecs import contract
 from rollout.model.command import (
     Attach,
     ImportKey,
-    KeyLook,
-    Look,
     Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
     RestartCall,
-    StatusLook,
 )
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
@@ -52,11 +52,11 @@ def of_intent(issued: Issued, lane: Lane, plan: Plan) -> Wish:
 def of_look(look: Observation, plan: Plan) -> Wish:
     """The call of a look."""
     match look:
-        case Look(region=region, instances=ids):
+        case ObserveInstances(region=region, instances=ids):
             return describe(region, {"InstanceIds": _json_array(ids)}, ids)
-        case KeyLook(region=region):
+        case ObserveKeyPair(region=region):
             return describe_key(region, plan.key_pair.name)
-        case StatusLook(region=region, instances=ids):
+        case ObserveStatuses(region=region, instances=ids):
             params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
             params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
             return Wish("DescribeInstanceStatus", region, params, ids)

@@ -15,7 +15,7 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model import plan as planmodel
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.instance import Status
 from rollout.model.observation import spread
 from rollout.model.outcome import Refused, RetryClass
@@ -216,7 +216,7 @@ class RestartedOnce:
             intents = {effect.n for effect in effects if effect.ours and not effect.ghost}
             ordinal = history.ordinal_of.get(name)
             moves = history.moves.get(ordinal, []) if ordinal is not None else []
-            retried = sum(move.happening is Happening.RETRIED for move, _ in moves)
+            retried = sum(move.trigger is Trigger.RETRIED for move, _ in moves)
             if len(intents) > 1 + (retries and retried):
                 yield f"{name} restarted {len(intents)} times, by calls {sorted(intents)}"
 

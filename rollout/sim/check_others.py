@@ -13,7 +13,7 @@ from rollout.core.running.journey import Phase
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import Instant
@@ -47,7 +47,7 @@ class LaterWavesWait:
                 case (
                     ev.FailuresAccepted(ordinals=ordinals)
                     | ev.Held(ordinals=ordinals, reason="foreign_key")
-                    | ev.Moved(happening=ev.Happening.ABANDONED, ordinals=ordinals)
+                    | ev.Moved(trigger=ev.Trigger.ABANDONED, ordinals=ordinals)
                 ):
                     excused.update(ordinals)
                 case ev.WaveStarted(wave=wave) if wave:
@@ -80,7 +80,7 @@ def _still_doubted(history: History, doubted: set[int], event: ev.AnyEvent) -> s
                 others = dict(items)
                 lost = {o for o in intent.ordinals if isinstance(others.get(o, whole), Unknown)}
                 return doubted | lost
-        case ev.Moved(happening=Happening.DOUBTED, ordinals=ordinals):
+        case ev.Moved(trigger=Trigger.DOUBTED, ordinals=ordinals):
             return doubted | set(ordinals)
         case ev.Moved(ordinals=ordinals):
             return doubted - set(ordinals)

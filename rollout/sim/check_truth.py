@@ -14,7 +14,7 @@ from rollout.emulator.faults import FaultPlan
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Refused
 from rollout.model.time import Instant
@@ -46,7 +46,7 @@ class AttachFirst:
         for ordinal, moves in history.moves.items():
             target = history.layout.targets[ordinal]
             for move, told in moves:
-                if move.happening is Happening.SEEN_ATTACHED and target.attach:
+                if move.trigger is Trigger.SEEN_ATTACHED and target.attach:
                     attached = history.attaches.get(target.instance, ())
                     if not any(one.entry.at <= told.at for one in attached):
                         yield f"{target.instance} is said to be attached and never was"
@@ -70,7 +70,7 @@ class InForce:
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
             for move, told in moves:
-                if move.happening is not Happening.SEEN_RUNNING:
+                if move.trigger is not Trigger.SEEN_RUNNING:
                     continue
                 boots = history.restarts.get(name, ())
                 proved = any(self._proves(effect, wanted, told.at) for effect in boots)
@@ -98,7 +98,7 @@ class InForce:
         shown = [
             (told.at - lag_ms - scenario.switches.describe_lag_ms - limits.CALL_TIMEOUT_MS, told.at)
             for move, told in history.moves.get(ordinal, ())
-            if move.happening is Happening.SEEN_BOOTED and move.evidence == "status"
+            if move.trigger is Trigger.SEEN_BOOTED and move.evidence == "status"
         ]
         boots = history.restarts.get(history.layout.targets[ordinal].instance, ())
         ends = [boot.entry.until for boot in boots if not boot.ours]
@@ -117,14 +117,14 @@ class FailedByFact:
     def check(self, history: History) -> Iterator[str]:
         """A failure needs a refusal for a fact, a read-back after the window, or a time-out."""
         run = history.story.run
-        ends = (Happening.GAVE_UP, Happening.TIMED_OUT)
+        ends = (Trigger.GAVE_UP, Trigger.TIMED_OUT)
         for ordinal in range(len(history.layout.targets)) if run else ():
             if run is None or run.phase(ordinal) is not Phase.FAILED:
                 continue
             refused = [
                 intent.outcome(ordinal) for intent in history.attach_intents.get(ordinal, ())
             ]
-            moved = any(m.happening in ends for m, _ in history.moves.get(ordinal, ()))
+            moved = any(m.trigger in ends for m, _ in history.moves.get(ordinal, ()))
             if not moved and not any(isinstance(one, Refused) for one in refused):
                 yield f"{history.layout.targets[ordinal].instance} failed on nothing known"
 
@@ -140,7 +140,7 @@ class GoneIsGone:
             name = history.layout.targets[ordinal].instance
             touches = history.story.touched.get(name, ())
             for move, told in moves:
-                if move.happening is Happening.DROPPED and move.evidence == "gone":
+                if move.trigger is Trigger.DROPPED and move.evidence == "gone":
                     released = [at for at, drift in touches if drift.hand is Hand.GONE]
                     if not released or released[0] > told.at:
                         yield f"{name} is said to be gone and is there"
@@ -187,7 +187,7 @@ class BudgetHeld:
 
     _TAKES_OVER: ClassVar[tuple[Hand, ...]] = (Hand.GONE, Hand.HANGS)
     """Hands after which it is no longer our reboot that keeps an instance down."""
-    _STATED: ClassVar[tuple[Happening, ...]] = (Happening.STATED_RESTARTED, Happening.ABANDONED)
+    _STATED: ClassVar[tuple[Trigger, ...]] = (Trigger.STATED_RESTARTED, Trigger.ABANDONED)
 
     def check(self, history: History) -> Iterator[str]:
         """Sweep over the intervals in which our reboots had instances down."""
@@ -223,7 +223,7 @@ class BudgetHeld:
         ends += [
             told.at
             for move, told in history.moves.get(ordinal, ())
-            if move.happening is Happening.ASSUMED and told.at > entry.at
+            if move.trigger is Trigger.ASSUMED and told.at > entry.at
         ]
         ends += [told.at for _, told in self._last_word(history, ordinal) if told.at > entry.at]
         begun = (entry.at, 1, ordinal)
@@ -232,7 +232,7 @@ class BudgetHeld:
     def _last_word(self, history: History, ordinal: int) -> list[tuple[ev.Moved, Told]]:
         """The last move of an instance, where an operator stated it and nothing was observed."""
         last = history.moves.get(ordinal, [])[-1:]
-        return [one for one in last if one[0].happening in self._STATED]
+        return [one for one in last if one[0].trigger in self._STATED]
 
 
 class JournalSound:

@@ -82,8 +82,8 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
                 *_of_outcomes(outcome, items),
                 *_of_ends(intents.get(n), outcome, items),
             ]
-        case ev.Moved(happening=happening, evidence=evidence):
-            return _MOVES.get((happening, evidence), []) or _MOVES.get((happening, ""), [])
+        case ev.Moved(trigger=trigger, evidence=evidence):
+            return _MOVES.get((trigger, evidence), []) or _MOVES.get((trigger, ""), [])
         case ev.Held(reason=reason):
             return [f"held: {reason.split()[0]}"]
         case ev.Released():
@@ -116,8 +116,8 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return []
 
 
-_HAPPENING = ev.Happening
-_MOVES: dict[tuple[ev.Happening, str], list[str]] = {
+_HAPPENING = ev.Trigger
+_MOVES: dict[tuple[ev.Trigger, str], list[str]] = {
     (_HAPPENING.DOUBTED, ""): ["in doubt by silence"],
     (_HAPPENING.SEEN_UNTOUCHED, ""): ["did not happen"],
     (_HAPPENING.RETRIED, ""): ["retried once"],

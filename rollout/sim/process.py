@@ -19,7 +19,7 @@ from rollout.ecs import verdict, wire
 from rollout.engines.perform import halt_of
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
-from rollout.model.command import KeyLook, Look, Observation, StatusLook
+from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
@@ -272,34 +272,34 @@ class Process:
     def _looked(self, look: Observation, call: Call, heard: Heard) -> None:
         at = call.left_at
         match look:
-            case Look(account=account, region=region, instances=asked):
+            case ObserveInstances(account=account, region=region, instances=asked):
                 seen = see_instances(heard, account, region, asked, self.clock.now)
                 if isinstance(seen, reading.Described):
                     shown, api_time = seen.instances, seen.api_time
                     self._inbox.append(
-                        lambda now: self.decider.looked(look, shown, at, api_time, now)
+                        lambda now: self.decider.instances_observed(look, shown, at, api_time, now)
                     )
                     return
-            case KeyLook():
+            case ObserveKeyPair():
                 found = see_key(heard, self.decider.run.plan.key_pair.name, self.clock.now)
                 if isinstance(found, reading.KeyDescribed):
                     key, fingerprint = found.public_key, found.fingerprint
                     self._inbox.append(
-                        lambda now: self.decider.looked_at_key(look, key, fingerprint, now)
+                        lambda now: self.decider.key_pair_observed(look, key, fingerprint, now)
                     )
                     return
                 seen = found
-            case StatusLook():
+            case ObserveStatuses():
                 said = see_statuses(heard, self.clock.now)
-                if isinstance(said, reading.Statuses):
+                if isinstance(said, reading.StatusesDescribed):
                     ids, when = frozenset(said.statuses), said.api_time
                     self._inbox.append(
-                        lambda now: self.decider.looked_at_status(look, ids, when, now)
+                        lambda now: self.decider.statuses_observed(look, ids, when, now)
                     )
                     return
                 seen = said
         lost = seen
-        self._inbox.append(lambda now: self.decider.lost_look(look, lost, now))
+        self._inbox.append(lambda now: self.decider.observation_lost(look, lost, now))
 
 
 def _nothing(_: int) -> None:
@@ -322,7 +322,7 @@ def see_instances(
     return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
 
 
-def see_statuses(heard: Heard, now: Instant) -> reading.Statuses | Refused | Unknown:
+def see_statuses(heard: Heard, now: Instant) -> reading.StatusesDescribed | Refused | Unknown:
     """Statuses as the real client reads them."""
     if isinstance(heard, Refused | Unknown):
         return heard

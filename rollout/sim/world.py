@@ -30,7 +30,7 @@ from rollout.journal.reader import Reader, read, read_plan, run_id
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory
-from rollout.model.instance import Status as Seen
+from rollout.model.instance import Status as ObservedGroup
 from rollout.model.plan import Identity, Plan, RegionKey
 from rollout.model.spec import (
     Amount,
@@ -414,7 +414,7 @@ _REST = (WaveSpec("all", WaveKind.REST),)
 
 def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
     base = sum(
-        one.status is not Seen.STOPPED and selection.rotatable_os(one) is None
+        one.status is not ObservedGroup.STOPPED and selection.rotatable_os(one) is None
         for one in inventory.instances
     )
     caps = [max(1, base * percent // 100) for percent in scenario.cap_percents]

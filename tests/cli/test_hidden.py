@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rollout.cli import hidden, preview
-from rollout.cli.hidden import Effect, Sight
+from rollout.cli.hidden import Effect, Observed
 from tests.cli import factory
 
 PLAN = factory.plan()
@@ -26,15 +26,15 @@ def effects() -> list[Effect]:
     return attached + restarted
 
 
-def sights() -> list[Sight]:
+def sights() -> list[Observed]:
     """Every target with the new key in force, and one Windows instance."""
     return [
-        *(Sight(one.instance, "linux", KEY) for one in TARGETS),
-        Sight("i-0000", "windows", None),
+        *(Observed(one.instance, "linux", KEY) for one in TARGETS),
+        Observed("i-0000", "windows", None),
     ]
 
 
-def broken(effects_: list[Effect], sights_: list[Sight]) -> list[str]:
+def broken(effects_: list[Effect], sights_: list[Observed]) -> list[str]:
     """The promises that were not kept."""
     return [one.text for one in hidden.judge(PLAN, effects_, sights_) if not one.kept]
 
@@ -71,7 +71,7 @@ def test_a_broken_promise_is_found(more: list[Effect], said: str) -> None:
 
 def test_a_key_that_is_not_in_force_is_found() -> None:
     """Attached and restarted is not enough: the guest's own key counts."""
-    late = [Sight(FIRST, "linux", "ops-old"), *sights()[1:]]
+    late = [Observed(FIRST, "linux", "ops-old"), *sights()[1:]]
 
     (said,) = broken(effects(), late)
     assert said == f"{len(TARGETS) - 1} of {len(TARGETS)} targets have the key in force"

@@ -14,8 +14,8 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model.command import Attach
-from rollout.model.event import Actor, AnyEvent, Happening
-from rollout.model.observation import Seen
+from rollout.model.event import Actor, AnyEvent, Trigger
+from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RULES
 from tests.cli import factory
@@ -105,7 +105,7 @@ def test_throttled_lanes_are_told_and_stand_in_the_progress(stream: io.StringIO)
 def attach(story: Story, ordinal: int) -> ev.Issued:
     """The intent to attach one instance."""
     target = story.run.layout.targets[ordinal]
-    seen = Seen(target.seen, target.former_key, 1, 1)
+    seen = ObservedGroup(target.seen, target.former_key, 1, 1)
     command = Attach((ordinal,), (target.instance,))
     return ev.Issued(story.run.calls_issued + 1, command, story.now + 60_000, (seen,))
 
@@ -131,7 +131,7 @@ def test_success_is_not_told_one_by_one(stream: io.StringIO) -> None:
     story.begin()
     issued = attach(story, 0)
     story.tell(issued, ev.Settled(issued.n, story.now, Done("1")))
-    story.tell(ev.Moved(Happening.SEEN_ATTACHED, (0,), "key_pair", 1))
+    story.tell(ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair", 1))
 
     assert names(stream) == ["run.started", "wave.started"]
 
@@ -159,7 +159,7 @@ def test_bars_show_the_wave_and_keep_everyday_lines_back(monkeypatch: pytest.Mon
         issued = attach(story, 0)
         story.tell(issued)
         story.tell(ev.Settled(issued.n, story.now, Done("1")))
-        story.tell(ev.Moved(Happening.SEEN_ATTACHED, (0,), "key_pair", 1))
+        story.tell(ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair", 1))
         story.tell(ev.Anomaly(0, "something odd"), SLOWED)
         story.tell(ev.Drained("SIGINT", "signal"), after_ms=60_000)
 

@@ -24,11 +24,11 @@ from rollout.model import limits
 from rollout.model.command import (
     Attach,
     ImportKey,
-    KeyLook,
-    Look,
     Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
     RestartCall,
-    StatusLook,
 )
 from rollout.model.event import AnyEvent, Issued, RunClosed
 from rollout.model.instance import Instance, OsFamily, Status
@@ -373,25 +373,27 @@ class World:
         fate = self._draw(self.script.look_odds)
         if fate == "lost" or look.region in self.deaf:
             lost = Unknown("timeout")
-            self._answer(back, lambda: decider.lost_look(look, lost, self.now))
+            self._answer(back, lambda: decider.observation_lost(look, lost, self.now))
             return
-        if isinstance(look, KeyLook):
+        if isinstance(look, ObserveKeyPair):
             key, fingerprint = self.keys.get(look.region, ("", ""))
-            self._answer(back, lambda: decider.looked_at_key(look, key, fingerprint, self.now))
+            self._answer(back, lambda: decider.key_pair_observed(look, key, fingerprint, self.now))
             return
         lag = self.rng.randrange(self.script.lag_ms) if fate == "stale" else 0
-        if isinstance(look, StatusLook):
+        if isinstance(look, ObserveStatuses):
             shown = [one for one in look.instances if not self.machines[one].gone]
             shown = [] if self.blind else shown
-            self._answer(back, lambda: decider.looked_at_status(look, shown, at, self.now))
+            self._answer(back, lambda: decider.statuses_observed(look, shown, at, self.now))
             return
         self._look_at_machines(look, at, lag, back)
 
-    def _look_at_machines(self, look: Look, at: Instant, lag: int, back: Instant) -> None:
+    def _look_at_machines(
+        self, look: ObserveInstances, at: Instant, lag: int, back: Instant
+    ) -> None:
         decider = self.decider
         seen = [self.machines[name].at(at - lag) for name in look.instances]
         shown = [one for one in seen if one is not None and one.id not in self.hidden]
-        self._answer(back, lambda: decider.looked(look, shown, at, at, self.now))
+        self._answer(back, lambda: decider.instances_observed(look, shown, at, at, self.now))
 
     def _draw(self, odds: dict[str, float]) -> str:
         draw = self.rng.random()

@@ -116,7 +116,7 @@ def reply(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedGroup:
     """A request as it arrived."""
 
     method: str
@@ -130,7 +130,7 @@ class Server:
     """A scripted server: answers the n-th request with the n-th script, the last one for ever."""
 
     scripts: Sequence[Scripted]
-    requests: list[Seen] = field(default_factory=list)
+    requests: list[ObservedGroup] = field(default_factory=list)
     connections: list[asyncio.Task[None]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -146,18 +146,20 @@ class Server:
                 if not await _play(self.answer(self.requests[-1]), writer):
                     break
 
-    def answer(self, _: Seen) -> Scripted:
+    def answer(self, _: ObservedGroup) -> Scripted:
         """What is done with the request that came last."""
         return self.scripts[min(len(self.requests), len(self.scripts)) - 1]
 
 
-def _seen(head: str) -> Seen:
+def _seen(head: str) -> ObservedGroup:
     """Take a request head apart."""
     first, *lines = head.strip().split("\r\n")
     method, target, _ = first.split(" ")
     path, _, query = target.partition("?")
     headers = dict(line.split(": ", 1) for line in lines)
-    return Seen(method, path, query, {name.lower(): value for name, value in headers.items()})
+    return ObservedGroup(
+        method, path, query, {name.lower(): value for name, value in headers.items()}
+    )
 
 
 async def _play(script: Scripted, writer: asyncio.StreamWriter) -> bool:

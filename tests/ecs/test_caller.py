@@ -32,9 +32,9 @@ async def test_every_send_has_its_own_nonce_and_the_time_of_its_leaving() -> Non
     """Repeats too: nothing that was signed leaves twice."""
     clock, wire = JumpClock(), Wire([Lost("reset"), accepted()])
     client = client_of(wire, clock)
-    await client.look(REGION, ["i-1"])
+    await client.observe_instances(REGION, ["i-1"])
     clock.at += 90 * SECOND
-    await client.look(REGION, ["i-1"])
+    await client.observe_instances(REGION, ["i-1"])
     nonces = wire.header("x-acs-signature-nonce")
     assert len(set(nonces)) == len(nonces) == 3
     assert all(len(nonce) == 32 for nonce in nonces)
@@ -52,11 +52,11 @@ async def _everything(client: EcsClient) -> None:
         await client.restart(kind, REGION, many[:1], not_after=FAR)
         await client.restart(kind, REGION, many, not_after=FAR)
     await client.import_key_pair(REGION, "ops", "ssh-ed25519 AAAA", not_after=FAR)
-    await client.look(REGION, many)
+    await client.observe_instances(REGION, many)
     await client.describe_instances(REGION, {"Status": "Running"}, next_token="t")
     await client.may_describe(REGION)
     await client.describe_instance_status(REGION, many)
-    await client.look_at_key(REGION, "ops")
+    await client.observe_key_pair(REGION, "ops")
     await client.describe_regions()
     await client.identify()
 
@@ -109,7 +109,7 @@ async def test_each_region_has_its_host_and_identity_that_of_sts() -> None:
     """Host header and endpoint agree, since the signature covers the header."""
     wire = Wire()
     client = client_of(wire)
-    await client.look("eu-central-1", ["i-1"])
+    await client.observe_instances("eu-central-1", ["i-1"])
     await client.identify()
     hosts = ["ecs.eu-central-1.aliyuncs.com", "sts.aliyuncs.com"]
     assert [call.endpoint for call in wire.calls] == [f"https://{host}" for host in hosts]
@@ -264,11 +264,13 @@ async def test_a_mutation_that_did_not_leave_is_refused_unsent() -> None:
 async def test_a_safe_call_is_repeated_twice() -> None:
     """Three attempts at most, with a wait by the injected clock in between."""
     clock, wire = JumpClock(), Wire([Lost("reset"), NotSent("refused"), accepted()])
-    assert isinstance(await client_of(wire, clock).look(REGION, ["i-1"]), replies.Described)
+    assert isinstance(
+        await client_of(wire, clock).observe_instances(REGION, ["i-1"]), replies.Described
+    )
     assert len(wire.calls) == 3
     assert NOW < clock.now() <= NOW + 3 * SECOND
     wire = Wire([Lost("reset")])
-    assert await client_of(wire).look(REGION, ["i-1"]) == Unknown("reset")
+    assert await client_of(wire).observe_instances(REGION, ["i-1"]) == Unknown("reset")
     assert len(wire.calls) == 3
 
 
@@ -277,7 +279,7 @@ async def test_a_safe_call_is_repeated_twice() -> None:
 async def test_a_reply_is_never_asked_for_again(reply: HttpReply) -> None:
     """Only connections are repeated here: what a reply calls for is decided by the caller."""
     wire = Wire([reply])
-    seen = await client_of(wire).look(REGION, ["i-1"])
+    seen = await client_of(wire).observe_instances(REGION, ["i-1"])
     assert isinstance(seen, Refused | Unknown)
     assert len(wire.calls) == 1
 
@@ -294,7 +296,7 @@ async def test_concurrent_callers_do_not_mix_up_their_attempts() -> None:
         return accepted()
 
     client = client_on(InProcessTransport(flaky), JumpClock())
-    looks = [client.look(f"region-{n}", ["i-1"]) for n in range(50)]
+    looks = [client.observe_instances(f"region-{n}", ["i-1"]) for n in range(50)]
     seen = await asyncio.gather(*looks)
     assert all(isinstance(one, replies.Described) for one in seen)
     assert list(tries.values()) == [3] * 50
@@ -306,7 +308,7 @@ async def test_repeats_of_a_lane_have_a_budget() -> None:
     wire = Wire([Lost("reset")])
     client = client_of(wire)
     for _ in range(20):
-        assert isinstance(await client.look(REGION, ["i-1"]), Unknown)
+        assert isinstance(await client.observe_instances(REGION, ["i-1"]), Unknown)
     assert 20 < len(wire.calls) <= 20 + 5 + 2 + 1
 
 
@@ -375,7 +377,7 @@ async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
     outcome = await reboot(client)
     assert isinstance(outcome, Refused)
     assert (outcome.code, outcome.retry) == (caller.HALTED, RetryClass.UNSENT)
-    assert isinstance(await client.look(REGION, ["i-1"]), replies.Described)
+    assert isinstance(await client.observe_instances(REGION, ["i-1"]), replies.Described)
     assert wire.actions == ["DescribeInstances"]
 
 

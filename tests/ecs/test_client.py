@@ -80,17 +80,17 @@ async def test_a_key_is_imported_attached_and_seen() -> None:
             for row in fleet
             if row.os is OsFamily.LINUX and not row.locks and row.io_optimized
         ][:50]
-        assert await client.look_at_key(REGION, "ops") == replies.KeyDescribed(
+        assert await client.observe_key_pair(REGION, "ops") == replies.KeyDescribed(
             "", "", _any(), False
         )
         imported = await client.import_key_pair(REGION, "ops", PUBLIC_KEY, not_after=FAR)
         assert isinstance(imported, Done) and imported.request_id
-        key = await client.look_at_key(REGION, "ops")
+        key = await client.observe_key_pair(REGION, "ops")
         assert isinstance(key, replies.KeyDescribed) and key.found
         assert key.public_key.split()[:2] == PUBLIC_KEY.split()[:2]
         answer = await client.attach_key_pair(REGION, "ops", linux, not_after=FAR)
         assert isinstance(answer.outcome, Done) and answer.items == {}
-        seen = await client.look(REGION, linux)
+        seen = await client.observe_instances(REGION, linux)
         assert isinstance(seen, replies.Described)
         assert {row.id: row.key_pair for row in seen.instances} == dict.fromkeys(linux, "ops")
 
@@ -131,7 +131,7 @@ async def test_restarts_single_and_many_are_understood() -> None:
         assert isinstance(refused, Refused) and refused.retry is RetryClass.STATE
         assert isinstance(start.outcome, Done)
         states = await client.describe_instance_status(REGION, [running[0], stopped[0]])
-        assert isinstance(states, replies.Statuses)
+        assert isinstance(states, replies.StatusesDescribed)
         assert sorted(states.statuses) == sorted([running[0], stopped[0]])
 
 

@@ -79,7 +79,7 @@ async def everything(client: EcsClient) -> list[object]:
         await client.import_key_pair(REGION, "ops", "ssh-ed25519 AAAA", not_after=FAR),
         await client.may_describe(REGION),
         await client.identify(),
-        await client.look(REGION, ["i-1"]),
+        await client.observe_instances(REGION, ["i-1"]),
     ]
 
 
@@ -140,7 +140,7 @@ async def test_headers_of_a_real_connection_are_read_after_the_blanking() -> Non
     scripts = reply(429, body, headers=throttled), reply(200, page, headers={"DATE": DATE})
     async with talking_to(*scripts) as (client, _):
         refused = await client.may_describe(REGION)
-        described = await client.look(REGION, ["i-1"])
+        described = await client.observe_instances(REGION, ["i-1"])
 
     assert isinstance(refused, Refused) and refused.retry_after_ms == 7_000
     assert isinstance(described, Described) and described.api_time == NOW

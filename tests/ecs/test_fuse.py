@@ -26,7 +26,9 @@ async def test_a_denied_lane_is_tried_again_with_a_question_about_keys() -> None
     stopped = await reboot(client)
     assert isinstance(stopped, Refused)
     assert stopped.retry_after_ms == OPEN_MS
-    assert isinstance(await client.look(REGION, ["i-1"]), replies.Described), "another lane"
+    assert isinstance(await client.observe_instances(REGION, ["i-1"]), replies.Described), (
+        "another lane"
+    )
     clock.at += OPEN_MS
     assert isinstance(await reboot(client), Done)
     assert wire.actions[2:] == ["GetCallerIdentity", "RebootInstance"]

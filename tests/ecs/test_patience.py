@@ -66,8 +66,8 @@ async def test_every_safe_call_outlasts_what_passes(failure: Script) -> None:
             client.identify,
             client.describe_regions,
             lambda: client.describe_instances(REGION),  # noqa: B023 - called at once
-            lambda: client.look(REGION, ["i-1"]),  # noqa: B023 - called at once
-            lambda: client.look_at_key(REGION, "ops"),  # noqa: B023 - called at once
+            lambda: client.observe_instances(REGION, ["i-1"]),  # noqa: B023 - called at once
+            lambda: client.observe_key_pair(REGION, "ops"),  # noqa: B023 - called at once
             lambda: client.describe_instance_status(REGION, ["i-1"]),  # noqa: B023 - called at once
         )[number]()
         assert not isinstance(seen, Refused | Unknown), wire.actions
@@ -134,7 +134,7 @@ async def test_an_outage_is_not_amplified() -> None:
     """Fifty waiting calls of one lane repeat at most five and a tenth of their number a minute."""
     clock, wire = JumpClock(), Wire([PAGE_502])
     client = patient(wire, clock)
-    seen = await asyncio.gather(*(client.look(REGION, [f"i-{n}"]) for n in range(50)))
+    seen = await asyncio.gather(*(client.observe_instances(REGION, [f"i-{n}"]) for n in range(50)))
     assert all(isinstance(one, Unknown) for one in seen)
     assert len(wire.calls) <= 50 + 50 + 6 * (5 + 5)
 
@@ -144,11 +144,11 @@ async def test_calls_that_follow_do_not_wait_the_same_time_again() -> None:
     """Once a lane was given up, later calls of it end at once, and one elsewhere is tried once."""
     clock, wire = JumpClock(), Wire([PAGE_502])
     client = patient(wire, clock)
-    first = await client.look(REGION, ["i-1"])
+    first = await client.observe_instances(REGION, ["i-1"])
     calls, ended = len(wire.calls), clock.now()
-    assert await client.look(REGION, ["i-2"]) == first
+    assert await client.observe_instances(REGION, ["i-2"]) == first
     assert len(wire.calls) == calls
-    assert isinstance(await client.look("cn-hangzhou", ["i-3"]), Unknown)
+    assert isinstance(await client.observe_instances("cn-hangzhou", ["i-3"]), Unknown)
     assert len(wire.calls) == calls + 1
     assert clock.now() == ended
 
@@ -189,7 +189,7 @@ async def test_who_waits_can_be_seen_while_it_waits() -> None:
     client = client_on(InProcessTransport(handle), clock)
     client.patience = patience = Patience(clock)
     patience.on_calm = lambda: calm.append(clock.now())
-    await client.look_at_key(REGION, "ops")
+    await client.observe_key_pair(REGION, "ops")
     assert shown == [
         ("DescribeKeyPairs", 0, "", 5 * MINUTE),
         ("DescribeKeyPairs", 1, "http_502", 5 * MINUTE),

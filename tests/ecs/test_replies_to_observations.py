@@ -88,7 +88,7 @@ async def test_look(name: str) -> None:
     """A look is a list that was read, or an outcome; what is unreadable is never an empty list."""
     script, expected = LOOKS[name]
     async with talking_to(script) as (client, _):
-        seen = await client.look(REGION, IDS)
+        seen = await client.observe_instances(REGION, IDS)
         assert ("seen" if isinstance(seen, replies.Described) else short(seen)) == expected
 
 
@@ -127,7 +127,7 @@ async def test_look(name: str) -> None:
 async def test_rows_read_alike_in_every_spelling(script: Scripted) -> None:
     """Numbers as texts, nulls, extra fields, another case, XML: the same instance comes out."""
     async with talking_to(script) as (client, _):
-        seen = await client.look("cn-hangzhou", ["i-1"])
+        seen = await client.observe_instances("cn-hangzhou", ["i-1"])
         assert isinstance(seen, replies.Described)
         (found,) = seen.instances
         assert (found.id, found.account, found.region) == ("i-1", client.account, "cn-shanghai")
@@ -150,7 +150,7 @@ async def test_odd_words_of_a_row_are_unknown_not_guessed() -> None:
         OperationLocks={"LockReason": [{"LockReason": "financial"}, {"LockReason": "recycling"}]},
     )
     async with talking_to(page(odd)) as (client, _):
-        seen = await client.look("cn-hangzhou", ["i-1"])
+        seen = await client.observe_instances("cn-hangzhou", ["i-1"])
         assert isinstance(seen, replies.Described)
         (found,) = seen.instances
         assert (found.os, found.status, found.key_pair) == (OsFamily.UNKNOWN, Status.UNKNOWN, "")
@@ -163,7 +163,7 @@ async def test_a_lock_without_a_reason_is_a_lock() -> None:
     """An instance whose lock says nothing more is not taken for unlocked."""
     row = instance(OperationLocks={"LockReason": [{"LockMsg": "ask the owner"}]})
     async with talking_to(page(row)) as (client, _):
-        seen = await client.look(REGION, ["i-1"])
+        seen = await client.observe_instances(REGION, ["i-1"])
 
     assert isinstance(seen, replies.Described)
     assert seen.instances[0].locks == ("no reason given",)
@@ -180,7 +180,7 @@ async def test_a_look_keeps_what_was_asked_for_once() -> None:
         instance("i-9"),
     ]
     async with talking_to(page(*rows)) as (client, _):
-        seen = await client.look(REGION, IDS)
+        seen = await client.observe_instances(REGION, IDS)
         assert isinstance(seen, replies.Described)
         assert [row_.id for row_ in seen.instances] == ["i-1"]
 
@@ -190,13 +190,13 @@ async def test_a_look_follows_pages_and_ends_in_a_loop_of_them() -> None:
     """Short pages are joined; a token that never ends is no answer."""
     first, second = page(instance("i-1"), NextToken="t"), page(instance("i-2"), NextToken="")
     async with talking_to(first, second) as (client, server):
-        seen = await client.look(REGION, IDS)
+        seen = await client.observe_instances(REGION, IDS)
         assert isinstance(seen, replies.Described)
         assert [row_.id for row_ in seen.instances] == ["i-1", "i-2"]
         assert "NextToken=t" in server.requests[1].query
         assert all("MaxResults=100" in request.query for request in server.requests)
     async with talking_to(first) as (client, _):
-        assert await client.look(REGION, IDS) == Unknown("page_loop")
+        assert await client.observe_instances(REGION, IDS) == Unknown("page_loop")
 
 
 @pytest.mark.asyncio
@@ -205,8 +205,10 @@ async def test_the_key_of_a_look_has_exactly_the_name_asked_for() -> None:
     rows = [{"KeyPairName": name, "PublicKey": f"ssh {name}"} for name in ("ops-2", "ops", "xops")]
     body = {"RequestId": REQUEST_ID, "KeyPairs": {"KeyPair": rows}, "TotalCount": 3}
     async with talking_to(reply(200, json.dumps(body))) as (client, _):
-        assert await client.look_at_key(REGION, "ops") == replies.KeyDescribed("ssh ops", "", NOW)
-        assert await client.look_at_key(REGION, "Ops") == replies.KeyDescribed(
+        assert await client.observe_key_pair(REGION, "ops") == replies.KeyDescribed(
+            "ssh ops", "", NOW
+        )
+        assert await client.observe_key_pair(REGION, "Ops") == replies.KeyDescribed(
             "", "", NOW, found=False
         )
 

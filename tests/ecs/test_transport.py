@@ -33,7 +33,7 @@ from rollout.ecs.transport import (
     NotSent,
 )
 from rollout.ecs.wire import HttpReply
-from tests.ecs.pretend import After, Scripted, Seen, Server, reply, scripted, serving
+from tests.ecs.pretend import After, ObservedGroup, Scripted, Server, reply, scripted, serving
 from tests.inprocess import InProcessTransport
 
 HOST = "https://ecs.cn-beijing.aliyuncs.com"
@@ -435,7 +435,7 @@ class Echo(Server):
 
     scripts: Sequence[Scripted] = ()
 
-    def answer(self, seen: Seen) -> Scripted:
+    def answer(self, seen: ObservedGroup) -> Scripted:
         """See Server."""
         whole = reply(200, seen.query).raw
         match Trick(urllib.parse.unquote(seen.query.partition("=")[2])):

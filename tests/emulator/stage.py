@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.emulator import fleets
-from rollout.emulator.cloud import Cloud, Sight
+from rollout.emulator.cloud import Cloud, Observed
 from rollout.emulator.faults import FaultPlan
 from rollout.emulator.fleet import Fleet, FleetBuilder
 from rollout.emulator.instances import Lock, Status
@@ -111,6 +111,6 @@ def row(pretend: Cloud, instance: str, now: int = NOW) -> dict[str, Any]:
     return rows(pretend, {"InstanceIds": ids(instance)}, now=now)[0]
 
 
-def sight(pretend: Cloud, instance: str, now: int = NOW) -> Sight:
+def sight(pretend: Cloud, instance: str, now: int = NOW) -> Observed:
     """One instance with what is hidden."""
     return next(s for s in pretend.sights(now) if s.instance == instance)

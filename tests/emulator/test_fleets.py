@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from rollout.emulator import fleetfile, fleets, settings
-from rollout.emulator.cloud import Cloud, Sight
+from rollout.emulator.cloud import Cloud, Observed
 from rollout.emulator.faults import Fault
 from rollout.emulator.fleet import Fleet
 from rollout.emulator.instances import Lock, Status
@@ -20,7 +20,7 @@ from tests.emulator.stage import NOW
 HOUR_MS = 3_600_000
 
 
-def sights(cloud: Cloud) -> list[Sight]:
+def sights(cloud: Cloud) -> list[Observed]:
     """All instances as a checker sees them."""
     return list(cloud.sights(NOW))
 

@@ -8,7 +8,7 @@ import msgspec
 
 from rollout.core.running.decider import Decider
 from rollout.engines.local import LocalEngine
-from rollout.engines.ports import Described, KeyDescribed, Ports, StatusesShown
+from rollout.engines.ports import Described, KeyDescribed, Ports, StatusesDescribed
 from rollout.errors import RolloutError, StorageError
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.instance import Instance, Status
@@ -125,17 +125,21 @@ class FakeEcs:
     def stop(self) -> None:
         self.stopping.set()
 
-    async def look(self, region: str, instances: tuple[str, ...]) -> Described | Refused | Unknown:
+    async def observe_instances(
+        self, region: str, instances: tuple[str, ...]
+    ) -> Described | Refused | Unknown:
         self.clock.instant += self.lane_wait_ms
         left_at = self.clock.now()
         return Described(tuple(self.rows[name] for name in instances), left_at, left_at)
 
-    async def look_at_status(
+    async def observe_statuses(
         self, region: str, instances: tuple[str, ...]
-    ) -> StatusesShown | Refused | Unknown:
-        return StatusesShown(frozenset(instances), self.clock.now())
+    ) -> StatusesDescribed | Refused | Unknown:
+        return StatusesDescribed(frozenset(instances), self.clock.now())
 
-    async def look_at_key(self, region: str, key_pair: str) -> KeyDescribed | Refused | Unknown:
+    async def observe_key_pair(
+        self, region: str, key_pair: str
+    ) -> KeyDescribed | Refused | Unknown:
         return KeyDescribed(samples.PUBLIC_KEY, samples.FINGERPRINT, self.clock.now())
 
     async def _called(self, what: str) -> None:

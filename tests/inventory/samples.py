@@ -138,7 +138,7 @@ class Service:
             tuple(shown[start : start + self.size]), str(start + self.size) if more else ""
         )
 
-    async def look(self, region: str, instances: Sequence[str]) -> Reply:
+    async def observe_instances(self, region: str, instances: Sequence[str]) -> Reply:
         self.calls.append(("look", region, tuple(instances)))
         if ready := self.first.get(region):
             return ready.pop(0)

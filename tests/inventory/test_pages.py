@@ -151,8 +151,8 @@ class Counting(Service):
     async def describe_instances(self, *args: Any, **options: Any) -> Any:
         return self._counted(await super().describe_instances(*args, **options))
 
-    async def look(self, *args: Any) -> Any:
-        return self._counted(await super().look(*args))
+    async def observe_instances(self, *args: Any) -> Any:
+        return self._counted(await super().observe_instances(*args))
 
     def _counted(self, shown: Any) -> Shown:
         self.wrong -= 1
@@ -164,14 +164,14 @@ async def listed(service: Service, *, allow_partial: bool = False) -> live.Liste
     return await live.list_regions(service, [HANGZHOU], None, allow_partial=allow_partial)
 
 
-async def looked(service: Service, *, allow_partial: bool = False) -> live.Listed:
+async def instances_observed(service: Service, *, allow_partial: bool = False) -> live.Listed:
     """The instances of the service by their ids."""
     ids = [instance.id for instance in service.fleet]
     return await live.hydrate(service, {HANGZHOU: ids}, allow_partial=allow_partial)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("read", [listed, looked])
+@pytest.mark.parametrize("read", [listed, instances_observed])
 async def test_a_live_answer_that_counts_more_than_it_shows_is_refused(read: Any) -> None:
     """It is read a second time; then exit 65, or a warning with `--allow-partial`."""
     passing, failing = Counting(fleet(3)), Counting(fleet(3))

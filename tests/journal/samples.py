@@ -9,14 +9,14 @@ from rollout.model.event import (
     Actor,
     AnyEvent,
     Halted,
-    Happening,
     Issued,
     Moved,
     RunStarted,
     Settled,
+    Trigger,
 )
 from rollout.model.instance import Status
-from rollout.model.observation import Seen
+from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Done
 from rollout.model.plan import RULES, RestartKind
 
@@ -34,7 +34,7 @@ def started(run: str = RUN, plan_digest: str = "sha256:0") -> RunStarted:
 def issued(number: int) -> Issued:
     """The intent of one reboot."""
     command = RestartCall(RestartKind.REBOOT, (number,), (f"i-{number:08}",))
-    seen = Seen(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
+    seen = ObservedGroup(Status.RUNNING, "ops-2026q4", NOW - 86_400_000, NOW)
     return Issued(number, command, NOW + 60_000, (seen,))
 
 
@@ -43,7 +43,7 @@ def turn(number: int) -> list[AnyEvent]:
     return [
         issued(number),
         Settled(number, NOW, Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)),
-        Moved(Happening.SEEN_BOOTED, (number,), "start_time", NOW),
+        Moved(Trigger.SEEN_BOOTED, (number,), "start_time", NOW),
     ]
 
 

@@ -10,9 +10,9 @@ from rollout.journal.reader import run_id
 from rollout.model import event as ev
 from rollout.model import plan as plans
 from rollout.model.command import Attach, RestartCall
-from rollout.model.event import AnyEvent, Happening
+from rollout.model.event import AnyEvent, Trigger
 from rollout.model.instance import Status
-from rollout.model.observation import Sight, gather
+from rollout.model.observation import Observed, gather
 from rollout.model.outcome import Done, Outcome
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown, Restart
@@ -110,7 +110,7 @@ class Story:
     ) -> "Story":
         """The intent of a call, judged on that status and key pair."""
         self.n += 1
-        sight = Sight(status, key_pair, NOW - 86_400_000, NOW)
+        sight = Observed(status, key_pair, NOW - 86_400_000, NOW)
         seen = gather([sight] * len(command.ordinals))
         issued = ev.Issued(self.n, command, NOW + 60_000, seen, self.epoch)
         return self.add(msgspec.structs.replace(issued, **changed))
@@ -132,11 +132,11 @@ class Story:
         done = Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)
         return self.add(ev.Settled(number, NOW, done if outcome is None else outcome))
 
-    def move(self, happening: Happening, *ordinals: int) -> "Story":
+    def move(self, trigger: Trigger, *ordinals: int) -> "Story":
         """An observation showed this."""
-        if happening is Happening.SEEN_ATTACHED:
+        if trigger is Trigger.SEEN_ATTACHED:
             self.observed += len(ordinals)
-        return self.add(ev.Moved(happening, ordinals, "status", NOW))
+        return self.add(ev.Moved(trigger, ordinals, "status", NOW))
 
     def compare(self) -> "Story":
         """The key pair was compared after all attaches so far, and is the plan's."""
@@ -148,7 +148,7 @@ class Story:
 
     def attached(self, *ordinals: int) -> "Story":
         """Attached and read back."""
-        return self.attach(*ordinals).settle().move(Happening.SEEN_ATTACHED, *ordinals)
+        return self.attach(*ordinals).settle().move(Trigger.SEEN_ATTACHED, *ordinals)
 
     def rotated(self, *ordinals: int) -> "Story":
         """Attached, restarted one after the other, serving again."""
@@ -162,8 +162,8 @@ class Story:
 
     def back(self, *ordinals: int) -> "Story":
         """The key pair compared, booted and serving again."""
-        self.compare().move(Happening.SEEN_BOOTED, *ordinals)
-        return self.move(Happening.SEEN_RUNNING, *ordinals)
+        self.compare().move(Trigger.SEEN_BOOTED, *ordinals)
+        return self.move(Trigger.SEEN_RUNNING, *ordinals)
 
     def close(self, exit_code: int = 0, **counts: int) -> "Story":
         """The run's end, with these counts beside the two excluded."""

@@ -6,7 +6,7 @@ from rollout.journal import audit, file
 from rollout.journal.record import Line
 from rollout.model import event as ev
 from rollout.model.command import ImportKey
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from tests.journal import samples, stories
 from tests.journal.samples import NOW
@@ -24,7 +24,7 @@ def mixed() -> Story:
     """A batch of two of which one is refused, and a restart whose answer is lost."""
     story = Story().open_wave(0).attach(0, 1)
     story.add(ev.Settled(1, NOW, Done("REQ-0", NOW), ((1, REFUSED),)))
-    story.move(Happening.SEEN_ATTACHED, 0)
+    story.move(Trigger.SEEN_ATTACHED, 0)
     story.restart(0).settle(Unknown("timeout")).resume()
     story.add(ev.Settled(2, NOW, Done("REQ-9", NOW)))
     return story.add(

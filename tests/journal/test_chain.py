@@ -12,7 +12,7 @@ from rollout.core.invariant import Bug
 from rollout.journal.chain import GENESIS, Chain, Head, parse_head
 from rollout.journal.record import Line, LineError
 from rollout.model import limits
-from rollout.model.event import Anomaly, AnyEvent, Happening, Moved
+from rollout.model.event import Anomaly, AnyEvent, Moved, Trigger
 from tests.journal import samples
 
 STARTED: list[AnyEvent] = [samples.started()]
@@ -79,7 +79,7 @@ def test_an_event_about_very_many_instances_is_told_in_parts() -> None:
     """A million ordinals do not fit a line: several events say the same."""
     ordinals = tuple(range(1_000_000, 1_050_000))
 
-    turn: list[AnyEvent] = [Moved(Happening.CLOSED, ordinals, "closed"), Anomaly(1, "after")]
+    turn: list[AnyEvent] = [Moved(Trigger.CLOSED, ordinals, "closed"), Anomaly(1, "after")]
 
     lines = lines_of(turn)
 

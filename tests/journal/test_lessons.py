@@ -10,7 +10,7 @@ import pytest
 from rollout.journal import lessons
 from rollout.journal.lessons import Lessons
 from rollout.model.command import RestartCall
-from rollout.model.event import Happening, Issued, Moved, Settled
+from rollout.model.event import Issued, Moved, Settled, Trigger
 from rollout.model.outcome import Done
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.time import SECOND
@@ -89,7 +89,7 @@ def test_five_boots_are_enough_to_learn_from(count: int) -> None:
         command = RestartCall(RestartKind.REBOOT, (ordinal,), (row.id,))
         seen.take(Issued(ordinal + 1, command, begun))
         seen.take(Settled(ordinal + 1, begun, Done("473469C7", begun)))
-        seen.take(Moved(Happening.SEEN_RUNNING, (ordinal,), "status", begun + 15 * SECOND))
+        seen.take(Moved(Trigger.SEEN_RUNNING, (ordinal,), "status", begun + 15 * SECOND))
 
     boots = seen.boots("r-1")
 

@@ -7,7 +7,7 @@ import pytest
 
 from rollout.journal import proofs
 from rollout.journal.proofs import Folded
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.instance import Proof
 from rollout.model.plan import Plan
 from tests.journal import stories
@@ -50,7 +50,7 @@ def test_a_key_pair_that_was_recreated_proves_nothing(tmp_path: Path) -> None:
 def test_an_instance_is_proved_by_the_comparison_after_it(tmp_path: Path) -> None:
     """Running alone proves nothing until the key pair was compared again."""
     story = Story().open_wave(0).attached(0, 1).restart(0)
-    story.move(Happening.SEEN_BOOTED, 0).move(Happening.SEEN_RUNNING, 0)
+    story.move(Trigger.SEEN_BOOTED, 0).move(Trigger.SEEN_RUNNING, 0)
     run(tmp_path, story, 1)
     assert proofs.fold(tmp_path).proofs == {}
 

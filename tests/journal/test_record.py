@@ -58,7 +58,7 @@ def test_control_characters_are_escaped_and_kept(text: str) -> None:
     "body, words",
     [
         ('[{"type":"GateAnswered","open":true}]', "`GateAnswered` is of a newer release"),
-        ('[{"type":"Moved","happening":"seen_gone","ordinals":[],"evidence":""}]', "seen_gone"),
+        ('[{"type":"Moved","trigger":"seen_gone","ordinals":[],"evidence":""}]', "seen_gone"),
         ("{}", "array"),
     ],
 )

@@ -13,7 +13,7 @@ from rollout.journal.chain import Head
 from rollout.journal.verify import GroupPeak, Verdict, verify
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Happening, OperatorWord, Resolution
+from rollout.model.event import OperatorWord, Resolution, Trigger
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.plan import PlanLimits, RestartKind, digest, encode
@@ -106,12 +106,12 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .attached(2)
         .restart(2)
         .settle(Unknown("timeout"))
-        .move(Happening.SEEN_UNTOUCHED, 2)
+        .move(Trigger.SEEN_UNTOUCHED, 2)
         .restart(2)
         .back(2)
     ),
     "an instance that is gone frees its permit": lambda: (
-        in_rest().attached(2, 3, 4).restart(2, 3).move(Happening.DROPPED, 2, 3).restart(4)
+        in_rest().attached(2, 3, 4).restart(2, 3).move(Trigger.DROPPED, 2, 3).restart(4)
     ),
     "a batch refused for one Windows id is tried again in halves": lambda: (
         in_rest()
@@ -124,7 +124,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .settle()
     ),
     "an attach of a dead process is read back and repeated": lambda: (
-        in_rest().attach(2, 3).resume().move(Happening.SEEN_UNATTACHED, 2, 3).attach(2, 3)
+        in_rest().attach(2, 3).resume().move(Trigger.SEEN_UNATTACHED, 2, 3).attach(2, 3)
     ),
     "what was held is taken up by a resume, also after its wave": lambda: (
         Story()
@@ -151,8 +151,8 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .attached(2, 3, 4)
         .restart(2)
         .settle()
-        .move(Happening.SEEN_BOOTED, 2)
-        .move(Happening.SEEN_RUNNING, 2)
+        .move(Trigger.SEEN_BOOTED, 2)
+        .move(Trigger.SEEN_RUNNING, 2)
         .compare()
         .rotated_on(3, 4)
         .close_wave(1)
@@ -163,8 +163,8 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .attached(2, 3, 4)
         .restart(2)
         .settle()
-        .move(Happening.SEEN_BOOTED, 2)
-        .move(Happening.SEEN_RUNNING, 2)
+        .move(Trigger.SEEN_BOOTED, 2)
+        .move(Trigger.SEEN_RUNNING, 2)
         .change_key()
         .rotated_on(3, 4)
         .close_wave(1)
@@ -174,7 +174,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
         in_rest()
         .attached(2, 3, 4)
         .add(ev.ForeignRestart((2,), "start_time", NOW))
-        .move(Happening.LEFT_STOPPED, 2)
+        .move(Trigger.LEFT_STOPPED, 2)
         .rotated_on(3, 4)
         .close_wave(1)
         .close(3, done=4, stranded=1)
@@ -195,8 +195,8 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .restart(2)
         .settle(Unknown("timeout"))
         .add(resolved(2, Resolution.ABANDON))
-        .move(Happening.ABANDONED, 2)
-        .move(Happening.SEEN_SERVING, 2)
+        .move(Trigger.ABANDONED, 2)
+        .move(Trigger.SEEN_SERVING, 2)
         .add(ev.Held((2,), "abandoned"))
         .close_wave(1)
         .close(5, done=4, in_doubt=1)
@@ -207,9 +207,9 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .restart(2, 3)
         .settle(Unknown("timeout"))
         .add(resolved(2, Resolution.RESTARTED))
-        .move(Happening.STATED_RESTARTED, 2)
+        .move(Trigger.STATED_RESTARTED, 2)
         .add(resolved(3, Resolution.UNTOUCHED))
-        .move(Happening.STATED_UNTOUCHED, 3)
+        .move(Trigger.STATED_UNTOUCHED, 3)
         .restart(3)
     ),
     "a late ending changes nothing": lambda: (
@@ -219,11 +219,11 @@ LEGAL: dict[str, Callable[[], Story]] = {
         in_rest()
         .attached(2)
         .restart(2)
-        .move(Happening.SEEN_BOOTED, 2)
-        .move(Happening.TIMED_OUT, 2)
+        .move(Trigger.SEEN_BOOTED, 2)
+        .move(Trigger.TIMED_OUT, 2)
         .attach(3)
         .settle()
-        .move(Happening.GAVE_UP, 3)
+        .move(Trigger.GAVE_UP, 3)
     ),
 }
 
@@ -251,8 +251,8 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
             .open_wave(0)
             .attached(0, 1)
             .restart(0, 1)
-            .move(Happening.SEEN_BOOTED, 0, 1)
-            .move(Happening.TIMED_OUT, 0, 1)
+            .move(Trigger.SEEN_BOOTED, 0, 1)
+            .move(Trigger.TIMED_OUT, 0, 1)
             .close_wave(0)
             .open_wave(1)
             .attached(3)
@@ -285,7 +285,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     "a restart that was accepted is repeated": (
         "i-00000002: its restart was accepted, and is repeated",
         lambda: (
-            in_rest().attached(2).restart(2).settle().move(Happening.SEEN_UNTOUCHED, 2).restart(2)
+            in_rest().attached(2).restart(2).settle().move(Trigger.SEEN_UNTOUCHED, 2).restart(2)
         ),
     ),
     "an intent after an abort": (
@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "a statement that nobody made": (
         "stated_restarted, which no operator stated",
-        lambda: in_rest().attached(2).restart(2).move(Happening.STATED_RESTARTED, 2),
+        lambda: in_rest().attached(2).restart(2).move(Trigger.STATED_RESTARTED, 2),
     ),
     "a statement that was made once and counts twice": (
         "stated_untouched, which no operator stated",
@@ -303,9 +303,9 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
             .attached(2)
             .restart(2)
             .add(resolved(2, Resolution.UNTOUCHED))
-            .move(Happening.STATED_UNTOUCHED, 2)
+            .move(Trigger.STATED_UNTOUCHED, 2)
             .restart(2)
-            .move(Happening.STATED_UNTOUCHED, 2)
+            .move(Trigger.STATED_UNTOUCHED, 2)
         ),
     ),
     "closed in doubt though nobody aborted": (
@@ -418,8 +418,8 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
             .rotated(0)
             .attached(1)
             .restart(1)
-            .move(Happening.SEEN_BOOTED, 1)
-            .move(Happening.TIMED_OUT, 1)
+            .move(Trigger.SEEN_BOOTED, 1)
+            .move(Trigger.TIMED_OUT, 1)
             .close_wave(0)
             .open_wave(1)
         ),
@@ -482,19 +482,19 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "done without a boot": (
         "i-00000002: seen_running while it is restarting",
-        lambda: in_rest().attached(2).restart(2).move(Happening.SEEN_RUNNING, 2),
+        lambda: in_rest().attached(2).restart(2).move(Trigger.SEEN_RUNNING, 2),
     ),
     "evidence that only an ending can be": (
         "restart_refused is no evidence",
-        lambda: in_rest().attached(2).restart(2).move(Happening.RESTART_REFUSED, 2),
+        lambda: in_rest().attached(2).restart(2).move(Trigger.RESTART_REFUSED, 2),
     ),
     "retried against the plan": (
         "retried, which the plan does not allow",
-        lambda: in_rest().attached(2).restart(2).move(Happening.RETRIED, 2),
+        lambda: in_rest().attached(2).restart(2).move(Trigger.RETRIED, 2),
     ),
     "an ordinal of nobody": (
         "ordinal 5 is not in the plan",
-        lambda: in_rest().move(Happening.DROPPED, 5).add(ev.Held((5,), "x")),
+        lambda: in_rest().move(Trigger.DROPPED, 5).add(ev.Held((5,), "x")),
     ),
     "started twice": (
         "a run starts once",
@@ -548,10 +548,10 @@ def test_a_broken_rule_is_named_by_event_and_line(tmp_path: Path) -> None:
 def test_retry_once_is_once(tmp_path: Path) -> None:
     """The operator's standing answer allows one more restart of an instance, not two."""
     story = Story(stories.a_plan(on_unknown=OnUnknown.RETRY_ONCE)).open_wave(0).attached(0)
-    story.restart(0).settle(Unknown("timeout")).move(Happening.RETRIED, 0).restart(0)
+    story.restart(0).settle(Unknown("timeout")).move(Trigger.RETRIED, 0).restart(0)
     assert messages(verify(story.write(tmp_path / "once"))) == ""
 
-    story.settle(Unknown("timeout")).move(Happening.RETRIED, 0)
+    story.settle(Unknown("timeout")).move(Trigger.RETRIED, 0)
 
     assert "i-00000000 retried twice" in messages(verify(story.write(tmp_path / "twice")))
 
@@ -559,7 +559,7 @@ def test_retry_once_is_once(tmp_path: Path) -> None:
 def test_what_was_assumed_is_not_done(tmp_path: Path) -> None:
     """`assumeDone` ends in a class of its own and frees the permit."""
     story = Story(stories.a_plan(cap=1, on_unknown=OnUnknown.ASSUME_DONE)).open_wave(0)
-    story.attached(0, 1).restart(0).move(Happening.ASSUMED, 0).restart(1)
+    story.attached(0, 1).restart(0).move(Trigger.ASSUMED, 0).restart(1)
 
     verdict = verify(story.write(tmp_path))
 

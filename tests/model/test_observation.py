@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.model.instance import Status
-from rollout.model.observation import Seen, Sight, gather, spread
+from rollout.model.observation import Observed, ObservedGroup, gather, spread
 
 SIGHTS = st.lists(
     st.builds(
-        Sight,
+        Observed,
         st.sampled_from([Status.RUNNING, Status.STOPPED]),
         st.sampled_from(["", "ops-2026q4"]),
         st.integers(0, 3),
@@ -21,15 +21,15 @@ SIGHTS = st.lists(
 
 
 @given(SIGHTS)
-def test_what_is_told_together_is_read_one_by_one(sights: list[Sight]) -> None:
+def test_what_is_told_together_is_read_one_by_one(sights: list[Observed]) -> None:
     """Every instance's status, key pair, StartTime and time of the service come back, in order."""
     told = msgspec.json.encode(gather(sights))
 
-    assert list(spread(msgspec.json.decode(told, type=tuple[Seen, ...]))) == sights
+    assert list(spread(msgspec.json.decode(told, type=tuple[ObservedGroup, ...]))) == sights
 
 
 @given(SIGHTS)
-def test_neighbours_that_look_alike_share_an_entry(sights: list[Sight]) -> None:
+def test_neighbours_that_look_alike_share_an_entry(sights: list[Observed]) -> None:
     """Two entries in a row differ in more than StartTime; one instance's entry has one number."""
     told = gather(sights)
 

@@ -8,10 +8,10 @@ from rollout.model.command import (
     Attach,
     Command,
     ImportKey,
-    KeyLook,
-    Look,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
     RestartCall,
-    StatusLook,
 )
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
@@ -66,15 +66,15 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
             case ImportKey():
                 await client.import_key_pair(REGION, key.name, key.public_key, not_after=FAR)
     looks = (
-        Look(ACCOUNT, REGION, (0, 1), TWO),
-        KeyLook(ACCOUNT, REGION),
-        StatusLook(ACCOUNT, REGION, (0,), TWO),
+        ObserveInstances(ACCOUNT, REGION, (0, 1), TWO),
+        ObserveKeyPair(ACCOUNT, REGION),
+        ObserveStatuses(ACCOUNT, REGION, (0,), TWO),
     )
     for look in looks:
         wish = calls.of_look(look, one)
         wished.append((wish.action, dict(wish.params)))
-    await client.look(REGION, TWO)
-    await client.look_at_key(REGION, key.name)
+    await client.observe_instances(REGION, TWO)
+    await client.observe_key_pair(REGION, key.name)
     await client.describe_instance_status(REGION, TWO)
 
     assert sent == wished

@@ -18,7 +18,7 @@ from rollout.errors import Place, Problem
 from rollout.journal import verify
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
-from rollout.model.event import AnyEvent, Happening, Issued
+from rollout.model.event import AnyEvent, Issued, Trigger
 from rollout.model.instance import Status
 from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
@@ -194,11 +194,11 @@ def _sent_twice(world: World) -> None:
 
 
 def _attached_before_the_attach(world: World) -> None:
-    before_all(world.story, ev.Moved(Happening.SEEN_ATTACHED, (0,), "key_pair"))
+    before_all(world.story, ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair"))
 
 
 def _done_before_its_boot(world: World) -> None:
-    before_all(world.story, ev.Moved(Happening.SEEN_RUNNING, (0,), "status"))
+    before_all(world.story, ev.Moved(Trigger.SEEN_RUNNING, (0,), "status"))
 
 
 def _done_on_another_key(world: World) -> None:
@@ -213,7 +213,7 @@ def _failed_on_nothing(world: World) -> None:
 
 
 def _gone_and_still_there(world: World) -> None:
-    after_all(world.story, ev.Moved(Happening.DROPPED, (0,), "gone"))
+    after_all(world.story, ev.Moved(Trigger.DROPPED, (0,), "gone"))
 
 
 def _an_effect_without_intent(world: World) -> None:

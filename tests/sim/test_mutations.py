@@ -12,8 +12,8 @@ from rollout.core.running.state import Run
 from rollout.engines.clock import WallJumps
 from rollout.journal.ownership import Claim
 from rollout.model import limits
-from rollout.model.command import KeyLook
-from rollout.model.event import AnyEvent, Happening, Issued, OperatorCommand, Settled
+from rollout.model.command import ObserveKeyPair
+from rollout.model.event import AnyEvent, Issued, OperatorCommand, Settled, Trigger
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.model.time import Instant
@@ -118,7 +118,7 @@ def believe_absence(patch: pytest.MonkeyPatch) -> None:
     """What is missing from one answer is gone."""
 
     def gone(reading: evidence.Reading, ordinal: int, _: int, **__: object) -> None:
-        reading.move(ordinal, Happening.DROPPED, "gone")
+        reading.move(ordinal, Trigger.DROPPED, "gone")
 
     patch.setattr(evidence, "_missing", gone)
 
@@ -140,7 +140,7 @@ def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
 
     def eager(reading: evidence.Reading, ordinal: int, *rest: object) -> None:
         if reading.run.attach_tries[ordinal]:
-            reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
+            reading.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
             reading.ready.append(ordinal)
         else:
             attaching(reading, ordinal, *rest)  # type: ignore[arg-type]
@@ -193,13 +193,13 @@ def forget_lost_time(patch: pytest.MonkeyPatch) -> None:
 
 def believe_the_name_of_a_key_pair(patch: pytest.MonkeyPatch) -> None:
     """A key pair of the right name is taken for the plan's."""
-    looked = Decider.looked_at_key
+    looked = Decider.key_pair_observed
 
-    def trusting(self: Decider, look: KeyLook, _key: str, _print: str, now: Instant) -> None:
+    def trusting(self: Decider, look: ObserveKeyPair, _key: str, _print: str, now: Instant) -> None:
         region = self.run.plan.key_pair.regions[0]
         looked(self, look, self.run.plan.key_pair.public_key, region.fingerprint, now)
 
-    patch.setattr(Decider, "looked_at_key", trusting)
+    patch.setattr(Decider, "key_pair_observed", trusting)
 
 
 def restart_beside_others(patch: pytest.MonkeyPatch) -> None:

@@ -22,15 +22,15 @@ from rollout.core.running.retry import backoff_ms, busy_pause_ms
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, ImportKey, Look, RestartCall, StatusLook
-from rollout.model.event import AnyEvent, DriftKind, Happening
+from rollout.model.command import Attach, ImportKey, ObserveInstances, ObserveStatuses, RestartCall
+from rollout.model.event import AnyEvent, DriftKind, Trigger
 from rollout.model.instance import Status
-from rollout.model.observation import Sight
+from rollout.model.observation import Observed
 from rollout.model.outcome import Outcome, Refused
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
-_ABSENT = (Happening.SEEN_UNTOUCHED, Happening.RETRIED, Happening.STATED_UNTOUCHED)
+_ABSENT = (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED)
 """A restart did not happen: it may be asked again."""
 
 LOOK_SLOWLY_AFTER: tuple[tuple[Duration, int], ...] = (
@@ -45,7 +45,7 @@ LOOK_SLOWEST = 5
 class Glimpse(msgspec.Struct, frozen=True, gc=False):
     """The observed state of one instance, and the local time at which the observation started."""
 
-    sight: Sight
+    sight: Observed
     at: Instant
 
 
@@ -175,7 +175,7 @@ class Agenda:
         """Look at it on the first tick from this instant on: what is shown before says nothing."""
         self._look_on(-(-instant // limits.LOOK_TICK_MS) * limits.LOOK_TICK_MS, ordinal)
 
-    def look_started(self, look: Look) -> None:
+    def look_started(self, look: ObserveInstances) -> None:
         """A look is on its way."""
         lane = (look.account, look.region)
         self.looks_open[lane] += 1
@@ -190,14 +190,14 @@ class Agenda:
                 self._unready(lane, ordinal)
         self._drop_from_works(lane, look.ordinals)
 
-    def status_started(self, look: StatusLook) -> None:
+    def status_started(self, look: ObserveStatuses) -> None:
         """A second opinion on missing instances is on its way."""
         lane = (look.account, look.region)
         self.looks_open[lane] += 1
         for ordinal in look.ordinals:
             self.confirming[lane].pop(ordinal, None)
 
-    def look_ended(self, look: Look | StatusLook) -> None:
+    def look_ended(self, look: ObserveInstances | ObserveStatuses) -> None:
         """Its answer, or the news that there is none, is here."""
         self.looks_open[look.account, look.region] -= 1
         for ordinal in look.ordinals:
@@ -271,8 +271,8 @@ class Agenda:
     # on the way to a restart
 
     def make_ready(self, ordinal: int, now: Instant) -> None:
-        """Seen just now: it may be restarted, not before the minute guard allows (StartTime has
-        minutes only), and on a look that shows every boot from before the attach.
+        """Observed just now: it may be restarted, but not before the minute guard allows (StartTime
+        has minutes only), and on an observation that shows every boot from before the attach.
         """
         instant = max(self.run.not_before, self._guard(ordinal, now))
         shows_all = self.attached_since.get(ordinal, 0) + self.run.status_lag_ms
@@ -328,8 +328,8 @@ class Agenda:
                 self._follow_issued(command)
             case ev.Settled():
                 pass
-            case ev.Moved(happening=happening, ordinals=ordinals):
-                self._follow_moved(happening, ordinals, now)
+            case ev.Moved(trigger=trigger, ordinals=ordinals):
+                self._follow_moved(trigger, ordinals, now)
             case ev.Held(ordinals=ordinals):
                 for ordinal in ordinals:
                     self._forget(ordinal)
@@ -452,8 +452,8 @@ class Agenda:
         else:
             self.keys.busy.pop(lane, None)
 
-    def _follow_moved(self, happening: Happening, ordinals: Sequence[int], now: Instant) -> None:
-        if happening is Happening.SEEN_UNATTACHED:
+    def _follow_moved(self, trigger: Trigger, ordinals: Sequence[int], now: Instant) -> None:
+        if trigger is Trigger.SEEN_UNATTACHED:
             tries = max(self.run.attach_tries[ordinal] for ordinal in ordinals)
             cells: dict[int, list[int]] = {}
             for ordinal in ordinals:
@@ -462,10 +462,10 @@ class Agenda:
                 self.try_again(members, now, tries)
             return
         for ordinal in ordinals:
-            if happening is Happening.SEEN_ATTACHED:
+            if trigger is Trigger.SEEN_ATTACHED:
                 self.uncheck(ordinal)
                 self.attached_since[ordinal] = now
-            if happening in _ABSENT:
+            if trigger in _ABSENT:
                 self._ready_again(ordinal, now + self.run.status_lag_ms)  # it may show that late
             elif self.run.at_rest(ordinal):
                 self._forget(ordinal)

@@ -18,14 +18,14 @@ from rollout.model.command import (
     Attach,
     Command,
     ImportKey,
-    KeyLook,
-    Look,
     Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
     RestartCall,
-    StatusLook,
 )
 from rollout.model.event import AnyEvent
-from rollout.model.observation import Seen, gather
+from rollout.model.observation import ObservedGroup, gather
 from rollout.model.plan import RestartKind
 from rollout.model.spec import Calls
 from rollout.model.time import Instant
@@ -50,7 +50,11 @@ class Step:
         return bool(self.events or self.looks or self.parks)
 
     def intend(
-        self, command: Command, not_after: Instant, attempt: int, seen: tuple[Seen, ...] = ()
+        self,
+        command: Command,
+        not_after: Instant,
+        attempt: int,
+        seen: tuple[ObservedGroup, ...] = (),
     ) -> None:
         """Add the intent of a call, numbered after those before it."""
         self.intents += 1
@@ -74,7 +78,7 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
             _due_looks(run, agenda, lane, step)
             _second_opinions(run, agenda, lane, step)
             if run.comparisons.waiting.get(lane) and lane not in agenda.keys.busy:
-                step.looks.append(KeyLook(*lane))
+                step.looks.append(ObserveKeyPair(*lane))
         return step
     if run.alarm is not None:
         return step
@@ -111,7 +115,7 @@ def _keys(agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
         not_after = now + limits.STATE_AGE_MAX_MS
         step.intend(command, not_after, 1 + agenda.keys.imports.get(lane, 0))
     else:
-        step.looks.append(KeyLook(*lane))
+        step.looks.append(ObserveKeyPair(*lane))
 
 
 # looks
@@ -133,10 +137,10 @@ def _second_opinions(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
         return
     missing = [o for o in agenda.confirming[lane] if o != witness][: limits.STATUS_IDS_MAX - 1]
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in (*missing, witness))
-    step.looks.append(StatusLook(*lane, tuple(missing), ids))
+    step.looks.append(ObserveStatuses(*lane, tuple(missing), ids))
 
 
-def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look:
+def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> ObserveInstances:
     ids = [run.layout.targets[ordinal].instance for ordinal in ordinals]
     known = agenda.witness.get(lane)
     ends = run.layout.lane_ends[lane]
@@ -145,7 +149,7 @@ def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> Look
     witnesses = [o for o in candidates if o not in ordinals and o not in missing]
     if witnesses and len(ids) < limits.LOOK_IDS_MAX:
         ids.append(run.layout.targets[witnesses[0]].instance)
-    return Look(*lane, tuple(ordinals), tuple(ids))
+    return ObserveInstances(*lane, tuple(ordinals), tuple(ids))
 
 
 def _check(run: Run, agenda: Agenda, lane: Lane, end: int, step: Step) -> None:
@@ -169,7 +173,8 @@ def _check(run: Run, agenda: Agenda, lane: Lane, end: int, step: Step) -> None:
 def _looks_in(step: Step, lane: Lane) -> bool:
     """A look of this lane is decided in this step already: the next step counts it."""
     return any(
-        isinstance(look, Look) and (look.account, look.region) == lane for look in step.looks
+        isinstance(look, ObserveInstances) and (look.account, look.region) == lane
+        for look in step.looks
     )
 
 

@@ -14,7 +14,7 @@ from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.event import AnyEvent, Happening
+from rollout.model.event import AnyEvent, Trigger
 from rollout.model.spec import PPM
 
 
@@ -112,7 +112,7 @@ def classes(run: Run) -> dict[str, int]:
         if phase in FINAL or phase is Phase.IN_DOUBT:
             last = phase
         elif run.phase_counts[phase]:
-            last = TABLE.get((phase, Happening.CLOSED), Phase.IN_DOUBT)
+            last = TABLE.get((phase, Trigger.CLOSED), Phase.IN_DOUBT)
         else:
             continue
         counts[last.word] += run.phase_counts[phase]

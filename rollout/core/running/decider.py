@@ -18,7 +18,13 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import ImportKey, KeyLook, Look, Observation, StatusLook
+from rollout.model.command import (
+    ImportKey,
+    Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
+)
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
@@ -132,8 +138,13 @@ class Decider:
         for text in answer.anomalies:
             self.put(ev.Anomaly(n, text), now)
 
-    def looked(
-        self, look: Look, shown: Sequence[Instance], at: Instant, api_time: Instant, now: Instant
+    def instances_observed(
+        self,
+        look: ObserveInstances,
+        shown: Sequence[Instance],
+        at: Instant,
+        api_time: Instant,
+        now: Instant,
     ) -> None:
         """A look was answered; `at` is when it began."""
         self.agenda.answered((look.account, look.region))
@@ -145,8 +156,8 @@ class Decider:
             self.put(event, now)
         evidence.finish(reading, look, now)
 
-    def looked_at_status(
-        self, look: StatusLook, shown: Container[str], api_time: Instant, now: Instant
+    def statuses_observed(
+        self, look: ObserveStatuses, shown: Container[str], api_time: Instant, now: Instant
     ) -> None:
         """A second opinion was answered; `shown` are the ids in the answer."""
         self.agenda.answered((look.account, look.region))
@@ -156,7 +167,9 @@ class Decider:
         for event in evidence.confirm(self.run, self.agenda, look, shown, api_time, now).events():
             self.put(event, now)
 
-    def looked_at_key(self, look: KeyLook, public_key: str, fingerprint: str, now: Instant) -> None:
+    def key_pair_observed(
+        self, look: ObserveKeyPair, public_key: str, fingerprint: str, now: Instant
+    ) -> None:
         """A key look was answered; `public_key` is empty where there is no such key."""
         lane = (look.account, look.region)
         self.agenda.answered(lane)
@@ -179,12 +192,12 @@ class Decider:
             self.agenda.keys.good[lane] = comparison
             self.put(ev.KeyReady(*lane, fingerprint, comparison.attached), now)
 
-    def lost_look(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
+    def observation_lost(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
         """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
         without any in this account and region.
         """
         lane = (look.account, look.region)
-        if isinstance(look, Look | StatusLook):
+        if isinstance(look, ObserveInstances | ObserveStatuses):
             self.agenda.look_ended(look)
             for ordinal in look.ordinals:
                 if not self.run.at_rest(ordinal):
@@ -194,8 +207,8 @@ class Decider:
             self.agenda.keys.again_later(lane, now)
         if self.run.stopping:
             return
-        action = "DescribeInstances" if isinstance(look, Look) else "DescribeKeyPairs"
-        optional = isinstance(look, StatusLook)  # a run can do without this permission
+        action = "DescribeInstances" if isinstance(look, ObserveInstances) else "DescribeKeyPairs"
+        optional = isinstance(look, ObserveStatuses)  # a run can do without this permission
         denied = None if optional else _denied(action, outcome)
         reason = denied or self._silence(lane, outcome, now)
         if reason is not None:
@@ -232,9 +245,9 @@ class Decider:
     def _take(self, step: decide_instances.Step, looks: list[Observation], now: Instant) -> None:
         for look in step.looks:
             looks.append(look)
-            if isinstance(look, Look):
+            if isinstance(look, ObserveInstances):
                 self.agenda.look_started(look)
-            elif isinstance(look, StatusLook):
+            elif isinstance(look, ObserveStatuses):
                 self.agenda.status_started(look)
             else:
                 self.agenda.keys.start((look.account, look.region), now)

@@ -19,10 +19,10 @@ from rollout.core.running.journey import Phase
 from rollout.core.running.state import Restarting, Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Look, StatusLook
-from rollout.model.event import AnyEvent, DriftKind, Happening
+from rollout.model.command import ObserveInstances, ObserveStatuses
+from rollout.model.event import AnyEvent, DriftKind, Trigger
 from rollout.model.instance import Instance, Status
-from rollout.model.observation import Sight
+from rollout.model.observation import Observed
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown
 from rollout.model.time import Instant
@@ -48,20 +48,20 @@ class Reading:
         self.at = at
         self.api_time = api_time
         self.wanted = run.plan.key_pair.name
-        self.moves: dict[tuple[Happening, str], list[int]] = {}
+        self.moves: dict[tuple[Trigger, str], list[int]] = {}
         self.holds: dict[str, list[int]] = {}
         self.drifts: dict[tuple[DriftKind, str], list[int]] = {}
         self.calibrations: dict[tuple[str, str, str], list[int]] = {}
         self.restarts: dict[str, list[int]] = {}
         """Restarts without an intent of this run, by evidence."""
-        self.before: Sight | None = None
+        self.before: Observed | None = None
         """What the observation before showed of the instance that is being read."""
         self.checked: list[int] = []
         self.ready: list[int] = []
 
-    def move(self, ordinal: int, happening: Happening, evidence: str) -> None:
+    def move(self, ordinal: int, trigger: Trigger, evidence: str) -> None:
         """The instance moves on this evidence."""
-        self.moves.setdefault((happening, evidence), []).append(ordinal)
+        self.moves.setdefault((trigger, evidence), []).append(ordinal)
 
     def hold(self, ordinal: int, reason: str) -> None:
         """The instance is not changed any more."""
@@ -79,10 +79,10 @@ class Reading:
             yield ev.Drifted(kind, tuple(ordinals), detail)
         for evidence, ordinals in self.restarts.items():
             yield ev.ForeignRestart(tuple(ordinals), evidence, self.api_time)
-        for (happening, evidence), ordinals in sorted(
+        for (trigger, evidence), ordinals in sorted(
             self.moves.items(), key=lambda move: (_RANKS[move[0][0]], move[0][1])
         ):
-            yield ev.Moved(happening, tuple(ordinals), evidence, self.api_time)
+            yield ev.Moved(trigger, tuple(ordinals), evidence, self.api_time)
         for family, (moved, unmoved) in self.calibrations.items():
             yield ev.Calibrated(*family, moved, unmoved)
         for reason, ordinals in self.holds.items():
@@ -90,22 +90,22 @@ class Reading:
 
 
 _RANKS = {
-    happening: rank
-    for rank, happening in enumerate(
+    trigger: rank
+    for rank, trigger in enumerate(
         (
-            Happening.SEEN_ATTACHED,
-            Happening.SEEN_UNATTACHED,
-            Happening.SEEN_BOOTED,
-            Happening.SEEN_RUNNING,
-            Happening.DOUBTED,
-            Happening.SEEN_SERVING,
-            Happening.SEEN_UNTOUCHED,
-            Happening.RETRIED,
-            Happening.ASSUMED,
-            Happening.TIMED_OUT,
-            Happening.LEFT_STOPPED,
-            Happening.GAVE_UP,
-            Happening.DROPPED,
+            Trigger.SEEN_ATTACHED,
+            Trigger.SEEN_UNATTACHED,
+            Trigger.SEEN_BOOTED,
+            Trigger.SEEN_RUNNING,
+            Trigger.DOUBTED,
+            Trigger.SEEN_SERVING,
+            Trigger.SEEN_UNTOUCHED,
+            Trigger.RETRIED,
+            Trigger.ASSUMED,
+            Trigger.TIMED_OUT,
+            Trigger.LEFT_STOPPED,
+            Trigger.GAVE_UP,
+            Trigger.DROPPED,
         )
     )
 }
@@ -114,7 +114,7 @@ _RANKS = {
 def read(
     run: Run,
     agenda: Agenda,
-    look: Look,
+    look: ObserveInstances,
     shown: Sequence[Instance],
     at: Instant,
     api_time: Instant,
@@ -135,7 +135,7 @@ def read(
             _missing(reading, ordinal, now, others=bool(by_id))
             continue
         agenda.found((look.account, look.region), ordinal)
-        sight = Sight(instance.status, instance.key_pair, instance.started_at, api_time)
+        sight = Observed(instance.status, instance.key_pair, instance.started_at, api_time)
         before = agenda.last.get(ordinal)
         reading.before = before.sight if before and before.at < at else None
         agenda.last[ordinal] = agenda.glimpses[ordinal] = Glimpse(sight, at)
@@ -151,7 +151,9 @@ def read(
     return reading
 
 
-def _note_witness(reading: Reading, look: Look, shown: Container[str], now: Instant) -> None:
+def _note_witness(
+    reading: Reading, look: ObserveInstances, shown: Container[str], now: Instant
+) -> None:
     """Remember the witness of an answer that shows it, and forget one that an answer leaves out."""
     run, agenda = reading.run, reading.agenda
     lane = (look.account, look.region)
@@ -167,7 +169,7 @@ def _note_witness(reading: Reading, look: Look, shown: Container[str], now: Inst
                     agenda.witness[lane] = ordinal
 
 
-def finish(reading: Reading, look: Look, now: Instant) -> None:
+def finish(reading: Reading, look: ObserveInstances, now: Instant) -> None:
     """After the events were put: what was read as steady goes on to its attach or restart."""
     agenda = reading.agenda
     if reading.checked:
@@ -200,7 +202,7 @@ def _missing(reading: Reading, ordinal: int, now: Instant, *, others: bool) -> N
 def confirm(
     run: Run,
     agenda: Agenda,
-    look: StatusLook,
+    look: ObserveStatuses,
     shown: Container[str],
     api_time: Instant,
     now: Instant,
@@ -216,7 +218,7 @@ def confirm(
             continue
         if witnessed and instance not in shown:
             reading.drift(ordinal, drift.Drift(DriftKind.NARROWING, "gone"))
-            reading.move(ordinal, Happening.DROPPED, "gone")
+            reading.move(ordinal, Trigger.DROPPED, "gone")
             continue
         if witnessed:
             agenda.absent.pop(ordinal, None)
@@ -241,9 +243,9 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
     elif found is not None and found.kind is DriftKind.MATERIAL:
         reading.hold(ordinal, found.ends)
     elif found is not None and found.ends:
-        reading.move(ordinal, Happening.DROPPED, found.ends)
+        reading.move(ordinal, Trigger.DROPPED, found.ends)
     elif seen.key_pair == reading.wanted:
-        reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
+        reading.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
         _ready(reading, ordinal, seen, now)
     else:
         _steady(reading, ordinal, seen, now, reading.checked)
@@ -283,7 +285,7 @@ def _ready(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None
     if reading.at - since < reading.run.plan.restart.settle_window_ms:
         reading.agenda.watch(ordinal, now)
     else:
-        reading.move(ordinal, Happening.LEFT_STOPPED, "stopped_after_attach")
+        reading.move(ordinal, Trigger.LEFT_STOPPED, "stopped_after_attach")
 
 
 def _wait(reading: Reading, ordinal: int, now: Instant) -> None:
@@ -301,7 +303,7 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
     run = reading.run
     record = run.attaching[ordinal]
     if seen.key_pair == reading.wanted:
-        reading.move(ordinal, Happening.SEEN_ATTACHED, "key_pair")
+        reading.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
         _ready(reading, ordinal, seen, now)
         return
     if seen.key_pair != run.layout.targets[ordinal].former_key:
@@ -310,9 +312,9 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
     if reading.at < record.left_by + run.plan.restart.settle_window_ms:
         reading.agenda.watch(ordinal, now)  # the look may lag, or the call still arrive
     elif run.attach_tries[ordinal] < limits.ATTEMPTS_MAX:
-        reading.move(ordinal, Happening.SEEN_UNATTACHED, "key_pair")
+        reading.move(ordinal, Trigger.SEEN_UNATTACHED, "key_pair")
     else:
-        reading.move(ordinal, Happening.GAVE_UP, "not_attached")
+        reading.move(ordinal, Trigger.GAVE_UP, "not_attached")
 
 
 def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
@@ -327,11 +329,11 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     elif ordinal in run.comparisons.doubted:
         reading.hold(ordinal, KEY_CHANGED)  # a restart would put other material in force
     elif (record := run.restarting.get(ordinal)) and _start_moved(record, seen):
-        reading.move(ordinal, Happening.SEEN_BOOTED, "start_time")  # the former one shows late
+        reading.move(ordinal, Trigger.SEEN_BOOTED, "start_time")  # the former one shows late
         _settling(reading, ordinal, seen, now)
     elif seen.status is Status.RUNNING and 0 < attached_at < seen.started_at - window_ms:
-        reading.move(ordinal, Happening.SEEN_BOOTED, "foreign_restart")
-        reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+        reading.move(ordinal, Trigger.SEEN_BOOTED, "foreign_restart")
+        reading.move(ordinal, Trigger.SEEN_RUNNING, "status")
     elif _spent(run, ordinal):
         reading.hold(ordinal, "attempts")
     else:
@@ -347,13 +349,13 @@ def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) ->
     reading.agenda.since.pop(ordinal, None)
     evidence = _boot_evidence(record, seen)
     if evidence:
-        reading.move(ordinal, Happening.SEEN_BOOTED, evidence)
+        reading.move(ordinal, Trigger.SEEN_BOOTED, evidence)
         _settling(reading, ordinal, seen, now)
     elif reading.at < reading.run.settle_end(ordinal):
         reading.agenda.watch(ordinal, now)
     else:
         if reading.run.phase(ordinal) is Phase.RESTARTING:
-            reading.move(ordinal, Happening.DOUBTED, "settle_window")
+            reading.move(ordinal, Trigger.DOUBTED, "settle_window")
         _judge_doubt(reading, ordinal, record, seen)
 
 
@@ -383,7 +385,7 @@ def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Insta
         return
     spent = _spent(run, ordinal)
     if _untouched(run, ordinal, record, seen):
-        reading.move(ordinal, Happening.SEEN_UNTOUCHED, "settle_window")
+        reading.move(ordinal, Trigger.SEEN_UNTOUCHED, "settle_window")
         if spent:
             reading.hold(ordinal, "attempts")
         return
@@ -391,9 +393,9 @@ def _judge_doubt(reading: Reading, ordinal: int, record: Restarting, seen: Insta
     again = seen.status in _STEADY and not run.retried[ordinal] and not spent
     again = again and not record.answered and run.aborted is None
     if policy is OnUnknown.RETRY_ONCE and again:
-        reading.move(ordinal, Happening.RETRIED, "settle_window")
+        reading.move(ordinal, Trigger.RETRIED, "settle_window")
     elif policy is OnUnknown.ASSUME_DONE:
-        reading.move(ordinal, Happening.ASSUMED, "settle_window")
+        reading.move(ordinal, Trigger.ASSUMED, "settle_window")
     else:
         reading.hold(ordinal, "unproven")
 
@@ -403,7 +405,7 @@ def _given_up(reading: Reading, ordinal: int, seen: Instance) -> None:
     its restart can no longer come: its permit comes back.
     """
     if seen.status is Status.RUNNING and reading.run.ledger.permits[ordinal]:
-        reading.move(ordinal, Happening.SEEN_SERVING, "status")
+        reading.move(ordinal, Trigger.SEEN_SERVING, "status")
     reading.hold(ordinal, "abandoned")
 
 
@@ -432,7 +434,7 @@ def _settling(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     elif seen.status is not Status.RUNNING:
         reading.agenda.since[ordinal] = reading.at
         if reading.at >= record.begun + reading.run.plan.restart.timeout_ms:
-            reading.move(ordinal, Happening.TIMED_OUT, "not_running")
+            reading.move(ordinal, Trigger.TIMED_OUT, "not_running")
         else:
             reading.agenda.watch(ordinal, now)
     elif reading.at < (due := _own_boot_from(reading.run, ordinal, record)):
@@ -469,15 +471,15 @@ def _runs_again(reading: Reading, ordinal: int, record: Restarting, seen: Instan
 def _settling_unasked(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
     """Another operator booted it, and this process stopped before it was observed Running."""
     if seen.status is Status.RUNNING:
-        reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+        reading.move(ordinal, Trigger.SEEN_RUNNING, "status")
     elif _waited_out(reading, ordinal):
-        reading.move(ordinal, Happening.TIMED_OUT, "not_running")
+        reading.move(ordinal, Trigger.TIMED_OUT, "not_running")
     else:
         _wait(reading, ordinal, now)
 
 
 def _running(reading: Reading, ordinal: int, record: Restarting, seen: Instance) -> None:
-    reading.move(ordinal, Happening.SEEN_RUNNING, "status")
+    reading.move(ordinal, Trigger.SEEN_RUNNING, "status")
     clean = record.answered and reading.run.restart_tries[ordinal] == 1
     if record.kind is RestartKind.START or not clean or not record.base.started_at:
         return

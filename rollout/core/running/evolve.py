@@ -16,7 +16,7 @@ from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.event import AnyEvent, Happening
+from rollout.model.event import AnyEvent, Trigger
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
@@ -104,7 +104,7 @@ def _run_closed(run: Run, event: ev.RunClosed) -> None:
     for ordinal in range(len(run.phases)):
         if not _FINAL[run.phases[ordinal]] and run.phase(ordinal) is not Phase.IN_DOUBT:
             run.causes.setdefault(ordinal, "aborted")
-            move_target(run, ordinal, Happening.CLOSED)
+            move_target(run, ordinal, Trigger.CLOSED)
     run.closed = event
 
 
@@ -143,7 +143,7 @@ def _key_ready(run: Run, event: ev.KeyReady) -> None:
     )
     run.keys[lane] = event.fingerprint
     for ordinal in run.comparisons.match(lane, event.attached):
-        move_target(run, ordinal, Happening.KEY_PROVED)
+        move_target(run, ordinal, Trigger.KEY_PROVED)
 
 
 def _key_changed(run: Run, event: ev.KeyChanged) -> None:
@@ -164,48 +164,46 @@ def _key_changed(run: Run, event: ev.KeyChanged) -> None:
 
 def _moved(run: Run, event: ev.Moved) -> None:
     for ordinal in event.ordinals:
-        match event.happening:
-            case Happening.SEEN_ATTACHED:
+        match event.trigger:
+            case Trigger.SEEN_ATTACHED:
                 run.attached_at[ordinal] = event.api_time
                 run.comparisons.observe(ordinal)
                 run.busy.pop(ordinal, None)
-            case (
-                Happening.DROPPED | Happening.GAVE_UP | Happening.LEFT_STOPPED | Happening.TIMED_OUT
-            ):
+            case Trigger.DROPPED | Trigger.GAVE_UP | Trigger.LEFT_STOPPED | Trigger.TIMED_OUT:
                 run.causes[ordinal] = event.evidence
-            case Happening.STATED_RESTARTED | Happening.ABANDONED:
+            case Trigger.STATED_RESTARTED | Trigger.ABANDONED:
                 run.causes[ordinal] = event.evidence
                 run.troubles.accept(ordinal)
-                if event.happening is Happening.ABANDONED:
+                if event.trigger is Trigger.ABANDONED:
                     run.abandoned[ordinal] = None
-            case Happening.SEEN_SERVING:
+            case Trigger.SEEN_SERVING:
                 invariant(ordinal in run.abandoned, "only what was abandoned is let go")
                 run.ledger.release(ordinal, Phase.IN_DOUBT)
-            case Happening.SEEN_UNTOUCHED | Happening.RETRIED if run.restarting[ordinal].answered:
+            case Trigger.SEEN_UNTOUCHED | Trigger.RETRIED if run.restarting[ordinal].answered:
                 invariant(condition=False, text="I-12: an accepted restart is not repeated")
-            case Happening.RETRIED:
+            case Trigger.RETRIED:
                 invariant(not run.retried[ordinal], "I-12: retryOnce is once")
                 run.retried[ordinal] = 1
-            case Happening.ASSUMED:
+            case Trigger.ASSUMED:
                 run.causes[ordinal] = "assumed"
             case _:
                 pass
-        if event.happening is Happening.SEEN_RUNNING:
+        if event.trigger is Trigger.SEEN_RUNNING:
             _running(run, ordinal)
         else:
-            move_target(run, ordinal, event.happening)
+            move_target(run, ordinal, event.trigger)
 
 
 def _running(run: Run, ordinal: int) -> None:
     """The key is in force. Done where a comparison since its attach says that it is the plan's."""
     lane = run.layout.lane_of(ordinal)
     if run.comparisons.vouched(lane, ordinal):
-        move_target(run, ordinal, Happening.SEEN_RUNNING)
+        move_target(run, ordinal, Trigger.SEEN_RUNNING)
     elif ordinal in run.comparisons.doubted:
         prove_wrong(run, ordinal)
     else:
         run.comparisons.wait(lane, ordinal)
-        move_target(run, ordinal, Happening.KEY_UNPROVED)
+        move_target(run, ordinal, Trigger.KEY_UNPROVED)
 
 
 def _held(run: Run, event: ev.Held) -> None:

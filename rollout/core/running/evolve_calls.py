@@ -13,7 +13,7 @@ from rollout.core.running.state import Attaching, Busy, Restarting, Run, lane_of
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.instance import Status
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
@@ -63,7 +63,7 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         former = run.layout.targets[ordinal].former_key
         invariant(sight.key_pair in (former, wanted), "I-07: compare and set")
-        move_target(run, ordinal, Happening.ATTACH_ISSUED)
+        move_target(run, ordinal, Trigger.ATTACH_ISSUED)
         run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
         if run.ledger.reserves_early(ordinal):
             run.ledger.reserve(ordinal, Phase.ATTACHING)
@@ -81,7 +81,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
         invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
         if reboot:
             run.ledger.reserve(ordinal, Phase.ATTACHED)
-        move_target(run, ordinal, Happening.RESTART_ISSUED)
+        move_target(run, ordinal, Trigger.RESTART_ISSUED)
         left_by = event.not_after + limits.CALL_TIMEOUT_MS
         run.restarting[ordinal] = Restarting(command.kind, sight, sight.api_time, left_by)
 
@@ -130,13 +130,13 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
         case Refused(retry=retry):
             if retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome)):
                 run.causes[ordinal] = outcome.code
-                move_target(run, ordinal, Happening.ATTACH_REFUSED)
+                move_target(run, ordinal, Trigger.ATTACH_REFUSED)
                 return
             if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
                 run.causes[ordinal] = outcome.code
-                move_target(run, ordinal, Happening.ATTACH_REFUSED)
+                move_target(run, ordinal, Trigger.ATTACH_REFUSED)
                 return
-            move_target(run, ordinal, Happening.ATTACH_REPEATABLE)
+            move_target(run, ordinal, Trigger.ATTACH_REPEATABLE)
 
 
 def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
@@ -150,17 +150,17 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
         case Unknown():
             run.restart_tries[ordinal] += 1
             run.busy.pop(ordinal, None)
-            move_target(run, ordinal, Happening.ANSWER_LOST)
+            move_target(run, ordinal, Trigger.ANSWER_LOST)
         case Refused(retry=retry):
             if retry in (RetryClass.FACT, RetryClass.ODD):
                 run.causes[ordinal] = outcome.code
-                move_target(run, ordinal, Happening.RESTART_REFUSED)
+                move_target(run, ordinal, Trigger.RESTART_REFUSED)
                 return
             if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
                 run.causes[ordinal] = outcome.code
-                move_target(run, ordinal, Happening.RESTART_REFUSED)
+                move_target(run, ordinal, Trigger.RESTART_REFUSED)
                 return
-            move_target(run, ordinal, Happening.RESTART_REPEATABLE)
+            move_target(run, ordinal, Trigger.RESTART_REPEATABLE)
             if is_busy(outcome):
                 run.ledger.set_aside(ordinal)
 
@@ -189,7 +189,7 @@ def lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
         else:
             run.restart_tries[ordinal] += 1
             run.restarting[ordinal].left_by = run.restarting[ordinal].begun = left_by
-            move_target(run, ordinal, Happening.ANSWER_LOST)
+            move_target(run, ordinal, Trigger.ANSWER_LOST)
 
 
 def _raise_alarm(run: Run, action: str, outcome: Outcome) -> None:

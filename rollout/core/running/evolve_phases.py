@@ -8,7 +8,7 @@ from __future__ import annotations
 from rollout.core.running.failure_counts import Trouble
 from rollout.core.running.journey import DOWN, FINAL, Phase, move
 from rollout.core.running.state import PHASES, Run
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 
 FOREIGN_KEY = "foreign_key"
 """Reason of a held instance on which another operator attached a third key."""
@@ -16,16 +16,14 @@ FOREIGN_KEY = "foreign_key"
 KEY_CHANGED = "key_pair_changed"
 """Cause of an instance that may carry other key material under the wanted name."""
 
-_JUDGED_ABSENT = frozenset(
-    {Happening.SEEN_UNTOUCHED, Happening.RETRIED, Happening.STATED_UNTOUCHED}
-)
+_JUDGED_ABSENT = frozenset({Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED})
 """Refusals after which a restart is repeated; the former restart stays on record."""
 
 
-def move_target(run: Run, ordinal: int, happening: Happening) -> None:
+def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
     """The one place where a phase changes, with all that is counted by phase."""
     before = PHASES[run.phases[ordinal]]
-    after = move(before, happening)
+    after = move(before, trigger)
     run.phases[ordinal] = after
     run.phase_counts[before] -= 1
     run.phase_counts[after] += 1
@@ -47,7 +45,7 @@ def move_target(run: Run, ordinal: int, happening: Happening) -> None:
         run.attaching.pop(ordinal, None)
         if after is Phase.PLANNED:
             run.comparisons.forget(ordinal)
-        if happening not in _JUDGED_ABSENT:
+        if trigger not in _JUDGED_ABSENT:
             run.restarting.pop(ordinal, None)
         if before is not Phase.ATTACHING or after is Phase.PLANNED:
             run.ledger.release(ordinal, after)
@@ -92,5 +90,5 @@ def count_left(run: Run, ordinal: int, change: int) -> None:
 
 def prove_wrong(run: Run, ordinal: int) -> None:
     """It runs, and may carry other key material under the wanted name."""
-    move_target(run, ordinal, Happening.KEY_CHANGED)
+    move_target(run, ordinal, Trigger.KEY_CHANGED)
     run.causes[ordinal] = KEY_CHANGED

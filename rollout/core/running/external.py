@@ -9,13 +9,13 @@ from __future__ import annotations
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.model.instance import Instance, Status
-from rollout.model.observation import Sight
+from rollout.model.observation import Observed
 
 _BOOTING = (Status.PENDING, Status.STARTING)
 _BEFORE_RESTART = (Phase.PLANNED, Phase.ATTACHING, Phase.ATTACHED)
 
 
-def foreign_restart(run: Run, ordinal: int, before: Sight | None, seen: Instance) -> str:
+def foreign_restart(run: Run, ordinal: int, before: Observed | None, seen: Instance) -> str:
     """Return what shows a restart that this run did not call; empty where nothing does.
 
     Only before this run's own restart: afterwards a boot may be its own. `before` is the last

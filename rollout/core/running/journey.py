@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 
 from rollout.core.invariant import Bug
-from rollout.model.event import Happening as H  # noqa: N817 - the table reads better
+from rollout.model.event import Trigger as H
 
 
 class Phase(enum.IntEnum):
@@ -109,10 +109,10 @@ TABLE: Mapping[tuple[Phase, H], Phase] = {
 }
 
 
-def move(phase: Phase, happening: H) -> Phase:
-    """The phase after this happening. `Bug` where the table has no such move."""
+def move(phase: Phase, trigger: H) -> Phase:
+    """The phase after this trigger. `Bug` where the table has no such move."""
     try:
-        return TABLE[phase, happening]
+        return TABLE[phase, trigger]
     except KeyError:
-        message = f"{happening} cannot happen to an instance that is {phase.word}"
+        message = f"{trigger} cannot happen to an instance that is {phase.word}"
         raise Bug(message) from None

@@ -12,13 +12,13 @@ from rollout.core.running.journey import TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.event import AnyEvent, Happening, OperatorCommand, OperatorWord, Resolution
+from rollout.model.event import AnyEvent, OperatorCommand, OperatorWord, Resolution, Trigger
 from rollout.model.time import Instant, format_instant
 
-STATED: dict[Resolution, Happening] = {
-    Resolution.RESTARTED: Happening.STATED_RESTARTED,
-    Resolution.UNTOUCHED: Happening.STATED_UNTOUCHED,
-    Resolution.ABANDON: Happening.ABANDONED,
+STATED: dict[Resolution, Trigger] = {
+    Resolution.RESTARTED: Trigger.STATED_RESTARTED,
+    Resolution.UNTOUCHED: Trigger.STATED_UNTOUCHED,
+    Resolution.ABANDON: Trigger.ABANDONED,
 }
 
 

@@ -14,7 +14,7 @@ from rollout.core.running.ledger import Ledger
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.observation import Sight
+from rollout.model.observation import Observed
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.time import Duration, Instant
 
@@ -27,7 +27,7 @@ class Restarting:
 
     __slots__ = ("answered", "base", "begun", "kind", "left_by")
 
-    def __init__(self, kind: RestartKind, base: Sight, begun: Instant, left_by: Instant) -> None:
+    def __init__(self, kind: RestartKind, base: Observed, begun: Instant, left_by: Instant) -> None:
         self.kind = kind
         self.base = base
         self.begun = begun

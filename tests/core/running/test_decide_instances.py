@@ -13,7 +13,7 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.journey import Phase
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, KeyLook, Look, RestartCall
+from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, RestartCall
 from rollout.model.instance import Status
 from rollout.model.observation import spread
 from rollout.model.plan import RestartKind
@@ -72,7 +72,7 @@ def test_a_look_names_a_witness() -> None:
     agenda.look_soon(0)
     look = decide_instances.decide(story.run, agenda, story.now).looks[0]
 
-    assert isinstance(look, Look)
+    assert isinstance(look, ObserveInstances)
     assert (look.ordinals[0], look.instances[-1]) == (0, "i-0003")
 
 
@@ -95,7 +95,7 @@ def test_a_full_lane_gets_no_further_attach() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
     agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    use, looked = story.run.lane_use(lane, "AttachKeyPair"), story.decider.looked
+    use, looked = story.run.lane_use(lane, "AttachKeyPair"), story.decider.instances_observed
     attaches: list[int] = []
 
     def looked_in_a_full_lane(*answer: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_full_lane_gets_no_further_attach() -> None:
                 attaches.append(sum(isinstance(one, ev.Issued) for one in step.events))
             use.open = 0
 
-    story.decider.looked = looked_in_a_full_lane  # type: ignore[method-assign, assignment]
+    story.decider.instances_observed = looked_in_a_full_lane  # type: ignore[method-assign, assignment]
     story.go(until=story.now + 5 * SECOND)
 
     assert attaches == [0, 1]
@@ -125,14 +125,14 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     ordinals = {target.instance: n for n, target in enumerate(story.run.layout.targets)}
     start, reserved, claiming, last = (ordinals[row.id] for row in rows)
     story.decider.put(
-        ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
+        ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
     story.run.ledger.reserve(reserved, Phase.ATTACHED)
     ready = {RestartKind.START: [start], RestartKind.REBOOT: [reserved, claiming, last]}
     assert lanes[0][1] == first, "the start is decided before the reboots"
     for lane in lanes:
-        story.decider.looked_at_key(
-            KeyLook(*lane), samples.PUBLIC_KEY, samples.FINGERPRINT, story.now
+        story.decider.key_pair_observed(
+            ObserveKeyPair(*lane), samples.PUBLIC_KEY, samples.FINGERPRINT, story.now
         )
         agenda.ready[lane] = {
             kind: [o for o in waiting if story.run.layout.lane_of(o) == lane]
@@ -141,7 +141,7 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
 
     step = decide_instances.decide(story.run, agenda, story.now)
 
-    looks = [look for look in step.looks if isinstance(look, Look)]
+    looks = [look for look in step.looks if isinstance(look, ObserveInstances)]
     assert [set(look.ordinals) for look in looks] == [{start}, {reserved, claiming}]
     assert step.parks == [(last, 0)]
 
@@ -166,14 +166,14 @@ def test_restarts_end_before_the_next_wave() -> None:
     story.turn()
     agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
     story.decider.put(
-        ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
+        ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
     agenda.ready[lane] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
     step = decide_instances.Step(story.run)
     decide_instances._restart_lane(story.run, agenda, lane, 2, story.now, [4], step)
 
     [look] = step.looks
-    assert isinstance(look, Look) and look.ordinals == (0, 1)
+    assert isinstance(look, ObserveInstances) and look.ordinals == (0, 1)
     assert not step.parks
 
 

@@ -12,7 +12,7 @@ from rollout.core.running.key_comparisons import Comparison
 from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, KeyLook, Look, RestartCall
+from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, RestartCall
 from rollout.model.instance import OsFamily, Status
 from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
@@ -41,11 +41,11 @@ def test_the_happy_path_attaches_reads_back_restarts_and_is_done() -> None:
     story = world(6, 3).go()
     story.check_end()
 
-    moves = [event.happening for event in story.journal if isinstance(event, ev.Moved)]
+    moves = [event.trigger for event in story.journal if isinstance(event, ev.Moved)]
 
     assert story.classes["done"] == 6
     assert story.run.closed is not None and story.run.closed.exit == 0
-    assert moves.index(ev.Happening.SEEN_ATTACHED) < moves.index(ev.Happening.SEEN_BOOTED)
+    assert moves.index(ev.Trigger.SEEN_ATTACHED) < moves.index(ev.Trigger.SEEN_BOOTED)
     assert all(len(machine.restarts) == 1 for machine in story.machines.values())
 
 
@@ -319,7 +319,7 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     story.turn()
     agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
     agenda.keys.good[lane] = Comparison(story.now, 0, last=False)
-    attached = ev.Moved(ev.Happening.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
+    attached = ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
     story.decider.put(attached, story.now)
     ready = agenda.ready[lane][RestartKind.REBOOT]
     ready[:] = [0, 1]
@@ -329,7 +329,7 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     assert ready == [0, 1] and agenda.parked == [[]]
     agenda.looks_open[lane] = 0
     (look,) = decide_instances.decide(story.run, agenda, story.now).looks
-    assert isinstance(look, Look) and look.ordinals == (0,)
+    assert isinstance(look, ObserveInstances) and look.ordinals == (0,)
 
 
 # stopping
@@ -354,11 +354,11 @@ def test_a_key_that_is_seen_after_a_drain_changes_nothing(public_key: str) -> No
     run, nor imports a key."""
     story = world(2, 1)
     [look] = story.decider.turn(story.now).looks
-    assert isinstance(look, KeyLook)
+    assert isinstance(look, ObserveKeyPair)
     story.decider.drain("SIGTERM", "signal", story.now)
     before = len(story.journal)
 
-    story.decider.looked_at_key(look, public_key, samples.FINGERPRINT, story.now)
+    story.decider.key_pair_observed(look, public_key, samples.FINGERPRINT, story.now)
 
     assert len(story.journal) == before
     assert not story.run.keys and not story.decider.agenda.keys.good
@@ -424,14 +424,16 @@ def test_a_boot_by_somebody_else_survives_a_crash_in_the_middle_of_its_line() ->
     upto = next(
         n
         for n, event in enumerate(story.journal)
-        if isinstance(event, ev.Moved) and event.happening is ev.Happening.SEEN_ATTACHED
+        if isinstance(event, ev.Moved) and event.trigger is ev.Trigger.SEEN_ATTACHED
     )
     for event in story.journal[: upto + 1]:
         decider.fold(event)
-    decider.fold(ev.Moved(ev.Happening.SEEN_BOOTED, (0,), "foreign_restart", story.now))
+    decider.fold(ev.Moved(ev.Trigger.SEEN_BOOTED, (0,), "foreign_restart", story.now))
     decider.resume(samples.ACTOR, story.now)
     looks = decider.turn(story.now).looks
-    look = next(one for one in looks if isinstance(one, Look))
-    decider.looked(look, [story.machines["i-0000"].now], story.now, story.now, story.now)
+    look = next(one for one in looks if isinstance(one, ObserveInstances))
+    decider.instances_observed(
+        look, [story.machines["i-0000"].now], story.now, story.now, story.now
+    )
 
     assert decider.run.phase(0).word == "comparing"

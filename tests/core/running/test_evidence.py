@@ -11,9 +11,9 @@ from rollout.core.running.state import Restarting
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
-from rollout.model.event import Happening
+from rollout.model.event import Trigger
 from rollout.model.instance import OsFamily, Status
-from rollout.model.observation import Sight, spread
+from rollout.model.observation import Observed, spread
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown, Restart, Stopped
 from rollout.model.time import MINUTE, SECOND
@@ -33,12 +33,12 @@ def moves(story: World) -> dict[str, list[str]]:
     for event in story.events(ev.Moved):
         for ordinal in event.ordinals:
             name = story.run.layout.targets[ordinal].instance
-            found.setdefault(name, []).append(f"{event.happening}:{event.evidence}")
+            found.setdefault(name, []).append(f"{event.trigger}:{event.evidence}")
     return found
 
 
 def test_another_status_proves_a_boot() -> None:
-    """Seen not Running after the intent: the restart happened."""
+    """ObservedGroup not Running after the intent: the restart happened."""
     story = world(1, 1).go()
 
     assert moves(story)["i-0000"][1:] == ["seen_booted:status", "seen_running:status"]
@@ -77,7 +77,7 @@ def test_a_slow_answer_does_not_shorten_the_minute_guard() -> None:
     agenda = world(1, 1).decider.agenda
     started = samples.NOW // MINUTE * MINUTE
     heard = started + 20 * SECOND
-    evidence = Sight(Status.RUNNING, samples.NEW_KEY, started, api_time=heard)
+    evidence = Observed(Status.RUNNING, samples.NEW_KEY, started, api_time=heard)
     agenda.glimpses[0] = Glimpse(evidence, at=started + 5 * SECOND)
 
     agenda.make_ready(0, heard)
@@ -158,7 +158,7 @@ def test_a_restart_is_judged_on_a_look_well_after_the_attach() -> None:
     story = world(1, 1).go()
     attach, restart = story.events(ev.Issued)
     seen = next(iter(spread(restart.seen)))
-    read_back = next(e for e in story.events(ev.Moved) if e.happening is Happening.SEEN_ATTACHED)
+    read_back = next(e for e in story.events(ev.Moved) if e.trigger is Trigger.SEEN_ATTACHED)
 
     assert attach.n < restart.n
     assert seen.api_time >= read_back.api_time + limits.STATUS_LAG_MS
@@ -168,7 +168,7 @@ def test_running_right_after_the_reply_is_not_believed() -> None:
     """A StartTime that moved may be of a boot before ours, until the status must have changed."""
     story = world(1, 1, Script(boot_ms=100)).go()
     answered = story.events(ev.Settled)[1]
-    running = next(e for e in story.events(ev.Moved) if e.happening is Happening.SEEN_RUNNING)
+    running = next(e for e in story.events(ev.Moved) if e.trigger is Trigger.SEEN_RUNNING)
 
     assert story.classes["done"] == 1
     assert running.api_time >= answered.at + limits.STATUS_LAG_MS
@@ -176,7 +176,7 @@ def test_running_right_after_the_reply_is_not_believed() -> None:
 
 def test_a_look_older_than_the_one_before_the_restart_proves_nothing() -> None:
     """A replica that is behind shows an earlier boot: its StartTime is below the recorded one."""
-    base = Sight(Status.RUNNING, samples.NEW_KEY, samples.NOW, samples.NOW)
+    base = Observed(Status.RUNNING, samples.NEW_KEY, samples.NOW, samples.NOW)
     record = Restarting(RestartKind.REBOOT, base, samples.NOW, samples.NOW)
     behind = samples.instance(0, status=Status.STARTING, started_at=samples.NOW - MINUTE)
     fresh = msgspec.structs.replace(behind, started_at=samples.NOW)
@@ -334,6 +334,6 @@ def test_absence_needs_a_witness_and_two_answers() -> None:
     story.check_end()
 
     assert story.now < samples.NOW + 5 * MINUTE
-    assert moves(story)["i-0000"] == [f"{Happening.DROPPED}:gone"]
+    assert moves(story)["i-0000"] == [f"{Trigger.DROPPED}:gone"]
     restarts = [e.command for e in story.events(ev.Issued) if isinstance(e.command, RestartCall)]
     assert all("i-0000" not in command.instances for command in restarts)

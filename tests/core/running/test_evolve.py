@@ -12,7 +12,7 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach
 from rollout.model.instance import Status
-from rollout.model.observation import Sight, gather
+from rollout.model.observation import Observed, gather
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.spec import Calls, OnUnknown, Restart, WaveKind, WaveSpec
 from rollout.model.time import SECOND
@@ -166,7 +166,7 @@ def started(size: int = 3, cap: int = 2) -> Run:
 def attach(run: Run, *ordinals: int, n: int = 1, epoch: int = 1, key: str = "") -> ev.Issued:
     """An attach intent of these ordinals."""
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
-    sight = Sight(Status.RUNNING, key or samples.OLD_KEY, samples.NOW, samples.NOW)
+    sight = Observed(Status.RUNNING, key or samples.OLD_KEY, samples.NOW, samples.NOW)
     command = Attach(ordinals, ids)
     return ev.Issued(n, command, samples.NOW + SECOND, gather([sight] * len(ordinals)), epoch)
 

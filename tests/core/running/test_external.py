@@ -9,7 +9,7 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
-from rollout.model.event import DriftKind, Happening
+from rollout.model.event import DriftKind, Trigger
 from rollout.model.instance import Status
 from rollout.model.plan import RestartKind
 from rollout.model.spec import Stopped
@@ -214,7 +214,7 @@ def _when_attached(story: World, ordinal: int, action: object) -> None:
 
     def watch(event: ev.AnyEvent) -> None:
         append(event)
-        moved = isinstance(event, ev.Moved) and event.happening is Happening.SEEN_ATTACHED
+        moved = isinstance(event, ev.Moved) and event.trigger is Trigger.SEEN_ATTACHED
         if moved and ordinal in event.ordinals:  # type: ignore[union-attr]
             action()  # type: ignore[operator]
 

@@ -8,8 +8,8 @@ import pytest
 
 from rollout.core.running.journey import DOWN
 from rollout.model import event as ev
-from rollout.model.command import Look, RestartCall, StatusLook
-from rollout.model.event import Happening
+from rollout.model.command import ObserveInstances, ObserveStatuses, RestartCall
+from rollout.model.event import Trigger
 from rollout.model.time import SECOND, Instant
 from tests.core.stories import commands, world
 from tests.core.world import Script, World
@@ -21,7 +21,7 @@ def _status_looks(story: World) -> list[Instant]:
     original = story._look
 
     def look(look: object) -> None:
-        if isinstance(look, StatusLook):
+        if isinstance(look, ObserveStatuses):
             asked.append(story.now)
         original(look)  # type: ignore[arg-type]
 
@@ -72,7 +72,7 @@ def test_a_released_instance_is_gone_after_a_settle_window_and_a_second_opinion(
     assert (story.classes["done"], story.classes["skipped"]) == (3, 1)
     assert story.run.causes[0] == "gone"
     assert min(asked) - begun >= story.plan.restart.settle_window_ms
-    dropped = [e for e in story.events(ev.Moved) if e.happening is Happening.DROPPED]
+    dropped = [e for e in story.events(ev.Moved) if e.trigger is Trigger.DROPPED]
     assert [event.evidence for event in dropped] == ["gone"]
 
 
@@ -110,7 +110,7 @@ def test_an_empty_answer_just_before_the_second_opinion_ends_nothing(*, returns:
     original = story._look_at_machines
     emptied: list[Instant] = []
 
-    def look(look: Look, at: Instant, lag: int, back: Instant) -> None:
+    def look(look: ObserveInstances, at: Instant, lag: int, back: Instant) -> None:
         absence = story.decider.agenda.absent.get(0)
         window_ms = story.plan.restart.settle_window_ms
         if not emptied and absence is not None and at - absence.since >= window_ms:

@@ -9,8 +9,8 @@ import pytest
 from rollout.core.running.layout import Lane
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, ImportKey, KeyLook, Observation, RestartCall
-from rollout.model.event import Happening
+from rollout.model.command import Attach, ImportKey, Observation, ObserveKeyPair, RestartCall
+from rollout.model.event import Trigger
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
@@ -30,14 +30,14 @@ def _recreate(story: World, pair: tuple[str, str] | None = FOREIGN) -> None:
         story.keys[REGION] = pair
 
 
-def _when(story: World, trigger: Happening | type, action: Callable[[], object]) -> None:
+def _when(story: World, trigger: Trigger | type, action: Callable[[], object]) -> None:
     """Do something at the first event of a type, or when the first instance moves like that."""
     append = story._append
     done: list[bool] = []
 
     def watch(event: ev.AnyEvent) -> None:
         append(event)
-        moved = event.happening if isinstance(event, ev.Moved) else None
+        moved = event.trigger if isinstance(event, ev.Moved) else None
         if trigger in (type(event), moved) and not done:
             done.append(True)
             action()
@@ -51,14 +51,14 @@ def _phases(story: World) -> set[str]:
 
 @pytest.mark.parametrize("pair", [FOREIGN, (samples.PUBLIC_KEY, "0000"), None])
 @pytest.mark.parametrize(
-    "happening", [Happening.SEEN_ATTACHED, Happening.SEEN_BOOTED, Happening.SEEN_RUNNING]
+    "trigger", [Trigger.SEEN_ATTACHED, Trigger.SEEN_BOOTED, Trigger.SEEN_RUNNING]
 )
 def test_nothing_is_done_with_a_key_pair_that_was_recreated(
-    happening: Happening, pair: tuple[str, str] | None
+    trigger: Trigger, pair: tuple[str, str] | None
 ) -> None:
     """Other material after the attach halts the run, and what was attached is never done."""
     story = world(6, 2)
-    _when(story, happening, lambda: _recreate(story, pair))
+    _when(story, trigger, lambda: _recreate(story, pair))
     story.go()
 
     assert halt_of(story) == HALT
@@ -97,7 +97,7 @@ def test_a_resume_compares_before_anything_else() -> None:
 def test_what_was_doubted_is_never_done_although_the_key_pair_was_restored() -> None:
     """After a mismatch a good comparison proves later attaches only: unverified, or held."""
     story = world(4, 4)
-    _when(story, Happening.SEEN_BOOTED, lambda: _recreate(story))
+    _when(story, Trigger.SEEN_BOOTED, lambda: _recreate(story))
     story.go()
     assert halt_of(story) == HALT
     story.keys[REGION] = (samples.PUBLIC_KEY, samples.FINGERPRINT)
@@ -112,7 +112,7 @@ def test_what_was_doubted_is_never_done_although_the_key_pair_was_restored() -> 
 def test_a_doubted_instance_is_not_restarted() -> None:
     """A restart would put the other material in force, so the instance is held."""
     story = world(4, 1)
-    _when(story, Happening.SEEN_ATTACHED, lambda: _recreate(story))
+    _when(story, Trigger.SEEN_ATTACHED, lambda: _recreate(story))
     story.go()
     story.keys[REGION] = (samples.PUBLIC_KEY, samples.FINGERPRINT)
     restarts = len(commands(story, RestartCall))
@@ -131,7 +131,7 @@ def test_an_attach_needs_a_comparison_of_the_last_minute() -> None:
     original = story._look
 
     def look(look: Observation) -> None:
-        if isinstance(look, KeyLook):
+        if isinstance(look, ObserveKeyPair):
             asked.append(story.now)
         original(look)
 
@@ -172,7 +172,7 @@ def test_a_running_instance_waits_a_minute_at_most_for_its_comparison() -> None:
 def test_the_last_comparison_decides_at_the_close() -> None:
     """A key pair recreated after the last boot is found before the run closes."""
     story = world(1, 1)
-    _when(story, Happening.SEEN_RUNNING, lambda: _recreate(story))
+    _when(story, Trigger.SEEN_RUNNING, lambda: _recreate(story))
     story.go()
 
     assert halt_of(story) == HALT
@@ -185,7 +185,7 @@ def test_a_region_is_not_vouched_for_by_another() -> None:
     rows = samples.fleet(4, regions=2)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
     lane: Lane = (samples.ACCOUNT, REGION)
-    _when(story, Happening.SEEN_RUNNING, lambda: _recreate(story))
+    _when(story, Trigger.SEEN_RUNNING, lambda: _recreate(story))
     story.go()
 
     assert halt_of(story) == HALT

@@ -6,7 +6,7 @@ import pytest
 
 from rollout.core.running import decide_instances, thresholds
 from rollout.model import event as ev
-from rollout.model.command import Attach, KeyLook, Look, RestartCall
+from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, RestartCall
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from tests.core import samples
@@ -168,7 +168,7 @@ def test_released_members_of_an_earlier_wave_finish_before_a_later_one_starts() 
     story.check_end()
 
     started = next(e for e in story.events(ev.WaveStarted) if e.wave == 1)
-    done = next(e for e in story.events(ev.Moved) if e.happening == "seen_running")
+    done = next(e for e in story.events(ev.Moved) if e.trigger == "seen_running")
     assert done.ordinals == (0,)
     assert story.journal.index(done) < story.journal.index(started)
     assert story.classes["done"] == 6
@@ -203,8 +203,8 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
     while story.run.wave_open != 1:
         story.go(until=story.now + 1)
     agenda, run = story.decider.agenda, story.run
-    key = KeyLook(*run.layout.lanes[0])
-    story.decider.looked_at_key(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
+    key = ObserveKeyPair(*run.layout.lanes[0])
+    story.decider.key_pair_observed(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
     story.decider.put(ev.Released((0,), "resolved"), story.now)
     for ordinal in tuple(agenda.checking):
         agenda.uncheck(ordinal)  # so that the budget has room for others
@@ -214,7 +214,7 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
     looks = [
         one
         for one in decide_instances.decide(run, agenda, story.now).looks
-        if isinstance(one, Look)
+        if isinstance(one, ObserveInstances)
     ]
     assert not looks
 
