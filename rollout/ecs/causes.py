@@ -42,8 +42,8 @@ _CAUSES: Final = {
         "the reply is not from the API: a proxy or gateway answered instead", _BETWEEN, "R0412"
     ),
     "proxy_login": Cause(
-        "the proxy requires a user name and a password",
-        "add them to HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
+        "the proxy refused the login, or requires one",
+        "set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT with a valid user and password",
     ),
     "proxy_refused": Cause(
         "the proxy refused to connect to this host",

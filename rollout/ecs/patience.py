@@ -30,6 +30,8 @@ _TRANSIENT: Final = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT, RetryCla
 _CONCLUSIVE: Final = frozenset({RetryClass.DENIED, RetryClass.CLOCK})
 _CERTIFICATE: Final = "certificate"
 """Reason of the transport for a certificate that is not accepted: a repeat meets the same one."""
+_OUT_OF_TIME: Final = "connect_timeout"
+"""Reason of the transport that the end of the budget itself produces."""
 
 
 def is_transient(outcome: Refused | Unknown) -> bool:
@@ -127,11 +129,13 @@ class Patience:
             waiting.crowded = True
             return
         waiting.tries += 1
-        waiting.last = None
+        former, waiting.last = waiting.last, None
         if isinstance(outcome, Refused | Unknown) and is_transient(outcome):
             since = self._failing_since.setdefault(waiting.lane, self._clock.now())
             waiting.until = since + (0 if self._given_up else self._budget_ms)
-            waiting.last = outcome
+            over = self._clock.now() >= waiting.until
+            hides = over and isinstance(outcome, Refused) and outcome.code == _OUT_OF_TIME
+            waiting.last = former if former and hides else outcome
             return
         self._failing_since.pop(waiting.lane, None)
         if isinstance(outcome, Refused) and outcome.retry not in _CONCLUSIVE:

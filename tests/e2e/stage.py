@@ -25,7 +25,7 @@ spec:
   keyPair: {{ name: {name}-key, publicKeyFile: keys/new.pub, ensure: import }}
   inventory:
     - source: ecs
-      regions: [cn-hangzhou, cn-shanghai]
+      regions: [{regions}]
 {select}  restart: {{ settleWindow: 2s, calls: {calls} }}
   budgets:
     - {{ by: fleet, maxDown: {max_down} }}
@@ -34,7 +34,12 @@ spec:
     - {{ name: bulk, size: rest }}
 """
 
-STANDARD = {"calls": "single", "max_down": "50%", "select": ""}
+STANDARD = {
+    "calls": "single",
+    "max_down": "50%",
+    "select": "",
+    "regions": "cn-hangzhou, cn-shanghai",
+}
 """What fills the gaps of a spec unless a test says otherwise."""
 
 ROLLOUT = (sys.executable, "-m", "rollout")

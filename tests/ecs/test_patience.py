@@ -111,6 +111,22 @@ async def test_the_budget_is_used_up_and_not_exceeded(failure: Script, minutes: 
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("failure", [NotSent("proxy_login", "h:443"), NotSent("dns", "h:443")])
+async def test_the_end_of_the_budget_does_not_hide_the_cause(failure: NotSent) -> None:
+    """The last attempt has no time left to connect: the failure before it is reported."""
+
+    def handle(call: Call) -> HttpReply:
+        raise failure if call.connect_ms >= SECOND else NotSent("connect_timeout", "h:443")
+
+    clock = JumpClock()
+    client = client_on(InProcessTransport(handle), clock)
+    client.patience = Patience(clock, MINUTE)
+    outcome = await client.identify()
+    assert isinstance(outcome, Refused)
+    assert outcome.code == failure.reason
+
+
+@pytest.mark.asyncio
 async def test_throttled_calls_end_within_the_budget_with_the_services_word() -> None:
     """A lane that has no place before the time is over ends early, with the cause of the wait."""
     clock, wire = JumpClock(), Wire([throttled()])
