@@ -16,7 +16,7 @@ from rollout.ecs.client import EcsClient
 from rollout.emulator.switches import Switches
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
-from rollout.journal import file, reader
+from rollout.journal import reader, writer
 from rollout.journal.disk import RealDisk
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
@@ -66,7 +66,7 @@ async def _apply(
     digest = planmodel.digest(raw)
     run_id = reader.run_id(digest)
     began, cpu = clock.now(), time.process_time()
-    journal = file.create(folder, run_id, raw, disk=InlineDisk())
+    journal = writer.create(folder, run_id, raw, disk=InlineDisk())
     engine = LocalEngine(Ports(clock, world.service_on(client, clock), journal))
     decider = Decider(plan, engine.append)
     decider.start(run_id, digest, Actor("bench", "acs:ram::bench", "here", 1, "bench"), began)

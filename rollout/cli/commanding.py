@@ -16,7 +16,8 @@ from rollout.core.running.state import Run
 from rollout.core.running.thresholds import waits_for_operator
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
-from rollout.journal import driven, inbox
+from rollout.journal import inbox
+from rollout.journal.locks import driver
 from rollout.model.event import OperatorCommand, OperatorWord, Resolution
 
 POLL_S = 0.3
@@ -46,14 +47,14 @@ async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -
     Return False if no process drives the run. Errors: RunError R0505 if the process does not react,
     ConflictError R0608 if it refuses the command.
     """
-    holder = driven.holder(run_dir)
+    holder = driver.holder(run_dir)
     if not holder:
         return False
     path = inbox.send(run_dir, given)
     terminal.say(f"Sent to {holder}.")
     with anyio.move_on_after(TAKEN_WITHIN_S):
         while path.exists():
-            if not driven.holder(run_dir):
+            if not driver.holder(run_dir):
                 path.unlink(missing_ok=True)
                 return False
             await anyio.sleep(POLL_S)
@@ -68,7 +69,7 @@ async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -
 
 async def until_closed(run_dir: Path) -> bool:
     """Wait until the process that drives the run ends; return whether it closed the run."""
-    while driven.holder(run_dir):  # noqa: ASYNC110 - another process
+    while driver.holder(run_dir):  # noqa: ASYNC110 - another process
         await anyio.sleep(POLL_S)
     return folding.fold(run_dir).run.closed is not None
 

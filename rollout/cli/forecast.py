@@ -10,7 +10,7 @@ import msgspec
 from rollout.cli import preview, render
 from rollout.cli.rehearsing import Rehearsal
 from rollout.errors import Exit
-from rollout.journal.lessons import LaneQuota
+from rollout.journal.estimates import LaneQuota
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.sim.forecast import Calls, Ending, Forecast, Spread

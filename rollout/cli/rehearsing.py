@@ -18,7 +18,7 @@ from rollout.cli import preview
 from rollout.ecs import governor
 from rollout.emulator import settings
 from rollout.emulator.quotas import Quota
-from rollout.journal.lessons import LaneQuota, Lessons
+from rollout.journal.estimates import Estimates, LaneQuota
 from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
 from rollout.model.time import Duration
@@ -62,7 +62,7 @@ class Rehearsal(msgspec.Struct, frozen=True):
     faults: str
 
 
-def prepare(plan: Plan, given: Given, learned: Lessons = Lessons()) -> Rehearsal:  # noqa: B008 - frozen
+def prepare(plan: Plan, given: Given, learned: Estimates = Estimates()) -> Rehearsal:  # noqa: B008 - frozen
     """Settle every assumption: as given, else as learned, else a default.
 
     Errors: ConfigError R0013 where the faults cannot be read.
@@ -86,7 +86,7 @@ def prepare(plan: Plan, given: Given, learned: Lessons = Lessons()) -> Rehearsal
     return Rehearsal(seeds, assumed, Choice(boot_why, quota_why, lanes, seeds_why), named)
 
 
-def _boot(plan: Plan, given: Given, learned: Lessons) -> tuple[Duration, int, str]:
+def _boot(plan: Plan, given: Given, learned: Estimates) -> tuple[Duration, int, str]:
     """Duration, spread in percent, and why."""
     if given.boot_ms is not None:
         return given.boot_ms, BOOT_SPREAD_PERCENT, "--boot-time"

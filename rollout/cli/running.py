@@ -28,8 +28,9 @@ from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, StorageError
-from rollout.journal import driven, file, heartbeat, inbox, lock, place, reader
-from rollout.journal.file import RunJournal
+from rollout.journal import inbox, reader, runs_directory, writer
+from rollout.journal.locks import driver, heartbeat, lock
+from rollout.journal.writer import RunJournal
 from rollout.model.event import Actor, AnyEvent, OperatorCommand
 from rollout.model.time import Instant
 
@@ -56,9 +57,9 @@ async def hold_runs(
     common: Common, terminal: Terminal, now: Instant, *, allow_unsafe_fs: bool
 ) -> AsyncIterator[Runner]:
     """Check the runs directory and hold its lock. Errors: R0011, R0603, R0802."""
-    for warning in place.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
+    for warning in runs_directory.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
         terminal.warn(warning)
-    if not place.is_shared(common.runs_dir):
+    if not runs_directory.is_shared(common.runs_dir):
         with lock.take_runs(common.runs_dir, owner(now)) as held:
             yield Runner(common, terminal, held)
         return
@@ -85,7 +86,7 @@ class Runner:
         now, outlet = service.clock.now(), Outlet()
         run_id = reader.run_id(saved.digest)
         decider = Decider(saved.plan, outlet)
-        journal = file.create(self.common.runs_dir, run_id, saved.raw)
+        journal = writer.create(self.common.runs_dir, run_id, saved.raw)
         facts = report.Facts(
             journal.run_dir, saved.digest, report.is_emulated(saved.plan), now, now
         )
@@ -119,7 +120,7 @@ class Runner:
             decider.resume(_actor(service), now)
             _note_skew(decider, service, now)
 
-        journal = file.reopen(folded.reader)
+        journal = writer.reopen(folded.reader)
         with self.hold(run.run_id, run.epoch + 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
 
@@ -206,5 +207,5 @@ def _user() -> str:
 def owner(now: Instant, run_id: str = "", epoch: int = 0) -> lock.Owner:
     """Return this process as the owner of a lock."""
     return lock.Owner(
-        socket.gethostname(), os.getpid(), now, run_id, epoch, driven.kernel(), _TOKEN
+        socket.gethostname(), os.getpid(), now, run_id, epoch, driver.kernel(), _TOKEN
     )

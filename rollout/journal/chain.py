@@ -1,6 +1,6 @@
 """The chain: every line names the sha256 of the line before it.
 
-Pure. `file` extends a chain while it writes, `reader` follows one while it reads; both hold the
+Pure. `writer` extends a chain while it writes, `reader` follows one while it reads; both hold the
 same two facts, the last line's number and its digest.
 """
 

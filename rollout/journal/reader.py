@@ -1,7 +1,7 @@
 """Reading a journal: lines one by one, in bounded memory, and the rules of recovery.
 
 Called by resume, status, history and the audit. Changes nothing on disk: a torn tail is reported
-here and cut by `file.reopen`.
+here and cut by `writer.reopen`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from rollout.errors import Exit, IntegrityError, Place, Problem
 from rollout.journal.chain import Head
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import Reader, read, read_plan
-from rollout.journal.rules import Rules
+from rollout.journal.recheck.rules import Rules
 from rollout.model import limits
 from rollout.model.event import TornTail
 

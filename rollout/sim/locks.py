@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rollout.errors import ConflictError
-from rollout.journal import file, lock
-from rollout.journal.file import RunJournal
-from rollout.journal.lock import Lock, Owner
+from rollout.journal import writer
+from rollout.journal.locks import lock
+from rollout.journal.locks.lock import Lock, Owner
+from rollout.journal.writer import RunJournal
 from rollout.model.time import Instant
 from rollout.sim.disk import SimDisk
 from rollout.sim.scenario import Rival
@@ -76,10 +77,10 @@ class Locks:
 
     def _open(self) -> None:
         """Open the journal for writing, as a resume does."""
-        reader = file.read(self._run_dir, disk=self._disk)
+        reader = writer.read(self._run_dir, disk=self._disk)
         for _ in reader:
             pass
-        file.reopen(reader).release()
+        writer.reopen(reader).release()
 
     @property
     def _pid(self) -> int:

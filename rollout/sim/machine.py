@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from rollout.journal.file import RunJournal
+from rollout.journal.writer import RunJournal
 from rollout.sim.heap import Time
 from rollout.sim.process import Process
 from rollout.sim.scenario import Suspension

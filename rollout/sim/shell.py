@@ -30,7 +30,7 @@ from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Gate, Service
 from rollout.errors import IntegrityError, StorageError
-from rollout.journal.file import RunJournal
+from rollout.journal.writer import RunJournal
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.plan import Identity
 from rollout.model.time import SECOND, Instant

@@ -25,7 +25,7 @@ from rollout.emulator.messages import Reply, Request
 from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.render import Format, render
 from rollout.errors import PlanError
-from rollout.journal import file, verify
+from rollout.journal import verify, writer
 from rollout.journal.reader import Reader, read, read_plan, run_id
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
@@ -123,7 +123,7 @@ class World:
         """What keeps the time of this world."""
         return Heap(begin)
 
-    def make_process(self, journal: file.RunJournal) -> Driver:
+    def make_process(self, journal: writer.RunJournal) -> Driver:
         """One more process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
         process = Process(self.heap, self.fuse, journal)
@@ -208,7 +208,7 @@ class World:
         if self.run_dir.name not in self.disk.names(RUNS) or not self._begun():
             if story.lives:
                 story.count("never began")
-            journal = file.create(RUNS, self.run_dir.name, story.raw, disk=self.disk)
+            journal = writer.create(RUNS, self.run_dir.name, story.raw, disk=self.disk)
             self.locks.take_run(self.heap.now, 1)
             self.locks.guard(journal)
             process = self._process(journal)
@@ -222,7 +222,7 @@ class World:
         if folded.run.closed is not None:
             return None
         self.locks.take_run(self.heap.now, folded.run.epoch + 1)
-        journal = file.reopen(reader)
+        journal = writer.reopen(reader)
         self.locks.guard(journal)
         process = self._process(journal)
         process.decider, folded.append = folded, process.append
@@ -247,7 +247,7 @@ class World:
                 decider.fold(event)
         return decider, reader
 
-    def _process(self, journal: file.RunJournal) -> Driver:
+    def _process(self, journal: writer.RunJournal) -> Driver:
         process = self.process = self.make_process(journal)
         return process
 

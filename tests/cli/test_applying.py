@@ -21,7 +21,8 @@ from rollout.emulator.access import Statement, User
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
-from rollout.journal import closing, driven, runs
+from rollout.journal import closing, runs
+from rollout.journal.locks import driver
 from rollout.journal.reader import run_id
 from rollout.model.plan import Identity
 from tests.cli import factory
@@ -300,7 +301,7 @@ async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> No
     assert ended.exit is Exit.DONE
     assert ended.view.classes["done"] == saved.plan.counts.targets
     assert closing.is_closed(ended.facts.run_dir)
-    assert driven.holder(ended.facts.run_dir) == ""
+    assert driver.holder(ended.facts.run_dir) == ""
     with pytest.raises(RolloutError) as caught:
         await applied(cloud, saved)
     assert code_of(caught) == ("R0602", Exit.CONFLICT)

@@ -10,14 +10,14 @@ import pytest
 
 from rollout.cli import folding
 from rollout.errors import Exit, IntegrityError
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.model.event import RunClosed
 from tests.journal import samples, stories
 
 
 def begin(runs_dir: Path, run: str) -> Path:
     """A run with nothing but its first line; its journal's file."""
-    journal = file.create(runs_dir, run, b"{}")
+    journal = writer.create(runs_dir, run, b"{}")
     journal.append([samples.started(run)], 1)
     journal.sync_now()
     return runs_dir / run / "journal-000001.jsonl"
@@ -41,7 +41,7 @@ def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> N
 
 def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
     """A crash before the first line, or in the middle of it, left nothing to go on with."""
-    file.create(tmp_path, "r-aaaa", b"{}")
+    writer.create(tmp_path, "r-aaaa", b"{}")
     path = begin(tmp_path, "r-bbbb")
     path.write_bytes(path.read_bytes()[:-9])
 

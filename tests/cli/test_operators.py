@@ -11,8 +11,8 @@ import pytest
 
 from rollout.cli import commanding, main
 from rollout.errors import Exit
-from rollout.journal import lock
 from rollout.journal.inbox import Inbox
+from rollout.journal.locks import lock
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.outcome import Unknown

@@ -10,7 +10,7 @@ import pytest
 from rollout.cli import planning
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.errors import Exit, RolloutError
-from rollout.journal import file, runs
+from rollout.journal import runs, writer
 from rollout.journal.reader import run_id
 from rollout.model.event import Actor, RunStarted
 from rollout.model.plan import RULES
@@ -97,7 +97,7 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
     spec = stage.write_spec(project)
     async with stage.connected(stage.pretend(40)) as service:
         before = (await planning.make(spec, service, Path("runs"))).saved
-    journal = file.create(Path("runs"), run_id(before.digest), before.raw)
+    journal = writer.create(Path("runs"), run_id(before.digest), before.raw)
     actor = Actor("me", "arn", "here", 1, "rollout")
     plan = before.plan
     journal.append(

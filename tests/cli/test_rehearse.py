@@ -17,7 +17,7 @@ from rollout.cli.rehearsing import Given
 from rollout.emulator import fleets, server
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.errors import Exit
-from rollout.journal.lessons import Boots, LaneQuota, Lessons
+from rollout.journal.estimates import Boots, Estimates, LaneQuota
 from rollout.model.plan import Plan
 from rollout.sim import rehearsal
 from rollout.sim.forecast import Forecast, Spread, WaveEnd, forecast
@@ -204,7 +204,7 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     """Unless an option says otherwise: boots and quotas of an earlier run come before defaults."""
     boots = Boots("r-old", 1_200, 42_000, 7)
     quota = LaneQuota("r-old", "cn-hangzhou", "RebootInstance", 118)
-    learned = Lessons(boots, (quota,))
+    learned = Estimates(boots, (quota,))
     plan = factory.plan(60)
 
     chosen = rehearsing.prepare(plan, NOTHING, learned)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.journal.disk import REAL, Disk
 from rollout.model.command import RestartCall
 from rollout.model.event import (
@@ -49,7 +49,7 @@ def turn(number: int) -> list[AnyEvent]:
 
 def write(runs_dir: Path, lines: int, *, disk: Disk = REAL, close: bool = True) -> Path:
     """A journal of so many lines; its run directory. Not closed: as a killed process leaves it."""
-    journal = file.create(runs_dir, RUN, b"{}", disk=disk)
+    journal = writer.create(runs_dir, RUN, b"{}", disk=disk)
     journal.append([started()], NOW)
     for number in range(1, lines):
         journal.append(turn(number), NOW + number)
@@ -62,4 +62,4 @@ def write(runs_dir: Path, lines: int, *, disk: Disk = REAL, close: bool = True) 
 
 def events(run_dir: Path, *, disk: Disk = REAL) -> list[AnyEvent]:
     """Everything a journal says, in order."""
-    return [event for line in file.read(run_dir, disk=disk) for event in line.body]
+    return [event for line in writer.read(run_dir, disk=disk) for event in line.body]

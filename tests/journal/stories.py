@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.journal.reader import run_id
 from rollout.model import event as ev
 from rollout.model import plan as plans
@@ -171,7 +171,7 @@ class Story:
 
     def write(self, runs_dir: Path) -> Path:
         """The run directory that this story leaves behind."""
-        journal = file.create(runs_dir, self.run, plans.encode(self.plan))
+        journal = writer.create(runs_dir, self.run, plans.encode(self.plan))
         for number, event in enumerate(self.events):
             journal.append([event], NOW + number)
         journal.close()

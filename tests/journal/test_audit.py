@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rollout.journal import audit, file
+from rollout.journal import audit, writer
 from rollout.journal.record import Line
 from rollout.model import event as ev
 from rollout.model.command import ImportKey
@@ -17,7 +17,7 @@ REFUSED = Refused("InvalidInstance.Locked", RetryClass.FACT, "The instance is lo
 
 def lines(tmp_path: Path, story: Story) -> list[Line]:
     """The journal's lines of a story."""
-    return list(file.read(story.write(tmp_path)))
+    return list(writer.read(story.write(tmp_path)))
 
 
 def mixed() -> Story:

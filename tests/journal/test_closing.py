@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.journal.closing import is_closed
 from rollout.model import limits
 from rollout.model.event import RunClosed
@@ -19,7 +19,7 @@ JOURNAL = "journal-000001.jsonl"
 
 def write(runs_dir: Path, *, sealed: bool = True) -> Path:
     """A journal of three lines, the last of which closes the run."""
-    journal = file.create(runs_dir, samples.RUN, b"{}")
+    journal = writer.create(runs_dir, samples.RUN, b"{}")
     for events in ([samples.started()], samples.turn(1), [*samples.turn(2), CLOSED]):
         journal.append(events, samples.NOW)
         journal.sync_now()

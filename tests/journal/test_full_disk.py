@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.model.event import Halted
 from tests import tree
 
@@ -15,14 +15,14 @@ WRITER = """
 import json, resource, sys
 from pathlib import Path
 from rollout.errors import RolloutError
-from rollout.journal import file
+from rollout.journal import writer
 from tests.journal import samples
 
 runs, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 durable = 0
 try:
-    journal = file.create(runs, samples.RUN, b"{}")
+    journal = writer.create(runs, samples.RUN, b"{}")
     journal.append([samples.started()], samples.NOW)
     for number in range(1, 100_000):
         for part in range(20):
@@ -49,7 +49,7 @@ def test_what_was_durable_stays_and_the_halt_is_written(tmp_path: Path, limit: i
     code, exit_code, durable, words = limited(tmp_path, limit)
 
     assert (code, exit_code, words) == ("R0801", 74, True)
-    reader = file.read(tmp_path / "r-abcdefghij")
+    reader = writer.read(tmp_path / "r-abcdefghij")
     lines = list(reader)
     assert reader.torn is None
     assert len(lines) == durable + 21  # the turns that were refused, and the halt

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from rollout.errors import RolloutError, StorageError
-from rollout.journal import driven, file, lock
+from rollout.journal import writer
 from rollout.journal.disk import REAL, open_regular
-from rollout.journal.lock import Owner
+from rollout.journal.locks import driver, lock
+from rollout.journal.locks.lock import Owner
 from rollout.journal.reader import read_plan, run_id
 from tests.journal import samples
 
@@ -65,10 +66,10 @@ def test_nothing_in_the_place_of_a_file_is_waited_for(tmp_path: Path, name: str,
     run_dir = samples.write(tmp_path, 3).rename(tmp_path / run_id("sha256:0"))
     plant(run_dir / name, kind)
 
-    driven.holder(run_dir)
+    driver.holder(run_dir)
     refused = 0
     for use in (
-        lambda: list(file.read(run_dir)),
+        lambda: list(writer.read(run_dir)),
         lambda: read_plan(run_dir, "sha256:0"),
         lambda: lock.take_run(run_dir, OWNER).release(),
     ):
@@ -105,11 +106,11 @@ def test_a_run_directory_that_others_control_is_not_written(tmp_path: Path, how:
     else:
         run_dir.rename(tmp_path / "moved")
         run_dir.symlink_to("moved")
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     assert len(list(reader)) == 3
 
     with pytest.raises(StorageError) as caught:
-        file.reopen(reader)
+        writer.reopen(reader)
 
     assert caught.value.problems[0].code == "R0802"
 
@@ -132,7 +133,7 @@ def test_drafts_that_a_crash_left_are_removed(tmp_path: Path) -> None:
     draft = REAL.fresh(run_dir)
     draft.mkdir()
     (draft / "plan.json").write_bytes(b"{}")
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     REAL.save(REAL.fresh(run_dir / "journal.seal"), b"{}")
 
     journal.close()

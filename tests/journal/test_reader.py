@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rollout.errors import Exit, IntegrityError, StorageError
-from rollout.journal import file
 from rollout.journal import reader as readers
+from rollout.journal import writer
 from rollout.model import limits
 from rollout.model.event import TornTail
 from rollout.model.plan import digest
@@ -19,14 +19,14 @@ SEGMENT = "journal-000001.jsonl"
 def refused(run_dir: Path) -> IntegrityError:
     """The error that reading ends with."""
     with pytest.raises(IntegrityError) as caught:
-        list(file.read(run_dir))
+        list(writer.read(run_dir))
     assert caught.value.exit is Exit.INTEGRITY
     return caught.value
 
 
 def found(run_dir: Path, lines: int) -> bool:
     """Whether reading tells that this journal is not what was written."""
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     try:
         return len(list(reader)) != lines or reader.torn is not None or not reader.sealed
     except IntegrityError:
@@ -66,15 +66,15 @@ def test_a_torn_last_line_is_told_and_cut(tmp_path: Path) -> None:
 
     for kept in range(1, len(last)):
         path.write_bytes(whole[: len(whole) - len(last) + kept])
-        reader = file.read(run_dir)
+        reader = writer.read(run_dir)
         assert len(list(reader)) == 4
         assert reader.torn == TornTail(kept, hashlib.sha256(last[:kept]).hexdigest())
 
-    journal = file.reopen(reader)
+    journal = writer.reopen(reader)
     assert reader.torn is not None
     journal.append([reader.torn], samples.NOW)
     journal.close()
-    again = file.read(run_dir)
+    again = writer.read(run_dir)
     assert [line.seq for line in again] == [1, 2, 3, 4, 5] and again.torn is None
 
 
@@ -85,7 +85,7 @@ def test_garbage_behind_the_last_line_is_a_torn_tail(tmp_path: Path, garbage: by
     with (run_dir / SEGMENT).open("ab") as journal:
         journal.write(garbage)
 
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
 
     assert len(list(reader)) == 3
     assert reader.torn == TornTail(len(garbage), hashlib.sha256(garbage).hexdigest())
@@ -110,9 +110,9 @@ def test_only_the_last_segment_can_be_torn(tmp_path: Path, monkeypatch: pytest.M
     """A segment is durable before the next one is begun."""
     monkeypatch.setattr(limits, "SEGMENT_BYTES_MAX", 1)
     run_dir = samples.write(tmp_path, 3, close=False)
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     assert len(list(reader)) == 3
-    journal = file.reopen(reader)
+    journal = writer.reopen(reader)
     journal.append(samples.turn(9), samples.NOW)
     journal.sync_now()
     path = run_dir / SEGMENT
@@ -148,7 +148,7 @@ def test_a_journal_without_its_seal_is_read(tmp_path: Path) -> None:
     run_dir = samples.write(tmp_path, 5)
     (run_dir / "journal.seal").unlink()
 
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
 
     assert len(list(reader)) == 5 and not reader.sealed
 
@@ -156,13 +156,13 @@ def test_a_journal_without_its_seal_is_read(tmp_path: Path) -> None:
 def test_a_journal_may_go_on_after_its_seal(tmp_path: Path) -> None:
     """A seal of an earlier process still holds for the lines it covers."""
     run_dir = samples.write(tmp_path, 3)
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     list(reader)
-    journal = file.reopen(reader)
+    journal = writer.reopen(reader)
     journal.append(samples.turn(9), samples.NOW)
     journal.sync_now()
 
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     assert len(list(reader)) == 4 and reader.sealed
 
 
@@ -200,7 +200,7 @@ def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_journal_begins_with_a_start(tmp_path: Path) -> None:
     """Lines that begin with anything else are no journal of a run."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     journal.append(samples.turn(1), samples.NOW)
     journal.close()
 
@@ -223,7 +223,7 @@ def test_an_event_of_a_newer_release_is_refused(tmp_path: Path) -> None:
 def test_a_missing_directory_is_an_error_of_the_disk(tmp_path: Path) -> None:
     """Nothing there: said with the path, exit 74."""
     with pytest.raises(StorageError) as caught:
-        list(file.read(tmp_path / "r-missing"))
+        list(writer.read(tmp_path / "r-missing"))
 
     assert caught.value.exit is Exit.IO
 

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from rollout.errors import Exit, StorageError, UsageError
-from rollout.journal import file, runs
+from rollout.journal import runs, writer
 from rollout.journal.reader import run_id
 from tests.journal import samples
 
 
 def begin(runs_dir: Path, run: str, at: int, plan_digest: str = "sha256:0") -> None:
     """A run with nothing but its first line."""
-    journal = file.create(runs_dir, run, b"{}")
+    journal = writer.create(runs_dir, run, b"{}")
     started = msgspec.structs.replace(samples.started(run, plan_digest), at=at)
     journal.append([started], at)
     journal.close()
@@ -81,7 +81,7 @@ def test_runs_of_a_plan_are_those_that_began(tmp_path: Path) -> None:
     """Earlier runs of the same plan count, those of others and those without a line do not."""
     begin(tmp_path, "r-aaaa", 1, "sha256:a")
     begin(tmp_path, "r-bbbb", 2, "sha256:b")
-    file.create(tmp_path, "r-cccc", b"{}")
+    writer.create(tmp_path, "r-cccc", b"{}")
 
     assert [run.id for run in runs.of_plan(tmp_path, "sha256:a")] == ["r-aaaa"]
 

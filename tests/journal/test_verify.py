@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rollout.errors import Exit
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.journal.chain import Head
 from rollout.journal.verify import GroupPeak, Verdict, verify
 from rollout.model import event as ev
@@ -692,9 +692,9 @@ def test_the_last_line_is_protected_by_head_seal_or_nothing(tmp_path: Path) -> N
 def test_a_journal_that_goes_on_behind_its_seal_has_an_unprotected_end(tmp_path: Path) -> None:
     """The seal of a run that was halted says nothing of the lines of a later process."""
     run_dir = in_rest().add(samples.HALTED).write(tmp_path)
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     assert list(reader)
-    journal = file.reopen(reader)
+    journal = writer.reopen(reader)
     journal.append([ev.Resumed(2, samples.ACTOR, samples.NOW)], samples.NOW)
     journal.sync_now()
     journal.release()

@@ -26,7 +26,7 @@ from rollout.emulator.switches import Switches
 from rollout.engines.local import LocalEngine, exit_of
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.journal.reader import run_id
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
@@ -168,7 +168,7 @@ async def _applied(plan: Plan, service: Service, clock: loop.VirtualClock, folde
     begun = clock.now()
     raw = planmodel.encode(plan)
     digest = planmodel.digest(raw)
-    journal = file.create(folder, run_id(digest), raw, disk=InlineDisk())
+    journal = writer.create(folder, run_id(digest), raw, disk=InlineDisk())
     service.allow_changes(plan.limits.leave_quota_ppm, journal.lost)
     engine = LocalEngine(Ports(clock, service, journal))
     decider = Decider(plan, engine.append)

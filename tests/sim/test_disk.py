@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.journal import lock
 from rollout.journal.disk import LockFiles, RealDisk
+from rollout.journal.locks import lock
 from rollout.sim.dice import Dice
 from rollout.sim.disk import Fuse, SimDisk
 

@@ -10,7 +10,7 @@ from rollout.core.running.decider import Decider
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.engines.clock import WallJumps
-from rollout.journal.ownership import Claim
+from rollout.journal.locks.ownership import Claim
 from rollout.model import limits
 from rollout.model.command import ObserveKeyPair
 from rollout.model.event import AnyEvent, Issued, OperatorCommand, Settled, Trigger

@@ -14,7 +14,7 @@ from rollout.ecs.caller import Caller
 from rollout.emulator.faults import Fault
 from rollout.engines.local import LocalEngine
 from rollout.engines.service import Service
-from rollout.journal.file import RunJournal
+from rollout.journal.writer import RunJournal
 from rollout.model.time import SECOND
 from rollout.sim import __main__ as command
 from rollout.sim import checkers, scenario, shell, trial

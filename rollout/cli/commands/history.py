@@ -50,7 +50,7 @@ def _row(run_dir: Path, at: int) -> dict[str, Any]:
     from rollout.cli import folding, report
     from rollout.core.running.view import view
     from rollout.errors import RolloutError
-    from rollout.journal import driven
+    from rollout.journal.locks import driver
     from rollout.model.time import format_instant
 
     row: dict[str, Any] = {"run": run_dir.name, "started_at": format_instant(at)}
@@ -61,7 +61,7 @@ def _row(run_dir: Path, at: int) -> dict[str, Any]:
     seen = view(folded.run)
     return {
         **row,
-        "state": report.word(seen, "" if folded.run.closed else driven.holder(run_dir)),
+        "state": report.word(seen, "" if folded.run.closed else driver.holder(run_dir)),
         "plan": seen.name,
         "emulator": report.is_emulated(folded.run.plan),
         "targets": folded.run.plan.counts.targets,

@@ -49,7 +49,7 @@ def rehearse(
     from rollout.cli import forecast as shown
     from rollout.cli.ticker import Ticker
     from rollout.engines.clock import LoopClock
-    from rollout.journal import lessons
+    from rollout.journal import estimates
     from rollout.sim.forecast import forecast
 
     terminal = Terminal.of(common)
@@ -63,7 +63,7 @@ def rehearse(
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance needs rotation.")
         return Exit.DONE
-    chosen = rehearsing.prepare(made, given, lessons.learn(common.runs_dir, made))
+    chosen = rehearsing.prepare(made, given, estimates.learn(common.runs_dir, made))
     with Ticker(terminal, chosen.seeds) as ticker:
         lived = rehearsing.live_all(made, chosen, ticker.tell)
     found, now = forecast(lived), LoopClock().now()

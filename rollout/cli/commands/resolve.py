@@ -92,7 +92,7 @@ async def _write(
     """Apply the command to a run that no process drives, under its lock, in its journal."""
     from rollout import logs
     from rollout.cli import commanding, folding, running
-    from rollout.journal import file
+    from rollout.journal import writer
     from rollout.model.event import AnyEvent
 
     put: list[AnyEvent] = []
@@ -105,7 +105,7 @@ async def _write(
         why = folded.decider.operate(order, order.at)
         if why:
             raise commanding.refused(run_dir.name, order, why)
-        journal = file.reopen(folded.reader)
+        journal = writer.reopen(folded.reader)
         with runner.hold(run_dir.name, folded.run.epoch, order.at, journal):
             journal.keep_secret(logs.KNOWN)
             journal.append(put, order.at)

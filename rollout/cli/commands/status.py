@@ -27,12 +27,13 @@ def status(
     """
     from rollout.cli import folding, report
     from rollout.core.running.view import view
-    from rollout.journal import driven, runs
+    from rollout.journal import runs
+    from rollout.journal.locks import driver
 
     terminal = Terminal.of(common)
     folded = folding.fold(runs.find(common.runs_dir, run).path)
     seen = view(folded.run)
-    facts = folding.facts(folded, driven_by=driven.holder(folded.run_dir))
+    facts = folding.facts(folded, driven_by=driver.holder(folded.run_dir))
     match output:
         case "json":
             terminal.show(render.as_json(report.data(seen, facts)))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from rollout.core.running.journey import DOWN
-from rollout.journal.rules import Rules
+from rollout.journal.recheck.rules import Rules
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, RestartCall

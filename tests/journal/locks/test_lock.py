@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from rollout.errors import ConflictError, Exit, StorageError
-from rollout.journal import lock
 from rollout.journal.disk import RealDisk
-from rollout.journal.lock import Owner
+from rollout.journal.locks import lock
+from rollout.journal.locks.lock import Owner
 from tests.journal.samples import NOW
 
 HERE = Owner("ops-1", os.getpid(), NOW)
 HOLDER = """
 import sys, time
 from pathlib import Path
-from rollout.journal import lock
+from rollout.journal.locks import lock
 owner = lock.Owner(sys.argv[2], 4711, 1_795_400_000_000, "r-abcdefghij", 3)
 held = lock.take_runs(Path(sys.argv[1]), owner)
 print("held", flush=True)

@@ -18,8 +18,8 @@ import msgspec
 from rollout.errors import ConflictError, IntegrityError, Place, RolloutError, StorageError
 from rollout.journal.chain import Chain, Head
 from rollout.journal.disk import REAL, Disk
-from rollout.journal.lock import Lock
-from rollout.journal.ownership import Claim
+from rollout.journal.locks.lock import Lock
+from rollout.journal.locks.ownership import Claim
 from rollout.journal.reader import (
     PLAN,
     SEAL,

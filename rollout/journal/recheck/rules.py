@@ -10,10 +10,10 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
-from rollout.journal.commands import STATED, Commands
-from rollout.journal.failures import Failures
-from rollout.journal.material import Material
-from rollout.journal.moves import (
+from rollout.journal.recheck.commands import STATED, Commands
+from rollout.journal.recheck.failures import Failures
+from rollout.journal.recheck.key_material import Material
+from rollout.journal.recheck.legal_moves import (
     ABANDONED,
     ATTACHED,
     ATTACHING,

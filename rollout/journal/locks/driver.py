@@ -10,9 +10,10 @@ import functools
 import time
 from pathlib import Path
 
-from rollout.journal import lock, place
+from rollout.journal import runs_directory
 from rollout.journal.disk import REAL, LockFiles
-from rollout.journal.heartbeat import BEAT_S, POLL_S, Watch
+from rollout.journal.locks import lock
+from rollout.journal.locks.heartbeat import BEAT_S, POLL_S, Watch
 from rollout.journal.reader import segment_name
 
 
@@ -27,7 +28,7 @@ def holder(run_dir: Path, *, disk: LockFiles = REAL) -> str:
             return str(owner) if owner else "a process that is just starting"
         if disk.held(run_dir / segment_name(1)):
             return "a process whose lock file was removed"
-        if owner is not None and place.is_shared(run_dir):
+        if owner is not None and runs_directory.is_shared(run_dir):
             return _elsewhere(run_dir, disk)
     except OSError:
         return ""

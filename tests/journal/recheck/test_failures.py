@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.journal.failures import Failures
+from rollout.journal.recheck.failures import Failures
 
 
 def counted(failed: int, *, targets: int = 300, waves: int = 2) -> Failures:

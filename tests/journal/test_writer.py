@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from rollout.errors import ConflictError, Exit, IntegrityError, StorageError
-from rollout.journal import file
+from rollout.journal import writer
 from rollout.journal.chain import GENESIS
 from rollout.journal.disk import RealDisk
 from rollout.journal.reader import Reader
@@ -32,9 +32,9 @@ class SlowDisk(RealDisk):
         super().fdatasync(handle)
 
 
-def begun(disk: PretendDisk) -> file.RunJournal:
+def begun(disk: PretendDisk) -> writer.RunJournal:
     """A journal on a pretend disk with its first line durable."""
-    journal = file.create(RUNS, samples.RUN, b"{}", disk=disk)
+    journal = writer.create(RUNS, samples.RUN, b"{}", disk=disk)
     journal.append([samples.started()], samples.NOW)
     journal.sync_now()
     return journal
@@ -42,7 +42,7 @@ def begun(disk: PretendDisk) -> file.RunJournal:
 
 def test_a_run_directory_is_private_and_holds_the_exact_plan(tmp_path: Path) -> None:
     """Directories are 0700, files 0600, the plan's bytes are those applied."""
-    journal = file.create(tmp_path / "runs", samples.RUN, b'{"a":1}')
+    journal = writer.create(tmp_path / "runs", samples.RUN, b'{"a":1}')
     journal.append([samples.started()], samples.NOW)
     journal.sync_now()
 
@@ -58,7 +58,7 @@ def test_a_run_directory_is_private_and_holds_the_exact_plan(tmp_path: Path) -> 
 
 def test_nothing_is_written_before_a_sync(tmp_path: Path) -> None:
     """Appending only buffers; a sync writes everything appended."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     path = tmp_path / samples.RUN / "journal-000001.jsonl"
 
     journal.append([samples.started()], samples.NOW)
@@ -72,7 +72,7 @@ def test_nothing_is_written_before_a_sync(tmp_path: Path) -> None:
 async def test_those_who_wait_together_share_a_sync(tmp_path: Path) -> None:
     """Group commit: many turns and many waiters cost a few syncs, and all are durable."""
     disk = SlowDisk()
-    journal = file.create(tmp_path, samples.RUN, b"{}", disk=disk)
+    journal = writer.create(tmp_path, samples.RUN, b"{}", disk=disk)
     journal.append([samples.started()], samples.NOW)
     before = disk.syncs
 
@@ -92,7 +92,7 @@ async def test_those_who_wait_together_share_a_sync(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_cancelled_sync_loses_nothing(tmp_path: Path) -> None:
     """What was appended is durable after a sync, also where its waiter was cancelled."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     journal.append([samples.started()], samples.NOW)
 
     with anyio.CancelScope() as scope:
@@ -106,7 +106,7 @@ async def test_a_cancelled_sync_loses_nothing(tmp_path: Path) -> None:
 def test_the_chain_runs_on_over_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full segment is left alone; the next one goes on with the same chain."""
     monkeypatch.setattr(limits, "SEGMENT_BYTES_MAX", 2_000)
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     journal.append([samples.started()], samples.NOW)
     for number in range(1, 21):
         journal.append(samples.turn(number), samples.NOW)
@@ -115,30 +115,30 @@ def test_the_chain_runs_on_over_segments(tmp_path: Path, monkeypatch: pytest.Mon
 
     run_dir = tmp_path / samples.RUN
     assert len(list(run_dir.glob("journal-*.jsonl"))) > 3
-    assert [line.seq for line in file.read(run_dir)] == list(range(1, 22))
+    assert [line.seq for line in writer.read(run_dir)] == list(range(1, 22))
 
 
 def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """Reopening continues sequence and chain."""
     run_dir = samples.write(tmp_path, 3)
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     assert len(list(reader)) == 3 and reader.sealed
 
-    journal = file.reopen(reader)
+    journal = writer.reopen(reader)
     journal.append([Resumed(2, samples.ACTOR, samples.NOW)], samples.NOW)
     journal.close()
 
-    assert [line.seq for line in file.read(run_dir)] == [1, 2, 3, 4]
+    assert [line.seq for line in writer.read(run_dir)] == [1, 2, 3, 4]
 
 
 def test_a_journal_is_not_reopened_half_read(tmp_path: Path) -> None:
     """Who has not read all of it does not know where it ends."""
     run_dir = samples.write(tmp_path, 3)
-    reader = file.read(run_dir)
+    reader = writer.read(run_dir)
     next(iter(reader))
 
     with pytest.raises(ValueError, match="read to its end"):
-        file.reopen(reader)
+        writer.reopen(reader)
 
 
 def test_a_plan_is_applied_once(tmp_path: Path) -> None:
@@ -146,41 +146,41 @@ def test_a_plan_is_applied_once(tmp_path: Path) -> None:
     samples.write(tmp_path, 1)
 
     with pytest.raises(ConflictError) as caught:
-        file.create(tmp_path, samples.RUN, b"{}")
+        writer.create(tmp_path, samples.RUN, b"{}")
 
     assert caught.value.exit is Exit.CONFLICT
 
 
 def test_a_run_that_never_wrote_a_line_is_begun_again(tmp_path: Path) -> None:
     """A crash before the first line leaves nothing that stands in the way."""
-    file.create(tmp_path, samples.RUN, b"{}").release()
+    writer.create(tmp_path, samples.RUN, b"{}").release()
     path = tmp_path / samples.RUN / "journal-000001.jsonl"
     path.write_bytes(b'{"seq":1,"at":')
 
     samples.write(tmp_path, 2)
 
-    assert len(list(file.read(tmp_path / samples.RUN))) == 2
+    assert len(list(writer.read(tmp_path / samples.RUN))) == 2
 
 
 def test_a_run_that_never_wrote_a_line_keeps_its_plan(tmp_path: Path) -> None:
     """Another plan under the same run id is damage."""
-    file.create(tmp_path, samples.RUN, b"{}").release()
+    writer.create(tmp_path, samples.RUN, b"{}").release()
 
     with pytest.raises(IntegrityError):
-        file.create(tmp_path, samples.RUN, b'{"other":1}')
+        writer.create(tmp_path, samples.RUN, b'{"other":1}')
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_a_crash_while_creating_leaves_nothing_half_made(number: int) -> None:
     """Wherever creating is refused it says so, and once the disk is well it works."""
     effects = PretendDisk()
-    file.create(RUNS, samples.RUN, b"{}", disk=effects)
+    writer.create(RUNS, samples.RUN, b"{}", disk=effects)
     for at in range(1, effects.effects + 1):
         disk = PretendDisk()
         disk.fail(at, number)
 
         with pytest.raises(StorageError) as caught:
-            file.create(RUNS, samples.RUN, b"{}", disk=disk)
+            writer.create(RUNS, samples.RUN, b"{}", disk=disk)
 
         assert caught.value.exit is Exit.IO
         disk.crash()
@@ -271,13 +271,13 @@ def test_a_disk_that_stays_full_gets_no_last_words() -> None:
             return
         disk.crash(keep=100)
         assert samples.events(DIRECTORY, disk=disk) == [samples.started()]
-        file.reopen(exhausted(disk)).close()
+        writer.reopen(exhausted(disk)).close()
     pytest.fail("the last words were never written: some of these disks has room")
 
 
 def exhausted(disk: PretendDisk) -> Reader:
     """A reader that came to the end."""
-    reader = file.read(DIRECTORY, disk=disk)
+    reader = writer.read(DIRECTORY, disk=disk)
     for _ in reader:
         pass
     return reader
@@ -320,7 +320,7 @@ def test_an_unreadable_amount_of_space_is_low(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fail closed: a disk that does not say how much is free counts as full."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
 
     def broken(_: Path) -> os.statvfs_result:
         raise OSError(errno.EIO, "broken")
@@ -333,7 +333,7 @@ def test_an_unreadable_amount_of_space_is_low(
 
 def test_a_moved_run_directory_is_lost_and_not_full(tmp_path: Path) -> None:
     """The error names the move, and does not say that the disk is full."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     (tmp_path / samples.RUN).rename(tmp_path / "elsewhere")
 
     assert not journal.low_space()
@@ -343,7 +343,7 @@ def test_a_moved_run_directory_is_lost_and_not_full(tmp_path: Path) -> None:
 
 def test_a_deleted_journal_is_noticed(tmp_path: Path) -> None:
     """Writing into a file that has no name any more is an error, not success."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     journal.append([samples.started()], samples.NOW)
     (tmp_path / samples.RUN / "journal-000001.jsonl").unlink()
 
@@ -367,7 +367,7 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_secrets_never_reach_the_disk(tmp_path: Path) -> None:
     """A credential in a text of the service is not in the journal's files."""
-    journal = file.create(tmp_path, samples.RUN, b"{}")
+    journal = writer.create(tmp_path, samples.RUN, b"{}")
     secret = "LTAI5t" + "Canary" * 3
     journal.append([samples.started(), Anomaly(1, f"for {secret}")], samples.NOW)
     journal.close()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from rollout.errors import ConflictError, Exit, IntegrityError
-from rollout.journal import file, lock
-from rollout.journal.file import RunJournal
-from rollout.journal.lock import Owner
+from rollout.journal import writer
+from rollout.journal.locks import lock
+from rollout.journal.locks.lock import Owner
+from rollout.journal.writer import RunJournal
 from rollout.model import limits
 from tests.journal import samples
 
@@ -19,7 +20,7 @@ OWNER = Owner("ops-1", 1, samples.NOW)
 
 def begun(runs_dir: Path) -> RunJournal:
     """A journal with one durable line, whose writer holds both locks."""
-    journal = file.create(runs_dir, samples.RUN, b"{}")
+    journal = writer.create(runs_dir, samples.RUN, b"{}")
     locks = lock.take_runs(runs_dir, OWNER), lock.take_run(journal.run_dir, OWNER)
     journal.guard(*locks)
     journal.append([samples.started()], samples.NOW)
@@ -100,7 +101,7 @@ def test_its_own_lines_are_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert not journal.lost()
     journal.close()
 
-    reader = file.read(tmp_path / samples.RUN)
+    reader = writer.read(tmp_path / samples.RUN)
     assert len(list(reader)) == 20 and reader.segment > 2 and reader.sealed
 
 
@@ -109,28 +110,28 @@ def test_removed_locks_let_nobody_else_write(tmp_path: Path) -> None:
     journal = begun(tmp_path)
     (tmp_path / ".lock").unlink()
     (journal.run_dir / "lock").unlink()
-    reader = file.read(journal.run_dir)
+    reader = writer.read(journal.run_dir)
     assert len(list(reader)) == 1
     lock.take_runs(tmp_path, OWNER)
     lock.take_run(journal.run_dir, OWNER)
 
     with pytest.raises(ConflictError) as caught:
-        file.reopen(reader)
+        writer.reopen(reader)
 
     assert caught.value.problems[0].code == "R0603"
     journal.release()
-    file.reopen(reader).close()
+    writer.reopen(reader).close()
 
 
 def test_lines_written_after_the_reading_are_not_cut(tmp_path: Path) -> None:
     """Another process wrote between the reading and the lock: whoever read is refused."""
     journal = begun(tmp_path)
-    reader = file.read(journal.run_dir)
+    reader = writer.read(journal.run_dir)
     assert len(list(reader)) == 1
     journal.append(samples.turn(1), samples.NOW)
     journal.close()
 
     with pytest.raises(ConflictError, match="while it was read"):
-        file.reopen(reader)
+        writer.reopen(reader)
 
-    assert len(list(file.read(journal.run_dir))) == 2
+    assert len(list(writer.read(journal.run_dir))) == 2

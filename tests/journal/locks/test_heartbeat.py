@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from rollout.errors import ConflictError
-from rollout.journal import heartbeat, lock
 from rollout.journal.disk import RealDisk
-from rollout.journal.heartbeat import SILENT_S, Pace
-from rollout.journal.lock import Lock, Owner
+from rollout.journal.locks import heartbeat, lock
+from rollout.journal.locks.heartbeat import SILENT_S, Pace
+from rollout.journal.locks.lock import Lock, Owner
 from tests.journal.samples import NOW
 
 HERE = Owner("pod-2", 1, NOW, boot="kernel-2", token="two")

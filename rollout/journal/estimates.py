@@ -49,14 +49,14 @@ class LaneQuota(msgspec.Struct, frozen=True):
     calls_per_minute: int
 
 
-class Lessons(msgspec.Struct, frozen=True):
+class Estimates(msgspec.Struct, frozen=True):
     """Of each kind the newest lesson."""
 
     boots: Boots | None = None
     quotas: tuple[LaneQuota, ...] = ()
 
 
-def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Lessons:
+def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Estimates:
     """The lessons of runs on the same accounts and regions, emulator or not as this plan is."""
     boots: Boots | None = None
     quotas: dict[tuple[str, str], LaneQuota] = {}
@@ -76,7 +76,7 @@ def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Lessons:
                 quotas.setdefault((quota.region, quota.action), quota)
     lanes = {region for _, region in _lanes(plan)}
     known = (quota for quota in quotas.values() if quota.region in lanes)
-    return Lessons(boots, tuple(sorted(known, key=lambda one: (one.region, one.action))))
+    return Estimates(boots, tuple(sorted(known, key=lambda one: (one.region, one.action))))
 
 
 def _alike(earlier: Plan, plan: Plan) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rollout.errors import ConfigError, Exit, StorageError
-from rollout.journal import place
+from rollout.journal import runs_directory
 
 MOUNTS = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -34,19 +34,19 @@ MOUNTS = """\
 )
 def test_the_nearest_mount_decides(path: str, kind: str) -> None:
     """A path lies on the file system that was mounted last at the longest beginning of it."""
-    assert place.file_system(Path(path), MOUNTS) == kind
+    assert runs_directory.file_system(Path(path), MOUNTS) == kind
 
 
 def test_nothing_is_claimed_of_an_unknown_system() -> None:
     """Without a table of mounts nothing is known."""
-    assert place.file_system(Path("/var/runs"), "") == ""
+    assert runs_directory.file_system(Path("/var/runs"), "") == ""
 
 
 def test_a_directory_is_made_private(tmp_path: Path) -> None:
     """A missing directory is made, for us alone."""
     runs_dir = tmp_path / "deep" / "runs"
 
-    assert all(problem.code == "R0011" for problem in place.check(runs_dir))
+    assert all(problem.code == "R0011" for problem in runs_directory.check(runs_dir))
     assert runs_dir.stat().st_mode & 0o777 == 0o700
     assert runs_dir.parent.stat().st_mode & 0o777 == 0o700
 
@@ -56,20 +56,20 @@ def test_unsafe_file_systems_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """B-C07: network and user-space file systems are a matter of configuration, exit 78."""
-    monkeypatch.setattr(place, "file_system", lambda _: kind)
+    monkeypatch.setattr(runs_directory, "file_system", lambda _: kind)
 
     with pytest.raises(ConfigError) as caught:
-        place.check(tmp_path)
+        runs_directory.check(tmp_path)
 
     assert caught.value.exit is Exit.CONFIG
-    assert place.check(tmp_path, allow_unsafe_fs=True) == []
+    assert runs_directory.check(tmp_path, allow_unsafe_fs=True) == []
 
 
 def test_a_memory_file_system_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """B-C07: it works, but not longer than the machine runs."""
-    monkeypatch.setattr(place, "file_system", lambda _: "tmpfs")
+    monkeypatch.setattr(runs_directory, "file_system", lambda _: "tmpfs")
 
-    assert [problem.code for problem in place.check(tmp_path)] == ["R0011"]
+    assert [problem.code for problem in runs_directory.check(tmp_path)] == ["R0011"]
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702, 0o2770])
@@ -78,7 +78,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     tmp_path.chmod(mode)
 
     with pytest.raises(ConfigError) as caught:
-        place.check(tmp_path)
+        runs_directory.check(tmp_path)
 
     assert caught.value.exit is Exit.CONFIG
     assert "chmod 700" in (caught.value.problems[0].help or "")
@@ -89,7 +89,7 @@ def test_a_directory_that_others_may_read_is_warned_of(tmp_path: Path, mode: int
     """A journal holds no secret, but it names instances, accounts and people."""
     tmp_path.chmod(mode)
 
-    (warning,) = [one for one in place.check(tmp_path) if "may read" in one.message]
+    (warning,) = [one for one in runs_directory.check(tmp_path) if "may read" in one.message]
 
     assert warning.help == f"use `chmod 700 {tmp_path}`"
 
@@ -100,7 +100,7 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"")
 
     with pytest.raises(StorageError) as caught:
-        place.check(path)
+        runs_directory.check(path)
 
     assert caught.value.exit is Exit.IO
 
@@ -112,7 +112,7 @@ def test_a_directory_of_another_user_is_refused(
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
 
     with pytest.raises(StorageError, match="another user"):
-        place.check(tmp_path)
+        runs_directory.check(tmp_path)
 
 
 def test_a_directory_that_is_read_only_is_refused(
@@ -122,7 +122,7 @@ def test_a_directory_that_is_read_only_is_refused(
     monkeypatch.setattr(os, "access", lambda *_: False)
 
     with pytest.raises(StorageError, match="may not be written"):
-        place.check(tmp_path)
+        runs_directory.check(tmp_path)
 
 
 def test_a_runs_directory_that_is_a_link_is_refused_before_anything_is_written(
@@ -135,7 +135,7 @@ def test_a_runs_directory_that_is_a_link_is_refused_before_anything_is_written(
     link.symlink_to(real)
 
     with pytest.raises(StorageError) as caught:
-        place.check(link, allow_unsafe_fs=True)
+        runs_directory.check(link, allow_unsafe_fs=True)
 
     (problem,) = caught.value.problems
     assert (problem.code, problem.help) == (

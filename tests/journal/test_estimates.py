@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rollout.journal import lessons
-from rollout.journal.lessons import Lessons
+from rollout.journal import estimates
+from rollout.journal.estimates import Estimates
 from rollout.model.command import RestartCall
 from rollout.model.event import Issued, Moved, Settled, Trigger
 from rollout.model.outcome import Done
@@ -33,7 +33,7 @@ def test_a_run_teaches_how_long_boots_take(taught: tuple[Plan, Path]) -> None:
     """The median lies within a tick of the cloud's own boot time, and its run is named."""
     plan, folder = taught
 
-    boots = lessons.learn(folder, plan).boots
+    boots = estimates.learn(folder, plan).boots
 
     assert boots is not None and boots.run == _run(folder).name
     assert boots.median_ms == pytest.approx(REFERENCES[2].boot_ms, abs=2 * SECOND)
@@ -45,7 +45,7 @@ def test_a_run_teaches_the_quota_it_met(taught: tuple[Plan, Path]) -> None:
     """What was let through in a throttled minute is the quota; other lanes teach none."""
     plan, folder = taught
 
-    quotas = lessons.learn(folder, plan).quotas
+    quotas = estimates.learn(folder, plan).quotas
 
     assert {one.action for one in quotas} == {"RebootInstance"}
     assert all(36 <= one.calls_per_minute <= 40 for one in quotas)
@@ -58,9 +58,9 @@ def test_strangers_teach_nothing(taught: tuple[Plan, Path]) -> None:
     real = msgspec.structs.replace(plan, identity=identity)
     elsewhere = msgspec.structs.replace(plan, waves=())
 
-    assert lessons.learn(folder, real) == Lessons()
-    assert lessons.learn(folder, elsewhere) == Lessons()
-    assert lessons.learn(folder / "none", plan) == Lessons()
+    assert estimates.learn(folder, real) == Estimates()
+    assert estimates.learn(folder, elsewhere) == Estimates()
+    assert estimates.learn(folder / "none", plan) == Estimates()
 
 
 def test_a_damaged_run_teaches_nothing(taught: tuple[Plan, Path], tmp_path: Path) -> None:
@@ -76,14 +76,14 @@ def test_a_damaged_run_teaches_nothing(taught: tuple[Plan, Path], tmp_path: Path
     lines[len(lines) // 2] = lines[len(lines) // 2].replace(b'"type"', b'"kind"', 1)
     journal.write_bytes(b"".join(lines))
 
-    assert lessons.learn(tmp_path, plan) == Lessons()
+    assert estimates.learn(tmp_path, plan) == Estimates()
 
 
-@pytest.mark.parametrize("count", [lessons.BOOTS_MIN - 1, lessons.BOOTS_MIN])
+@pytest.mark.parametrize("count", [estimates.BOOTS_MIN - 1, estimates.BOOTS_MIN])
 def test_five_boots_are_enough_to_learn_from(count: int) -> None:
     """Fewer boots than the least number teach nothing, and that number teaches."""
     rows = samples.fleet(count)
-    seen = lessons._Seen(samples.make_plan(rows))
+    seen = estimates._Seen(samples.make_plan(rows))
     begun = samples.NOW
     for ordinal, row in enumerate(rows):
         command = RestartCall(RestartKind.REBOOT, (ordinal,), (row.id,))
@@ -93,7 +93,7 @@ def test_five_boots_are_enough_to_learn_from(count: int) -> None:
 
     boots = seen.boots("r-1")
 
-    assert (boots.count if boots else 0) == (count if count >= lessons.BOOTS_MIN else 0)
+    assert (boots.count if boots else 0) == (count if count >= estimates.BOOTS_MIN else 0)
 
 
 def _run(folder: Path) -> Path:

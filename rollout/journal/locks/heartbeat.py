@@ -14,9 +14,9 @@ from pathlib import Path
 
 import anyio
 
-from rollout.journal import lock
 from rollout.journal.disk import REAL, LockFiles
-from rollout.journal.lock import Lock, Owner
+from rollout.journal.locks import lock
+from rollout.journal.locks.lock import Lock, Owner
 from rollout.journal.reader import unusable
 
 BEAT_S = 5.0

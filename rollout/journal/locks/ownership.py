@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from rollout.journal import lock
 from rollout.journal.disk import Disk
-from rollout.journal.lock import Lock
+from rollout.journal.locks import lock
+from rollout.journal.locks.lock import Lock
 from rollout.journal.reader import segment_name
 
 

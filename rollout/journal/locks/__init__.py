@@ -1,0 +1,1 @@
+"""Locks: which process drives the runs of a directory, and which one drives each run."""

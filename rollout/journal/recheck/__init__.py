@@ -1,0 +1,1 @@
+"""Recheck a journal: the rules of a run, recomputed from its plan and its events alone."""
