@@ -54,9 +54,9 @@ class RestartKind(enum.StrEnum):
         return f"{name}s" if many else name
 
 
-class Target(msgspec.Struct, frozen=True, gc=False):
-    """One instance of the plan. `groups` index `Plan.groups`. `attach` is false where the key is
-    on already and only its boot is not proved.
+class Target(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One instance of the plan. `groups` index `Plan.groups`, `key` indexes `Plan.keys`. `attach`
+    is false where the key is on already and only its boot is not proved.
     """
 
     instance: str
@@ -67,10 +67,11 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     attach: bool
     restart: RestartKind
     groups: tuple[int, ...]
+    key: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """At most 50 targets that one AttachKeyPair call may name."""
+    """At most 50 targets with the same wanted key: one AttachKeyPair call."""
 
     targets: tuple[Target, ...]
 
@@ -142,7 +143,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class RegionKey(msgspec.Struct, frozen=True):
-    """The key pair in one region as seen when planning; `present` false: to be imported."""
+    """A key pair in one region, as observed when planning; `present` false: to be imported."""
 
     account: str
     region: str
@@ -150,8 +151,8 @@ class RegionKey(msgspec.Struct, frozen=True):
     fingerprint: str = ""
 
 
-class PlanKeyPair(msgspec.Struct, frozen=True):
-    """The wanted key pair and what each region has of it."""
+class WantedKey(msgspec.Struct, frozen=True):
+    """A key pair that targets get, and its state in each region of these targets."""
 
     name: str
     public_key: str
@@ -198,12 +199,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     as_of: Instant
     identity: tuple[Identity, ...]
     inventory_digest: str
-    proofs_digest: str
     counts: Counts
     complete: bool
     applyable: bool
     errored: bool
-    key_pair: PlanKeyPair
+    keys: tuple[WantedKey, ...]
     restart: Restart
     on_unknown: OnUnknown
     limits: PlanLimits
@@ -213,6 +213,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     exclusions: tuple[Exclusion, ...]
     warnings: tuple[Warn, ...]
     estimate: Estimate
+
+    @property
+    def key_pair(self) -> WantedKey:
+        """The first wanted key."""
+        return self.keys[0]
 
     @property
     def calls(self) -> Calls:

@@ -131,7 +131,7 @@ class Stage:
         key was touched, and never more than `down_max` targets were down at once.
         """
         targets = self.targets(plan)
-        key = json.loads((self.folder / plan).read_bytes())["key_pair"]["name"]
+        key = json.loads((self.folder / plan).read_bytes())["keys"][0]["name"]
         restarts = self.restarts()
         in_force = {
             row["instance"] for row in self.admin("instances") if row["key_in_force"] == key

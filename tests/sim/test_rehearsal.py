@@ -22,7 +22,7 @@ from rollout.emulator.faults import CALM, HOSTILE, Fault
 from rollout.emulator.messages import Request
 from rollout.emulator.switches import Switches
 from rollout.errors import Exit
-from rollout.model.plan import Plan, PlanKeyPair, public_key_digest
+from rollout.model.plan import Plan, WantedKey, public_key_digest
 from rollout.model.time import SECOND
 from rollout.sim import calls, planned, rehearsal
 from rollout.sim.heap import Heap
@@ -129,7 +129,7 @@ def test_a_plan_made_offline_can_be_rehearsed() -> None:
     """Nobody asked whether the key pair is there: it is taken for granted."""
     plan = factory.plan(40)
     pairs = msgspec.structs.replace(plan.key_pair, regions=())
-    offline = msgspec.structs.replace(plan, key_pair=pairs, identity=(), applyable=False)
+    offline = msgspec.structs.replace(plan, keys=(pairs,), identity=(), applyable=False)
 
     assert rehearsal.live(offline, CALM_CLOUD, 1).counts["done"] == plan.counts.targets
 
@@ -141,8 +141,8 @@ def test_a_missing_key_pair_is_imported() -> None:
         msgspec.structs.replace(one, present=False, fingerprint="") for one in plan.key_pair.regions
     )
     key = fleets.ed25519_line(b"1" * 32, "next")
-    pairs = PlanKeyPair(plan.key_pair.name, key, public_key_digest(key), regions)
-    lived = rehearsal.live(msgspec.structs.replace(plan, key_pair=pairs), CALM_CLOUD, 1)
+    pairs = WantedKey(plan.key_pair.name, key, public_key_digest(key), regions)
+    lived = rehearsal.live(msgspec.structs.replace(plan, keys=(pairs,)), CALM_CLOUD, 1)
 
     assert _calls(lived)["ImportKeyPair"] == len(regions)
     assert lived.counts["done"] == plan.counts.targets

@@ -23,11 +23,11 @@ from rollout.model.plan import (
     Group,
     Identity,
     Plan,
-    PlanKeyPair,
     PlanLimits,
     Reason,
     RegionKey,
     RestartKind,
+    WantedKey,
     Warn,
     Wave,
     public_key_digest,
@@ -87,16 +87,17 @@ def make_plan(
         as_of=inventory.as_of,
         identity=context.identity,
         inventory_digest=digest.text(),
-        proofs_digest=_proofs_digest(proofs),
         counts=Counts(found, selected.chosen, excluded),
         complete=inventory.live,
         applyable=inventory.live and bool(context.identity),
         errored=False,
-        key_pair=PlanKeyPair(
-            spec.key_pair.name,
-            spec.key_pair.public_key,
-            public_key_digest(spec.key_pair.public_key),
-            regions,
+        keys=(
+            WantedKey(
+                spec.key_pair.name,
+                spec.key_pair.public_key,
+                public_key_digest(spec.key_pair.public_key),
+                regions,
+            ),
         ),
         restart=spec.restart,
         on_unknown=spec.on_unknown,
@@ -118,13 +119,6 @@ def _check_size(spec: Spec, targets: int) -> None:
             f"{targets:,} targets, but limits.maxInstances is {bound:,}",
             help="narrow the inventory or raise limits.maxInstances",
         )
-
-
-def _proofs_digest(proofs: Proofs) -> str:
-    sha = hashlib.sha256()
-    for instance in sorted(proofs):
-        sha.update(msgspec.json.encode((instance, proofs[instance])))
-    return f"sha256:{sha.hexdigest()}"
 
 
 def _warnings(
