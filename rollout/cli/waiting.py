@@ -102,7 +102,7 @@ def fields(late: list[Waiting]) -> dict[str, object]:
 
 def _regions(waiting: list[Waiting]) -> str:
     """Return the regions of these calls as text, the first few by name."""
-    names = list(dict.fromkeys(one.lane.region for one in waiting if one.lane.region))
+    names = list(dict.fromkeys(one.lane.site.region for one in waiting if one.lane.site.region))
     more = len(names) - REGIONS_SHOWN
     text = ", ".join(names[:REGIONS_SHOWN])
     return f"{text} and {more} more" if more > 0 else text

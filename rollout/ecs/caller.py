@@ -21,12 +21,13 @@ import tenacity
 from rollout.ecs import breaker, contract, jitter, sign, verdict, wire
 from rollout.ecs.credentials import Credentials, Keyring
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.governor import Clock, Governor, Lane, Ticket
+from rollout.ecs.governor import Clock, Governor, Ticket
 from rollout.ecs.transport import Call, Lost, NotSent, Transport
 from rollout.errors import AccessError
 from rollout.model import limits
 from rollout.model.known_secrets import KnownSecrets
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 HALTED: Final = "not_sent_halted"
@@ -112,7 +113,7 @@ class Caller:
         if params.get("DryRun") == "true":  # changes nothing: may leave when changes may not
             spec = msgspec.structs.replace(spec, mutating=False)
         request = Request(spec, region, sign.canonical_query(params), not_after, patient)
-        lane = Lane(account, region, action)
+        lane = Lane(Site(account, region), action)
         refusal = None if patient else await self._ask_fuse(lane, request)
         if refusal is not None:
             return refusal
@@ -285,18 +286,20 @@ class Caller:
         return Refused(
             BREAKER_OPEN,
             RetryClass.UNSENT,
-            f"{request.action.name} in {lane.region} is paused: {fuse.reason}",
+            f"{request.action.name} in {lane.site.region} is paused: {fuse.reason}",
             retry_after_ms=fuse.left_ms(self._clock.now()),
         )
 
     async def _probe(self, lane: Lane, *, storm: bool) -> Outcome:
         """Ask something harmless of the service that failed, or of the judge of keys and clocks."""
-        service = storm and lane.region
-        action, region = ("DescribeRegions", lane.region) if service else ("GetCallerIdentity", "")
+        service = storm and lane.site.region
+        action, region = (
+            ("DescribeRegions", lane.site.region) if service else ("GetCallerIdentity", "")
+        )
         not_after = self._clock.now() + WAIT_MS_MAX
         request = Request(contract.ACTIONS[action], region, "", not_after)
         try:
-            reply = await self._attempt(Lane(lane.account, region, action), request)
+            reply = await self._attempt(Lane(Site(lane.site.account, region), action), request)
         except NotSent as error:
             return verdict.unsent(error.reason)
         except Lost as error:

@@ -18,13 +18,14 @@ from rollout.ecs import replies as reading
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.governor import Clock, Governor, Lane
+from rollout.ecs.governor import Clock, Governor
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
 from rollout.model.known_secrets import KnownSecrets
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
+from rollout.model.site import Lane, Site
 from rollout.model.time import Duration, Instant
 
 T = TypeVar("T")
@@ -250,7 +251,7 @@ class EcsClient:
             chosen = choices[number % len(choices)]
             return await self._see_once(action, region, chosen, read, not_after)
 
-        lane = Lane(self.account, region, action)
+        lane = Lane(Site(self.account, region), action)
         return await self.patience.insist(lane, attempt, alternatives=len(choices))
 
     async def _see_once(

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from rollout.ecs import jitter
 from rollout.model import limits
+from rollout.model.site import Lane
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 RATE_START: Final = 60.0
@@ -44,14 +45,6 @@ EDGE_MS: Final = 3 * SECOND
 """Our minute and the service's may differ by as much."""
 IN_FLIGHT_MAX: Final = 32
 """Calls of one lane on their way at once: 64 calls a second at half a second each."""
-
-
-class Lane(NamedTuple):
-    """What is throttled together."""
-
-    account: str
-    region: str
-    action: str
 
 
 class Clock(Protocol):

@@ -15,9 +15,10 @@ import tenacity
 
 from rollout.ecs import jitter, replies, verdict
 from rollout.ecs.breaker import RetryBudget
-from rollout.ecs.governor import Clock, Lane
+from rollout.ecs.governor import Clock
 from rollout.model import limits
 from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.site import Lane
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 T = TypeVar("T")

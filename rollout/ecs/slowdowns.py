@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollout.ecs.governor import Governor, Lane, Rate
+from rollout.ecs.governor import Governor, Rate
 from rollout.model.event import LaneRecovered, LaneSlowed
+from rollout.model.site import Lane
 from rollout.model.time import MINUTE, SECOND, Instant
 
 CHECK_EVERY_MS: Final = SECOND
@@ -40,14 +41,14 @@ class Slowdowns:
                     self._told[lane] = (now, slowed)
                     changed.append(slowed)
             elif self._told.pop(lane, None) is not None:
-                changed.append(LaneRecovered(*lane))
+                changed.append(LaneRecovered(*lane.site, lane.action))
         return changed
 
     def _slowed(self, lane: Lane, rate: Rate) -> LaneSlowed:
         """The figures of a throttled lane; times by our own clock."""
         until = rate.closed_until - self._governor.skew_ms
         pace = max(1, round(rate.per_minute))
-        return LaneSlowed(*lane, pace, rate.throttled, until, rate.quota or 0)
+        return LaneSlowed(*lane.site, lane.action, pace, rate.throttled, until, rate.quota or 0)
 
     def _is_news(self, lane: Lane, slowed: LaneSlowed, now: Instant) -> bool:
         """Whether this differs enough from what was told last."""

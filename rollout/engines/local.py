@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from rollout.core.running.decider import Decider
-from rollout.core.running.state import Run, lane_of_command
+from rollout.core.running.state import Run, lane_of_call
 from rollout.engines.perform import halt_of, perform
 from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, StatusesDescribed
 from rollout.errors import IntegrityError, RolloutError, StorageError
@@ -189,9 +189,9 @@ class LocalEngine:
 
     async def _call(self, issued: Issued) -> None:
         run = self.decider.run
-        lane, _ = lane_of_command(run, issued)
+        site = lane_of_call(run, issued).site
         answer = await perform(
-            issued, lane, run.plan, self.ports.ecs, self.ports.clock, lambda: run.frozen
+            issued, site, run.plan, self.ports.ecs, self.ports.clock, lambda: run.frozen
         )
         self._arrive(lambda now: self.decider.answered(issued.n, answer, now))
 
@@ -205,7 +205,7 @@ class LocalEngine:
 
     async def _look_at_instances(self, look: ObserveInstances) -> None:
         asked_at = self.ports.clock.now()
-        seen = await self.ports.ecs.observe_instances(look.region, look.instances)
+        seen = await self.ports.ecs.observe_instances(look.site.region, look.instances)
         if isinstance(seen, Described):
             shown, api_time, at = seen.instances, seen.api_time, seen.left_at or asked_at
             self._arrive(
@@ -215,7 +215,7 @@ class LocalEngine:
             self._lost_look(look, seen)
 
     async def _look_at_status(self, look: ObserveStatuses) -> None:
-        seen = await self.ports.ecs.observe_statuses(look.region, look.instances)
+        seen = await self.ports.ecs.observe_statuses(look.site.region, look.instances)
         if isinstance(seen, StatusesDescribed):
             shown, api_time = seen.instances, seen.api_time
             self._arrive(lambda now: self.decider.statuses_observed(look, shown, api_time, now))
@@ -224,7 +224,7 @@ class LocalEngine:
 
     async def _look_at_key(self, look: ObserveKeyPair) -> None:
         seen = await self.ports.ecs.observe_key_pair(
-            look.region, self.decider.run.plan.key_pair.name
+            look.site.region, self.decider.run.plan.key_pair.name
         )
         if isinstance(seen, KeyDescribed):
             key, fingerprint = seen.public_key, seen.fingerprint

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rollout.core.running.layout import Lane
 from rollout.engines.ports import Clock, Ecs
 from rollout.errors import Exit, RolloutError
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Halted, Issued
 from rollout.model.outcome import Answer, Refused, RetryClass
 from rollout.model.plan import Plan
+from rollout.model.site import Site
 
 
 def halt_of(error: RolloutError) -> Halted:
@@ -25,15 +25,14 @@ def halt_of(error: RolloutError) -> Halted:
 
 
 async def perform(
-    issued: Issued, lane: Lane, plan: Plan, ecs: Ecs, clock: Clock, stopped: Callable[[], bool]
+    issued: Issued, site: Site, plan: Plan, ecs: Ecs, clock: Clock, stopped: Callable[[], bool]
 ) -> Answer:
     """Send the call of a durable intent, at most once."""
     if stopped():
         return Answer(Refused("not_sent_stopped", RetryClass.UNSENT))
     if clock.expired(issued.not_after):
         return Answer(Refused("not_sent_expired", RetryClass.UNSENT))
-    _, region = lane
-    key_pair = plan.key_pair
+    region, key_pair = site.region, plan.key_pair
     match issued.command:
         case Attach(instances=instances):
             return await ecs.attach_key_pair(

@@ -21,6 +21,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
 from rollout.model.plan import Plan
+from rollout.model.site import Site
 from rollout.model.time import Instant
 
 
@@ -179,9 +180,8 @@ class _Teller:
         text = f"attempt {event.attempt}, to leave by {until}"
         call, action = event.n, action_of(command)
         if isinstance(command, ImportKey):
-            lane = (command.account, command.region)
-            if self._concerns(lane):
-                return _with(entry, text=f"{text}, in {lane[1]}", call=call, action=action)
+            if self._concerns(command.site):
+                return _with(entry, text=f"{text}, in {command.region}", call=call, action=action)
             return None
         if self.only is not None and self.only in command.ordinals:
             seen = dict(zip(command.ordinals, spread(event.seen), strict=False)).get(self.only)
@@ -195,7 +195,7 @@ class _Teller:
             return None if self.only is not None else _with(entry, text=late, call=event.n)
         words: dict[str, object] = {"call": event.n, "action": action_of(command)}
         if isinstance(command, ImportKey):
-            shown = self._concerns((command.account, command.region))
+            shown = self._concerns(command.site)
             return _with(entry, **words, **_ending(event.outcome, event.at)) if shown else None
         ended = dict(endings(command, event))
         if self.only is not None:
@@ -220,7 +220,7 @@ class _Teller:
         return None if self.only is not None else _with(entry, text=event.text, call=event.n)
 
     def _of_the_run(self, event: AnyEvent) -> str | None:
-        """Events about no single instance; None for another wave, cell or lane than `only`'s."""
+        """Events about no single instance; None for another wave, cell or site than `only`'s."""
         match event:
             case ev.RunStarted():
                 return f"run {event.run} of plan {event.plan_digest}"
@@ -229,11 +229,11 @@ class _Teller:
             case ev.TornTail():
                 return f"a crash left {event.bytes} bytes of a line, which were cut"
             case ev.KeyReady():
-                concerns = self._concerns((event.account, event.region))
+                concerns = self._concerns(event.site)
                 text = f"key pair compared in {event.region}, fingerprint {event.fingerprint}"
                 return text if concerns else None
             case ev.KeyChanged():
-                concerns = self._concerns((event.account, event.region))
+                concerns = self._concerns(event.site)
                 return f"key pair in {event.region} {event.detail}" if concerns else None
             case ev.WaveStarted():
                 return f"wave {event.name}" if self._in_wave(event.wave) else None
@@ -274,8 +274,8 @@ class _Teller:
         ids = tuple(self.layout.targets[ordinal].instance for ordinal in ordinals)
         return _with(entry, instances=ids, **words)
 
-    def _concerns(self, lane: tuple[str, str]) -> bool:
-        return self.only is None or self.layout.lane_of(self.only) == lane
+    def _concerns(self, site: Site) -> bool:
+        return self.only is None or self.layout.site_of(self.only) == site
 
     def _in_wave(self, wave: int) -> bool:
         return self.only is None or self.layout.wave_of(self.only) == wave

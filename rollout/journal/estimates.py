@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.core.running.state import Run, lane_of_command
+from rollout.core.running.state import Run, lane_of_call
 from rollout.errors import RolloutError
 from rollout.journal import runs
 from rollout.journal.disk import REAL, Disk
@@ -22,6 +22,7 @@ from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Issued, Moved, Settled, Trigger
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, api_time_of
 from rollout.model.plan import Plan
+from rollout.model.site import Site
 from rollout.model.time import MINUTE, Duration, Instant
 
 RUNS_MAX = 10
@@ -74,19 +75,19 @@ def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Estimates:
             boots = boots or seen.boots(run.id)
             for quota in seen.quotas(run.id):
                 quotas.setdefault((quota.region, quota.action), quota)
-    lanes = {region for _, region in _lanes(plan)}
-    known = (quota for quota in quotas.values() if quota.region in lanes)
+    regions = {region for _, region in _sites(plan)}
+    known = (quota for quota in quotas.values() if quota.region in regions)
     return Estimates(boots, tuple(sorted(known, key=lambda one: (one.region, one.action))))
 
 
 def _alike(earlier: Plan, plan: Plan) -> bool:
     """Whether what one of them met is to be expected of the other."""
     emulated = [any(one.emulator for one in each.identity) for each in (earlier, plan)]
-    return emulated[0] == emulated[1] and not _lanes(earlier).isdisjoint(_lanes(plan))
+    return emulated[0] == emulated[1] and not _sites(earlier).isdisjoint(_sites(plan))
 
 
-def _lanes(plan: Plan) -> frozenset[tuple[str, str]]:
-    return frozenset((cell.account, cell.region) for wave in plan.waves for cell in wave.cells)
+def _sites(plan: Plan) -> frozenset[Site]:
+    return frozenset(cell.site for wave in plan.waves for cell in wave.cells)
 
 
 class _Seen:
@@ -140,13 +141,13 @@ class _Seen:
                 yield LaneQuota(run, region, action, accepted)
 
     def _settled(self, issued: Issued, settled: Settled) -> None:
-        (_, region), action = lane_of_command(self.run, issued)
-        lane = (region, action, settled.at // MINUTE)
+        lane = lane_of_call(self.run, issued)
+        minute = (lane.site.region, lane.action, settled.at // MINUTE)
         outcome = settled.outcome
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
-            self._throttled[lane] = None
+            self._throttled[minute] = None
         elif not isinstance(outcome, Refused) or outcome.retry is not RetryClass.UNSENT:
-            self._accepted[lane] += 1
+            self._accepted[minute] += 1
         if isinstance(issued.command, RestartCall):
             others = dict(settled.items)
             for ordinal in issued.command.ordinals:

@@ -89,17 +89,18 @@ def _done(
                     comparisons.observe(ordinal)
             case Moved(trigger=Trigger.SEEN_RUNNING, ordinals=ordinals):
                 for ordinal in ordinals:
-                    lane = layout.lane_of(ordinal)
-                    if comparisons.vouched(lane, ordinal):
+                    site = layout.site_of(ordinal)
+                    if comparisons.vouched(site, ordinal):
                         done.append(ordinal)
                     elif ordinal not in comparisons.doubted:
-                        comparisons.wait(lane, ordinal)
-            case KeyReady(account=account, region=region):
-                done += comparisons.match((account, region), event.attached)
-            case KeyChanged(account=account, region=region):
-                lane = (account, region)
+                        comparisons.wait(site, ordinal)
+            case KeyReady():
+                done += comparisons.match(event.site, event.attached)
+            case KeyChanged():
                 touched = {**attached, **comparisons.numbers}
-                comparisons.differ(lane, [o for o in touched if layout.lane_of(o) == lane])
+                comparisons.differ(
+                    event.site, [o for o in touched if layout.site_of(o) == event.site]
+                )
             case _:
                 pass
     return list(attached.values()), done

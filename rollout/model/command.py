@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from rollout.model.plan import RestartKind
+from rollout.model.site import AtSite, Site
 
 
 class Attach(msgspec.Struct, frozen=True, tag="AttachKeyPair"):
@@ -28,7 +29,7 @@ class RestartCall(msgspec.Struct, frozen=True, tag="Restart"):
     instances: tuple[str, ...]
 
 
-class ImportKey(msgspec.Struct, frozen=True, tag="ImportKeyPair"):
+class ImportKey(AtSite, msgspec.Struct, frozen=True, tag="ImportKeyPair"):
     """Import the plan's public key under the plan's name in one region."""
 
     account: str
@@ -39,34 +40,31 @@ Command = Attach | RestartCall | ImportKey
 
 
 class ObserveInstances(msgspec.Struct, frozen=True):
-    """Read these instances of one lane: at most 100 ids.
+    """Read these instances of one site: at most 100 ids.
 
     `instances` may name one more than `ordinals`: a witness, seen before or at least planned,
     without which an empty answer would say nothing.
     """
 
-    account: str
-    region: str
+    site: Site
     ordinals: tuple[int, ...]
     instances: tuple[str, ...]
 
 
 class ObserveKeyPair(msgspec.Struct, frozen=True):
-    """Read the plan's key pair in one region, public key included."""
+    """Read the plan's key pair at one site, public key included."""
 
-    account: str
-    region: str
+    site: Site
 
 
 class ObserveStatuses(msgspec.Struct, frozen=True):
-    """Read the status of these instances of one lane by DescribeInstanceStatus: at most 50 ids.
+    """Read the status of these instances of one site by DescribeInstanceStatus: at most 50 ids.
 
     The second opinion on instances that DescribeInstances no longer shows. The last of `instances`
     is a witness: an answer without it says nothing.
     """
 
-    account: str
-    region: str
+    site: Site
     ordinals: tuple[int, ...]
     instances: tuple[str, ...]
 

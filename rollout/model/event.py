@@ -13,6 +13,7 @@ import msgspec
 from rollout.model.command import Command
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Outcome
+from rollout.model.site import AtSite, Lane
 from rollout.model.time import Instant
 
 
@@ -58,7 +59,7 @@ class TornTail(Event, frozen=True):
     sha256: str
 
 
-class KeyReady(Event, frozen=True):
+class KeyReady(AtSite, Event, frozen=True):
     """The key pair in this region was compared: public key and fingerprint are the plan's.
 
     `attached` is how many attaches the run had observed when the comparison began: it vouches for
@@ -71,7 +72,7 @@ class KeyReady(Event, frozen=True):
     attached: int = 0
 
 
-class KeyChanged(Event, frozen=True):
+class KeyChanged(AtSite, Event, frozen=True):
     """The key pair in this region was compared and is missing or has other material.
 
     What was attached in this region since the last `KeyReady` may carry that material.
@@ -299,7 +300,7 @@ class ClockSkew(Event, frozen=True):
     service: Instant
 
 
-class LaneSlowed(Event, frozen=True):
+class LaneSlowed(AtSite, Event, frozen=True):
     """The service throttled calls of this lane `throttled` times in this process. It makes
     `per_minute` calls a minute, none before `until`; `quota` is what was learned, 0 if nothing.
     """
@@ -312,13 +313,23 @@ class LaneSlowed(Event, frozen=True):
     until: Instant
     quota: int = 0
 
+    @property
+    def lane(self) -> Lane:
+        """Account, region and action."""
+        return Lane(self.site, self.action)
 
-class LaneRecovered(Event, frozen=True):
+
+class LaneRecovered(AtSite, Event, frozen=True):
     """A slowed lane was not throttled for a minute."""
 
     account: str
     region: str
     action: str
+
+    @property
+    def lane(self) -> Lane:
+        """Account, region and action."""
+        return Lane(self.site, self.action)
 
 
 class Halted(Event, frozen=True):

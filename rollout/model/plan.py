@@ -13,6 +13,7 @@ import hashlib
 import msgspec
 
 from rollout.model.instance import Status
+from rollout.model.site import AtSite
 from rollout.model.spec import Calls, OnUnknown, Restart
 from rollout.model.time import Duration, Instant
 
@@ -76,7 +77,7 @@ class Batch(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
 
 
-class Cell(msgspec.Struct, frozen=True):
+class Cell(AtSite, msgspec.Struct, frozen=True):
     """At most 1,000 targets of one account and region in one wave."""
 
     account: str
@@ -142,7 +143,7 @@ class Identity(msgspec.Struct, frozen=True):
     emulator: bool = False
 
 
-class RegionKey(msgspec.Struct, frozen=True):
+class RegionKey(AtSite, msgspec.Struct, frozen=True):
     """A key pair in one region, as observed when planning; `present` false: to be imported."""
 
     account: str

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from rollout.core.running.layout import Lane
 from rollout.ecs import contract
 from rollout.model.command import (
     Attach,
@@ -23,10 +22,11 @@ from rollout.model.command import (
 )
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
+from rollout.model.site import Site
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What is to be sent: action, region (the lane's), parameters, and the ids it names."""
+    """What is to be sent: action, region (the site's), parameters, and the ids it names."""
 
     action: str
     region: str
@@ -34,9 +34,9 @@ class Wish(msgspec.Struct, frozen=True):
     ids: tuple[str, ...] = ()
 
 
-def of_intent(issued: Issued, lane: Lane, plan: Plan) -> Wish:
+def of_intent(issued: Issued, site: Site, plan: Plan) -> Wish:
     """The call of an intent."""
-    region, name = lane[1], plan.key_pair.name
+    region, name = site.region, plan.key_pair.name
     match issued.command:
         case Attach(instances=ids):
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": _json_array(ids)}
@@ -52,11 +52,11 @@ def of_intent(issued: Issued, lane: Lane, plan: Plan) -> Wish:
 def of_look(look: Observation, plan: Plan) -> Wish:
     """The call of a look."""
     match look:
-        case ObserveInstances(region=region, instances=ids):
+        case ObserveInstances(site=(_, region), instances=ids):
             return describe(region, {"InstanceIds": _json_array(ids)}, ids)
-        case ObserveKeyPair(region=region):
+        case ObserveKeyPair(site=(_, region)):
             return describe_key(region, plan.key_pair.name)
-        case ObserveStatuses(region=region, instances=ids):
+        case ObserveStatuses(site=(_, region), instances=ids):
             params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
             params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
             return Wish("DescribeInstanceStatus", region, params, ids)

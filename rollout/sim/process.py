@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from rollout.core.running.decider import Decider, Turn
-from rollout.core.running.state import lane_of_command
+from rollout.core.running.state import lane_of_call
 from rollout.ecs import replies as reading
 from rollout.ecs import verdict, wire
 from rollout.engines.perform import halt_of
@@ -239,14 +239,14 @@ class Process:
 
     def _call(self, issued: Issued) -> None:
         run = self.decider.run
-        lane, _ = lane_of_command(run, issued)
+        site = lane_of_call(run, issued).site
         self.before_call(issued.n)
         if run.stopping:
             self._hear(issued.n, Answer(Refused("not_sent_stopped", RetryClass.UNSENT)))
         elif self.clock.expired(issued.not_after):
             self._hear(issued.n, Answer(Refused("not_sent_expired", RetryClass.UNSENT)))
         else:
-            wish = calls.of_intent(issued, lane, run.plan)
+            wish = calls.of_intent(issued, site, run.plan)
             self.network.submit(Call(wish, issued.n, issued.not_after, self._answered))
 
     def _answered(self, call: Call, heard: Heard) -> None:
@@ -272,7 +272,7 @@ class Process:
     def _looked(self, look: Observation, call: Call, heard: Heard) -> None:
         at = call.left_at
         match look:
-            case ObserveInstances(account=account, region=region, instances=asked):
+            case ObserveInstances(site=(account, region), instances=asked):
                 seen = see_instances(heard, account, region, asked, self.clock.now)
                 if isinstance(seen, reading.Described):
                     shown, api_time = seen.instances, seen.api_time

@@ -79,7 +79,7 @@ class Down(msgspec.Struct, frozen=True):
     points: tuple[int, ...]
 
 
-class Lane(msgspec.Struct, frozen=True):
+class LaneCalls(msgspec.Struct, frozen=True):
     """Calls of one action in one region: all, and in the fullest minute."""
 
     region: str
@@ -100,7 +100,7 @@ class Lived(msgspec.Struct, frozen=True):
     halted: str
     counts: dict[str, int]
     waves: tuple[tuple[str, Duration], ...]
-    lanes: tuple[Lane, ...]
+    lanes: tuple[LaneCalls, ...]
     down: tuple[Down, ...]
 
 
@@ -214,7 +214,7 @@ class _Watch:
             series.until(after)
             down.append(Down(group.key, group.cap, series.peak, series.step, tuple(series.points)))
         lanes = tuple(
-            Lane(*lane, minutes.calls, minutes.peak, throttled[lane])
+            LaneCalls(*lane, minutes.calls, minutes.peak, throttled[lane])
             for lane, minutes in sorted(self._calls.items())
         )
         waves = tuple(self._waves)

@@ -43,7 +43,7 @@ class Story:
             ev.RunStarted("r-1", "p", "s", "i", RULES, ACTOR, self.now),
             ev.WaveStarted(0, "canary"),
             ev.CellOpened(0),
-            ev.KeyReady(*self.run.layout.cells[0].lane, "fp"),
+            ev.KeyReady(*self.run.layout.cells[0].site, "fp"),
         )
 
 

@@ -10,9 +10,9 @@ from rollout import logs
 from rollout.cli import waiting
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
-from rollout.ecs.governor import Lane
 from rollout.ecs.patience import Patience, Waiting
 from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND
 from tests.ecs.pretend import NOW, JumpClock
 
@@ -21,7 +21,7 @@ THROTTLED = Refused("Throttling.User", RetryClass.THROTTLED)
 
 def call(region: str, last: Refused | Unknown | None = THROTTLED, tries: int = 3) -> Waiting:
     """A listing that waits since NOW."""
-    lane = Lane("1", region, "DescribeInstances")
+    lane = Lane(Site("1", region), "DescribeInstances")
     return Waiting(lane, NOW, NOW + 5 * MINUTE, tries, last)
 
 
@@ -100,7 +100,7 @@ def test_the_cause_is_told_in_words(last: Refused | Unknown | None, text: str) -
 def test_many_regions_are_named_and_counted() -> None:
     """The oldest call leads; other actions do not mix in."""
     others = [call(region) for region in ("cn-a", "cn-b", "cn-a", "cn-c", "cn-d", "cn-e")]
-    keys = dataclasses.replace(call("cn-z"), lane=Lane("1", "cn-z", "DescribeKeyPairs"))
+    keys = dataclasses.replace(call("cn-z"), lane=Lane(Site("1", "cn-z"), "DescribeKeyPairs"))
     known = waiting.fields([*others, keys])
     assert (known["action"], known["region"]) == (
         "DescribeInstances",
@@ -110,5 +110,5 @@ def test_many_regions_are_named_and_counted() -> None:
 
 def test_a_call_without_a_region_names_none() -> None:
     """GetCallerIdentity belongs to no region."""
-    one = dataclasses.replace(call(""), lane=Lane("", "", "GetCallerIdentity"))
+    one = dataclasses.replace(call(""), lane=Lane(Site("", ""), "GetCallerIdentity"))
     assert waiting.line([one]).startswith("waiting for GetCallerIdentity since ")

@@ -371,12 +371,12 @@ class World:
         decider, at = self.decider, self.now
         back = self.now + LATENCY_MS
         fate = self._draw(self.script.look_odds)
-        if fate == "lost" or look.region in self.deaf:
+        if fate == "lost" or look.site.region in self.deaf:
             lost = Unknown("timeout")
             self._answer(back, lambda: decider.observation_lost(look, lost, self.now))
             return
         if isinstance(look, ObserveKeyPair):
-            key, fingerprint = self.keys.get(look.region, ("", ""))
+            key, fingerprint = self.keys.get(look.site.region, ("", ""))
             self._answer(back, lambda: decider.key_pair_observed(look, key, fingerprint, self.now))
             return
         lag = self.rng.randrange(self.script.lag_ms) if fate == "stale" else 0

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from rollout.ecs import governor
-from rollout.ecs.governor import HEADROOM, Governor, Lane, Rate, Ticket
+from rollout.ecs.governor import HEADROOM, Governor, Rate, Ticket
 from rollout.emulator import faults
+from rollout.model.site import Lane, Site
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from tests.ecs.pretend import JumpClock
 
 NOW: Instant = 1_767_323_040_000
 """The start of a minute."""
-LANE = Lane("1234567890123456", "cn-beijing", "AttachKeyPair")
+LANE = Lane(Site("1234567890123456", "cn-beijing"), "AttachKeyPair")
 LEAVE_PPM = 300_000
 
 
@@ -448,7 +449,11 @@ async def test_lanes_do_not_wait_for_each_other() -> None:
     """Another region or action has a bucket of its own."""
     clock = JumpClock(NOW)
     pace = Governor(clock)
-    lanes = [LANE, LANE._replace(region="cn-hangzhou"), LANE._replace(action="RebootInstance")]
+    lanes = [
+        LANE,
+        Lane(Site("1234567890123456", "cn-hangzhou"), LANE.action),
+        LANE._replace(action="RebootInstance"),
+    ]
     assert all([await pace.admit(lane, NOW) for lane in lanes])
     assert clock.now() == NOW
 
@@ -496,7 +501,7 @@ async def test_the_share_for_others_reaches_lanes_old_and_new() -> None:
     empty(old, NOW)
     pace.leave_to_others(600_000)
     assert old.goal == pytest.approx(40 * HEADROOM)
-    new = pace.rate(LANE._replace(region="cn-hangzhou"))
+    new = pace.rate(Lane(Site("1234567890123456", "cn-hangzhou"), LANE.action))
     for _ in range(200):
         new.accept(new.leave(NOW))
     empty(new, NOW)

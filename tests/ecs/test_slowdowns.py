@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from rollout.ecs.governor import Governor, Lane
+from rollout.ecs.governor import Governor
 from rollout.ecs.slowdowns import Slowdowns
 from rollout.model.event import LaneRecovered, LaneSlowed
+from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Duration
 from tests.ecs.pretend import JumpClock
 
 NOW = 1_767_323_040_000
 """The start of a minute."""
-LANE = Lane("1234567890123456", "cn-beijing", "RebootInstance")
+LANE = Lane(Site("1234567890123456", "cn-beijing"), "RebootInstance")
 
 
 def throttle(governor: Governor, retry_after_ms: Duration = 1_000) -> None:
@@ -27,12 +28,12 @@ def test_a_throttle_is_told_once_and_the_recovery_after_a_minute_without_one() -
     assert slowdowns.changes() == []
     clock.at += SECOND
     throttle(governor)
-    assert slowdowns.changes() == [LaneSlowed(*LANE, 60, 1, clock.now() + SECOND)]
+    assert slowdowns.changes() == [LaneSlowed(*LANE.site, LANE.action, 60, 1, clock.now() + SECOND)]
     told = []
     for _ in range(90):
         clock.at += SECOND
         told += [(clock.at - NOW, one) for one in slowdowns.changes()]
-    assert told == [(61 * SECOND, LaneRecovered(*LANE))]
+    assert told == [(61 * SECOND, LaneRecovered(*LANE.site, LANE.action))]
 
 
 def test_a_closed_lane_is_told_at_once_and_only_once() -> None:
@@ -49,8 +50,8 @@ def test_a_closed_lane_is_told_at_once_and_only_once() -> None:
         clock.at += SECOND
         told += slowdowns.changes()
     assert told == [
-        LaneSlowed(*LANE, 60, 1, NOW + SECOND),
-        LaneSlowed(*LANE, 30, 4, NOW + MINUTE),
+        LaneSlowed(*LANE.site, LANE.action, 60, 1, NOW + SECOND),
+        LaneSlowed(*LANE.site, LANE.action, 30, 4, NOW + MINUTE),
     ]
 
 

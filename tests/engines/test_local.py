@@ -8,7 +8,6 @@ import signal
 import anyio
 import pytest
 
-from rollout.core.running.layout import Lane
 from rollout.engines.local import exit_of
 from rollout.engines.perform import perform
 from rollout.engines.service import Gate
@@ -16,11 +15,12 @@ from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import event as ev
 from rollout.model.command import Attach
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
+from rollout.model.site import Site
 from rollout.model.time import SECOND
 from tests.core import samples
 from tests.engines.fakes import Stage
 
-LANE: Lane = (samples.ACCOUNT, samples.REGIONS[0])
+SITE = Site(samples.ACCOUNT, samples.REGIONS[0])
 
 
 def settled(events: list[ev.AnyEvent]) -> list[ev.Settled]:
@@ -181,8 +181,8 @@ async def test_an_intent_past_its_time_is_refused_unsent() -> None:
     command = Attach((0,), ("i-0000",))
     issued = ev.Issued(1, command, stage.clock.now() - SECOND)
 
-    late = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: False)
-    stopped = await perform(issued, LANE, stage.plan, stage.ecs, stage.clock, lambda: True)
+    late = await perform(issued, SITE, stage.plan, stage.ecs, stage.clock, lambda: False)
+    stopped = await perform(issued, SITE, stage.plan, stage.ecs, stage.clock, lambda: True)
 
     assert late.outcome == Refused("not_sent_expired", RetryClass.UNSENT)
     assert stopped.outcome == Refused("not_sent_stopped", RetryClass.UNSENT)

@@ -20,7 +20,7 @@ from tests.journal import samples
 from tests.journal.samples import ACTOR, NOW
 
 OLD, NEW = "ops-2026q3", "ops-2026q4"
-LANE = ("1234567890123456", "cn-hangzhou")
+SITE = ("1234567890123456", "cn-hangzhou")
 
 
 def target(number: int, kind: RestartKind = RestartKind.REBOOT) -> plans.Target:
@@ -36,12 +36,12 @@ def a_plan(
     """Ordinals 0 and 1 in the canary, 2 to 4 in the rest; 4 is started; two are excluded."""
     targets = [target(0), target(1), target(2), target(3), target(4, RestartKind.START)]
     waves = [
-        plans.Wave(name, (plans.Cell(*LANE, (plans.Batch(tuple(members)),)),))
+        plans.Wave(name, (plans.Cell(*SITE, (plans.Batch(tuple(members)),)),))
         for name, members in (("canary", targets[:2]), ("rest", targets[2:]))
     ]
     excluded = [
-        plans.Exclusion("i-windows1", *LANE, plans.Reason.WINDOWS),
-        plans.Exclusion("i-locked01", *LANE, plans.Reason.LOCKED),
+        plans.Exclusion("i-windows1", *SITE, plans.Reason.WINDOWS),
+        plans.Exclusion("i-locked01", *SITE, plans.Reason.LOCKED),
     ]
     return plans.Plan(
         tool="0.1.0",
@@ -98,7 +98,7 @@ class Story:
     def open_wave(self, wave: int) -> "Story":
         """The wave and its one cell; in the first one the key pair too."""
         self.add(ev.WaveStarted(wave, self.plan.waves[wave].name), ev.CellOpened(wave))
-        return self if wave else self.add(ev.KeyReady(*LANE, "fp"))
+        return self if wave else self.add(ev.KeyReady(*SITE, "fp"))
 
     def close_wave(self, wave: int) -> "Story":
         """Its cell and the wave."""
@@ -139,11 +139,11 @@ class Story:
 
     def compare(self) -> "Story":
         """The key pair was compared after all attaches so far, and is the plan's."""
-        return self.add(ev.KeyReady(*LANE, "fp", self.observed))
+        return self.add(ev.KeyReady(*SITE, "fp", self.observed))
 
     def change_key(self) -> "Story":
         """The key pair was compared and has other material."""
-        return self.add(ev.KeyChanged(*LANE, "was recreated: the fingerprint changed"))
+        return self.add(ev.KeyChanged(*SITE, "was recreated: the fingerprint changed"))
 
     def attached(self, *ordinals: int) -> "Story":
         """Attached and read back."""

@@ -10,7 +10,7 @@ from rollout.model.event import Trigger
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from tests.journal import samples, stories
 from tests.journal.samples import NOW
-from tests.journal.stories import LANE, Story
+from tests.journal.stories import SITE, Story
 
 REFUSED = Refused("InvalidInstance.Locked", RetryClass.FACT, "The instance is locked.", "REQ-1", 7)
 
@@ -33,7 +33,7 @@ def mixed() -> Story:
         ev.Released((0,), "start_time_trusted"),
         ev.Drifted(ev.DriftKind.BENIGN, (0,), "Running"),
         ev.Split((0,), 1),
-        ev.Calibrated(*LANE, "img-1", 2, 1),
+        ev.Calibrated(*SITE, "img-1", 2, 1),
         ev.TornTail(7, "0" * 64),
         ev.Drained("SIGTERM", "li.wei"),
         samples.HALTED,
@@ -104,7 +104,7 @@ def test_the_whole_run_is_told(tmp_path: Path) -> None:
     """One entry an event, named by line and place, in order."""
     story = stories.whole()
     story.events[4:4] = [
-        ev.Issued(0, ImportKey(*LANE), NOW),
+        ev.Issued(0, ImportKey(*SITE), NOW),
         ev.Settled(0, NOW, Done("REQ-2", NOW)),
     ]
 

@@ -20,7 +20,7 @@ from rollout.model.plan import PlanLimits, RestartKind, digest, encode
 from rollout.model.spec import OnUnknown
 from tests.journal import samples, stories
 from tests.journal.samples import NOW
-from tests.journal.stories import LANE, NEW, OLD, Story
+from tests.journal.stories import NEW, OLD, SITE, Story
 
 REFUSED = Refused("OperationConflict", RetryClass.STATE)
 FACT = Refused("DependencyViolation.WindowsInstance", RetryClass.FACT)
@@ -143,7 +143,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
     "a key pair may be imported": lambda: (
         Story()
         .add(ev.WaveStarted(0, "canary"), ev.CellOpened(0))
-        .add(ev.Issued(1, ImportKey(*LANE), NOW))
+        .add(ev.Issued(1, ImportKey(*SITE), NOW))
         .settle(n=1)
     ),
     "running without a comparison, and compared later": lambda: (
@@ -400,7 +400,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "a comparison of the future": (
         "vouches for attaches that come after it",
-        lambda: in_rest().add(ev.KeyReady(*LANE, "fp", 99)),
+        lambda: in_rest().add(ev.KeyReady(*SITE, "fp", 99)),
     ),
     "wave begun before the one before ended": (
         "wave rest is not the next one",

@@ -15,12 +15,14 @@ from rollout.model.command import (
 )
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
+from rollout.model.site import Site
 from rollout.sim import calls, scenario
 from rollout.sim.world import World
 from tests.ecs.pretend import FAR, JumpClock, client_on
 from tests.inprocess import InProcessTransport
 
 ACCOUNT, REGION = "1234567890123456", "cn-hangzhou"
+SITE = Site(ACCOUNT, REGION)
 ONE, TWO = ("i-1",), ("i-1", "i-2")
 
 
@@ -56,7 +58,7 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
     key = one.key_pair
     client = client_on(InProcessTransport(handle), JumpClock())
     for issued in intents():
-        wish = calls.of_intent(issued, (ACCOUNT, REGION), one)
+        wish = calls.of_intent(issued, SITE, one)
         wished.append((wish.action, dict(wish.params)))
         match issued.command:
             case Attach(instances=ids):
@@ -66,9 +68,9 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
             case ImportKey():
                 await client.import_key_pair(REGION, key.name, key.public_key, not_after=FAR)
     looks = (
-        ObserveInstances(ACCOUNT, REGION, (0, 1), TWO),
-        ObserveKeyPair(ACCOUNT, REGION),
-        ObserveStatuses(ACCOUNT, REGION, (0,), TWO),
+        ObserveInstances(SITE, (0, 1), TWO),
+        ObserveKeyPair(SITE),
+        ObserveStatuses(SITE, (0,), TWO),
     )
     for look in looks:
         wish = calls.of_look(look, one)

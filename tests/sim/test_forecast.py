@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.sim.forecast import Ending, forecast, spread
-from rollout.sim.rehearsal import Down, Lane, Lived
+from rollout.sim.rehearsal import Down, LaneCalls, Lived
 
 
 def lived(
@@ -21,8 +21,8 @@ def lived(
         counts={"done": 10 * seed},
         waves=() if halted else (("all", duration_ms),),
         lanes=(
-            Lane("cn-a", "RebootInstance", 4, peak, 0),
-            Lane("cn-b", "RebootInstance", 6, peak + seed, seed),
+            LaneCalls("cn-a", "RebootInstance", 4, peak, 0),
+            LaneCalls("cn-b", "RebootInstance", 6, peak + seed, seed),
         ),
         down=(Down("fleet", 9, peak, 1000, (peak,)),),
     )

@@ -17,9 +17,10 @@ from rollout.errors import PlanError, RolloutError
 from rollout.model import limits
 from rollout.model.instance import Instance, Status, Tags
 from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
+from rollout.model.site import Site
 from rollout.model.spec import Budget, Spec, WaveKind, WaveSpec
 
-_LANE = attrgetter("account", "region")
+_SITE = attrgetter("account", "region")
 _STOPPED, _START, _REBOOT = Status.STOPPED, RestartKind.START, RestartKind.REBOOT
 """Global names: asking the class for a member costs 50 ns, and every instance is asked about."""
 
@@ -41,31 +42,31 @@ def make_groups(budgets: Sequence[Budget], members: int, reboots: int) -> list[G
     return groups
 
 
-class Lane(msgspec.Struct, frozen=True):
-    """The targets of one account and region in inventory order, and the tags of each."""
+class SiteTargets(msgspec.Struct, frozen=True):
+    """The targets of one site in inventory order, and the tags of each."""
 
-    account: str
-    region: str
+    site: Site
     targets: list[Target]
     tags: list[Tags]
 
 
-class Lanes:
-    """Sorts the chosen instances into lanes, page by page, and makes targets of them."""
+class FleetTargets:
+    """Sorts the chosen instances by site, page by page, and makes targets of them."""
 
     def __init__(self, spec: Spec) -> None:
         self._wanted = spec.key_pair.name
         self._groups = tuple(range(len(spec.budgets)))
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._parts: dict[Site, SiteTargets] = {}
 
     def add(self, chosen: Iterable[Instance]) -> None:
         """Take these, in this order."""
         wanted, groups = self._wanted, self._groups
-        for (account, region), run in itertools.groupby(chosen, _LANE):
+        for key, run in itertools.groupby(chosen, _SITE):
             members = list(run)
-            lane = self._lanes.setdefault((account, region), Lane(account, region, [], []))
-            lane.tags.extend([one.tags for one in members])
-            lane.targets.extend(
+            site = Site(*key)
+            part = self._parts.setdefault(site, SiteTargets(site, [], []))
+            part.tags.extend([one.tags for one in members])
+            part.targets.extend(
                 [
                     Target(
                         one.id,
@@ -81,25 +82,27 @@ class Lanes:
                 ]
             )
 
-    def sorted(self) -> list[Lane]:
-        """All lanes, by account and region."""
-        return [self._lanes[key] for key in sorted(self._lanes)]
+    def sorted(self) -> list[SiteTargets]:
+        """Return the parts, by account and region."""
+        return [self._parts[key] for key in sorted(self._parts)]
 
 
-def make_waves(spec: Spec, lanes: Sequence[Lane], groups: Sequence[Group]) -> tuple[Wave, ...]:
-    """The targets of the lanes in waves, cells and batches, each exactly once.
+def make_waves(
+    spec: Spec, parts: Sequence[SiteTargets], groups: Sequence[Group]
+) -> tuple[Wave, ...]:
+    """The targets of the parts in waves, cells and batches, each exactly once.
 
     Waves that come out empty because earlier ones took everything are left out. PlanError R0312
     where a share of the targets comes to 0.
     """
     caps = [group.cap for group in groups if group.cap]
     batch_max = min([limits.ATTACH_IDS_MAX, spec.limits.exposed_max, *caps])
-    total = _size(lanes)
+    total = _size(parts)
     waves = []
     for wave in spec.waves:
-        share, lanes = _part(lanes, _taken(wave, lanes, total))
+        share, parts = _part(parts, _taken(wave, parts, total))
         if share:
-            cells = [cell for lane in share for cell in _cells(lane, batch_max)]
+            cells = [cell for part in share for cell in _cells(part, batch_max)]
             waves.append(Wave(wave.name, tuple(cells)))
     return tuple(waves)
 
@@ -109,35 +112,37 @@ def restart_kind(status: Status) -> RestartKind:
     return _START if status is _STOPPED else _REBOOT
 
 
-def _size(lanes: Iterable[Lane]) -> int:
-    return sum(len(lane.targets) for lane in lanes)
+def _size(parts: Iterable[SiteTargets]) -> int:
+    return sum(len(part.targets) for part in parts)
 
 
-def _part(lanes: Sequence[Lane], positions: Sequence[int]) -> tuple[Sequence[Lane], Sequence[Lane]]:
-    """What stands at these positions, counted through all lanes, and what is left; both lanes."""
-    size = _size(lanes)
+def _part(
+    parts: Sequence[SiteTargets], positions: Sequence[int]
+) -> tuple[Sequence[SiteTargets], Sequence[SiteTargets]]:
+    """What stands at these positions, counted through all parts, and what is left; both parts."""
+    size = _size(parts)
     if len(positions) == size:
-        return lanes, ()
+        return parts, ()
     marks = bytearray(size)
     for position in positions:
         marks[position] = True
     taken, left, start = [], [], 0
-    for lane in lanes:
-        end = start + len(lane.targets)
-        taken.append(_only(lane, marks[start:end]))
-        left.append(_only(lane, [not mark for mark in marks[start:end]]))
+    for part in parts:
+        end = start + len(part.targets)
+        taken.append(_only(part, marks[start:end]))
+        left.append(_only(part, [not mark for mark in marks[start:end]]))
         start = end
-    return [lane for lane in taken if lane.targets], [lane for lane in left if lane.targets]
+    return [part for part in taken if part.targets], [part for part in left if part.targets]
 
 
-def _only(lane: Lane, marks: Sequence[int]) -> Lane:
-    """The lane with what is marked."""
-    targets = list(itertools.compress(lane.targets, marks))
-    return Lane(lane.account, lane.region, targets, list(itertools.compress(lane.tags, marks)))
+def _only(part: SiteTargets, marks: Sequence[int]) -> SiteTargets:
+    """The part with what is marked."""
+    targets = list(itertools.compress(part.targets, marks))
+    return SiteTargets(part.site, targets, list(itertools.compress(part.tags, marks)))
 
 
-def _taken(wave: WaveSpec, rest: Sequence[Lane], total: int) -> Sequence[int]:
-    """Positions, counted through the lanes of `rest`, that this wave takes, ascending."""
+def _taken(wave: WaveSpec, rest: Sequence[SiteTargets], total: int) -> Sequence[int]:
+    """Positions, counted through the parts of `rest`, that this wave takes, ascending."""
     size = _size(rest)
     if wave.kind is WaveKind.REST or not size:
         return range(size)
@@ -157,9 +162,9 @@ def _taken(wave: WaveSpec, rest: Sequence[Lane], total: int) -> Sequence[int]:
     return [number * size // count for number in range(count)]
 
 
-def _cover(rest: Iterable[Lane]) -> list[int]:
+def _cover(rest: Iterable[SiteTargets]) -> list[int]:
     """The first of every image, zone and value of the tag `tier` (no tag is a value too)."""
-    both = (pair for lane in rest for pair in zip(lane.targets, lane.tags, strict=True))
+    both = (pair for part in rest for pair in zip(part.targets, part.tags, strict=True))
     alike: dict[tuple[str, str, Tags], int] = {}  # few: whole tag sets first, then what they say
     for position, (one, tags) in enumerate(both):
         alike.setdefault((one.image, one.zone, tags), position)
@@ -170,13 +175,13 @@ def _cover(rest: Iterable[Lane]) -> list[int]:
     return sorted(seen.values())
 
 
-def _cells(lane: Lane, batch_max: int) -> Iterable[Cell]:
-    for page in _even_pages(lane.targets, limits.CELL_INSTANCES_MAX):
+def _cells(part: SiteTargets, batch_max: int) -> Iterable[Cell]:
+    for page in _even_pages(part.targets, limits.CELL_INSTANCES_MAX):
         batches = tuple(
             Batch(tuple(page[start : start + batch_max]))
             for start in range(0, len(page), batch_max)
         )
-        yield Cell(lane.account, lane.region, batches)
+        yield Cell(*part.site, batches)
 
 
 def _even_pages(targets: list[Target], size: int) -> Iterable[list[Target]]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rollout.core.planning import selection
-from rollout.core.planning.groups import Lanes, make_groups, make_waves
+from rollout.core.planning.groups import FleetTargets, make_groups, make_waves
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Digest, Inventory, Proofs
@@ -32,6 +32,7 @@ from rollout.model.plan import (
     Wave,
     public_key_digest,
 )
+from rollout.model.site import Lane
 from rollout.model.spec import Calls, OnUnknown, Spec
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
@@ -63,15 +64,15 @@ def make_plan(
     Source: 50 ids a call and the Windows rule: AttachKeyPair reference.
     """
     digest, selected = Digest(), selection.Selection(spec, proofs, at)
-    lanes = Lanes(spec)
+    targets = FleetTargets(spec)
     selected.lose(inventory.lost)
     for page in inventory.pages():  # all that is to be done with an instance, once it is fetched
         digest.add(page)
-        lanes.add(selected.choose(page))
+        targets.add(selected.choose(page))
     digest.add(inventory.lost)
     _check_size(spec, selected.chosen)
     groups = make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
-    waves = make_waves(spec, lanes.sorted(), groups)
+    waves = make_waves(spec, targets.sorted(), groups)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
     found = len(inventory.instances) + len(inventory.lost)
@@ -180,19 +181,19 @@ def _estimate(
     cap = min((group.cap for group in groups if group.cap), default=0)
     emulated = any(one.emulator for one in context.identity)
     for wave in waves:
-        lanes: Counter[tuple[str, str, str]] = Counter()
+        lanes: Counter[Lane] = Counter()
         reboots = 0
         for cell in wave.cells:
             kinds = Counter(target.restart for batch in cell.batches for target in batch.targets)
             reboots += kinds[RestartKind.REBOOT]
             attaching = sum(any(t.attach for t in batch.targets) for batch in cell.batches)
             counts["DescribeInstances"] += len(cell.batches) + attaching
-            lanes[cell.account, cell.region, "AttachKeyPair"] += attaching
+            lanes[Lane(cell.site, "AttachKeyPair")] += attaching
             for kind, number in kinds.items():
                 action = kind.action(many=calls is Calls.BATCH)
-                lanes[cell.account, cell.region, action] += _calls(number, calls)
-        for (*_, action), number in lanes.items():
-            counts[action] += number
+                lanes[Lane(cell.site, action)] += _calls(number, calls)
+        for lane, number in lanes.items():
+            counts[lane.action] += number
         rounds = -(-reboots // cap) if cap else 0
         boots = max(rounds, 1) * context.boot_time_ms
         sending = 0 if emulated else max(lanes.values()) * MINUTE // context.calls_per_minute

@@ -17,7 +17,6 @@ from rollout.core.running.evolve import OBSERVED
 from rollout.core.running.evolve_calls import NO_ATTEMPT, is_busy, is_fact
 from rollout.core.running.journey import Phase
 from rollout.core.running.key_comparisons import KeyWatch
-from rollout.core.running.layout import Lane
 from rollout.core.running.retry import backoff_ms, busy_pause_ms
 from rollout.core.running.state import Run
 from rollout.model import event as ev
@@ -28,6 +27,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed
 from rollout.model.outcome import Outcome, Refused
 from rollout.model.plan import RestartKind
+from rollout.model.site import Site
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
 _ABSENT = (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED)
@@ -64,25 +64,25 @@ class Agenda:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.works: dict[Lane, deque[tuple[int, ...]]] = {
-            lane: deque() for lane in run.layout.lanes
+        self.works: dict[Site, deque[tuple[int, ...]]] = {
+            site: deque() for site in run.layout.sites
         }
         """Planned ones, batch by batch, that are next looked at for their attach."""
-        self.later: list[tuple[Instant, Lane, tuple[int, ...]]] = []
+        self.later: list[tuple[Instant, Site, tuple[int, ...]]] = []
         """Heap of what goes back to `works` after a pause."""
         self.checking: dict[int, None] = {}
         """Looked at on the way to an attach and not attached yet; `checking_in` counts by group."""
         self.checking_in = [0] * len(run.plan.groups)
-        self.checked: dict[Lane, deque[tuple[int, ...]]] = {
-            lane: deque() for lane in run.layout.lanes
+        self.checked: dict[Site, deque[tuple[int, ...]]] = {
+            site: deque() for site in run.layout.sites
         }
         """Instances that match the plan, grouped by attach call."""
         self.glimpses: dict[int, Glimpse] = {}
         """Observations that effects are based on; removed if a new observation is needed."""
         self.last: dict[int, Glimpse] = {}
         """The last observation, whatever became of it."""
-        self.ready: dict[Lane, dict[RestartKind, list[int]]] = {
-            lane: {kind: [] for kind in RestartKind} for lane in run.layout.lanes
+        self.ready: dict[Site, dict[RestartKind, list[int]]] = {
+            site: {kind: [] for kind in RestartKind} for site in run.layout.sites
         }
         """Ordinals that may be restarted, ascending."""
         self.ready_later: list[tuple[Instant, int]] = []
@@ -91,23 +91,23 @@ class Agenda:
         """By group: what was ready and waits for a permit of it, ascending."""
         self.refreshing: dict[int, None] = {}
         """Attached ones that are being looked at again before their restart."""
-        self.due: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
+        self.due: dict[Site, dict[int, None]] = {site: {} for site in run.layout.sites}
         """Ordinals to observe in this turn."""
         self.ticks: dict[Instant, list[int]] = {}
         """Ordinals to observe by tick; `tick_heap` holds the keys."""
         self.tick_heap: list[Instant] = []
-        self.looks_open: dict[Lane, int] = dict.fromkeys(run.layout.lanes, 0)
-        self.silent_since: dict[Lane, Instant] = {}
-        """Since when observations of a lane have had no answer, by the first lost one."""
+        self.looks_open: dict[Site, int] = dict.fromkeys(run.layout.sites, 0)
+        self.silent_since: dict[Site, Instant] = {}
+        """Since when observations of a site have had no answer, by the first lost one."""
         self.keys = KeyWatch(run)
         self.since: dict[int, Instant] = {}
         """From when on it was seen in a state that is waited out."""
         self.attached_since: dict[int, Instant] = {}
         """Local time at which its attach was observed."""
         self.absent: dict[int, Absence] = {}
-        self.confirming: dict[Lane, dict[int, None]] = {lane: {} for lane in run.layout.lanes}
+        self.confirming: dict[Site, dict[int, None]] = {site: {} for site in run.layout.sites}
         """Instances missing for so long that a second API is called to check them."""
-        self.witness: dict[Lane, int] = {}
+        self.witness: dict[Site, int] = {}
         """One that was shown lately: asked along, so that an empty answer can be told from none."""
         self.drift_told: dict[tuple[int, DriftKind], None] = {}
         self.splits: list[tuple[int, ...]] = []
@@ -120,8 +120,8 @@ class Agenda:
     def advance(self, now: Instant) -> None:
         """Bring up what has fallen due."""
         while self.later and self.later[0][0] <= now:
-            _, lane, ordinals = heapq.heappop(self.later)
-            self.works[lane].appendleft(ordinals)
+            _, site, ordinals = heapq.heappop(self.later)
+            self.works[site].appendleft(ordinals)
         while self.ready_later and self.ready_later[0][0] <= now:
             self._insert_ready(heapq.heappop(self.ready_later)[1])
         while self.tick_heap and self.tick_heap[0] <= now:
@@ -154,16 +154,16 @@ class Agenda:
         looking = any(any(part.values()) for part in (self.looks_open, self.due, self.confirming))
         return not (run.open_calls or looking or self.keys.busy) and self.wake() is None
 
-    def waits(self, lane: Lane) -> bool:
-        """Return whether an instance of this lane waits for an observation or an attach."""
+    def waits(self, site: Site) -> bool:
+        """Return whether an instance of this site waits for an observation or an attach."""
         waiting = (self.works, self.checked, self.due, self.confirming)
-        return any(bool(part[lane]) for part in waiting)
+        return any(bool(part[site]) for part in waiting)
 
     # what is to be looked at
 
     def look_soon(self, ordinal: int) -> None:
         """Look at it in this turn."""
-        self.due[self.run.layout.lane_of(ordinal)][ordinal] = None
+        self.due[self.run.layout.site_of(ordinal)][ordinal] = None
 
     def watch(self, ordinal: int, now: Instant) -> None:
         """Look at it on a coming tick: the next one at first, later ones the longer it takes."""
@@ -177,9 +177,9 @@ class Agenda:
 
     def look_started(self, look: ObserveInstances) -> None:
         """A look is on its way."""
-        lane = (look.account, look.region)
-        self.looks_open[lane] += 1
-        due = self.due[lane]
+        site = look.site
+        self.looks_open[site] += 1
+        due = self.due[site]
         for ordinal in look.ordinals:
             due.pop(ordinal, None)
             phase = self.run.phases[ordinal]
@@ -187,49 +187,49 @@ class Agenda:
                 self.check(ordinal)
             elif phase == Phase.ATTACHED:
                 self.refreshing[ordinal] = None
-                self._unready(lane, ordinal)
-        self._drop_from_works(lane, look.ordinals)
+                self._unready(site, ordinal)
+        self._drop_from_works(site, look.ordinals)
 
     def status_started(self, look: ObserveStatuses) -> None:
         """A second opinion on missing instances is on its way."""
-        lane = (look.account, look.region)
-        self.looks_open[lane] += 1
+        site = look.site
+        self.looks_open[site] += 1
         for ordinal in look.ordinals:
-            self.confirming[lane].pop(ordinal, None)
+            self.confirming[site].pop(ordinal, None)
 
     def look_ended(self, look: ObserveInstances | ObserveStatuses) -> None:
         """Its answer, or the news that there is none, is here."""
-        self.looks_open[look.account, look.region] -= 1
+        self.looks_open[look.site] -= 1
         for ordinal in look.ordinals:
             self.refreshing.pop(ordinal, None)
 
-    def found(self, lane: Lane, ordinal: int) -> None:
+    def found(self, site: Site, ordinal: int) -> None:
         """An answer shows it: it is not missing, and is the witness for those that are."""
         self.absent.pop(ordinal, None)
-        self.confirming[lane].pop(ordinal, None)
-        self.witness[lane] = ordinal
+        self.confirming[site].pop(ordinal, None)
+        self.witness[site] = ordinal
 
-    def lose_witness(self, lane: Lane, now: Instant) -> None:
+    def lose_witness(self, site: Site, now: Instant) -> None:
         """An answer leaves the witness out. Without one a second API proves nothing: what waits for
         its opinion is observed again.
         """
-        del self.witness[lane]
-        for ordinal in self.confirming[lane]:
+        del self.witness[site]
+        for ordinal in self.confirming[site]:
             self.watch(ordinal, now)
-        self.confirming[lane].clear()
+        self.confirming[site].clear()
 
-    def answered(self, lane: Lane) -> None:
-        """An observation of this lane had an answer, if only a throttled one."""
-        self.silent_since.pop(lane, None)
+    def answered(self, site: Site) -> None:
+        """An observation of this site had an answer, if only a throttled one."""
+        self.silent_since.pop(site, None)
 
-    def silent_for(self, lane: Lane, now: Instant) -> Duration:
-        """An observation of this lane had no answer: for how long none has had one."""
-        return now - self.silent_since.setdefault(lane, now)
+    def silent_for(self, site: Site, now: Instant) -> Duration:
+        """An observation of this site had no answer: for how long none has had one."""
+        return now - self.silent_since.setdefault(site, now)
 
-    def key_due(self, lane: Lane, now: Instant) -> bool:
-        """Return whether the key pair of this lane must be compared now."""
-        works = self.waits(lane) or any(self.ready[lane].values())
-        return self.keys.due(lane, now, works=works, attaches=bool(self.checked[lane]))
+    def key_due(self, site: Site, now: Instant) -> bool:
+        """Return whether the key pair of this site must be compared now."""
+        works = self.waits(site) or any(self.ready[site].values())
+        return self.keys.due(site, now, works=works, attaches=bool(self.checked[site]))
 
     # on the way to an attach
 
@@ -247,17 +247,17 @@ class Agenda:
             for group in self.run.ledger.reboot_groups(ordinal):
                 self.checking_in[group] -= 1
 
-    def add_checked(self, lane: Lane, ordinals: Sequence[int]) -> None:
+    def add_checked(self, site: Site, ordinals: Sequence[int]) -> None:
         """These compared equal to the plan and may be attached: one call a cell."""
         by_cell: dict[int, list[int]] = {}
         for ordinal in ordinals:
             by_cell.setdefault(self.run.layout.cell_of[ordinal], []).append(ordinal)
         for members in by_cell.values():
             for start in range(0, len(members), limits.ATTACH_IDS_MAX):
-                self.checked[lane].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
+                self.checked[site].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
 
     def try_again(self, ordinals: Iterable[int], now: Instant, tries: int) -> None:
-        """Put them back at the front of their lane, after a pause that grows with `tries`, or with
+        """Put them back at the front of their site, after a pause that grows with `tries`, or with
         the refusals where one of them is busy.
         """
         members = tuple(ordinals)
@@ -266,7 +266,7 @@ class Agenda:
         first = self.run.layout.targets[members[0]].instance
         pause = backoff_ms(self.run.run_id, first, tries) if tries else 0
         instant = max(now + pause, self._busy_until(members))
-        heapq.heappush(self.later, (instant, self.run.layout.lane_of(members[0]), members))
+        heapq.heappush(self.later, (instant, self.run.layout.site_of(members[0]), members))
 
     # on the way to a restart
 
@@ -287,7 +287,7 @@ class Agenda:
 
     def park(self, ordinal: int, group: int) -> None:
         """It waits for a permit of this group."""
-        self._unready(self.run.layout.lane_of(ordinal), ordinal)
+        self._unready(self.run.layout.site_of(ordinal), ordinal)
         insort(self.parked[group], ordinal)
 
     def permits_left(self) -> list[int]:
@@ -350,7 +350,7 @@ class Agenda:
         """A call ended: what it named is looked at, tried again or split."""
         command = issued.command
         if isinstance(command, ImportKey):
-            self._follow_import((command.account, command.region), event.outcome, now)
+            self._follow_import(command.site, event.outcome, now)
             return
         whole = self._to_halve(command, event)
         if whole:
@@ -382,7 +382,7 @@ class Agenda:
                 ]
                 idle = [ordinal for ordinal in planned if ordinal not in run.busy]
                 if idle:
-                    self.works[run.layout.cells[number].lane].append(tuple(idle))
+                    self.works[run.layout.cells[number].site].append(tuple(idle))
                 if len(idle) < len(planned):
                     self.try_again([o for o in planned if o in run.busy], now, 0)
         for ordinal in range(len(run.phases)):
@@ -398,9 +398,9 @@ class Agenda:
                 else:
                     self.make_ready(ordinal, now)
 
-    def next_work(self, lane: Lane, end: int) -> list[int]:
-        """The members of the lane's next batch below ordinal `end` that may still be attached."""
-        for work in self.works[lane]:
+    def next_work(self, site: Site, end: int) -> list[int]:
+        """The members of the site's next batch below ordinal `end` that may still be attached."""
+        for work in self.works[site]:
             if work[0] < end:
                 return self.plannable(work)
         return []
@@ -424,33 +424,33 @@ class Agenda:
     def _open_cell(self, number: int) -> None:
         cell = self.run.layout.cells[number]
         for start, end in cell.batches:
-            self.works[cell.lane].append(tuple(range(start, end)))
+            self.works[cell.site].append(tuple(range(start, end)))
 
     def _follow_issued(self, command: Attach | RestartCall | ImportKey) -> None:
         if isinstance(command, ImportKey):
-            lane = (command.account, command.region)
-            self.keys.missing.pop(lane, None)
-            self.keys.busy[lane] = None
-            self.keys.imports[lane] = self.keys.imports.get(lane, 0) + 1
+            site = command.site
+            self.keys.missing.pop(site, None)
+            self.keys.busy[site] = None
+            self.keys.imports[site] = self.keys.imports.get(site, 0) + 1
             return
-        lane = self.run.layout.lane_of(command.ordinals[0])
+        site = self.run.layout.site_of(command.ordinals[0])
         if isinstance(command, Attach):
-            if command.ordinals in self.checked[lane]:
-                self.checked[lane].remove(command.ordinals)
+            if command.ordinals in self.checked[site]:
+                self.checked[site].remove(command.ordinals)
             for ordinal in command.ordinals:
                 self.uncheck(ordinal)
         else:
             for ordinal in command.ordinals:
-                self._unready(lane, ordinal)
+                self._unready(site, ordinal)
                 self.attached_since.pop(ordinal, None)
 
-    def _follow_import(self, lane: Lane, outcome: Outcome, now: Instant) -> None:
+    def _follow_import(self, site: Site, outcome: Outcome, now: Instant) -> None:
         """Whatever came of an import, a look tells; one that never was is no attempt."""
         if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
-            self.keys.imports[lane] -= 1
-            self.keys.again_later(lane, now)
+            self.keys.imports[site] -= 1
+            self.keys.again_later(site, now)
         else:
-            self.keys.busy.pop(lane, None)
+            self.keys.busy.pop(site, None)
 
     def _follow_moved(self, trigger: Trigger, ordinals: Sequence[int], now: Instant) -> None:
         if trigger is Trigger.SEEN_UNATTACHED:
@@ -503,12 +503,12 @@ class Agenda:
 
     def _insert_ready(self, ordinal: int) -> None:
         if self.run.phases[ordinal] == Phase.ATTACHED and not self.run.held[ordinal]:
-            lane = self.run.layout.lane_of(ordinal)
-            self._unready(lane, ordinal)
-            insort(self.ready[lane][self._kind(ordinal)], ordinal)
+            site = self.run.layout.site_of(ordinal)
+            self._unready(site, ordinal)
+            insort(self.ready[site][self._kind(ordinal)], ordinal)
 
-    def _unready(self, lane: Lane, ordinal: int) -> None:
-        for ready in self.ready[lane].values():
+    def _unready(self, site: Site, ordinal: int) -> None:
+        for ready in self.ready[site].values():
             _remove(ready, ordinal)
 
     def _kind(self, ordinal: int) -> RestartKind:
@@ -537,9 +537,9 @@ class Agenda:
         """Nothing is begun any more: only what is open is observed."""
         self.later.clear()
         self.splits.clear()
-        for lane in self.run.layout.lanes:
-            self.works[lane].clear()
-            self.checked[lane].clear()
+        for site in self.run.layout.sites:
+            self.works[site].clear()
+            self.checked[site].clear()
 
     def _forget(self, ordinal: int) -> None:
         self.uncheck(ordinal)
@@ -548,16 +548,16 @@ class Agenda:
         self.since.pop(ordinal, None)
         self.attached_since.pop(ordinal, None)
         self.absent.pop(ordinal, None)
-        lane = self.run.layout.lane_of(ordinal)
-        self.due[lane].pop(ordinal, None)
-        self.confirming[lane].pop(ordinal, None)
-        self._unready(lane, ordinal)
+        site = self.run.layout.site_of(ordinal)
+        self.due[site].pop(ordinal, None)
+        self.confirming[site].pop(ordinal, None)
+        self._unready(site, ordinal)
         for parked in self.parked:
             _remove(parked, ordinal)
 
-    def _drop_from_works(self, lane: Lane, ordinals: Sequence[int]) -> None:
+    def _drop_from_works(self, site: Site, ordinals: Sequence[int]) -> None:
         """What is being looked at no longer waits for its look; its neighbours still do."""
-        works = self.works[lane]
+        works = self.works[site]
         looked = frozenset(ordinals)
         end = self.run.front_end
         front = next((number for number, work in enumerate(works) if work[0] < end), 0)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import islice
 
 from rollout.core.running.agenda import Agenda
-from rollout.core.running.layout import Lane
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -27,11 +26,12 @@ from rollout.model.command import (
 from rollout.model.event import AnyEvent
 from rollout.model.observation import ObservedGroup, gather
 from rollout.model.plan import RestartKind
+from rollout.model.site import Lane, Site
 from rollout.model.spec import Calls
 from rollout.model.time import Instant
 
 LOOKS_OPEN_MAX = 8
-"""Looks of one lane on their way at once: enough to fill a lane, few enough to stop soon."""
+"""Looks of one site on their way at once: enough to fill a lane, few enough to stop soon."""
 RESTARTS_A_STEP_MAX = 256
 """Maximum restarts decided in one step; the next step of the turn continues."""
 
@@ -74,11 +74,11 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
     if run.stopping:
         return step
     if run.aborted is not None:
-        for lane in run.layout.lanes:
-            _due_looks(run, agenda, lane, step)
-            _second_opinions(run, agenda, lane, step)
-            if run.comparisons.waiting.get(lane) and lane not in agenda.keys.busy:
-                step.looks.append(ObserveKeyPair(*lane))
+        for site in run.layout.sites:
+            _due_looks(run, agenda, site, step)
+            _second_opinions(run, agenda, site, step)
+            if run.comparisons.waiting.get(site) and site not in agenda.keys.busy:
+                step.looks.append(ObserveKeyPair(site))
         return step
     if run.alarm is not None:
         return step
@@ -87,15 +87,15 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
         # What is attached, or compared for it, gives its permit back by its restart. Nothing else
         # of the later wave begins.
         end = len(run.phases)
-    for lane in run.layout.lanes:
-        _keys(agenda, lane, now, step)
-        if not agenda.waits(lane):
+    for site in run.layout.sites:
+        _keys(agenda, site, now, step)
+        if not agenda.waits(site):
             continue
-        _due_looks(run, agenda, lane, step)
-        _second_opinions(run, agenda, lane, step)
-        if lane in run.keys:
-            _attach(run, agenda, lane, end, now, step)
-            _check(run, agenda, lane, run.front_end, step)
+        _due_looks(run, agenda, site, step)
+        _second_opinions(run, agenda, site, step)
+        if site in run.keys:
+            _attach(run, agenda, site, end, now, step)
+            _check(run, agenda, site, run.front_end, step)
     for whole in agenda.splits[:1]:
         half = (len(whole) + 1) // 2
         step.events += [ev.Split(whole[:half], 1), ev.Split(whole[half:], 2)]
@@ -106,60 +106,60 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
 # the key pair of a region
 
 
-def _keys(agenda: Agenda, lane: Lane, now: Instant, step: Step) -> None:
+def _keys(agenda: Agenda, site: Site, now: Instant, step: Step) -> None:
     """Compare the key pair where that is due; import it where a comparison found none."""
-    if not agenda.key_due(lane, now):
+    if not agenda.key_due(site, now):
         return
-    if lane in agenda.keys.missing:
-        command = ImportKey(*lane)
+    if site in agenda.keys.missing:
+        command = ImportKey(*site)
         not_after = now + limits.STATE_AGE_MAX_MS
-        step.intend(command, not_after, 1 + agenda.keys.imports.get(lane, 0))
+        step.intend(command, not_after, 1 + agenda.keys.imports.get(site, 0))
     else:
-        step.looks.append(ObserveKeyPair(*lane))
+        step.looks.append(ObserveKeyPair(site))
 
 
 # looks
 
 
-def _due_looks(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
+def _due_looks(run: Run, agenda: Agenda, site: Site, step: Step) -> None:
     """Return the due observations, 100 ids per call."""
-    room = LOOKS_OPEN_MAX - agenda.looks_open[lane]
-    due = list(islice(agenda.due[lane], max(0, room) * limits.LOOK_IDS_MAX))
+    room = LOOKS_OPEN_MAX - agenda.looks_open[site]
+    due = list(islice(agenda.due[site], max(0, room) * limits.LOOK_IDS_MAX))
     for start in range(0, len(due), limits.LOOK_IDS_MAX):
-        step.looks.append(_look(run, agenda, lane, due[start : start + limits.LOOK_IDS_MAX]))
+        step.looks.append(_look(run, agenda, site, due[start : start + limits.LOOK_IDS_MAX]))
 
 
-def _second_opinions(run: Run, agenda: Agenda, lane: Lane, step: Step) -> None:
+def _second_opinions(run: Run, agenda: Agenda, site: Site, step: Step) -> None:
     """Call DescribeInstanceStatus for instances missing for a settle window, with a witness."""
-    witness = agenda.witness.get(lane)
-    room = LOOKS_OPEN_MAX - agenda.looks_open[lane]
-    if not agenda.confirming[lane] or witness is None or room <= 0:
+    witness = agenda.witness.get(site)
+    room = LOOKS_OPEN_MAX - agenda.looks_open[site]
+    if not agenda.confirming[site] or witness is None or room <= 0:
         return
-    missing = [o for o in agenda.confirming[lane] if o != witness][: limits.STATUS_IDS_MAX - 1]
+    missing = [o for o in agenda.confirming[site] if o != witness][: limits.STATUS_IDS_MAX - 1]
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in (*missing, witness))
-    step.looks.append(ObserveStatuses(*lane, tuple(missing), ids))
+    step.looks.append(ObserveStatuses(site, tuple(missing), ids))
 
 
-def _look(run: Run, agenda: Agenda, lane: Lane, ordinals: Sequence[int]) -> ObserveInstances:
+def _look(run: Run, agenda: Agenda, site: Site, ordinals: Sequence[int]) -> ObserveInstances:
     ids = [run.layout.targets[ordinal].instance for ordinal in ordinals]
-    known = agenda.witness.get(lane)
-    ends = run.layout.lane_ends[lane]
+    known = agenda.witness.get(site)
+    ends = run.layout.site_ends[site]
     candidates = ends if known is None else (known, *ends)
     missing = agenda.absent
     witnesses = [o for o in candidates if o not in ordinals and o not in missing]
     if witnesses and len(ids) < limits.LOOK_IDS_MAX:
         ids.append(run.layout.targets[witnesses[0]].instance)
-    return ObserveInstances(*lane, tuple(ordinals), tuple(ids))
+    return ObserveInstances(site, tuple(ordinals), tuple(ids))
 
 
-def _check(run: Run, agenda: Agenda, lane: Lane, end: int, step: Step) -> None:
+def _check(run: Run, agenda: Agenda, site: Site, end: int, step: Step) -> None:
     """Compare the next batch below ordinal `end` with the plan, as far as the ledger allows."""
-    if not agenda.works[lane] or step.looks or agenda.looks_open[lane] >= LOOKS_OPEN_MAX:
+    if not agenda.works[site] or step.looks or agenda.looks_open[site] >= LOOKS_OPEN_MAX:
         return  # one batch a step, so that all that is let in fits together
-    use = run.lane_use(lane, "AttachKeyPair")
-    if use.open + len(agenda.checked[lane]) >= use.window:
+    use = run.lane_use(Lane(site, "AttachKeyPair"))
+    if use.open + len(agenda.checked[site]) >= use.window:
         return
-    work = agenda.next_work(lane, end)
+    work = agenda.next_work(site, end)
     if run.ledger.frozen:
         hopeless = [ordinal for ordinal in work if run.ledger.hopeless(ordinal) is not None]
         if hopeless:
@@ -167,15 +167,12 @@ def _check(run: Run, agenda: Agenda, lane: Lane, end: int, step: Step) -> None:
             return
     room = run.ledger.attachable(work, agenda.checking_in, len(agenda.checking))
     if room:
-        step.looks.append(_look(run, agenda, lane, work[:room]))
+        step.looks.append(_look(run, agenda, site, work[:room]))
 
 
-def _looks_in(step: Step, lane: Lane) -> bool:
-    """A look of this lane is decided in this step already: the next step counts it."""
-    return any(
-        isinstance(look, ObserveInstances) and (look.account, look.region) == lane
-        for look in step.looks
-    )
+def _looks_in(step: Step, site: Site) -> bool:
+    """A look of this site is decided in this step already: the next step counts it."""
+    return any(isinstance(look, ObserveInstances) and look.site == site for look in step.looks)
 
 
 def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.Held:
@@ -187,12 +184,12 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 # attaches
 
 
-def _attach(run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, step: Step) -> None:
+def _attach(run: Run, agenda: Agenda, site: Site, end: int, now: Instant, step: Step) -> None:
     """Attach instances that match the plan, one call per batch, while observations are fresh."""
-    groups = [group for group in agenda.checked[lane] if group[0] < end]
-    if not groups or not agenda.keys.fresh(lane, now):
+    groups = [group for group in agenda.checked[site] if group[0] < end]
+    if not groups or not agenda.keys.fresh(site, now):
         return
-    use = run.lane_use(lane, "AttachKeyPair")
+    use = run.lane_use(Lane(site, "AttachKeyPair"))
     if use.open >= use.window:
         return
     ordinals = groups[0]
@@ -213,25 +210,25 @@ def _attach(run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, step: 
 
 def _restart(run: Run, agenda: Agenda, end: int, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
-    ready = [lane for lane in run.layout.lanes if any(agenda.ready[lane].values())]
-    lanes = [lane for lane in ready if lane in agenda.keys.good]
-    free = agenda.permits_left() if lanes else []
-    for lane in lanes:
-        _restart_lane(run, agenda, lane, end, now, free, step)
+    ready = [site for site in run.layout.sites if any(agenda.ready[site].values())]
+    sites = [site for site in ready if site in agenda.keys.good]
+    free = agenda.permits_left() if sites else []
+    for site in sites:
+        _restart_site(run, agenda, site, end, now, free, step)
     _hopeless_parked(run, agenda, step)
 
 
-def _restart_lane(
-    run: Run, agenda: Agenda, lane: Lane, end: int, now: Instant, free: list[int], step: Step
+def _restart_site(
+    run: Run, agenda: Agenda, site: Site, end: int, now: Instant, free: list[int], step: Step
 ) -> None:
     """A full lane costs nothing: nobody who waits for it is looked at, and none claims a permit."""
     refresh: list[int] = []
-    looks_full = agenda.looks_open[lane] >= LOOKS_OPEN_MAX or _looks_in(step, lane)
+    looks_full = agenda.looks_open[site] >= LOOKS_OPEN_MAX or _looks_in(step, site)
     look_room = 0 if looks_full else limits.LOOK_IDS_MAX
-    for kind, calls in _lane_room(run, lane).items():
+    for kind, calls in _lane_room(run, site).items():
         room = calls
         begin: dict[int, list[int]] = {}
-        for ordinal in agenda.ready[lane][kind][:RESTARTS_A_STEP_MAX] if room > 0 else ():
+        for ordinal in agenda.ready[site][kind][:RESTARTS_A_STEP_MAX] if room > 0 else ():
             if ordinal >= end:
                 break
             stale = agenda.stale(ordinal, now)
@@ -253,7 +250,7 @@ def _restart_lane(
                 break
         _intend_restarts(run, agenda, kind, begin, step)
     if refresh:
-        step.looks.append(_look(run, agenda, lane, refresh))
+        step.looks.append(_look(run, agenda, site, refresh))
 
 
 def _intend_restarts(
@@ -269,11 +266,11 @@ def _intend_restarts(
             step.intend_on(agenda, command, tries)
 
 
-def _lane_room(run: Run, lane: Lane) -> dict[RestartKind, int]:
-    """Calls of each kind that may still be opened in this lane."""
+def _lane_room(run: Run, site: Site) -> dict[RestartKind, int]:
+    """Calls of each kind that may still be opened at this site."""
     room = {}
     for kind in RestartKind:
-        use = run.lane_use(lane, kind.action(many=run.plan.calls is Calls.BATCH))
+        use = run.lane_use(Lane(site, kind.action(many=run.plan.calls is Calls.BATCH)))
         room[kind] = use.window - use.open
     return room
 

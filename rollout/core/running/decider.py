@@ -29,6 +29,7 @@ from rollout.model.event import Actor, AnyEvent
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
 from rollout.model.plan import RULES, Plan, public_key_digest
+from rollout.model.site import Site
 from rollout.model.time import Instant, format_instant
 
 STEPS_MAX = 100_000
@@ -147,7 +148,7 @@ class Decider:
         now: Instant,
     ) -> None:
         """A look was answered; `at` is when it began."""
-        self.agenda.answered((look.account, look.region))
+        self.agenda.answered(look.site)
         self.agenda.look_ended(look)
         if self.run.stopping:
             return
@@ -160,7 +161,7 @@ class Decider:
         self, look: ObserveStatuses, shown: Container[str], api_time: Instant, now: Instant
     ) -> None:
         """A second opinion was answered; `shown` are the ids in the answer."""
-        self.agenda.answered((look.account, look.region))
+        self.agenda.answered(look.site)
         self.agenda.look_ended(look)
         if self.run.stopping:
             return
@@ -171,46 +172,46 @@ class Decider:
         self, look: ObserveKeyPair, public_key: str, fingerprint: str, now: Instant
     ) -> None:
         """A key look was answered; `public_key` is empty where there is no such key."""
-        lane = (look.account, look.region)
-        self.agenda.answered(lane)
-        comparison = self.agenda.keys.end(lane)
+        site = look.site
+        self.agenda.answered(site)
+        comparison = self.agenda.keys.end(site)
         if self.run.stopping:
             return
         planned = next(
-            (key for key in self.run.plan.key_pair.regions if (key.account, key.region) == lane),
+            (key for key in self.run.plan.key_pair.regions if key.site == site),
             None,
         )
-        known = self.run.keys.get(lane) or (planned.fingerprint if planned else "")
+        known = self.run.keys.get(site) or (planned.fingerprint if planned else "")
         if not public_key:
-            importable = planned is not None and not planned.present and lane not in self.run.keys
-            self._key_missing(lane, importable=importable, now=now)
+            importable = planned is not None and not planned.present and site not in self.run.keys
+            self._key_missing(site, importable=importable, now=now)
         elif public_key_digest(public_key) != self.run.plan.key_pair.public_key_digest:
-            self._key_changed(lane, "does not have the plan's public key", now)
+            self._key_changed(site, "does not have the plan's public key", now)
         elif known and known != fingerprint:
-            self._key_changed(lane, "was recreated: the fingerprint changed", now)
+            self._key_changed(site, "was recreated: the fingerprint changed", now)
         else:
-            self.agenda.keys.good[lane] = comparison
-            self.put(ev.KeyReady(*lane, fingerprint, comparison.attached), now)
+            self.agenda.keys.good[site] = comparison
+            self.put(ev.KeyReady(*site, fingerprint, comparison.attached), now)
 
     def observation_lost(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
         """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
         without any in this account and region.
         """
-        lane = (look.account, look.region)
+        site = look.site
         if isinstance(look, ObserveInstances | ObserveStatuses):
             self.agenda.look_ended(look)
             for ordinal in look.ordinals:
                 if not self.run.at_rest(ordinal):
                     self.agenda.watch(ordinal, now)
         else:
-            self.agenda.keys.end(lane)
-            self.agenda.keys.again_later(lane, now)
+            self.agenda.keys.end(site)
+            self.agenda.keys.again_later(site, now)
         if self.run.stopping:
             return
         action = "DescribeInstances" if isinstance(look, ObserveInstances) else "DescribeKeyPairs"
         optional = isinstance(look, ObserveStatuses)  # a run can do without this permission
         denied = None if optional else _denied(action, outcome)
-        reason = denied or self._silence(lane, outcome, now)
+        reason = denied or self._silence(site, outcome, now)
         if reason is not None:
             self.put(reason, now)
 
@@ -250,39 +251,36 @@ class Decider:
             elif isinstance(look, ObserveStatuses):
                 self.agenda.status_started(look)
             else:
-                self.agenda.keys.start((look.account, look.region), now)
+                self.agenda.keys.start(look.site, now)
         for ordinal, group in step.parks:
             self.agenda.park(ordinal, group)
 
-    def _key_missing(self, lane: tuple[str, str], *, importable: bool, now: Instant) -> None:
-        tries = self.agenda.keys.imports.get(lane, 0)
+    def _key_missing(self, site: Site, *, importable: bool, now: Instant) -> None:
+        tries = self.agenda.keys.imports.get(site, 0)
         if not importable or tries >= limits.ATTEMPTS_MAX or self.run.aborted:
-            self._key_changed(lane, "does not exist", now)
+            self._key_changed(site, "does not exist", now)
             return
-        self.agenda.keys.missing[lane] = None
+        self.agenda.keys.missing[site] = None
         if tries:
-            self.agenda.keys.again_later(lane, now)
+            self.agenda.keys.again_later(site, now)
 
-    def _silence(
-        self, lane: tuple[str, str], outcome: Refused | Unknown, now: Instant
-    ) -> ev.Halted | None:
-        """Check whether a lane has had no answer for too long. A throttled call is an answer."""
+    def _silence(self, site: Site, outcome: Refused | Unknown, now: Instant) -> ev.Halted | None:
+        """Check whether a site has had no answer for too long. A throttled call is an answer."""
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
-            self.agenda.answered(lane)
+            self.agenda.answered(site)
             return None
-        silent_ms = self.agenda.silent_for(lane, now)
+        silent_ms = self.agenda.silent_for(site, now)
         if silent_ms < limits.SILENCE_MAX_MS:
             return None
-        account, region = lane
         since = format_instant(now - silent_ms)
         why = outcome.why if isinstance(outcome, Unknown) else outcome.code
-        text = f"no answer from region {region} of account {account} since {since}, last: {why}"
+        where = f"region {site.region} of account {site.account}"
+        text = f"no answer from {where} since {since}, last: {why}"
         return ev.Halted("unreachable", "R0503", 5, text)
 
-    def _key_changed(self, lane: tuple[str, str], what: str, now: Instant) -> None:
-        account, region = lane
-        text = f"key pair {self.run.plan.key_pair.name} in {region} {what}"
-        self.put(ev.KeyChanged(account, region, what), now)
+    def _key_changed(self, site: Site, what: str, now: Instant) -> None:
+        text = f"key pair {self.run.plan.key_pair.name} in {site.region} {what}"
+        self.put(ev.KeyChanged(*site, what), now)
         if self.run.aborted is None:
             self.put(ev.Halted("key_pair", "R0606", 6, text), now)
 

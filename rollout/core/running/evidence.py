@@ -134,7 +134,7 @@ def read(
         if instance is None:
             _missing(reading, ordinal, now, others=bool(by_id))
             continue
-        agenda.found((look.account, look.region), ordinal)
+        agenda.found(look.site, ordinal)
         sight = Observed(instance.status, instance.key_pair, instance.started_at, api_time)
         before = agenda.last.get(ordinal)
         reading.before = before.sight if before and before.at < at else None
@@ -156,24 +156,24 @@ def _note_witness(
 ) -> None:
     """Remember the witness of an answer that shows it, and forget one that an answer leaves out."""
     run, agenda = reading.run, reading.agenda
-    lane = (look.account, look.region)
+    site = look.site
     targets = run.layout.targets
     for instance in look.instances[len(look.ordinals) :]:
-        known = agenda.witness.get(lane)
+        known = agenda.witness.get(site)
         if known is not None and targets[known].instance == instance:
             if instance not in shown:
-                agenda.lose_witness(lane, now)
+                agenda.lose_witness(site, now)
         elif instance in shown and (known is None or known in agenda.absent):
-            for ordinal in run.layout.lane_ends[lane]:
+            for ordinal in run.layout.site_ends[site]:
                 if targets[ordinal].instance == instance:
-                    agenda.witness[lane] = ordinal
+                    agenda.witness[site] = ordinal
 
 
 def finish(reading: Reading, look: ObserveInstances, now: Instant) -> None:
     """After the events were put: what was read as steady goes on to its attach or restart."""
     agenda = reading.agenda
     if reading.checked:
-        agenda.add_checked((look.account, look.region), reading.checked)
+        agenda.add_checked(look.site, reading.checked)
     for ordinal in reading.ready:
         if reading.run.phase(ordinal) is Phase.ATTACHED:
             agenda.make_ready(ordinal, now)
@@ -188,12 +188,12 @@ def _missing(reading: Reading, ordinal: int, now: Instant, *, others: bool) -> N
     absence.reads += others
     window_ms = run.plan.restart.settle_window_ms
     since = agenda.since.setdefault(ordinal, reading.at)
-    witness = agenda.witness.get(run.layout.lane_of(ordinal))
+    witness = agenda.witness.get(run.layout.site_of(ordinal))
     witnessed = witness is not None and witness not in agenda.absent
     if reading.at - since >= run.plan.restart.timeout_ms + window_ms:
         reading.hold(ordinal, "unseen")
     elif witnessed and absence.reads >= _ABSENT_READS and reading.at - absence.since >= window_ms:
-        agenda.confirming[run.layout.lane_of(ordinal)][ordinal] = None
+        agenda.confirming[run.layout.site_of(ordinal)][ordinal] = None
     else:
         _wait(reading, ordinal, now)
     invariant(not run.finished(ordinal), "a finished instance is not looked at")

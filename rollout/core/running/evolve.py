@@ -137,25 +137,24 @@ def _cell_closed(run: Run, event: ev.CellClosed) -> None:
 
 
 def _key_ready(run: Run, event: ev.KeyReady) -> None:
-    lane = (event.account, event.region)
     invariant(
         event.attached <= run.comparisons.attached, "a comparison vouches for no later attach"
     )
-    run.keys[lane] = event.fingerprint
-    for ordinal in run.comparisons.match(lane, event.attached):
+    run.keys[event.site] = event.fingerprint
+    for ordinal in run.comparisons.match(event.site, event.attached):
         move_target(run, ordinal, Trigger.KEY_PROVED)
 
 
 def _key_changed(run: Run, event: ev.KeyChanged) -> None:
-    lane = (event.account, event.region)
-    spans = [cell for cell in run.layout.cells if cell.lane == lane]
+    site = event.site
+    spans = [cell for cell in run.layout.cells if cell.site == site]
     attached = [
         ordinal
         for span in spans
         for ordinal in range(span.start, span.end)
         if run.phase(ordinal) in _ATTACHED
     ]
-    for ordinal in run.comparisons.differ(lane, attached):
+    for ordinal in run.comparisons.differ(site, attached):
         prove_wrong(run, ordinal)
 
 
@@ -196,13 +195,13 @@ def _moved(run: Run, event: ev.Moved) -> None:
 
 def _running(run: Run, ordinal: int) -> None:
     """The key is in force. Done where a comparison since its attach says that it is the plan's."""
-    lane = run.layout.lane_of(ordinal)
-    if run.comparisons.vouched(lane, ordinal):
+    site = run.layout.site_of(ordinal)
+    if run.comparisons.vouched(site, ordinal):
         move_target(run, ordinal, Trigger.SEEN_RUNNING)
     elif ordinal in run.comparisons.doubted:
         prove_wrong(run, ordinal)
     else:
-        run.comparisons.wait(lane, ordinal)
+        run.comparisons.wait(site, ordinal)
         move_target(run, ordinal, Trigger.KEY_UNPROVED)
 
 
@@ -248,11 +247,11 @@ def _drifted(run: Run, event: ev.Drifted) -> None:
 
 
 def _lane_slowed(run: Run, event: ev.LaneSlowed) -> None:
-    run.slowed[event.account, event.region, event.action] = event
+    run.slowed[event.lane] = event
 
 
 def _lane_recovered(run: Run, event: ev.LaneRecovered) -> None:
-    run.slowed.pop((event.account, event.region, event.action), None)
+    run.slowed.pop(event.lane, None)
 
 
 def _foreign_restart(run: Run, event: ev.ForeignRestart) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rollout.core.invariant import invariant
 from rollout.core.running.evolve_phases import move_target
 from rollout.core.running.journey import Phase
-from rollout.core.running.state import Attaching, Busy, Restarting, Run, lane_of_command
+from rollout.core.running.state import Attaching, Busy, Restarting, Run, lane_of_call
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -52,13 +52,13 @@ def begin(run: Run, event: ev.Issued) -> None:
             _restart_issued(run, event, event.command)
         case ImportKey():
             pass
-    run.lane_use(*lane_of_command(run, event)).open += 1
+    run.lane_use(lane_of_call(run, event)).open += 1
 
 
 def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     _check_ids(run, command, limits.ATTACH_IDS_MAX)
-    lane = run.layout.lane_of(command.ordinals[0])
-    invariant(lane in run.keys, "no attach before the key is there")
+    site = run.layout.site_of(command.ordinals[0])
+    invariant(site in run.keys, "no attach before the key is there")
     wanted = run.plan.key_pair.name
     for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         former = run.layout.targets[ordinal].former_key
@@ -101,17 +101,17 @@ def settle(run: Run, event: ev.Settled) -> None:
     issued = run.open_calls.pop(event.n, None)
     if issued is None:
         return  # I-46: the first durable outcome won; a later one only stands in the journal
-    lane, action = lane_of_command(run, issued)
-    use = run.lane_use(lane, action)
+    lane = lane_of_call(run, issued)
+    use = run.lane_use(lane)
     use.open -= 1
     use.window = _next_window(use.window, event.outcome)
-    _raise_alarm(run, action, event.outcome)
+    _raise_alarm(run, lane.action, event.outcome)
     command = issued.command
     if isinstance(command, ImportKey):
         return
     others = dict(event.items)
     for other in others.values():
-        _raise_alarm(run, action, other)
+        _raise_alarm(run, lane.action, other)
     if isinstance(command, Attach):
         whole = not others and len(command.ordinals) > 1
         for ordinal in command.ordinals:

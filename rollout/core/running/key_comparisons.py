@@ -11,9 +11,9 @@ import heapq
 import msgspec
 
 from rollout.core.running.journey import Phase
-from rollout.core.running.layout import Lane
 from rollout.core.running.state import Run
 from rollout.model import limits
+from rollout.model.site import Site
 from rollout.model.time import Instant
 
 
@@ -28,22 +28,22 @@ class Comparison(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyWatch:
-    """The key pairs of one run in one process, by lane. Dicts to None are sets that keep order."""
+    """The key pairs of one run in one process, by site. Dicts to None are sets that keep order."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.busy: dict[Lane, None] = {}
+        self.busy: dict[Site, None] = {}
         """Lanes whose key pair is being compared or imported, or is compared later."""
-        self.begun: dict[Lane, Comparison] = {}
-        """The comparison of a lane that is on its way."""
-        self.good: dict[Lane, Comparison] = {}
-        """The last good comparison of a lane, in this process and since the wave began."""
-        self.missing: dict[Lane, None] = {}
+        self.begun: dict[Site, Comparison] = {}
+        """The comparison of a site that is on its way."""
+        self.good: dict[Site, Comparison] = {}
+        """The last good comparison of a site, in this process and since the wave began."""
+        self.missing: dict[Site, None] = {}
         """Lanes where a comparison found no key pair: it is to be imported."""
-        self.imports: dict[Lane, int] = {}
-        """Number of imports of a lane's key pair in this process."""
-        self._later: list[tuple[Instant, Lane]] = []
-        """Heap of when a lane is no longer busy."""
+        self.imports: dict[Site, int] = {}
+        """Number of imports of a site's key pair in this process."""
+        self._later: list[tuple[Instant, Site]] = []
+        """Heap of when a site is no longer busy."""
 
     def advance(self, now: Instant) -> None:
         """Bring up what has fallen due."""
@@ -57,53 +57,53 @@ class KeyWatch:
             *(instant for instant, _ in self._later[:1]),
             *(
                 known.at + limits.KEY_AGE_MAX_MS + 1
-                for lane, known in self.good.items()
-                if waiting.get(lane) and lane not in self.busy
+                for site, known in self.good.items()
+                if waiting.get(site) and site not in self.busy
             ),
         ]
 
-    def due(self, lane: Lane, now: Instant, *, works: bool, attaches: bool) -> bool:
-        """Whether the key pair of this lane is to be compared now.
+    def due(self, site: Site, now: Instant, *, works: bool, attaches: bool) -> bool:
+        """Whether the key pair of this site is to be compared now.
 
         It is at the start, and in each process and wave before the first effect (`works`: there
         is something to do); when the last comparison is too old for the attach (`attaches`) or
         the running instance that waits for it; and when only comparisons are missing.
         """
-        if lane in self.busy:
+        if site in self.busy:
             return False
-        waiting = bool(self.run.comparisons.waiting.get(lane))
-        known = self.good.get(lane)
+        waiting = bool(self.run.comparisons.waiting.get(site))
+        known = self.good.get(site)
         if known is None:
-            return works or waiting or self._closes(lane)
+            return works or waiting or self._closes(site)
         old = now > known.at + limits.KEY_AGE_MAX_MS
-        return (old and (waiting or attaches)) or (waiting and self._ends()) or self._closes(lane)
+        return (old and (waiting or attaches)) or (waiting and self._ends()) or self._closes(site)
 
-    def fresh(self, lane: Lane, now: Instant) -> bool:
+    def fresh(self, site: Site, now: Instant) -> bool:
         """Return whether the last comparison of the key pair is recent enough for an attach."""
-        known = self.good.get(lane)
+        known = self.good.get(site)
         return known is not None and now <= known.at + limits.KEY_AGE_MAX_MS
 
     def all_compared(self) -> bool:
         """Whether each key pair of the run was compared after the last instance was rotated."""
-        return not any(self._closes(lane) for lane in self.run.layout.lanes)
+        return not any(self._closes(site) for site in self.run.layout.sites)
 
-    def start(self, lane: Lane, now: Instant) -> None:
+    def start(self, site: Site, now: Instant) -> None:
         """A comparison is on its way."""
-        self.busy[lane] = None
+        self.busy[site] = None
         run = self.run
         last = run.left <= run.phase_counts[Phase.COMPARING]
-        self.begun[lane] = Comparison(now, run.comparisons.attached, last)
+        self.begun[site] = Comparison(now, run.comparisons.attached, last)
 
-    def end(self, lane: Lane) -> Comparison:
+    def end(self, site: Site) -> Comparison:
         """Its answer is here, or the news that there is none."""
-        self.busy.pop(lane, None)
-        return self.begun.pop(lane)
+        self.busy.pop(site, None)
+        return self.begun.pop(site)
 
-    def again_later(self, lane: Lane, now: Instant) -> None:
+    def again_later(self, site: Site, now: Instant) -> None:
         """Compare again on the next tick."""
-        self.busy[lane] = None
+        self.busy[site] = None
         tick = (now // limits.LOOK_TICK_MS + 1) * limits.LOOK_TICK_MS
-        heapq.heappush(self._later, (tick, lane))
+        heapq.heappush(self._later, (tick, site))
 
     def _ends(self) -> bool:
         """Return whether all unfinished instances of the open wave wait for a comparison."""
@@ -112,8 +112,8 @@ class KeyWatch:
         left = run.left if wave is None else run.left_in_wave[wave]
         return left <= run.phase_counts[Phase.COMPARING]
 
-    def _closes(self, lane: Lane) -> bool:
-        """Whether only the last comparison of this lane is missing before the run closes."""
-        run, known = self.run, self.good.get(lane)
+    def _closes(self, site: Site) -> bool:
+        """Whether only the last comparison of this site is missing before the run closes."""
+        run, known = self.run, self.good.get(site)
         ended = run.waves_closed == len(run.layout.waves) and not run.left
-        return ended and lane in run.keys and not (known and known.last)
+        return ended and site in run.keys and not (known and known.last)

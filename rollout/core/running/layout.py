@@ -10,16 +10,14 @@ from array import array
 import msgspec
 
 from rollout.model.plan import Plan, Target
-
-Lane = tuple[str, str]
-"""Account and region: what looks and calls of one kind have in common."""
+from rollout.model.site import Site
 
 
 class CellSpan(msgspec.Struct, frozen=True):
-    """A cell's place: its wave, its lane, its ordinals [start, end) and those of its batches."""
+    """A cell's place: its wave, its site, its ordinals [start, end) and those of its batches."""
 
     wave: int
-    lane: Lane
+    site: Site
     start: int
     end: int
     batches: tuple[tuple[int, int], ...]
@@ -36,7 +34,7 @@ class WaveSpan(msgspec.Struct, frozen=True):
 class Layout:
     """All targets of a plan by ordinal, with the cell of each."""
 
-    __slots__ = ("cell_of", "cells", "lane_ends", "lanes", "targets", "waves")
+    __slots__ = ("cell_of", "cells", "site_ends", "sites", "targets", "waves")
 
     def __init__(self, plan: Plan) -> None:
         self.targets: list[Target] = []
@@ -52,10 +50,9 @@ class Layout:
                     low = len(self.targets)
                     self.targets.extend(batch.targets)
                     spans.append((low, len(self.targets)))
-                lane = (cell.account, cell.region)
                 end = len(self.targets)
                 self.cell_of.extend([len(self.cells)] * (end - start))
-                self.cells.append(CellSpan(number, lane, start, end, tuple(spans)))
+                self.cells.append(CellSpan(number, cell.site, start, end, tuple(spans)))
             self.waves.append(
                 WaveSpan(
                     wave.name,
@@ -63,12 +60,12 @@ class Layout:
                     len(self.targets) - first_target,
                 )
             )
-        self.lanes: tuple[Lane, ...] = tuple(sorted({cell.lane for cell in self.cells}))
+        self.sites: tuple[Site, ...] = tuple(sorted({cell.site for cell in self.cells}))
 
-        self.lane_ends: dict[Lane, tuple[int, int]] = {}
+        self.site_ends: dict[Site, tuple[int, int]] = {}
         for span in self.cells:
-            first, _ = self.lane_ends.get(span.lane, (span.start, 0))
-            self.lane_ends[span.lane] = first, span.end - 1
+            first, _ = self.site_ends.get(span.site, (span.start, 0))
+            self.site_ends[span.site] = first, span.end - 1
 
     def ordinal_of(self, instance: str) -> int | None:
         """The ordinal of an instance; None where it is no target. Walks all targets."""
@@ -79,9 +76,9 @@ class Layout:
         """The cell of one target."""
         return self.cells[self.cell_of[ordinal]]
 
-    def lane_of(self, ordinal: int) -> Lane:
+    def site_of(self, ordinal: int) -> Site:
         """The account and region of one target."""
-        return self.span_of(ordinal).lane
+        return self.span_of(ordinal).site
 
     def wave_of(self, ordinal: int) -> int:
         """The wave of one target."""

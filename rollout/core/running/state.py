@@ -9,13 +9,14 @@ from __future__ import annotations
 from rollout.core.running.failure_counts import Troubles
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.key_coverage import Comparisons
-from rollout.core.running.layout import Lane, Layout
+from rollout.core.running.layout import Layout
 from rollout.core.running.ledger import Ledger
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.observation import Observed
 from rollout.model.plan import Plan, RestartKind
+from rollout.model.site import Lane, Site
 from rollout.model.time import Duration, Instant
 
 PHASES = tuple(Phase)
@@ -59,7 +60,7 @@ class Busy:
 
 
 class LaneUse:
-    """Calls of one action in one lane: open now, and how many may be (grows, halves on refusal)."""
+    """Calls in one lane: open now, and how many may be (grows, halves on refusal)."""
 
     __slots__ = ("open", "window")
 
@@ -99,8 +100,8 @@ class Run:
         self.foreign: dict[int, None] = {}
         """Those on which another key was seen while they were down."""
         self.open_calls: dict[int, ev.Issued] = {}
-        self.lanes: dict[tuple[str, str, str], LaneUse] = {}
-        self.keys: dict[Lane, str] = {}
+        self.lanes: dict[Lane, LaneUse] = {}
+        self.keys: dict[Site, str] = {}
         """Fingerprint of the key pair where it is ready."""
         self.comparisons = Comparisons()
         self.trust: dict[tuple[str, str, str], list[int]] = {}
@@ -133,8 +134,8 @@ class Run:
         self.halted, self.drained, self.closed = _NOTHING
         self.aborted: ev.OperatorCommand | None = None
         """The operator's abort: observe what is open, then close."""
-        self.slowed: dict[tuple[str, str, str], ev.LaneSlowed] = {}
-        """Throttled lanes by account, region and action, as this process reported last."""
+        self.slowed: dict[Lane, ev.LaneSlowed] = {}
+        """Throttled lanes, as this process reported last."""
         self.orders: dict[str, None] = {}
         """Ids of the operators' commands that were applied."""
         self.abandoned: dict[int, None] = {}
@@ -177,7 +178,7 @@ class Run:
 
     def family(self, ordinal: int) -> tuple[str, str, str]:
         """Account, region and image: StartTime behaves the same within these."""
-        account, region = self.layout.lane_of(ordinal)
+        account, region = self.layout.site_of(ordinal)
         return account, region, self.layout.targets[ordinal].image
 
     def trusted(self, family: tuple[str, str, str]) -> bool:
@@ -196,23 +197,22 @@ class Run:
         left_by = record.left_by if record else 0
         return left_by + self.plan.restart.settle_window_ms
 
-    def lane_use(self, lane: Lane, action: str) -> LaneUse:
-        """Use of one action in one lane (made on first use)."""
-        key = (*lane, action)
-        use = self.lanes.get(key)
+    def lane_use(self, lane: Lane) -> LaneUse:
+        """Return the use of one lane, created on first use."""
+        use = self.lanes.get(lane)
         if use is None:
-            use = self.lanes[key] = LaneUse()
+            use = self.lanes[lane] = LaneUse()
         return use
 
 
-def lane_of_command(run: Run, issued: ev.Issued) -> tuple[Lane, str]:
-    """The lane and the action name of a call."""
+def lane_of_call(run: Run, issued: ev.Issued) -> Lane:
+    """Return the lane of a call."""
     command = issued.command
     match command:
         case Attach():
-            return run.layout.lane_of(command.ordinals[0]), "AttachKeyPair"
+            return Lane(run.layout.site_of(command.ordinals[0]), "AttachKeyPair")
         case RestartCall():
-            many = len(command.ordinals) > 1
-            return run.layout.lane_of(command.ordinals[0]), command.kind.action(many=many)
+            action = command.kind.action(many=len(command.ordinals) > 1)
+            return Lane(run.layout.site_of(command.ordinals[0]), action)
         case ImportKey():
-            return (command.account, command.region), "ImportKeyPair"
+            return Lane(command.site, "ImportKeyPair")

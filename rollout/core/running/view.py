@@ -159,6 +159,6 @@ def _rows(run: Run, wanted: Callable[[Run, int], bool]) -> Iterator[Left]:
         if phase != Phase.DONE and wanted(run, ordinal)
     )
     for ordinal in islice(chosen, LEFT_MAX):
-        _, region = run.layout.lane_of(ordinal)
+        _, region = run.layout.site_of(ordinal)
         instance = run.layout.targets[ordinal].instance
         yield Left(instance, region, run.phase(ordinal).word, run.causes.get(ordinal, ""))

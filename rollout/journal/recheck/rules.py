@@ -43,6 +43,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
+from rollout.model.site import Site
 
 
 class Rules:
@@ -52,14 +53,14 @@ class Rules:
         self.plan = plan
         self.targets: list[Target] = []
         self.cell_of = array("l")
-        self.lanes: list[tuple[str, str]] = []
+        self.sites: list[Site] = []
         self.wave_of_cell: list[int] = []
         for number, wave in enumerate(plan.waves):
             for cell in wave.cells:
                 for batch in cell.batches:
                     self.targets.extend(batch.targets)
-                    self.cell_of.extend([len(self.lanes)] * len(batch.targets))
-                self.lanes.append((cell.account, cell.region))
+                    self.cell_of.extend([len(self.sites)] * len(batch.targets))
+                self.sites.append(cell.site)
                 self.wave_of_cell.append(number)
         count = len(self.targets)
         self.where = bytearray(count)
@@ -82,7 +83,7 @@ class Rules:
         self.issued = self.late = self.resumes = self.epoch = 0
         self.calls: Counter[str] = Counter()
         self.attached = self.restarted = 0
-        self.keys: set[tuple[str, str]] = set()
+        self.keys: set[Site] = set()
         self.material = Material()
         self.cells_opened = self.waves_closed = 0
         self.wave: int | None = None
@@ -244,7 +245,7 @@ class Rules:
         self.waves_closed = event.wave + 1
 
     def _cell_opened(self, event: ev.CellOpened) -> None:
-        known = event.cell == self.cells_opened and event.cell < len(self.lanes)
+        known = event.cell == self.cells_opened and event.cell < len(self.sites)
         self._demand(known, f"cell {event.cell} opens out of order")
         if known:
             wave = self.wave_of_cell[event.cell]
@@ -265,32 +266,34 @@ class Rules:
     # the key pair
 
     def _key_ready(self, event: ev.KeyReady) -> None:
-        lane = (event.account, event.region)
-        self.keys.add(lane)
+        site = event.site
+        self.keys.add(site)
         early = event.attached <= self.material.observed
-        self._demand(early, f"a comparison in {lane[1]} vouches for attaches that come after it")
-        for ordinal in self.material.good(lane, event.attached):
+        self._demand(
+            early, f"a comparison in {site.region} vouches for attaches that come after it"
+        )
+        for ordinal in self.material.good(site, event.attached):
             self._go(ordinal, frozenset({COMPARING}), DONE, "compared")
 
     def _key_changed(self, event: ev.KeyChanged) -> None:
-        lane = (event.account, event.region)
+        site = event.site
         touched = (ATTACHING, ATTACHED, RESTARTING, BOOTED)
         attached = [
             ordinal
             for ordinal, where in enumerate(self.where)
-            if where in touched and self.lanes[self.cell_of[ordinal]] == lane
+            if where in touched and self.sites[self.cell_of[ordinal]] == site
         ]
-        for ordinal in self.material.bad(lane, attached):
+        for ordinal in self.material.bad(site, attached):
             self._go(ordinal, frozenset({COMPARING}), UNVERIFIED, "compared")
 
     def _runs(self, ordinal: int) -> int:
         """Where an instance is that was seen Running: done, unverified, or not compared yet."""
-        lane = self.lanes[self.cell_of[ordinal]]
-        if self.material.holds(lane, ordinal):
+        site = self.sites[self.cell_of[ordinal]]
+        if self.material.holds(site, ordinal):
             return DONE
         if self.material.suspect(ordinal):
             return UNVERIFIED
-        self.material.wait(lane, ordinal)
+        self.material.wait(site, ordinal)
         return COMPARING
 
     # calls
@@ -312,8 +315,10 @@ class Rules:
         match command:
             case ImportKey():
                 self.calls["ImportKeyPair"] += 1
-                lane = (command.account, command.region)
-                self._demand(lane in self.lanes, f"a key pair for {lane[1]}, which is not planned")
+                site = command.site
+                self._demand(
+                    site in self.sites, f"a key pair for {site.region}, which is not planned"
+                )
             case Attach():
                 self.calls["AttachKeyPair"] += 1
                 seen = list(spread(event.seen))
@@ -350,8 +355,8 @@ class Rules:
         return True
 
     def _attach(self, command: Attach, seen: Sequence[Observed]) -> None:
-        lane = self.lanes[self.cell_of[command.ordinals[0]]]
-        self._demand(lane in self.keys, f"an attach in {lane[1]} before its key pair was ready")
+        site = self.sites[self.cell_of[command.ordinals[0]]]
+        self._demand(site in self.keys, f"an attach in {site.region} before its key pair was ready")
         wanted = self.plan.key_pair.name
         for ordinal, sight in zip(command.ordinals, seen, strict=True):
             target = self.targets[ordinal]

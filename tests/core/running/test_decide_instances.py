@@ -17,6 +17,7 @@ from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, Rest
 from rollout.model.instance import Status
 from rollout.model.observation import spread
 from rollout.model.plan import RestartKind
+from rollout.model.site import Lane
 from rollout.model.spec import Calls, Restart
 from rollout.model.time import SECOND
 from tests.core import samples
@@ -67,8 +68,8 @@ def test_a_look_names_a_witness() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
     story.go(until=story.now + 5 * SECOND)
-    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    agenda.witness[lane] = 3
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    agenda.witness[site] = 3
     agenda.look_soon(0)
     look = decide_instances.decide(story.run, agenda, story.now).looks[0]
 
@@ -81,10 +82,10 @@ def test_a_full_look_has_no_room_for_a_witness() -> None:
     rows = samples.fleet(limits.LOOK_IDS_MAX + 1)
     story = World(samples.make_plan(rows), rows).start()
     story.turn()
-    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    agenda.witness[lane] = limits.LOOK_IDS_MAX
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    agenda.witness[site] = limits.LOOK_IDS_MAX
     for count in (limits.LOOK_IDS_MAX - 1, limits.LOOK_IDS_MAX):
-        look = decide_instances._look(story.run, agenda, lane, range(count))
+        look = decide_instances._look(story.run, agenda, site, range(count))
 
         assert len(look.instances) == limits.LOOK_IDS_MAX
         assert look.instances[:count] == tuple(row.id for row in rows[:count])
@@ -94,13 +95,13 @@ def test_a_full_lane_gets_no_further_attach() -> None:
     """As many attaches are on their way as the lane's window holds, and not one more."""
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
-    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    use, looked = story.run.lane_use(lane, "AttachKeyPair"), story.decider.instances_observed
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    use, looked = story.run.lane_use(Lane(site, "AttachKeyPair")), story.decider.instances_observed
     attaches: list[int] = []
 
     def looked_in_a_full_lane(*answer: Any) -> None:
         looked(*answer)
-        if agenda.checked[lane] and not attaches:
+        if agenda.checked[site] and not attaches:
             for opened in (use.window, use.window - 1):
                 use.open = opened
                 step = decide_instances.decide(story.run, agenda, story.now)
@@ -121,7 +122,7 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     rows = [stopped, *(samples.instance(number, region=second) for number in (1, 2, 3))]
     story = World(samples.make_plan(rows, samples.capped(2)), rows).start()
     story.turn()
-    agenda, lanes = story.decider.agenda, story.run.layout.lanes
+    agenda, sites = story.decider.agenda, story.run.layout.sites
     ordinals = {target.instance: n for n, target in enumerate(story.run.layout.targets)}
     start, reserved, claiming, last = (ordinals[row.id] for row in rows)
     story.decider.put(
@@ -129,13 +130,13 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     )
     story.run.ledger.reserve(reserved, Phase.ATTACHED)
     ready = {RestartKind.START: [start], RestartKind.REBOOT: [reserved, claiming, last]}
-    assert lanes[0][1] == first, "the start is decided before the reboots"
-    for lane in lanes:
+    assert sites[0][1] == first, "the start is decided before the reboots"
+    for site in sites:
         story.decider.key_pair_observed(
-            ObserveKeyPair(*lane), samples.PUBLIC_KEY, samples.FINGERPRINT, story.now
+            ObserveKeyPair(site), samples.PUBLIC_KEY, samples.FINGERPRINT, story.now
         )
-        agenda.ready[lane] = {
-            kind: [o for o in waiting if story.run.layout.lane_of(o) == lane]
+        agenda.ready[site] = {
+            kind: [o for o in waiting if story.run.layout.site_of(o) == site]
             for kind, waiting in ready.items()
         }
 
@@ -164,13 +165,13 @@ def test_restarts_end_before_the_next_wave() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
     story.turn()
-    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
     story.decider.put(
         ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
-    agenda.ready[lane] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
+    agenda.ready[site] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
     step = decide_instances.Step(story.run)
-    decide_instances._restart_lane(story.run, agenda, lane, 2, story.now, [4], step)
+    decide_instances._restart_site(story.run, agenda, site, 2, story.now, [4], step)
 
     [look] = step.looks
     assert isinstance(look, ObserveInstances) and look.ordinals == (0, 1)

@@ -67,11 +67,11 @@ def test_who_waits_for_a_full_lane_is_not_gone_through() -> None:
     story = world(40, 40)
     while len(commands(story, RestartCall)) < limits.LANE_CALLS_START:
         story.go(until=story.now + 100)
-    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    waiting = agenda.ready[lane][RestartKind.REBOOT]
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    waiting = agenda.ready[site][RestartKind.REBOOT]
     assert len(waiting) == 40 - limits.LANE_CALLS_START
 
-    agenda.ready[lane][RestartKind.REBOOT] = Unread(waiting)
+    agenda.ready[site][RestartKind.REBOOT] = Unread(waiting)
     assert not decide_instances.decide(story.run, agenda, story.now).events
 
 
@@ -317,17 +317,17 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     """Permits claimed by what cannot be looked at yet are not woken for in the same turn."""
     story = world(4, 1)
     story.turn()
-    agenda, lane = story.decider.agenda, story.run.layout.lanes[0]
-    agenda.keys.good[lane] = Comparison(story.now, 0, last=False)
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    agenda.keys.good[site] = Comparison(story.now, 0, last=False)
     attached = ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
     story.decider.put(attached, story.now)
-    ready = agenda.ready[lane][RestartKind.REBOOT]
+    ready = agenda.ready[site][RestartKind.REBOOT]
     ready[:] = [0, 1]
-    agenda.looks_open[lane] = decide_instances.LOOKS_OPEN_MAX
+    agenda.looks_open[site] = decide_instances.LOOKS_OPEN_MAX
     story.decider.turn(story.now)
 
     assert ready == [0, 1] and agenda.parked == [[]]
-    agenda.looks_open[lane] = 0
+    agenda.looks_open[site] = 0
     (look,) = decide_instances.decide(story.run, agenda, story.now).looks
     assert isinstance(look, ObserveInstances) and look.ordinals == (0,)
 
@@ -350,7 +350,7 @@ def test_a_drain_begins_nothing_new() -> None:
 
 @pytest.mark.parametrize("public_key", [samples.PUBLIC_KEY, "", "ssh-ed25519 AAAA another"])
 def test_a_key_that_is_seen_after_a_drain_changes_nothing(public_key: str) -> None:
-    """An observation of the key pair that was on its way neither opens the lane, nor halts the
+    """An observation of the key pair that was on its way neither opens the site, nor halts the
     run, nor imports a key."""
     story = world(2, 1)
     [look] = story.decider.turn(story.now).looks

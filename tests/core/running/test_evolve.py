@@ -14,6 +14,7 @@ from rollout.model.command import Attach
 from rollout.model.instance import Status
 from rollout.model.observation import Observed, gather
 from rollout.model.outcome import Done, Refused, RetryClass
+from rollout.model.site import Lane
 from rollout.model.spec import Calls, OnUnknown, Restart, WaveKind, WaveSpec
 from rollout.model.time import SECOND
 from tests.core import samples
@@ -152,12 +153,12 @@ def test_the_whole_journal_survives_its_encoding() -> None:
 def started(size: int = 3, cap: int = 2) -> Run:
     """A folded run with its first cell open and its key there."""
     run = Run(samples.make_plan(samples.fleet(size), samples.capped(cap)))
-    lane = (samples.ACCOUNT, samples.REGIONS[0])
+    site = (samples.ACCOUNT, samples.REGIONS[0])
     for event in (
         ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW),
         ev.WaveStarted(0, "all"),
         ev.CellOpened(0),
-        ev.KeyReady(*lane, "f"),
+        ev.KeyReady(*site, "f"),
     ):
         evolve(run, event)
     return run
@@ -274,11 +275,11 @@ def test_a_denied_call_is_named_in_the_halt() -> None:
 def test_throttling_halves_the_lane_and_answers_widen_it() -> None:
     """Calls let into a lane: half after a throttle, one more after each answer."""
     run = started()
-    lane = run.layout.lanes[0]
+    site = run.layout.sites[0]
     evolve(run, attach(run, 0))
     evolve(run, ev.Settled(1, samples.NOW, Refused("Throttling", RetryClass.THROTTLED)))
-    assert run.lane_use(lane, "AttachKeyPair").window == limits.LANE_CALLS_START // 2
+    assert run.lane_use(Lane(site, "AttachKeyPair")).window == limits.LANE_CALLS_START // 2
     evolve(run, attach(run, 0, n=2))
     evolve(run, ev.Settled(2, samples.NOW, Done()))
 
-    assert run.lane_use(lane, "AttachKeyPair").window == limits.LANE_CALLS_START // 2 + 1
+    assert run.lane_use(Lane(site, "AttachKeyPair")).window == limits.LANE_CALLS_START // 2 + 1

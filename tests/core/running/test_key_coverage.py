@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from rollout.core.running.layout import Lane
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, Observation, ObserveKeyPair, RestartCall
 from rollout.model.event import Trigger
+from rollout.model.site import Site
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
@@ -184,10 +184,10 @@ def test_a_region_is_not_vouched_for_by_another() -> None:
     """The comparison of one region says nothing about attaches in another."""
     rows = samples.fleet(4, regions=2)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
-    lane: Lane = (samples.ACCOUNT, REGION)
+    site = Site(samples.ACCOUNT, REGION)
     _when(story, Trigger.SEEN_RUNNING, lambda: _recreate(story))
     story.go()
 
     assert halt_of(story) == HALT
-    bad = [o for o in range(4) if story.run.layout.lane_of(o) == lane]
+    bad = [o for o in range(4) if story.run.layout.site_of(o) == site]
     assert all(story.run.phase(ordinal).word != "done" for ordinal in bad)

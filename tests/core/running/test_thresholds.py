@@ -203,7 +203,7 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
     while story.run.wave_open != 1:
         story.go(until=story.now + 1)
     agenda, run = story.decider.agenda, story.run
-    key = ObserveKeyPair(*run.layout.lanes[0])
+    key = ObserveKeyPair(run.layout.sites[0])
     story.decider.key_pair_observed(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
     story.decider.put(ev.Released((0,), "resolved"), story.now)
     for ordinal in tuple(agenda.checking):
