@@ -50,7 +50,9 @@ The preview and the journal name the source.
    section of `credentials.ini`.
 3. `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, with
    `ALIBABA_CLOUD_SECURITY_TOKEN` for temporary keys; else the same with `ALIBABACLOUD_` or
-   `ALICLOUD_`, or `ALICLOUD_ACCESS_KEY` and `ALICLOUD_SECRET_KEY`. Sets are never mixed.
+   `ALICLOUD_`, or `ALICLOUD_ACCESS_KEY` and `ALICLOUD_SECRET_KEY`. Sets are never mixed. With
+   `ALIBABA_CLOUD_ROLE_ARN` or `ALICLOUD_ASSUME_ROLE_ARN`, and no OIDC variable, the keys assume
+   that role.
 4. `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and `ALIBABA_CLOUD_OIDC_TOKEN_FILE`:
    the role of a Kubernetes service account.
 5. `ALIBABA_CLOUD_CREDENTIALS_URI`: a URI that returns temporary keys.
@@ -59,7 +61,18 @@ The preview and the journal name the source.
    empty. `ALIBABA_CLOUD_IGNORE_PROFILE=true` skips this step.
 8. Section `default` of `~/.alibabacloud/credentials.ini`.
 9. The role of the ECS instance, unless `ALIBABA_CLOUD_ECS_METADATA_DISABLED=true`;
-   `ALIBABA_CLOUD_ECS_METADATA` names the role.
+   `ALIBABA_CLOUD_ECS_METADATA` or `ALICLOUD_ECS_ROLE_NAME` names the role.
+
+Older tools use other names for the same settings. The variables of steps 4 and 5 are also read with
+`ALIBABACLOUD_` or `ALICLOUD_` in place of `ALIBABA_CLOUD_`; the name of the source then includes
+the variable. `ALICLOUD_SHARED_CREDENTIALS_FILE` replaces the path `~/.aliyun/config.json`.
+
+The session of a role is called `rollout` and lasts an hour, unless
+`ALIBABA_CLOUD_ROLE_SESSION_NAME` and `ALIBABA_CLOUD_ROLE_SESSION_EXPIRATION` (seconds, at least
+900) say otherwise. `ALICLOUD_ASSUME_ROLE_SESSION_NAME` and
+`ALICLOUD_ASSUME_ROLE_SESSION_EXPIRATION` do the same for `ALICLOUD_ASSUME_ROLE_ARN`. A role's keys
+come from `sts.aliyuncs.com`; inside a VPC set `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED=true` and
+`ALIBABA_CLOUD_STS_REGION`, or `enable_vpc` and `sts_region` in the profile.
 
 The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
 variables (a key id without its secret, one of the three OIDC variables) and variables that

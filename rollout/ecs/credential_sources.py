@@ -6,26 +6,51 @@ configured and never by what works: another identity is never used in the place 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from rollout.ecs import cli_config, vendor
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import EnvironmentSource, Source
 from rollout.errors import AccessError
 
+PREFIXES: Final = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_")
+"""Of the present SDKs, of older versions of the aliyun CLI, of Terraform and Ansible."""
 PROFILE_VARIABLES: Final = ("ALIBABACLOUD_PROFILE", "ALIBABA_CLOUD_PROFILE", "ALICLOUD_PROFILE")
 IGNORE_VARIABLES: Final = ("ALIBABA_CLOUD_IGNORE_PROFILE", "ALIBABA_CLOUD_CLI_PROFILE_DISABLED")
-OIDC_VARIABLES: Final = (
-    "ALIBABA_CLOUD_ROLE_ARN",
-    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-    "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
-)
-URI_VARIABLE: Final = "ALIBABA_CLOUD_CREDENTIALS_URI"
+URI_VARIABLES: Final = tuple(f"{prefix}CREDENTIALS_URI" for prefix in PREFIXES)
 FILE_VARIABLE: Final = "ALIBABA_CLOUD_CREDENTIALS_FILE"
-ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA"
-NO_ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
+CONFIG_VARIABLE: Final = "ALICLOUD_SHARED_CREDENTIALS_FILE"
+ECS_ROLE_VARIABLES: Final = ("ALIBABA_CLOUD_ECS_METADATA", "ALICLOUD_ECS_ROLE_NAME")
+NO_ECS_ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
+
+
+class RoleVariables(NamedTuple):
+    """The variables of one set that name a role, and what it is assumed with."""
+
+    role: str
+    provider: str
+    token_file: str
+    session: str
+    seconds: str
+
+    def oidc(self) -> tuple[str, str, str]:
+        """Return the three variables that an OIDC role needs."""
+        return self.role, self.provider, self.token_file
+
+
+ROLE_VARIABLES: Final = tuple(
+    RoleVariables(
+        f"{prefix}{infix}ROLE_ARN",
+        f"{prefix}OIDC_PROVIDER_ARN",
+        f"{prefix}OIDC_TOKEN_FILE",
+        f"{prefix}{infix}ROLE_SESSION_NAME",
+        f"{prefix}{infix}ROLE_SESSION_EXPIRATION",
+    )
+    for prefix, infix in (*((prefix, "") for prefix in PREFIXES), ("ALICLOUD_", "ASSUME_"))
+)
+"""In the order in which they count. The last set is that of Terraform's provider."""
 
 OnSecret = Callable[[str], None]
 
@@ -63,16 +88,9 @@ def choose(
 
 def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
     """The profile that a variable names: of the CLI, else of credentials.ini."""
-    named = {
-        variable: environment[variable]
-        for variable in PROFILE_VARIABLES
-        if environment.get(variable)
-    }
-    if not named:
+    variable, name = _named(environment, PROFILE_VARIABLES, "profiles")
+    if not name:
         return None
-    if len(set(named.values())) > 1:
-        raise _contradiction(f"{' and '.join(named)} name different profiles", "unset all but one")
-    variable, name = next(iter(named.items()))
     ignoring = _ignoring(environment)
     if ignoring:
         raise _contradiction(
@@ -87,43 +105,70 @@ def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) ->
     return _profile(name, variable, config, on_secret)
 
 
+def _named(environment: Mapping[str, str], names: Sequence[str], what: str) -> tuple[str, str]:
+    """The first of these variables with a value, and the value; they must not differ."""
+    found = {name: environment[name] for name in names if environment.get(name)}
+    if len(set(found.values())) > 1:
+        raise _contradiction(f"{' and '.join(found)} name different {what}", "unset all but one")
+    return next(iter(found.items()), (names[0], ""))
+
+
 def _environment_keys(environment: Mapping[str, str]) -> Source | None:
-    return EnvironmentSource(environment) if EnvironmentSource.is_set(environment) else None
+    """The keys of the environment, or the role that is assumed with them."""
+    if not EnvironmentSource.is_set(environment):
+        return None
+    keys = EnvironmentSource(environment)
+    names = _role_variables(environment)
+    if names is None or environment.get(names.provider) or environment.get(names.token_file):
+        return keys  # a Kubernetes service account has its role in any case
+    return vendor.assumed_role(environment[names.role], keys, _session(environment, names))
 
 
 def _oidc_role(environment: Mapping[str, str]) -> Source | None:
     """The role of a Kubernetes service account. A part of the three variables is a mistake."""
-    missing = [name for name in OIDC_VARIABLES if not environment.get(name)]
-    if len(missing) == len(OIDC_VARIABLES):
+    names = _role_variables(environment)
+    if names is None:
         return None
+    missing = [name for name in names.oidc() if not environment.get(name)]
     if missing:
-        present = [name for name in OIDC_VARIABLES if name not in missing]
+        present = [name for name in names.oidc() if name not in missing]
         raise _contradiction(
             f"{', '.join(present)} set without {', '.join(missing)}",
-            "an OIDC role needs all three variables: set them all, or none",
+            "an OIDC role needs all three variables, any other role access keys in the environment",
         )
-    role, provider, token_file = (environment[name] for name in OIDC_VARIABLES)
-    session = environment.get("ALIBABA_CLOUD_ROLE_SESSION_NAME") or "rollout"
-    return vendor.oidc_role(role, provider, token_file, session)
+    role, provider, token_file = (environment[name] for name in names.oidc())
+    source = _noted("OIDC role", names.role, ROLE_VARIABLES[0].role)
+    return vendor.oidc_role(source, role, provider, token_file, _session(environment, names))
+
+
+def _role_variables(environment: Mapping[str, str]) -> RoleVariables | None:
+    """The first set of which a variable has a value."""
+    return next(
+        (names for names in ROLE_VARIABLES if any(environment.get(name) for name in names.oidc())),
+        None,
+    )
+
+
+def _session(environment: Mapping[str, str], names: RoleVariables) -> vendor.Session:
+    """The name and the duration of a role's session."""
+    text = environment.get(names.seconds) or str(vendor.SESSION_S)
+    if not (text.isdecimal() and int(text) >= vendor.SESSION_S_MIN):
+        raise _contradiction(
+            f"{names.seconds} is {text!r}",
+            f"set it to a number of seconds, at least {vendor.SESSION_S_MIN}",
+        )
+    return vendor.Session(environment.get(names.session) or "rollout", int(text))
 
 
 def _credentials_uri(environment: Mapping[str, str]) -> Source | None:
-    uri = environment.get(URI_VARIABLE)
-    return vendor.credentials_uri(uri) if uri else None
+    variable, uri = _named(environment, URI_VARIABLES, "URIs")
+    name = _noted("credentials URI", variable, URI_VARIABLES[0])
+    return vendor.credentials_uri(name, uri) if uri else None
 
 
 def _named_ini(environment: Mapping[str, str]) -> Source | None:
-    """The file that a variable names, which must exist."""
-    if not environment.get(FILE_VARIABLE):
-        return None
-    path = Path(environment[FILE_VARIABLE])
-    if not path.is_file():
-        raise AccessError.of(
-            "R0401",
-            f"{FILE_VARIABLE} names {path}, which is not a file",
-            help="correct or unset the variable",
-        )
-    return vendor.ini_section(path, _DEFAULT)
+    path = _file_of(environment, FILE_VARIABLE)
+    return vendor.ini_section(path, _DEFAULT) if path is not None else None
 
 
 def _current_profile(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
@@ -145,15 +190,16 @@ def _default_ini(environment: Mapping[str, str]) -> Source | None:
 
 def _instance_role(environment: Mapping[str, str]) -> Source:
     """The role of the instance this runs on, which is asked only where nothing else is named."""
-    role = environment.get(ROLE_VARIABLE, "")
-    if environment.get(NO_ROLE_VARIABLE, "").lower() == "true":
+    variable, role = _named(environment, ECS_ROLE_VARIABLES, "roles")
+    if environment.get(NO_ECS_ROLE_VARIABLE, "").lower() == "true":
         if role:
             raise _contradiction(
-                f"{ROLE_VARIABLE} names role {role}, and {NO_ROLE_VARIABLE} is true",
+                f"{variable} names role {role}, and {NO_ECS_ROLE_VARIABLE} is true",
                 "unset one of the two",
             )
-        raise vendor.nothing_found(f"{NO_ROLE_VARIABLE} is true")
-    return vendor.instance_role(role)
+        raise vendor.nothing_found(f"{NO_ECS_ROLE_VARIABLE} is true")
+    name = _noted(f"instance role {role}".rstrip(), variable, ECS_ROLE_VARIABLES[0])
+    return vendor.instance_role(name, role)
 
 
 def _profile(name: str, named_by: str, config: CliConfig, on_secret: OnSecret) -> Source:
@@ -198,7 +244,22 @@ def _ignoring(environment: Mapping[str, str]) -> str:
 
 
 def _config(environment: Mapping[str, str]) -> CliConfig:
-    return cli_config.read(_home(environment) / _CONFIG)
+    """The CLI's configuration, which Terraform's provider may have elsewhere."""
+    return cli_config.read(_file_of(environment, CONFIG_VARIABLE) or _home(environment) / _CONFIG)
+
+
+def _file_of(environment: Mapping[str, str], variable: str) -> Path | None:
+    """The file that a variable names, which must exist."""
+    if not environment.get(variable):
+        return None
+    path = Path(environment[variable]).expanduser()
+    if not path.is_file():
+        raise AccessError.of(
+            "R0401",
+            f"{variable} names {path}, which is not a file",
+            help="correct or unset the variable",
+        )
+    return path
 
 
 def _ini_path(environment: Mapping[str, str]) -> Path | None:
@@ -213,6 +274,11 @@ def _home(environment: Mapping[str, str]) -> Path:
         return Path(home) if home else Path.home()
     except RuntimeError:
         return Path("/nonexistent")
+
+
+def _noted(name: str, variable: str, usual: str) -> str:
+    """The name of a source, with its variable where that is one of an older tool."""
+    return name if variable == usual else f"{name} ({variable})"
 
 
 def _contradiction(message: str, cure: str) -> AccessError:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rollout.ecs import proxies
@@ -29,6 +29,10 @@ from rollout.model.time import MINUTE, Duration, Instant
 
 TOKEN_LIFE_MS: Duration = 10 * MINUTE
 """A token is fetched again after at most this long; the library itself renews it before its end."""
+
+SESSION_S: Final = 3600
+SESSION_S_MIN: Final = 900
+"""Default and least duration of a role's session (`DurationSeconds` of STS AssumeRole)."""
 
 MODES = frozenset(
     {
@@ -49,7 +53,8 @@ MODES = frozenset(
 _LOOKED_FOR: Final = (
     "--profile, ALIBABA_CLOUD_PROFILE (ALIBABACLOUD_PROFILE, ALICLOUD_PROFILE): not set",
     "ALIBABA_CLOUD_ACCESS_KEY_ID (ALIBABACLOUD_…, ALICLOUD_…, ALICLOUD_ACCESS_KEY): not set",
-    "ALIBABA_CLOUD_ROLE_ARN with its OIDC variables, ALIBABA_CLOUD_CREDENTIALS_URI: not set",
+    "ALIBABA_CLOUD_ROLE_ARN with its OIDC variables (ALIBABACLOUD_…, ALICLOUD_…): not set",
+    "ALIBABA_CLOUD_CREDENTIALS_URI (ALIBABACLOUD_…, ALICLOUD_…): not set",
     "~/.aliyun/config.json: names no profile; ~/.alibabacloud/credentials.ini: not there",
 )
 _PROXY_VARIABLES: Final = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
@@ -60,6 +65,13 @@ _SERVICE_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
 _REPLY = re.compile(r"(?:result|response|token): |\n")
 """What follows in the library's sentences is the reply of a service."""
 _TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
+
+
+class Session(NamedTuple):
+    """What STS names the session of a role, and how long its keys are valid."""
+
+    name: str
+    seconds: int
 
 
 @dataclass(slots=True)
@@ -135,22 +147,40 @@ def cli_profile(config: CliConfig, name: str) -> Source:
     )
 
 
-def oidc_role(role: str, provider: str, token_file: str, session: str) -> Source:
+def oidc_role(name: str, role: str, provider: str, token_file: str, session: Session) -> Source:
     """Return the source that exchanges a Kubernetes service account token for a role."""
     return VendorSource(
-        "OIDC role",
+        name,
         lambda library: library.OIDCRoleArnCredentialsProvider(
             role_arn=role,
             oidc_provider_arn=provider,
             oidc_token_file_path=token_file,
-            role_session_name=session,
+            role_session_name=session.name,
+            duration_seconds=session.seconds,
         ),
     )
 
 
-def credentials_uri(uri: str) -> Source:
+def assumed_role(role: str, keys: Source, session: Session) -> Source:
+    """Return the source that assumes a role with other keys."""
+
+    def make(library: Any) -> Any:
+        own = keys.fetch(0)
+        return library.RamRoleArnCredentialsProvider(
+            access_key_id=own.access_key_id,
+            access_key_secret=own.secret.reveal(),
+            security_token=own.token.reveal() if own.token is not None else None,
+            role_arn=role,
+            role_session_name=session.name,
+            duration_seconds=session.seconds,
+        )
+
+    return VendorSource(f"{keys.name}, role {role}", make)
+
+
+def credentials_uri(name: str, uri: str) -> Source:
     """Return the source that reads keys from a URI."""
-    return VendorSource("credentials URI", lambda library: library.URLCredentialsProvider(uri=uri))
+    return VendorSource(name, lambda library: library.URLCredentialsProvider(uri=uri))
 
 
 def ini_section(path: Path, section: str) -> Source:
@@ -173,11 +203,10 @@ def has_section(path: Path, section: str) -> bool:
         return False
 
 
-def instance_role(role: str) -> Source:
+def instance_role(name: str, role: str) -> Source:
     """Return the source of the instance's role; `role` is empty where none is named."""
-    if role:
-        return VendorSource(f"instance role {role}", lambda library: _role_provider(library, role))
-    return LastResort(VendorSource("instance role", lambda library: _role_provider(library, None)))
+    source = VendorSource(name, lambda library: _role_provider(library, role or None))
+    return source if role else LastResort(source)
 
 
 def _profile_provider(library: Any, config: CliConfig, name: str) -> Any:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from rollout.ecs import credential_sources
+from rollout.ecs import credential_sources, vendor
 from rollout.errors import AccessError, Exit
 
 KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "env-id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "env-secret"}
-OIDC = dict.fromkeys(credential_sources.OIDC_VARIABLES, "some-value")
+OIDC = {
+    "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/pod",
+    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "acs:ram::1:oidc-provider/ack",
+    "ALIBABA_CLOUD_OIDC_TOKEN_FILE": "/nonexistent/token",
+}
+ROLE = "acs:ram::1:role/ops"
 URI = {"ALIBABA_CLOUD_CREDENTIALS_URI": "http://127.0.0.1:1/keys"}
 NO_ROLE = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
 EXPIRED = {
@@ -115,6 +121,7 @@ def test_a_missing_profile_says_who_named_it(
         ({"ALIBABA_CLOUD_PROFILE": "two", **KEYS, **OIDC, **URI}, "profile two (AK)"),
         ({**KEYS, **OIDC, **URI}, "environment"),
         ({**OIDC, **URI}, "OIDC role"),
+        ({**KEYS, "ALIBABA_CLOUD_ROLE_ARN": ROLE}, f"environment, role {ROLE}"),
         (URI, "credentials URI"),
         ({"ALIBABA_CLOUD_CREDENTIALS_FILE": "FILE"}, "credentials.ini"),
         ({}, "profile one (AK)"),
@@ -195,13 +202,25 @@ def test_an_unreadable_configuration_is_no_empty_one(tmp_path: Path, text: str) 
             "ALIBABA_CLOUD_IGNORE_PROFILE",
         ),
         ({"ALIBABA_CLOUD_PROFILE": "one", "ALICLOUD_PROFILE": "two"}, "different profiles"),
+        ({**URI, "ALICLOUD_CREDENTIALS_URI": "http://127.0.0.1:2/"}, "different URIs"),
+        ({"ALIBABA_CLOUD_ECS_METADATA": "a", "ALICLOUD_ECS_ROLE_NAME": "b"}, "different roles"),
+        ({"ALICLOUD_ECS_ROLE_NAME": "ops", **NO_ROLE}, "ALICLOUD_ECS_ROLE_NAME names role ops"),
+        ({"ALICLOUD_SHARED_CREDENTIALS_FILE": "/nonexistent/json"}, "/nonexistent/json"),
+        ({"ALICLOUD_ASSUME_ROLE_ARN": ROLE}, "access keys in the environment"),
+        (
+            {"ALIBABACLOUD_OIDC_TOKEN_FILE": "/t", "ALIBABACLOUD_ROLE_ARN": ROLE},
+            "without ALIBABACLOUD_OIDC_PROVIDER_ARN",
+        ),
+        (OIDC | {"ALIBABA_CLOUD_ROLE_SESSION_EXPIRATION": "1h"}, "EXPIRATION is '1h'"),
+        (OIDC | {"ALIBABA_CLOUD_ROLE_SESSION_EXPIRATION": "899"}, "at least 900"),
     ],
 )
 def test_half_a_setting_is_an_error(
     tmp_path: Path, environment: dict[str, str], words: str
 ) -> None:
     """Incomplete or contradictory variables end the command; the instance role does not step in."""
-    assert words in str(refused({"HOME": str(tmp_path), **environment}))
+    (problem,) = refused({"HOME": str(tmp_path), **environment}).problems
+    assert words in f"{problem.message} {problem.help}"
 
 
 def test_a_variable_may_name_a_section_of_the_credentials_file(tmp_path: Path) -> None:
@@ -256,6 +275,135 @@ def test_variables_of_older_tools_are_used_and_named(
     assert source.name == (
         "environment" if name == "env-id" else f"environment ({next(iter(environment))})"
     )
+
+
+@pytest.mark.parametrize(
+    "environment,name",
+    [
+        (URI, "credentials URI"),
+        ({"ALIBABACLOUD_CREDENTIALS_URI": "u"}, "credentials URI (ALIBABACLOUD_CREDENTIALS_URI)"),
+        ({"ALICLOUD_CREDENTIALS_URI": "u"}, "credentials URI (ALICLOUD_CREDENTIALS_URI)"),
+        ({"ALICLOUD_ECS_ROLE_NAME": "ops"}, "instance role ops (ALICLOUD_ECS_ROLE_NAME)"),
+        (OIDC, "OIDC role"),
+        (
+            {key.replace("BA_CLOUD", "BACLOUD"): text for key, text in OIDC.items()},
+            "OIDC role (ALIBABACLOUD_ROLE_ARN)",
+        ),
+        (
+            {key.replace("ALIBABA_", "ALI"): text for key, text in OIDC.items()},
+            "OIDC role (ALICLOUD_ROLE_ARN)",
+        ),
+        (
+            {
+                "ALICLOUD_ACCESS_KEY": "id",
+                "ALICLOUD_SECRET_KEY": "secret",
+                "ALICLOUD_ASSUME_ROLE_ARN": ROLE,
+            },
+            f"environment (ALICLOUD_ACCESS_KEY), role {ROLE}",
+        ),
+    ],
+)
+def test_every_kind_of_source_has_its_older_names(
+    tmp_path: Path, environment: dict[str, str], name: str
+) -> None:
+    """A role, a URI and an instance role are found under each prefix; the source names it."""
+    assert credential_sources.choose({"HOME": str(tmp_path), **environment}).name == name
+
+
+def test_terraform_may_have_the_configuration_elsewhere(tmp_path: Path) -> None:
+    """ALICLOUD_SHARED_CREDENTIALS_FILE is a configuration of the aliyun CLI at another path."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    home(elsewhere, static("ops"))
+    environment = {
+        "HOME": str(tmp_path),
+        "ALICLOUD_PROFILE": "ops",
+        "ALICLOUD_SHARED_CREDENTIALS_FILE": str(elsewhere / ".aliyun" / "config.json"),
+    }
+
+    assert credential_sources.choose(environment).fetch(0).access_key_id == "id-ops"
+
+
+@dataclass
+class Library:
+    """Records what the providers of the official library are made with."""
+
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def _make(self, **settings: Any) -> Library:
+        self.made = settings
+        return self
+
+    OIDCRoleArnCredentialsProvider = RamRoleArnCredentialsProvider = _make
+
+    def get_credentials(self) -> StaticCredentials:
+        return StaticCredentials("sts-id", "sts-secret", "sts-token")
+
+
+class StaticCredentials(NamedTuple):
+    """What a provider of the library returns."""
+
+    key_id: str
+    secret: str
+    token: str
+
+    def get_access_key_id(self) -> str:
+        return self.key_id
+
+    def get_access_key_secret(self) -> str:
+        return self.secret
+
+    def get_security_token(self) -> str:
+        return self.token
+
+
+@pytest.mark.parametrize(
+    "environment,made",
+    [
+        (
+            OIDC
+            | {
+                "ALIBABA_CLOUD_ROLE_SESSION_NAME": "ci",
+                "ALIBABA_CLOUD_ROLE_SESSION_EXPIRATION": "900",
+            },
+            {
+                "role_arn": "acs:ram::1:role/pod",
+                "oidc_provider_arn": "acs:ram::1:oidc-provider/ack",
+                "oidc_token_file_path": "/nonexistent/token",
+                "role_session_name": "ci",
+                "duration_seconds": 900,
+            },
+        ),
+        (
+            KEYS
+            | {
+                "ALICLOUD_ASSUME_ROLE_ARN": ROLE,
+                "ALICLOUD_ASSUME_ROLE_SESSION_EXPIRATION": "1800",
+            },
+            {
+                "access_key_id": "env-id",
+                "access_key_secret": "env-secret",
+                "security_token": None,
+                "role_arn": ROLE,
+                "role_session_name": "rollout",
+                "duration_seconds": 1800,
+            },
+        ),
+    ],
+)
+def test_a_role_is_assumed_as_the_variables_say(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    made: dict[str, object],
+) -> None:
+    """Role, session name and duration reach the library, with the keys or the token file."""
+    library = Library()
+    monkeypatch.setattr(vendor, "_library", lambda: library)
+    source = credential_sources.choose({"HOME": str(tmp_path), **environment})
+
+    assert source.fetch(0).access_key_id == "sts-id"
+    assert library.made == made
 
 
 def test_names_of_two_tools_are_never_mixed(tmp_path: Path) -> None:
