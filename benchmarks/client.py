@@ -24,7 +24,7 @@ from benchmarks import measure, servers, signed, world
 from benchmarks.peers import bare_client
 from benchmarks.peers import rotation as peer
 from benchmarks.report import Row, Size
-from rollout.cli.wiring import EMULATOR_KEY
+from rollout.app.connect import EMULATOR_KEY
 from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import RATE_MAX, Governor

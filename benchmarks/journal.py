@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import measure
 from benchmarks.report import Row, Size
-from rollout.cli import folding
+from rollout.app import runs
 from rollout.journal import verify as verifying
 
 _RUNS = {
@@ -57,7 +57,7 @@ def resume(folder: str) -> dict[str, float]:
     """Fold the one run of a folder as a resume does."""
     [run_dir] = Path(folder).iterdir()
     began = time.process_time()
-    folded = folding.fold(run_dir)
+    folded = runs.fold(run_dir)
     if folded.run.closed is None:
         raise ValueError("the run did not come to its end")
     return {"cpu_s": time.process_time() - began, "lines": folded.reader.chain.seq}

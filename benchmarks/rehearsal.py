@@ -12,8 +12,9 @@ from pathlib import Path
 
 from benchmarks import measure, world
 from benchmarks.report import Row, Size
-from rollout.cli import planfile, rehearsing
-from rollout.cli.rehearsing import Given
+from rollout.app import plan_file
+from rollout.app import rehearse as rehearsing
+from rollout.app.rehearse import Given
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.spec import Calls
 from rollout.sim.loop import START_MS
@@ -57,7 +58,7 @@ def _of(instances: int) -> list[Row]:
 def make(instances: int, calls: str, path: str) -> None:
     """Save a plan with `maxDown: 10%` over two regions; runs in a child."""
     plan = world.plan_of(list(_instances(instances)), Calls(calls), START_MS)
-    planfile.save(planfile.of(plan), Path(path))
+    plan_file.save(plan_file.of(plan), Path(path))
 
 
 def _instances(count: int) -> Iterator[Instance]:
@@ -80,9 +81,9 @@ def _instances(count: int) -> Iterator[Instance]:
 def rehearse(path: str) -> dict[str, float]:
     """What `rollout rehearse --seeds 1 --boot-time 60s` does with it; runs in a child."""
     began = time.process_time()
-    plan = planfile.load(Path(path)).plan
+    plan = plan_file.load(Path(path)).plan
     given = Given(seeds=1, boot_ms=BOOT_MS, quota=None, faults=None)
-    [lived] = rehearsing.live_all(plan, rehearsing.prepare(plan, given), _silent)
+    [lived] = rehearsing.live_all(plan, rehearse.prepare(plan, given), _silent)
     return {
         "cpu_s": time.process_time() - began,
         "duration_ms": lived.duration_ms,

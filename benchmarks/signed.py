@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 
 from benchmarks.peers.bare_client import Signed
-from rollout.cli.wiring import EMULATOR_KEY
+from rollout.app.connect import EMULATOR_KEY
 from rollout.ecs import contract, sign, wire
 
 

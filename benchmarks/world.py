@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 
-from rollout.cli.wiring import EMULATOR_KEY
+from rollout.app.connect import EMULATOR_KEY
 from rollout.core.planning.planner import Context, make_plan
 from rollout.ecs import credentials, endpoints
 from rollout.ecs import replies as reading

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from cyclopts import App
 from cyclopts.argument import Argument
 
-from rollout.cli import forecast, main, options, preview, rehearsing
+from rollout.app import rehearse
+from rollout.cli import main, options
+from rollout.cli.views import forecast, preview
 from rollout.sim import forecast as seeds
 from tests import tree
-from tests.cli import factory
+from tests.app import factory
 
 PAGE = tree.ROOT / "docs" / "cli.md"
 HEAD = """\
@@ -118,9 +120,9 @@ def _samples() -> str:
 
 def _forecast() -> str:
     plan = factory.plan()
-    given = rehearsing.Given(seeds=5, boot_ms=20_000, quota=None, faults=None)
-    chosen = rehearsing.prepare(plan, given)
-    found = seeds.forecast(rehearsing.live_all(plan, chosen, lambda *_: None))
+    given = rehearse.Given(seeds=5, boot_ms=20_000, quota=None, faults=None)
+    chosen = rehearse.prepare(plan, given)
+    found = seeds.forecast(rehearse.live_all(plan, chosen, lambda *_: None))
     return forecast.text(plan, f"sha256:9f2c41d0{52 * '0'}e41b", chosen, found, 100, factory.NOW)
 
 

@@ -21,7 +21,8 @@ from typing import IO, TypeVar
 import msgspec
 
 import rollout
-from rollout.cli import hidden, planfile
+from rollout.app import plan_file
+from rollout.cli import hidden
 from rollout.cli.terminal import Terminal, write
 from rollout.errors import RunError, StorageError
 from rollout.journal.disk import make_private
@@ -70,7 +71,7 @@ class Demo:
         with self._emulator():
             self._run("validate", SPEC)
             self._run("plan", SPEC, "--out", PLAN)
-            saved = planfile.load(self.folder / PLAN)
+            saved = plan_file.load(self.folder / PLAN)
             self._run_and_kill("apply", PLAN, after=saved.plan.counts.targets // 2)
             self._run("status")
             self._run("resume", "--last")

@@ -13,7 +13,9 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from rollout import logs
-from rollout.cli import about, crash, queued, signals, terminal, usage
+from rollout.app import about
+from rollout.cli import queued, signals, terminal
+from rollout.cli.errors import crash, usage
 from rollout.cli.options import VALUED, Common, check_directory, misspelled, refuse_misspelled
 from rollout.errors import Exit, RolloutError
 

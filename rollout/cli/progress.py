@@ -12,9 +12,9 @@ from typing import Any, Self, TextIO, cast
 import structlog
 
 from rollout import logs
-from rollout.cli import render, report
-from rollout.cli.eta import Eta
 from rollout.cli.options import Common
+from rollout.cli.views import render, report
+from rollout.cli.views.eta import Eta
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.view import lanes

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rollout import logs
-from rollout.cli import complaint, queued, signals
+from rollout.cli import queued, signals
+from rollout.cli.errors import rendering
 from rollout.cli.options import Common
 from rollout.errors import Problem, RolloutError, StorageError
 from rollout.model.printable import escaped_lines
@@ -91,7 +92,7 @@ class Terminal:
     def complain(self, error: RolloutError) -> None:
         """Print an error to stderr: as people read it, or a JSON line for each of its problems."""
         if not self.json_lines:
-            self.say(complaint.render(error))
+            self.say(rendering.render(error))
             return
         for problem in error.problems:
             _log("error", problem)

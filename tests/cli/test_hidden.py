@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.cli import hidden, preview
+from rollout.cli import hidden
 from rollout.cli.hidden import Effect, Observed
-from tests.cli import factory
+from rollout.cli.views import preview
+from tests.app import factory
 
 PLAN = factory.plan()
 TARGETS = [target for *_, target in preview.targets(PLAN)]

@@ -255,7 +255,7 @@ def test_a_defect_prints_one_line_and_a_file(
         message = "AccessKeySecret=planted-secret-2"
         raise ZeroDivisionError(message)
 
-    monkeypatch.setattr("rollout.cli.about.python", explode)
+    monkeypatch.setattr("rollout.app.about.python", explode)
 
     assert main.main(["version"]) == Exit.FAILED
 
@@ -275,7 +275,7 @@ def test_an_interrupt_outside_a_run_is_130(monkeypatch: pytest.MonkeyPatch) -> N
     def interrupt() -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rollout.cli.about.tool", interrupt)
+    monkeypatch.setattr("rollout.app.about.tool", interrupt)
 
     assert main.main(["version"]) == Exit.INTERRUPTED
 
@@ -344,7 +344,7 @@ def test_an_error_says_how_the_run_is_resumed(
         error.resume = "rollout resume r-1"
         raise error
 
-    monkeypatch.setattr("rollout.cli.about.tool", fail)
+    monkeypatch.setattr("rollout.app.about.tool", fail)
 
     assert main.main(["version", "--log-format", form]) == Exit.IO
     last = capsys.readouterr().err.splitlines()[-1]

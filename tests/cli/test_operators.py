@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli import commanding, main
+from rollout.app import operate
+from rollout.cli import main
 from rollout.errors import Exit
 from rollout.journal.inbox import Inbox
 from rollout.journal.locks import lock
@@ -86,7 +87,7 @@ def test_a_process_that_does_not_react_is_named(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stopped process takes nothing: R0505 names it, and the command waits in its inbox."""
-    monkeypatch.setattr(commanding, "TAKEN_WITHIN_S", 0.2)
+    monkeypatch.setattr(operate, "TAKEN_WITHIN_S", 0.2)
     with lock.take_run(run_dir, OWNER):
         assert main.main([*WORDS, "--restarted"]) == Exit.HALTED
 
@@ -125,7 +126,7 @@ def test_a_command_whose_receiver_died_is_applied_by_its_sender(
 ) -> None:
     """The process ended between the command and its reaction: nothing is left in the inbox."""
     held = lock.take_run(run_dir, OWNER)
-    monkeypatch.setattr(commanding, "POLL_S", 0.05)
+    monkeypatch.setattr(operate, "POLL_S", 0.05)
     timer = threading.Timer(0.3, held.release)
     timer.start()
     assert main.main([*WORDS, "--restarted"]) == Exit.DONE
@@ -176,7 +177,7 @@ def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
     shutil.rmtree(run_dir)
     story = stories.whole()
     story.write(run_dir.parent)
-    monkeypatch.setattr("rollout.cli.folding.closed", lambda _: None)
+    monkeypatch.setattr("rollout.app.runs.closed", lambda _: None)
     before = (run_dir / "journal-000001.jsonl").read_bytes()
     assert main.main(list(words)) == Exit.DONE
 

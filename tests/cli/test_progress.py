@@ -18,7 +18,7 @@ from rollout.model.event import Actor, AnyEvent, Trigger
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RULES
-from tests.cli import factory
+from tests.app import factory
 
 ACTOR = Actor("me", "arn", "here", 1, "rollout")
 PLAN = factory.plan()

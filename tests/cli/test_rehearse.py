@@ -11,9 +11,13 @@ from typing import Any, NoReturn
 import msgspec
 import pytest
 
-from rollout.cli import forecast as shown
-from rollout.cli import main, page, planfile, planning, rehearsing
-from rollout.cli.rehearsing import Given
+from rollout.app import plan as planning
+from rollout.app import plan_file as planfile
+from rollout.app import rehearse
+from rollout.app.rehearse import Given
+from rollout.cli import main
+from rollout.cli.views import forecast as shown
+from rollout.cli.views import page
 from rollout.emulator import fleets, server
 from rollout.emulator.cloud import Cloud as PretendCloud
 from rollout.errors import Exit
@@ -23,7 +27,7 @@ from rollout.sim import rehearsal
 from rollout.sim.forecast import Forecast, Spread, WaveEnd, forecast
 from rollout.sim.rehearsal import Down, Lived
 from tests import tree
-from tests.cli import factory, service
+from tests.app import factory, service
 
 LIVED = Lived(
     seed=1, duration_ms=300_000, exit=0, halted="", counts={}, waves=(), lanes=(), down=()
@@ -111,7 +115,7 @@ def test_a_page_that_cannot_be_saved_is_told_before_the_work(
     plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for a forecast that has no place to go to."""
-    monkeypatch.setattr(rehearsing, "live_all", lambda *_: pytest.fail("it was lived through"))
+    monkeypatch.setattr(rehearse, "live_all", lambda *_: pytest.fail("it was lived through"))
 
     for where in ("missing/forecast.html", "."):
         assert main.main(["rehearse", str(plan_file), "--out", where]) == Exit.IO
@@ -157,16 +161,16 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
     """Two processes or one: the same seeds, in the same order, with the same figures."""
     plan = factory.plan(40)
     given = Given(seeds=2, boot_ms=5_000, quota=None, faults=None)
-    chosen = rehearsing.prepare(plan, given)
+    chosen = rehearse.prepare(plan, given)
     told: list[tuple[int, float]] = []
 
     def note(over: int, share: float) -> None:
         told.append((over, share))
 
-    alone = rehearsing.live_all(plan, chosen, note)
-    monkeypatch.setattr(rehearsing, "ALONE_BELOW", 0)
+    alone = rehearse.live_all(plan, chosen, note)
+    monkeypatch.setattr(rehearse, "ALONE_BELOW", 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    together = rehearsing.live_all(plan, chosen, note)
+    together = rehearse.live_all(plan, chosen, note)
 
     assert together == alone
     assert told[-1] == (2, 0.0)
@@ -176,11 +180,11 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
 def test_an_emulator_is_rehearsed_as_one() -> None:
     """Its plan starts faster, has no quota unless told, and answers at once."""
     real, pretend = (
-        rehearsing.prepare(factory.plan(60, emulator=emulator), NOTHING).assumed
+        rehearse.prepare(factory.plan(60, emulator=emulator), NOTHING).assumed
         for emulator in (False, True)
     )
 
-    assert (real.quota, pretend.quota) == (rehearsing.QUOTA, None)
+    assert (real.quota, pretend.quota) == (rehearse.QUOTA, None)
     assert real.rate_start < pretend.rate_start
     assert real.latency_ms > pretend.latency_ms
 
@@ -190,9 +194,9 @@ def test_a_large_plan_is_rehearsed_fewer_times() -> None:
     plan = factory.plan(400)
     large = _with_targets(plan, 1_000_000)
 
-    assert rehearsing.prepare(plan, NOTHING).seeds == rehearsing.SEEDS_MAX
-    assert rehearsing.prepare(large, NOTHING).seeds == 1
-    assert rehearsing.prepare(large, Given(7, None, None, None)).seeds == 7
+    assert rehearse.prepare(plan, NOTHING).seeds == rehearse.SEEDS_MAX
+    assert rehearse.prepare(large, NOTHING).seeds == 1
+    assert rehearse.prepare(large, Given(7, None, None, None)).seeds == 7
 
 
 def _with_targets(plan: Plan, targets: int) -> Plan:
@@ -207,14 +211,14 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     learned = Estimates(boots, (quota,))
     plan = factory.plan(60)
 
-    chosen = rehearsing.prepare(plan, NOTHING, learned)
-    told = rehearsing.prepare(plan, Given(None, 9_000, 50, None), learned)
+    chosen = rehearse.prepare(plan, NOTHING, learned)
+    told = rehearse.prepare(plan, Given(None, 9_000, 50, None), learned)
     found = forecast([rehearsal.live(plan, chosen.assumed, 1)])
     text = shown.text(plan, "sha256:" + "0" * 64, chosen, found, 100, factory.NOW)
 
     assert (chosen.assumed.boot_ms, chosen.assumed.boot_spread_percent) == (42_000, 7)
     assert chosen.assumed.quota_of("cn-hangzhou", "RebootInstance") == 118
-    assert chosen.assumed.quota_of("cn-shanghai", "RebootInstance") == rehearsing.QUOTA
+    assert chosen.assumed.quota_of("cn-shanghai", "RebootInstance") == rehearse.QUOTA
     assert "42 s ± 7 % (1,200 boots of run r-old; change it with --boot-time)" in text
     assert "118 RebootInstance in cn-hangzhou (run r-old was throttled there)" in text
     assert told.assumed.boot_ms == 9_000
@@ -246,7 +250,7 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
         outcomes={},
         endings=(),
     )
-    plan, chosen = factory.plan(60), rehearsing.prepare(factory.plan(60), NOTHING)
+    plan, chosen = factory.plan(60), rehearse.prepare(factory.plan(60), NOTHING)
 
     text = shown.text(plan, "sha256:" + "0" * 64, chosen, found, 100, factory.NOW)
     written = page.page(plan, "sha256:" + "0" * 64, chosen, found, [LIVED], factory.NOW)
@@ -260,8 +264,8 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """At every width, with a long picture too."""
     plan = factory.plan(60)
-    chosen = rehearsing.prepare(plan, Given(1, 30_000, 50, None))
-    lived = rehearsing.live_all(plan, chosen, lambda *_: None)
+    chosen = rehearse.prepare(plan, Given(1, 30_000, 50, None))
+    lived = rehearse.live_all(plan, chosen, lambda *_: None)
 
     text = shown.text(plan, "sha256:" + "0" * 64, chosen, forecast(lived), width, factory.NOW)
 
@@ -299,7 +303,7 @@ async def test_every_example_spec_can_be_planned_and_rehearsed(
     async with service.connected(cloud, service.ReadOnly) as connected:
         plan = (await planning.make(spec, connected, tmp_path)).saved.plan
 
-    lived = rehearsal.live(plan, rehearsing.prepare(plan, NOTHING).assumed, 1)
+    lived = rehearsal.live(plan, rehearse.prepare(plan, NOTHING).assumed, 1)
 
     assert lived.counts["done"] == plan.counts.targets > 10
     assert lived.exit == Exit.DONE

@@ -9,7 +9,7 @@ import pytest
 
 from rollout.cli import main
 from rollout.errors import Exit
-from tests.cli import service as stage
+from tests.app import service as stage
 
 A = "i-bp1aaaa0001"
 

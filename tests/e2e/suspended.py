@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import sys
 
-from rollout.cli import main, wiring
+from rollout.app import connect
+from rollout.cli import main
 from rollout.cli.options import Cloud
 from rollout.ecs import wire
 from rollout.ecs.transport import AiohttpTransport, Call
@@ -51,7 +52,7 @@ async def _attach_elsewhere(call: Call) -> None:
     params = wire.parse_pairs(call.query)
     region, instances = params["RegionId"], tuple(wire.json_array(params["InstanceIds"]) or ())
     where = Cloud(emulator=True, endpoint=os.environ["ROLLOUT_ENDPOINT"])
-    async with wiring.connect(where) as link:
+    async with connect.connect(where) as link:
         link.allow_changes(0, lambda: "")
         not_after = link.clock.now() + 30_000
         await link.import_key_pair(region, FOREIGN, FOREIGN_KEY, not_after=not_after)

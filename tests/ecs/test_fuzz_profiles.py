@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.cli import complaint
+from rollout.cli.errors import rendering
 from rollout.ecs import credential_sources
 from rollout.errors import RolloutError
 from tests.fuzz import edited, fuzzed, json_values
@@ -26,7 +26,7 @@ def choose(folder: Path, content: bytes) -> None:
         try:
             credential_sources.choose({"HOME": str(folder)}, profile)
         except RolloutError as error:
-            complaint.render(error).encode()
+            rendering.render(error).encode()
 
 
 @fuzzed

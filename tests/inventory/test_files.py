@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rollout.cli import complaint
+from rollout.cli.errors import rendering
 from rollout.errors import Exit, InventoryError, Problem
 from rollout.inventory import documents, files, reading
 from rollout.inventory.gathered import Gathered
@@ -389,7 +389,7 @@ def test_a_bad_row_is_told_at_its_line(
     found = problems(tmp_path, f"fleet.{kind}", content, region="cn-hangzhou")
 
     assert [(each.code, each.place and each.place.line) for each in found] == [(code, at)]
-    assert "Secret" not in complaint.render(InventoryError(tuple(found)))
+    assert "Secret" not in rendering.render(InventoryError(tuple(found)))
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])

@@ -10,7 +10,7 @@ import msgspec
 
 from benchmarks import world
 from benchmarks.rotation import InlineDisk
-from rollout.cli.wiring import EMULATOR_KEY
+from rollout.app.connect import EMULATOR_KEY
 from rollout.core.planning.planner import Context, make_plan
 from rollout.core.running.decider import Decider
 from rollout.ecs import credentials, endpoints

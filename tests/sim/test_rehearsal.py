@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.cli import preview
+from rollout.cli.views import preview
 from rollout.ecs import verdict, wire
 from rollout.ecs.governor import EMULATOR_RATE_START
 from rollout.emulator import fleets
@@ -31,7 +31,7 @@ from rollout.sim.process import see_instances
 from rollout.sim.rehearsal import Assumed, Lived
 from rollout.sim.values import Values
 from tests import tree
-from tests.cli import factory
+from tests.app import factory
 from tests.sim import rotated
 from tests.sim.rotated import REFERENCES, Reference
 
@@ -250,7 +250,7 @@ def _cloud(plan: Plan, seed: int) -> Cloud:
 _PRINTS_FIGURES = """
 import msgspec
 from rollout.sim import rehearsal
-from tests.cli import factory
+from tests.app import factory
 from rollout.emulator.faults import HOSTILE
 from tests.sim.test_rehearsal import CALM_CLOUD
 for faults in ((), HOSTILE):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from rollout import specfile
-from rollout.cli import complaint
+from rollout.cli.errors import rendering
 from rollout.errors import SpecError
 from rollout.model import plan as plans
 from tests.core import samples
@@ -25,7 +25,7 @@ def test_no_spec_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
     try:
         spec = specfile.load(path, tmp_path).spec
     except SpecError as error:
-        complaint.render(error).encode()
+        rendering.render(error).encode()
     else:
         wide = samples.capped(4, labels=spec.labels, text=spec.text, name=spec.name)
         plans.encode(samples.make_plan(samples.fleet(4), wide))

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from rollout import specfile
-from rollout.cli import complaint
+from rollout.cli.errors import rendering
 from rollout.errors import Exit, Place, SpecError
 from rollout.model import plan as plans
 from rollout.model import spec
 from tests import tree
-from tests.cli import factory
+from tests.app import factory
 from tests.specfile import example
 
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -194,7 +194,7 @@ def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, old: str, new: s
         example.load(tmp_path, text)
 
     assert "R0112" in [problem.code for problem in caught.value.problems]
-    assert "Secret" not in complaint.render(caught.value).replace("accessKeySecret", "")
+    assert "Secret" not in rendering.render(caught.value).replace("accessKeySecret", "")
     assert "Secret" not in str(caught.value).replace("accessKeySecret", "")
 
 

@@ -10,7 +10,7 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
 if TYPE_CHECKING:
-    from rollout.cli.report import Ended
+    from rollout.cli.views.report import Ended
     from rollout.model.event import OperatorCommand
 
 
@@ -40,7 +40,10 @@ def abort(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.cli import commanding, confirming, ending, eventloop, folding
+    from rollout.app import operate
+    from rollout.app import runs as folding
+    from rollout.cli import confirm as confirming
+    from rollout.cli import eventloop, results
     from rollout.journal import runs
     from rollout.model.event import OperatorWord
 
@@ -49,20 +52,20 @@ def abort(
     closed = folding.closed(run_dir)
     if closed is not None:
         terminal.say(f"Nothing to do: run {run_dir.name} is closed.")
-        return ending.show(terminal, closed, output)
+        return results.show(terminal, closed, output)
     plan = folding.fold(run_dir).run.plan
     confirming.abort(terminal, run_dir.name, plan.name, confirm)
-    order = commanding.order(OperatorWord.ABORT, reason)
+    order = operate.order(OperatorWord.ABORT, reason)
 
     async def go() -> Ended:
-        while await commanding.hand_over(run_dir, order, terminal):
-            if await commanding.until_closed(run_dir):
+        while await operate.hand_over(run_dir, order, terminal):
+            if await operate.until_closed(run_dir):
                 ended = folding.closed(run_dir)
                 assert ended is not None  # noqa: S101 - just folded as closed
                 return ended
         return await _drive(run_dir, order, cloud, common, terminal, unsafe=allow_unsafe_fs)
 
-    return ending.show(terminal, eventloop.run(go), output)
+    return results.show(terminal, eventloop.run(go), output)
 
 
 async def _drive(
@@ -79,13 +82,14 @@ async def _drive(
     The command is in the inbox before the service is called. If the service does not answer, a
     scheduler's next `resume` aborts the run and does not continue it.
     """
-    from rollout.cli import applying, folding, running, wiring
+    from rollout.app import connect, execute, preflight
+    from rollout.app import runs as folding
     from rollout.engines.clock import LoopClock
     from rollout.journal import inbox
 
     now = LoopClock().now()
-    async with running.hold_runs(common, terminal, now, allow_unsafe_fs=unsafe) as runner:
-        outlet = running.Outlet()
+    async with execute.hold_runs(common, terminal, now, allow_unsafe_fs=unsafe) as runner:
+        outlet = execute.Outlet()
         folded = folding.fold(run_dir, outlet)
         ended = folding.ended(folded)
         if ended is not None:
@@ -93,8 +97,8 @@ async def _drive(
         given = None if folded.run.aborted else order
         path = inbox.send(run_dir, order) if given else None
         try:
-            async with wiring.connect(cloud, terminal) as service:
-                applying.check_identity(folded.run.plan, service)
+            async with connect.connect(cloud, terminal) as service:
+                preflight.check_identity(folded.run.plan, service)
                 if path is not None:
                     path.unlink()
                 return await runner.go_on(folded, outlet, service, given)

@@ -10,9 +10,9 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from rollout.cli.planfile import Saved
-    from rollout.cli.report import Ended
-    from rollout.cli.running import Runner
+    from rollout.app.execute import Runner
+    from rollout.app.plan_file import Saved
+    from rollout.cli.views.report import Ended
     from rollout.engines.service import Service
 
 
@@ -54,24 +54,18 @@ def apply(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.cli import (
-        applying,
-        confirming,
-        ending,
-        eventloop,
-        planfile,
-        running,
-        wiring,
-    )
+    from rollout.app import connect, execute, plan_file, preflight
+    from rollout.cli import confirm as confirming
+    from rollout.cli import eventloop, results
     from rollout.engines.clock import LoopClock
 
     terminal = Terminal.of(common)
     is_spec = target.suffix in (".yaml", ".yml")
     if is_spec and digest is not None:
         raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")
-    reviewed = None if is_spec else planfile.load(target, digest)
+    reviewed = None if is_spec else plan_file.load(target, digest)
     if reviewed is not None:
-        applying.check_plan(reviewed.plan)
+        preflight.check_plan(reviewed.plan)
         if not reviewed.plan.counts.targets:
             return _nothing(terminal, output)
 
@@ -91,22 +85,23 @@ def apply(
     async def go() -> Ended | None:
         now = LoopClock().now()
         async with (
-            running.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner,
-            wiring.connect(cloud, terminal) as service,
+            execute.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner,
+            connect.connect(cloud, terminal) as service,
         ):
             saved = reviewed or await plan_spec(service, runner)
             if not saved.plan.counts.targets:
                 return None
-            await applying.check(saved, service, common.runs_dir)
+            await preflight.check(saved, service, common.runs_dir)
             return await runner.begin(saved, service)
 
     ended = eventloop.run(go)
-    return _nothing(terminal, output) if ended is None else ending.show(terminal, ended, output)
+    return _nothing(terminal, output) if ended is None else results.show(terminal, ended, output)
 
 
 async def _plan(spec: Path, service: Service, runner: Runner, **accepted: bool) -> Saved:
     """Return the plan of a spec after showing it."""
-    from rollout.cli import planning, preview
+    from rollout.app import plan as planning
+    from rollout.cli.views import preview
 
     runs_dir, terminal = runner.common.runs_dir, runner.terminal
     made = await planning.make(spec, service, runs_dir, **accepted)

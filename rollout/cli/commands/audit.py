@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def show(
     output
         Format of the result.
     """
-    from rollout.cli import telling
+    from rollout.cli.views import audit as telling
     from rollout.journal import audit, runs
     from rollout.journal.reader import read
 
@@ -79,7 +79,7 @@ def verify(
     output
         Format of the result.
     """
-    from rollout.cli import telling
+    from rollout.cli.views import audit as telling
     from rollout.errors import IntegrityError
     from rollout.journal import runs
     from rollout.journal import verify as verification

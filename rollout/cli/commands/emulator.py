@@ -99,7 +99,7 @@ async def _serve(
 
     import anyio
 
-    from rollout.cli.wiring import EMULATOR_KEY
+    from rollout.app.connect import EMULATOR_KEY
     from rollout.emulator import server
 
     try:

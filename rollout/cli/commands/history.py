@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 
 
 def history(
@@ -47,7 +47,8 @@ def _lines(terminal: Terminal, lines: list[str]) -> None:
 
 def _row(run_dir: Path, at: int) -> dict[str, Any]:
     """Return one run as plain data. If it cannot be read, `state` and `why` say so."""
-    from rollout.cli import folding, report
+    from rollout.app import runs as folding
+    from rollout.cli.views import report
     from rollout.core.running.view import view
     from rollout.errors import RolloutError
     from rollout.journal.locks import driver

@@ -6,14 +6,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rollout.cli import render
 from rollout.cli.options import OUTPUT, Cloud, Common, Flag, duration
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
 from rollout.model import limits
 
 if TYPE_CHECKING:
-    from rollout.cli.planning import Made
+    from rollout.app.plan import Made
 
 
 def plan(
@@ -54,7 +54,8 @@ def plan(
     output
         Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
-    from rollout.cli import eventloop, planfile, planning, wiring
+    from rollout.app import connect, plan, plan_file
+    from rollout.cli import eventloop
 
     terminal = Terminal.of(common)
     age_max_ms = duration(max_age, "--max-age")
@@ -64,8 +65,8 @@ def plan(
     done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
 
     async def make() -> None:
-        async with nullcontext() if offline else wiring.connect(cloud, terminal) as service:
-            made = await planning.make(
+        async with nullcontext() if offline else connect.connect(cloud, terminal) as service:
+            made = await plan.make(
                 spec,
                 service,
                 common.runs_dir,
@@ -79,7 +80,7 @@ def plan(
     eventloop.run(make)
     made = done[0]
     if out is not None:
-        planfile.save(made.saved, out)
+        plan_file.save(made.saved, out)
     terminal.show(_spelled(made, output, terminal.width))
     if output == "table" and made.saved.plan.counts.targets:
         terminal.show(_next(made, spec, out))
@@ -88,7 +89,7 @@ def plan(
 
 
 def _spelled(made: Made, output: str, width: int) -> str:
-    from rollout.cli import preview
+    from rollout.cli.views import preview
 
     saved = made.saved
     match output:

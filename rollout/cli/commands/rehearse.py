@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common, duration
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
 
 
@@ -45,31 +45,32 @@ def rehearse(
     output
         Format of the result. json: also lists each seed.
     """
-    from rollout.cli import applying, outfile, page, planfile, rehearsing
-    from rollout.cli import forecast as shown
+    from rollout.app import out_file, plan_file, preflight, rehearse
     from rollout.cli.ticker import Ticker
+    from rollout.cli.views import forecast as shown
+    from rollout.cli.views import page
     from rollout.engines.clock import LoopClock
     from rollout.journal import estimates
     from rollout.sim.forecast import forecast
 
     terminal = Terminal.of(common)
-    given = rehearsing.Given(
+    given = rehearse.Given(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     if out is not None:
-        outfile.check(out, "page")
-    made, _, made_digest = planfile.load(plan, digest)
-    applying.check_rules(made)
+        out_file.check(out, "page")
+    made, _, made_digest = plan_file.load(plan, digest)
+    preflight.check_rules(made)
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance needs rotation.")
         return Exit.DONE
-    chosen = rehearsing.prepare(made, given, estimates.learn(common.runs_dir, made))
+    chosen = rehearse.prepare(made, given, estimates.learn(common.runs_dir, made))
     with Ticker(terminal, chosen.seeds) as ticker:
-        lived = rehearsing.live_all(made, chosen, ticker.tell)
+        lived = rehearse.live_all(made, chosen, ticker.tell)
     found, now = forecast(lived), LoopClock().now()
     if out is not None:
         text = page.page(made, made_digest, chosen, found, lived, now)
-        outfile.write(out, text.encode(), "page")
+        out_file.write(out, text.encode(), "page")
     if output == "json":
         document = shown.data(made, made_digest, chosen, found, lived)
         terminal.show(render.as_json(document))

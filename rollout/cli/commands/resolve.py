@@ -52,7 +52,8 @@ def resolve(
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     """
-    from rollout.cli import commanding, eventloop
+    from rollout.app import operate
+    from rollout.cli import eventloop
     from rollout.journal import runs
     from rollout.model.event import OperatorWord, Resolution
 
@@ -70,11 +71,11 @@ def resolve(
         )
     terminal = Terminal.of(common)
     run_dir = runs.find(common.runs_dir, run).path
-    order = commanding.order(OperatorWord.RESOLVE, reason, instance, chosen[0])
+    order = operate.order(OperatorWord.RESOLVE, reason, instance, chosen[0])
     text = f"{instance}: {STATED[chosen[0]]}."
 
     async def go() -> bool:
-        if await commanding.hand_over(run_dir, order, terminal):
+        if await operate.hand_over(run_dir, order, terminal):
             return True
         await _write(run_dir, order, common, terminal, unsafe=allow_unsafe_fs)
         return False
@@ -91,12 +92,13 @@ async def _write(
 ) -> None:
     """Apply the command to a run that no process drives, under its lock, in its journal."""
     from rollout import logs
-    from rollout.cli import commanding, folding, running
+    from rollout.app import execute, operate
+    from rollout.app import runs as folding
     from rollout.journal import writer
     from rollout.model.event import AnyEvent
 
     put: list[AnyEvent] = []
-    async with running.hold_runs(common, terminal, order.at, allow_unsafe_fs=unsafe) as runner:
+    async with execute.hold_runs(common, terminal, order.at, allow_unsafe_fs=unsafe) as runner:
         folded = folding.fold(run_dir, put.append)
         if order.id in folded.run.orders:
             return  # the process that drove the run had written it before it ended
@@ -104,7 +106,7 @@ async def _write(
             folded.decider.put(folded.reader.torn, order.at)
         why = folded.decider.operate(order, order.at)
         if why:
-            raise commanding.refused(run_dir.name, order, why)
+            raise operate.refused(run_dir.name, order, why)
         journal = writer.reopen(folded.reader)
         with runner.hold(run_dir.name, folded.run.epoch, order.at, journal):
             journal.keep_secret(logs.KNOWN)

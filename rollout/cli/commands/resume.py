@@ -10,7 +10,7 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from rollout.cli.report import Ended
+    from rollout.cli.views.report import Ended
 
 
 def resume(
@@ -38,7 +38,9 @@ def resume(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.cli import applying, commanding, ending, eventloop, folding, running, wiring
+    from rollout.app import connect, execute, operate, preflight
+    from rollout.app import runs as folding
+    from rollout.cli import eventloop, results
     from rollout.engines.clock import LoopClock
 
     if (run is None) is not last:
@@ -52,29 +54,29 @@ def resume(
         return Exit.DONE
     closed = folding.closed(run_dir)
     if closed is not None:
-        return ending.show(terminal, closed, output)
+        return results.show(terminal, closed, output)
 
     async def go() -> Ended:
         now = LoopClock().now()
-        async with running.hold_runs(
+        async with execute.hold_runs(
             common, terminal, now, allow_unsafe_fs=allow_unsafe_fs
         ) as runner:
-            outlet = running.Outlet()
+            outlet = execute.Outlet()
             folded = folding.fold(run_dir, outlet)
             ended = folding.ended(folded)
             if ended is not None:
                 return ended  # another process closed it before this one had the lock
             if last:
-                commanding.check_unattended(folded.run)
-            async with wiring.connect(cloud, terminal) as service:
-                await applying.check_resume(folded, service)
+                operate.check_unattended(folded.run)
+            async with connect.connect(cloud, terminal) as service:
+                await preflight.check_resume(folded, service)
                 return await runner.go_on(folded, outlet, service)
 
-    return ending.show(terminal, eventloop.run(go), output)
+    return results.show(terminal, eventloop.run(go), output)
 
 
 def _find(runs_dir: Path, run: str | None) -> Path | None:
-    from rollout.cli import folding
+    from rollout.app import runs as folding
     from rollout.journal import runs
 
     if run is not None:

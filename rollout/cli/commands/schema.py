@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rollout.cli import render
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 
 
 def schema(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 
 
 def status(
@@ -25,7 +25,8 @@ def status(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.cli import folding, report
+    from rollout.app import runs as folding
+    from rollout.cli.views import report
     from rollout.core.running.view import view
     from rollout.journal import runs
     from rollout.journal.locks import driver

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from rollout.cli import render
 from rollout.cli.options import OUTPUT, Common, Flag
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
 from rollout.model.spec import FileSource, Spec

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from rollout.cli import about, render
+from rollout.app import about
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
 
 
 def version(

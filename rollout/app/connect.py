@@ -1,0 +1,178 @@
+"""Build the command line's connections from its options.
+
+Called by the commands that talk to the service. What it gives cannot change anything until
+`allow_changes` was called: planning sends Describe* and GetCallerIdentity, nothing else, ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+from rollout import logs
+from rollout.app import clock_skew
+from rollout.cli import waiting
+from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
+from rollout.cli.terminal import Terminal
+from rollout.ecs import credential_sources, credentials, endpoints, governor, proxies, refusal
+from rollout.ecs import replies as reading
+from rollout.ecs.client import EcsClient
+from rollout.ecs.patience import Patience
+from rollout.ecs.transport import AiohttpTransport, Transport
+from rollout.engines.clock import LoopClock
+from rollout.engines.service import Gate, Service
+from rollout.errors import AccessError, Problem, UsageError
+from rollout.model.event import ClockSkew
+from rollout.model.plan import Identity
+
+EMULATOR_KEY = ("emulator", "emulator-secret")
+"""Default key id and secret of `rollout emulator`."""
+
+
+@asynccontextmanager
+async def connect(
+    cloud: Cloud,
+    terminal: Terminal | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    open_transport: Callable[..., Transport] = AiohttpTransport,
+) -> AsyncIterator[Service]:
+    """A connection whose identity is known; `terminal` shows what it waits for, and warnings.
+
+    AccessError, ConfigError, UsageError where there is none.
+    """
+    terminal = terminal or Terminal.of(Common())
+    where = endpoint_of(cloud, environment)
+    for name in where.private:
+        text = f"calls go to {name}, a host outside {endpoints.DOMAIN}"
+        terminal.warn(Problem("R0421", text))
+    clock, gate = LoopClock(), Gate()
+    source = source_of(cloud, where, environment)
+    timeout_ms = duration(cloud.api_timeout, "--api-timeout")
+    transport = open_transport(proxies=_proxies(environment))
+    pace = governor.EMULATOR_RATE_START if where.emulated else governor.RATE_START
+
+    def client_of(patience: Patience) -> EcsClient:
+        return EcsClient(
+            transport,
+            credentials.Keyring(source, clock, on_secret=logs.hide),
+            clock,
+            endpoints=where,
+            governor=governor.Governor(clock, rate_start=pace),
+            patience=patience,
+            stopped=gate.refuses,
+            known=logs.KNOWN,
+        )
+
+    patience = Patience(clock, timeout_ms)
+    client = client_of(patience)
+    try:
+        async with waiting.shown(patience, terminal):
+            identity = await _identify(client, where)
+        skewed = _follow_service(client, clock, cloud, terminal)
+        if skewed is not None:  # pace, fuses, keys and patience remember times of the former clock
+            patience = Patience(clock, timeout_ms)
+            client = client_of(patience)
+            client.account = identity.account
+        async with waiting.shown(patience, terminal):
+            yield Service(client, clock, identity, gate, skewed)
+    finally:
+        await client.aclose()
+
+
+def _proxies(environment: Mapping[str, str]) -> proxies.Proxies:
+    """The proxies of the environment; their password is a secret of this process."""
+    found = proxies.read(environment)
+    if found.proxy is not None and found.proxy.password:
+        logs.hide(found.proxy.password)
+    return found
+
+
+def _follow_service(
+    client: EcsClient, clock: LoopClock, cloud: Cloud, terminal: Terminal
+) -> ClockSkew | None:
+    """Let the clock show the service's time where the two differ much. AccessError R0409."""
+    now = clock.now()
+    found = ClockSkew(now, now + client.service_ahead_ms)
+    warning = clock_skew.check(found, allowed=cloud.allow_clock_skew)
+    if not warning:
+        return None
+    terminal.warn(Problem("R0420", warning))
+    clock.follow(client.service_ahead_ms)
+    return found
+
+
+def endpoint_of(
+    cloud: Cloud, environment: Mapping[str, str] = MappingProxyType({})
+) -> endpoints.Endpoints:
+    """Where calls go. ConfigError R0010 for an address that is not acceptable.
+
+    A host of a private cloud must be named by the option itself: a variable may be left over.
+    """
+    ecs = EMULATOR_ADDRESS if cloud.endpoint is None and cloud.emulator else cloud.endpoint
+    sts = cloud.sts_endpoint
+    ecs_typed = cloud.endpoint != environment.get("ROLLOUT_ENDPOINT")
+    sts_typed = sts != environment.get("ROLLOUT_STS_ENDPOINT")
+    found = endpoints.Endpoints(
+        "" if ecs is None else endpoints.address(ecs, private=ecs_typed),
+        "" if sts is None else endpoints.address(sts, "sts", private=sts_typed),
+    )
+    if cloud.emulator and not found.emulated:
+        raise UsageError.of(
+            "R0002",
+            f"--emulator contradicts the endpoint {cloud.endpoint}: it is not on this machine",
+            help="leave one of the two out; ROLLOUT_EMULATOR and ROLLOUT_ENDPOINT count as well",
+        )
+    elsewhere = endpoints.Endpoints(found.sts_override).emulated != found.emulated
+    if sts is not None and elsewhere:
+        raise UsageError.of(
+            "R0002",
+            f"the STS endpoint {sts} and the ECS endpoint {ecs or 'of the service'} are not both "
+            "on this machine",
+            help="leave --sts-endpoint out; ROLLOUT_STS_ENDPOINT counts as well",
+        )
+    return found
+
+
+def source_of(
+    cloud: Cloud, where: endpoints.Endpoints, environment: Mapping[str, str]
+) -> credentials.Source:
+    """Where keys come from. The emulator gets its own key unless a profile is named for it.
+
+    AccessError R0408 where keys of an account would be sent in clear to a loopback address.
+    """
+    if not where.emulated or (cloud.emulator and cloud.profile is not None):
+        return credential_sources.choose(environment, cloud.profile, on_secret=logs.hide)
+    named = _named_keys(cloud, environment)
+    if not named or cloud.emulator:
+        key_id, secret = EMULATOR_KEY
+        return credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
+    if where.in_clear:
+        raise AccessError.of(
+            "R0408",
+            f"{named} would be sent without TLS to {where.override}, where any program of this "
+            "machine may listen",
+            help="add --emulator (ROLLOUT_EMULATOR=1) to use the emulator's own key, or unset the "
+            "endpoint",
+        )
+    return credential_sources.choose(environment, cloud.profile, on_secret=logs.hide)
+
+
+def _named_keys(cloud: Cloud, environment: Mapping[str, str]) -> str:
+    """The keys that are named, other than the emulator's own; empty where none are."""
+    if cloud.profile is not None:
+        return f"the keys of profile {cloud.profile}"
+    if not credentials.EnvironmentSource.is_set(environment):
+        return ""
+    own = credentials.EnvironmentSource(environment).fetch(0)
+    return "" if own.access_key_id == EMULATOR_KEY[0] else "the keys of the environment"
+
+
+async def _identify(client: EcsClient, where: endpoints.Endpoints) -> Identity:
+    await client.keyring.get()  # its own error says more than that of a call that was not sent
+    found = await client.identify()
+    if not isinstance(found, reading.Identity):
+        raise refusal.explain(found, "GetCallerIdentity", where.sts())
+    return Identity(found.account, found.arn, client.keyring.source.name, where.emulated)

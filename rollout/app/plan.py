@@ -1,0 +1,166 @@
+"""Create a plan from a spec: read the files, call the service, run the planner.
+
+Called by `plan` and by `apply SPEC`. Sends Describe* and GetCallerIdentity only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from rollout import specfile
+from rollout.app import about, plan_file
+from rollout.app.plan_file import Saved
+from rollout.cli.views.preview import Reading
+from rollout.core.planning import planner, selection
+from rollout.ecs import refusal
+from rollout.engines.clock import LoopClock
+from rollout.engines.ports import KeyDescribed
+from rollout.engines.service import Service
+from rollout.errors import ConflictError, PlanError, RolloutError
+from rollout.inventory import sources
+from rollout.journal import proofs, runs
+from rollout.journal.reader import PLAN
+from rollout.model import limits
+from rollout.model.instance import Inventory
+from rollout.model.plan import RegionKey, Warn, public_key_digest
+from rollout.model.spec import Ensure, Spec
+from rollout.model.time import Duration
+
+KEY_LOOKS_MAX = 16
+"""Number of regions whose key pair is read in parallel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new plan, and how its inventory was read."""
+
+    saved: Saved
+    reading: Reading
+
+
+async def make(
+    path: Path,
+    service: Service | None,
+    runs_dir: Path,
+    *,
+    age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
+    allow_empty: bool = False,
+    allow_partial: bool = False,
+    allow_unknown_region: bool = False,
+) -> Made:
+    """A plan of the spec in a file; without a service an offline one, not applyable.
+
+    Errors: SpecError, InventoryError, PlanError, AccessError; ConflictError R0606 where a region
+    lacks the key pair and the spec does not say to import it.
+    """
+    loaded = specfile.load(path, Path.cwd())
+    spec = loaded.spec
+    clock = LoopClock() if service is None else service.clock
+    began = clock.now()
+    inventory = await sources.collect(
+        spec,
+        Path.cwd(),
+        service.client if service else None,
+        clock.now(),
+        allow_empty=allow_empty,
+        allow_partial=allow_partial,
+        allow_unknown_region=allow_unknown_region,
+        earlier=_earlier(spec, runs_dir),
+    )
+    took = clock.now() - began
+    folded = proofs.fold(runs_dir)
+    notes = [*loaded.warnings, *(Warn(one.code, 0, one.message) for one in folded.warnings)]
+    inventory = msgspec.structs.replace(
+        inventory, notes=(*inventory.notes, *((note.code, note.text) for note in notes))
+    )
+    context = planner.Context(
+        about.tool(),
+        (service.identity,) if service else (),
+        await _keys(service, spec, inventory) if service else (),
+        age_max_ms,
+    )
+    plan = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
+    return Made(plan_file.of(plan), Reading(inventory.calls, took))
+
+
+class _Counts(msgspec.Struct):
+    found: int
+
+
+class _PlanCounts(msgspec.Struct):
+    """The fields of a plan that `_earlier` needs."""
+
+    counts: _Counts
+
+
+def _earlier(spec: Spec, runs_dir: Path) -> int | None:
+    """Return how many instances the newest run of this spec had found, None if there is none."""
+    digest = f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}"
+    for run in reversed(runs.every(runs_dir)):
+        if run.started is not None and run.started.spec_digest == digest:
+            with contextlib.suppress(OSError, UnicodeError, msgspec.DecodeError):
+                raw = (run.path / PLAN).read_bytes()
+                return msgspec.json.decode(raw, type=_PlanCounts).counts.found
+    return None
+
+
+async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[RegionKey, ...]:
+    """Read the key pair in every region with possible targets."""
+    lanes = sorted(
+        {
+            (one.account, one.region)
+            for one in inventory.instances
+            if selection.rotatable_os(one) is None
+        }
+    )
+    found: dict[tuple[str, str], RegionKey] = {}
+    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
+    failures: list[RolloutError] = []
+
+    async def ask(account: str, region: str) -> None:
+        async with limiter:
+            seen = await service.observe_key_pair(region, spec.key_pair.name)
+        if not isinstance(seen, KeyDescribed):
+            failures.append(refusal.explain(seen, "DescribeKeyPairs", region))
+        else:
+            found[account, region] = RegionKey(
+                account, region, bool(seen.public_key), seen.fingerprint
+            )
+            failures.extend(_wrong_key(spec, region, seen))
+
+    async with anyio.create_task_group() as tasks:
+        for account, region in lanes:
+            tasks.start_soon(ask, account, region)
+    if failures:
+        problems = tuple(problem for failure in failures for problem in failure.problems)
+        raise RolloutError(problems, failures[0].exit)
+    return tuple(found[lane] for lane in lanes)
+
+
+def _wrong_key(spec: Spec, region: str, seen: KeyDescribed) -> list[RolloutError]:
+    name = spec.key_pair.name
+    if not seen.public_key:
+        if spec.key_pair.ensure is Ensure.IMPORT:
+            return []
+        return [
+            ConflictError.of(
+                "R0606",
+                f"there is no key pair {name} in {region}",
+                help="create it there, or set keyPair.ensure: import",
+            )
+        ]
+    if public_key_digest(seen.public_key) == public_key_digest(spec.key_pair.public_key):
+        return []
+    return [
+        PlanError.of(
+            "R0314",
+            f"key pair {name} in {region} has another public key than keyPair.publicKeyFile",
+            help="give the new key pair a new name; existing key pairs are never replaced",
+        )
+    ]

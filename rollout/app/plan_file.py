@@ -1,0 +1,176 @@
+"""Write plan files atomically, and read them only if their digest matches.
+
+The digest is stored next to `NAME.plan.json` in `NAME.plan.json.sha256`, in the format of
+`sha256sum -c`, so that edits of a plan are detected.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from rollout.app import out_file, plan_check
+from rollout.errors import IntegrityError, Place, PlanError, UsageError
+from rollout.model import plan as plans
+from rollout.model.plan import Plan
+
+BYTES_MAX = 4 * 1024**3
+"""Maximum size of a plan file. A million targets take 135 MB."""
+
+
+_FIGURES = re.compile(r"[0-9a-f]{64}")
+
+
+class Saved(NamedTuple):
+    """A plan, its bytes, and their digest."""
+
+    plan: Plan
+    raw: bytes
+    digest: str
+
+
+class _Head(msgspec.Struct):
+    """Fields that are read first, to check the format version."""
+
+    format: str = ""
+    format_version: str = ""
+    tool: str = "an unknown program"
+
+
+def of(plan: Plan) -> Saved:
+    """Return a new plan with its bytes and digest."""
+    raw = plans.encode(plan)
+    return Saved(plan, raw, plans.digest(raw))
+
+
+def save(saved: Saved, path: Path) -> None:
+    """Write the plan and its digest file atomically. Errors: StorageError R0803."""
+    out_file.check(path, "plan")
+    out_file.write(_sidecar(path), _digest_line(saved.digest, path), "plan")
+    out_file.write(path, saved.raw, "plan")
+
+
+def load(path: Path, digest: str | None = None) -> Saved:
+    """Return the plan in a file after checking its digest against `digest` or its `.sha256` file.
+
+    Errors: R0320 unreadable, R0321 not a plan of this version, R0901 the digest does not match,
+    R0322 the plan contradicts itself, R0001 `digest` is malformed.
+    """
+    raw = _read(path)
+    _check_version(raw, path)
+    _check_digest(raw, path, digest)
+    try:
+        plan = plans.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _not_a_plan(path, str(error)) from error
+    if plans.encode(plan) != raw:
+        raise _not_a_plan(path, "it has fields that this version does not know")
+    plan_check.check(plan, Place(str(path)))
+    return Saved(plan, raw, plans.digest(raw))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > BYTES_MAX:
+            raise _not_a_plan(path, "it is larger than any plan")
+        return path.read_bytes()
+    except OSError as error:
+        raise PlanError.of(
+            "R0320",
+            f"the plan file cannot be read: {error.strerror}",
+            place=Place(str(path)),
+            help="create one: rollout plan SPEC --out FILE.plan.json",
+        ) from error
+
+
+def _check_version(raw: bytes, path: Path) -> None:
+    try:
+        head = msgspec.json.decode(raw, type=_Head)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _not_a_plan(path, str(error)) from error
+    if head.format != plans.FORMAT:
+        raise _not_a_plan(path, f"its `format` is `{head.format}`")
+    ours, theirs = (v.partition(".")[0] for v in (plans.FORMAT_VERSION, head.format_version))
+    if theirs != ours:
+        raise PlanError.of(
+            "R0321",
+            f"plan format {head.format_version or 'missing'}; this program reads {ours}.x",
+            place=Place(str(path)),
+            help=f"this plan was created by {head.tool}; use that version, or create a new plan",
+        )
+
+
+def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
+    found = plans.digest(raw)
+    given = None if digest is None else _given(digest)
+    wanted, why = (given, "") if given is not None else _saved_digest(path)
+    if wanted == found:
+        return
+    notes = [f"digest now   {found}"]
+    if given is not None:
+        message = "this is not the plan that --digest names"
+        notes.append(f"digest given {given}")
+        cure = "use the file that was reviewed, or create a new plan from its spec"
+    elif wanted is not None:
+        message = "the plan was changed after it was created"
+        notes.append(f"digest then  {wanted}")
+        cure = "create a new plan from its spec; do not edit plans"
+    else:
+        message = f"{_sidecar(path).name} {why}, so an edit of the plan cannot be detected"
+        cure = "copy it together with the plan, or pass the digest of `rollout plan` to --digest"
+    raise IntegrityError.of("R0901", message, place=Place(str(path)), notes=tuple(notes), help=cure)
+
+
+def _given(digest: str) -> str:
+    """Return the digest in --digest, whose `sha256:` is optional. UsageError R0001 if malformed."""
+    figures = digest.lower().removeprefix("sha256:")
+    if not _FIGURES.fullmatch(figures):
+        raise UsageError.of(
+            "R0001",
+            f"--digest {digest}: not a digest",
+            help="pass `sha256:` and 64 hexadecimal digits, as printed by `rollout plan`",
+        )
+    return f"sha256:{figures}"
+
+
+def _digest_line(digest: str, path: Path) -> bytes:
+    """Return the line that `sha256sum` prints for the file. It escapes some characters of names."""
+    name = os.fsencode(path.name)
+    escaped = name.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
+    mark = b"" if escaped == name else b"\\"
+    return b"%s%s  %s\n" % (mark, digest.removeprefix("sha256:").encode(), escaped)
+
+
+def _saved_digest(path: Path) -> tuple[str | None, str]:
+    """Return the digest in the plan's `.sha256` file, or None and the reason."""
+    try:
+        mode = _sidecar(path).stat().st_mode
+        if not stat.S_ISREG(mode):  # a FIFO would wait for a writer
+            return None, "is not a regular file"
+        words = _sidecar(path).read_bytes().split()
+    except FileNotFoundError:
+        return None, "is missing"
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+    figures = words[0].removeprefix(b"\\").decode("ascii", "replace").lower() if words else ""
+    if not _FIGURES.fullmatch(figures):
+        return None, "does not contain a digest"
+    return f"sha256:{figures}", ""
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _not_a_plan(path: Path, why: str) -> Exception:
+    return PlanError.of(
+        "R0321",
+        f"not a plan: {why}",
+        place=Place(str(path)),
+        help="create one: rollout plan SPEC --out FILE.plan.json",
+    )

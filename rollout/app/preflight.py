@@ -1,0 +1,260 @@
+"""Preflight checks that run before a plan is applied or a run is resumed.
+
+Called by `apply` and `resume`, before they write the first line of a journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+from rollout.app import runs as folding
+from rollout.app.plan import KEY_LOOKS_MAX
+from rollout.app.plan_file import Saved
+from rollout.app.runs import Folded
+from rollout.ecs import refusal
+from rollout.engines.ports import KeyDescribed
+from rollout.engines.service import Service
+from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
+from rollout.journal import runs
+from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, public_key_digest
+from rollout.model.spec import Calls
+from rollout.model.time import Instant, format_instant
+
+DRY_RUNS_MAX = 5
+"""Number of targets to try until a dry run shows whether a restart is permitted."""
+CLOCKS_APART_MS = 10 * 60_000
+"""How far the clocks of the machines that plan and apply may differ. Each follows the service's
+time if it differs from it by more than a minute."""
+_OTHER_KEY = "does not have the plan's public key"
+
+
+async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
+    """Run the checks that need a clock, the runs directory or the service."""
+    check_time(saved.plan, service.clock.now())
+    check_identity(saved.plan, service)
+    check_runs(saved, runs_dir)
+    await check_keys(saved.plan, service)
+    await check_restarts(saved.plan, service)
+
+
+async def check_resume(folded: Folded, service: Service) -> None:
+    """Check the account and the permissions of the credentials before a run is resumed."""
+    plan = folded.run.plan
+    check_identity(plan, service)
+    await check_restarts(plan, service, frozenset(folding.unfinished(folded)))
+
+
+def check_rules(plan: Plan) -> None:
+    """Raise PlanError R0321 if the plan has another rules version."""
+    if plan.rules != RULES:
+        raise PlanError.of(
+            "R0321",
+            f"the plan has rules version {plan.rules}; this program uses {RULES}",
+            help=f"this plan was created by {plan.tool}; use that version, or create a new plan",
+        )
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise PlanError R0321 for another rules version, ConflictError R0604 if not applyable."""
+    check_rules(plan)
+    if not plan.applyable:
+        why = "planning had errors" if plan.errored else "it was created offline"
+        raise ConflictError.of(
+            "R0604", f"the plan is not applyable: {why}", help="plan again without --offline"
+        )
+
+
+def check_time(plan: Plan, now: Instant) -> None:
+    """Raise ConflictError R0601 if the plan has expired, or was created after `now`.
+
+    A clock that was ahead when the plan was created would keep it valid for as long.
+    """
+    if plan.as_of > now + CLOCKS_APART_MS:
+        raise ConflictError.of(
+            "R0601",
+            f"the plan was created at {format_instant(plan.as_of)}, but it is only "
+            f"{format_instant(now)}: a clock was wrong",
+            help="check the clock, then create a new plan",
+        )
+    if now > plan.expires_at:
+        raise ConflictError.of(
+            "R0601",
+            f"the plan expired at {format_instant(plan.expires_at)}: the fleet may have "
+            "changed since",
+            help="create a new plan",
+        )
+
+
+def check_runs(saved: Saved, runs_dir: Path) -> None:
+    """Raise R0602 if the plan was already applied, or an open run has not finished its targets."""
+    open_runs = folding.open_runs(runs_dir)
+    for earlier in runs.of_plan(runs_dir, saved.digest):
+        is_open = any(one.run_dir == earlier.path for one in open_runs)
+        raise ConflictError.of(
+            "R0602",
+            f"a run is open on this plan: {earlier.id}"
+            if is_open
+            else f"this plan was already applied, in run {earlier.id}",
+            help=f"run `rollout resume {earlier.id}` to continue it, or `rollout abort "
+            f"{earlier.id}` to close it"
+            if is_open
+            else "create a new plan from its spec",
+        )
+    targets = {
+        target.instance
+        for wave in saved.plan.waves
+        for cell in wave.cells
+        for batch in cell.batches
+        for target in batch.targets
+    }
+    for folded in open_runs:
+        shared = [instance for instance in folding.unfinished(folded) if instance in targets]
+        if shared:
+            raise ConflictError.of(
+                "R0602",
+                f"run {folded.run_dir.name} is open and has not finished {len(shared):,} of these "
+                f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
+                help=f"run `rollout resume {folded.run_dir.name}` to continue it, or "
+                f"`rollout abort {folded.run_dir.name}` to close it; or exclude them with an "
+                "`exclude` rule and plan again",
+            )
+
+
+def check_identity(plan: Plan, service: Service) -> None:
+    """Raise R0405 if plan and credentials differ in account, or only one of them is emulated."""
+    planned = {identity.account for identity in plan.identity}
+    mine = service.identity
+    if mine.account not in planned:
+        raise AccessError.of(
+            "R0405",
+            f"the plan is for account {', '.join(sorted(planned))}, the credentials are for "
+            f"{mine.account} ({mine.arn})",
+            help="select other credentials with --profile",
+        )
+    if any(identity.emulator != mine.emulator for identity in plan.identity):
+        made, now = ("EMULATOR", "the real service") if not mine.emulator else (
+            "the real service", "EMULATOR")  # fmt: skip
+        raise AccessError.of(
+            "R0405",
+            f"the plan was created against {made}, this command uses {now}",
+            help="add or remove --emulator or --endpoint",
+        )
+
+
+async def check_keys(plan: Plan, service: Service) -> None:
+    """Raise R0606 if a region's key pair was deleted or changed after planning."""
+    failures: list[RolloutError] = []
+    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
+
+    async def ask(planned: RegionKey) -> None:
+        async with limiter:
+            seen = await service.observe_key_pair(planned.region, plan.key_pair.name)
+        if not isinstance(seen, KeyDescribed):
+            failures.append(refusal.explain(seen, "DescribeKeyPairs", planned.region))
+        elif change := _change(plan, planned, seen):
+            failures.append(
+                ConflictError.of(
+                    "R0606",
+                    f"key pair {plan.key_pair.name} in {planned.region} {change}",
+                    help="give the new key pair a new name, then create a new plan"
+                    if change == _OTHER_KEY
+                    else "create a new plan",
+                )
+            )
+
+    async with anyio.create_task_group() as tasks:
+        for planned in plan.key_pair.regions:
+            tasks.start_soon(ask, planned)
+    _raise(failures)
+
+
+async def check_restarts(
+    plan: Plan, service: Service, unfinished: Container[str] | None = None
+) -> None:
+    """Raise an error unless dry runs show that the restarts are permitted. Without this check, keys
+    could be attached that never take effect.
+
+    Sends one dry run for each region, kind of restart and action. It names a target, or the next
+    target if the refusal says nothing about permission. `unfinished` limits the targets; None means
+    all. Errors: R0403 if denied, R0413 if no refusal is conclusive, R0410 to R0412 if the service
+    did not answer or ignores `DryRun`.
+    """
+    failures: list[RolloutError] = []
+    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
+
+    async def ask(check: _Restarts, instances: list[str]) -> None:
+        async with limiter:
+            found = await service.may_restart(check.kind, check.region, instances, many=check.many)
+        if isinstance(found, Refused | Unknown):
+            failures.append(_unconfirmed(found, check.kind.action(many=check.many), check.region))
+
+    async with anyio.create_task_group() as tasks:
+        for check, instances in _restarts(plan, unfinished).items():
+            tasks.start_soon(ask, check, instances)
+    _raise(failures)
+
+
+class _Restarts(NamedTuple):
+    """Restarts of one region, kind and action; one dry run checks their permission."""
+
+    region: str
+    kind: RestartKind
+    many: bool
+
+
+def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, list[str]]:
+    """Return the restarts of a plan, each with a few targets for its dry runs."""
+    found: dict[_Restarts, list[str]] = {}
+    for many in (False, True) if plan.calls is Calls.BATCH else (False,):
+        for wave in plan.waves:
+            for cell in wave.cells:
+                for batch in cell.batches:
+                    for target in batch.targets:
+                        if unfinished is not None and target.instance not in unfinished:
+                            continue
+                        check = _Restarts(cell.region, target.restart, many)
+                        named = found.setdefault(check, [])
+                        if len(named) < DRY_RUNS_MAX:
+                            named.append(target.instance)
+    return found
+
+
+def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> RolloutError:
+    """Return the error for restarts whose permission no dry run confirmed."""
+    if isinstance(outcome, Refused) and outcome.retry in _UNTELLING:
+        return AccessError.of(
+            "R0413",
+            f"{action} in {region}: the permission could not be verified; the last dry run was "
+            f"refused with {outcome.code} {outcome.message}".rstrip(),
+            help="create a new plan if the instances have changed; else look up the error code",
+            request_id=outcome.request_id or None,
+        )
+    return refusal.explain(outcome, action, region)
+
+
+_UNTELLING = frozenset(RetryClass) - {
+    RetryClass.DENIED, RetryClass.CLOCK, RetryClass.THROTTLED, RetryClass.UNSENT
+}  # fmt: skip
+"""Refusals of a dry run that neither deny permission nor are temporary."""
+
+
+def _raise(failures: list[RolloutError]) -> None:
+    if failures:
+        problems = tuple(problem for failure in failures for problem in failure.problems)
+        raise RolloutError(problems, failures[0].exit)
+
+
+def _change(plan: Plan, planned: RegionKey, seen: KeyDescribed) -> str:
+    """Return how the key pair differs from the plan, or an empty text."""
+    if not seen.public_key:
+        return "was deleted after planning" if planned.present else ""
+    if public_key_digest(seen.public_key) != plan.key_pair.public_key_digest:
+        return _OTHER_KEY
+    if planned.present and planned.fingerprint != seen.fingerprint:
+        return "was recreated after planning: the fingerprint changed"
+    return ""

@@ -1,0 +1,1 @@
+"""Errors as people read them: problems, command lines that cannot be parsed, crashes."""

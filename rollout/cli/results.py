@@ -1,0 +1,28 @@
+"""Print the result of a command about a run, and return its exit code."""
+
+from __future__ import annotations
+
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import render, report
+from rollout.cli.views.report import Ended
+from rollout.errors import Exit
+
+RESULT_S = 60.0
+"""Time limit for reading the result, so that unattended commands end."""
+
+
+def show(terminal: Terminal, ended: Ended, output: str) -> Exit:
+    """Print the state of the run and return its exit code. Errors: R0804, R0806."""
+    terminal.show(spelled(terminal, ended, output), RESULT_S)
+    return ended.exit
+
+
+def spelled(terminal: Terminal, ended: Ended, output: str) -> str:
+    """Return the summary in the requested format."""
+    match output:
+        case "json":
+            return render.as_json(report.data(ended.view, ended.facts))
+        case "ids":
+            return report.left_ids(ended.view.left)
+        case _:
+            return report.summary(ended.view, ended.facts, terminal.width)

@@ -1,0 +1,1 @@
+"""Text and plain data of results. Pure: values in, text out."""

@@ -1,0 +1,226 @@
+"""Print a forecast: assumptions, duration, API calls, instances down. Pure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from rollout.app.rehearse import Rehearsal
+from rollout.cli.views import preview, render
+from rollout.errors import Exit
+from rollout.journal.estimates import LaneQuota
+from rollout.model.plan import Plan
+from rollout.model.time import Duration, Instant, format_instant
+from rollout.sim.forecast import Calls, Ending, Forecast, Spread
+from rollout.sim.rehearsal import Down, Lived
+
+BARS = " ▁▂▃▄▅▆▇█"
+PICTURE_ROWS = 4
+PICTURE_COLUMNS_MAX = 72
+WIDE = 76
+"""Minimum width of the terminal to show a region next to the figures."""
+
+
+def text(
+    plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, width: int, now: Instant
+) -> str:
+    """Return the forecast as text; `now` is the start of the run."""
+    blocks = [
+        _head(plan, digest, chosen, width),
+        _duration(found, now, width),
+        _calls(chosen, found, width),
+        *(down(one, most, width) for one, most in zip(found.down, found.down_most, strict=True)),
+        _outcomes(found, width),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def data(
+    plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, lived: list[Lived]
+) -> dict[str, Any]:
+    """Return the same as plain data, with each seed."""
+    return {
+        "format_version": "1.0",
+        "plan": plan.name,
+        "digest": digest,
+        "emulator": preview.is_emulated(plan),
+        "assumed": msgspec.to_builtins(chosen.assumed),
+        "because": msgspec.to_builtins(chosen.because),
+        "forecast": msgspec.to_builtins(found),
+        "lived": [msgspec.to_builtins(_without_points(one)) for one in lived],
+    }
+
+
+def _without_points(one: Lived) -> Lived:
+    """Return the result without its chart, because the chart of one seed is enough."""
+    return msgspec.structs.replace(
+        one, down=tuple(msgspec.structs.replace(group, points=()) for group in one.down)
+    )
+
+
+def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
+    seeds = render.count(chosen.seeds, "seed")
+    targets = render.count(plan.counts.targets, "target")
+    lines = ["EMULATOR   no real instance is changed"] if preview.is_emulated(plan) else []
+    title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
+    lines += render.wrap(title, width)
+    for what, value, why in assumptions(chosen):
+        words = f"{what:<8}{value}" + (f" ({why})" if why else "")
+        lines += render.wrap(words, width, first="  ", rest=" " * 10)
+    return lines
+
+
+def assumptions(chosen: Rehearsal) -> list[tuple[str, str, str]]:
+    """Return the assumptions, their values and their sources."""
+    assumed, because = chosen.assumed, chosen.because
+    boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
+    quota = "none"
+    if assumed.quota is not None:
+        quota = f"{assumed.quota:,} calls a minute of each action in each region"
+    least, most = (2 * way for way in assumed.latency_ms)
+    return [
+        ("boot", boot, because.boot),
+        ("quota", quota, because.quota),
+        *(_lane(lane) for lane in because.lanes),
+        ("call", f"{least:,}–{most:,} ms", "assumed"),
+        ("faults", chosen.faults or "none", "--faults" if chosen.faults else ""),
+        ("seeds", f"{chosen.seeds:,}", because.seeds),
+    ]
+
+
+def _lane(lane: LaneQuota) -> tuple[str, str, str]:
+    """Return a quota that an earlier run reached."""
+    where = f"{lane.action} in {lane.region}"
+    return "", f"{lane.calls_per_minute:,} {where}", f"run {lane.run} was throttled there"
+
+
+def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
+    took = found.duration_ms
+    words = f"Duration {_spread(took)}{counted(found)}."
+    if found.seeds > 1:
+        words += f" Started now, it ends at {_clock(now, took.p50)} (P50),"
+        words += f" {_clock(now, took.p90)} (P90)."
+    else:
+        words += f" Started now, it ends at {_clock(now, took.p50)}."
+    lines = render.wrap(words, width)
+    if len(found.waves) > 1:
+        rows = waves(found)
+        lines += render.table(rows, "<>>>"[: len(rows[0])])
+    return lines
+
+
+def counted(found: Forecast) -> str:
+    """Return the seeds that a duration covers, empty if it covers all."""
+    if found.ended == found.seeds:
+        return ""
+    if not found.ended:
+        return " until the run stopped, as in every seed"
+    return f" in the {share(found.ended, found)} that finished"
+
+
+def waves(found: Forecast) -> list[tuple[str, ...]]:
+    """When each wave was closed, and in how many seeds it was, where that is not all; the first
+    row is the heading.
+    """
+    rows: list[tuple[str, ...]] = [("wave", "closed after", "P90", "seeds")]
+    for wave in found.waves:
+        after = wave.after_ms
+        rows.append((wave.name, render.span(after.p50), render.span(after.p90), f"{wave.seeds:,}"))
+    if all(wave.seeds == found.seeds for wave in found.waves):
+        rows = [row[:-1] for row in rows]
+    return rows
+
+
+def _spread(found: Spread) -> str:
+    """Return `P50 14 m, P90 15 m, longest 16 m`, or one figure if all are equal."""
+    if found.p50 == found.most:
+        return render.span(found.p50)
+    parts = (("P50", found.p50), ("P90", found.p90), ("longest", found.most))
+    return ", ".join(f"{word} {render.span(value)}" for word, value in parts)
+
+
+def _clock(now: Instant, after: Duration) -> str:
+    return format_instant(now + after)
+
+
+def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
+    """Return the calls by action; the busiest minute is that of one region, like a quota."""
+    rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
+    for one in found.calls:
+        numbers = (f"{one.calls.p50:,}", f"{one.throttled.p50:,}")
+        rows.append((one.action, *numbers, peak(one, chosen), one.region))
+    if width < WIDE:
+        rows = [row[:-1] for row in rows]
+    return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
+
+
+def peak(one: Calls, chosen: Rehearsal) -> str:
+    """Return the calls of the busiest minute and the quota of its region."""
+    quota = chosen.assumed.quota_of(one.region, one.action)
+    return f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
+
+
+def down_title(group: Down, most: int) -> str:
+    """Return the peak of all seeds and the budget's limit."""
+    where = "the fleet" if group.key == "fleet" else group.key
+    return f"Down at once in {where}: up to {most:,}, {group.cap:,} allowed"
+
+
+def down(group: Down, most: int, width: int) -> list[str]:
+    """Return a chart of the permits in use over time, with their cap."""
+    lines = render.wrap(down_title(group, most), width)
+    label = len(f"{group.cap:,}") + 2
+    columns = min(width - label - 2, PICTURE_COLUMNS_MAX)
+    points = squeeze(group.points, columns)
+    for row in range(PICTURE_ROWS, 0, -1):
+        mark = f"{group.cap:,}" if row == PICTURE_ROWS else "0" if row == 1 else ""
+        lines.append(
+            f"{mark:>{label}} │{''.join(_bar(one, group.cap, row) for one in points)}".rstrip()
+        )
+    end = render.span(group.step_ms * len(group.points))
+    lines.append(f"{'':>{label}} └{'─' * max(0, len(points) - len(end) - 1)} {end}")
+    return lines
+
+
+def squeeze(points: tuple[int, ...], columns: int) -> list[int]:
+    """Reduce to a maximum number of columns, each with the largest of its points."""
+    if len(points) <= columns:
+        return list(points)
+    edges = [at * len(points) // columns for at in range(columns + 1)]
+    return [max(points[low:high]) for low, high in pairwise(edges)]
+
+
+def _bar(value: int, cap: int, row: int) -> str:
+    """Return one character of a column in eighths of a row. Values above 0 are visible."""
+    eighths = -(-value * PICTURE_ROWS * 8 // max(1, cap))
+    return BARS[min(8, max(0, eighths - (row - 1) * 8))]
+
+
+def share(seeds: int, found: Forecast) -> str:
+    """Return a number of seeds with the total."""
+    return f"{seeds:,} of {render.count(found.seeds, 'seed')}"
+
+
+_MEANING = {Exit.DONE: " (all done)", Exit.SOME_FAILED: " (some failed)"}
+"""Where a run stopped instead, its reason says more."""
+
+
+def ending(one: Ending, found: Forecast) -> str:
+    """Return the exit code of some seeds, and why they stopped."""
+    why = f", stopped; the first said {one.example}" if one.reason else ""
+    what = _MEANING.get(Exit(one.exit), "")
+    return f"apply ends with exit {one.exit}{what} in {share(one.seeds, found)}{why}"
+
+
+def _outcomes(found: Forecast, width: int) -> list[str]:
+    lines = []
+    for one in found.endings:
+        lines += render.wrap(ending(one, found), width)
+    rows: list[tuple[str, ...]] = [("instances", "P50", "P90", "most")]
+    for name, counts in found.outcomes.items():
+        if counts.most:
+            numbers = (counts.p50, counts.p90, counts.most)
+            rows.append((name.replace("_", " "), *(f"{number:,}" for number in numbers)))
+    return [*lines, *render.table(rows, "<>>>")]

@@ -1,0 +1,246 @@
+"""Print a plan for review. Pure: converts a plan to text or plain data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from rollout.cli.views import render
+from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Target, Warn, Wave
+from rollout.model.printable import escaped
+from rollout.model.time import Duration, format_duration, format_instant
+
+ABOUT: dict[Reason, str] = {
+    Reason.NOT_FOUND: "the service does not list them",
+    Reason.WINDOWS: "key pairs are for Linux only",
+    Reason.OS_UNKNOWN: "OS type is unknown or contradicts the OS name",
+    Reason.ALREADY_DONE: "booted after {key} was attached",
+    Reason.EXPIRED: "subscription has ended",
+    Reason.NOT_IO_OPTIMIZED: "key pairs need I/O optimized instances",
+    Reason.STOPPED: "restart.stopped is leave",
+    Reason.PASSWORD_ONLY: "no key attached; allowPasswordLoss is false",
+}
+"""Explanations of reasons. For other reasons, the preview shows the details of the instances."""
+
+_DETAILS_SHOWN = 3
+_FORMERS_SHOWN = 3
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The calls and the time that reading the inventory took. Not part of a saved plan."""
+
+    calls: int
+    took_ms: Duration
+
+
+def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None) -> str:
+    """Return the preview without the next commands."""
+    blocks = [_head(plan, width, reading), _parts(plan)]
+    if plan.counts.targets:
+        blocks.append([*_waves(plan.waves), *_bounds(plan, width)])
+    if plan.warnings:
+        blocks.append([line for warning in plan.warnings for line in _warning(warning, width)])
+    blocks.append(_foot(plan, digest))
+    return "\n\n".join("\n".join(map(escaped, block)) for block in blocks)
+
+
+def data(plan: Plan, digest: str) -> dict[str, Any]:
+    """Return the plan's fields with formatted times, and the plan's digest."""
+    fields: dict[str, Any] = msgspec.to_builtins(plan)
+    for name in ("made_at", "expires_at", "as_of"):
+        fields[name] = format_instant(fields[name])
+    return {"digest": digest, **fields}
+
+
+def targets(plan: Plan) -> Iterator[tuple[Wave, str, str, Target]]:
+    """Yield wave, account, region and target of each target of the plan, in ordinal order."""
+    for wave in plan.waves:
+        for cell in wave.cells:
+            for batch in cell.batches:
+                for target in batch.targets:
+                    yield wave, cell.account, cell.region, target
+
+
+def rows(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield one flat record for each instance of the inventory: target, or exclusion and reason."""
+    for wave, account, region, target in targets(plan):
+        yield {
+            "instance": target.instance,
+            "account": account,
+            "region": region,
+            "zone": target.zone,
+            "target": True,
+            "wave": wave.name,
+            "restart": target.restart.value,
+            "former_key": target.former_key,
+        }
+    for out in plan.exclusions:
+        yield {
+            "instance": out.instance,
+            "account": out.account,
+            "region": out.region,
+            "target": False,
+            "reason": out.reason.value,
+            "detail": out.detail,
+        }
+
+
+def is_emulated(plan: Plan) -> bool:
+    """Return whether the plan was created against an emulator."""
+    return any(identity.emulator for identity in plan.identity)
+
+
+def restarts_again(plan: Plan) -> int:
+    """Return the number of targets that already have the key but no proof of a later boot."""
+    return sum(not target.attach for *_, target in targets(plan))
+
+
+def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
+    lines = ["EMULATOR   no real instance is changed"] if is_emulated(plan) else []
+    lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
+    if not plan.identity:
+        lines.append("Identity   none: created offline")
+    places = [(where[1], where[2]) for where in targets(plan)]
+    places += [(out.account, out.region) for out in plan.exclusions]
+    accounts, regions = (len({place[part] for place in places} - {""}) for part in (0, 1))
+    parts = [
+        render.count(accounts, "account") if accounts else "account unknown",
+        render.count(regions, "region"),
+        f"{render.count(plan.counts.found, 'instance')} {_how_read(plan, reading)}",
+    ]
+    rest = " " * len("Inventory  ")
+    return [*lines, *render.wrap(" · ".join(parts), width, first="Inventory  ", rest=rest)]
+
+
+def _how_read(plan: Plan, reading: Reading | None) -> str:
+    if not plan.complete:
+        return "from files (offline)"
+    if reading is None:
+        return f"read live {format_instant(plan.as_of)}"
+    calls = render.count(reading.calls, "DescribeInstances call")
+    return f"read live in {render.span(reading.took_ms)} ({calls})"
+
+
+def _parts(plan: Plan) -> list[str]:
+    """Return the lines of the subtraction: found, minus exclusions by reason, gives targets."""
+    by_reason: dict[Reason, list[Exclusion]] = {reason: [] for reason in Reason}
+    for exclusion in plan.exclusions:
+        by_reason[exclusion.reason].append(exclusion)
+    width = len(f"- {plan.counts.found:,}")
+    name_width = max((len(reason) for reason, out in by_reason.items() if out), default=0)
+    lines = [f"  {plan.counts.found:>{width},} found"]
+    for reason, out in by_reason.items():
+        if out:
+            amount = f"- {len(out):>{width - 2},}"
+            about = _about(reason, out, plan.key_pair.name)
+            lines.append(f"  {amount} {reason.value:<{name_width}}  {about}".rstrip())
+    formers = _formers(plan)
+    lines.append(f"  {plan.counts.targets:>{width},} targets{formers and '   ' + formers}")
+    return lines
+
+
+def _about(reason: Reason, out: list[Exclusion], key: str) -> str:
+    if reason in ABOUT:
+        return ABOUT[reason].format(key=key)
+    details = Counter(one.detail for one in out if one.detail).most_common()
+    spelled = [f"{detail} ({number:,})" for detail, number in details[:_DETAILS_SHOWN]]
+    if len(details) > _DETAILS_SHOWN:
+        spelled.append(f"{len(details) - _DETAILS_SHOWN:,} more")
+    return ", ".join(spelled)
+
+
+def _formers(plan: Plan) -> str:
+    """Return the former keys and the new key as `ops-2026q3 → ops-2026q4`."""
+    formers = Counter(target.former_key for *_, target in targets(plan)).most_common()
+    if not formers:
+        return ""
+    names = [
+        f"{key or 'no key'} ({number:,})" if len(formers) > 1 else key or "no key"
+        for key, number in formers[:_FORMERS_SHOWN]
+    ]
+    if len(formers) > _FORMERS_SHOWN:
+        names.append(f"{len(formers) - _FORMERS_SHOWN:,} more")
+    return f"{', '.join(names)} → {plan.key_pair.name}"
+
+
+def _waves(waves: tuple[Wave, ...]) -> list[str]:
+    rows: list[tuple[str, ...]] = [("wave", "targets", "cells", "batches", "restarts")]
+    for wave in waves:
+        batches = [batch for cell in wave.cells for batch in cell.batches]
+        kinds = Counter(target.restart for batch in batches for target in batch.targets)
+        restarts = [f"{kinds[kind]:,} {kind.value}" for kind in RestartKind if kinds[kind]]
+        numbers = (sum(kinds.values()), len(wave.cells), len(batches))
+        rows.append((wave.name, *(f"{number:,}" for number in numbers), " · ".join(restarts)))
+    return render.table(rows, "<>>><")
+
+
+def _bounds(plan: Plan, width: int) -> list[str]:
+    caps = ", ".join(_cap(plan, group) for group in plan.groups)
+    down = f"Down at once: {caps}.{_base(plan)}"
+    exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
+    boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
+    calls = f"At least {_calls(plan)} and {render.span(plan.estimate.duration_ms)}, {boot}."
+    return [
+        line for row in (f"{down} {exposed}", calls) for line in render.wrap(row, width, first="  ")
+    ]
+
+
+def _cap(plan: Plan, group: Group) -> str:
+    limit = plan.budgets[group.budget].max_down
+    where = "the fleet" if group.key == "fleet" else group.key
+    if limit.endswith("%"):
+        share = f"{limit.removesuffix('%')} % of {group.members:,} = {group.cap:,}"
+        return f"at most {group.cap:,} of {where} ({share})"
+    return f"at most {group.cap:,} of {where} ({group.members:,})"
+
+
+def _base(plan: Plan) -> str:
+    """Return ` Base 90 = …` if the base holds more than the targets, else an empty text."""
+    fleet = next((group for group in plan.groups if group.others), None)
+    if fleet is None:
+        return ""
+    reboots = fleet.members - fleet.others
+    parts = f"{reboots:,} to reboot + {fleet.others:,} other running instances in scope"
+    return f" Base {fleet.members:,} = {parts}."
+
+
+def _calls(plan: Plan) -> str:
+    mutating = {
+        action: number
+        for action, number in plan.estimate.calls.items()
+        if not action.startswith("Describe")
+    }
+    return f"{' + '.join(f'{number:,} {action}' for action, number in mutating.items())} calls"
+
+
+def _warning(warning: Warn, width: int) -> list[str]:
+    """`! 190 stopped instances …   R0302`, the code at the right edge."""
+    number = f"{warning.count:,} " if warning.count else ""
+    lines = render.wrap(f"{number}{warning.text}", width - 7, first="! ")
+    lines[0] = f"{lines[0]:<{width - 5}}{warning.code}"
+    return lines
+
+
+def _foot(plan: Plan, digest: str) -> list[str]:
+    excluded = plan.counts.found - plan.counts.targets
+    age = format_duration(plan.expires_at - plan.made_at)
+    targets_text = render.count(plan.counts.targets, "target")
+    lines = [
+        f"Plan: {targets_text}, {render.count(excluded, 'exclusion')}.",
+        f"Digest {digest}",
+        f"Valid until {format_instant(plan.expires_at)} ({age})",
+    ]
+    if not plan.counts.targets:
+        lines.insert(1, "Nothing to do: all instances found are excluded.")
+    if not plan.applyable:
+        lines.append("Not applyable: " + _why_not(plan))
+    return lines
+
+
+def _why_not(plan: Plan) -> str:
+    if not plan.complete:
+        return "it was created without API calls (--offline)."
+    return "planning had errors." if plan.errored else "the identity is unknown."

@@ -1,0 +1,249 @@
+"""Print a run, open or closed. Pure: converts read models to text or plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rollout.cli.views import render
+from rollout.errors import Exit
+from rollout.model.plan import Plan
+from rollout.model.printable import escaped
+from rollout.model.time import Duration, Instant, format_instant
+from rollout.model.view import LaneView, Left, RunView
+
+CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "open", "excluded")
+"""Each instance of the inventory has exactly one of these classes. A closed run has none open."""
+
+NEXT_STEP = {
+    "failed": "fix the cause, then plan again",
+    "stranded": "key attached, not in force: restart the instance, or plan again (restart only)",
+    "in_doubt": "the restart is not confirmed: resume observes it again; if you know the outcome, "
+    "state it with rollout resolve",
+    "skipped": "not changed: fix the cause, then plan again",
+    "unverified": "restarted but not proved: check that the new key works",
+}
+NEXT_STEP_FOR = {
+    "foreign_key": (
+        "another operator attached a third key pair: find out who; resume observes it again"
+    ),
+    "gone": "released during the run: nothing to do",
+    "stopped_since_plan": "stopped by another operator after planning: start it, or plan again",
+    "stopped_after_attach": (
+        "stopped by another operator after the attach: the key takes effect at the next start"
+    ),
+    "key_pair_changed": (
+        "attached while the key pair had another public key: attach a key pair with a new name"
+    ),
+}
+"""Next steps by reason; they take precedence over the next steps by phase."""
+NEXT_STEP_CLOSED = {
+    "foreign_key": "another operator attached a third key pair: find out who, then plan again",
+    "in_doubt": "the restart is not confirmed: check the instance, then plan again",
+}
+"""Next steps that differ once the run is closed: `resume` and `resolve` do nothing then."""
+LEFT_SHOWN = 20
+ELSEWHERE_SHOWN = 3
+RESUME_ACCEPTS = "accepts these failures and continues:"
+
+_COLUMNS = {
+    "done": ("done",),
+    "unverified": ("unverified",),
+    "restarting": ("restarting", "settling", "comparing"),
+    "in doubt": ("in_doubt",),
+    "failed": ("failed",),
+    "stranded": ("stranded",),
+    "skipped": ("skipped",),
+    "waiting": ("planned", "attaching", "attached"),
+}
+"""Columns of the wave table and their phases. Columns without instances are left out."""
+_ALWAYS = ("done", "failed")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Facts about a run that are not part of its state."""
+
+    run_dir: Path
+    plan_digest: str
+    emulated: bool
+    started_at: Instant
+    at: Instant
+    holder: str = ""
+    """The process that holds the run's lock, empty if none does."""
+    head: str = ""
+    """Number and digest of the journal's last line, as `SEQ:HASH`."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The state of a run when a command ends, and the command's exit code."""
+
+    view: RunView
+    facts: Facts
+    exit: Exit
+
+
+def status(view: RunView, facts: Facts, width: int) -> str:
+    """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
+    lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
+    lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
+    if view.state != "closed":
+        waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
+        if waiting:
+            lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
+    lines += [*_sum(view, width), *_elsewhere(view, width), *_listed(view, width)]
+    if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
+        accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
+        lines += ["", f"resume: {accepts}rollout resume {view.run}"]
+        if view.state == "halted":
+            lines.append(f"abort:  rollout abort {view.run}")
+    return "\n".join(map(escaped, lines))
+
+
+def summary(view: RunView, facts: Facts, width: int) -> str:
+    """Return the state and the run's files as text; `apply` and `resume` print it when they end."""
+    files = [
+        f"audit:  rollout audit verify {view.run}",
+        f"head:   {facts.head}",
+        f"files:  {facts.run_dir}",
+    ]
+    text = status(view, facts, width)
+    ends_with_commands = text.rpartition("\n")[2].startswith(("resume", "abort"))
+    return "\n".join([text, *([] if ends_with_commands else [""]), *files])
+
+
+def data(view: RunView, facts: Facts) -> dict[str, Any]:
+    """Return the same as plain data."""
+    return {
+        "format_version": "1.0",
+        **msgspec.to_builtins(view),
+        "state": word(view, facts.holder),
+        "run_dir": str(facts.run_dir),
+        "plan_digest": facts.plan_digest,
+        "emulator": facts.emulated,
+        "started_at": format_instant(facts.started_at),
+        "updated_at": format_instant(facts.at),
+        "holder": facts.holder,
+        "head": facts.head,
+    }
+
+
+def classes(counts: Mapping[str, int]) -> str:
+    """Return all classes as `437 done + 0 unverified + …`, with line breaks only between them."""
+    parts = [f"{counts[name]:,} {name}" for name in CLASSES if name in counts]
+    return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
+
+
+def is_emulated(plan: Plan) -> bool:
+    """Return whether the run's plan was created against an emulator."""
+    return any(identity.emulator for identity in plan.identity)
+
+
+def word(view: RunView, holder: str) -> str:
+    """Return the state in one word. A running run that no process drives is `interrupted`."""
+    return "interrupted" if view.state == "running" and not holder else view.state
+
+
+def _head(view: RunView, facts: Facts, width: int) -> list[str]:
+    took: Duration = facts.at - facts.started_at
+    open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
+    parts = [f"{view.run}  {word(view, facts.holder).upper()}"]
+    if open_wave is not None:
+        parts.append(f"wave {open_wave + 1}/{len(view.waves)} {view.waves[open_wave].name}")
+    since = f"since {format_instant(facts.started_at)} ({render.span(took)})"
+    lines = ["EMULATOR   no real instance is changed"] if facts.emulated else []
+    lines.append(" · ".join(parts))
+    lines.append(f"  plan {view.name} {render.short(facts.plan_digest)} · {since}")
+    if view.reason:
+        stopped = "stopped by " if view.state == "drained" else ""
+        lines += render.wrap(f"{stopped}{view.reason}", width, first="  ", rest="    ")
+    if facts.holder:
+        lines += render.wrap(f"driven by {facts.holder}", width, first="  ", rest="    ")
+    return lines
+
+
+def _waves(view: RunView) -> list[str]:
+    counts = [
+        {name: sum(wave.phases.get(one, 0) for one in of) for name, of in _COLUMNS.items()}
+        for wave in view.waves
+    ]
+    names = [name for name in _COLUMNS if name in _ALWAYS or any(one[name] for one in counts)]
+    rows = [("wave", "targets", *names, "")]
+    for wave, numbers in zip(view.waves, counts, strict=True):
+        spelled = [f"{numbers[name]:,}" for name in names]
+        rows.append((wave.name, f"{wave.targets:,}", *spelled, wave.state))
+    return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
+
+
+def _permits(view: RunView) -> list[str]:
+    if view.state == "closed":
+        return []
+    down = ", ".join(f"{one.used:,} of {one.cap:,} permits ({one.key})" for one in view.groups)
+    return [f"  down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"]
+
+
+def lane(one: LaneView, at: Instant) -> str:
+    """Return one throttled lane at that instant as text: its pace, its number of throttled calls,
+    and the end of its pause.
+    """
+    learned = f" of {one.quota:,} learned" if one.quota else ""
+    pace = f"{one.region} {one.action} {one.per_minute:,}/min{learned}"
+    paused = f" · paused until {one.until[11:19]} UTC" if one.until > format_instant(at) else ""
+    return f"{pace} · throttled {one.throttled:,}{paused}"
+
+
+def _sum(view: RunView, width: int) -> list[str]:
+    """Return the sum `found = done + … + excluded` as lines."""
+    found = sum(view.classes.values())
+    text = f"{found:,} found = {classes(view.classes)}"
+    return render.wrap(text, width, first="  ", rest="    ")
+
+
+def _elsewhere(view: RunView, width: int) -> list[str]:
+    """Return lines about restarts that this run did not call."""
+    found = view.restarted_elsewhere
+    if not found:
+        return []
+    names = ", ".join(found[:ELSEWHERE_SHOWN])
+    more = ", …" if len(found) > ELSEWHERE_SHOWN else ""
+    text = f"restarted by other operators during the run: {len(found):,} ({names}{more})"
+    return render.wrap(text, width, first="  ", rest="    ")
+
+
+def _listed(view: RunView, width: int) -> list[str]:
+    """Return lines about the instances that need an operator, and about those that were skipped."""
+    return [
+        *_list(view, "Needs an operator:", view.left, "ids", width),
+        *_list(view, "Skipped:", view.skipped, "json", width),
+    ]
+
+
+def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: int) -> list[str]:
+    """Return lines about some instances; `form` is the output of `status` that lists all."""
+    if not rows:
+        return []
+    lines = ["", title]
+    shown = rows[:LEFT_SHOWN]
+    lines += render.table([(one.instance, one.region, one.phase, one.why) for one in shown], "<<<<")
+    if len(rows) > len(shown):
+        more = f"rollout status {view.run} -o {form}"
+        lines.append(f"  … {len(rows) - len(shown):,} more: {more}")
+    for word in dict.fromkeys(_next_step(one) for one in rows):
+        closed = NEXT_STEP_CLOSED.get(word) if view.state == "closed" else None
+        step = closed or NEXT_STEP_FOR.get(word) or NEXT_STEP.get(word)
+        if step:
+            lines += render.wrap(f"{word}: {step}", width, first="  → ", rest="    ")
+    return lines
+
+
+def _next_step(left: Left) -> str:
+    """Return the key of an instance's next step: its reason if it has a step, else its phase."""
+    return left.why if left.why in NEXT_STEP_FOR else left.phase
+
+
+def left_ids(left: tuple[Left, ...]) -> str:
+    """Return the ids of instances that need an operator, one per line."""
+    return "\n".join(one.instance for one in left)

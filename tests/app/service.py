@@ -1,0 +1,81 @@
+"""An emulator in this process, and connections to it, for tests of planning and applying."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from rollout.app import connect
+from rollout.cli.options import Cloud
+from rollout.ecs.credentials import EnvironmentSource
+from rollout.ecs.transport import AiohttpTransport, Call
+from rollout.ecs.wire import HttpReply
+from rollout.emulator import fleets, server
+from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.emulator.switches import Switches
+from rollout.engines.service import Service
+
+PUBLIC_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILeP+MwF0gebanefFT64H2TuBsQe30DyfHqy2yhRoUw8 new@example\n"
+)
+SPEC = """\
+apiVersion: rollout/v1
+kind: KeyRotation
+metadata: { name: fleet }
+spec:
+  keyPair: { name: fleet-2026, publicKeyFile: new.pub, ensure: ENSURE }
+  inventory: [ { source: ecs, regions: [cn-hangzhou, cn-shanghai] } ]
+  restart: { settleWindow: 1s }
+  budgets: [ { by: fleet, maxDown: 50% } ]
+  waves: [ { name: all, size: rest } ]
+"""
+
+
+class ReadOnly(AiohttpTransport):
+    """A transport that fails the test for any call that is no look."""
+
+    sent: list[str] = []  # noqa: RUF012 - shared on purpose: the test reads what all of them sent
+
+    async def send(self, call: Call) -> HttpReply:
+        self.sent.append(call.action)
+        assert call.action.startswith("Describe") or call.action == "GetCallerIdentity"
+        return await super().send(call)
+
+
+def pretend(size: int = 40) -> PretendCloud:
+    """A calm cloud with a synthetic fleet in two regions, quick to boot."""
+    now = server.wall_clock_ms()
+    fleet = fleets.build(size=size, seed=1, now=now, regions=("cn-hangzhou", "cn-shanghai"))
+    return PretendCloud(fleet, Switches(boot_time_ms=100, stop_time_ms=50))
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    cloud: PretendCloud,
+    transport: type[AiohttpTransport] = AiohttpTransport,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    allow_clock_skew: bool = False,
+) -> AsyncIterator[Service]:
+    """A connection to a cloud that is served on loopback meanwhile; keys are the emulator's own,
+    unless the environment has some."""
+    async with server.serve(cloud) as url:
+        options = Cloud(endpoint=url, emulator=True, allow_clock_skew=allow_clock_skew)
+        with pytest.MonkeyPatch.context() as patch:
+            if environment:  # keys of an emulated user, which are not sent in clear otherwise
+                source = EnvironmentSource(environment)
+                patch.setattr(connect, "source_of", lambda *_: source)
+            async with connect.connect(options, open_transport=transport) as service:
+                yield service
+
+
+def write_spec(folder: Path, *, ensure: str = "import", text: str = SPEC) -> Path:
+    """The spec and its key in a project folder."""
+    (folder / "new.pub").write_text(PUBLIC_KEY, "utf-8")
+    spec = folder / "fleet.yaml"
+    spec.write_text(text.replace("ENSURE", ensure), "utf-8")
+    return spec

@@ -1,0 +1,128 @@
+"""The service's clock is another one: warned of, followed, journaled, and refused above a day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.app import clock_skew, execute, plan, preflight
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.errors import AccessError, Exit, RolloutError
+from rollout.journal.reader import read
+from rollout.journal.verify import verify
+from rollout.model import limits
+from rollout.model.event import AnyEvent, ClockSkew
+from rollout.model.time import HOUR, MINUTE, SECOND, Duration
+from tests.app import service as stage
+from tests.core.samples import NOW
+
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def skewed(ahead: Duration, cloud: PretendCloud | None = None) -> PretendCloud:
+    """A cloud whose clock is ahead of this machine's."""
+    made = cloud or stage.pretend(size=12)
+    made.switch(msgspec.structs.replace(made.switches, clock_skew_ms=ahead))
+    return made
+
+
+@pytest.mark.parametrize("ahead", [0, 59 * SECOND, -MINUTE])
+def test_a_minute_is_no_difference(ahead: Duration) -> None:
+    """`Date` has whole seconds and replies take time: up to a minute nothing is said."""
+    assert clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False) == ""
+
+
+@pytest.mark.parametrize(
+    "ahead,words",
+    [
+        (61 * SECOND, "1 m 1 s behind"),
+        (-90 * MINUTE, "1 h 30 m ahead of"),
+        (DAY, "1 d 0 h behind"),
+    ],
+)
+def test_the_warning_has_both_times(ahead: Duration, words: str) -> None:
+    """It says how far the clocks differ, in which direction, and what both show."""
+    warning = clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False)
+
+    assert words in warning
+    assert warning.count("T") >= 2 and " here, " in warning and " there" in warning
+
+
+@pytest.mark.parametrize("ahead", [DAY + SECOND, -DAY - SECOND, 400 * DAY])
+def test_more_than_a_day_needs_an_option(ahead: Duration) -> None:
+    """Above 24 hours the command ends with 4, unless the operator accepts the difference."""
+    with pytest.raises(AccessError) as caught:
+        clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False)
+
+    assert (caught.value.problems[0].code, caught.value.exit) == ("R0409", Exit.DENIED)
+    assert "--allow-clock-skew" in (caught.value.problems[0].help or "")
+    assert clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("ahead", [400 * DAY, -400 * DAY])
+async def test_a_clock_that_is_years_off_is_refused(ahead: Duration) -> None:
+    """The connection ends with R0409 before anything is planned."""
+    with pytest.raises(RolloutError) as caught:
+        async with stage.connected(skewed(ahead)):
+            pass
+
+    assert caught.value.problems[0].code == "R0409"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("ahead", [10 * MINUTE, -3 * HOUR, 400 * DAY])
+async def test_a_run_follows_the_service_and_says_so_once(
+    project: Path, ahead: Duration, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plan, expiry and journal have the service's time; one warning, one journaled event."""
+    cloud = skewed(ahead)
+    common = Common()
+    async with stage.connected(cloud, allow_clock_skew=True) as service:
+        saved = (await plan.make(stage.write_spec(project), service, Path("runs"))).saved
+    assert capsys.readouterr().err.count("R0420") == 1
+
+    async with (
+        stage.connected(cloud, allow_clock_skew=True) as service,
+        execute.hold_runs(
+            common, Terminal.of(common), service.clock.now(), allow_unsafe_fs=True
+        ) as runner,
+    ):
+        there = service.clock.now()
+        await preflight.check(saved, service, common.runs_dir)
+        ended = await runner.begin(saved, service)
+
+    assert ended.exit is Exit.DONE
+    assert abs(saved.plan.expires_at - limits.PLAN_AGE_MAX_MS - there) < MINUTE
+    events: list[AnyEvent] = []
+    for line in read(ended.facts.run_dir):
+        assert abs(line.at - there) < MINUTE
+        events.extend(line.body)
+    (noted,) = (event for event in events if isinstance(event, ClockSkew))
+    assert abs(noted.service - noted.local - ahead) < 5 * SECOND
+    assert verify(ended.facts.run_dir).problems_found == 0
+
+
+@pytest.mark.asyncio
+async def test_a_plan_expires_by_the_services_clock(project: Path) -> None:
+    """A local clock that stands still for two days keeps no plan valid."""
+    cloud = skewed(0)
+    async with stage.connected(cloud) as service:
+        saved = (await plan.make(stage.write_spec(project), service, Path("runs"))).saved
+
+    async with stage.connected(skewed(2 * DAY, cloud), allow_clock_skew=True) as service:
+        with pytest.raises(RolloutError) as caught:
+            await preflight.check(saved, service, Path("runs"))
+
+    assert caught.value.problems[0].code == "R0601"

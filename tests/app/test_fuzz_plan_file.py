@@ -1,0 +1,54 @@
+"""Whatever a plan file holds: it is the plan that was saved, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from rollout.app import plan_file
+from rollout.cli.errors import rendering
+from rollout.errors import RolloutError
+from rollout.model import plan as plans
+from tests.app import factory
+from tests.fuzz import edited, fuzzed
+
+RAW = plans.encode(factory.plan(40)).decode()
+
+
+@fuzzed
+@given(edited(RAW))
+def test_no_plan_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None:
+    """Odd bytes anywhere, with the digest of just these bytes."""
+    path = tmp_path / "fleet.plan.json"
+    path.write_bytes(content)
+    try:
+        found = plan_file.load(path, plans.digest(content))
+    except RolloutError as error:
+        rendering.render(error).encode()
+    else:
+        assert found.raw == content
+
+
+@fuzzed
+@given(edited("0" * 64 + "  fleet.plan.json\n"))
+def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None:
+    """A digest file with odd bytes never lets another plan pass."""
+    saved = plan_file.of(factory.plan(40))
+    path = tmp_path / "fleet.plan.json"
+    plan_file.save(saved, path)
+    (tmp_path / "fleet.plan.json.sha256").write_bytes(content)
+
+    with pytest.raises(RolloutError):
+        plan_file.load(path)
+
+
+@pytest.mark.parametrize("name", ["\udcc2\udcd6", "a\nb", "a\\b", "\\", "a b"])
+def test_a_plan_is_saved_under_any_name(tmp_path: Path, name: str) -> None:
+    """Names that are no UTF-8, and those that `sha256sum` escapes."""
+    saved, path = plan_file.of(factory.plan(40)), tmp_path / f"{name}.plan.json"
+
+    plan_file.save(saved, path)
+
+    assert plan_file.load(path).digest == saved.digest

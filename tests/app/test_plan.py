@@ -1,0 +1,151 @@
+"""From a spec to a plan against a service: what is asked, what is refused, what is proved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.app import plan as planning
+from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.errors import Exit, RolloutError
+from rollout.journal import runs, writer
+from rollout.journal.reader import run_id
+from rollout.model.event import Actor, RunStarted
+from rollout.model.plan import RULES
+from tests.app import service as stage
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+async def refusal(
+    cloud: PretendCloud, spec: Path, runs_dir: Path = Path("runs")
+) -> tuple[str, Exit]:
+    """Code and exit of the error that planning ends with."""
+    async with stage.connected(cloud) as service:
+        with pytest.raises(RolloutError) as caught:
+            await planning.make(spec, service, runs_dir)
+    return caught.value.problems[0].code, caught.value.exit
+
+
+@pytest.mark.asyncio
+async def test_planning_only_looks(project: Path) -> None:
+    """A plan sends Describe* and GetCallerIdentity and nothing else, and changes nothing."""
+    cloud = stage.pretend()
+    stage.ReadOnly.sent.clear()
+
+    async with stage.connected(cloud, stage.ReadOnly) as service:
+        made = await planning.make(stage.write_spec(project), service, Path("runs"))
+
+    assert made.saved.plan.counts.targets > 0
+    assert made.saved.plan.applyable and made.saved.plan.identity[0].emulator
+    assert set(stage.ReadOnly.sent) == {
+        "GetCallerIdentity",
+        "DescribeInstances",
+        "DescribeKeyPairs",
+    }
+    assert not list(cloud.ledger)
+    assert runs.every(Path("runs")) == []
+
+
+@pytest.mark.asyncio
+async def test_a_connection_cannot_change_anything_until_told(project: Path) -> None:
+    """Even a mutation that were asked for by mistake is refused unsent while planning."""
+    cloud = stage.pretend()
+    stage.ReadOnly.sent.clear()
+
+    async with stage.connected(cloud, stage.ReadOnly) as service:
+        answer = await service.attach_key_pair(
+            "cn-hangzhou", "fleet-former", ("i-x",), not_after=service.clock.now() + 1000
+        )
+
+    assert "AttachKeyPair" not in stage.ReadOnly.sent
+    assert type(answer.outcome).__name__ == "Refused"
+
+
+@pytest.mark.asyncio
+async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
+    """With ensure: import the plan says how many regions get it; with require it is refused."""
+    cloud = stage.pretend()
+
+    async with stage.connected(cloud) as service:
+        made = await planning.make(stage.write_spec(project), service, Path("runs"))
+    assert [one.present for one in made.saved.plan.key_pair.regions] == [False, False]
+    assert any(warning.code == "R0308" for warning in made.saved.plan.warnings)
+
+    required = stage.write_spec(project, ensure="require")
+    assert await refusal(cloud, required) == ("R0606", Exit.CONFLICT)
+
+
+@pytest.mark.asyncio
+async def test_the_same_name_with_another_key_is_refused(project: Path) -> None:
+    """A key pair of the wanted name that holds other material is never taken for the new one."""
+    spec = stage.write_spec(project, text=stage.SPEC.replace("fleet-2026", "fleet-former"))
+
+    assert await refusal(stage.pretend(), spec) == ("R0314", Exit.BAD_INPUT)
+
+
+@pytest.mark.asyncio
+async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
+    """Far fewer instances than the last run of this very spec found is rather a mistake."""
+    spec = stage.write_spec(project)
+    async with stage.connected(stage.pretend(40)) as service:
+        before = (await planning.make(spec, service, Path("runs"))).saved
+    journal = writer.create(Path("runs"), run_id(before.digest), before.raw)
+    actor = Actor("me", "arn", "here", 1, "rollout")
+    plan = before.plan
+    journal.append(
+        [RunStarted(journal.run_dir.name, before.digest, plan.spec_digest, plan.inventory_digest,
+                    RULES, actor, plan.made_at)],
+        plan.made_at,
+    )  # fmt: skip
+    journal.close()
+
+    assert await refusal(stage.pretend(10), spec) == ("R0212", Exit.CONFLICT)
+    async with stage.connected(stage.pretend(10)) as service:
+        shrunk = await planning.make(spec, service, Path("runs"), allow_empty=True)
+    assert shrunk.saved.plan.counts.found == 10
+
+
+@pytest.mark.asyncio
+async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
+    """Without a service the files are all there is, and the plan cannot be applied."""
+    (project / "fleet.csv").write_text(
+        "instance_id,region,os_type,status,key_pair\n"
+        "i-bp1,cn-hangzhou,linux,Running,former\ni-bp2,cn-hangzhou,windows,Running,\n"
+        "i-bp3,cn-hangzhou,linux,Running,former\n",
+        "utf-8",
+    )
+    spec = stage.write_spec(
+        project,
+        text=stage.SPEC.replace(
+            "source: ecs, regions: [cn-hangzhou, cn-shanghai]", "source: csv, path: fleet.csv"
+        ).replace("50%", "1"),
+    )
+
+    made = await planning.make(spec, None, Path("runs"))
+
+    plan = made.saved.plan
+    assert (plan.complete, plan.applyable, plan.identity) == (False, False, ())
+    assert plan.counts.targets == 2
+    assert any(warning.code == "R0306" for warning in plan.warnings)
+
+
+@pytest.mark.asyncio
+async def test_the_same_inputs_make_the_same_plan(project: Path) -> None:
+    """Two plans of an unchanged fleet differ in nothing but their times."""
+    cloud = stage.pretend()
+    spec = stage.write_spec(project)
+
+    async with stage.connected(cloud) as service:
+        one = (await planning.make(spec, service, Path("runs"))).saved.plan
+        two = (await planning.make(spec, service, Path("runs"))).saved.plan
+
+    times = {"made_at": 0, "expires_at": 0, "as_of": 0}
+    assert msgspec.structs.replace(one, **times) == msgspec.structs.replace(two, **times)

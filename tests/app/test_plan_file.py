@@ -1,0 +1,263 @@
+"""Plan files: whole or not at all, and believed only when unchanged."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.app import plan_check, plan_file
+from rollout.errors import Exit, RolloutError
+from rollout.model import plan as plans
+from rollout.model.plan import Plan, RestartKind
+from tests.app import factory
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A plan file with its digest file."""
+    path = tmp_path / "fleet.plan.json"
+    plan_file.save(plan_file.of(factory.plan()), path)
+    return path
+
+
+def refusal(path: Path, digest: str | None = None) -> tuple[str, Exit]:
+    """Code and exit of the error that loading gives."""
+    with pytest.raises(RolloutError) as caught:
+        plan_file.load(path, digest)
+    return caught.value.problems[0].code, caught.value.exit
+
+
+def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
+    """The plan comes back equal, with the digest of the file's bytes."""
+    loaded = plan_file.load(saved)
+
+    assert loaded == plan_file.of(factory.plan())
+    assert loaded.raw == saved.read_bytes()
+
+
+def test_sha256sum_can_check_a_plan(saved: Path) -> None:
+    """The file beside the plan is in the form that sha256sum -c reads."""
+    assert os.system(f"cd {saved.parent} && sha256sum --quiet -c {saved.name}.sha256") == 0  # noqa: S605
+
+
+def test_plan_files_are_for_their_owner(saved: Path) -> None:
+    """Both files have mode 0600 and nothing else is left behind."""
+    modes = {path.name: path.stat().st_mode & 0o777 for path in saved.parent.iterdir()}
+
+    assert modes == {"fleet.plan.json": 0o600, "fleet.plan.json.sha256": 0o600}
+
+
+def test_an_edit_by_hand_is_refused(saved: Path) -> None:
+    """One changed character ends in exit 9."""
+    saved.write_bytes(saved.read_bytes().replace(b'"cap":4', b'"cap":9'))
+
+    assert refusal(saved) == ("R0901", Exit.INTEGRITY)
+
+
+def test_a_reformatted_plan_is_refused(saved: Path) -> None:
+    """Even an edit that changes no value ends in exit 9: the digest is over the bytes."""
+    saved.write_bytes(msgspec.json.format(saved.read_bytes()))
+
+    assert refusal(saved) == ("R0901", Exit.INTEGRITY)
+
+
+def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) -> None:
+    """Alone, a plan cannot be told from an edited one; the printed digest vouches for it."""
+    digest = plan_file.load(saved).digest
+    saved.with_name(saved.name + ".sha256").unlink()
+
+    assert refusal(saved) == ("R0901", Exit.INTEGRITY)
+    assert plan_file.load(saved, digest).digest == digest
+    assert plan_file.load(saved, digest.removeprefix("sha256:")).digest == digest
+    with pytest.raises(RolloutError, match="not the plan that --digest names"):
+        plan_file.load(saved, "sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("missing", "is missing"),
+        ("directory", "is not a regular file"),
+        ("loop", "cannot be read"),
+        ("empty", "does not contain a digest"),
+        ("prose", "does not contain a digest"),
+    ],
+)
+def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
+    saved: Path, kind: str, words: str
+) -> None:
+    """Only a file that is not there is missing."""
+    sidecar = saved.with_name(saved.name + ".sha256")
+    sidecar.unlink()
+    if kind == "directory":
+        sidecar.mkdir()
+    elif kind == "loop":
+        sidecar.symlink_to(sidecar)
+    elif kind != "missing":
+        sidecar.write_text("" if kind == "empty" else "see the mail of Monday")
+
+    with pytest.raises(RolloutError, match=words) as caught:
+        plan_file.load(saved)
+
+    assert caught.value.problems[0].code == "R0901"
+
+
+@pytest.mark.parametrize("given", ["", "sha256:", "sha256:0188a5b4…ff7f", "x" * 64])
+def test_what_is_no_digest_is_a_wrong_command_line(saved: Path, given: str) -> None:
+    """A digest cut short, as lists show it, must not read as if the plan had been changed."""
+    assert refusal(saved, given) == ("R0001", Exit.USAGE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"format":"other","format_version":"1.0"}',
+        b'{"format":"rollout.plan"}',
+        b'{"format":"rollout.plan","format_version":"2.0","tool":"rollout 9"}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_plan_of_this_version_is_bad_input(tmp_path: Path, content: bytes) -> None:
+    """Other formats and newer versions are named as such, before any digest is looked at."""
+    path = tmp_path / "x.plan.json"
+    path.write_bytes(content)
+
+    assert refusal(path) == ("R0321", Exit.BAD_INPUT)
+
+
+def test_a_newer_version_names_the_program_that_made_it(tmp_path: Path) -> None:
+    """The help tells which program can read it."""
+    path = tmp_path / "x.plan.json"
+    path.write_bytes(b'{"format":"rollout.plan","format_version":"2.0","tool":"rollout 9"}')
+
+    with pytest.raises(RolloutError) as caught:
+        plan_file.load(path)
+
+    assert "rollout 9" in (caught.value.problems[0].help or "")
+
+
+def test_unknown_fields_are_refused(saved: Path) -> None:
+    """A plan must not say more than the program reads, even with the right digest."""
+    saved.write_bytes(saved.read_bytes()[:-1] + b',"zeal":1}')
+    digest = plans.digest(saved.read_bytes())
+
+    assert refusal(saved, digest) == ("R0321", Exit.BAD_INPUT)
+
+
+@pytest.mark.parametrize("make", ["missing", "directory"])
+def test_an_unreadable_plan_is_an_io_error(tmp_path: Path, make: str) -> None:
+    """A missing file and a directory are exit 74."""
+    path = tmp_path / "x.plan.json"
+    if make == "directory":
+        path.mkdir()
+
+    assert refusal(path) == ("R0320", Exit.IO)
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe or device named by --out stays what it is; no digest file is left beside it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    with pytest.raises(RolloutError) as caught:
+        plan_file.save(plan_file.of(factory.plan()), path)
+
+    assert caught.value.problems[0].code == "R0803"
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_plan_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
+    """No half file, no temporary file; the error says what to do."""
+    target = tmp_path / "x.plan.json"
+    target.mkdir()
+
+    with pytest.raises(RolloutError) as caught:
+        plan_file.save(plan_file.of(factory.plan()), target)
+
+    assert caught.value.exit is Exit.IO
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan.json"]
+
+
+def changed(**changes: object) -> Plan:
+    """The factory's plan with other fields."""
+    return msgspec.structs.replace(factory.plan(), **changes)
+
+
+def twisted(change: str) -> Plan:
+    """A plan with one contradiction inside its first wave."""
+    good = factory.plan()
+    wave = good.waves[-1]
+    cell = wave.cells[0]
+    batch = cell.batches[0]
+    target = batch.targets[0]
+    replace = msgspec.structs.replace
+    batches = {
+        "big": (replace(batch, targets=tuple(t for b in cell.batches for t in b.targets) * 2),),
+        "empty": (replace(batch, targets=()), *cell.batches),
+        "twice": (*cell.batches, batch),
+        "kind": (
+            replace(
+                batch, targets=(replace(target, restart=RestartKind.START), *batch.targets[1:])
+            ),
+        ),
+        "id": (replace(batch, targets=(replace(target, instance="../x"), *batch.targets[1:])),),
+        "group": (replace(batch, targets=(replace(target, groups=(7,)), *batch.targets[1:])),),
+        "attach": (replace(batch, targets=(replace(target, attach=False), *batch.targets[1:])),),
+    }[change]
+    cells = (replace(cell, batches=batches), *wave.cells[1:])
+    return replace(good, waves=(*good.waves[:-1], replace(wave, cells=cells)))
+
+
+def test_a_plan_as_made_has_no_contradiction() -> None:
+    """What the planner makes, the check accepts."""
+    assert list(plan_check.contradictions(factory.plan())) == []
+
+
+@pytest.mark.parametrize(
+    "change,said",
+    [
+        ("big", "a batch has 1 to 50"),
+        ("empty", "a batch has 1 to 50"),
+        ("twice", "appears 2 times"),
+        ("kind", "does not fit Running"),
+        ("id", "`../x` is not an instance id"),
+        ("group", "groups that do not exist"),
+        ("attach", "attach does not fit"),
+    ],
+)
+def test_targets_that_contradict_are_found(change: str, said: str) -> None:
+    """Batches, ids, kinds and groups that cannot be are named."""
+    assert any(said in text for text in plan_check.contradictions(twisted(change)))
+
+
+@pytest.mark.parametrize(
+    "field,value,said",
+    [
+        ("name", "../../etc", "not a name"),
+        ("spec_text", "other", "spec_digest"),
+        ("expires_at", 0, "expires_at is before made_at"),
+        ("identity", (), "applyable"),
+        ("groups", (), "groups that do not exist"),
+        ("waves", factory.plan().waves * 2, "wave canary appears 2 times"),
+        ("waves", (), "counts.targets"),
+        ("exclusions", (), "counts.excluded"),
+    ],
+)
+def test_fields_that_contradict_are_found(field: str, value: object, said: str) -> None:
+    """Names, digests, counts and waves that cannot be are named."""
+    assert any(said in text for text in plan_check.contradictions(changed(**{field: value})))
+
+
+@pytest.mark.parametrize("field,value", [("cap", 40), ("members", 99), ("others", 0)])
+def test_caps_that_do_not_follow_from_the_budget_are_found(field: str, value: int) -> None:
+    """A raised cap is found even where the digest was made to fit."""
+    good = factory.plan()
+    group = msgspec.structs.replace(good.groups[0], **{field: value})
+
+    assert list(plan_check.contradictions(changed(groups=(group,))))

@@ -1,0 +1,406 @@
+"""What is checked before a run begins: every refusal comes before the first effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+import pytest
+
+from rollout.app import execute, preflight
+from rollout.app import plan as planning
+from rollout.app import runs as folding
+from rollout.app.plan_file import Saved, of
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+from rollout.cli.views.report import Ended
+from rollout.ecs.patience import Patience
+from rollout.ecs.transport import AiohttpTransport, Call, Lost
+from rollout.ecs.wire import HttpReply
+from rollout.emulator.access import Statement, User
+from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.engines.local import LocalEngine
+from rollout.errors import Exit, RolloutError
+from rollout.journal import closing, runs
+from rollout.journal.locks import driver
+from rollout.journal.reader import run_id
+from rollout.model.plan import Identity
+from tests.app import factory
+from tests.app import service as stage
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def changed(**changes: object) -> Saved:
+    """The factory's plan with other fields."""
+    return of(msgspec.structs.replace(factory.plan(), **changes))
+
+
+def code_of(caught: pytest.ExceptionInfo[RolloutError]) -> tuple[str, Exit]:
+    """Code and exit of an error."""
+    return caught.value.problems[0].code, caught.value.exit
+
+
+@pytest.mark.parametrize(
+    "changes,code,exit_code",
+    [
+        ({"rules": 99}, "R0321", Exit.BAD_INPUT),
+        ({"applyable": False, "complete": False}, "R0604", Exit.CONFLICT),
+        ({"applyable": False, "errored": True}, "R0604", Exit.CONFLICT),
+    ],
+)
+def test_plans_that_may_not_be_applied(
+    changes: dict[str, object], code: str, exit_code: Exit
+) -> None:
+    """Other rules, offline and errored plans are refused by what they say of themselves."""
+    with pytest.raises(RolloutError) as caught:
+        preflight.check_plan(changed(**changes).plan)
+
+    assert code_of(caught) == (code, exit_code)
+
+
+def test_a_plan_past_its_expiry_is_stale() -> None:
+    """The last instant still counts, the one after it does not."""
+    plan = factory.plan()
+    preflight.check_time(plan, plan.expires_at)
+
+    with pytest.raises(RolloutError) as caught:
+        preflight.check_time(plan, plan.expires_at + 1)
+
+    assert code_of(caught) == ("R0601", Exit.CONFLICT)
+
+
+def test_a_plan_from_the_future_is_refused() -> None:
+    """A clock that was a year ahead while planning does not keep the plan valid for a year."""
+    plan = factory.plan()
+    preflight.check_time(plan, plan.as_of - preflight.CLOCKS_APART_MS)
+
+    with pytest.raises(RolloutError) as caught:
+        preflight.check_time(plan, plan.as_of - preflight.CLOCKS_APART_MS - 1)
+
+    assert code_of(caught) == ("R0601", Exit.CONFLICT)
+    assert "was created at" in caught.value.problems[0].message
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "identity",
+    [
+        Identity("9999999999999999", "acs:ram::9999999999999999:user/ops", "env", emulator=True),
+        Identity("1234567890123456", "acs:ram::1234567890123456:user/ops", "env", emulator=False),
+    ],
+)
+async def test_a_plan_for_another_account_is_refused(identity: Identity) -> None:
+    """Another account, or a plan for the real service shown an emulator: exit 4, nothing sent."""
+    cloud = stage.pretend()
+    saved = changed(identity=(identity,))
+
+    async with stage.connected(cloud, stage.ReadOnly) as service:
+        stage.ReadOnly.sent.clear()
+        with pytest.raises(RolloutError) as caught:
+            preflight.check_identity(saved.plan, service)
+
+    assert code_of(caught) == ("R0405", Exit.DENIED)
+    assert not stage.ReadOnly.sent
+
+
+async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) -> Saved:
+    """A plan of the whole cloud."""
+    async with stage.connected(cloud) as service:
+        spec = stage.write_spec(project, text=text)
+        return (await planning.make(spec, service, Path("runs"))).saved
+
+
+async def applied(
+    cloud: PretendCloud,
+    saved: Saved,
+    transport: type[AiohttpTransport] = AiohttpTransport,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Ended:
+    """Apply a plan to its end."""
+    common = Common()
+    terminal = Terminal.of(common)
+    async with stage.connected(cloud, transport, environment) as service:
+        now = service.clock.now()
+        async with execute.hold_runs(common, terminal, now, allow_unsafe_fs=True) as runner:
+            await preflight.check(saved, service, common.runs_dir)
+            return await runner.begin(saved, service)
+
+
+@pytest.mark.asyncio
+async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
+    """A key of the plan's name with other material, imported after planning: exit 6, no run."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHNvbWVib2R5IGVsc2UncyBrZXkuIDMyIGJ5dGVz other"
+    cloud.pairs.add("cn-hangzhou", saved.plan.key_pair.name, other, 0)
+
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, saved)
+
+    assert code_of(caught) == ("R0606", Exit.CONFLICT)
+    assert "a new name" in (caught.value.problems[0].help or "")
+    assert runs.every(Path("runs")) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "calls, action, denied",
+    [
+        ("single", "RebootInstance", True),
+        ("single", "StartInstance", True),
+        ("single", "RebootInstances", False),
+        ("batch", "RebootInstances", True),
+    ],
+)
+async def test_restarts_that_are_not_permitted_are_found_before_any_attach(
+    project: Path, calls: str, action: str, *, denied: bool
+) -> None:
+    """A key that is attached and never comes into force leaves an instance exposed: exit 4, and
+    the cloud as it was. The action that a plan does not use may be denied."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project, stage.SPEC.replace("1s }", f"1s, calls: {calls} }}"))
+    cloud.access.put(User(statements=(Statement("allow"), Statement("deny", (f"ecs:{action}",)))))
+
+    async with stage.connected(cloud) as service:
+        if denied:
+            with pytest.raises(RolloutError) as caught:
+                await preflight.check(saved, service, Path("runs"))
+            assert code_of(caught) == ("R0403", Exit.DENIED)
+            assert action in caught.value.problems[0].message
+        else:
+            await preflight.check(saved, service, Path("runs"))
+
+    assert len(cloud.ledger) == 0
+
+
+class Deaf(AiohttpTransport):
+    """Something in between that answers a dry run like the call itself."""
+
+    async def send(self, call: Call) -> HttpReply:
+        if "DryRun=true" in call.query:
+            return HttpReply(200, {}, b'{"RequestId": "R"}')
+        return await super().send(call)
+
+
+@pytest.mark.asyncio
+async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path) -> None:
+    """Where a dry run may have been a restart, no run begins."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    async with stage.connected(cloud, Deaf) as service:
+        with pytest.raises(RolloutError) as caught:
+            await preflight.check(saved, service, Path("runs"))
+
+    assert "executed a dry run" in caught.value.problems[0].message
+
+
+class Failing(AiohttpTransport):
+    """Dry runs fail in one way, the first `times` of them; everything else works."""
+
+    reply: HttpReply | Exception
+    times = 1_000
+    dry_runs = 0
+
+    async def send(self, call: Call) -> HttpReply:
+        if "DryRun=true" in call.query:
+            self.dry_runs += 1
+            if self.dry_runs <= self.times:
+                if isinstance(self.reply, Exception):
+                    raise self.reply
+                return self.reply
+        return await super().send(call)
+
+
+def api_error(code: str, status: int) -> HttpReply:
+    """A refusal that is no denial."""
+    return HttpReply(status, {}, b'{"RequestId": "R", "Code": "%s"}' % code.encode())
+
+
+FAILURES = [
+    (api_error("Throttling.User", 400), "R0411", Exit.FAILED),
+    (HttpReply(502, {}, b"<html>502 Bad Gateway</html>"), "R0412", Exit.FAILED),
+    (HttpReply(200, {}, b"<html>Please log in</html>"), "R0412", Exit.FAILED),
+    (Lost("timeout"), "R0410", Exit.FAILED),
+    (api_error("ServiceUnavailable", 503), "R0411", Exit.FAILED),
+    (api_error("OperationConflict", 409), "R0413", Exit.DENIED),
+    (api_error("InvalidInstanceId.NotFound", 404), "R0413", Exit.DENIED),
+    (api_error("UnheardOf.Code", 400), "R0413", Exit.DENIED),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reply, code, exit_code", FAILURES)
+async def test_dry_runs_that_never_tell_are_no_permission(
+    project: Path, reply: HttpReply | Exception, code: str, exit_code: Exit
+) -> None:
+    """Throttled, lost, answered by a proxy or refused for another reason: no run begins."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    class Never(Failing):
+        pass
+
+    Never.reply = reply
+    async with stage.connected(cloud, Never) as service:
+        service.client.patience = Patience(service.clock, 300)
+        with pytest.raises(RolloutError) as caught:
+            await preflight.check(saved, service, Path("runs"))
+
+    assert code_of(caught) == (code, exit_code)
+    message = caught.value.problems[0].message
+    assert "Instance in cn-" in message or "Instance at cn-" in message
+    assert len(cloud.ledger) == 0
+
+
+@pytest.mark.asyncio
+async def test_dry_runs_that_fail_for_a_while_are_repeated(project: Path) -> None:
+    """The run begins once they pass, and not before."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    class Briefly(Failing):
+        reply = Lost("reset")
+        times = 3
+
+    async with stage.connected(cloud, Briefly) as service:
+        await preflight.check(saved, service, Path("runs"))
+
+
+@pytest.mark.asyncio
+async def test_a_resumed_run_is_checked_for_what_is_left(project: Path) -> None:
+    """Dry runs name unfinished targets only; where nothing is left none is sent."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+    left = saved.plan.waves[0].cells[0].batches[0].targets[-1].instance
+    cloud.access.put(User(statements=(Statement("allow"), Statement("deny", ("ecs:Reboot*",)))))
+
+    async with stage.connected(cloud) as service:
+        await preflight.check_restarts(saved.plan, service, frozenset())
+        with pytest.raises(RolloutError) as caught:
+            await preflight.check_restarts(saved.plan, service, frozenset({left}))
+
+    assert code_of(caught) == ("R0403", Exit.DENIED)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> None:
+    """Everything is done, exit 0; the same plan again is refused and points to a new one."""
+    cloud = stage.pretend()
+    saved = await planned(cloud, project)
+
+    ended = await applied(cloud, saved)
+
+    assert ended.exit is Exit.DONE
+    assert ended.view.classes["done"] == saved.plan.counts.targets
+    assert closing.is_closed(ended.facts.run_dir)
+    assert driver.holder(ended.facts.run_dir) == ""
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, saved)
+    assert code_of(caught) == ("R0602", Exit.CONFLICT)
+    assert "new plan" in (caught.value.problems[0].help or "")
+
+
+def keys(number: int) -> dict[str, str]:
+    """The n-th temporary keys of one role, as the environment has them."""
+    return {
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": f"STS.{number}",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": f"secret-{number}",
+        "ALIBABA_CLOUD_SECURITY_TOKEN": f"token-{number}",
+    }
+
+
+def admit(cloud: PretendCloud, number: int, until: int | None = None) -> None:
+    """Let the cloud know those keys."""
+    key_id, secret, token = keys(number).values()
+    user = User("ops/session", key_id, secret, kind="AssumedRoleUser", token=token)
+    cloud.access.put(msgspec.structs.replace(user, token_until=until))
+
+
+@pytest.mark.asyncio
+async def test_keys_that_expire_in_the_middle_of_a_run_cost_no_instance(project: Path) -> None:
+    """The service refuses the token while restarts are under way: new keys, and nothing failed."""
+    cloud = stage.pretend()
+    environment = keys(1)
+    admit(cloud, 1)
+    saved = await planned(cloud, project)
+    refused: list[str] = []
+
+    class Expiring(AiohttpTransport):
+        async def send(self, call: Call) -> HttpReply:
+            reply = await super().send(call)
+            if call.action == "RebootInstance" and environment == keys(1):
+                admit(cloud, 1, until=0)
+                admit(cloud, 2)
+                environment.update(keys(2))
+            refused.extend([call.action] if b"InvalidSecurityToken.Expired" in reply.body else [])
+            return reply
+
+    ended = await applied(cloud, saved, Expiring, environment)
+
+    assert refused
+    assert ended.exit is Exit.DONE
+    assert ended.view.classes["done"] == saved.plan.counts.targets
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("minutes", [16, -16])
+async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
+    project: Path, minutes: int
+) -> None:
+    """The service's clock is measured at the first refusal, and no call is refused for it again."""
+    cloud = stage.pretend()
+    cloud.switch(msgspec.structs.replace(cloud.switches, clock_skew_ms=minutes * 60_000))
+    saved = await planned(cloud, project)
+    refused: list[str] = []
+
+    class Watching(AiohttpTransport):
+        async def send(self, call: Call) -> HttpReply:
+            reply = await super().send(call)
+            refused.extend([call.action] if b"InvalidTimeStamp.Expired" in reply.body else [])
+            return reply
+
+    ended = await applied(cloud, saved, Watching)
+
+    assert ended.exit is Exit.DONE
+    assert refused == ["GetCallerIdentity"]
+
+
+@pytest.mark.asyncio
+async def test_an_open_run_keeps_its_unfinished_targets(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new plan over instances of an open run is refused; the help names resume and abort."""
+    cloud = stage.pretend()
+    first = await planned(cloud, project)
+
+    wait = LocalEngine._wait
+
+    async def wait_or_die(engine: LocalEngine, wake: int | None) -> None:
+        if len(cloud.ledger) > 0:
+            raise KeyboardInterrupt
+        await wait(engine, wake)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "_wait", wait_or_die)
+        with pytest.raises(BaseException):  # noqa: B017 - a group of what the kill left
+            await applied(cloud, first)
+    run = run_id(first.digest)
+    assert folding.open_runs(Path("runs"))[0].run_dir.name == run
+
+    second = await planned(cloud, project)
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, second)
+
+    assert code_of(caught) == ("R0602", Exit.CONFLICT)
+    assert f"rollout resume {run}" in (caught.value.problems[0].help or "")
+    assert f"rollout abort {run}" in (caught.value.problems[0].help or "")

@@ -1,0 +1,65 @@
+"""Which runs are open, as the directory of all runs tells it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.app import runs
+from rollout.errors import Exit, IntegrityError
+from rollout.journal import writer
+from rollout.model.event import RunClosed
+from tests.journal import samples, stories
+
+
+def begin(runs_dir: Path, run: str) -> Path:
+    """A run with nothing but its first line; its journal's file."""
+    journal = writer.create(runs_dir, run, b"{}")
+    journal.append([samples.started(run)], 1)
+    journal.sync_now()
+    return runs_dir / run / "journal-000001.jsonl"
+
+
+@pytest.mark.parametrize("damage", ["first line", "no journal"])
+def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> None:
+    """Nobody can say what of it is in flight: `resume --last` and `apply` must not pass it over."""
+    path = begin(tmp_path, "r-aaaa")
+    if damage == "first line":
+        path.write_bytes(b"x" + path.read_bytes() * 2)
+    else:
+        path.unlink()
+
+    with pytest.raises(IntegrityError) as caught:
+        runs.open_runs(tmp_path)
+
+    assert caught.value.exit is Exit.INTEGRITY
+    assert "move it out of the runs directory" in (caught.value.problems[0].help or "")
+
+
+def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
+    """A crash before the first line, or in the middle of it, left nothing to go on with."""
+    writer.create(tmp_path, "r-aaaa", b"{}")
+    path = begin(tmp_path, "r-bbbb")
+    path.write_bytes(path.read_bytes()[:-9])
+
+    assert runs.open_runs(tmp_path) == []
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_forged_close_does_not_hide_an_open_run(tmp_path: Path, *, chained: bool) -> None:
+    """An unchained line is damage; a chained one that closes a run with work left is one too."""
+    story = stories.Story().open_wave(0).attached(0)
+    path = story.write(tmp_path) / "journal-000001.jsonl"
+    lines = path.read_bytes().splitlines()
+    head = hashlib.sha256(lines[-1]).hexdigest() if chained else "0" * 64
+    body = msgspec.json.encode(RunClosed({"done": 1}, 0)).decode()
+    with path.open("a") as journal:
+        journal.write(f'{{"seq":{len(lines) + 1},"at":1,"prev":"{head}","body":[{body}]}}\n')
+
+    with pytest.raises(IntegrityError) as caught:
+        runs.open_runs(tmp_path)
+
+    assert caught.value.exit is Exit.INTEGRITY

@@ -1,0 +1,153 @@
+"""The preview: every instance accounted for, and nothing left unsaid."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from rollout.cli.views import preview, render
+from rollout.core.planning import planner
+from rollout.model.plan import Plan, Warn
+from tests.app import factory
+
+DIGEST = "sha256:" + "ab" * 32
+
+EXPECTED = """\
+Identity   acs:ram::1234567890123456:user/ops (env)
+Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 DescribeInstances calls)
+
+    100 found
+  -   5 windows        key pairs are for Linux only
+  -   5 rule           break-glass (5)
+  -   5 locked         financial (5)
+  -   5 password_only  no key attached; allowPasswordLoss is false
+     80 targets   ops-old → ops-new
+
+  wave    targets  cells  batches  restarts
+  canary        2      2        2  2 reboot
+  rest         78      2       20  73 reboot · 5 start
+  Down at once: at most 4 of the fleet (5 % of 85 = 4). Base 85 = 75 to reboot + 10 other running
+  instances in scope. Exposed (key attached, not in force): at most 1,000.
+  At least 22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls and 20 m, with boots of 1 m.
+
+! 5 stopped instances will be started and billed (restart.stopped: start).                     R0302
+! 5 instances left out because rotation would permanently end password login.                  R0301
+
+Plan: 80 targets, 20 exclusions.
+Digest sha256:abababababababababababababababababababababababababababababababab
+Valid until 2026-11-24T02:13:20Z (24h)"""
+
+
+def shown(plan: Plan, width: int = 100) -> str:
+    """The preview of a plan whose inventory was just read."""
+    return preview.text(plan, DIGEST, width, reading=preview.Reading(2, 14_000))
+
+
+def test_the_whole_preview() -> None:
+    """The text as operators see it."""
+    assert shown(factory.plan()) == EXPECTED
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_lines_fit_the_terminal(width: int) -> None:
+    """Prose is wrapped; only the digest, tables and identities may be longer."""
+    free = ("Identity", "Inventory", "Digest", "  -", "  canary", "  rest", "  wave")
+    lines = shown(factory.plan(1000), width).splitlines()
+
+    assert [line for line in lines if len(line) > width and not line.startswith(free)] == []
+
+
+def test_an_emulated_plan_says_so_first() -> None:
+    """Nobody takes the emulator for production or the reverse."""
+    assert shown(factory.plan(emulator=True)).startswith("EMULATOR ")
+    assert "EMULATOR" not in shown(factory.plan())
+
+
+def test_nothing_to_do_is_said_in_words() -> None:
+    """Without targets there is no table of waves, but every reason is there."""
+    nobody = planner.make_plan(
+        factory.spec(),
+        msgspec.structs.replace(factory.inventory(1), instances=factory.inventory(1).instances),
+        {},
+        factory.NOW,
+        planner.Context("rollout 0.1.0", factory.plan().identity, factory.plan().key_pair.regions),
+    )
+
+    text = shown(nobody)
+
+    assert "Nothing to do: all instances found are excluded." in text
+    assert "- 1 windows" in text
+    assert "wave" not in text
+
+
+def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
+    """What was not asked of the service is not passed off as known."""
+    offline = msgspec.structs.replace(factory.plan(), complete=False, applyable=False, identity=())
+
+    text = preview.text(offline, DIGEST, 100)
+
+    assert "Identity   none: created offline" in text
+    assert "from files (offline)" in text
+    assert "Not applyable: it was created without API calls (--offline)." in text
+
+
+def test_a_warning_about_the_whole_has_no_count() -> None:
+    """`1` before a sentence about the inventory as a whole would read wrong."""
+    noted = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0208", 0, "A column."),))
+
+    assert "\n! A column. " in shown(noted)
+
+
+def test_json_is_the_plan_with_printed_times_and_its_digest() -> None:
+    """Scripts find the plan's own fields; times are RFC 3339, the digest stands beside them."""
+    data = preview.data(factory.plan(), DIGEST)
+
+    assert data["digest"] == DIGEST
+    assert data["format_version"] == "1.0"
+    assert data["made_at"] == "2026-11-23T02:13:20Z"
+    assert data["counts"]["found"] == 100
+    assert data["waves"][0]["cells"][0]["batches"][0]["targets"][0]["instance"].startswith("i-")
+
+
+@pytest.mark.parametrize(
+    "duration,text",
+    [
+        (0, "0.0 s"),
+        (400, "0.4 s"),
+        (14_000, "14 s"),
+        (60_000, "1 m"),
+        (92_000, "1 m 32 s"),
+        (3_600_000, "1 h"),
+        (13_800_000, "3 h 50 m"),
+    ],
+)
+def test_spans_have_two_units_at_most(duration: int, text: str) -> None:
+    """Durations are as exact as a person can use."""
+    assert render.span(duration) == text
+
+
+def test_columns_line_up() -> None:
+    """Numbers to the right, words to the left, no blanks at the end."""
+    rows = [("wave", "n", "x"), ("canary", "9,999", "")]
+
+    assert render.table(rows, "<><") == ["  wave        n  x", "  canary  9,999"]
+
+
+def test_one_of_a_kind_is_counted_too() -> None:
+    """What is about one instance says so: a reader must not take it for a remark."""
+    one = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0302", 1, "stopped instance."),))
+    assert "! 1 stopped instance." in preview.text(one, "sha256:00", 100)
+
+
+def test_a_detail_with_control_characters_stays_on_its_line() -> None:
+    """Text from the service or a file cannot forge a line of the preview or hide one."""
+    plan = factory.plan()
+    forged = tuple(
+        msgspec.structs.replace(one, detail="x\n  900 targets\x1b[1A") for one in plan.exclusions
+    )
+
+    text = shown(msgspec.structs.replace(plan, exclusions=forged))
+
+    assert "x\\u{a}  900 targets\\u{1b}[1A (5)" in text
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == len(EXPECTED.splitlines())

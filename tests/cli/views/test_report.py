@@ -1,0 +1,240 @@
+"""A run that did not go well, as people read it: what is left, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rollout.cli.views import audit, report
+from rollout.journal.verify import GroupPeak, Verdict
+from rollout.model.event import TornTail
+from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
+
+FACTS = report.Facts(Path("runs/r-1"), "sha256:" + "ab" * 32, False, 0, 90_000)
+CLASSES = {
+    "done": 5,
+    "unverified": 0,
+    "failed": 1,
+    "skipped": 1,
+    "in_doubt": 1,
+    "stranded": 1,
+    "open": 4,
+    "excluded": 2,
+}
+VIEW = RunView(
+    run="r-1",
+    name="fleet",
+    state="halted",
+    reason="in_doubt: 1 restarts are in doubt",
+    exit=5,
+    epoch=1,
+    waves=(
+        WaveView("canary", 2, "closed", {"done": 2}, 0),
+        WaveView(
+            "rest",
+            11,
+            "open",
+            {
+                "done": 3,
+                "failed": 1,
+                "skipped": 1,
+                "in_doubt": 1,
+                "stranded": 1,
+                "settling": 1,
+                "attached": 3,
+            },
+            1,
+        ),
+    ),
+    groups=(GroupView("fleet", 3, 2, 2),),
+    exposed=1,
+    exposed_max=1000,
+    in_doubt=1,
+    phases={},
+    classes=CLASSES,
+    waiting={"for evidence (keep their permits)": 1},
+    left=(
+        Left("i-1", "cn-hangzhou", "failed", "status"),
+        Left("i-2", "cn-hangzhou", "stranded", "NoStock"),
+        Left("i-3", "cn-shanghai", "in_doubt", "settle_window"),
+    ),
+    calls=20,
+)
+
+
+def test_throttled_lanes_are_shown_with_their_pace_and_pause() -> None:
+    """As long as the pause lasts; the pace and the count stay."""
+    lane = LaneView("cn-hangzhou", "RebootInstance", 276, 300, 3, "1970-01-01T00:02:00Z")
+    view = msgspec.structs.replace(VIEW, lanes=(lane,))
+    pace = "cn-hangzhou RebootInstance 276/min of 300 learned · throttled 3"
+
+    assert f"  {pace} · paused until 00:02:00 UTC\n" in report.status(view, FACTS, 100)
+    later = msgspec.structs.replace(FACTS, at=200_000)
+    assert f"  {pace}\n" in report.status(view, later, 100)
+    assert report.data(view, FACTS)["lanes"][0]["per_minute"] == 276
+
+
+def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
+    """Reason, permits, the sum over the inventory, each instance left, its next step, resume."""
+    text = report.status(VIEW, FACTS, 100)
+
+    assert "r-1  HALTED · wave 2/2 rest" in text
+    assert "in_doubt: 1 restarts are in doubt" in text
+    assert "down 2 of 3 permits (fleet) · exposed 1 of 1,000" in text
+    assert "waiting: 1 for evidence" in text
+    assert "15 found = 5 done + 0 unverified + 1 failed + 1 skipped + 1 in doubt" in text
+    for instance in ("i-1", "i-2", "i-3"):
+        assert instance in text
+    assert "→ stranded: key attached, not in force" in text
+    assert text.endswith("resume: rollout resume r-1\nabort:  rollout abort r-1")
+    assert "EMULATOR" not in text
+
+
+def test_a_closed_run_offers_no_resume_and_no_resolve() -> None:
+    """Neither does anything any more; the next step is a new plan."""
+    left = (*VIEW.left, Left("i-4", "cn-shanghai", "skipped", "foreign_key"))
+    closed = msgspec.structs.replace(VIEW, state="closed", left=left)
+
+    text = report.status(closed, FACTS, 100)
+
+    assert "resume" not in text and "resolve" not in text
+    assert "find out who, then plan again" in text
+    assert "check the instance, then plan again" in text
+
+
+def test_a_wave_sums_up_to_its_targets() -> None:
+    """Every target of a wave stands in exactly one column."""
+    (row,) = [
+        line for line in report.status(VIEW, FACTS, 100).splitlines() if line.startswith("  rest ")
+    ]
+    targets, *columns = row.split()[1:-1]
+
+    assert int(targets) == sum(int(number) for number in columns) == 11
+
+
+def test_waves_and_summary_count_the_same() -> None:
+    """The columns of the wave table add up to the classes of the summary and of `-o json`."""
+    lines = report.status(VIEW, FACTS, 100).splitlines()
+    head = next(line for line in lines if line.startswith("  wave"))
+    names = head.replace("in doubt", "in_doubt").split()[2:]
+    rows = [line.split() for line in lines if line.startswith(("  canary", "  rest"))]
+    total = {name: sum(int(row[2 + n]) for row in rows) for n, name in enumerate(names)}
+    total["open"] = total.pop("restarting") + total.pop("waiting")
+
+    assert total == {name: count for name, count in CLASSES.items() if count and name in total}
+    assert report.data(VIEW, FACTS)["classes"] == CLASSES
+
+
+def test_columns_without_an_instance_are_left_out() -> None:
+    """A run without trouble shows a short table that fits 80 columns."""
+    quiet = msgspec.structs.replace(VIEW, waves=VIEW.waves[:1], left=())
+
+    (head,) = [line for line in report.status(quiet, FACTS, 80).splitlines() if "targets" in line]
+
+    assert head.split() == ["wave", "targets", "done", "failed"]
+
+
+@pytest.mark.parametrize(
+    "state,holder,word,resumable",
+    [
+        ("running", "", "INTERRUPTED", True),
+        ("running", "run r-1 by process 7 on here", "RUNNING", False),
+        ("drained", "", "DRAINED", True),
+        ("closed", "", "CLOSED", False),
+    ],
+)
+def test_a_run_nobody_drives_is_interrupted(
+    state: str, holder: str, word: str, *, resumable: bool
+) -> None:
+    """Only a run that somebody drives is running, in JSON too; the others say how to go on."""
+    view = msgspec.structs.replace(VIEW, state=state, reason="")
+    facts = msgspec.structs.replace(FACTS, holder=holder)
+    text = report.status(view, facts, 100)
+
+    assert f"r-1  {word}" in text
+    assert report.data(view, facts)["state"] == word.lower()
+    assert ("resume: rollout resume r-1" in text) is resumable
+    assert (holder in text) if holder else True
+
+
+def test_skipped_instances_are_listed_apart() -> None:
+    """What drifted out of the plan is told with its reason, and needs nobody."""
+    gone = Left("i-9", "cn-hangzhou", "skipped", "stopped_since_plan")
+    text = report.status(msgspec.structs.replace(VIEW, skipped=(gone,)), FACTS, 100)
+
+    needs, skipped = text.split("Skipped:")
+    assert "i-9" in skipped and "i-9" not in needs
+    assert "→ stopped_since_plan: stopped by another operator after planning" in skipped
+
+
+def test_very_many_left_are_counted() -> None:
+    """Twenty by name, the rest as a number with the command that lists all."""
+    many = tuple(Left(f"i-{n}", "cn-hangzhou", "failed", "x") for n in range(50))
+    text = report.status(msgspec.structs.replace(VIEW, left=many), FACTS, 100)
+
+    assert "… 30 more: rollout status r-1 -o ids" in text
+    assert report.left_ids(many).count("\n") == 49
+
+
+def test_a_summary_names_audit_and_files() -> None:
+    """Whoever reads the end of a log finds the rest from there."""
+    facts = msgspec.structs.replace(FACTS, head="7:" + "ab" * 32)
+    text = report.summary(msgspec.structs.replace(VIEW, state="closed"), facts, 80)
+
+    assert text.splitlines()[-3:] == [
+        "audit:  rollout audit verify r-1",
+        "head:   7:" + "ab" * 32,
+        "files:  runs/r-1",
+    ]
+
+
+def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
+    """Half a line and a missing seal are told; an unfinished run says how many are open."""
+    verdict = Verdict(
+        run="r-1",
+        plan_digest="sha256:1",
+        plan_matches=True,
+        lines=7,
+        torn=TornTail(31, "00"),
+        found=11,
+        classes=CLASSES,
+        unfinished=3,
+        calls={"AttachKeyPair": 2},
+        groups=(GroupPeak("fleet", 2, 3),),
+    )
+
+    text = audit.verdict_text(verdict, 100)
+
+    assert "not sealed: a truncation cannot be detected" in text
+    assert "31 bytes of an incomplete line" in text
+    assert "(3 unfinished)" in text
+    assert "at most 2 of 3 (fleet)" in text
+    assert "2 AttachKeyPair; each follows its intent" in text
+
+
+def test_a_verdict_with_problems_claims_nothing_of_intents() -> None:
+    """Whether each effect has its intent is one of the rules that may be broken."""
+    broken = Verdict(run="r-1", plan_matches=True, calls={"AttachKeyPair": 2}, problems_found=1)
+
+    assert "2 AttachKeyPair; see the errors" in audit.verdict_text(broken, 100)
+
+
+@pytest.mark.parametrize("width", range(60, 90, 4))
+def test_a_sum_is_broken_between_its_classes(width: int) -> None:
+    """No line ends on a number whose class stands on the next one."""
+    view = msgspec.structs.replace(VIEW, state="closed", left=())
+    text = report.status(view, FACTS, width).partition(" found = ")[2]
+    words = text.splitlines()
+
+    assert len(words) > 1 and not [line for line in words if line[-1].isdigit()]
+    assert "\u00a0" not in text
+
+
+def test_a_verdict_without_a_plan_says_so() -> None:
+    """Where the plan could not be compared nothing is claimed of population and effects."""
+    text = audit.verdict_text(Verdict(run="r-1", problems_found=1), 100)
+
+    assert "not compared" in text and "see the errors" in text
+    assert "population" not in text
