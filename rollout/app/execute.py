@@ -24,9 +24,10 @@ from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import report
 from rollout.cli.views.report import Ended
+from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
 from rollout.core.running.view import view
-from rollout.engines.local import LocalEngine, exit_of
+from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, StorageError

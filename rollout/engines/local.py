@@ -21,7 +21,8 @@ from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, Sta
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
-from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
+from rollout.model.event import AnyEvent, Issued, OperatorCommand
+from rollout.model.halts import HaltReason, halted
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
 
@@ -87,7 +88,7 @@ class LocalEngine:
             now = clock.now()
             self._take_in(now)
             if self.ports.journal.low_space():
-                self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
+                self.decider.halt(halted(HaltReason.DISK, "free space is nearly used up"), now)
             if not self.decider.run.stopping:
                 for change in self.ports.ecs.lane_changes():
                     self.decider.put(change, now)
@@ -126,9 +127,9 @@ class LocalEngine:
                 await self.ports.journal.sync()
             except (StorageError, IntegrityError) as error:
                 self._poisoned(error, now)
-                halted, self._put = self._put, []  # with nothing in flight no turn comes after this
-                self._unwritten += halted
-                events += halted
+                last, self._put = self._put, []  # with nothing in flight no turn comes after this
+                self._unwritten += last
+                events += last
             else:
                 self._unsynced_since = None
                 self._unsynced.clear()
@@ -294,15 +295,3 @@ class LocalEngine:
         self._stop_waiting = True
         for n in list(self.decider.run.open_calls):
             self.decider.answered(n, Answer(Unknown("interrupted")), now)
-
-
-def exit_of(run: Run) -> int:
-    """The exit code a stopped or closed run ends its command with."""
-    if run.closed is not None:
-        return run.closed.exit
-    if run.halted is not None:
-        return run.halted.exit
-    if run.drained is not None:
-        return 143 if run.drained.word == "SIGTERM" else 130
-    message = "a run that goes on has no exit code"
-    raise RolloutError.of("R0905", message)

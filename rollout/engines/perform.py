@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rollout.engines.ports import Clock, Ecs
-from rollout.errors import Exit, RolloutError
+from rollout.errors import IntegrityError, RolloutError
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Halted, Issued
+from rollout.model.halts import HaltReason, halted
 from rollout.model.outcome import Answer, Refused, RetryClass
 from rollout.model.plan import Plan
 from rollout.model.site import Site
@@ -19,9 +20,8 @@ from rollout.model.site import Site
 
 def halt_of(error: RolloutError) -> Halted:
     """The halt that follows an error of the journal. It is never written: nothing is any more."""
-    code = error.problems[0].code
-    reason = "disk" if error.exit is Exit.IO else "lost"
-    return Halted(reason, code, int(error.exit), str(error)[:200])
+    reason = HaltReason.LOST if isinstance(error, IntegrityError) else HaltReason.DISK
+    return halted(reason, str(error)[:200])
 
 
 async def perform(

@@ -20,7 +20,8 @@ from rollout.engines.perform import halt_of
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
-from rollout.model.event import AnyEvent, Halted, Issued, OperatorCommand
+from rollout.model.event import AnyEvent, Issued, OperatorCommand
+from rollout.model.halts import HaltReason, halted
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
 from rollout.model.time import Instant
 from rollout.sim import calls, driver
@@ -87,7 +88,7 @@ class Process:
             now = self.clock.now
             self._take_in(now)
             if self.journal.low_space():
-                self.decider.halt(Halted("disk", "R0801", 74, "free space is nearly used up"), now)
+                self.decider.halt(halted(HaltReason.DISK, "free space is nearly used up"), now)
             turn = self.decider.turn(now)
             self._write(now, urgent=bool(turn.intents) or self.decider.run.stopping)
             self._begin(turn)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from rollout.core.running.decide_run import classes
+from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.decider import Decider
 from rollout.core.running.state import Run
 from rollout.ecs import governor
@@ -19,7 +19,6 @@ from rollout.emulator.cloud import Cloud
 from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
 from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.switches import Switches
-from rollout.engines.local import exit_of
 from rollout.model import event as ev
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.plan import Plan

@@ -20,7 +20,6 @@ from rollout.core.running.journey import EXPOSED, FINAL
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.state import Attaching, Busy, Restarting, Run
 from rollout.core.running.view import view
-from rollout.model import limits
 from rollout.model.command import (
     Attach,
     ImportKey,
@@ -206,7 +205,7 @@ class World:
     def check(self) -> None:
         """What must hold after every turn."""
         run, ledger = self.run, self.run.ledger
-        assert not list(decide_run.decide(run, self.decider.agenda))
+        assert not decide_run.decide(run, self.decider.agenda, self.now)[0]
         assert not decide_instances.decide(run, self.decider.agenda, self.now)
         for group in range(len(ledger.caps)):
             holders = [o for o, has in enumerate(ledger.permits) if has]
@@ -244,7 +243,8 @@ class World:
 
     def _decide_twice(self) -> None:
         run, agenda = self.run, self.decider.agenda
-        assert list(decide_run.decide(run, agenda)) == list(decide_run.decide(run, agenda))
+        now = self.now
+        assert decide_run.decide(run, agenda, now) == decide_run.decide(run, agenda, now)
         one, two = (decide_instances.decide(run, agenda, self.now) for _ in range(2))
         assert (one.events, one.looks, one.parks) == (two.events, two.looks, two.parks)
 
@@ -412,11 +412,7 @@ def photo(run: Run) -> dict[str, object]:
         for name in sorted(vars(run))
         if name not in {"plan", "layout", "ledger", "lanes", "troubles"}
     }
-    columns["lanes"] = {
-        key: (use.open, use.window)
-        for key, use in run.lanes.items()
-        if use.open or use.window != limits.LANE_CALLS_START
-    }
+    columns["lanes"] = {key: (use.open, use.window) for key, use in run.lanes.items()}
     for name in run.troubles.__slots__[1:]:
         columns[f"troubles.{name}"] = _flat(getattr(run.troubles, name))
     for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "shelved", "exposed"):

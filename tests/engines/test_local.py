@@ -8,10 +8,11 @@ import signal
 import anyio
 import pytest
 
-from rollout.engines.local import exit_of
+from rollout.core.invariant import Bug
+from rollout.core.running.decide_run import exit_of
 from rollout.engines.perform import perform
 from rollout.engines.service import Gate
-from rollout.errors import IntegrityError, RolloutError, StorageError
+from rollout.errors import IntegrityError, StorageError
 from rollout.model import event as ev
 from rollout.model.command import Attach
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
@@ -225,6 +226,6 @@ async def test_progress_hears_every_event_once() -> None:
 
 
 def test_a_run_that_goes_on_has_no_exit_code() -> None:
-    """Asked too early, the engine says so instead of guessing."""
-    with pytest.raises(RolloutError):
+    """The exit code of a run that has not stopped is a defect of the caller."""
+    with pytest.raises(Bug):
         exit_of(Stage().decider.run)

@@ -12,6 +12,7 @@ from benchmarks import world
 from benchmarks.rotation import InlineDisk
 from rollout.app.connect import EMULATOR_KEY
 from rollout.core.planning.planner import Context, make_plan
+from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
 from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
@@ -23,7 +24,7 @@ from rollout.emulator.access import ACCOUNT_ID
 from rollout.emulator.fleet import Fleet
 from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.switches import Switches
-from rollout.engines.local import LocalEngine, exit_of
+from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.journal import writer

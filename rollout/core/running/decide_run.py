@@ -1,70 +1,80 @@
-"""The part of `decide` for waves, cells, halts and the close. Reads state and agenda only.
+"""Decide what the run as a whole needs next: waves, cells, halts and the close.
 
-Called by `turn` until it has nothing more to say. What single instances need is `cell`'s.
+Called by `Decider.turn` until nothing is left to decide. Reads the state and the agenda only, so
+calling it twice changes nothing. What single instances need is decided in `decide_instances`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rollout.core.invariant import invariant
 from rollout.core.running import thresholds
 from rollout.core.running.agenda import Agenda
-from rollout.core.running.evolve import DRIFT, OBSERVED
+from rollout.core.running.evolve import OBSERVED
 from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
+from rollout.errors import Exit
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent, Trigger
+from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import PPM
-
-
-def decide(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
-    """Events about the run as a whole that are due now; all of them fit together."""
-    if run.stopping:
-        return
-    if run.aborted is not None:
-        news = list(_good_news(run, agenda))
-        yield from news or _abort(run)
-        return
-    if run.alarm is not None:
-        yield run.alarm
-        return
-    halted = thresholds.halt(run) or _stale_plan(run)
-    if halted is not None:
-        yield halted
-        return
-    news = list(_good_news(run, agenda))
-    # what is released keeps its cell and its wave from closing
-    yield from news or _waves(run, agenda)
-
+from rollout.model.time import Instant
 
 _AWAITED = OBSERVED | {Phase.COMPARING}
+"""Phases of instances that an aborted run still observes before it closes."""
 
 
-def _abort(run: Run) -> Iterator[ev.RunClosed]:
+def decide(run: Run, agenda: Agenda, now: Instant) -> tuple[list[AnyEvent], Instant | None]:
+    """Return the events about the run as a whole that are due at `now`, and when the next one is
+    due without new input: None where only an event can bring one.
+    """
+    del now  # no rule about the run as a whole waits for a time yet
+    return list(_events(run, agenda)), None
+
+
+def _events(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
+    if run.stopping:
+        return
+    if run.aborted is None:
+        halt = run.alarm or thresholds.halt(run) or _drift(run)
+        if halt is not None:
+            yield halt
+            return
+    released = list(_released(run, agenda))
+    if released:  # keeps its cell and its wave from closing
+        yield from released
+    elif run.aborted is not None:
+        yield from _close_aborted(run)
+    else:
+        yield from _waves(run, agenda)
+
+
+def _close_aborted(run: Run) -> Iterator[ev.RunClosed]:
     """Close the run once no call is open and no observation can tell more."""
-    open_now = run.open_calls or any(
+    awaited = any(
         run.phase(ordinal) in _AWAITED and not run.held[ordinal]
         for ordinal in range(len(run.phases))
     )
-    if not open_now:
-        counts = classes(run)
-        yield ev.RunClosed(counts, _exit(run, counts))
+    if not run.open_calls and not awaited:
+        yield _closed(run)
 
 
-def _stale_plan(run: Run) -> ev.Halted | None:
-    """Too much of the wave is not as the plan saw it."""
+def _drift(run: Run) -> ev.Halted | None:
+    """Return the halt for an open wave of which too many targets differ from the plan."""
     if run.wave_open is None:
         return None
-    drifted, targets = run.drift_in_wave[run.wave_open], run.layout.waves[run.wave_open].targets
-    if drifted <= limits.DRIFT_COUNT or drifted * PPM <= targets * limits.DRIFT_SHARE_PPM:
+    drifted, span = run.drift_in_wave[run.wave_open], run.layout.waves[run.wave_open]
+    few = drifted * PPM <= span.targets * limits.DRIFT_SHARE_PPM
+    if drifted <= limits.DRIFT_COUNT or few:
         return None
-    text = f"{drifted} of {targets} targets of wave {run.layout.waves[run.wave_open].name} drifted"
-    return ev.Halted(DRIFT, "R0607", 6, text)
+    text = f"{drifted} of {span.targets} targets of wave {span.name} drifted"
+    return halted(HaltReason.DRIFT, text)
 
 
-def _good_news(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
-    """StartTime became trusted in a region: judge its restarts in doubt again."""
+def _released(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
+    """Release held restarts in doubt of each family where StartTime became trusted."""
     for family in dict.fromkeys(agenda.news):
         if run.trusted(family):
             held = [o for o in run.doubts_held if run.family(o) == family and o not in run.foreign]
@@ -78,15 +88,12 @@ def _waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
         yield from _between_waves(run, agenda)
         return
     span = run.layout.waves[run.wave_open]
-    closed = 0
-    for cell in run.cells_open:
-        if run.left_in_cell[cell] == 0:
-            closed += 1
-            yield ev.CellClosed(cell)
+    closed = [cell for cell in run.cells_open if run.left_in_cell[cell] == 0]
+    yield from map(ev.CellClosed, closed)
     if run.cells_next < span.cells[1]:
         if run.left_before is None and run.left_in_open_cells < limits.OPEN_INSTANCES_MAX:
             yield ev.CellOpened(run.cells_next)
-    elif closed == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
+    elif len(closed) == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
         yield ev.WaveClosed(run.wave_open)
 
 
@@ -96,13 +103,12 @@ def _between_waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
     if run.waves_closed < len(run.layout.waves):
         yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
     elif run.left == 0 and not run.open_calls and agenda.keys.all_compared():
-        counts = classes(run)
         given_up = sum(run.phase(ordinal) in DOWN for ordinal in run.abandoned)
-        doubts = counts["in_doubt"] - given_up  # a restart that is held unseen is one too
+        doubts = classes(run)["in_doubt"] - given_up  # a restart that is held unseen is one too
         if doubts:
-            yield ev.Halted("in_doubt", "R0501", 5, f"{doubts} restarts are in doubt")
+            yield halted(HaltReason.IN_DOUBT, f"{doubts} restarts are in doubt")
         else:
-            yield ev.RunClosed(counts, _exit(run, counts))
+            yield _closed(run)
 
 
 def classes(run: Run) -> dict[str, int]:
@@ -120,13 +126,25 @@ def classes(run: Run) -> dict[str, int]:
     return counts
 
 
-def _exit(run: Run, counts: dict[str, int]) -> int:
-    """5 where an instance is in doubt; 3 where one failed, is stranded or unverified, or was held
-    back from its rotation, also by an abort.
+def exit_of(run: Run) -> int:
+    """Return the exit code of a process whose run closed, halted or was drained."""
+    invariant(run.stopping, "a run that continues has no exit code")
+    end = run.closed or run.halted
+    if end is not None:
+        return end.exit
+    terminated = run.drained is not None and run.drained.word == "SIGTERM"
+    return Exit.TERMINATED.value if terminated else Exit.INTERRUPTED.value
+
+
+def _closed(run: Run) -> ev.RunClosed:
+    """Return the close with its exit code: HALTED where an instance is in doubt; SOME_FAILED where
+    one failed, is stranded or unverified, or was held back from its rotation, also by an abort.
     """
+    counts = classes(run)
     if counts["in_doubt"]:
-        return 5
+        return ev.RunClosed(counts, Exit.HALTED.value)
     left_behind = run.left or any(run.held[ordinal] for ordinal in run.causes)
     given_up = any(run.phase(ordinal) is Phase.SKIPPED for ordinal in run.abandoned)
     bad = counts["failed"] or counts["stranded"] or counts["unverified"]
-    return 3 if bad or left_behind or given_up else 0
+    code = Exit.SOME_FAILED if bad or left_behind or given_up else Exit.DONE
+    return ev.RunClosed(counts, code.value)

@@ -15,6 +15,7 @@ from rollout.core.invariant import invariant
 from rollout.core.running import decide_instances, decide_run, evidence, operators, thresholds
 from rollout.core.running.agenda import Agenda
 from rollout.core.running.evolve import evolve
+from rollout.core.running.evolve_calls import ALARMS
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -26,6 +27,7 @@ from rollout.model.command import (
     ObserveStatuses,
 )
 from rollout.model.event import Actor, AnyEvent
+from rollout.model.halts import HaltReason, halted
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
 from rollout.model.plan import RULES, Plan, public_key_digest
@@ -208,12 +210,9 @@ class Decider:
             self.agenda.keys.again_later(site, now)
         if self.run.stopping:
             return
-        action = "DescribeInstances" if isinstance(look, ObserveInstances) else "DescribeKeyPairs"
-        optional = isinstance(look, ObserveStatuses)  # a run can do without this permission
-        denied = None if optional else _denied(action, outcome)
-        reason = denied or self._silence(site, outcome, now)
-        if reason is not None:
-            self.put(reason, now)
+        halt = self._halt_for_refusal(look, outcome) or self._halt_for_silence(site, outcome, now)
+        if halt is not None:
+            self.put(halt, now)
 
     # decisions
 
@@ -224,12 +223,12 @@ class Decider:
         for _ in range(STEPS_MAX):
             self.agenda.advance(now)
             self.agenda.wake_parked()
-            whole = list(decide_run.decide(self.run, self.agenda))
-            step = decide_instances.decide(self.run, self.agenda, now) if not whole else None
-            if not whole and not step:
+            events, wake = decide_run.decide(self.run, self.agenda, now)
+            step = decide_instances.decide(self.run, self.agenda, now) if not events else None
+            if not events and not step:
                 self.agenda.news.clear()
-                return Turn(tuple(intents), tuple(looks), self.wake())
-            events = whole if step is None else step.events
+                return Turn(tuple(intents), tuple(looks), self._wake(wake))
+            events = events if step is None else step.events
             for event in events:
                 self.put(event, now)
                 if isinstance(event, ev.Issued):
@@ -239,9 +238,11 @@ class Decider:
         invariant(condition=False, text="a turn does not settle")
         raise AssertionError
 
-    def wake(self) -> Instant | None:
+    def _wake(self, run_wake: Instant | None) -> Instant | None:
         """Return when the next turn is due without a new input; None while stopping."""
-        return None if self.run.stopping else self.agenda.wake()
+        if self.run.stopping:
+            return None
+        return min((at for at in (run_wake, self.agenda.wake()) if at is not None), default=None)
 
     def _take(self, step: decide_instances.Step, looks: list[Observation], now: Instant) -> None:
         for look in step.looks:
@@ -264,10 +265,23 @@ class Decider:
         if tries:
             self.agenda.keys.again_later(site, now)
 
-    def _silence(self, site: Site, outcome: Refused | Unknown, now: Instant) -> ev.Halted | None:
-        """Check whether a site has had no answer for too long. A throttled call is an answer."""
-        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
-            self.agenda.answered(site)
+    def _halt_for_refusal(self, look: Observation, outcome: Refused | Unknown) -> ev.Halted | None:
+        """Return the halt for a refusal that every other observation would meet too. A refusal of
+        the permission that a run can do without is only an answer, like that of a throttled call.
+        """
+        if not isinstance(outcome, Refused) or outcome.retry not in _ANSWERED:
+            return None
+        self.agenda.answered(look.site)
+        if outcome.retry is RetryClass.THROTTLED or isinstance(look, ObserveStatuses):
+            return None
+        action = "DescribeInstances" if isinstance(look, ObserveInstances) else "DescribeKeyPairs"
+        return halted(ALARMS[outcome.retry], f"{action}: {outcome.code}: {outcome.message}")
+
+    def _halt_for_silence(
+        self, site: Site, outcome: Refused | Unknown, now: Instant
+    ) -> ev.Halted | None:
+        """Return the halt for a site without any answer for `SILENCE_MAX_MS`."""
+        if isinstance(outcome, Refused) and outcome.retry in _ANSWERED:
             return None
         silent_ms = self.agenda.silent_for(site, now)
         if silent_ms < limits.SILENCE_MAX_MS:
@@ -276,19 +290,14 @@ class Decider:
         why = outcome.why if isinstance(outcome, Unknown) else outcome.code
         where = f"region {site.region} of account {site.account}"
         text = f"no answer from {where} since {since}, last: {why}"
-        return ev.Halted("unreachable", "R0503", 5, text)
+        return halted(HaltReason.UNREACHABLE, text)
 
     def _key_changed(self, site: Site, what: str, now: Instant) -> None:
         text = f"key pair {self.run.plan.key_pair.name} in {site.region} {what}"
         self.put(ev.KeyChanged(*site, what), now)
         if self.run.aborted is None:
-            self.put(ev.Halted("key_pair", "R0606", 6, text), now)
+            self.put(halted(HaltReason.KEY_PAIR, text), now)
 
 
-def _denied(action: str, outcome: Refused | Unknown) -> ev.Halted | None:
-    """The halt for a refusal that every other observation would meet too."""
-    if isinstance(outcome, Refused) and outcome.retry in (RetryClass.DENIED, RetryClass.CLOCK):
-        code = "R0403" if outcome.retry is RetryClass.DENIED else "R0404"
-        text = f"{action}: {outcome.code}: {outcome.message}"
-        return ev.Halted(outcome.retry.value, code, 4, text)
-    return None
+_ANSWERED = frozenset({RetryClass.THROTTLED, RetryClass.DENIED, RetryClass.CLOCK})
+"""Refusals of an observation that show that the service is reachable."""

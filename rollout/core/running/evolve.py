@@ -17,20 +17,12 @@ from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent, Trigger
+from rollout.model.halts import HaltReason, halted
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
 _ATTACHED = EXPOSED | DOWN
 """Phases in which the key pair is, or may be, attached and the instance is unfinished."""
-
-ELSEWHERE = "elsewhere"
-"""`Halted.reason` of a run whose instances another operator rotates too."""
-
-PROTOCOL_ANOMALY = "protocol_anomaly"
-"""`Halted.reason` of a run whose service answered something that no API call can bring."""
-
-DRIFT = "drift"
-"""`Halted.reason` of a run whose plan no longer fits the fleet."""
 
 OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
 """Phases in which only observations say how an instance stands."""
@@ -67,9 +59,9 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     if run.torn:
         run.not_before = event.at + run.plan.restart.settle_window_ms
     run.torn = False
-    if run.halted is not None and run.halted.reason == ELSEWHERE:
+    if run.halted is not None and run.halted.reason == HaltReason.ELSEWHERE:
         run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator has seen them
-    if run.halted is not None and run.halted.reason == DRIFT:
+    if run.halted is not None and run.halted.reason == HaltReason.DRIFT:
         run.drift_in_wave = [0] * len(run.drift_in_wave)
     run.alarm = run.halted = run.drained = None
     run.odd_codes = 0
@@ -274,7 +266,7 @@ def _calibrated(run: Run, event: ev.Calibrated) -> None:
 
 def _anomaly(run: Run, event: ev.Anomaly) -> None:
     if event.n and run.alarm is None:
-        run.alarm = ev.Halted(PROTOCOL_ANOMALY, "R0502", 5, event.text)
+        run.alarm = halted(HaltReason.PROTOCOL_ANOMALY, event.text)
 
 
 _FOLDS: dict[type, Callable[[Run, Any], None]] = {

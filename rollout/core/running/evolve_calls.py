@@ -9,25 +9,23 @@ from __future__ import annotations
 from rollout.core.invariant import invariant
 from rollout.core.running.evolve_phases import move_target
 from rollout.core.running.journey import Phase
-from rollout.core.running.state import Attaching, Busy, Restarting, Run, lane_of_call
+from rollout.core.running.state import Attaching, Busy, LaneUse, Restarting, Run, lane_of_call
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Trigger
+from rollout.model.halts import HaltReason, halted
 from rollout.model.instance import Status
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import Instant
 
-UNKNOWN_CODE = "unknown_code"
-"""`Halted.reason` of a run that met too many refusals with undocumented codes."""
-
-ALARMS: dict[RetryClass, tuple[str, int]] = {
-    RetryClass.DENIED: ("R0403", 4),
-    RetryClass.CLOCK: ("R0404", 4),
-    RetryClass.KEY_PAIR: ("R0606", 6),
-    RetryClass.INPUT: ("R0502", 5),
+ALARMS: dict[RetryClass, HaltReason] = {
+    RetryClass.DENIED: HaltReason.DENIED,
+    RetryClass.CLOCK: HaltReason.CLOCK,
+    RetryClass.KEY_PAIR: HaltReason.KEY_PAIR,
+    RetryClass.INPUT: HaltReason.INPUT,
 }
 """Refusals that stop the whole run: they would meet every other call too."""
 
@@ -52,7 +50,7 @@ def begin(run: Run, event: ev.Issued) -> None:
             _restart_issued(run, event, event.command)
         case ImportKey():
             pass
-    run.lane_use(lane_of_call(run, event)).open += 1
+    run.lanes.setdefault(lane_of_call(run, event), LaneUse()).open += 1
 
 
 def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
@@ -102,7 +100,7 @@ def settle(run: Run, event: ev.Settled) -> None:
     if issued is None:
         return  # I-46: the first durable outcome won; a later one only stands in the journal
     lane = lane_of_call(run, issued)
-    use = run.lane_use(lane)
+    use = run.lanes[lane]
     use.open -= 1
     use.window = _next_window(use.window, event.outcome)
     _raise_alarm(run, lane.action, event.outcome)
@@ -198,11 +196,10 @@ def _raise_alarm(run: Run, action: str, outcome: Outcome) -> None:
     run.odd_codes += outcome.retry is RetryClass.ODD
     said = f"{action}: {outcome.code}: {outcome.message}"
     if outcome.retry in ALARMS:
-        code, exit_code = ALARMS[outcome.retry]
         text = f"{said} (RequestId {outcome.request_id or 'none'})"
-        run.alarm = ev.Halted(outcome.retry.value, code, exit_code, text)
+        run.alarm = halted(ALARMS[outcome.retry], text)
     elif run.odd_codes >= limits.UNKNOWN_CODES_MAX:
-        run.alarm = ev.Halted(UNKNOWN_CODE, "R0502", 5, said)
+        run.alarm = halted(HaltReason.UNKNOWN_CODE, said)
 
 
 def is_fact(outcome: Outcome) -> bool:

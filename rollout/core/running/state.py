@@ -198,11 +198,8 @@ class Run:
         return left_by + self.plan.restart.settle_window_ms
 
     def lane_use(self, lane: Lane) -> LaneUse:
-        """Return the use of one lane, created on first use."""
-        use = self.lanes.get(lane)
-        if use is None:
-            use = self.lanes[lane] = LaneUse()
-        return use
+        """Return the use of one lane, to be read only."""
+        return self.lanes.get(lane) or LaneUse()
 
 
 def lane_of_call(run: Run, issued: ev.Issued) -> Lane:

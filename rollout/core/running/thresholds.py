@@ -8,27 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.core.running.evolve import DRIFT, ELSEWHERE, PROTOCOL_ANOMALY
-from rollout.core.running.evolve_calls import UNKNOWN_CODE
-from rollout.core.running.evolve_phases import FOREIGN_KEY
 from rollout.core.running.failure_counts import Trouble
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import Actor
-from rollout.model.outcome import RetryClass
+from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import PPM
 
-FAILURES = "failures"
-"""`Halted.reason` of a run that stopped because of failures."""
 ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
-    FAILURES: (Trouble.FAILED, Trouble.LEFT),
-    FOREIGN_KEY: (Trouble.CONFLICT,),
+    HaltReason.FAILURES: (Trouble.FAILED, Trouble.LEFT),
+    HaltReason.FOREIGN_KEY: (Trouble.CONFLICT,),
 }
 """Troubles that a resume accepts, by the reason of the halt."""
-_UNEXPECTED = (RetryClass.INPUT.value, UNKNOWN_CODE, PROTOCOL_ANOMALY)
-_DECIDED_BY_OPERATORS = frozenset({*ACCEPTABLE, ELSEWHERE, DRIFT, *_UNEXPECTED})
-"""Reasons of halts after which a resume starts to count again."""
+_DECIDED_BY_OPERATORS = frozenset(
+    {
+        HaltReason.FAILURES,
+        HaltReason.FOREIGN_KEY,
+        HaltReason.ELSEWHERE,
+        HaltReason.DRIFT,
+        HaltReason.INPUT,
+        HaltReason.UNKNOWN_CODE,
+        HaltReason.PROTOCOL_ANOMALY,
+    }
+)
+"""Reasons of halts that a resume passes over: it counts from zero again."""
 
 NAMED_MAX = 3
 """Instances that a halt names; the rest is a count, and `status` lists them all."""
@@ -66,7 +70,7 @@ def _conflicts(run: Run) -> ev.Halted | None:
         count, targets = run.troubles.conflicts[wave], run.layout.waves[wave].targets
         if count > limits.CONFLICTS_MAX and count * PPM > targets * limits.CONFLICTS_SHARE_PPM:
             found = run.troubles.of_wave(wave, Trouble.CONFLICT)
-            return _halted(run, wave, found, "with a third key pair", (FOREIGN_KEY, "R0605", 6))
+            return _halted(run, wave, found, "with a third key pair", HaltReason.FOREIGN_KEY)
     return None
 
 
@@ -82,7 +86,7 @@ def _elsewhere(run: Run) -> ev.Halted | None:
                 f"{count} of {span.targets} instances of wave {span.name} have the new key, which "
                 "this run did not attach"
             )
-            return ev.Halted(ELSEWHERE, "R0610", 6, text)
+            return halted(HaltReason.ELSEWHERE, text)
     return None
 
 
@@ -114,10 +118,10 @@ def _halted(
     wave: int,
     found: list[int],
     what: str,
-    halt: tuple[str, str, int] = (FAILURES, "R0504", 5),
+    reason: HaltReason = HaltReason.FAILURES,
 ) -> ev.Halted:
     span = run.layout.waves[wave]
     names = ", ".join(run.layout.targets[ordinal].instance for ordinal in found[:NAMED_MAX])
     more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
     text = f"wave {span.name}: {len(found)} of {span.targets} {what}: {names}{more}"
-    return ev.Halted(*halt, text)
+    return halted(reason, text)

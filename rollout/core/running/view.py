@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from rollout.core.running.decide_run import classes
+from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
 from rollout.model.time import format_instant
@@ -84,12 +84,12 @@ def _classes(run: Run) -> dict[str, int]:
 
 def _state(run: Run) -> tuple[str, str, int]:
     if run.closed is not None:
-        return "closed", _aborted(run), run.closed.exit
+        return "closed", _aborted(run), exit_of(run)
     if run.halted is not None:
         halted = run.halted
-        return "halted", f"{halted.code} {halted.reason}: {halted.detail}", halted.exit
+        return "halted", f"{halted.code} {halted.reason}: {halted.detail}", exit_of(run)
     if run.drained is not None:
-        return "drained", run.drained.word, 143 if run.drained.word == "SIGTERM" else 130
+        return "drained", run.drained.word, exit_of(run)
     return "running", _aborted(run), 0
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rollout.core.running import decide_instances
 from rollout.core.running.evolve import evolve
 from rollout.core.running.journey import Phase
+from rollout.core.running.state import LaneUse
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, RestartCall
@@ -96,7 +97,8 @@ def test_a_full_lane_gets_no_further_attach() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
     agenda, site = story.decider.agenda, story.run.layout.sites[0]
-    use, looked = story.run.lane_use(Lane(site, "AttachKeyPair")), story.decider.instances_observed
+    use = story.run.lanes[Lane(site, "AttachKeyPair")] = LaneUse()
+    looked = story.decider.instances_observed
     attaches: list[int] = []
 
     def looked_in_a_full_lane(*answer: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import msgspec
 
 from rollout.core.running import decide_instances, decide_run
@@ -10,7 +12,9 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
+from rollout.model.event import AnyEvent
 from tests.core import samples
+from tests.core.world import Script, World
 
 
 def many() -> Run:
@@ -21,6 +25,33 @@ def many() -> Run:
     return run
 
 
+def due(run: Run, agenda: Agenda) -> list[AnyEvent]:
+    """The events that `decide_run` finds due now."""
+    events, _ = decide_run.decide(run, agenda, samples.NOW)
+    return events
+
+
+def test_deciding_changes_neither_the_state_nor_the_agenda() -> None:
+    """The deciders only read: not even a lookup leaves an entry behind, at any point of a run."""
+    rows = samples.fleet(6)
+    script = Script(
+        odds={"throttled": 0.1, "lost_before": 0.1, "lost_after": 0.1},
+        look_odds={"lost": 0.2, "stale": 0.2},
+    )
+    story = World(samples.make_plan(rows, samples.capped(2)), rows, script).start()
+    turns = 0
+    while story.run.closed is None and not story.run.halted:
+        story.go(until=story.now + 1)
+        run, agenda = story.run, story.decider.agenda
+        before = pickle.dumps((run, agenda))
+        decide_run.decide(run, agenda, story.now)
+        decide_instances.decide(run, agenda, story.now)
+        assert pickle.dumps((run, agenda)) == before
+        turns += 1
+
+    assert turns > 20
+
+
 def test_a_release_of_thousands_still_fits_a_line() -> None:
     """Trust that releases fourteen thousand doubts says so in several events."""
     run = many()
@@ -28,7 +59,7 @@ def test_a_release_of_thousands_still_fits_a_line() -> None:
     run.trust[run.family(0)] = [3, 0]
     run.doubts_held = dict.fromkeys(range(1_000, 15_000))
     agenda.news.append(run.family(0))
-    released = [event for event in decide_run.decide(run, agenda) if isinstance(event, ev.Released)]
+    released = [event for event in due(run, agenda) if isinstance(event, ev.Released)]
 
     assert sum(len(event.ordinals) for event in released) == 14_000
     assert all(len(msgspec.json.encode(event)) < limits.LINE_BYTES_MAX for event in released)
@@ -41,7 +72,7 @@ def test_good_news_told_twice_releases_once() -> None:
     run.trust[run.family(0)] = [3, 0]
     run.doubts_held = {7: None}
     agenda.news += [run.family(0), run.family(0)]
-    released = [event for event in decide_run.decide(run, agenda) if isinstance(event, ev.Released)]
+    released = [event for event in due(run, agenda) if isinstance(event, ev.Released)]
 
     assert released == [ev.Released((7,), "start_time_trusted")]
 
@@ -68,7 +99,7 @@ def test_cells_open_while_few_enough_are_unfinished() -> None:
     agenda = Agenda(run)
     opened = []
     while True:
-        events = list(decide_run.decide(run, agenda))
+        events = due(run, agenda)
         if not events:
             break
         for event in events:
@@ -79,4 +110,4 @@ def test_cells_open_while_few_enough_are_unfinished() -> None:
         ev.CellOpened(decide_instances) for decide_instances in range(len(run.layout.cells))
     ]
     run.left_in_open_cells = limits.OPEN_INSTANCES_MAX
-    assert not list(decide_run.decide(run, agenda))
+    assert not due(run, agenda)

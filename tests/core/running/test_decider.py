@@ -345,7 +345,7 @@ def test_a_drain_begins_nothing_new() -> None:
 
     assert len(story.events(ev.Issued)) == before
     assert story.decider.idle and story.run.closed is None
-    assert story.decider.wake() is None
+    assert story.decider.turn(story.now).wake is None
 
 
 @pytest.mark.parametrize("public_key", [samples.PUBLIC_KEY, "", "ssh-ed25519 AAAA another"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from rollout.core.running.decide_run import _stale_plan
+from rollout.core.running.decide_run import _drift
 from rollout.core.running.evolve import evolve
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import Attach, ImportKey
+from rollout.model.command import Attach, ImportKey, ObserveStatuses
 from rollout.model.event import DriftKind
 from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
@@ -121,15 +121,15 @@ def test_a_crash_forgets_no_drift() -> None:
     run = story.run
     evolve(run, ev.WaveStarted(0, "all"))
     for epoch, ordinals in ((2, (0, 1, 2)), (3, (0, 1, 2)), (4, (3, 4, 5))):
-        assert not _stale_plan(run)
+        assert not _drift(run)
         evolve(run, ev.Drifted(DriftKind.STATE, ordinals, "Stopped"))
-        halted = _stale_plan(run)
+        halted = _drift(run)
         if halted is not None:
             evolve(run, halted)
         evolve(run, ev.Resumed(epoch, samples.ACTOR, story.now))
 
     assert halted is not None and halted.code == "R0607"
-    assert not _stale_plan(run)
+    assert not _drift(run)
 
 
 def test_a_gone_instance_is_skipped_after_two_agreeing_looks() -> None:
@@ -287,3 +287,17 @@ def test_an_answer_ends_the_silence() -> None:
     story.go()
 
     assert story.classes["done"] == 1
+
+
+def test_a_denied_status_observation_is_an_answer() -> None:
+    """A run without the optional permission does not halt for silence: the service answers."""
+    story = world(2, 2)
+    story.turn()
+    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    denied = Refused("Forbidden.RAM", RetryClass.DENIED)
+    for minutes in range(0, 12, 4):
+        look = ObserveStatuses(site, (0,), ("i-0000", "i-0001"))
+        agenda.status_started(look)
+        story.decider.observation_lost(look, denied, story.now + minutes * MINUTE)
+
+    assert story.run.halted is None
