@@ -26,13 +26,10 @@ from rollout.ecs.transport import Call, Lost, NotSent, Transport
 from rollout.errors import AccessError
 from rollout.model import limits
 from rollout.model.known_secrets import KnownSecrets
-from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown, Unsent
 from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
-HALTED: Final = "not_sent_halted"
-"""Code of a call that was admitted after the run had stopped."""
-BREAKER_OPEN: Final = "breaker_open"
 WAIT_MS_MAX: Final = 2 * MINUTE
 """How long a call without a deadline waits for its lane."""
 SKEW_MS_MIN: Final = 2 * SECOND
@@ -40,8 +37,8 @@ SKEW_MS_MIN: Final = 2 * SECOND
 USER_AGENT: Final = "rollout/1"
 
 _HELD_BACK: Final = {
-    HALTED: "the run was stopped before it could leave",
-    verdict.EXPIRED: "its time passed before it could leave",
+    Unsent.HALTED: "the run was stopped before it could leave",
+    Unsent.EXPIRED: "its time passed before it could leave",
 }
 _KEYS_NAP_S = 0.25
 """Interval in which a call that waits for keys checks whether it may still be sent."""
@@ -122,7 +119,7 @@ class Caller:
                 return await self._attempt(lane, request)
             return await self._insisting(lane, request)
         except NotSent as error:
-            return verdict.unsent(error.reason, _HELD_BACK.get(error.reason, str(error)))
+            return error.reason.refusal(_HELD_BACK.get(error.reason, str(error)))
         except Lost as error:
             if not patient:
                 self._breaker(lane).note(Unknown(error.reason), self._clock.now())
@@ -149,9 +146,9 @@ class Caller:
         stopped = self._stopped if request.action.mutating else _never
         ticket = await self.governor.admit(lane, request.not_after, stopped)
         if ticket is None and stopped():
-            return verdict.unsent(HALTED, _HELD_BACK[HALTED])
+            return Unsent.HALTED.refusal(_HELD_BACK[Unsent.HALTED])
         if ticket is None:
-            return verdict.unsent(verdict.EXPIRED, "its lane had no free slot in time")
+            return Unsent.EXPIRED.refusal("its lane had no free slot in time")
         try:
             reply = await self._exchange(request)
         finally:
@@ -164,8 +161,7 @@ class Caller:
         try:
             keys = await self._while_wanted(request, self._keyring.get())
             if keys is None:
-                reason = self._held_back(request)
-                return verdict.unsent(reason, _HELD_BACK[reason])
+                raise NotSent(self._held_back(request) or Unsent.EXPIRED)
             reply = await self._send(request, keys)
             refused = _refused_before_looking(reply)
             if refused is contract.RetryClass.AUTH:
@@ -197,12 +193,12 @@ class Caller:
         finally:
             fetching.cancel()
 
-    async def _send(self, request: Request, keys: Credentials) -> wire.HttpReply | Refused:
-        """Sign and send, unless its time has passed or the run was stopped meanwhile."""
+    async def _send(self, request: Request, keys: Credentials) -> wire.HttpReply:
+        """Sign and send, unless the call may no longer leave. Errors: NotSent, Lost."""
         now = self._clock.now()
         reason = self._held_back(request)
-        if reason:
-            return verdict.unsent(reason, _HELD_BACK[reason])
+        if reason is not None:
+            raise NotSent(reason)
         endpoint = self._endpoints.ecs(request.region) if request.region else self._endpoints.sts()
         headers = self._headers(request, keys, _authority(endpoint), now + self.skew_ms)
         connect_ms = min(contract.TIMEOUT_CONNECT_MS, max(1, request.not_after - now))
@@ -235,13 +231,13 @@ class Caller:
         }
         return msgspec.structs.replace(reply, headers=headers, body=body, left_at=left_at)
 
-    def _held_back(self, request: Request) -> str:
-        """Why the request may not leave now; empty where it may. Asked again once connected."""
+    def _held_back(self, request: Request) -> Unsent | None:
+        """Return why the request must not leave now, or None. Checked again once connected."""
         if self._clock.expired(request.not_after):
-            return verdict.EXPIRED
+            return Unsent.EXPIRED
         if request.action.mutating and self._stopped():
-            return HALTED
-        return ""
+            return Unsent.HALTED
+        return None
 
     def _headers(
         self, request: Request, keys: Credentials, authority: str, at: Instant
@@ -283,12 +279,8 @@ class Caller:
             asked = fuse.ask(self._clock.now())
         if asked is breaker.Answer.GO:
             return None
-        return Refused(
-            BREAKER_OPEN,
-            RetryClass.UNSENT,
-            f"{request.action.name} in {lane.site.region} is paused: {fuse.reason}",
-            retry_after_ms=fuse.left_ms(self._clock.now()),
-        )
+        text = f"{request.action.name} in {lane.site.region} is paused: {fuse.reason}"
+        return Unsent.BREAKER.refusal(text, fuse.left_ms(self._clock.now()))
 
     async def _probe(self, lane: Lane, *, storm: bool) -> Outcome:
         """Ask something harmless of the service that failed, or of the judge of keys and clocks."""
@@ -301,7 +293,7 @@ class Caller:
         try:
             reply = await self._attempt(Lane(Site(lane.site.account, region), action), request)
         except NotSent as error:
-            return verdict.unsent(error.reason)
+            return error.reason.refusal()
         except Lost as error:
             return Unknown(error.reason)
         return self._outcome(reply)
@@ -326,9 +318,9 @@ class Caller:
             return Done()
         return verdict.failure(reply, self._clock.now())
 
-    def _measure_skew(self, reply: wire.HttpReply | Refused) -> None:
+    def _measure_skew(self, reply: wire.HttpReply) -> None:
         """Sign with the service's clock from now on: ours was refused."""
-        at = verdict.http_date(reply) if isinstance(reply, wire.HttpReply) else None
+        at = verdict.http_date(reply)
         if at is not None:
             self.skew_ms = at - self._clock.now()
 
@@ -357,17 +349,23 @@ class Caller:
         await self._clock.sleep_until(self._clock.now() + round(seconds * SECOND))
 
 
+def _failed_to_connect(error: BaseException) -> bool:
+    if isinstance(error, NotSent):
+        return error.reason not in _HELD_BACK
+    return isinstance(error, Lost)
+
+
 _CONNECTIONS = tenacity.AsyncRetrying(
-    retry=tenacity.retry_if_exception_type((NotSent, Lost)), reraise=True
+    retry=tenacity.retry_if_exception(_failed_to_connect), reraise=True
 )
 """A template: copied for each call, since one object in use twice mixes up its users."""
 
 
 def _refused_before_looking(
-    reply: wire.HttpReply | Refused,
+    reply: wire.HttpReply,
 ) -> contract.RetryClass | None:
     """AUTH or CLOCK where the gateway turned the call away for its keys or its time."""
-    if isinstance(reply, Refused) or not 400 <= reply.status < 500:
+    if not 400 <= reply.status < 500:
         return None
     error = verdict.api_error(reply.body)
     kind = contract.retry_class(error[0]) if error is not None else None

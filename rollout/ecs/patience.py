@@ -13,11 +13,11 @@ from typing import Final, TypeVar
 import msgspec
 import tenacity
 
-from rollout.ecs import jitter, replies, verdict
+from rollout.ecs import jitter, replies
 from rollout.ecs.breaker import RetryBudget
 from rollout.ecs.governor import Clock
 from rollout.model import limits
-from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.outcome import Refused, RetryClass, Unknown, Unsent
 from rollout.model.site import Lane
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
@@ -126,7 +126,7 @@ class Patience:
 
     def _note(self, waiting: Waiting, outcome: object, alternatives: int) -> None:
         """Keep a failure that is worth a repeat; any other outcome shows that the lane works."""
-        if isinstance(outcome, Refused) and outcome.code == verdict.EXPIRED:
+        if isinstance(outcome, Refused) and outcome.code == Unsent.EXPIRED:
             waiting.crowded = True
             return
         waiting.tries += 1

@@ -26,6 +26,7 @@ from rollout.ecs import endpoints
 from rollout.ecs.proxies import Proxies
 from rollout.ecs.wire import HttpReply
 from rollout.model import limits
+from rollout.model.outcome import Unsent
 
 BODY_BYTES_MAX: Final = 8 * 1024**2
 """A page of 100 instances is about 200 KB; more than this is no reply of the API."""
@@ -49,12 +50,10 @@ _AFTER_THE_FIRST_BYTE: Final = (
 
 
 class NotSent(Exception):
-    """Nothing left this machine: `reason` is `dns`, `refused`, `tls`, `certificate`,
-    `connect_timeout`, `closed`, `unasked_bytes`, …, or what the call's `held_back` said.
-    """
+    """Nothing left this machine."""
 
-    def __init__(self, reason: str, host: str = "") -> None:
-        super().__init__(f"{reason}: {host}" if host else reason)
+    def __init__(self, reason: Unsent, host: str = "") -> None:
+        super().__init__(f"{reason}: {host}" if host else reason.value)
         self.reason = reason
 
 
@@ -66,8 +65,8 @@ class Lost(Exception):
         self.reason = reason
 
 
-def _never() -> str:
-    return ""
+def _never() -> None:
+    return None
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -76,8 +75,8 @@ class Call(msgspec.Struct, frozen=True):
     `endpoint` is scheme and authority (`https://ecs.cn-beijing.aliyuncs.com`); `query` goes on the
     wire as it is. Header names are in lower case. `connect_ms` bounds the time until the request
     leaves, `read_ms` the wait for the head of the reply and each wait for bytes after it.
-    `held_back` is asked right before the first byte leaves, since connecting takes time: it says
-    why it may not, or nothing.
+    `held_back` is called right before the first byte leaves, since connecting takes time: it
+    returns why the call must not leave, or None.
     """
 
     action: str
@@ -86,7 +85,7 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     connect_ms: int
     read_ms: int
-    held_back: Callable[[], str] = _never
+    held_back: Callable[[], Unsent | None] = _never
 
 
 class Transport(Protocol):
@@ -168,7 +167,7 @@ class AiohttpTransport:
 def _ask_last(call: Call) -> None:
     """Connecting takes time: ask again whether the request may leave. Errors: NotSent."""
     reason = call.held_back()
-    if reason:
+    if reason is not None:
         raise NotSent(reason)
 
 
@@ -178,9 +177,9 @@ def _silent(connection: Connection) -> ResponseHandler:
     """
     protocol = connection.protocol
     if protocol is None or not protocol.is_connected():  # the peer shook hands and left
-        raise NotSent("closed")
+        raise NotSent(Unsent.CLOSED)
     if protocol.should_close:
-        raise NotSent("unasked_bytes")
+        raise NotSent(Unsent.UNASKED_BYTES)
     return protocol
 
 
@@ -248,27 +247,27 @@ async def _body(content: aiohttp.StreamReader, wait_on: Callable[[], None]) -> b
             return b"".join(chunks)
 
 
-def _reason_unsent(error: Exception) -> str:
+def _reason_unsent(error: Exception) -> Unsent:
     """Name the cause without the library's text, which repeats the URL."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
-            return "proxy_login"
+            return Unsent.PROXY_LOGIN
         case aiohttp.ClientHttpProxyError():
-            return "proxy_refused"
+            return Unsent.PROXY_REFUSED
         case aiohttp.ClientProxyConnectionError():
-            return "proxy_unreachable"
+            return Unsent.PROXY_UNREACHABLE
         case aiohttp.ClientConnectorDNSError():
-            return "dns"
+            return Unsent.DNS
         case aiohttp.ClientConnectorCertificateError():
-            return "certificate"
+            return Unsent.CERTIFICATE
         case aiohttp.ClientSSLError():
-            return "tls"
+            return Unsent.TLS
         case TimeoutError():
-            return "connect_timeout"
+            return Unsent.CONNECT_TIMEOUT
         case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.ECONNREFUSED)):
-            return "refused"
+            return Unsent.REFUSED
         case _:
-            return "unreachable"
+            return Unsent.UNREACHABLE
 
 
 def _reason_lost(error: Exception) -> str:

@@ -25,8 +25,6 @@ UNPROVEN: Final = "accepted_unproven"
 MISSING: Final = "missing_in_results"
 CONTRADICTORY: Final = "contradictory_results"
 NONCE_USED: Final = "SignatureNonceUsed"
-EXPIRED: Final = "not_sent_expired"
-"""Code of a call that could only have left after its `not_after`."""
 
 ANOMALY_EXTRA: Final = "extra_item"
 ANOMALY_DOUBLED: Final = "doubled_item"
@@ -145,11 +143,6 @@ def failure(reply: wire.HttpReply, now: Instant) -> Refused | Unknown:
         return Unknown(why, header_request_id(reply), at)
     code, message, request_id = error
     return _judged(code, message, request_id, at, retry_after_ms(reply), status=reply.status)
-
-
-def unsent(code: str, message: str = "") -> Refused:
-    """Outcome of a call of which nothing left this machine."""
-    return Refused(code, RetryClass.UNSENT, message)
 
 
 def api_error(body: bytes) -> tuple[str, str, str] | None:

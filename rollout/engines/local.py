@@ -23,7 +23,7 @@ from rollout.model import limits
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.halts import HaltReason, halted
-from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
+from rollout.model.outcome import Answer, Refused, Unknown, Unsent
 from rollout.model.time import Instant
 
 OnTurn = Callable[[Run, list[AnyEvent], Instant], None]
@@ -149,7 +149,7 @@ class LocalEngine:
 
     def _refuse(self, intents: tuple[Issued, ...]) -> None:
         """Intents that are not durable never leave."""
-        unsent = Answer(Refused("not_sent_disk", RetryClass.UNSENT))
+        unsent = Answer(Unsent.DISK.refusal())
         for issued in intents:
             self._arrive(functools.partial(self.decider.answered, issued.n, unsent))
 

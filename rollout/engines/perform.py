@@ -13,7 +13,7 @@ from rollout.errors import IntegrityError, RolloutError
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Halted, Issued
 from rollout.model.halts import HaltReason, halted
-from rollout.model.outcome import Answer, Refused, RetryClass
+from rollout.model.outcome import Answer, Unsent
 from rollout.model.plan import Plan
 from rollout.model.site import Site
 
@@ -29,9 +29,9 @@ async def perform(
 ) -> Answer:
     """Send the call of a durable intent, at most once."""
     if stopped():
-        return Answer(Refused("not_sent_stopped", RetryClass.UNSENT))
+        return Answer(Unsent.STOPPED.refusal())
     if clock.expired(issued.not_after):
-        return Answer(Refused("not_sent_expired", RetryClass.UNSENT))
+        return Answer(Unsent.EXPIRED.refusal())
     region, key_pair = site.region, plan.key_pair
     match issued.command:
         case Attach(instances=instances):

@@ -37,6 +37,39 @@ class RetryClass(enum.StrEnum):
     """An unknown code."""
 
 
+class Unsent(enum.StrEnum):
+    """Why a call did not leave this machine. The value is the code of the refusal."""
+
+    STOPPED = "not_sent_stopped"
+    """The run stopped before the turn of the call came."""
+    HALTED = "not_sent_halted"
+    """Changes were no longer allowed when the call was about to leave."""
+    EXPIRED = "not_sent_expired"
+    """The call could only leave after its `not_after`."""
+    DISK = "not_sent_disk"
+    """The intent is not durable."""
+    BREAKER = "breaker_open"
+    """The circuit breaker of its lane is open."""
+    DNS = "dns"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    CERTIFICATE = "certificate"
+    PROXY_LOGIN = "proxy_login"
+    PROXY_REFUSED = "proxy_refused"
+    PROXY_UNREACHABLE = "proxy_unreachable"
+    CLOSED = "closed"
+    """The server closed the connection before it was used."""
+    UNASKED_BYTES = "unasked_bytes"
+    """Bytes arrived on the connection before the request: they would be read as its reply."""
+
+    def refusal(self, message: str = "", retry_after_ms: Duration = 0) -> Refused:
+        """Return the outcome of a call that was not sent for this reason."""
+        code, unsent = self.value, RetryClass.UNSENT
+        return Refused(code, unsent, message, retry_after_ms=retry_after_ms)
+
+
 class Done(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """The service says it did it. For AttachKeyPair the record, never the guest."""
 

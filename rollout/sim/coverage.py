@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from rollout.model import event as ev
 from rollout.model.command import ImportKey, RestartCall
 from rollout.model.event import AnyEvent
-from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown
+from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown, Unsent
 from rollout.sim.driver import End
 from rollout.sim.scenario import Hand, Stop
 from rollout.sim.story import Story
@@ -187,7 +187,7 @@ def _of_ends(
     return words
 
 
-_UNSENT = {"not_sent_expired": "unsent: too late", "not_sent_disk": "unsent: disk"}
+_UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "unsent: disk"}
 
 
 def _of_lives(story: Story) -> list[str]:

@@ -22,7 +22,7 @@ from rollout.emulator.faults import Course, Damage, Ending
 from rollout.emulator.messages import Reply, Request
 from rollout.emulator.render import Format
 from rollout.model import limits
-from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
+from rollout.model.outcome import Answer, Refused, RetryClass, Unknown, Unsent
 from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.calls import Wish
 from rollout.sim.dice import Dice
@@ -36,7 +36,6 @@ RATE_START = 600.0
 REPEAT_MS: Duration = 400
 LATENCY_MS = (5, 150)
 
-HALTED = "not_sent_halted"
 NO_INSTANCE = "i-none"
 """An id that no cloud has."""
 
@@ -175,7 +174,7 @@ class Network:
             due = lane.rate.earliest(now)
             if due > call.not_after:
                 lane.waiting.popleft()
-                self._tell_soon(call, verdict.unsent(verdict.EXPIRED))
+                self._tell_soon(call, Unsent.EXPIRED.refusal())
             elif due > now:
                 self._pump_later(lane, due)
                 return
@@ -214,9 +213,9 @@ class Network:
 
     def _unsent(self, call: Call) -> Refused | None:
         if self.clock.expired(call.not_after):
-            return verdict.unsent(verdict.EXPIRED)
+            return Unsent.EXPIRED.refusal()
         if call.n and (self.stopped or self.lost()):
-            return verdict.unsent(HALTED)
+            return Unsent.HALTED.refusal()
         return None
 
     def _travel(

@@ -22,7 +22,7 @@ from rollout.model import limits
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.halts import HaltReason, halted
-from rollout.model.outcome import Answer, Refused, RetryClass, Unknown
+from rollout.model.outcome import Answer, Refused, Unknown, Unsent
 from rollout.model.time import Instant
 from rollout.sim import calls, driver
 from rollout.sim.disk import Fuse
@@ -190,7 +190,7 @@ class Process:
 
     def _begin(self, turn: Turn) -> None:
         if self._poison is not None:
-            unsent = Answer(Refused("not_sent_disk", RetryClass.UNSENT))
+            unsent = Answer(Unsent.DISK.refusal())
             for issued in turn.intents:
                 self._hear(issued.n, unsent)
             return
@@ -243,9 +243,9 @@ class Process:
         site = lane_of_call(run, issued).site
         self.before_call(issued.n)
         if run.stopping:
-            self._hear(issued.n, Answer(Refused("not_sent_stopped", RetryClass.UNSENT)))
+            self._hear(issued.n, Answer(Unsent.STOPPED.refusal()))
         elif self.clock.expired(issued.not_after):
-            self._hear(issued.n, Answer(Refused("not_sent_expired", RetryClass.UNSENT)))
+            self._hear(issued.n, Answer(Unsent.EXPIRED.refusal()))
         else:
             wish = calls.of_intent(issued, site, run.plan)
             self.network.submit(Call(wish, issued.n, issued.not_after, self._answered))

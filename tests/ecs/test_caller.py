@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from rollout.ecs import caller, contract, replies
+from rollout.ecs import contract, replies
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Credentials, Keyring, Secret
 from rollout.ecs.governor import Governor
@@ -17,7 +17,7 @@ from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
 from rollout.engines.clock import LoopClock
 from rollout.model import limits
-from rollout.model.outcome import Done, Refused, RetryClass, Unknown
+from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Instant
 from tests.ecs.pretend import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
@@ -154,7 +154,7 @@ async def test_a_clock_refused_twice_is_an_error_that_says_by_how_much(
     assert len(wire.calls) == 2
     again = await reboot(client)
     assert isinstance(again, Refused)
-    assert (again.code, again.retry) == (caller.BREAKER_OPEN, RetryClass.UNSENT)
+    assert (again.code, again.retry) == (Unsent.BREAKER, RetryClass.UNSENT)
     assert len(wire.calls) == 2
 
 
@@ -205,7 +205,7 @@ async def test_keys_refused_twice_open_the_fuse() -> None:
     first, second = await reboot(client), await reboot(client)
     assert isinstance(first, Refused) and isinstance(second, Refused)
     assert (first.code, first.retry) == ("Forbidden.RAM", RetryClass.DENIED)
-    assert second.code == caller.BREAKER_OPEN
+    assert second.code == Unsent.BREAKER
     assert len(wire.calls) == tokens.fetches == 2
 
 
@@ -254,7 +254,7 @@ async def test_a_mutation_that_was_lost_is_never_sent_again(reason: str) -> None
 @pytest.mark.asyncio
 async def test_a_mutation_that_did_not_leave_is_refused_unsent() -> None:
     """Refused by the connection: whoever asked may ask again."""
-    wire = Wire([NotSent("refused", "127.0.0.1:1"), accepted()])
+    wire = Wire([NotSent(Unsent.REFUSED, "127.0.0.1:1"), accepted()])
     outcome = await reboot(client_of(wire))
     assert outcome == Refused("refused", RetryClass.UNSENT, "refused: 127.0.0.1:1")
     assert len(wire.calls) == 1
@@ -263,7 +263,7 @@ async def test_a_mutation_that_did_not_leave_is_refused_unsent() -> None:
 @pytest.mark.asyncio
 async def test_a_safe_call_is_repeated_twice() -> None:
     """Three attempts at most, with a wait by the injected clock in between."""
-    clock, wire = JumpClock(), Wire([Lost("reset"), NotSent("refused"), accepted()])
+    clock, wire = JumpClock(), Wire([Lost("reset"), NotSent(Unsent.REFUSED), accepted()])
     assert isinstance(
         await client_of(wire, clock).observe_instances(REGION, ["i-1"]), replies.Described
     )
@@ -376,7 +376,7 @@ async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
     client = client_of(wire, stopped=lambda: True)
     outcome = await reboot(client)
     assert isinstance(outcome, Refused)
-    assert (outcome.code, outcome.retry) == (caller.HALTED, RetryClass.UNSENT)
+    assert (outcome.code, outcome.retry) == (Unsent.HALTED, RetryClass.UNSENT)
     assert isinstance(await client.observe_instances(REGION, ["i-1"]), replies.Described)
     assert wire.actions == ["DescribeInstances"]
 
@@ -410,5 +410,5 @@ async def test_a_change_that_waits_for_keys_ends_when_the_run_stops() -> None:
     finally:
         source.arrived.set()
     assert isinstance(answer.outcome, Refused)
-    assert (answer.outcome.code, answer.outcome.retry) == (caller.HALTED, RetryClass.UNSENT)
+    assert (answer.outcome.code, answer.outcome.retry) == (Unsent.HALTED, RetryClass.UNSENT)
     assert wire.calls == []

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from rollout.ecs import caller, replies
+from rollout.ecs import replies
 from rollout.ecs.breaker import OPEN_MS
 from rollout.ecs.endpoints import Endpoints
 from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
-from rollout.model.outcome import Done, Refused
+from rollout.model.outcome import Done, Refused, Unsent
 from tests.ecs.pretend import JumpClock, client_on
 from tests.ecs.wires import REGION, Script, Wire, accepted, client_of, reboot, refused
 from tests.inprocess import InProcessTransport
@@ -35,7 +35,7 @@ async def test_a_denied_lane_is_tried_again_with_a_question_about_keys() -> None
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("bad", [Lost("reset"), NotSent("dns"), refused(403, "Forbidden")])
+@pytest.mark.parametrize("bad", [Lost("reset"), NotSent(Unsent.DNS), refused(403, "Forbidden")])
 async def test_a_failed_probe_keeps_the_lane_shut(bad: Script) -> None:
     """What does not answer the probe does not get the mutation."""
     clock, wire = JumpClock(), Wire([refused(403, "Forbidden.RAM"), bad])
@@ -44,7 +44,7 @@ async def test_a_failed_probe_keeps_the_lane_shut(bad: Script) -> None:
     clock.at += OPEN_MS
     outcome = await reboot(client)
     assert isinstance(outcome, Refused)
-    assert outcome.code == caller.BREAKER_OPEN
+    assert outcome.code == Unsent.BREAKER
     assert wire.actions == ["RebootInstance", "GetCallerIdentity"]
 
 

@@ -12,7 +12,7 @@ from rollout.ecs.patience import Patience, is_transient
 from rollout.ecs.replies import DRY_RUN_IGNORED, Described
 from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
-from rollout.model.outcome import Done, Refused, RetryClass, Unknown
+from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Duration
 from tests.ecs.pretend import DATE, NOW, REQUEST_ID, JumpClock, client_on
@@ -50,9 +50,9 @@ def patient(wire: Wire, clock: JumpClock, budget_ms: Duration = 5 * MINUTE) -> E
         PAGE_502,
         REDIRECTED,
         PORTAL,
-        NotSent("refused"),
-        NotSent("dns"),
-        NotSent("tls"),
+        NotSent(Unsent.REFUSED),
+        NotSent(Unsent.DNS),
+        NotSent(Unsent.TLS),
         Lost("timeout"),
         Lost("reset"),
     ],
@@ -84,7 +84,7 @@ async def test_every_safe_call_outlasts_what_passes(failure: Script) -> None:
         (refused(400, "InvalidParameter"), 1),
         (refused(404, "InvalidRegionId.NotFound"), 1),
         (refused(400, "UnheardOf.Code"), 1),
-        (NotSent("certificate"), 1),
+        (NotSent(Unsent.CERTIFICATE), 1),
         (refused(400, "InvalidTimeStamp.Expired"), 2),
     ],
 )
@@ -100,7 +100,9 @@ async def test_what_a_repeat_cannot_cure_ends_at_once(failure: Script, tries: in
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("minutes", [1, 5, 12])
-@pytest.mark.parametrize("failure", [PAGE_502, NotSent("refused", "127.0.0.1:1"), Lost("reset")])
+@pytest.mark.parametrize(
+    "failure", [PAGE_502, NotSent(Unsent.REFUSED, "127.0.0.1:1"), Lost("reset")]
+)
 async def test_the_budget_is_used_up_and_not_exceeded(failure: Script, minutes: int) -> None:
     """The last failure says how often and for how long the call was tried."""
     clock, wire = JumpClock(), Wire([failure])
@@ -111,12 +113,14 @@ async def test_the_budget_is_used_up_and_not_exceeded(failure: Script, minutes: 
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("failure", [NotSent("proxy_login", "h:443"), NotSent("dns", "h:443")])
+@pytest.mark.parametrize(
+    "failure", [NotSent(Unsent.PROXY_LOGIN, "h:443"), NotSent(Unsent.DNS, "h:443")]
+)
 async def test_the_end_of_the_budget_does_not_hide_the_cause(failure: NotSent) -> None:
     """The last attempt has no time left to connect: the failure before it is reported."""
 
     def handle(call: Call) -> HttpReply:
-        raise failure if call.connect_ms >= SECOND else NotSent("connect_timeout", "h:443")
+        raise failure if call.connect_ms >= SECOND else NotSent(Unsent.CONNECT_TIMEOUT, "h:443")
 
     clock = JumpClock()
     client = client_on(InProcessTransport(handle), clock)

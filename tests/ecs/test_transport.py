@@ -33,6 +33,7 @@ from rollout.ecs.transport import (
     NotSent,
 )
 from rollout.ecs.wire import HttpReply
+from rollout.model.outcome import Unsent
 from tests.ecs.pretend import After, ObservedGroup, Scripted, Server, reply, scripted, serving
 from tests.inprocess import InProcessTransport
 
@@ -178,7 +179,7 @@ async def test_a_peer_that_left_with_the_handshake_was_sent_nothing() -> None:
 @pytest.mark.asyncio
 async def test_a_call_may_be_held_back_once_it_has_its_connection() -> None:
     """Connecting takes time, in which a run may stop: the last question comes before the bytes."""
-    held = msgspec.structs.replace(call(), held_back=lambda: "not_sent_halted")
+    held = msgspec.structs.replace(call(), held_back=lambda: Unsent.HALTED)
     async with scripted(reply(200, b"{}")) as server, AiohttpTransport() as transport:
         with pytest.raises(NotSent) as raised:
             await transport.send(msgspec.structs.replace(held, endpoint=server.url))
