@@ -29,7 +29,7 @@ from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import RATE_MAX, Governor
 from rollout.ecs.transport import AiohttpTransport
-from rollout.emulator.access import ACCOUNT_ID
+from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.engines.clock import LoopClock
 from rollout.model.outcome import Done
 

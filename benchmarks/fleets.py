@@ -15,10 +15,11 @@ import msgspec
 
 from benchmarks import measure
 from benchmarks.report import Row, Size
-from rollout.emulator import fleetfile, fleets
-from rollout.emulator.cloud import Cloud
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import file as fleet_file
+from rollout.emulator.fleet import synthetic
 from rollout.emulator.messages import Request
-from rollout.sim.loop import START_MS
+from rollout.sim.time.loop import START_MS
 
 _SIZES = {Size.TINY: 300, Size.DEFAULT: 100_000, Size.FULL: 1_000_000}
 _FEW = 3
@@ -58,9 +59,9 @@ def _made(what: str, count: int) -> measure.Measured:
 def ready(path: str, size: int) -> int:
     """Have a cloud answer over the fleet of a file, or a synthetic one; how many instances."""
     if path:
-        fleet = fleetfile.load(Path(path), seed=1, now=START_MS)
+        fleet = fleet_file.load(Path(path), seed=1, now=START_MS)
     else:
-        fleet = fleets.build(size=size, seed=1, now=START_MS)
+        fleet = synthetic.build(size=size, seed=1, now=START_MS)
     reply = Cloud(fleet).handle(Request("DescribeInstances", {"RegionId": _REGIONS[0]}), START_MS)
     if reply.code is not None:
         raise ValueError(f"the first call was refused: {reply.code}")

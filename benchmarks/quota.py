@@ -13,11 +13,11 @@ from benchmarks import world
 from benchmarks.report import Row, Size
 from rollout.ecs import replies as reading
 from rollout.ecs.governor import Governor
-from rollout.emulator.quotas import Foreign, Quota, Quotas, QuotaSettings, Usage
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.quotas import Foreign, Quota, Quotas, QuotaSettings, Usage
+from rollout.emulator.cloud.switches import Switches
 from rollout.model import limits
 from rollout.model.outcome import Refused
-from rollout.sim import loop as virtual
+from rollout.sim.time import loop as virtual
 
 _QUOTAS = {Size.TINY: (120,), Size.DEFAULT: (60, 300, 1_000), Size.FULL: (60, 300, 1_000, 6_000)}
 _REGION = world.REGIONS[0]

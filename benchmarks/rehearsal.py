@@ -17,7 +17,7 @@ from rollout.app import rehearse as rehearsing
 from rollout.app.rehearse import Given
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.spec import Calls
-from rollout.sim.loop import START_MS
+from rollout.sim.time.loop import START_MS
 
 BOOT_MS = 60_000
 _SIZES = {

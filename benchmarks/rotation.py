@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import world
 from rollout.core.running.decider import Decider
 from rollout.ecs.client import EcsClient
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.journal import reader, writer
@@ -21,7 +21,7 @@ from rollout.journal.disk import RealDisk
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.spec import Calls
-from rollout.sim import loop as virtual
+from rollout.sim.time import loop as virtual
 
 
 class InlineDisk(RealDisk):

@@ -23,11 +23,12 @@ import msgspec
 
 from benchmarks import world
 from benchmarks.peers import bare_server
-from rollout.emulator import fleets, server
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.fleet import Fleet
+from rollout.emulator.cloud.fleet import Fleet
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http import server
 from rollout.emulator.messages import Reply, Request
-from rollout.emulator.switches import Switches
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,7 +107,7 @@ async def _serve(settings: Settings) -> None:
         if isinstance(cloud, _Counting):
             calls = cloud.calls
         for name in world.REGIONS:
-            line = fleets.ed25519_line(b"1" * 32, "next")
+            line = synthetic.ed25519_line(b"1" * 32, "next")
             cloud.pairs.add(name, world.KEY_NAME, line, now)
         serving = server.serve(
             cloud,

@@ -18,15 +18,15 @@ from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply, http_date, parse_pairs
-from rollout.emulator import fleets
-from rollout.emulator.access import ACCOUNT_ID
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.desk import Desk
-from rollout.emulator.fleet import Fleet, FleetBuilder
-from rollout.emulator.gateway import Message
-from rollout.emulator.quotas import Quotas
-from rollout.emulator.shapes import Shape
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
+from rollout.emulator.cloud.quotas import Quotas
+from rollout.emulator.cloud.shapes import Shape
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.cloud.users import ACCOUNT_ID
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http.front_end import Desk
+from rollout.emulator.http.gateway import Message
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
 from rollout.model.instance import Instance, Inventory
@@ -41,7 +41,7 @@ from rollout.model.spec import (
     Spec,
     parse_amount,
 )
-from rollout.sim.loop import START_MS, VirtualClock
+from rollout.sim.time.loop import START_MS, VirtualClock
 
 REGIONS = ("cn-hangzhou", "cn-shanghai")
 ENDPOINT = "http://127.0.0.1:1"
@@ -54,9 +54,9 @@ def linux_fleet(size: int, *, regions: tuple[str, ...] = REGIONS, now: int = STA
     builder = FleetBuilder(now)
     for index, name in enumerate(regions):
         region = builder.open_region(name)
-        former = builder.key_pair(fleets.FORMER_KEY_PAIR, fleets.former_public_key(1, name))
+        former = builder.key_pair(synthetic.FORMER_KEY_PAIR, synthetic.former_public_key(1, name))
         shapes = [
-            builder.shape(Shape(region, region.zones[0], image)) for image in fleets.LINUX_IMAGES
+            builder.shape(Shape(region, region.zones[0], image)) for image in synthetic.LINUX_IMAGES
         ]
         tags = builder.tags((("app", "cart"), ("env", "prod")))
         for number in range(size // len(regions) + (index < size % len(regions))):
@@ -145,7 +145,7 @@ async def listed(client: EcsClient, regions: tuple[str, ...] = REGIONS) -> list[
 
 def spec(calls: Calls, max_down: str = "10%") -> Spec:
     """The reference spec: one wave, one budget over the fleet."""
-    key = KeyPair(KEY_NAME, fleets.ed25519_line(b"1" * 32, "next"), Ensure.IMPORT)
+    key = KeyPair(KEY_NAME, synthetic.ed25519_line(b"1" * 32, "next"), Ensure.IMPORT)
     return Spec(
         name="reference",
         key_pair=key,

@@ -13,7 +13,7 @@ from cyclopts.argument import Argument
 from rollout.app import rehearse
 from rollout.cli import main, options
 from rollout.cli.views import forecast, preview
-from rollout.sim import forecast as seeds
+from rollout.sim.rehearse import forecast as seeds
 from tests import tree
 from tests.app import factory
 

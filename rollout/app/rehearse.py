@@ -16,14 +16,14 @@ import msgspec
 
 from rollout.cli.views import preview
 from rollout.ecs import governor
-from rollout.emulator import settings
-from rollout.emulator.quotas import Quota
+from rollout.emulator import settings_files
+from rollout.emulator.cloud.quotas import Quota
 from rollout.journal.estimates import Estimates, LaneQuota
 from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
 from rollout.model.time import Duration
-from rollout.sim import rehearsal
-from rollout.sim.rehearsal import Assumed, Lived
+from rollout.sim.rehearse import rehearsal
+from rollout.sim.rehearse.rehearsal import Assumed, Lived
 
 SEEDS_MAX = 100
 INSTANCES_BY_DEFAULT = 200_000
@@ -68,7 +68,7 @@ def prepare(plan: Plan, given: Given, learned: Estimates = Estimates()) -> Rehea
     Errors: ConfigError R0013 where the faults cannot be read.
     """
     emulated = preview.is_emulated(plan)
-    faults = settings.load_faults(given.faults) if given.faults is not None else ()
+    faults = settings_files.load_faults(given.faults) if given.faults is not None else ()
     boot_ms, spread, boot_why = _boot(plan, given, learned)
     quota, quota_why = _quota(given, emulated=emulated)
     lanes = () if given.quota is not None else learned.quotas

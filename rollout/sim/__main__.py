@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 
-from rollout.sim import coverage, crashes, trial
-from rollout.sim.crashes import TWELVE
-from rollout.sim.trial import Tally, Trial
-from rollout.sim.world import World
+from rollout.sim.check import coverage, crashes, trial
+from rollout.sim.check.crashes import TWELVE
+from rollout.sim.check.trial import Tally, Trial
+from rollout.sim.world.world import World
 
 MET_FROM = 1_000
 WRONG_SHOWN = 3

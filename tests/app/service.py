@@ -14,9 +14,10 @@ from rollout.cli.options import Cloud
 from rollout.ecs.credentials import EnvironmentSource
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.ecs.wire import HttpReply
-from rollout.emulator import fleets, server
-from rollout.emulator.cloud import Cloud as PretendCloud
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http import server
 from rollout.engines.service import Service
 
 PUBLIC_KEY = (
@@ -49,7 +50,7 @@ class ReadOnly(AiohttpTransport):
 def pretend(size: int = 40) -> PretendCloud:
     """A calm cloud with a synthetic fleet in two regions, quick to boot."""
     now = server.wall_clock_ms()
-    fleet = fleets.build(size=size, seed=1, now=now, regions=("cn-hangzhou", "cn-shanghai"))
+    fleet = synthetic.build(size=size, seed=1, now=now, regions=("cn-hangzhou", "cn-shanghai"))
     return PretendCloud(fleet, Switches(boot_time_ms=100, stop_time_ms=50))
 
 

@@ -10,7 +10,7 @@ import pytest
 from rollout.app import clock_skew, execute, plan, preflight
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
-from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.errors import AccessError, Exit, RolloutError
 from rollout.journal.reader import read
 from rollout.journal.verify import verify

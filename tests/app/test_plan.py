@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rollout.app import plan as planning
-from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.errors import Exit, RolloutError
 from rollout.journal import runs, writer
 from rollout.journal.reader import run_id

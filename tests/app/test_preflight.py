@@ -19,8 +19,8 @@ from rollout.cli.views.report import Ended
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Call, Lost
 from rollout.ecs.wire import HttpReply
-from rollout.emulator.access import Statement, User
-from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.emulator.cloud.users import Statement, User
+from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
 from rollout.journal import closing, runs

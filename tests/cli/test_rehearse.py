@@ -18,14 +18,15 @@ from rollout.app.rehearse import Given
 from rollout.cli import main
 from rollout.cli.views import forecast as shown
 from rollout.cli.views import page
-from rollout.emulator import fleets, server
-from rollout.emulator.cloud import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http import server
 from rollout.errors import Exit
 from rollout.journal.estimates import Boots, Estimates, LaneQuota
 from rollout.model.plan import Plan
-from rollout.sim import rehearsal
-from rollout.sim.forecast import Forecast, Spread, WaveEnd, forecast
-from rollout.sim.rehearsal import Down, Lived
+from rollout.sim.rehearse import rehearsal
+from rollout.sim.rehearse.forecast import Forecast, Spread, WaveEnd, forecast
+from rollout.sim.rehearse.rehearsal import Down, Lived
 from tests import tree
 from tests.app import factory, service
 
@@ -299,7 +300,7 @@ async def test_every_example_spec_can_be_planned_and_rehearsed(
     """Specs in plans/ are no prose: each is planned on an emulated fleet and comes to its end."""
     monkeypatch.chdir(tree.ROOT)
     now = server.wall_clock_ms()
-    cloud = PretendCloud(fleets.build(size=240, seed=7, now=now))
+    cloud = PretendCloud(synthetic.build(size=240, seed=7, now=now))
     async with service.connected(cloud, service.ReadOnly) as connected:
         plan = (await planning.make(spec, connected, tmp_path)).saved.plan
 

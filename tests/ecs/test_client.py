@@ -9,16 +9,17 @@ from rollout.ecs import replies
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring, Secret, StaticSource
 from rollout.ecs.transport import AiohttpTransport
-from rollout.emulator import fleets, server
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http import server
 from rollout.engines.clock import LoopClock
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RestartKind
 from tests.ecs.pretend import FAR, client_on
 
-PUBLIC_KEY = fleets.former_public_key(99, "cn-shanghai")
+PUBLIC_KEY = synthetic.former_public_key(99, "cn-shanghai")
 REGION = "cn-hangzhou"
 
 
@@ -26,7 +27,7 @@ REGION = "cn-hangzhou"
 async def emulated(size: int = 130, secret: str = "emulator-secret") -> AsyncIterator[EcsClient]:
     """A client of an emulated fleet in one region, whose boots are over at once."""
     clock = LoopClock()
-    fleet = fleets.build(size=size, seed=7, now=clock.now(), regions=[REGION])
+    fleet = synthetic.build(size=size, seed=7, now=clock.now(), regions=[REGION])
     cloud = Cloud(fleet, Switches(boot_time_ms=1))
     keyring = Keyring(StaticSource("emulator", Secret(secret)), clock)
     async with server.serve(cloud) as url, AiohttpTransport() as transport:

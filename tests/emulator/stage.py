@@ -4,34 +4,36 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rollout.emulator import fleets
-from rollout.emulator.cloud import Cloud, Observed
+from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
+from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.shapes import Shape
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud, Observed
 from rollout.emulator.faults import FaultPlan
-from rollout.emulator.fleet import Fleet, FleetBuilder
-from rollout.emulator.instances import Lock, Status
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Reply, Request
-from rollout.emulator.render import Format, body_bytes
-from rollout.emulator.shapes import Shape
-from rollout.emulator.switches import Switches
 
 NOW = 1_770_000_000_000
 STARTED = NOW - 7_200_000
 CREATED_MINUTE = NOW // 60_000 - 9_999
 REGION = "cn-hangzhou"
-FORMER = fleets.FORMER_KEY_PAIR
+FORMER = synthetic.FORMER_KEY_PAIR
 FRESH = "fresh"
-FRESH_BODY = fleets.ed25519_line(b"\x07" * 32, "fresh")
+FRESH_BODY = synthetic.ed25519_line(b"\x07" * 32, "fresh")
 
 
 def fleet() -> Fleet:
     """Ids that say what they are: i-plain-1 to i-plain-12 and one of each odd kind."""
     builder = FleetBuilder(NOW)
     region = builder.open_region(REGION)
-    former = builder.key_pair(FORMER, fleets.former_public_key(1, REGION)).number
+    former = builder.key_pair(FORMER, synthetic.former_public_key(1, REGION)).number
     builder.key_pair(FRESH, FRESH_BODY)
-    linux = builder.shape(Shape(region, region.zones[0], fleets.LINUX_IMAGES[0], vpc="vpc-1"))
-    windows = builder.shape(Shape(region, region.zones[1], fleets.WINDOWS_IMAGE))
-    old = builder.shape(Shape(region, region.zones[0], fleets.LINUX_IMAGES[0], io_optimized=False))
+    linux = builder.shape(Shape(region, region.zones[0], synthetic.LINUX_IMAGES[0], vpc="vpc-1"))
+    windows = builder.shape(Shape(region, region.zones[1], synthetic.WINDOWS_IMAGE))
+    old = builder.shape(
+        Shape(region, region.zones[0], synthetic.LINUX_IMAGES[0], io_optimized=False)
+    )
     kinds: list[tuple[str, int, int, Lock, Status]] = [
         *((f"i-plain-{n}", linux, former, Lock.NONE, Status.RUNNING) for n in range(1, 13)),
         ("i-stopped", linux, former, Lock.NONE, Status.STOPPED),
@@ -54,8 +56,8 @@ def fleet() -> Fleet:
             created_minute=CREATED_MINUTE,
         )
     beijing = builder.open_region("cn-beijing")
-    builder.key_pair(FORMER, fleets.former_public_key(1, "cn-beijing"))
-    far = builder.shape(Shape(beijing, beijing.zones[0], fleets.LINUX_IMAGES[0]))
+    builder.key_pair(FORMER, synthetic.former_public_key(1, "cn-beijing"))
+    far = builder.shape(Shape(beijing, beijing.zones[0], synthetic.LINUX_IMAGES[0]))
     builder.add(far, tags, instance="i-far", start_ms=STARTED, created_minute=CREATED_MINUTE)
     return builder.finish(1)
 

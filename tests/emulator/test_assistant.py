@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pytest
 
 from rollout.ecs import wire
-from rollout.emulator.access import Access, Statement, User
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.fleet import FleetBuilder
-from rollout.emulator.instances import Status
-from rollout.emulator.shapes import Image, Shape
-from rollout.emulator.shell import fingerprint_line, home
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.fleet import FleetBuilder
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.shapes import Image, Shape
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.cloud.users import Access, Statement, User
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.guest.shell import fingerprint_line, home
 from tests.emulator import stage
 from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, body, call
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from rollout.ecs.contract import Edition
-from rollout.emulator.render import Format, body_bytes
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.http.render import Format, body_bytes
 from tests.emulator import stage
 from tests.emulator.stage import FORMER, FRESH, NOW, REGION, attach, body, call, ids, row, sight
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from rollout.emulator.access import Access, Statement, User
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.instances import Lock, Status
+from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.cloud.users import Access, Statement, User
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.messages import Request
-from rollout.emulator.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import NOW, REGION, attach, body, call, ids, row, rows
 

@@ -7,8 +7,12 @@ import msgspec
 import pytest
 
 from rollout.ecs import contract
-from rollout.emulator import actions, admin, faults, fleetfile, fleetrows, fleets, server, shell
-from rollout.emulator.switches import Switches
+from rollout.emulator import actions, faults
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.fleet import file, synthetic
+from rollout.emulator.fleet import rows as file_rows
+from rollout.emulator.guest import shell
+from rollout.emulator.http import admin, server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 
@@ -45,7 +49,7 @@ def test_defaults_of_switches_are_those_of_the_code() -> None:
 def test_fields_endpoints_commands_and_lines_are_told() -> None:
     """Fields of a fleet file, admin endpoints, words of the pretend shell, environment lines."""
     told = set(re.findall(r"`([^`\n]+)`", PAGE.partition("Fields:")[2].partition("## ")[0]))
-    assert set(fleetrows.Row.__struct_fields__) <= told
+    assert set(file_rows.Row.__struct_fields__) <= told
     for name in {*admin._LISTS, *admin._READERS, *admin._WRITERS}:
         assert f"/_admin/{name}" in PAGE
     for command in shell._COMMANDS:
@@ -62,11 +66,11 @@ def test_every_action_of_the_contract_is_answered() -> None:
 def test_the_fleets_shown_can_be_loaded(tmp_path: Path) -> None:
     """The YAML blocks of the page are fleet files; together they are one."""
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    real = fleets.ed25519_line(b"1" * 32, "me@desk")
+    real = synthetic.ed25519_line(b"1" * 32, "me@desk")
     whole = re.sub(r"ssh-ed25519 .*? me@desk", real, "".join(blocks))
     path = tmp_path / "fleet.yaml"
     path.write_text(whole, encoding="utf-8")
-    fleet = fleetfile.load(path, seed=1, now=1_770_000_000_000)
+    fleet = file.load(path, seed=1, now=1_770_000_000_000)
     assert len(fleet.instances) == 221
     assert fleet.pairs.find("cn-beijing", "fleet-2026q3")
 

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from rollout.ecs import contract
-from rollout.emulator import damage, faults, fleets
+from rollout.emulator import faults
+from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.faults import CALM, Course, Damage, Ending, Fault, FaultPlan
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http import damage
+from rollout.emulator.http.render import Format, Rendered
 from rollout.emulator.messages import Reply, Request
-from rollout.emulator.render import Format, Rendered
-from rollout.emulator.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import FRESH, NOW, REGION, attach, body, call, ids, row, sight
 
@@ -286,7 +288,7 @@ def test_a_boot_that_rewrites_ends_the_former_keys() -> None:
 
 def test_an_image_may_never_install_a_key() -> None:
     """Every instance of it, and none of another."""
-    cloud = stage.cloud(Switches(images_without_keys=(fleets.LINUX_IMAGES[0].image_id,)))
+    cloud = stage.cloud(Switches(images_without_keys=(synthetic.LINUX_IMAGES[0].image_id,)))
     attach(cloud, "i-plain-1")
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     seen = sight(cloud, "i-plain-1", NOW + 9_000)

@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rollout.emulator import fleetfile, fleets, settings
-from rollout.emulator.cloud import Cloud, Observed
+from rollout.emulator import settings_files
+from rollout.emulator.cloud.fleet import Fleet
+from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.dispatch import Cloud, Observed
 from rollout.emulator.faults import Fault
-from rollout.emulator.fleet import Fleet
-from rollout.emulator.instances import Lock, Status
+from rollout.emulator.fleet import file, synthetic
 from rollout.errors import ConfigError
 from tests.emulator import stage
 from tests.emulator.stage import NOW
@@ -29,11 +30,11 @@ def sights(cloud: Cloud) -> list[Observed]:
 def test_each_region_has_some_of_everything(size: int) -> None:
     """Former key, Linux and Windows, Running and Stopped, keyless, locked, and more than one
     resource group: in every region."""
-    fleet = fleets.build(size=size, seed=3, now=NOW)
+    fleet = synthetic.build(size=size, seed=3, now=NOW)
     instances = fleet.instances
     assert len(instances) == size
     for region, span in instances.spans.items():
-        assert fleet.pairs.find(region, fleets.FORMER_KEY_PAIR)
+        assert fleet.pairs.find(region, synthetic.FORMER_KEY_PAIR)
         kinds = Counter(
             (
                 instances.shape_of(o).image.os_type,
@@ -59,7 +60,7 @@ def test_each_region_has_some_of_everything(size: int) -> None:
 @pytest.mark.parametrize("size", [90, 120, 600])
 def test_each_image_of_a_region_has_three_plain_targets(size: int) -> None:
     """With fewer, a canary could not prove whether StartTime moves there."""
-    instances = fleets.build(size=size, seed=5, now=NOW).instances
+    instances = synthetic.build(size=size, seed=5, now=NOW).instances
     plain = Counter(
         (shape.region.name, shape.image.image_id)
         for o in range(size)
@@ -75,7 +76,7 @@ def test_each_image_of_a_region_has_three_plain_targets(size: int) -> None:
 
 def test_everyone_was_started_at_least_an_hour_ago() -> None:
     """So that the minute guard of a run never waits for a synthetic fleet."""
-    instances = fleets.build(size=600, seed=1, now=NOW).instances
+    instances = synthetic.build(size=600, seed=1, now=NOW).instances
     assert max(instances.start_ms) <= NOW - HOUR_MS
     assert all(
         created * 60_000 < start
@@ -85,16 +86,16 @@ def test_everyone_was_started_at_least_an_hour_ago() -> None:
 
 def test_the_same_seed_makes_the_same_fleet() -> None:
     """Ids and all; another seed makes another."""
-    one = sights(Cloud(fleets.build(size=200, seed=1, now=NOW)))
-    again = sights(Cloud(fleets.build(size=200, seed=1, now=NOW)))
-    other = sights(Cloud(fleets.build(size=200, seed=2, now=NOW)))
+    one = sights(Cloud(synthetic.build(size=200, seed=1, now=NOW)))
+    again = sights(Cloud(synthetic.build(size=200, seed=1, now=NOW)))
+    other = sights(Cloud(synthetic.build(size=200, seed=2, now=NOW)))
     assert one == again
     assert not {s.instance for s in one} & {s.instance for s in other}
 
 
 def test_ids_go_both_ways() -> None:
     """Computed ids are unique, carry the letters of their region and lead back to the instance."""
-    instances = fleets.build(size=3_000, seed=9, now=NOW).instances
+    instances = synthetic.build(size=3_000, seed=9, now=NOW).instances
     ids = [instances.ids.id_of(o) for o in range(3_000)]
     assert len(set(ids)) == 3_000
     assert [instances.ids.ordinal_of(i) for i in ids] == list(range(3_000))
@@ -107,7 +108,7 @@ def test_ids_go_both_ways() -> None:
 def test_a_region_twice_is_refused() -> None:
     """Its instances would not be neighbours."""
     with pytest.raises(ValueError, match="there already"):
-        fleets.build(size=4, seed=1, now=NOW, regions=["cn-beijing", "cn-beijing"])
+        synthetic.build(size=4, seed=1, now=NOW, regions=["cn-beijing", "cn-beijing"])
 
 
 def write(path: Path, text: str) -> Path:
@@ -118,9 +119,9 @@ def write(path: Path, text: str) -> Path:
 
 def test_what_the_admin_endpoint_lists_can_be_loaded_again(tmp_path: Path) -> None:
     """JSON lines of `/_admin/instances` describe a fleet: the same ids, statuses and keys."""
-    first = Cloud(fleets.build(size=120, seed=4, now=NOW))
+    first = Cloud(synthetic.build(size=120, seed=4, now=NOW))
     lines = b"\n".join(msgspec.json.encode(s) for s in first.sights(NOW)).decode()
-    again = Cloud(fleetfile.load(write(tmp_path / "f.jsonl", lines), seed=4, now=NOW))
+    again = Cloud(file.load(write(tmp_path / "f.jsonl", lines), seed=4, now=NOW))
     assert sights(again) == sights(first)
 
 
@@ -133,7 +134,7 @@ def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
         "i-b,cn-shanghai,windows,,,,,,\n"
         "i-c,cn-beijing,,,,,,,\n",
     )
-    seen = {s.instance: s for s in sights(Cloud(fleetfile.load(table, seed=1, now=NOW)))}
+    seen = {s.instance: s for s in sights(Cloud(file.load(table, seed=1, now=NOW)))}
     assert (seen["i-a"].status, seen["i-a"].key_pair, seen["i-a"].key_in_force) == (
         "Stopped",
         "ops",
@@ -151,13 +152,13 @@ def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
         "- { count: 30, tags: { app: cart } }\n- { count: 5, os_type: windows }\n",
     )
     kinds = Counter(
-        (s.os_type, s.key_pair) for s in sights(Cloud(fleetfile.load(groups, seed=1, now=NOW)))
+        (s.os_type, s.key_pair) for s in sights(Cloud(file.load(groups, seed=1, now=NOW)))
     )
-    assert kinds == {("linux", fleets.FORMER_KEY_PAIR): 30, ("windows", None): 5}
+    assert kinds == {("linux", synthetic.FORMER_KEY_PAIR): 30, ("windows", None): 5}
 
 
-PUBLIC = fleets.ed25519_line(b"1" * 32, "me@desk")
-OTHER = fleets.ed25519_line(b"2" * 32, "me@desk")
+PUBLIC = synthetic.ed25519_line(b"1" * 32, "me@desk")
+OTHER = synthetic.ed25519_line(b"2" * 32, "me@desk")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ OTHER = fleets.ed25519_line(b"2" * 32, "me@desk")
 )
 def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text: str) -> None:
     """So that a plan for one's own key pair finds it in the pretend cloud, bound or not."""
-    cloud = Cloud(fleetfile.load(write(tmp_path / name, text), seed=1, now=NOW))
+    cloud = Cloud(file.load(write(tmp_path / name, text), seed=1, now=NOW))
     reply = stage.call(
         cloud,
         "DescribeKeyPairs",
@@ -231,7 +232,7 @@ def test_a_wrong_fleet_file_is_told_with_its_line(
     """Code R0013, the file, the line where one is known, and what is wrong there."""
     path = tmp_path / name if text is None else write(tmp_path / name, text)
     with pytest.raises(ConfigError) as caught:
-        fleetfile.load(path, seed=1, now=NOW)
+        file.load(path, seed=1, now=NOW)
     (problem,) = caught.value.problems
     assert (problem.code, word in problem.message) == ("R0013", True), problem.message
     assert problem.place is not None
@@ -245,7 +246,7 @@ def test_faults_are_read_from_yaml(tmp_path: Path) -> None:
         "- { fault: late_effect, probability: 0.02, actions: [RebootInstance], delay: 2s }\n"
         "- fault: throttle\n  delay: 250ms\n",
     )
-    assert settings.load_faults(path) == (
+    assert settings_files.load_faults(path) == (
         Fault("late_effect", 0.02, ("RebootInstance",), 2_000),
         Fault("throttle", 1.0, (), 250),
     )
@@ -265,7 +266,7 @@ def test_faults_are_read_from_yaml(tmp_path: Path) -> None:
 def test_wrong_faults_are_refused(tmp_path: Path, text: str, word: str) -> None:
     """The complaint names the entry's line."""
     with pytest.raises(ConfigError) as caught:
-        settings.load_faults(write(tmp_path / "faults.yaml", text))
+        settings_files.load_faults(write(tmp_path / "faults.yaml", text))
     (problem,) = caught.value.problems
     assert word in problem.message
     assert problem.place is not None
@@ -275,7 +276,7 @@ def test_wrong_faults_are_refused(tmp_path: Path, text: str, word: str) -> None:
 def test_the_oldest_start_there_is_can_be_told(tmp_path: Path) -> None:
     """An instance of 1970 was created in 1970, not before."""
     path = write(tmp_path / "f.jsonl", '{"instance":"i-1","start_time":"1970-01-02T00:00Z"}')
-    seen = stage.row(Cloud(fleetfile.load(path, seed=1, now=NOW)), "i-1")
+    seen = stage.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")
     assert (seen["StartTime"], seen["CreationTime"]) == ("1970-01-02T00:00Z", "1970-01-01T00:00Z")
 
 
@@ -286,14 +287,14 @@ def test_odd_texts_of_a_fleet_file_stay_data(tmp_path: Path) -> None:
     path.write_bytes(
         msgspec.json.encode({"instance": "i-1", "name": odd, "vpc": odd, "tags": {"k": odd}})
     )
-    seen = stage.row(Cloud(fleetfile.load(path, seed=1, now=NOW)), "i-1")
+    seen = stage.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")
     assert (seen["InstanceName"], seen["VpcAttributes"]["VpcId"]) == (odd, odd)
     assert seen["Tags"]["Tag"] == [{"TagKey": "k", "TagValue": odd}]
 
 
 def test_the_hostile_preset_needs_no_file() -> None:
     """`--faults hostile` arms a bit of everything, each with a small probability."""
-    armed = settings.load_faults(Path("hostile"))
+    armed = settings_files.load_faults(Path("hostile"))
     assert len(armed) > 10
     assert all(0 < fault.probability < 0.05 for fault in armed)
 
@@ -301,21 +302,21 @@ def test_the_hostile_preset_needs_no_file() -> None:
 def test_some_instances_have_a_name_and_some_have_none(tmp_path: Path) -> None:
     """A name left out or empty is made up, before, between and behind those that are given."""
     path = write(tmp_path / "f.csv", "instance,name\ni-0,\ni-1,é\ni-2,\ni-3,web\ni-4,\n")
-    cloud = Cloud(fleetfile.load(path, seed=1, now=NOW))
+    cloud = Cloud(file.load(path, seed=1, now=NOW))
     names = ["ecs-0000000", "é", "ecs-0000002", "web", "ecs-0000004"]
     assert [row["InstanceName"] for row in stage.rows(cloud)] == names
     assert [cloud.instances.name_of(ordinal) for ordinal in range(5)] == names
 
 
 def _synthetic(_: Path, size: int) -> Fleet:
-    return fleets.build(size=size, seed=1, now=NOW)
+    return synthetic.build(size=size, seed=1, now=NOW)
 
 
 def _all_their_own(folder: Path, size: int) -> Fleet:
     """Every instance has an id, a name and a set of tags that no other has."""
     rows = (f"i-{n:020},web-{n:07},owner=team-{n};host=web-{n:07};app=cart" for n in range(size))
     path = write(folder / "f.csv", "\n".join(["instance,name,tags", *rows]))
-    return fleetfile.load(path, seed=1, now=NOW)
+    return file.load(path, seed=1, now=NOW)
 
 
 @pytest.mark.parametrize("make", [_synthetic, _all_their_own])

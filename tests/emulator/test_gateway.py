@@ -8,10 +8,10 @@ import pytest
 from multidict import CIMultiDict
 
 from rollout.ecs import sign, wire
-from rollout.emulator.access import Access, User
-from rollout.emulator.gateway import Gateway, Message
+from rollout.emulator.cloud.users import Access, User
+from rollout.emulator.http.gateway import Gateway, Message
+from rollout.emulator.http.render import Format
 from rollout.emulator.messages import Refusal, Request
-from rollout.emulator.render import Format
 from tests.emulator.stage import NOW
 
 MINUTE = 60_000

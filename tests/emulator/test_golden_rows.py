@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from rollout.ecs.contract import Edition
-from rollout.emulator import fleets
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.fleet import FleetBuilder
-from rollout.emulator.instances import Lock, Status
+from rollout.emulator.cloud.fleet import FleetBuilder
+from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.shapes import Image, Shape
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Request
-from rollout.emulator.render import Format, body_bytes
-from rollout.emulator.shapes import Image, Shape
-from rollout.emulator.switches import Switches
 from tests.emulator.stage import CREATED_MINUTE, FORMER, NOW, REGION, STARTED
 
 FOLDER = Path(__file__).parents[1] / "data" / "rows"
@@ -33,11 +33,11 @@ def cloud(edition: Edition) -> Cloud:
     """One instance of each kind whose row has other members than the rest."""
     builder = FleetBuilder(NOW)
     region = builder.open_region(REGION)
-    former = builder.key_pair(FORMER, fleets.former_public_key(1, REGION)).number
+    former = builder.key_pair(FORMER, synthetic.former_public_key(1, REGION)).number
     linux = Shape(
         region,
         region.zones[0],
-        fleets.LINUX_IMAGES[0],
+        synthetic.LINUX_IMAGES[0],
         vpc="vpc-1",
         vswitch="vsw-1",
         security_group="sg-1",
@@ -45,7 +45,7 @@ def cloud(edition: Edition) -> Cloud:
     own = Image("m-1", "linux", "50% \u7a33\u5b9a", "ecs-user")
     shapes = {
         "linux": linux,
-        "windows": msgspec.structs.replace(linux, image=fleets.WINDOWS_IMAGE),
+        "windows": msgspec.structs.replace(linux, image=synthetic.WINDOWS_IMAGE),
         "burstable": msgspec.structs.replace(linux, instance_type="ecs.t6-c1m2.large"),
         "spot": msgspec.structs.replace(linux, spot_strategy="SpotWithPriceLimit"),
         "disks": msgspec.structs.replace(linux, image=own, instance_type="ecs.i3.xlarge"),

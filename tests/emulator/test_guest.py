@@ -10,15 +10,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from rollout.emulator import fleets
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.shell import fingerprint_line
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.guest.shell import fingerprint_line
 from tests.emulator import stage
 from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, call, ids
 
 asyncssh = pytest.importorskip("asyncssh", reason="the extra [ssh] is not installed")
-guest = pytest.importorskip("rollout.emulator.guest")
+guest = pytest.importorskip("rollout.emulator.guest.ssh")
 
 needs_openssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="no OpenSSH client (ssh)")
 
@@ -42,7 +42,7 @@ class Rotation:
         self._port = port
         self._folder = folder
         self.new = self._key_file("new", b"\x07" * 32)
-        self.old = self._key_file("old", fleets.former_private_key(1, REGION))
+        self.old = self._key_file("old", synthetic.former_private_key(1, REGION))
 
     def _key_file(self, name: str, private: bytes) -> Path:
         path = self._folder / name

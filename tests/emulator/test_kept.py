@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.kept import Kept
+from rollout.emulator.cloud.cache import Kept
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 8))

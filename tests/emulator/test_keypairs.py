@@ -2,9 +2,9 @@
 
 import pytest
 
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.instances import Status
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
 from tests.emulator import stage
 from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, body, call, ids
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.ledger import NEVER, Effect, Entry, Ledger
+from rollout.emulator.cloud.ledger import NEVER, Effect, Entry, Ledger
 
 _small = st.integers(0, 9)
 _ONE = st.tuples(st.sampled_from(Effect), _small, st.sampled_from(["a", "b"]), _small)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import NOW, REGION, attach, body, call, row, sight
 

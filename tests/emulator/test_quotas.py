@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from rollout.emulator.access import Access, User
-from rollout.emulator.cloud import Cloud
+from rollout.emulator.cloud.quotas import Foreign, Quota, Quotas, QuotaSettings
+from rollout.emulator.cloud.users import Access, User
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.messages import Request
-from rollout.emulator.quotas import Foreign, Quota, Quotas, QuotaSettings
 from tests.emulator import stage
 from tests.emulator.stage import NOW, REGION, call
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rollout.ecs import contract
 from rollout.ecs.contract import Kind
 from rollout.emulator import faults
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import REGION, call, ids
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.instances import Lock, Status
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
 from tests.emulator import stage
 from tests.emulator.stage import FORMER, FRESH, NOW, attach, call
 

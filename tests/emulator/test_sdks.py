@@ -32,11 +32,11 @@ from aliyunsdkecs.request.v20140526.StopInstanceRequest import StopInstanceReque
 from Tea.exceptions import UnretryableException
 
 from rollout.ecs import contract
-from rollout.emulator import server
-from rollout.emulator.access import Access, User
-from rollout.emulator.cloud import Cloud
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.cloud.users import Access, User
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault, FaultPlan
-from rollout.emulator.switches import Switches
+from rollout.emulator.http import server
 from tests.emulator import stage
 from tests.emulator.stage import FRESH, FRESH_BODY, REGION, ids
 

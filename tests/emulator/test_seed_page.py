@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from rollout.ecs.contract import Edition
-from rollout.emulator.access import Access, Statement, User
-from rollout.emulator.cloud import Cloud
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.cloud.users import Access, Statement, User
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Reply
-from rollout.emulator.render import Format, body_bytes
-from rollout.emulator.switches import Switches
 from tests.emulator import stage
 from tests.emulator.stage import REGION, attach, call, ids
 

@@ -11,10 +11,10 @@ import pytest
 
 from rollout.ecs import sign, wire
 from rollout.ecs.contract import Edition
-from rollout.emulator import server
-from rollout.emulator.cloud import Cloud
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault, FaultPlan
-from rollout.emulator.switches import Switches
+from rollout.emulator.http import server
 from tests.emulator import stage
 from tests.emulator.stage import FRESH, REGION, ids
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.shapes import TagSets, fragment, tags_field
-from rollout.emulator.texts import Numbered, Texts
+from rollout.emulator.cloud.shapes import TagSets, fragment, tags_field
+from rollout.emulator.cloud.texts import Numbered, Texts
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 few_texts = st.one_of(st.sampled_from(["", "a", "b", "é", "\x00"]), any_text)

@@ -12,8 +12,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from rollout.ecs import wire
-from rollout.emulator.access import Access, User
-from rollout.emulator.gateway import Gateway, Message
+from rollout.emulator.cloud.users import Access, User
+from rollout.emulator.http.gateway import Gateway, Message
 from rollout.emulator.messages import Refusal
 from tests.emulator.stage import NOW
 

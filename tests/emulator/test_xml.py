@@ -13,8 +13,8 @@ from alibabacloud_ecs20140526 import models
 from alibabacloud_sts20150401 import models as sts_models
 
 from rollout.ecs import contract
+from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Reply, Request
-from rollout.emulator.render import Format, body_bytes
 from tests.emulator import stage
 from tests.emulator.stage import FRESH, FRESH_BODY, NOW, REGION, attach, ids
 

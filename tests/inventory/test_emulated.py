@@ -10,10 +10,11 @@ import pytest
 from rollout import specfile
 from rollout.ecs.client import EcsClient
 from rollout.ecs.transport import AiohttpTransport
-from rollout.emulator import fleets, server
-from rollout.emulator.access import Access, Statement, User
-from rollout.emulator.cloud import Cloud
-from rollout.emulator.regions import DEFAULT
+from rollout.emulator.cloud.regions import DEFAULT
+from rollout.emulator.cloud.users import Access, Statement, User
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http import server
 from rollout.engines.clock import LoopClock
 from rollout.errors import Exit, RolloutError
 from rollout.inventory import sources
@@ -32,7 +33,7 @@ async def emulated(
 ) -> AsyncIterator[EcsClient]:
     """A client of an emulated fleet; `statements` replace the permission to do everything."""
     clock = LoopClock()
-    fleet = fleets.build(size=size, seed=7, now=clock.now(), regions=regions)
+    fleet = synthetic.build(size=size, seed=7, now=clock.now(), regions=regions)
     user = User(statements=statements or (Statement("allow"),))
     cloud = Cloud(fleet, access=Access([user]))
     async with server.serve(cloud) as url, AiohttpTransport() as transport:

@@ -14,7 +14,7 @@ from rollout.model.event import Issued, Moved, Settled, Trigger
 from rollout.model.outcome import Done
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.time import SECOND
-from rollout.sim import rehearsal
+from rollout.sim.rehearse import rehearsal
 from tests.core import samples
 from tests.sim import rotated
 from tests.sim.rotated import REFERENCES

@@ -8,10 +8,11 @@ import msgspec
 
 from rollout.emulator.faults import Fault
 from rollout.model.time import SECOND
-from rollout.sim import checkers, scenario
-from rollout.sim.dice import Dice
-from rollout.sim.scenario import Drift, Hand, Scenario
-from rollout.sim.world import World
+from rollout.sim.check import checkers
+from rollout.sim.time.dice import Dice
+from rollout.sim.world import scenario
+from rollout.sim.world.scenario import Drift, Hand, Scenario
+from rollout.sim.world.world import World
 
 _CALLS = ("RebootInstance", "RebootInstances", "AttachKeyPair")
 _LATE = ("late_effect", "slow_arrival")

@@ -19,11 +19,11 @@ from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import EMULATOR_RATE_START, Governor
 from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply
-from rollout.emulator import fleets
-from rollout.emulator.access import ACCOUNT_ID
-from rollout.emulator.fleet import Fleet
-from rollout.emulator.quotas import Quota, Quotas, QuotaSettings
-from rollout.emulator.switches import Switches
+from rollout.emulator.cloud.fleet import Fleet
+from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.cloud.users import ACCOUNT_ID
+from rollout.emulator.fleet import synthetic
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
@@ -35,12 +35,14 @@ from rollout.model.instance import Inventory
 from rollout.model.plan import Plan, RegionKey
 from rollout.model.spec import Amount, Calls, Spec, WaveKind, WaveSpec
 from rollout.model.time import Duration, Instant
-from rollout.sim import loop, rehearsal, shell
-from rollout.sim.cable import Exchange
-from rollout.sim.dice import Dice
-from rollout.sim.network import Arrivals
-from rollout.sim.order import in_order
-from rollout.sim.rehearsal import Assumed
+from rollout.sim.rehearse import rehearsal
+from rollout.sim.rehearse.rehearsal import Assumed
+from rollout.sim.time import loop
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.order import in_order
+from rollout.sim.world import shell
+from rollout.sim.world.cable import Exchange
+from rollout.sim.world.network import Arrivals
 from tests.inprocess import InProcessTransport
 
 ONE_WAY_MS = 2
@@ -88,7 +90,7 @@ REFERENCES = (
     ),
     Reference(
         name="waves over a mixed fleet, held up by a quota",
-        fleet=lambda now: fleets.build(size=400, seed=7, now=now, regions=world.REGIONS),
+        fleet=lambda now: synthetic.build(size=400, seed=7, now=now, regions=world.REGIONS),
         spec=_waves(world.spec(Calls.SINGLE, "20%")),
         boot_ms=15_000,
         quota=40,

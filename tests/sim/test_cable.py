@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 from anyio._backends import _asyncio as anyio_asyncio
 
-from rollout.sim.cable import CableConnector, Exchange
-from rollout.sim.dice import Dice
-from rollout.sim.loop import VirtualLoop, run
-from rollout.sim.order import InOrder, in_order
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.loop import VirtualLoop, run
+from rollout.sim.time.order import InOrder, in_order
+from rollout.sim.world.cable import CableConnector, Exchange
 
 T = TypeVar("T")
 URL = "http://127.0.0.1:1/"

@@ -16,8 +16,8 @@ from rollout.model.command import (
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.site import Site
-from rollout.sim import calls, scenario
-from rollout.sim.world import World
+from rollout.sim.world import calls, scenario
+from rollout.sim.world.world import World
 from tests.ecs.pretend import FAR, JumpClock, client_on
 from tests.inprocess import InProcessTransport
 

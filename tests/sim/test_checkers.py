@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from rollout.core.running.journey import Phase
-from rollout.emulator.instances import Status as Cloud
+from rollout.emulator.cloud.instances import Status as Cloud
 from rollout.emulator.messages import Request
 from rollout.errors import Place, Problem
 from rollout.journal import verify
@@ -24,10 +24,10 @@ from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Stopped
 from rollout.model.time import HOUR, MINUTE
-from rollout.sim import checkers, crashes
-from rollout.sim.scenario import Drift, Hand
-from rollout.sim.story import Story
-from rollout.sim.world import OTHER, WANTED, World, public_key
+from rollout.sim.check import checkers, crashes
+from rollout.sim.world.record import Story
+from rollout.sim.world.scenario import Drift, Hand
+from rollout.sim.world.world import OTHER, WANTED, World, public_key
 
 Plant = Callable[[World], None]
 

@@ -3,9 +3,9 @@
 import pytest
 
 from rollout.emulator.faults import Fault
-from rollout.sim import coverage
-from rollout.sim.crashes import calm
-from rollout.sim.world import World
+from rollout.sim.check import coverage
+from rollout.sim.check.crashes import calm
+from rollout.sim.world.world import World
 
 WORDS = ("attach refused", "restart refused", "in doubt by a lost answer", "results in part")
 

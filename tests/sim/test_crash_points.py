@@ -3,9 +3,9 @@
 import pytest
 
 from rollout.sim import __main__ as command
-from rollout.sim import crashes
-from rollout.sim.crashes import REFERENCES, Pairs
-from rollout.sim.world import World
+from rollout.sim.check import crashes
+from rollout.sim.check.crashes import REFERENCES, Pairs
+from rollout.sim.world.world import World
 
 SMALL = crashes.calm(size=9, cap_percents=(100,))
 """A canary, then three targets at once: all pairs take half a minute. Those of twelve targets, one

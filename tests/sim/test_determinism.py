@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rollout.sim import trial
+from rollout.sim.check import trial
 
 SEEDS = range(5, 17)
 
@@ -20,7 +20,7 @@ def test_a_seed_gives_the_same_trace_again() -> None:
 def test_a_seed_gives_the_same_trace_under_any_hash_seed(hash_seed: str) -> None:
     """No order of a set of texts, nothing of this process finds its way into a run."""
     code = (
-        "from rollout.sim import trial\n"
+        "from rollout.sim.check import trial\n"
         f"print(*[trial.run(seed).digest for seed in range({SEEDS.start}, {SEEDS.stop})])"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

@@ -6,8 +6,8 @@ import pytest
 
 from rollout.journal.disk import LockFiles, RealDisk
 from rollout.journal.locks import lock
-from rollout.sim.dice import Dice
-from rollout.sim.disk import Fuse, SimDisk
+from rollout.sim.time.dice import Dice
+from rollout.sim.world.disk import Fuse, SimDisk
 
 
 @pytest.fixture(params=["real", "pretend"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.sim.forecast import Ending, forecast, spread
-from rollout.sim.rehearsal import Down, LaneCalls, Lived
+from rollout.sim.rehearse.forecast import Ending, forecast, spread
+from rollout.sim.rehearse.rehearsal import Down, LaneCalls, Lived
 
 
 def lived(

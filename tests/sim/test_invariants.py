@@ -2,7 +2,7 @@
 
 import re
 
-from rollout.sim.checkers import CHECKERS
+from rollout.sim.check.checkers import CHECKERS
 from tests import tree
 
 LATER = {
@@ -26,7 +26,7 @@ ELSEWHERE = {
         "engines/test_local.py",
     ),
     "I-36": ("ecs/test_governor.py",),
-    "I-46": ("core/test_turn.py", "core/test_evolve.py"),
+    "I-46": ("core/running/test_decider.py", "core/running/test_evolve.py"),
     "I-47": ("journal/test_record.py", "journal/test_chain.py"),
     "I-51": ("journal/test_file.py", "cli/test_applying.py"),
     "I-54": ("engines/test_local.py",),

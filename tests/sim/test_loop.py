@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from rollout.model.time import HOUR
-from rollout.sim.dice import Dice
-from rollout.sim.loop import START_MS, Deadlock, VirtualClock, VirtualLoop, run
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.loop import START_MS, Deadlock, VirtualClock, VirtualLoop, run
 
 
 async def turns() -> list[int]:

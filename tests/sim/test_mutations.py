@@ -17,9 +17,9 @@ from rollout.model.event import AnyEvent, Issued, OperatorCommand, Settled, Trig
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.model.time import Instant
-from rollout.sim import trial
-from rollout.sim.disk import SimDisk
-from rollout.sim.process import Process
+from rollout.sim.check import trial
+from rollout.sim.world.disk import SimDisk
+from rollout.sim.world.process import Process
 from tests.sim import meddled
 
 SEEDS = (17, *range(17), *range(18, 120))

@@ -16,20 +16,21 @@ from hypothesis import strategies as st
 from rollout.cli.views import preview
 from rollout.ecs import verdict, wire
 from rollout.ecs.governor import EMULATOR_RATE_START
-from rollout.emulator import fleets
-from rollout.emulator.cloud import Cloud
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import CALM, HOSTILE, Fault
+from rollout.emulator.fleet import synthetic
 from rollout.emulator.messages import Request
-from rollout.emulator.switches import Switches
 from rollout.errors import Exit
 from rollout.model.plan import Plan, WantedKey, public_key_digest
 from rollout.model.time import SECOND
-from rollout.sim import calls, planned, rehearsal
-from rollout.sim.heap import Heap
-from rollout.sim.network import Arrivals, Heard
-from rollout.sim.process import see_instances
-from rollout.sim.rehearsal import Assumed, Lived
-from rollout.sim.values import Values
+from rollout.sim.rehearse import planned, rehearsal
+from rollout.sim.rehearse.rehearsal import Assumed, Lived
+from rollout.sim.time.heap import Heap
+from rollout.sim.world import calls
+from rollout.sim.world.network import Arrivals, Heard
+from rollout.sim.world.process import see_instances
+from rollout.sim.world.values import Values
 from tests import tree
 from tests.app import factory
 from tests.sim import rotated
@@ -140,7 +141,7 @@ def test_a_missing_key_pair_is_imported() -> None:
     regions = tuple(
         msgspec.structs.replace(one, present=False, fingerprint="") for one in plan.key_pair.regions
     )
-    key = fleets.ed25519_line(b"1" * 32, "next")
+    key = synthetic.ed25519_line(b"1" * 32, "next")
     pairs = WantedKey(plan.key_pair.name, key, public_key_digest(key), regions)
     lived = rehearsal.live(msgspec.structs.replace(plan, keys=(pairs,)), CALM_CLOUD, 1)
 
@@ -249,7 +250,7 @@ def _cloud(plan: Plan, seed: int) -> Cloud:
 
 _PRINTS_FIGURES = """
 import msgspec
-from rollout.sim import rehearsal
+from rollout.sim.rehearse import rehearsal
 from tests.app import factory
 from rollout.emulator.faults import HOSTILE
 from tests.sim.test_rehearsal import CALM_CLOUD

@@ -5,8 +5,9 @@ import pytest
 from rollout.model import limits
 from rollout.model.time import SECOND
 from rollout.sim import __main__ as command
-from rollout.sim import scenario, trial
-from rollout.sim.trial import Trial
+from rollout.sim.check import trial
+from rollout.sim.check.trial import Trial
+from rollout.sim.world import scenario
 
 SEEDS = 2_000
 

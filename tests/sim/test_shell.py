@@ -17,11 +17,12 @@ from rollout.engines.service import Service
 from rollout.journal.writer import RunJournal
 from rollout.model.time import SECOND
 from rollout.sim import __main__ as command
-from rollout.sim import checkers, scenario, shell, trial
-from rollout.sim.crashes import calm
-from rollout.sim.driver import End
-from rollout.sim.scenario import Stop, Stopping
-from rollout.sim.shell import ShellWorld
+from rollout.sim.check import checkers, trial
+from rollout.sim.check.crashes import calm
+from rollout.sim.world import scenario, shell
+from rollout.sim.world.driver import End
+from rollout.sim.world.scenario import Stop, Stopping
+from rollout.sim.world.shell import ShellWorld
 
 SEEDS = 200
 ALIKE = range(7, 15)

@@ -14,8 +14,8 @@ from rollout.journal.reader import read
 from rollout.model.event import LaneSlowed
 from rollout.model.spec import Calls
 from rollout.model.time import MINUTE
-from rollout.sim import rehearsal
-from rollout.sim.rehearsal import Assumed
+from rollout.sim.rehearse import rehearsal
+from rollout.sim.rehearse.rehearsal import Assumed
 from tests.sim import rotated
 from tests.sim.rotated import Reference
 

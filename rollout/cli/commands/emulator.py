@@ -14,7 +14,7 @@ from rollout.errors import ConfigError, Exit, UsageError
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from rollout.emulator.cloud import Cloud
+    from rollout.emulator.dispatch import Cloud
 
 
 def emulator(
@@ -74,17 +74,19 @@ def _cloud(
     size: int, fleet: Path | None, seed: int, edition: str, boot_time_ms: int, faults: Path | None
 ) -> Cloud:
     from rollout.ecs.contract import Edition
-    from rollout.emulator import fleetfile, fleets, server, settings
-    from rollout.emulator.cloud import Cloud
+    from rollout.emulator import settings_files
+    from rollout.emulator.cloud.switches import Switches
+    from rollout.emulator.dispatch import Cloud
     from rollout.emulator.faults import FaultPlan
-    from rollout.emulator.switches import Switches
+    from rollout.emulator.fleet import file, synthetic
+    from rollout.emulator.http import server
 
     now = server.wall_clock_ms()
-    armed = settings.load_faults(faults) if faults is not None else ()
+    armed = settings_files.load_faults(faults) if faults is not None else ()
     if fleet is None:
-        made = fleets.build(size=size, seed=seed, now=now)
+        made = synthetic.build(size=size, seed=seed, now=now)
     else:
-        made = fleetfile.load(fleet, seed=seed, now=now)
+        made = file.load(fleet, seed=seed, now=now)
     switches = Switches(edition=Edition(edition), boot_time_ms=boot_time_ms)
     return Cloud(made, switches, faults=FaultPlan(armed, seed), seed=seed)
 
@@ -100,7 +102,7 @@ async def _serve(
     import anyio
 
     from rollout.app.connect import EMULATOR_KEY
-    from rollout.emulator import server
+    from rollout.emulator.http import server
 
     try:
         async with server.serve(cloud, host, port) as url, contextlib.AsyncExitStack() as stack:
@@ -127,8 +129,8 @@ async def _serve(
 
 def _guests(cloud: Cloud, host: str, seed: int) -> AbstractAsyncContextManager[int]:
     try:
-        from rollout.emulator import guest
+        from rollout.emulator.guest import ssh
     except ModuleNotFoundError:
         message = "--ssh needs the extra `ssh`, which is not installed"
         raise ConfigError.of("R0012", message, help="pip install 'ecs-rollout[ssh]'") from None
-    return guest.serve(cloud, host, seed=seed)
+    return ssh.serve(cloud, host, seed=seed)

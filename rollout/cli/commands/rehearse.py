@@ -51,7 +51,7 @@ def rehearse(
     from rollout.cli.views import page
     from rollout.engines.clock import LoopClock
     from rollout.journal import estimates
-    from rollout.sim.forecast import forecast
+    from rollout.sim.rehearse.forecast import forecast
 
     terminal = Terminal.of(common)
     given = rehearse.Given(

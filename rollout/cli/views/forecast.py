@@ -13,8 +13,8 @@ from rollout.errors import Exit
 from rollout.journal.estimates import LaneQuota
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.sim.forecast import Calls, Ending, Forecast, Spread
-from rollout.sim.rehearsal import Down, Lived
+from rollout.sim.rehearse.forecast import Calls, Ending, Forecast, Spread
+from rollout.sim.rehearse.rehearsal import Down, Lived
 
 BARS = " ▁▂▃▄▅▆▇█"
 PICTURE_ROWS = 4

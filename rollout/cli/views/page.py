@@ -16,8 +16,8 @@ from rollout.cli.views import preview, render
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.sim.forecast import Forecast, Spread
-from rollout.sim.rehearsal import Down, Lived
+from rollout.sim.rehearse.forecast import Forecast, Spread
+from rollout.sim.rehearse.rehearsal import Down, Lived
 
 WIDTH, HEIGHT = 720, 180
 """Units of a picture; it takes the width of the page."""

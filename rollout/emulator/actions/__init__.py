@@ -16,7 +16,7 @@ from rollout.emulator.actions import (
     power,
     regions,
 )
-from rollout.emulator.actions.call import Call
+from rollout.emulator.actions.context import Call
 
 Handler = Callable[[Call], Mapping[str, object]]
 

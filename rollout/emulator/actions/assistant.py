@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from rollout.ecs import contract, wire
-from rollout.emulator import assistant, filters
-from rollout.emulator.actions.call import Call
-from rollout.emulator.assistant import Result
-from rollout.emulator.instances import Status
+from rollout.emulator.actions import filters
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.shapes import tags_field
+from rollout.emulator.guest import assistant
+from rollout.emulator.guest.assistant import Result
 from rollout.emulator.messages import Refusal
-from rollout.emulator.shapes import tags_field
 
 Body = Mapping[str, object]
 

@@ -11,13 +11,13 @@ import msgspec
 
 from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
-from rollout.emulator import columns
-from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import Status
-from rollout.emulator.keypairs import NONE, KeyPair
-from rollout.emulator.ledger import Effect
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud import columns
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.keypairs import NONE, KeyPair
+from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.shapes import Shape
 from rollout.emulator.messages import Refusal
-from rollout.emulator.shapes import Shape
 
 Body = Mapping[str, object]
 

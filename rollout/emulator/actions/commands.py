@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 
 from rollout.ecs import contract, wire
-from rollout.emulator import assistant, filters
-from rollout.emulator.actions.call import Call
-from rollout.emulator.assistant import Order
-from rollout.emulator.instances import Status
-from rollout.emulator.ledger import Effect
+from rollout.emulator.actions import filters
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.shapes import Tags
+from rollout.emulator.guest import assistant
+from rollout.emulator.guest.assistant import Order
 from rollout.emulator.messages import Refusal
-from rollout.emulator.shapes import Tags
 
 Body = Mapping[str, object]
 

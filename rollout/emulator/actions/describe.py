@@ -12,12 +12,12 @@ from itertools import islice
 import msgspec
 
 from rollout.ecs import contract, wire
-from rollout.emulator import filters
-from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import MINUTE_MS, STATUS_NAMES, Status
+from rollout.emulator.actions import filters
+from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.instance_rows import serial_number
+from rollout.emulator.actions.row_template import credit_specification, no_elastic_address
+from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Status
 from rollout.emulator.messages import Refusal
-from rollout.emulator.rows import serial_number
-from rollout.emulator.rowtemplate import credit_specification, no_elastic_address
 
 Body = Mapping[str, object]
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from rollout.ecs import contract, wire
-from rollout.emulator import filters, keypairs
-from rollout.emulator.actions.call import Call
-from rollout.emulator.keypairs import KeyPair
-from rollout.emulator.ledger import Effect
+from rollout.emulator.actions import filters
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud import keypairs
+from rollout.emulator.cloud.keypairs import KeyPair
+from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.shapes import tags_field
 from rollout.emulator.messages import Refusal
-from rollout.emulator.shapes import tags_field
 
 Body = Mapping[str, object]
 

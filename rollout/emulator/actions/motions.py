@@ -4,9 +4,9 @@ Called by the power actions once nothing keeps the instance from it.
 """
 
 from rollout.emulator import faults
-from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import LEFT, Motion, Move
-from rollout.emulator.ledger import NEVER, Effect
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud.instances import LEFT, Motion, Move
+from rollout.emulator.cloud.ledger import NEVER, Effect
 
 
 def begin(call: Call, motion: Motion, effect: Effect, region: str, instance: str) -> None:

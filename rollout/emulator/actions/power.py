@@ -11,9 +11,9 @@ import msgspec
 
 from rollout.ecs import contract
 from rollout.emulator.actions import motions
-from rollout.emulator.actions.call import Call
-from rollout.emulator.instances import STATUS_NAMES, Lock, Motion, Status
-from rollout.emulator.ledger import Effect
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud.instances import STATUS_NAMES, Lock, Motion, Status
+from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rollout.emulator.actions.call import Call
+from rollout.emulator.actions.context import Call
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]

@@ -15,7 +15,7 @@ from rollout.engines.ports import Ports
 from rollout.model.event import AnyEvent
 from rollout.model.spec import Amount, Calls, WaveKind, WaveSpec
 from rollout.model.time import Duration, Instant
-from rollout.sim import rehearsal
+from rollout.sim.rehearse import rehearsal
 from tests.sim import rotated
 from tests.sim.rotated import Reference
 

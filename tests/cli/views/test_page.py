@@ -12,7 +12,7 @@ from rollout.app import rehearse
 from rollout.app.rehearse import Given
 from rollout.cli.views import page
 from rollout.model.plan import Plan
-from rollout.sim.forecast import Ending, forecast
+from rollout.sim.rehearse.forecast import Ending, forecast
 from tests.app import factory
 
 

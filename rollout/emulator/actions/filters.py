@@ -1,0 +1,252 @@
+"""The filters of the Describe actions: which instances or key pairs a call asks for.
+
+All filters of a call are ANDed. What can be said of a shape or a set of tags is judged once per
+call, not once per instance.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+from rollout.ecs import contract, wire
+from rollout.emulator.actions.context import Call
+from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
+from rollout.emulator.cloud.shapes import Shape, Tags
+from rollout.emulator.messages import Refusal
+
+Matches = Callable[[int], bool]
+"""Whether the instance of this ordinal is asked for."""
+
+_JUDGED_KEPT_MAX: Final = 65_536
+"""Shapes and sets of tags whose verdict is remembered for one call. About 8 MiB."""
+
+_TAG: Final = re.compile(r"(Tag|ResourceTag)\.(\d+)\.(Key|Value|key|value)")
+
+# Values outside these lists are refused with the code beside them.
+_CLOSED: Final = {
+    "Status": (STATUS_NAMES[: Status.RELEASED], "InvalidStatus.NotFound"),
+    "InstanceNetworkType": (("vpc", "classic"), "InvalidNetworkType.NotFound"),
+    "InstanceChargeType": (("PrePaid", "PostPaid"), "InvalidInstanceChargeType.NotFound"),
+    "InternetChargeType": (
+        ("PayByTraffic", "PayByBandwidth"),
+        "InvalidInternetChargeType.ValueNotSupported",
+    ),
+    "LockReason": (
+        tuple(str(flag.name).lower() for flag in Lock),
+        "InvalidLockReason.NotFound",
+    ),
+}
+
+# The parameters of a plain page or read-back: by far the most calls have no other.
+_NO_FILTERS: Final = frozenset(
+    {"RegionId", "InstanceIds", "MaxResults", "NextToken", "PageNumber", "PageSize", "DryRun"}
+)
+
+_SHAPE_FIELDS: Final[Mapping[str, Callable[[Shape], str]]] = {
+    "ZoneId": lambda shape: shape.zone,
+    "ImageId": lambda shape: shape.image.image_id,
+    "InstanceType": lambda shape: shape.instance_type,
+    "InstanceTypeFamily": lambda shape: shape.family,
+    "VpcId": lambda shape: shape.vpc,
+    "VSwitchId": lambda shape: shape.vswitch,
+    "SecurityGroupId": lambda shape: shape.security_group,
+    "InstanceNetworkType": lambda shape: shape.network_type,
+    "InstanceChargeType": lambda shape: shape.charge_type,
+    "InternetChargeType": lambda shape: shape.internet_charge_type,
+    "ResourceGroupId": lambda shape: shape.resource_group,
+    "HttpEndpoint": lambda _: "enabled",
+    "HttpTokens": lambda _: "optional",
+}
+
+# Addresses of these kinds do not exist here: a filter by one matches nothing.
+_NO_ADDRESSES: Final = (
+    "PublicIpAddresses",
+    "InnerIpAddresses",
+    "EipAddresses",
+    "RdmaIpAddresses",
+)
+
+
+def matcher(call: Call) -> Matches | None:
+    """The filters of a DescribeInstances call; None where it has none.
+
+    Errors: Refusal for values that the service does not know.
+    """
+    params = call.params
+    if _NO_FILTERS.issuperset(params):
+        return None
+    for name, (known, code) in _CLOSED.items():
+        if (value := params.get(name)) and _folded(name, value) not in known:
+            raise Refusal(code)
+    if params.get("HpcClusterId"):  # there is none here
+        raise Refusal("InvalidHpcClusterId.NotFound")
+    tests = [
+        *_of_shape(call),
+        *_of_tags(call),
+        *_of_columns(call),
+        *_of_times(call),
+    ]
+    if not tests:
+        return None
+    return lambda ordinal: all(test(ordinal) for test in tests)
+
+
+def wildcard(pattern: str, text: str) -> bool:
+    """`*` for any text, at the ends or inside; a bare pattern is the whole text."""
+    return _pattern(pattern).match(text) is not None
+
+
+def tags_asked(params: Mapping[str, str]) -> Tags:
+    """`Tag.N.Key` and `Tag.N.Value`, in the order of N; a missing value is empty.
+
+    Errors: Refusal for more than 20 tags and for a value without its key.
+    """
+    return _tags(params, "Tag", too_many="InvalidTagCount", no_key="InvalidTag.Mismatch")
+
+
+def resource_tags(params: Mapping[str, str]) -> Tags:
+    """`ResourceTag.N.Key` and `.Value` of RunCommand: whom it is for."""
+    return _tags(
+        params,
+        "ResourceTag",
+        too_many="NumberExceed.ResourceTags",
+        no_key="MissingParameter.ResourceTagKey",
+    )
+
+
+def tags_given(params: Mapping[str, str]) -> Tags:
+    """The tags of something new. Errors: Refusal for keys and values that are not allowed."""
+    tags = _tags(params, "Tag", too_many="QuotaExceed.Tags", no_key="InvalidTagKey.Malformed")
+    if len(dict(tags)) < len(tags):
+        raise Refusal("Duplicate.TagKey")
+    for key, value in tags:
+        if key.startswith(contract.TAG_KEYS_RESERVED) or not _plain(key):
+            raise Refusal("InvalidTagKey.Malformed")
+        if not _plain(value):
+            raise Refusal("InvalidTagValue.Malformed")
+    return tags
+
+
+def tagged(instances: Instances, asked: Tags) -> Matches:
+    """Which instances have every tag asked for."""
+    value = instances.tag_sets.value
+    verdicts = Kept[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_KEPT_MAX)
+    return lambda ordinal: verdicts[instances.tags[ordinal]]
+
+
+def has_tags(tags: Tags, asked: Tags) -> bool:
+    """Whether every tag asked for is there; an empty value stands for any."""
+    return all(any(k == key and value in {"", v} for k, v in tags) for key, value in asked)
+
+
+@lru_cache(maxsize=64)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern.replace("[", "[[]").replace("?", "[?]")))
+
+
+def _tags(params: Mapping[str, str], prefix: str, *, too_many: str, no_key: str) -> Tags:
+    """`prefix.N.Key` and `prefix.N.Value`, in the order of N, up to 20 of them."""
+    found: dict[int, dict[str, str]] = {}
+    for name, value in params.items():
+        if (match := _TAG.fullmatch(name)) and match[1] == prefix:
+            found.setdefault(int(match[2]), {})[match[3].title()] = value
+    if len(found) > contract.TAGS_MAX:
+        raise Refusal(too_many)
+    pairs = [found[n] for n in sorted(found)]
+    if any(not pair.get("Key") for pair in pairs):
+        raise Refusal(no_key)
+    return tuple((pair["Key"], pair.get("Value", "")) for pair in pairs)
+
+
+def _plain(text: str) -> bool:
+    """Short enough for a tag, and no address of a page in it."""
+    address = "http://" in text or "https://" in text
+    return len(text) <= contract.TAG_CHARS_MAX and not address
+
+
+def _of_shape(call: Call) -> list[Matches]:
+    asked = [(get, call.params[n]) for n, get in _SHAPE_FIELDS.items() if call.params.get(n)]
+    optimized = wire.parse_bool(call.text("IoOptimized"))
+    if not asked and optimized is None:
+        return []
+
+    def fits(shape: Shape) -> bool:
+        return all(get(shape) == value for get, value in asked) and (
+            optimized is None or shape.io_optimized is optimized
+        )
+
+    instances = call.cloud.instances
+    shapes = instances.shapes.values
+    verdicts = Kept[int, bool](lambda number: fits(shapes[number]), _JUDGED_KEPT_MAX)
+    return [lambda ordinal: verdicts[instances.shape[ordinal]]]
+
+
+def _of_tags(call: Call) -> list[Matches]:
+    asked = tags_asked(call.params)
+    return [tagged(call.cloud.instances, asked)] if asked else []
+
+
+def _of_columns(call: Call) -> list[Matches]:
+    """Status, key pair, name, lock and address: they differ from instance to instance."""
+    instances, pairs, params = call.cloud.instances, call.cloud.pairs.all, call.params
+    now, lag_ms = call.now, call.lag_ms
+    tests: list[Matches] = []
+    if status := params.get("Status"):
+        wanted = STATUS_NAMES.index(status)
+        tests.append(lambda o: instances.view(o, now, lag_ms)[0] == wanted)
+    if key := params.get("KeyPairName"):
+        tests.append(lambda o: pairs[instances.view(o, now, lag_ms)[1]].name == key)
+    if name := params.get("InstanceName"):
+        tests.append(lambda o: wildcard(name, instances.name_of(o)))
+    if reason := params.get("LockReason"):
+        flag = Lock[reason.upper()]
+        tests.append(lambda o: bool(instances.lock[o] & flag))
+    if text := params.get("PrivateIpAddresses"):
+        addresses = frozenset(wire.json_array(text) or ())
+        tests.append(lambda o: instances.address_of(o) in addresses)
+    if any(params.get(n) for n in _NO_ADDRESSES) or wire.numbered(params, "Ipv6Address"):
+        tests.append(lambda _: False)
+    return tests
+
+
+def _of_times(call: Call) -> list[Matches]:
+    """`Filter.N.Key` and `.Value`: creation and expiry, each from and to."""
+    instances = call.cloud.instances
+    tests: list[Matches] = []
+    for number in range(1, 5):
+        key = call.text(f"Filter.{number}.Key")
+        if not key:
+            continue
+        if key not in {
+            "CreationStartTime",
+            "CreationEndTime",
+            "ExpiredStartTime",
+            "ExpiredEndTime",
+        }:
+            raise Refusal("InvalidFilterKey.NotFound")
+        instant = wire.parse_iso(call.text(f"Filter.{number}.Value"))
+        if instant is None:
+            raise Refusal("InvalidParameter", f"Filter.{number}.Value")
+        if key.startswith("Creation"):
+            tests.append(_within(lambda o: instances.created_minute[o] * MINUTE_MS, key, instant))
+        else:
+            tests.append(
+                _within(
+                    lambda o: wire.parse_iso(instances.shape_of(o).expired_time) or 0, key, instant
+                )
+            )
+    return tests
+
+
+def _within(time_of: Callable[[int], int], key: str, instant: int) -> Matches:
+    if key.endswith("StartTime"):
+        return lambda ordinal: time_of(ordinal) >= instant
+    return lambda ordinal: time_of(ordinal) <= instant
+
+
+def _folded(name: str, value: str) -> str:
+    """Lock reasons are spelled with a capital in one place of the reference."""
+    return value.lower() if name == "LockReason" else value

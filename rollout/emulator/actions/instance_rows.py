@@ -1,0 +1,148 @@
+"""One DescribeInstances row as JSON text, set together from parts that were rendered before.
+
+Called by the describe actions a hundred times per page: a simulated run describes ten million rows,
+so a row is one formatted string and neither a struct nor a dict, and kept for the next look.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from rollout.ecs import wire
+from rollout.emulator.actions.row_template import Values, filled, row_template
+from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, View
+from rollout.emulator.cloud.keypairs import KeyPairs
+
+_DAY_MINUTES: Final = 24 * 60
+_MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
+
+ROWS_KEPT_MAX: Final = 8_192
+"""Rows remembered: most looks at an instance find it as the one before did. About 20 MiB."""
+
+SHAPES_KEPT_MAX: Final = 4_096
+"""Shapes whose template is remembered. About 8 MiB; most fleets have a few dozen shapes."""
+
+_LOCK_MESSAGE: Final = {
+    Lock.FINANCIAL: "the instance is locked for overdue payment",
+    Lock.SECURITY: "the instance is locked for security",
+    Lock.RECYCLING: "the spot instance is about to be reclaimed",
+    Lock.DEDICATEDHOSTFINANCIAL: "the dedicated block is locked for overdue payment",
+    Lock.REFUNDED: "the instance was refunded",
+}
+
+
+class Shown(Protocol):
+    """What stands for an instance in the answer of a DescribeInstances."""
+
+    def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> Sequence[object]:
+        """One item for each instance as it is at `now`, or was `lag_ms` before."""
+
+
+class Rows:
+    """Renders rows of one fleet."""
+
+    def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
+        self._instances = instances
+        self._pairs = pairs
+        self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
+        self._templates = Kept(self._template, SHAPES_KEPT_MAX)
+
+    def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
+        """The JSON object of each instance, as DescribeInstances shows it at `now`."""
+        if lag_ms:
+            return [self._look(ordinal, now, lag_ms) for ordinal in ordinals]
+        kept = list(map(self._instances.shown.get, ordinals))
+        if all(kept):
+            return cast("list[msgspec.Raw]", kept)
+        return [row or self._look(o, now) for o, row in zip(ordinals, kept, strict=True)]
+
+    def _look(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
+        """The row of one instance, kept with it unless it is in the middle of something."""
+        i = self._instances
+        seen = i.view(ordinal, now, lag_ms)
+        mode = i.stopped_mode(ordinal, seen[0])
+        facts = seen, mode, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
+        if lag_ms or ordinal in i.moves:
+            return self._row(ordinal, *facts)
+        if len(i.shown) >= ROWS_KEPT_MAX:
+            i.shown.clear()
+        row = i.shown[ordinal] = self._render(ordinal, *facts)
+        return row
+
+    def _render(
+        self, ordinal: int, seen: View, mode: str, lock: int, shape: int, tags: int
+    ) -> msgspec.Raw:
+        """One row. Whatever can change is an argument, so that a kept row is a true one.
+
+        Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
+        """
+        i = self._instances
+        status, record, start_ms = seen
+        own = i.own_name(ordinal)
+        name = _json_text(own) if own else f'"ecs-{ordinal:07d}"'
+        address = i.address_of(ordinal)
+        values = Values(
+            host=name,
+            tags=i.tag_sets.rendered[tags],
+            status=STATUS_NAMES[status],
+            instance=i.ids.id_of(ordinal),
+            mode=mode,
+            started=_minute_text(start_ms // MINUTE_MS),
+            address=address,
+            name=name,
+            serial=serial_number(ordinal),
+            created=_minute_text(i.created_minute[ordinal]),
+            primary=address,
+            mac=_mac_address(ordinal),
+            interface=f"{ordinal:017x}",
+            private=address,
+            key=f',"KeyPairName":{self._pairs.all[record].name_json}' if record else "",
+            locks=_locks(lock),
+        )
+        return msgspec.Raw(filled(self._templates[shape], values).encode())
+
+    def _template(self, shape: int) -> list[str]:
+        return row_template(self._instances.shapes.values[shape])
+
+
+def serial_number(ordinal: int) -> str:
+    """SerialNumber of an instance: a UUID that follows from the ordinal."""
+    return f"00000000-0000-4000-8000-{ordinal:012x}"
+
+
+def _mac_address(ordinal: int) -> str:
+    """Return an address in the block of the service, `00:16:3e`."""
+    return f"00:16:3e:{ordinal >> 16 & 255:02x}:{ordinal >> 8 & 255:02x}:{ordinal & 255:02x}"
+
+
+def _json_text(text: str) -> str:
+    """A text with its quotes; the short way for what needs no escape."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return wire.encode_json({"t": text}).decode()[5:-1]
+
+
+@lru_cache(maxsize=4096)
+def _minute_text(minute: int) -> str:
+    """`2026-01-02T03:04Z`, set together from a day and a minute of the day."""
+    day, rest = divmod(minute, _DAY_MINUTES)
+    return _day_text(day) + _MINUTES_OF_DAY[rest]
+
+
+@lru_cache(maxsize=4096)
+def _day_text(day: int) -> str:
+    return wire.iso_minutes(day * _DAY_MINUTES * MINUTE_MS)[:10]
+
+
+@lru_cache(maxsize=64)
+def _locks(lock: int) -> str:
+    """`OperationLocks` of a lock column."""
+    reasons = [
+        {"LockReason": str(flag.name).lower(), "LockMsg": _LOCK_MESSAGE[flag]}
+        for flag in Lock
+        if lock & flag
+    ]
+    return wire.encode_json({"LockReason": reasons}).decode()

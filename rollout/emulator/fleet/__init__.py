@@ -1,0 +1,1 @@
+"""Fleets an emulated cloud starts with: synthetic, or read from a file."""

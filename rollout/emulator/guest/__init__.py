@@ -1,0 +1,1 @@
+"""What runs inside an emulated instance: SSH login, shell and the Cloud Assistant agent."""

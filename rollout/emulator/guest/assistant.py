@@ -1,0 +1,214 @@
+"""Cloud Assistant's memory: which commands were sent to which instances, and how they ended.
+
+Written and read by the assistant actions. A command of today runs at once; one for the next boot,
+or for every boot, runs when the instance has booted; one on a schedule waits for ever.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from rollout.emulator.cloud import keypairs
+from rollout.emulator.cloud.instances import Instances, Status
+from rollout.emulator.cloud.keypairs import KeyPairs
+from rollout.emulator.cloud.shapes import Tags
+from rollout.emulator.guest import shell
+
+RUN_MS: Final = 1_000
+"""How long a command takes."""
+OUTPUT_BYTES_MAX: Final = 24 * 1024
+AT_BOOT: Final = frozenset({"NextRebootOnly", "EveryReboot"})
+
+ERROR_INFOS: Final[Mapping[str, str]] = {
+    "": "",
+    "AccountNotExists": "the specified account does not exists",
+    "ExitCodeNonzero": "the command execution exit code is not zero",
+    "InstanceNotRunning": "the instance is not running when create task",
+    "InstanceReleased": "the instance has released when create task",
+}
+"""ErrorInfo by ErrorCode, as the reference spells them."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A command as it was sent, and whom it is for."""
+
+    invoke_id: str
+    command_id: str
+    region: str
+    at: int
+    script: str
+    repeat_mode: str
+    user: str
+    ordinals: tuple[int, ...]
+    dead: frozenset[int]
+    """Instances that were not Running when it was sent."""
+    group: str = ""
+    tags: Tags = ()
+    launcher: str = ""
+    termination_mode: str = "Process"
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """An order and the call that sent it, for a repeat with the same ClientToken."""
+
+    order: Order
+    content: bytes
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How an order stands on one instance. `exit_code` is None where it did not run to an end.
+
+    `repeats` counts the runs up to this one, `began_at` is when this one began.
+    """
+
+    order: Order
+    ordinal: int
+    status: str
+    exit_code: int | None = None
+    output: str = ""
+    error_code: str = ""
+    finished_at: int | None = None
+    began_at: int | None = None
+    repeats: int = 0
+
+    @property
+    def record_status(self) -> str:
+        """InvokeRecordStatus: a command that ran to its end is Finished, whatever its exit code."""
+        if self.status == "Scheduled":
+            return "Running"
+        if self.exit_code is not None:
+            return "Finished"
+        return "Failed" if self.error_code else "Running"
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """What the agent of one instance does and did; `last_at` None = no command ever."""
+
+    active: int
+    completed: int
+    last_at: int | None
+
+
+class Assistant:
+    """All orders of one cloud, in the order of their sending."""
+
+    def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
+        self._instances = instances
+        self._pairs = pairs
+        self.attach_ends_password_login = False
+        self._orders: dict[str, Order] = {}
+        self._by_token: dict[str, Sent] = {}
+        self._waiting: dict[int, list[Order]] = {}
+        """What is to run at the boots of an instance."""
+        self._runs: dict[tuple[str, int], list[Result]] = {}
+        """Read from the guest at the time of the run and never again: it may have booted since."""
+        instances.booted = self._run_at_boot
+
+    def by_token(self, token: str) -> Sent | None:
+        """The order sent with a ClientToken before."""
+        return self._by_token.get(token)
+
+    def send(self, order: Order, token: str, content: bytes) -> None:
+        """Keep an order, and run it where it is to run at once."""
+        self._orders[order.invoke_id] = order
+        if token:
+            self._by_token[token] = Sent(order, content)
+        if order.repeat_mode == "Once":
+            for ordinal in order.ordinals:
+                if ordinal not in order.dead:
+                    self._run(order, ordinal, order.at)
+        elif order.repeat_mode in AT_BOOT:
+            for ordinal in order.ordinals:
+                self._waiting.setdefault(ordinal, []).append(order)
+
+    def results(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
+        """How every order of a region stands on each of its instances; one order, if named."""
+        for order in self._named(region, invoke_id):
+            for ordinal in order.ordinals:
+                yield self._result(order, ordinal, now)
+
+    def history(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
+        """Every run of an order that repeats, on each of its instances the latest first."""
+        for order in self._named(region, invoke_id):
+            for ordinal in order.ordinals:
+                self._instances.advance(ordinal, now)
+                runs = self._runs.get((order.invoke_id, ordinal), ())
+                yield from (run for run in reversed(runs) if (run.finished_at or 0) <= now)
+
+    def activity(self, ordinal: int, now: int) -> Activity:
+        """The counts of one agent."""
+        stands = [
+            self._result(order, ordinal, now)
+            for order in self._orders.values()
+            if ordinal in order.ordinals
+        ]
+        begun = [result for result in stands if result.status != "Scheduled"]
+        return Activity(
+            active=sum(result.status == "Running" for result in begun),
+            completed=sum(result.repeats for result in stands if result.exit_code is not None),
+            last_at=max((result.began_at or result.order.at for result in begun), default=None),
+        )
+
+    def guest(self, ordinal: int, now: int) -> shell.Guest:
+        """The instance from inside, as its last boot left it."""
+        instances = self._instances
+        numbers = instances.keys_in_force(ordinal, now)
+        attached = instances.record[ordinal] != keypairs.NONE
+        login_user = instances.shape_of(ordinal).image.login_user
+        return shell.Guest(
+            name=instances.name_of(ordinal),
+            user=login_user,
+            login_user=login_user,
+            boot_id=shell.boot_id(instances.ids.id_of(ordinal), instances.boots[ordinal]),
+            booted_at=instances.start_ms[ordinal],
+            keys=tuple(self._pairs.all[number].body for number in numbers),
+            password_login=not numbers and not (attached and self.attach_ends_password_login),
+        )
+
+    def _named(self, region: str, invoke_id: str) -> list[Order]:
+        orders = [self._orders.get(invoke_id)] if invoke_id else list(self._orders.values())
+        return [order for order in orders if order is not None and order.region == region]
+
+    def _result(self, order: Order, ordinal: int, now: int) -> Result:
+        released = self._instances.status(ordinal, now) == Status.RELEASED  # settles its boot
+        runs = self._runs.get((order.invoke_id, ordinal))
+        if runs and now < (runs[-1].finished_at or 0):
+            return Result(order, ordinal, "Running", began_at=runs[-1].began_at)
+        if runs and order.repeat_mode != "EveryReboot":
+            return runs[-1]
+        if order.repeat_mode == "Once":
+            return Result(order, ordinal, "Aborted", error_code="InstanceNotRunning")
+        if released:
+            return Result(order, ordinal, "Error", error_code="InstanceReleased")
+        last = runs[-1] if runs else Result(order, ordinal, "")
+        return msgspec.structs.replace(last, status="Scheduled")
+
+    def _run_at_boot(self, ordinal: int, at: int) -> None:
+        """Run what waited for a boot, in the guest as this boot left it."""
+        waiting = self._waiting.pop(ordinal, ())
+        for order in waiting:
+            self._run(order, ordinal, at)
+        if again := [order for order in waiting if order.repeat_mode == "EveryReboot"]:
+            self._waiting[ordinal] = again
+
+    def _run(self, order: Order, ordinal: int, at: int) -> None:
+        """Run an order in the guest as it is at `at`, and keep how it ended."""
+        inside = self.guest(ordinal, at)
+        guest = msgspec.structs.replace(inside, user=order.user)
+        runs = self._runs.setdefault((order.invoke_id, ordinal), [])
+        run = Result(order, ordinal, "Invalid", None, "", "AccountNotExists", at + RUN_MS, at)
+        windows = self._instances.shape_of(ordinal).windows
+        if windows or order.user in {"root", guest.login_user}:
+            code, output = shell.run(order.script, guest)
+            status, error = ("Success", "") if code == 0 else ("Failed", "ExitCodeNonzero")
+            run = Result(
+                order, ordinal, status, code, output, error, at + RUN_MS, at, len(runs) + 1
+            )
+        runs.append(run)
+
+
+def new_id(prefix: str, request_id: str) -> str:
+    """An id that follows from the request it was made by."""
+    return prefix + hashlib.blake2b(request_id.encode(), digest_size=8).hexdigest()

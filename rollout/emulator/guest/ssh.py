@@ -1,0 +1,147 @@
+"""SSH guests: every Running Linux instance can be logged in to, with the key of its last boot.
+
+Called by the command line and by tests; needs the extra `[ssh]`. One listener on loopback for all:
+the user name says which instance is meant, `i-…` or `root@i-…`. What is typed is answered by the
+pretend shell; nothing is executed on this machine.
+"""
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import asyncssh
+
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.guest import shell
+from rollout.emulator.guest.shell import Guest
+from rollout.emulator.http.server import wall_clock_ms
+
+PASSWORD: Final = "emulator-password"  # noqa: S105 - a published pretend password
+"""What every guest takes while it has never had a key, or lost it."""
+
+LOGIN_S_MAX: Final = 30
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    cloud: Cloud,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    seed: int = 0,
+    clock: Callable[[], int] = wall_clock_ms,
+) -> AsyncIterator[int]:
+    """Serve the guests of `cloud` and give the port; port 0 takes a free one.
+
+    The key of the listener follows from `seed`: known_hosts stays right over reboots and restarts.
+    `clock` is ours, as for the HTTP server. Errors: OSError when the address is taken.
+    """
+
+    def now() -> int:
+        return clock() + cloud.switches.clock_skew_ms
+
+    server = await asyncssh.listen(
+        address,
+        port,
+        server_factory=lambda: _Door(cloud, now),
+        server_host_keys=[asyncssh.import_private_key(host_key(seed))],
+        process_factory=lambda process: _session(process, cloud, now),
+        login_timeout=LOGIN_S_MAX,
+        allow_scp=False,
+    )
+    try:
+        yield server.get_port()
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def host_key(seed: int) -> bytes:
+    """The private ed25519 key of the listener, as PKCS#8 PEM."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = hashlib.blake2b(f"host-key/{seed}".encode(), digest_size=32).digest()
+    return Ed25519PrivateKey.from_private_bytes(private).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+class _Door(asyncssh.SSHServer):
+    """Decides about one connection: who is meant, and does the guest let him in."""
+
+    def __init__(self, cloud: Cloud, clock: Callable[[], int]) -> None:
+        self._cloud = cloud
+        self._clock = clock
+        self._connection: asyncssh.SSHServerConnection | None = None
+        self._guest: Guest | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Keep the connection: it is cut where no guest answers."""
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        """Find the guest; nobody answers for an instance that is not Running."""
+        self._guest = find(self._cloud, username, self._clock())
+        if self._guest is None and self._connection is not None:
+            self._connection.abort()
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """Keys can always be offered."""
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Whether authorized_keys, as the last boot left it, has this key."""
+        return self._guest is not None and any(
+            base64.b64decode(line.split()[1]) == key.public_data for line in self._guest.keys
+        )
+
+    def password_auth_supported(self) -> bool:
+        """Password login dies with the first key."""
+        return self._guest is not None and self._guest.password_login
+
+    def validate_password(self, username: str, password: str) -> bool:
+        """One pretend password for all guests that take one."""
+        return self.password_auth_supported() and password == PASSWORD
+
+
+def find(cloud: Cloud, username: str, now: int) -> Guest | None:
+    """The guest a user name means, if it is Linux, Running, and has that login user."""
+    user, _, instance = username.rpartition("@")
+    ordinal = cloud.instances.find(instance)
+    if ordinal is None or cloud.instances.shape_of(ordinal).windows:
+        return None
+    if cloud.instances.status(ordinal, now) != Status.RUNNING:
+        return None
+    guest = cloud.assistant.guest(ordinal, now)
+    return guest if user in {"", guest.user} else None
+
+
+async def _session(
+    process: asyncssh.SSHServerProcess[str], cloud: Cloud, clock: Callable[[], int]
+) -> None:
+    """Run the command, or line after line of what is typed."""
+    username = str(process.get_extra_info("username"))
+    code = 0
+    if process.command is not None:
+        code = _run(process, process.command, find(cloud, username, clock()))
+    else:
+        async for line in process.stdin:
+            if line.strip() in {"exit", "logout"}:
+                break
+            code = _run(process, line, find(cloud, username, clock()))
+    process.exit(code)
+
+
+def _run(process: asyncssh.SSHServerProcess[str], script: str, guest: Guest | None) -> int:
+    if guest is None:  # it was restarted meanwhile
+        return 255
+    code, output = shell.run(script, guest)
+    process.stdout.write(output)
+    return code

@@ -1,0 +1,1 @@
+"""The emulator over HTTP: gateway, admin endpoints, rendering and injected damage."""

@@ -1,0 +1,266 @@
+"""Serve the emulated cloud over HTTP: read requests, inject faults, write replies.
+
+Called by `rollout emulator`, by tests and benchmarks. The only module here, with the guests, that
+knows a clock and a loop; what an answer says is decided by desk, cloud and damage.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from rollout.ecs import wire
+from rollout.emulator.cloud import regions
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.faults import CALM, Course, Ending
+from rollout.emulator.http import admin, damage
+from rollout.emulator.http.front_end import Admitted, Desk
+from rollout.emulator.http.gateway import Message
+from rollout.emulator.http.render import Rendered, render
+from rollout.emulator.messages import Reply, Request
+
+REQUEST_LINE_BYTES_MAX: Final = 128 * 1024
+"""The official SDKs put every parameter into the query, a command's 24 KB of text too; written with
+percent signs that is three times as much, and up to 100 ids come beside it."""
+HANG_MS_MAX: Final = 300_000
+"""A connection without an answer is closed after so long at the latest."""
+
+_JOINED_BYTES_MAX: Final = 65_536
+"""Bodies up to here are sent in one piece with their headers."""
+
+_DROP_MS: Final = 50
+_HALF_ARRIVES_MS: Final = 50
+"""A reset overtakes what was sent right before it."""
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+"""Closing a socket with it sends a reset."""
+
+
+def wall_clock_ms() -> int:
+    """UTC milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class FrontEnd:
+    """Answers HTTP requests for one cloud. `clock` gives UTC milliseconds."""
+
+    def __init__(self, cloud: Cloud, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self.cloud = cloud
+        self.desk = Desk(cloud)
+        self._clock = clock
+        self._latest = 0
+        self._skew_ms = cloud.switches.clock_skew_ms
+        self._later: list[asyncio.TimerHandle] = []
+        self._former: dict[str, Rendered] = {}
+        """The latest whole answer of each action, while faults are armed."""
+
+    def now(self) -> int:
+        """The clock; it goes back only where its skew is made smaller: the cloud relies on it."""
+        skew_ms = self.cloud.switches.clock_skew_ms
+        if skew_ms != self._skew_ms:
+            self.cloud.instances.set_clock(skew_ms - self._skew_ms)
+            self._latest += skew_ms - self._skew_ms
+            self._skew_ms = skew_ms
+        self._latest = max(self._latest, self._clock() + skew_ms)
+        return self._latest
+
+    def close(self) -> None:
+        """Forget the effects that have not arrived yet."""
+        for timer in self._later:
+            timer.cancel()
+
+    async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
+        """One request; the handler of the HTTP server."""
+        path = http.rel_url.raw_path
+        if path.startswith(admin.PREFIX):
+            return await admin.answer(http, path, self.cloud, self.now())
+        body = await http.read() if http.body_exists else b""
+        message = Message(http.method, path, dict(http.query), http.headers, body)
+        now = self.now()
+        admitted = self.desk.admit(message, now)
+        request, reply = admitted.request, admitted.refused
+        course = CALM if reply else self.cloud.faults.course(request)
+        if course is not CALM:
+            return await self._befallen(http, admitted, course)
+        reply = reply or self.deliver(http, request, now)
+        rendered = render(reply, request.action, admitted.form)
+        if self.cloud.faults.faults:
+            self._former[request.action] = rendered
+        if len(rendered.body) < _JOINED_BYTES_MAX:
+            return self._response(rendered, now)
+        return await self._whole(http, rendered)
+
+    def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
+        """One copy of a request arrives at the cloud; the first is copy 0."""
+        return self.cloud.handle(request, now)
+
+    async def _befallen(
+        self, http: web.BaseRequest, admitted: Admitted, course: Course
+    ) -> web.StreamResponse:
+        """A call that meets a fault: its effects at their times, its ending at its own."""
+        request = admitted.request
+        if course.lag_ms:
+            request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
+        answered = course.ending in {Ending.ANSWER, Ending.CUT}
+        reply: Reply | None = None
+        for index, delay_ms in enumerate(course.arrivals_ms):
+            if answered and index == 0:
+                await _sleep(delay_ms)
+                reply = self.deliver(http, request, self.now())
+            else:
+                self._arrive_later(http, request, delay_ms, index)
+        if not course.drips:
+            await _sleep(HANG_MS_MAX if course.ending is Ending.HANG else course.reply_ms)
+        if not answered:
+            return _hang_up(http, resets=course.resets)
+        reply = damage.answer(self.cloud, course, request, reply)
+        rendered = damage.to_bytes(course, reply, request.action, admitted.form)
+        if course.mixes:
+            rendered = self._former.get(request.action, rendered)
+        if course.ending is Ending.CUT:
+            return await self._cut(http, rendered, resets=course.resets)
+        if course.drips:
+            return await self._drip(http, rendered, course.reply_ms)
+        return self._response(rendered, self.now())
+
+    def _arrive_later(
+        self, http: web.BaseRequest, request: Request, delay_ms: int, copy: int
+    ) -> None:
+        """Deliver a copy that nobody waits for."""
+
+        def arrive() -> None:
+            self.deliver(http, request, self.now(), copy=copy)
+
+        loop = asyncio.get_running_loop()
+        self._later = [timer for timer in self._later if timer.when() > loop.time()]
+        self._later.append(loop.call_later(delay_ms / 1000, arrive))
+
+    def _response(self, rendered: Rendered, now: int) -> web.Response:
+        return web.Response(
+            status=rendered.status, body=rendered.body, headers=_headers(rendered, now)
+        )
+
+    async def _whole(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+        """Send a large body unjoined: aiohttp would copy it behind the headers first."""
+        response = await self._begin(http, rendered)
+        await response.write(rendered.body)
+        return response
+
+    async def _cut(
+        self, http: web.BaseRequest, rendered: Rendered, *, resets: bool
+    ) -> web.StreamResponse:
+        """Promise the whole body, send half of it, close."""
+        response = await self._begin(http, rendered)
+        await response.write(rendered.body[: len(rendered.body) // 2])
+        if resets:
+            await _sleep(_HALF_ARRIVES_MS)
+            _hang_up(http, resets=True)
+        elif http.transport is not None:
+            http.transport.close()
+        return response
+
+    async def _drip(
+        self, http: web.BaseRequest, rendered: Rendered, lasts_ms: int
+    ) -> web.StreamResponse:
+        """Send the body drop by drop, so that no wait for the next bytes is long."""
+        response = await self._begin(http, rendered)
+        drops = max(1, min(len(rendered.body), lasts_ms // _DROP_MS))
+        ends = [len(rendered.body) * drop // drops for drop in range(drops + 1)]
+        for first, end in pairwise(ends):
+            await _sleep(lasts_ms // drops)
+            await response.write(rendered.body[first:end])
+        return response
+
+    async def _begin(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
+        """Send the head of an answer; it promises the whole body."""
+        headers = _headers(rendered, self.now())
+        response = web.StreamResponse(status=rendered.status, headers=headers)
+        response.content_length = len(rendered.body)
+        await response.prepare(http)
+        return response
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    cloud: Cloud,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    clock: Callable[[], int] = wall_clock_ms,
+    tls: ssl.SSLContext | None = None,
+    anywhere: bool = False,
+) -> AsyncIterator[str]:
+    """Serve `cloud` and give its URL; port 0 takes a free one.
+
+    Errors: ValueError for an address that is not loopback, unless `anywhere`; OSError when the
+    address is taken.
+    """
+    if not anywhere and not _is_loopback(address):
+        raise ValueError(f"{address} is not a loopback address")
+    front = FrontEnd(cloud, clock)
+    http = web.Server(front.answer, access_log=None, max_line_size=REQUEST_LINE_BYTES_MAX)
+    runner = web.ServerRunner(http, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address, port, ssl_context=tls, backlog=1024)
+        await site.start()
+        bound = runner.addresses[0][1]
+        shown = f"[{address}]" if ":" in address else address
+        yield f"{'https' if tls else 'http'}://{shown}:{bound}"
+    finally:
+        front.close()
+        await runner.cleanup()
+
+
+def environment(url: str, key_id: str, secret: str) -> list[str]:
+    """Shell lines that point rollout, the official SDKs and the aliyun command line at `url`.
+
+    The last two are for the latter: a profile's keys would go before those of the environment, and
+    without a profile it wants a region.
+    """
+    return [
+        f"export ROLLOUT_ENDPOINT={url}",
+        "export ROLLOUT_EMULATOR=1",
+        f"export ALIBABA_CLOUD_ACCESS_KEY_ID={key_id}",
+        f"export ALIBABA_CLOUD_ACCESS_KEY_SECRET={secret}",
+        f"export ALIBABA_CLOUD_ENDPOINT={url.partition('://')[2]}",
+        "export ALIBABA_CLOUD_IGNORE_PROFILE=TRUE",
+        f"export ALIBABA_CLOUD_REGION_ID={regions.DEFAULT[0]}",
+    ]
+
+
+def _headers(rendered: Rendered, now: int) -> dict[str, str]:
+    """`Date` is by the clock of the cloud: callers measure their skew by it."""
+    return {**rendered.headers, "Date": wire.http_date(now)}
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+async def _sleep(delay_ms: int) -> None:
+    if delay_ms > 0:
+        await asyncio.sleep(delay_ms / 1000)
+
+
+def _hang_up(http: web.BaseRequest, *, resets: bool) -> web.StreamResponse:
+    """End the connection without a further byte; `resets` as if the other side had crashed."""
+    if http.transport is not None:
+        if resets:
+            connection = http.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        http.transport.abort()
+    return web.Response()

@@ -1,0 +1,1 @@
+"""Checkers of simulated runs, and the seeds, crash points and coverage they are applied to."""

@@ -1,0 +1,321 @@
+"""Checkers of what was said: claims, classes, budgets, journal and end, one small class each.
+
+Each compares the run's report with the hidden state of the emulated cloud. Listed and called by
+`checkers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rollout.core.running.journey import DOWN, Phase
+from rollout.emulator.faults import FaultPlan
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import RestartCall
+from rollout.model.event import Trigger
+from rollout.model.observation import spread
+from rollout.model.outcome import Done, Refused
+from rollout.model.time import Instant
+from rollout.sim.check.history import Effect, History, Told
+from rollout.sim.world.driver import End
+from rollout.sim.world.scenario import Hand
+
+_FAILED = (Phase.FAILED, Phase.STRANDED)
+
+
+class AttachFirst:
+    """A restart only where the new key was seen on the record, and truly is there."""
+
+    ids = ("I-08", "I-18")
+
+    def check(self, history: History) -> Iterator[str]:
+        """The ledger knows which key each boot installs."""
+        wanted = history.story.plan.key_pair.name
+        for name, effects in history.restarts.items():
+            for effect in effects:
+                key = effect.entry.key_pair
+                if effect.ours and key != wanted and not history.touched(name, Hand.KEY):
+                    yield f"{name} restarted on {key}"
+        for n, intent in history.intents.items():
+            if isinstance(intent.issued.command, RestartCall) and any(
+                seen.key_pair != wanted for seen in spread(intent.issued.seen)
+            ):
+                yield f"intent {n} restarts what was not seen on the new key"
+        for ordinal, moves in history.moves.items():
+            target = history.layout.targets[ordinal]
+            for move, told in moves:
+                if move.trigger is Trigger.SEEN_ATTACHED and target.attach:
+                    attached = history.attaches.get(target.instance, ())
+                    if not any(one.entry.at <= told.at for one in attached):
+                        yield f"{target.instance} is said to be attached and never was"
+
+
+class InForce:
+    """`done` is never said unless a boot later than the attach has ended, on the new key.
+
+    One case is let pass: our restart was lost, a replica far behind showed the end of a boot by
+    another hand from before the attach as if it came afterwards, and StartTime does not move here.
+    """
+
+    ids = ("I-19", "I-20", "I-24", "P4")
+
+    _REKEYS: ClassVar[tuple[Hand, ...]] = (Hand.KEY, Hand.GONE)
+    """Hands after which another key, or none, may rightly be in force at the end."""
+
+    def check(self, history: History) -> Iterator[str]:
+        """The ledger says which boots had ended by then, and the guest which key it accepts."""
+        run, wanted = history.story.run, history.story.plan.key_pair.name
+        for ordinal, moves in history.moves.items():
+            name = history.layout.targets[ordinal].instance
+            for move, told in moves:
+                if move.trigger is not Trigger.SEEN_RUNNING:
+                    continue
+                boots = history.restarts.get(name, ())
+                proved = any(self._proves(effect, wanted, told.at) for effect in boots)
+                if not proved and not self._shown_late(history, ordinal):
+                    yield f"{name} is said to be done without a boot on the new key"
+        if run is None or history.story.keys_replaced:
+            return
+        now = history.story.ended
+        in_force = {s.instance: s.key_in_force for s in history.story.cloud.sights(now)}
+        for ordinal, target in enumerate(history.layout.targets):
+            name = target.instance
+            odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
+            odd = odd or self._shown_late(history, ordinal)
+            done = run.phase(ordinal) is Phase.DONE
+            if done and not odd and in_force.get(name) != wanted:
+                yield f"{name} is done and {in_force.get(name)} is in force"
+
+    def _shown_late(self, history: History, ordinal: int) -> bool:
+        scenario = history.story.scenario
+        lag_ms = FaultPlan(scenario.faults).lag_ms_max
+        heard = [one.outcome(ordinal) for one in history.restart_intents.get(ordinal, ())]
+        answered = any(isinstance(outcome, Done) for outcome in heard)
+        if not lag_ms or answered or scenario.switches.start_time_moves_on_reboot:
+            return False
+        shown = [
+            (told.at - lag_ms - scenario.switches.describe_lag_ms - limits.CALL_TIMEOUT_MS, told.at)
+            for move, told in history.moves.get(ordinal, ())
+            if move.trigger is Trigger.SEEN_BOOTED and move.evidence == "status"
+        ]
+        boots = history.restarts.get(history.layout.targets[ordinal].instance, ())
+        ends = [boot.entry.until for boot in boots if not boot.ours]
+        return any(end is not None and since < end < at for since, at in shown for end in ends)
+
+    def _proves(self, effect: Effect, wanted: str, at: Instant) -> bool:
+        entry = effect.entry
+        return entry.key_pair == wanted and entry.until is not None and entry.until <= at
+
+
+class FailedByFact:
+    """Never `failed` where the ending is only unknown."""
+
+    ids = ("I-21",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """A failure needs a refusal for a fact, a read-back after the window, or a time-out."""
+        run = history.story.run
+        ends = (Trigger.GAVE_UP, Trigger.TIMED_OUT)
+        for ordinal in range(len(history.layout.targets)) if run else ():
+            if run is None or run.phase(ordinal) is not Phase.FAILED:
+                continue
+            refused = [
+                intent.outcome(ordinal) for intent in history.attach_intents.get(ordinal, ())
+            ]
+            moved = any(m.trigger in ends for m, _ in history.moves.get(ordinal, ()))
+            if not moved and not any(isinstance(one, Refused) for one in refused):
+                yield f"{history.layout.targets[ordinal].instance} failed on nothing known"
+
+
+class GoneIsGone:
+    """Missing from an answer is not gone."""
+
+    ids = ("I-22",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Who is said to be gone was released in truth, before it was said."""
+        for ordinal, moves in history.moves.items():
+            name = history.layout.targets[ordinal].instance
+            touches = history.story.touched.get(name, ())
+            for move, told in moves:
+                if move.trigger is Trigger.DROPPED and move.evidence == "gone":
+                    released = [at for at, drift in touches if drift.hand is Hand.GONE]
+                    if not released or released[0] > told.at:
+                        yield f"{name} is said to be gone and is there"
+
+
+class ClassesPartition:
+    """At the close every instance of the inventory is in exactly one class, and in the true one."""
+
+    ids = ("I-25", "I-27", "P5")
+
+    def check(self, history: History) -> Iterator[str]:
+        """The close against the inventory; what is attached and not booted is not let go."""
+        story, run = history.story, history.story.run
+        closed = [t.event for t in history.told if isinstance(t.event, ev.RunClosed)]
+        for event in closed:
+            if sum(event.counts.values()) != story.plan.counts.found:
+                yield f"the classes {event.counts} do not sum to {story.plan.counts.found}"
+        if not closed or run is None or story.keys_replaced:
+            return
+        wanted = story.plan.key_pair.name
+        loose = {
+            s.instance: s.status
+            for s in story.cloud.sights(story.ended)
+            if s.key_pair == wanted and s.key_in_force != wanted and s.status == "Running"
+        }
+        for ordinal, target in enumerate(history.layout.targets):
+            skipped = run.phase(ordinal) is Phase.SKIPPED
+            ours = [one for one in history.attaches.get(target.instance, ()) if one.ours]
+            if (
+                skipped
+                and ours
+                and target.instance in loose
+                and not history.touched(target.instance)
+            ):
+                yield f"{target.instance} has the key attached, not in force, and is skipped"
+
+
+class BudgetHeld:
+    """Never more of a group down at once than its cap, by the hidden ledger: whatever other hands
+    do, our reboots alone never pass it.
+    """
+
+    ids = ("I-28", "P6")
+
+    _TAKES_OVER: ClassVar[tuple[Hand, ...]] = (Hand.GONE, Hand.HANGS)
+    """Hands after which it is no longer our reboot that keeps an instance down."""
+    _STATED: ClassVar[tuple[Trigger, ...]] = (Trigger.STATED_RESTARTED, Trigger.ABANDONED)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Sweep over the intervals in which our reboots had instances down."""
+        groups = history.story.plan.groups
+        changes: list[tuple[Instant, int, int]] = []
+        for name, effects in history.restarts.items():
+            ordinal = history.ordinal_of.get(name)
+            if ordinal is None:
+                continue
+            for effect in effects:
+                if effect.entry.effect == "reboot" and effect.ours and not effect.ghost:
+                    changes += self._interval(history, name, ordinal, effect)
+        down = [0] * len(groups)
+        for at, change, ordinal in sorted(changes):
+            for number in history.layout.targets[ordinal].groups:
+                down[number] += change
+                if down[number] > groups[number].cap:
+                    when = at - history.story.begun
+                    yield f"{down[number]} down of {groups[number].cap} at {when} ms"
+                    return
+
+    def _interval(
+        self, history: History, name: str, ordinal: int, effect: Effect
+    ) -> list[tuple[Instant, int, int]]:
+        """Down from the effect on, until it serves again or is given up by the operator's word."""
+        entry = effect.entry
+        ends = [] if entry.until is None else [entry.until]
+        ends += [
+            at
+            for at, drift in history.story.touched.get(name, ())
+            if at > entry.at and drift.hand in self._TAKES_OVER
+        ]
+        ends += [
+            told.at
+            for move, told in history.moves.get(ordinal, ())
+            if move.trigger is Trigger.ASSUMED and told.at > entry.at
+        ]
+        ends += [told.at for _, told in self._last_word(history, ordinal) if told.at > entry.at]
+        begun = (entry.at, 1, ordinal)
+        return [begun, (min(ends), -1, ordinal)] if ends else [begun]
+
+    def _last_word(self, history: History, ordinal: int) -> list[tuple[ev.Moved, Told]]:
+        """The last move of an instance, where an operator stated it and nothing was observed."""
+        last = history.moves.get(ordinal, [])[-1:]
+        return [one for one in last if one[0].trigger in self._STATED]
+
+
+class JournalSound:
+    """The chain holds, the epoch never falls, and a second opinion finds nothing wrong."""
+
+    ids = ("I-26", "I-29", "I-30", "I-31", "I-40", "I-43")
+
+    def check(self, history: History) -> Iterator[str]:
+        """What `audit verify` says of the directory."""
+        verdict = history.story.verdict
+        if verdict is None:
+            yield "the journal was not read"
+            return
+        for problem in verdict.problems[:3]:
+            yield f"{problem.code} {problem.message}"
+        if verdict.exposed_peak > history.story.plan.limits.exposed_max:
+            yield f"{verdict.exposed_peak} exposed"
+        for group in verdict.groups:
+            if group.peak > group.cap:
+                yield f"{group.key}: {group.peak} permits of {group.cap}"
+        sequence = [line.seq for line, _ in history.story.lines]
+        if sequence != list(range(1, len(sequence) + 1)):
+            yield "a gap in the journal"
+        run = history.story.run
+        if run is not None and run.closed is not None and run.closed.counts != verdict.classes:
+            yield f"the run counts {run.closed.counts}, its journal {verdict.classes}"
+
+
+class FoldIsState:
+    """The state is the fold of the journal, and a turn leaves nothing undecided."""
+
+    ids = ("I-42", "I-59", "P2")
+
+    def check(self, history: History) -> Iterator[str]:
+        """What the world compared on the way."""
+        for name in history.story.unfolded:
+            yield f"{name} differs between the run and the fold of its journal"
+        if history.story.undecided:
+            yield "a turn left something undecided"
+
+
+class ComesToAnEnd:
+    """Without faults the run ends: closed, or stopped for a person by what is really there."""
+
+    ids = ("I-52", "I-55", "P21")
+
+    def check(self, history: History) -> Iterator[str]:
+        """How the last process ended, and what it left open."""
+        story, run = history.story, history.story.run
+        if story.stuck:
+            yield f"stuck: {story.stuck}"
+        if story.bug:
+            yield story.bug
+        if story.stuck or story.bug or run is None or run.closed is not None:
+            return
+        if run.open_calls:
+            yield f"{len(run.open_calls)} calls are open at the end"
+        reason = run.halted.reason if run.halted else "nothing"
+        keys = any(drift.hand is Hand.KEY for drift in story.scenario.drifts)
+        good = {
+            "in_doubt": any(run.phase_counts[phase] for phase in DOWN),
+            "foreign_key": keys,
+            "key_pair": story.keys_replaced,
+            "drift": bool(story.scenario.drifts),
+            "elsewhere": bool(story.scenario.drifts),
+            "failures": any(run.held) or any(run.phase_counts[phase] for phase in _FAILED),
+        }
+        if not good.get(reason, False):
+            yield f"the run ends halted for {reason} though nothing is wrong"
+        if reason == "in_doubt" and run.left:
+            yield f"{run.left} instances are neither finished nor held"
+
+
+class DrainsSoon:
+    """A drain is over within the time-out of a call, while the machine is awake."""
+
+    ids = ("I-53",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """From the signal to the end of the process."""
+        for life in history.story.lives:
+            if life.drained is None or life.end not in (End.STOPPED, End.CLOSED):
+                continue
+            took_ms = life.ended - life.drained - history.story.suspended(life.drained, life.ended)
+            if took_ms > limits.CALL_TIMEOUT_MS + limits.SYNC_EVERY_MS:
+                yield f"a drain took {took_ms} ms"

@@ -1,0 +1,217 @@
+"""Rare things that the simulator must have met, and how often one run met them.
+
+A simulator that never meets a late effect proves nothing about late effects: over enough seeds each
+of these must be counted at least once, or the run of the simulator fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rollout.model import event as ev
+from rollout.model.command import ImportKey, RestartCall
+from rollout.model.event import AnyEvent
+from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown, Unsent
+from rollout.sim.world.driver import End
+from rollout.sim.world.record import Story
+from rollout.sim.world.scenario import Hand, Stop
+
+RARE: tuple[str, ...] = (
+    *("late effect", "doubled request", "outcome unknown", "results in part", "throttled"),
+    *("unsent: too late", "unsent: stopped", "unsent: disk", "key pair imported"),
+    *("in doubt by a lost answer", "in doubt by silence", "late boot seen", "did not happen"),
+    *("retried once", "assumed done", "start time trusted", "start time distrusted", "released"),
+    *("bisected batch", "attach refused", "attach given up", "restart refused", "not running"),
+    *("booted by others", "many restarted by one call", "conflict", "gone", "locked", "material"),
+    *("drift of state", "already attached", "anomaly"),
+    *("held: unproven", "held: budget_held", "held: transitional", "held: unseen"),
+    "held: foreign_key",
+    *("halted: foreign_key", "halted: in_doubt", "halted: key_pair", "halted: disk"),
+    *(
+        "halted: denied",
+        "halted: unknown_code",
+        "halted: drift",
+        "halted: failures",
+        "halted: elsewhere",
+        "failures accepted",
+    ),
+    *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
+    *("aborted", "resolve restarted", "resolve untouched", "resolve abandon"),
+    *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
+    *("lock refused", "second lock refused", "journal refused", "lost the run"),
+    *("lock taken over", "lock taken over elsewhere"),
+    *("suspended", "paused", "busy", "key changed", "left stopped", "restarted elsewhere"),
+    *("resumed three times", "closed", "closed with failures", "wave after wave"),
+    *(f"hand {hand.value}" for hand in Hand),
+)
+"""All of them; the name is what the table prints."""
+
+
+def met(story: Story) -> dict[str, int]:
+    """How often one run met each of them."""
+    counts: dict[str, int] = dict(story.words)
+
+    def count(word: str, by: int = 1) -> None:
+        counts[word] = counts.get(word, 0) + by
+
+    count("late effect", story.arrivals.late)
+    count("doubled request", len(story.arrivals.ghosts))
+    intents: dict[int, ev.Issued] = {}
+    for line, _ in story.lines:
+        for event in line.body:
+            if isinstance(event, ev.Issued):
+                intents[event.n] = event
+            for word in _words(event, intents):
+                count(word)
+    for word in _of_lives(story):
+        count(word)
+    return {word: number for word, number in counts.items() if number}
+
+
+def missing(total: Mapping[str, int]) -> list[str]:
+    """What was never met."""
+    return [word for word in RARE if not total.get(word)]
+
+
+def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
+    """What one line of the journal counts as."""
+    match event:
+        case ev.Settled(n=n, outcome=outcome, items=items):
+            return [
+                *_of_call(intents.get(n)),
+                *_of_outcomes(outcome, items),
+                *_of_ends(intents.get(n), outcome, items),
+            ]
+        case ev.Moved(trigger=trigger, evidence=evidence):
+            return _MOVES.get((trigger, evidence), []) or _MOVES.get((trigger, ""), [])
+        case ev.Held(reason=reason):
+            return [f"held: {reason.split()[0]}"]
+        case ev.Released():
+            return ["released"]
+        case ev.Calibrated(moved=moved):
+            return ["start time trusted" if moved else "start time distrusted"]
+        case ev.Drifted(kind=kind, detail=detail):
+            return _DRIFTS.get(kind, []) + (["locked"] if detail.startswith("locked") else [])
+        case ev.OperatorCommand(command=command, resolution=resolution):
+            return [f"{command.value} {resolution.value}" if resolution else "aborted"]
+        case ev.FailuresAccepted():
+            return ["failures accepted"]
+        case ev.Split():
+            return ["bisected batch"]
+        case ev.Anomaly():
+            return ["anomaly"]
+        case ev.Halted(reason=reason):
+            return [f"halted: {reason}"]
+        case ev.KeyChanged():
+            return ["key changed"]
+        case ev.ForeignRestart():
+            return ["restarted elsewhere"]
+        case ev.TornTail():
+            return ["torn tail"]
+        case ev.WaveStarted(wave=wave):
+            return ["wave after wave"] if wave else []
+        case ev.RunClosed(exit=exit_code):
+            return ["closed with failures" if exit_code else "closed"]
+        case _:
+            return []
+
+
+_HAPPENING = ev.Trigger
+_MOVES: dict[tuple[ev.Trigger, str], list[str]] = {
+    (_HAPPENING.DOUBTED, ""): ["in doubt by silence"],
+    (_HAPPENING.SEEN_UNTOUCHED, ""): ["did not happen"],
+    (_HAPPENING.RETRIED, ""): ["retried once"],
+    (_HAPPENING.LEFT_STOPPED, ""): ["left stopped"],
+    (_HAPPENING.ASSUMED, ""): ["assumed done"],
+    (_HAPPENING.TIMED_OUT, ""): ["not running"],
+    (_HAPPENING.GAVE_UP, ""): ["attach given up"],
+    (_HAPPENING.DROPPED, "gone"): ["gone"],
+    (_HAPPENING.SEEN_BOOTED, "foreign_restart"): ["booted by others"],
+    (_HAPPENING.SEEN_BOOTED, "start_time"): ["late boot seen"],
+}
+_DRIFTS = {
+    ev.DriftKind.CONFLICT: ["conflict"],
+    ev.DriftKind.MATERIAL: ["material"],
+    ev.DriftKind.STATE: ["drift of state"],
+    ev.DriftKind.BENIGN: ["already attached"],
+    ev.DriftKind.ELSEWHERE: ["already attached"],
+}
+
+
+def _of_call(issued: ev.Issued | None) -> list[str]:
+    if issued is None:
+        return []
+    match issued.command:
+        case ImportKey():
+            return ["key pair imported"]
+        case RestartCall(ordinals=ordinals) if len(ordinals) > 1:
+            return ["many restarted by one call"]
+        case _:
+            return []
+
+
+def _of_outcomes(whole: Outcome, items: tuple[tuple[int, Outcome], ...]) -> list[str]:
+    words = ["results in part"] if items else []
+    for outcome in (whole, *(outcome for _, outcome in items)):
+        match outcome:
+            case Unknown():
+                words.append("outcome unknown")
+            case Refused(retry=RetryClass.THROTTLED):
+                words.append("throttled")
+            case Refused(retry=RetryClass.STATE):
+                words.append("busy")
+            case Refused(retry=RetryClass.UNSENT, code=code):
+                words.append(_UNSENT.get(code, "unsent: stopped"))
+            case _:
+                pass
+    return words
+
+
+def _of_ends(
+    issued: ev.Issued | None, whole: Outcome, items: tuple[tuple[int, Outcome], ...]
+) -> list[str]:
+    """What became of each instance that an attach or a restart named."""
+    if issued is None or isinstance(issued.command, ImportKey):
+        return []
+    restart, others, words = isinstance(issued.command, RestartCall), dict(items), []
+    for ordinal in issued.command.ordinals:
+        match others.get(ordinal, whole):
+            case Refused(retry=RetryClass.THROTTLED | RetryClass.UNSENT):
+                pass
+            case Refused():
+                words.append("restart refused" if restart else "attach refused")
+            case Unknown() if restart:
+                words.append("in doubt by a lost answer")
+            case _:
+                pass
+    return words
+
+
+_UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "unsent: disk"}
+
+
+def _of_lives(story: Story) -> list[str]:
+    """How the processes of a run ended, and what became of its instances."""
+    words = []
+    for life in story.lives:
+        if life.end is End.CRASHED:
+            words += ["crashed", *_DEATHS.get(life.died_at, [])]
+        if life.end is End.POISONED:
+            words.append("poisoned")
+        if life.drained is not None and life.end is End.STOPPED:
+            words.append("drained")
+    stops = [stopping.stop for stopping in story.scenario.stops[: len(story.lives)]]
+    if Stop.INTERRUPT in stops:
+        words.append("interrupted")
+    if len(story.lives) > 3:
+        words.append("resumed three times")
+    return words
+
+
+_DEATHS = {
+    "before write": ["crashed in a write"],
+    "half written": ["crashed in a write"],
+    "written": ["crashed in a write"],
+    "synced": ["crashed after a sync"],
+    "before a call leaves": ["crashed before a call"],
+}

@@ -1,0 +1,139 @@
+"""Crashes at every point of small calm runs, alone and in pairs: each must end as without them.
+
+Called by `--crash-pairs` of the command line and by the tests. A point is a pass of the fuse:
+around locks, writes, syncs and renames, before a call leaves and before an answer is heard.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+
+from rollout.core.running.layout import Layout
+from rollout.emulator.cloud.switches import Switches
+from rollout.model.spec import Calls, OnUnknown, Stopped
+from rollout.model.time import SECOND
+from rollout.sim.check import checkers
+from rollout.sim.world import scenario
+from rollout.sim.world.driver import End
+from rollout.sim.world.record import Story
+from rollout.sim.world.scenario import Scenario, Stop, Stopping
+from rollout.sim.world.world import World
+
+PAUSE_MS = 5 * SECOND
+
+Ends = dict[str, tuple[str, int, str | None]]
+"""By instance: its phase, how often it was restarted, which key is in force."""
+
+
+class Pairs(msgspec.Struct, frozen=True):
+    """All second crashes after one first: how many there are, and which of them end otherwise."""
+
+    count: int
+    wrong: dict[tuple[int, int], list[str]]
+
+
+def calm(**changes: object) -> Scenario:
+    """Fourteen instances of one region and nothing that goes wrong, unless `changes` say so."""
+    plain = msgspec.structs.replace(
+        scenario.draw(1),
+        size=14,
+        regions=("cn-hangzhou",),
+        switches=Switches(boot_time_ms=15 * SECOND),
+        faults=(),
+        calls_per_minute=None,
+        key_present=True,
+        already_percent=0,
+        stopped=Stopped.START,
+        calls=Calls.SINGLE,
+        on_unknown=OnUnknown.HOLD,
+        settle_ms=60 * SECOND,
+        cap_percents=(30,),
+        exposed_max=1000,
+        canary=True,
+        cover=False,
+        stops=(),
+        drifts=(),
+        rivals=(),
+        suspensions=(),
+        abort_ms=None,
+        resolves=False,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+REFERENCES = {
+    "one by one": calm(),
+    "many a call": calm(calls=Calls.BATCH, canary=False),
+    "key imported": calm(key_present=False, cap_percents=(100,)),
+}
+TWELVE = calm(size=18)
+"""Twelve targets, of which one is a canary; the other six instances are excluded."""
+
+
+def points(reference: Scenario) -> int:
+    """How many points an undisturbed run passes at which its process may die."""
+    world = World(reference)
+    world.live()
+    return world.fuse.passed
+
+
+def crashed(reference: Scenario, *passes: int) -> Story:
+    """The story with a crash at each of these points, counted from the process's begin."""
+    stops = tuple(Stopping(Stop.CRASH, after, PAUSE_MS) for after in passes)
+    return World(msgspec.structs.replace(reference, stops=stops)).live()
+
+
+def pairs_after(reference: Scenario, expected: Ends, first: int) -> Pairs:
+    """A crash at `first`, then one at every point of the process that resumes the run."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for second in itertools.count(1):
+        story = crashed(reference, first, second)
+        if [life.end for life in story.lives[:2]] != [End.CRASHED, End.CRASHED]:
+            return Pairs(second - 1, found)
+        if problems := wrong(story, expected):
+            found[first, second] = problems
+    raise AssertionError
+
+
+def ends(story: Story) -> Ends:
+    """How each target of a story ends."""
+    assert story.run is not None  # noqa: S101 - every story that came to its end has one
+    restarts: dict[str | None, int] = {}
+    for entry in story.cloud.ledger:
+        if entry.effect in ("reboot", "start"):
+            restarts[entry.instance] = restarts.get(entry.instance, 0) + 1
+    in_force = {one.instance: one.key_in_force for one in story.cloud.sights(story.ended)}
+    return {
+        target.instance: (
+            story.run.phase(ordinal).word,
+            restarts.get(target.instance, 0),
+            in_force[target.instance],
+        )
+        for ordinal, target in enumerate(story.run.layout.targets)
+    }
+
+
+def wrong(story: Story, expected: Ends) -> list[str]:
+    """What the checkers say, and which targets end otherwise.
+
+    A restart whose call nobody heard of may stay in doubt where StartTime is not trusted yet: then
+    it was made once or never, and what waits only for the permits it keeps is held back.
+    """
+    if story.stuck or story.bug:
+        return checkers.violations(story)
+    found = ends(story)
+    kept = {
+        target.instance
+        for ordinal, target in enumerate(Layout(story.plan).targets)
+        if story.run and story.run.causes.get(ordinal, "").startswith("budget_held")
+    }
+    others = [
+        f"{instance}: {found[instance]}"
+        for instance, end in expected.items()
+        if found[instance] != end
+        and instance not in kept
+        and (found[instance][0] != "in_doubt" or found[instance][1] > 1)
+    ]
+    return checkers.violations(story) + others

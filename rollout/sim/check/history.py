@@ -1,0 +1,191 @@
+"""A story in the order and under the names the checkers ask for: made once, read by all of them.
+
+Puts the cloud's effects beside the intents that caused them, and the journal's events beside the
+bytes and instants at which they were written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from rollout.core.running.layout import Layout
+from rollout.emulator.cloud.ledger import Entry
+from rollout.model import event as ev
+from rollout.model.command import Attach, ImportKey, RestartCall
+from rollout.model.event import AnyEvent
+from rollout.model.outcome import Outcome
+from rollout.model.time import Instant
+from rollout.sim.world.record import Sent, Story
+from rollout.sim.world.scenario import Hand
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event of the journal: where it stands, when it was written, in which process.
+
+    `at` is the world's time, `line_at` the process's own, which stands in the line.
+    """
+
+    event: AnyEvent
+    seq: int
+    at: Instant
+    line_at: Instant
+    end_bytes: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class Intent:
+    """One mutation as the journal tells it; `ended` is None where nothing was heard of it."""
+
+    issued: ev.Issued
+    told: Told
+    ended: Told | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The instances it names."""
+        command = self.issued.command
+        return () if isinstance(command, ImportKey) else command.instances
+
+    @property
+    def ordinals(self) -> tuple[int, ...]:
+        """The same by ordinal."""
+        command = self.issued.command
+        return () if isinstance(command, ImportKey) else command.ordinals
+
+    def outcome(self, ordinal: int) -> Outcome | None:
+        """How it ended for one of them."""
+        if self.ended is None or not isinstance(self.ended.event, ev.Settled):
+            return None
+        return dict(self.ended.event.items).get(ordinal, self.ended.event.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One effect in the hidden ledger. `n` is its intent, 0 where another hand did it; a ghost is
+    what a second copy of one request did, which no client can prevent.
+    """
+
+    entry: Entry
+    n: int
+    ghost: bool
+
+    @property
+    def ours(self) -> bool:
+        """Whether this run asked for it."""
+        return self.n > 0
+
+
+@dataclass
+class History:
+    """One story, indexed."""
+
+    story: Story
+    layout: Layout = field(init=False)
+    ordinal_of: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout(self.story.plan)
+        self.ordinal_of = {
+            target.instance: ordinal for ordinal, target in enumerate(self.layout.targets)
+        }
+
+    @cached_property
+    def told(self) -> list[Told]:
+        """Every event of the journal, in order."""
+        told, epoch = [], 0
+        for line, end_bytes in self.story.lines:
+            for event in line.body:
+                if isinstance(event, ev.RunStarted | ev.Resumed):
+                    epoch = event.epoch
+                at = line.at + self.story.lag_in(epoch, line.seq)
+                told.append(Told(event, line.seq, at, line.at, end_bytes, epoch))
+        return told
+
+    @cached_property
+    def intents(self) -> dict[int, Intent]:
+        """Every intent by its number."""
+        found: dict[int, Intent] = {}
+        for told in self.told:
+            if isinstance(told.event, ev.Issued):
+                found[told.event.n] = Intent(told.event, told)
+            elif isinstance(told.event, ev.Settled):
+                intent = found.get(told.event.n)
+                if intent and intent.ended is None and intent.told.epoch == told.epoch:
+                    intent.ended = told
+        return found
+
+    @cached_property
+    def sent(self) -> list[Sent]:
+        """Every mutation that left."""
+        return self.story.sent
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """Everything that happened in the cloud after the plan was made."""
+        arrivals, foreign = self.story.arrivals, self.story.foreign
+        found = []
+        for entry in self.story.cloud.ledger.since(self.story.planned_effects):
+            if entry.request_id in foreign:
+                found.append(Effect(entry, 0, ghost=False))
+            elif entry.request_id in arrivals.ghosts:
+                found.append(Effect(entry, arrivals.ghosts[entry.request_id], ghost=True))
+            else:
+                found.append(Effect(entry, arrivals.calls.get(entry.request_id, -1), ghost=False))
+        return found
+
+    @cached_property
+    def restarts(self) -> dict[str, list[Effect]]:
+        """Restarts of each instance, by whomever, in order."""
+        return self._effects_of("reboot", "start")
+
+    @cached_property
+    def attaches(self) -> dict[str, list[Effect]]:
+        """Attaches of each instance, by whomever, in order."""
+        return self._effects_of("attach")
+
+    @cached_property
+    def restart_intents(self) -> dict[int, list[Intent]]:
+        """Intents to restart, by ordinal, in order."""
+        return self._intents_of(RestartCall)
+
+    @cached_property
+    def attach_intents(self) -> dict[int, list[Intent]]:
+        """Intents to attach, by ordinal, in order."""
+        return self._intents_of(Attach)
+
+    @cached_property
+    def moves(self) -> dict[int, list[tuple[ev.Moved, Told]]]:
+        """What looks and due times did to each target, in order."""
+        found: dict[int, list[tuple[ev.Moved, Told]]] = {}
+        for told in self.told:
+            if isinstance(told.event, ev.Moved):
+                for ordinal in told.event.ordinals:
+                    found.setdefault(ordinal, []).append((told.event, told))
+        return found
+
+    def touched(self, instance: str, *hands: Hand) -> bool:
+        """Whether one of these hands (any, where none is named) was on the instance."""
+        found = [drift.hand for _, drift in self.story.touched.get(instance, ())]
+        return any(hand in hands or not hands for hand in found)
+
+    def fact(self, name: str, instance: str) -> bool:
+        """Whether the instance was drawn to have this fault of its own."""
+        return self.story.cloud.faults.has(name, instance)
+
+    def _effects_of(self, *words: str) -> dict[str, list[Effect]]:
+        found: dict[str, list[Effect]] = {}
+        for effect in self.effects:
+            if effect.entry.effect in words and effect.entry.instance is not None:
+                found.setdefault(effect.entry.instance, []).append(effect)
+        return found
+
+    def _intents_of(self, kind: type[Attach | RestartCall]) -> dict[int, list[Intent]]:
+        found: dict[int, list[Intent]] = {}
+        for intent in self.intents.values():
+            if isinstance(intent.issued.command, kind):
+                for ordinal in intent.ordinals:
+                    found.setdefault(ordinal, []).append(intent)
+        return found

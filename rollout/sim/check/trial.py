@@ -1,0 +1,84 @@
+"""One seed from its number to a verdict, and what many of them add up to.
+
+Called by the command line of the simulator and by its tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rollout.sim.check import checkers, coverage
+from rollout.sim.world import scenario
+from rollout.sim.world.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of one seed. `digest` is the same for the same seed and code, always."""
+
+    seed: int
+    wrong: list[str]
+    met: dict[str, int]
+    digest: str
+    real: bool
+
+    @property
+    def replay(self) -> str:
+        """The command that does exactly this again."""
+        command = f"python -m rollout.sim --start {self.seed} --seeds 1"
+        return f"{command} --shell" if self.real else command
+
+
+@dataclass
+class Tally:
+    """Many trials together."""
+
+    seeds: int = 0
+    failed: list[Trial] = field(default_factory=list)
+    met: dict[str, int] = field(default_factory=dict)
+
+    def add(self, trial: Trial) -> None:
+        """Count one more."""
+        self.seeds += 1
+        if trial.wrong:
+            self.failed.append(trial)
+        for word, number in trial.met.items():
+            self.met[word] = self.met.get(word, 0) + number
+
+
+def run(seed: int, *, real: bool = False) -> Trial:
+    """Live through one seed and judge it. Whatever it raises is a finding, not an accident.
+
+    With `real` the real engine and client live through it, else the heap driver.
+    """
+    try:
+        story = _world(real=real)(scenario.draw(seed)).live()
+        wrong = checkers.violations(story)
+        met = coverage.met(story)
+    except Exception as error:  # noqa: BLE001 - any other end is the finding
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+        return Trial(seed, [text], {}, "", real)
+    trace = hashlib.blake2b(digest_size=16)
+    if story.lines:
+        trace.update(f"{story.verdict.head if story.verdict else ''}".encode())
+    for entry in story.entries():
+        trace.update(repr(entry).encode())
+    return Trial(seed, wrong, met, trace.hexdigest(), real)
+
+
+def run_many(seeds: Iterable[int], *, real: bool = False) -> Iterator[Trial]:
+    """One after the other."""
+    return (run(seed, real=real) for seed in seeds)
+
+
+def _world(*, real: bool) -> type[World]:
+    """HTTP is imported only where it is needed."""
+    if not real:
+        return World
+    from rollout.sim.world.shell import ShellWorld
+
+    return ShellWorld

@@ -1,0 +1,132 @@
+"""What many rehearsed seeds say together: percentiles, peaks, outcomes. Pure.
+
+Called by the command line with what `rehearsal.live` gave. A percentile is a seed's own value
+(nearest rank), never a mean of two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from rollout.model.time import Duration
+from rollout.sim.rehearse.rehearsal import Down, Lived
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """One quantity over all seeds."""
+
+    p50: int
+    p90: int
+    most: int
+
+
+class WaveEnd(msgspec.Struct, frozen=True):
+    """When a wave was closed, since the run began; `seeds` is in how many it was."""
+
+    name: str
+    after_ms: Spread
+    seeds: int
+
+
+class Calls(msgspec.Struct, frozen=True):
+    """Calls of one action over all regions; `peak` is the fullest minute of one region, there."""
+
+    action: str
+    calls: Spread
+    throttled: Spread
+    peak: int
+    region: str
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How so many seeds ended: the exit code of `apply`, and why it stopped where it did.
+
+    `example` is what the first of them said.
+    """
+
+    seeds: int
+    exit: int
+    reason: str
+    example: str
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """All seeds together. `duration_ms` counts the `ended`, seeds that came to their end, or all
+    where none did. `outcomes` are instances by class. `down` is of the seed `shown`: its duration
+    is the P50; `down_most` is the peak over all seeds, group by group.
+    """
+
+    seeds: int
+    ended: int
+    duration_ms: Spread
+    waves: tuple[WaveEnd, ...]
+    calls: tuple[Calls, ...]
+    shown: int
+    down: tuple[Down, ...]
+    down_most: tuple[int, ...]
+    outcomes: dict[str, Spread]
+    endings: tuple[Ending, ...]
+
+
+def forecast(lived: Sequence[Lived]) -> Forecast:
+    """The forecast of one seed or more."""
+    ended = [one for one in lived if not one.halted]
+    counted = ended or lived
+    durations = spread([one.duration_ms for one in counted])
+    shown = next(one for one in counted if one.duration_ms == durations.p50)
+    groups = range(len(shown.down))
+    return Forecast(
+        seeds=len(lived),
+        ended=len(ended),
+        duration_ms=durations,
+        waves=_waves(lived),
+        calls=_calls(lived),
+        shown=shown.seed,
+        down=shown.down,
+        down_most=tuple(max(one.down[group].peak for one in lived) for group in groups),
+        outcomes={name: spread([one.counts[name] for one in lived]) for name in shown.counts},
+        endings=_endings(lived),
+    )
+
+
+def spread(values: Sequence[int]) -> Spread:
+    """P50, P90 and the largest of one value or more."""
+    ordered = sorted(values)
+    return Spread(_rank(ordered, 50), _rank(ordered, 90), ordered[-1])
+
+
+def _rank(ordered: Sequence[int], percent: int) -> int:
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
+
+
+def _waves(lived: Sequence[Lived]) -> tuple[WaveEnd, ...]:
+    ends: dict[str, list[Duration]] = {}
+    for one in lived:
+        for name, after in one.waves:
+            ends.setdefault(name, []).append(after)
+    return tuple(WaveEnd(name, spread(after), len(after)) for name, after in ends.items())
+
+
+def _calls(lived: Sequence[Lived]) -> tuple[Calls, ...]:
+    """By action in the order of the alphabet."""
+    lanes = [lane for one in lived for lane in one.lanes]
+    rows = []
+    for action in sorted({lane.action for lane in lanes}):
+        of_seeds = [[lane for lane in one.lanes if lane.action == action] for one in lived]
+        calls = spread([sum(lane.calls for lane in seed) for seed in of_seeds])
+        throttled = spread([sum(lane.throttled for lane in seed) for seed in of_seeds])
+        fullest = max((lane for lane in lanes if lane.action == action), key=lambda one: one.peak)
+        rows.append(Calls(action, calls, throttled, fullest.peak, fullest.region))
+    return tuple(rows)
+
+
+def _endings(lived: Sequence[Lived]) -> tuple[Ending, ...]:
+    """The most frequent first. Details of a halt differ from seed to seed: its kind counts."""
+    kinds: dict[tuple[int, str], list[str]] = {}
+    for one in lived:
+        kinds.setdefault((one.exit, one.halted.partition(":")[0]), []).append(one.halted)
+    endings = [Ending(len(said), *kind, said[0]) for kind, said in kinds.items()]
+    return tuple(sorted(endings, key=lambda one: (-one.seeds, one.exit, one.reason)))

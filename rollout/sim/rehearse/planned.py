@@ -1,0 +1,92 @@
+"""The pretend cloud that a plan describes: its targets with their statuses, keys and key pairs.
+
+Called by rehearsals. Only targets are there: what the plan leaves out is never asked for. When an
+instance was last started the plan does not say; here it is a month ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
+from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.keypairs import NONE
+from rollout.emulator.cloud.regions import Region
+from rollout.emulator.cloud.shapes import Image, Shape
+from rollout.emulator.dispatch import Cloud
+from rollout.model import instance
+from rollout.model.plan import Plan, Target
+from rollout.model.time import HOUR, MINUTE, Instant
+
+FORMER_KEY = "ssh-rsa AAAA former"
+"""Nobody asks for the public half of a former key."""
+
+_STARTED_BEFORE = 30 * 24 * HOUR
+
+
+def fleet_of(plan: Plan, now: Instant) -> Fleet:
+    """The fleet of a plan, region by region; about 75 bytes an instance beside the plan."""
+    builder = FleetBuilder(now)
+    no_tags = builder.tags(())
+    by_region: dict[str, list[Target]] = {}
+    for name, target in _targets(plan):
+        by_region.setdefault(name, []).append(target)
+    for name, targets in by_region.items():
+        region = builder.open_region(name)
+        shapes: dict[tuple[str, str], int] = {}
+        for target in targets:
+            kind = (target.zone, target.image)
+            if kind not in shapes:
+                shapes[kind] = builder.shape(_shape(region, *kind))
+            builder.add(
+                shapes[kind],
+                no_tags,
+                status=_STATUSES.get(target.seen, Status.RUNNING),
+                record=builder.key_pair(target.former_key, FORMER_KEY).number
+                if target.former_key
+                else NONE,
+                start_ms=now - _STARTED_BEFORE,
+                created_minute=(now - _STARTED_BEFORE) // MINUTE,
+                instance=target.instance,
+            )
+    return builder.finish(0)
+
+
+def add_key_pairs(plan: Plan, cloud: Cloud, now: Instant) -> None:
+    """The wanted key pair in each region that has it; everywhere, where nobody asked (offline)."""
+    wanted = plan.key_pair
+    present = {key.region: key for key in wanted.regions}
+    for region in cloud.instances.spans:
+        seen = present.get(region)
+        if seen is not None and not seen.present:
+            continue
+        pair = cloud.pairs.find(region, wanted.name)
+        if pair is None:
+            pair = cloud.pairs.add(region, wanted.name, wanted.public_key, now)
+        pair.body = wanted.public_key
+        if seen is not None and seen.fingerprint:
+            pair.fingerprint = seen.fingerprint
+
+
+def account_of(plan: Plan) -> str:
+    """The account of a plan; empty where it was made offline."""
+    cells = (cell for wave in plan.waves for cell in wave.cells)
+    return next((cell.account for cell in cells), "")
+
+
+def _targets(plan: Plan) -> Iterator[tuple[str, Target]]:
+    for wave in plan.waves:
+        for cell in wave.cells:
+            for batch in cell.batches:
+                for target in batch.targets:
+                    yield cell.region, target
+
+
+def _shape(region: Region, zone: str, image: str) -> Shape:
+    return Shape(region, zone, Image(image, "linux", "Linux"))
+
+
+_STATUSES = {
+    instance.Status.RUNNING: Status.RUNNING,
+    instance.Status.STOPPED: Status.STOPPED,
+}

@@ -1,0 +1,244 @@
+"""Rehearse a plan: simulate one seed on the emulated cloud that the plan describes.
+
+Called by `rollout rehearse`. The same decider as in `apply` runs it, on the simulator's heap; no
+journal is kept and nothing outside this process is asked or touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+
+from rollout.core.running.decide_run import classes, exit_of
+from rollout.core.running.decider import Decider
+from rollout.core.running.state import Run
+from rollout.ecs import governor
+from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
+from rollout.model import event as ev
+from rollout.model.event import Actor, AnyEvent
+from rollout.model.plan import Plan
+from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
+from rollout.sim.rehearse import planned
+from rollout.sim.rehearse.series import Series
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.heap import Heap
+from rollout.sim.world.disk import Fuse
+from rollout.sim.world.driver import Endless
+from rollout.sim.world.network import Arrivals, Call, Conditions, Network
+from rollout.sim.world.process import Process
+from rollout.sim.world.values import Values
+
+LIFE_DAYS_MAX = 30
+"""A run that would take longer is not followed to its end."""
+STILL_GOING = 8
+"""What a seed ends with that was not followed to its end."""
+
+OnTurn = Callable[[int, int], None]
+"""Told after every turn how many targets are left, and of how many."""
+
+
+class Assumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rehearsal takes for granted of the service.
+
+    `quota` is calls a minute of each action in each region, None = as many as one likes; `lanes`
+    are those known better. `latency_ms` is one way.
+    """
+
+    boot_ms: Duration
+    boot_spread_percent: int
+    quota: int | None
+    latency_ms: tuple[Duration, Duration]
+    rate_start: float = governor.RATE_START
+    lanes: tuple[Quota, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def quota_of(self, region: str, action: str) -> int | None:
+        """Calls a minute of one lane."""
+        return Quotas(self.quotas).limit(region, action)
+
+    @property
+    def quotas(self) -> QuotaSettings:
+        """All of them as the emulator takes them: the first that fits counts."""
+        general = (Quota(self.quota),) if self.quota else ()
+        return QuotaSettings((*self.lanes, *general))
+
+
+class Down(msgspec.Struct, frozen=True):
+    """Permits of one group in use: the most at once, and over time in steps of `step_ms`."""
+
+    key: str
+    cap: int
+    peak: int
+    step_ms: Duration
+    points: tuple[int, ...]
+
+
+class LaneCalls(msgspec.Struct, frozen=True):
+    """Calls of one action in one region: all, and in the fullest minute."""
+
+    region: str
+    action: str
+    calls: int
+    peak: int
+    throttled: int
+
+
+class Lived(msgspec.Struct, frozen=True):
+    """What came of one seed. `halted` says why the run stopped before its end; `exit` is what
+    `apply` would have ended with. `waves` are the names and ends of those that were closed.
+    """
+
+    seed: int
+    duration_ms: Duration
+    exit: int
+    halted: str
+    counts: dict[str, int]
+    waves: tuple[tuple[str, Duration], ...]
+    lanes: tuple[LaneCalls, ...]
+    down: tuple[Down, ...]
+
+
+def live(plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None) -> Lived:
+    """Live through one seed. The same plan, assumptions and seed give the same figures."""
+    dice = Dice(seed, "rehearsal")
+    heap = Heap(begin(plan, seed))
+    cloud = cloud_of(plan, assumed, seed, heap.now)
+    watch = _Watch(plan, heap.now, on_turn)
+    process = Process(heap, Fuse(), watch)
+    process.turns_max, process.life_ms_max = 1 << 60, LIFE_DAYS_MAX * 24 * HOUR
+    conditions = Conditions(assumed.rate_start, assumed.latency_ms, plan.limits.leave_quota_ppm)
+    arrivals = _arrivals(plan, assumed, cloud, heap)
+    process.network = Network(arrivals, heap, dice, watch.sending, conditions)
+    decider = process.decider = Decider(plan, process.append)
+    watch.run = decider.run
+    decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
+    with contextlib.suppress(Endless):
+        process.drive()
+    return watch.lived(seed, heap.now, process.network.throttled)
+
+
+def begin(plan: Plan, seed: int) -> Instant:
+    """When a seed begins: any second of a minute, since quotas and StartTime go by the minute."""
+    second = Dice(seed, "begin").between(0, MINUTE // SECOND - 1)
+    return plan.made_at // MINUTE * MINUTE + second * SECOND
+
+
+_NOBODY = Actor("nobody", "", "simulator", 0, "rollout rehearse")
+
+
+def cloud_of(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
+    """The emulated cloud that the plan describes, with its assumptions."""
+    switches = Switches(
+        boot_time_ms=assumed.boot_ms,
+        boot_spread_percent=assumed.boot_spread_percent,
+        boot_seed=seed,
+    )
+    quotas = Quotas(assumed.quotas)
+    fleet = planned.fleet_of(plan, now)
+    faults = FaultPlan(assumed.faults, seed)
+    cloud = Cloud(fleet, switches, quotas=quotas, faults=faults, seed=seed)
+    planned.add_key_pairs(plan, cloud, now)
+    return cloud
+
+
+def _arrivals(plan: Plan, assumed: Assumed, cloud: Cloud, heap: Heap) -> Arrivals:
+    """Answers as values, unless a fault may damage their bytes."""
+    if any(fault.fault not in INSTANCE_FAULTS for fault in assumed.faults):
+        return Arrivals(cloud, heap)
+    return Values(cloud, heap, planned.account_of(plan))
+
+
+class _Watch:
+    """In the place of the journal: keeps no event, and of what happens no more than figures."""
+
+    def __init__(self, plan: Plan, begun: Instant, on_turn: OnTurn | None) -> None:
+        self.run: Run
+        self._plan = plan
+        self._begun = begun
+        self._on_turn = on_turn
+        self._down = [Series() for _ in plan.groups]
+        self._used = [-1] * len(plan.groups)
+        self._calls: dict[tuple[str, str], _Minutes] = {}
+        self._waves: list[tuple[str, Duration]] = []
+
+    def sending(self, call: Call) -> None:
+        """A call leaves."""
+        lane = (call.wish.region, call.wish.action)
+        minutes = self._calls.get(lane)
+        if minutes is None:
+            minutes = self._calls[lane] = _Minutes()
+        minutes.count(call.left_at // MINUTE)
+
+    def append(self, events: list[AnyEvent], at: Instant) -> None:
+        """See Journal: the events of a turn."""
+        for event in events:
+            if isinstance(event, ev.WaveClosed):
+                name = self._plan.waves[event.wave].name
+                self._waves.append((name, at - self._begun))
+        for group, used in enumerate(self.run.ledger.used):
+            if used != self._used[group]:
+                self._used[group] = used
+                self._down[group].note(at - self._begun, used)
+        if self._on_turn is not None:
+            self._on_turn(self.run.left, len(self.run.phases))
+
+    def sync_now(self) -> None:
+        """See Journal: nothing to make durable."""
+
+    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+        """See Journal: there is no disk that could refuse."""
+        return False
+
+    def low_space(self) -> bool:
+        """See Journal."""
+        return False
+
+    def close(self) -> None:
+        """See Journal."""
+
+    def release(self) -> None:
+        """See Journal."""
+
+    def lived(self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]) -> Lived:
+        """What is left of it."""
+        run, after = self.run, now - self._begun
+        code, halted = _ending(run)
+        down = []
+        for group, series in zip(self._plan.groups, self._down, strict=True):
+            series.until(after)
+            down.append(Down(group.key, group.cap, series.peak, series.step, tuple(series.points)))
+        lanes = tuple(
+            LaneCalls(*lane, minutes.calls, minutes.peak, throttled[lane])
+            for lane, minutes in sorted(self._calls.items())
+        )
+        waves = tuple(self._waves)
+        return Lived(seed, after, code, halted, classes(run), waves, lanes, tuple(down))
+
+
+def _ending(run: Run) -> tuple[int, str]:
+    """Exit code, and why it did not come to its end."""
+    if not run.stopping:
+        return STILL_GOING, f"not over after {LIFE_DAYS_MAX} days"
+    return exit_of(run), f"{run.halted.reason}: {run.halted.detail}" if run.halted else ""
+
+
+class _Minutes:
+    """Calls of one lane, and those of its fullest minute; minutes come in their order."""
+
+    __slots__ = ("_in_minute", "_minute", "calls", "peak")
+
+    def __init__(self) -> None:
+        self.calls = self.peak = self._minute = self._in_minute = 0
+
+    def count(self, minute: int) -> None:
+        """One more call in this minute."""
+        if minute != self._minute:
+            self._minute, self._in_minute = minute, 0
+        self.calls += 1
+        self._in_minute += 1
+        self.peak = max(self.peak, self._in_minute)

@@ -1,0 +1,54 @@
+"""The clock of one simulated process, and the machine under it that may be suspended.
+
+Used by `process` and `network` for everything the process itself knows of time. The world and the
+emulated cloud keep their own time, on the heap.
+"""
+
+from __future__ import annotations
+
+from rollout.engines.clock import WallJumps
+from rollout.model import limits
+from rollout.model.time import Duration, Instant
+from rollout.sim.time.heap import Heap
+
+
+class ProcessClock:
+    """Milliseconds UTC as a process on this machine reads them.
+
+    While the machine is suspended nothing of the process happens. The process reads the true time
+    afterwards, as by CLOCK_BOOTTIME, or, where its virtual machine was paused, a time that lags
+    behind for the rest of its life; only its wall clock is set.
+    """
+
+    def __init__(self, heap: Heap) -> None:
+        self.lag: Duration = 0
+        self.wakes_at: Instant = 0
+        self._heap = heap
+        self._jumps = WallJumps(0)
+
+    @property
+    def now(self) -> Instant:
+        """The present instant, as the process reads it."""
+        return self._heap.now - self.lag
+
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing of the process can happen now."""
+        return self._heap.now < self.wakes_at
+
+    def world(self, instant: Instant) -> Instant:
+        """Return when the process's clock shows this, in the world's time."""
+        return instant + self.lag
+
+    def expired(self, not_after: Instant) -> bool:
+        """See Clock. The same arithmetic as in the real clock."""
+        gained = self._jumps.gained_since(not_after - limits.STATE_AGE_MAX_MS) if self.lag else 0
+        return self.now + gained > not_after
+
+    def suspend(self, duration: Duration, *, paused: bool) -> None:
+        """Let the machine stand still for so long; `paused` = its steady clock stands still too."""
+        now = self.now
+        self.wakes_at = self._heap.now + duration
+        if paused:
+            self.lag += duration
+            self._jumps.note(now, self.lag)

@@ -1,0 +1,1 @@
+"""The simulated world: cloud, network, disk, processes and operators of one run."""

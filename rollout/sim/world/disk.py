@@ -1,0 +1,285 @@
+"""A simulated disk that distinguishes written from durable data, so that a crash loses the rest.
+
+Implements the journal's `Disk` and `LockFiles` in memory. Every effect is a point where the process
+may die (the fuse) and where the disk may refuse, as a full or a broken one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from rollout.journal.disk import Stat
+from rollout.sim.time.dice import Dice
+
+SPACE_BYTES = 1 << 40
+GARBAGE_BYTES_MAX = 64
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+class Fuse:
+    """Counts the points where a process may die, and lets it die at one of them."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.left: int | None = None
+        self.died_at = ""
+        self.on_death: Callable[[], None] | None = None
+
+    @contextlib.contextmanager
+    def spared(self) -> Iterator[None]:
+        """Somebody else's steps: the fuse does not burn meanwhile."""
+        left, self.left = self.left, None
+        try:
+            yield
+        finally:
+            self.left = left
+
+    def burn(self, point: str) -> None:
+        """Pass a point; `Crash` where the fuse ends, and at every point a dead process comes to."""
+        self.passed += 1
+        if self.left is None:
+            return
+        self.left -= 1
+        if self.left == 0:
+            self.died_at = point
+            if self.on_death is not None:
+                self.on_death()
+        if self.left <= 0:
+            raise Crash(self.died_at)
+
+
+class _File:
+    """What a reader sees, and what a power cut leaves of it at least."""
+
+    __slots__ = ("data", "durable", "inode")
+    _inodes = itertools.count(1)
+
+    def __init__(self) -> None:
+        self.inode = next(self._inodes)
+        self.data = bytearray()
+        self.durable = b""
+
+
+class SimDisk:
+    """Files by path. `refuse` makes later writes or syncs fail until `mend`."""
+
+    inline = True
+
+    def __init__(self, fuse: Fuse) -> None:
+        self.fuse = fuse
+        self.files: dict[Path, _File] = {}
+        self.names_durable: dict[Path, _File] = {}
+        self.space_bytes = SPACE_BYTES
+        self._handles: dict[int, _File] = {}
+        self._seized: set[int] = set()
+        self._opened = 0
+        self._names = itertools.count()
+        self._fails: dict[str, int] = {}
+        self._fails_after = 0
+
+    # what goes wrong
+
+    def refuse(self, name: str, number: int, after: int) -> None:
+        """Let every `write` or `fdatasync` fail with this errno, after so many that work."""
+        self._fails = {name: number}
+        self._fails_after = after
+
+    def mend(self) -> None:
+        """All works again, with space to spare."""
+        self._fails = {}
+        self.space_bytes = SPACE_BYTES
+
+    def die(self, dice: Dice) -> None:
+        """What a power cut leaves: the durable bytes and any part of the others, maybe garbage."""
+        self.files = dict(self.names_durable)
+        self._handles.clear()
+        self._seized.clear()
+        for file in self.files.values():
+            if not file.data.startswith(file.durable):
+                continue  # cut and not yet synced: the cut may hold
+            rest = len(file.data) - len(file.durable)
+            keep = dice.pick((0, rest, dice.between(0, rest)))
+            del file.data[len(file.durable) + keep :]
+            if keep < rest and dice.chance(30):
+                file.data += bytes(dice.between(1, GARBAGE_BYTES_MAX))
+            file.durable = bytes(file.data)
+
+    def durable_bytes(self, path: Path, prefix: str) -> int:
+        """How many bytes of the files of a directory whose names begin so would survive now."""
+        return sum(
+            len(file.durable)
+            for name, file in self.names_durable.items()
+            if name.name.startswith(prefix) and name.parent == path
+        )
+
+    # the protocol
+
+    def mkdir(self, path: Path) -> None:
+        """See Disk; directories are only in the names of files."""
+
+    def fresh(self, path: Path) -> Path:
+        """See Disk."""
+        return path.with_name(f".{path.name}.{next(self._names)}.new")
+
+    def mkdir_new(self, path: Path) -> None:
+        """See Disk."""
+
+    def discard(self, path: Path) -> None:
+        """See Disk."""
+        for name in [one for one in self.files if one == path or path in one.parents]:
+            del self.files[name]
+
+    def check_dir(self, path: Path) -> None:
+        """See Disk: there is only one user."""
+
+    def names(self, path: Path) -> list[str]:
+        """See Disk."""
+        depth = len(path.parts)
+        return sorted({file.parts[depth] for file in self.files if path in file.parents})
+
+    def read(self, path: Path) -> BinaryIO:
+        """See Disk."""
+        if path not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        return io.BytesIO(bytes(self.files[path].data))
+
+    def save(self, path: Path, data: bytes) -> None:
+        """See Disk."""
+        self.fuse.burn("save")
+        if path in self.files:
+            raise FileExistsError(errno.EEXIST, "file exists", str(path))
+        file = self.files[path] = _File()
+        file.data[:] = data
+        file.durable = bytes(data)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """See Disk."""
+        self.fuse.burn("replace")
+        for path in [one for one in self.files if one == source or source in one.parents]:
+            name = target if path == source else target / path.relative_to(source)
+            self.files[name] = self.files.pop(path)
+
+    def unlink(self, path: Path) -> None:
+        """See Disk."""
+        self.files.pop(path, None)
+
+    def sync_dir(self, path: Path) -> None:
+        """See Disk. Names further below become durable too, which no test may rely on."""
+        self.fuse.burn("sync_dir")
+        for name in [one for one in self.names_durable if path in one.parents]:
+            if name not in self.files:
+                del self.names_durable[name]
+        for name, file in self.files.items():
+            if path in name.parents:
+                self.names_durable[name] = file
+
+    def reserve(self, path: Path, size: int) -> None:
+        """See Disk."""
+        self.files.setdefault(path, _File())
+
+    def free(self, path: Path) -> int:
+        """See Disk."""
+        return self.space_bytes
+
+    def open(self, path: Path) -> int:
+        """See Disk."""
+        self._opened += 1
+        self._handles[self._opened] = self.files.setdefault(path, _File())
+        return self._opened
+
+    def write(self, handle: int, data: memoryview) -> int:
+        """See Disk. The process may die in the middle of it."""
+        file = self._handles[handle]
+        self.fuse.burn("before write")
+        half = len(data) // 2
+        file.data += data[:half]
+        self._effect("write")
+        self.fuse.burn("half written")
+        file.data += data[half:]
+        self.fuse.burn("written")
+        return len(data)
+
+    def fdatasync(self, handle: int) -> None:
+        """See Disk. A sync that fails loses what it was to make durable."""
+        file = self._handles[handle]
+        try:
+            self._effect("fdatasync")
+        except OSError:
+            file.data[:] = file.durable
+            raise
+        file.durable = bytes(file.data)
+        self.fuse.burn("synced")
+
+    def truncate(self, handle: int, size: int) -> None:
+        """See Disk."""
+        del self._handles[handle].data[size:]
+
+    def close(self, handle: int) -> None:
+        """See Disk and LockFiles."""
+        del self._handles[handle]
+        self._seized.discard(handle)
+
+    # the protocol of locks
+
+    def open_lock(self, path: Path) -> int:
+        """See LockFiles."""
+        return self.open(path)
+
+    def seize(self, handle: int) -> bool:
+        """See LockFiles."""
+        file = self._handles[handle]
+        if any(self._handles[other] is file for other in self._seized):
+            return False
+        self._seized.add(handle)
+        return True
+
+    def held(self, path: Path) -> bool:
+        """See LockFiles."""
+        file = self.files.get(path)
+        return any(self._handles[other] is file for other in self._seized)
+
+    def stat(self, path: Path) -> Stat | None:
+        """See LockFiles."""
+        file = self.files.get(path)
+        return None if file is None else _stat(file)
+
+    def fstat(self, handle: int) -> Stat:
+        """See LockFiles."""
+        return _stat(self._handles[handle])
+
+    def text(self, path: Path) -> bytes:
+        """See LockFiles."""
+        return bytes(self.files[path].data) if path in self.files else b""
+
+    def told(self, handle: int) -> bytes:
+        """See LockFiles."""
+        return bytes(self._handles[handle].data)
+
+    def tell(self, handle: int, text: bytes) -> None:
+        """See LockFiles. The process may die before and after its name stands there."""
+        self.fuse.burn("before a lock is named")
+        self._handles[handle].data[:] = text
+        self.fuse.burn("lock named")
+
+    def _effect(self, name: str) -> None:
+        number = self._fails.get(name)
+        if number is None:
+            return
+        self._fails_after -= 1
+        if self._fails_after < 0:
+            if number == errno.ENOSPC:
+                self._fails = {}  # what was reserved is freed by then
+            raise OSError(number, "refused")
+
+
+def _stat(file: _File) -> Stat:
+    return Stat((0, file.inode), len(file.data))

@@ -1,0 +1,297 @@
+"""The network between one process and the emulated cloud: pace, delays, faults, lost replies.
+
+Stands in for the real client and its transport: a lane goes at the pace of the real governor's
+arithmetic, the fate of each call comes from the emulator's faults, a copy that is under way arrives
+even when its process is dead. Judges nothing: replies go to whoever asked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from rollout.ecs import contract, verdict, wire
+from rollout.ecs import replies as reading
+from rollout.ecs.governor import IN_FLIGHT_MAX, Leave, Rate
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.faults import Course, Damage, Ending
+from rollout.emulator.http import damage
+from rollout.emulator.http.render import Format
+from rollout.emulator.messages import Reply, Request
+from rollout.model import limits
+from rollout.model.outcome import Answer, Refused, RetryClass, Unknown, Unsent
+from rollout.model.time import MINUTE, Duration, Instant
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.heap import Heap, Time
+from rollout.sim.time.suspension import ProcessClock
+from rollout.sim.world.calls import Wish
+
+WAIT_MS_MAX: Duration = 2 * MINUTE
+"""How long a look waits for its lane, as in the real client."""
+RATE_START = 600.0
+"""Calls a minute at first: ten times the real start, so that seeds are short."""
+REPEAT_MS: Duration = 400
+LATENCY_MS = (5, 150)
+
+NO_INSTANCE = "i-none"
+"""An id that no cloud has."""
+
+Heard = wire.HttpReply | Answer | reading.Described | Refused | Unknown
+"""What a caller gets: bytes to read, what somebody read already, or why there is neither."""
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """Calls a minute of a lane at first, milliseconds one way, millionths left to other people."""
+
+    rate_start: float = RATE_START
+    latency_ms: tuple[Duration, Duration] = LATENCY_MS
+    leave_ppm: int = limits.LEAVE_QUOTA_PPM
+
+
+class Call:
+    """One call on its way. `n` is the number of its intent, 0 for a look; `left_at` is when its
+    last attempt left.
+    """
+
+    __slots__ = ("attempts", "left_at", "n", "not_after", "signed_again", "tell", "wish")
+
+    def __init__(
+        self, wish: Wish, n: int, not_after: Instant, tell: Callable[[Call, Heard], None]
+    ) -> None:
+        self.wish = wish
+        self.n = n
+        self.not_after = not_after
+        self.tell = tell
+        self.attempts = 0
+        self.left_at: Instant = 0
+        self.signed_again = False
+
+
+class Arrivals:
+    """What reached the cloud: which intent each request id belongs to, and copies of copies."""
+
+    def __init__(self, cloud: Cloud, heap: Time) -> None:
+        self.cloud = cloud
+        self.heap = heap
+        self.calls: dict[str, int] = {}
+        self.ghosts: dict[str, int] = {}
+        self.unlisted: dict[str, Instant] = {}
+        """Instances that DescribeInstances leaves out, and until when."""
+        self.late = 0
+
+    def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
+        """The cloud handles one copy now. A ghost is a copy of what arrived before."""
+        if self.unlisted and request.action == "DescribeInstances":
+            request = _without(request, self.unlisted, self.heap.now)
+        reply = self.cloud.handle(request, self.heap.now)
+        (self.ghosts if ghost else self.calls)[reply.request_id] = n
+        return reply
+
+    def read(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+        """What the caller gets of it; None where the call never arrived."""
+        if course.ending is Ending.CUT:
+            return Unknown("cut_off")
+        if course.damage is Damage.HUGE:
+            return Unknown("too_large")
+        answer = damage.answer(self.cloud, course, request, reply)
+        rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
+        headers = {name.lower(): value for name, value in rendered.headers.items()}
+        headers["date"] = wire.http_date(self.heap.now)
+        return wire.HttpReply(rendered.status, headers, rendered.body)
+
+
+def _without(request: Request, unlisted: Mapping[str, Instant], now: Instant) -> Request:
+    """The same request, as if the service did not know these instances now."""
+    named = wire.json_array(request.params.get("InstanceIds", "")) or ()
+    known = [name if unlisted.get(name, 0) <= now else NO_INSTANCE for name in named]
+    if NO_INSTANCE not in known:
+        return request
+    params = {**request.params, "InstanceIds": msgspec.json.encode(known).decode()}
+    return msgspec.structs.replace(request, params=params)
+
+
+class _Lane:
+    """Calls of one action in one region: those that wait, the pace, how many are on their way."""
+
+    def __init__(self, now: Instant, conditions: Conditions) -> None:
+        leave_ppm, start = conditions.leave_ppm, conditions.rate_start
+        self.rate = Rate(now, leave_ppm=leave_ppm, start=start)
+        self.waiting: deque[Call] = deque()
+        self.in_flight = 0
+        self.throttled = 0
+        self.pump_at: Instant | None = None
+
+
+class Network:
+    """The connection of one process. `sending` is told of each call right before it leaves."""
+
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        heap: Heap,
+        dice: Dice,
+        sending: Callable[[Call], None],
+        conditions: Conditions = Conditions(),  # noqa: B008 - frozen
+    ) -> None:
+        self.heap = heap
+        self.clock = ProcessClock(heap)
+        self.stopped = False
+        self.lost: Callable[[], str] = lambda: ""
+        """Why the process no longer owns its run: nothing with consequences leaves then."""
+        self.alive = True
+        self._arrivals = arrivals
+        self._cloud = arrivals.cloud
+        self._dice = dice
+        self._sending = sending
+        self._conditions = conditions
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+
+    def submit(self, call: Call) -> None:
+        """Send it as soon as its lane allows; refused unsent where that is too late."""
+        key = (call.wish.region, call.wish.action)
+        if key not in self._lanes:
+            self._lanes[key] = _Lane(self.clock.now, self._conditions)
+        self._lanes[key].waiting.append(call)
+        self._pump(self._lanes[key])
+
+    @property
+    def throttled(self) -> dict[tuple[str, str], int]:
+        """Calls that were refused for their pace, by region and action."""
+        return {key: lane.throttled for key, lane in self._lanes.items()}
+
+    # the lane
+
+    def _pump(self, lane: _Lane) -> None:
+        if self.clock.suspended:
+            self.heap.at(self.clock.wakes_at, functools.partial(self._pump_alive, lane))
+            return
+        now = self.clock.now
+        while lane.waiting and lane.in_flight < IN_FLIGHT_MAX:
+            call = lane.waiting[0]
+            due = lane.rate.earliest(now)
+            if due > call.not_after:
+                lane.waiting.popleft()
+                self._tell_soon(call, Unsent.EXPIRED.refusal())
+            elif due > now:
+                self._pump_later(lane, due)
+                return
+            else:
+                lane.waiting.popleft()
+                lane.in_flight += 1
+                self._send(call, lane, lane.rate.leave(now))
+
+    def _pump_later(self, lane: _Lane, due: Instant) -> None:
+        if lane.pump_at is not None and self.clock.now < lane.pump_at <= due:
+            return
+        lane.pump_at = due
+        self.heap.at(self.clock.world(due), functools.partial(self._pump_alive, lane))
+
+    def _pump_alive(self, lane: _Lane) -> None:
+        lane.pump_at = None  # a paused clock may not show that time yet
+        if self.alive:
+            self._pump(lane)
+
+    # one call
+
+    def _send(self, call: Call, lane: _Lane, leave: Leave) -> None:
+        heard = self._unsent(call)
+        if heard is not None:
+            self._ended(call, lane, leave, heard)
+            return
+        call.attempts += 1
+        call.left_at = self.clock.now
+        self._sending(call)
+        action = contract.ACTIONS[call.wish.action]
+        request = Request(action.name, call.wish.params, version=action.version)
+        course = self._cloud.faults.course(request)
+        if course.lag_ms:
+            request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
+        self._travel(call, request, course, functools.partial(self._ended, call, lane, leave))
+
+    def _unsent(self, call: Call) -> Refused | None:
+        if self.clock.expired(call.not_after):
+            return Unsent.EXPIRED.refusal()
+        if call.n and (self.stopped or self.lost()):
+            return Unsent.HALTED.refusal()
+        return None
+
+    def _travel(
+        self, call: Call, request: Request, course: Course, ended: Callable[[Heard], None]
+    ) -> None:
+        """Plan all arrivals of a call and its ending."""
+        heap, begun = self.heap, self.heap.now
+        latency_ms = self._conditions.latency_ms
+        there, back = self._dice.between(*latency_ms), self._dice.between(*latency_ms)
+        patience = begun + contract.ACTIONS[request.action].timeout_read_ms
+        answered = course.ending in (Ending.ANSWER, Ending.CUT)
+        ends = begun + there + course.answer_after_ms + back
+        if course.ending is Ending.HANG or ends > patience:
+            answered, ends = False, patience
+            lost = Unknown("timeout")
+        else:
+            lost = Unknown("reset")
+        replies: list[Reply] = []
+        for index, delay_ms in enumerate(course.arrivals_ms):
+            arrives = begun + there + delay_ms
+
+            def arrive(*, ghost: bool = index > 0, late: bool = arrives > ends) -> None:
+                self._arrivals.late += late
+                replies.append(self._arrivals.deliver(request, call.n, ghost=ghost))
+
+            heap.at(arrives, arrive)
+
+        def end() -> None:
+            if self.clock.suspended:
+                heap.at(self.clock.wakes_at, end)
+            elif self.alive:
+                reply = replies[0] if replies and course.arrivals_ms else None
+                ended(self._arrivals.read(course, request, reply) if answered else lost)
+
+        heap.at(ends, end)
+
+    def _ended(self, call: Call, lane: _Lane, leave: Leave, heard: Heard) -> None:
+        """Tell lane and caller, or try a second time where the real client does."""
+        lane.in_flight -= 1
+        self._pace(lane, leave, heard)
+        if call.n == 0 and isinstance(heard, Unknown) and call.attempts < limits.ATTEMPTS_MAX:
+            self.heap.at(self.heap.now + REPEAT_MS, lambda: self._again(call))
+        elif _clock_refused(heard) and not call.signed_again:
+            call.signed_again = True
+            lane.waiting.appendleft(call)
+        else:
+            call.tell(call, heard)
+        self._pump(lane)
+
+    def _again(self, call: Call) -> None:
+        if self.alive:
+            self.submit(call)
+
+    def _pace(self, lane: _Lane, leave: Leave, heard: Heard) -> None:
+        if isinstance(heard, Refused | Unknown):
+            return
+        outcome = None
+        if isinstance(heard, wire.HttpReply) and not 200 <= heard.status < 300:
+            outcome = verdict.failure(heard, self.clock.now)
+        if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
+            lane.throttled += 1
+            lane.rate.throttle(leave, self.clock.now, outcome.retry_after_ms)
+        else:
+            lane.rate.accept(leave)
+
+    def _tell_soon(self, call: Call, heard: Heard) -> None:
+        def tell() -> None:
+            if self.alive:
+                call.tell(call, heard)
+
+        self.heap.at(self.heap.now, tell)
+
+
+def _clock_refused(heard: Heard) -> bool:
+    """The gateway turned the call away for its time, before anybody looked at it."""
+    if not isinstance(heard, wire.HttpReply) or not 400 <= heard.status < 500:
+        return False
+    error = verdict.api_error(heard.body)
+    return error is not None and contract.retry_class(error[0]) is contract.RetryClass.CLOCK

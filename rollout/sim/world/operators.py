@@ -1,0 +1,78 @@
+"""Operators of a simulated run: they abort it, and say truly what became of instances in doubt.
+
+Called by the world. A command that comes while no process lives is applied by the next one.
+"""
+
+from __future__ import annotations
+
+from rollout.core.running.journey import Phase
+from rollout.model.event import Actor, OperatorCommand, OperatorWord, Resolution
+from rollout.model.time import Instant
+from rollout.sim.time.dice import Dice
+from rollout.sim.world.driver import Driver
+from rollout.sim.world.record import Story
+
+_ACTOR = Actor("operator", "", "sim", 0, "rollout sim")
+
+
+class Operators:
+    """The commands of one scenario, in the order in which they are sent."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._dice = Dice(story.scenario.seed, "statements")
+        self._count = 0
+        self._waiting: list[OperatorCommand] = []
+
+    def abort(self, process: Driver | None, now: Instant) -> None:
+        """Abort the run. The command waits until a journal has it."""
+        order = self._order(now, OperatorWord.ABORT)
+        self._waiting.append(order)
+        if process is not None and process.alive:
+            process.command(order)
+
+    def resolve(self, now: Instant) -> bool:
+        """State what is true of each instance in doubt, or give it up; false where none is."""
+        run = self._story.run
+        if run is None or not self._story.scenario.resolves:
+            return False
+        wanted = self._story.plan.key_pair.name
+        in_force = {one.instance: one.key_in_force for one in self._story.cloud.sights(now)}
+        restarted = self._restarted()
+        found = False
+        for ordinal, target in enumerate(run.layout.targets):
+            if run.phase(ordinal) is not Phase.IN_DOUBT or ordinal in run.abandoned:
+                continue
+            booted = in_force.get(target.instance) == wanted or target.instance in restarted
+            truth = Resolution.RESTARTED if booted else Resolution.UNTOUCHED
+            stated = Resolution.ABANDON if self._dice.chance(30) else truth
+            self._waiting.append(self._order(now, OperatorWord.RESOLVE, target.instance, stated))
+            found = True
+        return found
+
+    def _restarted(self) -> set[str]:
+        """The instances that calls of this run restarted in truth, whatever key that installed."""
+        story = self._story
+        ours = story.arrivals.calls.keys() | story.arrivals.ghosts.keys()
+        return {
+            entry.instance
+            for entry in story.cloud.ledger.since(story.planned_effects)
+            if entry.instance and entry.effect in ("reboot", "start") and entry.request_id in ours
+        }
+
+    def due(self, applied: dict[str, None]) -> list[OperatorCommand]:
+        """What no journal has yet."""
+        self._waiting = [order for order in self._waiting if order.id not in applied]
+        return list(self._waiting)
+
+    def _order(
+        self,
+        now: Instant,
+        word: OperatorWord,
+        instance: str = "",
+        resolution: Resolution | None = None,
+    ) -> OperatorCommand:
+        self._count += 1
+        return OperatorCommand(
+            str(self._count), word, _ACTOR, now, "inbox", "sim", instance, resolution
+        )

@@ -1,0 +1,109 @@
+"""What one simulated run left behind: the material of the checkers.
+
+Filled by the world. Truth (the cloud's hidden ledger, what was sent when) and tale (plan, journal,
+final state) stand side by side; nothing here judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rollout.core.running.state import Run
+from rollout.emulator.cloud.ledger import Entry
+from rollout.emulator.dispatch import Cloud
+from rollout.journal.record import Line
+from rollout.journal.verify import Verdict
+from rollout.model.plan import Plan
+from rollout.model.time import Duration, Instant
+from rollout.sim.world.driver import End
+from rollout.sim.world.network import Arrivals
+from rollout.sim.world.scenario import Drift, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One mutation that left: when, and how much of the journal was durable at that moment."""
+
+    n: int
+    action: str
+    region: str
+    ids: tuple[str, ...]
+    at: Instant
+    durable_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process: from when to when, how it ended, how its drain went, where it died."""
+
+    begun: Instant
+    ended: Instant
+    end: End
+    died_at: str = ""
+    drained: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The virtual machine of a process was paused: after line `seq` of its epoch, and from `at` by
+    its own clock, that clock is behind the world by `lag`.
+    """
+
+    epoch: int
+    seq: int
+    at: Instant
+    lag: Duration
+
+
+@dataclass
+class Story:
+    """One run from its plan to its end."""
+
+    scenario: Scenario
+    cloud: Cloud
+    arrivals: Arrivals
+    plan: Plan
+    raw: bytes
+    planned_effects: int = 0
+    begun: Instant = 0
+    sent: list[Sent] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
+    asleep: list[tuple[Instant, Instant]] = field(default_factory=list)
+    lives: list[Life] = field(default_factory=list)
+    lines: list[tuple[Line, int]] = field(default_factory=list)
+    foreign: dict[str, Drift] = field(default_factory=dict)
+    touched: dict[str, list[tuple[Instant, Drift]]] = field(default_factory=dict)
+    keys_replaced: bool = False
+    intruders: list[Instant] = field(default_factory=list)
+    sent_after_loss: int = 0
+    """Calls that left a process after somebody had removed its locks."""
+    undecided: int = 0
+    unfolded: list[str] = field(default_factory=list)
+    words: dict[str, int] = field(default_factory=dict)
+    stuck: str = ""
+    bug: str = ""
+    ended: Instant = 0
+    run: Run | None = None
+    verdict: Verdict | None = None
+
+    def count(self, word: str) -> None:
+        """One more of something that coverage asks for."""
+        self.words[word] = self.words.get(word, 0) + 1
+
+    def suspended(self, since: Instant, until: Instant) -> Duration:
+        """For how long of that time the machine of the process was suspended."""
+        return sum(max(0, min(end, until) - max(begin, since)) for begin, end in self.asleep)
+
+    def lag_in(self, epoch: int, seq: int) -> Duration:
+        """How far the clock behind that line was behind the world."""
+        lags = [one.lag for one in self.pauses if one.epoch == epoch and one.seq < seq]
+        return lags[-1] if lags else 0
+
+    def lag_at(self, epoch: int, instant: Instant) -> Duration:
+        """How far that process's clock was behind the world when it showed this."""
+        lags = [one.lag for one in self.pauses if one.epoch == epoch and one.at <= instant]
+        return lags[-1] if lags else 0
+
+    def entries(self) -> list[Entry]:
+        """The hidden ledger."""
+        return list(self.cloud.ledger)

@@ -1,0 +1,292 @@
+"""The scenario of a seed: fleet, plan, the cloud's behavior, faults and other operators.
+
+Swarm: each seed arms about a quarter of the faults, so that deep combinations of few appear. Small
+fleets and short boots come more often than large and long ones: waiting is dear to simulate and
+brings nothing about. Pure: the same seed is the same scenario everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+
+import msgspec
+
+from rollout.ecs.contract import Edition
+from rollout.emulator import faults
+from rollout.emulator.cloud import regions
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.faults import Fault
+from rollout.model.spec import Calls, OnUnknown, Stopped
+from rollout.model.time import MINUTE, SECOND, Duration
+from rollout.sim.time.dice import Dice
+
+SIZE = (14, 60)
+SMALL_MAX = 20
+"""Three of four fleets are small: what goes wrong in large ones goes wrong in these too, sooner."""
+INSTANCES_A_REGION_MIN = 14
+"""The first instances of each region are odd ones; the plain ones come after them."""
+PROCESSES_MAX = 4
+"""Processes that are made to stop before the run is left alone."""
+DRIFTS_MAX = 4
+STORM = 24
+
+_STOPPING_FAULTS = frozenset(
+    {
+        *("timestamp_expired", "nonce_used", "signature_mismatch", "token_expired"),
+        *("forbidden", "key_pair_gone", "region_gone"),
+        *("results_extra", "results_doubled"),
+    }
+)
+"""Each stops the whole run at once: armed rarely, or nothing else would ever be seen."""
+
+
+class Stop(enum.StrEnum):
+    """What ends a process before its run is at its end."""
+
+    CRASH = "crash"
+    DRAIN = "drain"
+    INTERRUPT = "interrupt"
+    DISK_FULL = "disk_full"
+    DISK_BROKEN = "disk_broken"
+    DISK_LOW = "disk_low"
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """`after`: passes of the fuse for a crash, writes for a disk, milliseconds for people.
+
+    `pause_ms` is how long it takes until the run is resumed.
+    """
+
+    stop: Stop
+    after: int
+    pause_ms: Duration
+
+    @property
+    def errno(self) -> int:
+        """What a disk refuses with."""
+        return errno.ENOSPC if self.stop is Stop.DISK_FULL else errno.EIO
+
+
+class Hand(enum.StrEnum):
+    """What another operator, or the cloud itself, does to one instance or key pair."""
+
+    KEY = "key"
+    ROTATED = "rotated"
+    GONE = "gone"
+    STOPPED = "stopped"
+    RESTARTED = "restarted"
+    LOCKED = "locked"
+    WINDOWS = "windows"
+    HANGS = "hangs"
+    KEY_PAIR_REPLACED = "key_pair_replaced"
+    FOREIGN_RUN = "foreign_run"
+    UNLISTED = "unlisted"
+    BUSY = "busy"
+
+
+_OF_MANY = (Hand.FOREIGN_RUN, Hand.UNLISTED, Hand.BUSY)
+"""Not drawn with the others: each concerns a share of the targets for a while."""
+_OF_ONE = tuple(hand for hand in Hand if hand not in _OF_MANY)
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """One interference. `at_ms` counts from the run's begin; with `before_call` it happens right
+    before that intent leaves, to an instance it names, where no look can see it in time. What does
+    not happen at once `lasts_ms`.
+    """
+
+    hand: Hand
+    target: int
+    at_ms: Duration = 0
+    before_call: int = 0
+    lasts_ms: Duration = 0
+
+
+class Suspension(msgspec.Struct, frozen=True):
+    """The machine of the process stands still for `lasts_ms`: when intent `before_call` is durable
+    and its call did not leave yet, or so long after the run's begin.
+
+    `paused`: a virtual machine whose steady clock stands still with it.
+    """
+
+    lasts_ms: Duration
+    paused: bool
+    at_ms: Duration = 0
+    before_call: int = 0
+
+
+class Rival(msgspec.Struct, frozen=True):
+    """Another process that would go on with the run, from another machine where `elsewhere`.
+
+    Where one is alive, the rival must be refused: by the lock of all runs, or, where somebody
+    `removes` that file first, by the lock of the run, or, where that one is removed too, by the
+    lock of the journal. Where none is, it is the next process.
+    """
+
+    at_ms: Duration
+    elsewhere: bool = False
+    removes: int = 0
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that makes one simulated run."""
+
+    seed: int
+    size: int
+    regions: tuple[str, ...]
+    switches: Switches
+    faults: tuple[Fault, ...]
+    calls_per_minute: int | None
+    key_present: bool
+    already_percent: int
+    stopped: Stopped
+    calls: Calls
+    on_unknown: OnUnknown
+    settle_ms: Duration
+    timeout_ms: Duration
+    cap_percents: tuple[int, ...]
+    exposed_max: int
+    canary: bool
+    cover: bool
+    allow_password_loss: bool
+    stops: tuple[Stopping, ...]
+    drifts: tuple[Drift, ...]
+    rivals: tuple[Rival, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
+    abort_ms: Duration | None = None
+    """When an operator aborts the run; None = nobody does."""
+    resolves: bool = False
+    """Whether an operator resolves what is left in doubt at the end."""
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    dice, others = Dice(seed, "scenario"), Dice(seed, "others")
+    operators = Dice(seed, "operators")
+    names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
+    least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
+    most = dice.pick((SMALL_MAX, SMALL_MAX, SMALL_MAX, SIZE[1]))
+    return Scenario(
+        seed=seed,
+        size=dice.between(least, max(least, most)),
+        regions=tuple(names),
+        switches=_switches(dice),
+        faults=_faults(dice),
+        calls_per_minute=dice.between(5, 60) if dice.chance(20) else None,
+        key_present=dice.chance(70),
+        already_percent=dice.pick((0, 0, 20, 100)),
+        stopped=dice.pick((Stopped.START, Stopped.START, Stopped.LEAVE)),
+        calls=dice.pick((Calls.SINGLE, Calls.BATCH)),
+        on_unknown=dice.pick(
+            (OnUnknown.HOLD, OnUnknown.HOLD, OnUnknown.RETRY_ONCE, OnUnknown.ASSUME_DONE)
+        ),
+        settle_ms=dice.pick((60 * SECOND, 60 * SECOND, 120 * SECOND)),
+        timeout_ms=dice.pick((2 * MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)),
+        cap_percents=dice.pick(((1,), (20,), (30,), (50, 20), (100,))),
+        exposed_max=dice.pick((1, 3, 10, 1000)),
+        canary=dice.chance(50),
+        cover=dice.chance(25),
+        allow_password_loss=dice.chance(30),
+        stops=tuple(_stopping(dice) for _ in range(dice.pick((0, 0, 1, 1, 2, PROCESSES_MAX)))),
+        drifts=(*_drifts(dice), *_of_many(others)),
+        rivals=tuple(_rival(dice) for _ in range(dice.pick((0, 0, 1, 2)))),
+        suspensions=_suspensions(others),
+        abort_ms=operators.between(0, 300) * SECOND if operators.chance(8) else None,
+        resolves=operators.chance(50),
+    )
+
+
+def _switches(dice: Dice) -> Switches:
+    return Switches(
+        edition=Edition.SEED if dice.chance(15) else Edition.CURRENT,
+        boot_time_ms=dice.pick((*[3 * SECOND, 15 * SECOND] * 2, 45 * SECOND, 90 * SECOND)),
+        boot_spread_percent=dice.pick((0, 30)),
+        stop_time_ms=dice.pick((500, 3 * SECOND)),
+        stopping_hidden=dice.chance(25),
+        stale_status_ms=dice.pick((0, 0, 2 * SECOND)),
+        describe_lag_ms=dice.pick((0, 0, 0, 4 * SECOND)),
+        start_time_moves_on_reboot=dice.chance(65),
+        windows_refuses_batch=dice.chance(50),
+        unknown_id_refuses_batch=dice.chance(30),
+        attach_locked=dice.chance(50),
+        attach_again_refused=dice.chance(15),
+        loose_types=dice.chance(10),
+    )
+
+
+def _faults(dice: Dice) -> tuple[Fault, ...]:
+    per_mille = dice.pick((0, 5, 10, 30, 60))
+    armed = []
+    for name in faults.COURSES:
+        drawn = dice.chance(6 if name in _STOPPING_FAULTS else 25)
+        if drawn and per_mille:
+            armed.append(Fault(name, per_mille / 1000))
+    facts = [Fault(name, 0.08) for name in faults.INSTANCE_FAULTS if dice.chance(8)]
+    return (*armed, *facts)
+
+
+def _stopping(dice: Dice) -> Stopping:
+    stop = dice.pick((*[Stop.CRASH] * 5, *Stop))
+    pause_ms = dice.pick((200, 5 * SECOND, 50 * SECOND, 10 * MINUTE))
+    match stop:
+        case Stop.CRASH:  # the first sixteen points lie before the run's first line
+            return Stopping(stop, dice.between(1, dice.pick((16, 24, 80, 300, 1000))), pause_ms)
+        case Stop.DRAIN | Stop.INTERRUPT:
+            return Stopping(stop, dice.between(0, dice.pick((5, 60, 300)) * SECOND), pause_ms)
+        case _:
+            return Stopping(stop, dice.between(0, dice.pick((5, 30, 100))), pause_ms)
+
+
+def _drifts(dice: Dice) -> tuple[Drift, ...]:
+    """A few; now and then so many at once that the plan is stale."""
+    if dice.chance(3):
+        hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED, Hand.KEY))
+        return tuple(Drift(hand, dice.number()) for _ in range(STORM))
+    return tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX))))
+
+
+def _drift(dice: Dice) -> Drift:
+    often = [hand for hand in _OF_ONE if hand is not Hand.KEY_PAIR_REPLACED]
+    hand = dice.pick((*often * 3, *_OF_ONE, *[Hand.RESTARTED] * 8))  # it rarely meets who waits
+    target = dice.number()
+    if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
+        return Drift(hand, target, before_call=dice.between(1, 12))
+    latest_s = dice.pick((60, 200, 600) if hand is Hand.RESTARTED else (0, 20, 200))
+    return Drift(hand, target, at_ms=dice.between(0, latest_s) * SECOND)
+
+
+def _rival(dice: Dice) -> Rival:
+    at_ms = dice.between(0, dice.pick((5, 60, 600))) * SECOND
+    return Rival(at_ms, elsewhere=dice.chance(30), removes=dice.pick((0, 0, 1, 2)))
+
+
+def _of_many(dice: Dice) -> tuple[Drift, ...]:
+    """What concerns many instances, or the key pair of all of them."""
+    drawn = (
+        (Hand.FOREIGN_RUN, 5, (0, 0)),
+        (Hand.UNLISTED, 15, (2, 30)),
+        (Hand.BUSY, 15, (15, 100)),
+        (Hand.KEY_PAIR_REPLACED, 4, (0, 0)),
+    )
+    return tuple(
+        Drift(
+            hand,
+            dice.number(),
+            at_ms=dice.between(0, dice.pick((10, 60, 200))) * SECOND,
+            lasts_ms=dice.between(*seconds) * SECOND,
+        )
+        for hand, percent, seconds in drawn
+        if dice.chance(percent)
+    )
+
+
+def _suspensions(dice: Dice) -> tuple[Suspension, ...]:
+    return tuple(_suspension(dice) for _ in range(dice.pick((0, 0, 0, 0, 0, 1, 2))))
+
+
+def _suspension(dice: Dice) -> Suspension:
+    lasts_ms, paused = dice.pick((20, 96, 600)) * SECOND, dice.chance(60)
+    if dice.chance(60):
+        return Suspension(lasts_ms, paused, before_call=dice.between(1, 20))
+    return Suspension(lasts_ms, paused, at_ms=dice.between(0, 120) * SECOND)

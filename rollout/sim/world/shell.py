@@ -1,0 +1,347 @@
+"""The real shell under virtual time: engine, client, governor, aiohttp, on cables to the emulator.
+
+The same scenario, world and checkers as with the heap driver; only what keeps time and what drives
+the decider are others. A process dies where the fuse says: at that moment its cables and its disk
+are cut, so that what its tasks do on their way out reaches nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from rollout.core.running.decider import Decider
+from rollout.ecs import contract, credentials, endpoints, wire
+from rollout.ecs.client import EcsClient
+from rollout.ecs.governor import Governor
+from rollout.emulator.cloud.users import ACCOUNT_ID
+from rollout.emulator.http.server import FrontEnd
+from rollout.emulator.messages import DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, Reply, Request
+from rollout.engines.local import LocalEngine
+from rollout.engines.ports import Ports
+from rollout.engines.service import Gate, Service
+from rollout.errors import IntegrityError, StorageError
+from rollout.journal.writer import RunJournal
+from rollout.model.event import AnyEvent, Issued, OperatorCommand
+from rollout.model.plan import Identity
+from rollout.model.time import SECOND, Instant
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.loop import Deadlock, VirtualClock, VirtualLoop
+from rollout.sim.time.order import in_order
+from rollout.sim.world import driver
+from rollout.sim.world.cable import CableTransport, Exchange
+from rollout.sim.world.calls import Wish
+from rollout.sim.world.disk import Crash, Fuse
+from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
+from rollout.sim.world.network import RATE_START, Arrivals
+from rollout.sim.world.record import Story
+from rollout.sim.world.scenario import Scenario
+from rollout.sim.world.world import World
+
+ENDPOINT = "http://127.0.0.1:1"
+NONCE = "x-acs-signature-nonce"
+_INTENT: ContextVar[int] = ContextVar("_INTENT", default=-1)
+"""Number of the intent that the current task carries out; -1 where it carries out none."""
+
+
+class LoopTime:
+    """The time of a world on a virtual loop: whatever lives on the loop goes on while it passes."""
+
+    def __init__(self, loop: VirtualLoop, begin: Instant) -> None:
+        self._loop, self._begin = loop, begin
+
+    @property
+    def now(self) -> Instant:
+        """See Time."""
+        return self._begin + self._loop.passed_ms
+
+    def at(self, instant: Instant, action: Callable[[], None]) -> None:
+        """See Time."""
+        self._loop.call_at((instant - self._begin) / SECOND, action)
+
+    def advance(self, until: Instant) -> None:
+        """See Time."""
+        self._loop.run_until_complete(asyncio.sleep((until - self.now) / SECOND))
+
+
+class ShellWorld(World):
+    """A world whose processes are the real shell. Use once."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._accidents: list[str] = []
+        super().__init__(scenario)
+
+    def make_time(self, begin: Instant) -> LoopTime:
+        """See World."""
+        self._loop = VirtualLoop(Dice(self.scenario.seed, "turns"))
+        self._loop.set_exception_handler(self._note)
+        self._clock = VirtualClock(begin)
+        self._time = LoopTime(self._loop, begin)
+        return self._time
+
+    def make_process(self, journal: RunJournal) -> Driver:
+        """See World."""
+        number = len(self.story.lives)
+        dice = Dice(self.scenario.seed, f"cables/{number}")
+        exchange = Exchange(self._server, dice, self._written)
+        link = link_to(exchange, self._clock, number)
+        return Shell(self._loop, self._time, self.fuse, journal, link)
+
+    def live(self) -> Story:
+        """See World."""
+        with self._served():
+            story = super().live()
+        story.bug = story.bug or next(iter(self._accidents), "")
+        return story
+
+    def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What no task was there to hear."""
+        error = context.get("exception")
+        self._accidents.append(f"{context['message']}: {type(error).__name__}: {error}")
+
+    @contextlib.contextmanager
+    def _served(self) -> Iterator[None]:
+        """The emulator's HTTP server is there from the begin to the end of the story."""
+        with in_order(self._loop.time), contextlib.closing(self._loop):
+            front = Front(self.arrivals, lambda: self.heap.now)
+            self._server = self._loop.run_until_complete(serve(front, self._accidents))
+            try:
+                yield
+            finally:
+                front.close()
+                self._loop.run_until_complete(end(self._server))
+
+    def _written(self, data: bytes) -> None:
+        """A process writes to the cloud: tell of its mutations, or let it die before them."""
+        try:
+            found = _mutation(data)
+            if found is not None:
+                self.leaves(*found)
+        except Crash:
+            raise
+        except Exception as error:  # aiohttp would make a lost connection of it
+            self._accidents.append(f"before a call leaves: {type(error).__name__}: {error}")
+            raise
+
+
+class Front(FrontEnd):
+    """The emulator's front end; what arrives is noted with the intent it belongs to."""
+
+    def __init__(self, arrivals: Arrivals, clock: Callable[[], int]) -> None:
+        super().__init__(arrivals.cloud, clock)
+        self._arrivals = arrivals
+
+    def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
+        """See FrontEnd."""
+        self._arrivals.late += http.transport is None or http.transport.is_closing()
+        n = _intent_of(http.headers.get(NONCE, ""))
+        return self._arrivals.deliver(request, n, ghost=copy > 0)
+
+
+class Engine(LocalEngine):
+    """The local engine, with a fuse before each answer, and calls that know their intent."""
+
+    fuse: Fuse
+
+    def _arrive(self, arrival: Callable[[Instant], None]) -> None:
+        def hear(now: Instant) -> None:
+            self.fuse.burn("before an answer is heard")
+            arrival(now)
+
+        super()._arrive(hear)
+
+    async def _call(self, issued: Issued) -> None:
+        _INTENT.set(issued.n)
+        await super()._call(issued)
+
+
+class Shell:
+    """One process: the real engine on the real client. Implements Driver."""
+
+    decider: Decider
+
+    def __init__(
+        self, loop: VirtualLoop, time: LoopTime, fuse: Fuse, journal: RunJournal, link: Link
+    ) -> None:
+        self.words: set[str] = set()
+        self.alive = True
+        self.poisoned = False
+        self._loop, self._time, self._fuse = loop, time, fuse
+        self._journal, self._link = journal, link
+        self._engine = Engine(Ports(link.clock, link.service, journal))
+        self._engine.fuse = fuse
+        self._main: asyncio.Task[None] | None = None
+
+    def append(self, event: AnyEvent) -> None:
+        """See Driver."""
+        self._engine.append(event)
+
+    def drive(self) -> End:
+        """See Driver. Errors: Crash, Stuck, whatever the engine raises."""
+        self._fuse.on_death = self._die
+        self._loop.may_last(LIFE_MS_MAX)
+        try:
+            self._loop.run_until_complete(self._live())
+        except Deadlock as error:
+            raise Stuck(str(error)) from None
+        except BaseException as error:  # noqa: BLE001 - also what cancels the tasks of the dead
+            if self.alive:
+                raise _innermost(error) from None
+        finally:
+            self._fuse.on_death = None
+            self._loop.run_until_complete(self._link.service.client.aclose())
+        if not self.alive:
+            raise Crash(self._fuse.died_at)
+        if self.poisoned:
+            return End.POISONED
+        return End.CLOSED if self.decider.run.closed is not None else End.STOPPED
+
+    def decides_nothing_more(self) -> bool:
+        """See Driver."""
+        return driver.nothing_left(self.decider, self._time.now)
+
+    def drain(self, word: str) -> None:
+        """See Driver."""
+        self._engine.hear_signal(signal.Signals[word])
+
+    def interrupt(self) -> None:
+        """See Driver."""
+        self._engine.hear_signal(signal.SIGTERM)
+
+    def command(self, order: OperatorCommand) -> None:
+        """See Driver."""
+        self._engine.command(order)
+
+    def bury(self) -> None:
+        """See Driver."""
+        self.alive = False
+        self._link.exchange.cut()
+
+    async def _live(self) -> None:
+        """What the command line does between its checks and its report."""
+        self._main = asyncio.current_task()
+        self._link.service.allow_changes(
+            self.decider.run.plan.limits.leave_quota_ppm, self._journal.lost
+        )
+        try:
+            await self._engine.drive(self.decider, signals=False)
+        except (StorageError, IntegrityError) as error:
+            self.poisoned = True
+            if isinstance(error, IntegrityError):
+                self.words.add("lost the run")
+            if not self._engine.lost:
+                self.words.add("last words")
+            self._journal.release()
+            return
+        try:
+            self._journal.close()
+        except (StorageError, IntegrityError):
+            self.poisoned = True
+
+    def _die(self) -> None:
+        """From here on nothing it does has an effect; its tasks are told to go."""
+        self.bury()
+        if self._main is not None:
+            self._main.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One process's way to the cloud."""
+
+    exchange: Exchange
+    service: Service
+    clock: VirtualClock
+
+
+def link_to(
+    exchange: Exchange, clock: VirtualClock, number: int, rate_start: float = RATE_START
+) -> Link:
+    """The real client of a process on cables. Nonces begin with the process's number, are counted,
+    and tell which intent a call carries out.
+    """
+    key = credentials.StaticSource(DEFAULT_KEY_ID, credentials.Secret(DEFAULT_KEY_SECRET))
+    gate, count = Gate(), itertools.count()
+    client = EcsClient(
+        CableTransport(exchange),
+        credentials.Keyring(key, clock),
+        clock,
+        endpoints=endpoints.parse(ENDPOINT),
+        governor=Governor(clock, rate_start=rate_start),
+        account=ACCOUNT_ID,
+        stopped=gate.refuses,
+        nonce=lambda: f"{number}/{_INTENT.get()}/{next(count)}",
+    )
+    identity = Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True)
+    return Link(exchange, Service(client, clock, identity, gate), clock)
+
+
+def _intent_of(nonce: str) -> int:
+    return int(nonce.split("/")[1])
+
+
+def _mutation(data: bytes) -> tuple[int, Wish] | None:
+    """Intent and call of the request that begins with these bytes, if it has consequences."""
+    if not data.startswith(b"POST "):
+        return None
+    first, *lines = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    action = headers["x-acs-action"]
+    if not contract.ACTIONS[action].mutating:
+        return None
+    params = wire.parse_pairs(first.split(" ")[1].partition("?")[2])
+    wish = Wish(action, params.get("RegionId", ""), params, _ids(params))
+    return _intent_of(headers[NONCE]), wish
+
+
+def _ids(params: Mapping[str, str]) -> tuple[str, ...]:
+    """The instances a call names, in the order of its parameters."""
+    if "InstanceIds" in params:
+        return tuple(wire.json_array(params["InstanceIds"]) or ())
+    if "InstanceId" in params:
+        return (params["InstanceId"],)
+    numbers = sorted(int(name[11:]) for name in params if name.startswith("InstanceId."))
+    return tuple(params[f"InstanceId.{number}"] for number in numbers)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What went wrong first, out of the groups that task groups make of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def serve(front: Front, accidents: list[str]) -> web.Server:
+    """A server that fails, or cannot read what it gets, is a finding and not an answer 500."""
+    return web.Server(front.answer, access_log=None, logger=_Notes(accidents))
+
+
+class _Notes(logging.Logger):
+    """Puts what the server says into a list."""
+
+    def __init__(self, accidents: list[str]) -> None:
+        super().__init__("server", logging.ERROR)
+        self._accidents = accidents
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """See Logger."""
+        error = record.exc_info[1] if record.exc_info else None
+        self._accidents.append(f"{record.getMessage()}: {type(error).__name__}: {error}")
+
+
+async def end(server: web.Server) -> None:
+    """Close every connection, and let go whoever still waits."""
+    await server.shutdown(1)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -1,0 +1,126 @@
+"""Answers of the pretend cloud as values: what bytes would say, without writing and reading them.
+
+Used where a million instances are rehearsed: half of a look is its JSON. Only while no fault can
+befall a call, since damage is done to bytes. A test holds values and bytes against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from rollout.ecs import replies as reading
+from rollout.ecs import wire
+from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.instances import STATUS_NAMES, View
+from rollout.emulator.cloud.shapes import TAG_SETS_KEPT_MAX, Shape
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.faults import Course
+from rollout.emulator.messages import Reply, Request
+from rollout.model.instance import Instance, OsFamily, os_family, status_of
+from rollout.model.outcome import Answer, Done
+from rollout.model.time import MINUTE, SECOND, Instant
+from rollout.sim.time.heap import Time
+from rollout.sim.world.network import Arrivals, Heard
+
+ROWS_KEPT_MAX = 100_000
+"""Rows remembered: those that are looked at every two seconds. About 35 MiB."""
+
+_STATUSES = tuple(status_of(name) for name in STATUS_NAMES)
+
+
+class Values(Arrivals):
+    """What reaches the cloud and what comes back, as values wherever all went well."""
+
+    def __init__(self, cloud: Cloud, heap: Time, account: str) -> None:
+        super().__init__(cloud, heap)
+        cloud.rows = _Rows(cloud, account)
+
+    def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
+        """See Arrivals; nobody asks later which call a request id belongs to."""
+        return self.cloud.handle(request, self.heap.now)
+
+    def read(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+        """See Arrivals."""
+        if reply is not None and reply.code is None:
+            body: Mapping[str, Any] = reply.body
+            at = self.heap.now // SECOND * SECOND
+            if request.action == "DescribeInstances":
+                rows = tuple(body["Instances"]["Instance"])
+                return reading.Described(rows, at, body["NextToken"], reply.request_id)
+            if request.action in _SINGLE or _all_went_well(body):
+                return Answer(Done(reply.request_id, at))
+        return super().read(course, request, reply)
+
+
+_SINGLE = ("RebootInstance", "StartInstance")
+
+
+def _all_went_well(body: Mapping[str, Any]) -> bool:
+    """Whether there are results, and none of them is of a failure."""
+    if "FailCount" in body:
+        return bool(body["FailCount"] == 0)
+    results = body.get("InstanceResponses", {}).get("InstanceResponse")
+    return bool(results) and all(item["Code"] == "200" for item in results)
+
+
+class _Rows:
+    """See `emulator.rows.Shown`: each row as the model's instance, kept for the next look."""
+
+    def __init__(self, cloud: Cloud, account: str) -> None:
+        self._instances = cloud.instances
+        self._pairs = cloud.pairs
+        self._account = account
+        self._kept: dict[int, tuple[View, Instance]] = {}
+        self._tag_sets = Kept(cloud.instances.tag_sets.value, TAG_SETS_KEPT_MAX)
+
+    def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
+        """See Shown."""
+        rows, kept = [], self._kept
+        for ordinal, seen in zip(
+            ordinals, self._instances.views(ordinals, now, lag_ms), strict=True
+        ):
+            known = kept.get(ordinal)
+            if known is None or known[0] != seen:
+                if len(kept) >= ROWS_KEPT_MAX:
+                    kept.clear()
+                kept[ordinal] = known = (seen, self._row(ordinal, seen))
+            rows.append(known[1])
+        return rows
+
+    def _row(self, ordinal: int, seen: View) -> Instance:
+        i = self._instances
+        status, record, start_ms = seen
+        region, zone, family, os_name, image, expires, optimized = _facts(i.shape_of(ordinal))
+        return Instance(
+            i.ids.id_of(ordinal),
+            self._account,
+            region,
+            zone,
+            family,
+            os_name,
+            _STATUSES[status],
+            self._pairs.all[record].name,
+            image,
+            start_ms // MINUTE * MINUTE,
+            expires,
+            optimized,
+            tuple(i.locks_of(ordinal)) if i.lock[ordinal] else (),
+            self._tag_sets[i.tags[ordinal]],
+        )
+
+
+@lru_cache(maxsize=4096)
+def _facts(shape: Shape) -> tuple[str, str, OsFamily, str, str, Instant, bool]:
+    """What all instances of a shape show."""
+    image = shape.image
+    return (
+        shape.region.name,
+        shape.zone,
+        os_family(image.os_type),
+        image.os_name,
+        image.image_id,
+        wire.parse_iso(shape.expired_time) or 0,
+        shape.io_optimized,
+    )

@@ -1,0 +1,462 @@
+"""A simulated world: builds cloud and plan from a scenario, and lets one run live through it.
+
+Called by the command line of the simulator and by its tests. First faults, crashes and other hands
+(safety), then calm, in which the run must come to an end (liveness).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from rollout.core.invariant import Bug
+from rollout.core.planning import planner, selection
+from rollout.core.running.decider import Decider
+from rollout.ecs import replies as reading
+from rollout.ecs import wire
+from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
+from rollout.emulator.cloud.users import ACCOUNT_ID
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.faults import INSTANCE_FAULTS, FaultPlan
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http.render import Format, render
+from rollout.emulator.messages import Reply, Request
+from rollout.errors import PlanError
+from rollout.journal import verify, writer
+from rollout.journal.reader import Reader, read, read_plan, run_id
+from rollout.model import plan as planmodel
+from rollout.model.event import Actor
+from rollout.model.instance import Instance, Inventory
+from rollout.model.instance import Status as ObservedGroup
+from rollout.model.plan import Identity, Plan, RegionKey
+from rollout.model.spec import (
+    Amount,
+    Budget,
+    EcsSource,
+    Ensure,
+    KeyPair,
+    Limits,
+    Restart,
+    Spec,
+    WaveKind,
+    WaveSpec,
+)
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.sim.time.dice import Dice
+from rollout.sim.time.heap import Heap, Time
+from rollout.sim.world import calls, others
+from rollout.sim.world.calls import Wish
+from rollout.sim.world.disk import Crash, Fuse, SimDisk
+from rollout.sim.world.driver import Driver, End, Stuck
+from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
+from rollout.sim.world.machine import Machine
+from rollout.sim.world.network import Arrivals, Call, Network
+from rollout.sim.world.operators import Operators
+from rollout.sim.world.process import Process, see_key
+from rollout.sim.world.record import Life, Sent, Story
+from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
+
+BEGIN: Instant = 1_795_400_000_000
+WANTED = "fleet-fresh"
+OTHER = "fleet-other"
+RUNS = Path("runs")
+RESUMES_MAX = 12
+"""Processes of one run before it is given up; a run that only halts is resumed by people."""
+CALM_RESUMES_MAX = 30
+ALIKE_MAX = 2
+"""A calm run that halts for the same reason so often in a row will not get further, unless each
+resume accepts the failures it halted for: they are others the next time."""
+_PASSES = ("failures", "lost")
+"""Halts that a resume overcomes: it accepts failures, and takes the run back from a rival."""
+
+
+class World:
+    """One scenario being lived through."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.dice = Dice(scenario.seed, "world")
+        self.heap = self.make_time(BEGIN + self.dice.between(0, MINUTE // SECOND) * SECOND)
+        self.fuse = Fuse()
+        self.disk = SimDisk(self.fuse)
+        self.cloud = _cloud(scenario, self.heap.now)
+        self.arrivals = Arrivals(self.cloud, self.heap)
+        plan = _plan(scenario, self.cloud, self.heap.now)
+        self.story = Story(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
+        self.story.planned_effects = len(self.cloud.ledger)
+        self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
+        self.locks = Locks(self.disk, self.story, self.run_dir)
+        self.machine = Machine(self.story)
+        self.operators = Operators(self.story)
+        self.process: Driver | None = None
+        self._sent_at_loss: int | None = None
+
+    def live(self) -> Story:
+        """Let the run begin, be stopped and resumed as the scenario says, and come to its end."""
+        story, scenario = self.story, self.scenario
+        self.cloud.arm(FaultPlan(scenario.faults, scenario.seed))
+        self.heap.advance(self.heap.now + 5 * SECOND)
+        story.begun = self.heap.now
+        others.plan_all(story, self.heap)
+        self.machine.plan_all(self.heap)
+        for rival in scenario.rivals:
+            self.heap.at(story.begun + rival.at_ms, functools.partial(self._rival, rival))
+        if scenario.abort_ms is not None:
+            self.heap.at(story.begun + scenario.abort_ms, self._abort)
+        try:
+            if not self._safety():
+                self._liveness()
+        except Stuck as error:
+            story.stuck = str(error)
+        except (Bug, AssertionError) as error:
+            story.bug = f"{type(error).__name__}: {error}"
+        self._read_back()
+        story.ended = self.heap.now
+        return story
+
+    # what another kind of world makes otherwise
+
+    def make_time(self, begin: Instant) -> Time:
+        """What keeps the time of this world."""
+        return Heap(begin)
+
+    def make_process(self, journal: writer.RunJournal) -> Driver:
+        """One more process."""
+        assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
+        process = Process(self.heap, self.fuse, journal)
+        dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
+        process.network = Network(self.arrivals, self.heap, dice, self._sending)
+        process.network.lost = journal.lost
+        self.machine.start(process, journal)
+        return process
+
+    # phases
+
+    def _safety(self) -> bool:
+        """Processes that are made to stop, and what is left of the faults; true = it closed."""
+        for stopping in self.scenario.stops:
+            if self._one(stopping) is End.CLOSED:
+                return True
+            self._pause(stopping.pause_ms)
+        for _ in range(RESUMES_MAX - len(self.scenario.stops)):
+            end = self._one(None)
+            if end is End.CLOSED:
+                return True
+            if self._halted_for() in ("in_doubt", "foreign_key", "drift", "key_pair"):
+                return False
+            self._pause(self.dice.between(1, 60) * SECOND)
+        return False
+
+    def _liveness(self) -> None:
+        """Nothing goes wrong any more: the run closes, or stops for good for a good reason."""
+        facts = [one for one in self.scenario.faults if one.fault in INSTANCE_FAULTS]
+        self.cloud.arm(FaultPlan(facts, self.scenario.seed))
+        self._pause(2 * MINUTE)
+        reasons: list[str] = []
+        for _ in range(CALM_RESUMES_MAX):
+            if self._one(None) is End.CLOSED:
+                return
+            reasons.append(self._halted_for())
+            last = reasons[-1]
+            alike = last not in _PASSES and reasons[-ALIKE_MAX:].count(last) == ALIKE_MAX
+            if alike and not self.operators.resolve(self.heap.now):
+                return
+            self._pause(SECOND)
+
+    def _pause(self, duration: Duration) -> None:
+        self.heap.advance(self.heap.now + duration)
+
+    def _halted_for(self) -> str:
+        run = self.story.run
+        return run.halted.reason if run is not None and run.halted is not None else ""
+
+    # one process
+
+    def _one(self, stopping: Stopping | None) -> End:
+        """One process from its begin to its end."""
+        story, begun = self.story, self.heap.now
+        died_at, drained = "", None
+        self.process = None
+        try:
+            if stopping is not None and stopping.stop is Stop.CRASH:
+                self.fuse.left = stopping.after
+            self.locks.take_runs(begun)
+            process = self._open()
+            if process is None:
+                self.locks.release()
+                return End.CLOSED
+            drained = self._trouble(process, stopping)
+            end = process.drive()
+            self._compare_fold(process)
+            self.locks.release()
+        except Crash as crash:
+            end, died_at = End.CRASHED, str(crash)
+            self.locks.die()
+            self.disk.die(self.dice)
+        self.fuse.left = None
+        self.disk.mend()
+        self._buried(self.process)
+        story.lives.append(Life(begun, self.heap.now, end, died_at, drained))
+        return end
+
+    def _open(self) -> Driver | None:
+        """Begin the run, or go on where its journal ends; None where it is closed."""
+        story = self.story
+        if self.run_dir.name not in self.disk.names(RUNS) or not self._begun():
+            if story.lives:
+                story.count("never began")
+            journal = writer.create(RUNS, self.run_dir.name, story.raw, disk=self.disk)
+            self.locks.take_run(self.heap.now, 1)
+            self.locks.guard(journal)
+            process = self._process(journal)
+            decider = process.decider = Decider(story.plan, process.append)
+            self.machine.forget(1)
+            decider.start(self.run_dir.name, planmodel.digest(story.raw), _actor(1), self.heap.now)
+            story.run = decider.run
+            return process
+        folded, reader = self._fold()
+        story.run = folded.run
+        if folded.run.closed is not None:
+            return None
+        self.locks.take_run(self.heap.now, folded.run.epoch + 1)
+        journal = writer.reopen(reader)
+        self.locks.guard(journal)
+        process = self._process(journal)
+        process.decider, folded.append = folded, process.append
+        if reader.torn is not None:
+            folded.put(reader.torn, self.heap.now)
+        self.machine.forget(folded.run.epoch + 1)
+        for order in self.operators.due(folded.run.orders):
+            folded.operate(order, self.heap.now)
+        folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
+        return process
+
+    def _begun(self) -> bool:
+        reader = read(self.run_dir, disk=self.disk)
+        return next(iter(reader), None) is not None
+
+    def _fold(self) -> tuple[Decider, Reader]:
+        reader = read(self.run_dir, disk=self.disk)
+        plan = read_plan(self.run_dir, planmodel.digest(self.story.raw), disk=self.disk)
+        decider = Decider(plan, lambda _: None)
+        for line in reader:
+            for event in line.body:
+                decider.fold(event)
+        return decider, reader
+
+    def _process(self, journal: writer.RunJournal) -> Driver:
+        process = self.process = self.make_process(journal)
+        return process
+
+    def _sending(self, call: Call) -> None:
+        if call.n:
+            self.leaves(call.n, call.wish)
+
+    def leaves(self, n: int, wish: Wish) -> None:
+        """A mutation is about to leave: the last moment to die, and what the checkers ask later."""
+        others.act_before(self.story, n, wish.ids, self.heap.now)
+        self.fuse.burn("before a call leaves")
+        durable = self.disk.durable_bytes(self.run_dir, "journal-")
+        self.story.sent.append(
+            Sent(
+                n,
+                wish.action,
+                wish.region,
+                wish.ids,
+                self.heap.now,
+                durable,
+            )
+        )
+
+    def _trouble(self, process: Driver, stopping: Stopping | None) -> Instant | None:
+        """Set up how this process is made to stop; when it is drained, if it is."""
+        if stopping is None:
+            return None
+        match stopping.stop:
+            case Stop.CRASH:
+                return None
+            case Stop.DISK_FULL | Stop.DISK_BROKEN:
+                name = self.dice.pick(("write", "fdatasync"))
+                self.disk.refuse(name, stopping.errno, stopping.after)
+                return None
+            case Stop.DISK_LOW:
+                at = self.heap.now + stopping.after * SECOND
+                self.heap.at(at, lambda: setattr(self.disk, "space_bytes", 0))
+                return None
+            case Stop.DRAIN | Stop.INTERRUPT:
+                at = self.heap.now + stopping.after
+                self._alive_at(process, at, lambda: process.drain("SIGTERM"))
+                if stopping.stop is Stop.INTERRUPT:
+                    self._alive_at(process, at + 100, process.interrupt)
+                return at
+
+    def _abort(self) -> None:
+        self.operators.abort(self.process, self.heap.now)
+
+    def _alive_at(self, process: Driver, at: Instant, action: Callable[[], None]) -> None:
+        def act() -> None:
+            if process.alive:
+                action()
+
+        self.heap.at(at, act)
+
+    def _rival(self, rival: Rival) -> None:
+        """Another process wants the run: while one is alive in vain, else it is the next one."""
+        if self.process is not None and self.process.alive:
+            with self.fuse.spared():
+                self.locks.contest(rival, self.heap.now)
+            if rival.removes and self._sent_at_loss is None:
+                self._sent_at_loss = len(self.story.sent)
+        else:
+            self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
+
+    def _buried(self, process: Driver | None) -> None:
+        """What the dead process waited for is heard by nobody; its copies still arrive."""
+        if process is None:
+            return
+        process.bury()
+        if self._sent_at_loss is not None:
+            self.story.sent_after_loss += len(self.story.sent) - self._sent_at_loss
+            self._sent_at_loss = None
+        for word in sorted(process.words):
+            self.story.count(word)
+
+    def _compare_fold(self, process: Driver) -> None:
+        """The state of a process is the fold of what it wrote (I-42)."""
+        if not self.dice.chance(25) or process.poisoned:
+            return
+        if not process.decides_nothing_more():
+            self.story.undecided += 1
+        live, folded = process.decider.run, self._fold()[0].run
+        for name in ("phases", "held", "causes", "attach_tries", "restart_tries", "phase_counts"):
+            if getattr(live, name) != getattr(folded, name):
+                self.story.unfolded.append(name)
+        if live.ledger.used != folded.ledger.used or live.ledger.kept != folded.ledger.kept:
+            self.story.unfolded.append("ledger")
+
+    def _read_back(self) -> None:
+        """The journal as an auditor finds it."""
+        story = self.story
+        if story.stuck or story.bug or self.run_dir.name not in self.disk.names(RUNS):
+            return
+        reader = read(self.run_dir, disk=self.disk)
+        before, segment, length = 0, 1, 0
+        for line in reader:
+            if reader.segment != segment:
+                before, segment = before + length, reader.segment
+            length = reader.length
+            story.lines.append((line, before + length))
+        story.verdict = verify.verify(self.run_dir, disk=self.disk)
+
+
+# what a scenario is made of
+
+
+def _actor(epoch: int) -> Actor:
+    return Actor("sim", f"acs:ram::{ACCOUNT_ID}:user/sim", "sim", epoch, "rollout sim")
+
+
+def _cloud(scenario: Scenario, now: Instant) -> Cloud:
+    fleet = synthetic.build(
+        size=scenario.size, seed=scenario.seed, now=now, regions=scenario.regions
+    )
+    quota = scenario.calls_per_minute
+    settings = QuotaSettings((Quota(quota),) if quota else ())
+    cloud = Cloud(fleet, scenario.switches, quotas=Quotas(settings), seed=scenario.seed)
+    for region in scenario.regions:
+        cloud.pairs.add(region, OTHER, public_key(2), now)
+        if scenario.key_present:
+            cloud.pairs.add(region, WANTED, public_key(1), now)
+    _rotate_some(scenario, cloud)
+    return cloud
+
+
+def _rotate_some(scenario: Scenario, cloud: Cloud) -> None:
+    """Instances on which somebody attached the wanted key already: they only need a boot."""
+    dice = Dice(scenario.seed, "already")
+    for region in scenario.regions if scenario.key_present else ():
+        pair = cloud.pairs.find(region, WANTED)
+        for ordinal in cloud.instances.spans[region]:
+            windows = cloud.instances.shape_of(ordinal).windows
+            if pair and not windows and dice.chance(scenario.already_percent):
+                cloud.instances.record[ordinal] = pair.number
+                pair.bound += 1
+
+
+@functools.lru_cache(maxsize=8)
+def public_key(number: int) -> str:
+    """An OpenSSH line."""
+    return synthetic.ed25519_line(bytes([number]) * 32, f"sim-{number}")
+
+
+def _plan(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
+    """The plan of the scenario, from what the cloud describes."""
+    rows: list[Instance] = []
+    keys = []
+    for region in scenario.regions:
+        rows += _listed(cloud, region, now)
+        key = see_key(_ask(cloud, calls.describe_key(region, WANTED), now), WANTED, now)
+        assert isinstance(key, reading.KeyDescribed)  # noqa: S101 - nothing is armed yet
+        keys.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
+    inventory = Inventory(tuple(rows), as_of=now)
+    identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
+    context = planner.Context("rollout sim", identity, tuple(keys))
+    try:
+        return planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
+    except PlanError:  # a wave that comes to nothing in a small fleet
+        plain = msgspec.structs.replace(_spec(scenario, inventory), waves=_REST)
+        return planner.make_plan(plain, inventory, {}, now, context)
+
+
+_REST = (WaveSpec("all", WaveKind.REST),)
+
+
+def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
+    base = sum(
+        one.status is not ObservedGroup.STOPPED and selection.rotatable_os(one) is None
+        for one in inventory.instances
+    )
+    caps = [max(1, base * percent // 100) for percent in scenario.cap_percents]
+    waves: list[WaveSpec] = []
+    if scenario.canary:
+        waves.append(WaveSpec("canary", WaveKind.AMOUNT, Amount(count=1)))
+    if scenario.cover:
+        waves.append(WaveSpec("cover", WaveKind.COVER))
+    return Spec(
+        name="sim",
+        key_pair=KeyPair(
+            WANTED,
+            public_key(1),
+            Ensure.REQUIRE if scenario.key_present else Ensure.IMPORT,
+        ),
+        inventory=(EcsSource(scenario.regions),),
+        text=f"seed: {scenario.seed}\n",
+        allow_password_loss=scenario.allow_password_loss,
+        restart=Restart(scenario.stopped, scenario.calls, scenario.timeout_ms, scenario.settle_ms),
+        budgets=tuple(Budget("fleet", Amount(count=cap)) for cap in caps),
+        waves=(*waves, *_REST),
+        on_unknown=scenario.on_unknown,
+        limits=Limits(exposed_max=scenario.exposed_max),
+    )
+
+
+def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
+    filters: Mapping[str, str] = {}
+    rows: list[Instance] = []
+    while True:
+        heard = _ask(cloud, calls.describe(region, filters), now)
+        page = reading.described(heard, ACCOUNT_ID, region, now)
+        assert isinstance(page, reading.Described)  # noqa: S101 - nothing is armed yet
+        rows += page.instances
+        if not page.next_token:
+            return rows
+        filters = {"NextToken": page.next_token}
+
+
+def _ask(cloud: Cloud, wish: Wish, now: Instant) -> wire.HttpReply:
+    reply: Reply = cloud.handle(Request(wish.action, wish.params), now)
+    rendered = render(reply, wish.action, Format.JSON)
+    return wire.HttpReply(rendered.status, {}, rendered.body)
