@@ -20,7 +20,7 @@ LATER = {
 
 ELSEWHERE = {
     "I-16": (
-        "journal/test_file.py",
+        "journal/test_writer.py",
         "ecs/test_fuse.py",
         "ecs/test_caller.py",
         "engines/test_local.py",
@@ -28,7 +28,7 @@ ELSEWHERE = {
     "I-36": ("ecs/test_governor.py",),
     "I-46": ("core/running/test_decider.py", "core/running/test_evolve.py"),
     "I-47": ("journal/test_record.py", "journal/test_chain.py"),
-    "I-51": ("journal/test_file.py", "cli/test_applying.py"),
+    "I-51": ("journal/test_writer.py", "app/test_preflight.py"),
     "I-54": ("engines/test_local.py",),
     "I-56": ("sim/test_determinism.py", "sim/test_shell.py"),
 }
