@@ -36,7 +36,11 @@ def contradictions(plan: Plan) -> Iterator[str]:
         for batch in cell.batches
         for target in batch.targets
     ]
+    if not all(0 <= target.key < len(plan.keys) for target in targets):
+        yield "a target's key is not in the list of keys"
+        return
     yield from _header(plan)
+    yield from _keys(plan)
     yield from _shape(plan)
     yield from _members(plan, targets)
     yield from _counts(plan, targets)
@@ -48,19 +52,28 @@ def _header(plan: Plan) -> Iterator[str]:
         yield f"`{plan.name}` is not a name"
     if plan.spec_digest != f"sha256:{hashlib.sha256(plan.spec_text.encode()).hexdigest()}":
         yield "spec_digest does not match spec_text"
-    if plan.key_pair.public_key_digest != public_key_digest(plan.key_pair.public_key):
-        yield "public_key_digest does not match public_key"
     if plan.expires_at < plan.made_at:
         yield "expires_at is before made_at"
     if plan.applyable and not (plan.complete and plan.identity and not plan.errored):
         yield "it is applyable, but incomplete, without identity or errored"
 
 
+def _keys(plan: Plan) -> Iterator[str]:
+    """The key material, and one key pair of a name in each region."""
+    for key in plan.keys:
+        if key.public_key_digest != public_key_digest(key.public_key):
+            yield f"key {key.name}: public_key_digest does not match public_key"
+    names = Counter((one.account, one.region, key.name) for key in plan.keys for one in key.regions)
+    for (_, region, name), times in names.items():
+        if times > 1:
+            yield f"key {name} appears {times} times in {region}"
+
+
 def _shape(plan: Plan) -> Iterator[str]:
     for name, times in Counter(wave.name for wave in plan.waves).items():
         if times > 1:
             yield f"wave {name} appears {times} times"
-    regions = {(key.account, key.region) for key in plan.key_pair.regions}
+    known = [{(one.account, one.region) for one in key.regions} for key in plan.keys]
     for wave in plan.waves:
         if not wave.cells:
             yield f"wave {wave.name} has no cells"
@@ -71,8 +84,16 @@ def _shape(plan: Plan) -> Iterator[str]:
                 yield f"{where}: a cell of {sum(sizes):,} targets"
             if not all(0 < size <= limits.ATTACH_IDS_MAX for size in sizes):
                 yield f"{where}: a batch has 1 to {limits.ATTACH_IDS_MAX} targets"
-            if plan.applyable and (cell.account, cell.region) not in regions:
-                yield f"{where}: the region's key pair is missing"
+            keys = [{target.key for target in batch.targets} for batch in cell.batches]
+            if any(len(one) > 1 for one in keys):
+                yield f"{where}: a batch has targets with different keys"
+            missing = [
+                plan.keys[key].name
+                for key in sorted(set[int]().union(*keys))
+                if plan.applyable and (cell.account, cell.region) not in known[key]
+            ]
+            if missing:
+                yield f"{where}: the region's key pair {', '.join(missing)} is missing"
 
 
 def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
@@ -87,7 +108,7 @@ def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
             yield f"{target.instance} was {target.seen.value} when planned"
         if target.restart is not groups.restart_kind(target.seen):
             yield f"{target.instance}: {target.restart.value} does not fit {target.seen.value}"
-        if target.attach is not (target.former_key != plan.key_pair.name):
+        if target.attach is not (target.former_key != plan.keys[target.key].name):
             yield f"{target.instance}: attach does not fit the former key"
 
 

@@ -21,7 +21,7 @@ from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
 from rollout.journal import runs
 from rollout.model.outcome import Refused, RetryClass, Unknown
-from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, public_key_digest
+from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, WantedKey, public_key_digest
 from rollout.model.spec import Calls
 from rollout.model.time import Instant, format_instant
 
@@ -151,16 +151,16 @@ async def check_keys(plan: Plan, service: Service) -> None:
     failures: list[RolloutError] = []
     limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
 
-    async def ask(planned: RegionKey) -> None:
+    async def ask(wanted: WantedKey, planned: RegionKey) -> None:
         async with limiter:
-            seen = await service.observe_key_pair(planned.region, plan.key_pair.name)
+            seen = await service.observe_key_pair(planned.region, wanted.name)
         if not isinstance(seen, KeyDescribed):
             failures.append(refusal.explain(seen, "DescribeKeyPairs", planned.region))
-        elif change := _change(plan, planned, seen):
+        elif change := _change(wanted, planned, seen):
             failures.append(
                 ConflictError.of(
                     "R0606",
-                    f"key pair {plan.key_pair.name} in {planned.region} {change}",
+                    f"key pair {wanted.name} in {planned.region} {change}",
                     help="give the new key pair a new name, then create a new plan"
                     if change == _OTHER_KEY
                     else "create a new plan",
@@ -168,8 +168,9 @@ async def check_keys(plan: Plan, service: Service) -> None:
             )
 
     async with anyio.create_task_group() as tasks:
-        for planned in plan.key_pair.regions:
-            tasks.start_soon(ask, planned)
+        for wanted in plan.keys:
+            for planned in wanted.regions:
+                tasks.start_soon(ask, wanted, planned)
     _raise(failures)
 
 
@@ -249,11 +250,11 @@ def _raise(failures: list[RolloutError]) -> None:
         raise RolloutError(problems, failures[0].exit)
 
 
-def _change(plan: Plan, planned: RegionKey, seen: KeyDescribed) -> str:
+def _change(wanted: WantedKey, planned: RegionKey, seen: KeyDescribed) -> str:
     """Return how the key pair differs from the plan, or an empty text."""
     if not seen.public_key:
         return "was deleted after planning" if planned.present else ""
-    if public_key_digest(seen.public_key) != plan.key_pair.public_key_digest:
+    if public_key_digest(seen.public_key) != wanted.public_key_digest:
         return _OTHER_KEY
     if planned.present and planned.fingerprint != seen.fingerprint:
         return "was recreated after planning: the fingerprint changed"

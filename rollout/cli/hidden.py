@@ -52,7 +52,7 @@ def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Observed]) -> 
     attached = [effect for effect in effects if effect.effect == "attach"]
     restarts = Counter(effect.instance for effect in effects if effect.effect in RESTARTS)
     targets = [
-        target.instance
+        target
         for wave in plan.waves
         for cell in wave.cells
         for batch in cell.batches
@@ -64,8 +64,8 @@ def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Observed]) -> 
     twice = sum(number > 1 for number in restarts.values())
     peak = most_down(effect for effect in effects if effect.effect == "reboot")
     cap = min((group.cap for group in plan.groups), default=0)
-    done = sum(in_force.get(instance) == plan.key_pair.name for instance in targets)
-    strangers = len(touched.difference(targets))
+    done = sum(in_force.get(one.instance) == plan.keys[one.key].name for one in targets)
+    strangers = len(touched.difference(one.instance for one in targets))
     return [
         Finding(hit == 0, f"{hit} Windows instances attached"),
         Finding(largest <= ATTACH_IDS_MAX, f"at most {largest} ids in one AttachKeyPair call"),

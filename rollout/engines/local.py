@@ -224,9 +224,8 @@ class LocalEngine:
             self._lost_look(look, seen)
 
     async def _look_at_key(self, look: ObserveKeyPair) -> None:
-        seen = await self.ports.ecs.observe_key_pair(
-            look.site.region, self.decider.run.plan.key_pair.name
-        )
+        name = self.decider.run.plan.keys[look.key].name
+        seen = await self.ports.ecs.observe_key_pair(look.site.region, name)
         if isinstance(seen, KeyDescribed):
             key, fingerprint = seen.public_key, seen.fingerprint
             self._arrive(lambda now: self.decider.key_pair_observed(look, key, fingerprint, now))

@@ -32,16 +32,16 @@ async def perform(
         return Answer(Unsent.STOPPED.refusal())
     if clock.expired(issued.not_after):
         return Answer(Unsent.EXPIRED.refusal())
-    region, key_pair = site.region, plan.key_pair
+    region = site.region
     match issued.command:
-        case Attach(instances=instances):
-            return await ecs.attach_key_pair(
-                region, key_pair.name, instances, not_after=issued.not_after
-            )
+        case Attach(instances=instances, key=key):
+            name = plan.keys[key].name
+            return await ecs.attach_key_pair(region, name, instances, not_after=issued.not_after)
         case RestartCall(kind=kind, instances=instances):
             return await ecs.restart(kind, region, instances, not_after=issued.not_after)
-        case ImportKey():
+        case ImportKey(key=key):
+            wanted = plan.keys[key]
             outcome = await ecs.import_key_pair(
-                region, key_pair.name, key_pair.public_key, not_after=issued.not_after
+                region, wanted.name, wanted.public_key, not_after=issued.not_after
             )
             return Answer(outcome)

@@ -64,9 +64,11 @@ def _one(run_dir: Path, disk: Disk) -> tuple[list[str], Proofs]:
         return [], {}
     plan = read_plan(run_dir, reader.started.plan_digest, disk=disk)
     layout = Layout(plan)
-    proof = Proof(plan.key_pair.name, plan.key_pair.public_key_digest, reader.started.run)
+    run = reader.started.run
+    proofs = [Proof(key.name, key.public_key_digest, run) for key in plan.keys]
     attached, done = _done(layout, events)
-    return attached, {layout.targets[ordinal].instance: proof for ordinal in done}
+    targets = [layout.targets[ordinal] for ordinal in done]
+    return attached, {target.instance: proofs[target.key] for target in targets}
 
 
 def _done(
@@ -89,17 +91,18 @@ def _done(
                     comparisons.observe(ordinal)
             case Moved(trigger=Trigger.SEEN_RUNNING, ordinals=ordinals):
                 for ordinal in ordinals:
-                    site = layout.site_of(ordinal)
-                    if comparisons.vouched(site, ordinal):
+                    key_site = layout.key_site_of(ordinal)
+                    if comparisons.vouched(key_site, ordinal):
                         done.append(ordinal)
                     elif ordinal not in comparisons.doubted:
-                        comparisons.wait(site, ordinal)
+                        comparisons.wait(key_site, ordinal)
             case KeyReady():
-                done += comparisons.match(event.site, event.attached)
+                done += comparisons.match(event.key_site, event.attached)
             case KeyChanged():
                 touched = {**attached, **comparisons.numbers}
+                key_site = event.key_site
                 comparisons.differ(
-                    event.site, [o for o in touched if layout.site_of(o) == event.site]
+                    key_site, [o for o in touched if layout.key_site_of(o) == key_site]
                 )
             case _:
                 pass

@@ -9,14 +9,17 @@ from __future__ import annotations
 import msgspec
 
 from rollout.model.plan import RestartKind
-from rollout.model.site import AtSite, Site
+from rollout.model.site import KeyAtSite, KeySite, Site
 
 
-class Attach(msgspec.Struct, frozen=True, tag="AttachKeyPair"):
-    """Attach the plan's key pair to these instances of one cell: one call, at most 50 ids."""
+class Attach(msgspec.Struct, frozen=True, tag="AttachKeyPair", omit_defaults=True):
+    """Attach a wanted key to these instances of one cell: one call, at most 50 ids. `key` indexes
+    `Plan.keys`.
+    """
 
     ordinals: tuple[int, ...]
     instances: tuple[str, ...]
+    key: int = 0
 
 
 class RestartCall(msgspec.Struct, frozen=True, tag="Restart"):
@@ -29,11 +32,12 @@ class RestartCall(msgspec.Struct, frozen=True, tag="Restart"):
     instances: tuple[str, ...]
 
 
-class ImportKey(AtSite, msgspec.Struct, frozen=True, tag="ImportKeyPair"):
-    """Import the plan's public key under the plan's name in one region."""
+class ImportKey(KeyAtSite, msgspec.Struct, frozen=True, tag="ImportKeyPair", omit_defaults=True):
+    """Import a wanted key in one region. `key` indexes `Plan.keys`."""
 
     account: str
     region: str
+    key: int = 0
 
 
 Command = Attach | RestartCall | ImportKey
@@ -52,9 +56,15 @@ class ObserveInstances(msgspec.Struct, frozen=True):
 
 
 class ObserveKeyPair(msgspec.Struct, frozen=True):
-    """Read the plan's key pair at one site, public key included."""
+    """Read a wanted key pair at one site, public key included. `key` indexes `Plan.keys`."""
 
     site: Site
+    key: int = 0
+
+    @property
+    def key_site(self) -> KeySite:
+        """Site and key."""
+        return KeySite(self.site, self.key)
 
 
 class ObserveStatuses(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 from rollout.model.command import Command
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Outcome
-from rollout.model.site import AtSite, Lane
+from rollout.model.site import AtSite, KeyAtSite, Lane
 from rollout.model.time import Instant
 
 
@@ -59,20 +59,21 @@ class TornTail(Event, frozen=True):
     sha256: str
 
 
-class KeyReady(AtSite, Event, frozen=True):
+class KeyReady(KeyAtSite, Event, frozen=True):
     """The key pair in this region was compared: public key and fingerprint are the plan's.
 
     `attached` is how many attaches the run had observed when the comparison began: it vouches for
-    those in this region, and for no later one.
+    those in this region, and for no later one. `key` indexes `Plan.keys`.
     """
 
     account: str
     region: str
     fingerprint: str
     attached: int = 0
+    key: int = 0
 
 
-class KeyChanged(AtSite, Event, frozen=True):
+class KeyChanged(KeyAtSite, Event, frozen=True):
     """The key pair in this region was compared and is missing or has other material.
 
     What was attached in this region since the last `KeyReady` may carry that material.
@@ -81,6 +82,7 @@ class KeyChanged(AtSite, Event, frozen=True):
     account: str
     region: str
     detail: str
+    key: int = 0
 
 
 class WaveStarted(Event, frozen=True):

@@ -28,6 +28,27 @@ class AtSite:
         return Site(self.account, self.region)
 
 
+class KeySite(NamedTuple):
+    """A wanted key at one site: a key pair to compare and, if missing, to import. `key` indexes
+    `Plan.keys`.
+    """
+
+    site: Site
+    key: int
+
+
+class KeyAtSite(AtSite):
+    """Gives `key_site` to a structure that has the fields account, region and key."""
+
+    __slots__ = ()
+    key: int
+
+    @property
+    def key_site(self) -> KeySite:
+        """Account, region and key."""
+        return KeySite(self.site, self.key)
+
+
 class Lane(NamedTuple):
     """An action at one site: the unit that the service throttles."""
 

@@ -135,7 +135,7 @@ def _parts(plan: Plan) -> list[str]:
     for reason, out in by_reason.items():
         if out:
             amount = f"- {len(out):>{width - 2},}"
-            about = _about(reason, out, plan.key_pair.name)
+            about = _about(reason, out, _wanted(plan))
             lines.append(f"  {amount} {reason.value:<{name_width}}  {about}".rstrip())
     formers = _formers(plan)
     lines.append(f"  {plan.counts.targets:>{width},} targets{formers and '   ' + formers}")
@@ -163,7 +163,11 @@ def _formers(plan: Plan) -> str:
     ]
     if len(formers) > _FORMERS_SHOWN:
         names.append(f"{len(formers) - _FORMERS_SHOWN:,} more")
-    return f"{', '.join(names)} → {plan.key_pair.name}"
+    return f"{', '.join(names)} → {_wanted(plan)}"
+
+
+def _wanted(plan: Plan) -> str:
+    return ", ".join(dict.fromkeys(key.name for key in plan.keys))
 
 
 def _waves(waves: tuple[Wave, ...]) -> list[str]:

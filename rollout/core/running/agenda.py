@@ -27,7 +27,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed
 from rollout.model.outcome import Outcome, Refused
 from rollout.model.plan import RestartKind
-from rollout.model.site import Site
+from rollout.model.site import KeySite, Site
 from rollout.model.time import MINUTE, SECOND, Duration, Instant, minute
 
 _ABSENT = (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED)
@@ -226,10 +226,12 @@ class Agenda:
         """An observation of this site had no answer: for how long none has had one."""
         return now - self.silent_since.setdefault(site, now)
 
-    def key_due(self, site: Site, now: Instant) -> bool:
-        """Return whether the key pair of this site must be compared now."""
+    def key_due(self, key_site: KeySite, now: Instant) -> bool:
+        """Return whether this key pair must be compared now."""
+        (site, key), targets = key_site, self.run.layout.targets
         works = self.waits(site) or any(self.ready[site].values())
-        return self.keys.due(site, now, works=works, attaches=bool(self.checked[site]))
+        attaches = any(targets[group[0]].key == key for group in self.checked[site])
+        return self.keys.due(key_site, now, works=works, attaches=attaches)
 
     # on the way to an attach
 
@@ -248,11 +250,13 @@ class Agenda:
                 self.checking_in[group] -= 1
 
     def add_checked(self, site: Site, ordinals: Sequence[int]) -> None:
-        """These compared equal to the plan and may be attached: one call a cell."""
-        by_cell: dict[int, list[int]] = {}
+        """These compared equal to the plan and may be attached: one call a cell and key."""
+        calls: dict[tuple[int, int], list[int]] = {}
+        layout = self.run.layout
         for ordinal in ordinals:
-            by_cell.setdefault(self.run.layout.cell_of[ordinal], []).append(ordinal)
-        for members in by_cell.values():
+            call = layout.cell_of[ordinal], layout.targets[ordinal].key
+            calls.setdefault(call, []).append(ordinal)
+        for members in calls.values():
             for start in range(0, len(members), limits.ATTACH_IDS_MAX):
                 self.checked[site].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
 
@@ -350,7 +354,7 @@ class Agenda:
         """A call ended: what it named is looked at, tried again or split."""
         command = issued.command
         if isinstance(command, ImportKey):
-            self._follow_import(command.site, event.outcome, now)
+            self._follow_import(command.key_site, event.outcome, now)
             return
         whole = self._to_halve(command, event)
         if whole:
@@ -428,10 +432,10 @@ class Agenda:
 
     def _follow_issued(self, command: Attach | RestartCall | ImportKey) -> None:
         if isinstance(command, ImportKey):
-            site = command.site
-            self.keys.missing.pop(site, None)
-            self.keys.busy[site] = None
-            self.keys.imports[site] = self.keys.imports.get(site, 0) + 1
+            key_site = command.key_site
+            self.keys.missing.pop(key_site, None)
+            self.keys.busy[key_site] = None
+            self.keys.imports[key_site] = self.keys.imports.get(key_site, 0) + 1
             return
         site = self.run.layout.site_of(command.ordinals[0])
         if isinstance(command, Attach):
@@ -444,13 +448,13 @@ class Agenda:
                 self._unready(site, ordinal)
                 self.attached_since.pop(ordinal, None)
 
-    def _follow_import(self, site: Site, outcome: Outcome, now: Instant) -> None:
+    def _follow_import(self, key_site: KeySite, outcome: Outcome, now: Instant) -> None:
         """Whatever came of an import, a look tells; one that never was is no attempt."""
         if isinstance(outcome, Refused) and outcome.retry in NO_ATTEMPT:
-            self.keys.imports[site] -= 1
-            self.keys.again_later(site, now)
+            self.keys.imports[key_site] -= 1
+            self.keys.again_later(key_site, now)
         else:
-            self.keys.busy.pop(site, None)
+            self.keys.busy.pop(key_site, None)
 
     def _follow_moved(self, trigger: Trigger, ordinals: Sequence[int], now: Instant) -> None:
         if trigger is Trigger.SEEN_UNATTACHED:

@@ -26,7 +26,7 @@ from rollout.model.command import (
 from rollout.model.event import AnyEvent
 from rollout.model.observation import ObservedGroup, gather
 from rollout.model.plan import RestartKind
-from rollout.model.site import Lane, Site
+from rollout.model.site import KeySite, Lane, Site
 from rollout.model.spec import Calls
 from rollout.model.time import Instant
 
@@ -77,8 +77,9 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
         for site in run.layout.sites:
             _due_looks(run, agenda, site, step)
             _second_opinions(run, agenda, site, step)
-            if run.comparisons.waiting.get(site) and site not in agenda.keys.busy:
-                step.looks.append(ObserveKeyPair(site))
+            for key_site in run.layout.key_sites[site]:
+                if run.comparisons.waiting.get(key_site) and key_site not in agenda.keys.busy:
+                    step.looks.append(ObserveKeyPair(*key_site))
         return step
     if run.alarm is not None:
         return step
@@ -88,12 +89,14 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
         # of the later wave begins.
         end = len(run.phases)
     for site in run.layout.sites:
-        _keys(agenda, site, now, step)
+        key_sites = run.layout.key_sites[site]
+        for key_site in key_sites:
+            _key(agenda, key_site, now, step)
         if not agenda.waits(site):
             continue
         _due_looks(run, agenda, site, step)
         _second_opinions(run, agenda, site, step)
-        if site in run.keys:
+        if all(key_site in run.keys for key_site in key_sites):
             _attach(run, agenda, site, end, now, step)
             _check(run, agenda, site, run.front_end, step)
     for whole in agenda.splits[:1]:
@@ -106,16 +109,16 @@ def decide(run: Run, agenda: Agenda, now: Instant) -> Step:
 # the key pair of a region
 
 
-def _keys(agenda: Agenda, site: Site, now: Instant, step: Step) -> None:
+def _key(agenda: Agenda, key_site: KeySite, now: Instant, step: Step) -> None:
     """Compare the key pair where that is due; import it where a comparison found none."""
-    if not agenda.key_due(site, now):
+    if not agenda.key_due(key_site, now):
         return
-    if site in agenda.keys.missing:
-        command = ImportKey(*site)
+    if key_site in agenda.keys.missing:
+        command = ImportKey(*key_site.site, key_site.key)
         not_after = now + limits.STATE_AGE_MAX_MS
-        step.intend(command, not_after, 1 + agenda.keys.imports.get(site, 0))
+        step.intend(command, not_after, 1 + agenda.keys.imports.get(key_site, 0))
     else:
-        step.looks.append(ObserveKeyPair(site))
+        step.looks.append(ObserveKeyPair(*key_site))
 
 
 # looks
@@ -187,7 +190,7 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 def _attach(run: Run, agenda: Agenda, site: Site, end: int, now: Instant, step: Step) -> None:
     """Attach instances that match the plan, one call per batch, while observations are fresh."""
     groups = [group for group in agenda.checked[site] if group[0] < end]
-    if not groups or not agenda.keys.fresh(site, now):
+    if not groups or not agenda.keys.fresh(run.layout.key_site_of(groups[0][0]), now):
         return
     use = run.lane_use(Lane(site, "AttachKeyPair"))
     if use.open >= use.window:
@@ -200,7 +203,7 @@ def _attach(run: Run, agenda: Agenda, site: Site, end: int, now: Instant, step: 
     if any(run.ledger.full_group(o, RestartKind.REBOOT, free) is not None for o in early):
         return
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
-    command = Attach(ordinals, ids)
+    command = Attach(ordinals, ids, run.layout.targets[ordinals[0]].key)
     tries = 1 + max(run.attach_tries[ordinal] for ordinal in ordinals)
     step.intend_on(agenda, command, tries)
 
@@ -211,7 +214,7 @@ def _attach(run: Run, agenda: Agenda, site: Site, end: int, now: Instant, step: 
 def _restart(run: Run, agenda: Agenda, end: int, now: Instant, step: Step) -> None:
     """Attached instances in ordinal order: restarted where all groups have a permit, or parked."""
     ready = [site for site in run.layout.sites if any(agenda.ready[site].values())]
-    sites = [site for site in ready if site in agenda.keys.good]
+    sites = [site for site in ready if agenda.keys.ready(site)]
     free = agenda.permits_left() if sites else []
     for site in sites:
         _restart_site(run, agenda, site, end, now, free, step)

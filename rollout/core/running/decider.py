@@ -31,7 +31,7 @@ from rollout.model.halts import HaltReason, halted
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
 from rollout.model.plan import RULES, Plan, public_key_digest
-from rollout.model.site import Site
+from rollout.model.site import KeySite, Site
 from rollout.model.time import Instant, format_instant
 
 STEPS_MAX = 100_000
@@ -174,26 +174,26 @@ class Decider:
         self, look: ObserveKeyPair, public_key: str, fingerprint: str, now: Instant
     ) -> None:
         """A key look was answered; `public_key` is empty where there is no such key."""
-        site = look.site
-        self.agenda.answered(site)
-        comparison = self.agenda.keys.end(site)
+        key_site = look.key_site
+        self.agenda.answered(look.site)
+        comparison = self.agenda.keys.end(key_site)
         if self.run.stopping:
             return
-        planned = next(
-            (key for key in self.run.plan.key_pair.regions if key.site == site),
-            None,
-        )
-        known = self.run.keys.get(site) or (planned.fingerprint if planned else "")
+        wanted = self.run.plan.keys[look.key]
+        planned = next((region for region in wanted.regions if region.site == look.site), None)
+        known = self.run.keys.get(key_site) or (planned.fingerprint if planned else "")
         if not public_key:
-            importable = planned is not None and not planned.present and site not in self.run.keys
-            self._key_missing(site, importable=importable, now=now)
-        elif public_key_digest(public_key) != self.run.plan.key_pair.public_key_digest:
-            self._key_changed(site, "does not have the plan's public key", now)
+            absent = planned is not None and not planned.present
+            importable = absent and key_site not in self.run.keys
+            self._key_missing(key_site, importable=importable, now=now)
+        elif public_key_digest(public_key) != wanted.public_key_digest:
+            self._key_changed(key_site, "does not have the plan's public key", now)
         elif known and known != fingerprint:
-            self._key_changed(site, "was recreated: the fingerprint changed", now)
+            self._key_changed(key_site, "was recreated: the fingerprint changed", now)
         else:
-            self.agenda.keys.good[site] = comparison
-            self.put(ev.KeyReady(*site, fingerprint, comparison.attached), now)
+            self.agenda.keys.good[key_site] = comparison
+            attached = comparison.attached
+            self.put(ev.KeyReady(*look.site, fingerprint, attached, look.key), now)
 
     def observation_lost(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
         """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
@@ -206,8 +206,8 @@ class Decider:
                 if not self.run.at_rest(ordinal):
                     self.agenda.watch(ordinal, now)
         else:
-            self.agenda.keys.end(site)
-            self.agenda.keys.again_later(site, now)
+            self.agenda.keys.end(look.key_site)
+            self.agenda.keys.again_later(look.key_site, now)
         if self.run.stopping:
             return
         halt = self._halt_for_refusal(look, outcome) or self._halt_for_silence(site, outcome, now)
@@ -252,18 +252,18 @@ class Decider:
             elif isinstance(look, ObserveStatuses):
                 self.agenda.status_started(look)
             else:
-                self.agenda.keys.start(look.site, now)
+                self.agenda.keys.start(look.key_site, now)
         for ordinal, group in step.parks:
             self.agenda.park(ordinal, group)
 
-    def _key_missing(self, site: Site, *, importable: bool, now: Instant) -> None:
-        tries = self.agenda.keys.imports.get(site, 0)
+    def _key_missing(self, key_site: KeySite, *, importable: bool, now: Instant) -> None:
+        tries = self.agenda.keys.imports.get(key_site, 0)
         if not importable or tries >= limits.ATTEMPTS_MAX or self.run.aborted:
-            self._key_changed(site, "does not exist", now)
+            self._key_changed(key_site, "does not exist", now)
             return
-        self.agenda.keys.missing[site] = None
+        self.agenda.keys.missing[key_site] = None
         if tries:
-            self.agenda.keys.again_later(site, now)
+            self.agenda.keys.again_later(key_site, now)
 
     def _halt_for_refusal(self, look: Observation, outcome: Refused | Unknown) -> ev.Halted | None:
         """Return the halt for a refusal that every other observation would meet too. A refusal of
@@ -292,9 +292,10 @@ class Decider:
         text = f"no answer from {where} since {since}, last: {why}"
         return halted(HaltReason.UNREACHABLE, text)
 
-    def _key_changed(self, site: Site, what: str, now: Instant) -> None:
-        text = f"key pair {self.run.plan.key_pair.name} in {site.region} {what}"
-        self.put(ev.KeyChanged(*site, what), now)
+    def _key_changed(self, key_site: KeySite, what: str, now: Instant) -> None:
+        site, key = key_site
+        text = f"key pair {self.run.plan.keys[key].name} in {site.region} {what}"
+        self.put(ev.KeyChanged(*site, what, key), now)
         if self.run.aborted is None:
             self.put(halted(HaltReason.KEY_PAIR, text), now)
 

@@ -47,7 +47,6 @@ class Reading:
         self.agenda = agenda
         self.at = at
         self.api_time = api_time
-        self.wanted = run.plan.key_pair.name
         self.moves: dict[tuple[Trigger, str], list[int]] = {}
         self.holds: dict[str, list[int]] = {}
         self.drifts: dict[tuple[DriftKind, str], list[int]] = {}
@@ -141,7 +140,7 @@ def read(
         agenda.last[ordinal] = agenda.glimpses[ordinal] = Glimpse(sight, at)
         if restarted := external.foreign_restart(run, ordinal, reading.before, instance):
             reading.restarts.setdefault(restarted, []).append(ordinal)
-        if ordinal in run.foreign and instance.key_pair == reading.wanted:
+        if ordinal in run.foreign and instance.key_pair == reading.run.layout.wanted(ordinal).name:
             reading.hold(ordinal, FOREIGN_KEY)
         elif run.phase(ordinal) is not Phase.PLANNED and rotatable_os(instance) is not None:
             _os_changed(reading, ordinal, instance)
@@ -232,7 +231,7 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
     found = drift.judge(
         target,
         seen,
-        reading.wanted,
+        reading.run.layout.wanted(ordinal).name,
         own_attach=run.attach_tries[ordinal] > 0,
         at_api=reading.api_time,
     )
@@ -244,7 +243,7 @@ def _planned(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
         reading.hold(ordinal, found.ends)
     elif found is not None and found.ends:
         reading.move(ordinal, Trigger.DROPPED, found.ends)
-    elif seen.key_pair == reading.wanted:
+    elif seen.key_pair == reading.run.layout.wanted(ordinal).name:
         reading.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
         _ready(reading, ordinal, seen, now)
     else:
@@ -302,7 +301,7 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
     """The read-back: only the record proves an attach."""
     run = reading.run
     record = run.attaching[ordinal]
-    if seen.key_pair == reading.wanted:
+    if seen.key_pair == reading.run.layout.wanted(ordinal).name:
         reading.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
         _ready(reading, ordinal, seen, now)
         return
@@ -322,7 +321,7 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     run = reading.run
     attached_at = run.attached_at.get(ordinal, 0)
     window_ms = run.plan.restart.settle_window_ms  # StartTime is stamped later than a boot begins
-    if seen.key_pair != reading.wanted:
+    if seen.key_pair != reading.run.layout.wanted(ordinal).name:
         _foreign(reading, ordinal, seen, now)
     elif seen.locks:
         reading.hold(ordinal, "locked")
@@ -343,7 +342,7 @@ def _attached(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
 def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None:
     """Did the restart happen? Evidence ends the question; until then it is only looked at."""
     record = reading.run.restarting[ordinal]
-    if seen.key_pair != reading.wanted:
+    if seen.key_pair != reading.run.layout.wanted(ordinal).name:
         _foreign(reading, ordinal, seen, now)
         return
     reading.agenda.since.pop(ordinal, None)

@@ -132,21 +132,20 @@ def _key_ready(run: Run, event: ev.KeyReady) -> None:
     invariant(
         event.attached <= run.comparisons.attached, "a comparison vouches for no later attach"
     )
-    run.keys[event.site] = event.fingerprint
-    for ordinal in run.comparisons.match(event.site, event.attached):
+    run.keys[event.key_site] = event.fingerprint
+    for ordinal in run.comparisons.match(event.key_site, event.attached):
         move_target(run, ordinal, Trigger.KEY_PROVED)
 
 
 def _key_changed(run: Run, event: ev.KeyChanged) -> None:
-    site = event.site
-    spans = [cell for cell in run.layout.cells if cell.site == site]
+    spans = [cell for cell in run.layout.cells if cell.site == event.site]
     attached = [
         ordinal
         for span in spans
         for ordinal in range(span.start, span.end)
-        if run.phase(ordinal) in _ATTACHED
+        if run.phase(ordinal) in _ATTACHED and run.layout.targets[ordinal].key == event.key
     ]
-    for ordinal in run.comparisons.differ(site, attached):
+    for ordinal in run.comparisons.differ(event.key_site, attached):
         prove_wrong(run, ordinal)
 
 
@@ -187,13 +186,13 @@ def _moved(run: Run, event: ev.Moved) -> None:
 
 def _running(run: Run, ordinal: int) -> None:
     """The key is in force. Done where a comparison since its attach says that it is the plan's."""
-    site = run.layout.site_of(ordinal)
-    if run.comparisons.vouched(site, ordinal):
+    key_site = run.layout.key_site_of(ordinal)
+    if run.comparisons.vouched(key_site, ordinal):
         move_target(run, ordinal, Trigger.SEEN_RUNNING)
     elif ordinal in run.comparisons.doubted:
         prove_wrong(run, ordinal)
     else:
-        run.comparisons.wait(site, ordinal)
+        run.comparisons.wait(key_site, ordinal)
         move_target(run, ordinal, Trigger.KEY_UNPROVED)
 
 

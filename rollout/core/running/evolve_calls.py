@@ -19,6 +19,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
+from rollout.model.site import KeySite
 from rollout.model.time import Instant
 
 ALARMS: dict[RetryClass, HaltReason] = {
@@ -55,12 +56,13 @@ def begin(run: Run, event: ev.Issued) -> None:
 
 def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     _check_ids(run, command, limits.ATTACH_IDS_MAX)
-    site = run.layout.site_of(command.ordinals[0])
-    invariant(site in run.keys, "no attach before the key is there")
-    wanted = run.plan.key_pair.name
+    key_site = KeySite(run.layout.site_of(command.ordinals[0]), command.key)
+    invariant(key_site in run.keys, "no attach before the key is there")
+    wanted = run.plan.keys[command.key].name
     for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
-        former = run.layout.targets[ordinal].former_key
-        invariant(sight.key_pair in (former, wanted), "I-07: compare and set")
+        target = run.layout.targets[ordinal]
+        invariant(target.key == command.key, "one call attaches one key")
+        invariant(sight.key_pair in (target.former_key, wanted), "I-07: compare and set")
         move_target(run, ordinal, Trigger.ATTACH_ISSUED)
         run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
         if run.ledger.reserves_early(ordinal):
@@ -74,7 +76,9 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
     wanted = Status.RUNNING if reboot else Status.STOPPED
     for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
         invariant(sight.status is wanted, "I-09: reboot what is Running, start what is Stopped")
-        invariant(sight.key_pair == run.plan.key_pair.name, "I-08: no restart before the attach")
+        invariant(
+            sight.key_pair == run.layout.wanted(ordinal).name, "I-08: no restart before the attach"
+        )
         planned = run.layout.targets[ordinal].restart
         invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
         if reboot:

@@ -1,4 +1,4 @@
-"""Schedule comparisons and imports of the key pair of each region. Never journaled.
+"""Schedule comparisons and imports of the key pairs of each region. Never journaled.
 
 Part of the agenda: `cell` asks it what is due, `turn` reports every comparison to it. What the
 comparisons vouch for is state, in `keys`.
@@ -13,7 +13,7 @@ import msgspec
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.model import limits
-from rollout.model.site import Site
+from rollout.model.site import KeySite, Site
 from rollout.model.time import Instant
 
 
@@ -28,22 +28,22 @@ class Comparison(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyWatch:
-    """The key pairs of one run in one process, by site. Dicts to None are sets that keep order."""
+    """The key pairs of one run in one process. Dicts to None are sets that keep order."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.busy: dict[Site, None] = {}
-        """Lanes whose key pair is being compared or imported, or is compared later."""
-        self.begun: dict[Site, Comparison] = {}
-        """The comparison of a site that is on its way."""
-        self.good: dict[Site, Comparison] = {}
-        """The last good comparison of a site, in this process and since the wave began."""
-        self.missing: dict[Site, None] = {}
-        """Lanes where a comparison found no key pair: it is to be imported."""
-        self.imports: dict[Site, int] = {}
-        """Number of imports of a site's key pair in this process."""
-        self._later: list[tuple[Instant, Site]] = []
-        """Heap of when a site is no longer busy."""
+        self.busy: dict[KeySite, None] = {}
+        """Key pairs that are being compared or imported, or are compared later."""
+        self.begun: dict[KeySite, Comparison] = {}
+        """The comparison of a key pair that is on its way."""
+        self.good: dict[KeySite, Comparison] = {}
+        """The last good comparison of a key pair, in this process and since the wave began."""
+        self.missing: dict[KeySite, None] = {}
+        """Key pairs that a comparison did not find: to be imported."""
+        self.imports: dict[KeySite, int] = {}
+        """Number of imports of a key pair in this process."""
+        self._later: list[tuple[Instant, KeySite]] = []
+        """Heap of when a key pair is no longer busy."""
 
     def advance(self, now: Instant) -> None:
         """Bring up what has fallen due."""
@@ -57,53 +57,59 @@ class KeyWatch:
             *(instant for instant, _ in self._later[:1]),
             *(
                 known.at + limits.KEY_AGE_MAX_MS + 1
-                for site, known in self.good.items()
-                if waiting.get(site) and site not in self.busy
+                for key_site, known in self.good.items()
+                if waiting.get(key_site) and key_site not in self.busy
             ),
         ]
 
-    def due(self, site: Site, now: Instant, *, works: bool, attaches: bool) -> bool:
-        """Whether the key pair of this site is to be compared now.
+    def due(self, key_site: KeySite, now: Instant, *, works: bool, attaches: bool) -> bool:
+        """Whether this key pair is to be compared now.
 
         It is at the start, and in each process and wave before the first effect (`works`: there
         is something to do); when the last comparison is too old for the attach (`attaches`) or
         the running instance that waits for it; and when only comparisons are missing.
         """
-        if site in self.busy:
+        if key_site in self.busy:
             return False
-        waiting = bool(self.run.comparisons.waiting.get(site))
-        known = self.good.get(site)
+        waiting = bool(self.run.comparisons.waiting.get(key_site))
+        known = self.good.get(key_site)
         if known is None:
-            return works or waiting or self._closes(site)
+            return works or waiting or self._closes(key_site)
         old = now > known.at + limits.KEY_AGE_MAX_MS
-        return (old and (waiting or attaches)) or (waiting and self._ends()) or self._closes(site)
+        return (
+            (old and (waiting or attaches)) or (waiting and self._ends()) or self._closes(key_site)
+        )
 
-    def fresh(self, site: Site, now: Instant) -> bool:
+    def fresh(self, key_site: KeySite, now: Instant) -> bool:
         """Return whether the last comparison of the key pair is recent enough for an attach."""
-        known = self.good.get(site)
+        known = self.good.get(key_site)
         return known is not None and now <= known.at + limits.KEY_AGE_MAX_MS
+
+    def ready(self, site: Site) -> bool:
+        """Whether all wanted key pairs of this site are good, in this process and wave."""
+        return all(key_site in self.good for key_site in self.run.layout.key_sites[site])
 
     def all_compared(self) -> bool:
         """Whether each key pair of the run was compared after the last instance was rotated."""
-        return not any(self._closes(site) for site in self.run.layout.sites)
+        return not any(self._closes(key_site) for key_site in self.run.keys)
 
-    def start(self, site: Site, now: Instant) -> None:
+    def start(self, key_site: KeySite, now: Instant) -> None:
         """A comparison is on its way."""
-        self.busy[site] = None
+        self.busy[key_site] = None
         run = self.run
         last = run.left <= run.phase_counts[Phase.COMPARING]
-        self.begun[site] = Comparison(now, run.comparisons.attached, last)
+        self.begun[key_site] = Comparison(now, run.comparisons.attached, last)
 
-    def end(self, site: Site) -> Comparison:
+    def end(self, key_site: KeySite) -> Comparison:
         """Its answer is here, or the news that there is none."""
-        self.busy.pop(site, None)
-        return self.begun.pop(site)
+        self.busy.pop(key_site, None)
+        return self.begun.pop(key_site)
 
-    def again_later(self, site: Site, now: Instant) -> None:
+    def again_later(self, key_site: KeySite, now: Instant) -> None:
         """Compare again on the next tick."""
-        self.busy[site] = None
+        self.busy[key_site] = None
         tick = (now // limits.LOOK_TICK_MS + 1) * limits.LOOK_TICK_MS
-        heapq.heappush(self._later, (tick, site))
+        heapq.heappush(self._later, (tick, key_site))
 
     def _ends(self) -> bool:
         """Return whether all unfinished instances of the open wave wait for a comparison."""
@@ -112,8 +118,8 @@ class KeyWatch:
         left = run.left if wave is None else run.left_in_wave[wave]
         return left <= run.phase_counts[Phase.COMPARING]
 
-    def _closes(self, site: Site) -> bool:
-        """Whether only the last comparison of this site is missing before the run closes."""
-        run, known = self.run, self.good.get(site)
+    def _closes(self, key_site: KeySite) -> bool:
+        """Whether only the last comparison of this key pair is missing before the run closes."""
+        run, known = self.run, self.good.get(key_site)
         ended = run.waves_closed == len(run.layout.waves) and not run.left
-        return ended and site in run.keys and not (known and known.last)
+        return ended and key_site in run.keys and not (known and known.last)

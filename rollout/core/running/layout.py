@@ -9,8 +9,8 @@ from array import array
 
 import msgspec
 
-from rollout.model.plan import Plan, Target
-from rollout.model.site import Site
+from rollout.model.plan import Plan, Target, WantedKey
+from rollout.model.site import KeySite, Site
 
 
 class CellSpan(msgspec.Struct, frozen=True):
@@ -34,13 +34,15 @@ class WaveSpan(msgspec.Struct, frozen=True):
 class Layout:
     """All targets of a plan by ordinal, with the cell of each."""
 
-    __slots__ = ("cell_of", "cells", "site_ends", "sites", "targets", "waves")
+    __slots__ = ("cell_of", "cells", "key_sites", "keys", "site_ends", "sites", "targets", "waves")
 
     def __init__(self, plan: Plan) -> None:
+        self.keys = plan.keys
         self.targets: list[Target] = []
         self.cell_of = array("i")
         self.cells: list[CellSpan] = []
         self.waves: list[WaveSpan] = []
+        used: set[KeySite] = set()
         for number, wave in enumerate(plan.waves):
             first_cell, first_target = len(self.cells), len(self.targets)
             for cell in wave.cells:
@@ -50,6 +52,7 @@ class Layout:
                     low = len(self.targets)
                     self.targets.extend(batch.targets)
                     spans.append((low, len(self.targets)))
+                used.update(KeySite(cell.site, target.key) for target in self.targets[start:])
                 end = len(self.targets)
                 self.cell_of.extend([len(self.cells)] * (end - start))
                 self.cells.append(CellSpan(number, cell.site, start, end, tuple(spans)))
@@ -61,6 +64,9 @@ class Layout:
                 )
             )
         self.sites: tuple[Site, ...] = tuple(sorted({cell.site for cell in self.cells}))
+        self.key_sites: dict[Site, list[KeySite]] = {site: [] for site in self.sites}
+        for key_site in sorted(used):
+            self.key_sites[key_site.site].append(key_site)
 
         self.site_ends: dict[Site, tuple[int, int]] = {}
         for span in self.cells:
@@ -79,6 +85,14 @@ class Layout:
     def site_of(self, ordinal: int) -> Site:
         """The account and region of one target."""
         return self.span_of(ordinal).site
+
+    def wanted(self, ordinal: int) -> WantedKey:
+        """The key that one target gets."""
+        return self.keys[self.targets[ordinal].key]
+
+    def key_site_of(self, ordinal: int) -> KeySite:
+        """The site and the wanted key of one target."""
+        return KeySite(self.site_of(ordinal), self.targets[ordinal].key)
 
     def wave_of(self, ordinal: int) -> int:
         """The wave of one target."""

@@ -16,7 +16,7 @@ from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.observation import Observed
 from rollout.model.plan import Plan, RestartKind
-from rollout.model.site import Lane, Site
+from rollout.model.site import KeySite, Lane
 from rollout.model.time import Duration, Instant
 
 PHASES = tuple(Phase)
@@ -101,8 +101,8 @@ class Run:
         """Those on which another key was seen while they were down."""
         self.open_calls: dict[int, ev.Issued] = {}
         self.lanes: dict[Lane, LaneUse] = {}
-        self.keys: dict[Site, str] = {}
-        """Fingerprint of the key pair where it is ready."""
+        self.keys: dict[KeySite, str] = {}
+        """Fingerprint of each key pair that is ready."""
         self.comparisons = Comparisons()
         self.trust: dict[tuple[str, str, str], list[int]] = {}
         """By family (account, region, image): clean reboots that moved StartTime, that did not."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rollout.model.site import Site
+from rollout.model.site import KeySite
 
 
 class Material:
-    """The comparisons of one run, by site (account and region).
+    """The comparisons of one run, by site and wanted key.
 
     A comparison vouches for the attaches that were observed before it began. What runs without
     one waits for the next; what a mismatch followed is never vouched for.
@@ -21,8 +21,8 @@ class Material:
     def __init__(self) -> None:
         self.observed = 0
         self._order: dict[int, int] = {}
-        self._vouched: dict[Site, int] = {}
-        self._waiting: dict[Site, set[int]] = {}
+        self._vouched: dict[KeySite, int] = {}
+        self._waiting: dict[KeySite, set[int]] = {}
         self._suspect: set[int] = set()
 
     def attached(self, ordinal: int) -> None:
@@ -35,28 +35,28 @@ class Material:
         self._order.pop(ordinal, None)
         self._suspect.discard(ordinal)
 
-    def holds(self, site: Site, ordinal: int) -> bool:
+    def holds(self, key_site: KeySite, ordinal: int) -> bool:
         """Whether a comparison vouches for this instance."""
-        known = 0 < self._order.get(ordinal, 0) <= self._vouched.get(site, 0)
+        known = 0 < self._order.get(ordinal, 0) <= self._vouched.get(key_site, 0)
         return known and ordinal not in self._suspect
 
     def suspect(self, ordinal: int) -> bool:
         """Whether other material was found before a comparison vouched for it."""
         return ordinal in self._suspect
 
-    def wait(self, site: Site, ordinal: int) -> None:
+    def wait(self, key_site: KeySite, ordinal: int) -> None:
         """It runs without a comparison."""
-        self._waiting.setdefault(site, set()).add(ordinal)
+        self._waiting.setdefault(key_site, set()).add(ordinal)
 
-    def good(self, site: Site, observed: int) -> list[int]:
+    def good(self, key_site: KeySite, observed: int) -> list[int]:
         """Return who waited and is vouched for by this comparison."""
-        self._vouched[site] = observed
-        waiting = self._waiting.get(site, set())
-        proved = sorted(one for one in waiting if self.holds(site, one))
+        self._vouched[key_site] = observed
+        waiting = self._waiting.get(key_site, set())
+        proved = sorted(one for one in waiting if self.holds(key_site, one))
         waiting.difference_update(proved)
         return proved
 
-    def bad(self, site: Site, attached: Iterable[int]) -> list[int]:
+    def bad(self, key_site: KeySite, attached: Iterable[int]) -> list[int]:
         """Return who waited; the `attached` that nothing vouches for become suspect."""
-        self._suspect.update(one for one in attached if not self.holds(site, one))
-        return sorted(self._waiting.pop(site, set()))
+        self._suspect.update(one for one in attached if not self.holds(key_site, one))
+        return sorted(self._waiting.pop(key_site, set()))

@@ -43,7 +43,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import Plan, RestartKind, Target
-from rollout.model.site import Site
+from rollout.model.site import KeySite, Site
 
 
 class Rules:
@@ -83,7 +83,7 @@ class Rules:
         self.issued = self.late = self.resumes = self.epoch = 0
         self.calls: Counter[str] = Counter()
         self.attached = self.restarted = 0
-        self.keys: set[Site] = set()
+        self.keys: set[KeySite] = set()
         self.material = Material()
         self.cells_opened = self.waves_closed = 0
         self.wave: int | None = None
@@ -266,34 +266,33 @@ class Rules:
     # the key pair
 
     def _key_ready(self, event: ev.KeyReady) -> None:
-        site = event.site
-        self.keys.add(site)
+        self.keys.add(event.key_site)
         early = event.attached <= self.material.observed
         self._demand(
-            early, f"a comparison in {site.region} vouches for attaches that come after it"
+            early, f"a comparison in {event.region} vouches for attaches that come after it"
         )
-        for ordinal in self.material.good(site, event.attached):
+        for ordinal in self.material.good(event.key_site, event.attached):
             self._go(ordinal, frozenset({COMPARING}), DONE, "compared")
 
     def _key_changed(self, event: ev.KeyChanged) -> None:
-        site = event.site
+        key_site = event.key_site
         touched = (ATTACHING, ATTACHED, RESTARTING, BOOTED)
         attached = [
             ordinal
             for ordinal, where in enumerate(self.where)
-            if where in touched and self.sites[self.cell_of[ordinal]] == site
+            if where in touched and self._key_site(ordinal) == key_site
         ]
-        for ordinal in self.material.bad(site, attached):
+        for ordinal in self.material.bad(key_site, attached):
             self._go(ordinal, frozenset({COMPARING}), UNVERIFIED, "compared")
 
     def _runs(self, ordinal: int) -> int:
         """Where an instance is that was seen Running: done, unverified, or not compared yet."""
-        site = self.sites[self.cell_of[ordinal]]
-        if self.material.holds(site, ordinal):
+        key_site = self._key_site(ordinal)
+        if self.material.holds(key_site, ordinal):
             return DONE
         if self.material.suspect(ordinal):
             return UNVERIFIED
-        self.material.wait(site, ordinal)
+        self.material.wait(key_site, ordinal)
         return COMPARING
 
     # calls
@@ -315,9 +314,10 @@ class Rules:
         match command:
             case ImportKey():
                 self.calls["ImportKeyPair"] += 1
-                site = command.site
+                planned = map(self._key_site, range(len(self.targets)))
                 self._demand(
-                    site in self.sites, f"a key pair for {site.region}, which is not planned"
+                    command.key_site in planned,
+                    f"a key pair for {command.region}, which is not planned",
                 )
             case Attach():
                 self.calls["AttachKeyPair"] += 1
@@ -356,11 +356,13 @@ class Rules:
 
     def _attach(self, command: Attach, seen: Sequence[Observed]) -> None:
         site = self.sites[self.cell_of[command.ordinals[0]]]
-        self._demand(site in self.keys, f"an attach in {site.region} before its key pair was ready")
-        wanted = self.plan.key_pair.name
+        ready = KeySite(site, command.key) in self.keys
+        self._demand(ready, f"an attach in {site.region} before its key pair was ready")
         for ordinal, sight in zip(command.ordinals, seen, strict=True):
             target = self.targets[ordinal]
-            if sight.key_pair not in (target.former_key, wanted):
+            planned = target.key == command.key
+            self._demand(planned, f"{target.instance}: an attach of a key that is not planned")
+            if sight.key_pair not in (target.former_key, self._wanted(ordinal)):
                 self._say(f"{target.instance} had key pair `{sight.key_pair}`: a foreign key")
             self._go(ordinal, frozenset({PLANNED}), ATTACHING, "attached")
             self.attached += 1
@@ -368,13 +370,12 @@ class Rules:
         self._demand(self.exposed <= exposed_max, f"{self.exposed} exposed of {exposed_max}")
 
     def _restart(self, command: RestartCall, seen: Sequence[Observed]) -> None:
-        wanted = self.plan.key_pair.name
         due = Status.RUNNING if command.kind is RestartKind.REBOOT else Status.STOPPED
         for ordinal, sight in zip(command.ordinals, seen, strict=True):
             instance = self.targets[ordinal].instance
             if sight.status is not due:
                 self._say(f"{command.kind} of {instance}, which was {sight.status}")
-            if sight.key_pair != wanted:
+            if sight.key_pair != self._wanted(ordinal):
                 self._say(f"{instance} restarted before the key was seen on it")
             if RestartKind.REBOOT is self.targets[ordinal].restart is not command.kind:
                 self._say(f"{instance} started, which was Running when it was planned")
@@ -488,6 +489,12 @@ class Rules:
                 self._say(f"ordinal {ordinal} is not in the plan")
 
     # private
+
+    def _key_site(self, ordinal: int) -> KeySite:
+        return KeySite(self.sites[self.cell_of[ordinal]], self.targets[ordinal].key)
+
+    def _wanted(self, ordinal: int) -> str:
+        return self.plan.keys[self.targets[ordinal].key].name
 
     def _go(self, ordinal: int, sources: frozenset[int], target: int, word: str) -> None:
         before = self.where[ordinal]

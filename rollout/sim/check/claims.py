@@ -32,15 +32,17 @@ class AttachFirst:
 
     def check(self, history: History) -> Iterator[str]:
         """The ledger knows which key each boot installs."""
-        wanted = history.story.plan.key_pair.name
+        story = history.story
         for name, effects in history.restarts.items():
             for effect in effects:
                 key = effect.entry.key_pair
-                if effect.ours and key != wanted and not history.touched(name, Hand.KEY):
+                wanted = effect.ours and key == story.wanted[name].name
+                if effect.ours and not wanted and not history.touched(name, Hand.KEY):
                     yield f"{name} restarted on {key}"
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, RestartCall) and any(
-                seen.key_pair != wanted for seen in spread(intent.issued.seen)
+                seen.key_pair != story.wanted[name].name
+                for name, seen in zip(intent.ids, spread(intent.issued.seen), strict=True)
             ):
                 yield f"intent {n} restarts what was not seen on the new key"
         for ordinal, moves in history.moves.items():
@@ -66,14 +68,14 @@ class InForce:
 
     def check(self, history: History) -> Iterator[str]:
         """The ledger says which boots had ended by then, and the guest which key it accepts."""
-        run, wanted = history.story.run, history.story.plan.key_pair.name
+        run, wanted = history.story.run, history.story.wanted
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
             for move, told in moves:
                 if move.trigger is not Trigger.SEEN_RUNNING:
                     continue
                 boots = history.restarts.get(name, ())
-                proved = any(self._proves(effect, wanted, told.at) for effect in boots)
+                proved = any(self._proves(effect, wanted[name].name, told.at) for effect in boots)
                 if not proved and not self._shown_late(history, ordinal):
                     yield f"{name} is said to be done without a boot on the new key"
         if run is None or history.story.keys_replaced:
@@ -85,7 +87,7 @@ class InForce:
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
             odd = odd or self._shown_late(history, ordinal)
             done = run.phase(ordinal) is Phase.DONE
-            if done and not odd and in_force.get(name) != wanted:
+            if done and not odd and in_force.get(name) != wanted[name].name:
                 yield f"{name} is done and {in_force.get(name)} is in force"
 
     def _shown_late(self, history: History, ordinal: int) -> bool:
@@ -160,11 +162,11 @@ class ClassesPartition:
                 yield f"the classes {event.counts} do not sum to {story.plan.counts.found}"
         if not closed or run is None or story.keys_replaced:
             return
-        wanted = story.plan.key_pair.name
+        wanted = {name: key.name for name, key in story.wanted.items()}
         loose = {
             s.instance: s.status
             for s in story.cloud.sights(story.ended)
-            if s.key_pair == wanted and s.key_in_force != wanted and s.status == "Running"
+            if s.key_pair == wanted.get(s.instance) != s.key_in_force and s.status == "Running"
         }
         for ordinal, target in enumerate(history.layout.targets):
             skipped = run.phase(ordinal) is Phase.SKIPPED

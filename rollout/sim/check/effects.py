@@ -139,12 +139,14 @@ class CompareAndSet:
 
     def check(self, history: History) -> Iterator[str]:
         """What was seen, and the truth where no other hand moved in between."""
-        wanted = history.story.plan.key_pair.name
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, Attach):
                 for ordinal, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True):
                     target = history.layout.targets[ordinal]
-                    if seen.key_pair not in (target.former_key, wanted):
+                    if seen.key_pair not in (
+                        target.former_key,
+                        history.layout.wanted(ordinal).name,
+                    ):
                         yield f"intent {n}: {target.instance} was seen on {seen.key_pair}"
 
 

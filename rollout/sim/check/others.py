@@ -103,7 +103,6 @@ class OwnMaterial:
         if run is None:
             return
         instances, pairs = story.cloud.instances, story.cloud.pairs.all
-        wanted = story.plan.key_pair.public_key
         for number, target in enumerate(history.layout.targets):
             name = target.instance
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
@@ -111,6 +110,7 @@ class OwnMaterial:
             if run.phase(number) is not Phase.DONE or odd or ordinal is None:
                 continue
             in_force = instances.keys_in_force(ordinal, story.ended)
+            wanted = story.wanted[name].public_key
             if not any(pairs[key].body == wanted for key in in_force):
                 yield f"{name} is done with foreign key material"
 
@@ -174,14 +174,14 @@ class ForeignRunsHalt:
 
     def check(self, history: History) -> Iterator[str]:
         """The foreign attaches in the hidden ledger against our restarts, by wave."""
-        wanted = history.story.plan.key_pair.name
+        wanted = history.story.wanted
         foreign = {
             ordinal
             for name, effects in history.attaches.items()
             if (ordinal := history.ordinal_of.get(name)) is not None
             and history.layout.targets[ordinal].attach
             and ordinal not in history.attach_intents
-            and any(not one.ours and one.entry.key_pair == wanted for one in effects)
+            and any(not one.ours and one.entry.key_pair == wanted[name].name for one in effects)
         }
         restarted: dict[int, set[int]] = {}
         for told in history.told:

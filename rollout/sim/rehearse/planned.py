@@ -53,11 +53,13 @@ def fleet_of(plan: Plan, now: Instant) -> Fleet:
 
 
 def add_key_pairs(plan: Plan, cloud: Cloud, now: Instant) -> None:
-    """The wanted key pair in each region that has it; everywhere, where nobody asked (offline)."""
-    wanted = plan.key_pair
-    present = {key.region: key for key in wanted.regions}
-    for region in cloud.instances.spans:
-        seen = present.get(region)
+    """Add each wanted key pair in its regions, unless the plan imports it. An offline plan knows no
+    regions: all of its key pairs exist.
+    """
+    used = sorted({(region, target.key) for region, target in _targets(plan)})
+    for region, key in used:
+        wanted = plan.keys[key]
+        seen = next((one for one in wanted.regions if one.region == region), None)
         if seen is not None and not seen.present:
             continue
         pair = cloud.pairs.find(region, wanted.name)

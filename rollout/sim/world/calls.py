@@ -36,16 +36,18 @@ class Wish(msgspec.Struct, frozen=True):
 
 def of_intent(issued: Issued, site: Site, plan: Plan) -> Wish:
     """The call of an intent."""
-    region, name = site.region, plan.key_pair.name
+    region = site.region
     match issued.command:
-        case Attach(instances=ids):
+        case Attach(instances=ids, key=key):
+            name = plan.keys[key].name
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": _json_array(ids)}
             return Wish("AttachKeyPair", region, params, ids)
         case RestartCall(kind=kind, instances=ids):
             return _restart(kind, region, ids)
-        case ImportKey():
-            key = plan.key_pair.public_key
-            params = {"RegionId": region, "KeyPairName": name, "PublicKeyBody": key}
+        case ImportKey(key=key):
+            wanted = plan.keys[key]
+            params = {"RegionId": region, "KeyPairName": wanted.name}
+            params["PublicKeyBody"] = wanted.public_key
             return Wish("ImportKeyPair", region, params)
 
 
@@ -54,8 +56,8 @@ def of_look(look: Observation, plan: Plan) -> Wish:
     match look:
         case ObserveInstances(site=(_, region), instances=ids):
             return describe(region, {"InstanceIds": _json_array(ids)}, ids)
-        case ObserveKeyPair(site=(_, region)):
-            return describe_key(region, plan.key_pair.name)
+        case ObserveKeyPair(site=(_, region), key=key):
+            return describe_key(region, plan.keys[key].name)
         case ObserveStatuses(site=(_, region), instances=ids):
             params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
             params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}

@@ -36,13 +36,13 @@ class Operators:
         run = self._story.run
         if run is None or not self._story.scenario.resolves:
             return False
-        wanted = self._story.plan.key_pair.name
         in_force = {one.instance: one.key_in_force for one in self._story.cloud.sights(now)}
         restarted = self._restarted()
         found = False
         for ordinal, target in enumerate(run.layout.targets):
             if run.phase(ordinal) is not Phase.IN_DOUBT or ordinal in run.abandoned:
                 continue
+            wanted = self._story.wanted[target.instance].name
             booted = in_force.get(target.instance) == wanted or target.instance in restarted
             truth = Resolution.RESTARTED if booted else Resolution.UNTOUCHED
             stated = Resolution.ABANDON if self._dice.chance(30) else truth

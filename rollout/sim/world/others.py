@@ -139,7 +139,8 @@ def _waits(story: Story, ordinal: int) -> bool:
     """The new key is on its record and not in force."""
     instances, pairs = story.cloud.instances, story.cloud.pairs.all
     record = instances.record[ordinal]
-    return pairs[record].name == story.plan.key_pair.name and instances.guest[ordinal] != record
+    wanted = story.wanted[instances.name_of(ordinal)].name
+    return pairs[record].name == wanted and instances.guest[ordinal] != record
 
 
 def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
@@ -151,7 +152,7 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
     story.count(f"hand {drift.hand}")
     match drift.hand:
         case Hand.KEY | Hand.ROTATED | Hand.FOREIGN_RUN:
-            name = OTHER if drift.hand is Hand.KEY else story.plan.key_pair.name
+            name = OTHER if drift.hand is Hand.KEY else story.wanted[instance].name
             ids = f'["{instance}"]'
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": ids}
             _call(story, drift, "AttachKeyPair", params, now)
@@ -168,7 +169,7 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
         case Hand.WINDOWS:
             _becomes_windows(story, region, ordinal)
         case Hand.KEY_PAIR_REPLACED:
-            _replace_key_pair(story, region, now)
+            _replace_key_pair(story, region, story.wanted[instance].name, now)
         case Hand.UNLISTED | Hand.BUSY:
             raise ValueError(drift.hand)
 
@@ -186,10 +187,9 @@ def _becomes_windows(story: Story, region: str, ordinal: int) -> None:
         instances.set_shape(ordinal, instances.shape[windows[0]])
 
 
-def _replace_key_pair(story: Story, region: str, now: Instant) -> None:
+def _replace_key_pair(story: Story, region: str, name: str, now: Instant) -> None:
     """Deleted and created anew under its name, with another key."""
     pairs = story.cloud.pairs
-    name = story.plan.key_pair.name
     pair = pairs.find(region, name)
     other = pairs.find(region, OTHER)
     if pair is not None and other is not None:

@@ -282,7 +282,8 @@ class Process:
                     )
                     return
             case ObserveKeyPair():
-                found = see_key(heard, self.decider.run.plan.key_pair.name, self.clock.now)
+                name = self.decider.run.plan.keys[look.key].name
+                found = see_key(heard, name, self.clock.now)
                 if isinstance(found, reading.KeyDescribed):
                     key, fingerprint = found.public_key, found.fingerprint
                     self._inbox.append(

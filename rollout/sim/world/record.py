@@ -7,13 +7,15 @@ final state) stand side by side; nothing here judges.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from rollout.core.running.layout import Layout
 from rollout.core.running.state import Run
 from rollout.emulator.cloud.ledger import Entry
 from rollout.emulator.dispatch import Cloud
 from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
-from rollout.model.plan import Plan
+from rollout.model.plan import Plan, WantedKey
 from rollout.model.time import Duration, Instant
 from rollout.sim.world.driver import End
 from rollout.sim.world.network import Arrivals
@@ -85,6 +87,12 @@ class Story:
     ended: Instant = 0
     run: Run | None = None
     verdict: Verdict | None = None
+
+    @cached_property
+    def wanted(self) -> dict[str, WantedKey]:
+        """The wanted key of each target, by instance id."""
+        layout = Layout(self.plan)
+        return {one.instance: self.plan.keys[one.key] for one in layout.targets}
 
     def count(self, word: str) -> None:
         """One more of something that coverage asks for."""

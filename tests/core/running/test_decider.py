@@ -16,6 +16,7 @@ from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, Rest
 from rollout.model.instance import OsFamily, Status
 from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
+from rollout.model.site import KeySite
 from rollout.model.spec import OnUnknown
 from rollout.model.time import SECOND
 from tests.core import samples
@@ -318,7 +319,7 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     story = world(4, 1)
     story.turn()
     agenda, site = story.decider.agenda, story.run.layout.sites[0]
-    agenda.keys.good[site] = Comparison(story.now, 0, last=False)
+    agenda.keys.good[KeySite(site, 0)] = Comparison(story.now, 0, last=False)
     attached = ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
     story.decider.put(attached, story.now)
     ready = agenda.ready[site][RestartKind.REBOOT]
