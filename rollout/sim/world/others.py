@@ -97,7 +97,7 @@ def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
     if drift.hand is Hand.RESTARTED:  # of most interest where the key waits for its boot
         instances = story.cloud.instances
         found = [(one, instances.find(one)) for one in targets]
-        waiting = [n for n, o in found if o is not None and _waits(story, o)]
+        waiting = [n for n, o in found if o is not None and _waits(story, n, o)]
         targets = waiting[len(waiting) // 2 :] or targets  # the later ones wait longest
     if targets:
         _act(story, drift, targets[drift.target % len(targets)], heap.now)
@@ -135,12 +135,12 @@ def _targets(story: Story) -> list[str]:
     ]
 
 
-def _waits(story: Story, ordinal: int) -> bool:
+def _waits(story: Story, instance: str, ordinal: int) -> bool:
     """The new key is on its record and not in force."""
     instances, pairs = story.cloud.instances, story.cloud.pairs.all
     record = instances.record[ordinal]
-    wanted = story.wanted[instances.name_of(ordinal)].name
-    return pairs[record].name == wanted and instances.guest[ordinal] != record
+    name = story.wanted[instance].name
+    return pairs[record].name == name and instances.guest[ordinal] != record
 
 
 def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
