@@ -205,8 +205,8 @@ class World:
     def check(self) -> None:
         """What must hold after every turn."""
         run, ledger = self.run, self.run.ledger
-        assert not decide_run.decide(run, self.decider.agenda, self.now)[0]
-        assert not decide_instances.decide(run, self.decider.agenda, self.now)
+        assert not decide_run.decide(run, self.decider.watching, self.now)[0]
+        assert not decide_instances.decide(self.decider.waiting, self.now)
         for group in range(len(ledger.caps)):
             holders = [o for o, has in enumerate(ledger.permits) if has]
             assert len(holders) == ledger.used[group] <= ledger.caps[group]
@@ -242,10 +242,10 @@ class World:
                 assert samples.NEW_KEY in machine.boots
 
     def _decide_twice(self) -> None:
-        run, agenda = self.run, self.decider.agenda
+        run, watching = self.run, self.decider.watching
         now = self.now
-        assert decide_run.decide(run, agenda, now) == decide_run.decide(run, agenda, now)
-        one, two = (decide_instances.decide(run, agenda, self.now) for _ in range(2))
+        assert decide_run.decide(run, watching, now) == decide_run.decide(run, watching, now)
+        one, two = (decide_instances.decide(self.decider.waiting, self.now) for _ in range(2))
         assert (one.events, one.looks, one.parks) == (two.events, two.looks, two.parks)
 
     # time

@@ -1,7 +1,7 @@
 """Decide what the run as a whole needs next: waves, cells, halts and the close.
 
-Called by `Decider.turn` until nothing is left to decide. Reads the state and the agenda only, so
-calling it twice changes nothing. What single instances need is decided in `decide_instances`.
+Called by `Decider.turn` until nothing is left to decide. Reads the state and the watch list only,
+so calling it twice changes nothing. What single instances need is decided in `decide_instances`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from rollout.core.invariant import invariant
 from rollout.core.running import thresholds
-from rollout.core.running.agenda import Agenda
 from rollout.core.running.evolve import OBSERVED
 from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
+from rollout.core.running.watching import Watching
 from rollout.errors import Exit
 from rollout.model import event as ev
 from rollout.model import limits
@@ -26,15 +26,15 @@ _AWAITED = OBSERVED | {Phase.COMPARING}
 """Phases of instances that an aborted run still observes before it closes."""
 
 
-def decide(run: Run, agenda: Agenda, now: Instant) -> tuple[list[AnyEvent], Instant | None]:
+def decide(run: Run, watching: Watching, now: Instant) -> tuple[list[AnyEvent], Instant | None]:
     """Return the events about the run as a whole that are due at `now`, and when the next one is
     due without new input: None where only an event can bring one.
     """
     del now  # no rule about the run as a whole waits for a time yet
-    return list(_events(run, agenda)), None
+    return list(_events(run, watching)), None
 
 
-def _events(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
+def _events(run: Run, watching: Watching) -> Iterator[AnyEvent]:
     if run.stopping:
         return
     if run.aborted is None:
@@ -42,13 +42,13 @@ def _events(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
         if halt is not None:
             yield halt
             return
-    released = list(_released(run, agenda))
+    released = list(_released(run, watching))
     if released:  # keeps its cell and its wave from closing
         yield from released
     elif run.aborted is not None:
         yield from _close_aborted(run)
     else:
-        yield from _waves(run, agenda)
+        yield from _waves(run, watching)
 
 
 def _close_aborted(run: Run) -> Iterator[ev.RunClosed]:
@@ -73,9 +73,9 @@ def _drift(run: Run) -> ev.Halted | None:
     return halted(HaltReason.DRIFT, text)
 
 
-def _released(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
+def _released(run: Run, watching: Watching) -> Iterator[ev.Released]:
     """Release held restarts in doubt of each family where StartTime became trusted."""
-    for family in dict.fromkeys(agenda.news):
+    for family in dict.fromkeys(watching.calibrated):
         if run.trusted(family):
             held = [o for o in run.doubts_held if run.family(o) == family and o not in run.foreign]
             for start in range(0, len(held), limits.EVENT_ORDINALS_MAX):
@@ -83,9 +83,9 @@ def _released(run: Run, agenda: Agenda) -> Iterator[ev.Released]:
                 yield ev.Released(part, "start_time_trusted")
 
 
-def _waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
+def _waves(run: Run, watching: Watching) -> Iterator[AnyEvent]:
     if run.wave_open is None:
-        yield from _between_waves(run, agenda)
+        yield from _between_waves(run, watching)
         return
     span = run.layout.waves[run.wave_open]
     closed = [cell for cell in run.cells_open if run.left_in_cell[cell] == 0]
@@ -97,12 +97,12 @@ def _waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
         yield ev.WaveClosed(run.wave_open)
 
 
-def _between_waves(run: Run, agenda: Agenda) -> Iterator[AnyEvent]:
+def _between_waves(run: Run, watching: Watching) -> Iterator[AnyEvent]:
     if run.left_before is not None:
         return
     if run.waves_closed < len(run.layout.waves):
         yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
-    elif run.left == 0 and not run.open_calls and agenda.keys.all_compared():
+    elif run.left == 0 and not run.open_calls and watching.keys.all_compared():
         given_up = sum(run.phase(ordinal) in DOWN for ordinal in run.abandoned)
         doubts = classes(run)["in_doubt"] - given_up  # a restart that is held unseen is one too
         if doubts:

@@ -13,10 +13,12 @@ import msgspec
 
 from rollout.core.invariant import invariant
 from rollout.core.running import decide_instances, decide_run, evidence, operators, thresholds
-from rollout.core.running.agenda import Agenda
 from rollout.core.running.evolve import evolve
 from rollout.core.running.evolve_calls import ALARMS
+from rollout.core.running.follow import follow, rebuild
 from rollout.core.running.state import Run
+from rollout.core.running.stations import IN_FLIGHT, Station
+from rollout.core.running.waiting import Waiting
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import (
@@ -57,7 +59,11 @@ class Decider:
     def __init__(self, plan: Plan, append: Callable[[AnyEvent], None]) -> None:
         self.run = Run(plan)
         self.append = append
-        self.agenda = Agenda(self.run)
+        self._plan_ahead()
+
+    def _plan_ahead(self) -> None:
+        self.waiting = Waiting(self.run)
+        self.watching = self.waiting.watching
 
     # life
 
@@ -81,8 +87,8 @@ class Decider:
         self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
         for event in accepted:
             self.put(event, now)
-        self.agenda = Agenda(self.run)
-        self.agenda.rebuild(now)
+        self._plan_ahead()
+        rebuild(self.waiting, now)
 
     def drain(self, word: str, actor: str, now: Instant) -> None:
         """Begin nothing new; what is in flight is waited for by the driver."""
@@ -120,10 +126,7 @@ class Decider:
         issued = self.run.open_calls.get(event.n) if isinstance(event, ev.Settled) else None
         self.append(event)
         evolve(self.run, event)
-        if issued is not None and isinstance(event, ev.Settled):
-            self.agenda.follow_settled(issued, event, now)
-        else:
-            self.agenda.follow(event, now)
+        follow(self.waiting, event, issued, now)
 
     def answered(self, n: int, answer: Answer, now: Instant) -> None:
         """Call `n` ended. Exceptions in `answer.items` are by instance id."""
@@ -150,11 +153,11 @@ class Decider:
         now: Instant,
     ) -> None:
         """A look was answered; `at` is when it began."""
-        self.agenda.answered(look.site)
-        self.agenda.look_ended(look)
+        self.watching.replied(look.site)
+        self.waiting.observation_ended(look.site, look.ordinals)
         if self.run.stopping:
             return
-        reading = evidence.read(self.run, self.agenda, look, shown, at, api_time, now)
+        reading = evidence.read(self.waiting, look, shown, at, api_time, now)
         for event in reading.events():
             self.put(event, now)
         evidence.finish(reading, look, now)
@@ -163,11 +166,11 @@ class Decider:
         self, look: ObserveStatuses, shown: Container[str], api_time: Instant, now: Instant
     ) -> None:
         """A second opinion was answered; `shown` are the ids in the answer."""
-        self.agenda.answered(look.site)
-        self.agenda.look_ended(look)
+        self.watching.replied(look.site)
+        self.waiting.observation_ended(look.site, look.ordinals)
         if self.run.stopping:
             return
-        for event in evidence.confirm(self.run, self.agenda, look, shown, api_time, now).events():
+        for event in evidence.confirm(self.waiting, look, shown, api_time, now).events():
             self.put(event, now)
 
     def key_pair_observed(
@@ -175,8 +178,8 @@ class Decider:
     ) -> None:
         """A key look was answered; `public_key` is empty where there is no such key."""
         key_site = look.key_site
-        self.agenda.answered(look.site)
-        comparison = self.agenda.keys.end(key_site)
+        self.watching.replied(look.site)
+        comparison = self.watching.keys.end(key_site)
         if self.run.stopping:
             return
         wanted = self.run.plan.keys[look.key]
@@ -191,7 +194,7 @@ class Decider:
         elif known and known != fingerprint:
             self._key_changed(key_site, "was recreated: the fingerprint changed", now)
         else:
-            self.agenda.keys.good[key_site] = comparison
+            self.watching.keys.good[key_site] = comparison
             attached = comparison.attached
             self.put(ev.KeyReady(*look.site, fingerprint, attached, look.key), now)
 
@@ -201,13 +204,13 @@ class Decider:
         """
         site = look.site
         if isinstance(look, ObserveInstances | ObserveStatuses):
-            self.agenda.look_ended(look)
+            self.waiting.observation_ended(look.site, look.ordinals)
             for ordinal in look.ordinals:
-                if not self.run.at_rest(ordinal):
-                    self.agenda.watch(ordinal, now)
+                if self.waiting.stations.at(ordinal) in IN_FLIGHT | {Station.CONFIRMING}:
+                    self.watching.watch(ordinal, now)
         else:
-            self.agenda.keys.end(look.key_site)
-            self.agenda.keys.again_later(look.key_site, now)
+            self.watching.keys.end(look.key_site)
+            self.watching.keys.again_later(look.key_site, now)
         if self.run.stopping:
             return
         halt = self._halt_for_refusal(look, outcome) or self._halt_for_silence(site, outcome, now)
@@ -221,12 +224,11 @@ class Decider:
         intents: list[ev.Issued] = []
         looks: list[Observation] = []
         for _ in range(STEPS_MAX):
-            self.agenda.advance(now)
-            self.agenda.wake_parked()
-            events, wake = decide_run.decide(self.run, self.agenda, now)
-            step = decide_instances.decide(self.run, self.agenda, now) if not events else None
+            self.waiting.advance(now)
+            events, wake = decide_run.decide(self.run, self.watching, now)
+            step = decide_instances.decide(self.waiting, now) if not events else None
             if not events and not step:
-                self.agenda.news.clear()
+                self.watching.calibrated.clear()
                 return Turn(tuple(intents), tuple(looks), self._wake(wake))
             events = events if step is None else step.events
             for event in events:
@@ -242,28 +244,28 @@ class Decider:
         """Return when the next turn is due without a new input; None while stopping."""
         if self.run.stopping:
             return None
-        return min((at for at in (run_wake, self.agenda.wake()) if at is not None), default=None)
+        return min((at for at in (run_wake, self.waiting.wake()) if at is not None), default=None)
 
     def _take(self, step: decide_instances.Step, looks: list[Observation], now: Instant) -> None:
         for look in step.looks:
             looks.append(look)
             if isinstance(look, ObserveInstances):
-                self.agenda.look_started(look)
+                self.waiting.observation_started(look.site, look.ordinals)
             elif isinstance(look, ObserveStatuses):
-                self.agenda.status_started(look)
+                self.watching.confirmation_started(look.site, look.ordinals)
             else:
-                self.agenda.keys.start(look.key_site, now)
+                self.watching.keys.start(look.key_site, now)
         for ordinal, group in step.parks:
-            self.agenda.park(ordinal, group)
+            self.waiting.park(ordinal, group)
 
     def _key_missing(self, key_site: KeySite, *, importable: bool, now: Instant) -> None:
-        tries = self.agenda.keys.imports.get(key_site, 0)
+        tries = self.watching.keys.imports.get(key_site, 0)
         if not importable or tries >= limits.ATTEMPTS_MAX or self.run.aborted:
             self._key_changed(key_site, "does not exist", now)
             return
-        self.agenda.keys.missing[key_site] = None
+        self.watching.keys.missing[key_site] = None
         if tries:
-            self.agenda.keys.again_later(key_site, now)
+            self.watching.keys.again_later(key_site, now)
 
     def _halt_for_refusal(self, look: Observation, outcome: Refused | Unknown) -> ev.Halted | None:
         """Return the halt for a refusal that every other observation would meet too. A refusal of
@@ -271,7 +273,7 @@ class Decider:
         """
         if not isinstance(outcome, Refused) or outcome.retry not in _ANSWERED:
             return None
-        self.agenda.answered(look.site)
+        self.watching.replied(look.site)
         if outcome.retry is RetryClass.THROTTLED or isinstance(look, ObserveStatuses):
             return None
         action = "DescribeInstances" if isinstance(look, ObserveInstances) else "DescribeKeyPairs"
@@ -283,7 +285,7 @@ class Decider:
         """Return the halt for a site without any answer for `SILENCE_MAX_MS`."""
         if isinstance(outcome, Refused) and outcome.retry in _ANSWERED:
             return None
-        silent_ms = self.agenda.silent_for(site, now)
+        silent_ms = self.watching.silent_for(site, now)
         if silent_ms < limits.SILENCE_MAX_MS:
             return None
         since = format_instant(now - silent_ms)

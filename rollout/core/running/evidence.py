@@ -13,10 +13,12 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from rollout.core.invariant import invariant
 from rollout.core.planning.selection import rotatable_os
 from rollout.core.running import drift, external
-from rollout.core.running.agenda import Absence, Agenda, Glimpse
 from rollout.core.running.evolve_phases import FOREIGN_KEY, KEY_CHANGED
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Restarting, Run
+from rollout.core.running.stations import IN_FLIGHT, Station
+from rollout.core.running.waiting import Waiting
+from rollout.core.running.watching import Absence, Sample
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import ObserveInstances, ObserveStatuses
@@ -42,9 +44,10 @@ _CALIBRATIONS_MAX = 3
 class Reading:
     """One observation being read: it collects moves in columns, so that it makes few events."""
 
-    def __init__(self, run: Run, agenda: Agenda, at: Instant, api_time: Instant) -> None:
-        self.run = run
-        self.agenda = agenda
+    def __init__(self, waiting: Waiting, at: Instant, api_time: Instant) -> None:
+        self.run = waiting.run
+        self.waiting = waiting
+        self.watching = waiting.watching
         self.at = at
         self.api_time = api_time
         self.moves: dict[tuple[Trigger, str], list[int]] = {}
@@ -68,8 +71,8 @@ class Reading:
 
     def drift(self, ordinal: int, found: drift.Drift) -> None:
         """It differs from the plan; each kind is told once a process."""
-        if (ordinal, found.kind) not in self.agenda.drift_told:
-            self.agenda.drift_told[ordinal, found.kind] = None
+        if (ordinal, found.kind) not in self.watching.drift_reported:
+            self.watching.drift_reported[ordinal, found.kind] = None
             self.drifts.setdefault((found.kind, found.detail), []).append(ordinal)
 
     def events(self) -> Iterator[AnyEvent]:
@@ -111,8 +114,7 @@ _RANKS = {
 
 
 def read(
-    run: Run,
-    agenda: Agenda,
+    waiting: Waiting,
     look: ObserveInstances,
     shown: Sequence[Instance],
     at: Instant,
@@ -121,23 +123,24 @@ def read(
 ) -> Reading:
     """Judge every instance of the look. `at` is when it began, `now` when its answer came.
 
-    The agenda is told what to look at again; events come from `Reading.events`, and what may now
+    The watching is told what to look at again; events come from `Reading.events`, and what may now
     be attached or restarted stands in `checked` and `ready` for `finish`.
     """
-    reading = Reading(run, agenda, at, api_time)
+    reading = Reading(waiting, at, api_time)
+    run, watching = waiting.run, waiting.watching
     by_id = {instance.id: instance for instance in shown}
     for ordinal, wanted_id in zip(look.ordinals, look.instances, strict=False):
-        if run.at_rest(ordinal):
-            continue
+        if waiting.stations.at(ordinal) not in IN_FLIGHT:
+            continue  # an operator moved it on since the observation started
         instance = by_id.get(wanted_id)
         if instance is None:
             _missing(reading, ordinal, now, others=bool(by_id))
             continue
-        agenda.found(look.site, ordinal)
-        sight = Observed(instance.status, instance.key_pair, instance.started_at, api_time)
-        before = agenda.last.get(ordinal)
-        reading.before = before.sight if before and before.at < at else None
-        agenda.last[ordinal] = agenda.glimpses[ordinal] = Glimpse(sight, at)
+        watching.found(look.site, ordinal)
+        observed = Observed(instance.status, instance.key_pair, instance.started_at, api_time)
+        before = watching.last.get(ordinal)
+        reading.before = before.observed if before and before.at < at else None
+        watching.last[ordinal] = watching.samples[ordinal] = Sample(observed, at)
         if restarted := external.foreign_restart(run, ordinal, reading.before, instance):
             reading.restarts.setdefault(restarted, []).append(ordinal)
         if ordinal in run.foreign and instance.key_pair == reading.run.layout.wanted(ordinal).name:
@@ -154,53 +157,52 @@ def _note_witness(
     reading: Reading, look: ObserveInstances, shown: Container[str], now: Instant
 ) -> None:
     """Remember the witness of an answer that shows it, and forget one that an answer leaves out."""
-    run, agenda = reading.run, reading.agenda
+    run, watching = reading.run, reading.watching
     site = look.site
     targets = run.layout.targets
     for instance in look.instances[len(look.ordinals) :]:
-        known = agenda.witness.get(site)
+        known = watching.witness.get(site)
         if known is not None and targets[known].instance == instance:
             if instance not in shown:
-                agenda.lose_witness(site, now)
-        elif instance in shown and (known is None or known in agenda.absent):
+                watching.lose_witness(site, now)
+        elif instance in shown and (known is None or known in watching.absent):
             for ordinal in run.layout.site_ends[site]:
                 if targets[ordinal].instance == instance:
-                    agenda.witness[site] = ordinal
+                    watching.witness[site] = ordinal
 
 
 def finish(reading: Reading, look: ObserveInstances, now: Instant) -> None:
     """After the events were put: what was read as steady goes on to its attach or restart."""
-    agenda = reading.agenda
+    waiting = reading.waiting
     if reading.checked:
-        agenda.add_checked(look.site, reading.checked)
+        waiting.add_checked(look.site, reading.checked)
     for ordinal in reading.ready:
         if reading.run.phase(ordinal) is Phase.ATTACHED:
-            agenda.make_ready(ordinal, now)
+            waiting.make_ready(ordinal, now)
 
 
 def _missing(reading: Reading, ordinal: int, now: Instant, *, others: bool) -> None:
     """Not in the answer: unknown, and it keeps its permit. An answer may be partial, so it is gone
     only when it was missing for a settle window and a second API does not show it either.
     """
-    agenda, run = reading.agenda, reading.run
-    absence = agenda.absent.setdefault(ordinal, Absence(reading.at))
+    watching, run = reading.watching, reading.run
+    absence = watching.absent.setdefault(ordinal, Absence(reading.at))
     absence.reads += others
     window_ms = run.plan.restart.settle_window_ms
-    since = agenda.since.setdefault(ordinal, reading.at)
-    witness = agenda.witness.get(run.layout.site_of(ordinal))
-    witnessed = witness is not None and witness not in agenda.absent
+    since = watching.since.setdefault(ordinal, reading.at)
+    witness = watching.witness.get(run.layout.site_of(ordinal))
+    witnessed = witness is not None and witness not in watching.absent
     if reading.at - since >= run.plan.restart.timeout_ms + window_ms:
         reading.hold(ordinal, "unseen")
     elif witnessed and absence.reads >= _ABSENT_READS and reading.at - absence.since >= window_ms:
-        agenda.confirming[run.layout.site_of(ordinal)][ordinal] = None
+        watching.confirm(ordinal)
     else:
         _wait(reading, ordinal, now)
     invariant(not run.finished(ordinal), "a finished instance is not looked at")
 
 
 def confirm(
-    run: Run,
-    agenda: Agenda,
+    waiting: Waiting,
     look: ObserveStatuses,
     shown: Container[str],
     api_time: Instant,
@@ -210,18 +212,19 @@ def confirm(
 
     An answer without the witness says nothing, as for a caller without the right to ask.
     """
-    reading = Reading(run, agenda, now, api_time)
+    reading = Reading(waiting, now, api_time)
+    watching = waiting.watching
     witnessed = look.instances[-1] in shown
     for ordinal, instance in zip(look.ordinals, look.instances, strict=False):
-        if run.at_rest(ordinal):
+        if waiting.stations.at(ordinal) is not Station.CONFIRMING:
             continue
         if witnessed and instance not in shown:
             reading.drift(ordinal, drift.Drift(DriftKind.NARROWING, "gone"))
             reading.move(ordinal, Trigger.DROPPED, "gone")
             continue
         if witnessed:
-            agenda.absent.pop(ordinal, None)
-        agenda.watch(ordinal, now)
+            watching.absent.pop(ordinal, None)
+        watching.watch(ordinal, now)
     return reading
 
 
@@ -262,7 +265,7 @@ def _steady(
 ) -> None:
     """Running or Stopped goes on; anything else is waited for, as long as a restart may take."""
     if seen.status in _STEADY:
-        reading.agenda.since.pop(ordinal, None)
+        reading.watching.since.pop(ordinal, None)
         onward.append(ordinal)
     elif _waited_out(reading, ordinal):
         reading.hold(ordinal, "transitional")
@@ -280,20 +283,20 @@ def _ready(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> None
     if seen.status is not Status.STOPPED or planned is RestartKind.START:
         _steady(reading, ordinal, seen, now, reading.ready)
         return
-    since = reading.agenda.since.setdefault(ordinal, reading.at)
+    since = reading.watching.since.setdefault(ordinal, reading.at)
     if reading.at - since < reading.run.plan.restart.settle_window_ms:
-        reading.agenda.watch(ordinal, now)
+        reading.watching.watch(ordinal, now)
     else:
         reading.move(ordinal, Trigger.LEFT_STOPPED, "stopped_after_attach")
 
 
 def _wait(reading: Reading, ordinal: int, now: Instant) -> None:
-    reading.agenda.since.setdefault(ordinal, reading.at)
-    reading.agenda.watch(ordinal, now)
+    reading.watching.since.setdefault(ordinal, reading.at)
+    reading.watching.watch(ordinal, now)
 
 
 def _waited_out(reading: Reading, ordinal: int) -> bool:
-    since = reading.agenda.since.get(ordinal, reading.at)
+    since = reading.watching.since.get(ordinal, reading.at)
     return reading.at - since >= reading.run.plan.restart.timeout_ms
 
 
@@ -309,7 +312,7 @@ def _attaching(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> 
         _conflict(reading, ordinal, seen)
         return
     if reading.at < record.left_by + run.plan.restart.settle_window_ms:
-        reading.agenda.watch(ordinal, now)  # the look may lag, or the call still arrive
+        reading.watching.watch(ordinal, now)  # the look may lag, or the call still arrive
     elif run.attach_tries[ordinal] < limits.ATTEMPTS_MAX:
         reading.move(ordinal, Trigger.SEEN_UNATTACHED, "key_pair")
     else:
@@ -345,13 +348,13 @@ def _restarting(reading: Reading, ordinal: int, seen: Instance, now: Instant) ->
     if seen.key_pair != reading.run.layout.wanted(ordinal).name:
         _foreign(reading, ordinal, seen, now)
         return
-    reading.agenda.since.pop(ordinal, None)
+    reading.watching.since.pop(ordinal, None)
     evidence = _boot_evidence(record, seen)
     if evidence:
         reading.move(ordinal, Trigger.SEEN_BOOTED, evidence)
         _settling(reading, ordinal, seen, now)
     elif reading.at < reading.run.settle_end(ordinal):
-        reading.agenda.watch(ordinal, now)
+        reading.watching.watch(ordinal, now)
     else:
         if reading.run.phase(ordinal) is Phase.RESTARTING:
             reading.move(ordinal, Trigger.DOUBTED, "settle_window")
@@ -431,17 +434,17 @@ def _settling(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> N
     if record is None:
         _settling_unasked(reading, ordinal, seen, now)
     elif seen.status is not Status.RUNNING:
-        reading.agenda.since[ordinal] = reading.at
+        reading.watching.since[ordinal] = reading.at
         if reading.at >= record.begun + reading.run.plan.restart.timeout_ms:
             reading.move(ordinal, Trigger.TIMED_OUT, "not_running")
         else:
-            reading.agenda.watch(ordinal, now)
+            reading.watching.watch(ordinal, now)
     elif reading.at < (due := _own_boot_from(reading.run, ordinal, record)):
-        reading.agenda.look_from(ordinal, due)
+        reading.watching.watch_from(ordinal, due)
     elif _runs_again(reading, ordinal, record, seen):
         _running(reading, ordinal, record, seen)
     else:
-        reading.agenda.watch(ordinal, now)
+        reading.watching.watch(ordinal, now)
 
 
 def _own_boot_from(run: Run, ordinal: int, record: Restarting) -> Instant:
@@ -463,7 +466,7 @@ def _runs_again(reading: Reading, ordinal: int, record: Restarting, seen: Instan
     """
     if _start_moved(record, seen):
         return True
-    since = reading.agenda.since.setdefault(ordinal, reading.at)
+    since = reading.watching.since.setdefault(ordinal, reading.at)
     return reading.at >= since + reading.run.plan.restart.settle_window_ms
 
 
@@ -495,7 +498,7 @@ def _foreign(reading: Reading, ordinal: int, seen: Instance, now: Instant) -> No
     The former key may be shown by a replica behind the others, for less than the settle window.
     """
     run = reading.run
-    since = reading.agenda.since.get(ordinal, reading.at)
+    since = reading.watching.since.get(ordinal, reading.at)
     lags = reading.at - since < run.plan.restart.settle_window_ms
     if lags and seen.key_pair == run.layout.targets[ordinal].former_key:
         _wait(reading, ordinal, now)

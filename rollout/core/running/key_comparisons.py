@@ -1,7 +1,7 @@
 """Schedule comparisons and imports of the key pairs of each region. Never journaled.
 
-Part of the agenda: `cell` asks it what is due, `turn` reports every comparison to it. What the
-comparisons vouch for is state, in `keys`.
+Part of the watch list: `decide_instances` reads it, the decider reports each comparison to it.
+What the comparisons vouch for is state, in `key_coverage`.
 """
 
 from __future__ import annotations
@@ -104,6 +104,20 @@ class KeyWatch:
         """Its answer is here, or the news that there is none."""
         self.busy.pop(key_site, None)
         return self.begun.pop(key_site)
+
+    def import_started(self, key_site: KeySite) -> None:
+        """The call that imports the key pair is open."""
+        self.missing.pop(key_site, None)
+        self.busy[key_site] = None
+        self.imports[key_site] = self.imports.get(key_site, 0) + 1
+
+    def import_ended(self, key_site: KeySite, now: Instant, *, attempted: bool) -> None:
+        """A comparison shows what came of an import; a call that never left is no attempt."""
+        if attempted:
+            self.busy.pop(key_site, None)
+        else:
+            self.imports[key_site] -= 1
+            self.again_later(key_site, now)
 
     def again_later(self, key_site: KeySite, now: Instant) -> None:
         """Compare again on the next tick."""

@@ -1,7 +1,7 @@
 """The run's state: what the journal knows.
 
 A fold of events (`evolve` is its only writer): dense columns by ordinal, and sparse tables for
-what is open. Read by `fleet`, `cell`, `sight` and `agenda`.
+what is open. Read by all other modules of this folder.
 """
 
 from __future__ import annotations

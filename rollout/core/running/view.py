@@ -1,4 +1,4 @@
-"""A run as people see it, computed from the state alone (the agenda is not needed).
+"""A run as people see it, computed from the state alone.
 
 Called by drivers for progress and by the command line for `status`.
 """

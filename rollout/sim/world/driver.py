@@ -72,6 +72,5 @@ class Driver(Protocol):
 
 def nothing_left(decider: Decider, now: Instant) -> bool:
     """Whether a decider that took its turn has nothing more to say."""
-    run, agenda = decider.run, decider.agenda
-    events, _ = decide_run.decide(run, agenda, now)
-    return not events and not decide_instances.decide(run, agenda, now)
+    events, _ = decide_run.decide(decider.run, decider.watching, now)
+    return not events and not decide_instances.decide(decider.waiting, now)

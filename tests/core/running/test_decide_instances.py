@@ -69,10 +69,10 @@ def test_a_look_names_a_witness() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
     story.go(until=story.now + 5 * SECOND)
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
-    agenda.witness[site] = 3
-    agenda.look_soon(0)
-    look = decide_instances.decide(story.run, agenda, story.now).looks[0]
+    watching, site = story.decider.watching, story.run.layout.sites[0]
+    watching.witness[site] = 3
+    watching.due[site][0] = None
+    look = decide_instances.decide(story.decider.waiting, story.now).looks[0]
 
     assert isinstance(look, ObserveInstances)
     assert (look.ordinals[0], look.instances[-1]) == (0, "i-0003")
@@ -83,30 +83,31 @@ def test_a_full_look_has_no_room_for_a_witness() -> None:
     rows = samples.fleet(limits.LOOK_IDS_MAX + 1)
     story = World(samples.make_plan(rows), rows).start()
     story.turn()
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
-    agenda.witness[site] = limits.LOOK_IDS_MAX
+    site = story.run.layout.sites[0]
+    step = decide_instances.Step(story.decider.waiting, story.now)
+    step.watching.witness[site] = limits.LOOK_IDS_MAX
     for count in (limits.LOOK_IDS_MAX - 1, limits.LOOK_IDS_MAX):
-        look = decide_instances._look(story.run, agenda, site, range(count))
+        look = decide_instances._observe(step, site, range(count))
 
         assert len(look.instances) == limits.LOOK_IDS_MAX
         assert look.instances[:count] == tuple(row.id for row in rows[:count])
 
 
 def test_a_full_lane_gets_no_further_attach() -> None:
-    """As many attaches are on their way as the lane's window holds, and not one more."""
+    """As many attaches are on their way as the site's window holds, and not one more."""
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    waiting, site = story.decider.waiting, story.run.layout.sites[0]
     use = story.run.lanes[Lane(site, "AttachKeyPair")] = LaneUse()
     looked = story.decider.instances_observed
     attaches: list[int] = []
 
     def looked_in_a_full_lane(*answer: Any) -> None:
         looked(*answer)
-        if agenda.checked[site] and not attaches:
+        if waiting.checked[site] and not attaches:
             for opened in (use.window, use.window - 1):
                 use.open = opened
-                step = decide_instances.decide(story.run, agenda, story.now)
+                step = decide_instances.decide(waiting, story.now)
                 attaches.append(sum(isinstance(one, ev.Issued) for one in step.events))
             use.open = 0
 
@@ -124,9 +125,9 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     rows = [stopped, *(samples.instance(number, region=second) for number in (1, 2, 3))]
     story = World(samples.make_plan(rows, samples.capped(2)), rows).start()
     story.turn()
-    agenda, sites = story.decider.agenda, story.run.layout.sites
-    ordinals = {target.instance: n for n, target in enumerate(story.run.layout.targets)}
-    start, reserved, claiming, last = (ordinals[row.id] for row in rows)
+    waiting, sites = story.decider.waiting, story.run.layout.sites
+    numbers = {target.instance: n for n, target in enumerate(story.run.layout.targets)}
+    start, reserved, claiming, last = (numbers[row.id] for row in rows)
     story.decider.put(
         ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
@@ -137,12 +138,12 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
         story.decider.key_pair_observed(
             ObserveKeyPair(site), samples.PUBLIC_KEY, samples.FINGERPRINT, story.now
         )
-        agenda.ready[site] = {
-            kind: [o for o in waiting if story.run.layout.site_of(o) == site]
-            for kind, waiting in ready.items()
+        waiting.ready[site] = {
+            kind: [o for o in ordinals if story.run.layout.site_of(o) == site]
+            for kind, ordinals in ready.items()
         }
 
-    step = decide_instances.decide(story.run, agenda, story.now)
+    step = decide_instances.decide(waiting, story.now)
 
     looks = [look for look in step.looks if isinstance(look, ObserveInstances)]
     assert [set(look.ordinals) for look in looks] == [{start}, {reserved, claiming}]
@@ -167,13 +168,13 @@ def test_restarts_end_before_the_next_wave() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
     story.turn()
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    waiting, site = story.decider.waiting, story.run.layout.sites[0]
     story.decider.put(
         ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
-    agenda.ready[site] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
-    step = decide_instances.Step(story.run)
-    decide_instances._restart_site(story.run, agenda, site, 2, story.now, [4], step)
+    waiting.ready[site] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
+    step = decide_instances.Step(waiting, story.now)
+    decide_instances._restart_site(step, site, 2, [4])
 
     [look] = step.looks
     assert isinstance(look, ObserveInstances) and look.ordinals == (0, 1)
@@ -185,7 +186,7 @@ def test_a_stopping_run_decides_nothing() -> None:
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows), rows).start()
     story.turn()
-    story.decider.agenda.look_soon(0)
+    story.decider.watching.due[story.run.layout.sites[0]][0] = None
     evolve(story.run, ev.Drained("SIGTERM", "signal"))
 
-    assert not decide_instances.decide(story.run, story.decider.agenda, story.now)
+    assert not decide_instances.decide(story.decider.waiting, story.now)

@@ -7,9 +7,10 @@ import pickle
 import msgspec
 
 from rollout.core.running import decide_instances, decide_run
-from rollout.core.running.agenda import Agenda
 from rollout.core.running.evolve import evolve
 from rollout.core.running.state import Run
+from rollout.core.running.waiting import Waiting
+from rollout.core.running.watching import Watching
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent
@@ -25,13 +26,13 @@ def many() -> Run:
     return run
 
 
-def due(run: Run, agenda: Agenda) -> list[AnyEvent]:
+def due(run: Run, watching: Watching) -> list[AnyEvent]:
     """The events that `decide_run` finds due now."""
-    events, _ = decide_run.decide(run, agenda, samples.NOW)
+    events, _ = decide_run.decide(run, watching, samples.NOW)
     return events
 
 
-def test_deciding_changes_neither_the_state_nor_the_agenda() -> None:
+def test_deciding_changes_neither_half_of_the_state() -> None:
     """The deciders only read: not even a lookup leaves an entry behind, at any point of a run."""
     rows = samples.fleet(6)
     script = Script(
@@ -42,11 +43,11 @@ def test_deciding_changes_neither_the_state_nor_the_agenda() -> None:
     turns = 0
     while story.run.closed is None and not story.run.halted:
         story.go(until=story.now + 1)
-        run, agenda = story.run, story.decider.agenda
-        before = pickle.dumps((run, agenda))
-        decide_run.decide(run, agenda, story.now)
-        decide_instances.decide(run, agenda, story.now)
-        assert pickle.dumps((run, agenda)) == before
+        decider = story.decider
+        before = pickle.dumps(decider.waiting)
+        decide_run.decide(decider.run, decider.watching, story.now)
+        decide_instances.decide(decider.waiting, story.now)
+        assert pickle.dumps(decider.waiting) == before
         turns += 1
 
     assert turns > 20
@@ -55,11 +56,11 @@ def test_deciding_changes_neither_the_state_nor_the_agenda() -> None:
 def test_a_release_of_thousands_still_fits_a_line() -> None:
     """Trust that releases fourteen thousand doubts says so in several events."""
     run = many()
-    agenda = Agenda(run)
+    watching = Waiting(run).watching
     run.trust[run.family(0)] = [3, 0]
     run.doubts_held = dict.fromkeys(range(1_000, 15_000))
-    agenda.news.append(run.family(0))
-    released = [event for event in due(run, agenda) if isinstance(event, ev.Released)]
+    watching.calibrated.append(run.family(0))
+    released = [event for event in due(run, watching) if isinstance(event, ev.Released)]
 
     assert sum(len(event.ordinals) for event in released) == 14_000
     assert all(len(msgspec.json.encode(event)) < limits.LINE_BYTES_MAX for event in released)
@@ -68,11 +69,11 @@ def test_a_release_of_thousands_still_fits_a_line() -> None:
 def test_good_news_told_twice_releases_once() -> None:
     """Two looks of one turn may both bring trust: what they release is released once."""
     run = many()
-    agenda = Agenda(run)
+    watching = Waiting(run).watching
     run.trust[run.family(0)] = [3, 0]
     run.doubts_held = {7: None}
-    agenda.news += [run.family(0), run.family(0)]
-    released = [event for event in due(run, agenda) if isinstance(event, ev.Released)]
+    watching.calibrated += [run.family(0), run.family(0)]
+    released = [event for event in due(run, watching) if isinstance(event, ev.Released)]
 
     assert released == [ev.Released((7,), "start_time_trusted")]
 
@@ -80,13 +81,11 @@ def test_good_news_told_twice_releases_once() -> None:
 def test_holding_thousands_still_fits_a_line() -> None:
     """What waits for a kept budget is held in events that fit a line, the rest in the next step."""
     run = many()
-    agenda = Agenda(run)
-    agenda.parked[0] = list(range(1_000, 15_000))
+    waiting = Waiting(run)
+    waiting.parked[0] = list(range(1_000, 15_000))
     run.ledger.kept[0] = run.ledger.caps[0]
     held = [
-        e
-        for e in decide_instances.decide(run, agenda, samples.NOW).events
-        if isinstance(e, ev.Held)
+        e for e in decide_instances.decide(waiting, samples.NOW).events if isinstance(e, ev.Held)
     ]
 
     assert len(held) == 1
@@ -96,18 +95,16 @@ def test_holding_thousands_still_fits_a_line() -> None:
 def test_cells_open_while_few_enough_are_unfinished() -> None:
     """Cells open one after the other, in order, as far as the bound on open instances allows."""
     run = many()
-    agenda = Agenda(run)
+    watching = Waiting(run).watching
     opened = []
     while True:
-        events = due(run, agenda)
+        events = due(run, watching)
         if not events:
             break
         for event in events:
             evolve(run, event)
             opened.append(event)
 
-    assert opened == [
-        ev.CellOpened(decide_instances) for decide_instances in range(len(run.layout.cells))
-    ]
+    assert opened == [ev.CellOpened(cell) for cell in range(len(run.layout.cells))]
     run.left_in_open_cells = limits.OPEN_INSTANCES_MAX
-    assert not due(run, agenda)
+    assert not due(run, watching)

@@ -9,6 +9,7 @@ import pytest
 from rollout.core.running import decide_instances
 from rollout.core.running.decider import Decider
 from rollout.core.running.key_comparisons import Comparison
+from rollout.core.running.stations import Station
 from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model import limits
@@ -31,7 +32,7 @@ class Unread(list[int]):
     """A list that nobody may read from."""
 
     def __getitem__(self, index: object) -> NoReturn:
-        raise AssertionError("read though the lane is full")
+        raise AssertionError("read though the site is full")
 
 
 # the good day
@@ -64,16 +65,16 @@ def test_a_stopped_instance_is_started_and_takes_no_permit() -> None:
 
 
 def test_who_waits_for_a_full_lane_is_not_gone_through() -> None:
-    """However many wait for a lane without room, a turn costs the same: none of them is read."""
+    """However many wait for a site without room, a turn costs the same: none of them is read."""
     story = world(40, 40)
     while len(commands(story, RestartCall)) < limits.LANE_CALLS_START:
         story.go(until=story.now + 100)
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
-    waiting = agenda.ready[site][RestartKind.REBOOT]
-    assert len(waiting) == 40 - limits.LANE_CALLS_START
+    waiting, site = story.decider.waiting, story.run.layout.sites[0]
+    ready = waiting.ready[site][RestartKind.REBOOT]
+    assert len(ready) == 40 - limits.LANE_CALLS_START
 
-    agenda.ready[site][RestartKind.REBOOT] = Unread(waiting)
-    assert not decide_instances.decide(story.run, agenda, story.now).events
+    waiting.ready[site][RestartKind.REBOOT] = Unread(ready)
+    assert not decide_instances.decide(waiting, story.now).events
 
 
 def test_a_stopped_instance_does_not_wait_for_a_permit_that_is_kept() -> None:
@@ -318,18 +319,21 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
     """Permits claimed by what cannot be looked at yet are not woken for in the same turn."""
     story = world(4, 1)
     story.turn()
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
-    agenda.keys.good[KeySite(site, 0)] = Comparison(story.now, 0, last=False)
+    waiting, site = story.decider.waiting, story.run.layout.sites[0]
+    waiting.watching.keys.good[KeySite(site, 0)] = Comparison(story.now, 0, last=False)
     attached = ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
     story.decider.put(attached, story.now)
-    ready = agenda.ready[site][RestartKind.REBOOT]
+    for ordinal in (0, 1):
+        waiting.leave(ordinal)
+        waiting.stations.column[ordinal] = Station.READY
+    ready = waiting.ready[site][RestartKind.REBOOT]
     ready[:] = [0, 1]
-    agenda.looks_open[site] = decide_instances.LOOKS_OPEN_MAX
+    waiting.watching.open[site] = decide_instances.OBSERVATIONS_OPEN_MAX
     story.decider.turn(story.now)
 
-    assert ready == [0, 1] and agenda.parked == [[]]
-    agenda.looks_open[site] = 0
-    (look,) = decide_instances.decide(story.run, agenda, story.now).looks
+    assert ready == [0, 1] and waiting.parked == [[]]
+    waiting.watching.open[site] = 0
+    (look,) = decide_instances.decide(waiting, story.now).looks
     assert isinstance(look, ObserveInstances) and look.ordinals == (0,)
 
 
@@ -362,7 +366,7 @@ def test_a_key_that_is_seen_after_a_drain_changes_nothing(public_key: str) -> No
     story.decider.key_pair_observed(look, public_key, samples.FINGERPRINT, story.now)
 
     assert len(story.journal) == before
-    assert not story.run.keys and not story.decider.agenda.keys.good
+    assert not story.run.keys and not story.decider.watching.keys.good
 
 
 def test_a_drained_run_resumes_to_its_end() -> None:

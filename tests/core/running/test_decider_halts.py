@@ -7,6 +7,7 @@ import pytest
 
 from rollout.core.running.decide_run import _drift
 from rollout.core.running.evolve import evolve
+from rollout.core.running.stations import Station
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, ObserveStatuses
@@ -293,11 +294,13 @@ def test_a_denied_status_observation_is_an_answer() -> None:
     """A run without the optional permission does not halt for silence: the service answers."""
     story = world(2, 2)
     story.turn()
-    agenda, site = story.decider.agenda, story.run.layout.sites[0]
+    watching, site = story.decider.watching, story.run.layout.sites[0]
     denied = Refused("Forbidden.RAM", RetryClass.DENIED)
     for minutes in range(0, 12, 4):
         look = ObserveStatuses(site, (0,), ("i-0000", "i-0001"))
-        agenda.status_started(look)
+        watching.stations.column[0] = Station.MISSING
+        watching.missing[site][0] = None
+        watching.confirmation_started(site, look.ordinals)
         story.decider.observation_lost(look, denied, story.now + minutes * MINUTE)
 
     assert story.run.halted is None

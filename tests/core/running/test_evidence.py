@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from rollout.core.running import evidence
-from rollout.core.running.agenda import Glimpse
 from rollout.core.running.state import Restarting
+from rollout.core.running.watching import Sample
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
@@ -74,15 +74,18 @@ def test_the_minute_guard_waits_for_the_next_minute() -> None:
 
 def test_a_slow_answer_does_not_shorten_the_minute_guard() -> None:
     """How long an answer took is not taken for a clock of the service that is ahead of ours."""
-    agenda = world(1, 1).decider.agenda
+    story = world(1, 1)
+    story.turn()
+    story.go(until=story.now + SECOND)
+    waiting = story.decider.waiting
     started = samples.NOW // MINUTE * MINUTE
     heard = started + 20 * SECOND
     evidence = Observed(Status.RUNNING, samples.NEW_KEY, started, api_time=heard)
-    agenda.glimpses[0] = Glimpse(evidence, at=started + 5 * SECOND)
+    waiting.watching.samples[0] = Sample(evidence, at=started + 5 * SECOND)
 
-    agenda.make_ready(0, heard)
+    waiting.make_ready(0, heard)
 
-    assert agenda.wake() == started + MINUTE
+    assert waiting.wake() == started + MINUTE
 
 
 def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> None:

@@ -111,7 +111,7 @@ def test_an_empty_answer_just_before_the_second_opinion_ends_nothing(*, returns:
     emptied: list[Instant] = []
 
     def look(look: ObserveInstances, at: Instant, lag: int, back: Instant) -> None:
-        absence = story.decider.agenda.absent.get(0)
+        absence = story.decider.watching.absent.get(0)
         window_ms = story.plan.restart.settle_window_ms
         if not emptied and absence is not None and at - absence.since >= window_ms:
             emptied.append(at)

@@ -202,18 +202,18 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
     story = waves(8, Script(calls={2: "lost_before"}), cap=3).go().resume()
     while story.run.wave_open != 1:
         story.go(until=story.now + 1)
-    agenda, run = story.decider.agenda, story.run
+    waiting, run = story.decider.waiting, story.run
     key = ObserveKeyPair(run.layout.sites[0])
     story.decider.key_pair_observed(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
     story.decider.put(ev.Released((0,), "resolved"), story.now)
-    for ordinal in tuple(agenda.checking):
-        agenda.uncheck(ordinal)  # so that the budget has room for others
-    monkeypatch.setattr(type(agenda), "stalled", property(lambda _: True))
-    assert run.left_before == 0 and any(agenda.works.values())
+    for ordinal in tuple(waiting.checking):
+        waiting.uncheck(ordinal)  # so that the budget has room for others
+    monkeypatch.setattr(type(waiting), "stalled", property(lambda _: True))
+    assert run.left_before == 0 and any(waiting.queued.values())
 
     looks = [
         one
-        for one in decide_instances.decide(run, agenda, story.now).looks
+        for one in decide_instances.decide(waiting, story.now).looks
         if isinstance(one, ObserveInstances)
     ]
     assert not looks

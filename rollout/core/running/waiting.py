@@ -1,0 +1,369 @@
+"""The queues of instances on the way to their attach and to their restart.
+
+Never journaled: rebuilt from the state on resume. Filled by `follow` and by the decider, which
+applies the findings of `evidence`; read by `decide_instances` and `decide_run`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, MutableSequence, Sequence
+
+from rollout.core.running.journey import Phase
+from rollout.core.running.retry import backoff_ms, busy_pause_ms
+from rollout.core.running.state import Run
+from rollout.core.running.stations import Station, Stations
+from rollout.core.running.watching import Watching
+from rollout.model import limits
+from rollout.model.instance import Status
+from rollout.model.plan import RestartKind
+from rollout.model.site import KeySite, Site
+from rollout.model.time import MINUTE, Instant, minute
+
+
+class Waiting:
+    """Queues of one run in one process. Dicts to None are sets that keep order."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.stations = Stations(len(run.layout.targets))
+        self.watching = Watching(run, self.stations)
+        sites = run.layout.sites
+        self.queued: dict[Site, deque[tuple[int, ...]]] = {site: deque() for site in sites}
+        """Batches whose instances are next observed for their attach."""
+        self.delayed: list[tuple[Instant, Site, tuple[int, ...]]] = []
+        """Heap of batches that return to `queued` after a pause."""
+        self.checking: dict[int, None] = {}
+        """Observed on the way to an attach and not attached yet; `checking_in` counts by group."""
+        self.checking_in = [0] * len(run.plan.groups)
+        self.checked: dict[Site, deque[tuple[int, ...]]] = {site: deque() for site in sites}
+        """Instances that match the plan, grouped by attach call."""
+        self.splitting: list[tuple[int, ...]] = []
+        """Attach calls refused as a whole for a fact of one of their instances."""
+        self.ready: dict[Site, dict[RestartKind, list[int]]] = {
+            site: {kind: [] for kind in RestartKind} for site in sites
+        }
+        """Ordinals that may be restarted, ascending."""
+        self.ready_later: list[tuple[Instant, int]] = []
+        """Heap of instances that are ready from an instant on."""
+        self.parked: list[list[int]] = [[] for _ in run.plan.groups]
+        """By group: instances that wait for a permit of it, ascending."""
+        self.refreshing: dict[int, None] = {}
+        """Attached instances that are being observed before their restart."""
+
+    # time
+
+    def advance(self, now: Instant) -> None:
+        """Move on the instances whose pause has ended, and observe outdated ones again."""
+        self.watching.advance(now)
+        while self.delayed and self.delayed[0][0] <= now:
+            _, site, ordinals = heapq.heappop(self.delayed)
+            self.queued[site].appendleft(ordinals)
+            for ordinal in ordinals:
+                self.stations.move(ordinal, Station.QUEUED)
+        while self.ready_later and self.ready_later[0][0] <= now:
+            self._insert_ready(heapq.heappop(self.ready_later)[1])
+        for groups in self.checked.values():
+            while groups and self.watching.outdated(groups[0][0], now):
+                for ordinal in groups.popleft():
+                    self.watching.observe_soon(ordinal)
+        self._wake_parked()
+
+    def wake(self) -> Instant | None:
+        """Return the next instant at which something falls due, in the watch list too; None where
+        only a reply can bring more.
+        """
+        firsts = [heap[0][0] for heap in (self.delayed, self.ready_later) if heap]
+        observation = self.watching.wake()
+        return min(firsts if observation is None else [*firsts, observation], default=None)
+
+    @property
+    def stalled(self) -> bool:
+        """Nothing is on its way and nothing falls due: only a new decision can bring more."""
+        return not (self.run.open_calls or self.watching.busy) and self.wake() is None
+
+    def waits(self, site: Site) -> bool:
+        """Return whether an instance of this site waits for an observation or an attach."""
+        watching = self.watching
+        queues = (self.queued, self.checked, watching.due, watching.missing)
+        return any(bool(queue[site]) for queue in queues)
+
+    def key_due(self, key_site: KeySite, now: Instant) -> bool:
+        """Return whether this key pair must be compared now."""
+        (site, key), targets = key_site, self.run.layout.targets
+        works = self.waits(site) or any(self.ready[site].values())
+        attaches = any(targets[group[0]].key == key for group in self.checked[site])
+        return self.watching.keys.due(key_site, now, works=works, attaches=attaches)
+
+    # observations
+
+    def observation_started(self, site: Site, ordinals: Sequence[int]) -> None:
+        """A call that observes these is open."""
+        self.watching.open[site] += 1
+        for ordinal in ordinals:
+            self.leave(ordinal)
+            phase = self.run.phases[ordinal]
+            if phase == Phase.PLANNED:
+                self._check(ordinal)
+                self.stations.move(ordinal, Station.CHECKING)
+            elif phase == Phase.ATTACHED:
+                self.refreshing[ordinal] = None
+                self.stations.move(ordinal, Station.REFRESHING)
+            else:
+                self.stations.move(ordinal, Station.OBSERVING)
+
+    def observation_ended(self, site: Site, ordinals: Sequence[int]) -> None:
+        """The call that observed these has ended, with or without a reply."""
+        self.watching.open[site] -= 1
+        for ordinal in ordinals:
+            self.refreshing.pop(ordinal, None)
+
+    # on the way to an attach
+
+    def queue(self, site: Site, ordinals: Sequence[int]) -> None:
+        """Add a batch at the end of its site."""
+        if ordinals:
+            self.queued[site].append(tuple(ordinals))
+        for ordinal in ordinals:
+            self.stations.move(ordinal, Station.QUEUED)
+
+    def next_batch(self, site: Site, end: int) -> tuple[int, ...]:
+        """Return the next batch of the site below ordinal `end`; empty where there is none."""
+        return next((batch for batch in self.queued[site] if batch[0] < end), ())
+
+    def add_checked(self, site: Site, ordinals: Sequence[int]) -> None:
+        """These match the plan and may be attached: one call for each cell and key."""
+        layout = self.run.layout
+        calls: dict[tuple[int, int], list[int]] = {}
+        for ordinal in ordinals:
+            self.stations.move(ordinal, Station.CHECKED)
+            call = layout.cell_of[ordinal], layout.targets[ordinal].key
+            calls.setdefault(call, []).append(ordinal)
+        for members in calls.values():
+            for start in range(0, len(members), limits.ATTACH_IDS_MAX):
+                self.checked[site].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
+
+    def split(self, ordinals: Sequence[int]) -> None:
+        """Their attach call is to be repeated in two halves."""
+        self.splitting.append(tuple(ordinals))
+        for ordinal in ordinals:
+            self.stations.move(ordinal, Station.SPLITTING)
+
+    def delay(self, ordinals: Iterable[int], now: Instant, tries: int) -> None:
+        """Return them to the front of their site after a pause that grows with `tries`, or with
+        the refusals where one of them is busy.
+        """
+        members = tuple(ordinals)
+        for ordinal in members:
+            self.uncheck(ordinal)
+            self.stations.move(ordinal, Station.DELAYED)
+        first = self.run.layout.targets[members[0]].instance
+        pause = backoff_ms(self.run.run_id, first, tries) if tries else 0
+        instant = max(now + pause, self._busy_until(members))
+        heapq.heappush(self.delayed, (instant, self.run.layout.site_of(members[0]), members))
+
+    # on the way to a restart
+
+    def make_ready(self, ordinal: int, now: Instant) -> None:
+        """Observed just now: it may be restarted, but not before the minute guard allows (StartTime
+        has minutes only), and on an observation that shows every boot from before the attach.
+        """
+        watching = self.watching
+        instant = max(self.run.not_before, self._guard(ordinal, now))
+        shows_all = watching.attached_since.get(ordinal, 0) + self.run.status_lag_ms
+        sample = watching.samples.get(ordinal)
+        if sample is None or sample.at < shows_all:
+            watching.samples.pop(ordinal, None)
+            instant = max(instant, shows_all)
+        if instant > now:
+            self._ready_at(ordinal, instant)
+        else:
+            self._insert_ready(ordinal)
+
+    def ready_again(self, ordinal: int, now: Instant) -> None:
+        """It may be restarted again after a pause, on a new observation."""
+        self.watching.samples.pop(ordinal, None)
+        tries = self.run.restart_tries[ordinal]
+        instance = self.run.layout.targets[ordinal].instance
+        pause = backoff_ms(self.run.run_id, instance, 1 + tries)
+        if ordinal in self.run.busy:
+            pause = self._busy_until([ordinal]) - now
+        self._ready_at(ordinal, max(now + pause, self.run.not_before))
+
+    def park(self, ordinal: int, group: int) -> None:
+        """It waits for a permit of this group."""
+        self.leave(ordinal)
+        self.stations.move(ordinal, Station.PARKED)
+        insort(self.parked[group], ordinal)
+
+    def permits_left(self) -> list[int]:
+        """Return the permits that a new restart may take, by group. Instances that are being
+        observed before their restart have theirs, and where a cap is 1 those that are being
+        checked will reserve it before their attach.
+        """
+        ledger = self.run.ledger
+        left = ledger.free()
+        for group, cap in enumerate(ledger.caps):
+            if cap == 1:
+                left[group] -= self.checking_in[group]
+        for ordinal in self.refreshing:
+            if not ledger.permits[ordinal]:
+                for group in ledger.groups_of(ordinal):
+                    left[group] -= 1
+        return left
+
+    # leaving a station
+
+    def call_started(self, ordinals: tuple[int, ...]) -> None:
+        """An attach or a restart of these is open."""
+        if self.stations.at(ordinals[0]) is Station.CHECKED:
+            self.checked[self.run.layout.site_of(ordinals[0])].remove(ordinals)
+        else:
+            for ordinal in ordinals:
+                self.leave(ordinal)
+        for ordinal in ordinals:
+            self.uncheck(ordinal)
+            self.stations.move(ordinal, Station.CALLING)
+
+    def finish(self, ordinal: int) -> None:
+        """It is finished or held: it waits for nothing, and is not observed any more."""
+        self.leave(ordinal)
+        self.watching.forget(ordinal)
+        self.uncheck(ordinal)
+        self.stations.move(ordinal, Station.NONE)
+
+    def drop_attaches(self) -> None:
+        """After an abort no attach begins."""
+        for ordinal, station in enumerate(self.stations.column):
+            if station in _BEFORE_ATTACH:
+                self.stations.move(ordinal, Station.NONE)
+        self.delayed.clear()
+        self.splitting.clear()
+        for site in self.run.layout.sites:
+            self.queued[site].clear()
+            self.checked[site].clear()
+
+    def leave(self, ordinal: int) -> None:
+        """Take it out of the queue of its station."""
+        site = self.run.layout.site_of(ordinal)
+        match self.stations.at(ordinal):
+            case Station.QUEUED:
+                _take(self.queued[site], ordinal)
+            case Station.DELAYED:
+                self._take_delayed(ordinal)
+            case Station.CHECKED:
+                _take(self.checked[site], ordinal)
+            case Station.SPLITTING:
+                _take(self.splitting, ordinal)
+            case Station.READY:
+                for ready in self.ready[site].values():
+                    _remove(ready, ordinal)
+            case Station.READY_LATER:
+                self.ready_later = [one for one in self.ready_later if one[1] != ordinal]
+                heapq.heapify(self.ready_later)
+            case Station.PARKED:
+                for group in self.run.ledger.groups_of(ordinal):
+                    _remove(self.parked[group], ordinal)
+            case Station.REFRESHING:
+                self.refreshing.pop(ordinal, None)
+            case _:
+                self.watching.remove(ordinal)
+
+    def uncheck(self, ordinal: int) -> None:
+        """It is no longer on its way to an attach."""
+        if ordinal in self.checking:
+            del self.checking[ordinal]
+            for group in self.run.ledger.reboot_groups(ordinal):
+                self.checking_in[group] -= 1
+
+    # private
+
+    def _check(self, ordinal: int) -> None:
+        """It is on its way to an attach: it counts as if exposed."""
+        if ordinal not in self.checking:
+            self.checking[ordinal] = None
+            for group in self.run.ledger.reboot_groups(ordinal):
+                self.checking_in[group] += 1
+
+    def _take_delayed(self, ordinal: int) -> None:
+        rest = []
+        for instant, site, ordinals in self.delayed:
+            members = tuple(one for one in ordinals if one != ordinal)
+            if members:
+                rest.append((instant, site, members))
+        self.delayed = rest
+        heapq.heapify(rest)
+
+    def _busy_until(self, ordinals: Sequence[int]) -> Instant:
+        """Return when the last of these that are busy may be tried again; 0 where none is busy."""
+        run, targets = self.run, self.run.layout.targets
+        refused = [(targets[o].instance, run.busy[o]) for o in ordinals if o in run.busy]
+        return max(
+            (one.last + busy_pause_ms(run.run_id, name, one.refusals) for name, one in refused),
+            default=0,
+        )
+
+    def _ready_at(self, ordinal: int, instant: Instant) -> None:
+        self.stations.move(ordinal, Station.READY_LATER)
+        heapq.heappush(self.ready_later, (instant, ordinal))
+
+    def _insert_ready(self, ordinal: int) -> None:
+        self.stations.move(ordinal, Station.READY)
+        insort(self.ready[self.run.layout.site_of(ordinal)][self._kind(ordinal)], ordinal)
+
+    def _wake_parked(self) -> None:
+        """Where a group has permits again, its parked instances are ready, in ordinal order."""
+        if not any(self.parked):
+            return
+        for group, left in enumerate(self.permits_left()):
+            if left > 0 and self.parked[group]:
+                woken = self.parked[group][:left]
+                del self.parked[group][:left]
+                for ordinal in woken:
+                    self._insert_ready(ordinal)
+
+    def _kind(self, ordinal: int) -> RestartKind:
+        """Return the restart that its last observation requires, or that of the plan without one.
+        No ready instance is observed, so each keeps its list.
+        """
+        sample = self.watching.samples.get(ordinal)
+        if sample is None:
+            return self.run.layout.targets[ordinal].restart
+        stopped = sample.observed.status is Status.STOPPED
+        return RestartKind.START if stopped else RestartKind.REBOOT
+
+    def _guard(self, ordinal: int, now: Instant) -> Instant:
+        """Return when its next minute has begun by the service's clock, which shows the time of the
+        reply that has just arrived, or later.
+        """
+        sample = self.watching.samples.get(ordinal)
+        if sample is None or sample.observed.status is not Status.RUNNING:
+            return now
+        api_now = sample.observed.api_time or now
+        if minute(api_now) > minute(sample.observed.started_at):
+            return now
+        return now + (minute(sample.observed.started_at) + 1) * MINUTE - api_now
+
+
+_BEFORE_ATTACH = frozenset({Station.QUEUED, Station.DELAYED, Station.CHECKED, Station.SPLITTING})
+
+
+def _take(batches: MutableSequence[tuple[int, ...]], ordinal: int) -> None:
+    """Take an ordinal out of its batch, and an empty batch out of the queue."""
+    for number, batch in enumerate(batches):
+        if ordinal in batch:
+            rest = tuple(other for other in batch if other != ordinal)
+            if rest:
+                batches[number] = rest
+            else:
+                del batches[number]
+            return
+
+
+def _remove(ordered: list[int], ordinal: int) -> None:
+    """Take an ordinal out of an ascending list, where it is in it."""
+    position = bisect_left(ordered, ordinal)
+    if position < len(ordered) and ordered[position] == ordinal:
+        del ordered[position]
