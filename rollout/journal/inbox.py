@@ -21,6 +21,24 @@ BYTES_MAX = 16_384
 """A command that is longer is none of ours."""
 
 
+class SentCommand:
+    """A command in an inbox. Its text is the name of its file."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self._path, self._disk = path, disk
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def pending(self) -> bool:
+        """Return whether no process has taken the command yet. Errors: OSError."""
+        return self._disk.stat(self._path) is not None
+
+    def withdraw(self) -> None:
+        """Remove the command. Errors: OSError."""
+        self._disk.unlink(self._path)
+
+
 def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> Path:
     """Put a command into the inbox, whole or not at all, mode 0600. Return its file.
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from rollout.errors import IntegrityError, Place, PlanError, RolloutError, StorageError
-from rollout.journal.chain import Chain
+from rollout.journal.chain import Chain, Head
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.record import Line, LineError
 from rollout.model import limits
@@ -147,6 +147,11 @@ class Reader:
         self.number = 0
 
     @property
+    def head(self) -> Head:
+        """Number and digest of the last good line."""
+        return Head(self.chain.seq, self.chain.head)
+
+    @property
     def place(self) -> Place:
         """Where the line stands that was read last."""
         return Place(str(self.path), self.number or None)
@@ -170,17 +175,17 @@ class Reader:
         chain = self.chain
         sealed_at = 0 if seal is None else seal.seq
         self.length = self.end = self.number = 0
-        while raw := file.readline(_READ_BYTES_MAX):
+        while raw := file.readline(READ_BYTES_MAX):
             self.number += 1
             try:
-                line = chain.follow(_whole(raw))
+                line = chain.follow(whole(raw))
             except LineError as error:
-                raw += b"" if raw.endswith(b"\n") else file.readline()
-                if not (last and error.torn and not file.read(1)):
-                    self._refuse_line(error)
-                self.end += len(raw)
+                tail = torn_end(raw, file) if last and error.torn else None
+                if tail is None:
+                    raise broken_line(error, self.place, chain.seq + 1) from None
+                self.end += len(tail)
                 if chain.seq:
-                    self.torn = TornTail(len(raw), hashlib.sha256(raw).hexdigest())
+                    self.torn = TornTail(len(tail), hashlib.sha256(tail).hexdigest())
                 return
             self.length += len(raw)
             self.end = self.length
@@ -222,19 +227,12 @@ class Reader:
             self._refuse("R0903", message, self.place)
         self.sealed, self.sealed_at = True, seal.seq
 
-    def _refuse_line(self, error: LineError) -> None:
-        seq = self.chain.seq
-        message = f"line {self.number} (seq {seq + 1}): {error}"
-        if error.code == "R0903":
-            message = f"line {self.number} (seq {seq + 1}) breaks the hash chain: {error}"
-        self._refuse(error.code, message, self.place)
-
     def _refuse(self, code: str, message: str, place: Place) -> None:
         raise IntegrityError.of(code, message, place=place, help=_NEVER)
 
 
-def _whole(raw: bytes) -> bytes:
-    """A line without its line feed; one that has none, or is too long, is torn."""
+def whole(raw: bytes) -> bytes:
+    """Return a line without its line feed. LineError, torn, if it has none or is too long."""
     if not raw.endswith(b"\n"):
         long = len(raw) > limits.LINE_BYTES_MAX
         reason = "longer than the maximum of a line" if long else "no line feed at its end"
@@ -242,7 +240,27 @@ def _whole(raw: bytes) -> bytes:
     return raw[:-1]
 
 
-_READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1
+def torn_end(raw: bytes, file: BinaryIO) -> bytes | None:
+    """Return the incomplete end of a file that begins with the line `raw`; None if more follows.
+
+    A line that the end of the file cut is incomplete even if a live writer has added to it since.
+    """
+    if not raw.endswith(b"\n"):
+        if len(raw) < READ_BYTES_MAX:
+            return raw
+        raw += file.readline()
+    return None if file.read(1) else raw
+
+
+def broken_line(error: LineError, place: Place, seq: int) -> RolloutError:
+    """Return the error for a line that does not follow the lines before it, or cannot be read."""
+    breaks = " breaks the hash chain" if error.code == "R0903" else ""
+    message = f"line {place.line} (seq {seq}){breaks}: {error}"
+    return IntegrityError.of(error.code, message, place=place, help=_NEVER)
+
+
+READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1
+"""The most bytes that are read for one line, its line feed included."""
 _NEVER = (
     "nothing was repaired; restore the run directory from a copy, or move it out of the runs "
     "directory and plan again"

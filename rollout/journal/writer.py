@@ -18,6 +18,7 @@ import msgspec
 from rollout.errors import ConflictError, IntegrityError, Place, RolloutError, StorageError
 from rollout.journal.chain import Chain, Head
 from rollout.journal.disk import REAL, Disk
+from rollout.journal.inbox import Inbox
 from rollout.journal.locks.lock import Lock
 from rollout.journal.locks.ownership import Claim
 from rollout.journal.reader import (
@@ -111,6 +112,7 @@ class RunJournal:
         self._rescue: bytes | None = None
         self._error: RolloutError | None = None
         self._handle: int | None = None
+        self._own: Lock | None = None
         self._turn = anyio.Lock()
         try:
             self._claim = Claim(run_dir, disk)
@@ -133,6 +135,15 @@ class RunJournal:
     def keep_secret(self, known: KnownSecrets) -> None:
         """Blank these secrets in every line that is written from now on."""
         self._chain.known = known
+
+    @property
+    def location(self) -> str:
+        """Where the run is stored, for messages."""
+        return str(self.run_dir)
+
+    def inbox(self) -> Inbox:
+        """Return the reader of the commands that operators send to this run."""
+        return Inbox(self.run_dir, disk=self._disk)
 
     @property
     def head(self) -> Head:
@@ -162,9 +173,10 @@ class RunJournal:
         if self._pending:
             self._commit(self._take())
 
-    def guard(self, *locks: Lock) -> None:
-        """Count these locks, where one is lost, as the journal's own."""
-        self._claim.watch(*locks)
+    def guard(self, shared: Lock, own: Lock) -> None:
+        """Count the journal as lost if one of these locks is lost; give `own` back on release."""
+        self._claim.watch(shared, own)
+        self._own = own
 
     def lost(self) -> str:
         """Why this process must not change anything any more; empty while the run is its own.
@@ -225,6 +237,8 @@ class RunJournal:
                 self._disk.close(handle)
         with contextlib.suppress(OSError):
             self._claim.release()
+        if self._own is not None:
+            self._own.release()
 
     @property
     def _file(self) -> int:

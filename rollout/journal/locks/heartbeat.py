@@ -108,12 +108,18 @@ class Heart:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and wait for a heartbeat that is being written."""
+        """Stop, and wait for a heartbeat that is being written."""
         self._stop.set()
         self._thread.join()
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rollout.errors import ConflictError
-from rollout.journal import writer
+from rollout.journal.directory import DirectoryRun, DirectoryStore, LockedDirectory
 from rollout.journal.locks import lock
-from rollout.journal.locks.lock import Lock, Owner
+from rollout.journal.locks.lock import Owner
+from rollout.journal.reader import Reader
 from rollout.journal.writer import RunJournal
 from rollout.model.time import Instant
 from rollout.sim.world.disk import SimDisk
@@ -23,7 +24,7 @@ ELSEWHERE = "sim-2"
 
 
 class Locks:
-    """What the living process holds: first the lock of all runs, then that of its run."""
+    """The locks of the living process: first that of the store, then that of its run."""
 
     def __init__(self, disk: SimDisk, story: Story, run_dir: Path) -> None:
         self.machine = HERE
@@ -31,65 +32,55 @@ class Locks:
         self._disk = disk
         self._story = story
         self._run_dir = run_dir
-        self._held: list[Lock] = []
+        self._locked: LockedDirectory | None = None
+        self._journal: RunJournal | None = None
 
-    def take_runs(self, now: Instant) -> None:
-        """As every command that writes does before anything else."""
-        path = self._run_dir.parent / lock.RUNS_LOCK
-        self._held.append(self._take(path, Owner(self.machine, self._pid, now)))
+    def take(self, now: Instant) -> LockedDirectory:
+        """Take the lock of the store, also from a dead process on this machine or another."""
+        self._locked = locked = self._store(self.machine, len(self._story.lives) + 1, now)
+        former = locked.held.former
+        if former is not None:
+            elsewhere = former.machine != self.machine
+            self._story.count("lock taken over elsewhere" if elsewhere else "lock taken over")
+        return locked
 
-    def take_run(self, now: Instant, epoch: int) -> None:
-        """As it does once it knows the run."""
-        owner = Owner(self.machine, self._pid, now, self._run_dir.name, epoch)
-        self._held.append(self._take(self._run_dir / lock.RUN_LOCK, owner))
-        self._held[0].name(owner)
-
-    def guard(self, journal: RunJournal) -> None:
-        """The journal counts as lost where one of these locks is."""
-        journal.guard(*self._held)
+    def hold(self, journal: RunJournal) -> RunJournal:
+        """Release this journal, and so the lock of its run, with the lock of the store."""
+        self._journal = journal
+        return journal
 
     def release(self) -> None:
-        """The process ends in order, or says why it does not."""
-        while self._held:
-            self._held.pop().release()
+        """The process ends in order, or reports why it does not."""
+        if self._journal is not None:
+            self._journal.release()
+        if self._locked is not None:
+            self._locked.release()
+        self.die()
 
     def die(self) -> None:
-        """The process is gone: nobody gives anything back."""
-        self._held.clear()
+        """The process is killed and releases nothing."""
+        self._locked = self._journal = None
 
     def contest(self, rival: Rival, now: Instant) -> None:
-        """Another process tries to resume the run while one is alive: it must be refused."""
-        owner = Owner(ELSEWHERE if rival.elsewhere else HERE, 0, now)
+        """Another process tries to resume the run of a living one: it must be refused."""
         for path in (self._run_dir.parent / lock.RUNS_LOCK, self._run_dir / lock.RUN_LOCK)[
             : rival.removes
         ]:
             self._disk.unlink(path)
         try:
-            with (
-                lock.take_runs(self._run_dir.parent, owner, disk=self._disk),
-                lock.take_run(self._run_dir, owner, disk=self._disk),
-            ):
-                self._open()
+            with self._store(ELSEWHERE if rival.elsewhere else HERE, 0, now) as locked:
+                locked.open(self._read(), 0, now).release()
                 self._story.intruders.append(now)
         except ConflictError:
             words = ("lock refused", "second lock refused", "journal refused")
             self._story.count(words[rival.removes])
 
-    def _open(self) -> None:
-        """Open the journal for writing, as a resume does."""
-        reader = writer.read(self._run_dir, disk=self._disk)
+    def _read(self) -> Reader:
+        reader = DirectoryRun(self._run_dir, self._disk).read()
         for _ in reader:
             pass
-        writer.reopen(reader).release()
+        return reader
 
-    @property
-    def _pid(self) -> int:
-        return len(self._story.lives) + 1
-
-    def _take(self, path: Path, owner: Owner) -> Lock:
-        """Take one, whatever a dead process left in it, on this machine or another."""
-        taken = lock.take(path, owner, self._disk)
-        if taken.former is not None:
-            elsewhere = taken.former.machine != owner.machine
-            self._story.count("lock taken over elsewhere" if elsewhere else "lock taken over")
-        return taken
+    def _store(self, machine: str, pid: int, now: Instant) -> LockedDirectory:
+        owner = Owner(machine, pid, now)
+        return DirectoryStore(self._run_dir.parent, disk=self._disk, owner=owner).lock_local(now)

@@ -25,8 +25,10 @@ from rollout.emulator.fleet import synthetic
 from rollout.emulator.http.render import Format, render
 from rollout.emulator.messages import Reply, Request
 from rollout.errors import PlanError
-from rollout.journal import verify, writer
-from rollout.journal.reader import Reader, read, read_plan, run_id
+from rollout.journal import verify
+from rollout.journal.directory import DirectoryRun, LockedDirectory
+from rollout.journal.reader import Reader, run_id
+from rollout.journal.writer import RunJournal
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory
@@ -123,7 +125,7 @@ class World:
         """What keeps the time of this world."""
         return Heap(begin)
 
-    def make_process(self, journal: writer.RunJournal) -> Driver:
+    def make_process(self, journal: RunJournal) -> Driver:
         """One more process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
         process = Process(self.heap, self.fuse, journal)
@@ -183,8 +185,7 @@ class World:
         try:
             if stopping is not None and stopping.stop is Stop.CRASH:
                 self.fuse.left = stopping.after
-            self.locks.take_runs(begun)
-            process = self._open()
+            process = self._open(self.locks.take(begun))
             if process is None:
                 self.locks.release()
                 return End.CLOSED
@@ -202,29 +203,24 @@ class World:
         story.lives.append(Life(begun, self.heap.now, end, died_at, drained))
         return end
 
-    def _open(self) -> Driver | None:
-        """Begin the run, or go on where its journal ends; None where it is closed."""
+    def _open(self, locked: LockedDirectory) -> Driver | None:
+        """Start the run, or continue where its journal ends; None if it is closed."""
         story = self.story
-        if self.run_dir.name not in self.disk.names(RUNS) or not self._begun():
+        if self.run_dir.name not in self.disk.names(RUNS) or not self._stored.started:
             if story.lives:
                 story.count("never began")
-            journal = writer.create(RUNS, self.run_dir.name, story.raw, disk=self.disk)
-            self.locks.take_run(self.heap.now, 1)
-            self.locks.guard(journal)
-            process = self._process(journal)
+            digest = planmodel.digest(story.raw)
+            process = self._process(locked.create(digest, story.raw, self.heap.now))
             decider = process.decider = Decider(story.plan, process.append)
             self.machine.forget(1)
-            decider.start(self.run_dir.name, planmodel.digest(story.raw), _actor(1), self.heap.now)
+            decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
             story.run = decider.run
             return process
         folded, reader = self._fold()
         story.run = folded.run
         if folded.run.closed is not None:
             return None
-        self.locks.take_run(self.heap.now, folded.run.epoch + 1)
-        journal = writer.reopen(reader)
-        self.locks.guard(journal)
-        process = self._process(journal)
+        process = self._process(locked.open(reader, folded.run.epoch + 1, self.heap.now))
         process.decider, folded.append = folded, process.append
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
@@ -234,21 +230,21 @@ class World:
         folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
         return process
 
-    def _begun(self) -> bool:
-        reader = read(self.run_dir, disk=self.disk)
-        return next(iter(reader), None) is not None
+    @property
+    def _stored(self) -> DirectoryRun:
+        return DirectoryRun(self.run_dir, self.disk)
 
     def _fold(self) -> tuple[Decider, Reader]:
-        reader = read(self.run_dir, disk=self.disk)
-        plan = read_plan(self.run_dir, planmodel.digest(self.story.raw), disk=self.disk)
-        decider = Decider(plan, lambda _: None)
+        stored = self._stored
+        reader = stored.read()
+        decider = Decider(stored.plan(planmodel.digest(self.story.raw)), lambda _: None)
         for line in reader:
             for event in line.body:
                 decider.fold(event)
         return decider, reader
 
-    def _process(self, journal: writer.RunJournal) -> Driver:
-        process = self.process = self.make_process(journal)
+    def _process(self, journal: RunJournal) -> Driver:
+        process = self.process = self.make_process(self.locks.hold(journal))
         return process
 
     def _sending(self, call: Call) -> None:
@@ -342,7 +338,7 @@ class World:
         story = self.story
         if story.stuck or story.bug or self.run_dir.name not in self.disk.names(RUNS):
             return
-        reader = read(self.run_dir, disk=self.disk)
+        reader = self._stored.read()
         before, segment, length = 0, 1, 0
         for line in reader:
             if reader.segment != segment:

@@ -21,8 +21,7 @@ OWNER = Owner("ops-1", 1, samples.NOW)
 def begun(runs_dir: Path) -> RunJournal:
     """A journal with one durable line, whose writer holds both locks."""
     journal = writer.create(runs_dir, samples.RUN, b"{}")
-    locks = lock.take_runs(runs_dir, OWNER), lock.take_run(journal.run_dir, OWNER)
-    journal.guard(*locks)
+    journal.guard(lock.take_runs(runs_dir, OWNER), lock.take_run(journal.run_dir, OWNER))
     journal.append([samples.started()], samples.NOW)
     journal.sync_now()
     return journal
@@ -69,6 +68,12 @@ def _link(path: Path) -> None:
     path.symlink_to("kept")
 
 
+def files(runs_dir: Path) -> dict[Path, bytes]:
+    """Return the content of all files but the run's lock, which a writer gives back."""
+    paths = [path for path in runs_dir.rglob("*") if path.is_file() and path.name != "lock"]
+    return {path: path.read_bytes() for path in paths}
+
+
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_writer_notices_that_the_run_is_not_its_own(tmp_path: Path, harm: str) -> None:
     """Before the next line is written, R0906 with exit 9; nothing is written then, no seal either,
@@ -76,7 +81,7 @@ def test_a_writer_notices_that_the_run_is_not_its_own(tmp_path: Path, harm: str)
     journal = begun(tmp_path)
     assert not journal.lost()
     HARMS[harm](journal.run_dir)
-    left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    left = files(tmp_path)
 
     assert journal.lost()
     journal.append(samples.turn(1), samples.NOW)
@@ -87,7 +92,7 @@ def test_a_writer_notices_that_the_run_is_not_its_own(tmp_path: Path, harm: str)
     assert not journal.last_words([samples.HALTED], samples.NOW)
     journal.close()
 
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == left
+    assert files(tmp_path) == left
 
 
 def test_its_own_lines_are_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,213 @@
+"""The store of runs, as a protocol: list, create, open, append, lock, follow.
+
+Called by the use cases and the simulator; `directory` implements it. Nothing outside a store knows
+where journals, plans and locks are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from rollout.errors import Place, Problem, RolloutError, UsageError
+from rollout.journal.chain import Head
+from rollout.journal.inbox import Inbox, SentCommand
+from rollout.journal.record import Line
+from rollout.model.event import AnyEvent, OperatorCommand, RunStarted, TornTail
+from rollout.model.known_secrets import KnownSecrets
+from rollout.model.plan import Plan
+from rollout.model.time import Instant
+
+
+class JournalReader(Protocol):
+    """One pass over the lines of a run, whose chain it checks. The properties hold after it.
+
+    Errors of the pass: IntegrityError R0902 to R0904, StorageError.
+    """
+
+    def __iter__(self) -> Iterator[Line]:
+        """Yield every whole line."""
+
+    @property
+    def started(self) -> RunStarted | None:
+        """The run's first event; None if no whole line was written."""
+
+    @property
+    def torn(self) -> TornTail | None:
+        """The incomplete line that a killed writer left at the end."""
+
+    @property
+    def head(self) -> Head:
+        """Number and digest of the last line."""
+
+    @property
+    def place(self) -> Place:
+        """Where the last line is stored, for messages."""
+
+
+class JournalWriter(Protocol):
+    """The journal of a run that this process drives. It also is the engine's port `Journal`."""
+
+    @property
+    def location(self) -> str:
+        """Where the run is stored, for messages."""
+
+    @property
+    def head(self) -> Head:
+        """Number and digest of the last line appended, durable or not."""
+
+    def append(self, events: Sequence[AnyEvent], at: Instant) -> None:
+        """Add the events of one turn; buffered until a sync."""
+
+    async def sync(self) -> None:
+        """Return when everything appended is durable."""
+
+    def sync_now(self) -> None:
+        """Sync without an event loop, on the caller's thread."""
+
+    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+        """Write these after an error, if its kind allows that; return whether they are durable."""
+
+    def low_space(self) -> bool:
+        """Return whether the run should halt before the disk is full."""
+
+    def lost(self) -> str:
+        """Return why this process may no longer drive the run; empty while it may."""
+
+    def keep_secret(self, known: KnownSecrets) -> None:
+        """Blank these secrets in every line that is written from now on."""
+
+    def inbox(self) -> Inbox:
+        """Return the reader of the operators' commands, the engine's port `Operators`."""
+
+    def close(self) -> None:
+        """Sync, mark the journal as complete up to here, and release it."""
+
+    def release(self) -> None:
+        """Give back handles and locks and write nothing. A second call does nothing."""
+
+
+class JournalFollower(Protocol):
+    """The lines of a run, also those that a live process is still writing."""
+
+    @property
+    def cursor(self) -> Head | None:
+        """The last line that was returned; a new follower continues after it."""
+
+    def poll(self) -> Iterator[Line]:
+        """Yield the lines that were completed since the last call. Never waits."""
+
+    def stream(self, interval_s: float = 0.5) -> AsyncIterator[Line]:
+        """Yield lines as they are written, up to the one that closes the run."""
+
+
+class StoredRun(Protocol):
+    """One run. Only its first event has been read."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+
+    @property
+    def location(self) -> str:
+        """Where the run is stored, for messages."""
+
+    @property
+    def started(self) -> RunStarted | None:
+        """The run's first event; None if it is missing or damaged."""
+
+    @property
+    def damage(self) -> RolloutError | None:
+        """Why the first event cannot be read."""
+
+    @property
+    def at(self) -> Instant:
+        """When the run started; without a first event, when its storage was created."""
+
+    def is_closed(self) -> bool:
+        """Return whether the store proves that the run is closed, at a cost independent of its
+        length. False means that only a fold of the journal decides.
+        """
+
+    def read(self) -> JournalReader:
+        """Return the lines of the journal, to be iterated once."""
+
+    def plan(self, digest: str) -> Plan:
+        """Return the plan of the run, whose digest its first line names.
+
+        Errors: IntegrityError R0901, R0902; PlanError R0321.
+        """
+
+    def plan_bytes(self) -> bytes:
+        """Return the stored plan without any check. Errors: StorageError."""
+
+    def follow(self, cursor: Head | None = None) -> JournalFollower:
+        """Return a follower that continues after `cursor`, or begins with the first line."""
+
+    def driver(self) -> str:
+        """Return the process that drives the run now, as text; empty if none does."""
+
+    def send(self, command: OperatorCommand) -> SentCommand:
+        """Put a command into the run's inbox. Errors: StorageError R0802."""
+
+
+class LockedStore(Protocol):
+    """The lock of a store, held. Only its holder creates runs and opens journals for writing.
+
+    The journal that `create` and `open` return holds the run's own lock until its release, and is
+    lost if either lock is lost.
+    """
+
+    def create(self, plan_digest: str, plan: bytes, now: Instant) -> JournalWriter:
+        """Create the run of a plan. ConflictError R0602 if it exists; StorageError R0802."""
+
+    def open(self, read: JournalReader, epoch: int, now: Instant) -> JournalWriter:
+        """Continue a journal at the end that its reader found; cut a torn tail.
+
+        ConflictError R0603 if another process writes the journal, or wrote to it meanwhile.
+        """
+
+
+class RunStore(Protocol):
+    """All runs of one team. Its text names the store in messages."""
+
+    def check(self, *, allow_unsafe: bool = False) -> list[Problem]:
+        """Prepare the store for writing, and return warnings. Errors: R0011, R0802."""
+
+    def runs(self) -> Sequence[StoredRun]:
+        """Return all runs, oldest first. Errors: StorageError R0802."""
+
+    def lock(
+        self, now: Instant, say: Callable[[str], None] = ...
+    ) -> AbstractAsyncContextManager[LockedStore]:
+        """Hold the store's lock: one process drives runs at a time.
+
+        `say` receives a message before a wait. Errors: ConflictError R0603, StorageError R0802.
+        """
+
+
+def of_plan(store: RunStore, plan_digest: str) -> list[StoredRun]:
+    """Return the runs of one plan that started, oldest first."""
+    runs = store.runs()
+    return [run for run in runs if run.started and run.started.plan_digest == plan_digest]
+
+
+def find(store: RunStore, text: str | None) -> StoredRun:
+    """Return the run with this id or unique prefix of an id; for None, the newest one.
+
+    UsageError R0003 if there is none, or more than one.
+    """
+    runs = store.runs()
+    if not runs:
+        raise UsageError.of("R0003", f"there are no runs in {store}", help="rollout apply PLAN")
+    if text is None:
+        return runs[-1]
+    found = [run for run in runs if run.id.startswith(text)]
+    exact = [run for run in found if run.id == text]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        names = ", ".join(run.id for run in found[:5])
+        raise UsageError.of("R0003", f"{text} is a prefix of {len(found)} runs: {names}")
+    raise UsageError.of("R0003", f"no run in {store} begins with {text}", help="rollout history")
