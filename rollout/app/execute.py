@@ -30,8 +30,8 @@ from rollout.core.running.view import view
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
-from rollout.errors import Exit, IntegrityError, StorageError
-from rollout.journal import inbox, reader, runs_directory, writer
+from rollout.errors import Exit, IntegrityError, Problem, RolloutError, StorageError
+from rollout.journal import inbox, reader, record, runs_directory, writer
 from rollout.journal.locks import driver, heartbeat, lock
 from rollout.journal.writer import RunJournal
 from rollout.model.event import Actor, AnyEvent, OperatorCommand
@@ -149,9 +149,8 @@ class Runner:
         facts: report.Facts,
     ) -> Ended:
         shown = progress.make(self.common, live=self.terminal.live, emulated=facts.emulated)
-        engine = LocalEngine(
-            Ports(service.clock, service, journal, inbox.Inbox(journal.run_dir)), shown.on_turn
-        )
+        operators = inbox.Inbox(journal.run_dir, on_trouble=self._unread)
+        engine = LocalEngine(Ports(service.clock, service, journal, operators), shown.on_turn)
         journal.keep_secret(logs.KNOWN)
         outlet.to = engine.append
         start()
@@ -174,9 +173,18 @@ class Runner:
             Exit(exit_of(decider.run)),
         )
 
+    def _unread(self, error: RolloutError) -> None:
+        """Warn that commands of operators do not arrive."""
+        (problem,) = error.problems
+        text = f"commands of operators cannot be read: {problem.message}"
+        self.terminal.warn(Problem(problem.code, text))
+
     def _tell_lost(self, lost: list[AnyEvent]) -> None:
-        """Print outcomes that could not be journaled. A resume observes them again."""
-        lines = [f"not in the journal: {event}" for event in lost[:LOST_SHOWN]]
+        """Print outcomes that could not be journaled, as the journal writes them. A resume observes
+        them again.
+        """
+        shown = (record.clean(record.ENCODER.encode(event)).decode() for event in lost[:LOST_SHOWN])
+        lines = [f"not in the journal: {text}" for text in shown]
         if len(lost) > LOST_SHOWN:
             lines.append(f"not in the journal: {len(lost) - LOST_SHOWN:,} more events")
         if lines:

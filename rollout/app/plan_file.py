@@ -76,16 +76,23 @@ def load(path: Path, digest: str | None = None) -> Saved:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > BYTES_MAX:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a FIFO would wait for a writer
+            raise _unreadable(path, "not a regular file")
+        if found.st_size > BYTES_MAX:
             raise _not_a_plan(path, "it is larger than any plan")
         return path.read_bytes()
     except OSError as error:
-        raise PlanError.of(
-            "R0320",
-            f"the plan file cannot be read: {error.strerror}",
-            place=Place(str(path)),
-            help="create one: rollout plan SPEC --out FILE.plan.json",
-        ) from error
+        raise _unreadable(path, error.strerror or str(error)) from error
+
+
+def _unreadable(path: Path, why: str) -> Exception:
+    return PlanError.of(
+        "R0320",
+        f"the plan file cannot be read: {why}",
+        place=Place(str(path)),
+        help="create one: rollout plan SPEC --out FILE.plan.json",
+    )
 
 
 def _check_version(raw: bytes, path: Path) -> None:

@@ -6,13 +6,18 @@ file once its command is in the journal. Decides nothing about the commands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from rollout.errors import RolloutError
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import unusable
 from rollout.model.event import OperatorCommand
+
+T = TypeVar("T")
 
 INBOX = "inbox"
 SOURCE = "inbox"
@@ -58,24 +63,33 @@ def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> Path:
 
 
 class Inbox:
-    """The reader's end. Implements the engine's port `Operators`."""
+    """The reader's end. Implements the engine's port `Operators`.
 
-    def __init__(self, run_dir: Path, *, disk: Disk = REAL) -> None:
+    `on_trouble` gets the error of a file or directory that cannot be read: once, until it can be
+    read again. Each `take` tries again.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        disk: Disk = REAL,
+        on_trouble: Callable[[RolloutError], None] = lambda _: None,
+    ) -> None:
         self._folder = run_dir / INBOX
         self._disk = disk
+        self._on_trouble = on_trouble
+        self._troubled: dict[Path, int | None] = {}
         self._taken: dict[str, Path] = {}
 
     def take(self) -> list[OperatorCommand]:
         """Return the commands that arrived since the last time, oldest first. What cannot be read
         as one is left where it is.
         """
-        try:
-            names = self._disk.names(self._folder)
-        except OSError:
-            return []  # no command was sent yet
+        names = self._tried(self._folder, self._disk.names) or []
         known = set(self._taken.values())
         paths = [self._folder / name for name in names if _is_command(name)]
-        read = [(path, self._read(path)) for path in paths if path not in known]
+        read = [(path, self._tried(path, self._read)) for path in paths if path not in known]
         found = [(path, order) for path, order in read if order is not None]
         self._taken.update((order.id, path) for path, order in found)
         return [order for _, order in found]
@@ -92,15 +106,29 @@ class Inbox:
                 return
             del self._taken[order.id]
 
-    def _read(self, path: Path) -> OperatorCommand | None:
+    def _tried(self, path: Path, read: Callable[[Path], T]) -> T | None:
+        """What `read` returns; None where there is nothing, or the error was reported."""
         try:
-            figures = self._disk.stat(path)
-            if figures is None or figures.size > BYTES_MAX:
-                return None
-            with self._disk.read(path) as file:
-                return msgspec.json.decode(file.read(BYTES_MAX), type=OperatorCommand)
-        except (OSError, msgspec.DecodeError):
+            found = read(path)
+        except FileNotFoundError:
+            found = None
+        except OSError as error:
+            if self._troubled.get(path, 0) != error.errno:
+                self._troubled[path] = error.errno
+                self._on_trouble(unusable(path, error))
             return None
+        self._troubled.pop(path, None)
+        return found
+
+    def _read(self, path: Path) -> OperatorCommand | None:
+        figures = self._disk.stat(path)
+        if figures is None or figures.size > BYTES_MAX:
+            return None
+        with self._disk.read(path) as file:
+            try:
+                return msgspec.json.decode(file.read(BYTES_MAX), type=OperatorCommand)
+            except msgspec.DecodeError:
+                return None
 
 
 def _is_command(name: str) -> bool:

@@ -149,12 +149,14 @@ def test_unknown_fields_are_refused(saved: Path) -> None:
     assert refusal(saved, digest) == ("R0321", Exit.BAD_INPUT)
 
 
-@pytest.mark.parametrize("make", ["missing", "directory"])
+@pytest.mark.parametrize("make", ["missing", "directory", "fifo"])
 def test_an_unreadable_plan_is_an_io_error(tmp_path: Path, make: str) -> None:
-    """A missing file and a directory are exit 74."""
+    """A missing file, a directory and a FIFO, which would wait for a writer, are exit 74."""
     path = tmp_path / "x.plan.json"
     if make == "directory":
         path.mkdir()
+    if make == "fifo":
+        os.mkfifo(path)
 
     assert refusal(path) == ("R0320", Exit.IO)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import resource
 import signal
 import subprocess
@@ -58,7 +60,9 @@ def test_a_disk_that_fills_up_half_way(tmp_path: Path, *, rescued: bool) -> None
         assert TRACEBACK not in ended.stderr
         halted = any('"Halted"' in part.read_text() for part in journal.parent.glob("journal-*"))
         assert halted is rescued
-        assert ("not in the journal" in ended.stderr) is not rescued
+        lost = re.findall(r"^not in the journal: (\{.*)$", ended.stderr, re.MULTILINE)
+        assert bool(lost) is not rescued
+        assert all(json.loads(event)["type"] for event in lost), "as the journal writes them"
         effects = len(made.admin("ledger"))
         time.sleep(1.5)
         assert len(made.admin("ledger")) == effects, "an effect began after the halt"

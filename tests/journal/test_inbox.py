@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pytest
 
-from rollout.errors import StorageError
+from rollout.errors import RolloutError, StorageError
+from rollout.journal.disk import RealDisk
 from rollout.journal.inbox import BYTES_MAX, Inbox, send
 from rollout.model.event import OperatorCommand, OperatorWord
 from tests.journal.samples import ACTOR, NOW
@@ -75,3 +78,49 @@ def test_an_inbox_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="R0802"):
         send(tmp_path, order("a"))
+
+
+class FailingDisk(RealDisk):
+    """Refuses to read one path with an error number; 0 reads everything."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+
+    def names(self, path: Path) -> list[str]:
+        """See Disk."""
+        self._check(path)
+        return super().names(path)
+
+    def read(self, path: Path) -> BinaryIO:
+        """See Disk."""
+        self._check(path)
+        return super().read(path)
+
+    def _check(self, path: Path) -> None:
+        if self.number and path == self.path:
+            raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("broken", ["folder", "file"])
+def test_an_inbox_that_cannot_be_read_is_reported_and_tried_again(
+    tmp_path: Path, broken: str, number: int
+) -> None:
+    """An abort is not lost in silence: the error is reported once, and the command is taken as soon
+    as it can be read; a later failure is reported again."""
+    file = send(tmp_path, order("a"))
+    path = file if broken == "file" else file.parent
+    disk = FailingDisk(path, number)
+    reported: list[RolloutError] = []
+    inbox = Inbox(tmp_path, disk=disk, on_trouble=reported.append)
+
+    assert inbox.take() == inbox.take() == []
+    (problem,) = reported.pop().problems
+    assert reported == []
+    assert problem.code == "R0802" and os.strerror(number) in problem.message
+
+    disk.number = 0
+    assert [one.id for one in inbox.take()] == ["a"]
+    disk.number, disk.path = number, path.parent if broken == "file" else path
+    assert inbox.take() == []
+    assert len(reported) == 1
