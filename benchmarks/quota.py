@@ -11,11 +11,11 @@ import asyncio
 
 from benchmarks import world
 from benchmarks.report import Row, Size
-from rollout.ecs import replies as reading
 from rollout.ecs.governor import Governor
 from rollout.emulator.cloud.quotas import Foreign, Quota, Quotas, QuotaSettings, Usage
 from rollout.emulator.cloud.switches import Switches
 from rollout.model import limits
+from rollout.model.observation import Described
 from rollout.model.outcome import Refused
 from rollout.sim.time import loop as virtual
 
@@ -57,7 +57,7 @@ async def _lane(per_minute: int, minutes: int) -> dict[str, float]:
             seen = await client.describe_instances(_REGION, {"InstanceIds": "[]"})
             if not begin + _LEARNING_MS <= clock.now() < end:
                 continue
-            if isinstance(seen, reading.Described):
+            if isinstance(seen, Described):
                 sent["accepted"] += 1
             elif isinstance(seen, Refused) and seen.code.startswith("Throttling"):
                 sent["throttled"] += 1

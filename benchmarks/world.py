@@ -13,7 +13,6 @@ from collections import Counter
 from rollout.app.connect import EMULATOR_KEY
 from rollout.core.planning.planner import Context, make_plan
 from rollout.ecs import credentials, endpoints
-from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Call
@@ -30,6 +29,7 @@ from rollout.emulator.http.gateway import Message
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
 from rollout.model.instance import Instance, Inventory
+from rollout.model.observation import Described
 from rollout.model.plan import Identity, Plan, RegionKey
 from rollout.model.spec import (
     Budget,
@@ -134,7 +134,7 @@ async def listed(client: EcsClient, regions: tuple[str, ...] = REGIONS) -> list[
         token = ""
         while True:
             page = await client.describe_instances(region, next_token=token)
-            if not isinstance(page, reading.Described):
+            if not isinstance(page, Described):
                 raise TypeError(f"no page of {region}: {page}")
             found += page.instances
             token = page.next_token

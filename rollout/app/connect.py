@@ -173,6 +173,6 @@ def _named_keys(cloud: Cloud, environment: Mapping[str, str]) -> str:
 async def _identify(client: EcsClient, where: endpoints.Endpoints) -> Identity:
     await client.keyring.get()  # its own error says more than that of a call that was not sent
     found = await client.identify()
-    if not isinstance(found, reading.Identity):
+    if not isinstance(found, reading.CallerIdentity):
         raise refusal.explain(found, "GetCallerIdentity", where.sts())
     return Identity(found.account, found.arn, client.keyring.source.name, where.emulated)

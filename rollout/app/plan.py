@@ -20,7 +20,6 @@ from rollout.cli.views.preview import Reading
 from rollout.core.planning import planner, selection
 from rollout.ecs import refusal
 from rollout.engines.clock import LoopClock
-from rollout.engines.ports import KeyDescribed
 from rollout.engines.service import Service
 from rollout.errors import ConflictError, PlanError, RolloutError
 from rollout.inventory import sources
@@ -28,7 +27,9 @@ from rollout.journal import proofs, runs
 from rollout.journal.reader import PLAN
 from rollout.model import limits
 from rollout.model.instance import Inventory
+from rollout.model.observation import KeyDescribed
 from rollout.model.plan import RegionKey, Warn, public_key_digest
+from rollout.model.site import Site
 from rollout.model.spec import Ensure, Spec
 from rollout.model.time import Duration
 
@@ -112,35 +113,33 @@ def _earlier(spec: Spec, runs_dir: Path) -> int | None:
 
 async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[RegionKey, ...]:
     """Read the key pair in every region with possible targets."""
-    lanes = sorted(
+    sites = sorted(
         {
-            (one.account, one.region)
+            Site(one.account, one.region)
             for one in inventory.instances
             if selection.rotatable_os(one) is None
         }
     )
-    found: dict[tuple[str, str], RegionKey] = {}
+    found: dict[Site, RegionKey] = {}
     limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
     failures: list[RolloutError] = []
 
-    async def ask(account: str, region: str) -> None:
+    async def ask(site: Site) -> None:
         async with limiter:
-            seen = await service.observe_key_pair(region, spec.key_pair.name)
+            seen = await service.observe_key_pair(site, spec.key_pair.name)
         if not isinstance(seen, KeyDescribed):
-            failures.append(refusal.explain(seen, "DescribeKeyPairs", region))
+            failures.append(refusal.explain(seen, "DescribeKeyPairs", site.region))
         else:
-            found[account, region] = RegionKey(
-                account, region, bool(seen.public_key), seen.fingerprint
-            )
-            failures.extend(_wrong_key(spec, region, seen))
+            found[site] = RegionKey(*site, bool(seen.public_key), seen.fingerprint)
+            failures.extend(_wrong_key(spec, site.region, seen))
 
     async with anyio.create_task_group() as tasks:
-        for account, region in lanes:
-            tasks.start_soon(ask, account, region)
+        for site in sites:
+            tasks.start_soon(ask, site)
     if failures:
         problems = tuple(problem for failure in failures for problem in failure.problems)
         raise RolloutError(problems, failures[0].exit)
-    return tuple(found[lane] for lane in lanes)
+    return tuple(found[site] for site in sites)
 
 
 def _wrong_key(spec: Spec, region: str, seen: KeyDescribed) -> list[RolloutError]:

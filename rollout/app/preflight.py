@@ -16,12 +16,13 @@ from rollout.app.plan import KEY_LOOKS_MAX
 from rollout.app.plan_file import Saved
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
-from rollout.engines.ports import KeyDescribed
 from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
 from rollout.journal import runs
+from rollout.model.observation import KeyDescribed
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, WantedKey, public_key_digest
+from rollout.model.site import Site
 from rollout.model.spec import Calls
 from rollout.model.time import Instant, format_instant
 
@@ -153,7 +154,7 @@ async def check_keys(plan: Plan, service: Service) -> None:
 
     async def ask(wanted: WantedKey, planned: RegionKey) -> None:
         async with limiter:
-            seen = await service.observe_key_pair(planned.region, wanted.name)
+            seen = await service.observe_key_pair(planned.site, wanted.name)
         if not isinstance(seen, KeyDescribed):
             failures.append(refusal.explain(seen, "DescribeKeyPairs", planned.region))
         elif change := _change(wanted, planned, seen):
@@ -190,9 +191,11 @@ async def check_restarts(
 
     async def ask(check: _Restarts, instances: list[str]) -> None:
         async with limiter:
-            found = await service.may_restart(check.kind, check.region, instances, many=check.many)
+            found = await service.may_restart(check.site, check.kind, instances, many=check.many)
         if isinstance(found, Refused | Unknown):
-            failures.append(_unconfirmed(found, check.kind.action(many=check.many), check.region))
+            failures.append(
+                _unconfirmed(found, check.kind.action(many=check.many), check.site.region)
+            )
 
     async with anyio.create_task_group() as tasks:
         for check, instances in _restarts(plan, unfinished).items():
@@ -201,9 +204,9 @@ async def check_restarts(
 
 
 class _Restarts(NamedTuple):
-    """Restarts of one region, kind and action; one dry run checks their permission."""
+    """Restarts of one site, kind and action; one dry run checks their permission."""
 
-    region: str
+    site: Site
     kind: RestartKind
     many: bool
 
@@ -218,7 +221,7 @@ def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, 
                     for target in batch.targets:
                         if unfinished is not None and target.instance not in unfinished:
                             continue
-                        check = _Restarts(cell.region, target.restart, many)
+                        check = _Restarts(cell.site, target.restart, many)
                         named = found.setdefault(check, [])
                         if len(named) < DRY_RUNS_MAX:
                             named.append(target.instance)

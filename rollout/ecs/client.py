@@ -23,6 +23,7 @@ from rollout.ecs.patience import Patience
 from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
 from rollout.model.known_secrets import KnownSecrets
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.site import Lane, Site
@@ -125,7 +126,7 @@ class EcsClient:
 
     async def observe_instances(
         self, region: str, instances: Sequence[str]
-    ) -> reading.Described | Refused | Unknown:
+    ) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
         invariant(len(instances) <= contract.DESCRIBE_IDS_MAX, "at most 100 ids a look")
         filters = {"InstanceIds": _json_array(instances)}
@@ -133,7 +134,7 @@ class EcsClient:
         token, left_at = "", 0
         for _ in range(_PAGES_MAX):
             page = await self.describe_instances(region, filters, next_token=token)
-            if not isinstance(page, reading.Described):
+            if not isinstance(page, Described):
                 return page
             found += page.instances
             left_at = left_at or page.left_at
@@ -145,7 +146,7 @@ class EcsClient:
 
     async def describe_instances(
         self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
-    ) -> reading.Described | Refused | Unknown:
+    ) -> Described | Refused | Unknown:
         """One page of up to 100 instances; the page after it is asked for with its `next_token`."""
         params = {"RegionId": region, "MaxResults": "100", **(filters or {})}
         if next_token:
@@ -180,7 +181,7 @@ class EcsClient:
 
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]
-    ) -> reading.StatusesDescribed | Refused | Unknown:
+    ) -> StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids, which is what one page holds."""
         invariant(len(instances) <= contract.STATUS_PAGE_SIZE_MAX, "at most 50 ids a status look")
         params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
@@ -189,7 +190,7 @@ class EcsClient:
 
     async def observe_key_pair(
         self, region: str, key_pair: str
-    ) -> reading.KeyDescribed | Refused | Unknown:
+    ) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
         params = {"RegionId": region, "KeyPairName": key_pair, "IncludePublicKey": "true"}
         params["PageSize"] = str(contract.KEY_PAIRS_PAGE_SIZE_MAX)
@@ -204,14 +205,14 @@ class EcsClient:
         """DescribeRegions: the regions this account can use."""
         return await self._see("DescribeRegions", _REGION_OF_REGIONS, {}, reading.regions)
 
-    async def get_caller_identity(self) -> reading.Identity | Refused | Unknown:
+    async def get_caller_identity(self) -> reading.CallerIdentity | Refused | Unknown:
         """GetCallerIdentity: whose keys these are."""
         return await self._see("GetCallerIdentity", "", {}, reading.identity)
 
-    async def identify(self) -> reading.Identity | Refused | Unknown:
+    async def identify(self) -> reading.CallerIdentity | Refused | Unknown:
         """The same, and take the account from it for lanes and instances."""
         identity = await self.get_caller_identity()
-        if isinstance(identity, reading.Identity):
+        if isinstance(identity, reading.CallerIdentity):
             self.account = identity.account
         return identity
 

@@ -15,6 +15,7 @@ import msgspec
 
 from rollout.ecs import contract, verdict, wire
 from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.time import Instant
 
@@ -25,35 +26,6 @@ T = TypeVar("T")
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 
-class Described(msgspec.Struct, frozen=True):
-    """One page of instances, or all that a look found. `next_token` is empty at the end. `total` is
-    the service's TotalCount, 0 where it does not count, as with NextToken paging.
-    """
-
-    instances: tuple[Instance, ...]
-    api_time: Instant
-    next_token: str = ""
-    request_id: str = ""
-    left_at: Instant = 0
-    total: int = 0
-
-
-class KeyDescribed(msgspec.Struct, frozen=True):
-    """A key pair; `public_key` and `fingerprint` are empty where there is none of that name."""
-
-    public_key: str
-    fingerprint: str
-    api_time: Instant
-    found: bool = True
-
-
-class StatusesDescribed(msgspec.Struct, frozen=True):
-    """Status by instance id, of those the service showed."""
-
-    statuses: dict[str, Status]
-    api_time: Instant
-
-
 class Region(msgspec.Struct, frozen=True):
     """A region of the account and the host that serves it."""
 
@@ -61,8 +33,8 @@ class Region(msgspec.Struct, frozen=True):
     endpoint: str
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """Whose credentials these are. `kind` is `Account`, `RAMUser` or `AssumedRoleUser`."""
+class CallerIdentity(msgspec.Struct, frozen=True):
+    """The owner of the credentials. `kind` is `Account`, `RAMUser` or `AssumedRoleUser`."""
 
     account: str
     arn: str
@@ -194,12 +166,12 @@ def regions(reply: wire.HttpReply, now: Instant) -> tuple[Region, ...] | Refused
     return _read(reply, now, read)
 
 
-def identity(reply: wire.HttpReply, now: Instant) -> Identity | Refused | Unknown:
+def identity(reply: wire.HttpReply, now: Instant) -> CallerIdentity | Refused | Unknown:
     """Read GetCallerIdentity. An account id of digits may come as a number."""
 
-    def read(_: Instant) -> Identity:
+    def read(_: Instant) -> CallerIdentity:
         row = _convert(wire.decode(reply.body), _IdentityRow)
-        return Identity(row.account, row.arn, row.kind or "")
+        return CallerIdentity(row.account, row.arn, row.kind or "")
 
     return _read(reply, now, read)
 

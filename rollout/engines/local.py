@@ -17,12 +17,13 @@ from anyio.abc import TaskGroup
 from rollout.core.running.decider import Decider
 from rollout.core.running.state import Run, lane_of_call
 from rollout.engines.perform import halt_of, perform
-from rollout.engines.ports import Described, KeyDescribed, Operators, Ports, StatusesDescribed
+from rollout.engines.ports import Operators, Ports
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import limits
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.halts import HaltReason, halted
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Refused, Unknown, Unsent
 from rollout.model.time import Instant
 
@@ -206,7 +207,7 @@ class LocalEngine:
 
     async def _look_at_instances(self, look: ObserveInstances) -> None:
         asked_at = self.ports.clock.now()
-        seen = await self.ports.ecs.observe_instances(look.site.region, look.instances)
+        seen = await self.ports.ecs.observe_instances(look.site, look.instances)
         if isinstance(seen, Described):
             shown, api_time, at = seen.instances, seen.api_time, seen.left_at or asked_at
             self._arrive(
@@ -216,16 +217,16 @@ class LocalEngine:
             self._lost_look(look, seen)
 
     async def _look_at_status(self, look: ObserveStatuses) -> None:
-        seen = await self.ports.ecs.observe_statuses(look.site.region, look.instances)
+        seen = await self.ports.ecs.observe_statuses(look.site, look.instances)
         if isinstance(seen, StatusesDescribed):
-            shown, api_time = seen.instances, seen.api_time
+            shown, api_time = frozenset(seen.statuses), seen.api_time
             self._arrive(lambda now: self.decider.statuses_observed(look, shown, api_time, now))
         else:
             self._lost_look(look, seen)
 
     async def _look_at_key(self, look: ObserveKeyPair) -> None:
         name = self.decider.run.plan.keys[look.key].name
-        seen = await self.ports.ecs.observe_key_pair(look.site.region, name)
+        seen = await self.ports.ecs.observe_key_pair(look.site, name)
         if isinstance(seen, KeyDescribed):
             key, fingerprint = seen.public_key, seen.fingerprint
             self._arrive(lambda now: self.decider.key_pair_observed(look, key, fingerprint, now))

@@ -32,16 +32,15 @@ async def perform(
         return Answer(Unsent.STOPPED.refusal())
     if clock.expired(issued.not_after):
         return Answer(Unsent.EXPIRED.refusal())
-    region = site.region
     match issued.command:
         case Attach(instances=instances, key=key):
             name = plan.keys[key].name
-            return await ecs.attach_key_pair(region, name, instances, not_after=issued.not_after)
+            return await ecs.attach_key_pair(site, name, instances, not_after=issued.not_after)
         case RestartCall(kind=kind, instances=instances):
-            return await ecs.restart(kind, region, instances, not_after=issued.not_after)
+            return await ecs.restart(site, kind, instances, not_after=issued.not_after)
         case ImportKey(key=key):
             wanted = plan.keys[key]
             outcome = await ecs.import_key_pair(
-                region, wanted.name, wanted.public_key, not_after=issued.not_after
+                site, wanted.name, wanted.public_key, not_after=issued.not_after
             )
             return Answer(outcome)

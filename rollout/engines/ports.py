@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
-
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
-from rollout.model.instance import Instance
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Outcome, Refused, Unknown
 from rollout.model.plan import RestartKind
+from rollout.model.site import Site
 from rollout.model.time import Instant
 
 
@@ -27,32 +26,6 @@ class Clock(Protocol):
         """Return at the instant or a little later; at once where it has passed."""
 
 
-class Described(msgspec.Struct, frozen=True):
-    """Answer of a look: what the service showed, and when by its own clock.
-
-    `left_at` is when the look left, by our clock: it may have waited for its lane. 0 = at once.
-    """
-
-    instances: tuple[Instance, ...]
-    api_time: Instant
-    left_at: Instant = 0
-
-
-class KeyDescribed(msgspec.Struct, frozen=True):
-    """Answer of a key look; `public_key` and `fingerprint` are empty where there is no such key."""
-
-    public_key: str
-    fingerprint: str
-    api_time: Instant
-
-
-class StatusesDescribed(msgspec.Struct, frozen=True):
-    """Answer of a status observation: the ids it shows, and when by the service's clock."""
-
-    instances: frozenset[str]
-    api_time: Instant
-
-
 class Ecs(Protocol):
     """The service as the engine uses it. Nothing raises: all that goes wrong is an outcome.
 
@@ -61,17 +34,17 @@ class Ecs(Protocol):
     """
 
     async def attach_key_pair(
-        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+        self, site: Site, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
     ) -> Answer:
         """AttachKeyPair for at most 50 ids."""
 
     async def restart(
-        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+        self, site: Site, kind: RestartKind, instances: tuple[str, ...], *, not_after: Instant
     ) -> Answer:
         """RebootInstance or StartInstance for one id, the multi-instance action for more."""
 
     async def import_key_pair(
-        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+        self, site: Site, key_pair: str, public_key: str, *, not_after: Instant
     ) -> Outcome:
         """ImportKeyPair; never replaces."""
 
@@ -82,18 +55,16 @@ class Ecs(Protocol):
         """From now on mutating calls that have not left yet are refused unsent."""
 
     async def observe_instances(
-        self, region: str, instances: tuple[str, ...]
+        self, site: Site, instances: tuple[str, ...]
     ) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
 
     async def observe_statuses(
-        self, region: str, instances: tuple[str, ...]
+        self, site: Site, instances: tuple[str, ...]
     ) -> StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids; ids the service does not show are left out."""
 
-    async def observe_key_pair(
-        self, region: str, key_pair: str
-    ) -> KeyDescribed | Refused | Unknown:
+    async def observe_key_pair(self, site: Site, key_pair: str) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
 
 

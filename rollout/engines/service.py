@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rollout.ecs import replies as reading
+from rollout.core.invariant import invariant
 from rollout.ecs.client import EcsClient
 from rollout.ecs.slowdowns import Slowdowns
-from rollout.engines.ports import Clock, Described, KeyDescribed, StatusesDescribed
+from rollout.engines.ports import Clock
 from rollout.model.event import ClockSkew, LaneRecovered, LaneSlowed
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
+from rollout.model.site import Site
 from rollout.model.time import Instant
 
 
@@ -66,52 +68,49 @@ class Service:
         self.gate.shut = True
 
     async def attach_key_pair(
-        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+        self, site: Site, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
     ) -> Answer:
         """AttachKeyPair for at most 50 ids."""
-        return await self.client.attach_key_pair(region, key_pair, instances, not_after=not_after)
+        client = self._client(site)
+        return await client.attach_key_pair(site.region, key_pair, instances, not_after=not_after)
 
     async def restart(
-        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+        self, site: Site, kind: RestartKind, instances: tuple[str, ...], *, not_after: Instant
     ) -> Answer:
         """RebootInstance or StartInstance for one id, the multi-instance action for more."""
-        return await self.client.restart(kind, region, instances, not_after=not_after)
+        return await self._client(site).restart(kind, site.region, instances, not_after=not_after)
 
     async def import_key_pair(
-        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+        self, site: Site, key_pair: str, public_key: str, *, not_after: Instant
     ) -> Outcome:
         """ImportKeyPair; never replaces."""
-        return await self.client.import_key_pair(region, key_pair, public_key, not_after=not_after)
+        client = self._client(site)
+        return await client.import_key_pair(site.region, key_pair, public_key, not_after=not_after)
 
     async def may_restart(
-        self, kind: RestartKind, region: str, instances: Sequence[str], *, many: bool
+        self, site: Site, kind: RestartKind, instances: Sequence[str], *, many: bool
     ) -> Done | Refused | Unknown:
         """Whether one of these instances may be restarted; leaves also while changes may not."""
-        return await self.client.may_restart(kind, region, instances, many=many)
+        return await self._client(site).may_restart(kind, site.region, instances, many=many)
 
     async def observe_instances(
-        self, region: str, instances: tuple[str, ...]
+        self, site: Site, instances: tuple[str, ...]
     ) -> Described | Refused | Unknown:
         """DescribeInstances for at most 100 ids."""
-        seen = await self.client.observe_instances(region, instances)
-        if isinstance(seen, reading.Described):
-            return Described(seen.instances, seen.api_time, seen.left_at)
-        return seen
+        return await self._client(site).observe_instances(site.region, instances)
 
     async def observe_statuses(
-        self, region: str, instances: tuple[str, ...]
+        self, site: Site, instances: tuple[str, ...]
     ) -> StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids."""
-        seen = await self.client.describe_instance_status(region, instances)
-        if isinstance(seen, reading.StatusesDescribed):
-            return StatusesDescribed(frozenset(seen.statuses), seen.api_time)
-        return seen
+        return await self._client(site).describe_instance_status(site.region, instances)
 
-    async def observe_key_pair(
-        self, region: str, key_pair: str
-    ) -> KeyDescribed | Refused | Unknown:
+    async def observe_key_pair(self, site: Site, key_pair: str) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
-        seen = await self.client.observe_key_pair(region, key_pair)
-        if isinstance(seen, reading.KeyDescribed):
-            return KeyDescribed(seen.public_key, seen.fingerprint, seen.api_time)
-        return seen
+        return await self._client(site).observe_key_pair(site.region, key_pair)
+
+    def _client(self, site: Site) -> EcsClient:
+        """Return the client of this site."""
+        known = site.account == self.client.account
+        invariant(known, f"no connection for account {site.account}")
+        return self.client

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from rollout.model.instance import Status
+from rollout.model.instance import Instance, Status
 from rollout.model.time import Instant
 
 
@@ -33,6 +33,38 @@ class ObservedGroup(msgspec.Struct, frozen=True, gc=False, array_like=True):
     key_pair: str
     started_at: Instant | tuple[Instant, ...]
     api_time: Instant
+
+
+class Described(msgspec.Struct, frozen=True):
+    """Observed instances: one page of a listing, or all that were requested by id.
+
+    `api_time` is the service's time of the reply, `left_at` our time when the request left (0 if
+    unknown). `next_token` is empty at the end. `total` is the service's TotalCount, 0 where it does
+    not count, as with NextToken paging.
+    """
+
+    instances: tuple[Instance, ...]
+    api_time: Instant
+    next_token: str = ""
+    request_id: str = ""
+    left_at: Instant = 0
+    total: int = 0
+
+
+class StatusesDescribed(msgspec.Struct, frozen=True):
+    """The status of each observed instance, by id."""
+
+    statuses: dict[str, Status]
+    api_time: Instant
+
+
+class KeyDescribed(msgspec.Struct, frozen=True):
+    """An observed key pair; `public_key` and `fingerprint` are empty where `found` is false."""
+
+    public_key: str
+    fingerprint: str
+    api_time: Instant
+    found: bool = True
 
 
 def gather(sights: Iterable[Observed]) -> tuple[ObservedGroup, ...]:

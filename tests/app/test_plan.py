@@ -14,6 +14,7 @@ from rollout.journal import runs, writer
 from rollout.journal.reader import run_id
 from rollout.model.event import Actor, RunStarted
 from rollout.model.plan import RULES
+from rollout.model.site import Site
 from tests.app import service as stage
 
 
@@ -62,7 +63,10 @@ async def test_a_connection_cannot_change_anything_until_told(project: Path) -> 
 
     async with stage.connected(cloud, stage.ReadOnly) as service:
         answer = await service.attach_key_pair(
-            "cn-hangzhou", "fleet-former", ("i-x",), not_after=service.clock.now() + 1000
+            Site(service.identity.account, "cn-hangzhou"),
+            "fleet-former",
+            ("i-x",),
+            not_after=service.clock.now() + 1000,
         )
 
     assert "AttachKeyPair" not in stage.ReadOnly.sent

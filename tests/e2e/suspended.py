@@ -21,6 +21,7 @@ from rollout.ecs import wire
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.engines.clock import LoopClock
 from rollout.model.outcome import Done
+from rollout.model.site import Site
 
 FOREIGN = "foreign"
 FOREIGN_KEY = (
@@ -50,13 +51,14 @@ class Machine:
 async def _attach_elsewhere(call: Call) -> None:
     """Attach another key pair to the same instances, as another operator would."""
     params = wire.parse_pairs(call.query)
-    region, instances = params["RegionId"], tuple(wire.json_array(params["InstanceIds"]) or ())
+    instances = tuple(wire.json_array(params["InstanceIds"]) or ())
     where = Cloud(emulator=True, endpoint=os.environ["ROLLOUT_ENDPOINT"])
     async with connect.connect(where) as link:
         link.allow_changes(0, lambda: "")
+        site = Site(link.identity.account, params["RegionId"])
         not_after = link.clock.now() + 30_000
-        await link.import_key_pair(region, FOREIGN, FOREIGN_KEY, not_after=not_after)
-        answer = await link.attach_key_pair(region, FOREIGN, instances, not_after=not_after)
+        await link.import_key_pair(site, FOREIGN, FOREIGN_KEY, not_after=not_after)
+        answer = await link.attach_key_pair(site, FOREIGN, instances, not_after=not_after)
     if not isinstance(answer.outcome, Done):
         raise TypeError(answer)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from rollout.ecs import contract, replies
+from rollout.ecs import contract
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Credentials, Keyring, Secret
 from rollout.ecs.governor import Governor
@@ -17,6 +17,7 @@ from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
 from rollout.engines.clock import LoopClock
 from rollout.model import limits
+from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Instant
@@ -264,9 +265,7 @@ async def test_a_mutation_that_did_not_leave_is_refused_unsent() -> None:
 async def test_a_safe_call_is_repeated_twice() -> None:
     """Three attempts at most, with a wait by the injected clock in between."""
     clock, wire = JumpClock(), Wire([Lost("reset"), NotSent(Unsent.REFUSED), accepted()])
-    assert isinstance(
-        await client_of(wire, clock).observe_instances(REGION, ["i-1"]), replies.Described
-    )
+    assert isinstance(await client_of(wire, clock).observe_instances(REGION, ["i-1"]), Described)
     assert len(wire.calls) == 3
     assert NOW < clock.now() <= NOW + 3 * SECOND
     wire = Wire([Lost("reset")])
@@ -298,7 +297,7 @@ async def test_concurrent_callers_do_not_mix_up_their_attempts() -> None:
     client = client_on(InProcessTransport(flaky), JumpClock())
     looks = [client.observe_instances(f"region-{n}", ["i-1"]) for n in range(50)]
     seen = await asyncio.gather(*looks)
-    assert all(isinstance(one, replies.Described) for one in seen)
+    assert all(isinstance(one, Described) for one in seen)
     assert list(tries.values()) == [3] * 50
 
 
@@ -377,7 +376,7 @@ async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
     outcome = await reboot(client)
     assert isinstance(outcome, Refused)
     assert (outcome.code, outcome.retry) == (Unsent.HALTED, RetryClass.UNSENT)
-    assert isinstance(await client.observe_instances(REGION, ["i-1"]), replies.Described)
+    assert isinstance(await client.observe_instances(REGION, ["i-1"]), Described)
     assert wire.actions == ["DescribeInstances"]
 
 

@@ -15,6 +15,7 @@ from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import server
 from rollout.engines.clock import LoopClock
 from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RestartKind
 from tests.ecs.pretend import FAR, client_on
@@ -37,11 +38,11 @@ async def emulated(size: int = 130, secret: str = "emulator-secret") -> AsyncIte
 async def whole_fleet(client: EcsClient) -> list[Instance]:
     """All pages of the region."""
     page = await client.describe_instances(REGION)
-    assert isinstance(page, replies.Described)
+    assert isinstance(page, Described)
     found = list(page.instances)
     while page.next_token:
         following = await client.describe_instances(REGION, next_token=page.next_token)
-        assert isinstance(following, replies.Described)
+        assert isinstance(following, Described)
         page = following
         found += page.instances
     return found
@@ -53,7 +54,7 @@ async def test_identity_and_regions_are_read() -> None:
     async with emulated() as client:
         identity = await client.identify()
         regions = await client.describe_regions()
-        assert isinstance(identity, replies.Identity)
+        assert isinstance(identity, replies.CallerIdentity)
         assert identity.account.isdecimal() and client.account == identity.account
         assert isinstance(regions, tuple) and REGION in [region.id for region in regions]
 
@@ -81,18 +82,16 @@ async def test_a_key_is_imported_attached_and_seen() -> None:
             for row in fleet
             if row.os is OsFamily.LINUX and not row.locks and row.io_optimized
         ][:50]
-        assert await client.observe_key_pair(REGION, "ops") == replies.KeyDescribed(
-            "", "", _any(), False
-        )
+        assert await client.observe_key_pair(REGION, "ops") == KeyDescribed("", "", _any(), False)
         imported = await client.import_key_pair(REGION, "ops", PUBLIC_KEY, not_after=FAR)
         assert isinstance(imported, Done) and imported.request_id
         key = await client.observe_key_pair(REGION, "ops")
-        assert isinstance(key, replies.KeyDescribed) and key.found
+        assert isinstance(key, KeyDescribed) and key.found
         assert key.public_key.split()[:2] == PUBLIC_KEY.split()[:2]
         answer = await client.attach_key_pair(REGION, "ops", linux, not_after=FAR)
         assert isinstance(answer.outcome, Done) and answer.items == {}
         seen = await client.observe_instances(REGION, linux)
-        assert isinstance(seen, replies.Described)
+        assert isinstance(seen, Described)
         assert {row.id: row.key_pair for row in seen.instances} == dict.fromkeys(linux, "ops")
 
 
@@ -132,7 +131,7 @@ async def test_restarts_single_and_many_are_understood() -> None:
         assert isinstance(refused, Refused) and refused.retry is RetryClass.STATE
         assert isinstance(start.outcome, Done)
         states = await client.describe_instance_status(REGION, [running[0], stopped[0]])
-        assert isinstance(states, replies.StatusesDescribed)
+        assert isinstance(states, StatusesDescribed)
         assert sorted(states.statuses) == sorted([running[0], stopped[0]])
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring, Secret, StaticSource
-from rollout.ecs.replies import Described
 from rollout.ecs.transport import Call
 from rollout.ecs.wire import HttpReply
 from rollout.model.known_secrets import KnownSecrets
+from rollout.model.observation import Described
 from rollout.model.outcome import Refused
 from rollout.model.plan import RestartKind
 from tests.ecs.pretend import DATE, FAR, NOW, JumpClock, reply, talking_to

@@ -11,6 +11,7 @@ from rollout.ecs.breaker import OPEN_MS
 from rollout.ecs.endpoints import Endpoints
 from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
+from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, Unsent
 from tests.ecs.pretend import JumpClock, client_on
 from tests.ecs.wires import REGION, Script, Wire, accepted, client_of, reboot, refused
@@ -26,9 +27,7 @@ async def test_a_denied_lane_is_tried_again_with_a_question_about_keys() -> None
     stopped = await reboot(client)
     assert isinstance(stopped, Refused)
     assert stopped.retry_after_ms == OPEN_MS
-    assert isinstance(await client.observe_instances(REGION, ["i-1"]), replies.Described), (
-        "another lane"
-    )
+    assert isinstance(await client.observe_instances(REGION, ["i-1"]), Described), "another lane"
     clock.at += OPEN_MS
     assert isinstance(await reboot(client), Done)
     assert wire.actions[2:] == ["GetCallerIdentity", "RebootInstance"]
@@ -71,7 +70,7 @@ async def test_a_storm_of_identity_is_probed_where_identity_lives() -> None:
     for _ in range(20):
         await client.get_caller_identity()
     clock.at += OPEN_MS
-    assert isinstance(await client.get_caller_identity(), replies.Identity)
+    assert isinstance(await client.get_caller_identity(), replies.CallerIdentity)
     assert wire.actions[20:] == ["GetCallerIdentity"] * 2
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rollout.ecs import replies, verdict, wire
 from rollout.model.instance import Instance
+from rollout.model.observation import Described
 from tests.fuzz import edited, fuzzed, json_values
 from tests.inventory.samples import page, row
 
@@ -65,7 +66,7 @@ def test_one_bad_name_makes_no_page_unreadable(raw: bytes) -> None:
     """A text that was truncated inside a character, in an unused field."""
     found = replies.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
 
-    assert isinstance(found, replies.Described)
+    assert isinstance(found, Described)
     assert [one.id for one in found.instances] == [row()["InstanceId"]]
 
 
@@ -77,6 +78,6 @@ def test_pairs_of_surrogates_and_escapes_are_kept() -> None:
 
     found = replies.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
 
-    assert isinstance(found, replies.Described)
+    assert isinstance(found, Described)
     one: Instance = found.instances[0]
     assert one.tags == (("note", "\U0001f600 \\ud83d \ufffd"),)

@@ -9,9 +9,10 @@ import pytest
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience, is_transient
-from rollout.ecs.replies import DRY_RUN_IGNORED, Described
+from rollout.ecs.replies import DRY_RUN_IGNORED
 from rollout.ecs.transport import Call, Lost, NotSent
 from rollout.ecs.wire import HttpReply
+from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Duration

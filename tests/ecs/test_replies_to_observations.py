@@ -11,6 +11,7 @@ import pytest
 
 from rollout.ecs import replies
 from rollout.model.instance import OsFamily, Status
+from rollout.model.observation import Described, KeyDescribed
 from rollout.model.outcome import Unknown
 from tests.ecs.pretend import NOW, REQUEST_ID, Scripted, reply, talking_to
 from tests.ecs.replies import HTML, JSON, REGION, error, short, xml
@@ -89,7 +90,7 @@ async def test_look(name: str) -> None:
     script, expected = LOOKS[name]
     async with talking_to(script) as (client, _):
         seen = await client.observe_instances(REGION, IDS)
-        assert ("seen" if isinstance(seen, replies.Described) else short(seen)) == expected
+        assert ("seen" if isinstance(seen, Described) else short(seen)) == expected
 
 
 @pytest.mark.asyncio
@@ -128,7 +129,7 @@ async def test_rows_read_alike_in_every_spelling(script: Scripted) -> None:
     """Numbers as texts, nulls, extra fields, another case, XML: the same instance comes out."""
     async with talking_to(script) as (client, _):
         seen = await client.observe_instances("cn-hangzhou", ["i-1"])
-        assert isinstance(seen, replies.Described)
+        assert isinstance(seen, Described)
         (found,) = seen.instances
         assert (found.id, found.account, found.region) == ("i-1", client.account, "cn-shanghai")
         assert (found.zone, found.image, found.key_pair) == ("cn-shanghai-b", "img", "old")
@@ -151,7 +152,7 @@ async def test_odd_words_of_a_row_are_unknown_not_guessed() -> None:
     )
     async with talking_to(page(odd)) as (client, _):
         seen = await client.observe_instances("cn-hangzhou", ["i-1"])
-        assert isinstance(seen, replies.Described)
+        assert isinstance(seen, Described)
         (found,) = seen.instances
         assert (found.os, found.status, found.key_pair) == (OsFamily.UNKNOWN, Status.UNKNOWN, "")
         assert (found.started_at, found.io_optimized) == (0, False)
@@ -165,7 +166,7 @@ async def test_a_lock_without_a_reason_is_a_lock() -> None:
     async with talking_to(page(row)) as (client, _):
         seen = await client.observe_instances(REGION, ["i-1"])
 
-    assert isinstance(seen, replies.Described)
+    assert isinstance(seen, Described)
     assert seen.instances[0].locks == ("no reason given",)
 
 
@@ -181,7 +182,7 @@ async def test_a_look_keeps_what_was_asked_for_once() -> None:
     ]
     async with talking_to(page(*rows)) as (client, _):
         seen = await client.observe_instances(REGION, IDS)
-        assert isinstance(seen, replies.Described)
+        assert isinstance(seen, Described)
         assert [row_.id for row_ in seen.instances] == ["i-1"]
 
 
@@ -191,7 +192,7 @@ async def test_a_look_follows_pages_and_ends_in_a_loop_of_them() -> None:
     first, second = page(instance("i-1"), NextToken="t"), page(instance("i-2"), NextToken="")
     async with talking_to(first, second) as (client, server):
         seen = await client.observe_instances(REGION, IDS)
-        assert isinstance(seen, replies.Described)
+        assert isinstance(seen, Described)
         assert [row_.id for row_ in seen.instances] == ["i-1", "i-2"]
         assert "NextToken=t" in server.requests[1].query
         assert all("MaxResults=100" in request.query for request in server.requests)
@@ -205,10 +206,8 @@ async def test_the_key_of_a_look_has_exactly_the_name_asked_for() -> None:
     rows = [{"KeyPairName": name, "PublicKey": f"ssh {name}"} for name in ("ops-2", "ops", "xops")]
     body = {"RequestId": REQUEST_ID, "KeyPairs": {"KeyPair": rows}, "TotalCount": 3}
     async with talking_to(reply(200, json.dumps(body))) as (client, _):
-        assert await client.observe_key_pair(REGION, "ops") == replies.KeyDescribed(
-            "ssh ops", "", NOW
-        )
-        assert await client.observe_key_pair(REGION, "Ops") == replies.KeyDescribed(
+        assert await client.observe_key_pair(REGION, "ops") == KeyDescribed("ssh ops", "", NOW)
+        assert await client.observe_key_pair(REGION, "Ops") == KeyDescribed(
             "", "", NOW, found=False
         )
 
@@ -237,5 +236,5 @@ async def test_an_account_id_may_be_a_number() -> None:
     body = {"RequestId": REQUEST_ID, "AccountId": 1234, "Arn": "acs:ram::1234:user/x"}
     async with talking_to(reply(200, json.dumps(body))) as (client, _):
         identity = await client.identify()
-        assert identity == replies.Identity("1234", "acs:ram::1234:user/x")
+        assert identity == replies.CallerIdentity("1234", "acs:ram::1234:user/x")
         assert client.account == "1234"

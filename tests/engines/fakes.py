@@ -8,12 +8,14 @@ import msgspec
 
 from rollout.core.running.decider import Decider
 from rollout.engines.local import LocalEngine
-from rollout.engines.ports import Described, KeyDescribed, Ports, StatusesDescribed
+from rollout.engines.ports import Ports
 from rollout.errors import RolloutError, StorageError
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.instance import Instance, Status
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Plan, RestartKind
+from rollout.model.site import Site
 from rollout.model.time import SECOND, Instant
 from tests.core import samples
 
@@ -98,7 +100,7 @@ class FakeEcs:
         self.stopping = anyio.Event()
 
     async def attach_key_pair(
-        self, region: str, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
+        self, site: Site, key_pair: str, instances: tuple[str, ...], *, not_after: Instant
     ) -> Answer:
         await self._called("attach")
         for name in instances:
@@ -106,7 +108,7 @@ class FakeEcs:
         return Answer(Done("r-1"))
 
     async def restart(
-        self, kind: RestartKind, region: str, instances: tuple[str, ...], *, not_after: Instant
+        self, site: Site, kind: RestartKind, instances: tuple[str, ...], *, not_after: Instant
     ) -> Answer:
         await self._called("restart")
         for name in instances:
@@ -114,7 +116,7 @@ class FakeEcs:
         return Answer(Done("r-2"))
 
     async def import_key_pair(
-        self, region: str, key_pair: str, public_key: str, *, not_after: Instant
+        self, site: Site, key_pair: str, public_key: str, *, not_after: Instant
     ) -> Outcome:
         await self._called("import")
         return Done("r-3")
@@ -126,20 +128,18 @@ class FakeEcs:
         self.stopping.set()
 
     async def observe_instances(
-        self, region: str, instances: tuple[str, ...]
+        self, site: Site, instances: tuple[str, ...]
     ) -> Described | Refused | Unknown:
         self.clock.instant += self.lane_wait_ms
         left_at = self.clock.now()
-        return Described(tuple(self.rows[name] for name in instances), left_at, left_at)
+        return Described(tuple(self.rows[name] for name in instances), left_at, left_at=left_at)
 
     async def observe_statuses(
-        self, region: str, instances: tuple[str, ...]
+        self, site: Site, instances: tuple[str, ...]
     ) -> StatusesDescribed | Refused | Unknown:
-        return StatusesDescribed(frozenset(instances), self.clock.now())
+        return StatusesDescribed(dict.fromkeys(instances, Status.RUNNING), self.clock.now())
 
-    async def observe_key_pair(
-        self, region: str, key_pair: str
-    ) -> KeyDescribed | Refused | Unknown:
+    async def observe_key_pair(self, site: Site, key_pair: str) -> KeyDescribed | Refused | Unknown:
         return KeyDescribed(samples.PUBLIC_KEY, samples.FINGERPRINT, self.clock.now())
 
     async def _called(self, what: str) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from rollout.ecs import contract, verdict, wire
-from rollout.ecs import replies as reading
 from rollout.ecs.governor import IN_FLIGHT_MAX, Leave, Rate
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Course, Damage, Ending
@@ -22,6 +21,7 @@ from rollout.emulator.http import damage
 from rollout.emulator.http.render import Format
 from rollout.emulator.messages import Reply, Request
 from rollout.model import limits
+from rollout.model.observation import Described
 from rollout.model.outcome import Answer, Refused, RetryClass, Unknown, Unsent
 from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.time.dice import Dice
@@ -39,7 +39,7 @@ LATENCY_MS = (5, 150)
 NO_INSTANCE = "i-none"
 """An id that no cloud has."""
 
-Heard = wire.HttpReply | Answer | reading.Described | Refused | Unknown
+Heard = wire.HttpReply | Answer | Described | Refused | Unknown
 """What a caller gets: bytes to read, what somebody read already, or why there is neither."""
 
 

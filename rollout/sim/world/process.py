@@ -22,6 +22,7 @@ from rollout.model import limits
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.halts import HaltReason, halted
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Refused, Unknown, Unsent
 from rollout.model.time import Instant
 from rollout.sim.time.heap import Heap
@@ -259,7 +260,7 @@ class Process:
                 self._hear(call.n, heard)
             case Refused() | Unknown():
                 self._hear(call.n, Answer(heard))
-            case reading.Described():
+            case Described():
                 raise TypeError("what changes something does not describe")
 
     def _hear(self, n: int, answer: Answer) -> None:
@@ -275,7 +276,7 @@ class Process:
         match look:
             case ObserveInstances(site=(account, region), instances=asked):
                 seen = see_instances(heard, account, region, asked, self.clock.now)
-                if isinstance(seen, reading.Described):
+                if isinstance(seen, Described):
                     shown, api_time = seen.instances, seen.api_time
                     self._inbox.append(
                         lambda now: self.decider.instances_observed(look, shown, at, api_time, now)
@@ -284,7 +285,7 @@ class Process:
             case ObserveKeyPair():
                 name = self.decider.run.plan.keys[look.key].name
                 found = see_key(heard, name, self.clock.now)
-                if isinstance(found, reading.KeyDescribed):
+                if isinstance(found, KeyDescribed):
                     key, fingerprint = found.public_key, found.fingerprint
                     self._inbox.append(
                         lambda now: self.decider.key_pair_observed(look, key, fingerprint, now)
@@ -293,7 +294,7 @@ class Process:
                 seen = found
             case ObserveStatuses():
                 said = see_statuses(heard, self.clock.now)
-                if isinstance(said, reading.StatusesDescribed):
+                if isinstance(said, StatusesDescribed):
                     ids, when = frozenset(said.statuses), said.api_time
                     self._inbox.append(
                         lambda now: self.decider.statuses_observed(look, ids, when, now)
@@ -310,21 +311,21 @@ def _nothing(_: int) -> None:
 
 def see_instances(
     heard: Heard, account: str, region: str, asked: Sequence[str], now: Instant
-) -> reading.Described | Refused | Unknown:
+) -> Described | Refused | Unknown:
     """A page of instances as the real client reads it; only what was asked for."""
     if isinstance(heard, Answer):
         raise TypeError("a look changes nothing")
     if not isinstance(heard, wire.HttpReply):
         return heard
     page = reading.described(heard, account, region, now)
-    if not isinstance(page, reading.Described):
+    if not isinstance(page, Described):
         return page
     if page.next_token:
         return Unknown("page_loop")
     return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
 
 
-def see_statuses(heard: Heard, now: Instant) -> reading.StatusesDescribed | Refused | Unknown:
+def see_statuses(heard: Heard, now: Instant) -> StatusesDescribed | Refused | Unknown:
     """Statuses as the real client reads them."""
     if isinstance(heard, Refused | Unknown):
         return heard
@@ -333,7 +334,7 @@ def see_statuses(heard: Heard, now: Instant) -> reading.StatusesDescribed | Refu
     return reading.statuses(heard, now)
 
 
-def see_key(heard: Heard, name: str, now: Instant) -> reading.KeyDescribed | Refused | Unknown:
+def see_key(heard: Heard, name: str, now: Instant) -> KeyDescribed | Refused | Unknown:
     """A key pair as the real client reads it."""
     if isinstance(heard, Refused | Unknown):
         return heard

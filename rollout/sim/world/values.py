@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from rollout.ecs import replies as reading
 from rollout.ecs import wire
 from rollout.emulator.cloud.cache import Kept
 from rollout.emulator.cloud.instances import STATUS_NAMES, View
@@ -19,6 +18,7 @@ from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Course
 from rollout.emulator.messages import Reply, Request
 from rollout.model.instance import Instance, OsFamily, os_family, status_of
+from rollout.model.observation import Described
 from rollout.model.outcome import Answer, Done
 from rollout.model.time import MINUTE, SECOND, Instant
 from rollout.sim.time.heap import Time
@@ -48,7 +48,7 @@ class Values(Arrivals):
             at = self.heap.now // SECOND * SECOND
             if request.action == "DescribeInstances":
                 rows = tuple(body["Instances"]["Instance"])
-                return reading.Described(rows, at, body["NextToken"], reply.request_id)
+                return Described(rows, at, body["NextToken"], reply.request_id)
             if request.action in _SINGLE or _all_went_well(body):
                 return Answer(Done(reply.request_id, at))
         return super().read(course, request, reply)

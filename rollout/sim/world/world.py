@@ -33,6 +33,7 @@ from rollout.model import plan as planmodel
 from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory
 from rollout.model.instance import Status as ObservedGroup
+from rollout.model.observation import Described, KeyDescribed
 from rollout.model.plan import Identity, Plan, RegionKey
 from rollout.model.spec import (
     Amount,
@@ -395,7 +396,7 @@ def _plan(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     for region in scenario.regions:
         rows += _listed(cloud, region, now)
         key = see_key(_ask(cloud, calls.describe_key(region, WANTED), now), WANTED, now)
-        assert isinstance(key, reading.KeyDescribed)  # noqa: S101 - nothing is armed yet
+        assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
         keys.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
     inventory = Inventory(tuple(rows), as_of=now)
     identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
@@ -445,7 +446,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
     while True:
         heard = _ask(cloud, calls.describe(region, filters), now)
         page = reading.described(heard, ACCOUNT_ID, region, now)
-        assert isinstance(page, reading.Described)  # noqa: S101 - nothing is armed yet
+        assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
         rows += page.instances
         if not page.next_token:
             return rows
