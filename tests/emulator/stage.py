@@ -7,8 +7,9 @@ from typing import Any
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
 from rollout.emulator.cloud.instances import Lock, Status
 from rollout.emulator.cloud.shapes import Shape
+from rollout.emulator.cloud.state import ObservedInstance
 from rollout.emulator.cloud.switches import Switches
-from rollout.emulator.dispatch import Cloud, Observed
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import FaultPlan
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http.render import Format, body_bytes
@@ -113,6 +114,6 @@ def row(pretend: Cloud, instance: str, now: int = NOW) -> dict[str, Any]:
     return rows(pretend, {"InstanceIds": ids(instance)}, now=now)[0]
 
 
-def sight(pretend: Cloud, instance: str, now: int = NOW) -> Observed:
+def sight(pretend: Cloud, instance: str, now: int = NOW) -> ObservedInstance:
     """One instance with what is hidden."""
-    return next(s for s in pretend.sights(now) if s.instance == instance)
+    return next(s for s in pretend.observe(now) if s.instance == instance)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from rollout.ecs import contract
-from rollout.emulator import actions, faults
+from rollout.emulator import dispatch, faults
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.fleet import file, synthetic
 from rollout.emulator.fleet import rows as file_rows
@@ -60,7 +60,7 @@ def test_fields_endpoints_commands_and_lines_are_told() -> None:
 
 def test_every_action_of_the_contract_is_answered() -> None:
     """The table of actions and the functions behind it are the same set, in the same order."""
-    assert list(actions.HANDLERS) == list(contract.ACTIONS)
+    assert list(dispatch.HANDLERS) == list(contract.ACTIONS)
 
 
 def test_the_fleets_shown_can_be_loaded(tmp_path: Path) -> None:

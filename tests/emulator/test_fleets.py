@@ -11,7 +11,8 @@ import pytest
 from rollout.emulator import settings_files
 from rollout.emulator.cloud.fleet import Fleet
 from rollout.emulator.cloud.instances import Lock, Status
-from rollout.emulator.dispatch import Cloud, Observed
+from rollout.emulator.cloud.state import ObservedInstance
+from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault
 from rollout.emulator.fleet import file, synthetic
 from rollout.errors import ConfigError
@@ -21,9 +22,9 @@ from tests.emulator.stage import NOW
 HOUR_MS = 3_600_000
 
 
-def sights(cloud: Cloud) -> list[Observed]:
+def sights(cloud: Cloud) -> list[ObservedInstance]:
     """All instances as a checker sees them."""
-    return list(cloud.sights(NOW))
+    return list(cloud.observe(NOW))
 
 
 @pytest.mark.parametrize("size", [120, 600])
@@ -120,7 +121,7 @@ def write(path: Path, text: str) -> Path:
 def test_what_the_admin_endpoint_lists_can_be_loaded_again(tmp_path: Path) -> None:
     """JSON lines of `/_admin/instances` describe a fleet: the same ids, statuses and keys."""
     first = Cloud(synthetic.build(size=120, seed=4, now=NOW))
-    lines = b"\n".join(msgspec.json.encode(s) for s in first.sights(NOW)).decode()
+    lines = b"\n".join(msgspec.json.encode(s) for s in first.observe(NOW)).decode()
     again = Cloud(file.load(write(tmp_path / "f.jsonl", lines), seed=4, now=NOW))
     assert sights(again) == sights(first)
 

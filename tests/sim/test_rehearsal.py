@@ -104,7 +104,7 @@ def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
     cloud = Cloud(fleet)
     targets = {target.instance: target for *_, target in preview.targets(plan)}
 
-    sights = list(cloud.sights(plan.made_at))
+    sights = list(cloud.observe(plan.made_at))
 
     assert {one.instance for one in sights} == targets.keys()
     for one in sights:

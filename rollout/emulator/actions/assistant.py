@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.instances import Status
 from rollout.emulator.cloud.shapes import tags_field
 from rollout.emulator.guest import assistant
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 _AGENT_VERSIONS: Final = {"Linux": "2.2.3.857", "Windows": "2.1.3.857"}
 
 
-def describe_invocation_results(call: Call) -> Body:
+def describe_invocation_results(call: Context) -> Body:
     """How commands ended, per instance; Output is Base64 unless PlainText is asked for."""
     region = call.region()
     instance = call.text("InstanceId")
@@ -45,7 +45,7 @@ def describe_invocation_results(call: Call) -> Body:
     }
 
 
-def describe_cloud_assistant_status(call: Call) -> Body:
+def describe_cloud_assistant_status(call: Context) -> Body:
     """Whether the agent of each instance is there: true exactly while it is Running."""
     region = call.region()
     ids = _ids(call)
@@ -63,7 +63,7 @@ def describe_cloud_assistant_status(call: Call) -> Body:
     }
 
 
-def _page(call: Call, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, object]]:
+def _page(call: Context, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, object]]:
     """One page by token, or by number where neither token nor MaxResults is there."""
     most = contract.INVOCATION_RESULTS_MAX
     number = call.number_in("PageNumber", 1, 1, 10**9)
@@ -87,21 +87,21 @@ def _whole(count: int) -> dict[str, object]:
     return {"PageNumber": 1, "PageSize": count, "NextToken": ""}
 
 
-def _ids(call: Call) -> list[str]:
+def _ids(call: Context) -> list[str]:
     ids = wire.numbered(call.params, "InstanceId")
     if len(ids) > call.action.ids_max:
         raise Refusal("InstanceIds.ExceedLimit")
     return list(dict.fromkeys(ids))
 
 
-def _named(call: Call, region: str, ids: list[str]) -> list[int]:
+def _named(call: Context, region: str, ids: list[str]) -> list[int]:
     found = call.cloud.instances.find_all(ids, region)
     if None in found:
         raise Refusal("InvalidInstance.NotFound")
     return [ordinal for ordinal in found if ordinal is not None]
 
 
-def _living(call: Call, region: str) -> Sequence[int]:
+def _living(call: Context, region: str) -> Sequence[int]:
     instances = call.cloud.instances
     span = instances.spans.get(region, range(0))
     if not instances.released:
@@ -109,7 +109,7 @@ def _living(call: Call, region: str) -> Sequence[int]:
     return [o for o in span if instances.base[o] != Status.RELEASED]
 
 
-def _asked(call: Call, result: Result) -> bool:
+def _asked(call: Context, result: Result) -> bool:
     order = result.order
     asked = {
         "InstanceId": call.cloud.instances.ids.id_of(result.ordinal),
@@ -120,7 +120,7 @@ def _asked(call: Call, result: Result) -> bool:
     return all(call.text(name) in {"", value} for name, value in asked.items())
 
 
-def _row(call: Call, result: Result) -> dict[str, object]:
+def _row(call: Context, result: Result) -> dict[str, object]:
     order = result.order
     finished = "" if result.finished_at is None else wire.iso_seconds(result.finished_at)
     data = result.output.encode()
@@ -148,7 +148,7 @@ def _row(call: Call, result: Result) -> dict[str, object]:
     }
 
 
-def _agent(call: Call, ordinal: int) -> dict[str, object]:
+def _agent(call: Context, ordinal: int) -> dict[str, object]:
     instances = call.cloud.instances
     running = instances.status(ordinal, call.now) == Status.RUNNING
     family = _family(call, ordinal)
@@ -167,6 +167,6 @@ def _agent(call: Call, ordinal: int) -> dict[str, object]:
     }
 
 
-def _family(call: Call, ordinal: int) -> str:
+def _family(call: Context, ordinal: int) -> str:
     """The family with a capital, unlike in DescribeInstances."""
     return "Windows" if call.cloud.instances.shape_of(ordinal).windows else "Linux"

@@ -11,7 +11,7 @@ import msgspec
 
 from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud import columns
 from rollout.emulator.cloud.instances import Status
 from rollout.emulator.cloud.keypairs import NONE, KeyPair
@@ -24,7 +24,7 @@ Body = Mapping[str, object]
 _SETTLED: Final = frozenset({Status.RUNNING, Status.STOPPED})
 
 
-def attach_key_pair(call: Call) -> Body:
+def attach_key_pair(call: Context) -> Body:
     """Bind one key pair to up to 50 instances; a former one is replaced."""
     region, pair, ids = _subject(call)
     passed, failed = _judged(call, region, pair, ids)
@@ -33,7 +33,7 @@ def attach_key_pair(call: Call) -> Body:
     return {} if call.seed_edition else _results(call, pair, ids, failed)
 
 
-def detach_key_pair(call: Call) -> Body:
+def detach_key_pair(call: Context) -> Body:
     """Take the key pair off the record; password login comes back at the next boot."""
     region, pair, ids = _subject(call)
     passed, failed = _judged(call, region, pair, ids)
@@ -43,7 +43,7 @@ def detach_key_pair(call: Call) -> Body:
     return _results(call, pair, ids, failed)
 
 
-def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
+def _subject(call: Context) -> tuple[str, KeyPair, list[str]]:
     """Read the parameters in the order in which the service complains about them."""
     region = call.region()
     name = call.required("KeyPairName")
@@ -60,7 +60,7 @@ def _subject(call: Call) -> tuple[str, KeyPair, list[str]]:
 
 
 def _judged(
-    call: Call, region: str, pair: KeyPair, ids: list[str]
+    call: Context, region: str, pair: KeyPair, ids: list[str]
 ) -> tuple[list[int], dict[str, str]]:
     """The ordinals of the instances that pass, and the code of each id that does not.
 
@@ -90,7 +90,7 @@ def _judged(
     return passed, failed
 
 
-def _why_not_shape(call: Call, shape: Shape) -> str | None:
+def _why_not_shape(call: Context, shape: Shape) -> str | None:
     """The code that keeps every instance of this shape out."""
     if shape.windows:
         return "DependencyViolation.WindowsInstance"
@@ -98,7 +98,7 @@ def _why_not_shape(call: Call, shape: Shape) -> str | None:
     return "DependencyViolation.IoOptimize" if attaches and not shape.io_optimized else None
 
 
-def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
+def _judge_of_states(call: Context, pair: KeyPair) -> Callable[[int], str | None]:
     """Gives the code that keeps an instance out as it is now. The old edition knows none."""
     switches, instances, now = call.cloud.switches, call.cloud.instances, call.now
     lock, base, moves, record = instances.lock, instances.base, instances.moves, instances.record
@@ -122,7 +122,7 @@ def _judge_of_states(call: Call, pair: KeyPair) -> Callable[[int], str | None]:
     return (lambda _: None) if call.seed_edition else why_not
 
 
-def _refuse_batch(call: Call, failed: Mapping[str, str]) -> None:
+def _refuse_batch(call: Context, failed: Mapping[str, str]) -> None:
     """Refuse the whole call for one instance where the edition or a switch says so."""
     if not failed:
         return
@@ -135,7 +135,7 @@ def _refuse_batch(call: Call, failed: Mapping[str, str]) -> None:
             raise Refusal(code)
 
 
-def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
+def _write(call: Context, region: str, number: int, ordinals: list[int]) -> None:
     """Write the records, count what is bound, and leave the effects in the hidden ledger."""
     pairs = call.cloud.pairs.all
     formers = call.cloud.instances.attach(ordinals, number, call.now)
@@ -147,7 +147,7 @@ def _write(call: Call, region: str, number: int, ordinals: list[int]) -> None:
     call.cloud.ledger.write_all(effect, call.now, region, call.number, ordinals, keys)
 
 
-def _results(call: Call, pair: KeyPair, ids: list[str], failed: Mapping[str, str]) -> Body:
+def _results(call: Context, pair: KeyPair, ids: list[str], failed: Mapping[str, str]) -> Body:
     """The body of today's edition: one item per id under HTTP 200."""
     total, count = len(ids), len(failed)
     body: dict[str, object] = {"KeyPairName": pair.name, "TotalCount": total, "FailCount": count}
@@ -171,6 +171,6 @@ def _well(instance: str) -> dict[str, object]:
     return {"InstanceId": instance, "Code": "200", "Message": "successful", "Success": True}
 
 
-def _failed(call: Call, instance: str, code: str) -> dict[str, object]:
+def _failed(call: Context, instance: str, code: str) -> dict[str, object]:
     message = contract.error(call.action.name, code).message.replace("%s", "InstanceIds")
     return {"InstanceId": instance, "Code": code, "Message": message, "Success": False}

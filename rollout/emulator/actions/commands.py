@@ -10,7 +10,7 @@ import msgspec
 
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.instances import Status
 from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.cloud.shapes import Tags
@@ -26,7 +26,7 @@ _PARAMETER: Final = re.compile(
 )
 
 
-def run_command(call: Call) -> Body:
+def run_command(call: Context) -> Body:
     """Send a script to up to 100 instances; one unfit instance refuses the whole call.
 
     A repeat with its ClientToken answers the first invocation, whatever became of the instances.
@@ -52,7 +52,7 @@ def run_command(call: Call) -> Body:
 
 
 def _order(
-    call: Call, region: str, script: str, mode: str, tags: Tags, ordinals: list[int]
+    call: Context, region: str, script: str, mode: str, tags: Tags, ordinals: list[int]
 ) -> Order:
     instances = call.cloud.instances
     request_id = call.cloud.request_id(call.number)
@@ -78,7 +78,7 @@ def _named(order: Order) -> Body:
     return {"CommandId": order.command_id, "InvokeId": order.invoke_id}
 
 
-def _kind(call: Call) -> str:
+def _kind(call: Context) -> str:
     kind = call.required("Type")
     if kind not in contract.COMMAND_TYPES:
         raise Refusal("InvalidCmdType.NotFound")
@@ -90,7 +90,7 @@ def _kind(call: Call) -> str:
     return kind
 
 
-def _mode(call: Call) -> str:
+def _mode(call: Context) -> str:
     """RepeatMode; a Frequency makes it Period, whatever it says."""
     if call.text("Frequency"):
         return "Period"
@@ -102,7 +102,7 @@ def _mode(call: Call) -> str:
     return mode
 
 
-def _script(call: Call) -> str:
+def _script(call: Context) -> str:
     """The text of the command with its parameters filled in.
 
     Other encodings than Base64 count as plain text: documented so. The limit is on the Base64 text.
@@ -121,7 +121,7 @@ def _script(call: Call) -> str:
         raise Refusal("InvalidParameter.CommandContent") from None
 
 
-def _filled(call: Call, script: str) -> str:
+def _filled(call: Context, script: str) -> str:
     """Put the values of `Parameters` in the place of `{{name}}`; what is not given is empty."""
     given = _parameters(call)
     if not call.flag("EnableParameter"):
@@ -133,7 +133,7 @@ def _filled(call: Call, script: str) -> str:
     return _PARAMETER.sub(lambda match: given.get(match[1].lower(), ""), script)
 
 
-def _parameters(call: Call) -> dict[str, str]:
+def _parameters(call: Context) -> dict[str, str]:
     """`Parameters`, a JSON object of texts, by lower-case name."""
     text = call.text("Parameters")
     try:
@@ -147,14 +147,14 @@ def _parameters(call: Call) -> dict[str, str]:
     return {name.lower(): value for name, value in given.items()}
 
 
-def _token(call: Call) -> str:
+def _token(call: Context) -> str:
     token = call.text("ClientToken")
     if not token.isascii() or len(token) > contract.CLIENT_TOKEN_CHARS_MAX:
         raise Refusal("InvalidClientToken.Malformed")
     return token
 
 
-def _ids(call: Call, region: str) -> list[str]:
+def _ids(call: Context, region: str) -> list[str]:
     """Whom the command is for: named, or all that have the tags."""
     ids = wire.numbered(call.params, "InstanceId")
     tags = filters.resource_tags(call.params)
@@ -169,7 +169,7 @@ def _ids(call: Call, region: str) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _tagged(call: Call, region: str, tags: Tags) -> list[str]:
+def _tagged(call: Context, region: str, tags: Tags) -> list[str]:
     instances = call.cloud.instances
     wanted = filters.tagged(instances, tags)
     ids = [
@@ -182,7 +182,7 @@ def _tagged(call: Call, region: str, tags: Tags) -> list[str]:
     return ids
 
 
-def _fit(call: Call, region: str, kind: str, instance: str) -> int:
+def _fit(call: Context, region: str, kind: str, instance: str) -> int:
     ordinal = call.cloud.instances.find(instance, region)
     if ordinal is None:
         raise Refusal("InvalidInstance.NotFound")

@@ -1,37 +1,52 @@
-"""One call while it is being answered: how an action reads its parameters and leaves its effects.
+"""The context of one call: its parameters, its user and the state of the cloud.
 
-Made by the cloud for each request, used by every action. Knows what all actions check alike, in the
-service's order, and none of their meaning.
+Made by `dispatch` for each request and used by every action. It contains the checks that all
+actions share, in the service's order, and nothing that only one action needs.
 """
 
-from __future__ import annotations
-
 import string
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rollout.ecs import contract, wire
 from rollout.ecs.contract import Action, Edition, Ids
+from rollout.emulator.actions.instance_rows import RowRenderer
 from rollout.emulator.cloud import tokens, users
+from rollout.emulator.cloud.keypairs import KeyPair
+from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.state import CloudState
 from rollout.emulator.cloud.users import User
 from rollout.emulator.messages import Refusal, Request
 
 _IN_IDS: Final = f"{string.ascii_letters}{string.digits}-".encode()
 
-if TYPE_CHECKING:
-    from rollout.emulator.cloud.keypairs import KeyPair
-    from rollout.emulator.cloud.ledger import Effect
-    from rollout.emulator.dispatch import Cloud
 
-
-class Call:
+class Context:
     """One request of one user, at `now`."""
 
-    __slots__ = ("_request", "action", "cloud", "now", "number", "params", "seed_edition", "user")
+    __slots__ = (
+        "_request",
+        "action",
+        "cloud",
+        "now",
+        "number",
+        "params",
+        "rows",
+        "seed_edition",
+        "user",
+    )
 
     def __init__(
-        self, cloud: Cloud, action: Action, request: Request, user: User, now: int, number: int
+        self,
+        cloud: CloudState,
+        rows: RowRenderer,
+        action: Action,
+        request: Request,
+        user: User,
+        now: int,
+        number: int,
     ) -> None:
         self.cloud = cloud
+        self.rows = rows
         self.action = action
         self.params = request.params
         self.user = user

@@ -13,7 +13,7 @@ import msgspec
 
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.actions.instance_rows import serial_number
 from rollout.emulator.actions.row_template import credit_specification, no_elastic_address
 from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Status
@@ -24,7 +24,7 @@ Body = Mapping[str, object]
 _EVENT_FILTERS = ("EventId.", "EventType", "EventPublishTime.", "InstanceEventType.", "NotBefore.")
 
 
-def describe_instances(call: Call) -> Body:
+def describe_instances(call: Context) -> Body:
     """List instances of a region, or the ones named that exist there."""
     region = call.region()
     ids = _ids(call)
@@ -40,7 +40,7 @@ def describe_instances(call: Call) -> Body:
     return _by_number(call, candidates, matches)
 
 
-def describe_instance_status(call: Call) -> Body:
+def describe_instance_status(call: Context) -> Body:
     """Id and status only: the cheapest poll. At most 50 a page, 10 by default."""
     region = call.region()
     zone = call.text("ZoneId")
@@ -64,7 +64,7 @@ def describe_instance_status(call: Call) -> Body:
     }
 
 
-def describe_instances_full_status(call: Call) -> Body:
+def describe_instances_full_status(call: Context) -> Body:
     """Status, health and planned system events.
 
     The emulated cloud schedules none, so that a filter by events matches nothing.
@@ -91,7 +91,7 @@ def describe_instances_full_status(call: Call) -> Body:
     }
 
 
-def describe_instance_attribute(call: Call) -> Body:
+def describe_instance_attribute(call: Context) -> Body:
     """One instance, flat; without KeyPairName, OSType, OSName and StartTime, as the real one."""
     instance = call.required("InstanceId")
     instances = call.cloud.instances
@@ -146,7 +146,7 @@ def describe_instance_attribute(call: Call) -> Body:
     }
 
 
-def _ids(call: Call) -> list[str] | None:
+def _ids(call: Context) -> list[str] | None:
     """InstanceIds; None where it is absent. `[]` is a filter that matches nothing."""
     text = call.text("InstanceIds")
     if not text:
@@ -159,7 +159,7 @@ def _ids(call: Call) -> list[str] | None:
     return ids
 
 
-def _candidates(call: Call, region: str, ids: list[str] | None) -> Iterable[int]:
+def _candidates(call: Context, region: str, ids: list[str] | None) -> Iterable[int]:
     """Ordinals in fleet order, which tokens rely on; unknown ids vanish without a word."""
     instances = call.cloud.instances
     if ids is not None:
@@ -172,7 +172,7 @@ def _candidates(call: Call, region: str, ids: list[str] | None) -> Iterable[int]
 
 
 def _by_token(
-    call: Call, candidates: Iterable[int], matches: filters.Matches | None
+    call: Context, candidates: Iterable[int], matches: filters.Matches | None
 ) -> dict[str, object]:
     """One page from the token on. TotalCount means nothing here, so it is 0."""
     limit = call.number_in(
@@ -195,7 +195,7 @@ def _by_token(
 
 
 def _by_number(
-    call: Call, candidates: Iterable[int], matches: filters.Matches | None
+    call: Context, candidates: Iterable[int], matches: filters.Matches | None
 ) -> dict[str, object]:
     page = call.number_in("PageNumber", 1, 1, 10**9)
     size = call.number_in(
@@ -227,8 +227,8 @@ def _page_from(
     return list(islice(found, count))
 
 
-def _rows(call: Call, ordinals: Sequence[int]) -> Sequence[object]:
-    return call.cloud.rows.render(ordinals, call.now, call.lag_ms)
+def _rows(call: Context, ordinals: Sequence[int]) -> Sequence[object]:
+    return call.rows.render(ordinals, call.now, call.lag_ms)
 
 
 def _status_rows(ids: list[str], statuses: list[int]) -> msgspec.Raw:

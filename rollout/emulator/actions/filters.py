@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from rollout.ecs import contract, wire
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.cache import Kept
 from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
 from rollout.emulator.cloud.shapes import Shape, Tags
@@ -70,7 +70,7 @@ _NO_ADDRESSES: Final = (
 )
 
 
-def matcher(call: Call) -> Matches | None:
+def matcher(call: Context) -> Matches | None:
     """The filters of a DescribeInstances call; None where it has none.
 
     Errors: Refusal for values that the service does not know.
@@ -167,7 +167,7 @@ def _plain(text: str) -> bool:
     return len(text) <= contract.TAG_CHARS_MAX and not address
 
 
-def _of_shape(call: Call) -> list[Matches]:
+def _of_shape(call: Context) -> list[Matches]:
     asked = [(get, call.params[n]) for n, get in _SHAPE_FIELDS.items() if call.params.get(n)]
     optimized = wire.parse_bool(call.text("IoOptimized"))
     if not asked and optimized is None:
@@ -184,12 +184,12 @@ def _of_shape(call: Call) -> list[Matches]:
     return [lambda ordinal: verdicts[instances.shape[ordinal]]]
 
 
-def _of_tags(call: Call) -> list[Matches]:
+def _of_tags(call: Context) -> list[Matches]:
     asked = tags_asked(call.params)
     return [tagged(call.cloud.instances, asked)] if asked else []
 
 
-def _of_columns(call: Call) -> list[Matches]:
+def _of_columns(call: Context) -> list[Matches]:
     """Status, key pair, name, lock and address: they differ from instance to instance."""
     instances, pairs, params = call.cloud.instances, call.cloud.pairs.all, call.params
     now, lag_ms = call.now, call.lag_ms
@@ -212,7 +212,7 @@ def _of_columns(call: Call) -> list[Matches]:
     return tests
 
 
-def _of_times(call: Call) -> list[Matches]:
+def _of_times(call: Context) -> list[Matches]:
     """`Filter.N.Key` and `.Value`: creation and expiry, each from and to."""
     instances = call.cloud.instances
     tests: list[Matches] = []

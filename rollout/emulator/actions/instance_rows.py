@@ -34,7 +34,7 @@ _LOCK_MESSAGE: Final = {
 }
 
 
-class Shown(Protocol):
+class RowRenderer(Protocol):
     """What stands for an instance in the answer of a DescribeInstances."""
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> Sequence[object]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud import keypairs
 from rollout.emulator.cloud.keypairs import KeyPair
 from rollout.emulator.cloud.ledger import Effect
@@ -14,7 +14,7 @@ from rollout.emulator.messages import Refusal
 Body = Mapping[str, object]
 
 
-def import_key_pair(call: Call) -> Body:
+def import_key_pair(call: Context) -> Body:
     """Store a public key under a name that must be free."""
     region, name = _new_name(call)
     body = call.required("PublicKeyBody").strip()
@@ -24,7 +24,7 @@ def import_key_pair(call: Call) -> Body:
     return {"KeyPairName": name, "KeyPairFingerPrint": pair.fingerprint}
 
 
-def create_key_pair(call: Call) -> Body:
+def create_key_pair(call: Context) -> Body:
     """Make an RSA-2048 key pair; the private key is in this answer and nowhere else."""
     region, name = _new_name(call)
     public, private = call.cloud.make_key()
@@ -37,7 +37,7 @@ def create_key_pair(call: Call) -> Body:
     }
 
 
-def delete_key_pairs(call: Call) -> Body:
+def delete_key_pairs(call: Context) -> Body:
     """Delete up to 100 key pairs, all or none; names that do not exist are passed over."""
     region = call.region()
     names = wire.json_array(call.required("KeyPairNames"))
@@ -57,7 +57,7 @@ def delete_key_pairs(call: Call) -> Body:
     return {}
 
 
-def describe_key_pairs(call: Call) -> Body:
+def describe_key_pairs(call: Context) -> Body:
     """List key pairs by page; an unknown name is an empty list, not an error."""
     region = call.region()
     page = call.number_in("PageNumber", 1, 1, 10**9)
@@ -76,7 +76,7 @@ def describe_key_pairs(call: Call) -> Body:
     }
 
 
-def _new_name(call: Call) -> tuple[str, str]:
+def _new_name(call: Context) -> tuple[str, str]:
     region = call.region()
     name = call.required("KeyPairName")
     call.demand(region, key=name)
@@ -89,7 +89,7 @@ def _new_name(call: Call) -> tuple[str, str]:
     return region, name
 
 
-def _add(call: Call, region: str, name: str, body: str, effect: Effect) -> KeyPair:
+def _add(call: Context, region: str, name: str, body: str, effect: Effect) -> KeyPair:
     tags = filters.tags_given(call.params)
     pair = call.cloud.pairs.add(region, name, body, call.now)
     pair.group = call.text("ResourceGroupId")
@@ -98,7 +98,7 @@ def _add(call: Call, region: str, name: str, body: str, effect: Effect) -> KeyPa
     return pair
 
 
-def _wanted(call: Call, region: str, pair: KeyPair) -> bool:
+def _wanted(call: Context, region: str, pair: KeyPair) -> bool:
     """Whether every filter of the call lets this key pair through."""
     name, print_, group = (
         call.text(n) for n in ("KeyPairName", "KeyPairFingerPrint", "ResourceGroupId")

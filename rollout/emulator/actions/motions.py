@@ -4,12 +4,12 @@ Called by the power actions once nothing keeps the instance from it.
 """
 
 from rollout.emulator import faults
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.instances import LEFT, Motion, Move
 from rollout.emulator.cloud.ledger import NEVER, Effect
 
 
-def begin(call: Call, motion: Motion, effect: Effect, region: str, instance: str) -> None:
+def begin(call: Context, motion: Motion, effect: Effect, region: str, instance: str) -> None:
     """Begin the motion of an instance that exists, and leave its effect in the hidden ledger."""
     instances = call.cloud.instances
     ordinal = instances.find(instance, region)
@@ -30,7 +30,7 @@ def begin(call: Call, motion: Motion, effect: Effect, region: str, instance: str
     )
 
 
-def _move(call: Call, motion: Motion, instance: str, boots: int, key: int) -> Move:
+def _move(call: Context, motion: Motion, instance: str, boots: int, key: int) -> Move:
     """The motion with its times; a stuck one has no end."""
     switches, now = call.cloud.switches, call.now
     if motion is Motion.STOP:
@@ -53,7 +53,7 @@ def _move(call: Call, motion: Motion, instance: str, boots: int, key: int) -> Mo
     return Move(motion, now, now + boot_ms, stopping_ms, key, appends)
 
 
-def _never_installs(call: Call, instance: str, ordinal: int) -> bool:
+def _never_installs(call: Context, instance: str, ordinal: int) -> bool:
     images = call.cloud.switches.images_without_keys
     if images and call.cloud.instances.shape_of(ordinal).image.image_id in images:
         return True

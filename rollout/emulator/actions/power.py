@@ -11,7 +11,7 @@ import msgspec
 
 from rollout.ecs import contract
 from rollout.emulator.actions import motions
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.instances import STATUS_NAMES, Lock, Motion, Status
 from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.messages import Refusal
@@ -42,37 +42,37 @@ STOP: Final = Power(
 )
 
 
-def reboot_instance(call: Call) -> Body:
+def reboot_instance(call: Context) -> Body:
     """Restart one Running instance in place."""
     return _one(call, REBOOT)
 
 
-def reboot_instances(call: Call) -> Body:
+def reboot_instances(call: Context) -> Body:
     """Restart up to 100 Running instances."""
     return _many(call, REBOOT)
 
 
-def start_instance(call: Call) -> Body:
+def start_instance(call: Context) -> Body:
     """Start one Stopped instance."""
     return _one(call, START)
 
 
-def start_instances(call: Call) -> Body:
+def start_instances(call: Context) -> Body:
     """Start up to 100 Stopped instances."""
     return _many(call, START)
 
 
-def stop_instance(call: Call) -> Body:
+def stop_instance(call: Context) -> Body:
     """Stop one Running instance."""
     return _one(call, STOP)
 
 
-def stop_instances(call: Call) -> Body:
+def stop_instances(call: Context) -> Body:
     """Stop up to 100 Running instances."""
     return _many(call, STOP)
 
 
-def _one(call: Call, power: Power) -> Body:
+def _one(call: Context, power: Power) -> Body:
     instance = call.required("InstanceId")
     ordinal = call.cloud.instances.find(instance)
     region = "*" if ordinal is None else call.cloud.instances.shape_of(ordinal).region.name
@@ -85,7 +85,7 @@ def _one(call: Call, power: Power) -> Body:
     return {}
 
 
-def _many(call: Call, power: Power) -> Body:
+def _many(call: Context, power: Power) -> Body:
     region = call.region()
     ids = call.numbered_ids()
     if not ids:
@@ -107,7 +107,7 @@ def _many(call: Call, power: Power) -> Body:
     return {"InstanceResponses": {"InstanceResponse": items}}
 
 
-def _why_not(call: Call, power: Power, instance: str, ordinal: int | None) -> Refusal | None:
+def _why_not(call: Context, power: Power, instance: str, ordinal: int | None) -> Refusal | None:
     """What keeps this instance from it; None where nothing does."""
     if ordinal is None:
         return Refusal("InvalidInstanceId.NotFound")
@@ -128,7 +128,7 @@ def _why_not(call: Call, power: Power, instance: str, ordinal: int | None) -> Re
     return None
 
 
-def _how_paid(call: Call, power: Power, ordinal: int) -> str:
+def _how_paid(call: Context, power: Power, ordinal: int) -> str:
     """InstanceExpired, which only a start is told, has a text for each way of paying."""
     if power is not START:
         return ""
@@ -136,7 +136,7 @@ def _how_paid(call: Call, power: Power, ordinal: int) -> str:
     return "prePaid" if charge_type == "PrePaid" else "postPaid"
 
 
-def _no_ids(call: Call) -> Refusal:
+def _no_ids(call: Context) -> Refusal:
     """An id that is there and empty has a row of its own."""
     if any(name.startswith("InstanceId.") for name in call.params):
         message = "InstanceId should not be null."
@@ -150,13 +150,13 @@ def _all_or_none(refusals: Mapping[str, Refusal | None]) -> None:
             raise refusal
 
 
-def _status_name(call: Call, region: str, instance: str) -> str:
+def _status_name(call: Context, region: str, instance: str) -> str:
     ordinal = call.cloud.instances.find(instance, region)
     return "" if ordinal is None else STATUS_NAMES[call.cloud.instances.status(ordinal, call.now)]
 
 
 def _item(
-    call: Call, power: Power, instance: str, refusal: Refusal | None, before: str
+    call: Context, power: Power, instance: str, refusal: Refusal | None, before: str
 ) -> dict[str, object]:
     if refusal is None:
         return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rollout.emulator.actions.context import Call
+from rollout.emulator.actions.context import Context
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]
@@ -10,7 +10,7 @@ Body = Mapping[str, object]
 _RESOURCE_TYPES = ("", "instance", "disk", "reservedinstance", "scu")
 
 
-def describe_regions(call: Call) -> Body:
+def describe_regions(call: Context) -> Body:
     """List every region this pretend cloud knows.
 
     RegionEndpoint is the address this call was sent to: a tool that follows it must not end up
@@ -37,7 +37,7 @@ def describe_regions(call: Call) -> Body:
     return {"Regions": {"Region": regions}}
 
 
-def get_caller_identity(call: Call) -> Body:
+def get_caller_identity(call: Context) -> Body:
     """Who the caller is: needs no permission."""
     user = call.user
     assumed = user.kind == "AssumedRoleUser"

@@ -134,7 +134,7 @@ def _users(cloud: Cloud, _: int) -> object:
 
 _LISTS: Final[Mapping[str, Callable[[Cloud, int], Iterator[msgspec.Struct]]]] = {
     "ledger": lambda cloud, _: iter(cloud.ledger),
-    "instances": lambda cloud, now: cloud.sights(now),
+    "instances": lambda cloud, now: cloud.observe(now),
 }
 _READERS: Final[Mapping[str, Callable[[Cloud, int], object]]] = {
     "quotas": _quotas,

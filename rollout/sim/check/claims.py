@@ -81,7 +81,7 @@ class InForce:
         if run is None or history.story.keys_replaced:
             return
         now = history.story.ended
-        in_force = {s.instance: s.key_in_force for s in history.story.cloud.sights(now)}
+        in_force = {s.instance: s.key_in_force for s in history.story.cloud.observe(now)}
         for ordinal, target in enumerate(history.layout.targets):
             name = target.instance
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
@@ -165,7 +165,7 @@ class ClassesPartition:
         wanted = {name: key.name for name, key in story.wanted.items()}
         loose = {
             s.instance: s.status
-            for s in story.cloud.sights(story.ended)
+            for s in story.cloud.observe(story.ended)
             if s.key_pair == wanted.get(s.instance) != s.key_in_force and s.status == "Running"
         }
         for ordinal, target in enumerate(history.layout.targets):

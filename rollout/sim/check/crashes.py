@@ -104,7 +104,7 @@ def ends(story: Story) -> Ends:
     for entry in story.cloud.ledger:
         if entry.effect in ("reboot", "start"):
             restarts[entry.instance] = restarts.get(entry.instance, 0) + 1
-    in_force = {one.instance: one.key_in_force for one in story.cloud.sights(story.ended)}
+    in_force = {one.instance: one.key_in_force for one in story.cloud.observe(story.ended)}
     return {
         target.instance: (
             story.run.phase(ordinal).word,

@@ -36,7 +36,7 @@ class Operators:
         run = self._story.run
         if run is None or not self._story.scenario.resolves:
             return False
-        in_force = {one.instance: one.key_in_force for one in self._story.cloud.sights(now)}
+        in_force = {one.instance: one.key_in_force for one in self._story.cloud.observe(now)}
         restarted = self._restarted()
         found = False
         for ordinal, target in enumerate(run.layout.targets):
