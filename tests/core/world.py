@@ -34,6 +34,7 @@ from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.time import MINUTE, SECOND, Instant
+from rollout.sim.check.stations import misplaced
 from tests.core import samples
 
 LATENCY_MS = 300
@@ -213,6 +214,7 @@ class World:
             kept = sum(1 for o in holders if ledger.shelved[o])
             assert kept == ledger.kept[group]
             assert ledger.ahead[group] >= 0
+        assert not list(misplaced(self.decider.waiting))
         exposed = sum(run.phase(o) in EXPOSED for o in range(len(run.phases)))
         assert exposed == ledger.exposed <= ledger.exposed_max
         assert run.left == sum(not run.finished(o) for o in range(len(run.phases)))

@@ -9,6 +9,8 @@ from rollout.core.running import evidence, evolve, evolve_calls, evolve_phases, 
 from rollout.core.running.decider import Decider
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
+from rollout.core.running.stations import Station
+from rollout.core.running.waiting import Waiting
 from rollout.engines.clock import WallJumps
 from rollout.journal.locks.ownership import Claim
 from rollout.model import limits
@@ -222,6 +224,21 @@ def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evolve_calls, "_busy_too_long", lambda *_: True)
 
 
+def park_outside_the_queue(patch: pytest.MonkeyPatch) -> None:
+    """Instances that wait for a permit are in no queue from which they are woken."""
+
+    def park(self: Waiting, ordinal: int, _: int) -> None:
+        self.leave(ordinal)
+        self.stations.move(ordinal, Station.PARKED)
+
+    patch.setattr(Waiting, "park", park)
+
+
+def keep_the_station_of_the_finished(patch: pytest.MonkeyPatch) -> None:
+    """Finished and held instances are not taken out of their queues."""
+    patch.setattr(Waiting, "finish", lambda *_: None)
+
+
 def _check_nothing(patch: pytest.MonkeyPatch) -> None:
     """No rule is checked on the way into the state."""
     for module in (evolve, evolve_calls):
@@ -252,6 +269,8 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (give_up_on_the_busy, "BusyWaits"),
     (ignore_aborts, "HaltHolds"),
     (start_what_others_stopped, "StartsAsPlanned"),
+    (park_outside_the_queue, "OneStation"),
+    (keep_the_station_of_the_finished, "OneStation"),
 )
 
 

@@ -59,6 +59,8 @@ class Decider:
     def __init__(self, plan: Plan, append: Callable[[AnyEvent], None]) -> None:
         self.run = Run(plan)
         self.append = append
+        self.after_step: Callable[[Decider], None] = lambda _: None
+        """Called after every step of a turn: the simulator checks invariants here."""
         self._plan_ahead()
 
     def _plan_ahead(self) -> None:
@@ -237,6 +239,7 @@ class Decider:
                     intents.append(event)
             if step is not None:
                 self._take(step, looks, now)
+            self.after_step(self)
         invariant(condition=False, text="a turn does not settle")
         raise AssertionError
 

@@ -27,6 +27,7 @@ class Checker(Protocol):
 
 CHECKERS: tuple[Checker, ...] = (
     claims.ComesToAnEnd(),
+    claims.OneStation(),
     effects.DurableFirst(),
     effects.IntentsAreWhole(),
     effects.SentAsIntended(),
@@ -61,7 +62,7 @@ CHECKERS: tuple[Checker, ...] = (
     others.StartsAsPlanned(),
     others.ForeignRunsHalt(),
 )
-"""The first one also judges runs that lost their way; the others need a journal to its end."""
+"""The first two also judge runs that lost their way; the others need a journal to its end."""
 
 
 def violations(story: Story) -> list[str]:
@@ -70,6 +71,6 @@ def violations(story: Story) -> list[str]:
     lost = story.stuck or story.bug
     return [
         f"{'/'.join(checker.ids)} {type(checker).__name__}: {text}"
-        for checker in (CHECKERS[:1] if lost else CHECKERS)
+        for checker in (CHECKERS[:2] if lost else CHECKERS)
         for text in checker.check(history)
     ]

@@ -276,6 +276,16 @@ class FoldIsState:
             yield "a turn left something undecided"
 
 
+class OneStation:
+    """Each unfinished instance of an opened cell is at exactly one station, in its queue."""
+
+    ids = ("I-65",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Report what the world found after a step."""
+        yield from history.story.misplaced[:3]
+
+
 class ComesToAnEnd:
     """Without faults the run ends: closed, or stopped for a person by what is really there."""
 

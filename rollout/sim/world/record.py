@@ -81,6 +81,8 @@ class Story:
     """Calls that left a process after somebody had removed its locks."""
     undecided: int = 0
     unfolded: list[str] = field(default_factory=list)
+    misplaced: list[str] = field(default_factory=list)
+    """Instances at a wrong station, after the first step that left one there."""
     words: dict[str, int] = field(default_factory=dict)
     stuck: str = ""
     bug: str = ""

@@ -48,6 +48,7 @@ from rollout.model.spec import (
     WaveSpec,
 )
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.sim.check.stations import misplaced
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
 from rollout.sim.world import calls, others
@@ -213,6 +214,7 @@ class World:
             digest = planmodel.digest(story.raw)
             process = self._process(locked.create(digest, story.raw, self.heap.now))
             decider = process.decider = Decider(story.plan, process.append)
+            decider.after_step = self._check_stations
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
             story.run = decider.run
@@ -223,6 +225,7 @@ class World:
             return None
         process = self._process(locked.open(reader, folded.run.epoch + 1, self.heap.now))
         process.decider, folded.append = folded, process.append
+        folded.after_step = self._check_stations
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
         self.machine.forget(folded.run.epoch + 1)
@@ -247,6 +250,10 @@ class World:
     def _process(self, journal: RunJournal) -> Driver:
         process = self.process = self.make_process(self.locks.hold(journal))
         return process
+
+    def _check_stations(self, decider: Decider) -> None:
+        if not self.story.misplaced:
+            self.story.misplaced += misplaced(decider.waiting)
 
     def _sending(self, call: Call) -> None:
         if call.n:
