@@ -140,20 +140,21 @@ class _Case:
         )
         if rules is None:
             return heard
-        peaks = zip(rules.plan.groups, rules.peaks, strict=True)
+        instances, calls = rules.instances, rules.calls
+        peaks = zip(rules.plan.groups, instances.peaks, strict=True)
         return msgspec.structs.replace(
             heard,
             plan_matches=True,
             closed=rules.closed,
             found=rules.plan.counts.found,
-            classes=rules.classes(),
-            unfinished=rules.unfinished,
-            calls=dict(sorted(rules.calls.items())),
-            attached=rules.attached,
-            restarted=rules.restarted,
+            classes=instances.classes(),
+            unfinished=instances.unfinished,
+            calls=dict(sorted(calls.counts.items())),
+            attached=calls.attached,
+            restarted=calls.restarted,
             resumes=rules.resumes,
-            late=rules.late,
-            exposed_peak=rules.exposed_peak,
+            late=calls.late,
+            exposed_peak=instances.exposed_peak,
             groups=tuple(GroupPeak(group.key, peak, group.cap) for group, peak in peaks),
         )
 

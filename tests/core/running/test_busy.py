@@ -120,7 +120,7 @@ def test_a_call_that_a_crash_left_open_ends_the_refusals_before_it(kind: type) -
     assert not story.run.busy
     rules = Rules(story.plan)
     assert [broken for event in story.journal for broken in rules.take(event)] == []
-    assert not rules.busy_since
+    assert not rules.calls.busy_since
 
 
 def test_a_resume_keeps_the_pause_of_a_busy_instance() -> None:

@@ -1,0 +1,30 @@
+"""Parts of runs and of verdicts that the tests of the recheck share."""
+
+from rollout.journal.verify import Verdict
+from rollout.model import event as ev
+from rollout.model.event import OperatorWord, Resolution
+from rollout.model.outcome import Refused, RetryClass
+from tests.journal import samples, stories
+from tests.journal.samples import NOW
+from tests.journal.stories import Story
+
+REFUSED = Refused("OperationConflict", RetryClass.STATE)
+FACT = Refused("DependencyViolation.WindowsInstance", RetryClass.FACT)
+ABORT = ev.OperatorCommand("1", OperatorWord.ABORT, samples.ACTOR, NOW, "inbox")
+
+
+def resolved(ordinal: int, resolution: Resolution) -> ev.OperatorCommand:
+    """An operator stated this about an instance."""
+    name = stories.names((ordinal,))[0]
+    word = OperatorWord.RESOLVE
+    return ev.OperatorCommand("2", word, samples.ACTOR, NOW, "inbox", "seen", name, resolution)
+
+
+def in_rest() -> Story:
+    """A run whose canary went well and whose second wave has just been opened."""
+    return Story().open_wave(0).rotated(0, 1).close_wave(0).open_wave(1)
+
+
+def messages(verdict: Verdict) -> str:
+    """All that is wrong, one a line."""
+    return "\n".join(f"{problem.code} {problem.message}" for problem in verdict.problems)
