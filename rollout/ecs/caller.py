@@ -164,12 +164,12 @@ class Caller:
                 raise NotSent(self._held_back(request) or Unsent.EXPIRED)
             reply = await self._send(request, keys)
             refused = _refused_before_looking(reply)
-            if refused is contract.RetryClass.AUTH:
+            if refused is contract.ErrorClass.AUTH:
                 others = await self._while_wanted(request, self._keyring.renew(keys))
                 if others is None or others.signs_like(keys):
                     return reply
                 return await self._send(request, others)
-            if refused is contract.RetryClass.CLOCK:
+            if refused is contract.ErrorClass.CLOCK:
                 self._measure_skew(reply)
                 return await self._send(request, keys)
             return reply
@@ -363,13 +363,13 @@ _CONNECTIONS = tenacity.AsyncRetrying(
 
 def _refused_before_looking(
     reply: wire.HttpReply,
-) -> contract.RetryClass | None:
+) -> contract.ErrorClass | None:
     """AUTH or CLOCK where the gateway turned the call away for its keys or its time."""
     if not 400 <= reply.status < 500:
         return None
     error = verdict.api_error(reply.body)
-    kind = contract.retry_class(error[0]) if error is not None else None
-    return kind if kind in {contract.RetryClass.AUTH, contract.RetryClass.CLOCK} else None
+    kind = contract.error_class(error[0]) if error is not None else None
+    return kind if kind in {contract.ErrorClass.AUTH, contract.ErrorClass.CLOCK} else None
 
 
 @lru_cache(maxsize=64)

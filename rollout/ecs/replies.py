@@ -181,7 +181,7 @@ def dry_run(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
     error = verdict.api_error(reply.body)
     if error is not None:
         code, _, request_id = error
-        if contract.retry_class(code) is contract.RetryClass.DRY_RUN_PASSED:
+        if contract.error_class(code) is contract.ErrorClass.DRY_RUN_PASSED:
             return Done(request_id, verdict.api_time(reply, now))
     if 200 <= reply.status < 300:
         why = DRY_RUN_IGNORED if _is_from_api(reply.body) else verdict.PROXY

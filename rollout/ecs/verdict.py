@@ -39,18 +39,18 @@ API_TIME_AHEAD_MS_MAX: Final = 24 * HOUR
 _MESSAGE_CHARS_MAX = 200
 _REQUEST_ID_CHARS_MAX = 64
 
-_CLASSES: Final[Mapping[contract.RetryClass, RetryClass]] = {
-    contract.RetryClass.THROTTLED: RetryClass.THROTTLED,
-    contract.RetryClass.STATE_RACE: RetryClass.STATE,
-    contract.RetryClass.AUTH: RetryClass.DENIED,
-    contract.RetryClass.SIGNATURE: RetryClass.DENIED,
-    contract.RetryClass.CLOCK: RetryClass.CLOCK,
-    contract.RetryClass.NOT_FOUND: RetryClass.KEY_PAIR,
-    contract.RetryClass.INSTANCE_NOT_FOUND: RetryClass.GONE,
-    contract.RetryClass.INPUT: RetryClass.INPUT,
-    contract.RetryClass.FACT: RetryClass.FACT,
-    contract.RetryClass.DRY_RUN_PASSED: RetryClass.ODD,
-    contract.RetryClass.UNKNOWN_CODE: RetryClass.ODD,
+_CLASSES: Final[Mapping[contract.ErrorClass, RetryClass]] = {
+    contract.ErrorClass.THROTTLED: RetryClass.THROTTLED,
+    contract.ErrorClass.STATE_RACE: RetryClass.STATE,
+    contract.ErrorClass.AUTH: RetryClass.DENIED,
+    contract.ErrorClass.SIGNATURE: RetryClass.DENIED,
+    contract.ErrorClass.CLOCK: RetryClass.CLOCK,
+    contract.ErrorClass.NOT_FOUND: RetryClass.KEY_PAIR,
+    contract.ErrorClass.INSTANCE_NOT_FOUND: RetryClass.GONE,
+    contract.ErrorClass.INPUT: RetryClass.INPUT,
+    contract.ErrorClass.FACT: RetryClass.FACT,
+    contract.ErrorClass.DRY_RUN_PASSED: RetryClass.ODD,
+    contract.ErrorClass.UNKNOWN_CODE: RetryClass.ODD,
 }
 """TRANSIENT and NONCE are not here: they refuse nothing."""
 
@@ -185,12 +185,12 @@ def _judged(
     code: str, message: str, request_id: str, at: Instant, wait_ms: int, *, status: int
 ) -> Refused | Unknown:
     """Judge one parsed API error, of a call or of one row."""
-    kind = contract.retry_class(code)
-    if kind is contract.RetryClass.THROTTLED:
+    kind = contract.error_class(code)
+    if kind is contract.ErrorClass.THROTTLED:
         return Refused(code, RetryClass.THROTTLED, message, request_id, at, wait_ms)
-    if status >= 500 or kind in {contract.RetryClass.TRANSIENT, contract.RetryClass.NONCE}:
+    if status >= 500 or kind in {contract.ErrorClass.TRANSIENT, contract.ErrorClass.NONCE}:
         return Unknown(code, request_id, at, message)
-    if kind is contract.RetryClass.SIGNATURE:
+    if kind is contract.ErrorClass.SIGNATURE:
         message = "the signature does not match"  # the text repeats the request, token included
     return Refused(code, _CLASSES[kind], message, request_id, at)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rollout.ecs import contract
-from rollout.ecs.contract import Edition, Ids, Kind, RetryClass
+from rollout.ecs.contract import Edition, ErrorClass, Ids, Kind
 
 
 def test_ids_of_an_action_agree_with_its_parameters() -> None:
@@ -24,45 +24,45 @@ def test_ids_of_an_action_agree_with_its_parameters() -> None:
         assert action.ids_max == (param.items_max or 1)
 
 
-def test_every_documented_code_has_a_retry_class() -> None:
+def test_every_documented_code_has_a_error_class() -> None:
     """No documented error is left to chance: each code has a class of its own."""
     for action in contract.ACTIONS.values():
         for row in action.errors:
-            assert contract.retry_class(row.code) is not RetryClass.UNKNOWN_CODE, row.code
+            assert contract.error_class(row.code) is not ErrorClass.UNKNOWN_CODE, row.code
 
 
 @pytest.mark.parametrize(
     "code, known",
     [
-        ("Throttling", RetryClass.THROTTLED),
-        ("Throttling.User", RetryClass.THROTTLED),
-        ("Rejected.Throttling", RetryClass.THROTTLED),
-        ("ThrottlingOdd", RetryClass.UNKNOWN_CODE),
-        ("InternalError", RetryClass.TRANSIENT),
-        ("UnknownError", RetryClass.TRANSIENT),
-        ("ServiceUnavailable.RegionMaintaining", RetryClass.TRANSIENT),
-        ("IncorrectInstanceStatus", RetryClass.STATE_RACE),
-        ("InvalidOperation.Conflict", RetryClass.STATE_RACE),
-        ("Forbidden.RAM", RetryClass.AUTH),
-        ("InvalidSecurityToken.Expired", RetryClass.AUTH),
-        ("SignatureDoesNotMatch", RetryClass.SIGNATURE),
-        ("InvalidTimeStamp.Expired", RetryClass.CLOCK),
-        ("SignatureNonceUsed", RetryClass.NONCE),
-        ("InvalidKeyPairName.NotFound", RetryClass.NOT_FOUND),
-        ("InvalidRegionId.NotFound", RetryClass.NOT_FOUND),
-        ("InvalidInstanceId.NotFound", RetryClass.INSTANCE_NOT_FOUND),
-        ("MissingParameter", RetryClass.INPUT),
-        ("MissingRegionId", RetryClass.INPUT),
-        ("InvalidParameter.MaxResults", RetryClass.INPUT),
-        ("DependencyViolation.WindowsInstance", RetryClass.FACT),
-        ("OperationDenied.NoStock", RetryClass.FACT),
-        ("DryRunOperation", RetryClass.DRY_RUN_PASSED),
-        ("SomethingNew", RetryClass.UNKNOWN_CODE),
+        ("Throttling", ErrorClass.THROTTLED),
+        ("Throttling.User", ErrorClass.THROTTLED),
+        ("Rejected.Throttling", ErrorClass.THROTTLED),
+        ("ThrottlingOdd", ErrorClass.UNKNOWN_CODE),
+        ("InternalError", ErrorClass.TRANSIENT),
+        ("UnknownError", ErrorClass.TRANSIENT),
+        ("ServiceUnavailable.RegionMaintaining", ErrorClass.TRANSIENT),
+        ("IncorrectInstanceStatus", ErrorClass.STATE_RACE),
+        ("InvalidOperation.Conflict", ErrorClass.STATE_RACE),
+        ("Forbidden.RAM", ErrorClass.AUTH),
+        ("InvalidSecurityToken.Expired", ErrorClass.AUTH),
+        ("SignatureDoesNotMatch", ErrorClass.SIGNATURE),
+        ("InvalidTimeStamp.Expired", ErrorClass.CLOCK),
+        ("SignatureNonceUsed", ErrorClass.NONCE),
+        ("InvalidKeyPairName.NotFound", ErrorClass.NOT_FOUND),
+        ("InvalidRegionId.NotFound", ErrorClass.NOT_FOUND),
+        ("InvalidInstanceId.NotFound", ErrorClass.INSTANCE_NOT_FOUND),
+        ("MissingParameter", ErrorClass.INPUT),
+        ("MissingRegionId", ErrorClass.INPUT),
+        ("InvalidParameter.MaxResults", ErrorClass.INPUT),
+        ("DependencyViolation.WindowsInstance", ErrorClass.FACT),
+        ("OperationDenied.NoStock", ErrorClass.FACT),
+        ("DryRunOperation", ErrorClass.DRY_RUN_PASSED),
+        ("SomethingNew", ErrorClass.UNKNOWN_CODE),
     ],
 )
-def test_retry_class_of_code(code: str, known: RetryClass) -> None:
+def test_error_class_of_code(code: str, known: ErrorClass) -> None:
     """The class is read from the code alone, by row first and by family second."""
-    assert contract.retry_class(code) is known
+    assert contract.error_class(code) is known
 
 
 def test_an_unknown_key_pair_has_another_status_per_edition() -> None:
@@ -92,31 +92,31 @@ def test_rows_are_as_printed(line: str) -> None:
 @pytest.mark.parametrize(
     "code, known",
     [
-        ("IllegalTimestamp", RetryClass.CLOCK),
-        ("InvalidOperation.KMSKeyIdNotFound", RetryClass.FACT),
-        ("InvalidParameter.KMSKeyId.CMKNotEnabled", RetryClass.FACT),
-        ("LimitedOperation.ServiceUnavailable", RetryClass.TRANSIENT),
-        ("InternalError.Dispatch", RetryClass.TRANSIENT),
-        ("Operation.Conflict", RetryClass.STATE_RACE),
-        ("OperationConflict", RetryClass.STATE_RACE),
-        ("LastTokenProcessing", RetryClass.STATE_RACE),
-        ("IdempotentProcessing", RetryClass.STATE_RACE),
-        ("InstanceNotReady", RetryClass.STATE_RACE),
-        ("IncorrectInstanceStatus.Initializing", RetryClass.STATE_RACE),
-        ("IncorrectDiskStatus.Initializing", RetryClass.STATE_RACE),
-        ("InvalidInstanceStatus.NotRunning", RetryClass.STATE_RACE),
-        ("OperationConflict.Snapshot", RetryClass.STATE_RACE),
-        ("Forbidden.AccessKeyDisabled", RetryClass.AUTH),
-        ("Forbidden.RiskControl", RetryClass.AUTH),
-        ("Unauthorized.EmptyRegion", RetryClass.AUTH),
-        ("InsufficientBalance", RetryClass.FACT),
-        ("ChargeTypeViolation", RetryClass.FACT),
-        ("Invalid.PrivatePoolOptions.NoStock", RetryClass.FACT),
-        ("InvalidInstance.NotFound", RetryClass.INSTANCE_NOT_FOUND),
-        ("Parameter.NotMatched", RetryClass.INPUT),
-        ("UnsupportedHTTPMethod", RetryClass.INPUT),
+        ("IllegalTimestamp", ErrorClass.CLOCK),
+        ("InvalidOperation.KMSKeyIdNotFound", ErrorClass.FACT),
+        ("InvalidParameter.KMSKeyId.CMKNotEnabled", ErrorClass.FACT),
+        ("LimitedOperation.ServiceUnavailable", ErrorClass.TRANSIENT),
+        ("InternalError.Dispatch", ErrorClass.TRANSIENT),
+        ("Operation.Conflict", ErrorClass.STATE_RACE),
+        ("OperationConflict", ErrorClass.STATE_RACE),
+        ("LastTokenProcessing", ErrorClass.STATE_RACE),
+        ("IdempotentProcessing", ErrorClass.STATE_RACE),
+        ("InstanceNotReady", ErrorClass.STATE_RACE),
+        ("IncorrectInstanceStatus.Initializing", ErrorClass.STATE_RACE),
+        ("IncorrectDiskStatus.Initializing", ErrorClass.STATE_RACE),
+        ("InvalidInstanceStatus.NotRunning", ErrorClass.STATE_RACE),
+        ("OperationConflict.Snapshot", ErrorClass.STATE_RACE),
+        ("Forbidden.AccessKeyDisabled", ErrorClass.AUTH),
+        ("Forbidden.RiskControl", ErrorClass.AUTH),
+        ("Unauthorized.EmptyRegion", ErrorClass.AUTH),
+        ("InsufficientBalance", ErrorClass.FACT),
+        ("ChargeTypeViolation", ErrorClass.FACT),
+        ("Invalid.PrivatePoolOptions.NoStock", ErrorClass.FACT),
+        ("InvalidInstance.NotFound", ErrorClass.INSTANCE_NOT_FOUND),
+        ("Parameter.NotMatched", ErrorClass.INPUT),
+        ("UnsupportedHTTPMethod", ErrorClass.INPUT),
     ],
 )
-def test_codes_that_stand_in_no_table_of_an_action(code: str, known: RetryClass) -> None:
+def test_codes_that_stand_in_no_table_of_an_action(code: str, known: ErrorClass) -> None:
     """The codes of the common table and of conflicts, by the spelling of each page."""
-    assert contract.retry_class(code) is known
+    assert contract.error_class(code) is known

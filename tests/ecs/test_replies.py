@@ -423,7 +423,7 @@ async def test_texts_of_the_service_are_bounded_and_on_one_line() -> None:
 
 def test_every_class_of_refusal_is_mapped() -> None:
     """A new class in the contract cannot be forgotten here: two kinds of code refuse nothing."""
-    kinds = contract.RetryClass
+    kinds = contract.ErrorClass
     assert set(kinds) - set(verdict._CLASSES) == {kinds.TRANSIENT, kinds.NONCE}
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from rollout.ecs import contract
-from rollout.ecs.contract import THROTTLE_BUCKET_MS, RetryClass
+from rollout.ecs.contract import THROTTLE_BUCKET_MS, ErrorClass
 
 ANY: Final = "*"
 
@@ -46,7 +46,7 @@ class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def problem(self) -> str:
         """Why these settings make no sense; empty where they do."""
-        if contract.retry_class(self.code) is not RetryClass.THROTTLED:
+        if contract.error_class(self.code) is not ErrorClass.THROTTLED:
             return f"{self.code} is no code of throttling"
         for quota in (*self.quotas, *self.foreign):
             if quota.calls_per_minute < 0:

@@ -294,4 +294,4 @@ def _clock_refused(heard: Heard) -> bool:
     if not isinstance(heard, wire.HttpReply) or not 400 <= heard.status < 500:
         return False
     error = verdict.api_error(heard.body)
-    return error is not None and contract.retry_class(error[0]) is contract.RetryClass.CLOCK
+    return error is not None and contract.error_class(error[0]) is contract.ErrorClass.CLOCK

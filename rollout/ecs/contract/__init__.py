@@ -1,10 +1,10 @@
-"""The one table of the ECS actions: parameters, limits, errors, time-outs, retry classes.
+"""The one table of the ECS actions: parameters, limits, errors, time-outs, classes of errors.
 
 Source for the client, the emulator and the docs, so that the three cannot part ways. Pure facts: it
 sends nothing, answers nothing and knows no fleet. Golden tests typed from the API reference guard
 against a mistake that client and emulator would share through this file.
 
-The error rows stand in `contract_errors`, what a code means for the caller in `contract_retry`.
+The error rows stand in `errors`, what a code means for the caller in `error_classes`.
 
 Sources: the models and comments of `alibabacloud-ecs20140526` 7.11.8 (parameters, limits), the API
 reference pages of 2021 to 2025 (errors), `aliyun-python-sdk-core` 2.16.1 (read time-outs).
@@ -18,9 +18,9 @@ from typing import Final
 
 import msgspec
 
-from rollout.ecs import contract_errors
-from rollout.ecs.contract_errors import ApiError, Edition
-from rollout.ecs.contract_retry import PROVES_PERMISSION, RetryClass, retry_class
+from rollout.ecs.contract import errors
+from rollout.ecs.contract.error_classes import PROVES_PERMISSION, ErrorClass, error_class
+from rollout.ecs.contract.errors import ApiError, Edition
 
 __all__ = [
     "ACTIONS",
@@ -33,13 +33,13 @@ __all__ = [
     "Action",
     "ApiError",
     "Edition",
+    "ErrorClass",
     "Ids",
     "Kind",
     "Param",
-    "RetryClass",
     "documents",
     "error",
-    "retry_class",
+    "error_class",
 ]
 
 ECS_VERSION: Final = "2014-05-26"
@@ -153,7 +153,7 @@ def error(
     own = ACTIONS[action].errors if action in ACTIONS else ()
     rows = [
         row
-        for row in (*own, *contract_errors.GATEWAY, *contract_errors.COMMON)
+        for row in (*own, *errors.GATEWAY, *errors.COMMON)
         if row.code == code and row.edition in {None, edition}
     ]
     if rows:
@@ -214,7 +214,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "AttachKeyPair",
                 (_REGION, _KEY_PAIR, _ATTACH_IDS),
-                contract_errors.ATTACH,
+                errors.ATTACH,
                 Ids.JSON_ARRAY,
                 ATTACH_IDS_MAX,
                 mutating=True,
@@ -223,7 +223,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "DetachKeyPair",
                 (_REGION, _KEY_PAIR, _ATTACH_IDS),
-                contract_errors.DETACH,
+                errors.DETACH,
                 Ids.JSON_ARRAY,
                 ATTACH_IDS_MAX,
                 mutating=True,
@@ -232,13 +232,13 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "ImportKeyPair",
                 (_REGION, _KEY_PAIR, Param("PublicKeyBody", required=True), _GROUP, _TAGS),
-                contract_errors.IMPORT,
+                errors.IMPORT,
                 mutating=True,
             ),
             Action(
                 "CreateKeyPair",
                 (_REGION, _KEY_PAIR, _GROUP, _TAGS),
-                contract_errors.CREATE,
+                errors.CREATE,
                 mutating=True,
             ),
             Action(
@@ -252,7 +252,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                         items_max=KEY_PAIRS_DELETE_MAX,
                     ),
                 ),
-                contract_errors.DELETE,
+                errors.DELETE,
                 mutating=True,
             ),
             Action(
@@ -266,7 +266,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     _GROUP,
                     _TAGS,
                 ),
-                contract_errors.DESCRIBE_KEY_PAIRS,
+                errors.DESCRIBE_KEY_PAIRS,
             ),
             Action(
                 "DescribeInstances",
@@ -308,7 +308,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     *_PAGES,
                     _DRY_RUN,
                 ),
-                contract_errors.DESCRIBE_INSTANCES,
+                errors.DESCRIBE_INSTANCES,
                 Ids.JSON_ARRAY,
                 DESCRIBE_IDS_MAX,
             ),
@@ -321,7 +321,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     Param("ClusterId"),
                     *_PAGES,
                 ),
-                contract_errors.DESCRIBE_STATUS,
+                errors.DESCRIBE_STATUS,
                 Ids.NUMBERED,
                 STATUS_IDS_MAX,
                 timeout_read_ms=30_000,
@@ -329,7 +329,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "DescribeInstanceAttribute",
                 (_INSTANCE,),
-                contract_errors.DESCRIBE_ATTRIBUTE,
+                errors.DESCRIBE_ATTRIBUTE,
                 Ids.ONE,
                 1,
                 timeout_read_ms=40_000,
@@ -351,14 +351,14 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     ),
                     *_PAGES,
                 ),
-                contract_errors.DESCRIBE_FULL_STATUS,
+                errors.DESCRIBE_FULL_STATUS,
                 Ids.NUMBERED,
                 DESCRIBE_IDS_MAX,
             ),
             Action(
                 "RebootInstance",
                 (_INSTANCE, Param("ForceStop", Kind.FLAG), _DRY_RUN),
-                contract_errors.REBOOT,
+                errors.REBOOT,
                 Ids.ONE,
                 1,
                 mutating=True,
@@ -367,7 +367,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "RebootInstances",
                 (_REGION, _POWER_IDS, Param("ForceReboot", Kind.FLAG), _BATCH, _DRY_RUN),
-                contract_errors.REBOOT_MANY,
+                errors.REBOOT_MANY,
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 mutating=True,
@@ -376,7 +376,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "StartInstance",
                 (_INSTANCE, Param("InitLocalDisk", Kind.FLAG), _DRY_RUN),
-                contract_errors.START,
+                errors.START,
                 Ids.ONE,
                 1,
                 mutating=True,
@@ -385,7 +385,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "StartInstances",
                 (_REGION, _POWER_IDS, _BATCH, _DRY_RUN),
-                contract_errors.START_MANY,
+                errors.START_MANY,
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 mutating=True,
@@ -401,7 +401,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     Param("Hibernate", Kind.FLAG),
                     _DRY_RUN,
                 ),
-                contract_errors.STOP,
+                errors.STOP,
                 Ids.ONE,
                 1,
                 mutating=True,
@@ -417,7 +417,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     _BATCH,
                     _DRY_RUN,
                 ),
-                contract_errors.STOP_MANY,
+                errors.STOP_MANY,
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 mutating=True,
@@ -426,7 +426,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             Action(
                 "DescribeRegions",
                 (Param("InstanceChargeType"), Param("ResourceType"), Param("AcceptLanguage")),
-                contract_errors.DESCRIBE_REGIONS,
+                errors.DESCRIBE_REGIONS,
                 timeout_read_ms=20_000,
             ),
             Action(
@@ -456,7 +456,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     _GROUP,
                     _TAGS,
                 ),
-                contract_errors.RUN_COMMAND,
+                errors.RUN_COMMAND,
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 mutating=True,
@@ -477,7 +477,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     *_TOKENS,
                     *_PAGES,
                 ),
-                contract_errors.INVOCATION_RESULTS,
+                errors.INVOCATION_RESULTS,
                 timeout_read_ms=20_000,
             ),
             Action(
@@ -489,7 +489,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     *_TOKENS,
                     *_PAGES,
                 ),
-                contract_errors.ASSISTANT_STATUS,
+                errors.ASSISTANT_STATUS,
                 Ids.NUMBERED,
                 POWER_IDS_MAX,
                 timeout_read_ms=20_000,

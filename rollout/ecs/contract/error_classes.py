@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 
-class RetryClass(enum.Enum):
+class ErrorClass(enum.Enum):
     """The meaning of an error code for the caller. It depends on the code, not the HTTP status."""
 
     THROTTLED = "throttled"  # refused, nothing happened; the same call may pass a minute later
@@ -27,22 +27,22 @@ class RetryClass(enum.Enum):
     UNKNOWN_CODE = "unknown_code"  # not in this table
 
 
-def retry_class(code: str) -> RetryClass:
+def error_class(code: str) -> ErrorClass:
     """Class of an API error code; `UNKNOWN_CODE` where neither a row nor a rule knows it."""
     if known := _CLASS_OF_CODE.get(code):
         return known
     # Terraform's rule is "contains Throttling"; the dot keeps it to the documented family.
     if code.startswith("Throttling."):
-        return RetryClass.THROTTLED
+        return ErrorClass.THROTTLED
     for beginning, known in _CLASS_OF_BEGINNING:
         if code.startswith(beginning):
             return known
-    return RetryClass.NOT_FOUND if code.endswith(".NotFound") else _input_or_unknown(code)
+    return ErrorClass.NOT_FOUND if code.endswith(".NotFound") else _input_or_unknown(code)
 
 
-def _input_or_unknown(code: str) -> RetryClass:
+def _input_or_unknown(code: str) -> ErrorClass:
     known = code.startswith(("Missing", "Invalid", "Parameter."))
-    return RetryClass.INPUT if known else RetryClass.UNKNOWN_CODE
+    return ErrorClass.INPUT if known else ErrorClass.UNKNOWN_CODE
 
 
 PROVES_PERMISSION: Final = frozenset(
@@ -66,15 +66,15 @@ of the named instance. The order of the checks is not documented, so a code that
 from the gateway (conflict, not found, balance) is left out.
 """
 
-_CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
-    RetryClass.THROTTLED: ("Throttling", "Rejected.Throttling"),
-    RetryClass.TRANSIENT: (
+_CODES_OF_CLASS: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
+    ErrorClass.THROTTLED: ("Throttling", "Rejected.Throttling"),
+    ErrorClass.TRANSIENT: (
         "InternalError",
         "UnknownError",  # documented with HTTP 400
         "ServiceUnavailable",
         "LimitedOperation.ServiceUnavailable",
     ),
-    RetryClass.STATE_RACE: (
+    ErrorClass.STATE_RACE: (
         "IncorrectInstanceStatus",
         "IdempotentProcessing",
         "InstanceNotReady",
@@ -83,7 +83,7 @@ _CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
         "Operation.Conflict",
         "OperationConflict",
     ),
-    RetryClass.AUTH: (
+    ErrorClass.AUTH: (
         "Forbidden",
         "InvalidAccessKeyId",
         "InvalidAccessKeyId.Inactive",
@@ -92,15 +92,15 @@ _CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
         "NoPermission",
         "Unauthorized",
     ),
-    RetryClass.SIGNATURE: ("IncompleteSignature", "InvalidSignature", "SignatureDoesNotMatch"),
-    RetryClass.CLOCK: ("IllegalTimestamp", "InvalidTimeStamp.Expired", "InvalidTimeStamp.Format"),
-    RetryClass.NONCE: ("SignatureNonceUsed",),
-    RetryClass.INSTANCE_NOT_FOUND: (
+    ErrorClass.SIGNATURE: ("IncompleteSignature", "InvalidSignature", "SignatureDoesNotMatch"),
+    ErrorClass.CLOCK: ("IllegalTimestamp", "InvalidTimeStamp.Expired", "InvalidTimeStamp.Format"),
+    ErrorClass.NONCE: ("SignatureNonceUsed",),
+    ErrorClass.INSTANCE_NOT_FOUND: (
         "InvalidInstance.NotFound",
         "InvalidInstanceId.NotFound",
         "InvalidInstanceIds.NotFound",
     ),
-    RetryClass.INPUT: (
+    ErrorClass.INPUT: (
         "Abs.InvalidInstanceIds.MalFormed",
         "CmdContent.ExceedLimit",
         "CmdDesc.ExceedLimit",
@@ -121,7 +121,7 @@ _CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
         "UnsupportedParameter",
         "Username.ExceedLimit",
     ),
-    RetryClass.FACT: (
+    ErrorClass.FACT: (
         "ChargeTypeViolation",
         "DependencyViolation.IoOptimize",
         "DependencyViolation.WindowsInstance",
@@ -143,24 +143,24 @@ _CODES_OF_CLASS: Final[Mapping[RetryClass, tuple[str, ...]]] = {
         "LackResource",
         "Operation.Forbidden",
     ),
-    RetryClass.DRY_RUN_PASSED: ("DRYRUN.SUCCESS", "DryRunOperation"),
+    ErrorClass.DRY_RUN_PASSED: ("DRYRUN.SUCCESS", "DryRunOperation"),
 }
 _CLASS_OF_CODE: Final = {code: kind for kind, codes in _CODES_OF_CLASS.items() for code in codes}
 
 _CLASS_OF_BEGINNING: Final = (
-    ("ServiceUnavailable.", RetryClass.TRANSIENT),
-    ("InternalError.", RetryClass.TRANSIENT),
-    ("Forbidden.", RetryClass.AUTH),
-    ("Unauthorized.", RetryClass.AUTH),
-    ("InvalidSecurityToken.", RetryClass.AUTH),
-    ("InvalidOperation.KMS", RetryClass.FACT),
-    ("InvalidParameter.KMSKeyId.", RetryClass.FACT),
-    ("IncorrectInstanceStatus.", RetryClass.STATE_RACE),
-    ("IncorrectDiskStatus", RetryClass.STATE_RACE),
-    ("InvalidInstanceStatus", RetryClass.STATE_RACE),
-    ("InvalidOperation.Conflict.", RetryClass.STATE_RACE),
-    ("Operation.Conflict.", RetryClass.STATE_RACE),
-    ("OperationConflict.", RetryClass.STATE_RACE),
-    ("OperationDenied.", RetryClass.FACT),
-    ("QuotaExceed.", RetryClass.FACT),
+    ("ServiceUnavailable.", ErrorClass.TRANSIENT),
+    ("InternalError.", ErrorClass.TRANSIENT),
+    ("Forbidden.", ErrorClass.AUTH),
+    ("Unauthorized.", ErrorClass.AUTH),
+    ("InvalidSecurityToken.", ErrorClass.AUTH),
+    ("InvalidOperation.KMS", ErrorClass.FACT),
+    ("InvalidParameter.KMSKeyId.", ErrorClass.FACT),
+    ("IncorrectInstanceStatus.", ErrorClass.STATE_RACE),
+    ("IncorrectDiskStatus", ErrorClass.STATE_RACE),
+    ("InvalidInstanceStatus", ErrorClass.STATE_RACE),
+    ("InvalidOperation.Conflict.", ErrorClass.STATE_RACE),
+    ("Operation.Conflict.", ErrorClass.STATE_RACE),
+    ("OperationConflict.", ErrorClass.STATE_RACE),
+    ("OperationDenied.", ErrorClass.FACT),
+    ("QuotaExceed.", ErrorClass.FACT),
 )
