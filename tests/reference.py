@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 from cyclopts import App
 from cyclopts.argument import Argument
 
 from rollout.app import rehearse
+from rollout.app.plan import Reading
 from rollout.cli import main, options
 from rollout.cli.views import forecast, preview
-from rollout.sim.rehearse import forecast as seeds
 from tests import tree
 from tests.app import factory
 
@@ -111,7 +112,7 @@ def page() -> str:
 def _samples() -> str:
     """What a preview looks like, made by the program from a small plan."""
     shortened = "sha256:9f2c…e41b"
-    text = preview.text(factory.plan(), shortened, 100, reading=preview.Reading(2, 14_000))
+    text = preview.text(factory.plan(), shortened, 100, reading=Reading(2, 14_000))
     intro = "What `rollout plan` prints of a fleet of 100; the text is the same without a terminal."
     preview_ = f"## A preview\n\n{intro}\n\n```text\n{text}\n```\n"
     intro = "What `rollout rehearse` prints of the same plan with `--seeds 5 --boot-time 20s`."
@@ -121,9 +122,8 @@ def _samples() -> str:
 def _forecast() -> str:
     plan = factory.plan()
     given = rehearse.Given(seeds=5, boot_ms=20_000, quota=None, faults=None)
-    chosen = rehearse.prepare(plan, given)
-    found = seeds.forecast(rehearse.live_all(plan, chosen, lambda *_: None))
-    return forecast.text(plan, f"sha256:9f2c41d0{52 * '0'}e41b", chosen, found, 100, factory.NOW)
+    rehearsed = msgspec.structs.replace(rehearse.rehearse(plan, given), at=factory.NOW)
+    return forecast.text(plan, f"sha256:9f2c41d0{52 * '0'}e41b", rehearsed, 100)
 
 
 def commands() -> Iterator[tuple[str, App]]:

@@ -10,7 +10,7 @@ from importlinter import cli
 
 from tests import tree
 
-PEOPLE, DRIVERS, ADAPTERS, FACTS, VERBS, NOUNS = tree.layers()
+PEOPLE, USE_CASES, DRIVERS, ADAPTERS, FACTS, VERBS, NOUNS = tree.layers()
 PURE = [*FACTS, *VERBS, *NOUNS]
 THIRD_PARTY = {"rollout.ecs.wire": {"msgspec", "defusedxml"}}
 THIRD_PARTY_ELSEWHERE = {"msgspec"}

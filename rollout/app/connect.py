@@ -1,7 +1,7 @@
-"""Build the command line's connections from its options.
+"""Open connections to the service.
 
-Called by the commands that talk to the service. What it gives cannot change anything until
-`allow_changes` was called: planning sends Describe* and GetCallerIdentity, nothing else, ever.
+Called by the use cases that call the service. A connection cannot change anything until
+`allow_changes` was called: planning sends Describe* and GetCallerIdentity only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 
 from rollout import logs
-from rollout.app import clock_skew
-from rollout.cli import waiting
-from rollout.cli.options import EMULATOR_ADDRESS, Cloud, Common, duration
-from rollout.cli.terminal import Terminal
-from rollout.ecs import credential_sources, credentials, endpoints, governor, proxies, refusal
+from rollout.app import clock_skew, waiting
+from rollout.app.notices import Notices
+from rollout.app.session import Connection
+from rollout.ecs import (
+    credential_sources,
+    credentials,
+    endpoints,
+    external,
+    governor,
+    proxies,
+    refusal,
+)
 from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience
@@ -27,30 +34,30 @@ from rollout.errors import AccessError, Problem, UsageError
 from rollout.model.event import ClockSkew
 from rollout.model.plan import Identity
 
+EMULATOR_ADDRESS = "http://127.0.0.1:8473"
+"""Default address of `rollout emulator`."""
 EMULATOR_KEY = ("emulator", "emulator-secret")
 """Default key id and secret of `rollout emulator`."""
 
 
 @asynccontextmanager
 async def connect(
-    cloud: Cloud,
-    terminal: Terminal | None = None,
+    connection: Connection,
+    notices: Notices,
     *,
     environment: Mapping[str, str] = os.environ,
     open_transport: Callable[..., Transport] = AiohttpTransport,
 ) -> AsyncIterator[Service]:
-    """A connection whose identity is known; `terminal` shows what it waits for, and warnings.
+    """Yield a connection with a known identity.
 
-    AccessError, ConfigError, UsageError where there is none.
+    Errors: AccessError, ConfigError, UsageError.
     """
-    terminal = terminal or Terminal.of(Common())
-    where = endpoint_of(cloud, environment)
+    where = endpoint_of(connection, environment)
     for name in where.private:
         text = f"calls go to {name}, a host outside {endpoints.DOMAIN}"
-        terminal.warn(Problem("R0421", text))
+        notices.warn(Problem("R0421", text))
     clock, gate = LoopClock(), Gate()
-    source = source_of(cloud, where, environment)
-    timeout_ms = duration(cloud.api_timeout, "--api-timeout")
+    source = source_of(connection, where, environment)
     transport = open_transport(proxies=_proxies(environment))
     pace = governor.EMULATOR_RATE_START if where.emulated else governor.RATE_START
 
@@ -66,20 +73,25 @@ async def connect(
             known=logs.KNOWN,
         )
 
-    patience = Patience(clock, timeout_ms)
+    patience = Patience(clock, connection.api_timeout_ms)
     client = client_of(patience)
     try:
-        async with waiting.shown(patience, terminal):
+        async with waiting.reported(patience, notices):
             identity = await _identify(client, where)
-        skewed = _follow_service(client, clock, cloud, terminal)
+        skewed = _follow_service(client, clock, connection, notices)
         if skewed is not None:  # pace, fuses, keys and patience remember times of the former clock
-            patience = Patience(clock, timeout_ms)
+            patience = Patience(clock, connection.api_timeout_ms)
             client = client_of(patience)
             client.account = identity.account
-        async with waiting.shown(patience, terminal):
+        async with waiting.reported(patience, notices):
             yield Service(client, clock, identity, gate, skewed)
     finally:
         await client.aclose()
+
+
+def end_helpers() -> None:
+    """End the credential programs that this process started. Callable from a signal handler."""
+    external.end_all()
 
 
 def _proxies(environment: Mapping[str, str]) -> proxies.Proxies:
@@ -91,38 +103,42 @@ def _proxies(environment: Mapping[str, str]) -> proxies.Proxies:
 
 
 def _follow_service(
-    client: EcsClient, clock: LoopClock, cloud: Cloud, terminal: Terminal
+    client: EcsClient, clock: LoopClock, connection: Connection, notices: Notices
 ) -> ClockSkew | None:
     """Let the clock show the service's time where the two differ much. AccessError R0409."""
     now = clock.now()
     found = ClockSkew(now, now + client.service_ahead_ms)
-    warning = clock_skew.check(found, allowed=cloud.allow_clock_skew)
+    warning = clock_skew.check(found, allowed=connection.allow_clock_skew)
     if not warning:
         return None
-    terminal.warn(Problem("R0420", warning))
+    notices.warn(Problem("R0420", warning))
     clock.follow(client.service_ahead_ms)
     return found
 
 
 def endpoint_of(
-    cloud: Cloud, environment: Mapping[str, str] = MappingProxyType({})
+    connection: Connection, environment: Mapping[str, str] = MappingProxyType({})
 ) -> endpoints.Endpoints:
     """Where calls go. ConfigError R0010 for an address that is not acceptable.
 
     A host of a private cloud must be named by the option itself: a variable may be left over.
     """
-    ecs = EMULATOR_ADDRESS if cloud.endpoint is None and cloud.emulator else cloud.endpoint
-    sts = cloud.sts_endpoint
-    ecs_typed = cloud.endpoint != environment.get("ROLLOUT_ENDPOINT")
+    ecs = (
+        EMULATOR_ADDRESS
+        if connection.endpoint is None and connection.emulator
+        else connection.endpoint
+    )
+    sts = connection.sts_endpoint
+    ecs_typed = connection.endpoint != environment.get("ROLLOUT_ENDPOINT")
     sts_typed = sts != environment.get("ROLLOUT_STS_ENDPOINT")
     found = endpoints.Endpoints(
         "" if ecs is None else endpoints.address(ecs, private=ecs_typed),
         "" if sts is None else endpoints.address(sts, "sts", private=sts_typed),
     )
-    if cloud.emulator and not found.emulated:
+    if connection.emulator and not found.emulated:
         raise UsageError.of(
             "R0002",
-            f"--emulator contradicts the endpoint {cloud.endpoint}: it is not on this machine",
+            f"--emulator contradicts the endpoint {connection.endpoint}: it is not on this machine",
             help="leave one of the two out; ROLLOUT_EMULATOR and ROLLOUT_ENDPOINT count as well",
         )
     elsewhere = endpoints.Endpoints(found.sts_override).emulated != found.emulated
@@ -137,16 +153,16 @@ def endpoint_of(
 
 
 def source_of(
-    cloud: Cloud, where: endpoints.Endpoints, environment: Mapping[str, str]
+    connection: Connection, where: endpoints.Endpoints, environment: Mapping[str, str]
 ) -> credentials.Source:
     """Where keys come from. The emulator gets its own key unless a profile is named for it.
 
     AccessError R0408 where keys of an account would be sent in clear to a loopback address.
     """
-    if not where.emulated or (cloud.emulator and cloud.profile is not None):
-        return credential_sources.choose(environment, cloud.profile, on_secret=logs.hide)
-    named = _named_keys(cloud, environment)
-    if not named or cloud.emulator:
+    if not where.emulated or (connection.emulator and connection.profile is not None):
+        return credential_sources.choose(environment, connection.profile, on_secret=logs.hide)
+    named = _named_keys(connection, environment)
+    if not named or connection.emulator:
         key_id, secret = EMULATOR_KEY
         return credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
     if where.in_clear:
@@ -157,13 +173,13 @@ def source_of(
             help="add --emulator (ROLLOUT_EMULATOR=1) to use the emulator's own key, or unset the "
             "endpoint",
         )
-    return credential_sources.choose(environment, cloud.profile, on_secret=logs.hide)
+    return credential_sources.choose(environment, connection.profile, on_secret=logs.hide)
 
 
-def _named_keys(cloud: Cloud, environment: Mapping[str, str]) -> str:
+def _named_keys(connection: Connection, environment: Mapping[str, str]) -> str:
     """The keys that are named, other than the emulator's own; empty where none are."""
-    if cloud.profile is not None:
-        return f"the keys of profile {cloud.profile}"
+    if connection.profile is not None:
+        return f"the keys of profile {connection.profile}"
     if not credentials.EnvironmentSource.is_set(environment):
         return ""
     own = credentials.EnvironmentSource(environment).fetch(0)

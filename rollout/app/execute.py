@@ -1,7 +1,7 @@
 """Start or resume a run and drive it until it closes or stops.
 
-Called by `apply`, `resume` and `abort` after their checks. The core makes all decisions; this
-module connects it to the service, the journal, the locks and the progress display.
+Called by `apply` and `resume`, and by `operate` to abort a run. The core makes all decisions; this
+module connects it to the service, the journal and the locks.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from rollout import logs
-from rollout.app import about, runs
+from rollout.app import about, connect, plan, preflight, runs
+from rollout.app.plan import Allow, Planned
 from rollout.app.plan_file import Saved
-from rollout.cli import progress
-from rollout.cli.options import Common
-from rollout.cli.terminal import Terminal
-from rollout.cli.views import report
-from rollout.cli.views.report import Ended
+from rollout.app.runs import Ended, Facts, Folded
+from rollout.app.session import Session
 from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
+from rollout.core.running.thresholds import waits_for_operator
 from rollout.core.running.view import view
+from rollout.engines.clock import LoopClock
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
-from rollout.errors import Exit, IntegrityError, Problem, RolloutError, StorageError
+from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError, StorageError
 from rollout.journal import inbox, reader, record, runs_directory, writer
 from rollout.journal.locks import driver, heartbeat, lock
 from rollout.journal.writer import RunJournal
@@ -40,7 +41,77 @@ from rollout.model.time import Instant
 _TOKEN = secrets.token_hex(8)
 """Identifies this process where host names and process ids repeat."""
 LOST_SHOWN = 20
-"""Events that did not fit on the disk are printed up to this number, then counted."""
+"""Events that did not fit on the disk are reported up to this number, then counted."""
+
+
+async def apply(saved: Saved, session: Session) -> Ended | None:
+    """Execute a saved plan until its run closes or stops; return None if it has no targets.
+
+    Errors: as `preflight`; R0011, R0603, R0802 for the runs directory and its lock.
+    """
+    preflight.check_plan(saved.plan)
+    if not saved.plan.counts.targets:
+        return None
+    async with _connected(session) as (runner, service):
+        return await runner.begin(saved, service)
+
+
+async def plan_and_apply(
+    spec: Path,
+    session: Session,
+    review: Callable[[Planned], None],
+    allow: Allow = Allow(),  # noqa: B008 - immutable
+) -> Ended | None:
+    """Plan a spec and execute the plan, unless `review` raises; return None without targets.
+
+    Errors: as `plan.create` and `apply`.
+    """
+    async with _connected(session) as (runner, service):
+        planned = await plan.create(spec, service, session.runs_dir, allow=allow)
+        review(planned)
+        saved = planned.saved
+        return await runner.begin(saved, service) if saved.plan.counts.targets else None
+
+
+@contextlib.asynccontextmanager
+async def _connected(session: Session) -> AsyncIterator[tuple[Runner, Service]]:
+    async with (
+        hold_runs(session, LoopClock().now()) as runner,
+        connect.connect(session.connection, session.notices) as service,
+    ):
+        yield runner, service
+
+
+async def resume(run: str, session: Session, *, unattended: bool = False) -> Ended:
+    """Continue an open run to its close or its stop; return the state of a closed one.
+
+    `run` is its id or a unique prefix. Errors: RunError R0506 if it is `unattended` and only an
+    operator may decide that the halted run continues; as `preflight`; as for `apply`.
+    """
+    run_dir = runs.find(session.runs_dir, run)
+    if (closed := runs.closed(run_dir)) is not None:
+        return closed
+    async with hold_runs(session, LoopClock().now()) as runner:
+        outlet = Outlet()
+        folded = runs.fold(run_dir, outlet)
+        if (ended := runs.ended(folded)) is not None:
+            return ended  # another process closed it before this one had the lock
+        if unattended:
+            _check_unattended(folded)
+        async with connect.connect(session.connection, session.notices) as service:
+            await preflight.check_resume(folded, service)
+            return await runner.resume(folded, outlet, service)
+
+
+def _check_unattended(folded: Folded) -> None:
+    run = folded.run
+    if run.halted is not None and waits_for_operator(run):
+        raise RunError.of(
+            "R0506",
+            f"run {run.run_id} halted, {run.halted.code}: {run.halted.detail}",
+            help=f"rollout resume {run.run_id} accepts this and continues; rollout abort "
+            f"{run.run_id} closes the run",
+        )
 
 
 class Outlet:
@@ -56,22 +127,21 @@ class Outlet:
 
 
 @contextlib.asynccontextmanager
-async def hold_runs(
-    common: Common, terminal: Terminal, now: Instant, *, allow_unsafe_fs: bool
-) -> AsyncIterator[Runner]:
+async def hold_runs(session: Session, now: Instant) -> AsyncIterator[Runner]:
     """Check the runs directory and hold its lock. Errors: R0011, R0603, R0802."""
-    for warning in runs_directory.check(common.runs_dir, allow_unsafe_fs=allow_unsafe_fs):
-        terminal.warn(warning)
-    if not runs_directory.is_shared(common.runs_dir):
-        with lock.take_runs(common.runs_dir, owner(now)) as held:
-            yield Runner(common, terminal, held)
+    runs_dir, notices = session.runs_dir, session.notices
+    for warning in runs_directory.check(runs_dir, allow_unsafe_fs=session.allow_unsafe_fs):
+        notices.warn(warning)
+    if not runs_directory.is_shared(runs_dir):
+        with lock.take_runs(runs_dir, owner(now)) as held:
+            yield Runner(session, held)
         return
-    terminal.say(f"waiting up to {heartbeat.SILENT_S:.0f} s for a process on another machine")
-    with await heartbeat.take_runs(common.runs_dir, owner(now)) as held:
+    notices.say(f"waiting up to {heartbeat.SILENT_S:.0f} s for a process on another machine")
+    with await heartbeat.take_runs(runs_dir, owner(now)) as held:
         heart = heartbeat.Heart(held)
         heart.start()
         try:
-            yield Runner(common, terminal, held)
+            yield Runner(session, held)
         finally:
             heart.stop()
 
@@ -80,30 +150,28 @@ async def hold_runs(
 class Runner:
     """A process that drives a run and holds the lock of the runs directory."""
 
-    common: Common
-    terminal: Terminal
+    session: Session
     held: lock.Lock
 
     async def begin(self, saved: Saved, service: Service) -> Ended:
-        """Start a run of a checked plan and drive it."""
+        """Check a plan, start its run and drive it."""
+        await preflight.check(saved, service, self.session.runs_dir)
         now, outlet = service.clock.now(), Outlet()
         run_id = reader.run_id(saved.digest)
         decider = Decider(saved.plan, outlet)
-        journal = writer.create(self.common.runs_dir, run_id, saved.raw)
-        facts = report.Facts(
-            journal.run_dir, saved.digest, report.is_emulated(saved.plan), now, now
-        )
+        journal = writer.create(self.session.runs_dir, run_id, saved.raw)
+        facts = Facts(journal.run_dir, saved.digest, saved.plan.emulated, now, now)
 
         def start() -> None:
-            decider.start(run_id, saved.digest, _actor(service), now)
+            decider.start(run_id, saved.digest, actor(service.identity.arn), now)
             _note_skew(decider, service, now)
 
         with self.hold(run_id, 1, now, journal):
             return await self._drive(decider, outlet, journal, service, start, facts)
 
-    async def go_on(
+    async def resume(
         self,
-        folded: runs.Folded,
+        folded: Folded,
         outlet: Outlet,
         service: Service,
         order: OperatorCommand | None = None,
@@ -120,7 +188,7 @@ class Runner:
                 decider.put(folded.reader.torn, now)
             if order is not None:
                 decider.operate(order, now)
-            decider.resume(_actor(service), now)
+            decider.resume(actor(service.identity.arn), now)
             _note_skew(decider, service, now)
 
         journal = writer.reopen(folded.reader)
@@ -146,25 +214,25 @@ class Runner:
         journal: RunJournal,
         service: Service,
         start: Callable[[], None],
-        facts: report.Facts,
+        facts: Facts,
     ) -> Ended:
-        shown = progress.make(self.common, live=self.terminal.live, emulated=facts.emulated)
-        operators = inbox.Inbox(journal.run_dir, on_trouble=self._unread)
-        engine = LocalEngine(Ports(service.clock, service, journal, operators), shown.on_turn)
+        progress = self.session.progress
+        operators = inbox.Inbox(journal.run_dir, on_trouble=self._warn_unread)
+        engine = LocalEngine(Ports(service.clock, service, journal, operators), progress.on_turn)
         journal.keep_secret(logs.KNOWN)
         outlet.to = engine.append
         start()
         service.allow_changes(decider.run.plan.limits.leave_quota_ppm, journal.lost)
         try:
-            with shown:
+            with progress:
                 await engine.drive(decider)
             journal.close()
         except (StorageError, IntegrityError) as error:
-            self._tell_lost(engine.lost)
+            self._report_lost(engine.lost)
             error.resume = f"rollout resume {decider.run.run_id}"
             raise
         except BaseException:
-            self.terminal.say(f"resume: rollout resume {decider.run.run_id}")
+            self.session.notices.say(f"resume: rollout resume {decider.run.run_id}")
             raise
         now = service.clock.now()
         return Ended(
@@ -173,33 +241,28 @@ class Runner:
             Exit(exit_of(decider.run)),
         )
 
-    def _unread(self, error: RolloutError) -> None:
+    def _warn_unread(self, error: RolloutError) -> None:
         """Warn that commands of operators do not arrive."""
         (problem,) = error.problems
         text = f"commands of operators cannot be read: {problem.message}"
-        self.terminal.warn(Problem(problem.code, text))
+        self.session.notices.warn(Problem(problem.code, text))
 
-    def _tell_lost(self, lost: list[AnyEvent]) -> None:
-        """Print outcomes that could not be journaled, as the journal writes them. A resume observes
-        them again.
+    def _report_lost(self, lost: list[AnyEvent]) -> None:
+        """Report outcomes that could not be journaled, as the journal writes them. A resume
+        observes them again.
         """
         shown = (record.clean(record.ENCODER.encode(event)).decode() for event in lost[:LOST_SHOWN])
         lines = [f"not in the journal: {text}" for text in shown]
         if len(lost) > LOST_SHOWN:
             lines.append(f"not in the journal: {len(lost) - LOST_SHOWN:,} more events")
         if lines:
-            self.terminal.say("\n".join(lines))
+            self.session.notices.say("\n".join(lines))
 
 
 def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
     """Journal a correction of the clock, once for each process."""
     if service.clock_skew is not None:
         decider.put(service.clock_skew, now)
-
-
-def _actor(service: Service) -> Actor:
-    """Return the operator of this process."""
-    return actor(service.identity.arn)
 
 
 def actor(arn: str = "") -> Actor:

@@ -1,6 +1,7 @@
-"""Create operator commands and send them to the process that drives the run.
+"""Operator commands for a run: abort it, or state the outcome of one instance.
 
-Called by `abort`, `resolve` and `resume`. The caller handles runs that no process drives.
+Called by `abort` and `resolve`. A command goes to the process that drives the run; without such a
+process it is applied here, under the run's lock.
 """
 
 from __future__ import annotations
@@ -10,22 +11,98 @@ from pathlib import Path
 
 import anyio
 
-from rollout.app import execute, runs
-from rollout.cli.terminal import Terminal
-from rollout.core.running.state import Run
-from rollout.core.running.thresholds import waits_for_operator
+from rollout import logs
+from rollout.app import connect, execute, preflight, runs
+from rollout.app.notices import Notices
+from rollout.app.runs import Ended
+from rollout.app.session import Session
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
-from rollout.journal import inbox
+from rollout.journal import inbox, writer
 from rollout.journal.locks import driver
-from rollout.model.event import OperatorCommand, OperatorWord, Resolution
+from rollout.model.event import AnyEvent, OperatorCommand, OperatorWord, Resolution
 
 POLL_S = 0.3
 TAKEN_WITHIN_S = 30
 """A process that drives a run checks its inbox twice a second, unless it is stopped."""
 
 
-def order(
+async def abort(run_dir: Path, reason: str, session: Session) -> Ended:
+    """Close an open run: start nothing new, settle its open calls. Return how it ended.
+
+    Errors: R0505 if the driving process does not react; as `execute.resume`.
+    """
+    order = _order(OperatorWord.ABORT, reason)
+    while await _send(run_dir, order, session.notices):
+        if await _until_closed(run_dir):
+            ended = runs.closed(run_dir)
+            assert ended is not None  # noqa: S101 - just folded as closed
+            return ended
+    return await _abort_here(run_dir, order, session)
+
+
+async def resolve(
+    run_dir: Path, instance: str, resolution: Resolution, reason: str, session: Session
+) -> bool:
+    """State the outcome of one instance; return whether a process drives the run.
+
+    Errors: R0505 if that process does not react, R0608 if the command is refused.
+    """
+    order = _order(OperatorWord.RESOLVE, reason, instance, resolution)
+    if await _send(run_dir, order, session.notices):
+        return True
+    await _resolve_here(run_dir, order, session)
+    return False
+
+
+async def _abort_here(run_dir: Path, order: OperatorCommand, session: Session) -> Ended:
+    """Abort a run that no process drives: observe its open calls, and close it.
+
+    The command is in the inbox before the service is called. If the service does not answer, a
+    scheduler's next `resume` aborts the run and does not continue it.
+    """
+    async with execute.hold_runs(session, LoopClock().now()) as runner:
+        outlet = execute.Outlet()
+        folded = runs.fold(run_dir, outlet)
+        if (ended := runs.ended(folded)) is not None:
+            return ended  # its process closed it before this one had the lock
+        given = None if folded.run.aborted else order
+        path = inbox.send(run_dir, order) if given else None
+        try:
+            async with connect.connect(session.connection, session.notices) as service:
+                preflight.check_identity(folded.run.plan, service)
+                if path is not None:
+                    path.unlink()
+                return await runner.resume(folded, outlet, service, given)
+        finally:
+            if path is not None and path.exists():
+                session.notices.say(
+                    f"The abort is recorded: `rollout resume {run_dir.name}` or another abort "
+                    f"closes the run. To withdraw it, remove {path}"
+                )
+
+
+async def _resolve_here(run_dir: Path, order: OperatorCommand, session: Session) -> None:
+    """Apply the command to a run that no process drives, under its lock, in its journal."""
+    put: list[AnyEvent] = []
+    async with execute.hold_runs(session, order.at) as runner:
+        folded = runs.fold(run_dir, put.append)
+        if order.id in folded.run.orders:
+            return  # the process that drove the run had written it before it ended
+        if folded.reader.torn is not None:
+            folded.decider.put(folded.reader.torn, order.at)
+        why = folded.decider.operate(order, order.at)
+        if why:
+            raise _refused(run_dir.name, order, why)
+        journal = writer.reopen(folded.reader)
+        with runner.hold(run_dir.name, folded.run.epoch, order.at, journal):
+            journal.keep_secret(logs.KNOWN)
+            journal.append(put, order.at)
+            journal.sync_now()
+            journal.close()
+
+
+def _order(
     command: OperatorWord, reason: str, instance: str = "", resolution: Resolution | None = None
 ) -> OperatorCommand:
     """Return a command by the operator of this process."""
@@ -41,7 +118,7 @@ def order(
     )
 
 
-async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -> bool:
+async def _send(run_dir: Path, given: OperatorCommand, notices: Notices) -> bool:
     """Send the command to the process that drives the run; wait until it is in the journal.
 
     Return False if no process drives the run. Errors: RunError R0505 if the process does not react,
@@ -51,7 +128,7 @@ async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -
     if not holder:
         return False
     path = inbox.send(run_dir, given)
-    terminal.say(f"Sent to {holder}.")
+    notices.say(f"Sent to {holder}.")
     with anyio.move_on_after(TAKEN_WITHIN_S):
         while path.exists():
             if not driver.holder(run_dir):
@@ -67,25 +144,14 @@ async def hand_over(run_dir: Path, given: OperatorCommand, terminal: Terminal) -
     )
 
 
-async def until_closed(run_dir: Path) -> bool:
+async def _until_closed(run_dir: Path) -> bool:
     """Wait until the process that drives the run ends; return whether it closed the run."""
     while driver.holder(run_dir):  # noqa: ASYNC110 - another process
         await anyio.sleep(POLL_S)
     return runs.fold(run_dir).run.closed is not None
 
 
-def check_unattended(run: Run) -> None:
-    """Raise RunError R0506 if only an operator may decide that the halted run continues."""
-    if run.halted is not None and waits_for_operator(run):
-        raise RunError.of(
-            "R0506",
-            f"run {run.run_id} halted, {run.halted.code}: {run.halted.detail}",
-            help=f"rollout resume {run.run_id} accepts this and continues; rollout abort "
-            f"{run.run_id} closes the run",
-        )
-
-
-def refused(run: str, given: OperatorCommand, why: str) -> ConflictError:
+def _refused(run: str, given: OperatorCommand, why: str) -> ConflictError:
     """Return the error for a command that the run does not accept."""
     return ConflictError.of(
         "R0608",
@@ -98,4 +164,4 @@ def _check_applied(run_dir: Path, given: OperatorCommand) -> None:
     run = runs.fold(run_dir).run
     if given.id not in run.orders:
         why = "its process refused it; `rollout audit show` shows the reason"
-        raise refused(run_dir.name, given, why)
+        raise _refused(run_dir.name, given, why)

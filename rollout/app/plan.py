@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, plan_file
+from rollout.app import about, connect, plan_file
 from rollout.app.plan_file import Saved
-from rollout.cli.views.preview import Reading
+from rollout.app.session import Session
 from rollout.core.planning import planner, selection
 from rollout.ecs import refusal
 from rollout.engines.clock import LoopClock
@@ -37,27 +37,57 @@ KEY_LOOKS_MAX = 16
 """Number of regions whose key pair is read in parallel."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Reading(NamedTuple):
+    """The calls and the time that reading the inventory took. Not part of a saved plan."""
+
+    calls: int
+    took_ms: Duration
+
+
+class Planned(NamedTuple):
     """A new plan, and how its inventory was read."""
 
     saved: Saved
     reading: Reading
 
 
-async def make(
+class Allow(NamedTuple):
+    """Findings that planning accepts: an empty inventory, an incomplete listing of instances, and
+    regions that the program does not know, without a DescribeRegions call.
+    """
+
+    empty: bool = False
+    partial: bool = False
+    unknown_region: bool = False
+
+
+async def plan(
+    path: Path,
+    session: Session,
+    *,
+    offline: bool = False,
+    age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
+    allow: Allow = Allow(),  # noqa: B008 - immutable
+) -> Planned:
+    """Return a plan of the spec in a file; an offline plan makes no API calls, and is not
+    applyable. `age_max_ms` is how long it is valid. Errors: as `connect` and `create`.
+    """
+    connected = connect.connect(session.connection, session.notices)
+    async with contextlib.nullcontext() if offline else connected as service:
+        return await create(path, service, session.runs_dir, age_max_ms=age_max_ms, allow=allow)
+
+
+async def create(
     path: Path,
     service: Service | None,
     runs_dir: Path,
     *,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
-    allow_empty: bool = False,
-    allow_partial: bool = False,
-    allow_unknown_region: bool = False,
-) -> Made:
-    """A plan of the spec in a file; without a service an offline one, not applyable.
+    allow: Allow = Allow(),  # noqa: B008 - immutable
+) -> Planned:
+    """Return a plan of the spec in a file; without a service an offline plan.
 
-    Errors: SpecError, InventoryError, PlanError, AccessError; ConflictError R0606 where a region
+    Errors: SpecError, InventoryError, PlanError, AccessError; ConflictError R0606 if a region
     lacks the key pair and the spec does not say to import it.
     """
     loaded = specfile.load(path, Path.cwd())
@@ -69,9 +99,9 @@ async def make(
         Path.cwd(),
         service.client if service else None,
         clock.now(),
-        allow_empty=allow_empty,
-        allow_partial=allow_partial,
-        allow_unknown_region=allow_unknown_region,
+        allow_empty=allow.empty,
+        allow_partial=allow.partial,
+        allow_unknown_region=allow.unknown_region,
         earlier=_earlier(spec, runs_dir),
     )
     took = clock.now() - began
@@ -86,8 +116,8 @@ async def make(
         await _keys(service, spec, inventory) if service else (),
         age_max_ms,
     )
-    plan = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
-    return Made(plan_file.of(plan), Reading(inventory.calls, took))
+    made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
+    return Planned(plan_file.of(made), Reading(inventory.calls, took))
 
 
 class _Counts(msgspec.Struct):

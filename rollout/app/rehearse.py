@@ -1,4 +1,4 @@
-"""Choose the assumptions of a rehearsal, and simulate all seeds.
+"""Simulate a plan: choose the assumptions, run all seeds, and summarize them in a forecast.
 
 Called by `rehearse`. Makes no API calls: the input is the plan, the options and earlier runs.
 """
@@ -14,16 +14,35 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.cli.views import preview
+from rollout.app import preflight
 from rollout.ecs import governor
 from rollout.emulator import settings_files
 from rollout.emulator.cloud.quotas import Quota
+from rollout.engines.clock import LoopClock
+from rollout.journal import estimates
 from rollout.journal.estimates import Estimates, LaneQuota
 from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
-from rollout.model.time import Duration
-from rollout.sim.rehearse import rehearsal
-from rollout.sim.rehearse.rehearsal import Assumed, Lived
+from rollout.model.time import Duration, Instant
+from rollout.sim.rehearse import forecast, rehearsal
+from rollout.sim.rehearse.forecast import Calls, Ending, Forecast, Spread
+from rollout.sim.rehearse.rehearsal import Assumed, Down, Lived
+
+__all__ = [
+    "Assumed",
+    "Calls",
+    "Down",
+    "Ending",
+    "Forecast",
+    "Given",
+    "LaneQuota",
+    "Lived",
+    "Rehearsal",
+    "Rehearsed",
+    "Spread",
+    "prepare",
+    "rehearse",
+]
 
 SEEDS_MAX = 100
 INSTANCES_BY_DEFAULT = 200_000
@@ -45,16 +64,19 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Given(msgspec.Struct, frozen=True):
-    """What the command line said; None = nothing."""
+    """Assumptions of the caller; None means that the program chooses.
 
-    seeds: int | None
-    boot_ms: Duration | None
-    quota: int | None
-    faults: Path | None
+    `quota` is in calls a minute for each action in each region. `faults` is a YAML file.
+    """
+
+    seeds: int | None = None
+    boot_ms: Duration | None = None
+    quota: int | None = None
+    faults: Path | None = None
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
-    """What will be lived through, and why so."""
+    """The assumptions of a rehearsal, and where they come from."""
 
     seeds: int
     assumed: Assumed
@@ -62,12 +84,42 @@ class Rehearsal(msgspec.Struct, frozen=True):
     faults: str
 
 
+class Rehearsed(msgspec.Struct, frozen=True):
+    """A finished rehearsal: its assumptions, forecast and seeds. It ended at `at`, in UTC."""
+
+    chosen: Rehearsal
+    forecast: Forecast
+    lived: list[Lived]
+    at: Instant
+
+
+OnProgress = Callable[[int, int, float], None]
+"""Called with the finished seeds, all seeds, and the finished share of the current one."""
+
+
+def rehearse(
+    plan: Plan,
+    given: Given = Given(),  # noqa: B008 - frozen
+    runs_dir: Path | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> Rehearsed:
+    """Simulate a plan with each seed. The runs in `runs_dir` improve the assumptions.
+
+    Errors: PlanError R0321 for another rules version; ConfigError R0013 for unreadable faults.
+    """
+    preflight.check_rules(plan)
+    learned = Estimates() if runs_dir is None else estimates.learn(runs_dir, plan)
+    chosen = prepare(plan, given, learned)
+    lived = live_all(plan, chosen, on_progress)
+    return Rehearsed(chosen, forecast.forecast(lived), lived, LoopClock().now())
+
+
 def prepare(plan: Plan, given: Given, learned: Estimates = Estimates()) -> Rehearsal:  # noqa: B008 - frozen
     """Settle every assumption: as given, else as learned, else a default.
 
     Errors: ConfigError R0013 where the faults cannot be read.
     """
-    emulated = preview.is_emulated(plan)
+    emulated = plan.emulated
     faults = settings_files.load_faults(given.faults) if given.faults is not None else ()
     boot_ms, spread, boot_why = _boot(plan, given, learned)
     quota, quota_why = _quota(given, emulated=emulated)
@@ -114,12 +166,6 @@ def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
     return seeds, f"limited by {targets:,} targets to take a minute or two; change it with --seeds"
 
 
-# living
-
-OnProgress = Callable[[int, float], None]
-"""Called with the number of finished seeds and the finished share of the current one."""
-
-
 def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
     """All seeds from 1 on, in the order of their numbers; side by side where that pays."""
     seeds = range(1, chosen.seeds + 1)
@@ -133,7 +179,7 @@ def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Liv
     try:
         waiting = [pool.submit(_live, seed) for seed in seeds]
         for over, _ in enumerate(as_completed(waiting), 1):
-            on_progress(over, 0.0)
+            on_progress(over, chosen.seeds, 0.0)
         return [one.result() for one in waiting]
     except BaseException:  # also Ctrl-C: do not wait for running seeds
         for child in multiprocessing.active_children():
@@ -155,10 +201,10 @@ def _one_by_one(
     for over, seed in enumerate(seeds):
 
         def on_turn(left: int, targets: int, over: int = over) -> None:
-            on_progress(over, 1 - left / targets)
+            on_progress(over, chosen.seeds, 1 - left / targets)
 
         yield rehearsal.live(plan, chosen.assumed, seed, on_turn)
-        on_progress(over + 1, 0.0)
+        on_progress(over + 1, chosen.seeds, 0.0)
 
 
 _PLAN: list[tuple[Plan, Assumed]] = []

@@ -9,21 +9,88 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollout.cli.views import report
-from rollout.cli.views.report import Ended
+import msgspec
+
 from rollout.core.invariant import Bug
 from rollout.core.running.decider import Decider
 from rollout.core.running.journey import FINAL
 from rollout.core.running.state import Run
 from rollout.core.running.view import view
-from rollout.errors import Exit, IntegrityError, PlanError, UsageError
-from rollout.journal import closing, runs
+from rollout.errors import Exit, IntegrityError, PlanError, RolloutError, UsageError
+from rollout.journal import closing
+from rollout.journal import runs as directory
 from rollout.journal.chain import Head
+from rollout.journal.locks import driver
 from rollout.journal.reader import Reader, read, read_plan
 from rollout.journal.record import Line
 from rollout.model.event import AnyEvent, RunStarted
 from rollout.model.plan import RULES
 from rollout.model.time import Instant
+from rollout.model.view import RunView
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Facts about a run that are not part of its state."""
+
+    run_dir: Path
+    plan_digest: str
+    emulated: bool
+    started_at: Instant
+    at: Instant
+    holder: str = ""
+    """The process that holds the run's lock, empty if none does."""
+    head: str = ""
+    """Number and digest of the journal's last line, as `SEQ:HASH`."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The state of a run when a command ends, and the command's exit code."""
+
+    view: RunView
+    facts: Facts
+    exit: Exit
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A run of the runs directory: its state, or why it cannot be read."""
+
+    run: str
+    at: Instant
+    view: RunView | None = None
+    facts: Facts | None = None
+    why: str = ""
+
+
+def find(runs_dir: Path, run: str | None) -> Path:
+    """Return the directory of a run, given by its id or a unique prefix; None means the newest.
+
+    Errors: UsageError R0003 if there is none, or more than one.
+    """
+    return directory.find(runs_dir, run).path
+
+
+def newest_open(runs_dir: Path) -> str | None:
+    """Return the id of the newest open run, or None. Errors: as `fold`."""
+    folded = open_runs(runs_dir)
+    return folded[-1].run_dir.name if folded else None
+
+
+def state(run_dir: Path) -> tuple[RunView, Facts]:
+    """Return the state of a run and the process that drives it. Errors: as `fold`."""
+    folded = fold(run_dir)
+    return view(folded.run), facts(folded, driven_by=driver.holder(run_dir))
+
+
+def every(runs_dir: Path) -> list[Listed]:
+    """Return all runs, oldest first, with runs that cannot be read."""
+    return [_listed(one.path, one.at) for one in directory.every(runs_dir)]
+
+
+def _listed(run_dir: Path, at: Instant) -> Listed:
+    try:
+        return Listed(run_dir.name, at, *state(run_dir))
+    except RolloutError as error:
+        return Listed(run_dir.name, at, why=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +160,7 @@ def open_runs(runs_dir: Path) -> list[Folded]:
     Errors: as `fold`; a run that cannot be read may be open, so it is never passed over.
     """
     folded = []
-    for run in runs.every(runs_dir):
+    for run in directory.every(runs_dir):
         if closing.is_closed(run.path):
             continue
         if run.damage is not None:
@@ -125,12 +192,12 @@ def ended(folded: Folded) -> Ended | None:
     return Ended(view(folded.run), facts(folded), Exit(folded.run.closed.exit))
 
 
-def facts(folded: Folded, *, driven_by: str = "") -> report.Facts:
+def facts(folded: Folded, *, driven_by: str = "") -> Facts:
     """Return the facts about a folded run that are not part of its state."""
-    return report.Facts(
+    return Facts(
         folded.run_dir,
         folded.started.plan_digest,
-        report.is_emulated(folded.run.plan),
+        folded.run.plan.emulated,
         folded.started.at,
         folded.at,
         driven_by,

@@ -85,7 +85,7 @@ def _uncovered(again: int) -> ConfirmationError:
 
 
 def _ask(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
-    where = "EMULATOR" if preview.is_emulated(plan) else "the real service"
+    where = "EMULATOR" if plan.emulated else "the real service"
     accounts = ", ".join(identity.account for identity in plan.identity)
     lines = [f"Rotate {plan.counts.targets:,} instances of account {accounts} on {where}?"]
     if wanted == plan.name:

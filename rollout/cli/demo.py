@@ -20,15 +20,10 @@ from typing import IO, TypeVar
 
 import msgspec
 
-import rollout
-from rollout.app import plan_file
-from rollout.cli import hidden
+from rollout.app import demo, plan_file
 from rollout.cli.terminal import Terminal, write
-from rollout.errors import RunError, StorageError
-from rollout.journal.disk import make_private
+from rollout.errors import RunError
 
-SPEC = "plans/quickstart.yaml"
-KEY = "plans/keys/quickstart.pub"
 PLAN = "quickstart.plan.json"
 BOOT_TIME = "1s"
 FAULTS = """\
@@ -63,35 +58,40 @@ class Demo:
         }
         self.url = ""
 
-    def tell(self) -> list[hidden.Finding]:
+    def run(self) -> list[demo.Finding]:
         """Run all steps; return the findings of the hidden ledger. RunError if a step fails."""
         began = time.monotonic()
-        lay_out(self.folder)
+        demo.lay_out(self.folder)
         self._say(f"{self.size} emulated instances, some faults, one SIGKILL; no cloud account.")
         with self._emulator():
-            self._run("validate", SPEC)
-            self._run("plan", SPEC, "--out", PLAN)
+            self._run("validate", demo.SPEC)
+            self._run("plan", demo.SPEC, "--out", PLAN)
             saved = plan_file.load(self.folder / PLAN)
             self._run_and_kill("apply", PLAN, after=saved.plan.counts.targets // 2)
             self._run("status")
             self._run("resume", "--last")
             self._run("audit", "verify")
-            findings = hidden.judge(
+            findings = demo.judge(
                 saved.plan,
-                self._rows("ledger", hidden.Effect),
-                self._rows("instances", hidden.Observed),
+                self._rows("ledger", demo.Effect),
+                self._rows("instances", demo.Observed),
             )
         self._conclude(findings, time.monotonic() - began)
         return findings
 
-    def _conclude(self, findings: Sequence[hidden.Finding], seconds: float) -> None:
+    def _conclude(self, findings: Sequence[demo.Finding], seconds: float) -> None:
         lines = [f"  {'ok ' if one.kept else 'NOT'}  {one.text}" for one in findings]
         self._say("The emulator's hidden ledger, which rollout never reads, says:")
         self.terminal.show("\n".join(lines))
         shown = os.path.relpath(self.folder)
         self._say(f"Done in {seconds:.0f} s. The files are in {shown}:")
         runs = sorted((self.folder / "runs").glob("r-*"))
-        names = [SPEC, PLAN, *(f"{run.relative_to(self.folder)}/" for run in runs), "faults.yaml"]
+        names = [
+            demo.SPEC,
+            PLAN,
+            *(f"{run.relative_to(self.folder)}/" for run in runs),
+            "faults.yaml",
+        ]
         self.terminal.show("\n".join(f"  {name}" for name in names))
         self._say(f"Read the audit log (in {shown}; add --instance ID for one instance):")
         self.terminal.show(f"  {_program()} audit show")
@@ -137,8 +137,8 @@ class Demo:
         self._echo(words)
         with self._start(words) as process:
             while process.poll() is None:
-                effects = self._rows("ledger", hidden.Effect)
-                if sum(effect.effect in hidden.RESTARTS for effect in effects) >= after:
+                effects = self._rows("ledger", demo.Effect)
+                if sum(effect.effect in demo.RESTARTS for effect in effects) >= after:
                     process.kill()
                     break
                 time.sleep(_POLL_S)
@@ -183,25 +183,3 @@ def _program() -> str:
     """Return the command for `rollout`, with its path if it is not in PATH."""
     beside = Path(sys.executable).with_name("rollout")
     return str(beside) if shutil.which("rollout") is None and beside.is_file() else "rollout"
-
-
-def lay_out(folder: Path) -> None:
-    """Create a project directory with copies of the quickstart spec and its key."""
-    try:
-        make_private(folder.parent)
-        folder.mkdir(mode=0o700)
-        for name in (SPEC, KEY):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(_original(name), target)
-    except OSError as error:
-        message = f"the demo cannot be set up in {folder}: {error.strerror or error}"
-        cure = "name another --runs-dir, or free disk space"
-        raise StorageError.of("R0802", message, help=cure) from error
-
-
-def _original(name: str) -> Path:
-    """Return a file of the installed package, or of the repository in a clone."""
-    package = Path(rollout.__file__).parent
-    places = (package / name, package.parent / name)
-    return next((place for place in places if place.is_file()), places[0])

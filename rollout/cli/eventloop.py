@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from rollout.app import connect
 from rollout.cli import signals
 
 T = TypeVar("T")
@@ -20,15 +21,18 @@ T = TypeVar("T")
 
 def run(main: Callable[..., Awaitable[T]], *arguments: object) -> T:
     """Return what the coroutine returns. KeyboardInterrupt or SystemExit after a signal."""
+    signals.before_exit.add(connect.end_helpers)
+    result: list[T] = []  # not the task's result: asyncio formats that on the way out
 
-    async def prepared() -> T:
+    async def prepared() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(AbandoningExecutor())
         with signals.cancelling(loop, asyncio.current_task()):
-            return await main(*arguments)
+            result.append(await main(*arguments))
 
     try:
-        return anyio.run(prepared)
+        anyio.run(prepared)
+        return result[0]
     except asyncio.CancelledError:
         signals.raise_received()
         raise

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from rollout.errors import ConfigError, UsageError
 from rollout.model.time import Duration, parse_duration
+
+if TYPE_CHECKING:
+    from rollout.app.session import Connection
 
 COMMON = Group("Common options", sort_key=8)
 CLOUD = Group("Cloud options", sort_key=7)
@@ -23,9 +26,6 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 """A switch that is off by default."""
 OUTPUT = Parameter(name=("--output", "-o"))
 """Format of the result. Each command lists its own formats."""
-
-EMULATOR_ADDRESS = "http://127.0.0.1:8473"
-"""Address that `--emulator` uses if ROLLOUT_ENDPOINT is not set."""
 
 ENVIRONMENT = (
     "ROLLOUT_COLOR",
@@ -108,6 +108,19 @@ class Cloud:
     ] = False
     api_timeout: str = "5m"
     allow_clock_skew: Flag = False
+
+    def connection(self) -> Connection:
+        """Return the options as arguments of a use case. UsageError R0001 for a wrong duration."""
+        from rollout.app.session import Connection
+
+        return Connection(
+            profile=self.profile,
+            endpoint=self.endpoint,
+            sts_endpoint=self.sts_endpoint,
+            emulator=self.emulator,
+            api_timeout_ms=duration(self.api_timeout, "--api-timeout"),
+            allow_clock_skew=self.allow_clock_skew,
+        )
 
 
 VALUED = frozenset(

@@ -6,12 +6,12 @@ Called by the engine after every turn. Reads the run, writes only to stderr, and
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
 import structlog
 
 from rollout import logs
+from rollout.app.notices import Progress
 from rollout.cli.options import Common
 from rollout.cli.views import render, report
 from rollout.cli.views.eta import Eta
@@ -42,12 +42,12 @@ _BEFORE_BOOTED = (
 )
 
 
-def make(common: Common, *, live: bool, emulated: bool) -> Lines:
+def make(common: Common, *, live: bool) -> Lines:
     """Return the progress display for this stderr; use it inside `with`."""
-    return Bars(common, emulated=emulated) if live else Lines()
+    return Bars(common) if live else Lines()
 
 
-class Lines:
+class Lines(Progress):
     """Log one line at each change of state, and a line of progress every 10 s at most."""
 
     quiet = False
@@ -59,17 +59,6 @@ class Lines:
         self._next: Instant = 0
         self._began: Instant = 0
         self._eta: Eta | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Do nothing: no resource is held."""
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
         """Log the events of a turn."""
@@ -185,39 +174,33 @@ class Bars(Lines):
 
     quiet = True
 
-    def __init__(self, common: Common, *, emulated: bool) -> None:
+    def __init__(self, common: Common) -> None:
         super().__init__()
-        from rich.console import Console
-        from rich.live import Live
-
         self._common = common
-        self._emulated = emulated
         self._run: Run | None = None
         self._now: Instant = 0
-        no_color = True if common.color == "never" else None
-        self._console = Console(stderr=True, highlight=False, no_color=no_color)
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.file_proxy import FileProxy
+        from rich.live import Live
+
+        no_color = True if self._common.color == "never" else None
+        console = Console(stderr=True, highlight=False, no_color=no_color)
         self._live = Live(
             get_renderable=self._draw,
-            console=self._console,
+            console=console,
             refresh_per_second=REDRAWS_PER_SECOND,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-
-    def __enter__(self) -> Self:
-        from rich.file_proxy import FileProxy
-
         self._live.start()
-        above = cast(TextIO, FileProxy(self._console, sys.stderr))
+        above = cast(TextIO, FileProxy(console, sys.stderr))
         logs.configure(above, form="text", verbose=self._common.verbose)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
         logs.configure(sys.stderr, form="text", verbose=self._common.verbose)
 
@@ -246,7 +229,7 @@ class Bars(Lines):
     def _title(self, run: Run, number: int) -> str:
         waves = run.layout.waves
         state = " · draining" if run.drained else " · halted" if run.halted else ""
-        mark = " · EMULATOR" if self._emulated else ""
+        mark = " · EMULATOR" if run.plan.emulated else ""
         wave = f"wave {number + 1}/{len(waves)} {waves[number].name}"
         took = render.span(self._now - self._began)
         return f"{run.plan.name} · run {run.run_id} · {wave} · {took}{state}{mark}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rollout.app.runs import Ended
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render, report
-from rollout.cli.views.report import Ended
 from rollout.errors import Exit
 
 RESULT_S = 60.0

@@ -11,18 +11,20 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from rollout.ecs import external
 from rollout.errors import Exit
 
 RAISE_AFTER_S: Final = 0.7
 """From the first signal to the exception in the main thread, where cancelling was not enough."""
 END_AFTER_S: Final = 0.8
 """From that exception to the end of the process."""
+
+before_exit: Final[set[Callable[[], object]]] = set()
+"""Called before the process ends itself, for example to end helper processes."""
 
 NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -107,7 +109,8 @@ def _insist(_number: int, frame: FrameType | None) -> None:
     if not _state.received:
         return
     if _state.raised:
-        external.end_all()
+        for end in before_exit:
+            end()
         _exit_now(_state.received, frame)
     _raise(_state.received)
 

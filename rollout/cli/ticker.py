@@ -15,13 +15,10 @@ _CLEAR = "\r\x1b[K"
 
 
 class Ticker:
-    """Told often, speaks seldom. Use it inside `with`: it leaves no half line behind."""
+    """Called often, prints rarely. Use it inside `with`, so that it erases its line."""
 
-    def __init__(
-        self, terminal: Terminal, seeds: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
         self._terminal = terminal
-        self._seeds = seeds
         self._clock = clock
         self._every_s = REDRAW_EVERY_S if terminal.live else LINE_EVERY_S
         self._next = clock() + self._every_s
@@ -34,14 +31,14 @@ class Ticker:
         if self._drawn:
             write(sys.stderr, _CLEAR, end="")
 
-    def tell(self, over: int, share: float) -> None:
-        """So many seeds are over, and this share of the next."""
+    def show(self, over: int, seeds: int, share: float) -> None:
+        """Show the finished seeds and the finished share of the current one, if it is time."""
         now = self._clock()
         if now < self._next:
             return
         self._next = now + self._every_s
-        done = int(100 * (over + share) / self._seeds)
-        text = f"rehearsing: {over:,} of {self._seeds:,} seeds, {done} %"
+        done = int(100 * (over + share) / seeds)
+        text = f"rehearsing: {over:,} of {seeds:,} seeds, {done} %"
         if self._terminal.live:
             self._drawn = True
             write(sys.stderr, f"{_CLEAR}{text}", end="")

@@ -221,6 +221,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.keys[0]
 
     @property
+    def emulated(self) -> bool:
+        """Whether the plan was created against an emulator."""
+        return any(identity.emulator for identity in self.identity)
+
+    @property
     def calls(self) -> Calls:
         """Single or batch restart calls."""
         return self.restart.calls

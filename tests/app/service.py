@@ -10,7 +10,8 @@ from types import MappingProxyType
 import pytest
 
 from rollout.app import connect
-from rollout.cli.options import Cloud
+from rollout.app.notices import Notices
+from rollout.app.session import Connection
 from rollout.ecs.credentials import EnvironmentSource
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.ecs.wire import HttpReply
@@ -61,16 +62,18 @@ async def connected(
     environment: Mapping[str, str] = MappingProxyType({}),
     *,
     allow_clock_skew: bool = False,
+    notices: Notices | None = None,
 ) -> AsyncIterator[Service]:
     """A connection to a cloud that is served on loopback meanwhile; keys are the emulator's own,
     unless the environment has some."""
     async with server.serve(cloud) as url:
-        options = Cloud(endpoint=url, emulator=True, allow_clock_skew=allow_clock_skew)
+        settings = Connection(endpoint=url, emulator=True, allow_clock_skew=allow_clock_skew)
         with pytest.MonkeyPatch.context() as patch:
             if environment:  # keys of an emulated user, which are not sent in clear otherwise
                 source = EnvironmentSource(environment)
                 patch.setattr(connect, "source_of", lambda *_: source)
-            async with connect.connect(options, open_transport=transport) as service:
+            report = notices or Notices()
+            async with connect.connect(settings, report, open_transport=transport) as service:
                 yield service
 
 

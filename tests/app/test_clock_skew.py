@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from rollout.app import clock_skew, execute, plan, preflight
-from rollout.cli.options import Common
-from rollout.cli.terminal import Terminal
+from rollout.app.session import Session
 from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.errors import AccessError, Exit, RolloutError
 from rollout.journal.reader import read
@@ -84,23 +83,19 @@ async def test_a_clock_that_is_years_off_is_refused(ahead: Duration) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("ahead", [10 * MINUTE, -3 * HOUR, 400 * DAY])
 async def test_a_run_follows_the_service_and_says_so_once(
-    project: Path, ahead: Duration, capsys: pytest.CaptureFixture[str]
+    project: Path, ahead: Duration, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Plan, expiry and journal have the service's time; one warning, one journaled event."""
     cloud = skewed(ahead)
-    common = Common()
     async with stage.connected(cloud, allow_clock_skew=True) as service:
-        saved = (await plan.make(stage.write_spec(project), service, Path("runs"))).saved
-    assert capsys.readouterr().err.count("R0420") == 1
+        saved = (await plan.create(stage.write_spec(project), service, Path("runs"))).saved
+    assert caplog.text.count("R0420") == 1
 
     async with (
         stage.connected(cloud, allow_clock_skew=True) as service,
-        execute.hold_runs(
-            common, Terminal.of(common), service.clock.now(), allow_unsafe_fs=True
-        ) as runner,
+        execute.hold_runs(Session(allow_unsafe_fs=True), service.clock.now()) as runner,
     ):
         there = service.clock.now()
-        await preflight.check(saved, service, common.runs_dir)
         ended = await runner.begin(saved, service)
 
     assert ended.exit is Exit.DONE
@@ -119,7 +114,7 @@ async def test_a_plan_expires_by_the_services_clock(project: Path) -> None:
     """A local clock that stands still for two days keeps no plan valid."""
     cloud = skewed(0)
     async with stage.connected(cloud) as service:
-        saved = (await plan.make(stage.write_spec(project), service, Path("runs"))).saved
+        saved = (await plan.create(stage.write_spec(project), service, Path("runs"))).saved
 
     async with stage.connected(skewed(2 * DAY, cloud), allow_clock_skew=True) as service:
         with pytest.raises(RolloutError) as caught:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollout.app import connect
-from rollout.cli.options import Cloud
+from rollout.app.session import Connection
 from rollout.ecs import endpoints, refusal
 from rollout.errors import Exit, RolloutError
 from rollout.model.outcome import Refused, RetryClass, Unknown
@@ -19,56 +19,56 @@ LOCAL = "http://127.0.0.1:1234"
 
 
 @pytest.mark.parametrize(
-    "cloud,where",
+    "connection,where",
     [
-        (Cloud(), ""),
-        (Cloud(emulator=True), "http://127.0.0.1:8473"),
-        (Cloud(emulator=True, endpoint=LOCAL), LOCAL),
-        (Cloud(endpoint=LOCAL), LOCAL),
-        (Cloud(endpoint="https://ecs.cn-beijing.aliyuncs.com"), "https://ecs.cn-beijing.aliyuncs.com"),
+        (Connection(), ""),
+        (Connection(emulator=True), "http://127.0.0.1:8473"),
+        (Connection(emulator=True, endpoint=LOCAL), LOCAL),
+        (Connection(endpoint=LOCAL), LOCAL),
+        (Connection(endpoint="https://ecs.cn-beijing.aliyuncs.com"), "https://ecs.cn-beijing.aliyuncs.com"),
     ],
 )  # fmt: skip
-def test_where_calls_go(cloud: Cloud, where: str) -> None:
+def test_where_calls_go(connection: Connection, where: str) -> None:
     """The regions' own hosts, the emulator's usual port, or what was named."""
-    assert connect.endpoint_of(cloud).override == where
+    assert connect.endpoint_of(connection).override == where
 
 
 def test_the_emulator_is_on_this_machine() -> None:
     """--emulator with a real endpoint is a contradiction, not a choice of ours."""
     with pytest.raises(RolloutError) as caught:
-        connect.endpoint_of(Cloud(emulator=True, endpoint="https://ecs.aliyuncs.com"))
+        connect.endpoint_of(Connection(emulator=True, endpoint="https://ecs.aliyuncs.com"))
 
     assert caught.value.exit is Exit.USAGE
 
 
 @pytest.mark.parametrize(
-    "cloud,where",
+    "connection,where",
     [
-        (Cloud(sts_endpoint="sts-vpc.cn-beijing.aliyuncs.com"), "https://sts-vpc.cn-beijing.aliyuncs.com"),
-        (Cloud(endpoint="ecs-vpc.cn-beijing.aliyuncs.com"), "https://sts-vpc.cn-beijing.aliyuncs.com"),
-        (Cloud(endpoint="ecs-vpc.cn-beijing.aliyuncs.com", sts_endpoint="sts.aliyuncs.com"), "https://sts.aliyuncs.com"),
-        (Cloud(emulator=True), "http://127.0.0.1:8473"),
-        (Cloud(emulator=True, sts_endpoint=LOCAL), LOCAL),
+        (Connection(sts_endpoint="sts-vpc.cn-beijing.aliyuncs.com"), "https://sts-vpc.cn-beijing.aliyuncs.com"),
+        (Connection(endpoint="ecs-vpc.cn-beijing.aliyuncs.com"), "https://sts-vpc.cn-beijing.aliyuncs.com"),
+        (Connection(endpoint="ecs-vpc.cn-beijing.aliyuncs.com", sts_endpoint="sts.aliyuncs.com"), "https://sts.aliyuncs.com"),
+        (Connection(emulator=True), "http://127.0.0.1:8473"),
+        (Connection(emulator=True, sts_endpoint=LOCAL), LOCAL),
     ],
 )  # fmt: skip
-def test_where_identity_is_asked(cloud: Cloud, where: str) -> None:
+def test_where_identity_is_asked(connection: Connection, where: str) -> None:
     """STS is called at its own endpoint of the same kind, or at the configured one."""
-    assert connect.endpoint_of(cloud).sts() == where
+    assert connect.endpoint_of(connection).sts() == where
 
 
 @pytest.mark.parametrize(
-    "cloud",
+    "connection",
     [
-        Cloud(emulator=True, sts_endpoint="https://sts.aliyuncs.com"),
-        Cloud(endpoint=LOCAL, sts_endpoint="https://sts.aliyuncs.com"),
-        Cloud(sts_endpoint=LOCAL),
-        Cloud(endpoint="https://ecs.aliyuncs.com", sts_endpoint=LOCAL),
+        Connection(emulator=True, sts_endpoint="https://sts.aliyuncs.com"),
+        Connection(endpoint=LOCAL, sts_endpoint="https://sts.aliyuncs.com"),
+        Connection(sts_endpoint=LOCAL),
+        Connection(endpoint="https://ecs.aliyuncs.com", sts_endpoint=LOCAL),
     ],
 )
-def test_both_endpoints_are_here_or_there(cloud: Cloud) -> None:
+def test_both_endpoints_are_here_or_there(connection: Connection) -> None:
     """Half a program on this machine would send real keys here, or the emulator's key out."""
     with pytest.raises(RolloutError) as caught:
-        connect.endpoint_of(cloud)
+        connect.endpoint_of(connection)
 
     assert caught.value.exit is Exit.USAGE
 
@@ -77,34 +77,38 @@ def test_a_private_cloud_is_named_by_the_option() -> None:
     """A foreign host is accepted when it is typed, and refused when a variable holds it."""
     private = "https://ecs.cloud.corp.example"
 
-    assert connect.endpoint_of(Cloud(endpoint=private)).ecs("cn-qd-d01") == private
+    assert connect.endpoint_of(Connection(endpoint=private)).ecs("cn-qd-d01") == private
     with pytest.raises(RolloutError) as caught:
-        connect.endpoint_of(Cloud(endpoint=private), {"ROLLOUT_ENDPOINT": private})
+        connect.endpoint_of(Connection(endpoint=private), {"ROLLOUT_ENDPOINT": private})
     assert caught.value.exit is Exit.CONFIG
 
 
 @pytest.mark.parametrize(
-    "cloud,environment,name",
+    "connection,environment,name",
     [
-        (Cloud(emulator=True), KEYS, "emulator key"),
-        (Cloud(endpoint=LOCAL), {}, "emulator key"),
-        (Cloud(endpoint=LOCAL), KEYS | {ENV_ID: "emulator"}, "emulator key"),
-        (Cloud(endpoint="https://127.0.0.1:1234"), KEYS, "environment"),
-        (Cloud(), KEYS, "environment"),
+        (Connection(emulator=True), KEYS, "emulator key"),
+        (Connection(endpoint=LOCAL), {}, "emulator key"),
+        (Connection(endpoint=LOCAL), KEYS | {ENV_ID: "emulator"}, "emulator key"),
+        (Connection(endpoint="https://127.0.0.1:1234"), KEYS, "environment"),
+        (Connection(), KEYS, "environment"),
     ],
 )
-def test_whose_keys_are_used(cloud: Cloud, environment: dict[str, str], name: str) -> None:
+def test_whose_keys_are_used(
+    connection: Connection, environment: dict[str, str], name: str
+) -> None:
     """The emulator gets its own key; the service, and TLS, the keys that are named."""
-    source = connect.source_of(cloud, connect.endpoint_of(cloud), environment)
+    source = connect.source_of(connection, connect.endpoint_of(connection), environment)
 
     assert source.name == name
 
 
-@pytest.mark.parametrize("cloud", [Cloud(endpoint=LOCAL), Cloud(endpoint=LOCAL, profile="prod")])
-def test_keys_are_not_sent_in_clear_unless_the_emulator_is_named(cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    "connection", [Connection(endpoint=LOCAL), Connection(endpoint=LOCAL, profile="prod")]
+)
+def test_keys_are_not_sent_in_clear_unless_the_emulator_is_named(connection: Connection) -> None:
     """A loopback address alone may be any program of this machine: R0408 explains the option."""
     with pytest.raises(RolloutError) as caught:
-        connect.source_of(cloud, connect.endpoint_of(cloud), KEYS)
+        connect.source_of(connection, connect.endpoint_of(connection), KEYS)
 
     assert (caught.value.problems[0].code, caught.value.exit) == ("R0408", Exit.DENIED)
     assert "--emulator" in (caught.value.problems[0].help or "")
@@ -115,8 +119,8 @@ def test_a_profile_is_used_for_the_emulator_where_both_are_named(tmp_path: Path)
     (tmp_path / ".aliyun").mkdir()
     row = {"name": "ops", "mode": "AK", "access_key_id": "ops", "access_key_secret": "s"}
     (tmp_path / ".aliyun" / "config.json").write_text(json.dumps({"profiles": [row]}), "utf-8")
-    cloud = Cloud(emulator=True, profile="ops")
-    source = connect.source_of(cloud, connect.endpoint_of(cloud), {"HOME": str(tmp_path)})
+    connection = Connection(emulator=True, profile="ops")
+    source = connect.source_of(connection, connect.endpoint_of(connection), {"HOME": str(tmp_path)})
 
     assert source.fetch(0).access_key_id == "ops"
 
@@ -125,7 +129,7 @@ def test_a_named_profile_wins_over_the_environment(tmp_path: object) -> None:
     """--profile means that profile; where it is missing the environment does not step in."""
     with pytest.raises(RolloutError) as caught:
         connect.source_of(
-            Cloud(profile="nobody"), endpoints.Endpoints(), {**KEYS, "HOME": str(tmp_path)}
+            Connection(profile="nobody"), endpoints.Endpoints(), {**KEYS, "HOME": str(tmp_path)}
         )
 
     assert caught.value.exit in (Exit.DENIED, Exit.CONFIG)

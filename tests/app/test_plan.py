@@ -31,7 +31,7 @@ async def refusal(
     """Code and exit of the error that planning ends with."""
     async with stage.connected(cloud) as service:
         with pytest.raises(RolloutError) as caught:
-            await planning.make(spec, service, runs_dir)
+            await planning.create(spec, service, runs_dir)
     return caught.value.problems[0].code, caught.value.exit
 
 
@@ -42,7 +42,7 @@ async def test_planning_only_looks(project: Path) -> None:
     stage.ReadOnly.sent.clear()
 
     async with stage.connected(cloud, stage.ReadOnly) as service:
-        made = await planning.make(stage.write_spec(project), service, Path("runs"))
+        made = await planning.create(stage.write_spec(project), service, Path("runs"))
 
     assert made.saved.plan.counts.targets > 0
     assert made.saved.plan.applyable and made.saved.plan.identity[0].emulator
@@ -79,7 +79,7 @@ async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
     cloud = stage.pretend()
 
     async with stage.connected(cloud) as service:
-        made = await planning.make(stage.write_spec(project), service, Path("runs"))
+        made = await planning.create(stage.write_spec(project), service, Path("runs"))
     assert [one.present for one in made.saved.plan.key_pair.regions] == [False, False]
     assert any(warning.code == "R0308" for warning in made.saved.plan.warnings)
 
@@ -100,7 +100,7 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
     """Far fewer instances than the last run of this very spec found is rather a mistake."""
     spec = stage.write_spec(project)
     async with stage.connected(stage.pretend(40)) as service:
-        before = (await planning.make(spec, service, Path("runs"))).saved
+        before = (await planning.create(spec, service, Path("runs"))).saved
     journal = writer.create(Path("runs"), run_id(before.digest), before.raw)
     actor = Actor("me", "arn", "here", 1, "rollout")
     plan = before.plan
@@ -113,7 +113,9 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
 
     assert await refusal(stage.pretend(10), spec) == ("R0212", Exit.CONFLICT)
     async with stage.connected(stage.pretend(10)) as service:
-        shrunk = await planning.make(spec, service, Path("runs"), allow_empty=True)
+        shrunk = await planning.create(
+            spec, service, Path("runs"), allow=planning.Allow(empty=True)
+        )
     assert shrunk.saved.plan.counts.found == 10
 
 
@@ -133,7 +135,7 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
         ).replace("50%", "1"),
     )
 
-    made = await planning.make(spec, None, Path("runs"))
+    made = await planning.create(spec, None, Path("runs"))
 
     plan = made.saved.plan
     assert (plan.complete, plan.applyable, plan.identity) == (False, False, ())
@@ -148,8 +150,8 @@ async def test_the_same_inputs_make_the_same_plan(project: Path) -> None:
     spec = stage.write_spec(project)
 
     async with stage.connected(cloud) as service:
-        one = (await planning.make(spec, service, Path("runs"))).saved.plan
-        two = (await planning.make(spec, service, Path("runs"))).saved.plan
+        one = (await planning.create(spec, service, Path("runs"))).saved.plan
+        two = (await planning.create(spec, service, Path("runs"))).saved.plan
 
     times = {"made_at": 0, "expires_at": 0, "as_of": 0}
     assert msgspec.structs.replace(one, **times) == msgspec.structs.replace(two, **times)

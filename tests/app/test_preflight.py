@@ -13,9 +13,8 @@ from rollout.app import execute, preflight
 from rollout.app import plan as planning
 from rollout.app import runs as folding
 from rollout.app.plan_file import Saved, of
-from rollout.cli.options import Common
-from rollout.cli.terminal import Terminal
-from rollout.cli.views.report import Ended
+from rollout.app.runs import Ended
+from rollout.app.session import Session
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Call, Lost
 from rollout.ecs.wire import HttpReply
@@ -115,7 +114,7 @@ async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) ->
     """A plan of the whole cloud."""
     async with stage.connected(cloud) as service:
         spec = stage.write_spec(project, text=text)
-        return (await planning.make(spec, service, Path("runs"))).saved
+        return (await planning.create(spec, service, Path("runs"))).saved
 
 
 async def applied(
@@ -125,13 +124,12 @@ async def applied(
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Ended:
     """Apply a plan to its end."""
-    common = Common()
-    terminal = Terminal.of(common)
-    async with stage.connected(cloud, transport, environment) as service:
-        now = service.clock.now()
-        async with execute.hold_runs(common, terminal, now, allow_unsafe_fs=True) as runner:
-            await preflight.check(saved, service, common.runs_dir)
-            return await runner.begin(saved, service)
+    session = Session(allow_unsafe_fs=True)
+    async with (
+        stage.connected(cloud, transport, environment) as service,
+        execute.hold_runs(session, service.clock.now()) as runner,
+    ):
+        return await runner.begin(saved, service)
 
 
 @pytest.mark.asyncio

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli import demo, hidden, main
+from rollout.app import demo as project
+from rollout.cli import demo, main
 from rollout.errors import Exit, RolloutError
 from tests import tree
 
@@ -41,7 +42,7 @@ def test_a_broken_promise_fails_the_demo(
     monkeypatch: pytest.MonkeyPatch, end: Exit, *, kept: bool
 ) -> None:
     """The exit code is that of the judgement."""
-    monkeypatch.setattr(demo.Demo, "tell", lambda _: [hidden.Finding(kept, "something")])
+    monkeypatch.setattr(demo.Demo, "run", lambda _: [project.Finding(kept, "something")])
 
     assert main.main(["demo"]) == end
 
@@ -56,7 +57,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file, not a folder", "utf-8")
 
     with pytest.raises(RolloutError) as caught:
-        demo.lay_out(tmp_path / "runs" / "demo")
+        project.lay_out(tmp_path / "runs" / "demo")
 
     assert caught.value.exit is Exit.IO
 
@@ -65,5 +66,7 @@ def test_the_demo_s_files_ship_with_the_package() -> None:
     """An installed wheel holds the quickstart spec and its key, as a clone does."""
     wheel = tree.config()["tool"]["hatch"]["build"]["targets"]["wheel"]
 
-    assert wheel["force-include"] == {name: f"rollout/{name}" for name in (demo.SPEC, demo.KEY)}
-    assert all((tree.ROOT / name).is_file() for name in (demo.SPEC, demo.KEY))
+    assert wheel["force-include"] == {
+        name: f"rollout/{name}" for name in (project.SPEC, project.KEY)
+    }
+    assert all((tree.ROOT / name).is_file() for name in (project.SPEC, project.KEY))

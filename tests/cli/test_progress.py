@@ -21,7 +21,7 @@ from rollout.model.plan import RULES
 from tests.app import factory
 
 ACTOR = Actor("me", "arn", "here", 1, "rollout")
-PLAN = factory.plan()
+PLAN = factory.plan(emulator=True)
 
 
 class Story:
@@ -153,7 +153,7 @@ def test_bars_show_the_wave_and_keep_everyday_lines_back(monkeypatch: pytest.Mon
     monkeypatch.setenv("COLUMNS", "80")
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with progress.make(Common(), live=True, emulated=True) as shown:
+    with progress.make(Common(), live=True) as shown:
         story = Story(shown)
         story.begin()
         issued = attach(story, 0)
@@ -174,4 +174,4 @@ def test_bars_show_the_wave_and_keep_everyday_lines_back(monkeypatch: pytest.Mon
 
 def test_lines_are_the_choice_off_a_terminal() -> None:
     """No bars where nothing can be redrawn."""
-    assert type(progress.make(Common(), live=False, emulated=False)) is progress.Lines
+    assert type(progress.make(Common(), live=False)) is progress.Lines

@@ -14,7 +14,7 @@ import pytest
 from rollout.app import plan as planning
 from rollout.app import plan_file as planfile
 from rollout.app import rehearse
-from rollout.app.rehearse import Given
+from rollout.app.rehearse import Given, Rehearsed
 from rollout.cli import main
 from rollout.cli.views import forecast as shown
 from rollout.cli.views import page
@@ -163,10 +163,10 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
     plan = factory.plan(40)
     given = Given(seeds=2, boot_ms=5_000, quota=None, faults=None)
     chosen = rehearse.prepare(plan, given)
-    told: list[tuple[int, float]] = []
+    told: list[tuple[int, int, float]] = []
 
-    def note(over: int, share: float) -> None:
-        told.append((over, share))
+    def note(over: int, seeds: int, share: float) -> None:
+        told.append((over, seeds, share))
 
     alone = rehearse.live_all(plan, chosen, note)
     monkeypatch.setattr(rehearse, "ALONE_BELOW", 0)
@@ -174,8 +174,8 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
     together = rehearse.live_all(plan, chosen, note)
 
     assert together == alone
-    assert told[-1] == (2, 0.0)
-    assert all(0 <= share <= 1 for _, share in told)
+    assert told[-1] == (2, 2, 0.0)
+    assert all(0 <= share <= 1 for *_, share in told)
 
 
 def test_an_emulator_is_rehearsed_as_one() -> None:
@@ -215,7 +215,8 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     chosen = rehearse.prepare(plan, NOTHING, learned)
     told = rehearse.prepare(plan, Given(None, 9_000, 50, None), learned)
     found = forecast([rehearsal.live(plan, chosen.assumed, 1)])
-    text = shown.text(plan, "sha256:" + "0" * 64, chosen, found, 100, factory.NOW)
+    rehearsed = Rehearsed(chosen, found, [], factory.NOW)
+    text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, 100)
 
     assert (chosen.assumed.boot_ms, chosen.assumed.boot_spread_percent) == (42_000, 7)
     assert chosen.assumed.quota_of("cn-hangzhou", "RebootInstance") == 118
@@ -253,8 +254,10 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
     )
     plan, chosen = factory.plan(60), rehearse.prepare(factory.plan(60), NOTHING)
 
-    text = shown.text(plan, "sha256:" + "0" * 64, chosen, found, 100, factory.NOW)
-    written = page.page(plan, "sha256:" + "0" * 64, chosen, found, [LIVED], factory.NOW)
+    rehearsed = Rehearsed(chosen, found, [LIVED], factory.NOW)
+
+    text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, 100)
+    written = page.page(plan, "sha256:" + "0" * 64, rehearsed)
 
     assert words in text
     assert (words.removesuffix(".").replace(" 5 m", "") + "." in written) is (ended < 3)
@@ -268,7 +271,8 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     chosen = rehearse.prepare(plan, Given(1, 30_000, 50, None))
     lived = rehearse.live_all(plan, chosen, lambda *_: None)
 
-    text = shown.text(plan, "sha256:" + "0" * 64, chosen, forecast(lived), width, factory.NOW)
+    rehearsed = Rehearsed(chosen, forecast(lived), lived, factory.NOW)
+    text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, width)
 
     assert max(map(len, text.splitlines())) <= width
 
@@ -302,7 +306,7 @@ async def test_every_example_spec_can_be_planned_and_rehearsed(
     now = server.wall_clock_ms()
     cloud = PretendCloud(synthetic.build(size=240, seed=7, now=now))
     async with service.connected(cloud, service.ReadOnly) as connected:
-        plan = (await planning.make(spec, connected, tmp_path)).saved.plan
+        plan = (await planning.create(spec, connected, tmp_path)).saved.plan
 
     lived = rehearsal.live(plan, rehearse.prepare(plan, NOTHING).assumed, 1)
 

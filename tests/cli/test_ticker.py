@@ -24,13 +24,13 @@ class Hands:
 def test_off_a_terminal_it_speaks_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """However often it is told, a log gets one line now and then; a short rehearsal none."""
     clock = Hands()
-    with Ticker(Terminal.of(Common()), 4, clock) as ticker:
+    with Ticker(Terminal.of(Common()), clock) as ticker:
         for _ in range(100):
-            ticker.tell(0, 0.5)
+            ticker.show(0, 4, 0.5)
         assert capsys.readouterr().err == ""
         clock.now = LINE_EVERY_S
         for _ in range(100):
-            ticker.tell(1, 0.5)
+            ticker.show(1, 4, 0.5)
 
     assert capsys.readouterr().err == "rehearsing: 1 of 4 seeds, 37 %\n"
 
@@ -41,10 +41,10 @@ def test_on_a_terminal_one_line_is_redrawn_and_taken_away(
     """No half line is left when the result comes; nothing goes to stdout."""
     clock = Hands()
     terminal = dataclasses.replace(Terminal.of(Common()), live=True)
-    with Ticker(terminal, 2, clock) as ticker:
+    with Ticker(terminal, clock) as ticker:
         for step in range(3):
             clock.now = float(step + 1)
-            ticker.tell(0, step / 4)
+            ticker.show(0, 2, step / 4)
 
     told = capsys.readouterr()
     assert told.err.endswith("\r\x1b[K")

@@ -15,8 +15,9 @@ import os
 import sys
 
 from rollout.app import connect
+from rollout.app.notices import Notices
+from rollout.app.session import Connection
 from rollout.cli import main
-from rollout.cli.options import Cloud
 from rollout.ecs import wire
 from rollout.ecs.transport import AiohttpTransport, Call
 from rollout.engines.clock import LoopClock
@@ -52,8 +53,8 @@ async def _attach_elsewhere(call: Call) -> None:
     """Attach another key pair to the same instances, as another operator would."""
     params = wire.parse_pairs(call.query)
     instances = tuple(wire.json_array(params["InstanceIds"]) or ())
-    where = Cloud(emulator=True, endpoint=os.environ["ROLLOUT_ENDPOINT"])
-    async with connect.connect(where) as link:
+    where = Connection(emulator=True, endpoint=os.environ["ROLLOUT_ENDPOINT"])
+    async with connect.connect(where, Notices()) as link:
         link.allow_changes(0, lambda: "")
         site = Site(link.identity.account, params["RegionId"])
         not_after = link.clock.now() + 30_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,10 +11,7 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from rollout.app.execute import Runner
-    from rollout.app.plan_file import Saved
-    from rollout.cli.views.report import Ended
-    from rollout.engines.service import Service
+    from rollout.app.plan import Planned
 
 
 def apply(
@@ -54,60 +52,32 @@ def apply(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.app import connect, execute, plan_file, preflight
-    from rollout.cli import confirm as confirming
-    from rollout.cli import eventloop, results
-    from rollout.engines.clock import LoopClock
+    from rollout.app import execute, plan_file
+    from rollout.app.plan import Allow
+    from rollout.cli import eventloop, results, session
 
     terminal = Terminal.of(common)
-    is_spec = target.suffix in (".yaml", ".yml")
-    if is_spec and digest is not None:
-        raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")
-    reviewed = None if is_spec else plan_file.load(target, digest)
-    if reviewed is not None:
-        preflight.check_plan(reviewed.plan)
-        if not reviewed.plan.counts.targets:
-            return _nothing(terminal, output)
-
-    async def plan_spec(service: Service, runner: Runner) -> Saved:
-        saved = await _plan(
-            target,
-            service,
-            runner,
-            allow_empty=allow_empty,
-            allow_partial=allow_partial,
-            allow_unknown_region=allow_unknown_region,
-        )
-        if saved.plan.counts.targets:
-            confirming.confirm(terminal, saved.plan, confirm, restart_again)
-        return saved
-
-    async def go() -> Ended | None:
-        now = LoopClock().now()
-        async with (
-            execute.hold_runs(common, terminal, now, allow_unsafe_fs=allow_unsafe_fs) as runner,
-            connect.connect(cloud, terminal) as service,
-        ):
-            saved = reviewed or await plan_spec(service, runner)
-            if not saved.plan.counts.targets:
-                return None
-            await preflight.check(saved, service, common.runs_dir)
-            return await runner.begin(saved, service)
-
-    ended = eventloop.run(go)
+    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
+    if target.suffix in (".yaml", ".yml"):
+        if digest is not None:
+            raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")
+        allow = Allow(allow_empty, allow_partial, allow_unknown_region)
+        review = partial(_review, terminal, confirm, restart_again)
+        ended = eventloop.run(execute.plan_and_apply, target, made, review, allow)
+    else:
+        ended = eventloop.run(execute.apply, plan_file.load(target, digest), made)
     return _nothing(terminal, output) if ended is None else results.show(terminal, ended, output)
 
 
-async def _plan(spec: Path, service: Service, runner: Runner, **accepted: bool) -> Saved:
-    """Return the plan of a spec after showing it."""
-    from rollout.app import plan as planning
+def _review(terminal: Terminal, given: str | None, again_max: int, planned: Planned) -> None:
+    """Show a plan; if it has targets, ask for confirmation."""
+    from rollout.cli import confirm
     from rollout.cli.views import preview
 
-    runs_dir, terminal = runner.common.runs_dir, runner.terminal
-    made = await planning.make(spec, service, runs_dir, **accepted)
-    plan, digest = made.saved.plan, made.saved.digest
-    terminal.say(preview.text(plan, digest, terminal.width, reading=made.reading) + "\n")
-    return made.saved
+    plan, digest = planned.saved.plan, planned.saved.digest
+    terminal.say(preview.text(plan, digest, terminal.width, reading=planned.reading) + "\n")
+    if plan.counts.targets:
+        confirm.confirm(terminal, plan, given, again_max)
 
 
 def _nothing(terminal: Terminal, output: str) -> Exit:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
-
-if TYPE_CHECKING:
-    from rollout.journal.chain import Head
 
 
 def show(
@@ -32,19 +29,14 @@ def show(
     output
         Format of the result.
     """
-    from rollout.cli.views import audit as telling
-    from rollout.journal import audit, runs
-    from rollout.journal.reader import read
+    from rollout.app import audit, runs
+    from rollout.cli.views import audit as views
 
     terminal = Terminal.of(common)
-    run_dir = runs.find(common.runs_dir, run).path
-    plan = telling.plan_of(run_dir)
-    if instance is None:
-        entries = audit.entries(plan, read(run_dir))
-    else:
-        entries = iter(audit.life(plan, read(run_dir), instance))
+    run_dir = runs.find(common.runs_dir, run)
+    plan, entries = audit.read_log(run_dir, instance)
     if output == "json":
-        rows = [telling.data(entry) for entry in entries]
+        rows = [views.data(entry) for entry in entries]
         document = {"format_version": "1.0", "run": run_dir.name, "entries": rows}
         terminal.show(render.as_json(document))
         return
@@ -52,12 +44,12 @@ def show(
     for entry in entries:
         count += 1
         terminal.show(
-            render.as_json(telling.data(entry))
+            render.as_json(views.data(entry))
             if output == "jsonl"
-            else telling.text(entry, terminal.columns)
+            else views.text(entry, terminal.columns)
         )
     if instance is not None and not count:
-        _explain(terminal, telling.reason_out(plan, instance), instance)
+        _explain(terminal, views.exclusion(plan, instance), instance)
 
 
 def verify(
@@ -79,33 +71,22 @@ def verify(
     output
         Format of the result.
     """
-    from rollout.cli.views import audit as telling
+    from rollout.app import audit, runs
+    from rollout.cli.views import audit as views
     from rollout.errors import IntegrityError
-    from rollout.journal import runs
-    from rollout.journal import verify as verification
 
     terminal = Terminal.of(common)
-    kept = None if head is None else _head(head)
-    verdict = verification.verify(runs.find(common.runs_dir, run).path, head=kept)
+    verdict = audit.verify_journal(runs.find(common.runs_dir, run), head)
     if output == "json":
-        terminal.show(render.as_json(telling.verdict_data(verdict)))
+        terminal.show(render.as_json(views.verdict_data(verdict)))
     else:
-        terminal.show(telling.verdict_text(verdict, terminal.width))
+        terminal.show(views.verdict_text(verdict, terminal.width))
     if verdict.problems and output == "table":
         terminal.complain(IntegrityError(verdict.problems, verdict.exit))
         more = verdict.problems_found - len(verdict.problems)
         if more > 0:
             terminal.say(f"… and {more:,} more")
     return verdict.exit
-
-
-def _head(text: str) -> Head:
-    from rollout.journal.chain import parse_head
-
-    try:
-        return parse_head(text)
-    except ValueError as error:
-        raise UsageError.of("R0001", f"--head {text}: {error}") from None
 
 
 def _explain(terminal: Terminal, reason: str, instance: str) -> None:

@@ -33,5 +33,5 @@ def demo(
         raise UsageError.of("R0001", f"--size {size}: at least {SIZE_MIN}")
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     folder = (common.runs_dir / "demo" / stamp).absolute()
-    findings = Demo(Terminal.of(common), folder, size, seed).tell()
+    findings = Demo(Terminal.of(common), folder, size, seed).run()
     return Exit.DONE if all(finding.kept for finding in findings) else Exit.FAILED

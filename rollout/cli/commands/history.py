@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from rollout.app.runs import Listed
 from rollout.cli.views import render
 
 
@@ -22,10 +24,10 @@ def history(
     output
         Format of the result. ids: the runs' ids.
     """
-    from rollout.journal import runs
+    from rollout.app import runs
 
     terminal = Terminal.of(common)
-    rows = [_row(run.path, run.at) for run in runs.every(common.runs_dir)]
+    rows = [_row(listed) for listed in runs.every(common.runs_dir)]
     match output:
         case "json":
             document = {"format_version": "1.0", "runs": rows}
@@ -45,29 +47,23 @@ def _lines(terminal: Terminal, lines: list[str]) -> None:
         terminal.show("\n".join(lines))
 
 
-def _row(run_dir: Path, at: int) -> dict[str, Any]:
+def _row(listed: Listed) -> dict[str, Any]:
     """Return one run as plain data. If it cannot be read, `state` and `why` say so."""
-    from rollout.app import runs as folding
     from rollout.cli.views import report
-    from rollout.core.running.view import view
-    from rollout.errors import RolloutError
-    from rollout.journal.locks import driver
     from rollout.model.time import format_instant
 
-    row: dict[str, Any] = {"run": run_dir.name, "started_at": format_instant(at)}
-    try:
-        folded = folding.fold(run_dir)
-    except RolloutError as error:
-        return {**row, "state": "unreadable", "why": str(error)}
-    seen = view(folded.run)
+    view, facts = listed.view, listed.facts
+    row: dict[str, Any] = {"run": listed.run, "started_at": format_instant(listed.at)}
+    if view is None or facts is None:
+        return {**row, "state": "unreadable", "why": listed.why}
     return {
         **row,
-        "state": report.word(seen, "" if folded.run.closed else driver.holder(run_dir)),
-        "plan": seen.name,
-        "emulator": report.is_emulated(folded.run.plan),
-        "targets": folded.run.plan.counts.targets,
-        "classes": seen.classes,
-        "exit": None if seen.state == "running" else seen.exit,
+        "state": report.word(view, facts.holder),
+        "plan": view.name,
+        "emulator": facts.emulated,
+        "targets": sum(wave.targets for wave in view.waves),
+        "classes": view.classes,
+        "exit": None if view.state == "running" else view.exit,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +13,7 @@ from rollout.errors import Exit, UsageError
 from rollout.model import limits
 
 if TYPE_CHECKING:
-    from rollout.app.plan import Made
+    from rollout.app.plan import Planned
 
 
 def plan(
@@ -54,44 +54,38 @@ def plan(
     output
         Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
-    from rollout.app import connect, plan, plan_file
-    from rollout.cli import eventloop
+    from rollout.app import plan as planning
+    from rollout.app import plan_file
+    from rollout.cli import eventloop, session
 
     terminal = Terminal.of(common)
     age_max_ms = duration(max_age, "--max-age")
     if not 0 < age_max_ms <= limits.DURATION_MAX_MS:
         cure = "write more than `0s` and at most `168h`, for example `24h`"
         raise UsageError.of("R0001", f"--max-age {max_age}: out of range", help=cure)
-    done: list[Made] = []  # not the task's result: asyncio spells that out on the way out
-
-    async def make() -> None:
-        async with nullcontext() if offline else connect.connect(cloud, terminal) as service:
-            made = await plan.make(
-                spec,
-                service,
-                common.runs_dir,
-                age_max_ms=age_max_ms,
-                allow_empty=allow_empty,
-                allow_partial=allow_partial,
-                allow_unknown_region=allow_unknown_region,
-            )
-            done.append(made)
-
-    eventloop.run(make)
-    made = done[0]
+    planned = eventloop.run(
+        partial(
+            planning.plan,
+            spec,
+            session.make(terminal, common, cloud),
+            offline=offline,
+            age_max_ms=age_max_ms,
+            allow=planning.Allow(allow_empty, allow_partial, allow_unknown_region),
+        )
+    )
     if out is not None:
-        plan_file.save(made.saved, out)
-    terminal.show(_spelled(made, output, terminal.width))
-    if output == "table" and made.saved.plan.counts.targets:
-        terminal.show(_next(made, spec, out))
-    changes = detailed_exitcode and made.saved.plan.counts.targets
+        plan_file.save(planned.saved, out)
+    terminal.show(_text(planned, output, terminal.width))
+    if output == "table" and planned.saved.plan.counts.targets:
+        terminal.show(_next(planned, spec, out))
+    changes = detailed_exitcode and planned.saved.plan.counts.targets
     return Exit.CHANGES if changes else Exit.DONE
 
 
-def _spelled(made: Made, output: str, width: int) -> str:
+def _text(planned: Planned, output: str, width: int) -> str:
     from rollout.cli.views import preview
 
-    saved = made.saved
+    saved = planned.saved
     match output:
         case "json":
             return render.as_json(preview.data(saved.plan, saved.digest))
@@ -100,13 +94,13 @@ def _spelled(made: Made, output: str, width: int) -> str:
         case "ids":
             return "\n".join(target.instance for *_, target in preview.targets(saved.plan))
         case _:
-            return preview.text(saved.plan, saved.digest, width, reading=made.reading)
+            return preview.text(saved.plan, saved.digest, width, reading=planned.reading)
 
 
-def _next(made: Made, spec: Path, out: Path | None) -> str:
+def _next(planned: Planned, spec: Path, out: Path | None) -> str:
     """Return the line about the saved files, and the next command."""
     if out is None:
-        return f"\nNext:  rollout plan {spec} --out {made.saved.plan.name}.plan.json"
-    saved = f"\nSaved {out} ({len(made.saved.raw) / 1e6:.1f} MB) and {out}.sha256"
+        return f"\nNext:  rollout plan {spec} --out {planned.saved.plan.name}.plan.json"
+    saved = f"\nSaved {out} ({len(planned.saved.raw) / 1e6:.1f} MB) and {out}.sha256"
     forecast = f"{saved}\nNext:  rollout rehearse {out}"
-    return f"{forecast}\n       rollout apply {out}" if made.saved.plan.applyable else forecast
+    return f"{forecast}\n       rollout apply {out}" if planned.saved.plan.applyable else forecast

@@ -45,16 +45,13 @@ def rehearse(
     output
         Format of the result. json: also lists each seed.
     """
-    from rollout.app import out_file, plan_file, preflight, rehearse
+    from rollout.app import out_file, plan_file, preflight
+    from rollout.app import rehearse as rehearsing
     from rollout.cli.ticker import Ticker
-    from rollout.cli.views import forecast as shown
-    from rollout.cli.views import page
-    from rollout.engines.clock import LoopClock
-    from rollout.journal import estimates
-    from rollout.sim.rehearse.forecast import forecast
+    from rollout.cli.views import forecast, page
 
     terminal = Terminal.of(common)
-    given = rehearse.Given(
+    given = rehearsing.Given(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     if out is not None:
@@ -64,18 +61,14 @@ def rehearse(
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance needs rotation.")
         return Exit.DONE
-    chosen = rehearse.prepare(made, given, estimates.learn(common.runs_dir, made))
-    with Ticker(terminal, chosen.seeds) as ticker:
-        lived = rehearse.live_all(made, chosen, ticker.tell)
-    found, now = forecast(lived), LoopClock().now()
+    with Ticker(terminal) as ticker:
+        rehearsed = rehearsing.rehearse(made, given, common.runs_dir, ticker.show)
     if out is not None:
-        text = page.page(made, made_digest, chosen, found, lived, now)
-        out_file.write(out, text.encode(), "page")
+        out_file.write(out, page.page(made, made_digest, rehearsed).encode(), "page")
     if output == "json":
-        document = shown.data(made, made_digest, chosen, found, lived)
-        terminal.show(render.as_json(document))
+        terminal.show(render.as_json(forecast.data(made, made_digest, rehearsed)))
     else:
-        terminal.show(shown.text(made, made_digest, chosen, found, terminal.width, now))
+        terminal.show(forecast.text(made, made_digest, rehearsed, terminal.width))
     return Exit.DONE
 
 

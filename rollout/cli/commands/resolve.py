@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rollout.cli.options import Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rollout.model.event import OperatorCommand
-
-STATED = {
+EFFECT = {
     "restarted": "counts as restarted, unverified; its permit is returned",
     "untouched": "counts as not restarted; it may be restarted again",
     "abandon": "given up; it counts as down until it is observed Running",
@@ -52,10 +45,9 @@ def resolve(
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     """
-    from rollout.app import operate
-    from rollout.cli import eventloop
-    from rollout.journal import runs
-    from rollout.model.event import OperatorWord, Resolution
+    from rollout.app import operate, runs
+    from rollout.cli import eventloop, session
+    from rollout.model.event import Resolution
 
     stated = {
         Resolution.RESTARTED: restarted,
@@ -70,46 +62,11 @@ def resolve(
             help="rollout resolve RUN --instance i-… --restarted --reason TEXT",
         )
     terminal = Terminal.of(common)
-    run_dir = runs.find(common.runs_dir, run).path
-    order = operate.order(OperatorWord.RESOLVE, reason, instance, chosen[0])
-    text = f"{instance}: {STATED[chosen[0]]}."
-
-    async def go() -> bool:
-        if await operate.hand_over(run_dir, order, terminal):
-            return True
-        await _write(run_dir, order, common, terminal, unsafe=allow_unsafe_fs)
-        return False
-
-    if eventloop.run(go):
+    run_dir = runs.find(common.runs_dir, run)
+    made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
+    text = f"{instance}: {EFFECT[chosen[0].value]}."
+    if eventloop.run(operate.resolve, run_dir, instance, chosen[0], reason, made):
         terminal.say(f"{text} The process that drives the run continues.")
     else:
         terminal.say(f"{text}\nresume: rollout resume {run_dir.name}")
     return Exit.DONE
-
-
-async def _write(
-    run_dir: Path, order: OperatorCommand, common: Common, terminal: Terminal, *, unsafe: bool
-) -> None:
-    """Apply the command to a run that no process drives, under its lock, in its journal."""
-    from rollout import logs
-    from rollout.app import execute, operate
-    from rollout.app import runs as folding
-    from rollout.journal import writer
-    from rollout.model.event import AnyEvent
-
-    put: list[AnyEvent] = []
-    async with execute.hold_runs(common, terminal, order.at, allow_unsafe_fs=unsafe) as runner:
-        folded = folding.fold(run_dir, put.append)
-        if order.id in folded.run.orders:
-            return  # the process that drove the run had written it before it ended
-        if folded.reader.torn is not None:
-            folded.decider.put(folded.reader.torn, order.at)
-        why = folded.decider.operate(order, order.at)
-        if why:
-            raise operate.refused(run_dir.name, order, why)
-        journal = writer.reopen(folded.reader)
-        with runner.hold(run_dir.name, folded.run.epoch, order.at, journal):
-            journal.keep_secret(logs.KNOWN)
-            journal.append(put, order.at)
-            journal.sync_now()
-            journal.close()

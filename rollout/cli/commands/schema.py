@@ -22,7 +22,7 @@ def schema(
     kind
         The kind of file that the schema describes.
     """
-    from rollout import specfile
+    from rollout.app import specs
 
-    make = {"spec": specfile.json_schema}[kind]
+    make = {"spec": specs.json_schema}[kind]
     Terminal.of(common).show(render.as_json(make(), indent=2))

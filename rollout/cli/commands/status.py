@@ -25,20 +25,15 @@ def status(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.app import runs as folding
+    from rollout.app import runs
     from rollout.cli.views import report
-    from rollout.core.running.view import view
-    from rollout.journal import runs
-    from rollout.journal.locks import driver
 
     terminal = Terminal.of(common)
-    folded = folding.fold(runs.find(common.runs_dir, run).path)
-    seen = view(folded.run)
-    facts = folding.facts(folded, driven_by=driver.holder(folded.run_dir))
+    view, facts = runs.state(runs.find(common.runs_dir, run))
     match output:
         case "json":
-            terminal.show(render.as_json(report.data(seen, facts)))
+            terminal.show(render.as_json(report.data(view, facts)))
         case "ids":
-            terminal.show(report.left_ids(seen.left))
+            terminal.show(report.left_ids(view.left))
         case _:
-            terminal.show(report.status(seen, facts, terminal.width))
+            terminal.show(report.status(view, facts, terminal.width))

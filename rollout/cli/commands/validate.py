@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
-
 from rollout.cli.options import OUTPUT, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
-from rollout.model.spec import FileSource, Spec
 
 
 def validate(
@@ -36,15 +33,13 @@ def validate(
     output
         Format of the result.
     """
-    from rollout import specfile
+    from rollout.app import specs
 
     terminal = Terminal.of(common)
     ends, reports = [], []
     for path in (file, *files):
         try:
-            loaded = specfile.load(path, Path.cwd())
-            notes = _inventory(loaded.spec, allow_partial=allow_partial)
-            warnings = (*loaded.warnings, *notes)
+            warnings = specs.validate(path, allow_partial=allow_partial)
         except RolloutError as error:
             ends.append(error.exit)
             reports.append(_report(path, error.problems, ()))
@@ -53,33 +48,13 @@ def validate(
         else:
             reports.append(_report(path, (), warnings))
             if output == "table":
-                terminal.show("\n".join([f"{path}: valid", *_spelled(warnings)]))
+                terminal.show("\n".join([f"{path}: valid", *_lines(warnings)]))
     if output == "json":
         terminal.show(render.as_json({"format_version": "1.0", "files": reports}))
     return max(ends, default=Exit.DONE)
 
 
-def _inventory(spec: Spec, *, allow_partial: bool) -> tuple[Warn, ...]:
-    """Read the inventory files as `plan` does, but not the standard input.
-
-    Errors: InventoryError with the problems of all files.
-    """
-    from rollout.inventory import files, naming, unlisted
-
-    named = [
-        source
-        for source in spec.inventory
-        if isinstance(source, FileSource) and source.path != files.STDIN
-    ]
-    spec = msgspec.structs.replace(spec, inventory=tuple(named))
-    read = naming.read_files(spec, Path.cwd(), "", live=True, allow_partial=allow_partial)
-    whole = read.whole(matching=False)
-    regions = unlisted.named_by(spec).union(one.region for one in whole.instances.values())
-    notes = [*whole.notes, *unlisted.notes(regions)]
-    return tuple(Warn(code, 0, text) for code, text in notes)
-
-
-def _spelled(warnings: tuple[Warn, ...]) -> list[str]:
+def _lines(warnings: tuple[Warn, ...]) -> list[str]:
     return [f"! {warning.text}  {warning.code}" for warning in warnings]
 
 

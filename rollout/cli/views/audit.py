@@ -1,17 +1,13 @@
-"""Print the audit log and its verification as text or plain data. Reads the plan file."""
+"""Print the audit log and its verification as text or plain data. Pure."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from rollout.app.audit import Entry, LastLine, Verdict
 from rollout.cli.views import render, report
-from rollout.errors import UsageError
-from rollout.journal.audit import Entry
-from rollout.journal.reader import read, read_plan
-from rollout.journal.verify import LastLine, Verdict
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import format_instant
@@ -22,15 +18,6 @@ _LAST_LINE: dict[LastLine, str] = {
     "seal": "protected by the seal only; anyone who can write the journal can also write the seal",
     "unprotected": "unprotected: without --head its edit or removal cannot be detected",
 }
-
-
-def plan_of(run_dir: Path) -> Plan:
-    """Return the plan of a run, found by the digest in its first line."""
-    reader = read(run_dir)
-    next(iter(reader), None)
-    if reader.started is None:
-        raise UsageError.of("R0003", f"run {run_dir.name} never started: its journal is empty")
-    return read_plan(run_dir, reader.started.plan_digest)
 
 
 def text(entry: Entry, columns: int | None) -> str:
@@ -63,7 +50,7 @@ def data(entry: Entry) -> dict[str, Any]:
     return fields
 
 
-def reason_out(plan: Plan, instance: str) -> str:
+def exclusion(plan: Plan, instance: str) -> str:
     """Return why an instance was left out of the plan, empty if the plan does not list it."""
     for out in plan.exclusions:
         if out.instance == instance:

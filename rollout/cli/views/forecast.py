@@ -7,14 +7,21 @@ from typing import Any
 
 import msgspec
 
-from rollout.app.rehearse import Rehearsal
-from rollout.cli.views import preview, render
+from rollout.app.rehearse import (
+    Calls,
+    Down,
+    Ending,
+    Forecast,
+    LaneQuota,
+    Lived,
+    Rehearsal,
+    Rehearsed,
+    Spread,
+)
+from rollout.cli.views import render
 from rollout.errors import Exit
-from rollout.journal.estimates import LaneQuota
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.sim.rehearse.forecast import Calls, Ending, Forecast, Spread
-from rollout.sim.rehearse.rehearsal import Down, Lived
 
 BARS = " ▁▂▃▄▅▆▇█"
 PICTURE_ROWS = 4
@@ -23,10 +30,9 @@ WIDE = 76
 """Minimum width of the terminal to show a region next to the figures."""
 
 
-def text(
-    plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, width: int, now: Instant
-) -> str:
-    """Return the forecast as text; `now` is the start of the run."""
+def text(plan: Plan, digest: str, rehearsed: Rehearsed, width: int) -> str:
+    """Return the forecast as text, for a run that starts when the rehearsal ended."""
+    chosen, found, now = rehearsed.chosen, rehearsed.forecast, rehearsed.at
     blocks = [
         _head(plan, digest, chosen, width),
         _duration(found, now, width),
@@ -37,19 +43,18 @@ def text(
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def data(
-    plan: Plan, digest: str, chosen: Rehearsal, found: Forecast, lived: list[Lived]
-) -> dict[str, Any]:
+def data(plan: Plan, digest: str, rehearsed: Rehearsed) -> dict[str, Any]:
     """Return the same as plain data, with each seed."""
+    chosen = rehearsed.chosen
     return {
         "format_version": "1.0",
         "plan": plan.name,
         "digest": digest,
-        "emulator": preview.is_emulated(plan),
+        "emulator": plan.emulated,
         "assumed": msgspec.to_builtins(chosen.assumed),
         "because": msgspec.to_builtins(chosen.because),
-        "forecast": msgspec.to_builtins(found),
-        "lived": [msgspec.to_builtins(_without_points(one)) for one in lived],
+        "forecast": msgspec.to_builtins(rehearsed.forecast),
+        "lived": [msgspec.to_builtins(_without_points(one)) for one in rehearsed.lived],
     }
 
 
@@ -63,7 +68,7 @@ def _without_points(one: Lived) -> Lived:
 def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
     seeds = render.count(chosen.seeds, "seed")
     targets = render.count(plan.counts.targets, "target")
-    lines = ["EMULATOR   no real instance is changed"] if preview.is_emulated(plan) else []
+    lines = ["EMULATOR   no real instance is changed"] if plan.emulated else []
     title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
     lines += render.wrap(title, width)
     for what, value, why in assumptions(chosen):

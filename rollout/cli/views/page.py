@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from rollout.app.rehearse import Rehearsal
+from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, Rehearsed, Spread
 from rollout.cli.views import forecast as words
-from rollout.cli.views import preview, render
+from rollout.cli.views import render
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.sim.rehearse.forecast import Forecast, Spread
-from rollout.sim.rehearse.rehearsal import Down, Lived
 
 WIDTH, HEIGHT = 720, 180
 """Units of a picture; it takes the width of the page."""
@@ -42,15 +40,9 @@ svg { width: 100%; height: auto; display: block; } svg text { fill: var(--dim); 
 .axis { stroke: var(--line); } .dot { fill: var(--fill); fill-opacity: .5; }"""
 
 
-def page(
-    plan: Plan,
-    digest: str,
-    chosen: Rehearsal,
-    found: Forecast,
-    lived: Sequence[Lived],
-    now: Instant,
-) -> str:
-    """Return the document; `now` is its creation time."""
+def page(plan: Plan, digest: str, rehearsed: Rehearsed) -> str:
+    """Return the document."""
+    chosen, found = rehearsed.chosen, rehearsed.forecast
     parts = [
         _head(plan, digest, found),
         _figures(found),
@@ -59,11 +51,11 @@ def page(
             _section(words.down_title(one, most), _down(one))
             for one, most in zip(found.down, found.down_most, strict=True)
         ),
-        _section("Durations of all seeds", _dots(found, lived)),
+        _section("Durations of all seeds", _dots(found, rehearsed.lived)),
         _section("Waves", _waves(found)) if len(found.waves) > 1 else "",
         _section("API calls", _calls(chosen, found)),
         _section("Outcomes", _outcomes(found)),
-        _foot(plan, now),
+        _foot(plan, rehearsed.at),
     ]
     title = _text(f"Rehearsal of {plan.name}")
     body = "\n".join(part for part in parts if part)
@@ -77,9 +69,7 @@ def page(
 
 def _head(plan: Plan, digest: str, found: Forecast) -> str:
     emulated = (
-        '<p class="emulator">EMULATOR: no real instance is changed</p>\n'
-        if preview.is_emulated(plan)
-        else ""
+        '<p class="emulator">EMULATOR: no real instance is changed</p>\n' if plan.emulated else ""
     )
     targets = render.count(plan.counts.targets, "target")
     seeds = render.count(found.seeds, "seed")

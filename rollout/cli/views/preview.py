@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from rollout.app.plan import Reading
 from rollout.cli.views import render
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Target, Warn, Wave
 from rollout.model.printable import escaped
-from rollout.model.time import Duration, format_duration, format_instant
+from rollout.model.time import format_duration, format_instant
 
 ABOUT: dict[Reason, str] = {
     Reason.NOT_FOUND: "the service does not list them",
@@ -27,13 +28,6 @@ ABOUT: dict[Reason, str] = {
 
 _DETAILS_SHOWN = 3
 _FORMERS_SHOWN = 3
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """The calls and the time that reading the inventory took. Not part of a saved plan."""
-
-    calls: int
-    took_ms: Duration
 
 
 def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None) -> str:
@@ -88,18 +82,13 @@ def rows(plan: Plan) -> Iterator[dict[str, Any]]:
         }
 
 
-def is_emulated(plan: Plan) -> bool:
-    """Return whether the plan was created against an emulator."""
-    return any(identity.emulator for identity in plan.identity)
-
-
 def restarts_again(plan: Plan) -> int:
     """Return the number of targets that already have the key but no proof of a later boot."""
     return sum(not target.attach for *_, target in targets(plan))
 
 
 def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
-    lines = ["EMULATOR   no real instance is changed"] if is_emulated(plan) else []
+    lines = ["EMULATOR   no real instance is changed"] if plan.emulated else []
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
     if not plan.identity:
         lines.append("Identity   none: created offline")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from rollout.app.runs import Facts
 from rollout.cli.views import render
-from rollout.errors import Exit
-from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.model.view import LaneView, Left, RunView
@@ -64,28 +62,6 @@ _COLUMNS = {
 _ALWAYS = ("done", "failed")
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """Facts about a run that are not part of its state."""
-
-    run_dir: Path
-    plan_digest: str
-    emulated: bool
-    started_at: Instant
-    at: Instant
-    holder: str = ""
-    """The process that holds the run's lock, empty if none does."""
-    head: str = ""
-    """Number and digest of the journal's last line, as `SEQ:HASH`."""
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """The state of a run when a command ends, and the command's exit code."""
-
-    view: RunView
-    facts: Facts
-    exit: Exit
-
-
 def status(view: RunView, facts: Facts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
@@ -135,11 +111,6 @@ def classes(counts: Mapping[str, int]) -> str:
     """Return all classes as `437 done + 0 unverified + …`, with line breaks only between them."""
     parts = [f"{counts[name]:,} {name}" for name in CLASSES if name in counts]
     return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
-
-
-def is_emulated(plan: Plan) -> bool:
-    """Return whether the run's plan was created against an emulator."""
-    return any(identity.emulator for identity in plan.identity)
 
 
 def word(view: RunView, holder: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from rollout.app import rehearse
-from rollout.app.rehearse import Given
+from rollout.app.rehearse import Given, Rehearsed
 from rollout.cli.views import page
 from rollout.model.plan import Plan
 from rollout.sim.rehearse.forecast import Ending, forecast
@@ -48,7 +48,7 @@ def written(plan: Plan, seeds: int = 2) -> str:
     chosen = rehearse.prepare(plan, Given(seeds, 20_000, None, None))
     lived = rehearse.live_all(plan, chosen, lambda *_: None)
     found = forecast(lived)
-    return page.page(plan, "sha256:" + "0" * 64, chosen, found, lived, factory.NOW)
+    return page.page(plan, "sha256:" + "0" * 64, Rehearsed(chosen, found, lived, factory.NOW))
 
 
 def read(text: str) -> Reader:
@@ -89,7 +89,7 @@ def test_each_exit_code_stands_once_in_the_head() -> None:
     endings = (Ending(2, 5, "in_doubt", "a"), Ending(1, 5, "protocol_anomaly", "b"))
     found = msgspec.structs.replace(forecast(lived), endings=endings)
 
-    text = page.page(plan, "sha256:" + "0" * 64, chosen, found, lived, factory.NOW)
+    text = page.page(plan, "sha256:" + "0" * 64, Rehearsed(chosen, found, lived, factory.NOW))
 
     assert text.count("<dt>exit 5</dt>") == 1
     assert "<dd>3 of 3 seeds</dd>" in text

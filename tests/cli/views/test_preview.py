@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from rollout.app.plan import Reading
 from rollout.cli.views import preview, render
 from rollout.core.planning import planner
 from rollout.model.plan import Plan, Warn
@@ -40,7 +41,7 @@ Valid until 2026-11-24T02:13:20Z (24h)"""
 
 def shown(plan: Plan, width: int = 100) -> str:
     """The preview of a plan whose inventory was just read."""
-    return preview.text(plan, DIGEST, width, reading=preview.Reading(2, 14_000))
+    return preview.text(plan, DIGEST, width, reading=Reading(2, 14_000))
 
 
 def test_the_whole_preview() -> None:

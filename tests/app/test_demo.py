@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.cli import hidden
-from rollout.cli.hidden import Effect, Observed
+from rollout.app import demo
+from rollout.app.demo import Effect, Observed
 from rollout.cli.views import preview
 from tests.app import factory
 
@@ -37,7 +37,7 @@ def sights() -> list[Observed]:
 
 def broken(effects_: list[Effect], sights_: list[Observed]) -> list[str]:
     """The promises that were not kept."""
-    return [one.text for one in hidden.judge(PLAN, effects_, sights_) if not one.kept]
+    return [one.text for one in demo.judge(PLAN, effects_, sights_) if not one.kept]
 
 
 def test_a_clean_rotation_keeps_every_promise() -> None:
@@ -82,9 +82,9 @@ def test_one_that_never_came_back_stays_down() -> None:
     """A restart without an end counts from its beginning on."""
     stuck = [Effect(0, "reboot", until=None), Effect(5, "reboot", until=6)]
 
-    assert hidden.most_down(stuck) == 2
+    assert demo.most_down(stuck) == 2
 
 
 def test_one_after_the_other_is_one_at_a_time() -> None:
     """A restart that begins as another ends does not overlap it."""
-    assert hidden.most_down([Effect(0, "reboot", until=5), Effect(5, "reboot", until=9)]) == 1
+    assert demo.most_down([Effect(0, "reboot", until=5), Effect(5, "reboot", until=9)]) == 1

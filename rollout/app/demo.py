@@ -1,20 +1,27 @@
-"""Compare the emulator's hidden ledger with a plan, and check every promise.
+"""The project directory of `rollout demo`, and the promises that its emulator's ledger proves.
 
-Called by `demo`. Pure: rows in, findings out. The program's own journal takes no part, so this is
-a second witness.
+Called by `demo`. The program's own journal takes no part: the emulator's hidden ledger records
+every effect independently.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+import rollout
+from rollout.errors import StorageError
+from rollout.journal.disk import make_private
 from rollout.model.limits import ATTACH_IDS_MAX
 from rollout.model.plan import Plan
 
+SPEC = "plans/quickstart.yaml"
+KEY = "plans/keys/quickstart.pub"
 RESTARTS = ("reboot", "start")
 
 
@@ -90,3 +97,25 @@ def most_down(restarts: Iterable[Effect]) -> int:
         down += change
         most = max(most, down)
     return most
+
+
+def lay_out(folder: Path) -> None:
+    """Create a project directory with copies of the quickstart spec and its key."""
+    try:
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700)
+        for name in (SPEC, KEY):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_original(name), target)
+    except OSError as error:
+        message = f"the demo cannot be set up in {folder}: {error.strerror or error}"
+        cure = "name another --runs-dir, or free disk space"
+        raise StorageError.of("R0802", message, help=cure) from error
+
+
+def _original(name: str) -> Path:
+    """Return a file of the installed package, or of the repository in a clone."""
+    package = Path(rollout.__file__).parent
+    places = (package / name, package.parent / name)
+    return next((place for place in places if place.is_file()), places[0])

@@ -1,0 +1,46 @@
+"""Arguments that use cases share: where runs are stored, how to connect, where to report.
+
+Made by the command line from its options, or by a Python program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rollout.app.notices import Notices, Progress
+from rollout.model import limits
+from rollout.model.time import Duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How to reach the service. The defaults use the service's own endpoints.
+
+    `profile` is a profile of the aliyun CLI; without one, credentials are found as the official
+    SDKs find them. `endpoint` and `sts_endpoint` replace the addresses of ECS and STS. `emulator`
+    connects to a `rollout emulator` on this machine with its own key. `api_timeout_ms` limits the
+    retries of read-only calls before a run starts. `allow_clock_skew` accepts a clock that differs
+    from the service's by more than 24 hours.
+    """
+
+    profile: str | None = None
+    endpoint: str | None = None
+    sts_endpoint: str | None = None
+    emulator: bool = False
+    api_timeout_ms: Duration = limits.API_TIMEOUT_MS
+    allow_clock_skew: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Where runs are stored, how to connect and where to report.
+
+    `allow_unsafe_fs` accepts a network or user-space file system for the runs directory.
+    """
+
+    runs_dir: Path = Path("runs")
+    connection: Connection = Connection()
+    allow_unsafe_fs: bool = False
+    notices: Notices = field(default_factory=Notices)
+    progress: Progress = field(default_factory=Progress)
