@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from rollout.core.planning import groups
+from rollout.core.planning import waves
 from rollout.errors import Exit, Place, PlanError, Problem
 from rollout.model import limits, spec
 from rollout.model.instance import Status
@@ -106,7 +106,7 @@ def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
     for target in targets:
         if target.seen not in (Status.RUNNING, Status.STOPPED):
             yield f"{target.instance} was {target.seen.value} when planned"
-        if target.restart is not groups.restart_kind(target.seen):
+        if target.restart is not waves.restart_kind(target.seen):
             yield f"{target.instance}: {target.restart.value} does not fit {target.seen.value}"
         if target.attach is not (target.former_key != plan.keys[target.key].name):
             yield f"{target.instance}: attach does not fit the former key"

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from rollout.core.planning import selection
-from rollout.core.planning.groups import FleetTargets, make_groups, make_waves
+from rollout.core.planning.groups import make_groups
+from rollout.core.planning.waves import FleetTargets, make_waves
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Digest, Inventory, Proofs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rollout.core.running.layout import Layout
 from rollout.model import event as ev
 from rollout.model.command import ImportKey, RestartCall
 from rollout.model.event import AnyEvent
@@ -18,6 +19,7 @@ from rollout.sim.world.scenario import Hand, Stop
 
 RARE: tuple[str, ...] = (
     *("late effect", "doubled request", "outcome unknown", "results in part", "throttled"),
+    "several keys at one site",
     *("unsent: too late", "unsent: stopped", "unsent: disk", "key pair imported"),
     *("in doubt by a lost answer", "in doubt by silence", "late boot seen", "did not happen"),
     *("retried once", "assumed done", "start time trusted", "start time distrusted", "released"),
@@ -54,6 +56,8 @@ def met(story: Story) -> dict[str, int]:
     def count(word: str, by: int = 1) -> None:
         counts[word] = counts.get(word, 0) + by
 
+    sites = Layout(story.plan).key_sites.values()
+    count("several keys at one site", sum(len(keys) > 1 for keys in sites))
     count("late effect", story.arrivals.late)
     count("doubled request", len(story.arrivals.ghosts))
     intents: dict[int, ev.Issued] = {}

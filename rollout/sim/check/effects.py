@@ -7,6 +7,7 @@ how it decided. Listed and called by `checkers`.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -399,13 +400,14 @@ class KeysStay:
         """Nothing of this run deletes or imports over a key pair."""
         if any(effect.ours and effect.entry.effect == "delete" for effect in history.effects):
             yield "a key pair was deleted"
-        imports: dict[str, int] = {}
-        for effect in history.effects:
-            if effect.ours and effect.entry.effect == "import":
-                imports[effect.entry.region] = imports.get(effect.entry.region, 0) + 1
-        for region, count in imports.items():
+        imports = Counter(
+            (effect.entry.key_pair, effect.entry.region)
+            for effect in history.effects
+            if effect.ours and effect.entry.effect == "import"
+        )
+        for (name, region), count in imports.items():
             if count > 1:
-                yield f"the key pair was imported {count} times in {region}"
+                yield f"key pair {name} was imported {count} times in {region}"
 
 
 class PlanOnlyLooks:

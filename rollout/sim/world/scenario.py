@@ -158,6 +158,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """When an operator aborts the run; None = nobody does."""
     resolves: bool = False
     """Whether an operator resolves what is left in doubt at the end."""
+    keys: int = 1
+    """Wanted keys of the plan."""
 
 
 def draw(seed: int) -> Scenario:
@@ -194,6 +196,7 @@ def draw(seed: int) -> Scenario:
         suspensions=_suspensions(others),
         abort_ms=operators.between(0, 300) * SECOND if operators.chance(8) else None,
         resolves=operators.chance(50),
+        keys=Dice(seed, "keys").pick((1, 1, 1, 2, 3)),
     )
 
 

@@ -34,7 +34,7 @@ from rollout.model.event import Actor
 from rollout.model.instance import Instance, Inventory
 from rollout.model.instance import Status as ObservedGroup
 from rollout.model.observation import Described, KeyDescribed
-from rollout.model.plan import Identity, Plan, RegionKey
+from rollout.model.plan import Identity, Plan, RegionKey, WantedKey, public_key_digest
 from rollout.model.spec import (
     Amount,
     Budget,
@@ -62,6 +62,7 @@ from rollout.sim.world.operators import Operators
 from rollout.sim.world.process import Process, see_key
 from rollout.sim.world.record import Life, Sent, Story
 from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
+from rollout.sim.world.several_keys import with_keys
 
 BEGIN: Instant = 1_795_400_000_000
 WANTED = "fleet-fresh"
@@ -372,8 +373,8 @@ def _cloud(scenario: Scenario, now: Instant) -> Cloud:
     cloud = Cloud(fleet, scenario.switches, quotas=Quotas(settings), seed=scenario.seed)
     for region in scenario.regions:
         cloud.pairs.add(region, OTHER, public_key(2), now)
-        if scenario.key_present:
-            cloud.pairs.add(region, WANTED, public_key(1), now)
+        for name, key in _wanted(scenario) if scenario.key_present else ():
+            cloud.pairs.add(region, name, key, now)
     _rotate_some(scenario, cloud)
     return cloud
 
@@ -390,6 +391,12 @@ def _rotate_some(scenario: Scenario, cloud: Cloud) -> None:
                 pair.bound += 1
 
 
+def _wanted(scenario: Scenario) -> list[tuple[str, str]]:
+    """The wanted key pairs by name, with their public keys."""
+    names = [WANTED, *(f"{WANTED}-{number}" for number in range(2, scenario.keys + 1))]
+    return [(name, public_key(1 + 10 * number)) for number, name in enumerate(names)]
+
+
 @functools.lru_cache(maxsize=8)
 def public_key(number: int) -> str:
     """An OpenSSH line."""
@@ -398,21 +405,33 @@ def public_key(number: int) -> str:
 
 def _plan(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     """The plan of the scenario, from what the cloud describes."""
-    rows: list[Instance] = []
-    keys = []
-    for region in scenario.regions:
-        rows += _listed(cloud, region, now)
-        key = see_key(_ask(cloud, calls.describe_key(region, WANTED), now), WANTED, now)
-        assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
-        keys.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
+    rows = [row for region in scenario.regions for row in _listed(cloud, region, now)]
+    keys = [
+        WantedKey(name, key, public_key_digest(key), _region_keys(scenario, cloud, name, now))
+        for name, key in _wanted(scenario)
+    ]
     inventory = Inventory(tuple(rows), as_of=now)
     identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
-    context = planner.Context("rollout sim", identity, tuple(keys))
+    context = planner.Context("rollout sim", identity, keys[0].regions)
+    dice = Dice(scenario.seed, "wanted")
     try:
-        return planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
+        plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
     except PlanError:  # a wave that comes to nothing in a small fleet
         plain = msgspec.structs.replace(_spec(scenario, inventory), waves=_REST)
-        return planner.make_plan(plain, inventory, {}, now, context)
+        plan = planner.make_plan(plain, inventory, {}, now, context)
+    return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
+
+
+def _region_keys(
+    scenario: Scenario, cloud: Cloud, name: str, now: Instant
+) -> tuple[RegionKey, ...]:
+    """One key pair in each region, as the cloud describes it."""
+    found = []
+    for region in scenario.regions:
+        key = see_key(_ask(cloud, calls.describe_key(region, name), now), name, now)
+        assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
+        found.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
+    return tuple(found)
 
 
 _REST = (WaveSpec("all", WaveKind.REST),)
