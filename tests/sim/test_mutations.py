@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from rollout.core.running import evidence, evolve, evolve_calls, evolve_phases, ledger, thresholds
@@ -14,12 +15,15 @@ from rollout.core.running.waiting import Waiting
 from rollout.engines.clock import WallJumps
 from rollout.journal.locks.ownership import Claim
 from rollout.model import limits
-from rollout.model.command import ObserveKeyPair
+from rollout.model.command import Attach, ObserveKeyPair
 from rollout.model.event import AnyEvent, Issued, OperatorCommand, Settled, Trigger
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Unknown
+from rollout.model.plan import Plan
+from rollout.model.site import Site
 from rollout.model.time import Instant
 from rollout.sim.check import trial
+from rollout.sim.world import calls
 from rollout.sim.world.disk import SimDisk
 from rollout.sim.world.process import Process
 from tests.sim import meddled
@@ -134,6 +138,19 @@ def attach_over_anything(patch: pytest.MonkeyPatch) -> None:
     """Nobody compares before setting, nor on the way into the state."""
     _check_nothing(patch)
     patch.setattr("rollout.core.running.drift.judge", lambda *_, **__: None)
+
+
+def attach_the_first_key(patch: pytest.MonkeyPatch) -> None:
+    """Every attach takes the plan's first key, whichever key its targets are to get."""
+    of_intent = calls.of_intent
+
+    def first(issued: Issued, site: Site, plan: Plan) -> calls.Wish:
+        if isinstance(issued.command, Attach):
+            command = msgspec.structs.replace(issued.command, key=0)
+            issued = msgspec.structs.replace(issued, command=command)
+        return of_intent(issued, site, plan)
+
+    patch.setattr(calls, "of_intent", first)
 
 
 def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
@@ -260,6 +277,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (overlook_a_lost_run, "OneProcess"),
     (go_on_after_a_halt, "HaltHolds"),
     (attach_over_anything, "CompareAndSet"),
+    (attach_the_first_key, "CompareAndSet"),
     (restart_before_the_attach, "AttachFirst"),
     (ask_too_many, "JournalSound"),
     (pass_over_failures, "JournalSound"),

@@ -58,6 +58,7 @@ def calm(**changes: object) -> Scenario:
         rivals=(),
         suspensions=(),
         abort_ms=None,
+        keys=1,
         resolves=False,
     )
     return msgspec.structs.replace(plain, **changes)

@@ -134,7 +134,7 @@ class LinuxOnly:
 
 
 class CompareAndSet:
-    """No attach over a key that is neither the expected former one nor the new one."""
+    """No attach over a key that is neither the former nor the wanted one, and none of a third."""
 
     ids = ("I-07",)
 
@@ -144,11 +144,13 @@ class CompareAndSet:
             if isinstance(intent.issued.command, Attach):
                 for ordinal, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True):
                     target = history.layout.targets[ordinal]
-                    if seen.key_pair not in (
-                        target.former_key,
-                        history.layout.wanted(ordinal).name,
-                    ):
+                    wanted = history.layout.wanted(ordinal).name
+                    if seen.key_pair not in (target.former_key, wanted):
                         yield f"intent {n}: {target.instance} was seen on {seen.key_pair}"
+        for name, effects in history.attaches.items():
+            for key in (effect.entry.key_pair for effect in effects if effect.ours):
+                if name in history.ordinal_of and key != history.story.wanted[name].name:
+                    yield f"{name} was attached to {key}, which the plan does not name for it"
 
 
 class RightState:
