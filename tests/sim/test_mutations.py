@@ -6,8 +6,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from rollout.core.running import evidence, evolve, evolve_calls, evolve_phases, ledger, thresholds
+from rollout.core.running import (
+    attach_evidence,
+    evidence,
+    evolve,
+    evolve_calls,
+    evolve_phases,
+    ledger,
+    restart_evidence,
+    thresholds,
+)
 from rollout.core.running.decider import Decider
+from rollout.core.running.findings import Findings
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Station
@@ -50,13 +60,13 @@ def skip_the_budget_check(patch: pytest.MonkeyPatch) -> None:
 def reboot_twice(patch: pytest.MonkeyPatch) -> None:
     """What shows no sign of a restart is taken as not restarted, also where it was accepted."""
     _check_nothing(patch)
-    patch.setattr(evidence, "_untouched", lambda *_: True)
+    patch.setattr(restart_evidence, "_untouched", lambda *_: True)
 
 
 def forget_the_settle_window(patch: pytest.MonkeyPatch) -> None:
     """What was lost is judged at once."""
     patch.setattr(Run, "settle_end", lambda *_: 0)
-    patch.setattr(evidence, "_untouched", lambda *_: True)
+    patch.setattr(restart_evidence, "_untouched", lambda *_: True)
 
 
 def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
@@ -68,13 +78,13 @@ def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
         hear(self, n, Answer(Done()) if lost else answer)
 
     patch.setattr(Process, "_hear", trusting)
-    patch.setattr(evidence, "_boot_evidence", lambda record, _: "answer" * record.answered)
-    patch.setattr(evidence, "_runs_again", lambda *_: True)
+    patch.setattr(restart_evidence, "_boot_evidence", lambda record, _: "answer" * record.answered)
+    patch.setattr(restart_evidence, "_runs_again", lambda *_: True)
 
 
 def believe_any_running(patch: pytest.MonkeyPatch) -> None:
     """Running is believed, however old the look."""
-    patch.setattr(evidence, "_runs_again", lambda *_: True)
+    patch.setattr(restart_evidence, "_runs_again", lambda *_: True)
 
 
 def believe_a_status_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -84,7 +94,7 @@ def believe_a_status_at_once(patch: pytest.MonkeyPatch) -> None:
 
 def free_the_permit_of_a_lost_restart(patch: pytest.MonkeyPatch) -> None:
     """A boot that is seen is ours, and no lost restart arrives after it."""
-    patch.setattr(evidence, "_own_boot_from", lambda *_: 0)
+    patch.setattr(restart_evidence, "_own_boot_from", lambda *_: 0)
 
 
 def forget_who_was_judged_absent(patch: pytest.MonkeyPatch) -> None:
@@ -94,7 +104,8 @@ def forget_who_was_judged_absent(patch: pytest.MonkeyPatch) -> None:
 
 def never_give_up(patch: pytest.MonkeyPatch) -> None:
     """Nobody counts how often an instance was asked to restart."""
-    patch.setattr(evidence, "_spent", lambda *_: False)
+    for module in (attach_evidence, restart_evidence):
+        patch.setattr(module, "spent", lambda *_: False)
 
 
 def drop(kind: type) -> Break:
@@ -123,8 +134,8 @@ def never_sync(patch: pytest.MonkeyPatch) -> None:
 def believe_absence(patch: pytest.MonkeyPatch) -> None:
     """What is missing from one answer is gone."""
 
-    def gone(reading: evidence.Reading, ordinal: int, _: int, **__: object) -> None:
-        reading.move(ordinal, Trigger.DROPPED, "gone")
+    def gone(findings: Findings, ordinal: int, **_: object) -> None:
+        findings.move(ordinal, Trigger.DROPPED, "gone")
 
     patch.setattr(evidence, "_missing", gone)
 
@@ -155,16 +166,16 @@ def attach_the_first_key(patch: pytest.MonkeyPatch) -> None:
 
 def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
     """A read-back that shows the former key is good enough."""
-    attaching = evidence._READERS[Phase.ATTACHING]
+    attaching = evidence._JUDGES[Phase.ATTACHING]
 
-    def eager(reading: evidence.Reading, ordinal: int, *rest: object) -> None:
-        if reading.run.attach_tries[ordinal]:
-            reading.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
-            reading.ready.append(ordinal)
+    def eager(findings: Findings, ordinal: int, instance: Instance) -> None:
+        if findings.run.attach_tries[ordinal]:
+            findings.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
+            findings.ready.append(ordinal)
         else:
-            attaching(reading, ordinal, *rest)  # type: ignore[arg-type]
+            attaching(findings, ordinal, instance)
 
-    patch.setitem(evidence._READERS, Phase.ATTACHING, eager)
+    patch.setitem(evidence._JUDGES, Phase.ATTACHING, eager)
 
 
 def ask_too_many(patch: pytest.MonkeyPatch) -> None:
@@ -229,11 +240,11 @@ def restart_beside_others(patch: pytest.MonkeyPatch) -> None:
 def start_what_others_stopped(patch: pytest.MonkeyPatch) -> None:
     """Stopped instances are started, regardless of who stopped them, without a check."""
 
-    def eager(reading: evidence.Reading, ordinal: int, seen: Instance, now: Instant) -> None:
-        evidence._steady(reading, ordinal, seen, now, reading.ready)
+    def eager(findings: Findings, ordinal: int, instance: Instance) -> None:
+        attach_evidence._steady(findings, ordinal, instance, findings.ready)
 
     _check_nothing(patch)
-    patch.setattr(evidence, "_ready", eager)
+    patch.setattr(attach_evidence, "_ready", eager)
 
 
 def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from rollout.core.invariant import invariant
 from rollout.core.running import decide_instances, decide_run, evidence, operators, thresholds
 from rollout.core.running.evolve import evolve
 from rollout.core.running.evolve_calls import ALARMS
-from rollout.core.running.follow import follow, rebuild
+from rollout.core.running.findings import Findings
+from rollout.core.running.follow import follow, place, rebuild, record
 from rollout.core.running.state import Run
 from rollout.core.running.stations import IN_FLIGHT, Station
 from rollout.core.running.waiting import Waiting
@@ -159,10 +160,7 @@ class Decider:
         self.waiting.observation_ended(look.site, look.ordinals)
         if self.run.stopping:
             return
-        reading = evidence.read(self.waiting, look, shown, at, api_time, now)
-        for event in reading.events():
-            self.put(event, now)
-        evidence.finish(reading, look, now)
+        self._apply(evidence.judge(self.waiting, look, shown, at, api_time), now)
 
     def statuses_observed(
         self, look: ObserveStatuses, shown: Container[str], api_time: Instant, now: Instant
@@ -172,8 +170,13 @@ class Decider:
         self.waiting.observation_ended(look.site, look.ordinals)
         if self.run.stopping:
             return
-        for event in evidence.confirm(self.waiting, look, shown, api_time, now).events():
+        self._apply(evidence.confirm(self.waiting, look, shown, now, api_time), now)
+
+    def _apply(self, findings: Findings, now: Instant) -> None:
+        record(self.watching, findings)
+        for event in findings.events():
             self.put(event, now)
+        place(self.waiting, findings, now)
 
     def key_pair_observed(
         self, look: ObserveKeyPair, public_key: str, fingerprint: str, now: Instant

@@ -1,17 +1,20 @@
-"""Keep the queues and the watch list in step with the events of a run.
+"""Keep the queues and the watch list in step with a run: with its events and its observations.
 
-`follow` is called by the decider for every event, after `evolve`; `rebuild` fills both after a
-resume. Writes no event and no state.
+The decider calls `follow` for every event, after `evolve`; `record` and `place` before and after
+the events of findings; `rebuild` after a resume. Writes no event and no journaled state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from rollout.core.running.evolve import OBSERVED
 from rollout.core.running.evolve_calls import NO_ATTEMPT, is_busy, is_fact
+from rollout.core.running.findings import Findings
 from rollout.core.running.journey import Phase
 from rollout.core.running.waiting import Waiting
+from rollout.core.running.watching import Watching
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -19,6 +22,7 @@ from rollout.model.event import AnyEvent, Trigger
 from rollout.model.outcome import Refused
 from rollout.model.time import Instant
 
+_T = TypeVar("_T")
 _ABSENT = (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED)
 """A restart did not happen: it may be repeated."""
 
@@ -58,6 +62,36 @@ def follow(waiting: Waiting, event: AnyEvent, issued: ev.Issued | None, now: Ins
             watching.calibrated.append((account, region, image))
         case _:
             pass
+
+
+def record(watching: Watching, findings: Findings) -> None:
+    """Remember what an observation shows, before its events are put."""
+    watching.last.update(findings.samples)
+    watching.samples.update(findings.samples)
+    _update(watching.since, findings.since)
+    _update(watching.absent, findings.absent)
+    for (kind, _), ordinals in findings.drifts.items():
+        watching.drift_reported.update(dict.fromkeys((ordinal, kind) for ordinal in ordinals))
+    if findings.witness is not None:
+        watching.witness[findings.site] = findings.witness
+
+
+def place(waiting: Waiting, findings: Findings, now: Instant) -> None:
+    """Move the observed instances to their next station, after the events were put."""
+    watching = waiting.watching
+    for ordinal, first in findings.watched.items():
+        if first:
+            watching.watch_from(ordinal, first)
+        else:
+            watching.watch(ordinal, now)
+    for ordinal in findings.missing:
+        watching.confirm(ordinal)
+    if findings.witness_lost:
+        watching.lose_witness(findings.site, now)
+    if findings.checked:
+        waiting.add_checked(findings.site, findings.checked)
+    for ordinal in findings.ready:
+        waiting.make_ready(ordinal, now)
 
 
 def rebuild(waiting: Waiting, now: Instant) -> None:
@@ -158,3 +192,12 @@ def _moved(waiting: Waiting, trigger: Trigger, ordinals: Sequence[int], now: Ins
             waiting.ready_again(ordinal, now + run.status_lag_ms)  # it may show that late
         elif run.at_rest(ordinal):
             waiting.finish(ordinal)
+
+
+def _update(known: dict[int, _T], changes: dict[int, _T | None]) -> None:
+    """Set the entries that have a value, remove the others."""
+    for ordinal, value in changes.items():
+        if value is None:
+            known.pop(ordinal, None)
+        else:
+            known[ordinal] = value

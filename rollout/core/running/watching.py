@@ -36,14 +36,11 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     at: Instant
 
 
-class Absence:
-    """Since when replies that list other instances leave one out, and how many do."""
+class Absence(msgspec.Struct, frozen=True, gc=False):
+    """Since when replies leave one instance out, and how many of them list others."""
 
-    __slots__ = ("reads", "since")
-
-    def __init__(self, since: Instant) -> None:
-        self.since = since
-        self.reads = 0
+    since: Instant
+    reads: int
 
 
 class Watching:
@@ -146,11 +143,6 @@ class Watching:
         """
         sample = self.samples.get(ordinal)
         return sample is None or now > sample.at + limits.STATE_AGE_MAX_MS // 2
-
-    def found(self, site: Site, ordinal: int) -> None:
-        """A reply lists it: it is not missing, and is the witness for those that are."""
-        self.absent.pop(ordinal, None)
-        self.witness[site] = ordinal
 
     def lose_witness(self, site: Site, now: Instant) -> None:
         """A reply leaves the witness out. Without one a second API proves nothing: what waits for

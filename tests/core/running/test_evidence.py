@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from rollout.core.running import evidence
+from rollout.core.running import restart_evidence
 from rollout.core.running.state import Restarting
 from rollout.core.running.watching import Sample
 from rollout.model import event as ev
@@ -184,8 +184,8 @@ def test_a_look_older_than_the_one_before_the_restart_proves_nothing() -> None:
     behind = samples.instance(0, status=Status.STARTING, started_at=samples.NOW - MINUTE)
     fresh = msgspec.structs.replace(behind, started_at=samples.NOW)
 
-    assert not evidence._boot_evidence(record, behind)
-    assert evidence._boot_evidence(record, fresh) == "status"
+    assert not restart_evidence._boot_evidence(record, behind)
+    assert restart_evidence._boot_evidence(record, fresh) == "status"
 
 
 def test_an_instance_that_became_windows_is_never_done() -> None:
