@@ -74,8 +74,10 @@ The session of a role is called `rollout` and lasts an hour, unless
 `ALIBABA_CLOUD_ROLE_SESSION_NAME` and `ALIBABA_CLOUD_ROLE_SESSION_EXPIRATION` (seconds, at least
 900) say otherwise. `ALICLOUD_ASSUME_ROLE_SESSION_NAME` and
 `ALICLOUD_ASSUME_ROLE_SESSION_EXPIRATION` do the same for `ALICLOUD_ASSUME_ROLE_ARN`. A role's keys
-come from `sts.aliyuncs.com`; inside a VPC set `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED=true` and
-`ALIBABA_CLOUD_STS_REGION`, or `enable_vpc` and `sts_region` in the profile.
+come from the STS endpoint that `rollout` itself calls, unless `ALIBABA_CLOUD_STS_REGION` and
+`ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED`, or `sts_region` and `enable_vpc` of the profile, name another.
+A private cloud's STS endpoint is not used for this. Behind a proxy these calls accept public
+certificate authorities only: `SSL_CERT_FILE` has no effect on them.
 
 The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
 variables (a key id without its secret, one of the three OIDC variables) and variables that

@@ -23,6 +23,7 @@ from rollout.ecs import (
     governor,
     proxies,
     refusal,
+    vendor,
 )
 from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
@@ -58,6 +59,7 @@ async def connect(
         notices.warn(Problem("R0421", text))
     clock, gate = LoopClock(), Gate()
     source = source_of(connection, where, environment)
+    vendor.use_sts(where.sts())
     transport = open_transport(proxies=_proxies(environment))
     pace = governor.EMULATOR_RATE_START if where.emulated else governor.RATE_START
 

@@ -97,6 +97,14 @@ def host(region: str) -> str:
     return _HOSTS.get(region, f"ecs.{region}.{DOMAIN}")
 
 
+def sts_region(endpoint: str) -> tuple[str, bool]:
+    """Return the region of an STS endpoint of the service and whether it is that of the VPC; no
+    region for any other endpoint.
+    """
+    found = _SERVICE_HOST.fullmatch(_name(endpoint))
+    return ("", False) if found is None else (found["region"] or "", bool(found["vpc"]))
+
+
 def parse(text: str) -> Endpoints:
     """Read an endpoint of ECS to which all calls go. Errors: as of `address`."""
     return Endpoints(address(text))

@@ -16,12 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
-from rollout.ecs import proxies
+from rollout.ecs import causes, endpoints, proxies
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import Credentials, Secret, Source
-from rollout.ecs.endpoints import STS
 from rollout.ecs.external import ExternalProvider
 from rollout.errors import AccessError
 from rollout.model import secrecy
@@ -57,6 +55,8 @@ _LOOKED_FOR: Final = (
     "ALIBABA_CLOUD_CREDENTIALS_URI (ALIBABACLOUD_…, ALICLOUD_…): not set",
     "~/.aliyun/config.json: names no profile; ~/.alibabacloud/credentials.ini: not there",
 )
+STS_REGION_VARIABLE: Final = "ALIBABA_CLOUD_STS_REGION"
+STS_VPC_VARIABLE: Final = "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"
 _PROXY_VARIABLES: Final = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 _NOISY = ("credentials", "darabonba-core", "alibabacloud-credentials")
 _CAUSE_LENGTH_MAX: Final = 200
@@ -64,6 +64,22 @@ _HTTP_CODE = re.compile(r"(?:http_?code|status code)[=:]\s*(\d+)", re.IGNORECASE
 _SERVICE_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
 _REPLY = re.compile(r"(?:result|response|token): |\n")
 """What follows in the library's sentences is the reply of a service."""
+_TRY_CLI: Final = "`aliyun sts GetCallerIdentity` with the same credentials shows more"
+_BEHIND_PROXY: Final = (
+    "check for a proxy that replaces certificates: behind a proxy the official library ignores "
+    "SSL_CERT_FILE; add the STS host to NO_PROXY, or use keys that need no role"
+)
+_NETWORK_SIGNS: Final = (
+    ("CERTIFICATE_VERIFY_FAILED", "certificate"),
+    ("Tunnel connection failed: 407", "proxy_login"),
+    ("Tunnel connection failed", "proxy_refused"),
+    ("ProxyError", "proxy_unreachable"),
+    ("NameResolutionError", "dns"),
+    ("SSLError", "tls"),
+    ("Connection refused", "refused"),
+)
+"""What the library's HTTP client (requests, urllib3) writes of a connection that failed, in the
+order in which it is looked for, and the transport's reason for the same."""
 _TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
 
 
@@ -93,10 +109,9 @@ class VendorSource:
         except AccessError:
             raise
         except Exception as error:  # noqa: BLE001 - the library raises its own and everybody's
+            cause, check = _cause(error)
             raise AccessError.of(
-                "R0402",
-                f"{self.name} gave no keys: {_cause(error)}",
-                help="`aliyun sts GetCallerIdentity` with the same credentials shows more",
+                "R0402", f"{self.name} gave no keys: {cause}", help=check
             ) from None
         token = found.get_security_token()
         return Credentials(
@@ -126,6 +141,17 @@ class LastResort:
             return self.source.fetch(now)
         except AccessError as error:
             raise nothing_found(error.problems[0].message) from None
+
+
+def use_sts(endpoint: str) -> None:
+    """Let roles get their keys at this STS endpoint, where it is one of a region, unless a variable
+    or the profile names another. Call it before the first fetch: the library reads the variables
+    when it is imported.
+    """
+    region, vpc = endpoints.sts_region(endpoint)
+    if region:
+        os.environ.setdefault(STS_REGION_VARIABLE, region)
+        os.environ.setdefault(STS_VPC_VARIABLE, str(vpc).lower())
 
 
 def nothing_found(why: str) -> AccessError:
@@ -243,20 +269,25 @@ def _role_provider(library: Any, role: str | None) -> Any:
     return library.EcsRamRoleCredentialsProvider(role_name=role, async_update_enabled=False)
 
 
-def _cause(error: Exception) -> str:
-    """Why a provider failed, in one line. Only the library's own sentences are repeated, without
-    the reply that some of them carry; other errors print whole signed URLs.
+def _cause(error: Exception) -> tuple[str, str]:
+    """Why a provider failed, in one line, and what to check. Only the library's own sentences are
+    repeated, without the reply that some of them carry; other errors print whole signed URLs.
     """
     text = str(error)
     http, service = _HTTP_CODE.search(text), _SERVICE_CODE.search(text)
     if http is not None:
         code = f" {service[1]}" if service is not None else ""
-        return f"the credential service answered HTTP {http[1]}{code}"
+        return f"the credential service answered HTTP {http[1]}{code}", _TRY_CLI
     if type(error).__name__ in ("CredentialException", "ValueError"):
-        return secrecy.masked(_REPLY.split(text)[0].strip())[:_CAUSE_LENGTH_MAX]
+        return secrecy.masked(_REPLY.split(text)[0].strip())[:_CAUSE_LENGTH_MAX], _TRY_CLI
+    reason = next((reason for sign, reason in _NETWORK_SIGNS if sign in text), "")
+    known = causes.explain(reason)
+    if known is not None:
+        check = _BEHIND_PROXY if reason == "certificate" else known.check
+        return f"calling the credential service: {known.text}", check
     if _TIMEOUT.search(text):
-        return f"no answer in time ({type(error).__name__})"
-    return type(error).__name__
+        return f"no answer in time ({type(error).__name__})", _TRY_CLI
+    return type(error).__name__, _TRY_CLI
 
 
 @contextlib.contextmanager
@@ -268,12 +299,19 @@ def _our_proxies() -> Iterator[None]:
     """
     former = {name: os.environ.pop(name) for name in _PROXY_VARIABLES if name in os.environ}
     try:
-        if proxies.read(former | os.environ).to(urlsplit(STS).hostname or "") is not None:
+        if proxies.read(former | os.environ).to(_sts_host()) is not None:
             os.environ["HTTPS_PROXY"] = proxies.chosen(former | os.environ)
         yield
     finally:
         os.environ.pop("HTTPS_PROXY", None)
         os.environ.update(former)
+
+
+def _sts_host() -> str:
+    """Where the library calls STS, unless a profile names another region."""
+    kind = "sts-vpc" if os.environ.get(STS_VPC_VARIABLE, "").lower() == "true" else "sts"
+    region = os.environ.get(STS_REGION_VARIABLE)
+    return f"{kind}.{region}.{endpoints.DOMAIN}" if region else f"sts.{endpoints.DOMAIN}"
 
 
 def _library() -> Any:

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import http.client
 import http.server
+import json
 import socket
 import socketserver
 import ssl
@@ -16,13 +17,21 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import trustme
 
 PROXY_LOGIN: Final = "operator:p%40ss"
 _LOGIN_SENT = "Basic " + base64.b64encode(b"operator:p@ss").decode()
 _DOMAINS = ("*.aliyuncs.com", "*.cn-hangzhou.aliyuncs.com", "*.cn-shanghai.aliyuncs.com")
+STS_ACTIONS: Final = {"GetCallerIdentity", "AssumeRoleWithOIDC"}
+_ROLE_KEYS = {
+    "AccessKeyId": "emulator",
+    "AccessKeySecret": "emulator-secret",
+    "SecurityToken": "token",
+    "Expiration": "2099-01-01T00:00:00Z",
+}
+_JSON = {"content-type": "application/json"}
 _WRONG_PRODUCT = b'{"Code":"InvalidVersion","Message":"Specified parameter Version is not valid."}'
 
 
@@ -72,7 +81,8 @@ class Call(NamedTuple):
 class Service(_Server):
     """Receives calls over TLS and forwards them to an emulator.
 
-    As of the real service, hosts of ECS refuse actions of STS, and the other way round.
+    As of the real service, hosts of ECS refuse actions of STS, and the other way round. It answers
+    AssumeRoleWithOIDC itself, with the emulator's keys.
     """
 
     def __init__(self, listening: socket.socket, tls: ssl.SSLContext, emulator: str) -> None:
@@ -92,10 +102,14 @@ class _Forward(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Forward the request unchanged, or refuse an action of the other product."""
         body = self.rfile.read(int(self.headers["content-length"] or 0))
-        call = Call(self.headers["host"], self.headers["x-acs-action"])
+        action = self.headers["x-acs-action"] or parse_qs(urlsplit(self.path).query)["Action"][0]
+        call = Call(self.headers["host"], action)
         self.server.calls.append(call)
-        if call.host.startswith("sts") != (call.action == "GetCallerIdentity"):
-            self._reply(404, {"content-type": "application/json"}, _WRONG_PRODUCT)
+        if call.host.startswith("sts") != (action in STS_ACTIONS):
+            self._reply(404, _JSON, _WRONG_PRODUCT)
+            return
+        if action == "AssumeRoleWithOIDC":
+            self._reply(200, _JSON, json.dumps({"Credentials": _ROLE_KEYS}).encode())
             return
         with contextlib.closing(http.client.HTTPConnection(self.server.emulator)) as emulator:
             emulator.putrequest("POST", self.path, skip_host=True, skip_accept_encoding=True)
@@ -104,6 +118,8 @@ class _Forward(http.server.BaseHTTPRequestHandler):
             emulator.endheaders(body)
             answer = emulator.getresponse()
             self._reply(answer.status, dict(answer.getheaders()), answer.read())
+
+    do_GET = do_POST  # noqa: N815 - how the official library calls STS
 
     def _reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.send_response_only(status)

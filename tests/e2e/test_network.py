@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.namespace import Namespace, private_namespace
-from tests.e2e.network import PROXY_LOGIN, Proxy, Service, certified, serving
+from tests.e2e.network import PROXY_LOGIN, STS_ACTIONS, Proxy, Service, certified, serving
 from tests.e2e.stage import ROLLOUT, Stage, stage
 
 HANGZHOU = "ecs-cn-hangzhou.aliyuncs.com"
@@ -26,6 +26,10 @@ SHANGHAI = "ecs.cn-shanghai.aliyuncs.com"
 STS = "sts.aliyuncs.com"
 PUBLIC = {HANGZHOU, SHANGHAI, STS}
 VPC = {"ecs-vpc.cn-hangzhou.aliyuncs.com", "sts-vpc.cn-hangzhou.aliyuncs.com"}
+KEYS = {
+    "ALIBABA_CLOUD_ACCESS_KEY_ID": "emulator",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "emulator-secret",
+}
 FLEET = """\
 - { count: 3, region: cn-hangzhou }
 - { count: 3, region: cn-shanghai }
@@ -39,6 +43,8 @@ class Client:
 
     made: Stage
     namespace: Namespace
+    role_keys: bool = False
+    """The keys are those of a Kubernetes service account's role, from STS."""
 
     def run(
         self, *words: str, variables: Mapping[str, str] | None = None
@@ -49,8 +55,7 @@ class Client:
             "HOME": str(self.made.folder),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "SSL_CERT_FILE": str(self.made.folder / "ca.pem"),
-            "ALIBABA_CLOUD_ACCESS_KEY_ID": "emulator",
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "emulator-secret",
+            **(self.role() if self.role_keys else KEYS),
             **(variables or {}),
         }
         return subprocess.run(
@@ -62,6 +67,16 @@ class Client:
             timeout=120,
             check=False,
         )
+
+    def role(self) -> dict[str, str]:
+        """Return the variables of an OIDC role, and write its token file."""
+        token = self.made.folder / "token"
+        token.write_text("token of the service account")
+        return {
+            "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1234567890123456:role/pod",
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "acs:ram::1234567890123456:oidc-provider/ack",
+            "ALIBABA_CLOUD_OIDC_TOKEN_FILE": str(token),
+        }
 
     def rotate(
         self, *words: str, targets: int = 6, variables: Mapping[str, str] | None = None
@@ -81,7 +96,12 @@ class Client:
 
 @contextlib.contextmanager
 def network(
-    folder: Path, hosts: Mapping[str, str], listen: Sequence[tuple[str, int]], **words: str
+    folder: Path,
+    hosts: Mapping[str, str],
+    listen: Sequence[tuple[str, int]],
+    *,
+    role_keys: bool = False,
+    **words: str,
 ) -> Iterator[Client]:
     """Yield a client in a network with these hosts, before an emulator with six instances."""
     (folder / "fleet.yaml").write_text(FLEET)
@@ -91,7 +111,7 @@ def network(
         stage(folder, size=None, options=options) as made,
     ):
         made.write_spec("net", max_down=str(MAX_DOWN), **words)
-        yield Client(made, namespace)
+        yield Client(made, namespace, role_keys)
 
 
 @pytest.mark.parametrize("proxy_address", ["127.0.0.1", "::1"])
@@ -143,18 +163,45 @@ def test_nothing_is_reachable_without_the_proxy(tmp_path: Path) -> None:
             assert proxy.refused and proxy.relayed == [] and through.calls == []
 
 
-def test_a_rotation_through_the_vpc_endpoint(tmp_path: Path) -> None:
-    """With the VPC endpoint of ECS, STS is called at its VPC endpoint too and no public host is
-    called."""
+def test_the_keys_of_a_role_are_fetched_through_the_proxy(tmp_path: Path) -> None:
+    """The official library uses the same proxy and login. It trusts public authorities only there:
+    the error names the certificate, and no token is sent."""
+    hosts = dict.fromkeys(PUBLIC, "127.0.0.1")
+    listen = [("127.0.0.1", 443), ("127.0.0.1", 3128)]
+    tls = certified(tmp_path / "ca.pem")
+    behind = socket.create_server(("127.0.0.1", 0))
+    with network(tmp_path, hosts, listen, role_keys=True) as client:
+        direct_socket, proxy_socket = client.namespace.listening
+        direct = Service(direct_socket, tls, client.made.url)
+        through = Service(behind, tls, client.made.url)
+        proxy = Proxy(proxy_socket, through)
+        with serving(direct, through, proxy):
+            named = {"HTTPS_PROXY": f"http://{PROXY_LOGIN}@127.0.0.1:3128"}
+            ended = client.run("plan", "net.yaml", variables=named)
+            assert ended.returncode == 4, ended.stderr
+            assert "the certificate is not valid for this host" in ended.stderr
+            assert direct.calls == through.calls == [] and proxy.refused == []
+            assert set(proxy.relayed) == {f"{STS}:443"}
+
+            ended = client.run("plan", "net.yaml", variables=named | {"NO_PROXY": STS})
+            assert ended.returncode == 0, ended.stderr
+            assert {call.action for call in direct.calls} == STS_ACTIONS
+
+
+@pytest.mark.parametrize("role_keys", [False, True])
+def test_a_rotation_through_the_vpc_endpoint(tmp_path: Path, *, role_keys: bool) -> None:
+    """With the VPC endpoint of ECS, STS is called at its VPC endpoint too, also for the keys of a
+    role, and no public host is called."""
     hosts = dict.fromkeys(VPC, "127.0.0.1") | dict.fromkeys(PUBLIC, "127.0.0.2")
     tls = certified(tmp_path / "ca.pem")
     listen = [("127.0.0.1", 443), ("127.0.0.2", 443)]
-    with network(tmp_path, hosts, listen, regions="cn-hangzhou") as client:
+    with network(tmp_path, hosts, listen, role_keys=role_keys, regions="cn-hangzhou") as client:
         vpc, public = (Service(one, tls, client.made.url) for one in client.namespace.listening)
         with serving(vpc, public):
             client.rotate("--endpoint", "https://ecs-vpc.cn-hangzhou.aliyuncs.com", targets=3)
 
             assert public.calls == []
+            assert ("AssumeRoleWithOIDC" in {call.action for call in vpc.calls}) is role_keys
             assert {call.host for call in vpc.calls} == VPC
 
 

@@ -162,3 +162,18 @@ def test_without_an_override_identity_is_asked_of_sts() -> None:
     """GetCallerIdentity belongs to another product with a host of its own."""
     assert endpoints.Endpoints().sts() == "https://sts.aliyuncs.com"
     assert not endpoints.Endpoints().emulated
+
+
+@pytest.mark.parametrize(
+    "endpoint, region",
+    [
+        ("https://sts-vpc.cn-beijing.aliyuncs.com", ("cn-beijing", True)),
+        ("https://sts.cn-beijing.aliyuncs.com", ("cn-beijing", False)),
+        ("https://sts.aliyuncs.com", ("", False)),
+        ("http://127.0.0.1:8473", ("", False)),
+        ("https://sts.cloud.example", ("", False)),
+    ],
+)
+def test_the_region_of_an_sts_endpoint(endpoint: str, region: tuple[str, bool]) -> None:
+    """Only hosts of the service have a region, which its other clients are told."""
+    assert endpoints.sts_region(endpoint) == region

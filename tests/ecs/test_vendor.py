@@ -14,6 +14,12 @@ from rollout.ecs.credentials import Credentials, Source
 from rollout.ecs.external import Printed
 from rollout.errors import AccessError, Exit
 
+HTTPS_PROXY = {"HTTPS_PROXY": "http://p:1"}
+VPC_STS_HOST = "sts-vpc.cn-beijing.aliyuncs.com"
+VPC_STS = {
+    "ALIBABA_CLOUD_STS_REGION": "cn-beijing",
+    "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED": "true",
+}
 SECRET = "canary-secret-of-the-profile"
 
 
@@ -115,6 +121,8 @@ def test_a_missing_profile_is_refused(tmp_path: Path) -> None:
         ({"ALL_PROXY": "http://p:1"}, {"HTTPS_PROXY": "http://p:1"}),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".aliyuncs.com"}, {}),
         ({"HTTP_PROXY": "http://p:1", "http_proxy": "http://p:2"}, {}),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "sts.aliyuncs.com", **VPC_STS}, HTTPS_PROXY),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": VPC_STS_HOST, **VPC_STS}, {}),
     ],
 )
 def test_credential_services_are_reached_by_the_same_proxy(
@@ -123,7 +131,8 @@ def test_credential_services_are_reached_by_the_same_proxy(
     """The library reads fewer variables than we do, and would ask a proxy for the metadata service:
     it sees what the transport uses, and the environment stays as it was.
     """
-    names = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY")
+    read = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
+    names = (*read, "ALL_PROXY", "NO_PROXY", *VPC_STS)
     for name in (*names, "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name, text in environment.items():
@@ -132,10 +141,69 @@ def test_credential_services_are_reached_by_the_same_proxy(
 
     class Provider:
         def get_credentials(self) -> Printed:
-            found.update({name: os.environ[name] for name in names[:4] if name in os.environ})
+            found.update({name: os.environ[name] for name in read if name in os.environ})
             return Printed("id", "secret", None)
 
     vendor.VendorSource("x", lambda _: Provider()).fetch(0)
 
     assert found == seen
     assert {name: os.environ[name] for name in names if name in os.environ} == environment
+
+
+@pytest.mark.parametrize(
+    "endpoint,given,left",
+    [
+        (f"https://{VPC_STS_HOST}", {}, VPC_STS),
+        (
+            "https://sts.cn-beijing.aliyuncs.com",
+            {},
+            VPC_STS | {"ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED": "false"},
+        ),
+        ("https://sts-vpc.cn-hangzhou.aliyuncs.com", VPC_STS, VPC_STS),
+        ("https://sts.aliyuncs.com", {}, {}),
+        ("http://127.0.0.1:8473", {}, {}),
+    ],
+)
+def test_roles_get_their_keys_at_the_same_sts(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, given: dict[str, str], left: dict[str, str]
+) -> None:
+    """The library learns a regional endpoint by its own variables, which win where they are set."""
+    for name in VPC_STS:
+        monkeypatch.setenv(name, "")  # so that it is restored afterwards
+        monkeypatch.delenv(name)
+    for name, text in given.items():
+        monkeypatch.setenv(name, text)
+
+    vendor.use_sts(endpoint)
+
+    assert {name: os.environ[name] for name in VPC_STS if name in os.environ} == left
+
+
+@pytest.mark.parametrize(
+    "caused_by,words,check",
+    [
+        ("SSLError('[SSL: CERTIFICATE_VERIFY_FAILED]')", "certificate is not valid", "NO_PROXY"),
+        ("ProxyError('Tunnel connection failed: 407 x')", "refused the login", "HTTPS_PROXY"),
+        ("ProxyError('Tunnel connection failed: 403 x')", "proxy refused to connect", "allow"),
+        ("ProxyError('Unable to connect')", "proxy cannot be reached", "HTTPS_PROXY"),
+        ("NameResolutionError('sts')", "host name was not found", "name resolution"),
+        ("SSLError('handshake')", "TLS handshake failed", "network"),
+        ("NewConnectionError('Connection refused')", "connection was refused", "running"),
+    ],
+)
+def test_a_failed_connection_names_its_cause(caused_by: str, words: str, check: str) -> None:
+    """The library calls every failed connection RetryError, and its text has the signed URL."""
+
+    class Provider:
+        def get_credentials(self) -> Printed:
+            raise RetryError(f"Max retries exceeded with url: /?OIDCToken={SECRET} ({caused_by})")
+
+    class RetryError(Exception):
+        pass
+
+    with pytest.raises(AccessError) as caught:
+        vendor.VendorSource("OIDC role", lambda _: Provider()).fetch(0)
+    (problem,) = caught.value.problems
+
+    assert words in problem.message and check in str(problem.help)
+    assert SECRET not in f"{problem.message} {problem.help}"
