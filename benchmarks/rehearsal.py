@@ -58,7 +58,7 @@ def _of(instances: int) -> list[Row]:
 def make(instances: int, calls: str, path: str) -> None:
     """Save a plan with `maxDown: 10%` over two regions; runs in a child."""
     plan = world.plan_of(list(_instances(instances)), Calls(calls), START_MS)
-    plan_file.save(plan_file.of(plan), Path(path))
+    plan_file.save_plan(plan_file.of(plan), Path(path))
 
 
 def _instances(count: int) -> Iterator[Instance]:
@@ -81,7 +81,7 @@ def _instances(count: int) -> Iterator[Instance]:
 def rehearse(path: str) -> dict[str, float]:
     """What `rollout rehearse --seeds 1 --boot-time 60s` does with it; runs in a child."""
     began = time.process_time()
-    plan = plan_file.load(Path(path)).plan
+    plan = plan_file.load_plan(Path(path)).plan
     given = Given(seeds=1, boot_ms=BOOT_MS, quota=None, faults=None)
     [lived] = rehearsing.live_all(plan, rehearse.prepare(plan, given), _silent)
     return {

@@ -9,18 +9,21 @@ DISTRIBUTION = "ecs-rollout"
 
 
 def version() -> str:
-    """The version that is installed; a clone that is not installed has none."""
+    """Return the installed version; `0` for a clone that is not installed."""
     try:
         return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return "0"
 
 
+__version__ = version()
+
+
 def tool() -> str:
-    """Name and version, as plans and journals carry it."""
+    """Return name and version, as plans and journals record them."""
     return f"rollout {version()}"
 
 
 def python() -> str:
-    """The interpreter's version."""
+    """Return the version of the interpreter."""
     return platform.python_version()

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import msgspec
 
-import rollout
 from rollout.errors import StorageError
 from rollout.journal.disk import make_private
 from rollout.model.limits import ATTACH_IDS_MAX
@@ -116,6 +115,6 @@ def lay_out(folder: Path) -> None:
 
 def _original(name: str) -> Path:
     """Return a file of the installed package, or of the repository in a clone."""
-    package = Path(rollout.__file__).parent
+    package = Path(__file__).parents[1]
     places = (package / name, package.parent / name)
     return next((place for place in places if place.is_file()), places[0])

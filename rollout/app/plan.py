@@ -26,12 +26,12 @@ from rollout.inventory import sources
 from rollout.journal import proofs, runs
 from rollout.journal.reader import PLAN
 from rollout.model import limits
-from rollout.model.instance import Inventory
+from rollout.model.instance import Inventory, Proofs
 from rollout.model.observation import KeyDescribed
-from rollout.model.plan import RegionKey, Warn, public_key_digest
+from rollout.model.plan import Plan, RegionKey, Warn, public_key_digest
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, Spec
-from rollout.model.time import Duration
+from rollout.model.time import Duration, Instant
 
 KEY_LOOKS_MAX = 16
 """Number of regions whose key pair is read in parallel."""
@@ -59,6 +59,14 @@ class Allow(NamedTuple):
     empty: bool = False
     partial: bool = False
     unknown_region: bool = False
+
+
+def make_plan(spec: Spec, inventory: Inventory, at: Instant) -> Plan:
+    """Return a plan for an inventory that the caller built, without API calls. Not applyable.
+
+    `at` is the planning time in UTC milliseconds. Errors: PlanError.
+    """
+    return planner.make_plan(spec, inventory, Proofs(), at, planner.Context(about.tool()))
 
 
 async def plan(

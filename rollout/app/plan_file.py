@@ -48,14 +48,14 @@ def of(plan: Plan) -> Saved:
     return Saved(plan, raw, plans.digest(raw))
 
 
-def save(saved: Saved, path: Path) -> None:
+def save_plan(saved: Saved, path: Path) -> None:
     """Write the plan and its digest file atomically. Errors: StorageError R0803."""
     out_file.check(path, "plan")
     out_file.write(_sidecar(path), _digest_line(saved.digest, path), "plan")
     out_file.write(path, saved.raw, "plan")
 
 
-def load(path: Path, digest: str | None = None) -> Saved:
+def load_plan(path: Path, digest: str | None = None) -> Saved:
     """Return the plan in a file after checking its digest against `digest` or its `.sha256` file.
 
     Errors: R0320 unreadable, R0321 not a plan of this version, R0901 the digest does not match,

@@ -66,7 +66,7 @@ class Demo:
         with self._emulator():
             self._run("validate", demo.SPEC)
             self._run("plan", demo.SPEC, "--out", PLAN)
-            saved = plan_file.load(self.folder / PLAN)
+            saved = plan_file.load_plan(self.folder / PLAN)
             self._run_and_kill("apply", PLAN, after=saved.plan.counts.targets // 2)
             self._run("status")
             self._run("resume", "--last")

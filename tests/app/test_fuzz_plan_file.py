@@ -24,7 +24,7 @@ def test_no_plan_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "fleet.plan.json"
     path.write_bytes(content)
     try:
-        found = plan_file.load(path, plans.digest(content))
+        found = plan_file.load_plan(path, plans.digest(content))
     except RolloutError as error:
         rendering.render(error).encode()
     else:
@@ -37,11 +37,11 @@ def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> No
     """A digest file with odd bytes never lets another plan pass."""
     saved = plan_file.of(factory.plan(40))
     path = tmp_path / "fleet.plan.json"
-    plan_file.save(saved, path)
+    plan_file.save_plan(saved, path)
     (tmp_path / "fleet.plan.json.sha256").write_bytes(content)
 
     with pytest.raises(RolloutError):
-        plan_file.load(path)
+        plan_file.load_plan(path)
 
 
 @pytest.mark.parametrize("name", ["\udcc2\udcd6", "a\nb", "a\\b", "\\", "a b"])
@@ -49,6 +49,6 @@ def test_a_plan_is_saved_under_any_name(tmp_path: Path, name: str) -> None:
     """Names that are no UTF-8, and those that `sha256sum` escapes."""
     saved, path = plan_file.of(factory.plan(40)), tmp_path / f"{name}.plan.json"
 
-    plan_file.save(saved, path)
+    plan_file.save_plan(saved, path)
 
-    assert plan_file.load(path).digest == saved.digest
+    assert plan_file.load_plan(path).digest == saved.digest

@@ -17,20 +17,20 @@ from tests.app import factory
 def saved(tmp_path: Path) -> Path:
     """A plan file with its digest file."""
     path = tmp_path / "fleet.plan.json"
-    plan_file.save(plan_file.of(factory.plan()), path)
+    plan_file.save_plan(plan_file.of(factory.plan()), path)
     return path
 
 
 def refusal(path: Path, digest: str | None = None) -> tuple[str, Exit]:
     """Code and exit of the error that loading gives."""
     with pytest.raises(RolloutError) as caught:
-        plan_file.load(path, digest)
+        plan_file.load_plan(path, digest)
     return caught.value.problems[0].code, caught.value.exit
 
 
 def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
     """The plan comes back equal, with the digest of the file's bytes."""
-    loaded = plan_file.load(saved)
+    loaded = plan_file.load_plan(saved)
 
     assert loaded == plan_file.of(factory.plan())
     assert loaded.raw == saved.read_bytes()
@@ -64,14 +64,14 @@ def test_a_reformatted_plan_is_refused(saved: Path) -> None:
 
 def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) -> None:
     """Alone, a plan cannot be told from an edited one; the printed digest vouches for it."""
-    digest = plan_file.load(saved).digest
+    digest = plan_file.load_plan(saved).digest
     saved.with_name(saved.name + ".sha256").unlink()
 
     assert refusal(saved) == ("R0901", Exit.INTEGRITY)
-    assert plan_file.load(saved, digest).digest == digest
-    assert plan_file.load(saved, digest.removeprefix("sha256:")).digest == digest
+    assert plan_file.load_plan(saved, digest).digest == digest
+    assert plan_file.load_plan(saved, digest.removeprefix("sha256:")).digest == digest
     with pytest.raises(RolloutError, match="not the plan that --digest names"):
-        plan_file.load(saved, "sha256:" + "0" * 64)
+        plan_file.load_plan(saved, "sha256:" + "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
         sidecar.write_text("" if kind == "empty" else "see the mail of Monday")
 
     with pytest.raises(RolloutError, match=words) as caught:
-        plan_file.load(saved)
+        plan_file.load_plan(saved)
 
     assert caught.value.problems[0].code == "R0901"
 
@@ -136,7 +136,7 @@ def test_a_newer_version_names_the_program_that_made_it(tmp_path: Path) -> None:
     path.write_bytes(b'{"format":"rollout.plan","format_version":"2.0","tool":"rollout 9"}')
 
     with pytest.raises(RolloutError) as caught:
-        plan_file.load(path)
+        plan_file.load_plan(path)
 
     assert "rollout 9" in (caught.value.problems[0].help or "")
 
@@ -167,7 +167,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(path)
 
     with pytest.raises(RolloutError) as caught:
-        plan_file.save(plan_file.of(factory.plan()), path)
+        plan_file.save_plan(plan_file.of(factory.plan()), path)
 
     assert caught.value.problems[0].code == "R0803"
     assert path.is_fifo()
@@ -180,7 +180,7 @@ def test_a_plan_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
     target.mkdir()
 
     with pytest.raises(RolloutError) as caught:
-        plan_file.save(plan_file.of(factory.plan()), target)
+        plan_file.save_plan(plan_file.of(factory.plan()), target)
 
     assert caught.value.exit is Exit.IO
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan.json"]

@@ -42,7 +42,7 @@ def plan_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", _refuse)
     path = tmp_path / "fleet.plan.json"
-    planfile.save(planfile.of(factory.plan(60)), path)
+    planfile.save_plan(planfile.of(factory.plan(60)), path)
     return path
 
 
@@ -84,7 +84,7 @@ def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["assumed"]["boot_ms"] == 20_000
     assert [one["seed"] for one in found["lived"]] == [1, 2]
     assert found["forecast"]["outcomes"]["done"]["p50"] == factory.plan(60).counts.targets
-    assert found["digest"] == planfile.load(plan_file).digest
+    assert found["digest"] == planfile.load_plan(plan_file).digest
     assert json.loads(rehearsed(capsys, *words)) == found
 
 
@@ -152,7 +152,7 @@ def test_a_plan_without_targets_needs_no_rehearsal(
 ) -> None:
     """Nothing to do is 0, and says so."""
     path = tmp_path / "none.plan.json"
-    planfile.save(planfile.of(factory.plan(1)), path)
+    planfile.save_plan(planfile.of(factory.plan(1)), path)
 
     assert main.main(["rehearse", str(path)]) == Exit.DONE
     assert "Nothing to rehearse" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def apply(
         review = partial(_review, terminal, confirm, restart_again)
         ended = eventloop.run(execute.plan_and_apply, target, made, review, allow)
     else:
-        ended = eventloop.run(execute.apply, plan_file.load(target, digest), made)
+        ended = eventloop.run(execute.apply, plan_file.load_plan(target, digest), made)
     return _nothing(terminal, output) if ended is None else results.show(terminal, ended, output)
 
 

@@ -74,7 +74,7 @@ def plan(
         )
     )
     if out is not None:
-        plan_file.save(planned.saved, out)
+        plan_file.save_plan(planned.saved, out)
     terminal.show(_text(planned, output, terminal.width))
     if output == "table" and planned.saved.plan.counts.targets:
         terminal.show(_next(planned, spec, out))

@@ -56,7 +56,7 @@ def rehearse(
     )
     if out is not None:
         out_file.check(out, "page")
-    made, _, made_digest = plan_file.load(plan, digest)
+    made, _, made_digest = plan_file.load_plan(plan, digest)
     preflight.check_rules(made)
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance needs rotation.")
