@@ -20,7 +20,7 @@ import msgspec
 
 from benchmarks import measure, world
 from benchmarks.report import Row, Size
-from rollout.core.planning.planner import Context, make_plan
+from rollout.core.planning.planner import PlanContext, make_plan
 from rollout.inventory import sources
 from rollout.model import plan as planmodel
 from rollout.model.spec import Budget, Calls, FileSource, parse_amount
@@ -105,7 +105,7 @@ async def _plan(path: str) -> dict[str, float]:
         budgets=(Budget("fleet", parse_amount("5%")), Budget("zone", parse_amount("20%"))),
     )
     inventory = await sources.collect(spec, Path(path).parent, None, _NOW)
-    made = make_plan(spec, inventory, {}, _NOW, Context("benchmark"))
+    made = make_plan(spec, inventory, {}, _NOW, PlanContext("benchmark"))
     raw = planmodel.encode(made)
     planmodel.digest(raw)
     return {

@@ -11,11 +11,11 @@ import time
 from collections import Counter
 
 from rollout.app.connect import EMULATOR_KEY
-from rollout.core.planning.planner import Context, make_plan
+from rollout.core.planning.planner import PlanContext, make_plan
 from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
-from rollout.ecs.transport import Call
+from rollout.ecs.transport import SignedCall
 from rollout.ecs.wire import HttpReply, http_date, parse_pairs
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
 from rollout.emulator.cloud.quotas import Quotas
@@ -36,7 +36,7 @@ from rollout.model.spec import (
     Calls,
     EcsSource,
     Ensure,
-    KeyPair,
+    KeyPairSpec,
     Restart,
     Spec,
     parse_amount,
@@ -82,7 +82,7 @@ class InProcess:
         self._desk = Desk(self.cloud)
         self._clock = clock
 
-    def handle(self, call: Call) -> HttpReply:
+    def handle(self, call: SignedCall) -> HttpReply:
         """One signed call, as the HTTP server answers it."""
         began = time.process_time()
         self.calls[call.action] += 1
@@ -95,7 +95,7 @@ class InProcess:
         self.cloud_s += time.process_time() - began
         return reply
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         """Answer as a transport does, without a socket."""
         await asyncio.sleep(0)
         return self.handle(call)
@@ -145,7 +145,7 @@ async def listed(client: EcsClient, regions: tuple[str, ...] = REGIONS) -> list[
 
 def spec(calls: Calls, max_down: str = "10%") -> Spec:
     """The reference spec: one wave, one budget over the fleet."""
-    key = KeyPair(KEY_NAME, synthetic.ed25519_line(b"1" * 32, "next"), Ensure.IMPORT)
+    key = KeyPairSpec(KEY_NAME, synthetic.ed25519_line(b"1" * 32, "next"), Ensure.IMPORT)
     return Spec(
         name="reference",
         key_pair=key,
@@ -164,5 +164,5 @@ def plan_of(instances: list[Instance], calls: Calls, now: int, max_down: str = "
         Inventory(tuple(instances), now),
         {},
         now,
-        Context("benchmark", (identity(),), keys),
+        PlanContext("benchmark", (identity(),), keys),
     )

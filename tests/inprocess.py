@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import msgspec
 
-from rollout.ecs.transport import Call
+from rollout.ecs.transport import SignedCall
 from rollout.ecs.wire import HttpReply
 
 
 class InProcessTransport:
     """Answers at once. The function may raise NotSent or Lost as the network would."""
 
-    def __init__(self, handle: Callable[[Call], HttpReply]) -> None:
+    def __init__(self, handle: Callable[[SignedCall], HttpReply]) -> None:
         self._handle = handle
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         """Return the answer of the function, its header names in lower case."""
         await asyncio.sleep(0)
         reply = self._handle(call)

@@ -12,7 +12,7 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from rollout.app import rehearse
-from rollout.app.plan import Reading
+from rollout.app.plan import InventoryReading
 from rollout.cli import main, options
 from rollout.cli.views import forecast, preview
 from tests import tree
@@ -114,7 +114,7 @@ def page() -> str:
 def _samples() -> str:
     """What a preview looks like, made by the program from a small plan."""
     shortened = "sha256:9f2c…e41b"
-    text = preview.text(factory.plan(), shortened, 100, reading=Reading(2, 14_000))
+    text = preview.text(factory.plan(), shortened, 100, reading=InventoryReading(2, 14_000))
     intro = "What `rollout plan` prints of a fleet of 100; the text is the same without a terminal."
     preview_ = f"## A preview\n\n{intro}\n\n```text\n{text}\n```\n"
     intro = "What `rollout rehearse` prints of the same plan with `--seeds 5 --boot-time 20s`."

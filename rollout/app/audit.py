@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 from rollout.errors import UsageError
 from rollout.journal import audit, verify
-from rollout.journal.audit import Entry
+from rollout.journal.audit import AuditEntry
 from rollout.journal.chain import parse_head
 from rollout.journal.reader import read, read_plan
 from rollout.journal.verify import LastLine, Verdict
 from rollout.model.plan import Plan
 
-__all__ = ["Entry", "LastLine", "Log", "Verdict", "read_log", "verify_journal"]
+__all__ = ["AuditEntry", "LastLine", "Log", "Verdict", "read_log", "verify_journal"]
 
 
 class Log(NamedTuple):
     """The plan of a run and its events in order."""
 
     plan: Plan
-    entries: Iterator[Entry]
+    entries: Iterator[AuditEntry]
 
 
 def read_log(run_dir: Path, instance: str | None = None) -> Log:

@@ -24,7 +24,7 @@ KEY = "plans/keys/quickstart.pub"
 RESTARTS = ("reboot", "start")
 
 
-class Effect(msgspec.Struct, frozen=True):
+class EffectLine(msgspec.Struct, frozen=True):
     """One line of `/_admin/ledger`: an effect on one instance. Times are UTC milliseconds."""
 
     at: int
@@ -36,7 +36,7 @@ class Effect(msgspec.Struct, frozen=True):
     until: int | None = None
 
 
-class Observed(msgspec.Struct, frozen=True):
+class InstanceLine(msgspec.Struct, frozen=True):
     """One line of `/_admin/instances`."""
 
     instance: str
@@ -51,7 +51,9 @@ class Finding(NamedTuple):
     text: str
 
 
-def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Observed]) -> list[Finding]:
+def judge(
+    plan: Plan, effects: Sequence[EffectLine], sights: Sequence[InstanceLine]
+) -> list[Finding]:
     """Check every promise that the ledger can prove."""
     windows = {sight.instance for sight in sights if sight.os_type.lower() == "windows"}
     in_force = {sight.instance: sight.key_in_force for sight in sights}
@@ -84,7 +86,7 @@ def judge(plan: Plan, effects: Sequence[Effect], sights: Sequence[Observed]) -> 
     ]
 
 
-def most_down(restarts: Iterable[Effect]) -> int:
+def most_down(restarts: Iterable[EffectLine]) -> int:
     """Return the maximum number of instances restarting at the same time."""
     changes: list[tuple[int, int]] = []
     for restart in restarts:

@@ -21,7 +21,7 @@ from rollout import logs
 from rollout.app import about, connect, plan, preflight, runs
 from rollout.app.plan import Allow, Planned
 from rollout.app.plan_file import Saved
-from rollout.app.runs import Ended, Facts, Folded
+from rollout.app.runs import Ended, Folded, RunFacts
 from rollout.app.session import Session
 from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
@@ -160,7 +160,7 @@ class Runner:
         run_id = reader.run_id(saved.digest)
         decider = Decider(saved.plan, outlet)
         journal = writer.create(self.session.runs_dir, run_id, saved.raw)
-        facts = Facts(journal.run_dir, saved.digest, saved.plan.emulated, now, now)
+        facts = RunFacts(journal.run_dir, saved.digest, saved.plan.emulated, now, now)
 
         def start() -> None:
             decider.start(run_id, saved.digest, actor(service.identity.arn), now)
@@ -214,7 +214,7 @@ class Runner:
         journal: RunJournal,
         service: Service,
         start: Callable[[], None],
-        facts: Facts,
+        facts: RunFacts,
     ) -> Ended:
         progress = self.session.progress
         operators = inbox.Inbox(journal.run_dir, on_trouble=self._warn_unread)

@@ -37,7 +37,7 @@ KEY_LOOKS_MAX = 16
 """Number of regions whose key pair is read in parallel."""
 
 
-class Reading(NamedTuple):
+class InventoryReading(NamedTuple):
     """The calls and the time that reading the inventory took. Not part of a saved plan."""
 
     calls: int
@@ -48,7 +48,7 @@ class Planned(NamedTuple):
     """A new plan, and how its inventory was read."""
 
     saved: Saved
-    reading: Reading
+    reading: InventoryReading
 
 
 class Allow(NamedTuple):
@@ -66,7 +66,7 @@ def make_plan(spec: Spec, inventory: Inventory, at: Instant) -> Plan:
 
     `at` is the planning time in UTC milliseconds. Errors: PlanError.
     """
-    return planner.make_plan(spec, inventory, Proofs(), at, planner.Context(about.tool()))
+    return planner.make_plan(spec, inventory, Proofs(), at, planner.PlanContext(about.tool()))
 
 
 async def plan(
@@ -118,14 +118,14 @@ async def create(
     inventory = msgspec.structs.replace(
         inventory, notes=(*inventory.notes, *((note.code, note.text) for note in notes))
     )
-    context = planner.Context(
+    context = planner.PlanContext(
         about.tool(),
         (service.identity,) if service else (),
         await _keys(service, spec, inventory) if service else (),
         age_max_ms,
     )
     made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
-    return Planned(plan_file.of(made), Reading(inventory.calls, took))
+    return Planned(plan_file.of(made), InventoryReading(inventory.calls, took))
 
 
 class _Counts(msgspec.Struct):

@@ -25,20 +25,20 @@ from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant
 from rollout.sim.rehearse import forecast, rehearsal
-from rollout.sim.rehearse.forecast import Calls, Ending, Forecast, Spread
+from rollout.sim.rehearse.forecast import CallForecast, Forecast, RunEnding, Spread
 from rollout.sim.rehearse.rehearsal import Assumed, Down, Lived
 
 __all__ = [
     "Assumed",
-    "Calls",
+    "CallForecast",
     "Down",
-    "Ending",
     "Forecast",
     "Given",
     "LaneQuota",
     "Lived",
     "Rehearsal",
     "Rehearsed",
+    "RunEnding",
     "Spread",
     "prepare",
     "rehearse",

@@ -29,7 +29,7 @@ from rollout.model.time import Instant
 from rollout.model.view import RunView
 
 
-class Facts(msgspec.Struct, frozen=True):
+class RunFacts(msgspec.Struct, frozen=True):
     """Facts about a run that are not part of its state."""
 
     run_dir: Path
@@ -47,17 +47,17 @@ class Ended(msgspec.Struct, frozen=True):
     """The state of a run when a command ends, and the command's exit code."""
 
     view: RunView
-    facts: Facts
+    facts: RunFacts
     exit: Exit
 
 
-class Listed(msgspec.Struct, frozen=True):
+class ListedRun(msgspec.Struct, frozen=True):
     """A run of the runs directory: its state, or why it cannot be read."""
 
     run: str
     at: Instant
     view: RunView | None = None
-    facts: Facts | None = None
+    facts: RunFacts | None = None
     why: str = ""
 
 
@@ -75,22 +75,22 @@ def newest_open(runs_dir: Path) -> str | None:
     return folded[-1].run_dir.name if folded else None
 
 
-def state(run_dir: Path) -> tuple[RunView, Facts]:
+def state(run_dir: Path) -> tuple[RunView, RunFacts]:
     """Return the state of a run and the process that drives it. Errors: as `fold`."""
     folded = fold(run_dir)
     return view(folded.run), facts(folded, driven_by=driver.holder(run_dir))
 
 
-def every(runs_dir: Path) -> list[Listed]:
+def every(runs_dir: Path) -> list[ListedRun]:
     """Return all runs, oldest first, with runs that cannot be read."""
     return [_listed(one.path, one.at) for one in directory.every(runs_dir)]
 
 
-def _listed(run_dir: Path, at: Instant) -> Listed:
+def _listed(run_dir: Path, at: Instant) -> ListedRun:
     try:
-        return Listed(run_dir.name, at, *state(run_dir))
+        return ListedRun(run_dir.name, at, *state(run_dir))
     except RolloutError as error:
-        return Listed(run_dir.name, at, why=str(error))
+        return ListedRun(run_dir.name, at, why=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,9 @@ def ended(folded: Folded) -> Ended | None:
     return Ended(view(folded.run), facts(folded), Exit(folded.run.closed.exit))
 
 
-def facts(folded: Folded, *, driven_by: str = "") -> Facts:
+def facts(folded: Folded, *, driven_by: str = "") -> RunFacts:
     """Return the facts about a folded run that are not part of its state."""
-    return Facts(
+    return RunFacts(
         folded.run_dir,
         folded.started.plan_digest,
         folded.run.plan.emulated,

@@ -14,7 +14,7 @@ import anyio
 
 from rollout.app.notices import Notices, WaitingCall
 from rollout.ecs import causes
-from rollout.ecs.patience import Patience, Waiting
+from rollout.ecs.patience import Patience, UnansweredCall
 from rollout.model.outcome import Refused
 from rollout.model.time import SECOND
 
@@ -51,7 +51,7 @@ def tick(patience: Patience, notices: Notices) -> None:
     notices.waiting(oldest(late) if late else None, now)
 
 
-def oldest(late: Sequence[Waiting]) -> WaitingCall:
+def oldest(late: Sequence[UnansweredCall]) -> WaitingCall:
     """Return the first of these calls with all regions that wait for the same action."""
     first = late[0]
     regions = [one.lane.site.region for one in late if one.lane.action == first.lane.action]
@@ -65,7 +65,7 @@ def oldest(late: Sequence[Waiting]) -> WaitingCall:
     )
 
 
-def _cause(waiting: Waiting) -> str:
+def _cause(waiting: UnansweredCall) -> str:
     """Return why the last attempt failed."""
     if waiting.last is None:
         return "no reply yet"

@@ -73,8 +73,8 @@ class Demo:
             self._run("audit", "verify")
             findings = demo.judge(
                 saved.plan,
-                self._rows("ledger", demo.Effect),
-                self._rows("instances", demo.Observed),
+                self._rows("ledger", demo.EffectLine),
+                self._rows("instances", demo.InstanceLine),
             )
         self._conclude(findings, time.monotonic() - began)
         return findings
@@ -137,7 +137,7 @@ class Demo:
         self._echo(words)
         with self._start(words) as process:
             while process.poll() is None:
-                effects = self._rows("ledger", demo.Effect)
+                effects = self._rows("ledger", demo.EffectLine)
                 if sum(effect.effect in demo.RESTARTS for effect in effects) >= after:
                     process.kill()
                     break

@@ -78,7 +78,7 @@ class Common:
 
 @Parameter(name="*", group=CLOUD)
 @dataclass(frozen=True, kw_only=True)
-class Cloud:
+class CloudOptions:
     """Options of every command that calls the service.
 
     Parameters

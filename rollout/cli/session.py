@@ -5,12 +5,16 @@ from __future__ import annotations
 from rollout.app.session import Connection, Session
 from rollout.cli import progress
 from rollout.cli.notices import TerminalNotices
-from rollout.cli.options import Cloud, Common
+from rollout.cli.options import CloudOptions, Common
 from rollout.cli.terminal import Terminal
 
 
 def make(
-    terminal: Terminal, common: Common, cloud: Cloud | None = None, *, unsafe_fs: bool = False
+    terminal: Terminal,
+    common: Common,
+    cloud: CloudOptions | None = None,
+    *,
+    unsafe_fs: bool = False,
 ) -> Session:
     """Return a session that reports to `terminal`. `unsafe_fs` is `--allow-unsafe-fs`."""
     return Session(

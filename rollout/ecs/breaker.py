@@ -23,7 +23,7 @@ RETRIES_FLOOR: Final = 5
 """Repeats that are always allowed in a minute: a lane of few calls has to get over a hiccup too."""
 
 
-class Answer(enum.Enum):
+class Admission(enum.Enum):
     """May the call go?"""
 
     GO = "go"
@@ -40,14 +40,14 @@ class Breaker:
         self._open_until: Instant = 0
         self._probing = False
 
-    def ask(self, now: Instant) -> Answer:
+    def ask(self, now: Instant) -> Admission:
         """Ask before a call. After the pause exactly one asker is told to probe."""
         if not self.reason:
-            return Answer.GO
+            return Admission.GO
         if now < self._open_until or self._probing:
-            return Answer.STOP
+            return Admission.STOP
         self._probing = True
-        return Answer.PROBE
+        return Admission.PROBE
 
     def note(self, outcome: Outcome, now: Instant) -> None:
         """Record the outcome of a call, and open for errors that retries cannot fix."""

@@ -21,14 +21,14 @@ import tenacity
 from rollout.ecs import breaker, contract, jitter, sign, verdict, wire
 from rollout.ecs.credentials import Credentials, Keyring
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.governor import Clock, Governor, Ticket
-from rollout.ecs.transport import Call, Lost, NotSent, Transport
+from rollout.ecs.governor import Governor, Ticket
+from rollout.ecs.transport import Lost, NotSent, SignedCall, Transport
 from rollout.errors import AccessError
 from rollout.model import limits
 from rollout.model.known_secrets import KnownSecrets
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown, Unsent
 from rollout.model.site import Lane, Site
-from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.model.time import MINUTE, SECOND, Clock, Duration, Instant
 
 WAIT_MS_MAX: Final = 2 * MINUTE
 """How long a call without a deadline waits for its lane."""
@@ -51,7 +51,7 @@ def fresh_nonce() -> str:
     return secrets.token_hex(16)
 
 
-class Request(msgspec.Struct, frozen=True):
+class UnsignedCall(msgspec.Struct, frozen=True):
     """A request before it is signed. `region` is empty for GetCallerIdentity.
 
     `patient`: somebody else repeats it, so that it meets no fuse and tells none.
@@ -109,7 +109,7 @@ class Caller:
         spec = contract.ACTIONS[action]
         if params.get("DryRun") == "true":  # changes nothing: may leave when changes may not
             spec = msgspec.structs.replace(spec, mutating=False)
-        request = Request(spec, region, sign.canonical_query(params), not_after, patient)
+        request = UnsignedCall(spec, region, sign.canonical_query(params), not_after, patient)
         lane = Lane(Site(account, region), action)
         refusal = None if patient else await self._ask_fuse(lane, request)
         if refusal is not None:
@@ -125,7 +125,7 @@ class Caller:
                 self._breaker(lane).note(Unknown(error.reason), self._clock.now())
             return Unknown(error.reason)
 
-    async def _insisting(self, lane: Lane, request: Request) -> wire.HttpReply | Refused:
+    async def _insisting(self, lane: Lane, request: UnsignedCall) -> wire.HttpReply | Refused:
         """Repeat a safe call whose connection failed, within its lane's budget of repeats."""
         budget = self._budgets.setdefault(lane, breaker.RetryBudget())
         budget.note_call(self._clock.now())
@@ -141,7 +141,7 @@ class Caller:
         repeated = _CONNECTIONS.copy(stop=enough, wait=wait_s, sleep=self._sleep_s)
         return await repeated(self._attempt, lane, request)
 
-    async def _attempt(self, lane: Lane, request: Request) -> wire.HttpReply | Refused:
+    async def _attempt(self, lane: Lane, request: UnsignedCall) -> wire.HttpReply | Refused:
         """Wait for the lane, send, and tell lane and fuse what became of it."""
         stopped = self._stopped if request.action.mutating else _never
         ticket = await self.governor.admit(lane, request.not_after, stopped)
@@ -156,7 +156,7 @@ class Caller:
         self._note(lane, ticket, reply, fused=not request.patient)
         return reply
 
-    async def _exchange(self, request: Request) -> wire.HttpReply | Refused:
+    async def _exchange(self, request: UnsignedCall) -> wire.HttpReply | Refused:
         """Send, and once more where keys or clock were refused and others are at hand."""
         try:
             keys = await self._while_wanted(request, self._keyring.get())
@@ -178,7 +178,7 @@ class Caller:
             return Refused(problem.code, RetryClass.DENIED, problem.message)
 
     async def _while_wanted(
-        self, request: Request, fetch: Coroutine[Any, Any, Credentials]
+        self, request: UnsignedCall, fetch: Coroutine[Any, Any, Credentials]
     ) -> Credentials | None:
         """Fetch keys, which may take minutes; None once the request may not leave any more."""
         if not self._keyring.source.blocks:
@@ -193,7 +193,7 @@ class Caller:
         finally:
             fetching.cancel()
 
-    async def _send(self, request: Request, keys: Credentials) -> wire.HttpReply:
+    async def _send(self, request: UnsignedCall, keys: Credentials) -> wire.HttpReply:
         """Sign and send, unless the call may no longer leave. Errors: NotSent, Lost."""
         now = self._clock.now()
         reason = self._held_back(request)
@@ -203,7 +203,7 @@ class Caller:
         headers = self._headers(request, keys, _authority(endpoint), now + self.skew_ms)
         connect_ms = min(contract.TIMEOUT_CONNECT_MS, max(1, request.not_after - now))
         reply = await self._transport.send(
-            Call(
+            SignedCall(
                 request.action.name,
                 endpoint,
                 request.query,
@@ -231,7 +231,7 @@ class Caller:
         }
         return msgspec.structs.replace(reply, headers=headers, body=body, left_at=left_at)
 
-    def _held_back(self, request: Request) -> Unsent | None:
+    def _held_back(self, request: UnsignedCall) -> Unsent | None:
         """Return why the request must not leave now, or None. Checked again once connected."""
         if self._clock.expired(request.not_after):
             return Unsent.EXPIRED
@@ -240,7 +240,7 @@ class Caller:
         return None
 
     def _headers(
-        self, request: Request, keys: Credentials, authority: str, at: Instant
+        self, request: UnsignedCall, keys: Credentials, authority: str, at: Instant
     ) -> dict[str, str]:
         """The signed headers: host and everything `x-acs-`, which is what the gateway demands."""
         signed = {
@@ -266,18 +266,18 @@ class Caller:
             "authorization": authorization,
         }
 
-    async def _ask_fuse(self, lane: Lane, request: Request) -> Refused | None:
+    async def _ask_fuse(self, lane: Lane, request: UnsignedCall) -> Refused | None:
         """None where the call may go. After its pause an open fuse is tried with a safe call."""
         fuse = self._breaker(lane)
         asked = fuse.ask(self._clock.now())
-        if asked is breaker.Answer.PROBE:
+        if asked is breaker.Admission.PROBE:
             outcome: Outcome = Unknown("cancelled")
             try:
                 outcome = await self._probe(lane, storm=fuse.reason == "storm")
             finally:
                 fuse.probed(outcome, self._clock.now())
             asked = fuse.ask(self._clock.now())
-        if asked is breaker.Answer.GO:
+        if asked is breaker.Admission.GO:
             return None
         text = f"{request.action.name} in {lane.site.region} is paused: {fuse.reason}"
         return Unsent.BREAKER.refusal(text, fuse.left_ms(self._clock.now()))
@@ -289,7 +289,7 @@ class Caller:
             ("DescribeRegions", lane.site.region) if service else ("GetCallerIdentity", "")
         )
         not_after = self._clock.now() + WAIT_MS_MAX
-        request = Request(contract.ACTIONS[action], region, "", not_after)
+        request = UnsignedCall(contract.ACTIONS[action], region, "", not_after)
         try:
             reply = await self._attempt(Lane(Site(lane.site.account, region), action), request)
         except NotSent as error:

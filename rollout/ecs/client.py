@@ -18,7 +18,7 @@ from rollout.ecs import replies as reading
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.governor import Clock, Governor
+from rollout.ecs.governor import Governor
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import Transport
 from rollout.model.instance import Instance
@@ -27,7 +27,7 @@ from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.site import Lane, Site
-from rollout.model.time import Duration, Instant
+from rollout.model.time import Clock, Duration, Instant
 
 T = TypeVar("T")
 

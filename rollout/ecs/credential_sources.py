@@ -149,7 +149,7 @@ def _role_variables(environment: Mapping[str, str]) -> RoleVariables | None:
     )
 
 
-def _session(environment: Mapping[str, str], names: RoleVariables) -> vendor.Session:
+def _session(environment: Mapping[str, str], names: RoleVariables) -> vendor.RoleSession:
     """The name and the duration of a role's session."""
     text = environment.get(names.seconds) or str(vendor.SESSION_S)
     if not (text.isdecimal() and int(text) >= vendor.SESSION_S_MIN):
@@ -157,7 +157,7 @@ def _session(environment: Mapping[str, str], names: RoleVariables) -> vendor.Ses
             f"{names.seconds} is {text!r}",
             f"set it to a number of seconds, at least {vendor.SESSION_S_MIN}",
         )
-    return vendor.Session(environment.get(names.session) or "rollout", int(text))
+    return vendor.RoleSession(environment.get(names.session) or "rollout", int(text))
 
 
 def _credentials_uri(environment: Mapping[str, str]) -> Source | None:

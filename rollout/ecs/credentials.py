@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 from rollout.ecs import jitter
 from rollout.errors import AccessError
-from rollout.model.time import MINUTE, Duration, Instant
+from rollout.model.time import MINUTE, Clock, Duration, Instant
 
 REFRESH_AT: Final = 0.8
 """Share of a token's life after which it is renewed."""
@@ -85,13 +85,6 @@ class Source(Protocol):
 
     def fetch(self, now: Instant) -> Credentials:
         """Get keys, now. Errors: AccessError R04xx."""
-
-
-class Clock(Protocol):
-    """The time of expiry."""
-
-    def now(self) -> Instant:
-        """Milliseconds UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from rollout.ecs import jitter
 from rollout.model import limits
 from rollout.model.site import Lane
-from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.model.time import MINUTE, SECOND, Clock, Duration, Instant
 
 RATE_START: Final = 60.0
 """Calls a minute before anything is known."""
@@ -45,19 +45,6 @@ EDGE_MS: Final = 3 * SECOND
 """Our minute and the service's may differ by as much."""
 IN_FLIGHT_MAX: Final = 32
 """Calls of one lane on their way at once: 64 calls a second at half a second each."""
-
-
-class Clock(Protocol):
-    """The time of the waiting."""
-
-    def now(self) -> Instant:
-        """Milliseconds UTC."""
-
-    def expired(self, not_after: Instant) -> bool:
-        """Whether a call with this `not_after` must not be sent any more."""
-
-    async def sleep_until(self, instant: Instant) -> None:
-        """Return at the instant or a little later; at once where it has passed."""
 
 
 class Leave(NamedTuple):

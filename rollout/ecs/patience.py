@@ -15,11 +15,10 @@ import tenacity
 
 from rollout.ecs import jitter, replies
 from rollout.ecs.breaker import RetryBudget
-from rollout.ecs.governor import Clock
 from rollout.model import limits
 from rollout.model.outcome import Refused, RetryClass, Unknown, Unsent
 from rollout.model.site import Lane
-from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.model.time import MINUTE, SECOND, Clock, Duration, Instant
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ def is_transient(outcome: Refused | Unknown) -> bool:
 
 
 @dataclass(eq=False, slots=True)
-class Waiting:
+class UnansweredCall:
     """One call without an answer. It is given up at `until`; `last` is its last failure."""
 
     lane: Lane
@@ -70,7 +69,7 @@ class Patience:
         self.on_calm: Callable[[], None] = lambda: None
         """Called when no call waits any more."""
         self._clock, self._budget_ms = clock, budget_ms
-        self._waiting: dict[Waiting, None] = {}
+        self._waiting: dict[UnansweredCall, None] = {}
         self._failing_since: dict[Lane, Instant] = {}
         self._repeats: dict[Lane, RetryBudget] = {}
         self._given_up: dict[Lane, Refused | Unknown] = {}
@@ -80,7 +79,7 @@ class Patience:
         return self._clock.now()
 
     @property
-    def waiting(self) -> tuple[Waiting, ...]:
+    def waiting(self) -> tuple[UnansweredCall, ...]:
         """The calls without an answer, oldest first."""
         return tuple(self._waiting)
 
@@ -100,7 +99,7 @@ class Patience:
         if lane in self._given_up:
             return self._given_up[lane]
         now = self._clock.now()
-        waiting = Waiting(lane, now, now + self._budget_ms)
+        waiting = UnansweredCall(lane, now, now + self._budget_ms)
         self._repeats.setdefault(lane, RetryBudget()).note_call(now)
 
         async def once() -> T | Refused | Unknown:
@@ -124,7 +123,7 @@ class Patience:
                 self.on_calm()
         return found
 
-    def _note(self, waiting: Waiting, outcome: object, alternatives: int) -> None:
+    def _note(self, waiting: UnansweredCall, outcome: object, alternatives: int) -> None:
         """Keep a failure that is worth a repeat; any other outcome shows that the lane works."""
         if isinstance(outcome, Refused) and outcome.code == Unsent.EXPIRED:
             waiting.crowded = True
@@ -142,7 +141,7 @@ class Patience:
         if isinstance(outcome, Refused) and outcome.retry not in _CONCLUSIVE:
             waiting.last = outcome if waiting.tries < alternatives else None
 
-    def _pause_ms(self, waiting: Waiting, alternatives: int) -> Duration:
+    def _pause_ms(self, waiting: UnansweredCall, alternatives: int) -> Duration:
         """How long to wait before the next attempt: not at all where it is another alternative,
         and as told where the lane is throttled, since the governor holds that back.
         """
@@ -158,7 +157,7 @@ class Patience:
             pause_ms = MINUTE - now % MINUTE
         return max(0, min(pause_ms, waiting.until - now))
 
-    def _give_up(self, waiting: Waiting) -> Refused | Unknown:
+    def _give_up(self, waiting: UnansweredCall) -> Refused | Unknown:
         """Return the last failure with how often the call was tried; the lane is given up."""
         assert waiting.last is not None  # noqa: S101 - only failures are repeated
         seconds = (self._clock.now() - waiting.since) // SECOND

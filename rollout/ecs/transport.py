@@ -69,7 +69,7 @@ def _never() -> None:
     return None
 
 
-class Call(msgspec.Struct, frozen=True):
+class SignedCall(msgspec.Struct, frozen=True):
     """One attempt, signed: POST to `endpoint` with `query` and an empty body.
 
     `endpoint` is scheme and authority (`https://ecs.cn-beijing.aliyuncs.com`); `query` goes on the
@@ -91,7 +91,7 @@ class Call(msgspec.Struct, frozen=True):
 class Transport(Protocol):
     """What the client needs of the network."""
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         """Send once. Errors: NotSent, Lost."""
 
     async def aclose(self) -> None:
@@ -122,7 +122,7 @@ class AiohttpTransport:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         """Send once and read the whole reply. Errors: NotSent, Lost."""
         connection = await self._connect(call)
         try:
@@ -151,7 +151,7 @@ class AiohttpTransport:
             keepalive_timeout=KEEP_ALIVE_S,
         )
 
-    async def _connect(self, call: Call) -> Connection:
+    async def _connect(self, call: SignedCall) -> Connection:
         """A connection to the host of the call, kept or new. Errors: NotSent."""
         if self._pool is None:  # opened on first use: it belongs to the loop that runs then
             self._pool = self.connector()
@@ -164,7 +164,7 @@ class AiohttpTransport:
             raise NotSent(_reason_unsent(error), host.url.authority) from None
 
 
-def _ask_last(call: Call) -> None:
+def _ask_last(call: SignedCall) -> None:
     """Connecting takes time: ask again whether the request may leave. Errors: NotSent."""
     reason = call.held_back()
     if reason is not None:
@@ -192,7 +192,7 @@ def _drop(connection: Connection) -> None:
         connection.close()
 
 
-async def _exchange(protocol: ResponseHandler, call: Call) -> HttpReply:
+async def _exchange(protocol: ResponseHandler, call: SignedCall) -> HttpReply:
     """Write the request and read the reply to its end. Errors: Lost, `_AFTER_THE_FIRST_BYTE`."""
     protocol.set_response_params(read_until_eof=True, auto_decompress=False)
     loop, read_s = asyncio.get_running_loop(), call.read_ms / 1000

@@ -83,7 +83,7 @@ order in which it is looked for, and the transport's reason for the same."""
 _TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
 
 
-class Session(NamedTuple):
+class RoleSession(NamedTuple):
     """What STS names the session of a role, and how long its keys are valid."""
 
     name: str
@@ -173,7 +173,7 @@ def cli_profile(config: CliConfig, name: str) -> Source:
     )
 
 
-def oidc_role(name: str, role: str, provider: str, token_file: str, session: Session) -> Source:
+def oidc_role(name: str, role: str, provider: str, token_file: str, session: RoleSession) -> Source:
     """Return the source that exchanges a Kubernetes service account token for a role."""
     return VendorSource(
         name,
@@ -187,7 +187,7 @@ def oidc_role(name: str, role: str, provider: str, token_file: str, session: Ses
     )
 
 
-def assumed_role(role: str, keys: Source, session: Session) -> Source:
+def assumed_role(role: str, keys: Source, session: RoleSession) -> Source:
     """Return the source that assumes a role with other keys."""
 
     def make(library: Any) -> Any:

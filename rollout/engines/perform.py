@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rollout.engines.ports import Clock, Ecs
+from rollout.engines.ports import Ecs
 from rollout.errors import IntegrityError, RolloutError
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import Halted, Issued
@@ -16,6 +16,7 @@ from rollout.model.halts import HaltReason, halted
 from rollout.model.outcome import Answer, Unsent
 from rollout.model.plan import Plan
 from rollout.model.site import Site
+from rollout.model.time import Clock
 
 
 def halt_of(error: RolloutError) -> Halted:

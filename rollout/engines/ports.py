@@ -10,20 +10,7 @@ from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Outcome, Refused, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.site import Site
-from rollout.model.time import Instant
-
-
-class Clock(Protocol):
-    """The only source of time of an engine."""
-
-    def now(self) -> Instant:
-        """Milliseconds UTC; never runs backwards within one process."""
-
-    def expired(self, not_after: Instant) -> bool:
-        """Whether a call with this `not_after` must not be sent any more."""
-
-    async def sleep_until(self, instant: Instant) -> None:
-        """Return at the instant or a little later; at once where it has passed."""
+from rollout.model.time import Clock, Instant
 
 
 class Ecs(Protocol):

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from rollout.core.invariant import invariant
 from rollout.ecs.client import EcsClient
 from rollout.ecs.slowdowns import Slowdowns
-from rollout.engines.ports import Clock
 from rollout.model.event import ClockSkew, LaneRecovered, LaneSlowed
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
 from rollout.model.site import Site
-from rollout.model.time import Instant
+from rollout.model.time import Clock, Instant
 
 
 @dataclass

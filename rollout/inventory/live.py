@@ -39,7 +39,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Page(Protocol):
+class ListingPage(Protocol):
     """One page: what it shows and the token of the next, empty at the end."""
 
     @property
@@ -62,12 +62,12 @@ class Lister(Protocol):
 
     async def describe_instances(
         self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
-    ) -> Page | Refused | Unknown:
+    ) -> ListingPage | Refused | Unknown:
         """One page of up to 100 instances."""
 
     async def observe_instances(
         self, region: str, instances: Sequence[str]
-    ) -> Page | Refused | Unknown:
+    ) -> ListingPage | Refused | Unknown:
         """These instances, at most 100; what the service does not show is left out."""
 
     async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:

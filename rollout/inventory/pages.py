@@ -15,7 +15,7 @@ NUMBERS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageFacts:
     """What a page states about its listing; 0 where it states nothing.
 
     `total` instances are in the listing, this is page `number`, and `more` pages follow.
@@ -34,12 +34,12 @@ class _Group:
     numbers: set[int] = field(default_factory=set)
 
 
-def facts_of(fields: Mapping[str, object]) -> Facts:
+def facts_of(fields: Mapping[str, object]) -> PageFacts:
     """The facts of a page whose field names are folded. RowError where they are no numbers."""
     token = fields.get("nexttoken")
     if not isinstance(token, str | None):
         raise RowError("R0201", "the NextToken of a page is no text")
-    return Facts(_number(fields, "totalcount"), _number(fields, "pagenumber"), bool(token))
+    return PageFacts(_number(fields, "totalcount"), _number(fields, "pagenumber"), bool(token))
 
 
 class Pages:
@@ -50,7 +50,7 @@ class Pages:
         self._cut: str | None = None
         self._expected: str | None = None
 
-    def add(self, facts: Facts, region: str, ids: set[str]) -> None:
+    def add(self, facts: PageFacts, region: str, ids: set[str]) -> None:
         """Add a page that names these ids; `region` is that of its rows, empty without rows."""
         if self._expected is not None and region not in ("", self._expected):
             self._cut = self._cut or self._expected

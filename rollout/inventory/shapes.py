@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rollout.inventory import tools
-from rollout.inventory.pages import Facts, facts_of
+from rollout.inventory.pages import PageFacts, facts_of
 from rollout.inventory.rows import RowError
 from rollout.model import instance, regions
 
@@ -31,7 +31,7 @@ class Page(NamedTuple):
     """Ids and rows in their order; `facts` where they stood on a page."""
 
     named: list[Named]
-    facts: Facts | None = None
+    facts: PageFacts | None = None
 
 
 def fold(name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rollout.errors import Exit, InventoryError, Problem
 from rollout.inventory import live, naming, unlisted
 from rollout.inventory.gathered import Gathered
-from rollout.model.instance import Instance, Inventory, Lost
+from rollout.model.instance import Instance, Inventory, MissingInstance
 from rollout.model.spec import EcsSource, Spec
 from rollout.model.time import Instant
 
@@ -114,7 +114,7 @@ async def _ask(
     ]
     seen.update(found)
     lost = tuple(
-        Lost(each, lister.account, region)
+        MissingInstance(each, lister.account, region)
         for region, ids in sorted(asked.items())
         for each in ids
         if each not in seen

@@ -25,7 +25,7 @@ from rollout.model.site import Site
 from rollout.model.time import Instant
 
 
-class Entry(msgspec.Struct, frozen=True):
+class AuditEntry(msgspec.Struct, frozen=True):
     """One event, told. `id` is its line and place in the line; `at` our clock, `api_time` the
     service's. `actor` is who the process ran for. `call` joins an intent and its ending."""
 
@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
     api_time: Instant = 0
 
 
-class Tally(msgspec.Struct, frozen=True):
+class RunTally(msgspec.Struct, frozen=True):
     """A whole run in figures: calls by action, endings of single instances, events by type."""
 
     calls: dict[str, int]
@@ -52,13 +52,13 @@ class Tally(msgspec.Struct, frozen=True):
     events: dict[str, int]
 
 
-def entries(plan: Plan, lines: Iterable[Line]) -> Iterator[Entry]:
+def entries(plan: Plan, lines: Iterable[Line]) -> Iterator[AuditEntry]:
     """Every event of the run, in order, with all instances it is about."""
     teller = _Teller(Layout(plan), None)
     return (entry for line in lines for entry in teller.tell(line))
 
 
-def life(plan: Plan, lines: Iterable[Line], instance: str) -> list[Entry]:
+def life(plan: Plan, lines: Iterable[Line], instance: str) -> list[AuditEntry]:
     """What was done to one instance, and what concerned the whole run meanwhile.
 
     Empty where the instance is no target of the plan: then one of its exclusions says why.
@@ -79,7 +79,7 @@ def ordinal_of(layout: Layout, instance: str) -> int | None:
     return None
 
 
-def tally(lines: Iterable[Line]) -> Tally:
+def tally(lines: Iterable[Line]) -> RunTally:
     """Count a run: what was called, how it ended for each instance, what happened."""
     calls: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
@@ -96,7 +96,7 @@ def tally(lines: Iterable[Line]) -> Tally:
                 if issued is not None:
                     for _, outcome in endings(issued.command, event):
                         outcomes[_word(outcome)] += 1
-    return Tally(*(dict(sorted(counter.items())) for counter in (calls, outcomes, events)))
+    return RunTally(*(dict(sorted(counter.items())) for counter in (calls, outcomes, events)))
 
 
 def action_of(command: Command) -> str:
@@ -131,19 +131,19 @@ class _Teller:
         self.epoch = 0
         self.calls: dict[int, Command] = {}
 
-    def tell(self, line: Line) -> Iterator[Entry]:
+    def tell(self, line: Line) -> Iterator[AuditEntry]:
         """The entries of one line."""
         for number, event in enumerate(line.body, 1):
             if isinstance(event, ev.RunStarted | ev.Resumed):
                 self.actor, self.epoch = _actor(event.actor), event.epoch
-            entry = Entry(
+            entry = AuditEntry(
                 f"{line.seq}-{number}", line.at, type(event).__name__, "", self.actor, self.epoch
             )
             told = self._told(event, entry)
             if told is not None:
                 yield told
 
-    def _told(self, event: AnyEvent, entry: Entry) -> Entry | None:
+    def _told(self, event: AnyEvent, entry: AuditEntry) -> AuditEntry | None:
         match event:
             case ev.Issued():
                 return self._issued(event, entry)
@@ -173,7 +173,7 @@ class _Teller:
                 told = self._of_the_run(event)
                 return None if told is None else _with(entry, text=told)
 
-    def _issued(self, event: ev.Issued, entry: Entry) -> Entry | None:
+    def _issued(self, event: ev.Issued, entry: AuditEntry) -> AuditEntry | None:
         command = event.command
         self.calls[event.n] = command
         until = times.format_instant(event.not_after)
@@ -188,7 +188,7 @@ class _Teller:
             text += _seen(seen) if seen else ""
         return self._about(entry, command.ordinals, text=text, call=call, action=action)
 
-    def _settled(self, event: ev.Settled, entry: Entry) -> Entry | None:
+    def _settled(self, event: ev.Settled, entry: AuditEntry) -> AuditEntry | None:
         command = self.calls.pop(event.n, None)
         if command is None:
             late = f"call {event.n} was answered late; it changed nothing"
@@ -207,7 +207,7 @@ class _Teller:
         text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
         return told if told is None or not event.items else _with(told, text=text)
 
-    def _commanded(self, event: ev.OperatorCommand, entry: Entry) -> Entry | None:
+    def _commanded(self, event: ev.OperatorCommand, entry: AuditEntry) -> AuditEntry | None:
         stated = f" {event.resolution.value}" if event.resolution else ""
         reason = f": {event.reason}" if event.reason else ""
         text = f"{_actor(event.actor)} commanded {event.command.value}{stated}{reason}"
@@ -216,7 +216,7 @@ class _Teller:
             return self._about(entry, (ordinal,), text=text)
         return _with(entry, text=text)
 
-    def _anomaly(self, event: ev.Anomaly, entry: Entry) -> Entry | None:
+    def _anomaly(self, event: ev.Anomaly, entry: AuditEntry) -> AuditEntry | None:
         return None if self.only is not None else _with(entry, text=event.text, call=event.n)
 
     def _of_the_run(self, event: AnyEvent) -> str | None:
@@ -265,7 +265,9 @@ class _Teller:
             case _:
                 return None
 
-    def _about(self, entry: Entry, ordinals: Sequence[int], **words: object) -> Entry | None:
+    def _about(
+        self, entry: AuditEntry, ordinals: Sequence[int], **words: object
+    ) -> AuditEntry | None:
         """The entry with the instances it is about; None where they are not the one asked for."""
         if self.only is not None:
             if self.only not in ordinals:
@@ -281,7 +283,7 @@ class _Teller:
         return self.only is None or self.layout.wave_of(self.only) == wave
 
 
-def _with(entry: Entry, **words: object) -> Entry:
+def _with(entry: AuditEntry, **words: object) -> AuditEntry:
     return msgspec.structs.replace(entry, **words)
 
 

@@ -23,14 +23,14 @@ from rollout.model.instance import Proof, Proofs
 from rollout.model.plan import Plan, decode
 
 
-class Folded(msgspec.Struct, frozen=True):
+class FoldedProofs(msgspec.Struct, frozen=True):
     """Return the proofs, and a warning for each run that cannot be trusted."""
 
     proofs: Proofs
     warnings: tuple[Problem, ...]
 
 
-def fold(runs_dir: Path, *, disk: Disk = REAL) -> Folded:
+def fold(runs_dir: Path, *, disk: Disk = REAL) -> FoldedProofs:
     """Fold all runs of a directory, oldest to newest; a newer run wins.
 
     Proved are instances that ended `done`. An attach, of whatever key, voids what was proved
@@ -51,7 +51,7 @@ def fold(runs_dir: Path, *, disk: Disk = REAL) -> Folded:
         else:
             _void(proofs, voided)
             proofs.update(proved)
-    return Folded(proofs, tuple(warnings))
+    return FoldedProofs(proofs, tuple(warnings))
 
 
 def _one(run_dir: Path, disk: Disk) -> tuple[list[str], Proofs]:

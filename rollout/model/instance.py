@@ -76,7 +76,7 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     tags: Tags = ()
 
 
-class Lost(msgspec.Struct, frozen=True, gc=False):
+class MissingInstance(msgspec.Struct, frozen=True, gc=False):
     """An id that a source named and the service did not show."""
 
     id: str
@@ -94,7 +94,7 @@ class Inventory(msgspec.Struct, frozen=True):
     instances: tuple[Instance, ...]
     as_of: Instant
     live: bool = True
-    lost: tuple[Lost, ...] = ()
+    lost: tuple[MissingInstance, ...] = ()
     merged: int = 0
     calls: int = 0
     notes: tuple[tuple[str, str], ...] = ()
@@ -115,7 +115,7 @@ class Digest:
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
 
-    def add(self, rows: Sequence[Instance | Lost]) -> None:
+    def add(self, rows: Sequence[Instance | MissingInstance]) -> None:
         """The next rows: one object behind the other, nothing between (JSON holds no line feed)."""
         self._sha.update(_ENCODER.encode_lines(rows).replace(b"\n", b""))
 

@@ -66,7 +66,7 @@ class Ensure(enum.StrEnum):
     IMPORT = "import"
 
 
-class KeyPair(msgspec.Struct, frozen=True):
+class KeyPairSpec(msgspec.Struct, frozen=True):
     """The wanted key pair: its name in every region and its public key, OpenSSH one-line."""
 
     name: str
@@ -174,7 +174,7 @@ class Spec(msgspec.Struct, frozen=True):
     """A whole spec. `text` is the file's exact text, which travels with the plan."""
 
     name: str
-    key_pair: KeyPair
+    key_pair: KeyPairSpec
     inventory: tuple[Source, ...]
     text: str
     labels: dict[str, str] = {}

@@ -1,12 +1,13 @@
 """Time as the whole program counts it: integer milliseconds, UTC.
 
-Nothing here reads a clock. Called by everyone; parses and prints the two forms people see.
+Used by every layer. Nothing here reads a clock; the two text forms are parsed and printed here.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Protocol
 
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
@@ -20,6 +21,19 @@ HOUR: Duration = 60 * MINUTE
 _UNITS = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR}
 _PART = re.compile(r"(\d+)(ms|s|m|h)", re.ASCII)
 _WHOLE = re.compile(r"(?:\d+(?:ms|s|m|h))+", re.ASCII)
+
+
+class Clock(Protocol):
+    """The source of time of clients and engines."""
+
+    def now(self) -> Instant:
+        """Return milliseconds UTC; never runs backwards within one process."""
+
+    def expired(self, not_after: Instant) -> bool:
+        """Return whether a call with this `not_after` must not be sent any more."""
+
+    async def sleep_until(self, instant: Instant) -> None:
+        """Return at the instant or a little later; at once if it has passed."""
 
 
 def parse_duration(text: str, *, milliseconds: bool = False) -> Duration:

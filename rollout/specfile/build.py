@@ -14,7 +14,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
     return spec.Spec(
         name=form.metadata.name,
         labels=dict(form.metadata.labels),
-        key_pair=spec.KeyPair(
+        key_pair=spec.KeyPairSpec(
             wanted.key_pair.name, wanted.key_pair.public_key, wanted.key_pair.ensure
         ),
         inventory=tuple(_source(source) for source in wanted.inventory),

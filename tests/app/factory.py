@@ -12,7 +12,7 @@ from rollout.model.spec import (
     Budget,
     EcsSource,
     Exclude,
-    KeyPair,
+    KeyPairSpec,
     Spec,
     WaveKind,
     WaveSpec,
@@ -59,7 +59,7 @@ def spec() -> Spec:
     bastions = frozenset(f"i-{number:04d}" for number in range(4, 1000, 20))
     return Spec(
         name="fleet",
-        key_pair=KeyPair("ops-new", PUBLIC_KEY),
+        key_pair=KeyPairSpec("ops-new", PUBLIC_KEY),
         inventory=(EcsSource(("cn-hangzhou", "cn-shanghai")),),
         text="apiVersion: rollout/v1\n",
         exclude=(Exclude("break-glass", instances=bastions),),
@@ -78,5 +78,5 @@ def plan(size: int = 100, *, emulator: bool = False) -> Plan:
         RegionKey(ACCOUNT, region, present=True, fingerprint="89f0") for region in
         ("cn-hangzhou", "cn-shanghai")
     )  # fmt: skip
-    context = planner.Context("rollout 0.1.0", (identity,), keys)
+    context = planner.PlanContext("rollout 0.1.0", (identity,), keys)
     return planner.make_plan(spec(), inventory(size), {}, NOW, context)

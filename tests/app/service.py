@@ -13,7 +13,7 @@ from rollout.app import connect
 from rollout.app.notices import Notices
 from rollout.app.session import Connection
 from rollout.ecs.credentials import EnvironmentSource
-from rollout.ecs.transport import AiohttpTransport, Call
+from rollout.ecs.transport import AiohttpTransport, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud as PretendCloud
@@ -42,7 +42,7 @@ class ReadOnly(AiohttpTransport):
 
     sent: list[str] = []  # noqa: RUF012 - shared on purpose: the test reads what all of them sent
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         self.sent.append(call.action)
         assert call.action.startswith("Describe") or call.action == "GetCallerIdentity"
         return await super().send(call)

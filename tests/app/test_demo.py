@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rollout.app import demo
-from rollout.app.demo import Effect, Observed
+from rollout.app.demo import EffectLine, InstanceLine
 from rollout.cli.views import preview
 from tests.app import factory
 
@@ -14,28 +14,28 @@ TARGETS = [target for *_, target in preview.targets(PLAN)]
 KEY = PLAN.key_pair.name
 
 
-def effects() -> list[Effect]:
+def effects() -> list[EffectLine]:
     """Every target attached in calls of 4 and restarted one after the other."""
     attached = [
-        Effect(0, "attach", instance=one.instance, key_pair=KEY, request_id=f"call-{n // 4}")
+        EffectLine(0, "attach", instance=one.instance, key_pair=KEY, request_id=f"call-{n // 4}")
         for n, one in enumerate(TARGETS)
     ]
     restarted = [
-        Effect(10 * n, one.restart.value, instance=one.instance, until=10 * n + 10)
+        EffectLine(10 * n, one.restart.value, instance=one.instance, until=10 * n + 10)
         for n, one in enumerate(TARGETS)
     ]
     return attached + restarted
 
 
-def sights() -> list[Observed]:
+def sights() -> list[InstanceLine]:
     """Every target with the new key in force, and one Windows instance."""
     return [
-        *(Observed(one.instance, "linux", KEY) for one in TARGETS),
-        Observed("i-0000", "windows", None),
+        *(InstanceLine(one.instance, "linux", KEY) for one in TARGETS),
+        InstanceLine("i-0000", "windows", None),
     ]
 
 
-def broken(effects_: list[Effect], sights_: list[Observed]) -> list[str]:
+def broken(effects_: list[EffectLine], sights_: list[InstanceLine]) -> list[str]:
     """The promises that were not kept."""
     return [one.text for one in demo.judge(PLAN, effects_, sights_) if not one.kept]
 
@@ -52,27 +52,27 @@ REBOOTED = [one.instance for one in TARGETS if one.restart.value == "reboot"]
 @pytest.mark.parametrize(
     "more,said",
     [
-        ([Effect(0, "attach", instance="i-0000")], "1 Windows instances attached"),
-        ([Effect(0, "reboot", instance=FIRST, until=1)], "1 instances restarted twice"),
+        ([EffectLine(0, "attach", instance="i-0000")], "1 Windows instances attached"),
+        ([EffectLine(0, "reboot", instance=FIRST, until=1)], "1 instances restarted twice"),
         (
-            [Effect(0, "attach", instance=f"i-x{n}", request_id="big") for n in range(51)],
+            [EffectLine(0, "attach", instance=f"i-x{n}", request_id="big") for n in range(51)],
             "at most 51 ids",
         ),
-        ([Effect(0, "start", instance="i-stranger")], "1 instances changed"),
+        ([EffectLine(0, "start", instance="i-stranger")], "1 instances changed"),
         (
-            [Effect(100, "reboot", instance=one, until=200) for one in REBOOTED[:5]],
+            [EffectLine(100, "reboot", instance=one, until=200) for one in REBOOTED[:5]],
             "down at once, of 4 allowed",
         ),
     ],
 )
-def test_a_broken_promise_is_found(more: list[Effect], said: str) -> None:
+def test_a_broken_promise_is_found(more: list[EffectLine], said: str) -> None:
     """Each kind of breach has its sentence."""
     assert any(said in text for text in broken(effects() + more, sights()))
 
 
 def test_a_key_that_is_not_in_force_is_found() -> None:
     """Attached and restarted is not enough: the guest's own key counts."""
-    late = [Observed(FIRST, "linux", "ops-old"), *sights()[1:]]
+    late = [InstanceLine(FIRST, "linux", "ops-old"), *sights()[1:]]
 
     (said,) = broken(effects(), late)
     assert said == f"{len(TARGETS) - 1} of {len(TARGETS)} targets have the key in force"
@@ -80,11 +80,11 @@ def test_a_key_that_is_not_in_force_is_found() -> None:
 
 def test_one_that_never_came_back_stays_down() -> None:
     """A restart without an end counts from its beginning on."""
-    stuck = [Effect(0, "reboot", until=None), Effect(5, "reboot", until=6)]
+    stuck = [EffectLine(0, "reboot", until=None), EffectLine(5, "reboot", until=6)]
 
     assert demo.most_down(stuck) == 2
 
 
 def test_one_after_the_other_is_one_at_a_time() -> None:
     """A restart that begins as another ends does not overlap it."""
-    assert demo.most_down([Effect(0, "reboot", until=5), Effect(5, "reboot", until=9)]) == 1
+    assert demo.most_down([EffectLine(0, "reboot", until=5), EffectLine(5, "reboot", until=9)]) == 1

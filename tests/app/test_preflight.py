@@ -16,7 +16,7 @@ from rollout.app.plan_file import Saved, of
 from rollout.app.runs import Ended
 from rollout.app.session import Session
 from rollout.ecs.patience import Patience
-from rollout.ecs.transport import AiohttpTransport, Call, Lost
+from rollout.ecs.transport import AiohttpTransport, Lost, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.users import Statement, User
 from rollout.emulator.dispatch import Cloud as PretendCloud
@@ -182,7 +182,7 @@ async def test_restarts_that_are_not_permitted_are_found_before_any_attach(
 class Deaf(AiohttpTransport):
     """Something in between that answers a dry run like the call itself."""
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         if "DryRun=true" in call.query:
             return HttpReply(200, {}, b'{"RequestId": "R"}')
         return await super().send(call)
@@ -208,7 +208,7 @@ class Failing(AiohttpTransport):
     times = 1_000
     dry_runs = 0
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         if "DryRun=true" in call.query:
             self.dry_runs += 1
             if self.dry_runs <= self.times:
@@ -334,7 +334,7 @@ async def test_keys_that_expire_in_the_middle_of_a_run_cost_no_instance(project:
     refused: list[str] = []
 
     class Expiring(AiohttpTransport):
-        async def send(self, call: Call) -> HttpReply:
+        async def send(self, call: SignedCall) -> HttpReply:
             reply = await super().send(call)
             if call.action == "RebootInstance" and environment == keys(1):
                 admit(cloud, 1, until=0)
@@ -362,7 +362,7 @@ async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
     refused: list[str] = []
 
     class Watching(AiohttpTransport):
-        async def send(self, call: Call) -> HttpReply:
+        async def send(self, call: SignedCall) -> HttpReply:
             reply = await super().send(call)
             refused.extend([call.action] if b"InvalidTimeStamp.Expired" in reply.body else [])
             return reply

@@ -8,7 +8,7 @@ import pytest
 
 from rollout.app import waiting
 from rollout.app.notices import Notices, WaitingCall
-from rollout.ecs.patience import Patience, Waiting
+from rollout.ecs.patience import Patience, UnansweredCall
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Instant
@@ -17,9 +17,9 @@ from tests.ecs.pretend import NOW, JumpClock
 THROTTLED = Refused("Throttling.User", RetryClass.THROTTLED)
 
 
-def call(region: str, last: Refused | Unknown | None = THROTTLED) -> Waiting:
+def call(region: str, last: Refused | Unknown | None = THROTTLED) -> UnansweredCall:
     """A listing that waits since NOW."""
-    return Waiting(
+    return UnansweredCall(
         Lane(Site("1", region), "DescribeInstances"), NOW, NOW + 5 * MINUTE, tries=3, last=last
     )
 

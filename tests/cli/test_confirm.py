@@ -46,7 +46,7 @@ def plan(*, keyed: int = 0) -> Plan:
     four = (Budget("fleet", Amount(count=4)),)
     rest = factory.spec().waves[1:]
     spec = msgspec.structs.replace(factory.spec(), exclude=(), budgets=four, waves=rest)
-    return planner.make_plan(spec, inventory, {}, factory.NOW, planner.Context("rollout"))
+    return planner.make_plan(spec, inventory, {}, factory.NOW, planner.PlanContext("rollout"))
 
 
 @pytest.mark.parametrize(

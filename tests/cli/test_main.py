@@ -13,7 +13,7 @@ import pytest
 from cyclopts import App
 
 from rollout.cli import main, options
-from rollout.cli.options import Cloud, Common
+from rollout.cli.options import CloudOptions, Common
 from rollout.errors import Exit, StorageError
 from tests import reference
 
@@ -61,7 +61,7 @@ def test_options_may_come_before_a_command_of_two_words(
 def test_every_option_with_a_value_is_known_before_the_command() -> None:
     """The list of options that take a value follows the options themselves."""
     flags = {"no_input", "verbose", "emulator", "allow_clock_skew"}
-    fields = {*Common.__dataclass_fields__, *Cloud.__dataclass_fields__} - flags
+    fields = {*Common.__dataclass_fields__, *CloudOptions.__dataclass_fields__} - flags
     named = {f"--{name.replace('_', '-')}" for name in fields}
 
     assert named | {"-p"} == options.VALUED
@@ -178,7 +178,7 @@ def test_every_variable_named_is_read() -> None:
     """The list of variables and the options that read them are the same."""
     read = [
         variable
-        for shared in (options.Common, options.Cloud)
+        for shared in (options.Common, options.CloudOptions)
         for field in shared.__dataclass_fields__.values()
         for variable in _variables(str(field.type))
     ]

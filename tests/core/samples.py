@@ -14,7 +14,7 @@ from rollout.model.spec import (
     Amount,
     Budget,
     EcsSource,
-    KeyPair,
+    KeyPairSpec,
     Limits,
     Spec,
     WaveKind,
@@ -63,7 +63,7 @@ def spec(**changes: object) -> Spec:
     """One wave, at most half of the fleet down, unless `changes` say otherwise."""
     plain = Spec(
         name="fleet",
-        key_pair=KeyPair(NEW_KEY, PUBLIC_KEY),
+        key_pair=KeyPairSpec(NEW_KEY, PUBLIC_KEY),
         inventory=(EcsSource(REGIONS),),
         text="apiVersion: rollout/v1\n",
         budgets=(Budget("fleet", Amount(share_ppm=500_000)),),
@@ -95,7 +95,7 @@ def make_plan(
         for region in REGIONS
     )
     identity = (Identity(ACCOUNT, "acs:ram::1:user/ops", "env"),)
-    context = planner.Context("rollout test", identity, keys, boot_time_ms=20 * SECOND)
+    context = planner.PlanContext("rollout test", identity, keys, boot_time_ms=20 * SECOND)
     return planner.make_plan(wanted or spec(), inventory(rows), proofs or {}, NOW, context)
 
 

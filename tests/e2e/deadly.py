@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.cli import main
-from rollout.ecs.transport import AiohttpTransport, Call
+from rollout.ecs.transport import AiohttpTransport, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.journal.disk import RealDisk
 from rollout.model import limits
@@ -115,7 +115,7 @@ def _arm_lines(point: Point) -> None:
 def _arm_calls(point: Point) -> None:
     send = AiohttpTransport.send
 
-    async def deadly_send(transport: AiohttpTransport, call: Call) -> HttpReply:
+    async def deadly_send(transport: AiohttpTransport, call: SignedCall) -> HttpReply:
         asks = "DryRun=true" in call.query  # whether it may: nothing is lost with such a call
         due = not asks and point.due("send", f"send:{call.action}")
         if due and point.when == "before":

@@ -19,7 +19,7 @@ from rollout.app.notices import Notices
 from rollout.app.session import Connection
 from rollout.cli import main
 from rollout.ecs import wire
-from rollout.ecs.transport import AiohttpTransport, Call
+from rollout.ecs.transport import AiohttpTransport, SignedCall
 from rollout.engines.clock import LoopClock
 from rollout.model.outcome import Done
 from rollout.model.site import Site
@@ -49,7 +49,7 @@ class Machine:
         self._lost_ns = LOST_S * _NS
 
 
-async def _attach_elsewhere(call: Call) -> None:
+async def _attach_elsewhere(call: SignedCall) -> None:
     """Attach another key pair to the same instances, as another operator would."""
     params = wire.parse_pairs(call.query)
     instances = tuple(wire.json_array(params["InstanceIds"]) or ())
@@ -68,7 +68,7 @@ def arm(machine: Machine) -> None:
     """Suspend the machine in the first attach of the process."""
     send = AiohttpTransport.send
 
-    async def suspended_send(transport: AiohttpTransport, call: Call) -> wire.HttpReply:
+    async def suspended_send(transport: AiohttpTransport, call: SignedCall) -> wire.HttpReply:
         if call.action == "AttachKeyPair":
             AiohttpTransport.send = send  # type: ignore[method-assign]
             await _attach_elsewhere(call)

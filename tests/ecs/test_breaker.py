@@ -3,7 +3,7 @@
 import pytest
 
 from rollout.ecs import breaker
-from rollout.ecs.breaker import Answer, Breaker, RetryBudget
+from rollout.ecs.breaker import Admission, Breaker, RetryBudget
 from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.time import MINUTE, Instant
 
@@ -45,7 +45,7 @@ def test_it_opens_on_what_repeats_cannot_cure(outcomes: list[Outcome], reason: s
     """One refusal of keys or clock, or more than half of twenty calls failed in the service."""
     fuse = noted(*outcomes)
     assert fuse.reason == reason
-    assert fuse.ask(NOW) is (Answer.STOP if reason else Answer.GO)
+    assert fuse.ask(NOW) is (Admission.STOP if reason else Admission.GO)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_after_the_pause_one_asker_probes() -> None:
     """Half open: exactly one probe at a time, everybody else is stopped."""
     fuse = noted(refused(RetryClass.DENIED))
     later = NOW + breaker.OPEN_MS
-    assert fuse.ask(later - 1) is Answer.STOP
+    assert fuse.ask(later - 1) is Admission.STOP
     assert fuse.left_ms(later - 1) == 1
-    assert fuse.ask(later) is Answer.PROBE
-    assert fuse.ask(later) is Answer.STOP
+    assert fuse.ask(later) is Admission.PROBE
+    assert fuse.ask(later) is Admission.STOP
     assert fuse.left_ms(later + 1) == 0
 
 
@@ -92,12 +92,12 @@ def test_a_sound_probe_closes(outcome: Outcome) -> None:
     permission for the action that probes. The old sample is forgotten."""
     fuse = noted(*[STORM] * 20)
     later = NOW + breaker.OPEN_MS
-    assert fuse.ask(later) is Answer.PROBE
+    assert fuse.ask(later) is Admission.PROBE
     fuse.probed(outcome, later)
     assert fuse.reason == ""
-    assert fuse.ask(later) is Answer.GO
+    assert fuse.ask(later) is Admission.GO
     fuse.note(STORM, later)
-    assert fuse.ask(later) is Answer.GO
+    assert fuse.ask(later) is Admission.GO
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_a_bad_probe_waits_once_more(outcome: Outcome) -> None:
     """No answer is no cure: the pause begins anew, and ends in another probe."""
     fuse = noted(refused(RetryClass.DENIED))
     later = NOW + breaker.OPEN_MS
-    assert fuse.ask(later) is Answer.PROBE
+    assert fuse.ask(later) is Admission.PROBE
     fuse.probed(outcome, later)
-    assert fuse.ask(later + breaker.OPEN_MS - 1) is Answer.STOP
-    assert fuse.ask(later + breaker.OPEN_MS) is Answer.PROBE
+    assert fuse.ask(later + breaker.OPEN_MS - 1) is Admission.STOP
+    assert fuse.ask(later + breaker.OPEN_MS) is Admission.PROBE
 
 
 def test_repeats_are_a_tenth_and_a_floor() -> None:

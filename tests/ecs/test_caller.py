@@ -13,7 +13,7 @@ from rollout.ecs import contract
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Credentials, Keyring, Secret
 from rollout.ecs.governor import Governor
-from rollout.ecs.transport import Call, Lost, NotSent
+from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.engines.clock import LoopClock
 from rollout.model import limits
@@ -288,7 +288,7 @@ async def test_concurrent_callers_do_not_mix_up_their_attempts() -> None:
     """Fifty lanes, each failing twice: each gets its own three attempts and its answer."""
     tries: dict[str, int] = {}
 
-    def flaky(call: Call) -> HttpReply:
+    def flaky(call: SignedCall) -> HttpReply:
         tries[call.endpoint] = tries.get(call.endpoint, 0) + 1
         if tries[call.endpoint] < 3:
             raise Lost("reset")
@@ -335,12 +335,12 @@ async def test_a_second_chance_does_not_outlive_its_time() -> None:
     """Signed again only while its time lasts."""
     clock = JumpClock()
 
-    def late(call: Call) -> HttpReply:
+    def late(call: SignedCall) -> HttpReply:
         calls.append(call)
         clock.at += 30 * SECOND
         return refused(400, "InvalidTimeStamp.Expired", date=BEHIND)
 
-    calls: list[Call] = []
+    calls: list[SignedCall] = []
     outcome = await reboot(client_on(InProcessTransport(late), clock), NOW + 10 * SECOND)
     assert isinstance(outcome, Refused)
     assert outcome.retry is RetryClass.UNSENT

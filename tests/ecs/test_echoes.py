@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Keyring, Secret, StaticSource
-from rollout.ecs.transport import Call
+from rollout.ecs.transport import SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.model.known_secrets import KnownSecrets
 from rollout.model.observation import Described
@@ -39,7 +39,7 @@ FIELDS = ("Code", "Message", "RequestId", "HostId", "Recommend", "x-acs-request-
 STATUSES = (200, 400, 403, 404, 429, 500, 503)
 
 
-def what_is_secret(call: Call) -> dict[str, str]:
+def what_is_secret(call: SignedCall) -> dict[str, str]:
     """Everything in or behind a call that must not be repeated."""
     signature = call.headers["authorization"].rpartition("Signature=")[2]
     return {"token": call.headers["x-acs-security-token"], "signature": signature, "key": SECRET}
@@ -47,10 +47,10 @@ def what_is_secret(call: Call) -> dict[str, str]:
 
 def echo(
     field: str, which: str, encoding: str, status: int, lead: int
-) -> Callable[[Call], HttpReply]:
+) -> Callable[[SignedCall], HttpReply]:
     """An endpoint that puts one secret of each call into one field of its reply."""
 
-    def answer(call: Call) -> HttpReply:
+    def answer(call: SignedCall) -> HttpReply:
         text = "x" * lead + ENCODINGS[encoding](what_is_secret(call)[which])
         body = {"RequestId": "473469C7", "Code": "Echo", "Message": "m", "HostId": "h"}
         headers = {"Date": DATE}
@@ -99,10 +99,10 @@ def test_no_outcome_repeats_a_secret(
     known = KnownSecrets()
     clock = JumpClock(NOW)
     source = StaticSource("testid", Secret(SECRET), Secret(TOKEN))
-    seen: list[Call] = []
+    seen: list[SignedCall] = []
     answer = echo(field, *planted, status, lead)
 
-    def handle(call: Call) -> HttpReply:
+    def handle(call: SignedCall) -> HttpReply:
         seen.append(call)
         return answer(call)
 

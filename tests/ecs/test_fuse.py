@@ -9,7 +9,7 @@ import pytest
 from rollout.ecs import replies
 from rollout.ecs.breaker import OPEN_MS
 from rollout.ecs.endpoints import Endpoints
-from rollout.ecs.transport import Call, Lost, NotSent
+from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, Unsent
@@ -80,7 +80,7 @@ async def test_a_cancelled_probe_leaves_the_fuse_usable() -> None:
     clock, wire, waiting = JumpClock(), Wire([refused(403, "Forbidden.RAM")]), asyncio.Event()
 
     class Stuck(InProcessTransport):
-        async def send(self, call: Call) -> HttpReply:
+        async def send(self, call: SignedCall) -> HttpReply:
             if call.action == "GetCallerIdentity" and not waiting.is_set():
                 waiting.set()
                 await asyncio.Event().wait()

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from rollout.ecs.client import EcsClient
-from rollout.ecs.transport import Call
+from rollout.ecs.transport import SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.model.plan import RestartKind
 from tests.ecs.pretend import FAR, JumpClock, client_on
@@ -73,9 +73,9 @@ async def _every_method(client: EcsClient) -> None:
 @pytest.mark.asyncio
 async def test_every_method_says_exactly_what_the_reference_says() -> None:
     """A mistake in the contract table, which client and emulator share, cannot hide here."""
-    calls: list[Call] = []
+    calls: list[SignedCall] = []
 
-    def record(call: Call) -> HttpReply:
+    def record(call: SignedCall) -> HttpReply:
         calls.append(call)
         return HttpReply(200, {}, b"{}")
 

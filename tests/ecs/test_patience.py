@@ -10,7 +10,7 @@ import pytest
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience, is_transient
 from rollout.ecs.replies import DRY_RUN_IGNORED
-from rollout.ecs.transport import Call, Lost, NotSent
+from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
@@ -120,7 +120,7 @@ async def test_the_budget_is_used_up_and_not_exceeded(failure: Script, minutes: 
 async def test_the_end_of_the_budget_does_not_hide_the_cause(failure: NotSent) -> None:
     """The last attempt has no time left to connect: the failure before it is reported."""
 
-    def handle(call: Call) -> HttpReply:
+    def handle(call: SignedCall) -> HttpReply:
         raise failure if call.connect_ms >= SECOND else NotSent(Unsent.CONNECT_TIMEOUT, "h:443")
 
     clock = JumpClock()
@@ -201,7 +201,7 @@ async def test_who_waits_can_be_seen_while_it_waits() -> None:
     shown: list[tuple[str, int, str, Duration]] = []
     calm: list[Duration] = []
 
-    def handle(_: Call) -> HttpReply:
+    def handle(_: SignedCall) -> HttpReply:
         (one,) = patience.waiting
         cause = one.last.why if isinstance(one.last, Unknown) else ""
         shown.append((one.lane.action, one.tries, cause, one.until - one.since))

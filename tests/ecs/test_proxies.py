@@ -14,7 +14,7 @@ import trustme
 
 from rollout.ecs import proxies
 from rollout.ecs.proxies import Proxies, Proxy
-from rollout.ecs.transport import AiohttpTransport, Call, NotSent
+from rollout.ecs.transport import AiohttpTransport, NotSent, SignedCall
 from rollout.errors import ConfigError, Exit
 from tests.ecs.pretend import reply, scripted
 
@@ -135,10 +135,12 @@ async def tunneling(tunnel: Tunnel) -> AsyncIterator[str]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-def call(number: int = 1) -> Call:
+def call(number: int = 1) -> SignedCall:
     """A call to the service's host."""
     headers = {"host": HOST, "x-acs-action": "DescribeRegions"}
-    return Call("DescribeRegions", f"https://{HOST}", f"Secret={number}", headers, 2_000, 2_000)
+    return SignedCall(
+        "DescribeRegions", f"https://{HOST}", f"Secret={number}", headers, 2_000, 2_000
+    )
 
 
 def certified() -> tuple[ssl.SSLContext, ssl.SSLContext]:

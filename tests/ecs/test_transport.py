@@ -28,9 +28,9 @@ from rollout.ecs import transport as module
 from rollout.ecs.transport import (
     BODY_BYTES_MAX,
     AiohttpTransport,
-    Call,
     Lost,
     NotSent,
+    SignedCall,
 )
 from rollout.ecs.wire import HttpReply
 from rollout.model.outcome import Unsent
@@ -41,10 +41,10 @@ HOST = "https://ecs.cn-beijing.aliyuncs.com"
 QUERY = "InstanceIds=%5B%22i-1%22%5D&KeyPairName=team%20key~1%2A&RegionId=cn-beijing"
 
 
-def call(endpoint: str = HOST, *, connect_ms: int = 2_000, read_ms: int = 2_000) -> Call:
+def call(endpoint: str = HOST, *, connect_ms: int = 2_000, read_ms: int = 2_000) -> SignedCall:
     """A call as the client signs it."""
     headers = {"host": endpoint.partition("://")[2], "x-acs-action": "AttachKeyPair"}
-    return Call("AttachKeyPair", endpoint, QUERY, headers, connect_ms, read_ms)
+    return SignedCall("AttachKeyPair", endpoint, QUERY, headers, connect_ms, read_ms)
 
 
 class Pool(aiohttp.BaseConnector):
@@ -398,7 +398,7 @@ async def test_a_body_has_a_bound_and_may_reach_it() -> None:
 async def test_in_process_calls_look_like_those_of_the_network() -> None:
     """Headers answer to lower-case names, and the handler may lose a call."""
 
-    def handle(asked: Call) -> HttpReply:
+    def handle(asked: SignedCall) -> HttpReply:
         if asked.read_ms == 1:
             raise Lost("timeout")
         return HttpReply(200, {"Date": "D"}, asked.query.encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Credentials, Keyring, Secret
-from rollout.ecs.transport import Call, Lost, NotSent
+from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.errors import AccessError
 from rollout.model.outcome import Done, Refused, Unknown
@@ -47,9 +47,9 @@ class Wire:
     """Answers the n-th call with the n-th script, the last one for ever."""
 
     scripts: Sequence[Script] = (accepted(),)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[SignedCall] = field(default_factory=list)
 
-    def __call__(self, call: Call) -> HttpReply:
+    def __call__(self, call: SignedCall) -> HttpReply:
         self.calls.append(call)
         script = self.scripts[min(len(self.calls), len(self.scripts)) - 1]
         if isinstance(script, Exception):

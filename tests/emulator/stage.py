@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.shapes import Shape
 from rollout.emulator.cloud.state import ObservedInstance
 from rollout.emulator.cloud.switches import Switches
@@ -35,14 +35,17 @@ def fleet() -> Fleet:
     old = builder.shape(
         Shape(region, region.zones[0], synthetic.LINUX_IMAGES[0], io_optimized=False)
     )
-    kinds: list[tuple[str, int, int, Lock, Status]] = [
-        *((f"i-plain-{n}", linux, former, Lock.NONE, Status.RUNNING) for n in range(1, 13)),
-        ("i-stopped", linux, former, Lock.NONE, Status.STOPPED),
-        ("i-keyless", linux, 0, Lock.NONE, Status.RUNNING),
-        ("i-windows", windows, 0, Lock.NONE, Status.RUNNING),
-        ("i-old", old, former, Lock.NONE, Status.RUNNING),
-        ("i-security", linux, former, Lock.SECURITY, Status.RUNNING),
-        ("i-arrears", linux, former, Lock.FINANCIAL, Status.STOPPED),
+    kinds: list[tuple[str, int, int, OperationLock, BaseStatus]] = [
+        *(
+            (f"i-plain-{n}", linux, former, OperationLock.NONE, BaseStatus.RUNNING)
+            for n in range(1, 13)
+        ),
+        ("i-stopped", linux, former, OperationLock.NONE, BaseStatus.STOPPED),
+        ("i-keyless", linux, 0, OperationLock.NONE, BaseStatus.RUNNING),
+        ("i-windows", windows, 0, OperationLock.NONE, BaseStatus.RUNNING),
+        ("i-old", old, former, OperationLock.NONE, BaseStatus.RUNNING),
+        ("i-security", linux, former, OperationLock.SECURITY, BaseStatus.RUNNING),
+        ("i-arrears", linux, former, OperationLock.FINANCIAL, BaseStatus.STOPPED),
     ]
     tags = builder.tags((("app", "cart"), ("tier", "web")))
     for name, shape, record, lock, status in kinds:

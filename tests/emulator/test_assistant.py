@@ -8,7 +8,7 @@ import pytest
 
 from rollout.ecs import wire
 from rollout.emulator.cloud.fleet import FleetBuilder
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, Statement, User
@@ -297,7 +297,7 @@ def test_a_released_instance_ends_what_waits_on_it() -> None:
     invoke_id = send(cloud, "true", {"RepeatMode": "EveryReboot"})
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
-    cloud.instances.put(ordinal, Status.RELEASED, NOW + 1_000)
+    cloud.instances.put(ordinal, BaseStatus.RELEASED, NOW + 1_000)
     seen = result(cloud, invoke_id, NOW + 2_000)
     assert (seen["InvocationStatus"], seen["ErrorCode"]) == ("Error", "InstanceReleased")
 
@@ -380,7 +380,7 @@ def test_a_repeat_is_answered_whatever_became_of_the_instance() -> None:
     first = send(cloud, "true", {"ClientToken": "token-1"})
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
-    cloud.instances.put(ordinal, Status.RELEASED, NOW)
+    cloud.instances.put(ordinal, BaseStatus.RELEASED, NOW)
     assert send(cloud, "true", {"ClientToken": "token-1"}, now=NOW + 1) == first
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, Statement, User
 from rollout.emulator.dispatch import Cloud
@@ -39,7 +39,7 @@ def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
     attach(cloud, "i-plain-1")
     assert row(cloud, "i-plain-1")["KeyPairName"] == stage.FRESH
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
-    assert row(cloud, "i-plain-1", NOW + 3_000)["Status"] == "Starting"
+    assert row(cloud, "i-plain-1", NOW + 3_000)["BaseStatus"] == "Starting"
     later = row(cloud, "i-plain-1", NOW + 60_000)
     assert later == {**before, "KeyPairName": stage.FRESH, "StartTime": later["StartTime"]}
     assert later["StartTime"] > before["StartTime"]
@@ -47,7 +47,7 @@ def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
     windows = cloud.instances.find("i-windows")
     assert ordinal is not None
     assert windows is not None
-    cloud.instances.set_lock(ordinal, Lock.SECURITY)
+    cloud.instances.set_lock(ordinal, OperationLock.SECURITY)
     cloud.instances.set_shape(ordinal, cloud.instances.shape[windows])
     last = row(cloud, "i-plain-1", NOW + 60_000)
     assert last["OperationLocks"]["LockReason"]
@@ -180,7 +180,7 @@ def test_the_lag_shows_what_was() -> None:
         if second == 4:
             call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 4_000)
         shown = row(cloud, "i-plain-1", NOW + second * 1_000)
-        seen[second] = (shown["KeyPairName"], shown["Status"])
+        seen[second] = (shown["KeyPairName"], shown["BaseStatus"])
     assert seen == {
         2: (stage.FORMER, "Running"),
         4: (stage.FRESH, "Running"),
@@ -221,7 +221,7 @@ def test_full_status_names_status_and_health() -> None:
     asked = {"RegionId": REGION, "InstanceId.1": "i-stopped"}
     answer = body(call(stage.cloud(), "DescribeInstancesFullStatus", asked))
     (item,) = answer["InstanceFullStatusSet"]["InstanceFullStatusType"]
-    assert item["Status"]["Name"] == "Stopped"
+    assert item["BaseStatus"]["Name"] == "Stopped"
     assert item["ScheduledSystemEventSet"]["ScheduledSystemEventType"] == []
 
 
@@ -230,7 +230,7 @@ def test_a_released_instance_is_absent() -> None:
     cloud = stage.cloud()
     ordinal = cloud.instances.find("i-plain-2")
     assert ordinal is not None
-    cloud.instances.put(ordinal, Status.RELEASED, NOW)
+    cloud.instances.put(ordinal, BaseStatus.RELEASED, NOW)
     assert "i-plain-2" not in names(cloud)
     reboot = call(cloud, "RebootInstance", InstanceId="i-plain-2")
     assert reboot.code == "InvalidInstanceId.NotFound"

@@ -49,7 +49,7 @@ def test_defaults_of_switches_are_those_of_the_code() -> None:
 def test_fields_endpoints_commands_and_lines_are_told() -> None:
     """Fields of a fleet file, admin endpoints, words of the pretend shell, environment lines."""
     told = set(re.findall(r"`([^`\n]+)`", PAGE.partition("Fields:")[2].partition("## ")[0]))
-    assert set(file_rows.Row.__struct_fields__) <= told
+    assert set(file_rows.FleetRow.__struct_fields__) <= told
     for name in {*admin._LISTS, *admin._READERS, *admin._WRITERS}:
         assert f"/_admin/{name}" in PAGE
     for command in shell._COMMANDS:

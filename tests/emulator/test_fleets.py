@@ -10,7 +10,7 @@ import pytest
 
 from rollout.emulator import settings_files
 from rollout.emulator.cloud.fleet import Fleet
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.state import ObservedInstance
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault
@@ -39,7 +39,7 @@ def test_each_region_has_some_of_everything(size: int) -> None:
         kinds = Counter(
             (
                 instances.shape_of(o).image.os_type,
-                Status(instances.base[o]).name,
+                BaseStatus(instances.base[o]).name,
                 bool(instances.record[o]),
                 bool(instances.lock[o]),
             )
@@ -68,8 +68,8 @@ def test_each_image_of_a_region_has_three_plain_targets(size: int) -> None:
         if (shape := instances.shape_of(o)).image.os_type == "linux"
         and shape.io_optimized
         and instances.record[o]
-        and instances.lock[o] == Lock.NONE
-        and instances.base[o] == Status.RUNNING
+        and instances.lock[o] == OperationLock.NONE
+        and instances.base[o] == BaseStatus.RUNNING
     )
     assert len(plain) == 9
     assert min(plain.values()) >= 3

@@ -10,7 +10,7 @@ import pytest
 
 from rollout.ecs.contract import Edition
 from rollout.emulator.cloud.fleet import FleetBuilder
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
@@ -52,10 +52,13 @@ def cloud(edition: Edition) -> Cloud:
     }
     none, tags = builder.tags(()), builder.tags((("app", "cart"), ("tier", "web")))
     kinds = [
-        ("i-key", "linux", tags, former, Lock.NONE, Status.RUNNING),
-        ("i-bare", "linux", none, 0, Lock.NONE, Status.STOPPED),
-        ("i-locked", "linux", none, former, Lock.SECURITY, Status.RUNNING),
-        *((f"i-{kind}", kind, none, 0, Lock.NONE, Status.RUNNING) for kind in list(shapes)[1:]),
+        ("i-key", "linux", tags, former, OperationLock.NONE, BaseStatus.RUNNING),
+        ("i-bare", "linux", none, 0, OperationLock.NONE, BaseStatus.STOPPED),
+        ("i-locked", "linux", none, former, OperationLock.SECURITY, BaseStatus.RUNNING),
+        *(
+            (f"i-{kind}", kind, none, 0, OperationLock.NONE, BaseStatus.RUNNING)
+            for kind in list(shapes)[1:]
+        ),
     ]
     for name, kind, tagged, record, lock, status in kinds:
         builder.add(

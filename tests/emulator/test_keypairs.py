@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from tests.emulator import stage
@@ -148,7 +148,7 @@ def test_a_key_pair_imported_again_is_another_one() -> None:
     imported(cloud, stage.FRESH, RSA_BODY)
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
-    assert cloud.instances.status(ordinal, late) == Status.RUNNING
+    assert cloud.instances.status(ordinal, late) == BaseStatus.RUNNING
     assert cloud.assistant.guest(ordinal, late).keys == (FRESH_BODY,)
 
 

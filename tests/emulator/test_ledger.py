@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.cloud.ledger import NEVER, Effect, Entry, Ledger
+from rollout.emulator.cloud.ledger import NEVER, Effect, HiddenLedger, LedgerEntry
 
 _small = st.integers(0, 9)
 _ONE = st.tuples(st.sampled_from(Effect), _small, st.sampled_from(["a", "b"]), _small)
@@ -17,7 +17,7 @@ def test_each_entry_is_read_as_it_was_written(
     writes: list[tuple[tuple[Effect, int, str, int], list[tuple[int, int]], bool, int]],
 ) -> None:
     """Single effects and batches, an empty one too, stand in the order of their writing."""
-    ledger = Ledger("i-{}".format, "key-{}".format, "call-{}".format)
+    ledger = HiddenLedger("i-{}".format, "key-{}".format, "call-{}".format)
     expected = []
     for (effect, at, region, request), pairs, single, until in writes:
         ordinals, keys = [o for o, _ in pairs], [k for _, k in pairs]
@@ -27,7 +27,7 @@ def test_each_entry_is_read_as_it_was_written(
             ledger.write_all(effect, at, region, request, ordinals, keys)
         seen = [(until, until, until)] if single else [(o, k, 0) for o, k in pairs]
         expected += [
-            Entry(
+            LedgerEntry(
                 at,
                 end or None,
                 effect.name.lower(),
@@ -45,7 +45,7 @@ def test_each_entry_is_read_as_it_was_written(
 
 def test_what_never_ends_and_what_has_no_instance_are_none() -> None:
     """The marks of the columns do not come out as numbers."""
-    ledger = Ledger("i-{}".format, "key-{}".format, "call-{}".format)
+    ledger = HiddenLedger("i-{}".format, "key-{}".format, "call-{}".format)
     ledger.write(Effect.IMPORT, 1, "a", 1, key=1)
     ledger.write(Effect.REBOOT, 1, "a", 1, ordinal=0, until=NEVER)
     assert [(entry.instance, entry.until) for entry in ledger] == [(None, None), ("i-0", None)]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from tests.emulator import stage
@@ -24,9 +24,11 @@ def change(cloud: Cloud, hand: str, name: str, now: int) -> None:
     if hand in {"attach", "former"}:
         attach(cloud, name, now=now, key=FRESH if hand == "attach" else FORMER)
     elif hand == "put":
-        instances.put(ordinal, Status.STOPPED, now)
+        instances.put(ordinal, BaseStatus.STOPPED, now)
     elif hand == "lock":
-        instances.set_lock(ordinal, Lock.NONE if instances.lock[ordinal] else Lock.FINANCIAL)
+        instances.set_lock(
+            ordinal, OperationLock.NONE if instances.lock[ordinal] else OperationLock.FINANCIAL
+        )
     elif hand == "shape":
         instances.set_shape(ordinal, instances.shape[0])
     else:

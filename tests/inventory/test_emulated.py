@@ -19,7 +19,7 @@ from rollout.engines.clock import LoopClock
 from rollout.errors import Exit, RolloutError
 from rollout.inventory import sources
 from rollout.model import selector
-from rollout.model.spec import EcsSource, FileSource, KeyPair, Source, Spec
+from rollout.model.spec import EcsSource, FileSource, KeyPairSpec, Source, Spec
 from tests import tree
 from tests.ecs.pretend import client_on, static_keys
 
@@ -44,7 +44,7 @@ async def emulated(
 
 def spec(*inventory: Source) -> Spec:
     """A spec with these sources."""
-    return Spec("quick", KeyPair("k", "ssh-ed25519 A"), inventory, "")
+    return Spec("quick", KeyPairSpec("k", "ssh-ed25519 A"), inventory, "")
 
 
 async def test_the_quickstart_reads_the_emulated_fleet() -> None:

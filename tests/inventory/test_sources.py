@@ -10,8 +10,8 @@ import pytest
 from rollout.errors import Exit, RolloutError
 from rollout.inventory import sources
 from rollout.model import selector
-from rollout.model.instance import Inventory, Lost
-from rollout.model.spec import EcsSource, Exclude, FileSource, KeyPair, Source, Spec
+from rollout.model.instance import Inventory, MissingInstance
+from rollout.model.spec import EcsSource, Exclude, FileSource, KeyPairSpec, Source, Spec
 from tests.inventory import samples
 from tests.inventory.samples import Service, fleet
 
@@ -23,7 +23,7 @@ FILE = FileSource("jsonl", "fleet.jsonl", region=HANGZHOU)
 
 def spec(*inventory: Source) -> Spec:
     """A spec with these sources."""
-    return Spec("quick", KeyPair("k", "ssh-ed25519 A"), inventory, "")
+    return Spec("quick", KeyPairSpec("k", "ssh-ed25519 A"), inventory, "")
 
 
 def written(folder: Path, *ids: str) -> Path:
@@ -109,7 +109,7 @@ async def test_ids_of_several_regions_are_looked_for_in_each(tmp_path: Path) -> 
     inventory = await sources.collect(spec(LIST), tmp_path, service, 7)
 
     assert inventory.instances == tuple(rows)
-    assert inventory.lost == (Lost("i-bp1gone", "1", HANGZHOU),)
+    assert inventory.lost == (MissingInstance("i-bp1gone", "1", HANGZHOU),)
     assert [len(ids) for _, _, ids in service.asked("look")] == [6, 3]  # type: ignore[arg-type]
 
 
@@ -222,7 +222,10 @@ async def test_ids_nobody_shows_are_lost(tmp_path: Path) -> None:
     )
 
     assert inventory.instances == tuple(fleet(1))
-    assert inventory.lost == (Lost("i-bp1also", "1", HANGZHOU), Lost("i-bp1gone", "1", HANGZHOU))
+    assert inventory.lost == (
+        MissingInstance("i-bp1also", "1", HANGZHOU),
+        MissingInstance("i-bp1gone", "1", HANGZHOU),
+    )
 
 
 async def test_sources_that_overlap_are_one_fleet(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from rollout.ecs.replies import Region
 from rollout.errors import Exit, RolloutError
 from rollout.inventory import sources
-from rollout.model.instance import Lost
+from rollout.model.instance import MissingInstance
 from rollout.model.outcome import Refused, RetryClass
-from rollout.model.spec import EcsSource, FileSource, KeyPair, Source, Spec
+from rollout.model.spec import EcsSource, FileSource, KeyPairSpec, Source, Spec
 from tests.inventory import samples
 from tests.inventory.samples import Service, fleet
 
@@ -21,7 +21,7 @@ DENIED = Refused("Forbidden.RAM", RetryClass.DENIED, "no")
 
 def spec(*inventory: Source) -> Spec:
     """A spec with these sources."""
-    return Spec("quick", KeyPair("k", "ssh-ed25519 A"), inventory, "")
+    return Spec("quick", KeyPairSpec("k", "ssh-ed25519 A"), inventory, "")
 
 
 def service(*regions: str) -> Service:
@@ -67,7 +67,7 @@ async def test_an_odd_row_does_not_refuse_its_file(tmp_path: Path) -> None:
     found = await sources.collect(spec(FileSource("jsonl", "x.jsonl")), tmp_path, cloud, 7)
 
     assert [one.id for one in found.instances] == [here.id]
-    assert found.lost == (Lost(odd.id, "1", TYPO),)
+    assert found.lost == (MissingInstance(odd.id, "1", TYPO),)
     assert any(code == "R0204" and TYPO in text for code, text in found.notes)
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from rollout.journal import proofs
-from rollout.journal.proofs import Folded
+from rollout.journal.proofs import FoldedProofs
 from rollout.model.event import Trigger
 from rollout.model.instance import Proof
 from rollout.model.plan import Plan
@@ -20,14 +20,14 @@ def run(runs_dir: Path, story: Story, at: int) -> Path:
     return story.write(runs_dir)
 
 
-def named(folded: Folded) -> dict[str, tuple[str, str]]:
+def named(folded: FoldedProofs) -> dict[str, tuple[str, str]]:
     """Instance to key pair and run."""
     return {name: (proof.key_pair, proof.run) for name, proof in folded.proofs.items()}
 
 
 def test_nothing_is_proved_without_runs(tmp_path: Path) -> None:
     """A directory that is missing holds no proofs, and that is no error."""
-    assert proofs.fold(tmp_path / "missing") == Folded({}, ())
+    assert proofs.fold(tmp_path / "missing") == FoldedProofs({}, ())
 
 
 def test_instances_that_ended_done_are_proved(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.model import instance, regions, secrecy
-from rollout.model.instance import Digest, Instance, Inventory, Lost, OsFamily, Status
+from rollout.model.instance import Digest, Instance, Inventory, MissingInstance, OsFamily, Status
 
 
 @pytest.mark.parametrize("text", ["i-bp1legacy0001", "i-uf6cea3878a334b24046", "i-1"])
@@ -52,7 +52,7 @@ def test_a_state_nobody_knows_is_unknown() -> None:
     assert instance.status_of("") is Status.UNKNOWN
 
 
-def digest(*pages: Sequence[Instance | Lost]) -> str:
+def digest(*pages: Sequence[Instance | MissingInstance]) -> str:
     """The digest of an inventory that is gone through in these pages."""
     found = Digest()
     for page in pages:
@@ -63,10 +63,10 @@ def digest(*pages: Sequence[Instance | Lost]) -> str:
 def test_the_digest_tells_inventories_apart() -> None:
     """Any changed field and any lost id changes the digest; the same fleet keeps it."""
     one = Instance("i-1", "1", "cn-hangzhou")
-    fleets: list[list[Instance | Lost]] = [
+    fleets: list[list[Instance | MissingInstance]] = [
         [one],
         [msgspec.structs.replace(one, tags=(("a", "b"),))],
-        [one, Lost("i-2", "1", "cn-hangzhou")],
+        [one, MissingInstance("i-2", "1", "cn-hangzhou")],
         [],
     ]
 

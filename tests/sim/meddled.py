@@ -11,7 +11,7 @@ from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import scenario
-from rollout.sim.world.scenario import Drift, Hand, Scenario
+from rollout.sim.world.scenario import Hand, Interference, Scenario
 from rollout.sim.world.world import World
 
 _CALLS = ("RebootInstance", "RebootInstances", "AttachKeyPair")
@@ -51,7 +51,7 @@ def trailing(seed: int) -> list[str]:
 def beside_another_run(seed: int) -> list[str]:
     """The same where nothing goes wrong, but another run rotates all or many of the instances."""
     drawn, dice = scenario.draw(seed), Dice(seed, "beside")
-    drift = Drift(Hand.FOREIGN_RUN, dice.number(), at_ms=dice.between(0, 20) * SECOND)
+    drift = Interference(Hand.FOREIGN_RUN, dice.number(), at_ms=dice.between(0, 20) * SECOND)
     return checkers.violations(
         World(
             msgspec.structs.replace(
@@ -76,10 +76,10 @@ def _meddled(seed: int) -> Scenario:
     )
 
 
-def _reboot(dice: Dice) -> Drift:
+def _reboot(dice: Dice) -> Interference:
     if dice.chance(50):
-        return Drift(Hand.RESTARTED, dice.number(), before_call=dice.between(1, 40))
-    return Drift(Hand.RESTARTED, dice.number() * 4, at_ms=dice.between(0, 240) * 250)
+        return Interference(Hand.RESTARTED, dice.number(), before_call=dice.between(1, 40))
+    return Interference(Hand.RESTARTED, dice.number() * 4, at_ms=dice.between(0, 240) * 250)
 
 
 def _faults(dice: Dice) -> list[Fault]:

@@ -11,13 +11,13 @@ import msgspec
 from benchmarks import world
 from benchmarks.rotation import InlineDisk
 from rollout.app.connect import EMULATOR_KEY
-from rollout.core.planning.planner import Context, make_plan
+from rollout.core.planning.planner import PlanContext, make_plan
 from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
 from rollout.ecs import credentials, endpoints
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import EMULATOR_RATE_START, Governor
-from rollout.ecs.transport import Call
+from rollout.ecs.transport import SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.fleet import Fleet
 from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
@@ -106,7 +106,7 @@ def plan_of(reference: Reference, at: Instant = loop.START_MS) -> Plan:
         near = world.InProcess(reference.fleet(at), clock, Switches())
         rows = await world.listed(near.client())
         keys = tuple(RegionKey(ACCOUNT_ID, region, present=False) for region in world.REGIONS)
-        context = Context("test", (world.identity(),), keys)
+        context = PlanContext("test", (world.identity(),), keys)
         return make_plan(reference.spec, Inventory(tuple(rows), at), {}, at, context)
 
     return loop.run(make)
@@ -189,7 +189,7 @@ class _Far:
         self._inner = InProcessTransport(near.handle)
         self._clock = clock
 
-    async def send(self, call: Call) -> HttpReply:
+    async def send(self, call: SignedCall) -> HttpReply:
         """See Transport."""
         await self._clock.sleep_until(self._clock.now() + ONE_WAY_MS)
         reply = await self._inner.send(call)

@@ -3,7 +3,7 @@
 import pytest
 
 from rollout.ecs import wire
-from rollout.ecs.transport import Call
+from rollout.ecs.transport import SignedCall
 from rollout.model.command import (
     Attach,
     Command,
@@ -50,7 +50,7 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
     """Action and parameters of every call of a run are equal to those on the client's wire."""
     sent: list[tuple[str, dict[str, str]]] = []
 
-    def handle(call: Call) -> wire.HttpReply:
+    def handle(call: SignedCall) -> wire.HttpReply:
         sent.append((call.action, wire.parse_pairs(call.query)))
         return wire.HttpReply(500, {}, b"")
 

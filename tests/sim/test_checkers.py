@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from rollout.core.running.journey import Phase
-from rollout.emulator.cloud.instances import Status as Cloud
+from rollout.emulator.cloud.instances import BaseStatus as Cloud
 from rollout.emulator.messages import Request
 from rollout.errors import Place, Problem
 from rollout.journal import verify
@@ -26,7 +26,7 @@ from rollout.model.spec import Stopped
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.record import Story
-from rollout.sim.world.scenario import Drift, Hand
+from rollout.sim.world.scenario import Hand, Interference
 from rollout.sim.world.world import OTHER, WANTED, World, public_key
 
 Plant = Callable[[World], None]
@@ -164,7 +164,7 @@ def _reboot_of_what_is_stopped(world: World) -> None:
 
 def _locked_long_ago(world: World) -> None:
     story = world.story
-    story.touched[restarted(story)[1]] = [(0, Drift(Hand.LOCKED, 0))]
+    story.touched[restarted(story)[1]] = [(0, Interference(Hand.LOCKED, 0))]
 
 
 def _two_calls_open(world: World) -> None:
@@ -392,7 +392,7 @@ def _restarted_beside_another_run(world: World) -> None:
         for name in one.command.instances:
             foreign = Request("AttachKeyPair", params | {"InstanceIds": f'["{name}"]'})
             reply = story.cloud.handle(foreign, story.ended)
-            story.foreign[reply.request_id] = Drift(Hand.FOREIGN_RUN, 0)
+            story.foreign[reply.request_id] = Interference(Hand.FOREIGN_RUN, 0)
     retell(story, lambda event: [] if event in ours else [event])
 
 

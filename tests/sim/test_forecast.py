@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.sim.rehearse.forecast import Ending, forecast, spread
+from rollout.sim.rehearse.forecast import RunEnding, forecast, spread
 from rollout.sim.rehearse.rehearsal import Down, LaneCalls, Lived
 
 
@@ -63,5 +63,5 @@ def test_seeds_that_stopped_do_not_shorten_the_forecast() -> None:
     found = forecast([lived(1, 100), *halts])
 
     assert (found.duration_ms.p50, found.ended) == (100, 1)
-    assert found.endings == (Ending(2, 4, "denied", "denied: no. 2"), Ending(1, 0, "", ""))
+    assert found.endings == (RunEnding(2, 4, "denied", "denied: no. 2"), RunEnding(1, 0, "", ""))
     assert (forecast(halts).duration_ms.p50, forecast(halts).ended) == (5, 0)

@@ -30,7 +30,7 @@ from rollout.sim.time.heap import Heap
 from rollout.sim.world import calls
 from rollout.sim.world.network import Arrivals, Heard
 from rollout.sim.world.process import see_instances
-from rollout.sim.world.values import Values
+from rollout.sim.world.values import ValueArrivals
 from tests import tree
 from tests.app import factory
 from tests.sim import rotated
@@ -199,7 +199,7 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
     heaps = [Heap(plan.made_at), Heap(plan.made_at)]
     both = [
         Arrivals(clouds[0], heaps[0]),
-        Values(clouds[1], heaps[1], planned.account_of(plan)),
+        ValueArrivals(clouds[1], heaps[1], planned.account_of(plan)),
     ]
     ids = [target.instance for *_, target in preview.targets(plan)]
     region = {target.instance: where for _, _, where, target in preview.targets(plan)}

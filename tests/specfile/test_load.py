@@ -24,7 +24,7 @@ def test_the_example_becomes_a_spec(tmp_path: Path) -> None:
     read = loaded.spec
     assert loaded.warnings == ()
     assert (read.name, read.labels) == ("prod-2026q4", {"team": "platform"})
-    assert read.key_pair == spec.KeyPair("ops-2026q4", example.KEY, spec.Ensure.REQUIRE)
+    assert read.key_pair == spec.KeyPairSpec("ops-2026q4", example.KEY, spec.Ensure.REQUIRE)
     source = read.inventory[0]
     assert isinstance(source, spec.EcsSource)
     assert source.regions == ("cn-hangzhou",)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rollout.cli.options import OUTPUT, Cloud, Common, Flag
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
@@ -26,7 +26,7 @@ def apply(
     allow_unknown_region: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
-    cloud: Cloud = Cloud(),  # noqa: B008 - frozen
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Execute a plan: attach, restart and wait within the budgets.

@@ -8,7 +8,7 @@ from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from rollout.app.runs import Listed
+    from rollout.app.runs import ListedRun
 from rollout.cli.views import render
 
 
@@ -47,7 +47,7 @@ def _lines(terminal: Terminal, lines: list[str]) -> None:
         terminal.show("\n".join(lines))
 
 
-def _row(listed: Listed) -> dict[str, Any]:
+def _row(listed: ListedRun) -> dict[str, Any]:
     """Return one run as plain data. If it cannot be read, `state` and `why` say so."""
     from rollout.cli.views import report
     from rollout.model.time import format_instant

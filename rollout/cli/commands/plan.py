@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rollout.cli.options import OUTPUT, Cloud, Common, Flag, duration
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag, duration
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
@@ -28,7 +28,7 @@ def plan(
     allow_unknown_region: Flag = False,
     detailed_exitcode: Flag = False,
     output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
-    cloud: Cloud = Cloud(),  # noqa: B008 - frozen
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Create and show a rotation plan. Changes nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-from rollout.cli.options import OUTPUT, Cloud, Common, Flag
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
@@ -17,7 +17,7 @@ def resume(
     last: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
-    cloud: Cloud = Cloud(),  # noqa: B008 - frozen
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Continue an open run after a crash, Ctrl-C or a halt.

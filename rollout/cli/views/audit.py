@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from rollout.app.audit import Entry, LastLine, Verdict
+from rollout.app.audit import AuditEntry, LastLine, Verdict
 from rollout.cli.views import render, report
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
@@ -20,7 +20,7 @@ _LAST_LINE: dict[LastLine, str] = {
 }
 
 
-def text(entry: Entry, columns: int | None) -> str:
+def text(entry: AuditEntry, columns: int | None) -> str:
     """Return one event as text: time, event, instances, outcome and request id.
 
     It is one line, wrapped at `columns` on a terminal.
@@ -42,7 +42,7 @@ def text(entry: Entry, columns: int | None) -> str:
     return render.fit(escaped("  ".join(part for part in parts if part).rstrip()), columns)
 
 
-def data(entry: Entry) -> dict[str, Any]:
+def data(entry: AuditEntry) -> dict[str, Any]:
     """Return one event as plain data, with formatted times."""
     fields: dict[str, Any] = msgspec.to_builtins(entry)
     fields["at"] = format_instant(entry.at)

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from rollout.app.rehearse import (
-    Calls,
+    CallForecast,
     Down,
-    Ending,
     Forecast,
     LaneQuota,
     Lived,
     Rehearsal,
     Rehearsed,
+    RunEnding,
     Spread,
 )
 from rollout.cli.views import render
@@ -161,7 +161,7 @@ def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
     return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
 
 
-def peak(one: Calls, chosen: Rehearsal) -> str:
+def peak(one: CallForecast, chosen: Rehearsal) -> str:
     """Return the calls of the busiest minute and the quota of its region."""
     quota = chosen.assumed.quota_of(one.region, one.action)
     return f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
@@ -212,7 +212,7 @@ _MEANING = {Exit.DONE: " (all done)", Exit.SOME_FAILED: " (some failed)"}
 """Where a run stopped instead, its reason says more."""
 
 
-def ending(one: Ending, found: Forecast) -> str:
+def ending(one: RunEnding, found: Forecast) -> str:
     """Return the exit code of some seeds, and why they stopped."""
     why = f", stopped; the first said {one.example}" if one.reason else ""
     what = _MEANING.get(Exit(one.exit), "")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rollout.app.plan import Reading
+from rollout.app.plan import InventoryReading
 from rollout.cli.views import render
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Target, Warn, Wave
 from rollout.model.printable import escaped
@@ -30,7 +30,7 @@ _DETAILS_SHOWN = 3
 _FORMERS_SHOWN = 3
 
 
-def text(plan: Plan, digest: str, width: int, *, reading: Reading | None = None) -> str:
+def text(plan: Plan, digest: str, width: int, *, reading: InventoryReading | None = None) -> str:
     """Return the preview without the next commands."""
     blocks = [_head(plan, width, reading), _parts(plan)]
     if plan.counts.targets:
@@ -87,7 +87,7 @@ def restarts_again(plan: Plan) -> int:
     return sum(not target.attach for *_, target in targets(plan))
 
 
-def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
+def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]:
     lines = ["EMULATOR   no real instance is changed"] if plan.emulated else []
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
     if not plan.identity:
@@ -104,7 +104,7 @@ def _head(plan: Plan, width: int, reading: Reading | None) -> list[str]:
     return [*lines, *render.wrap(" · ".join(parts), width, first="Inventory  ", rest=rest)]
 
 
-def _how_read(plan: Plan, reading: Reading | None) -> str:
+def _how_read(plan: Plan, reading: InventoryReading | None) -> str:
     if not plan.complete:
         return "from files (offline)"
     if reading is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rollout.app.runs import Facts
+from rollout.app.runs import RunFacts
 from rollout.cli.views import render
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
@@ -62,7 +62,7 @@ _COLUMNS = {
 _ALWAYS = ("done", "failed")
 
 
-def status(view: RunView, facts: Facts, width: int) -> str:
+def status(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
     lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
@@ -79,7 +79,7 @@ def status(view: RunView, facts: Facts, width: int) -> str:
     return "\n".join(map(escaped, lines))
 
 
-def summary(view: RunView, facts: Facts, width: int) -> str:
+def summary(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the state and the run's files as text; `apply` and `resume` print it when they end."""
     files = [
         f"audit:  rollout audit verify {view.run}",
@@ -91,7 +91,7 @@ def summary(view: RunView, facts: Facts, width: int) -> str:
     return "\n".join([text, *([] if ends_with_commands else [""]), *files])
 
 
-def data(view: RunView, facts: Facts) -> dict[str, Any]:
+def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
     """Return the same as plain data."""
     return {
         "format_version": "1.0",
@@ -118,7 +118,7 @@ def word(view: RunView, holder: str) -> str:
     return "interrupted" if view.state == "running" and not holder else view.state
 
 
-def _head(view: RunView, facts: Facts, width: int) -> list[str]:
+def _head(view: RunView, facts: RunFacts, width: int) -> list[str]:
     took: Duration = facts.at - facts.started_at
     open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
     parts = [f"{view.run}  {word(view, facts.holder).upper()}"]

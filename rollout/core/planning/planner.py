@@ -38,7 +38,7 @@ from rollout.model.spec import Calls, OnUnknown, Spec
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 
-class Context(msgspec.Struct, frozen=True):
+class PlanContext(msgspec.Struct, frozen=True):
     """Further inputs of planning, in addition to spec and inventory.
 
     `identity` and `keys` are what the service said (empty offline). `tool` is the program's
@@ -54,7 +54,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 def make_plan(
-    spec: Spec, inventory: Inventory, proofs: Proofs, at: Instant, context: Context
+    spec: Spec, inventory: Inventory, proofs: Proofs, at: Instant, context: PlanContext
 ) -> Plan:
     """Decide who is rotated, in what order, and how many may be down at once.
 
@@ -171,7 +171,7 @@ def _doubtful(spec: Spec, targets: int) -> int:
 
 
 def _estimate(
-    waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: Context
+    waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: PlanContext
 ) -> Estimate:
     """Arithmetic only: calls by action, and the bound from waves, permits, boot time and quota.
 

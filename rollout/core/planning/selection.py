@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 
-from rollout.model.instance import Instance, Lost, OsFamily, Proofs, Status
+from rollout.model.instance import Instance, MissingInstance, OsFamily, Proofs, Status
 from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason, public_key_digest
 from rollout.model.spec import Exclude, Spec, Stopped
 from rollout.model.time import Instant
@@ -38,7 +38,7 @@ class Selection:
         self._wanted = spec.key_pair.name
         self._judge = _judge(spec, proofs, at)
 
-    def lose(self, lost: Iterable[Lost]) -> None:
+    def lose(self, lost: Iterable[MissingInstance]) -> None:
         """What was named and not found is out."""
         self.exclusions += [
             Exclusion(one.id, one.account, one.region, Reason.NOT_FOUND) for one in lost

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.shapes import tags_field
 from rollout.emulator.guest import assistant
 from rollout.emulator.guest.assistant import Result
@@ -106,7 +106,7 @@ def _living(call: Context, region: str) -> Sequence[int]:
     span = instances.spans.get(region, range(0))
     if not instances.released:
         return span
-    return [o for o in span if instances.base[o] != Status.RELEASED]
+    return [o for o in span if instances.base[o] != BaseStatus.RELEASED]
 
 
 def _asked(call: Context, result: Result) -> bool:
@@ -150,7 +150,7 @@ def _row(call: Context, result: Result) -> dict[str, object]:
 
 def _agent(call: Context, ordinal: int) -> dict[str, object]:
     instances = call.cloud.instances
-    running = instances.status(ordinal, call.now) == Status.RUNNING
+    running = instances.status(ordinal, call.now) == BaseStatus.RUNNING
     family = _family(call, ordinal)
     activity = call.cloud.assistant.activity(ordinal, call.now)
     last = "" if activity.last_at is None else wire.iso_seconds(activity.last_at)

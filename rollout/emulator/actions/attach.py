@@ -13,7 +13,7 @@ from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
 from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud import columns
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.keypairs import NONE, KeyPair
 from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.cloud.shapes import Shape
@@ -21,7 +21,7 @@ from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]
 
-_SETTLED: Final = frozenset({Status.RUNNING, Status.STOPPED})
+_SETTLED: Final = frozenset({BaseStatus.RUNNING, BaseStatus.STOPPED})
 
 
 def attach_key_pair(call: Context) -> Body:

@@ -11,7 +11,7 @@ import msgspec
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.cloud.shapes import Tags
 from rollout.emulator.guest import assistant
@@ -66,7 +66,7 @@ def _order(
         repeat_mode=mode,
         user=call.text("Username") or ("root" if call.text("Type") == _SHELL else "System"),
         ordinals=tuple(ordinals),
-        dead=frozenset(o for o in ordinals if status[o] != Status.RUNNING),
+        dead=frozenset(o for o in ordinals if status[o] != BaseStatus.RUNNING),
         group=call.text("ResourceGroupId"),
         tags=tags,
         launcher=call.text("Launcher"),
@@ -175,7 +175,7 @@ def _tagged(call: Context, region: str, tags: Tags) -> list[str]:
     ids = [
         instances.ids.id_of(o)
         for o in instances.spans.get(region, ())
-        if instances.base[o] != Status.RELEASED and wanted(o)
+        if instances.base[o] != BaseStatus.RELEASED and wanted(o)
     ]
     if not ids:
         raise Refusal("InvalidResourceTag.InstanceNotFound")

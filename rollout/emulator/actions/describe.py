@@ -16,7 +16,7 @@ from rollout.emulator.actions import filters
 from rollout.emulator.actions.context import Context
 from rollout.emulator.actions.instance_rows import serial_number
 from rollout.emulator.actions.row_template import credit_specification, no_elastic_address
-from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Status
+from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, BaseStatus
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]
@@ -168,7 +168,7 @@ def _candidates(call: Context, region: str, ids: list[str] | None) -> Iterable[i
     span = instances.spans.get(region, range(0))
     if not instances.released:
         return span
-    return (o for o in span if instances.base[o] != Status.RELEASED)
+    return (o for o in span if instances.base[o] != BaseStatus.RELEASED)
 
 
 def _by_token(

@@ -13,7 +13,13 @@ from typing import Final
 from rollout.ecs import contract, wire
 from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.cache import Kept
-from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, Status
+from rollout.emulator.cloud.instances import (
+    MINUTE_MS,
+    STATUS_NAMES,
+    BaseStatus,
+    Instances,
+    OperationLock,
+)
 from rollout.emulator.cloud.shapes import Shape, Tags
 from rollout.emulator.messages import Refusal
 
@@ -27,7 +33,7 @@ _TAG: Final = re.compile(r"(Tag|ResourceTag)\.(\d+)\.(Key|Value|key|value)")
 
 # Values outside these lists are refused with the code beside them.
 _CLOSED: Final = {
-    "Status": (STATUS_NAMES[: Status.RELEASED], "InvalidStatus.NotFound"),
+    "Status": (STATUS_NAMES[: BaseStatus.RELEASED], "InvalidStatus.NotFound"),
     "InstanceNetworkType": (("vpc", "classic"), "InvalidNetworkType.NotFound"),
     "InstanceChargeType": (("PrePaid", "PostPaid"), "InvalidInstanceChargeType.NotFound"),
     "InternetChargeType": (
@@ -35,7 +41,7 @@ _CLOSED: Final = {
         "InvalidInternetChargeType.ValueNotSupported",
     ),
     "LockReason": (
-        tuple(str(flag.name).lower() for flag in Lock),
+        tuple(str(flag.name).lower() for flag in OperationLock),
         "InvalidLockReason.NotFound",
     ),
 }
@@ -202,7 +208,7 @@ def _of_columns(call: Context) -> list[Matches]:
     if name := params.get("InstanceName"):
         tests.append(lambda o: wildcard(name, instances.name_of(o)))
     if reason := params.get("LockReason"):
-        flag = Lock[reason.upper()]
+        flag = OperationLock[reason.upper()]
         tests.append(lambda o: bool(instances.lock[o] & flag))
     if text := params.get("PrivateIpAddresses"):
         addresses = frozenset(wire.json_array(text) or ())

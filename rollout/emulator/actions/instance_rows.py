@@ -13,7 +13,7 @@ import msgspec
 from rollout.ecs import wire
 from rollout.emulator.actions.row_template import Values, filled, row_template
 from rollout.emulator.cloud.cache import Kept
-from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, Lock, View
+from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, OperationLock, View
 from rollout.emulator.cloud.keypairs import KeyPairs
 
 _DAY_MINUTES: Final = 24 * 60
@@ -26,11 +26,11 @@ SHAPES_KEPT_MAX: Final = 4_096
 """Shapes whose template is remembered. About 8 MiB; most fleets have a few dozen shapes."""
 
 _LOCK_MESSAGE: Final = {
-    Lock.FINANCIAL: "the instance is locked for overdue payment",
-    Lock.SECURITY: "the instance is locked for security",
-    Lock.RECYCLING: "the spot instance is about to be reclaimed",
-    Lock.DEDICATEDHOSTFINANCIAL: "the dedicated block is locked for overdue payment",
-    Lock.REFUNDED: "the instance was refunded",
+    OperationLock.FINANCIAL: "the instance is locked for overdue payment",
+    OperationLock.SECURITY: "the instance is locked for security",
+    OperationLock.RECYCLING: "the spot instance is about to be reclaimed",
+    OperationLock.DEDICATEDHOSTFINANCIAL: "the dedicated block is locked for overdue payment",
+    OperationLock.REFUNDED: "the instance was refunded",
 }
 
 
@@ -142,7 +142,7 @@ def _locks(lock: int) -> str:
     """`OperationLocks` of a lock column."""
     reasons = [
         {"LockReason": str(flag.name).lower(), "LockMsg": _LOCK_MESSAGE[flag]}
-        for flag in Lock
+        for flag in OperationLock
         if lock & flag
     ]
     return wire.encode_json({"LockReason": reasons}).decode()

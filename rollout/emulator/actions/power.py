@@ -12,7 +12,7 @@ import msgspec
 from rollout.ecs import contract
 from rollout.emulator.actions import motions
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import STATUS_NAMES, Lock, Motion, Status
+from rollout.emulator.cloud.instances import STATUS_NAMES, BaseStatus, Motion, OperationLock
 from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.messages import Refusal
 
@@ -28,17 +28,23 @@ class Power(msgspec.Struct, frozen=True):
 
     motion: Motion
     effect: Effect
-    legal_from: Status
-    entering: Status
+    legal_from: BaseStatus
+    entering: BaseStatus
     arrears_code: str
 
 
 REBOOT: Final = Power(
-    Motion.REBOOT, Effect.REBOOT, Status.RUNNING, Status.STOPPING, "InstanceExpiredOrInArrears"
+    Motion.REBOOT,
+    Effect.REBOOT,
+    BaseStatus.RUNNING,
+    BaseStatus.STOPPING,
+    "InstanceExpiredOrInArrears",
 )
-START: Final = Power(Motion.START, Effect.START, Status.STOPPED, Status.STARTING, "InstanceExpired")
+START: Final = Power(
+    Motion.START, Effect.START, BaseStatus.STOPPED, BaseStatus.STARTING, "InstanceExpired"
+)
 STOP: Final = Power(
-    Motion.STOP, Effect.STOP, Status.RUNNING, Status.STOPPING, "InstanceExpiredOrInArrears"
+    Motion.STOP, Effect.STOP, BaseStatus.RUNNING, BaseStatus.STOPPING, "InstanceExpiredOrInArrears"
 )
 
 
@@ -112,7 +118,7 @@ def _why_not(call: Context, power: Power, instance: str, ordinal: int | None) ->
     if ordinal is None:
         return Refusal("InvalidInstanceId.NotFound")
     lock = call.cloud.instances.lock[ordinal]
-    if lock & Lock.SECURITY:
+    if lock & OperationLock.SECURITY:
         return Refusal("InstanceLockedForSecurity")
     if lock:
         return Refusal(power.arrears_code, _how_paid(call, power, ordinal))

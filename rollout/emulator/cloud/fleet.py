@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from rollout.emulator.cloud.ids import DerivedIds, Ids, ListedIds
-from rollout.emulator.cloud.instances import Instances, Lock, Status
+from rollout.emulator.cloud.ids import DerivedIds, IdScheme, ListedIds
+from rollout.emulator.cloud.instances import BaseStatus, Instances, OperationLock
 from rollout.emulator.cloud.keypairs import NONE, KeyPair, KeyPairs
-from rollout.emulator.cloud.regions import Region, region
+from rollout.emulator.cloud.regions import EmulatedRegion, region
 from rollout.emulator.cloud.shapes import Shape, Tags
 from rollout.emulator.cloud.texts import Numbered
 
@@ -20,7 +20,9 @@ REGIONS_MAX: Final = 255
 class Fleet:
     """What a builder made. `regions`: those with instances first, then every other known one."""
 
-    def __init__(self, instances: Instances, pairs: KeyPairs, regions: Sequence[Region]) -> None:
+    def __init__(
+        self, instances: Instances, pairs: KeyPairs, regions: Sequence[EmulatedRegion]
+    ) -> None:
         self.instances = instances
         self.pairs = pairs
         self.regions = {r.name: r for r in regions}
@@ -34,11 +36,11 @@ class FleetBuilder:
         self.pairs = KeyPairs()
         self.instances = Instances()
         self._now = now
-        self._regions: list[Region] = []
+        self._regions: list[EmulatedRegion] = []
         self._firsts: list[int] = []
         self._listed = Numbered()
 
-    def open_region(self, name: str) -> Region:
+    def open_region(self, name: str) -> EmulatedRegion:
         """Begin the instances of a region."""
         if any(r.name == name for r in self._regions):
             raise ValueError(f"region {name} is there already")
@@ -59,10 +61,10 @@ class FleetBuilder:
         shape: int,
         tags: int,
         *,
-        status: Status = Status.RUNNING,
+        status: BaseStatus = BaseStatus.RUNNING,
         record: int = NONE,
         guest: int | None = None,
-        lock: int = Lock.NONE,
+        lock: int = OperationLock.NONE,
         start_ms: int,
         created_minute: int,
         instance: str | None = None,
@@ -100,7 +102,7 @@ class FleetBuilder:
         """The number of a set of tags."""
         return self.instances.tag_sets.add(tags)
 
-    def finish(self, seed: int, known: Sequence[Region] = ()) -> Fleet:
+    def finish(self, seed: int, known: Sequence[EmulatedRegion] = ()) -> Fleet:
         """Close the fleet. Ids are those given, or made from `seed` where none was given.
 
         Errors: ValueError when only some instances came with an id.
@@ -119,7 +121,7 @@ class FleetBuilder:
         if self._listed.add(instance) < count:
             raise ValueError(f"instance id {instance!r} is there twice")
 
-    def _ids(self, seed: int) -> Ids:
+    def _ids(self, seed: int) -> IdScheme:
         if not self._listed.texts:
             letters = [r.letters for r in self._regions]
             return DerivedIds(seed, self.instances.region, letters)

@@ -19,7 +19,7 @@ IDS_KEPT_MAX: Final = 16_384
 each other, and a remembered id takes an eighth of the time of a computed one. About 3 MiB."""
 
 
-class Ids(Protocol):
+class IdScheme(Protocol):
     """Both directions between an ordinal and its id."""
 
     def id_of(self, ordinal: int) -> str:

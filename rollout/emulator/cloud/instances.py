@@ -13,14 +13,14 @@ from typing import Final, cast
 import msgspec
 
 from rollout.emulator.cloud import columns, keypairs
-from rollout.emulator.cloud.ids import Ids
+from rollout.emulator.cloud.ids import IdScheme
 from rollout.emulator.cloud.shapes import Shape, Shapes, TagSets
 from rollout.emulator.cloud.texts import Texts
 
 MINUTE_MS: Final = 60_000
 
 
-class Status(enum.IntEnum):
+class BaseStatus(enum.IntEnum):
     """Base states. RELEASED instances are absent from every answer."""
 
     RUNNING = 0
@@ -31,12 +31,12 @@ class Status(enum.IntEnum):
     RELEASED = 5
 
 
-_RELEASED: Final = int(Status.RELEASED)  # compared for each id of a call: an enum is slower
+_RELEASED: Final = int(BaseStatus.RELEASED)  # compared for each id of a call: an enum is slower
 
 STATUS_NAMES: Final = ("Running", "Stopped", "Starting", "Stopping", "Pending", "Released")
 
 
-class Lock(enum.IntFlag):
+class OperationLock(enum.IntFlag):
     """OperationLocks of an instance; the lower-case name is the reason as the API writes it."""
 
     NONE = 0
@@ -74,11 +74,11 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     key: int = keypairs.NONE
     appends: bool = False
 
-    def status_at(self, now: int) -> Status:
+    def status_at(self, now: int) -> BaseStatus:
         """Status in the middle of it."""
         if self.motion is Motion.STOP or now < self.begin + self.stopping_ms:
-            return Status.STOPPING
-        return Status.STARTING
+            return BaseStatus.STOPPING
+        return BaseStatus.STARTING
 
 
 View = tuple[int, int, int]
@@ -92,7 +92,7 @@ class Instances:
     """
 
     def __init__(self) -> None:
-        self.ids: Ids
+        self.ids: IdScheme
         self.spans: dict[str, range] = {}
         self.shapes = Shapes()
         self.tag_sets = TagSets()
@@ -164,7 +164,7 @@ class Instances:
     def find(self, instance: str, region: str | None = None) -> int | None:
         """The ordinal of an id, if it exists (in `region`, where one is given)."""
         ordinal = self.ids.ordinal_of(instance)
-        if ordinal is None or self.base[ordinal] == Status.RELEASED:
+        if ordinal is None or self.base[ordinal] == BaseStatus.RELEASED:
             return None
         if region is not None and ordinal not in self.spans.get(region, ()):
             return None
@@ -199,7 +199,7 @@ class Instances:
     def locks_of(self, ordinal: int) -> list[str]:
         """Lock reasons in documented order."""
         lock = self.lock[ordinal]
-        return [str(flag.name).lower() for flag in Lock if lock & flag]
+        return [str(flag.name).lower() for flag in OperationLock if lock & flag]
 
     def address_of(self, ordinal: int) -> str:
         """Private address: 10.0.0.0/8 holds sixteen million."""
@@ -268,7 +268,7 @@ class Instances:
 
     def stopped_mode(self, ordinal: int, status: int) -> str:
         """StoppedMode, as the Describe actions show it."""
-        if status != Status.STOPPED:
+        if status != BaseStatus.STOPPED:
             return "Not-applicable"
         return "StopCharging" if ordinal in self.uncharged else "KeepCharging"
 
@@ -288,9 +288,9 @@ class Instances:
         self._remember(ordinal, move.until)
         del self.moves[ordinal]
         if move.motion in {Motion.STOP, Motion.REBOOT_ENDS_STOPPED}:
-            self.base[ordinal] = Status.STOPPED
+            self.base[ordinal] = BaseStatus.STOPPED
             return
-        self.base[ordinal] = Status.RUNNING
+        self.base[ordinal] = BaseStatus.RUNNING
         self.boots[ordinal] += 1
         self._install(ordinal, move)
         if move.motion is Motion.START or self.start_moves_on_reboot:
@@ -298,17 +298,17 @@ class Instances:
         if self.booted is not None:
             self.booted(ordinal, move.until)
 
-    def put(self, ordinal: int, status: Status, now: int) -> None:
+    def put(self, ordinal: int, status: BaseStatus, now: int) -> None:
         """Another hand: put the instance into a status, ending any motion."""
         self.advance(ordinal, now)
         self._remember(ordinal, now)
         self._forget(ordinal)
         self.moves.pop(ordinal, None)
-        if status is Status.RELEASED and self.base[ordinal] != Status.RELEASED:
+        if status is BaseStatus.RELEASED and self.base[ordinal] != BaseStatus.RELEASED:
             self.released += 1
         self.base[ordinal] = status
 
-    def set_lock(self, ordinal: int, lock: Lock) -> None:
+    def set_lock(self, ordinal: int, lock: OperationLock) -> None:
         """Another hand: lock the instance, or take its locks off."""
         self._forget(ordinal)
         self.lock[ordinal] = lock

@@ -33,7 +33,7 @@ class Effect(enum.IntEnum):
     COMMAND = 8
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
     """One effect. `at` and `until` are UTC milliseconds; `request_id` is one for all of a call.
 
     `until`: for a reboot or start the instant of Running again, for a stop that of Stopped; None
@@ -50,7 +50,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
-class Ledger:
+class HiddenLedger:
     """Append-only columns. `names` turn numbers back into words when an entry is read."""
 
     def __init__(
@@ -77,10 +77,10 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._ordinal)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LedgerEntry]:
         return self.since(0)
 
-    def since(self, first: int) -> Iterator[Entry]:
+    def since(self, first: int) -> Iterator[LedgerEntry]:
         """The entries from position `first` on, oldest first."""
         return (self.entry(position) for position in range(first, len(self)))
 
@@ -116,11 +116,11 @@ class Ledger:
         self._ordinal.fromlist(ordinals)
         self._key.fromlist(keys)
 
-    def entry(self, position: int) -> Entry:
+    def entry(self, position: int) -> LedgerEntry:
         """One entry by its position."""
         write = bisect_right(self._first, position) - 1
         ordinal, until = self._ordinal[position], self._until[position]
-        return Entry(
+        return LedgerEntry(
             at=self._at[write],
             until=None if until in {0, NEVER} else until,
             effect=Effect(self._effect[write]).name.lower(),

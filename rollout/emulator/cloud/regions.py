@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 
-class Region(msgspec.Struct, frozen=True):
+class EmulatedRegion(msgspec.Struct, frozen=True):
     """One region. `letters` open its instance ids, as `i-bp1…` does in cn-hangzhou."""
 
     name: str
@@ -20,15 +20,17 @@ class Region(msgspec.Struct, frozen=True):
     zones: tuple[str, ...]
 
 
-def _region(name: str, local_name: str, letters: str, zone_letters: str) -> Region:
+def _region(name: str, local_name: str, letters: str, zone_letters: str) -> EmulatedRegion:
     # cn-beijing-f, but us-west-1a.
     separator = "" if name[-1].isdigit() else "-"
-    return Region(name, local_name, letters, tuple(f"{name}{separator}{z}" for z in zone_letters))
+    return EmulatedRegion(
+        name, local_name, letters, tuple(f"{name}{separator}{z}" for z in zone_letters)
+    )
 
 
 DEFAULT: Final = ("cn-hangzhou", "cn-shanghai", "cn-beijing")
 
-KNOWN: Final[Mapping[str, Region]] = MappingProxyType(
+KNOWN: Final[Mapping[str, EmulatedRegion]] = MappingProxyType(
     {
         region.name: region
         for region in (
@@ -50,9 +52,9 @@ KNOWN: Final[Mapping[str, Region]] = MappingProxyType(
 )
 
 
-def region(name: str) -> Region:
+def region(name: str) -> EmulatedRegion:
     """The region of that name; one with made-up letters and two zones where it is not known."""
     if known := KNOWN.get(name):
         return known
     letters = hashlib.blake2b(name.encode(), digest_size=2).hexdigest()[:3]
-    return Region(name, name, letters, (f"{name}-a", f"{name}-b"))
+    return EmulatedRegion(name, name, letters, (f"{name}-a", f"{name}-b"))

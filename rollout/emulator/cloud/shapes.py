@@ -11,7 +11,7 @@ import msgspec
 
 from rollout.ecs import wire
 from rollout.emulator.cloud.cache import Kept
-from rollout.emulator.cloud.regions import Region
+from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.texts import Numbered
 
 FAR_EXPIRY: Final = "2099-12-31T15:59Z"  # what pay-as-you-go instances show as ExpiredTime
@@ -35,7 +35,7 @@ class Image(msgspec.Struct, frozen=True):
 class Shape(msgspec.Struct, frozen=True):
     """What an instance is, apart from its id, its state, its names and its tags."""
 
-    region: Region
+    region: EmulatedRegion
     zone: str
     image: Image
     instance_type: str = "ecs.g7.large"

@@ -10,8 +10,8 @@ import msgspec
 
 from rollout.emulator.cloud import keygen
 from rollout.emulator.cloud.fleet import Fleet
-from rollout.emulator.cloud.instances import STATUS_NAMES, Status
-from rollout.emulator.cloud.ledger import Ledger
+from rollout.emulator.cloud.instances import STATUS_NAMES, BaseStatus
+from rollout.emulator.cloud.ledger import HiddenLedger
 from rollout.emulator.cloud.quotas import Quotas
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access
@@ -54,7 +54,7 @@ class CloudState:
         self.faults = faults or FaultPlan()
         self.make_key = make_key
         self.assistant = Assistant(fleet.instances, fleet.pairs)
-        self.ledger = Ledger(
+        self.ledger = HiddenLedger(
             fleet.instances.ids.id_of,
             lambda number: self.pairs.all[number].name,
             self.request_id,
@@ -83,7 +83,7 @@ class CloudState:
         """Yield the hidden state of every instance that exists, in fleet order."""
         for region, span in self.instances.spans.items():
             for ordinal in span:
-                if self.instances.base[ordinal] != Status.RELEASED:
+                if self.instances.base[ordinal] != BaseStatus.RELEASED:
                     yield self._observe(region, ordinal, now)
 
     def request_id(self, number: int) -> str:

@@ -15,11 +15,11 @@ import msgspec
 from rollout.emulator import settings_files
 from rollout.emulator.cloud import regions
 from rollout.emulator.cloud.fleet import Fleet
-from rollout.emulator.fleet.rows import Loader, Row
+from rollout.emulator.fleet.rows import FleetRow, Loader
 
 ROWS_MAX: Final = 1_000_000
 
-_Line = tuple[int, Row]
+_Line = tuple[int, FleetRow]
 """The number of a line, from 1, and what it says."""
 
 _Reader = Callable[[Path], Iterable[_Line]]
@@ -79,7 +79,7 @@ def _counted(path: Path, read: _Reader) -> Iterator[_Line]:
 
 
 def _jsonl(path: Path) -> Iterator[_Line]:
-    decoder = msgspec.json.Decoder(Row)
+    decoder = msgspec.json.Decoder(FleetRow)
     with path.open("rb") as file:
         for line, text in enumerate(file, 1):
             if text.strip():
@@ -110,10 +110,10 @@ def _row(
     read: Callable[[Any], dict[str, Any]],
     *,
     strict: bool = True,
-) -> Row:
+) -> FleetRow:
     """One row; where not `strict`, numbers and booleans may be texts."""
     try:
-        return msgspec.convert(read(values), Row, strict=strict)
+        return msgspec.convert(read(values), FleetRow, strict=strict)
     except ValueError as error:  # msgspec's own are ValueErrors too
         raise settings_files.error(str(error), settings_files.place(path, line)) from None
 

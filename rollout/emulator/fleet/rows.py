@@ -14,9 +14,9 @@ import msgspec
 from rollout.ecs import wire
 from rollout.emulator.cloud import regions
 from rollout.emulator.cloud.fleet import FleetBuilder
-from rollout.emulator.cloud.instances import MINUTE_MS, Lock, Status
+from rollout.emulator.cloud.instances import MINUTE_MS, BaseStatus, OperationLock
 from rollout.emulator.cloud.keypairs import NONE, body_is_legal, fingerprint
-from rollout.emulator.cloud.regions import Region
+from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import FAR_EXPIRY, Image, Shape
 from rollout.emulator.fleet import synthetic
 
@@ -28,7 +28,7 @@ BOOTS_MAX: Final = 60_000
 """Boots are counted in two bytes; that leaves room for the boots of a run."""
 
 
-class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+class FleetRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One instance, or `count` alike; with count 0 the key pair alone is made.
 
     What is left out has a plain default.
@@ -76,10 +76,10 @@ class Loader:
         self.builder = FleetBuilder(now)
         self._seed = seed
         self._now = now
-        self._region = Region("", "", "", ())
+        self._region = EmulatedRegion("", "", "", ())
         self._shapes: dict[tuple[object, ...], int] = {}
 
-    def add(self, row: Row) -> None:
+    def add(self, row: FleetRow) -> None:
         """Add the instances of one row. Errors: ValueError for what no instance can be."""
         if row.region != self._region.name:
             self._region = self.builder.open_region(row.region)
@@ -133,7 +133,7 @@ class Loader:
             body = synthetic.ed25519_line(private, name)
         return self.builder.key_pair(name, body).number
 
-    def _shape_number(self, row: Row) -> int:
+    def _shape_number(self, row: FleetRow) -> int:
         key = _shape_key(row)
         if key not in self._shapes:
             self._shapes[key] = self.builder.shape(_shape(self._region, row))
@@ -174,23 +174,23 @@ def _instant(text: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def _status(text: str) -> Status:
-    status = Status.__members__.get(text.upper())
-    if status is None or status is Status.RELEASED:
+def _status(text: str) -> BaseStatus:
+    status = BaseStatus.__members__.get(text.upper())
+    if status is None or status is BaseStatus.RELEASED:
         raise ValueError(f"not a status: {text!r}")
     return status
 
 
-def _lock(words: Iterable[str]) -> Lock:
-    lock = Lock.NONE
+def _lock(words: Iterable[str]) -> OperationLock:
+    lock = OperationLock.NONE
     for word in words:
-        if word.upper() not in Lock.__members__:
+        if word.upper() not in OperationLock.__members__:
             raise ValueError(f"not a lock reason: {word!r}")
-        lock |= Lock[word.upper()]
+        lock |= OperationLock[word.upper()]
     return lock
 
 
-def _shape(region: Region, row: Row) -> Shape:
+def _shape(region: EmulatedRegion, row: FleetRow) -> Shape:
     standard = (
         synthetic.WINDOWS_IMAGE if row.os_type.lower() == "windows" else synthetic.LINUX_IMAGES[0]
     )

@@ -12,9 +12,9 @@ from typing import Final
 
 from rollout.emulator.cloud import regions as region_table
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
-from rollout.emulator.cloud.instances import MINUTE_MS, Lock, Status
+from rollout.emulator.cloud.instances import MINUTE_MS, BaseStatus, OperationLock
 from rollout.emulator.cloud.keypairs import NONE
-from rollout.emulator.cloud.regions import Region
+from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import Image, Shape
 
 FORMER_KEY_PAIR: Final = "fleet-former"
@@ -119,7 +119,7 @@ class _Region:
     """Fills one region."""
 
     def __init__(
-        self, builder: FleetBuilder, region: Region, seed: int, now: int, former: int
+        self, builder: FleetBuilder, region: EmulatedRegion, seed: int, now: int, former: int
     ) -> None:
         self._builder = builder
         self._region = region
@@ -157,9 +157,9 @@ class _Region:
         self._builder.add(
             self._shape(luck[1], image, luck[2], "windows" if windows else kind),
             self._tag_set(index, luck[3]),
-            status=Status.STOPPED if stopped else Status.RUNNING,
+            status=BaseStatus.STOPPED if stopped else BaseStatus.RUNNING,
             record=NONE if windows or kind == "keyless" else self._former,
-            lock=_LOCKS.get(kind, Lock.NONE),
+            lock=_LOCKS.get(kind, OperationLock.NONE),
             start_ms=started * MINUTE_MS,
             created_minute=started - _MONTH_MINUTES - luck[6] * _DAY_MINUTES,
         )
@@ -218,4 +218,7 @@ class _Region:
         return (*tags, ("quorum", f"{self._region.name}-{quorum}")) if quorum >= 0 else tags
 
 
-_LOCKS: Final = {"locked for payment": Lock.FINANCIAL, "locked for security": Lock.SECURITY}
+_LOCKS: Final = {
+    "locked for payment": OperationLock.FINANCIAL,
+    "locked for security": OperationLock.SECURITY,
+}

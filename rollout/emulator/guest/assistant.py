@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from rollout.emulator.cloud import keypairs
-from rollout.emulator.cloud.instances import Instances, Status
+from rollout.emulator.cloud.instances import BaseStatus, Instances
 from rollout.emulator.cloud.keypairs import KeyPairs
 from rollout.emulator.cloud.shapes import Tags
 from rollout.emulator.guest import shell
@@ -50,7 +50,7 @@ class Order(msgspec.Struct, frozen=True):
     termination_mode: str = "Process"
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SentOrder(msgspec.Struct, frozen=True):
     """An order and the call that sent it, for a repeat with the same ClientToken."""
 
     order: Order
@@ -99,14 +99,14 @@ class Assistant:
         self._pairs = pairs
         self.attach_ends_password_login = False
         self._orders: dict[str, Order] = {}
-        self._by_token: dict[str, Sent] = {}
+        self._by_token: dict[str, SentOrder] = {}
         self._waiting: dict[int, list[Order]] = {}
         """What is to run at the boots of an instance."""
         self._runs: dict[tuple[str, int], list[Result]] = {}
         """Read from the guest at the time of the run and never again: it may have booted since."""
         instances.booted = self._run_at_boot
 
-    def by_token(self, token: str) -> Sent | None:
+    def by_token(self, token: str) -> SentOrder | None:
         """The order sent with a ClientToken before."""
         return self._by_token.get(token)
 
@@ -114,7 +114,7 @@ class Assistant:
         """Keep an order, and run it where it is to run at once."""
         self._orders[order.invoke_id] = order
         if token:
-            self._by_token[token] = Sent(order, content)
+            self._by_token[token] = SentOrder(order, content)
         if order.repeat_mode == "Once":
             for ordinal in order.ordinals:
                 if ordinal not in order.dead:
@@ -172,7 +172,7 @@ class Assistant:
         return [order for order in orders if order is not None and order.region == region]
 
     def _result(self, order: Order, ordinal: int, now: int) -> Result:
-        released = self._instances.status(ordinal, now) == Status.RELEASED  # settles its boot
+        released = self._instances.status(ordinal, now) == BaseStatus.RELEASED  # settles its boot
         runs = self._runs.get((order.invoke_id, ordinal))
         if runs and now < (runs[-1].finished_at or 0):
             return Result(order, ordinal, "Running", began_at=runs[-1].began_at)

@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncssh
 
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.guest import shell
 from rollout.emulator.guest.shell import Guest
@@ -117,7 +117,7 @@ def find(cloud: Cloud, username: str, now: int) -> Guest | None:
     ordinal = cloud.instances.find(instance)
     if ordinal is None or cloud.instances.shape_of(ordinal).windows:
         return None
-    if cloud.instances.status(ordinal, now) != Status.RUNNING:
+    if cloud.instances.status(ordinal, now) != BaseStatus.RUNNING:
         return None
     guest = cloud.assistant.guest(ordinal, now)
     return guest if user in {"", guest.user} else None

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.quotas import QuotaSettings
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import User
@@ -80,14 +80,14 @@ def _intervene(cloud: Cloud, body: bytes, now: int) -> None:
     if ordinal is None:
         raise ValueError(f"no instance {change.instance}")
     if change.locks is not None:
-        lock = Lock.NONE
+        lock = OperationLock.NONE
         for word in change.locks:
-            if word.upper() not in Lock.__members__:
+            if word.upper() not in OperationLock.__members__:
                 raise ValueError(f"no lock reason {word}")
-            lock |= Lock[word.upper()]
+            lock |= OperationLock[word.upper()]
         cloud.instances.set_lock(ordinal, lock)
     if change.status is not None:
-        cloud.instances.put(ordinal, Status[change.status.upper()], now)
+        cloud.instances.put(ordinal, BaseStatus[change.status.upper()], now)
 
 
 def _set_faults(cloud: Cloud, body: bytes, _: int) -> None:

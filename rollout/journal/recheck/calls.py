@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rollout.journal.recheck.commands import Commands
-from rollout.journal.recheck.instances import Findings, Instances
+from rollout.journal.recheck.instances import RecheckFindings, TargetStates
 from rollout.journal.recheck.legal_moves import (
     ATTACHED,
     ATTACHING,
@@ -30,11 +30,11 @@ from rollout.model.plan import RestartKind
 from rollout.model.site import KeySite
 
 
-class Calls:
+class RunCalls:
     """The calls of one run. `stopped`: the run halted or drained and may not issue any."""
 
     def __init__(
-        self, instances: Instances, waves: Waves, commands: Commands, findings: Findings
+        self, instances: TargetStates, waves: Waves, commands: Commands, findings: RecheckFindings
     ) -> None:
         count = len(instances.targets)
         self.open: dict[int, ev.Issued] = {}

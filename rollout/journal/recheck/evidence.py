@@ -5,9 +5,9 @@ Called by `rules`. Shares no code with the core.
 
 from __future__ import annotations
 
-from rollout.journal.recheck.calls import Calls
+from rollout.journal.recheck.calls import RunCalls
 from rollout.journal.recheck.commands import STATED, Commands
-from rollout.journal.recheck.instances import Findings, Instances
+from rollout.journal.recheck.instances import RecheckFindings, TargetStates
 from rollout.journal.recheck.legal_moves import (
     ABANDONED,
     ATTACHED,
@@ -31,7 +31,11 @@ class Evidence:
     """Moves of instances that no call caused."""
 
     def __init__(
-        self, instances: Instances, calls: Calls, commands: Commands, findings: Findings
+        self,
+        instances: TargetStates,
+        calls: RunCalls,
+        commands: Commands,
+        findings: RecheckFindings,
     ) -> None:
         self._instances, self._calls, self._commands = instances, calls, commands
         self._retried = bytearray(len(instances.targets))

@@ -26,7 +26,7 @@ from rollout.model.plan import Plan, Target
 from rollout.model.site import KeySite, Site
 
 
-class Findings:
+class RecheckFindings:
     """Descriptions of violated rules, collected for one event."""
 
     def __init__(self) -> None:
@@ -48,10 +48,10 @@ class Findings:
         return texts
 
 
-class Instances:
+class TargetStates:
     """All targets of a plan by ordinal, each in one state of `legal_moves`."""
 
-    def __init__(self, plan: Plan, findings: Findings) -> None:
+    def __init__(self, plan: Plan, findings: RecheckFindings) -> None:
         self.plan = plan
         self.targets: list[Target] = []
         self.cell_of = array("l")

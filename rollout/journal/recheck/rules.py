@@ -6,10 +6,10 @@ the core, neither its phase table nor its ledger, and knows only the plan and th
 
 from __future__ import annotations
 
-from rollout.journal.recheck.calls import Calls
+from rollout.journal.recheck.calls import RunCalls
 from rollout.journal.recheck.commands import Commands
 from rollout.journal.recheck.evidence import Evidence
-from rollout.journal.recheck.instances import Findings, Instances
+from rollout.journal.recheck.instances import RecheckFindings, TargetStates
 from rollout.journal.recheck.legal_moves import ATTACHED, BOOTED, PLANNED, RESTARTING
 from rollout.journal.recheck.waves import Waves
 from rollout.model import event as ev
@@ -22,11 +22,11 @@ class Rules:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._findings = findings = Findings()
-        self.instances = Instances(plan, findings)
+        self._findings = findings = RecheckFindings()
+        self.instances = TargetStates(plan, findings)
         self.commands = Commands(self.instances.targets)
         self.waves = Waves(self.instances, findings)
-        self.calls = Calls(self.instances, self.waves, self.commands, findings)
+        self.calls = RunCalls(self.instances, self.waves, self.commands, findings)
         self.evidence = Evidence(self.instances, self.calls, self.commands, findings)
         self.resumes = 0
         self.closed = False

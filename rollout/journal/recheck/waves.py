@@ -5,14 +5,14 @@ Called by `rules`. Shares no code with the core.
 
 from __future__ import annotations
 
-from rollout.journal.recheck.instances import Findings, Instances
+from rollout.journal.recheck.instances import RecheckFindings, TargetStates
 from rollout.model import event as ev
 
 
 class Waves:
     """The waves and cells of one run: waves follow one another, and so do the cells in a wave."""
 
-    def __init__(self, instances: Instances, findings: Findings) -> None:
+    def __init__(self, instances: TargetStates, findings: RecheckFindings) -> None:
         self.cells_opened = 0
         self.wave: int | None = None
         self._closed = 0

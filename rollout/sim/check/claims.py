@@ -18,7 +18,7 @@ from rollout.model.event import Trigger
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Refused
 from rollout.model.time import Instant
-from rollout.sim.check.history import Effect, History, Told
+from rollout.sim.check.history import AttributedEffect, History, Told
 from rollout.sim.world.driver import End
 from rollout.sim.world.scenario import Hand
 
@@ -106,7 +106,7 @@ class InForce:
         ends = [boot.entry.until for boot in boots if not boot.ours]
         return any(end is not None and since < end < at for since, at in shown for end in ends)
 
-    def _proves(self, effect: Effect, wanted: str, at: Instant) -> bool:
+    def _proves(self, effect: AttributedEffect, wanted: str, at: Instant) -> bool:
         entry = effect.entry
         return entry.key_pair == wanted and entry.until is not None and entry.until <= at
 
@@ -212,7 +212,7 @@ class BudgetHeld:
                     return
 
     def _interval(
-        self, history: History, name: str, ordinal: int, effect: Effect
+        self, history: History, name: str, ordinal: int, effect: AttributedEffect
     ) -> list[tuple[Instant, int, int]]:
         """Down from the effect on, until it serves again or is given up by the operator's word."""
         entry = effect.entry

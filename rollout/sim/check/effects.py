@@ -23,7 +23,7 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
-from rollout.sim.check.history import Effect, History, Intent, Told
+from rollout.sim.check.history import AttributedEffect, History, Intent, Told
 from rollout.sim.world.scenario import Hand
 
 
@@ -125,7 +125,7 @@ class LinuxOnly:
             if ordinal is None or instances.shape_of(ordinal).image.os_type != "linux":
                 yield f"{effect.entry.effect} of {name}, which is not Linux"
 
-    def _unseen(self, history: History, name: str, effect: Effect) -> bool:
+    def _unseen(self, history: History, name: str, effect: AttributedEffect) -> bool:
         """Its OS was changed by another hand so late that a look need not show it."""
         touches = history.story.touched.get(name, ())
         changed = [at for at, drift in touches if drift.hand is Hand.WINDOWS]

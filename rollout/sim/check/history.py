@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from rollout.core.running.layout import Layout
-from rollout.emulator.cloud.ledger import Entry
+from rollout.emulator.cloud.ledger import LedgerEntry
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent
@@ -63,12 +63,12 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class AttributedEffect:
     """One effect in the hidden ledger. `n` is its intent, 0 where another hand did it; a ghost is
     what a second copy of one request did, which no client can prevent.
     """
 
-    entry: Entry
+    entry: LedgerEntry
     n: int
     ghost: bool
 
@@ -123,26 +123,28 @@ class History:
         return self.story.sent
 
     @cached_property
-    def effects(self) -> list[Effect]:
+    def effects(self) -> list[AttributedEffect]:
         """Everything that happened in the cloud after the plan was made."""
         arrivals, foreign = self.story.arrivals, self.story.foreign
         found = []
         for entry in self.story.cloud.ledger.since(self.story.planned_effects):
             if entry.request_id in foreign:
-                found.append(Effect(entry, 0, ghost=False))
+                found.append(AttributedEffect(entry, 0, ghost=False))
             elif entry.request_id in arrivals.ghosts:
-                found.append(Effect(entry, arrivals.ghosts[entry.request_id], ghost=True))
+                found.append(AttributedEffect(entry, arrivals.ghosts[entry.request_id], ghost=True))
             else:
-                found.append(Effect(entry, arrivals.calls.get(entry.request_id, -1), ghost=False))
+                found.append(
+                    AttributedEffect(entry, arrivals.calls.get(entry.request_id, -1), ghost=False)
+                )
         return found
 
     @cached_property
-    def restarts(self) -> dict[str, list[Effect]]:
+    def restarts(self) -> dict[str, list[AttributedEffect]]:
         """Restarts of each instance, by whomever, in order."""
         return self._effects_of("reboot", "start")
 
     @cached_property
-    def attaches(self) -> dict[str, list[Effect]]:
+    def attaches(self) -> dict[str, list[AttributedEffect]]:
         """Attaches of each instance, by whomever, in order."""
         return self._effects_of("attach")
 
@@ -175,8 +177,8 @@ class History:
         """Whether the instance was drawn to have this fault of its own."""
         return self.story.cloud.faults.has(name, instance)
 
-    def _effects_of(self, *words: str) -> dict[str, list[Effect]]:
-        found: dict[str, list[Effect]] = {}
+    def _effects_of(self, *words: str) -> dict[str, list[AttributedEffect]]:
+        found: dict[str, list[AttributedEffect]] = {}
         for effect in self.effects:
             if effect.entry.effect in words and effect.entry.instance is not None:
                 found.setdefault(effect.entry.instance, []).append(effect)

@@ -31,7 +31,7 @@ class WaveEnd(msgspec.Struct, frozen=True):
     seeds: int
 
 
-class Calls(msgspec.Struct, frozen=True):
+class CallForecast(msgspec.Struct, frozen=True):
     """Calls of one action over all regions; `peak` is the fullest minute of one region, there."""
 
     action: str
@@ -41,7 +41,7 @@ class Calls(msgspec.Struct, frozen=True):
     region: str
 
 
-class Ending(msgspec.Struct, frozen=True):
+class RunEnding(msgspec.Struct, frozen=True):
     """How so many seeds ended: the exit code of `apply`, and why it stopped where it did.
 
     `example` is what the first of them said.
@@ -63,12 +63,12 @@ class Forecast(msgspec.Struct, frozen=True):
     ended: int
     duration_ms: Spread
     waves: tuple[WaveEnd, ...]
-    calls: tuple[Calls, ...]
+    calls: tuple[CallForecast, ...]
     shown: int
     down: tuple[Down, ...]
     down_most: tuple[int, ...]
     outcomes: dict[str, Spread]
-    endings: tuple[Ending, ...]
+    endings: tuple[RunEnding, ...]
 
 
 def forecast(lived: Sequence[Lived]) -> Forecast:
@@ -110,7 +110,7 @@ def _waves(lived: Sequence[Lived]) -> tuple[WaveEnd, ...]:
     return tuple(WaveEnd(name, spread(after), len(after)) for name, after in ends.items())
 
 
-def _calls(lived: Sequence[Lived]) -> tuple[Calls, ...]:
+def _calls(lived: Sequence[Lived]) -> tuple[CallForecast, ...]:
     """By action in the order of the alphabet."""
     lanes = [lane for one in lived for lane in one.lanes]
     rows = []
@@ -119,14 +119,14 @@ def _calls(lived: Sequence[Lived]) -> tuple[Calls, ...]:
         calls = spread([sum(lane.calls for lane in seed) for seed in of_seeds])
         throttled = spread([sum(lane.throttled for lane in seed) for seed in of_seeds])
         fullest = max((lane for lane in lanes if lane.action == action), key=lambda one: one.peak)
-        rows.append(Calls(action, calls, throttled, fullest.peak, fullest.region))
+        rows.append(CallForecast(action, calls, throttled, fullest.peak, fullest.region))
     return tuple(rows)
 
 
-def _endings(lived: Sequence[Lived]) -> tuple[Ending, ...]:
+def _endings(lived: Sequence[Lived]) -> tuple[RunEnding, ...]:
     """The most frequent first. Details of a halt differ from seed to seed: its kind counts."""
     kinds: dict[tuple[int, str], list[str]] = {}
     for one in lived:
         kinds.setdefault((one.exit, one.halted.partition(":")[0]), []).append(one.halted)
-    endings = [Ending(len(said), *kind, said[0]) for kind, said in kinds.items()]
+    endings = [RunEnding(len(said), *kind, said[0]) for kind, said in kinds.items()]
     return tuple(sorted(endings, key=lambda one: (-one.seeds, one.exit, one.reason)))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
-from rollout.emulator.cloud.instances import Status
+from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.keypairs import NONE
-from rollout.emulator.cloud.regions import Region
+from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.dispatch import Cloud
 from rollout.model import instance
@@ -41,7 +41,7 @@ def fleet_of(plan: Plan, now: Instant) -> Fleet:
             builder.add(
                 shapes[kind],
                 no_tags,
-                status=_STATUSES.get(target.seen, Status.RUNNING),
+                status=_STATUSES.get(target.seen, BaseStatus.RUNNING),
                 record=builder.key_pair(target.former_key, FORMER_KEY).number
                 if target.former_key
                 else NONE,
@@ -84,11 +84,11 @@ def _targets(plan: Plan) -> Iterator[tuple[str, Target]]:
                     yield cell.region, target
 
 
-def _shape(region: Region, zone: str, image: str) -> Shape:
+def _shape(region: EmulatedRegion, zone: str, image: str) -> Shape:
     return Shape(region, zone, Image(image, "linux", "Linux"))
 
 
 _STATUSES = {
-    instance.Status.RUNNING: Status.RUNNING,
-    instance.Status.STOPPED: Status.STOPPED,
+    instance.Status.RUNNING: BaseStatus.RUNNING,
+    instance.Status.STOPPED: BaseStatus.STOPPED,
 }

@@ -31,7 +31,7 @@ from rollout.sim.world.disk import Fuse
 from rollout.sim.world.driver import Endless
 from rollout.sim.world.network import Arrivals, Call, Conditions, Network
 from rollout.sim.world.process import Process
-from rollout.sim.world.values import Values
+from rollout.sim.world.values import ValueArrivals
 
 LIFE_DAYS_MAX = 30
 """A run that would take longer is not followed to its end."""
@@ -150,7 +150,7 @@ def _arrivals(plan: Plan, assumed: Assumed, cloud: Cloud, heap: Heap) -> Arrival
     """Answers as values, unless a fault may damage their bytes."""
     if any(fault.fault not in INSTANCE_FAULTS for fault in assumed.faults):
         return Arrivals(cloud, heap)
-    return Values(cloud, heap, planned.account_of(plan))
+    return ValueArrivals(cloud, heap, planned.account_of(plan))
 
 
 class _Watch:

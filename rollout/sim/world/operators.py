@@ -15,7 +15,7 @@ from rollout.sim.world.record import Story
 _ACTOR = Actor("operator", "", "sim", 0, "rollout sim")
 
 
-class Operators:
+class OperatorScript:
     """The commands of one scenario, in the order in which they are sent."""
 
     def __init__(self, story: Story) -> None:

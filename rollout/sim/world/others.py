@@ -10,13 +10,13 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from rollout.core.running.journey import Phase
-from rollout.emulator.cloud.instances import Lock, Status
+from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.messages import Request
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Time
 from rollout.sim.world.record import Story
-from rollout.sim.world.scenario import Drift, Hand
+from rollout.sim.world.scenario import Hand, Interference
 
 OTHER = "fleet-other"
 LOITER_MS: Duration = 20 * SECOND
@@ -44,7 +44,7 @@ def act_before(story: Story, n: int, ids: Sequence[str], now: Instant) -> None:
             _act(story, drift, ids[drift.target % len(ids)], now)
 
 
-def _run_elsewhere(story: Story, drift: Drift, heap: Time) -> None:
+def _run_elsewhere(story: Story, drift: Interference, heap: Time) -> None:
     """Another run rotates some of the same instances: it attaches the key and reboots them, one a
     second.
     """
@@ -56,19 +56,19 @@ def _run_elsewhere(story: Story, drift: Drift, heap: Time) -> None:
         heap.at(begun + 3 * SECOND + number * SECOND, reboot)
 
 
-def _reboot(story: Story, drift: Drift, instance: str, heap: Time) -> None:
+def _reboot(story: Story, drift: Interference, instance: str, heap: Time) -> None:
     story.touched.setdefault(instance, []).append((heap.now, drift))
     _call(story, drift, "RebootInstance", {"InstanceId": instance}, heap.now)
 
 
-def _unlist(story: Story, drift: Drift, heap: Time) -> None:
+def _unlist(story: Story, drift: Interference, heap: Time) -> None:
     """DescribeInstances leaves some out for a while, as if they were not there."""
     until = heap.now + drift.lasts_ms
     story.arrivals.unlisted.update(dict.fromkeys(_share(story, drift), until))
     story.count(f"hand {drift.hand}")
 
 
-def _keep_busy(story: Story, drift: Drift, heap: Time) -> None:
+def _keep_busy(story: Story, drift: Interference, heap: Time) -> None:
     """An operation of the service keeps some busy for a while: they refuse any other."""
     instances, until = story.cloud.instances, heap.now + drift.lasts_ms
     for instance in _share(story, drift):
@@ -78,21 +78,21 @@ def _keep_busy(story: Story, drift: Drift, heap: Time) -> None:
     story.count(f"hand {drift.hand}")
 
 
-_OF_MANY: Mapping[Hand, Callable[[Story, Drift, Time], None]] = {
+_OF_MANY: Mapping[Hand, Callable[[Story, Interference, Time], None]] = {
     Hand.FOREIGN_RUN: _run_elsewhere,
     Hand.UNLISTED: _unlist,
     Hand.BUSY: _keep_busy,
 }
 
 
-def _share(story: Story, drift: Drift) -> list[str]:
+def _share(story: Story, drift: Interference) -> list[str]:
     """The targets that a drift of many concerns."""
     dice = Dice(drift.target, "share")
     percent = dice.pick((10, 40, 100))
     return [instance for instance in _targets(story) if dice.chance(percent)]
 
 
-def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
+def _act_in_time(story: Story, drift: Interference, heap: Time) -> None:
     targets = _targets(story)
     if drift.hand is Hand.RESTARTED:  # of most interest where the key waits for its boot
         instances = story.cloud.instances
@@ -103,7 +103,7 @@ def _act_in_time(story: Story, drift: Drift, heap: Time) -> None:
         _act(story, drift, targets[drift.target % len(targets)], heap.now)
 
 
-def _loiter(story: Story, drift: Drift, heap: Time, left: int = LOITERS_MAX) -> None:
+def _loiter(story: Story, drift: Interference, heap: Time, left: int = LOITERS_MAX) -> None:
     """Restart who has waited for a permit so long that a boot now proves that the key is in force:
     it is met so rarely that nobody may be missed.
     """
@@ -143,7 +143,7 @@ def _waits(story: Story, instance: str, ordinal: int) -> bool:
     return pairs[record].name == name and instances.guest[ordinal] != record
 
 
-def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
+def _act(story: Story, drift: Interference, instance: str, now: Instant) -> None:
     ordinal = story.cloud.instances.find(instance)
     if ordinal is None:
         return
@@ -157,15 +157,15 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": ids}
             _call(story, drift, "AttachKeyPair", params, now)
         case Hand.GONE:
-            story.cloud.instances.put(ordinal, Status.RELEASED, now)
+            story.cloud.instances.put(ordinal, BaseStatus.RELEASED, now)
         case Hand.STOPPED:
             _call(story, drift, "StopInstance", {"InstanceId": instance}, now)
         case Hand.RESTARTED:
             _call(story, drift, "RebootInstance", {"InstanceId": instance}, now)
         case Hand.LOCKED:
-            story.cloud.instances.set_lock(ordinal, Lock.SECURITY)
+            story.cloud.instances.set_lock(ordinal, OperationLock.SECURITY)
         case Hand.HANGS:
-            story.cloud.instances.put(ordinal, Status.STARTING, now)
+            story.cloud.instances.put(ordinal, BaseStatus.STARTING, now)
         case Hand.WINDOWS:
             _becomes_windows(story, region, ordinal)
         case Hand.KEY_PAIR_REPLACED:
@@ -174,7 +174,9 @@ def _act(story: Story, drift: Drift, instance: str, now: Instant) -> None:
             raise ValueError(drift.hand)
 
 
-def _call(story: Story, drift: Drift, action: str, params: dict[str, str], now: Instant) -> None:
+def _call(
+    story: Story, drift: Interference, action: str, params: dict[str, str], now: Instant
+) -> None:
     reply = story.cloud.handle(Request(action, params), now)
     story.foreign[reply.request_id] = drift
 

@@ -35,7 +35,7 @@ from rollout.sim.world.network import WAIT_MS_MAX, Call, Heard, Network
 TURNS_MAX = 50_000
 
 
-class Journal(Protocol):
+class JournalSink(Protocol):
     """Where lines go: the run's log, or whoever wants to know what happens and keeps none."""
 
     def append(self, events: list[AnyEvent], at: Instant) -> None:
@@ -63,7 +63,7 @@ class Process:
     turns_max = TURNS_MAX
     life_ms_max = LIFE_MS_MAX
 
-    def __init__(self, heap: Heap, fuse: Fuse, journal: Journal) -> None:
+    def __init__(self, heap: Heap, fuse: Fuse, journal: JournalSink) -> None:
         self.heap = heap
         self.fuse = fuse
         self.journal = journal

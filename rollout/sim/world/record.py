@@ -11,7 +11,7 @@ from functools import cached_property
 
 from rollout.core.running.layout import Layout
 from rollout.core.running.state import Run
-from rollout.emulator.cloud.ledger import Entry
+from rollout.emulator.cloud.ledger import LedgerEntry
 from rollout.emulator.dispatch import Cloud
 from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
@@ -19,7 +19,7 @@ from rollout.model.plan import Plan, WantedKey
 from rollout.model.time import Duration, Instant
 from rollout.sim.world.driver import End
 from rollout.sim.world.network import Arrivals
-from rollout.sim.world.scenario import Drift, Scenario
+from rollout.sim.world.scenario import Interference, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class Story:
     asleep: list[tuple[Instant, Instant]] = field(default_factory=list)
     lives: list[Life] = field(default_factory=list)
     lines: list[tuple[Line, int]] = field(default_factory=list)
-    foreign: dict[str, Drift] = field(default_factory=dict)
-    touched: dict[str, list[tuple[Instant, Drift]]] = field(default_factory=dict)
+    foreign: dict[str, Interference] = field(default_factory=dict)
+    touched: dict[str, list[tuple[Instant, Interference]]] = field(default_factory=dict)
     keys_replaced: bool = False
     intruders: list[Instant] = field(default_factory=list)
     sent_after_loss: int = 0
@@ -114,6 +114,6 @@ class Story:
         lags = [one.lag for one in self.pauses if one.epoch == epoch and one.at <= instant]
         return lags[-1] if lags else 0
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """The hidden ledger."""
         return list(self.cloud.ledger)

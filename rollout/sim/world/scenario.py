@@ -90,7 +90,7 @@ _OF_MANY = (Hand.FOREIGN_RUN, Hand.UNLISTED, Hand.BUSY)
 _OF_ONE = tuple(hand for hand in Hand if hand not in _OF_MANY)
 
 
-class Drift(msgspec.Struct, frozen=True):
+class Interference(msgspec.Struct, frozen=True):
     """One interference. `at_ms` counts from the run's begin; with `before_call` it happens right
     before that intent leaves, to an instance it names, where no look can see it in time. What does
     not happen at once `lasts_ms`.
@@ -151,7 +151,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     cover: bool
     allow_password_loss: bool
     stops: tuple[Stopping, ...]
-    drifts: tuple[Drift, ...]
+    drifts: tuple[Interference, ...]
     rivals: tuple[Rival, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
     abort_ms: Duration | None = None
@@ -241,22 +241,22 @@ def _stopping(dice: Dice) -> Stopping:
             return Stopping(stop, dice.between(0, dice.pick((5, 30, 100))), pause_ms)
 
 
-def _drifts(dice: Dice) -> tuple[Drift, ...]:
+def _drifts(dice: Dice) -> tuple[Interference, ...]:
     """A few; now and then so many at once that the plan is stale."""
     if dice.chance(3):
         hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED, Hand.KEY))
-        return tuple(Drift(hand, dice.number()) for _ in range(STORM))
+        return tuple(Interference(hand, dice.number()) for _ in range(STORM))
     return tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX))))
 
 
-def _drift(dice: Dice) -> Drift:
+def _drift(dice: Dice) -> Interference:
     often = [hand for hand in _OF_ONE if hand is not Hand.KEY_PAIR_REPLACED]
     hand = dice.pick((*often * 3, *_OF_ONE, *[Hand.RESTARTED] * 8))  # it rarely meets who waits
     target = dice.number()
     if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
-        return Drift(hand, target, before_call=dice.between(1, 12))
+        return Interference(hand, target, before_call=dice.between(1, 12))
     latest_s = dice.pick((60, 200, 600) if hand is Hand.RESTARTED else (0, 20, 200))
-    return Drift(hand, target, at_ms=dice.between(0, latest_s) * SECOND)
+    return Interference(hand, target, at_ms=dice.between(0, latest_s) * SECOND)
 
 
 def _rival(dice: Dice) -> Rival:
@@ -264,7 +264,7 @@ def _rival(dice: Dice) -> Rival:
     return Rival(at_ms, elsewhere=dice.chance(30), removes=dice.pick((0, 0, 1, 2)))
 
 
-def _of_many(dice: Dice) -> tuple[Drift, ...]:
+def _of_many(dice: Dice) -> tuple[Interference, ...]:
     """What concerns many instances, or the key pair of all of them."""
     drawn = (
         (Hand.FOREIGN_RUN, 5, (0, 0)),
@@ -273,7 +273,7 @@ def _of_many(dice: Dice) -> tuple[Drift, ...]:
         (Hand.KEY_PAIR_REPLACED, 4, (0, 0)),
     )
     return tuple(
-        Drift(
+        Interference(
             hand,
             dice.number(),
             at_ms=dice.between(0, dice.pick((10, 60, 200))) * SECOND,

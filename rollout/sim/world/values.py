@@ -30,7 +30,7 @@ ROWS_KEPT_MAX = 100_000
 _STATUSES = tuple(status_of(name) for name in STATUS_NAMES)
 
 
-class Values(Arrivals):
+class ValueArrivals(Arrivals):
     """What reaches the cloud and what comes back, as values wherever all went well."""
 
     def __init__(self, cloud: Cloud, heap: Time, account: str) -> None:

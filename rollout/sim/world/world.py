@@ -40,7 +40,7 @@ from rollout.model.spec import (
     Budget,
     EcsSource,
     Ensure,
-    KeyPair,
+    KeyPairSpec,
     Limits,
     Restart,
     Spec,
@@ -58,7 +58,7 @@ from rollout.sim.world.driver import Driver, End, Stuck
 from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.world.machine import Machine
 from rollout.sim.world.network import Arrivals, Call, Network
-from rollout.sim.world.operators import Operators
+from rollout.sim.world.operators import OperatorScript
 from rollout.sim.world.process import Process, see_key
 from rollout.sim.world.record import Life, Sent, Story
 from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
@@ -95,7 +95,7 @@ class World:
         self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
         self.locks = Locks(self.disk, self.story, self.run_dir)
         self.machine = Machine(self.story)
-        self.operators = Operators(self.story)
+        self.operators = OperatorScript(self.story)
         self.process: Driver | None = None
         self._sent_at_loss: int | None = None
 
@@ -412,7 +412,7 @@ def _plan(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     ]
     inventory = Inventory(tuple(rows), as_of=now)
     identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
-    context = planner.Context("rollout sim", identity, keys[0].regions)
+    context = planner.PlanContext("rollout sim", identity, keys[0].regions)
     dice = Dice(scenario.seed, "wanted")
     try:
         plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
@@ -450,7 +450,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         waves.append(WaveSpec("cover", WaveKind.COVER))
     return Spec(
         name="sim",
-        key_pair=KeyPair(
+        key_pair=KeyPairSpec(
             WANTED,
             public_key(1),
             Ensure.REQUIRE if scenario.key_present else Ensure.IMPORT,

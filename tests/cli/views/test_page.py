@@ -12,7 +12,7 @@ from rollout.app import rehearse
 from rollout.app.rehearse import Given, Rehearsed
 from rollout.cli.views import page
 from rollout.model.plan import Plan
-from rollout.sim.rehearse.forecast import Ending, forecast
+from rollout.sim.rehearse.forecast import RunEnding, forecast
 from tests.app import factory
 
 
@@ -86,7 +86,7 @@ def test_each_exit_code_stands_once_in_the_head() -> None:
     plan = factory.plan(60)
     chosen = rehearse.prepare(plan, Given(3, 20_000, None, None))
     lived = rehearse.live_all(plan, chosen, lambda *_: None)
-    endings = (Ending(2, 5, "in_doubt", "a"), Ending(1, 5, "protocol_anomaly", "b"))
+    endings = (RunEnding(2, 5, "in_doubt", "a"), RunEnding(1, 5, "protocol_anomaly", "b"))
     found = msgspec.structs.replace(forecast(lived), endings=endings)
 
     text = page.page(plan, "sha256:" + "0" * 64, Rehearsed(chosen, found, lived, factory.NOW))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from rollout.app.plan import Reading
+from rollout.app.plan import InventoryReading
 from rollout.cli.views import preview, render
 from rollout.core.planning import planner
 from rollout.model.plan import Plan, Warn
@@ -41,7 +41,7 @@ Valid until 2026-11-24T02:13:20Z (24h)"""
 
 def shown(plan: Plan, width: int = 100) -> str:
     """The preview of a plan whose inventory was just read."""
-    return preview.text(plan, DIGEST, width, reading=Reading(2, 14_000))
+    return preview.text(plan, DIGEST, width, reading=InventoryReading(2, 14_000))
 
 
 def test_the_whole_preview() -> None:
@@ -71,7 +71,9 @@ def test_nothing_to_do_is_said_in_words() -> None:
         msgspec.structs.replace(factory.inventory(1), instances=factory.inventory(1).instances),
         {},
         factory.NOW,
-        planner.Context("rollout 0.1.0", factory.plan().identity, factory.plan().key_pair.regions),
+        planner.PlanContext(
+            "rollout 0.1.0", factory.plan().identity, factory.plan().key_pair.regions
+        ),
     )
 
     text = shown(nobody)

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rollout.app.runs import Facts
+from rollout.app.runs import RunFacts
 from rollout.cli.views import audit, report
 from rollout.journal.verify import GroupPeak, Verdict
 from rollout.model.event import TornTail
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
-FACTS = Facts(Path("runs/r-1"), "sha256:" + "ab" * 32, False, 0, 90_000)
+FACTS = RunFacts(Path("runs/r-1"), "sha256:" + "ab" * 32, False, 0, 90_000)
 CLASSES = {
     "done": 5,
     "unverified": 0,

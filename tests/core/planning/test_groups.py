@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rollout.core.planning import planner
 from rollout.errors import PlanError
 from rollout.model import limits, selector
-from rollout.model.instance import Lost, OsFamily, Proof, Status
+from rollout.model.instance import MissingInstance, OsFamily, Proof, Status
 from rollout.model.plan import Plan, RestartKind, public_key_digest
 from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec
 from tests.core import samples
@@ -176,12 +176,14 @@ def test_a_share_of_the_fleet_does_not_depend_on_its_neighbors(
     wanted = samples.spec(budgets=(Budget("fleet", Amount(share_ppm=share)),), exclude=(rule,))
     proof = Proof(samples.NEW_KEY, public_key_digest(samples.PUBLIC_KEY), "run-0")
     proofs = {one.id: proof for one in rows}
-    gone = tuple(Lost(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in range(lost))
+    gone = tuple(
+        MissingInstance(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in range(lost)
+    )
     inventory = msgspec.structs.replace(samples.inventory(rows), lost=gone)
     base = targets + len(in_scope)
     assume(base * share >= 1_000_000)
 
-    plan = planner.make_plan(wanted, inventory, proofs, samples.NOW, planner.Context("rollout"))
+    plan = planner.make_plan(wanted, inventory, proofs, samples.NOW, planner.PlanContext("rollout"))
 
     assert plan.groups[0].members == base
     assert plan.groups[0].others == len(in_scope)

@@ -165,7 +165,7 @@ def test_the_estimate_knows_that_a_quota_is_of_one_action_in_one_region(
         budgets=(Budget("fleet", Amount(count=900)),), restart=Restart(calls=calls)
     )
     identity = Identity(samples.ACCOUNT, "acs:ram::1:user/ops", "env", emulator=emulator)
-    context = planner.Context("rollout test", (identity,), boot_time_ms=20 * SECOND)
+    context = planner.PlanContext("rollout test", (identity,), boot_time_ms=20 * SECOND)
 
     plan = planner.make_plan(wanted, samples.inventory(rows), {}, samples.NOW, context)
 

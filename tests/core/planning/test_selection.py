@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.planning.selection import Selection, expired_rules, rotatable_os
-from rollout.model.instance import Instance, Lost, OsFamily, Proof, Status
+from rollout.model.instance import Instance, MissingInstance, OsFamily, Proof, Status
 from rollout.model.plan import Reason, public_key_digest
 from rollout.model.selector import parse
 from rollout.model.spec import Exclude, Restart, Spec, Stopped
@@ -91,7 +91,9 @@ def instances(draw: st.DrawFn) -> Instance:
 @given(st.lists(instances(), unique_by=lambda one: one.id), st.lists(st.integers(1, 5), max_size=3))
 def test_every_instance_ends_in_exactly_one_place(rows: list[Instance], lost: list[int]) -> None:
     """Chosen and excluded are the inventory, each id once, none of them Windows."""
-    gone = tuple(Lost(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in set(lost))
+    gone = tuple(
+        MissingInstance(f"i-gone{n}", samples.ACCOUNT, samples.REGIONS[0]) for n in set(lost)
+    )
     selected = Selection(strict(), PROOFS, samples.NOW)
     selected.lose(gone)
     chosen = [one for page in (rows[:2], rows[2:]) for one in selected.choose(page)]
