@@ -25,9 +25,10 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Stopped
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
+from rollout.sim.world.build import OTHER, WANTED, public_key
 from rollout.sim.world.record import Story
 from rollout.sim.world.scenario import Hand, Interference
-from rollout.sim.world.world import OTHER, WANTED, World, public_key
+from rollout.sim.world.world import World
 
 Plant = Callable[[World], None]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rollout.sim.check import claims, effects, others
+from rollout.sim.check import claims, effects, others, restarts, sends
 from rollout.sim.check.history import History
 from rollout.sim.world.record import Story
 
@@ -28,23 +28,23 @@ class Checker(Protocol):
 CHECKERS: tuple[Checker, ...] = (
     claims.ComesToAnEnd(),
     claims.OneStation(),
-    effects.DurableFirst(),
-    effects.IntentsAreWhole(),
-    effects.SentAsIntended(),
-    effects.OneProcess(),
+    sends.DurableFirst(),
+    sends.IntentsAreWhole(),
+    sends.SentAsIntended(),
+    sends.OneProcess(),
     effects.LinuxOnly(),
     effects.CompareAndSet(),
-    effects.RightState(),
-    effects.NotLocked(),
-    effects.OneOpen(),
-    effects.RestartedOnce(),
-    effects.SettledFirst(),
-    effects.MinuteGuard(),
+    restarts.RightState(),
+    restarts.NotLocked(),
+    restarts.OneOpen(),
+    restarts.RestartedOnce(),
+    restarts.SettledFirst(),
+    restarts.MinuteGuard(),
     effects.EffectsIntended(),
     effects.WavesInOrder(),
-    effects.AttemptsBounded(),
-    effects.HaltHolds(),
-    effects.SentInTime(),
+    restarts.AttemptsBounded(),
+    sends.HaltHolds(),
+    sends.SentInTime(),
     effects.KeysStay(),
     effects.PlanOnlyLooks(),
     claims.AttachFirst(),

@@ -1,112 +1,22 @@
-"""Checkers of what was done: intents, sends and effects, one small class an invariant.
+"""Checkers of effects: on planned Linux instances only, in wave order, each one intended.
 
-Each compares the hidden ledger and what was sent with plan and journal; none of them asks the core
-how it decided. Listed and called by `checkers`.
+They compare the hidden ledger with plan and journal and never use the core's decisions. Listed and
+called by `checkers`.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
-from rollout.engines.clock import JUMP_MS
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model import plan as planmodel
 from rollout.model.command import Attach, ImportKey, RestartCall
-from rollout.model.event import Trigger
-from rollout.model.instance import Status
 from rollout.model.observation import spread
-from rollout.model.outcome import Refused, RetryClass
-from rollout.model.plan import RestartKind
-from rollout.model.spec import OnUnknown
-from rollout.model.time import minute
-from rollout.sim.check.history import AttributedEffect, History, Intent, Told
+from rollout.sim.check.history import AttributedEffect, History
 from rollout.sim.world.scenario import Hand
-
-
-class DurableFirst:
-    """An intent is durable before its call leaves."""
-
-    ids = ("I-01",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """Compare the bytes that were durable at each send with where its intent ends."""
-        for sent in history.sent:
-            intent = history.intents.get(sent.n)
-            if intent is None or intent.told.end_bytes > sent.durable_bytes:
-                yield f"call {sent.n} left before its intent was durable"
-
-
-class IntentsAreWhole:
-    """An intent names what it is judged on, and ids of one cell of the plan, not too many."""
-
-    ids = ("I-02", "I-03", "I-05")
-
-    def check(self, history: History) -> Iterator[str]:
-        """Read every intent against the plan."""
-        for n, intent in history.intents.items():
-            issued, command = intent.issued, intent.issued.command
-            if issued.epoch != intent.told.epoch or issued.attempt < 1:
-                yield f"intent {n} lacks epoch or attempt"
-            if isinstance(command, ImportKey):
-                continue
-            most = limits.ATTACH_IDS_MAX if isinstance(command, Attach) else limits.RESTART_IDS_MAX
-            ids = command.instances
-            if not 0 < len(ids) <= most or len(set(ids)) != len(ids):
-                yield f"intent {n} names {len(ids)} ids, or one twice"
-            if len(list(spread(issued.seen))) != len(ids):
-                yield f"intent {n} does not say what was seen of each id"
-            planned = [history.ordinal_of.get(one) for one in ids]
-            if planned != list(command.ordinals):
-                yield f"intent {n} names what is not planned"
-            elif len({history.layout.cell_of[o] for o in command.ordinals}) > 1:
-                yield f"intent {n} names ids of two cells"
-
-
-class SentAsIntended:
-    """What leaves is what was intended, once, and nothing but the four kinds of mutation."""
-
-    ids = ("I-04", "I-15")
-
-    ALLOWED: ClassVar[tuple[str, ...]] = (
-        *("AttachKeyPair", "RebootInstance", "RebootInstances"),
-        *("StartInstance", "StartInstances", "ImportKeyPair"),
-    )
-
-    def check(self, history: History) -> Iterator[str]:
-        """Compare sends with intents; a second send is legal after a refused clock only."""
-        counts: dict[int, int] = {}
-        for sent in history.sent:
-            intent = history.intents.get(sent.n)
-            if sent.action not in self.ALLOWED:
-                yield f"{sent.action} left"
-            if intent is not None and sent.ids != intent.ids:
-                yield f"call {sent.n} left for other instances than its intent names"
-            counts[sent.n] = counts.get(sent.n, 0) + 1
-        for n, count in counts.items():
-            clocks = any(f.fault == "timestamp_expired" for f in history.story.scenario.faults)
-            if count > 1 + clocks:
-                yield f"call {n} left {count} times"
-
-
-class OneProcess:
-    """Never two live processes of one run: whoever comes second is refused its locks."""
-
-    ids = ("I-41", "P17")
-
-    def check(self, history: History) -> Iterator[str]:
-        """Who got in beside a living process, and whose lives overlap."""
-        begun = history.story.begun
-        for at in history.story.intruders:
-            yield f"another process held the locks of a living one at {at - begun} ms"
-        if history.story.sent_after_loss:
-            yield f"{history.story.sent_after_loss} calls left a process that had lost its run"
-        for one, other in itertools.pairwise(history.story.lives):
-            if other.begun < one.ended:
-                yield f"a process began at {other.begun - begun} ms, while one was alive"
 
 
 class LinuxOnly:
@@ -151,112 +61,6 @@ class CompareAndSet:
             for key in (effect.entry.key_pair for effect in effects if effect.ours):
                 if name in history.ordinal_of and key != history.story.wanted[name].name:
                     yield f"{name} was attached to {key}, which the plan does not name for it"
-
-
-class RightState:
-    """Reboot what was last seen Running, start what was Stopped."""
-
-    ids = ("I-09",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """What each restart intent says it saw."""
-        for n, intent in history.intents.items():
-            command = intent.issued.command
-            if isinstance(command, RestartCall):
-                reboot = command.kind is RestartKind.REBOOT
-                due = Status.RUNNING if reboot else Status.STOPPED
-                if any(seen.status is not due for seen in spread(intent.issued.seen)):
-                    yield f"intent {n}: {command.kind} of what was not {due.value}"
-
-
-class NotLocked:
-    """No effect on what was locked before the look it was judged on."""
-
-    ids = ("I-10",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """Locks put on by another hand, long enough before for every look to show them."""
-        patience = history.story.scenario.settle_ms
-        for name, touches in history.story.touched.items():
-            locked = [at for at, drift in touches if drift.hand is Hand.LOCKED]
-            ours = [*history.restarts.get(name, ()), *history.attaches.get(name, ())]
-            for effect in ours:
-                if locked and effect.ours and effect.entry.at > locked[0] + patience:
-                    yield f"{effect.entry.effect} of {name}, locked long before"
-
-
-class OneOpen:
-    """At most one open mutation of an instance."""
-
-    ids = ("I-11",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """Follow the journal."""
-        open_: dict[int, int] = {}
-        for told in history.told:
-            match told.event:
-                case ev.Resumed():
-                    open_.clear()
-                case ev.Issued(n=n):
-                    for ordinal in history.intents[n].ordinals:
-                        if ordinal in open_:
-                            yield f"call {n} while call {open_[ordinal]} of {ordinal} is open"
-                        open_[ordinal] = n
-                case ev.Settled(n=n):
-                    for ordinal in [o for o, by in open_.items() if by == n]:
-                        del open_[ordinal]
-                case _:
-                    pass
-
-
-class RestartedOnce:
-    """An instance is restarted at most once; `retryOnce` allows one more where the journal says."""
-
-    ids = ("I-12", "P3")
-
-    def check(self, history: History) -> Iterator[str]:
-        """Count in the hidden ledger, by intents: a doubled request is not ours."""
-        retries = history.story.plan.on_unknown is OnUnknown.RETRY_ONCE
-        for name, effects in history.restarts.items():
-            intents = {effect.n for effect in effects if effect.ours and not effect.ghost}
-            ordinal = history.ordinal_of.get(name)
-            moves = history.moves.get(ordinal, []) if ordinal is not None else []
-            retried = sum(move.trigger is Trigger.RETRIED for move, _ in moves)
-            if len(intents) > 1 + (retries and retried):
-                yield f"{name} restarted {len(intents)} times, by calls {sorted(intents)}"
-
-
-class SettledFirst:
-    """No second restart intent inside the settle window of one that may have happened."""
-
-    ids = ("I-13",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """Follow the intents of each instance."""
-        settle_ms = history.story.plan.restart.settle_window_ms
-        for ordinal, intents in history.restart_intents.items():
-            for first, second in itertools.pairwise(intents):
-                if isinstance(first.outcome(ordinal), Refused):
-                    continue
-                heard = first.ended.event if first.ended else None
-                since = heard.at if isinstance(heard, ev.Settled) else first.told.line_at
-                if second.told.line_at < since + settle_ms:
-                    yield f"call {second.issued.n} in the settle window of {first.issued.n}"
-
-
-class MinuteGuard:
-    """No reboot in the minute of the recorded StartTime."""
-
-    ids = ("I-14",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """The clocks of cloud and run are one here."""
-        for n, intent in history.intents.items():
-            command = intent.issued.command
-            if isinstance(command, RestartCall) and command.kind is RestartKind.REBOOT:
-                last = max(seen.started_at for seen in spread(intent.issued.seen))
-                if minute(intent.told.at) <= minute(last):
-                    yield f"call {n} reboots in the minute of a start"
 
 
 class EffectsIntended:
@@ -312,85 +116,6 @@ class WavesInOrder:
         due = [(kind, w) for w in range(len(order)) for kind in (ev.WaveStarted, ev.WaveClosed)]
         if order != due[: len(order)]:
             yield "waves out of order"
-
-
-_NO_ATTEMPTS = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.STATE, RetryClass.GONE)
-
-
-class AttemptsBounded:
-    """At most three attempts of a request over all processes of a run; a call that never left and a
-    refusal because of throttling or of a busy instance are none.
-    """
-
-    ids = ("I-37",)
-
-    def check(self, history: History) -> Iterator[str]:
-        """Count the calls that the service may have taken up."""
-        free = (*_NO_ATTEMPTS, RetryClass.DENIED, RetryClass.CLOCK)
-        kinds = (history.attach_intents, history.restart_intents)
-        for ordinal, intents in [pair for kind in kinds for pair in kind.items()]:
-            tried = [one for one in intents if not self._is_free(one, ordinal, free)]
-            if len(tried) > limits.ATTEMPTS_MAX:
-                yield f"{len(tried)} attempts of ordinal {ordinal}"
-
-    def _is_free(self, intent: Intent, ordinal: int, free: tuple[RetryClass, ...]) -> bool:
-        outcome = intent.outcome(ordinal)
-        return isinstance(outcome, Refused) and (
-            outcome.retry in free or outcome.retry in (RetryClass.FACT, RetryClass.KEY_PAIR)
-        )
-
-
-class HaltHolds:
-    """After a halt, a drain or an abort no intent is written, and none that is written leaves."""
-
-    ids = ("I-38", "P8")
-
-    def check(self, history: History) -> Iterator[str]:
-        """Lines in order, and at each send how much of the journal was durable by then."""
-        stopped: list[tuple[int, int]] = []
-        stopping: Told | None = None
-        aborted: Told | None = None
-        for told in history.told:
-            match told.event:
-                case ev.Halted() | ev.Drained():
-                    stopping = stopping or told
-                case ev.Resumed():
-                    if stopping is not None:
-                        stopped.append((stopping.end_bytes, told.end_bytes))
-                    stopping = None
-                case ev.OperatorCommand(command=ev.OperatorWord.ABORT):
-                    aborted = told
-                    stopped.append((told.end_bytes, 1 << 60))
-                case ev.Issued(n=n):
-                    if stopping is not None and told.seq > stopping.seq:
-                        yield f"intent {n} after the run was stopped"
-                    if aborted is not None:
-                        yield f"intent {n} after the run was aborted"
-                case _:
-                    pass
-        if stopping is not None:
-            stopped.append((stopping.end_bytes, 1 << 60))
-        for sent in history.sent:
-            if any(first <= sent.durable_bytes < last for first, last in stopped):
-                yield f"call {sent.n} left after the run was stopped"
-
-
-class SentInTime:
-    """No call leaves after its `not_after`, nor when what it was judged on has grown too old."""
-
-    ids = ("I-50", "P22")
-
-    def check(self, history: History) -> Iterator[str]:
-        """Every send, in the world's time, against the observation behind its intent."""
-        for sent in history.sent:
-            intent = history.intents.get(sent.n)
-            if intent is None:
-                continue
-            observed = intent.issued.not_after - limits.STATE_AGE_MAX_MS
-            lag = history.story.lag_at(intent.told.epoch, observed)
-            late_ms = sent.at - intent.issued.not_after - lag
-            if late_ms > (JUMP_MS if history.story.pauses else 0):
-                yield f"call {sent.n} left {late_ms} ms too late"
 
 
 class KeysStay:

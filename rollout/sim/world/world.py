@@ -7,51 +7,24 @@ Called by the command line of the simulator and by its tests. First faults, cras
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from rollout.core.invariant import Bug
-from rollout.core.planning import planner, selection
 from rollout.core.running.decider import Decider
-from rollout.ecs import replies as reading
-from rollout.ecs import wire
-from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.cloud.users import ACCOUNT_ID
-from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import INSTANCE_FAULTS, FaultPlan
-from rollout.emulator.fleet import synthetic
-from rollout.emulator.http.render import Format, render
-from rollout.emulator.messages import Reply, Request
-from rollout.errors import PlanError
 from rollout.journal import verify
 from rollout.journal.directory import DirectoryRun, LockedDirectory
 from rollout.journal.reader import Reader, run_id
 from rollout.journal.writer import RunJournal
 from rollout.model import plan as planmodel
 from rollout.model.event import Actor
-from rollout.model.instance import Instance, Inventory
-from rollout.model.instance import Status as ObservedGroup
-from rollout.model.observation import Described, KeyDescribed
-from rollout.model.plan import Identity, Plan, RegionKey, WantedKey, public_key_digest
-from rollout.model.spec import (
-    Amount,
-    Budget,
-    EcsSource,
-    Ensure,
-    KeyPairSpec,
-    Limits,
-    Restart,
-    Spec,
-    WaveKind,
-    WaveSpec,
-)
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.check.stations import misplaced
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
-from rollout.sim.world import calls, others
+from rollout.sim.world import build, others
 from rollout.sim.world.calls import Wish
 from rollout.sim.world.disk import Crash, Fuse, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
@@ -59,14 +32,11 @@ from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.world.machine import Machine
 from rollout.sim.world.network import Arrivals, Call, Network
 from rollout.sim.world.operators import OperatorScript
-from rollout.sim.world.process import Process, see_key
+from rollout.sim.world.process import Process
 from rollout.sim.world.record import Life, Sent, Story
 from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
-from rollout.sim.world.several_keys import with_keys
 
 BEGIN: Instant = 1_795_400_000_000
-WANTED = "fleet-fresh"
-OTHER = "fleet-other"
 RUNS = Path("runs")
 RESUMES_MAX = 12
 """Processes of one run before it is given up; a run that only halts is resumed by people."""
@@ -87,9 +57,9 @@ class World:
         self.heap = self.make_time(BEGIN + self.dice.between(0, MINUTE // SECOND) * SECOND)
         self.fuse = Fuse()
         self.disk = SimDisk(self.fuse)
-        self.cloud = _cloud(scenario, self.heap.now)
+        self.cloud = build.cloud_of(scenario, self.heap.now)
         self.arrivals = Arrivals(self.cloud, self.heap)
-        plan = _plan(scenario, self.cloud, self.heap.now)
+        plan = build.plan_of(scenario, self.cloud, self.heap.now)
         self.story = Story(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
         self.story.planned_effects = len(self.cloud.ledger)
         self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
@@ -357,129 +327,5 @@ class World:
         story.verdict = verify.verify(self.run_dir, disk=self.disk)
 
 
-# what a scenario is made of
-
-
 def _actor(epoch: int) -> Actor:
     return Actor("sim", f"acs:ram::{ACCOUNT_ID}:user/sim", "sim", epoch, "rollout sim")
-
-
-def _cloud(scenario: Scenario, now: Instant) -> Cloud:
-    fleet = synthetic.build(
-        size=scenario.size, seed=scenario.seed, now=now, regions=scenario.regions
-    )
-    quota = scenario.calls_per_minute
-    settings = QuotaSettings((Quota(quota),) if quota else ())
-    cloud = Cloud(fleet, scenario.switches, quotas=Quotas(settings), seed=scenario.seed)
-    for region in scenario.regions:
-        cloud.pairs.add(region, OTHER, public_key(2), now)
-        for name, key in _wanted(scenario) if scenario.key_present else ():
-            cloud.pairs.add(region, name, key, now)
-    _rotate_some(scenario, cloud)
-    return cloud
-
-
-def _rotate_some(scenario: Scenario, cloud: Cloud) -> None:
-    """Instances on which somebody attached the wanted key already: they only need a boot."""
-    dice = Dice(scenario.seed, "already")
-    for region in scenario.regions if scenario.key_present else ():
-        pair = cloud.pairs.find(region, WANTED)
-        for ordinal in cloud.instances.spans[region]:
-            windows = cloud.instances.shape_of(ordinal).windows
-            if pair and not windows and dice.chance(scenario.already_percent):
-                cloud.instances.record[ordinal] = pair.number
-                pair.bound += 1
-
-
-def _wanted(scenario: Scenario) -> list[tuple[str, str]]:
-    """The wanted key pairs by name, with their public keys."""
-    names = [WANTED, *(f"{WANTED}-{number}" for number in range(2, scenario.keys + 1))]
-    return [(name, public_key(1 + 10 * number)) for number, name in enumerate(names)]
-
-
-@functools.lru_cache(maxsize=8)
-def public_key(number: int) -> str:
-    """An OpenSSH line."""
-    return synthetic.ed25519_line(bytes([number]) * 32, f"sim-{number}")
-
-
-def _plan(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
-    """The plan of the scenario, from what the cloud describes."""
-    rows = [row for region in scenario.regions for row in _listed(cloud, region, now)]
-    keys = [
-        WantedKey(name, key, public_key_digest(key), _region_keys(scenario, cloud, name, now))
-        for name, key in _wanted(scenario)
-    ]
-    inventory = Inventory(tuple(rows), as_of=now)
-    identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
-    context = planner.PlanContext("rollout sim", identity, keys[0].regions)
-    dice = Dice(scenario.seed, "wanted")
-    try:
-        plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
-    except PlanError:  # a wave that comes to nothing in a small fleet
-        plain = msgspec.structs.replace(_spec(scenario, inventory), waves=_REST)
-        plan = planner.make_plan(plain, inventory, {}, now, context)
-    return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
-
-
-def _region_keys(
-    scenario: Scenario, cloud: Cloud, name: str, now: Instant
-) -> tuple[RegionKey, ...]:
-    """One key pair in each region, as the cloud describes it."""
-    found = []
-    for region in scenario.regions:
-        key = see_key(_ask(cloud, calls.describe_key(region, name), now), name, now)
-        assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
-        found.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
-    return tuple(found)
-
-
-_REST = (WaveSpec("all", WaveKind.REST),)
-
-
-def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
-    base = sum(
-        one.status is not ObservedGroup.STOPPED and selection.rotatable_os(one) is None
-        for one in inventory.instances
-    )
-    caps = [max(1, base * percent // 100) for percent in scenario.cap_percents]
-    waves: list[WaveSpec] = []
-    if scenario.canary:
-        waves.append(WaveSpec("canary", WaveKind.AMOUNT, Amount(count=1)))
-    if scenario.cover:
-        waves.append(WaveSpec("cover", WaveKind.COVER))
-    return Spec(
-        name="sim",
-        key_pair=KeyPairSpec(
-            WANTED,
-            public_key(1),
-            Ensure.REQUIRE if scenario.key_present else Ensure.IMPORT,
-        ),
-        inventory=(EcsSource(scenario.regions),),
-        text=f"seed: {scenario.seed}\n",
-        allow_password_loss=scenario.allow_password_loss,
-        restart=Restart(scenario.stopped, scenario.calls, scenario.timeout_ms, scenario.settle_ms),
-        budgets=tuple(Budget("fleet", Amount(count=cap)) for cap in caps),
-        waves=(*waves, *_REST),
-        on_unknown=scenario.on_unknown,
-        limits=Limits(exposed_max=scenario.exposed_max),
-    )
-
-
-def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
-    filters: Mapping[str, str] = {}
-    rows: list[Instance] = []
-    while True:
-        heard = _ask(cloud, calls.describe(region, filters), now)
-        page = reading.described(heard, ACCOUNT_ID, region, now)
-        assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
-        rows += page.instances
-        if not page.next_token:
-            return rows
-        filters = {"NextToken": page.next_token}
-
-
-def _ask(cloud: Cloud, wish: Wish, now: Instant) -> wire.HttpReply:
-    reply: Reply = cloud.handle(Request(wish.action, wish.params), now)
-    rendered = render(reply, wish.action, Format.JSON)
-    return wire.HttpReply(rendered.status, {}, rendered.body)

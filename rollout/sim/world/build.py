@@ -1,0 +1,170 @@
+"""The emulated cloud and the plan of a scenario, built as production builds a plan.
+
+Called by the world before a run starts. The plan is made from what the cloud describes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import msgspec
+
+from rollout.core.planning import planner, selection
+from rollout.ecs import replies as reading
+from rollout.ecs import wire
+from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
+from rollout.emulator.cloud.users import ACCOUNT_ID
+from rollout.emulator.dispatch import Cloud
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.http.render import Format, render
+from rollout.emulator.messages import Reply, Request
+from rollout.errors import PlanError
+from rollout.model.instance import Instance, Inventory
+from rollout.model.instance import Status as ObservedGroup
+from rollout.model.observation import Described, KeyDescribed
+from rollout.model.plan import Identity, Plan, RegionKey, WantedKey, public_key_digest
+from rollout.model.spec import (
+    Amount,
+    Budget,
+    EcsSource,
+    Ensure,
+    KeyPairSpec,
+    Limits,
+    Restart,
+    Spec,
+    WaveKind,
+    WaveSpec,
+)
+from rollout.model.time import Instant
+from rollout.sim.time.dice import Dice
+from rollout.sim.world import calls
+from rollout.sim.world.calls import Wish
+from rollout.sim.world.process import see_key
+from rollout.sim.world.scenario import Scenario
+from rollout.sim.world.several_keys import with_keys
+
+WANTED = "fleet-fresh"
+OTHER = "fleet-other"
+
+
+def cloud_of(scenario: Scenario, now: Instant) -> Cloud:
+    """Return the cloud a scenario starts with, before any fault is armed."""
+    fleet = synthetic.build(
+        size=scenario.size, seed=scenario.seed, now=now, regions=scenario.regions
+    )
+    quota = scenario.calls_per_minute
+    settings = QuotaSettings((Quota(quota),) if quota else ())
+    cloud = Cloud(fleet, scenario.switches, quotas=Quotas(settings), seed=scenario.seed)
+    for region in scenario.regions:
+        cloud.pairs.add(region, OTHER, public_key(2), now)
+        for name, key in _wanted(scenario) if scenario.key_present else ():
+            cloud.pairs.add(region, name, key, now)
+    _rotate_some(scenario, cloud)
+    return cloud
+
+
+def _rotate_some(scenario: Scenario, cloud: Cloud) -> None:
+    """Instances on which somebody attached the wanted key already: they only need a boot."""
+    dice = Dice(scenario.seed, "already")
+    for region in scenario.regions if scenario.key_present else ():
+        pair = cloud.pairs.find(region, WANTED)
+        for ordinal in cloud.instances.spans[region]:
+            windows = cloud.instances.shape_of(ordinal).windows
+            if pair and not windows and dice.chance(scenario.already_percent):
+                cloud.instances.record[ordinal] = pair.number
+                pair.bound += 1
+
+
+def _wanted(scenario: Scenario) -> list[tuple[str, str]]:
+    """The wanted key pairs by name, with their public keys."""
+    names = [WANTED, *(f"{WANTED}-{number}" for number in range(2, scenario.keys + 1))]
+    return [(name, public_key(1 + 10 * number)) for number, name in enumerate(names)]
+
+
+@functools.lru_cache(maxsize=8)
+def public_key(number: int) -> str:
+    """An OpenSSH line."""
+    return synthetic.ed25519_line(bytes([number]) * 32, f"sim-{number}")
+
+
+def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
+    """Return the plan of a scenario, from what the cloud describes."""
+    rows = [row for region in scenario.regions for row in _listed(cloud, region, now)]
+    keys = [
+        WantedKey(name, key, public_key_digest(key), _region_keys(scenario, cloud, name, now))
+        for name, key in _wanted(scenario)
+    ]
+    inventory = Inventory(tuple(rows), as_of=now)
+    identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
+    context = planner.PlanContext("rollout sim", identity, keys[0].regions)
+    dice = Dice(scenario.seed, "wanted")
+    try:
+        plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
+    except PlanError:  # a wave that comes to nothing in a small fleet
+        plain = msgspec.structs.replace(_spec(scenario, inventory), waves=_REST)
+        plan = planner.make_plan(plain, inventory, {}, now, context)
+    return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
+
+
+def _region_keys(
+    scenario: Scenario, cloud: Cloud, name: str, now: Instant
+) -> tuple[RegionKey, ...]:
+    """One key pair in each region, as the cloud describes it."""
+    found = []
+    for region in scenario.regions:
+        key = see_key(_ask(cloud, calls.describe_key(region, name), now), name, now)
+        assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
+        found.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
+    return tuple(found)
+
+
+_REST = (WaveSpec("all", WaveKind.REST),)
+
+
+def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
+    base = sum(
+        one.status is not ObservedGroup.STOPPED and selection.rotatable_os(one) is None
+        for one in inventory.instances
+    )
+    caps = [max(1, base * percent // 100) for percent in scenario.cap_percents]
+    waves: list[WaveSpec] = []
+    if scenario.canary:
+        waves.append(WaveSpec("canary", WaveKind.AMOUNT, Amount(count=1)))
+    if scenario.cover:
+        waves.append(WaveSpec("cover", WaveKind.COVER))
+    return Spec(
+        name="sim",
+        key_pair=KeyPairSpec(
+            WANTED,
+            public_key(1),
+            Ensure.REQUIRE if scenario.key_present else Ensure.IMPORT,
+        ),
+        inventory=(EcsSource(scenario.regions),),
+        text=f"seed: {scenario.seed}\n",
+        allow_password_loss=scenario.allow_password_loss,
+        restart=Restart(scenario.stopped, scenario.calls, scenario.timeout_ms, scenario.settle_ms),
+        budgets=tuple(Budget("fleet", Amount(count=cap)) for cap in caps),
+        waves=(*waves, *_REST),
+        on_unknown=scenario.on_unknown,
+        limits=Limits(exposed_max=scenario.exposed_max),
+    )
+
+
+def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
+    filters: Mapping[str, str] = {}
+    rows: list[Instance] = []
+    while True:
+        heard = _ask(cloud, calls.describe(region, filters), now)
+        page = reading.described(heard, ACCOUNT_ID, region, now)
+        assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
+        rows += page.instances
+        if not page.next_token:
+            return rows
+        filters = {"NextToken": page.next_token}
+
+
+def _ask(cloud: Cloud, wish: Wish, now: Instant) -> wire.HttpReply:
+    reply: Reply = cloud.handle(Request(wish.action, wish.params), now)
+    rendered = render(reply, wish.action, Format.JSON)
+    return wire.HttpReply(rendered.status, {}, rendered.body)
