@@ -303,6 +303,10 @@ def _a_state_that_no_journal_tells(world: World) -> None:
     world.story.unfolded.append("phases")
 
 
+def _an_instance_at_no_station(world: World) -> None:
+    world.story.misplaced.append("ordinal 0 is planned and at no station")
+
+
 def _a_byte_is_changed(world: World) -> None:
     path = next(p for p in world.disk.files if p.name.startswith("journal-"))
     world.disk.files[path].data[200] ^= 1
@@ -448,6 +452,7 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-62", _given_up_at_once),
     ("I-63", _a_start_of_what_ran),
     ("I-64", _restarted_beside_another_run),
+    ("I-65", _an_instance_at_no_station),
 )
 
 
