@@ -13,33 +13,21 @@ import structlog
 from rollout import logs
 from rollout.app.notices import Progress
 from rollout.cli.options import Common
-from rollout.cli.views import render, report
+from rollout.cli.views import progress, render, report
 from rollout.cli.views.eta import Eta
+from rollout.cli.views.progress import LogLine
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.view import lanes
 from rollout.model import event as ev
-from rollout.model.command import Command, ImportKey
-from rollout.model.event import AnyEvent, Trigger
-from rollout.model.outcome import Outcome
-from rollout.model.time import SECOND, Instant, format_instant
+from rollout.model.command import Command
+from rollout.model.event import AnyEvent
+from rollout.model.time import SECOND, Instant
 
 LINE_EVERY_MS = 10 * SECOND
 """Minimum time between two lines of progress if stderr is not a terminal."""
 REDRAWS_PER_SECOND = 4
-LANES_SHOWN = 3
-"""Number of throttled lanes that are listed; the others are counted."""
 _BAR_COLUMNS = 30
-
-_ENDED_BADLY = {Phase.FAILED: "R0510", Phase.STRANDED: "R0512"}
-_BEFORE_ATTACHED = (Phase.PLANNED, Phase.ATTACHING, Phase.SKIPPED)
-_BEFORE_BOOTED = (
-    *_BEFORE_ATTACHED,
-    Phase.ATTACHED,
-    Phase.RESTARTING,
-    Phase.IN_DOUBT,
-    Phase.STRANDED,
-)
 
 
 def make(common: Common, *, live: bool) -> Lines:
@@ -65,12 +53,19 @@ class Lines(Progress):
         if self._eta is None:
             self._began, self._eta = now, Eta(run, now)
         for event in events:
-            self._tell(run, event)
+            if isinstance(event, ev.Issued):
+                self._calls[event.n] = event.command
+            call = self._calls.pop(event.n, None) if isinstance(event, ev.Settled) else None
+            if (line := progress.of_run(run, event)) is not None:
+                self._write(line)
+            for line in progress.of_instances(run, event, call):
+                self._write(line)
         if now >= self._next and run.wave_open is not None:
             if self._next:
                 eta = {"eta": self.eta(run, now)} if self.eta(run, now) else {}
-                slowed = {"slowed": text} if (text := _slowed(run, now)) else {}
-                self._info("wave.progress", **_figures(run, run.wave_open), **slowed, **eta)
+                slowed = {"slowed": text} if (text := progress.slowed(run, now)) else {}
+                fields = {**progress.figures(run, run.wave_open), **slowed, **eta}
+                self._write(LogLine("info", "wave.progress", fields))
             self._next = now + LINE_EVERY_MS
 
     def eta(self, run: Run, now: Instant) -> str:
@@ -78,95 +73,9 @@ class Lines(Progress):
         left_ms = self._eta.left_ms(run, now) if self._eta else None
         return "" if left_ms is None else render.span(left_ms).replace(" ", "")
 
-    def _tell(self, run: Run, event: AnyEvent) -> None:
-        match event:
-            case ev.RunStarted(run=run_id):
-                self._info("run.started", run=run_id, plan=run.plan.name, targets=len(run.phases))
-            case ev.Resumed(epoch=epoch):
-                self._info("run.resumed", run=run.run_id, epoch=epoch, left=run.left)
-            case ev.TornTail(bytes=size):
-                self._log.warning("journal.torn", run=run.run_id, bytes_cut=size)
-            case ev.ClockSkew(local=local, service=service):
-                self._log.warning(
-                    "clock.skew", local=format_instant(local), service=format_instant(service)
-                )
-            case ev.LaneSlowed(region=region, action=action):
-                self._info("lane.slowed", region=region, action=action, throttled=event.throttled,
-                           per_minute=event.per_minute, quota=event.quota or "unknown",
-                           until=format_instant(event.until))  # fmt: skip
-            case ev.LaneRecovered(region=region, action=action):
-                self._info("lane.recovered", region=region, action=action)
-            case ev.WaveStarted(wave=wave, name=name):
-                permits = sum(run.ledger.caps)
-                targets = run.layout.waves[wave].targets
-                self._info("wave.started", run=run.run_id, wave=name, targets=targets,
-                           permits=permits)  # fmt: skip
-            case ev.WaveClosed(wave=wave):
-                self._info("wave.closed", **_figures(run, wave))
-            case ev.Issued(n=n, command=command):
-                self._calls[n] = command
-            case ev.Settled():
-                self._settled(run, event)
-            case ev.Moved(trigger=trigger, ordinals=ordinals):
-                if trigger is Trigger.TIMED_OUT:
-                    self._failures(run, [(ordinal, None) for ordinal in ordinals], "R0511")
-                elif trigger in (Trigger.GAVE_UP, Trigger.LEFT_STOPPED, Trigger.CLOSED):
-                    self._failures(run, [(ordinal, None) for ordinal in ordinals])
-            case ev.Held(ordinals=ordinals, reason=reason):
-                for ordinal in ordinals:
-                    self._log.warning("instance.held", instance=_id(run, ordinal), reason=reason)
-            case ev.OperatorCommand(command=command, actor=actor, reason=reason):
-                stated = {"instance": event.instance} if event.instance else {}
-                self._log.warning("operator.command", run=run.run_id, command=command.value,
-                                  by=actor.user, reason=reason, **stated)  # fmt: skip
-            case ev.FailuresAccepted(reason=reason, wave=wave, ordinals=ordinals, actor=actor):
-                self._log.warning("failures.accepted", wave=run.layout.waves[wave].name,
-                                  count=len(ordinals), reason=reason, by=actor.user)  # fmt: skip
-            case ev.ForeignRestart(ordinals=ordinals, evidence=evidence):
-                for ordinal in ordinals:
-                    self._log.warning("instance.restarted_elsewhere", instance=_id(run, ordinal),
-                                      evidence=evidence)  # fmt: skip
-            case ev.Anomaly(text=text):
-                self._log.warning("service.anomaly", text=text)
-            case ev.Drained(word=word):
-                self._log.warning("run.drained", run=run.run_id, word=word,
-                                  calls_in_flight=len(run.open_calls),
-                                  again="stops waiting for them")  # fmt: skip
-            case ev.Halted(reason=reason, code=code, exit=exit_code, detail=detail):
-                self._log.warning("run.halted", run=run.run_id, reason=reason, code=code,
-                                  detail=detail, exit=exit_code)  # fmt: skip
-            case ev.RunClosed(counts=counts, exit=exit_code):
-                self._info("run.closed", run=run.run_id, **counts, exit=exit_code)
-            case _:
-                pass
-
-    def _settled(self, run: Run, event: ev.Settled) -> None:
-        command = self._calls.pop(event.n, None)
-        if command is None or isinstance(command, ImportKey):
-            return
-        others = dict(event.items)
-        self._failures(run, [(one, others.get(one, event.outcome)) for one in command.ordinals])
-
-    def _failures(
-        self, run: Run, ended: list[tuple[int, Outcome | None]], code: str | None = None
-    ) -> None:
-        for ordinal, outcome in ended:
-            phase = run.phase(ordinal)
-            if phase not in _ENDED_BADLY:
-                continue
-            words = {"request_id": outcome.request_id} if outcome and outcome.request_id else {}
-            self._log.error(
-                "instance.failed",
-                instance=_id(run, ordinal),
-                phase=phase.word,
-                code=code or _ENDED_BADLY[phase],
-                cause=run.causes.get(ordinal, ""),
-                **words,
-            )
-
-    def _info(self, event: str, **words: object) -> None:
-        if not self.quiet:
-            self._log.info(event, **words)
+    def _write(self, line: LogLine) -> None:
+        if not (self.quiet and line.level == "info"):
+            getattr(self._log, line.level)(line.event, **line.fields)
 
 
 class Bars(Lines):
@@ -222,7 +131,7 @@ class Bars(Lines):
             _table(run, number, self.eta(run, self._now)),
             *(
                 Text(f" {report.lane(one, self._now)}", no_wrap=True, overflow="ellipsis")
-                for one in lanes(run)[:LANES_SHOWN]
+                for one in lanes(run)[: progress.LANES_SHOWN]
             ),
         )
 
@@ -239,10 +148,10 @@ def _table(run: Run, number: int, eta: str) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    counts = _counts(run, number)
+    counts = progress.counts(run, number)
     total = sum(counts.values())
-    attached = total - sum(counts[phase] for phase in _BEFORE_ATTACHED)
-    booted = total - sum(counts[phase] for phase in _BEFORE_BOOTED)
+    attached = total - sum(counts[phase] for phase in progress.BEFORE_ATTACHED)
+    booted = total - sum(counts[phase] for phase in progress.BEFORE_BOOTED)
     permits = zip(run.ledger.used, run.ledger.caps, strict=True)
     down = [f"{used} down of {cap} permits" for used, cap in permits]
     doubt = [f"{counts[Phase.IN_DOUBT]} in doubt"] if counts[Phase.IN_DOUBT] else []
@@ -262,37 +171,3 @@ def _table(run: Run, number: int, eta: str) -> Any:
         bar = ProgressBar(total=max(total, 1), completed=value, width=_BAR_COLUMNS)
         grid.add_row(f" {name}", bar, f"{value:,}/{total:,}", " · ".join(notes))
     return grid
-
-
-def _slowed(run: Run, now: Instant) -> str:
-    """Return the lanes that were throttled most as text, empty if there are none."""
-    known = [report.lane(one, now) for one in lanes(run)]
-    more = f"; and {len(known) - LANES_SHOWN} more" if len(known) > LANES_SHOWN else ""
-    return "; ".join(known[:LANES_SHOWN]) + more
-
-
-def _figures(run: Run, number: int) -> dict[str, object]:
-    """Return the counts of one wave as fields of a log line."""
-    counts = _counts(run, number)
-    return {
-        "wave": run.layout.waves[number].name,
-        "targets": sum(counts.values()),
-        "attached": sum(counts.values()) - sum(counts[phase] for phase in _BEFORE_ATTACHED),
-        "restarting": counts[Phase.RESTARTING] + counts[Phase.SETTLING],
-        "in_doubt": counts[Phase.IN_DOUBT],
-        "done": counts[Phase.DONE],
-        "failed": counts[Phase.FAILED],
-        "stranded": counts[Phase.STRANDED],
-        "down": f"{sum(run.ledger.used)}/{sum(run.ledger.caps)}",
-    }
-
-
-def _counts(run: Run, number: int) -> dict[Phase, int]:
-    """Return the number of targets of a wave in each phase. A million take milliseconds."""
-    first, last = run.layout.waves[number].cells
-    start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
-    return {phase: run.phases.count(phase, start, end) for phase in Phase}
-
-
-def _id(run: Run, ordinal: int) -> str:
-    return run.layout.targets[ordinal].instance
