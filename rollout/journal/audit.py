@@ -21,7 +21,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
 from rollout.model.plan import Plan
-from rollout.model.site import Site
+from rollout.model.site import KeySite
 from rollout.model.time import Instant
 
 
@@ -178,10 +178,12 @@ class _Teller:
         self.calls[event.n] = command
         until = times.format_instant(event.not_after)
         text = f"attempt {event.attempt}, to leave by {until}"
+        if not isinstance(command, RestartCall):
+            text += f", key pair {self.layout.keys[command.key].name}"
         call, action = event.n, action_of(command)
         if isinstance(command, ImportKey):
-            if self._concerns(command.site):
-                return _with(entry, text=f"{text}, in {command.region}", call=call, action=action)
+            if self._concerns(command.key_site):
+                return _with(entry, text=f"{text} in {command.region}", call=call, action=action)
             return None
         if self.only is not None and self.only in command.ordinals:
             seen = dict(zip(command.ordinals, spread(event.seen), strict=False)).get(self.only)
@@ -195,7 +197,7 @@ class _Teller:
             return None if self.only is not None else _with(entry, text=late, call=event.n)
         words: dict[str, object] = {"call": event.n, "action": action_of(command)}
         if isinstance(command, ImportKey):
-            shown = self._concerns(command.site)
+            shown = self._concerns(command.key_site)
             return _with(entry, **words, **_ending(event.outcome, event.at)) if shown else None
         ended = dict(endings(command, event))
         if self.only is not None:
@@ -229,12 +231,11 @@ class _Teller:
             case ev.TornTail():
                 return f"a crash left {event.bytes} bytes of a line, which were cut"
             case ev.KeyReady():
-                concerns = self._concerns(event.site)
-                text = f"key pair compared in {event.region}, fingerprint {event.fingerprint}"
-                return text if concerns else None
+                key = self._key(event.key_site)
+                return key and f"{key} compared, fingerprint {event.fingerprint}"
             case ev.KeyChanged():
-                concerns = self._concerns(event.site)
-                return f"key pair in {event.region} {event.detail}" if concerns else None
+                key = self._key(event.key_site)
+                return key and f"{key} {event.detail}"
             case ev.WaveStarted():
                 return f"wave {event.name}" if self._in_wave(event.wave) else None
             case ev.WaveClosed():
@@ -276,8 +277,13 @@ class _Teller:
         ids = tuple(self.layout.targets[ordinal].instance for ordinal in ordinals)
         return _with(entry, instances=ids, **words)
 
-    def _concerns(self, site: Site) -> bool:
-        return self.only is None or self.layout.site_of(self.only) == site
+    def _concerns(self, key_site: KeySite) -> bool:
+        return self.only is None or self.layout.key_site_of(self.only) == key_site
+
+    def _key(self, key_site: KeySite) -> str | None:
+        name = self.layout.keys[key_site.key].name
+        text = f"key pair {name} in {key_site.site.region}"
+        return text if self._concerns(key_site) else None
 
     def _in_wave(self, wave: int) -> bool:
         return self.only is None or self.layout.wave_of(self.only) == wave

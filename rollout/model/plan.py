@@ -216,11 +216,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     estimate: Estimate
 
     @property
-    def key_pair(self) -> WantedKey:
-        """The first wanted key."""
-        return self.keys[0]
-
-    @property
     def emulated(self) -> bool:
         """Whether the plan was created against an emulator."""
         return any(identity.emulator for identity in self.identity)

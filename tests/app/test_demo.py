@@ -11,7 +11,7 @@ from tests.app import factory
 
 PLAN = factory.plan()
 TARGETS = [target for *_, target in preview.targets(PLAN)]
-KEY = PLAN.key_pair.name
+KEY = PLAN.keys[0].name
 
 
 def effects() -> list[EffectLine]:

@@ -80,7 +80,7 @@ async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
 
     async with stage.connected(cloud) as service:
         made = await planning.create(stage.write_spec(project), service, Path("runs"))
-    assert [one.present for one in made.saved.plan.key_pair.regions] == [False, False]
+    assert [one.present for one in made.saved.plan.keys[0].regions] == [False, False]
     assert any(warning.code == "R0308" for warning in made.saved.plan.warnings)
 
     required = stage.write_spec(project, ensure="require")

@@ -9,7 +9,8 @@ import pytest
 from rollout.app import plan_check, plan_file
 from rollout.errors import Exit, RolloutError
 from rollout.model import plan as plans
-from rollout.model.plan import Plan, RestartKind
+from rollout.model.plan import Batch, Plan, RestartKind
+from rollout.sim.world.several_keys import with_keys
 from tests.app import factory
 
 
@@ -254,6 +255,46 @@ def test_targets_that_contradict_are_found(change: str, said: str) -> None:
 def test_fields_that_contradict_are_found(field: str, value: object, said: str) -> None:
     """Names, digests, counts and waves that cannot be are named."""
     assert any(said in text for text in plan_check.contradictions(changed(**{field: value})))
+
+
+def two_keys(**changes: object) -> Plan:
+    """The factory's plan with a second key for every third target, changed in that second key."""
+    good = factory.plan()
+    second = msgspec.structs.replace(good.keys[0], **{"name": "ops-former", **changes})
+    return with_keys(good, (*good.keys, second), lambda one: int(one.instance[-1] in "369"))
+
+
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        ({"public_key_digest": "sha256:0"}, "key ops-former: public_key_digest does not match"),
+        ({"name": "ops-new"}, "key ops-new appears 2 times in cn-hangzhou"),
+        ({"regions": ()}, "key pair ops-former is missing"),
+    ],
+)
+def test_keys_that_contradict_are_found(changes: dict[str, object], said: str) -> None:
+    """Several keys are fine, each with its own material, name and regions."""
+    assert list(plan_check.contradictions(two_keys())) == []
+    assert any(said in text for text in plan_check.contradictions(two_keys(**changes)))
+
+
+def test_a_batch_with_two_keys_is_found() -> None:
+    """One AttachKeyPair call attaches one key pair."""
+    plan = two_keys()
+    cell = plan.waves[-1].cells[0]
+    whole = Batch(tuple(target for batch in cell.batches for target in batch.targets))
+    mixed = msgspec.structs.replace(cell, batches=(whole,))
+    wave = msgspec.structs.replace(plan.waves[-1], cells=(mixed, *plan.waves[-1].cells[1:]))
+    twisted = msgspec.structs.replace(plan, waves=(*plan.waves[:-1], wave))
+
+    assert any("different keys" in text for text in plan_check.contradictions(twisted))
+
+
+def test_a_key_that_is_not_in_the_list_is_found() -> None:
+    """Every target's key is one of the plan's."""
+    plan = msgspec.structs.replace(two_keys(), keys=factory.plan().keys)
+
+    assert any("not in the list of keys" in text for text in plan_check.contradictions(plan))
 
 
 @pytest.mark.parametrize("field,value", [("cap", 40), ("members", 99), ("others", 0)])

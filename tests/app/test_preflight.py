@@ -138,7 +138,7 @@ async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
     cloud = stage.pretend()
     saved = await planned(cloud, project)
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHNvbWVib2R5IGVsc2UncyBrZXkuIDMyIGJ5dGVz other"
-    cloud.pairs.add("cn-hangzhou", saved.plan.key_pair.name, other, 0)
+    cloud.pairs.add("cn-hangzhou", saved.plan.keys[0].name, other, 0)
 
     with pytest.raises(RolloutError) as caught:
         await applied(cloud, saved)

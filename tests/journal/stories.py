@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from rollout.core.running.layout import Layout
 from rollout.journal import writer
 from rollout.journal.reader import run_id
 from rollout.model import event as ev
@@ -16,10 +17,11 @@ from rollout.model.observation import Observed, gather
 from rollout.model.outcome import Done, Outcome
 from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown, Restart
+from rollout.sim.world.several_keys import with_keys
 from tests.journal import samples
 from tests.journal.samples import ACTOR, NOW
 
-OLD, NEW = "ops-2026q3", "ops-2026q4"
+OLD, NEW, OTHER = "ops-2026q3", "ops-2026q4", "ops-2026q2"
 SITE = ("1234567890123456", "cn-hangzhou")
 
 
@@ -71,6 +73,13 @@ def a_plan(
     )
 
 
+def two_keys() -> plans.Plan:
+    """The same plan with a second key at the same site, wanted on ordinals 3 and 4."""
+    plan = a_plan()
+    second = plans.WantedKey(OTHER, "ssh-ed25519 BBBB", "sha256:5", ())
+    return with_keys(plan, (*plan.keys, second), lambda one: int(one.instance[-1] in "34"))
+
+
 class Story:
     """Events of a run, added in the order in which they happened."""
 
@@ -96,9 +105,10 @@ class Story:
         return self.add(ev.Resumed(self.epoch, ACTOR, NOW))
 
     def open_wave(self, wave: int) -> "Story":
-        """The wave and its one cell; in the first one the key pair too."""
+        """The wave and its one cell; in the first one the key pairs too."""
         self.add(ev.WaveStarted(wave, self.plan.waves[wave].name), ev.CellOpened(wave))
-        return self if wave else self.add(ev.KeyReady(*SITE, "fp"))
+        keys = () if wave else range(len(self.plan.keys))
+        return self.add(*(ev.KeyReady(*SITE, "fp", key=key) for key in keys))
 
     def close_wave(self, wave: int) -> "Story":
         """Its cell and the wave."""
@@ -116,14 +126,16 @@ class Story:
 
     def attach(self, *ordinals: int, **changed: object) -> "Story":
         """The intent of an attach."""
-        return self.issue(Attach(ordinals, names(ordinals)), Status.RUNNING, OLD, **changed)
+        command = Attach(ordinals, names(ordinals), self.key_of(ordinals[0]))
+        return self.issue(command, Status.RUNNING, OLD, **changed)
 
     def restart(self, *ordinals: int, **changed: object) -> "Story":
         """The intent of a restart: a start for ordinal 4, else a reboot."""
         kind = RestartKind.START if ordinals == (4,) else RestartKind.REBOOT
         status = Status.STOPPED if ordinals == (4,) else Status.RUNNING
         command = RestartCall(kind, ordinals, names(ordinals))
-        return self.issue(command, status, self.plan.key_pair.name, **changed)
+        wanted = self.plan.keys[self.key_of(ordinals[0])]
+        return self.issue(command, status, wanted.name, **changed)
 
     def settle(self, outcome: Outcome | None = None, n: int | None = None) -> "Story":
         """The last call, or call `n`, ended."""
@@ -137,13 +149,17 @@ class Story:
             self.observed += len(ordinals)
         return self.add(ev.Moved(trigger, ordinals, "status", NOW))
 
-    def compare(self) -> "Story":
+    def compare(self, key: int = 0) -> "Story":
         """The key pair was compared after all attaches so far, and is the plan's."""
-        return self.add(ev.KeyReady(*SITE, "fp", self.observed))
+        return self.add(ev.KeyReady(*SITE, "fp", self.observed, key))
 
-    def change_key(self) -> "Story":
+    def change_key(self, key: int = 0) -> "Story":
         """The key pair was compared and has other material."""
-        return self.add(ev.KeyChanged(*SITE, "was recreated: the fingerprint changed"))
+        return self.add(ev.KeyChanged(*SITE, "was recreated: the fingerprint changed", key))
+
+    def key_of(self, ordinal: int) -> int:
+        """The index of the key that the plan wants on a target."""
+        return Layout(self.plan).targets[ordinal].key
 
     def attached(self, *ordinals: int) -> "Story":
         """Attached and read back."""
@@ -161,7 +177,7 @@ class Story:
 
     def back(self, *ordinals: int) -> "Story":
         """The key pair compared, booted and serving again."""
-        self.compare().move(Trigger.SEEN_BOOTED, *ordinals)
+        self.compare(self.key_of(ordinals[0])).move(Trigger.SEEN_BOOTED, *ordinals)
         return self.move(Trigger.SEEN_RUNNING, *ordinals)
 
     def close(self, exit_code: int = 0, **counts: int) -> "Story":

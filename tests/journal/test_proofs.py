@@ -11,7 +11,7 @@ from rollout.model.event import Trigger
 from rollout.model.instance import Proof
 from rollout.model.plan import Plan
 from tests.journal import stories
-from tests.journal.stories import NEW, OLD, Story
+from tests.journal.stories import NEW, OLD, OTHER, Story
 
 
 def run(runs_dir: Path, story: Story, at: int) -> Path:
@@ -45,6 +45,18 @@ def test_a_key_pair_that_was_recreated_proves_nothing(tmp_path: Path) -> None:
     run(tmp_path, story, 1)
 
     assert set(named(proofs.fold(tmp_path))) == {"i-00000000"}
+
+
+def test_each_instance_is_proved_for_its_own_key(tmp_path: Path) -> None:
+    """A plan with two keys proves, for each instance, the key that it names for this instance; a
+    changed key pair takes proofs of the other key away from nobody.
+    """
+    story = Story(stories.two_keys()).open_wave(0).rotated(0, 1).close_wave(0).open_wave(1)
+    story.rotated(2).rotated(3).attached(4).change_key(1).rotated_on(4)
+    run(tmp_path, story, 1)
+
+    found = {name: key for name, (key, _) in named(proofs.fold(tmp_path)).items()}
+    assert found == {**dict.fromkeys(stories.names((0, 1, 2)), NEW), "i-00000003": OTHER}
 
 
 def test_an_instance_is_proved_by_the_comparison_after_it(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
         return wire.HttpReply(500, {}, b"")
 
     one, wished = plan(), []
-    key = one.key_pair
+    key = one.keys[0]
     client = client_on(InProcessTransport(handle), JumpClock())
     for issued in intents():
         wish = calls.of_intent(issued, SITE, one)

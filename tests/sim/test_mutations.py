@@ -226,8 +226,8 @@ def believe_the_name_of_a_key_pair(patch: pytest.MonkeyPatch) -> None:
     looked = Decider.key_pair_observed
 
     def trusting(self: Decider, look: ObserveKeyPair, _key: str, _print: str, now: Instant) -> None:
-        region = self.run.plan.key_pair.regions[0]
-        looked(self, look, self.run.plan.key_pair.public_key, region.fingerprint, now)
+        region = self.run.plan.keys[0].regions[0]
+        looked(self, look, self.run.plan.keys[0].public_key, region.fingerprint, now)
 
     patch.setattr(Decider, "key_pair_observed", trusting)
 

@@ -129,7 +129,7 @@ def test_every_instance_is_rotated_in_calm_weather() -> None:
 def test_a_plan_made_offline_can_be_rehearsed() -> None:
     """Nobody asked whether the key pair is there: it is taken for granted."""
     plan = factory.plan(40)
-    pairs = msgspec.structs.replace(plan.key_pair, regions=())
+    pairs = msgspec.structs.replace(plan.keys[0], regions=())
     offline = msgspec.structs.replace(plan, keys=(pairs,), identity=(), applyable=False)
 
     assert rehearsal.live(offline, CALM_CLOUD, 1).counts["done"] == plan.counts.targets
@@ -139,10 +139,10 @@ def test_a_missing_key_pair_is_imported() -> None:
     """Where the plan says that a region lacks it, the rehearsal has the call too."""
     plan = factory.plan(40)
     regions = tuple(
-        msgspec.structs.replace(one, present=False, fingerprint="") for one in plan.key_pair.regions
+        msgspec.structs.replace(one, present=False, fingerprint="") for one in plan.keys[0].regions
     )
     key = synthetic.ed25519_line(b"1" * 32, "next")
-    pairs = WantedKey(plan.key_pair.name, key, public_key_digest(key), regions)
+    pairs = WantedKey(plan.keys[0].name, key, public_key_digest(key), regions)
     lived = rehearsal.live(msgspec.structs.replace(plan, keys=(pairs,)), CALM_CLOUD, 1)
 
     assert _calls(lived)["ImportKeyPair"] == len(regions)
@@ -222,7 +222,7 @@ def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.Wis
             return calls.describe(region, {"InstanceIds": text}, ids)
         case 1:
             text = msgspec.json.encode(list(ids)).decode()
-            name = plan.key_pair.name
+            name = plan.keys[0].name
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": text}
             return calls.Wish("AttachKeyPair", region, params, ids)
         case 2:

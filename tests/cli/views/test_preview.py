@@ -72,7 +72,7 @@ def test_nothing_to_do_is_said_in_words() -> None:
         {},
         factory.NOW,
         planner.PlanContext(
-            "rollout 0.1.0", factory.plan().identity, factory.plan().key_pair.regions
+            "rollout 0.1.0", factory.plan().identity, factory.plan().keys[0].regions
         ),
     )
 

@@ -4,6 +4,7 @@ from rollout.journal.verify import Verdict
 from rollout.model import event as ev
 from rollout.model.event import OperatorWord, Resolution
 from rollout.model.outcome import Refused, RetryClass
+from rollout.model.plan import Plan
 from tests.journal import samples, stories
 from tests.journal.samples import NOW
 from tests.journal.stories import Story
@@ -20,9 +21,9 @@ def resolved(ordinal: int, resolution: Resolution) -> ev.OperatorCommand:
     return ev.OperatorCommand("2", word, samples.ACTOR, NOW, "inbox", "seen", name, resolution)
 
 
-def in_rest() -> Story:
+def in_rest(plan: Plan | None = None) -> Story:
     """A run whose canary went well and whose second wave has just been opened."""
-    return Story().open_wave(0).rotated(0, 1).close_wave(0).open_wave(1)
+    return Story(plan).open_wave(0).rotated(0, 1).close_wave(0).open_wave(1)
 
 
 def messages(verdict: Verdict) -> str:

@@ -61,6 +61,44 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
         "i-00000002: attach over foreign key pair `mine`",
         lambda: in_rest().issue(Attach((2,), ("i-00000002",)), Status.RUNNING, "mine"),
     ),
+    "an attach of the other key of the plan": (
+        "i-00000003: attach of a key that is not planned",
+        lambda: in_rest(stories.two_keys()).issue(
+            Attach((3,), ("i-00000003",)), Status.RUNNING, OLD
+        ),
+    ),
+    "an attach whose own key pair was not compared": (
+        "before the key pair was compared",
+        lambda: (
+            Story(stories.two_keys())
+            .add(ev.WaveStarted(0, "canary"), ev.CellOpened(0), ev.KeyReady(*stories.SITE, "fp"))
+            .issue(Attach((0,), ("i-00000000",), 1), Status.RUNNING, OLD)
+        ),
+    ),
+    "a restart on the other key of the plan": (
+        "i-00000003",
+        lambda: (
+            in_rest(stories.two_keys())
+            .attached(3)
+            .issue(RestartCall(RestartKind.REBOOT, (3,), ("i-00000003",)), Status.RUNNING, NEW)
+        ),
+    ),
+    "done by a comparison of the other key": (
+        "the events before it give 3 done, 1 unverified, 1 stranded, 2 excluded",
+        lambda: (
+            in_rest(stories.two_keys())
+            .rotated(2)
+            .attached(3)
+            .restart(3)
+            .settle()
+            .change_key(1)
+            .compare(0)
+            .move(Trigger.SEEN_BOOTED, 3)
+            .move(Trigger.SEEN_RUNNING, 3)
+            .attached(4)
+            .close(done=5)
+        ),
+    ),
     "ids and ordinals differ": (
         "do not match",
         lambda: in_rest().issue(Attach((2, 3), ("i-00000002",)), Status.RUNNING, OLD),
