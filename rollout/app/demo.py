@@ -59,13 +59,7 @@ def judge(
     in_force = {sight.instance: sight.key_in_force for sight in sights}
     attached = [effect for effect in effects if effect.effect == "attach"]
     restarts = Counter(effect.instance for effect in effects if effect.effect in RESTARTS)
-    targets = [
-        target
-        for wave in plan.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    ]
+    targets = list(plan.targets())
     touched = {effect.instance for effect in attached} | restarts.keys()
     hit = sum(effect.instance in windows for effect in attached)
     largest = max(Counter(effect.request_id for effect in attached).values(), default=0)

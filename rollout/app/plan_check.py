@@ -29,13 +29,7 @@ def check(plan: Plan, place: Place | None = None) -> None:
 
 def contradictions(plan: Plan) -> Iterator[str]:
     """Yield one sentence for each contradiction."""
-    targets = [
-        target
-        for wave in plan.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    ]
+    targets = list(plan.targets())
     if not all(0 <= target.key < len(plan.keys) for target in targets):
         yield "a target's key is not in the list of keys"
         return
@@ -73,7 +67,7 @@ def _shape(plan: Plan) -> Iterator[str]:
     for name, times in Counter(wave.name for wave in plan.waves).items():
         if times > 1:
             yield f"wave {name} appears {times} times"
-    known = [{(one.account, one.region) for one in key.regions} for key in plan.keys]
+    known = [{one.site for one in key.regions} for key in plan.keys]
     for wave in plan.waves:
         if not wave.cells:
             yield f"wave {wave.name} has no cells"
@@ -90,7 +84,7 @@ def _shape(plan: Plan) -> Iterator[str]:
             missing = [
                 plan.keys[key].name
                 for key in sorted(set[int]().union(*keys))
-                if plan.applyable and (cell.account, cell.region) not in known[key]
+                if plan.applyable and cell.site not in known[key]
             ]
             if missing:
                 yield f"{where}: the region's key pair {', '.join(missing)} is missing"

@@ -106,13 +106,7 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
             if is_open
             else "create a new plan from its spec",
         )
-    targets = {
-        target.instance
-        for wave in saved.plan.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    }
+    targets = {target.instance for target in saved.plan.targets()}
     for folded in open_runs:
         shared = [instance for instance in folding.unfinished(folded) if instance in targets]
         if shared:
@@ -215,16 +209,14 @@ def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, 
     """Return the restarts of a plan, each with a few targets for its dry runs."""
     found: dict[_Restarts, list[str]] = {}
     for many in (False, True) if plan.calls is Calls.BATCH else (False,):
-        for wave in plan.waves:
-            for cell in wave.cells:
-                for batch in cell.batches:
-                    for target in batch.targets:
-                        if unfinished is not None and target.instance not in unfinished:
-                            continue
-                        check = _Restarts(cell.site, target.restart, many)
-                        named = found.setdefault(check, [])
-                        if len(named) < DRY_RUNS_MAX:
-                            named.append(target.instance)
+        for _, cell in plan.cells():
+            for target in cell.targets():
+                if unfinished is not None and target.instance not in unfinished:
+                    continue
+                check = _Restarts(cell.site, target.restart, many)
+                named = found.setdefault(check, [])
+                if len(named) < DRY_RUNS_MAX:
+                    named.append(target.instance)
     return found
 
 

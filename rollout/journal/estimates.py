@@ -82,12 +82,11 @@ def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Estimates:
 
 def _alike(earlier: Plan, plan: Plan) -> bool:
     """Whether what one of them met is to be expected of the other."""
-    emulated = [any(one.emulator for one in each.identity) for each in (earlier, plan)]
-    return emulated[0] == emulated[1] and not _sites(earlier).isdisjoint(_sites(plan))
+    return earlier.emulated == plan.emulated and not _sites(earlier).isdisjoint(_sites(plan))
 
 
 def _sites(plan: Plan) -> frozenset[Site]:
-    return frozenset(cell.site for wave in plan.waves for cell in wave.cells)
+    return frozenset(cell.site for _, cell in plan.cells())
 
 
 class _Seen:

@@ -130,10 +130,4 @@ def _void(proofs: Proofs, instances: Iterable[str]) -> None:
 
 def _instances(plan: Plan) -> list[str]:
     """Ids by ordinal."""
-    return [
-        target.instance
-        for wave in plan.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    ]
+    return [target.instance for target in plan.targets()]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import itertools
+from collections.abc import Iterator
 
 import msgspec
 
@@ -84,6 +86,10 @@ class Cell(AtSite, msgspec.Struct, frozen=True):
     region: str
     batches: tuple[Batch, ...]
 
+    def targets(self) -> Iterator[Target]:
+        """Yield the targets in order of their ordinals."""
+        return itertools.chain.from_iterable(batch.targets for batch in self.batches)
+
 
 class Wave(msgspec.Struct, frozen=True):
     """An ordered slice of the fleet."""
@@ -113,7 +119,7 @@ class BudgetText(msgspec.Struct, frozen=True):
     max_down: str
 
 
-class Exclusion(msgspec.Struct, frozen=True, gc=False):
+class Exclusion(AtSite, msgspec.Struct, frozen=True, gc=False):
     """An instance that is out, and the one reason why."""
 
     instance: str
@@ -214,6 +220,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     exclusions: tuple[Exclusion, ...]
     warnings: tuple[Warn, ...]
     estimate: Estimate
+
+    def cells(self) -> Iterator[tuple[Wave, Cell]]:
+        """Yield each cell with its wave, in order of their ordinals."""
+        return ((wave, cell) for wave in self.waves for cell in wave.cells)
+
+    def targets(self) -> Iterator[Target]:
+        """Yield all targets in order of their ordinals."""
+        return itertools.chain.from_iterable(cell.targets() for _, cell in self.cells())
 
     @property
     def emulated(self) -> bool:

@@ -6,11 +6,10 @@ import pytest
 
 from rollout.app import demo
 from rollout.app.demo import EffectLine, InstanceLine
-from rollout.cli.views import preview
 from tests.app import factory
 
 PLAN = factory.plan()
-TARGETS = [target for *_, target in preview.targets(PLAN)]
+TARGETS = list(PLAN.targets())
 KEY = PLAN.keys[0].name
 
 

@@ -101,4 +101,4 @@ def make_plan(
 
 def targets_of(wave: Wave) -> list[Target]:
     """The wave's targets in ordinal order."""
-    return [target for cell in wave.cells for batch in cell.batches for target in batch.targets]
+    return [target for cell in wave.cells for target in cell.targets()]

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.cli.views import preview
 from rollout.ecs import verdict, wire
 from rollout.ecs.governor import EMULATOR_RATE_START
 from rollout.emulator.cloud.switches import Switches
@@ -102,7 +101,7 @@ def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
     plan = factory.plan(100)
     fleet = planned.fleet_of(plan, plan.made_at)
     cloud = Cloud(fleet)
-    targets = {target.instance: target for *_, target in preview.targets(plan)}
+    targets = {target.instance: target for target in plan.targets()}
 
     sights = list(cloud.observe(plan.made_at))
 
@@ -201,8 +200,8 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
         Arrivals(clouds[0], heaps[0]),
         ValueArrivals(clouds[1], heaps[1], planned.account_of(plan)),
     ]
-    ids = [target.instance for *_, target in preview.targets(plan)]
-    region = {target.instance: where for _, _, where, target in preview.targets(plan)}
+    ids = [target.instance for target in plan.targets()]
+    region = {one.instance: cell.region for _, cell in plan.cells() for one in cell.targets()}
     for kind, first, seconds in steps:
         chosen = [one for one in ids[first : first + 4] if region[one] == region[ids[first]]]
         wish = _wish(kind, region[ids[first]], tuple(chosen), plan)

@@ -92,7 +92,7 @@ def _text(planned: Planned, output: str, width: int) -> str:
         case "jsonl":
             return "\n".join(render.as_json(row) for row in preview.rows(saved.plan))
         case "ids":
-            return "\n".join(target.instance for *_, target in preview.targets(saved.plan))
+            return "\n".join(target.instance for target in saved.plan.targets())
         case _:
             return preview.text(saved.plan, saved.digest, width, reading=planned.reading)
 

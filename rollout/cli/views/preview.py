@@ -10,7 +10,7 @@ import msgspec
 
 from rollout.app.plan import InventoryReading
 from rollout.cli.views import render
-from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Target, Warn, Wave
+from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn, Wave
 from rollout.model.printable import escaped
 from rollout.model.time import format_duration, format_instant
 
@@ -49,22 +49,14 @@ def data(plan: Plan, digest: str) -> dict[str, Any]:
     return {"digest": digest, **fields}
 
 
-def targets(plan: Plan) -> Iterator[tuple[Wave, str, str, Target]]:
-    """Yield wave, account, region and target of each target of the plan, in ordinal order."""
-    for wave in plan.waves:
-        for cell in wave.cells:
-            for batch in cell.batches:
-                for target in batch.targets:
-                    yield wave, cell.account, cell.region, target
-
-
 def rows(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield one flat record for each instance of the inventory: target, or exclusion and reason."""
-    for wave, account, region, target in targets(plan):
+    placed = ((wave, cell, target) for wave, cell in plan.cells() for target in cell.targets())
+    for wave, cell, target in placed:
         yield {
             "instance": target.instance,
-            "account": account,
-            "region": region,
+            "account": cell.account,
+            "region": cell.region,
             "zone": target.zone,
             "target": True,
             "wave": wave.name,
@@ -84,7 +76,7 @@ def rows(plan: Plan) -> Iterator[dict[str, Any]]:
 
 def restarts_again(plan: Plan) -> int:
     """Return the number of targets that already have the key but no proof of a later boot."""
-    return sum(not target.attach for *_, target in targets(plan))
+    return sum(not target.attach for target in plan.targets())
 
 
 def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]:
@@ -92,9 +84,8 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
     if not plan.identity:
         lines.append("Identity   none: created offline")
-    places = [(where[1], where[2]) for where in targets(plan)]
-    places += [(out.account, out.region) for out in plan.exclusions]
-    accounts, regions = (len({place[part] for place in places} - {""}) for part in (0, 1))
+    sites = [cell.site for _, cell in plan.cells()] + [out.site for out in plan.exclusions]
+    accounts, regions = (len({site[part] for site in sites} - {""}) for part in (0, 1))
     parts = [
         render.count(accounts, "account") if accounts else "account unknown",
         render.count(regions, "region"),
@@ -143,7 +134,7 @@ def _about(reason: Reason, out: list[Exclusion], key: str) -> str:
 
 def _formers(plan: Plan) -> str:
     """Return the former keys and the new key as `ops-2026q3 → ops-2026q4`."""
-    formers = Counter(target.former_key for *_, target in targets(plan)).most_common()
+    formers = Counter(target.former_key for target in plan.targets()).most_common()
     if not formers:
         return ""
     names = [

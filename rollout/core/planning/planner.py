@@ -185,7 +185,7 @@ def _estimate(
         lanes: Counter[Lane] = Counter()
         reboots = 0
         for cell in wave.cells:
-            kinds = Counter(target.restart for batch in cell.batches for target in batch.targets)
+            kinds = Counter(target.restart for target in cell.targets())
             reboots += kinds[RestartKind.REBOOT]
             attaching = sum(any(t.attach for t in batch.targets) for batch in cell.batches)
             counts["DescribeInstances"] += len(cell.batches) + attaching

@@ -59,9 +59,8 @@ class TargetStates:
         self.wave_of_cell: list[int] = []
         for number, wave in enumerate(plan.waves):
             for cell in wave.cells:
-                for batch in cell.batches:
-                    self.targets.extend(batch.targets)
-                    self.cell_of.extend([len(self.sites)] * len(batch.targets))
+                self.targets.extend(cell.targets())
+                self.cell_of.extend([len(self.sites)] * (len(self.targets) - len(self.cell_of)))
                 self.sites.append(cell.site)
                 self.wave_of_cell.append(number)
         wave_of = [self.wave_of_cell[cell] for cell in self.cell_of]

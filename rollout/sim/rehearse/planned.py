@@ -72,16 +72,12 @@ def add_key_pairs(plan: Plan, cloud: Cloud, now: Instant) -> None:
 
 def account_of(plan: Plan) -> str:
     """The account of a plan; empty where it was made offline."""
-    cells = (cell for wave in plan.waves for cell in wave.cells)
-    return next((cell.account for cell in cells), "")
+    return next((cell.account for _, cell in plan.cells()), "")
 
 
 def _targets(plan: Plan) -> Iterator[tuple[str, Target]]:
-    for wave in plan.waves:
-        for cell in wave.cells:
-            for batch in cell.batches:
-                for target in batch.targets:
-                    yield cell.region, target
+    """Yield each target with its region."""
+    return ((cell.region, target) for _, cell in plan.cells() for target in cell.targets())
 
 
 def _shape(region: EmulatedRegion, zone: str, image: str) -> Shape:

@@ -126,13 +126,7 @@ def _long_attached(story: Story, since: Instant) -> list[str]:
 
 
 def _targets(story: Story) -> list[str]:
-    return [
-        target.instance
-        for wave in story.plan.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    ]
+    return [target.instance for target in story.plan.targets()]
 
 
 def _waits(story: Story, instance: str, ordinal: int) -> bool:

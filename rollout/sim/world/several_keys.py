@@ -23,7 +23,7 @@ def with_keys(plan: Plan, keys: Sequence[WantedKey], key_of: Callable[[Target], 
 
     def cut(cell: Cell) -> Cell:
         size = max(len(batch.targets) for batch in cell.batches)
-        targets = [with_key(target) for batch in cell.batches for target in batch.targets]
+        targets = [with_key(target) for target in cell.targets()]
         return msgspec.structs.replace(cell, batches=make_batches(targets, size))
 
     waves = tuple(
