@@ -1,7 +1,7 @@
-"""Log lines for people, on stderr: text, or JSON for collectors. The journal is the audit log.
+"""Write log lines to stderr as text or JSON, without secrets. The journal is the audit log.
 
-Configured once by `cli.main`; everyone else asks structlog for a logger. Redaction is the last
-processor, and `redact` is also what error messages and crash files pass through.
+Configured once by `cli.main`; other modules get a logger from structlog. Error messages and crash
+files are redacted here too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rollout.model.printable import escaped, escaped_json
 Event = MutableMapping[str, Any]
 
 KNOWN = KnownSecrets()
-"""The secrets of this process: fed by its credentials, used wherever text enters or leaves."""
+"""Secrets of this process. Credential sources add them; all text is written without them."""
 
 _NAME_WIDTH = 16
-_CHATTY = ("credentials",)
-"""Libraries that complain of what we report ourselves; heard with --verbose only."""
+_MUTED = ("credentials",)
+"""Libraries that log what this program reports itself; logged with --verbose only."""
 
 _NAMED = re.compile(
     r"(?i)\b((?:access_?key_?(?:id|secret)|security_?token|secret|password|signature|credential"
@@ -36,12 +36,12 @@ _SHAPED = re.compile(
 
 
 def hide(secret: str) -> None:
-    """From now on blank this very string wherever it appears, in every encoding."""
+    """Remove this secret from all text from now on, in every encoding."""
     KNOWN.learn(secret)
 
 
 def redact(text: str) -> str:
-    """The text without secrets: known ones, values of telling names, telling shapes."""
+    """Return the text without known secrets, values of secret fields, and strings like keys."""
     return _SHAPED.sub("***", _NAMED.sub(r"\1***", KNOWN.blank(text)))
 
 
@@ -66,19 +66,19 @@ def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) ->
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers = [_Foreign(() if verbose else _CHATTY)]
+    root.handlers = [_Foreign(() if verbose else _MUTED)]
     root.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
 
 
-def say(event: str, level: str = "info", **words: object) -> None:
-    """One line, for those who keep no logger."""
+def say(event: str, level: str = "info", **fields: object) -> None:
+    """Write one log line."""
     import structlog
 
-    getattr(structlog.get_logger(), level)(event, **words)
+    getattr(structlog.get_logger(), level)(event, **fields)
 
 
 class _Writer:
-    """Writes lines and survives a stream that went away: logs never stop a run."""
+    """Writes lines until the stream is closed: logs must not stop a run."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -96,7 +96,7 @@ class _Writer:
 
 
 class _Foreign(logging.Handler):
-    """Lets the lines of libraries enter the same stream, but for the `muted` ones."""
+    """Writes the lines of libraries to the same stream, except those of `muted` libraries."""
 
     def __init__(self, muted: tuple[str, ...]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class _Foreign(logging.Handler):
 
 
 def _name_exception(_logger: object, _method: str, event: Event) -> Event:
-    """An exception becomes its type and message: no traceback reaches a terminal."""
+    """Replace an exception by its type and message, so that no traceback is printed."""
     raised = event.pop("exc_info", None)
     if isinstance(raised, BaseException):
         event["exception"] = f"{type(raised).__name__}: {raised}"
@@ -123,11 +123,11 @@ def _name_exception(_logger: object, _method: str, event: Event) -> Event:
 def _as_text(_logger: object, _method: str, event: Event) -> str:
     at, level, name = event.pop("at"), event.pop("level"), event.pop("event")
     level = {"warning": "WARN"}.get(level, level.upper())
-    fields = " ".join(f"{key}={_spelled(value)}" for key, value in event.items())
+    fields = " ".join(f"{key}={_quoted(value)}" for key, value in event.items())
     return f"{at} {level:<5} {name:<{_NAME_WIDTH}} {fields}".rstrip()
 
 
-def _spelled(value: object) -> str:
+def _quoted(value: object) -> str:
     text = str(value)
     quoted = re.search(r'[\s"=]|^$', text) is not None
     return escaped(json.dumps(text, ensure_ascii=False) if quoted else text)

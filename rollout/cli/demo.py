@@ -1,7 +1,7 @@
-"""The steps of `rollout demo`: the real command line rotates an emulated fleet.
+"""Run the steps of `rollout demo`: the command line rotates an emulated fleet.
 
-Called by the command of that name. Every step is a process of its own, as an operator would start
-it; one of them is killed half-way. What happened is judged by the emulator's hidden ledger.
+Called by the command `demo`. Each step is a separate process, as an operator would start it; one is
+killed. The emulator's hidden ledger then shows whether every promise held.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from rollout.errors import RunError
 PLAN = "quickstart.plan.json"
 BOOT_TIME = "1s"
 FAULTS = """\
-# What a bad day looks like: errors, slow answers, and replies that get lost after the service
-# has done what it was asked. (Throttling closes a lane for the rest of the minute: not here.)
+# Errors, slow replies, and replies that are lost after the service executed the call.
+# No throttling: it would pause a lane for the rest of the minute.
 - { fault: error_before, probability: 0.02, actions: [RebootInstance, StartInstance] }
 - { fault: error_after, probability: 0.02, actions: [AttachKeyPair, RebootInstance] }
 - { fault: lost_after, probability: 0.03, actions: [AttachKeyPair, RebootInstance] }
@@ -39,7 +39,7 @@ _POLL_S = 0.2
 _STEP_S_MAX = 300
 _START_S_MAX = 20
 _SHOW_CURSOR = "\x1b[?25h"
-"""A killed process cannot show the cursor again."""
+"""Printed after a kill, because the killed process cannot show the cursor again."""
 
 
 Row = TypeVar("Row")
@@ -124,18 +124,18 @@ class Demo:
             "R0013", f"the emulator did not start, see {self.folder / 'emulator.log'}"
         )
 
-    def _run(self, *words: str) -> None:
+    def _run(self, *arguments: str) -> None:
         """Run one step that must end with exit 0."""
-        self._echo(words)
-        with self._start(words) as process:
+        self._echo(arguments)
+        with self._start(arguments) as process:
             code = process.wait(_STEP_S_MAX)
         if code != 0:
-            raise RunError.of("R0502", f"rollout {words[0]} ended with {code} in the demo")
+            raise RunError.of("R0502", f"rollout {arguments[0]} ended with {code} in the demo")
 
-    def _run_and_kill(self, *words: str, after: int) -> None:
+    def _run_and_kill(self, *arguments: str, after: int) -> None:
         """Run one step, and kill it when the ledger shows that many restarts."""
-        self._echo(words)
-        with self._start(words) as process:
+        self._echo(arguments)
+        with self._start(arguments) as process:
             while process.poll() is None:
                 effects = self._rows("ledger", demo.EffectLine)
                 if sum(effect.effect in demo.RESTARTS for effect in effects) >= after:
@@ -146,16 +146,22 @@ class Demo:
         if self.terminal.live:
             write(sys.stderr, _SHOW_CURSOR)
         if code >= 0:
-            raise RunError.of("R0502", f"rollout {words[0]} ended with {code} before it was killed")
+            raise RunError.of(
+                "R0502", f"rollout {arguments[0]} ended with {code} before it was killed"
+            )
         self._say(f"SIGKILL after {after} restarts, without warning or cleanup.")
 
     @contextmanager
     def _start(
-        self, words: Sequence[str], *, stdout: int | None = None, stderr: IO[bytes] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        stdout: int | None = None,
+        stderr: IO[bytes] | None = None,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Start a command; a signal to the demo ends it too."""
         with subprocess.Popen(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "rollout", *words],
+            [sys.executable, "-m", "rollout", *arguments],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -172,8 +178,8 @@ class Demo:
         with urllib.request.urlopen(f"{self.url}/_admin/{name}", timeout=30) as reply:  # noqa: S310
             return [msgspec.json.decode(line, type=kind) for line in reply]
 
-    def _echo(self, words: Sequence[str], end: str = "") -> None:
-        self._say(f"$ rollout {shlex.join(words)} {end}".rstrip())
+    def _echo(self, arguments: Sequence[str], end: str = "") -> None:
+        self._say(f"$ rollout {shlex.join(arguments)} {end}".rstrip())
 
     def _say(self, text: str) -> None:
         self.terminal.show(f"\n{text}")

@@ -1,6 +1,6 @@
-"""Run a command's coroutine so that a signal ends it soon, whatever its threads wait for.
+"""Run a command's coroutine so that a signal ends it soon, even if its threads are blocked.
 
-Called by the commands that talk to the service, in the place of `anyio.run`.
+Called instead of `anyio.run` by the commands that call the service.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(main: Callable[..., Awaitable[T]], *arguments: object) -> T:
 
 
 class AbandoningExecutor(ThreadPoolExecutor):
-    """Runs each job in a daemon thread of its own and waits for none at the end.
+    """Runs each job in its own daemon thread and waits for none at the end.
 
     Name lookups and credential libraries block in calls that nothing can interrupt. The standard
     executor waits for them when the loop closes, and again when the interpreter ends.
@@ -63,4 +63,4 @@ class AbandoningExecutor(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as inherited
-        """Nothing is waited for."""
+        """Return at once."""

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.app import about
-from rollout.cli import queued, signals, terminal
+from rollout.cli import signals, stderr_queue, terminal
 from rollout.cli.errors import crash, usage
 from rollout.cli.options import VALUED, Common, check_directory, misspelled, refuse_misspelled
 from rollout.errors import Exit, RolloutError
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
         command, words, options = _parse(arguments)
         common = _common(words, options)
         if command.__module__.startswith("rollout."):
-            queued.describe_as(common.log_format)
+            stderr_queue.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
             _check_environment(command.__name__, common)
             if command.__name__ not in NO_FILES:
@@ -179,7 +179,7 @@ def _end(raised: BaseException, common: Common) -> int:
         logs.configure(sys.stderr, form="json", verbose=common.verbose)
     match raised:
         case RolloutError():
-            terminal.Terminal.of(common).complain(raised)
+            terminal.Terminal.of(common).error(raised)
             return int(raised.exit)
         case KeyboardInterrupt():
             return int(Exit.INTERRUPTED)
@@ -205,7 +205,7 @@ def _innermost(raised: BaseException) -> BaseException:
 def run() -> None:
     """Run the command line of this process and exit."""
     signals.install()
-    sys.stderr = queued.install(sys.stderr)
+    sys.stderr = stderr_queue.install(sys.stderr)
     try:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # a second signal, while the first was reported
@@ -213,7 +213,7 @@ def run() -> None:
     except SystemExit as ended:
         code = int(ended.code or 0)
     signals.uninstall()
-    queued.drain(queued.EXIT_S)
+    stderr_queue.drain(stderr_queue.EXIT_S)
     sys.exit(code)
 
 

@@ -13,11 +13,11 @@ RESULT_S = 60.0
 
 def show(terminal: Terminal, ended: Ended, output: str) -> Exit:
     """Print the state of the run and return its exit code. Errors: R0804, R0806."""
-    terminal.show(spelled(terminal, ended, output), RESULT_S)
+    terminal.show(text(terminal, ended, output), RESULT_S)
     return ended.exit
 
 
-def spelled(terminal: Terminal, ended: Ended, output: str) -> str:
+def text(terminal: Terminal, ended: Ended, output: str) -> str:
     """Return the summary in the requested format."""
     match output:
         case "json":

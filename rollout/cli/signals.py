@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM outside a run: end the command within two seconds, with its exit code.
+"""End a command within two seconds after SIGINT or SIGTERM, with its exit code.
 
-Installed by `cli.main`. While a run is in progress the engine receives both signals itself and
-drains. The first signal cancels the event loop's main task, or raises where no loop runs. A timer
-then raises, and at last ends the process, where the command does not end.
+Installed by `cli.main`. During a run the engine receives both signals and drains. The first signal
+cancels the event loop's main task, or raises an exception without a loop. If the command does not
+end, a timer raises the exception, and then ends the process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Final, NoReturn
 from rollout.errors import Exit
 
 RAISE_AFTER_S: Final = 0.7
-"""From the first signal to the exception in the main thread, where cancelling was not enough."""
+"""Time from the first signal to the exception in the main thread, if the task did not end."""
 END_AFTER_S: Final = 0.8
-"""From that exception to the end of the process."""
+"""Time from that exception to the end of the process."""
 
 before_exit: Final[set[Callable[[], object]]] = set()
 """Called before the process ends itself, for example to end helper processes."""
@@ -37,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(slots=True)
 class _State:
-    """What a signal does now."""
+    """The effect of the next signal."""
 
     task: asyncio.Task[Any] | None = None
     loop: asyncio.AbstractEventLoop | None = None
@@ -58,7 +58,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Nothing is left to do or to report: a signal ends the process at once, without a message."""
+    """Let a signal end the process at once, without a message: the command has finished."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -87,7 +87,7 @@ def raising() -> Iterator[None]:
 
 
 def raise_received() -> None:
-    """Raise what the received signal means; return where there was none."""
+    """Raise the exception of the received signal, if there was one."""
     if _state.received:
         _raise(_state.received)
 
@@ -105,7 +105,7 @@ def _receive(number: int, _frame: FrameType | None) -> None:
 
 
 def _insist(_number: int, frame: FrameType | None) -> None:
-    """The timer: the command did not end by itself."""
+    """Handle the timer: the command has not ended after a signal."""
     if not _state.received:
         return
     if _state.raised:

@@ -1,6 +1,6 @@
 """Write results to stdout and messages to stderr, and prompt the operator.
 
-Made by each command from its options. A reader that went away never stops a run.
+Created by each command from its options. A closed reader does not stop a run.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rollout import logs
-from rollout.cli import queued, signals
+from rollout.cli import signals, stderr_queue
 from rollout.cli.errors import rendering
 from rollout.cli.options import Common
 from rollout.errors import Problem, RolloutError, StorageError
 from rollout.model.printable import escaped_lines
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
-"""Columns that text is wrapped to; the last where there is no terminal."""
+"""Limits of the width that text is wrapped to, and the width without a terminal."""
 
 _STYLES = (
     (re.compile(r"^error\[\w+\]", re.MULTILINE), "1;31"),
@@ -35,22 +35,22 @@ _STYLES = (
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The three standard streams as one command uses them."""
+    """The standard streams of one command."""
 
     out_color: bool
     err_color: bool
     width: int
     live: bool
-    """stderr can redraw lines."""
-    may_ask: bool
+    """Whether stderr can redraw lines."""
+    interactive: bool
     columns: int | None = None
-    """Columns of the terminal that stdout is; None where it is a file or a pipe."""
+    """Columns of the terminal at stdout; None for a file or a pipe."""
     json_lines: bool = False
-    """Talk goes out as JSON lines too: a collector reads stderr."""
+    """Whether messages are JSON lines, for a log collector."""
 
     @classmethod
     def of(cls, common: Common) -> Terminal:
-        """The streams of this process under these options."""
+        """Return the streams of this process with these options."""
         columns = shutil.get_terminal_size((WIDTH_DEFAULT, 24)).columns or WIDTH_DEFAULT
         dumb = os.environ.get("TERM") == "dumb"
         return cls(
@@ -58,7 +58,7 @@ class Terminal:
             err_color=_color(common, sys.stderr),
             width=min(max(columns, WIDTH_MIN), WIDTH_MAX),
             live=_is_terminal(sys.stderr) and not dumb and common.log_format == "text",
-            may_ask=_is_terminal(sys.stdin)
+            interactive=_is_terminal(sys.stdin)
             and _is_terminal(sys.stderr)
             and not common.no_input
             and os.environ.get("CI", "").lower() != "true",
@@ -77,7 +77,7 @@ class Terminal:
             return
         if sys.stdout is None or sys.stdout.closed:
             raise StorageError.of("R0804", "the result cannot be written: stdout is closed")
-        queued.drain(queued.ORDER_S)
+        stderr_queue.drain(stderr_queue.ORDER_S)
         text = escaped_lines(text)
         write(sys.stdout, paint(text) if self.out_color else text, patience_s=patience_s)
 
@@ -89,8 +89,8 @@ class Terminal:
         text = escaped_lines(logs.redact(text))
         write(sys.stderr, paint(text) if self.err_color else text)
 
-    def complain(self, error: RolloutError) -> None:
-        """Print an error to stderr: as people read it, or a JSON line for each of its problems."""
+    def error(self, error: RolloutError) -> None:
+        """Print an error to stderr as text, or as a JSON line for each of its problems."""
         if not self.json_lines:
             self.say(rendering.render(error))
             return
@@ -106,17 +106,17 @@ class Terminal:
         else:
             self.say(f"warning[{problem.code}]: {problem.message}")
 
-    def ask(self, question: str) -> str:
-        """Prompt; return the typed text, empty at end of input. Call only if `may_ask`."""
+    def prompt(self, question: str) -> str:
+        """Prompt and return the answer, empty at end of input. Requires `interactive`."""
         write(sys.stderr, escaped_lines(question), end=" ")
-        queued.drain(queued.EXIT_S)
+        stderr_queue.drain(stderr_queue.EXIT_S)
         with signals.raising():
             return sys.stdin.readline().strip()
 
 
 def _log(level: str, problem: Problem) -> None:
-    words = {"place": problem.place, "help": problem.help, "request_id": problem.request_id}
-    known = {name: str(word) for name, word in words.items() if word}
+    details = {"place": problem.place, "help": problem.help, "request_id": problem.request_id}
+    known = {name: str(value) for name, value in details.items() if value}
     logs.say(level, level, code=problem.code, message=problem.message, **known)
 
 
@@ -130,9 +130,10 @@ def paint(text: str) -> str:
 def write(
     stream: TextIO | None, text: str, end: str = "\n", patience_s: float | None = None
 ) -> None:
-    """Write and flush, without the secrets of this process. A reader that left early is no error.
-    Every other error of stdout is one, such as a full disk, and so is a reader that takes nothing
-    for `patience_s` seconds.
+    """Write and flush, without the secrets of this process.
+
+    A closed pipe is ignored. Errors of stdout: StorageError R0804, for example for a full disk;
+    R0806 if its reader reads nothing for `patience_s` seconds.
     """
     if stream is None or stream.closed:
         return
@@ -159,9 +160,7 @@ def write(
 
 
 def _write_within(stream: TextIO, text: str, patience_s: float) -> None:
-    """Write to the descriptor in pieces that a pipe takes at once. Errors: OSError, TimeoutError
-    where it takes none for so long.
-    """
+    """Write to the descriptor in pieces that fit a pipe. Errors: OSError, TimeoutError."""
     stream.flush()
     data = text.encode(stream.encoding, "replace")
     while data:
@@ -171,7 +170,7 @@ def _write_within(stream: TextIO, text: str, patience_s: float) -> None:
 
 
 def has_descriptor(stream: TextIO) -> bool:
-    """Return whether a file of the operating system is under the stream."""
+    """Return whether the stream writes to a file descriptor."""
     try:
         return stream.fileno() >= 0
     except (OSError, ValueError):
@@ -179,11 +178,13 @@ def has_descriptor(stream: TextIO) -> bool:
 
 
 def harden() -> None:
-    """Let no character that the locale lacks end a run, and no file of ours become stdout."""
+    """Replace characters that the locale lacks. Open closed standard descriptors on /dev/null, so
+    that no file of the program gets their numbers.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed by the caller: the next file opened would get this number
+        except OSError:
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
@@ -191,11 +192,11 @@ def harden() -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """What is still buffered goes nowhere, so that the interpreter's last flush is quiet."""
+    """Discard buffered text, so that the interpreter's last flush cannot fail."""
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def _color(common: Common, stream: TextIO | None) -> bool:

@@ -1,4 +1,4 @@
-"""An emulator in this process, and connections to it, for tests of planning and applying."""
+"""An emulator in this process and connections to it, for tests of use cases."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ spec:
 
 
 class ReadOnly(AiohttpTransport):
-    """A transport that fails the test for any call that is no look."""
+    """A transport that fails the test for any call that is not read-only."""
 
-    sent: list[str] = []  # noqa: RUF012 - shared on purpose: the test reads what all of them sent
+    sent: list[str] = []  # noqa: RUF012 - shared: the test reads what all instances sent
 
     async def send(self, call: SignedCall) -> HttpReply:
         self.sent.append(call.action)
@@ -64,8 +64,8 @@ async def connected(
     allow_clock_skew: bool = False,
     notices: Notices | None = None,
 ) -> AsyncIterator[Service]:
-    """A connection to a cloud that is served on loopback meanwhile; keys are the emulator's own,
-    unless the environment has some."""
+    """A connection to a cloud that is served on loopback, with the emulator's own key unless the
+    environment has one."""
     async with server.serve(cloud) as url:
         settings = Connection(endpoint=url, emulator=True, allow_clock_skew=allow_clock_skew)
         with pytest.MonkeyPatch.context() as patch:

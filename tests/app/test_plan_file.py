@@ -1,4 +1,4 @@
-"""Plan files: whole or not at all, and believed only when unchanged."""
+"""Plan files: written atomically, and read only if they are unchanged."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
 
 
 def test_sha256sum_can_check_a_plan(saved: Path) -> None:
-    """The file beside the plan is in the form that sha256sum -c reads."""
+    """The digest file has the format that sha256sum -c reads."""
     assert os.system(f"cd {saved.parent} && sha256sum --quiet -c {saved.name}.sha256") == 0  # noqa: S605
 
 
@@ -64,7 +64,7 @@ def test_a_reformatted_plan_is_refused(saved: Path) -> None:
 
 
 def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) -> None:
-    """Alone, a plan cannot be told from an edited one; the printed digest vouches for it."""
+    """Without its digest file a plan may be edited; the printed digest proves that it is not."""
     digest = plan_file.load_plan(saved).digest
     saved.with_name(saved.name + ".sha256").unlink()
 
@@ -124,7 +124,7 @@ def test_what_is_no_digest_is_a_wrong_command_line(saved: Path, given: str) -> N
     ],
 )
 def test_what_is_no_plan_of_this_version_is_bad_input(tmp_path: Path, content: bytes) -> None:
-    """Other formats and newer versions are named as such, before any digest is looked at."""
+    """Other formats and newer versions are reported before the digest is checked."""
     path = tmp_path / "x.plan.json"
     path.write_bytes(content)
 
@@ -132,7 +132,7 @@ def test_what_is_no_plan_of_this_version_is_bad_input(tmp_path: Path, content: b
 
 
 def test_a_newer_version_names_the_program_that_made_it(tmp_path: Path) -> None:
-    """The help tells which program can read it."""
+    """The help names the program that can read it."""
     path = tmp_path / "x.plan.json"
     path.write_bytes(b'{"format":"rollout.plan","format_version":"2.0","tool":"rollout 9"}')
 
@@ -163,7 +163,7 @@ def test_an_unreadable_plan_is_an_io_error(tmp_path: Path, make: str) -> None:
 
 
 def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
-    """A pipe or device named by --out stays what it is; no digest file is left beside it."""
+    """A pipe or device named by --out is unchanged; no digest file is written."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
 

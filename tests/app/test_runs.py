@@ -1,4 +1,4 @@
-"""Which runs are open, as the directory of all runs tells it."""
+"""Which runs of a runs directory are open."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> N
 
 
 def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
-    """A crash before the first line, or in the middle of it, left nothing to go on with."""
+    """A crash before or inside the first line leaves nothing to resume."""
     writer.create(tmp_path, "r-aaaa", b"{}")
     path = begin(tmp_path, "r-bbbb")
     path.write_bytes(path.read_bytes()[:-9])

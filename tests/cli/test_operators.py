@@ -171,7 +171,7 @@ def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Its process closed it after the first look, as while a person confirms: nothing is written,
+    """Its process closed it after it was read, for example during the prompt: nothing is written,
     no service is called, and the exit code is the run's.
     """
     shutil.rmtree(run_dir)

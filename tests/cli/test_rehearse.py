@@ -1,4 +1,4 @@
-"""`rollout rehearse`: what is assumed and said, in every form; nothing is asked or touched."""
+"""`rollout rehearse`: assumptions and results in every format, without API calls."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_emulator_is_rehearsed_as_one() -> None:
-    """Its plan starts faster, has no quota unless told, and answers at once."""
+    """Its rate starts higher, it has no quota by default, and its replies are fast."""
     real, pretend = (
         rehearse.prepare(factory.plan(60, emulator=emulator), NOTHING).assumed
         for emulator in (False, True)
@@ -301,7 +301,7 @@ EXAMPLES = sorted((tree.ROOT / "plans").glob("*.yaml"))
 async def test_every_example_spec_can_be_planned_and_rehearsed(
     spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Specs in plans/ are no prose: each is planned on an emulated fleet and comes to its end."""
+    """Each spec in plans/ is planned on an emulated fleet and finishes in a rehearsal."""
     monkeypatch.chdir(tree.ROOT)
     now = server.wall_clock_ms()
     cloud = PretendCloud(synthetic.build(size=240, seed=7, now=now))

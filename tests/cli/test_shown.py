@@ -1,4 +1,4 @@
-"""What the commands show of a run: status, history, audit, in every form; one real run for all."""
+"""status, history and audit in every format, on one finished run."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_no_such_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_history_has_a_line_a_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Table, JSON, JSON lines and ids tell the same run."""
+    """Table, JSON, JSON lines and ids describe the same run."""
     run_id = run_dir(here).name
     table = shown(capsys, "history").splitlines()
     (row,) = json.loads(shown(capsys, "history", "-o", "json"))["runs"]
@@ -143,7 +143,7 @@ def test_audit_show_tells_the_whole_run(here: Path, capsys: pytest.CaptureFixtur
 
 
 def test_audit_show_tells_one_instance(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its attach and its restart with request ids, what it looked like before, and its boot."""
+    """Its attach and restart with request ids, its former state, and its boot."""
     done = next(row for row in entries(capsys) if row["action"] == "RebootInstance")
     (instance,) = done["instances"]
 
@@ -209,7 +209,7 @@ def test_audit_verify_of_a_changed_journal(here: Path, capsys: pytest.CaptureFix
 def test_a_damaged_run_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    """Nothing is told or done on the word of a journal that does not hold together."""
+    """A journal with a broken chain is refused by every command."""
     journal = run_dir(here) / "journal-000001.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b'"not_after":1', b'"not_after":2', 1))
 

@@ -75,16 +75,16 @@ def test_width_is_kept_readable(monkeypatch: pytest.MonkeyPatch, columns: str, w
 
 
 @pytest.mark.parametrize(
-    "no_input,variable,may_ask", [(False, "", True), (True, "", False), (False, "true", False)]
+    "no_input,variable,interactive", [(False, "", True), (True, "", False), (False, "true", False)]
 )
 def test_nothing_is_asked_in_automation(
-    monkeypatch: pytest.MonkeyPatch, variable: str, *, no_input: bool, may_ask: bool
+    monkeypatch: pytest.MonkeyPatch, variable: str, *, no_input: bool, interactive: bool
 ) -> None:
-    """--no-input and CI=true both mean that nobody is there to answer."""
+    """--no-input and CI=true both disable prompts."""
     all_terminals(monkeypatch)
     monkeypatch.setenv("CI", variable)
 
-    assert Terminal.of(Common(no_input=no_input)).may_ask is may_ask
+    assert Terminal.of(Common(no_input=no_input)).interactive is interactive
 
 
 def test_nothing_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_nothing_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
     all_terminals(monkeypatch)
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
 
-    assert not Terminal.of(Common()).may_ask
+    assert not Terminal.of(Common()).interactive
 
 
 def test_a_missing_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_a_missing_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Terminal.of(Common())
     found.say("talk")
 
-    assert not found.may_ask and not found.live
+    assert not found.interactive and not found.live
 
 
 def test_a_missing_stdout_loses_a_result_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_colour_only_stands_beside_words() -> None:
 
 
 def test_no_output_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names with escape sequences are spelled out on both streams; our own colour stays."""
+    """Escape sequences in names are escaped on both streams; our own colors are unchanged."""
     found = Terminal.of(Common(color="always"))
 
     found.show("error[R0001] name \x1b[2J\u202e\nsecond line")

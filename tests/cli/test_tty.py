@@ -81,7 +81,7 @@ def assert_no_word_is_broken(made: Stage, columns: int, *words: str) -> None:
 
 @pytest.mark.parametrize("columns", [80, 200])
 def test_a_person_is_asked_sees_bars_and_stops_with_ctrl_c(tmp_path: Path, columns: int) -> None:
-    """The typed name begins the run, bars fit the width, Ctrl-C drains and says how to go on."""
+    """The typed name starts the run, bars fit the width, Ctrl-C drains and prints how to resume."""
     with stage(tmp_path, size=36, options=("--boot-time", "2s")) as made:
         made.write_spec("typed", max_down="20%")
         screen = Screen(made, columns, "apply", "typed.yaml")

@@ -36,8 +36,7 @@ def abort(
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import operate, runs
-    from rollout.cli import confirm as confirming
-    from rollout.cli import eventloop, results, session
+    from rollout.cli import confirmation, eventloop, results, session
 
     terminal = Terminal.of(common)
     found = runs.fold(runs.find(common.runs_dir, run))
@@ -45,6 +44,6 @@ def abort(
     if closed is not None:
         terminal.say(f"Nothing to do: run {run_dir.name} is closed.")
         return results.show(terminal, closed, output)
-    confirming.abort(terminal, run_dir.name, found.run.plan.name, confirm)
+    confirmation.confirm_abort(terminal, run_dir.name, found.run.plan.name, confirm)
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
     return results.show(terminal, eventloop.run(operate.abort, run_dir, reason, made), output)

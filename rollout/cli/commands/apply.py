@@ -71,13 +71,13 @@ def apply(
 
 def _review(terminal: Terminal, given: str | None, again_max: int, planned: Planned) -> None:
     """Show a plan; if it has targets, ask for confirmation."""
-    from rollout.cli import confirm
+    from rollout.cli import confirmation
     from rollout.cli.views import preview
 
     plan, digest = planned.saved.plan, planned.saved.digest
     terminal.say(preview.text(plan, digest, terminal.width, reading=planned.reading) + "\n")
     if plan.counts.targets:
-        confirm.confirm(terminal, plan, given, again_max)
+        confirmation.confirm_plan(terminal, plan, given, again_max)
 
 
 def _nothing(terminal: Terminal, output: str) -> Exit:

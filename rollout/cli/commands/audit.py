@@ -82,7 +82,7 @@ def verify(
     else:
         terminal.show(views.verdict_text(verdict, terminal.width))
     if verdict.problems and output == "table":
-        terminal.complain(IntegrityError(verdict.problems, verdict.exit))
+        terminal.error(IntegrityError(verdict.problems, verdict.exit))
         more = verdict.problems_found - len(verdict.problems)
         if more > 0:
             terminal.say(f"… and {more:,} more")

@@ -74,9 +74,9 @@ def _table(rows: list[dict[str, Any]], columns: int | None) -> str:
         classes = row.get("classes", {})
         done = f"{classes['done']:,}/{row['targets']:,}" if classes else "-"
         numbers = [classes.get("failed"), classes.get("stranded"), row.get("exit")]
-        spelled = ["-" if number is None else f"{number:,}" for number in numbers]
+        cells = ["-" if number is None else f"{number:,}" for number in numbers]
         plan = row.get("plan", "-") + (" EMULATOR" if row.get("emulator") else "")
         started = row["started_at"][: len("2026-11-24T15:21")] + "Z"
-        table.append((row["run"], started, row["state"], done, *spelled, plan))
+        table.append((row["run"], started, row["state"], done, *cells, plan))
     lines = render.table(table, "<<<>>>><", indent=0)
     return "\n".join(render.fit(line, columns) for line in lines)

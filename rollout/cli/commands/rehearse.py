@@ -47,7 +47,7 @@ def rehearse(
     """
     from rollout.app import out_file, plan_file, preflight
     from rollout.app import rehearse as rehearsing
-    from rollout.cli.ticker import Ticker
+    from rollout.cli.rehearsal_progress import RehearsalProgress
     from rollout.cli.views import forecast, page
 
     terminal = Terminal.of(common)
@@ -61,8 +61,8 @@ def rehearse(
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance needs rotation.")
         return Exit.DONE
-    with Ticker(terminal) as ticker:
-        rehearsed = rehearsing.rehearse(made, given, common.runs_dir, ticker.show)
+    with RehearsalProgress(terminal) as progress:
+        rehearsed = rehearsing.rehearse(made, given, common.runs_dir, progress.show)
     if out is not None:
         out_file.write(out, page.page(made, made_digest, rehearsed).encode(), "page")
     if output == "json":

@@ -44,7 +44,7 @@ def validate(
             ends.append(error.exit)
             reports.append(_report(path, error.problems, ()))
             if output == "table":
-                terminal.complain(error)
+                terminal.error(error)
         else:
             reports.append(_report(path, (), warnings))
             if output == "table":

@@ -1,1 +1,1 @@
-"""Errors as people read them: problems, command lines that cannot be parsed, crashes."""
+"""Convert errors to text: problems, command lines that cannot be parsed, and crashes."""

@@ -1,4 +1,4 @@
-"""Print errors: code, message, location with a caret, fix, request id.
+"""Format errors: code, message, location with a caret, fix, request id.
 
 A pure function of the error; `cli.main` prints what it returns, to stderr.
 """

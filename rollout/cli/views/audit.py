@@ -1,4 +1,4 @@
-"""Print the audit log and its verification as text or plain data. Pure."""
+"""Format the audit log and its verification as text or plain data. Pure."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def verdict_text(verdict: Verdict, width: int) -> str:
     end = "closed in order" if verdict.sealed else "not sealed: a truncation cannot be detected"
     rows = [
         ("run", verdict.run),
-        ("plan", f"{_plan_words(verdict)}: {verdict.plan_digest.replace(':', ' ') or 'unknown'}"),
+        ("plan", f"{_plan_text(verdict)}: {verdict.plan_digest.replace(':', ' ') or 'unknown'}"),
         ("journal", f"{verdict.lines:,} lines, {chain}, {end}"),
         ("last line", _LAST_LINE[verdict.last_line]),
         ("head", f"{verdict.lines}:{verdict.head}"),
@@ -98,10 +98,10 @@ def verdict_text(verdict: Verdict, width: int) -> str:
             ("resumes", f"{verdict.resumes}; {verdict.late} late replies, ignored"),
         ]
     lines: list[str] = []
-    for name, words in rows:
-        lines += render.wrap(words, width, first=f"{name:<11} ", rest=" " * 12)
+    for name, text in rows:
+        lines += render.wrap(text, width, first=f"{name:<11} ", rest=" " * 12)
     return "\n".join(lines)
 
 
-def _plan_words(verdict: Verdict) -> str:
+def _plan_text(verdict: Verdict) -> str:
     return "matches the run's first line" if verdict.plan_matches else "not compared"

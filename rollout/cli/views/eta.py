@@ -1,6 +1,6 @@
-"""How long the rest of a run takes, by the pace of this process so far.
+"""Estimate the remaining time of a run from the pace of this process so far.
 
-Called by `progress` when it writes a line or draws. Reads the run and changes nothing.
+Called by `progress` before it writes a line or draws. Reads the run and changes nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ DONE_WHEN_DOWN: Final = 0.5
 
 
 class Eta:
-    """Counts rounds: as many targets of one wave as may be down at once take about as long as one
-    of them, so the pace of a small wave says little of targets and much of rounds.
+    """Counts rounds, because all targets that may be down at once take about as long as one.
+
+    The pace of a small wave therefore predicts rounds better than targets.
     """
 
     def __init__(self, run: Run, now: Instant) -> None:
@@ -27,7 +28,7 @@ class Eta:
         self._rounds = rounds_left(run)
 
     def left_ms(self, run: Run, now: Instant) -> Duration | None:
-        """Return how long the rest takes; None before one round and a tenth of them are done."""
+        """Return the remaining time; None before one round and a tenth of all rounds are done."""
         left = rounds_left(run)
         done = self._rounds - left
         if done < max(1.0, SHARE_MIN * self._rounds):
@@ -36,8 +37,8 @@ class Eta:
 
 
 def rounds_left(run: Run) -> float:
-    """Rounds until no target is left: for each wave its targets by the smallest cap, at least one
-    that is not finished.
+    """Return the number of remaining rounds: for each unfinished wave, at least one, or its
+    remaining targets divided by the smallest cap.
     """
     cap = min((one for one in run.ledger.caps if one), default=1)
     rounds = 0.0

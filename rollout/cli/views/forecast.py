@@ -1,4 +1,4 @@
-"""Print a forecast: assumptions, duration, API calls, instances down. Pure."""
+"""Format a forecast: assumptions, duration, API calls, instances down. Pure."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
     title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
     lines += render.wrap(title, width)
     for what, value, why in assumptions(chosen):
-        words = f"{what:<8}{value}" + (f" ({why})" if why else "")
-        lines += render.wrap(words, width, first="  ", rest=" " * 10)
+        text = f"{what:<8}{value}" + (f" ({why})" if why else "")
+        lines += render.wrap(text, width, first="  ", rest=" " * 10)
     return lines
 
 
@@ -103,13 +103,13 @@ def _lane(lane: LaneQuota) -> tuple[str, str, str]:
 
 def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
     took = found.duration_ms
-    words = f"Duration {_spread(took)}{counted(found)}."
+    text = f"Duration {_spread(took)}{counted(found)}."
     if found.seeds > 1:
-        words += f" Started now, it ends at {_clock(now, took.p50)} (P50),"
-        words += f" {_clock(now, took.p90)} (P90)."
+        text += f" Started now, it ends at {_clock(now, took.p50)} (P50),"
+        text += f" {_clock(now, took.p90)} (P90)."
     else:
-        words += f" Started now, it ends at {_clock(now, took.p50)}."
-    lines = render.wrap(words, width)
+        text += f" Started now, it ends at {_clock(now, took.p50)}."
+    lines = render.wrap(text, width)
     if len(found.waves) > 1:
         rows = waves(found)
         lines += render.table(rows, "<>>>"[: len(rows[0])])
@@ -126,8 +126,8 @@ def counted(found: Forecast) -> str:
 
 
 def waves(found: Forecast) -> list[tuple[str, ...]]:
-    """When each wave was closed, and in how many seeds it was, where that is not all; the first
-    row is the heading.
+    """Return a heading and a row for each wave: its name, when it was closed, and, if not every
+    seed closed every wave, the number of seeds that did.
     """
     rows: list[tuple[str, ...]] = [("wave", "closed after", "P90", "seeds")]
     for wave in found.waves:
@@ -209,7 +209,7 @@ def share(seeds: int, found: Forecast) -> str:
 
 
 _MEANING = {Exit.DONE: " (all done)", Exit.SOME_FAILED: " (some failed)"}
-"""Where a run stopped instead, its reason says more."""
+"""Exit codes of runs that finished. For other runs, the reason is printed."""
 
 
 def ending(one: RunEnding, found: Forecast) -> str:

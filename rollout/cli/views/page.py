@@ -11,14 +11,13 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, Rehearsed, Spread
-from rollout.cli.views import forecast as words
-from rollout.cli.views import render
+from rollout.cli.views import forecast, render
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
 
 WIDTH, HEIGHT = 720, 180
-"""Units of a picture; it takes the width of the page."""
+"""Units of a chart, which is as wide as the page."""
 
 _STYLE = """\
 :root { color-scheme: light dark; --ink: #1c2430; --dim: #5d6b7a; --line: #d5dbe2;
@@ -46,9 +45,9 @@ def page(plan: Plan, digest: str, rehearsed: Rehearsed) -> str:
     parts = [
         _head(plan, digest, found),
         _figures(found),
-        _section("Assumed", _table(("what", "value", "from"), words.assumptions(chosen))),
+        _section("Assumed", _table(("what", "value", "from"), forecast.assumptions(chosen))),
         *(
-            _section(words.down_title(one, most), _down(one))
+            _section(forecast.down_title(one, most), _down(one))
             for one, most in zip(found.down, found.down_most, strict=True)
         ),
         _section("Durations of all seeds", _dots(found, rehearsed.lived)),
@@ -90,12 +89,15 @@ def _figures(found: Forecast) -> str:
         ("Duration, P50", render.span(took.p50)),
         ("P90", render.span(took.p90)),
         ("longest", render.span(took.most)),
-        *((f"exit {exit_}", words.share(seeds, found)) for exit_, seeds in _exits(found).items()),
+        *(
+            (f"exit {exit_}", forecast.share(seeds, found))
+            for exit_, seeds in _exits(found).items()
+        ),
     ]
     rows = (f"<div><dt>{_text(what)}</dt><dd>{_text(value)}</dd></div>" for what, value in figures)
-    counted = words.counted(found)
-    whose = f'\n<p class="dim">Duration{counted}.</p>' if counted else ""
-    return f'<dl class="figures">{"".join(rows)}</dl>{whose}'
+    counted = forecast.counted(found)
+    covers = f'\n<p class="dim">Duration{counted}.</p>' if counted else ""
+    return f'<dl class="figures">{"".join(rows)}</dl>{covers}'
 
 
 def _exits(found: Forecast) -> Counter[int]:
@@ -111,7 +113,7 @@ def _section(title: str, inside: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: range = range(0)) -> str:
-    """`numbers` are the columns that are set to the right."""
+    """Return a table; `numbers` are the right-aligned columns."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
         marks = [' class="number"' if at in numbers else "" for at in range(len(cells))]
@@ -172,7 +174,7 @@ def _dots(found: Forecast, lived: Sequence[Lived]) -> str:
 
 
 def _waves(found: Forecast) -> str:
-    head, *rows = words.waves(found)
+    head, *rows = forecast.waves(found)
     return _table(head, rows, range(1, len(head)))
 
 
@@ -182,7 +184,7 @@ def _calls(chosen: Rehearsal, found: Forecast) -> str:
             one.action,
             f"{one.calls.p50:,}",
             f"{one.throttled.p50:,}",
-            words.peak(one, chosen),
+            forecast.peak(one, chosen),
             one.region,
         )
         for one in found.calls
@@ -191,7 +193,7 @@ def _calls(chosen: Rehearsal, found: Forecast) -> str:
 
 
 def _outcomes(found: Forecast) -> str:
-    reasons = "".join(f"<li>{_text(words.ending(one, found))}</li>" for one in found.endings)
+    reasons = "".join(f"<li>{_text(forecast.ending(one, found))}</li>" for one in found.endings)
     rows = [
         (name.replace("_", " "), *_numbers(one)) for name, one in found.outcomes.items() if one.most
     ]

@@ -1,4 +1,4 @@
-"""Print a plan for review. Pure: converts a plan to text or plain data."""
+"""Format a plan for review as text or plain data. Pure."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def _about(reason: Reason, out: list[Exclusion], key: str) -> str:
     if reason in ABOUT:
         return ABOUT[reason].format(key=key)
     details = Counter(one.detail for one in out if one.detail).most_common()
-    spelled = [f"{detail} ({number:,})" for detail, number in details[:_DETAILS_SHOWN]]
+    texts = [f"{detail} ({number:,})" for detail, number in details[:_DETAILS_SHOWN]]
     if len(details) > _DETAILS_SHOWN:
-        spelled.append(f"{len(details) - _DETAILS_SHOWN:,} more")
-    return ", ".join(spelled)
+        texts.append(f"{len(details) - _DETAILS_SHOWN:,} more")
+    return ", ".join(texts)
 
 
 def _formers(plan: Plan) -> str:
@@ -201,7 +201,7 @@ def _calls(plan: Plan) -> str:
 
 
 def _warning(warning: Warn, width: int) -> list[str]:
-    """`! 190 stopped instances …   R0302`, the code at the right edge."""
+    """Return a warning as `! 190 stopped instances …   R0302`, the code right-aligned."""
     number = f"{warning.count:,} " if warning.count else ""
     lines = render.wrap(f"{number}{warning.text}", width - 7, first="! ")
     lines[0] = f"{lines[0]:<{width - 5}}{warning.code}"

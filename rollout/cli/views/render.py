@@ -1,4 +1,4 @@
-"""Words, numbers and tables as every text output spells them. Pure: values in, text out."""
+"""Format numbers, durations, tables and paragraphs, the same in every output. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _UNIT = re.compile(r"(\d) ([hms%])(?!\w)")
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """`1 region`, `12,418 instances`."""
+    """Return a number and its noun: `1 region`, `12,418 instances`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def span(duration: Duration) -> str:
-    """A duration for people, two units at most: `3 h 50 m`, `14 s`, `0.4 s`."""
+    """Return a duration in at most two units: `3 h 50 m`, `14 s`, `0.4 s`."""
     if duration < 10 * SECOND:
         return f"{duration / SECOND:.1f} s"
     hours, minutes, seconds = duration // HOUR, duration // MINUTE % 60, duration // SECOND % 60
@@ -32,7 +32,7 @@ def span(duration: Duration) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], align: str, *, indent: int = 2) -> list[str]:
-    """Lines of a table. `align` says `<` or `>` per column; the last column is never padded."""
+    """Return the lines of a table. `align` has `<` or `>` per column; the last is not padded."""
     rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -45,7 +45,9 @@ def table(rows: Sequence[Sequence[str]], align: str, *, indent: int = 2) -> list
 
 
 def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[str]:
-    """The text in lines of at most `width` columns; a long word or a number and unit stay whole."""
+    """Return the text in lines of at most `width` columns, without breaks inside a long word or
+    between a number and its unit.
+    """
     lines = textwrap.wrap(
         _UNIT.sub("\\1\u00a0\\2", text),
         width,
@@ -58,7 +60,7 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[st
 
 
 def fit(line: str, columns: int | None) -> str:
-    """Return the line broken between words where it passes `columns`; None means no terminal."""
+    """Return the line, broken between words if it exceeds `columns`; None means no terminal."""
     if columns is None or len(line) <= columns:
         return line
     return "\n".join(wrap(line, columns, rest=HANG * 2))
@@ -70,6 +72,6 @@ def as_json(value: object, *, indent: int | None = None) -> str:
 
 
 def short(digest: str) -> str:
-    """A digest for a crowded line: `sha256:9f2c41d0…e41b`."""
+    """Return a shortened digest: `sha256:9f2c41d0…e41b`."""
     name, _, hexadecimal = digest.partition(":")
     return f"{name}:{hexadecimal[:8]}…{hexadecimal[-4:]}"

@@ -1,4 +1,4 @@
-"""Print a run, open or closed. Pure: converts read models to text or plain data."""
+"""Format a run, open or closed, as text or plain data. Pure."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def _waves(view: RunView) -> list[str]:
     names = [name for name in _COLUMNS if name in _ALWAYS or any(one[name] for one in counts)]
     rows = [("wave", "targets", *names, "")]
     for wave, numbers in zip(view.waves, counts, strict=True):
-        spelled = [f"{numbers[name]:,}" for name in names]
-        rows.append((wave.name, f"{wave.targets:,}", *spelled, wave.state))
+        cells = [f"{numbers[name]:,}" for name in names]
+        rows.append((wave.name, f"{wave.targets:,}", *cells, wave.state))
     return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
 
 

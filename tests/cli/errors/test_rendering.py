@@ -53,7 +53,7 @@ def test_many_problems_end_with_a_count() -> None:
 
 
 def test_the_way_on_is_printed_last() -> None:
-    """An error of a run says how to go on."""
+    """An error of a run names the command that resumes it."""
     error = RolloutError((Problem("R0501", "in doubt"),), resume="rollout resume r-1")
 
     assert rendering.render(error).endswith("\n\nresume: rollout resume r-1")
@@ -79,7 +79,7 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
 
 @pytest.mark.parametrize("steering", ["\x1b[31m", "\u202e", "\r", "\x07", "\ud800", "\u2028"])
 def test_nothing_steers_the_terminal(steering: str) -> None:
-    """Names and tags of other people are spelled out where they could do something."""
+    """Control characters in names and tags are escaped."""
     place = Place(f"a{steering}b", 1, 1, f"x{steering}y")
     error = SpecError.of("R0105", f"m{steering}", place=place, help=f"h{steering}")
 

@@ -82,7 +82,7 @@ def test_the_page_says_what_the_text_says() -> None:
 
 
 def test_each_exit_code_stands_once_in_the_head() -> None:
-    """Seeds that stop for different reasons with the same code are one figure, not two alike."""
+    """Seeds that stop for different reasons with the same code are one figure."""
     plan = factory.plan(60)
     chosen = rehearse.prepare(plan, Given(3, 20_000, None, None))
     lived = rehearse.live_all(plan, chosen, lambda *_: None)
@@ -96,7 +96,7 @@ def test_each_exit_code_stands_once_in_the_head() -> None:
 
 
 def test_every_picture_has_words() -> None:
-    """Who cannot see a picture is told what it shows."""
+    """Each chart has a text alternative."""
     reader = read(written(factory.plan(60)))
     labels = [value for name, value in reader.attributes if name == "aria-label"]
 

@@ -102,7 +102,7 @@ def test_a_warning_about_the_whole_has_no_count() -> None:
 
 
 def test_json_is_the_plan_with_printed_times_and_its_digest() -> None:
-    """Scripts find the plan's own fields; times are RFC 3339, the digest stands beside them."""
+    """Scripts find the plan's own fields and its digest; times are RFC 3339."""
     data = preview.data(factory.plan(), DIGEST)
 
     assert data["digest"] == DIGEST

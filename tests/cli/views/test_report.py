@@ -149,7 +149,7 @@ def test_columns_without_an_instance_are_left_out() -> None:
 def test_a_run_nobody_drives_is_interrupted(
     state: str, holder: str, word: str, *, resumable: bool
 ) -> None:
-    """Only a run that somebody drives is running, in JSON too; the others say how to go on."""
+    """Only a run that a process drives is running, in JSON too; for others see the next step."""
     view = msgspec.structs.replace(VIEW, state=state, reason="")
     facts = msgspec.structs.replace(FACTS, holder=holder)
     text = report.status(view, facts, 100)
@@ -161,7 +161,7 @@ def test_a_run_nobody_drives_is_interrupted(
 
 
 def test_skipped_instances_are_listed_apart() -> None:
-    """What drifted out of the plan is told with its reason, and needs nobody."""
+    """Instances that drifted are listed with the reason, and need no operator."""
     gone = Left("i-9", "cn-hangzhou", "skipped", "stopped_since_plan")
     text = report.status(msgspec.structs.replace(VIEW, skipped=(gone,)), FACTS, 100)
 
@@ -192,7 +192,7 @@ def test_a_summary_names_audit_and_files() -> None:
 
 
 def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
-    """Half a line and a missing seal are told; an unfinished run says how many are open."""
+    """An incomplete line, a missing seal and the number of open instances are reported."""
     verdict = Verdict(
         run="r-1",
         plan_digest="sha256:1",

@@ -1,4 +1,4 @@
-"""Progress of a rehearsal: one line on a terminal, log lines elsewhere."""
+"""Show the progress of a rehearsal: one line on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE_EVERY_S = 10.0
 _CLEAR = "\r\x1b[K"
 
 
-class Ticker:
+class RehearsalProgress:
     """Called often, prints rarely. Use it inside `with`, so that it erases its line."""
 
     def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from rollout.cli import confirm
+from rollout.cli import confirmation
 from rollout.cli.terminal import Terminal
 from rollout.core.planning import planner
 from rollout.errors import ConfirmationError
@@ -22,18 +22,18 @@ class Person(Terminal):
 
     answer: str = ""
 
-    def ask(self, question: str) -> str:
+    def prompt(self, question: str) -> str:
         return self.answer
 
 
 def person(answer: str) -> Person:
     """A person at a terminal."""
     return Person(
-        out_color=False, err_color=False, width=80, live=False, may_ask=True, answer=answer
+        out_color=False, err_color=False, width=80, live=False, interactive=True, answer=answer
     )
 
 
-NOBODY = Terminal(out_color=False, err_color=False, width=80, live=False, may_ask=False)
+NOBODY = Terminal(out_color=False, err_color=False, width=80, live=False, interactive=False)
 
 
 def plan(*, keyed: int = 0) -> Plan:
@@ -66,10 +66,10 @@ def test_a_person_types_the_name_and_how_many_restart_again(
 ) -> None:
     """Where targets have the key already, the name alone is no answer."""
     if good:
-        confirm.confirm(person(typed), plan(keyed=keyed), None, 0)
+        confirmation.confirm_plan(person(typed), plan(keyed=keyed), None, 0)
         return
     with pytest.raises(ConfirmationError) as caught:
-        confirm.confirm(person(typed), plan(keyed=keyed), None, 0)
+        confirmation.confirm_plan(person(typed), plan(keyed=keyed), None, 0)
     assert caught.value.problems[0].code == "R0702"
 
 
@@ -92,10 +92,10 @@ def test_without_a_terminal_options_answer_or_nothing_starts(
 ) -> None:
     """--confirm covers the plan, --restart-again up to so many restarts of what has the key."""
     if code is None:
-        confirm.confirm(NOBODY, plan(keyed=keyed), given, again)
+        confirmation.confirm_plan(NOBODY, plan(keyed=keyed), given, again)
         return
     with pytest.raises(ConfirmationError) as caught:
-        confirm.confirm(NOBODY, plan(keyed=keyed), given, again)
+        confirmation.confirm_plan(NOBODY, plan(keyed=keyed), given, again)
     (problem,) = caught.value.problems
     assert problem.code == code
     if keyed > again:
@@ -104,8 +104,8 @@ def test_without_a_terminal_options_answer_or_nothing_starts(
 
 def test_an_answered_name_needs_no_number_where_an_option_gave_it() -> None:
     """--restart-again covers the restarts; the name is still required."""
-    confirm.confirm(person("fleet"), plan(keyed=2), None, 2)
+    confirmation.confirm_plan(person("fleet"), plan(keyed=2), None, 2)
 
     with pytest.raises(ConfirmationError) as caught:
-        confirm.confirm(person("another"), plan(keyed=2), None, 2)
+        confirmation.confirm_plan(person("another"), plan(keyed=2), None, 2)
     assert caught.value.problems[0].code == "R0702"

@@ -13,8 +13,8 @@ from typing import TextIO
 
 import pytest
 
-from rollout.cli import queued
-from rollout.cli.queued import QueuedStream
+from rollout.cli import stderr_queue
+from rollout.cli.stderr_queue import QueuedStream
 
 PATIENCE_S = 20.0
 
@@ -71,7 +71,7 @@ def test_everything_arrives_in_order(pipe: Pipe) -> None:
 
 
 def test_lines_that_do_not_fit_are_dropped_and_counted(pipe: Pipe) -> None:
-    """Nobody reads: writing goes on without waiting. Who reads later gets the newest lines, and
+    """Without a reader, writing does not wait. A later reader gets the newest lines, and
     in the place of the others their exact number.
     """
     skip = pipe.fill()
@@ -91,7 +91,7 @@ def test_lines_that_do_not_fit_are_dropped_and_counted(pipe: Pipe) -> None:
 
 def test_collectors_get_the_count_as_json(pipe: Pipe) -> None:
     """In JSON form the note about dropped lines is a JSON line as well."""
-    pipe.stream.describe = queued.as_json
+    pipe.stream.describe = stderr_queue.as_json
     skip = pipe.fill()
     for number in range(1_000):
         pipe.stream.write(f'{{"line": {number}}}\n')
@@ -123,7 +123,7 @@ def test_a_reader_that_goes_away_is_no_error(pipe: Pipe) -> None:
 
 
 def test_a_pipe_that_others_made_non_blocking_loses_nothing(pipe: Pipe) -> None:
-    """A parent may set O_NONBLOCK on the pipe it shares with us: the thread waits and goes on."""
+    """A parent may set O_NONBLOCK on the shared pipe: the thread waits and continues."""
     os.set_blocking(pipe.plain.fileno(), False)
     pipe.stream = QueuedStream(pipe.plain)
     text = "".join(f"line {number}\n" for number in range(5_000))
@@ -145,5 +145,5 @@ def test_characters_that_the_encoding_lacks_are_replaced() -> None:
 
 def test_a_stream_without_a_process_stderr_is_left_out() -> None:
     """A process that was started with stderr closed has none to queue for."""
-    assert queued.install(None) is None
-    assert isinstance(queued.install(io.TextIOWrapper(io.BytesIO())), QueuedStream)
+    assert stderr_queue.install(None) is None
+    assert isinstance(stderr_queue.install(io.TextIOWrapper(io.BytesIO())), QueuedStream)

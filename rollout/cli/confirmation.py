@@ -12,7 +12,7 @@ from rollout.errors import ConfirmationError
 from rollout.model.plan import Plan
 
 
-def confirm(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -> None:
+def confirm_plan(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -> None:
     """Return when an operator, or options, confirmed this plan.
 
     `given` is the value of --confirm. `again_max` is the value of --restart-again: the number of
@@ -27,33 +27,25 @@ def confirm(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -
         if not covered:
             raise _uncovered(again)
         return
-    if not terminal.may_ask:
+    if not terminal.interactive:
         cure = f"add --confirm {plan.name}{'' if covered else f' --restart-again {again}'}"
-        raise ConfirmationError.of(
-            "R0701",
-            "confirmation required, but the input is not a terminal",
-            help=f"{cure}, or apply a reviewed plan file",
-        )
+        raise _required(f"{cure}, or apply a reviewed plan file")
     wanted = plan.name if covered else f"{plan.name} {again}"
-    if " ".join(_ask(terminal, plan, wanted, again).split()) != wanted:
+    if " ".join(_prompt(terminal, plan, wanted, again).split()) != wanted:
         raise ConfirmationError.of(
             "R0702", f"the answer is not `{wanted}`; nothing was started", help="run apply again"
         )
 
 
-def abort(terminal: Terminal, run: str, name: str, given: str | None) -> None:
+def confirm_abort(terminal: Terminal, run: str, name: str, given: str | None) -> None:
     """Return when an operator, or --confirm, confirmed that this run is aborted.
 
     The answer is the run's id or its spec's name. Errors: R0701, R0702 as above.
     """
     if given is None:
-        if not terminal.may_ask:
-            raise ConfirmationError.of(
-                "R0701",
-                "confirmation required, but the input is not a terminal",
-                help=f"add --confirm {name}",
-            )
-        given = terminal.ask(
+        if not terminal.interactive:
+            raise _required(f"add --confirm {name}")
+        given = terminal.prompt(
             f"Abort run {run}? It cannot be continued afterwards.\n"
             f"Type the run's id or the spec's name, {name}:"
         )
@@ -63,6 +55,12 @@ def abort(terminal: Terminal, run: str, name: str, given: str | None) -> None:
             f"the answer is neither {run} nor {name}; the run was not aborted",
             help=f"add --confirm {name}",
         )
+
+
+def _required(cure: str) -> ConfirmationError:
+    return ConfirmationError.of(
+        "R0701", "confirmation required, but the input is not a terminal", help=cure
+    )
 
 
 def _check_name(given: str, plan: Plan) -> None:
@@ -84,7 +82,7 @@ def _uncovered(again: int) -> ConfirmationError:
     )
 
 
-def _ask(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
+def _prompt(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
     where = "EMULATOR" if plan.emulated else "the real service"
     accounts = ", ".join(identity.account for identity in plan.identity)
     lines = [f"Rotate {plan.counts.targets:,} instances of account {accounts} on {where}?"]
@@ -94,7 +92,7 @@ def _ask(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
         lines.append(f"{again:,} of them already have the key and would be restarted again.")
         lines.append(f"Type the spec's name and this number, `{wanted}`, to start:")
     try:
-        return terminal.ask("\n".join(lines))
+        return terminal.prompt("\n".join(lines))
     except KeyboardInterrupt:
         terminal.say("\nInterrupted; nothing was started.")
         raise

@@ -1,6 +1,6 @@
-"""A stderr that never blocks its writers: text is queued, and a separate thread writes it.
+"""Queue text for stderr and write it in a separate thread, so that no writer is blocked.
 
-Installed once by `cli.main.run`. It must never wait for the reader of stderr, except in `drain`.
+Installed once by `cli.main.run`. Only `drain` waits for the reader of stderr.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 QUEUE_CHARS_MAX: Final = 1024**2
-"""What waits for a slow reader at most; the oldest lines are dropped first, since the last lines
-say how a command ended."""
+"""Size of the queue. The oldest lines are dropped first, because the last lines show how a command
+ended."""
 ORDER_S: Final = 0.5
 """How long a result waits for earlier lines to be written."""
 EXIT_S: Final = 1.0
@@ -39,7 +39,7 @@ def as_json(lines: int) -> str:
 
 
 class QueuedStream(io.TextIOBase):
-    """A text stream over the file descriptor of another one. Safe to use from all threads.
+    """A text stream over the file descriptor of another stream. Thread-safe.
 
     If the reader goes away, everything that follows is discarded without an error.
     """
@@ -56,7 +56,7 @@ class QueuedStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the underlying stream."""
+        """Return the encoding of the underlying stream."""
         return self._encoding
 
     def fileno(self) -> int:
@@ -97,7 +97,7 @@ class QueuedStream(io.TextIOBase):
         return text
 
     def _start(self) -> None:
-        """A daemon: a process must be able to end while its reader keeps the thread waiting."""
+        """Start the thread as a daemon, so that the process can end while a write blocks."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="stderr", daemon=True)
             self._thread.start()
@@ -117,7 +117,7 @@ class QueuedStream(io.TextIOBase):
                 self._changed.notify_all()
 
     def _write_out(self, data: bytes) -> None:
-        """Write to the descriptor itself: a lock of a buffered stream would be held at the exit."""
+        """Write to the descriptor: the lock of a buffered stream would block the exit."""
         descriptor = self.fileno()
         while data:
             try:
