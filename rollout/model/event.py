@@ -230,7 +230,6 @@ class Split(Event, frozen=True):
     """A refused batch is halved to find the culprit: these instances share the next call."""
 
     ordinals: tuple[int, ...]
-    part: int
 
 
 class Calibrated(Event, frozen=True):

@@ -32,7 +32,7 @@ def mixed() -> Story:
         ev.Held((0,), "unproven"),
         ev.Released((0,), "start_time_trusted"),
         ev.Drifted(ev.DriftKind.BENIGN, (0,), "Running"),
-        ev.Split((0,), 1),
+        ev.Split((0,)),
         ev.Calibrated(*SITE, "img-1", 2, 1),
         ev.TornTail(7, "0" * 64),
         ev.Drained("SIGTERM", "li.wei"),

@@ -110,7 +110,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
             _check(step, site, run.front_end)
     for whole in waiting.splitting[:1]:
         half = (len(whole) + 1) // 2
-        step.events += [ev.Split(whole[:half], 1), ev.Split(whole[half:], 2)]
+        step.events += [ev.Split(whole[:half]), ev.Split(whole[half:])]
     _restart(step, end)
     return step
 

@@ -129,10 +129,17 @@ class Action(msgspec.Struct, frozen=True):
     params: tuple[Param, ...]
     errors: tuple[ApiError, ...] = ()
     ids: Ids = Ids.NONE
-    ids_max: int = 0
     mutating: bool = False
     timeout_read_ms: int = 15_000
     version: str = ECS_VERSION
+
+    @property
+    def ids_max(self) -> int:
+        """How many instance ids a call may name; 0 for an action that names none."""
+        if self.ids is Ids.NONE:
+            return 0
+        named = (p for p in self.params if p.name in ("InstanceId", "InstanceIds"))
+        return next(named).items_max or 1
 
     @property
     def product(self) -> str:
@@ -216,7 +223,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_REGION, _KEY_PAIR, _ATTACH_IDS),
                 errors.ATTACH,
                 Ids.JSON_ARRAY,
-                ATTACH_IDS_MAX,
                 mutating=True,
                 timeout_read_ms=_ATTACH_READ_MS,
             ),
@@ -225,7 +231,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_REGION, _KEY_PAIR, _ATTACH_IDS),
                 errors.DETACH,
                 Ids.JSON_ARRAY,
-                ATTACH_IDS_MAX,
                 mutating=True,
                 timeout_read_ms=_ATTACH_READ_MS,
             ),
@@ -310,7 +315,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.DESCRIBE_INSTANCES,
                 Ids.JSON_ARRAY,
-                DESCRIBE_IDS_MAX,
             ),
             Action(
                 "DescribeInstanceStatus",
@@ -323,7 +327,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.DESCRIBE_STATUS,
                 Ids.NUMBERED,
-                STATUS_IDS_MAX,
                 timeout_read_ms=30_000,
             ),
             Action(
@@ -331,7 +334,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_INSTANCE,),
                 errors.DESCRIBE_ATTRIBUTE,
                 Ids.ONE,
-                1,
                 timeout_read_ms=40_000,
             ),
             Action(
@@ -353,14 +355,12 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.DESCRIBE_FULL_STATUS,
                 Ids.NUMBERED,
-                DESCRIBE_IDS_MAX,
             ),
             Action(
                 "RebootInstance",
                 (_INSTANCE, Param("ForceStop", Kind.FLAG), _DRY_RUN),
                 errors.REBOOT,
                 Ids.ONE,
-                1,
                 mutating=True,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
@@ -369,7 +369,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_REGION, _POWER_IDS, Param("ForceReboot", Kind.FLAG), _BATCH, _DRY_RUN),
                 errors.REBOOT_MANY,
                 Ids.NUMBERED,
-                POWER_IDS_MAX,
                 mutating=True,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
@@ -378,7 +377,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_INSTANCE, Param("InitLocalDisk", Kind.FLAG), _DRY_RUN),
                 errors.START,
                 Ids.ONE,
-                1,
                 mutating=True,
                 timeout_read_ms=_START_READ_MS,
             ),
@@ -387,7 +385,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 (_REGION, _POWER_IDS, _BATCH, _DRY_RUN),
                 errors.START_MANY,
                 Ids.NUMBERED,
-                POWER_IDS_MAX,
                 mutating=True,
                 timeout_read_ms=_START_READ_MS,
             ),
@@ -403,7 +400,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.STOP,
                 Ids.ONE,
-                1,
                 mutating=True,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
@@ -419,7 +415,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.STOP_MANY,
                 Ids.NUMBERED,
-                POWER_IDS_MAX,
                 mutating=True,
                 timeout_read_ms=_REBOOT_READ_MS,
             ),
@@ -458,7 +453,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.RUN_COMMAND,
                 Ids.NUMBERED,
-                POWER_IDS_MAX,
                 mutating=True,
                 timeout_read_ms=20_000,
             ),
@@ -491,7 +485,6 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 ),
                 errors.ASSISTANT_STATUS,
                 Ids.NUMBERED,
-                POWER_IDS_MAX,
                 timeout_read_ms=20_000,
             ),
             Action("GetCallerIdentity", (), version=STS_VERSION),

@@ -69,7 +69,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
         in_rest()
         .attach(2, 3)
         .settle(FACT)
-        .add(ev.Split((2,), 1), ev.Split((3,), 2))
+        .add(ev.Split((2,)), ev.Split((3,)))
         .attach(2)
         .settle(FACT)
         .attach(3)
