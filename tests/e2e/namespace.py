@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import shutil
 import socket
 import struct
 import subprocess
@@ -67,6 +68,9 @@ def private_namespace(
 
 
 def _skip_unless_permitted() -> None:
+    missing = [tool for tool in ("unshare", "nsenter", "mount") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"private network namespaces need {', '.join(missing)}")
     tried = subprocess.run(
         [*_NEW, *_BIND_HOSTS, _HOSTS, _HOSTS], check=False, capture_output=True, text=True
     )

@@ -114,78 +114,90 @@ def network(
         yield Client(made, namespace, role_keys)
 
 
+@dataclass(frozen=True)
+class Proxied:
+    """A client, the proxy, the service behind it, and the service as it is reached directly."""
+
+    client: Client
+    proxy: Proxy
+    through: Service
+    direct: Service
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Return the variable that names the proxy, with its login."""
+        host, port = self.proxy.address
+        name = f"[{host}]" if ":" in host else host
+        return {"HTTPS_PROXY": f"http://{PROXY_LOGIN}@{name}:{port}"}
+
+
+@contextlib.contextmanager
+def proxied(
+    folder: Path,
+    hosts: Mapping[str, str],
+    *,
+    proxy_address: str = "127.0.0.1",
+    role_keys: bool = False,
+) -> Iterator[Proxied]:
+    """Yield a network with a proxy; only the names in `hosts` can also be reached without it."""
+    tls = certified(folder / "ca.pem")
+    listen = [("127.0.0.1", 443), (proxy_address, 3128)]
+    with network(folder, hosts, listen, role_keys=role_keys) as client:
+        direct, proxy = client.namespace.listening
+        service = Service(direct, tls, client.made.url)
+        through = Service(socket.create_server(("127.0.0.1", 0)), tls, client.made.url)
+        made = Proxied(client, Proxy(proxy, through), through, service)
+        with serving(made.direct, made.through, made.proxy):
+            yield made
+
+
 @pytest.mark.parametrize("proxy_address", ["127.0.0.1", "::1"])
 def test_a_rotation_through_a_proxy(tmp_path: Path, proxy_address: str) -> None:
     """Every connection passes through the proxy that HTTPS_PROXY names with its login, although the
     hosts could be reached directly; NO_PROXY excepts a host."""
     hosts = dict.fromkeys(PUBLIC, "127.0.0.1")
-    listen = [("127.0.0.1", 443), (proxy_address, 3128)]
-    tls = certified(tmp_path / "ca.pem")
-    behind = socket.create_server(("127.0.0.1", 0))
-    with network(tmp_path, hosts, listen) as client:
-        direct_socket, proxy_socket = client.namespace.listening
-        direct = Service(direct_socket, tls, client.made.url)
-        through = Service(behind, tls, client.made.url)
-        proxy = Proxy(proxy_socket, through)
-        with serving(direct, through, proxy):
-            authority = f"[{proxy_address}]:3128" if ":" in proxy_address else "127.0.0.1:3128"
-            named = {"HTTPS_PROXY": f"http://{PROXY_LOGIN}@{authority}"}
-            client.rotate(variables=named)
+    with proxied(tmp_path, hosts, proxy_address=proxy_address) as made:
+        made.client.rotate(variables=made.named)
 
-            assert direct.calls == [] and proxy.refused == []
-            assert {call.host for call in through.calls} == PUBLIC
-            assert set(proxy.relayed) == {f"{host}:443" for host in PUBLIC}
+        assert made.direct.calls == [] and made.proxy.refused == []
+        assert {call.host for call in made.through.calls} == PUBLIC
+        assert set(made.proxy.relayed) == {f"{host}:443" for host in PUBLIC}
 
-            ended = client.run("plan", "net.yaml", variables=named | {"NO_PROXY": STS})
-            assert ended.returncode == 0, ended.stderr
-            assert {call.host for call in direct.calls} == {STS}
+        ended = made.client.run("plan", "net.yaml", variables=made.named | {"NO_PROXY": STS})
+        assert ended.returncode == 0, ended.stderr
+        assert {call.host for call in made.direct.calls} == {STS}
 
 
 def test_nothing_is_reachable_without_the_proxy(tmp_path: Path) -> None:
     """Where only the proxy leads out, a plan without it ends with 1 and names the host; with a
     wrong login it names the proxy. Neither reaches the service."""
-    tls = certified(tmp_path / "ca.pem")
-    behind = socket.create_server(("127.0.0.1", 0))
-    with network(tmp_path, {}, [("127.0.0.1", 3128)]) as client:
-        through = Service(behind, tls, client.made.url)
-        proxy = Proxy(client.namespace.listening[0], through)
-        with serving(through, proxy):
-            for variables, cause in (
-                ({}, "the host name was not found: sts.aliyuncs.com:443"),
-                (
-                    {"HTTPS_PROXY": "http://operator:wrong@127.0.0.1:3128"},
-                    "the proxy refused the login, or requires one: sts.aliyuncs.com:443",
-                ),
-            ):
-                ended = client.run("plan", "net.yaml", "--api-timeout", "3s", variables=variables)
-                assert ended.returncode == 1, ended.stderr
-                assert "error[R0410]" in ended.stderr and cause in ended.stderr
-            assert proxy.refused and proxy.relayed == [] and through.calls == []
+    wrong = {"HTTPS_PROXY": "http://operator:wrong@127.0.0.1:3128"}
+    with proxied(tmp_path, {}) as made:
+        for variables, cause in (
+            ({}, "the host name was not found: sts.aliyuncs.com:443"),
+            (wrong, "the proxy refused the login, or requires one: sts.aliyuncs.com:443"),
+        ):
+            words = ("plan", "net.yaml", "--api-timeout", "3s")
+            ended = made.client.run(*words, variables=variables)
+            assert ended.returncode == 1, ended.stderr
+            assert "error[R0410]" in ended.stderr and cause in ended.stderr
+        assert made.proxy.refused and made.proxy.relayed == [] and made.through.calls == []
 
 
 def test_the_keys_of_a_role_are_fetched_through_the_proxy(tmp_path: Path) -> None:
     """The official library uses the same proxy and login. It trusts public authorities only there:
     the error names the certificate, and no token is sent."""
     hosts = dict.fromkeys(PUBLIC, "127.0.0.1")
-    listen = [("127.0.0.1", 443), ("127.0.0.1", 3128)]
-    tls = certified(tmp_path / "ca.pem")
-    behind = socket.create_server(("127.0.0.1", 0))
-    with network(tmp_path, hosts, listen, role_keys=True) as client:
-        direct_socket, proxy_socket = client.namespace.listening
-        direct = Service(direct_socket, tls, client.made.url)
-        through = Service(behind, tls, client.made.url)
-        proxy = Proxy(proxy_socket, through)
-        with serving(direct, through, proxy):
-            named = {"HTTPS_PROXY": f"http://{PROXY_LOGIN}@127.0.0.1:3128"}
-            ended = client.run("plan", "net.yaml", variables=named)
-            assert ended.returncode == 4, ended.stderr
-            assert "the certificate is not valid for this host" in ended.stderr
-            assert direct.calls == through.calls == [] and proxy.refused == []
-            assert set(proxy.relayed) == {f"{STS}:443"}
+    with proxied(tmp_path, hosts, role_keys=True) as made:
+        ended = made.client.run("plan", "net.yaml", variables=made.named)
+        assert ended.returncode == 4, ended.stderr
+        assert "the certificate is not valid for this host" in ended.stderr
+        assert made.direct.calls == made.through.calls == [] and made.proxy.refused == []
+        assert set(made.proxy.relayed) == {f"{STS}:443"}
 
-            ended = client.run("plan", "net.yaml", variables=named | {"NO_PROXY": STS})
-            assert ended.returncode == 0, ended.stderr
-            assert {call.action for call in direct.calls} == STS_ACTIONS
+        ended = made.client.run("plan", "net.yaml", variables=made.named | {"NO_PROXY": STS})
+        assert ended.returncode == 0, ended.stderr
+        assert {call.action for call in made.direct.calls} == STS_ACTIONS
 
 
 @pytest.mark.parametrize("role_keys", [False, True])
