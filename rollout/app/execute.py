@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +31,11 @@ from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError, StorageError
-from rollout.journal import inbox, reader, record, runs_directory, writer
-from rollout.journal.locks import driver, heartbeat, lock
-from rollout.journal.writer import RunJournal
+from rollout.journal import record, store
+from rollout.journal.store import JournalWriter, LockedStore
 from rollout.model.event import Actor, AnyEvent, OperatorCommand
 from rollout.model.time import Instant
 
-_TOKEN = secrets.token_hex(8)
-"""Identifies this process where host names and process ids repeat."""
 LOST_SHOWN = 20
 """Events that did not fit on the disk are reported up to this number, then counted."""
 
@@ -67,7 +63,7 @@ async def plan_and_apply(
     Errors: as `plan.create` and `apply`.
     """
     async with _connected(session) as (runner, service):
-        planned = await plan.create(spec, service, session.runs_dir, allow=allow)
+        planned = await plan.create(spec, service, session.store, allow=allow)
         review(planned)
         saved = planned.saved
         return await runner.begin(saved, service) if saved.plan.counts.targets else None
@@ -82,20 +78,26 @@ async def _connected(session: Session) -> AsyncIterator[tuple[Runner, Service]]:
         yield runner, service
 
 
-async def resume(run: str, session: Session, *, unattended: bool = False) -> Ended:
+async def resume(run: str | None, session: Session, *, unattended: bool = False) -> Ended | None:
     """Continue an open run to its close or its stop; return the state of a closed one.
 
-    `run` is its id or a unique prefix. Errors: RunError R0506 if it is `unattended` and only an
-    operator may decide that the halted run continues; as `preflight`; as for `apply`.
+    `run` is its id or a unique prefix. None means the newest open run, and returns None if no run
+    is open. Errors: RunError R0506 if it is `unattended` and only an operator may decide that the
+    halted run continues; as `preflight`; as for `apply`.
     """
-    run_dir = runs.find(session.runs_dir, run)
-    if (closed := runs.closed(run_dir)) is not None:
-        return closed
+    if run is not None:
+        found = [store.find(session.store, run)]
+        if (closed := runs.closed(found[0])) is not None:
+            return closed
+    elif not (found := runs.not_closed(session.store)):
+        return None
     async with hold_runs(session, LoopClock().now()) as runner:
         outlet = Outlet()
-        folded = runs.fold(run_dir, outlet)
-        if (ended := runs.ended(folded)) is not None:
-            return ended  # another process closed it before this one had the lock
+        read = [runs.fold(one, outlet) for one in found]
+        still_open = [one for one in read if one.run.closed is None]
+        if not still_open:  # another process closed it before this one had the lock
+            return None if run is None else runs.ended(read[-1])
+        folded = still_open[-1]
         if unattended:
             _check_unattended(folded)
         async with connect.connect(session.connection, session.notices) as service:
@@ -129,21 +131,10 @@ class Outlet:
 @contextlib.asynccontextmanager
 async def hold_runs(session: Session, now: Instant) -> AsyncIterator[Runner]:
     """Check the runs directory and hold its lock. Errors: R0011, R0603, R0802."""
-    runs_dir, notices = session.runs_dir, session.notices
-    for warning in runs_directory.check(runs_dir, allow_unsafe_fs=session.allow_unsafe_fs):
-        notices.warn(warning)
-    if not runs_directory.is_shared(runs_dir):
-        with lock.take_runs(runs_dir, owner(now)) as held:
-            yield Runner(session, held)
-        return
-    notices.say(f"waiting up to {heartbeat.SILENT_S:.0f} s for a process on another machine")
-    with await heartbeat.take_runs(runs_dir, owner(now)) as held:
-        heart = heartbeat.Heart(held)
-        heart.start()
-        try:
-            yield Runner(session, held)
-        finally:
-            heart.stop()
+    for warning in session.store.check(allow_unsafe=session.allow_unsafe_fs):
+        session.notices.warn(warning)
+    async with session.store.lock(now, session.notices.say) as locked:
+        yield Runner(session, locked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +142,21 @@ class Runner:
     """A process that drives a run and holds the lock of the runs directory."""
 
     session: Session
-    held: lock.Lock
+    locked: LockedStore
 
     async def begin(self, saved: Saved, service: Service) -> Ended:
         """Check a plan, start its run and drive it."""
-        await preflight.check(saved, service, self.session.runs_dir)
+        await preflight.check(saved, service, self.session.store)
         now, outlet = service.clock.now(), Outlet()
-        run_id = reader.run_id(saved.digest)
         decider = Decider(saved.plan, outlet)
-        journal = writer.create(self.session.runs_dir, run_id, saved.raw)
-        facts = RunFacts(journal.run_dir, saved.digest, saved.plan.emulated, now, now)
+        journal = self.locked.create(saved.digest, saved.raw, now)
+        facts = RunFacts(journal.location, saved.digest, saved.plan.emulated, now, now)
 
         def start() -> None:
-            decider.start(run_id, saved.digest, actor(service.identity.arn), now)
+            decider.start(journal.run, saved.digest, actor(service.identity.arn), now)
             _note_skew(decider, service, now)
 
-        with self.hold(run_id, 1, now, journal):
+        with journal:
             return await self._drive(decider, outlet, journal, service, start, facts)
 
     async def resume(
@@ -191,33 +181,20 @@ class Runner:
             decider.resume(actor(service.identity.arn), now)
             _note_skew(decider, service, now)
 
-        journal = writer.reopen(folded.reader)
-        with self.hold(run.run_id, run.epoch + 1, now, journal):
+        with self.locked.open(folded.reader, run.epoch + 1, now) as journal:
             return await self._drive(decider, outlet, journal, service, start, facts)
-
-    @contextlib.contextmanager
-    def hold(self, run_id: str, epoch: int, now: Instant, journal: RunJournal) -> Iterator[None]:
-        """Hold the lock of the run, and release the journal in every case."""
-        mine = owner(now, run_id, epoch)
-        try:
-            with lock.take_run(journal.run_dir, mine) as held:
-                self.held.name(mine)
-                journal.guard(self.held, held)
-                yield
-        finally:
-            journal.release()
 
     async def _drive(
         self,
         decider: Decider,
         outlet: Outlet,
-        journal: RunJournal,
+        journal: JournalWriter,
         service: Service,
         start: Callable[[], None],
         facts: RunFacts,
     ) -> Ended:
         progress = self.session.progress
-        operators = inbox.Inbox(journal.run_dir, on_trouble=self._warn_unread)
+        operators = journal.inbox(self._warn_unread)
         engine = LocalEngine(Ports(service.clock, service, journal, operators), progress.on_turn)
         journal.keep_secret(logs.KNOWN)
         outlet.to = engine.append
@@ -276,10 +253,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-
-
-def owner(now: Instant, run_id: str = "", epoch: int = 0) -> lock.Owner:
-    """Return this process as the owner of a lock."""
-    return lock.Owner(
-        socket.gethostname(), os.getpid(), now, run_id, epoch, driver.kernel(), _TOKEN
-    )

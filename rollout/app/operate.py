@@ -7,7 +7,6 @@ process it is applied here, under the run's lock.
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 
 import anyio
 
@@ -18,8 +17,8 @@ from rollout.app.runs import Ended
 from rollout.app.session import Session
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
-from rollout.journal import inbox, writer
-from rollout.journal.locks import driver
+from rollout.journal.record import Line
+from rollout.journal.store import StoredRun
 from rollout.model.event import AnyEvent, OperatorCommand, OperatorWord, Resolution
 
 POLL_S = 0.3
@@ -27,35 +26,33 @@ TAKEN_WITHIN_S = 30
 """A process that drives a run checks its inbox twice a second, unless it is stopped."""
 
 
-async def abort(run_dir: Path, reason: str, session: Session) -> Ended:
+async def abort(run: StoredRun, reason: str, session: Session) -> Ended:
     """Close an open run: start nothing new, settle its open calls. Return how it ended.
 
     Errors: R0505 if the driving process does not react; as `execute.resume`.
     """
     order = _order(OperatorWord.ABORT, reason)
-    while await _send(run_dir, order, session.notices):
-        if await _until_closed(run_dir):
-            ended = runs.closed(run_dir)
-            assert ended is not None  # noqa: S101 - just folded as closed
-            return ended
-    return await _abort_here(run_dir, order, session)
+    while await _send(run, order, session.notices):
+        if (closed := await _until_closed(run)) is not None:
+            return closed
+    return await _abort_here(run, order, session)
 
 
 async def resolve(
-    run_dir: Path, instance: str, resolution: Resolution, reason: str, session: Session
+    run: StoredRun, instance: str, resolution: Resolution, reason: str, session: Session
 ) -> bool:
     """State the outcome of one instance; return whether a process drives the run.
 
     Errors: R0505 if that process does not react, R0608 if the command is refused.
     """
     order = _order(OperatorWord.RESOLVE, reason, instance, resolution)
-    if await _send(run_dir, order, session.notices):
+    if await _send(run, order, session.notices):
         return True
-    await _resolve_here(run_dir, order, session)
+    await _resolve_here(run, order, session)
     return False
 
 
-async def _abort_here(run_dir: Path, order: OperatorCommand, session: Session) -> Ended:
+async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) -> Ended:
     """Abort a run that no process drives: observe its open calls, and close it.
 
     The command is in the inbox before the service is called. If the service does not answer, a
@@ -63,39 +60,38 @@ async def _abort_here(run_dir: Path, order: OperatorCommand, session: Session) -
     """
     async with execute.hold_runs(session, LoopClock().now()) as runner:
         outlet = execute.Outlet()
-        folded = runs.fold(run_dir, outlet)
+        folded = runs.fold(run, outlet)
         if (ended := runs.ended(folded)) is not None:
             return ended  # its process closed it before this one had the lock
         given = None if folded.run.aborted else order
-        path = inbox.send(run_dir, order) if given else None
+        sent = run.send(order) if given else None
         try:
             async with connect.connect(session.connection, session.notices) as service:
                 preflight.check_identity(folded.run.plan, service)
-                if path is not None:
-                    path.unlink()
+                if sent is not None:
+                    sent.withdraw()
                 return await runner.resume(folded, outlet, service, given)
         finally:
-            if path is not None and path.exists():
+            if sent is not None and sent.pending():
                 session.notices.say(
-                    f"The abort is recorded: `rollout resume {run_dir.name}` or another abort "
-                    f"closes the run. To withdraw it, remove {path}"
+                    f"The abort is recorded: `rollout resume {run.id}` or another abort "
+                    f"closes the run. To withdraw it, remove {sent}"
                 )
 
 
-async def _resolve_here(run_dir: Path, order: OperatorCommand, session: Session) -> None:
+async def _resolve_here(run: StoredRun, order: OperatorCommand, session: Session) -> None:
     """Apply the command to a run that no process drives, under its lock, in its journal."""
     put: list[AnyEvent] = []
     async with execute.hold_runs(session, order.at) as runner:
-        folded = runs.fold(run_dir, put.append)
+        folded = runs.fold(run, put.append)
         if order.id in folded.run.orders:
             return  # the process that drove the run had written it before it ended
         if folded.reader.torn is not None:
             folded.decider.put(folded.reader.torn, order.at)
         why = folded.decider.operate(order, order.at)
         if why:
-            raise _refused(run_dir.name, order, why)
-        journal = writer.reopen(folded.reader)
-        with runner.hold(run_dir.name, folded.run.epoch, order.at, journal):
+            raise _refused(run, order, why)
+        with runner.locked.open(folded.reader, folded.run.epoch, order.at) as journal:
             journal.keep_secret(logs.KNOWN)
             journal.append(put, order.at)
             journal.sync_now()
@@ -118,50 +114,49 @@ def _order(
     )
 
 
-async def _send(run_dir: Path, given: OperatorCommand, notices: Notices) -> bool:
+async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> bool:
     """Send the command to the process that drives the run; wait until it is in the journal.
 
     Return False if no process drives the run. Errors: RunError R0505 if the process does not react,
     ConflictError R0608 if it refuses the command.
     """
-    holder = driver.holder(run_dir)
+    holder = run.driver()
     if not holder:
         return False
-    path = inbox.send(run_dir, given)
+    sent = run.send(given)
     notices.say(f"Sent to {holder}.")
     with anyio.move_on_after(TAKEN_WITHIN_S):
-        while path.exists():
-            if not driver.holder(run_dir):
-                path.unlink(missing_ok=True)
+        while sent.pending():
+            if not run.driver():
+                sent.withdraw()
                 return False
             await anyio.sleep(POLL_S)
-        _check_applied(run_dir, given)
+        if not any(_applies(line, given) for line in run.follow().poll()):
+            why = "its process refused it; `rollout audit show` shows the reason"
+            raise _refused(run, given, why)
         return True
     raise RunError.of(
         "R0505",
         f"{holder} did not react within {TAKEN_WITHIN_S} s; the command is still in its inbox",
-        help=f"end that process, then run this command again; to withdraw it, remove {path}",
+        help=f"end that process, then run this command again; to withdraw it, remove {sent}",
     )
 
 
-async def _until_closed(run_dir: Path) -> bool:
-    """Wait until the process that drives the run ends; return whether it closed the run."""
-    while driver.holder(run_dir):  # noqa: ASYNC110 - another process
+async def _until_closed(run: StoredRun) -> Ended | None:
+    """Wait until the process that drives the run ends; return how it closed the run, if it did."""
+    while run.driver():  # noqa: ASYNC110 - another process
         await anyio.sleep(POLL_S)
-    return runs.fold(run_dir).run.closed is not None
+    return runs.closed(run)
 
 
-def _refused(run: str, given: OperatorCommand, why: str) -> ConflictError:
+def _applies(line: Line, given: OperatorCommand) -> bool:
+    return any(isinstance(one, OperatorCommand) and one.id == given.id for one in line.body)
+
+
+def _refused(run: StoredRun, given: OperatorCommand, why: str) -> ConflictError:
     """Return the error for a command that the run does not accept."""
     return ConflictError.of(
         "R0608",
-        f"{given.command.value} of run {run} refused: {why}",
-        help=f"rollout status {run}",
+        f"{given.command.value} of run {run.id} refused: {why}",
+        help=f"rollout status {run.id}",
     )
-
-
-def _check_applied(run_dir: Path, given: OperatorCommand) -> None:
-    run = runs.fold(run_dir).run
-    if given.id not in run.orders:
-        why = "its process refused it; `rollout audit show` shows the reason"
-        raise _refused(run_dir.name, given, why)

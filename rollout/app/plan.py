@@ -23,8 +23,8 @@ from rollout.engines.clock import LoopClock
 from rollout.engines.service import Service
 from rollout.errors import ConflictError, PlanError, RolloutError
 from rollout.inventory import sources
-from rollout.journal import proofs, runs
-from rollout.journal.reader import PLAN
+from rollout.journal import proofs
+from rollout.journal.store import RunStore
 from rollout.model import limits
 from rollout.model.instance import Inventory, Proofs
 from rollout.model.observation import KeyDescribed
@@ -82,13 +82,13 @@ async def plan(
     """
     connected = connect.connect(session.connection, session.notices)
     async with contextlib.nullcontext() if offline else connected as service:
-        return await create(path, service, session.runs_dir, age_max_ms=age_max_ms, allow=allow)
+        return await create(path, service, session.store, age_max_ms=age_max_ms, allow=allow)
 
 
 async def create(
     path: Path,
     service: Service | None,
-    runs_dir: Path,
+    store: RunStore,
     *,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
@@ -110,10 +110,10 @@ async def create(
         allow_empty=allow.empty,
         allow_partial=allow.partial,
         allow_unknown_region=allow.unknown_region,
-        earlier=_earlier(spec, runs_dir),
+        earlier=_earlier(spec, store),
     )
     took = clock.now() - began
-    folded = proofs.fold(runs_dir)
+    folded = proofs.fold(store)
     notes = [*loaded.warnings, *(Warn(one.code, 0, one.message) for one in folded.warnings)]
     inventory = msgspec.structs.replace(
         inventory, notes=(*inventory.notes, *((note.code, note.text) for note in notes))
@@ -138,14 +138,13 @@ class _PlanCounts(msgspec.Struct):
     counts: _Counts
 
 
-def _earlier(spec: Spec, runs_dir: Path) -> int | None:
+def _earlier(spec: Spec, store: RunStore) -> int | None:
     """Return how many instances the newest run of this spec had found, None if there is none."""
     digest = f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}"
-    for run in reversed(runs.every(runs_dir)):
+    for run in reversed(store.runs()):
         if run.started is not None and run.started.spec_digest == digest:
-            with contextlib.suppress(OSError, UnicodeError, msgspec.DecodeError):
-                raw = (run.path / PLAN).read_bytes()
-                return msgspec.json.decode(raw, type=_PlanCounts).counts.found
+            with contextlib.suppress(RolloutError, UnicodeError, msgspec.DecodeError):
+                return msgspec.json.decode(run.plan_bytes(), type=_PlanCounts).counts.found
     return None
 
 

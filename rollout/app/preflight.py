@@ -6,7 +6,6 @@ Called by `apply` and `resume`, before they write the first line of a journal.
 from __future__ import annotations
 
 from collections.abc import Container
-from pathlib import Path
 from typing import NamedTuple
 
 import anyio
@@ -18,7 +17,7 @@ from rollout.app.runs import Folded
 from rollout.ecs import refusal
 from rollout.engines.service import Service
 from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
-from rollout.journal import runs
+from rollout.journal.store import RunStore, of_plan
 from rollout.model.observation import KeyDescribed
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, WantedKey, public_key_digest
@@ -34,11 +33,11 @@ time if it differs from it by more than a minute."""
 _OTHER_KEY = "does not have the plan's public key"
 
 
-async def check(saved: Saved, service: Service, runs_dir: Path) -> None:
+async def check(saved: Saved, service: Service, store: RunStore) -> None:
     """Run the checks that need a clock, the runs directory or the service."""
     check_time(saved.plan, service.clock.now())
     check_identity(saved.plan, service)
-    check_runs(saved, runs_dir)
+    check_runs(saved, store)
     await check_keys(saved.plan, service)
     await check_restarts(saved.plan, service)
 
@@ -91,11 +90,11 @@ def check_time(plan: Plan, now: Instant) -> None:
         )
 
 
-def check_runs(saved: Saved, runs_dir: Path) -> None:
+def check_runs(saved: Saved, store: RunStore) -> None:
     """Raise R0602 if the plan was already applied, or an open run has not finished its targets."""
-    open_runs = folding.open_runs(runs_dir)
-    for earlier in runs.of_plan(runs_dir, saved.digest):
-        is_open = any(one.run_dir == earlier.path for one in open_runs)
+    open_runs = folding.open_runs(store)
+    for earlier in of_plan(store, saved.digest):
+        is_open = any(one.stored.id == earlier.id for one in open_runs)
         raise ConflictError.of(
             "R0602",
             f"a run is open on this plan: {earlier.id}"
@@ -112,10 +111,10 @@ def check_runs(saved: Saved, runs_dir: Path) -> None:
         if shared:
             raise ConflictError.of(
                 "R0602",
-                f"run {folded.run_dir.name} is open and has not finished {len(shared):,} of these "
+                f"run {folded.stored.id} is open and has not finished {len(shared):,} of these "
                 f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
-                help=f"run `rollout resume {folded.run_dir.name}` to continue it, or "
-                f"`rollout abort {folded.run_dir.name}` to close it; or exclude them with an "
+                help=f"run `rollout resume {folded.stored.id}` to continue it, or "
+                f"`rollout abort {folded.stored.id}` to close it; or exclude them with an "
                 "`exclude` rule and plan again",
             )
 

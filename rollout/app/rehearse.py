@@ -20,6 +20,7 @@ from rollout.emulator import settings_files
 from rollout.emulator.cloud.quotas import Quota
 from rollout.engines.clock import LoopClock
 from rollout.journal import estimates
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.estimates import Estimates, LaneQuota
 from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
@@ -108,7 +109,7 @@ def rehearse(
     Errors: PlanError R0321 for another rules version; ConfigError R0013 for unreadable faults.
     """
     preflight.check_rules(plan)
-    learned = Estimates() if runs_dir is None else estimates.learn(runs_dir, plan)
+    learned = Estimates() if runs_dir is None else estimates.learn(DirectoryStore(runs_dir), plan)
     chosen = prepare(plan, given, learned)
     lived = live_all(plan, chosen, on_progress)
     return Rehearsed(chosen, forecast.forecast(lived), lived, LoopClock().now())

@@ -1,6 +1,6 @@
-"""Load a run from its directory: its plan, and its state as a fold of the journal.
+"""Load runs from their store: the plan, and the state as a fold of the journal.
 
-Called by every command that names a run. Changes nothing on disk.
+Called by every command that names a run. Changes nothing in the store.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from rollout.core.running.journey import FINAL
 from rollout.core.running.state import Run
 from rollout.core.running.view import view
 from rollout.errors import Exit, IntegrityError, PlanError, RolloutError, UsageError
-from rollout.journal import closing
-from rollout.journal import runs as directory
-from rollout.journal.chain import Head
-from rollout.journal.locks import driver
-from rollout.journal.reader import Reader, read, read_plan
+from rollout.journal import store
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.record import Line
+from rollout.journal.store import JournalReader, RunStore, StoredRun
 from rollout.model.event import AnyEvent, RunStarted
-from rollout.model.plan import RULES
+from rollout.model.plan import RULES, Plan
 from rollout.model.time import Instant
 from rollout.model.view import RunView
 
 
 class RunFacts(msgspec.Struct, frozen=True):
-    """Facts about a run that are not part of its state."""
+    """RunFacts about a run that are not part of its state."""
 
-    run_dir: Path
+    location: str
+    """Where the run is stored."""
     plan_digest: str
     emulated: bool
     started_at: Instant
@@ -61,43 +60,38 @@ class ListedRun(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def find(runs_dir: Path, run: str | None) -> Path:
-    """Return the directory of a run, given by its id or a unique prefix; None means the newest.
+def find(runs_dir: Path, run: str | None) -> StoredRun:
+    """Return a run, given by its id or a unique prefix; None means the newest.
 
     Errors: UsageError R0003 if there is none, or more than one.
     """
-    return directory.find(runs_dir, run).path
+    return store.find(DirectoryStore(runs_dir), run)
 
 
-def newest_open(runs_dir: Path) -> str | None:
-    """Return the id of the newest open run, or None. Errors: as `fold`."""
-    folded = open_runs(runs_dir)
-    return folded[-1].run_dir.name if folded else None
-
-
-def state(run_dir: Path) -> tuple[RunView, RunFacts]:
+def state(run: StoredRun) -> tuple[RunView, RunFacts]:
     """Return the state of a run and the process that drives it. Errors: as `fold`."""
-    folded = fold(run_dir)
-    return view(folded.run), facts(folded, driven_by=driver.holder(run_dir))
+    folded = fold(run)
+    return view(folded.run), facts(folded, driven_by=run.driver())
 
 
 def every(runs_dir: Path) -> list[ListedRun]:
     """Return all runs, oldest first, with runs that cannot be read."""
-    return [_listed(one.path, one.at) for one in directory.every(runs_dir)]
+    return [_listed(run) for run in DirectoryStore(runs_dir).runs()]
 
 
-def _listed(run_dir: Path, at: Instant) -> ListedRun:
+def _listed(run: StoredRun) -> ListedRun:
     try:
-        return ListedRun(run_dir.name, at, *state(run_dir))
+        return ListedRun(run.id, run.at, *state(run))
     except RolloutError as error:
-        return ListedRun(run_dir.name, at, why=str(error))
+        return ListedRun(run.id, run.at, why=str(error))
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A run as recorded in its journal; `at` is the time of the last line."""
 
-    reader: Reader
+    stored: StoredRun
+    reader: JournalReader
     decider: Decider
     started: RunStarted
     at: Instant
@@ -107,19 +101,14 @@ class Folded:
         """The state."""
         return self.decider.run
 
-    @property
-    def run_dir(self) -> Path:
-        """Where it lies."""
-        return self.reader.run_dir
 
-
-def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> Folded:
+def fold(stored: StoredRun, append: Callable[[AnyEvent], None] = lambda _: None) -> Folded:
     """Fold a run; `append` gets the events that a resume adds.
 
     Errors: IntegrityError R09xx, StorageError; UsageError R0003 where the run never began,
     PlanError R0321 where it began under other rules than this program's.
     """
-    reader = read(run_dir)
+    reader = stored.read()
     decider: Decider | None = None
     at = 0
     for line in reader:
@@ -127,20 +116,15 @@ def fold(run_dir: Path, append: Callable[[AnyEvent], None] = lambda _: None) -> 
             started = reader.started
             assert started is not None  # noqa: S101 - the reader refuses any other first line
             _check_rules(started)
-            decider = Decider(read_plan(run_dir, started.plan_digest), append)
+            decider = Decider(stored.plan(started.plan_digest), append)
         _take(decider, line, reader)
         at = line.at
     if decider is None or reader.started is None:
-        raise UsageError.of(
-            "R0003",
-            f"run {run_dir.name} never started: the process stopped before "
-            "it wrote the first journal entry",
-            help="apply its plan again",
-        )
-    return Folded(reader, decider, reader.started, at)
+        raise _never_started(stored)
+    return Folded(stored, reader, decider, reader.started, at)
 
 
-def _take(decider: Decider, line: Line, reader: Reader) -> None:
+def _take(decider: Decider, line: Line, reader: JournalReader) -> None:
     """Fold one line. R0905 if its events contradict earlier events."""
     try:
         for event in line.body:
@@ -148,26 +132,45 @@ def _take(decider: Decider, line: Line, reader: Reader) -> None:
     except (Bug, LookupError) as error:
         raise IntegrityError.of(
             "R0905",
-            f"line {reader.number} (seq {line.seq}) contradicts the lines before it: {error}",
+            f"line {reader.place.line} (seq {line.seq}) contradicts the lines before it: {error}",
             place=reader.place,
-            help=f"rollout audit verify {reader.run_dir.name}",
+            help=f"rollout audit verify {decider.run.run_id}",
         ) from error
 
 
-def open_runs(runs_dir: Path) -> list[Folded]:
+def open_runs(runs: RunStore) -> list[Folded]:
     """Return the runs that started and did not close, oldest first.
 
     Errors: as `fold`; a run that cannot be read may be open, so it is never passed over.
     """
-    folded = []
-    for run in directory.every(runs_dir):
-        if closing.is_closed(run.path):
+    folded = [fold(run) for run in not_closed(runs)]
+    return [one for one in folded if one.run.closed is None]
+
+
+def not_closed(runs: RunStore) -> list[StoredRun]:
+    """Return the runs that started and may be open, oldest first; a fold of each decides.
+
+    A run that cannot be read may be open: its error is raised.
+    """
+    found = []
+    for run in runs.runs():
+        if run.is_closed():
             continue
         if run.damage is not None:
             raise run.damage
         if run.started is not None:
-            folded.append(fold(run.path))
-    return [one for one in folded if one.run.closed is None]
+            found.append(run)
+    return found
+
+
+def plan_of(stored: StoredRun) -> Plan:
+    """Return the plan of a run. Errors: as `fold`."""
+    if stored.damage is not None:
+        raise stored.damage
+    if stored.started is None:
+        raise _never_started(stored)
+    _check_rules(stored.started)
+    return stored.plan(stored.started.plan_digest)
 
 
 def unfinished(folded: Folded) -> list[str]:
@@ -180,9 +183,9 @@ def unfinished(folded: Folded) -> list[str]:
     ]
 
 
-def closed(run_dir: Path) -> Ended | None:
-    """Return how a run ended, or None if it is open."""
-    return ended(fold(run_dir))
+def closed(stored: StoredRun) -> Ended | None:
+    """Return how a run ended; None if the store does not prove that it is closed."""
+    return ended(fold(stored)) if stored.is_closed() else None
 
 
 def ended(folded: Folded) -> Ended | None:
@@ -195,13 +198,22 @@ def ended(folded: Folded) -> Ended | None:
 def facts(folded: Folded, *, driven_by: str = "") -> RunFacts:
     """Return the facts about a folded run that are not part of its state."""
     return RunFacts(
-        folded.run_dir,
+        folded.stored.location,
         folded.started.plan_digest,
         folded.run.plan.emulated,
         folded.started.at,
         folded.at,
         driven_by,
-        str(Head(folded.reader.chain.seq, folded.reader.chain.head)),
+        str(folded.reader.head),
+    )
+
+
+def _never_started(stored: StoredRun) -> UsageError:
+    return UsageError.of(
+        "R0003",
+        f"run {stored.id} never started: the process stopped before it wrote the first journal "
+        "entry",
+        help="apply its plan again",
     )
 
 

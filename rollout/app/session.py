@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rollout.app.notices import Notices, Progress
+from rollout.journal.directory import DirectoryStore
+from rollout.journal.store import RunStore
 from rollout.model import limits
 from rollout.model.time import Duration
 
@@ -44,3 +46,8 @@ class Session:
     allow_unsafe_fs: bool = False
     notices: Notices = field(default_factory=Notices)
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def store(self) -> RunStore:
+        """The store of the runs directory."""
+        return DirectoryStore(self.runs_dir)

@@ -88,7 +88,7 @@ class DirectoryRun:
 
     def send(self, command: OperatorCommand) -> inbox.SentCommand:
         """See StoredRun."""
-        return inbox.SentCommand(inbox.send(self.path, command, disk=self._disk), self._disk)
+        return inbox.send(self.path, command, disk=self._disk)
 
 
 class LockedDirectory:

@@ -8,15 +8,12 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
 from rollout.core.running.state import Run, lane_of_call
 from rollout.errors import RolloutError
-from rollout.journal import runs
-from rollout.journal.disk import REAL, Disk
-from rollout.journal.reader import read, read_plan
+from rollout.journal.store import RunStore
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Issued, Moved, Settled, Trigger
@@ -57,19 +54,18 @@ class Estimates(msgspec.Struct, frozen=True):
     quotas: tuple[LaneQuota, ...] = ()
 
 
-def learn(runs_dir: Path, plan: Plan, *, disk: Disk = REAL) -> Estimates:
+def learn(store: RunStore, plan: Plan) -> Estimates:
     """The lessons of runs on the same accounts and regions, emulator or not as this plan is."""
     boots: Boots | None = None
     quotas: dict[tuple[str, str], LaneQuota] = {}
-    for run in reversed(runs.every(runs_dir)[-RUNS_MAX:]):
+    for run in reversed(store.runs()[-RUNS_MAX:]):
         if run.started is None:
             continue
         with contextlib.suppress(RolloutError):
-            seen = _Seen(read_plan(run.path, run.started.plan_digest, disk=disk))
+            seen = _Seen(run.plan(run.started.plan_digest))
             if not _alike(seen.run.plan, plan):
                 continue
-            reader = read(run.path, disk=disk)
-            for line in reader:
+            for line in run.read():
                 for event in line.body:
                     seen.take(event)
             boots = boots or seen.boots(run.id)

@@ -44,8 +44,8 @@ class SentCommand:
         self._disk.unlink(self._path)
 
 
-def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> Path:
-    """Put a command into the inbox, whole or not at all, mode 0600. Return its file.
+def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> SentCommand:
+    """Put a command into the inbox, whole or not at all, mode 0600.
 
     Errors: StorageError R0802.
     """
@@ -59,7 +59,7 @@ def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> Path:
         disk.sync_dir(folder)
     except OSError as error:
         raise unusable(target, error) from None
-    return target
+    return SentCommand(target, disk)
 
 
 class Inbox:

@@ -7,16 +7,13 @@ and takes away what older runs proved of its instances: it may have attached ano
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.layout import Layout
 from rollout.errors import Problem, RolloutError
-from rollout.journal import runs
-from rollout.journal.disk import REAL, Disk
-from rollout.journal.reader import PLAN, read, read_plan
+from rollout.journal.store import RunStore, StoredRun
 from rollout.model.command import Attach
 from rollout.model.event import Issued, KeyChanged, KeyReady, Moved, Trigger
 from rollout.model.instance import Proof, Proofs
@@ -30,19 +27,19 @@ class FoldedProofs(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...]
 
 
-def fold(runs_dir: Path, *, disk: Disk = REAL) -> FoldedProofs:
-    """Fold all runs of a directory, oldest to newest; a newer run wins.
+def fold(store: RunStore) -> FoldedProofs:
+    """Fold all runs of a store, oldest to newest; a newer run wins.
 
     Proved are instances that ended `done`. An attach, of whatever key, voids what was proved
-    before it. StorageError where the directory itself cannot be read.
+    before it. StorageError where the store itself cannot be read.
     """
     proofs: Proofs = {}
     warnings = []
-    for run in runs.every(runs_dir):
+    for run in store.runs():
         try:
-            voided, proved = _one(run.path, disk)
+            voided, proved = _one(run)
         except RolloutError as error:
-            _void_all(proofs, run.path, disk)
+            _void_all(proofs, run)
             first = error.problems[0]
             text = f"run {run.id} proves nothing: {first.message}"
             warnings.append(
@@ -54,18 +51,17 @@ def fold(runs_dir: Path, *, disk: Disk = REAL) -> FoldedProofs:
     return FoldedProofs(proofs, tuple(warnings))
 
 
-def _one(run_dir: Path, disk: Disk) -> tuple[list[str], Proofs]:
+def _one(run: StoredRun) -> tuple[list[str], Proofs]:
     """Instances that one run attached, and what it proved; nothing before all of it was checked."""
     events = []
-    reader = read(run_dir, disk=disk)
+    reader = run.read()
     for line in reader:
         events += [event for event in line.body if isinstance(event, _RELEVANT)]
     if reader.started is None:
         return [], {}
-    plan = read_plan(run_dir, reader.started.plan_digest, disk=disk)
+    plan = run.plan(reader.started.plan_digest)
     layout = Layout(plan)
-    run = reader.started.run
-    proofs = [Proof(key.name, key.public_key_digest, run) for key in plan.keys]
+    proofs = [Proof(key.name, key.public_key_digest, run.id) for key in plan.keys]
     attached, done = _done(layout, events)
     targets = [layout.targets[ordinal] for ordinal in done]
     return attached, {target.instance: proofs[target.key] for target in targets}
@@ -112,12 +108,11 @@ def _done(
 _RELEVANT = (Issued, Moved, KeyReady, KeyChanged)
 
 
-def _void_all(proofs: Proofs, run_dir: Path, disk: Disk) -> None:
+def _void_all(proofs: Proofs, run: StoredRun) -> None:
     """Whatever a run that cannot be read may have touched; all, where not even that is known."""
     try:
-        with disk.read(run_dir / PLAN) as file:
-            plan = decode(file.read())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        plan = decode(run.plan_bytes())
+    except (RolloutError, msgspec.DecodeError, UnicodeDecodeError):
         proofs.clear()
     else:
         _void(proofs, _instances(plan))

@@ -128,7 +128,7 @@ class Reader:
     `chain` stands at the last good line; `segment` is the number of the last file and `length` how
     many of its bytes are good; `end` counts the torn ones too. `started` is the run's first event,
     None where no whole line was written yet. `torn` describes what stands behind the last good
-    line; `sealed` says whether the journal was closed in order, `sealed_at` at which line.
+    line; `sealed_at` is the line at which the journal was closed in order, 0 if it never was.
     """
 
     def __init__(self, run_dir: Path, disk: Disk) -> None:
@@ -140,7 +140,6 @@ class Reader:
         self.end = 0
         self.started: RunStarted | None = None
         self.torn: TornTail | None = None
-        self.sealed = False
         self.sealed_at = 0
         self.done = False
         self.path = run_dir
@@ -166,7 +165,7 @@ class Reader:
                     yield from self._lines(file, seal, last=name == names[-1])
             except OSError as error:
                 raise unusable(self.path, error) from None
-        if seal is not None and not self.sealed:
+        if seal is not None and not self.sealed_at:
             message = f"the journal was closed at line {seal.seq} and now ends at {self.chain.seq}"
             self._refuse("R0903", f"{message}: lines were removed", self.place)
         self.done = True
@@ -225,7 +224,7 @@ class Reader:
                 f"{seal.sha256}: it was changed after writing"
             )
             self._refuse("R0903", message, self.place)
-        self.sealed, self.sealed_at = True, seal.seq
+        self.sealed_at = seal.seq
 
     def _refuse(self, code: str, message: str, place: Place) -> None:
         raise IntegrityError.of(code, message, place=place, help=_NEVER)

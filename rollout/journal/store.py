@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, Self
 
 from rollout.errors import Place, Problem, RolloutError, UsageError
 from rollout.journal.chain import Head
@@ -42,12 +42,27 @@ class JournalReader(Protocol):
         """Number and digest of the last line."""
 
     @property
+    def sealed_at(self) -> int:
+        """Number of the line at which the journal was closed in order; 0 if it never was."""
+
+    @property
     def place(self) -> Place:
         """Where the last line is stored, for messages."""
 
 
 class JournalWriter(Protocol):
-    """The journal of a run that this process drives. It also is the engine's port `Journal`."""
+    """The journal of a run that this process drives. It also is the engine's port `Journal`.
+
+    As a context manager it is released at the end.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
 
     @property
     def location(self) -> str:
@@ -78,8 +93,11 @@ class JournalWriter(Protocol):
     def keep_secret(self, known: KnownSecrets) -> None:
         """Blank these secrets in every line that is written from now on."""
 
-    def inbox(self) -> Inbox:
-        """Return the reader of the operators' commands, the engine's port `Operators`."""
+    def inbox(self, on_trouble: Callable[[RolloutError], None]) -> Inbox:
+        """Return the reader of the operators' commands, the engine's port `Operators`.
+
+        `on_trouble` receives the error of a command that cannot be read.
+        """
 
     def close(self) -> None:
         """Sync, mark the journal as complete up to here, and release it."""

@@ -6,16 +6,14 @@ the chain is `reader`'s, the rules are `rules`'; no code of the core takes part.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from rollout.errors import Exit, IntegrityError, Place, Problem
 from rollout.journal.chain import Head
-from rollout.journal.disk import REAL, Disk
-from rollout.journal.reader import Reader, read, read_plan
 from rollout.journal.recheck.rules import Rules
+from rollout.journal.store import StoredRun
 from rollout.model import limits
 from rollout.model.event import TornTail
 
@@ -71,14 +69,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return Exit.INTEGRITY if self.problems_found else Exit.DONE
 
 
-def verify(run_dir: Path, *, head: Head | None = None, disk: Disk = REAL) -> Verdict:
+def verify(run: StoredRun, *, head: Head | None = None) -> Verdict:
     """Check chain, plan and rules of one run; and that it holds the line of `head`, which the
     caller kept outside the run directory.
 
     Errors: StorageError where a file cannot be read. Everything found wrong is in the verdict.
     """
-    reader = read(run_dir, disk=disk)
-    case = _Case(reader, head)
+    case = _Case(run, head)
     try:
         case.hear()
     except IntegrityError as error:
@@ -90,8 +87,9 @@ def verify(run_dir: Path, *, head: Head | None = None, disk: Disk = REAL) -> Ver
 class _Case:
     """One verification under way."""
 
-    def __init__(self, reader: Reader, head: Head | None) -> None:
-        self.reader = reader
+    def __init__(self, run: StoredRun, head: Head | None) -> None:
+        self.run = run
+        self.reader = run.read()
         self.head = head
         self.rules: Rules | None = None
         self.problems: list[Problem] = []
@@ -108,10 +106,10 @@ class _Case:
             for number, event in enumerate(line.body, 1):
                 for text in self.rules.take(event):
                     self._broken(f"{line.seq}-{number}: {text}")
-        if self.head is not None and self.reader.chain.seq < self.head.seq:
-            message = f"the journal ends at line {self.reader.chain.seq}, before that of --head"
+        if self.head is not None and self.reader.head.seq < self.head.seq:
+            message = f"the journal ends at line {self.reader.head.seq}, before that of --head"
             self.add(Problem("R0907", f"{message} ({self.head.seq})", self.reader.place))
-        if self.reader.chain.seq == 0:
+        if self.reader.head.seq == 0:
             message = "the journal has no complete line: nothing proves that the run started"
             self.add(Problem("R0902", message, self.reader.place))
         if self.reader.torn is not None and self.rules is not None and self.rules.closed:
@@ -128,11 +126,11 @@ class _Case:
         """What was found up to here."""
         reader, rules = self.reader, self.rules
         heard = Verdict(
-            run=reader.run_dir.name,
+            run=self.run.id,
             plan_digest=reader.started.plan_digest if reader.started else "",
-            lines=reader.chain.seq,
-            head=reader.chain.head,
-            sealed=reader.sealed,
+            lines=reader.head.seq,
+            head=reader.head.sha256,
+            sealed=reader.sealed_at > 0,
             last_line=self._last_line(),
             torn=reader.torn,
             problems=tuple(self.problems),
@@ -160,16 +158,15 @@ class _Case:
 
     def _compare(self, seq: int) -> None:
         """Whether this line is the one that `head` names."""
-        found = Head(seq, self.reader.chain.head)
+        found = self.reader.head
         if self.head is not None and self.head.seq == seq and self.head != found:
             message = f"line {seq} hashes to {found.sha256}, --head says {self.head.sha256}"
             self.add(Problem("R0907", message, self.reader.place))
 
     def _last_line(self) -> LastLine:
-        chain = self.reader.chain
-        if self.head == Head(chain.seq, chain.head):
+        if self.head == self.reader.head:
             return "head"
-        return "seal" if self.reader.sealed_at == chain.seq else "unprotected"
+        return "seal" if self.reader.sealed_at == self.reader.head.seq else "unprotected"
 
     def _load(self) -> None:
         """The plan; where it is another one the chain is still followed to its end."""
@@ -177,7 +174,7 @@ class _Case:
         if started is None:
             return
         try:
-            plan = read_plan(self.reader.run_dir, started.plan_digest, disk=self.reader.disk)
+            plan = self.run.plan(started.plan_digest)
         except IntegrityError as error:
             for problem in error.problems:
                 self.add(problem)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -136,14 +137,25 @@ class RunJournal:
         """Blank these secrets in every line that is written from now on."""
         self._chain.known = known
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.run_dir.name
+
     @property
     def location(self) -> str:
         """Where the run is stored, for messages."""
         return str(self.run_dir)
 
-    def inbox(self) -> Inbox:
+    def inbox(self, on_trouble: Callable[[RolloutError], None] = lambda _: None) -> Inbox:
         """Return the reader of the commands that operators send to this run."""
-        return Inbox(self.run_dir, disk=self._disk)
+        return Inbox(self.run_dir, disk=self._disk, on_trouble=on_trouble)
 
     @property
     def head(self) -> Head:

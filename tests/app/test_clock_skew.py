@@ -11,13 +11,15 @@ from rollout.app import clock_skew, execute, plan, preflight
 from rollout.app.session import Session
 from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.errors import AccessError, Exit, RolloutError
-from rollout.journal.reader import read
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.verify import verify
 from rollout.model import limits
 from rollout.model.event import AnyEvent, ClockSkew
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration
 from tests.app import service as stage
 from tests.core.samples import NOW
+
+RUNS = DirectoryStore(Path("runs"))
 
 DAY = 24 * HOUR
 
@@ -88,7 +90,7 @@ async def test_a_run_follows_the_service_and_says_so_once(
     """Plan, expiry and journal have the service's time; one warning, one journaled event."""
     cloud = skewed(ahead)
     async with stage.connected(cloud, allow_clock_skew=True) as service:
-        saved = (await plan.create(stage.write_spec(project), service, Path("runs"))).saved
+        saved = (await plan.create(stage.write_spec(project), service, RUNS)).saved
     assert caplog.text.count("R0420") == 1
 
     async with (
@@ -101,12 +103,13 @@ async def test_a_run_follows_the_service_and_says_so_once(
     assert ended.exit is Exit.DONE
     assert abs(saved.plan.expires_at - limits.PLAN_AGE_MAX_MS - there) < MINUTE
     events: list[AnyEvent] = []
-    for line in read(ended.facts.run_dir):
+    [run] = RUNS.runs()
+    for line in run.read():
         assert abs(line.at - there) < MINUTE
         events.extend(line.body)
     (noted,) = (event for event in events if isinstance(event, ClockSkew))
     assert abs(noted.service - noted.local - ahead) < 5 * SECOND
-    assert verify(ended.facts.run_dir).problems_found == 0
+    assert verify(run).problems_found == 0
 
 
 @pytest.mark.asyncio
@@ -114,10 +117,10 @@ async def test_a_plan_expires_by_the_services_clock(project: Path) -> None:
     """A local clock that stands still for two days keeps no plan valid."""
     cloud = skewed(0)
     async with stage.connected(cloud) as service:
-        saved = (await plan.create(stage.write_spec(project), service, Path("runs"))).saved
+        saved = (await plan.create(stage.write_spec(project), service, RUNS)).saved
 
     async with stage.connected(skewed(2 * DAY, cloud), allow_clock_skew=True) as service:
         with pytest.raises(RolloutError) as caught:
-            await preflight.check(saved, service, Path("runs"))
+            await preflight.check(saved, service, RUNS)
 
     assert caught.value.problems[0].code == "R0601"

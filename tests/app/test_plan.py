@@ -10,12 +10,15 @@ import pytest
 from rollout.app import plan as planning
 from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.errors import Exit, RolloutError
-from rollout.journal import runs, writer
+from rollout.journal import writer
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.reader import run_id
 from rollout.model.event import Actor, RunStarted
 from rollout.model.plan import RULES
 from rollout.model.site import Site
 from tests.app import service as stage
+
+RUNS = DirectoryStore(Path("runs"))
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +34,7 @@ async def refusal(
     """Code and exit of the error that planning ends with."""
     async with stage.connected(cloud) as service:
         with pytest.raises(RolloutError) as caught:
-            await planning.create(spec, service, runs_dir)
+            await planning.create(spec, service, DirectoryStore(runs_dir))
     return caught.value.problems[0].code, caught.value.exit
 
 
@@ -42,7 +45,7 @@ async def test_planning_only_looks(project: Path) -> None:
     stage.ReadOnly.sent.clear()
 
     async with stage.connected(cloud, stage.ReadOnly) as service:
-        made = await planning.create(stage.write_spec(project), service, Path("runs"))
+        made = await planning.create(stage.write_spec(project), service, RUNS)
 
     assert made.saved.plan.counts.targets > 0
     assert made.saved.plan.applyable and made.saved.plan.identity[0].emulator
@@ -52,7 +55,7 @@ async def test_planning_only_looks(project: Path) -> None:
         "DescribeKeyPairs",
     }
     assert not list(cloud.ledger)
-    assert runs.every(Path("runs")) == []
+    assert RUNS.runs() == []
 
 
 @pytest.mark.asyncio
@@ -79,7 +82,7 @@ async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
     cloud = stage.pretend()
 
     async with stage.connected(cloud) as service:
-        made = await planning.create(stage.write_spec(project), service, Path("runs"))
+        made = await planning.create(stage.write_spec(project), service, RUNS)
     assert [one.present for one in made.saved.plan.keys[0].regions] == [False, False]
     assert any(warning.code == "R0308" for warning in made.saved.plan.warnings)
 
@@ -100,7 +103,7 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
     """Far fewer instances than the last run of this very spec found is rather a mistake."""
     spec = stage.write_spec(project)
     async with stage.connected(stage.pretend(40)) as service:
-        before = (await planning.create(spec, service, Path("runs"))).saved
+        before = (await planning.create(spec, service, RUNS)).saved
     journal = writer.create(Path("runs"), run_id(before.digest), before.raw)
     actor = Actor("me", "arn", "here", 1, "rollout")
     plan = before.plan
@@ -113,9 +116,7 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
 
     assert await refusal(stage.pretend(10), spec) == ("R0212", Exit.CONFLICT)
     async with stage.connected(stage.pretend(10)) as service:
-        shrunk = await planning.create(
-            spec, service, Path("runs"), allow=planning.Allow(empty=True)
-        )
+        shrunk = await planning.create(spec, service, RUNS, allow=planning.Allow(empty=True))
     assert shrunk.saved.plan.counts.found == 10
 
 
@@ -135,7 +136,7 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
         ).replace("50%", "1"),
     )
 
-    made = await planning.create(spec, None, Path("runs"))
+    made = await planning.create(spec, None, RUNS)
 
     plan = made.saved.plan
     assert (plan.complete, plan.applyable, plan.identity) == (False, False, ())
@@ -150,8 +151,8 @@ async def test_the_same_inputs_make_the_same_plan(project: Path) -> None:
     spec = stage.write_spec(project)
 
     async with stage.connected(cloud) as service:
-        one = (await planning.create(spec, service, Path("runs"))).saved.plan
-        two = (await planning.create(spec, service, Path("runs"))).saved.plan
+        one = (await planning.create(spec, service, RUNS)).saved.plan
+        two = (await planning.create(spec, service, RUNS)).saved.plan
 
     times = {"made_at": 0, "expires_at": 0, "as_of": 0}
     assert msgspec.structs.replace(one, **times) == msgspec.structs.replace(two, **times)

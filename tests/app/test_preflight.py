@@ -22,12 +22,13 @@ from rollout.emulator.cloud.users import Statement, User
 from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
-from rollout.journal import closing, runs
-from rollout.journal.locks import driver
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.reader import run_id
 from rollout.model.plan import Identity
 from tests.app import factory
 from tests.app import service as stage
+
+RUNS = DirectoryStore(Path("runs"))
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) ->
     """A plan of the whole cloud."""
     async with stage.connected(cloud) as service:
         spec = stage.write_spec(project, text=text)
-        return (await planning.create(spec, service, Path("runs"))).saved
+        return (await planning.create(spec, service, RUNS)).saved
 
 
 async def applied(
@@ -145,7 +146,7 @@ async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
 
     assert code_of(caught) == ("R0606", Exit.CONFLICT)
     assert "a new name" in (caught.value.problems[0].help or "")
-    assert runs.every(Path("runs")) == []
+    assert RUNS.runs() == []
 
 
 @pytest.mark.asyncio
@@ -170,11 +171,11 @@ async def test_restarts_that_are_not_permitted_are_found_before_any_attach(
     async with stage.connected(cloud) as service:
         if denied:
             with pytest.raises(RolloutError) as caught:
-                await preflight.check(saved, service, Path("runs"))
+                await preflight.check(saved, service, RUNS)
             assert code_of(caught) == ("R0403", Exit.DENIED)
             assert action in caught.value.problems[0].message
         else:
-            await preflight.check(saved, service, Path("runs"))
+            await preflight.check(saved, service, RUNS)
 
     assert len(cloud.ledger) == 0
 
@@ -196,7 +197,7 @@ async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path)
 
     async with stage.connected(cloud, Deaf) as service:
         with pytest.raises(RolloutError) as caught:
-            await preflight.check(saved, service, Path("runs"))
+            await preflight.check(saved, service, RUNS)
 
     assert "executed a dry run" in caught.value.problems[0].message
 
@@ -251,7 +252,7 @@ async def test_dry_runs_that_never_tell_are_no_permission(
     async with stage.connected(cloud, Never) as service:
         service.client.patience = Patience(service.clock, 300)
         with pytest.raises(RolloutError) as caught:
-            await preflight.check(saved, service, Path("runs"))
+            await preflight.check(saved, service, RUNS)
 
     assert code_of(caught) == (code, exit_code)
     message = caught.value.problems[0].message
@@ -270,7 +271,7 @@ async def test_dry_runs_that_fail_for_a_while_are_repeated(project: Path) -> Non
         times = 3
 
     async with stage.connected(cloud, Briefly) as service:
-        await preflight.check(saved, service, Path("runs"))
+        await preflight.check(saved, service, RUNS)
 
 
 @pytest.mark.asyncio
@@ -300,8 +301,8 @@ async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> No
 
     assert ended.exit is Exit.DONE
     assert ended.view.classes["done"] == saved.plan.counts.targets
-    assert closing.is_closed(ended.facts.run_dir)
-    assert driver.holder(ended.facts.run_dir) == ""
+    [run] = RUNS.runs()
+    assert run.is_closed() and run.driver() == ""
     with pytest.raises(RolloutError) as caught:
         await applied(cloud, saved)
     assert code_of(caught) == ("R0602", Exit.CONFLICT)
@@ -393,7 +394,7 @@ async def test_an_open_run_keeps_its_unfinished_targets(
         with pytest.raises(BaseException):  # noqa: B017 - a group of what the kill left
             await applied(cloud, first)
     run = run_id(first.digest)
-    assert folding.open_runs(Path("runs"))[0].run_dir.name == run
+    assert folding.open_runs(RUNS)[0].stored.id == run
 
     second = await planned(cloud, project)
     with pytest.raises(RolloutError) as caught:

@@ -11,6 +11,7 @@ import pytest
 from rollout.app import runs
 from rollout.errors import Exit, IntegrityError
 from rollout.journal import writer
+from rollout.journal.directory import DirectoryStore
 from rollout.model.event import RunClosed
 from tests.journal import samples, stories
 
@@ -33,7 +34,7 @@ def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> N
         path.unlink()
 
     with pytest.raises(IntegrityError) as caught:
-        runs.open_runs(tmp_path)
+        runs.open_runs(DirectoryStore(tmp_path))
 
     assert caught.value.exit is Exit.INTEGRITY
     assert "move it out of the runs directory" in (caught.value.problems[0].help or "")
@@ -45,7 +46,7 @@ def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
     path = begin(tmp_path, "r-bbbb")
     path.write_bytes(path.read_bytes()[:-9])
 
-    assert runs.open_runs(tmp_path) == []
+    assert runs.open_runs(DirectoryStore(tmp_path)) == []
 
 
 @pytest.mark.parametrize("chained", [False, True])
@@ -60,6 +61,6 @@ def test_a_forged_close_does_not_hide_an_open_run(tmp_path: Path, *, chained: bo
         journal.write(f'{{"seq":{len(lines) + 1},"at":1,"prev":"{head}","body":[{body}]}}\n')
 
     with pytest.raises(IntegrityError) as caught:
-        runs.open_runs(tmp_path)
+        runs.open_runs(DirectoryStore(tmp_path))
 
     assert caught.value.exit is Exit.INTEGRITY

@@ -12,6 +12,7 @@ import pytest
 from rollout.app import operate
 from rollout.cli import main
 from rollout.errors import Exit
+from rollout.journal.directory import DirectoryRun
 from rollout.journal.inbox import Inbox
 from rollout.journal.locks import lock
 from rollout.journal.verify import verify
@@ -42,7 +43,7 @@ def test_a_statement_is_journaled_without_any_api_call(
     assert main.main([*WORDS, "--restarted"]) == Exit.DONE
     assert f"resume: rollout resume {RUN}" in capsys.readouterr().err
 
-    checked = verify(run_dir)
+    checked = verify(DirectoryRun(run_dir))
     assert checked.exit is Exit.DONE, checked.problems
     assert checked.classes["unverified"] == 1
     main.main(["audit", "show", RUN])
@@ -133,7 +134,7 @@ def test_a_command_whose_receiver_died_is_applied_by_its_sender(
     timer.join()
 
     assert not Inbox(run_dir).take()
-    assert verify(run_dir).classes["unverified"] == 1
+    assert verify(DirectoryRun(run_dir)).classes["unverified"] == 1
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from rollout.emulator.dispatch import Cloud as PretendCloud
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import server
 from rollout.errors import Exit
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.estimates import Boots, Estimates, LaneQuota
 from rollout.model.plan import Plan
 from rollout.sim.rehearse import rehearsal
@@ -306,7 +307,7 @@ async def test_every_example_spec_can_be_planned_and_rehearsed(
     now = server.wall_clock_ms()
     cloud = PretendCloud(synthetic.build(size=240, seed=7, now=now))
     async with service.connected(cloud, service.ReadOnly) as connected:
-        plan = (await planning.create(spec, connected, tmp_path)).saved.plan
+        plan = (await planning.create(spec, connected, DirectoryStore(tmp_path))).saved.plan
 
     lived = rehearsal.live(plan, rehearse.prepare(plan, NOTHING).assumed, 1)
 

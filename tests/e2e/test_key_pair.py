@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from rollout.journal import proofs
+from rollout.journal.directory import DirectoryStore
 from tests.e2e.operators import recreate_key_pair
 from tests.e2e.stage import Stage, stage
 
@@ -36,7 +37,7 @@ def test_a_recreated_key_pair_stops_the_run(tmp_path: Path) -> None:
         assert len(made.admin("ledger")) == effects, "an effect after the key pair changed"
         assert made.run("audit", "verify").returncode == 0
         status = json.loads(made.run("status", "-o", "json").stdout)
-        proved = set(proofs.fold(made.folder / "runs").proofs)
+        proved = set(proofs.fold(DirectoryStore(made.folder / "runs")).proofs)
         assert not proved & set(_attached(made)[clean:])
         assert status["classes"]["done"] == len(proved) < SIZE
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from rollout.journal import estimates
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.estimates import Estimates
 from rollout.model.command import RestartCall
 from rollout.model.event import Issued, Moved, Settled, Trigger
@@ -33,7 +34,7 @@ def test_a_run_teaches_how_long_boots_take(taught: tuple[Plan, Path]) -> None:
     """The median lies within a tick of the cloud's own boot time, and its run is named."""
     plan, folder = taught
 
-    boots = estimates.learn(folder, plan).boots
+    boots = estimates.learn(DirectoryStore(folder), plan).boots
 
     assert boots is not None and boots.run == _run(folder).name
     assert boots.median_ms == pytest.approx(REFERENCES[2].boot_ms, abs=2 * SECOND)
@@ -45,7 +46,7 @@ def test_a_run_teaches_the_quota_it_met(taught: tuple[Plan, Path]) -> None:
     """What was let through in a throttled minute is the quota; other lanes teach none."""
     plan, folder = taught
 
-    quotas = estimates.learn(folder, plan).quotas
+    quotas = estimates.learn(DirectoryStore(folder), plan).quotas
 
     assert {one.action for one in quotas} == {"RebootInstance"}
     assert all(36 <= one.calls_per_minute <= 40 for one in quotas)
@@ -58,9 +59,9 @@ def test_strangers_teach_nothing(taught: tuple[Plan, Path]) -> None:
     real = msgspec.structs.replace(plan, identity=identity)
     elsewhere = msgspec.structs.replace(plan, waves=())
 
-    assert estimates.learn(folder, real) == Estimates()
-    assert estimates.learn(folder, elsewhere) == Estimates()
-    assert estimates.learn(folder / "none", plan) == Estimates()
+    assert estimates.learn(DirectoryStore(folder), real) == Estimates()
+    assert estimates.learn(DirectoryStore(folder), elsewhere) == Estimates()
+    assert estimates.learn(DirectoryStore(folder / "none"), plan) == Estimates()
 
 
 def test_a_damaged_run_teaches_nothing(taught: tuple[Plan, Path], tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_damaged_run_teaches_nothing(taught: tuple[Plan, Path], tmp_path: Path
     lines[len(lines) // 2] = lines[len(lines) // 2].replace(b'"type"', b'"kind"', 1)
     journal.write_bytes(b"".join(lines))
 
-    assert estimates.learn(tmp_path, plan) == Estimates()
+    assert estimates.learn(DirectoryStore(tmp_path), plan) == Estimates()
 
 
 @pytest.mark.parametrize("count", [estimates.BOOTS_MIN - 1, estimates.BOOTS_MIN])

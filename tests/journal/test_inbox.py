@@ -44,7 +44,7 @@ def test_an_empty_or_missing_inbox_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_command_is_private_and_whole(tmp_path: Path) -> None:
     """Mode 0600 in a directory 0700, and no draft is left."""
-    path = send(tmp_path, order("a"))
+    path = Path(str(send(tmp_path, order("a"))))
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -53,7 +53,7 @@ def test_a_command_is_private_and_whole(tmp_path: Path) -> None:
 
 def test_what_is_no_command_is_left_alone(tmp_path: Path) -> None:
     """Drafts, other JSON, links, FIFOs and very long files neither count nor block."""
-    path = send(tmp_path, order("a"))
+    path = Path(str(send(tmp_path, order("a"))))
     folder = path.parent
     (folder / ".x.new").write_bytes(path.read_bytes())
     (folder / "1-bad.json").write_text("{}")
@@ -108,7 +108,7 @@ def test_an_inbox_that_cannot_be_read_is_reported_and_tried_again(
 ) -> None:
     """An abort is not lost in silence: the error is reported once, and the command is taken as soon
     as it can be read; a later failure is reported again."""
-    file = send(tmp_path, order("a"))
+    file = Path(str(send(tmp_path, order("a"))))
     path = file if broken == "file" else file.parent
     disk = FailingDisk(path, number)
     reported: list[RolloutError] = []

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from rollout.journal import proofs
+from rollout.journal.directory import DirectoryStore
 from rollout.journal.proofs import FoldedProofs
 from rollout.model.event import Trigger
 from rollout.model.instance import Proof
@@ -27,7 +28,7 @@ def named(folded: FoldedProofs) -> dict[str, tuple[str, str]]:
 
 def test_nothing_is_proved_without_runs(tmp_path: Path) -> None:
     """A directory that is missing holds no proofs, and that is no error."""
-    assert proofs.fold(tmp_path / "missing") == FoldedProofs({}, ())
+    assert proofs.fold(DirectoryStore(tmp_path / "missing")) == FoldedProofs({}, ())
 
 
 def test_instances_that_ended_done_are_proved(tmp_path: Path) -> None:
@@ -36,7 +37,9 @@ def test_instances_that_ended_done_are_proved(tmp_path: Path) -> None:
 
     run(tmp_path, story, 1)
 
-    assert proofs.fold(tmp_path).proofs == {"i-00000000": Proof(NEW, "sha256:4", story.run)}
+    assert proofs.fold(DirectoryStore(tmp_path)).proofs == {
+        "i-00000000": Proof(NEW, "sha256:4", story.run)
+    }
 
 
 def test_a_key_pair_that_was_recreated_proves_nothing(tmp_path: Path) -> None:
@@ -44,7 +47,7 @@ def test_a_key_pair_that_was_recreated_proves_nothing(tmp_path: Path) -> None:
     story = Story().open_wave(0).rotated(0).attached(1).change_key().rotated_on(1)
     run(tmp_path, story, 1)
 
-    assert set(named(proofs.fold(tmp_path))) == {"i-00000000"}
+    assert set(named(proofs.fold(DirectoryStore(tmp_path)))) == {"i-00000000"}
 
 
 def test_each_instance_is_proved_for_its_own_key(tmp_path: Path) -> None:
@@ -55,7 +58,7 @@ def test_each_instance_is_proved_for_its_own_key(tmp_path: Path) -> None:
     story.rotated(2).rotated(3).attached(4).change_key(1).rotated_on(4)
     run(tmp_path, story, 1)
 
-    found = {name: key for name, (key, _) in named(proofs.fold(tmp_path)).items()}
+    found = {name: key for name, (key, _) in named(proofs.fold(DirectoryStore(tmp_path))).items()}
     assert found == {**dict.fromkeys(stories.names((0, 1, 2)), NEW), "i-00000003": OTHER}
 
 
@@ -64,10 +67,10 @@ def test_an_instance_is_proved_by_the_comparison_after_it(tmp_path: Path) -> Non
     story = Story().open_wave(0).attached(0, 1).restart(0)
     story.move(Trigger.SEEN_BOOTED, 0).move(Trigger.SEEN_RUNNING, 0)
     run(tmp_path, story, 1)
-    assert proofs.fold(tmp_path).proofs == {}
+    assert proofs.fold(DirectoryStore(tmp_path)).proofs == {}
 
     run(tmp_path / "later", story.compare(), 2)
-    assert set(named(proofs.fold(tmp_path / "later"))) == {"i-00000000"}
+    assert set(named(proofs.fold(DirectoryStore(tmp_path / "later")))) == {"i-00000000"}
 
 
 def test_a_newer_run_wins(tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ def test_a_newer_run_wins(tmp_path: Path) -> None:
     later.rotated(0).attach(1)
     run(tmp_path, later, 2)
 
-    folded = proofs.fold(tmp_path)
+    folded = proofs.fold(DirectoryStore(tmp_path))
 
     assert folded.warnings == ()
     assert named(folded) == {
@@ -94,7 +97,7 @@ def test_a_torn_tail_takes_no_proof_away(tmp_path: Path) -> None:
     with (run_dir / "journal-000001.jsonl").open("ab") as journal:
         journal.write(b"{")
 
-    assert len(proofs.fold(tmp_path).proofs) == 5
+    assert len(proofs.fold(DirectoryStore(tmp_path)).proofs) == 5
 
 
 def test_a_damaged_journal_proves_nothing_and_voids_its_targets(tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_a_damaged_journal_proves_nothing_and_voids_its_targets(tmp_path: Path) 
     path = damaged / "journal-000001.jsonl"
     path.write_bytes(path.read_bytes().replace(b"i-00000000", b"i-00000001", 1))
 
-    folded = proofs.fold(tmp_path)
+    folded = proofs.fold(DirectoryStore(tmp_path))
 
     assert sorted(folded.proofs) == [f"i-0000000{number}" for number in (2, 3, 4)]
     assert [warning.code for warning in folded.warnings] == ["R0903"]
@@ -121,7 +124,7 @@ def test_what_cannot_be_read_at_all_voids_everything_older(tmp_path: Path, name:
     if name != "plan.json":
         (damaged / "plan.json").write_bytes(b"{")
 
-    folded = proofs.fold(tmp_path)
+    folded = proofs.fold(DirectoryStore(tmp_path))
 
     assert folded.proofs == {}
     assert [warning.code for warning in folded.warnings] == ["R0902"]
@@ -134,7 +137,7 @@ def test_a_run_that_never_began_is_silent(tmp_path: Path) -> None:
     (begun / "journal-000001.jsonl").write_bytes(b"")
     (begun / "journal.seal").unlink()
 
-    folded = proofs.fold(tmp_path)
+    folded = proofs.fold(DirectoryStore(tmp_path))
 
     assert len(folded.proofs) == 5 and folded.warnings == ()
 

@@ -28,7 +28,7 @@ def found(run_dir: Path, lines: int) -> bool:
     """Whether reading tells that this journal is not what was written."""
     reader = writer.read(run_dir)
     try:
-        return len(list(reader)) != lines or reader.torn is not None or not reader.sealed
+        return len(list(reader)) != lines or reader.torn is not None or not reader.sealed_at
     except IntegrityError:
         return True
 
@@ -150,7 +150,7 @@ def test_a_journal_without_its_seal_is_read(tmp_path: Path) -> None:
 
     reader = writer.read(run_dir)
 
-    assert len(list(reader)) == 5 and not reader.sealed
+    assert len(list(reader)) == 5 and not reader.sealed_at
 
 
 def test_a_journal_may_go_on_after_its_seal(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_journal_may_go_on_after_its_seal(tmp_path: Path) -> None:
     journal.sync_now()
 
     reader = writer.read(run_dir)
-    assert len(list(reader)) == 4 and reader.sealed
+    assert len(list(reader)) == 4 and reader.sealed_at
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -8,6 +8,7 @@ import pytest
 from rollout.errors import Exit
 from rollout.journal import writer
 from rollout.journal.chain import Head
+from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import GroupPeak, verify
 from rollout.model import event as ev
 from rollout.model.plan import encode
@@ -19,7 +20,7 @@ def test_a_clean_run_is_told_in_figures(tmp_path: Path) -> None:
     """Lines, population, calls and peaks come from the journal; nothing is wrong."""
     story = stories.whole()
 
-    verdict = verify(story.write(tmp_path))
+    verdict = verify(DirectoryRun(story.write(tmp_path)))
 
     assert messages(verdict) == "" and verdict.exit is Exit.DONE
     assert verdict.plan_matches and verdict.sealed and verdict.closed
@@ -40,7 +41,7 @@ def test_another_plan_is_named_and_the_chain_still_followed(tmp_path: Path) -> N
     run_dir = story.write(tmp_path)
     (run_dir / "plan.json").write_bytes(encode(stories.a_plan(cap=3)))
 
-    verdict = verify(run_dir)
+    verdict = verify(DirectoryRun(run_dir))
 
     assert [problem.code for problem in verdict.problems] == ["R0901"]
     assert not verdict.plan_matches and verdict.lines == len(story.events)
@@ -54,7 +55,7 @@ def test_a_broken_chain_ends_the_story(tmp_path: Path) -> None:
     del lines[9]
     path.write_bytes(b"".join(lines))
 
-    verdict = verify(run_dir)
+    verdict = verify(DirectoryRun(run_dir))
 
     assert [problem.code for problem in verdict.problems] == ["R0903"]
     assert verdict.lines == 9 and not verdict.sealed
@@ -67,7 +68,7 @@ def test_a_torn_tail_is_told_not_refused(tmp_path: Path) -> None:
         with (run_dir / "journal-000001.jsonl").open("ab") as journal:
             journal.write(b'{"seq":')
 
-        verdict = verify(run_dir)
+        verdict = verify(DirectoryRun(run_dir))
 
         assert verdict.torn is not None and verdict.torn.bytes == 7
         assert [problem.code for problem in verdict.problems] == code
@@ -79,7 +80,7 @@ def test_an_empty_journal_proves_nothing(tmp_path: Path) -> None:
     (run_dir / "journal-000001.jsonl").write_bytes(b"")
     (run_dir / "journal.seal").unlink()
 
-    assert [problem.code for problem in verify(run_dir).problems] == ["R0902"]
+    assert [problem.code for problem in verify(DirectoryRun(run_dir)).problems] == ["R0902"]
 
 
 def test_many_problems_are_counted_and_some_shown(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_many_problems_are_counted_and_some_shown(tmp_path: Path) -> None:
     for _ in range(60):
         story.settle(n=999)
 
-    verdict = verify(story.write(tmp_path))
+    verdict = verify(DirectoryRun(story.write(tmp_path)))
 
     assert len(verdict.problems) == 50 and verdict.problems_found == 60
 
@@ -101,13 +102,15 @@ def test_a_head_from_outside_shows_what_the_chain_cannot(tmp_path: Path, harm: s
     """The last line of a journal that no process closed: an edit or a cut breaks no chain."""
     run_dir = in_rest().attached(2, 3).restart(2, 3).write(tmp_path)
     (run_dir / "journal.seal").unlink()
-    before = verify(run_dir)
+    before = verify(DirectoryRun(run_dir))
     head = Head(before.lines, before.head)
     assert before.last_line == "unprotected"
     _harm(run_dir / "journal-000001.jsonl", harm)
 
-    assert verify(run_dir, head=head).exit is Exit.INTEGRITY
-    assert "R0907" in messages(verify(run_dir, head=head)) or "R0903" in messages(verify(run_dir))
+    assert verify(DirectoryRun(run_dir), head=head).exit is Exit.INTEGRITY
+    assert "R0907" in messages(verify(DirectoryRun(run_dir), head=head)) or "R0903" in messages(
+        verify(DirectoryRun(run_dir))
+    )
 
 
 def _harm(path: Path, harm: str) -> None:
@@ -127,15 +130,15 @@ def test_the_last_line_is_protected_by_head_seal_or_nothing(tmp_path: Path) -> N
     """A head of an earlier line vouches for that one only; a resumed run is sealed no more."""
     story = stories.whole()
     run_dir = story.write(tmp_path)
-    closed = verify(run_dir)
+    closed = verify(DirectoryRun(run_dir))
     assert closed.last_line == "seal"
 
     last = Head(closed.lines, closed.head)
-    assert verify(run_dir, head=last).last_line == "head"
+    assert verify(DirectoryRun(run_dir), head=last).last_line == "head"
     journal = run_dir / "journal-000001.jsonl"
     third = Head(3, hashlib.sha256(journal.read_bytes().splitlines()[2]).hexdigest())
-    assert messages(verify(run_dir, head=third)) == ""
-    assert verify(run_dir, head=third).last_line == "seal"
+    assert messages(verify(DirectoryRun(run_dir), head=third)) == ""
+    assert verify(DirectoryRun(run_dir), head=third).last_line == "seal"
 
 
 def test_a_journal_that_goes_on_behind_its_seal_has_an_unprotected_end(tmp_path: Path) -> None:
@@ -148,6 +151,6 @@ def test_a_journal_that_goes_on_behind_its_seal_has_an_unprotected_end(tmp_path:
     journal.sync_now()
     journal.release()
 
-    verdict = verify(run_dir)
+    verdict = verify(DirectoryRun(run_dir))
 
     assert (messages(verdict), verdict.sealed, verdict.last_line) == ("", True, "unprotected")

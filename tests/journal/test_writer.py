@@ -122,7 +122,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """Reopening continues sequence and chain."""
     run_dir = samples.write(tmp_path, 3)
     reader = writer.read(run_dir)
-    assert len(list(reader)) == 3 and reader.sealed
+    assert len(list(reader)) == 3 and reader.sealed_at
 
     journal = writer.reopen(reader)
     journal.append([Resumed(2, samples.ACTOR, samples.NOW)], samples.NOW)

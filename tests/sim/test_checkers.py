@@ -16,6 +16,7 @@ from rollout.emulator.cloud.instances import BaseStatus as Cloud
 from rollout.emulator.messages import Request
 from rollout.errors import Place, Problem
 from rollout.journal import verify
+from rollout.journal.directory import DirectoryRun
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import AnyEvent, Issued, Trigger
@@ -310,7 +311,7 @@ def _an_instance_at_no_station(world: World) -> None:
 def _a_byte_is_changed(world: World) -> None:
     path = next(p for p in world.disk.files if p.name.startswith("journal-"))
     world.disk.files[path].data[200] ^= 1
-    world.story.verdict = verify.verify(world.run_dir, disk=world.disk)
+    world.story.verdict = verify.verify(DirectoryRun(world.run_dir, world.disk))
 
 
 def _sent_too_late(world: World) -> None:

@@ -39,11 +39,10 @@ def abort(
     from rollout.cli import confirmation, eventloop, results, session
 
     terminal = Terminal.of(common)
-    found = runs.fold(runs.find(common.runs_dir, run))
-    run_dir, closed = found.run_dir, runs.ended(found)
-    if closed is not None:
-        terminal.say(f"Nothing to do: run {run_dir.name} is closed.")
+    found = runs.find(common.runs_dir, run)
+    if (closed := runs.closed(found)) is not None:
+        terminal.say(f"Nothing to do: run {found.id} is closed.")
         return results.show(terminal, closed, output)
-    confirmation.confirm_abort(terminal, run_dir.name, found.run.plan.name, confirm)
+    confirmation.confirm_abort(terminal, found.id, runs.plan_of(found).name, confirm)
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
-    return results.show(terminal, eventloop.run(operate.abort, run_dir, reason, made), output)
+    return results.show(terminal, eventloop.run(operate.abort, found, reason, made), output)

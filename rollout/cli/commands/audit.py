@@ -33,11 +33,11 @@ def show(
     from rollout.cli.views import audit as views
 
     terminal = Terminal.of(common)
-    run_dir = runs.find(common.runs_dir, run)
-    plan, entries = audit.read_log(run_dir, instance)
+    found = runs.find(common.runs_dir, run)
+    plan, entries = audit.read_log(found, instance)
     if output == "json":
         rows = [views.data(entry) for entry in entries]
-        document = {"format_version": "1.0", "run": run_dir.name, "entries": rows}
+        document = {"format_version": "1.0", "run": found.id, "entries": rows}
         terminal.show(render.as_json(document))
         return
     count = 0
@@ -71,12 +71,12 @@ def verify(
     output
         Format of the result.
     """
-    from rollout.app import audit, runs
+    from rollout.app import audit
     from rollout.cli.views import audit as views
     from rollout.errors import IntegrityError
 
     terminal = Terminal.of(common)
-    verdict = audit.verify_journal(runs.find(common.runs_dir, run), head)
+    verdict = audit.verify_journal(common.runs_dir, run, head)
     if output == "json":
         terminal.show(render.as_json(views.verdict_data(verdict)))
     else:

@@ -62,11 +62,11 @@ def resolve(
             help="rollout resolve RUN --instance i-… --restarted --reason TEXT",
         )
     terminal = Terminal.of(common)
-    run_dir = runs.find(common.runs_dir, run)
+    found = runs.find(common.runs_dir, run)
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     text = f"{instance}: {EFFECT[chosen[0].value]}."
-    if eventloop.run(operate.resolve, run_dir, instance, chosen[0], reason, made):
+    if eventloop.run(operate.resolve, found, instance, chosen[0], reason, made):
         terminal.say(f"{text} The process that drives the run continues.")
     else:
-        terminal.say(f"{text}\nresume: rollout resume {run_dir.name}")
+        terminal.say(f"{text}\nresume: rollout resume {found.id}")
     return Exit.DONE

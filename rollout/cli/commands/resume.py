@@ -35,7 +35,7 @@ def resume(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.app import execute, runs
+    from rollout.app import execute
     from rollout.cli import eventloop, results, session
 
     if (run is None) is not last:
@@ -43,10 +43,9 @@ def resume(
             "R0002", "name a run, or pass --last", help="rollout history lists them"
         )
     terminal = Terminal.of(common)
-    named = run or runs.newest_open(common.runs_dir)
-    if named is None:
+    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
+    ended = eventloop.run(partial(execute.resume, run, made, unattended=last))
+    if ended is None:
         terminal.say("Nothing to do: no run is open.")
         return Exit.DONE
-    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
-    ended = eventloop.run(partial(execute.resume, named, made, unattended=last))
     return results.show(terminal, ended, output)

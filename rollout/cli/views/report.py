@@ -84,7 +84,7 @@ def summary(view: RunView, facts: RunFacts, width: int) -> str:
     files = [
         f"audit:  rollout audit verify {view.run}",
         f"head:   {facts.head}",
-        f"files:  {facts.run_dir}",
+        f"files:  {facts.location}",
     ]
     text = status(view, facts, width)
     ends_with_commands = text.rpartition("\n")[2].startswith(("resume", "abort"))
@@ -97,7 +97,7 @@ def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
         "format_version": "1.0",
         **msgspec.to_builtins(view),
         "state": word(view, facts.holder),
-        "run_dir": str(facts.run_dir),
+        "run_dir": facts.location,
         "plan_digest": facts.plan_digest,
         "emulator": facts.emulated,
         "started_at": format_instant(facts.started_at),

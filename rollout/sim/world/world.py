@@ -324,7 +324,7 @@ class World:
                 before, segment = before + length, reader.segment
             length = reader.length
             story.lines.append((line, before + length))
-        story.verdict = verify.verify(self.run_dir, disk=self.disk)
+        story.verdict = verify.verify(self._stored)
 
 
 def _actor(epoch: int) -> Actor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -13,7 +11,7 @@ from rollout.journal.verify import GroupPeak, Verdict
 from rollout.model.event import TornTail
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
-FACTS = RunFacts(Path("runs/r-1"), "sha256:" + "ab" * 32, False, 0, 90_000)
+FACTS = RunFacts("runs/r-1", "sha256:" + "ab" * 32, False, 0, 90_000)
 CLASSES = {
     "done": 5,
     "unverified": 0,

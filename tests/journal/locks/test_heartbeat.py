@@ -111,12 +111,10 @@ def test_a_heart_beats_from_a_thread_of_its_own(tmp_path: Path) -> None:
     """Heartbeats are written while the process does other things, until it stops them."""
     held = lock.take_runs(tmp_path, HERE, disk=Deaf())
     held.share()
-    heart = heartbeat.Heart(held, beat_s=0.001)
-    heart.start()
     patience = time.monotonic() + 20
-    while _beat(tmp_path) < 3 and time.monotonic() < patience:
-        time.sleep(0.001)
-    heart.stop()
+    with heartbeat.Heart(held, beat_s=0.001):
+        while _beat(tmp_path) < 3 and time.monotonic() < patience:
+            time.sleep(0.001)
     stopped = _beat(tmp_path)
 
     assert stopped >= 3

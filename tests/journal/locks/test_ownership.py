@@ -107,7 +107,7 @@ def test_its_own_lines_are_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     journal.close()
 
     reader = writer.read(tmp_path / samples.RUN)
-    assert len(list(reader)) == 20 and reader.segment > 2 and reader.sealed
+    assert len(list(reader)) == 20 and reader.segment > 2 and reader.sealed_at
 
 
 def test_removed_locks_let_nobody_else_write(tmp_path: Path) -> None:

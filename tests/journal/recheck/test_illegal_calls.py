@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from rollout.errors import Exit
+from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
@@ -165,7 +166,7 @@ def test_every_broken_rule_is_named(tmp_path: Path, name: str) -> None:
     """A journal whose chain is sound but that tells of a broken rule is refused, exit 9."""
     words, make = WRONG[name]
 
-    verdict = verify(make().write(tmp_path))
+    verdict = verify(DirectoryRun(make().write(tmp_path)))
 
     assert words in messages(verdict)
     assert {problem.code for problem in verdict.problems} == {"R0905"}
@@ -176,7 +177,7 @@ def test_exposed_instances_are_counted(tmp_path: Path) -> None:
     """An attach beyond the exposure limit is named."""
     plan = msgspec.structs.replace(stories.a_plan(), limits=PlanLimits(1, 0))
 
-    verdict = verify(Story(plan).open_wave(0).attach(0, 1).write(tmp_path))
+    verdict = verify(DirectoryRun(Story(plan).open_wave(0).attach(0, 1).write(tmp_path)))
 
     assert (
         "2 instances are exposed, the limit is 1" in messages(verdict) and verdict.exposed_peak == 2

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from rollout.errors import Exit
+from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -213,7 +214,7 @@ def test_every_broken_rule_is_named(tmp_path: Path, name: str) -> None:
     """A journal whose chain is sound but that tells of a broken rule is refused, exit 9."""
     words, make = WRONG[name]
 
-    verdict = verify(make().write(tmp_path))
+    verdict = verify(DirectoryRun(make().write(tmp_path)))
 
     assert words in messages(verdict)
     assert {problem.code for problem in verdict.problems} == {"R0905"}
@@ -224,7 +225,7 @@ def test_a_broken_rule_is_named_by_event_and_line(tmp_path: Path) -> None:
     """Line and place in the line, so that it can be found with an editor."""
     story = in_rest().attached(2).restart(2).settle(Unknown("timeout")).restart(2)
 
-    problem = verify(story.write(tmp_path)).problems[0]
+    problem = verify(DirectoryRun(story.write(tmp_path))).problems[0]
 
     assert problem.message.startswith(f"{len(story.events)}-1: ")
     assert problem.place is not None and problem.place.line == len(story.events)
@@ -235,6 +236,6 @@ def test_a_plan_that_leaves_instances_out_is_named(tmp_path: Path) -> None:
     plan = stories.a_plan()
     doubled = msgspec.structs.replace(plan, exclusions=plan.exclusions[:1] * 3)
 
-    text = messages(verify(Story(doubled).write(tmp_path)))
+    text = messages(verify(DirectoryRun(Story(doubled).write(tmp_path))))
 
     assert "contains an instance twice" in text and "not contain every instance" in text

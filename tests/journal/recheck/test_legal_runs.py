@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.command import ImportKey
@@ -30,7 +31,7 @@ from tests.journal.stories import SITE, Story
 )
 def test_a_run_under_way_is_clean(tmp_path: Path, story: Story, unfinished: int) -> None:
     """A run may end anywhere without breaking a rule; what is unfinished is counted."""
-    verdict = verify(story.write(tmp_path))
+    verdict = verify(DirectoryRun(story.write(tmp_path)))
 
     assert messages(verdict) == "" and not verdict.closed
     assert verdict.unfinished == unfinished
@@ -183,18 +184,20 @@ LEGAL: dict[str, Callable[[], Story]] = {
 @pytest.mark.parametrize("name", LEGAL)
 def test_what_may_happen_is_no_false_alarm(tmp_path: Path, name: str) -> None:
     """Refusals, doubts, resumes and drift are part of a clean run."""
-    assert messages(verify(LEGAL[name]().write(tmp_path))) == ""
+    assert messages(verify(DirectoryRun(LEGAL[name]().write(tmp_path)))) == ""
 
 
 def test_retry_once_is_once(tmp_path: Path) -> None:
     """The operator's standing answer allows one more restart of an instance, not two."""
     story = Story(stories.a_plan(on_unknown=OnUnknown.RETRY_ONCE)).open_wave(0).attached(0)
     story.restart(0).settle(Unknown("timeout")).move(Trigger.RETRIED, 0).restart(0)
-    assert messages(verify(story.write(tmp_path / "once"))) == ""
+    assert messages(verify(DirectoryRun(story.write(tmp_path / "once")))) == ""
 
     story.settle(Unknown("timeout")).move(Trigger.RETRIED, 0)
 
-    assert "i-00000000 was retried twice" in messages(verify(story.write(tmp_path / "twice")))
+    assert "i-00000000 was retried twice" in messages(
+        verify(DirectoryRun(story.write(tmp_path / "twice")))
+    )
 
 
 def test_what_was_assumed_is_not_done(tmp_path: Path) -> None:
@@ -202,6 +205,6 @@ def test_what_was_assumed_is_not_done(tmp_path: Path) -> None:
     story = Story(stories.a_plan(cap=1, on_unknown=OnUnknown.ASSUME_DONE)).open_wave(0)
     story.attached(0, 1).restart(0).move(Trigger.ASSUMED, 0).restart(1)
 
-    verdict = verify(story.write(tmp_path))
+    verdict = verify(DirectoryRun(story.write(tmp_path)))
 
     assert messages(verdict) == "" and verdict.classes["unverified"] == 1
