@@ -68,7 +68,7 @@ async def _apply(
     began, cpu = clock.now(), time.process_time()
     journal = writer.create(folder, run_id, raw, disk=InlineDisk())
     engine = LocalEngine(Ports(clock, world.service_on(client, clock), journal))
-    decider = Decider(plan, engine.append)
+    decider = Decider(plan)
     decider.start(run_id, digest, Actor("bench", "acs:ram::bench", "here", 1, "bench"), began)
     await engine.drive(decider, signals=False)
     journal.close()

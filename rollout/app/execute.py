@@ -92,8 +92,7 @@ async def resume(run: str | None, session: Session, *, unattended: bool = False)
     elif not (found := runs.not_closed(session.store)):
         return None
     async with hold_runs(session, LoopClock().now()) as runner:
-        outlet = Outlet()
-        read = [runs.fold(one, outlet) for one in found]
+        read = [runs.fold(one) for one in found]
         still_open = [one for one in read if one.run.closed is None]
         if not still_open:  # another process closed it before this one had the lock
             return None if run is None else runs.ended(read[-1])
@@ -102,7 +101,7 @@ async def resume(run: str | None, session: Session, *, unattended: bool = False)
             _check_unattended(folded)
         async with connect.connect(session.connection, session.notices) as service:
             await preflight.check_resume(folded, service)
-            return await runner.resume(folded, outlet, service)
+            return await runner.resume(folded, service)
 
 
 def _check_unattended(folded: Folded) -> None:
@@ -114,18 +113,6 @@ def _check_unattended(folded: Folded) -> None:
             help=f"rollout resume {run.run_id} accepts this and continues; rollout abort "
             f"{run.run_id} closes the run",
         )
-
-
-class Outlet:
-    """Forward the decider's events to its engine, as soon as one is set."""
-
-    def __init__(self) -> None:
-        self.to: Callable[[AnyEvent], None] | None = None
-
-    def __call__(self, event: AnyEvent) -> None:
-        """Forward one event."""
-        if self.to is not None:
-            self.to(event)
 
 
 @contextlib.asynccontextmanager
@@ -147,8 +134,8 @@ class Runner:
     async def begin(self, saved: Saved, service: Service) -> Ended:
         """Check a plan, start its run and drive it."""
         await preflight.check(saved, service, self.session.store)
-        now, outlet = service.clock.now(), Outlet()
-        decider = Decider(saved.plan, outlet)
+        now = service.clock.now()
+        decider = Decider(saved.plan)
         journal = self.locked.create(saved.digest, saved.raw, now)
         facts = RunFacts(journal.location, saved.digest, saved.plan.emulated, now, now)
 
@@ -157,16 +144,15 @@ class Runner:
             _note_skew(decider, service, now)
 
         with journal:
-            return await self._drive(decider, outlet, journal, service, start, facts)
+            return await self._drive(decider, journal, service, start, facts)
 
     async def resume(
         self,
         folded: Folded,
-        outlet: Outlet,
         service: Service,
         order: OperatorCommand | None = None,
     ) -> Ended:
-        """Continue an open run. Its journal was folded into `outlet` under the lock of all runs.
+        """Continue an open run, folded under the lock of all runs.
 
         `order` is applied first, so that nothing starts before it.
         """
@@ -182,12 +168,11 @@ class Runner:
             _note_skew(decider, service, now)
 
         with self.locked.open(folded.reader, run.epoch + 1, now) as journal:
-            return await self._drive(decider, outlet, journal, service, start, facts)
+            return await self._drive(decider, journal, service, start, facts)
 
     async def _drive(
         self,
         decider: Decider,
-        outlet: Outlet,
         journal: JournalWriter,
         service: Service,
         start: Callable[[], None],
@@ -197,7 +182,6 @@ class Runner:
         operators = journal.inbox(self._warn_unread)
         engine = LocalEngine(Ports(service.clock, service, journal, operators), progress.on_turn)
         journal.keep_secret(logs.KNOWN)
-        outlet.to = engine.append
         start()
         service.allow_changes(decider.run.plan.limits.leave_quota_ppm, journal.lost)
         try:

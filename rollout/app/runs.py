@@ -5,7 +5,6 @@ Called by every command that names a run. Changes nothing in the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from rollout.journal import store
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.record import Line
 from rollout.journal.store import JournalReader, RunStore, StoredRun
-from rollout.model.event import AnyEvent, RunStarted
+from rollout.model.event import RunStarted
 from rollout.model.plan import RULES, Plan
 from rollout.model.time import Instant
 from rollout.model.view import RunView
@@ -102,8 +101,8 @@ class Folded:
         return self.decider.run
 
 
-def fold(stored: StoredRun, append: Callable[[AnyEvent], None] = lambda _: None) -> Folded:
-    """Fold a run; `append` gets the events that a resume adds.
+def fold(stored: StoredRun) -> Folded:
+    """Fold a run.
 
     Errors: IntegrityError R09xx, StorageError; UsageError R0003 where the run never began,
     PlanError R0321 where it began under other rules than this program's.
@@ -116,7 +115,7 @@ def fold(stored: StoredRun, append: Callable[[AnyEvent], None] = lambda _: None)
             started = reader.started
             assert started is not None  # noqa: S101 - the reader refuses any other first line
             _check_rules(started)
-            decider = Decider(stored.plan(started.plan_digest), append)
+            decider = Decider(stored.plan(started.plan_digest))
         _take(decider, line, reader)
         at = line.at
     if decider is None or reader.started is None:

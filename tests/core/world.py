@@ -88,13 +88,17 @@ class Script:
 
 
 class Probed(Decider):
-    """A decider that photographs its state after every event."""
+    """A decider that passes each event on before it folds it, and photographs its state after."""
 
+    append: Callable[[AnyEvent], None]
     photos: list[dict[str, object]]
+    takes_photos = False
 
     def put(self, event: AnyEvent, now: Instant) -> None:
+        self.append(event)
         super().put(event, now)
-        self.photos.append(photo(self.run))
+        if self.takes_photos:
+            self.photos.append(photo(self.run))
 
 
 class World:
@@ -252,11 +256,10 @@ class World:
 
     # time
 
-    def _decider(self) -> Decider:
-        if not self.photos:
-            return Decider(self.plan, self._append)
-        probed = Probed(self.plan, self._append)
-        probed.photos = []
+    def _decider(self) -> Probed:
+        probed = Probed(self.plan)
+        probed.append = self._append
+        probed.photos, probed.takes_photos = [], self.photos
         return probed
 
     def _append(self, event: AnyEvent) -> None:

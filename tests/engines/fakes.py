@@ -160,7 +160,7 @@ class Hurried(LocalEngine):
     async def _wait(self, wake: Instant | None) -> None:
         for _ in range(20):
             await anyio.lowlevel.checkpoint()
-            if self._inbox:
+            if self.loop.inbox:
                 return
         if wake is None:
             await self._arrived.wait()
@@ -181,7 +181,7 @@ class Stage:
         self.operators = FakeOperators(self.log)
         self.engine = Hurried(Ports(self.clock, self.ecs, self.journal, self.operators))
         self.engine.clock = self.clock
-        self.decider = Decider(self.plan, self.engine.append)
+        self.decider = Decider(self.plan)
         self.decider.start("run-1", "sha256:0", samples.ACTOR, self.clock.now())
 
     async def drive(self, *, signals: bool = False) -> None:

@@ -10,11 +10,9 @@ import pytest
 
 from rollout.core.invariant import Bug
 from rollout.core.running.decide_run import exit_of
-from rollout.engines.perform import perform
 from rollout.engines.service import Gate
 from rollout.errors import IntegrityError, StorageError
 from rollout.model import event as ev
-from rollout.model.command import Attach
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.site import Site
 from rollout.model.time import SECOND
@@ -46,7 +44,7 @@ async def test_the_journal_on_disk_is_the_run() -> None:
     """Folding what is durable gives the classes the run ended with."""
     stage = Stage()
     await stage.drive()
-    again = Stage().decider.__class__(stage.plan, lambda _: None)
+    again = Stage().decider.__class__(stage.plan)
     for event in stage.journal.durable:
         again.fold(event)
 
@@ -176,21 +174,6 @@ async def test_a_nearly_full_disk_halts_while_it_still_can_say_so() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_intent_past_its_time_is_refused_unsent() -> None:
-    """`perform` sends nothing after `not_after`, nor once the run is stopped."""
-    stage = Stage()
-    command = Attach((0,), ("i-0000",))
-    issued = ev.Issued(1, command, stage.clock.now() - SECOND)
-
-    late = await perform(issued, SITE, stage.plan, stage.ecs, stage.clock, lambda: False)
-    stopped = await perform(issued, SITE, stage.plan, stage.ecs, stage.clock, lambda: True)
-
-    assert late.outcome == Refused("not_sent_expired", RetryClass.UNSENT)
-    assert stopped.outcome == Refused("not_sent_stopped", RetryClass.UNSENT)
-    assert not stage.log
-
-
-@pytest.mark.asyncio
 async def test_a_look_that_waited_for_its_lane_is_as_fresh_as_its_leaving() -> None:
     """A crowded lane makes a run slow, not endless: what was seen counts from when it was asked."""
     stage = Stage()
@@ -206,7 +189,7 @@ async def test_what_needs_no_effect_waits_for_the_next_line() -> None:
     """Answers of several turns share a line with the next intent; all of them are told once."""
     stage = Stage()
     turns: list[list[ev.AnyEvent]] = []
-    stage.engine._on_turn = lambda run, events, now: turns.append(list(events))
+    stage.engine._on_step = lambda run, events, now: turns.append(list(events))
     await stage.drive()
 
     lines = stage.journal.lines
@@ -219,7 +202,7 @@ async def test_progress_hears_every_event_once() -> None:
     """`on_turn` is told of all events in order."""
     stage = Stage()
     heard: list[ev.AnyEvent] = []
-    stage.engine._on_turn = lambda run, events, now: heard.extend(events)
+    stage.engine._on_step = lambda run, events, now: heard.extend(events)
     await stage.drive()
 
     assert heard == stage.journal.durable

@@ -174,7 +174,7 @@ async def _applied(plan: Plan, service: Service, clock: loop.VirtualClock, folde
     journal = writer.create(folder, run_id(digest), raw, disk=InlineDisk())
     service.allow_changes(plan.limits.leave_quota_ppm, journal.lost)
     engine = LocalEngine(Ports(clock, service, journal))
-    decider = Decider(plan, engine.append)
+    decider = Decider(plan)
     actor = Actor("test", "arn", "here", 1, "test")
     decider.start(journal.run_dir.name, digest, actor, begun)
     await engine.drive(decider, signals=False)

@@ -16,9 +16,11 @@ from rollout.core.running import (
     restart_evidence,
     thresholds,
 )
+from rollout.core.running.arrivals import Arrival, CallEnded
 from rollout.core.running.decider import Decider
 from rollout.core.running.findings import Findings
 from rollout.core.running.journey import Phase
+from rollout.core.running.loop import Loop
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Station
 from rollout.core.running.waiting import Waiting
@@ -35,7 +37,6 @@ from rollout.model.time import Instant
 from rollout.sim.check import trial
 from rollout.sim.world import calls
 from rollout.sim.world.disk import SimDisk
-from rollout.sim.world.process import Process
 from tests.sim import meddled
 
 SEEDS = (17, *range(17), *range(18, 120))
@@ -71,13 +72,15 @@ def forget_the_settle_window(patch: pytest.MonkeyPatch) -> None:
 
 def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
     """A call of which nothing was heard is taken as done."""
-    hear = Process._hear
+    receive = Loop.receive
 
-    def trusting(self: Process, n: int, answer: Answer) -> None:
-        lost = isinstance(answer.outcome, Unknown)
-        hear(self, n, Answer(Done()) if lost else answer)
+    def trusting(self: Loop, arrival: Arrival) -> None:
+        match arrival:
+            case CallEnded(n, Answer(Unknown())):
+                arrival = CallEnded(n, Answer(Done()))
+        receive(self, arrival)
 
-    patch.setattr(Process, "_hear", trusting)
+    patch.setattr(Loop, "receive", trusting)
     patch.setattr(restart_evidence, "_boot_evidence", lambda record, _: "answer" * record.answered)
     patch.setattr(restart_evidence, "_runs_again", lambda *_: True)
 
@@ -112,15 +115,17 @@ def drop(kind: type) -> Break:
     """Every fifth event of a kind is not written."""
 
     def broken(patch: pytest.MonkeyPatch) -> None:
-        append = Process.append
+        take = Decider.take_events
         seen = [0]
 
-        def dropping(self: Process, event: AnyEvent) -> None:
+        def written(event: AnyEvent) -> bool:
             seen[0] += isinstance(event, kind)
-            if not (isinstance(event, kind) and seen[0] % 5 == 0):
-                append(self, event)
+            return not (isinstance(event, kind) and seen[0] % 5 == 0)
 
-        patch.setattr(Process, "append", dropping)
+        def dropping(self: Decider) -> list[AnyEvent]:
+            return [event for event in take(self) if written(event)]
+
+        patch.setattr(Decider, "take_events", dropping)
 
     broken.__name__ = f"drop_{kind.__name__}"
     return broken

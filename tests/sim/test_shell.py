@@ -161,7 +161,7 @@ def test_a_run_that_nothing_wakes_is_a_finding(monkeypatch: pytest.MonkeyPatch) 
         """A call whose answer nobody is told."""
 
     monkeypatch.setattr(LocalEngine, "_call", unheard)
-    monkeypatch.setattr(LocalEngine, "_look", unheard)
+    monkeypatch.setattr(LocalEngine, "_observe", unheard)
 
     (wrong, *_) = trial.run(0, real=True).wrong
 

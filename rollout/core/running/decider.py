@@ -7,12 +7,13 @@ start what a turn returns and tell what came of it. Knows no clock: `now` is alw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
 from rollout.core.invariant import invariant
 from rollout.core.running import decide_instances, decide_run, evidence, operators, thresholds
+from rollout.core.running.arrivals import Reply
 from rollout.core.running.evolve import evolve
 from rollout.core.running.evolve_calls import ALARMS
 from rollout.core.running.findings import Findings
@@ -32,6 +33,7 @@ from rollout.model.command import (
 from rollout.model.event import Actor, AnyEvent
 from rollout.model.halts import HaltReason, halted
 from rollout.model.instance import Instance
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
 from rollout.model.plan import RULES, Plan, public_key_digest
 from rollout.model.site import KeySite, Site
@@ -53,13 +55,11 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Decider:
-    """One run's decider. `append` gets every event in order, before anything else knows it; who
-    folds a journal first may set it afterwards.
-    """
+    """One run's decider: its state, and the events that are not in the journal yet."""
 
-    def __init__(self, plan: Plan, append: Callable[[AnyEvent], None]) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.run = Run(plan)
-        self.append = append
+        self._new: list[AnyEvent] = []
         self.after_step: Callable[[Decider], None] = lambda _: None
         """Called after every step of a turn: the simulator checks invariants here."""
         self._plan_ahead()
@@ -125,11 +125,16 @@ class Decider:
     # what happened
 
     def put(self, event: AnyEvent, now: Instant) -> None:
-        """Journal an event and fold it."""
+        """Fold an event and keep it for the journal."""
         issued = self.run.open_calls.get(event.n) if isinstance(event, ev.Settled) else None
-        self.append(event)
+        self._new.append(event)
         evolve(self.run, event)
         follow(self.waiting, event, issued, now)
+
+    def take_events(self) -> list[AnyEvent]:
+        """Return the events since the last call of this, in order: the journal must hold them."""
+        events, self._new = self._new, []
+        return events
 
     def answered(self, n: int, answer: Answer, now: Instant) -> None:
         """Call `n` ended. Exceptions in `answer.items` are by instance id."""
@@ -146,6 +151,22 @@ class Decider:
         self.put(ev.Settled(n, now, shortened(answer.outcome, now), items), now)
         for text in answer.anomalies:
             self.put(ev.Anomaly(n, text), now)
+
+    def observation_ended(
+        self, observation: Observation, reply: Reply, sent_at: Instant, now: Instant
+    ) -> None:
+        """Take in the reply to an observation that was sent at `sent_at`, or the lack of one."""
+        match observation, reply:
+            case ObserveInstances(), Described(instances=instances, api_time=api_time):
+                self.instances_observed(observation, instances, sent_at, api_time, now)
+            case ObserveStatuses(), StatusesDescribed(statuses=statuses, api_time=api_time):
+                self.statuses_observed(observation, statuses, api_time, now)
+            case ObserveKeyPair(), KeyDescribed(public_key=key, fingerprint=fingerprint):
+                self.key_pair_observed(observation, key, fingerprint, now)
+            case _, Refused() | Unknown():
+                self.observation_lost(observation, reply, now)
+            case _:
+                invariant(condition=False, text="a reply answers its observation")
 
     def instances_observed(
         self,

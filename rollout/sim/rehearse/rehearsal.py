@@ -108,14 +108,14 @@ def live(plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None)
     dice = Dice(seed, "rehearsal")
     heap = Heap(begin(plan, seed))
     cloud = cloud_of(plan, assumed, seed, heap.now)
-    watch = _Watch(plan, heap.now, on_turn)
-    process = Process(heap, Fuse(), watch)
-    process.turns_max, process.life_ms_max = 1 << 60, LIFE_DAYS_MAX * 24 * HOUR
+    decider = Decider(plan)
+    watch = _Watch(decider.run, heap.now, on_turn)
+    process = Process(heap, Fuse(), watch, decider)
+    process.on_step = watch.on_step
+    process.steps_max, process.life_ms_max = 1 << 60, LIFE_DAYS_MAX * 24 * HOUR
     conditions = Conditions(assumed.rate_start, assumed.latency_ms, plan.limits.leave_quota_ppm)
     arrivals = _arrivals(plan, assumed, cloud, heap)
     process.network = Network(arrivals, heap, dice, watch.sending, conditions)
-    decider = process.decider = Decider(plan, process.append)
-    watch.run = decider.run
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
     with contextlib.suppress(Endless):
         process.drive()
@@ -156,9 +156,9 @@ def _arrivals(plan: Plan, assumed: Assumed, cloud: Cloud, heap: Heap) -> Arrival
 class _Watch:
     """In the place of the journal: keeps no event, and of what happens no more than figures."""
 
-    def __init__(self, plan: Plan, begun: Instant, on_turn: OnTurn | None) -> None:
-        self.run: Run
-        self._plan = plan
+    def __init__(self, run: Run, begun: Instant, on_turn: OnTurn | None) -> None:
+        self.run = run
+        self._plan = plan = run.plan
         self._begun = begun
         self._on_turn = on_turn
         self._down = [Series() for _ in plan.groups]
@@ -174,8 +174,8 @@ class _Watch:
             minutes = self._calls[lane] = _Minutes()
         minutes.count(call.left_at // MINUTE)
 
-    def append(self, events: list[AnyEvent], at: Instant) -> None:
-        """See Journal: the events of a turn."""
+    def on_step(self, events: list[AnyEvent], at: Instant) -> None:
+        """Count the events of one step."""
         for event in events:
             if isinstance(event, ev.WaveClosed):
                 name = self._plan.waves[event.wave].name
@@ -186,6 +186,9 @@ class _Watch:
                 self._down[group].note(at - self._begun, used)
         if self._on_turn is not None:
             self._on_turn(self.run.left, len(self.run.phases))
+
+    def append(self, events: list[AnyEvent], at: Instant) -> None:
+        """See Journal: no line is kept."""
 
     def sync_now(self) -> None:
         """See Journal: nothing to make durable."""

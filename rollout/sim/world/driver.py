@@ -10,7 +10,7 @@ from typing import Protocol
 
 from rollout.core.running import decide_instances, decide_run
 from rollout.core.running.decider import Decider
-from rollout.model.event import AnyEvent, OperatorCommand
+from rollout.model.event import OperatorCommand
 from rollout.model.time import HOUR, Duration, Instant
 
 LIFE_MS_MAX: Duration = 24 * HOUR
@@ -40,9 +40,6 @@ class Driver(Protocol):
     decider: Decider
     words: set[str]
 
-    def append(self, event: AnyEvent) -> None:
-        """Where the decider's events go."""
-
     def drive(self) -> End:
         """Go on until it ends. `Crash` where it dies."""
 
@@ -57,11 +54,8 @@ class Driver(Protocol):
     def decides_nothing_more(self) -> bool:
         """After a turn nothing is left to decide, however often one asks (I-59)."""
 
-    def drain(self, word: str) -> None:
-        """The first signal: begin nothing new, wait for what is in flight."""
-
-    def interrupt(self) -> None:
-        """The second signal: no longer wait; what is open becomes in doubt."""
+    def receive_signal(self, name: str) -> None:
+        """The operating system sends SIGINT or SIGTERM."""
 
     def command(self, order: OperatorCommand) -> None:
         """An operator commands this."""

@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from rollout.core.running.decider import Decider
+from rollout.core.running.loop import Effects
 from rollout.ecs import contract, credentials, endpoints, wire
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
@@ -31,7 +32,7 @@ from rollout.engines.ports import Ports
 from rollout.engines.service import Gate, Service
 from rollout.errors import IntegrityError, StorageError
 from rollout.journal.writer import RunJournal
-from rollout.model.event import AnyEvent, Issued, OperatorCommand
+from rollout.model.event import Issued, OperatorCommand
 from rollout.model.plan import Identity
 from rollout.model.time import SECOND, Instant
 from rollout.sim.time.dice import Dice
@@ -88,13 +89,13 @@ class ShellWorld(World):
         self._time = LoopTime(self._loop, begin)
         return self._time
 
-    def make_process(self, journal: RunJournal) -> Driver:
+    def make_process(self, journal: RunJournal, decider: Decider) -> Driver:
         """See World."""
         number = len(self.story.lives)
         dice = Dice(self.scenario.seed, f"cables/{number}")
         exchange = Exchange(self._server, dice, self._written)
         link = link_to(exchange, self._clock, number)
-        return Shell(self._loop, self._time, self.fuse, journal, link)
+        return Shell(self._loop, self._time, self.fuse, journal, link, decider)
 
     def live(self) -> Story:
         """See World."""
@@ -148,16 +149,14 @@ class Front(FrontEnd):
 
 
 class Engine(LocalEngine):
-    """The local engine, with a fuse before each answer, and calls that know their intent."""
+    """The local engine, with a fuse before each arrival, and calls that know their intent."""
 
     fuse: Fuse
 
-    def _arrive(self, arrival: Callable[[Instant], None]) -> None:
-        def hear(now: Instant) -> None:
-            self.fuse.burn("before an answer is heard")
-            arrival(now)
-
-        super()._arrive(hear)
+    async def _step(self) -> Effects:
+        for _ in self.loop.inbox:
+            self.fuse.burn("before an arrival is handled")
+        return await super()._step()
 
     async def _call(self, issued: Issued) -> None:
         _INTENT.set(issued.n)
@@ -167,11 +166,16 @@ class Engine(LocalEngine):
 class Shell:
     """One process: the real engine on the real client. Implements Driver."""
 
-    decider: Decider
-
     def __init__(
-        self, loop: VirtualLoop, time: LoopTime, fuse: Fuse, journal: RunJournal, link: Link
+        self,
+        loop: VirtualLoop,
+        time: LoopTime,
+        fuse: Fuse,
+        journal: RunJournal,
+        link: Link,
+        decider: Decider,
     ) -> None:
+        self.decider = decider
         self.words: set[str] = set()
         self.alive = True
         self.poisoned = False
@@ -180,10 +184,6 @@ class Shell:
         self._engine = Engine(Ports(link.clock, link.service, journal))
         self._engine.fuse = fuse
         self._main: asyncio.Task[None] | None = None
-
-    def append(self, event: AnyEvent) -> None:
-        """See Driver."""
-        self._engine.append(event)
 
     def drive(self) -> End:
         """See Driver. Errors: Crash, Stuck, whatever the engine raises."""
@@ -209,17 +209,13 @@ class Shell:
         """See Driver."""
         return driver.nothing_left(self.decider, self._time.now)
 
-    def drain(self, word: str) -> None:
+    def receive_signal(self, name: str) -> None:
         """See Driver."""
-        self._engine.hear_signal(signal.Signals[word])
-
-    def interrupt(self) -> None:
-        """See Driver."""
-        self._engine.hear_signal(signal.SIGTERM)
+        self._engine.receive_signal(signal.Signals[name])
 
     def command(self, order: OperatorCommand) -> None:
         """See Driver."""
-        self._engine.command(order)
+        self._engine.receive(order)
 
     def bury(self) -> None:
         """See Driver."""

@@ -98,10 +98,10 @@ class World:
         """What keeps the time of this world."""
         return Heap(begin)
 
-    def make_process(self, journal: RunJournal) -> Driver:
+    def make_process(self, journal: RunJournal, decider: Decider) -> Driver:
         """One more process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
-        process = Process(self.heap, self.fuse, journal)
+        process = Process(self.heap, self.fuse, journal, decider)
         dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
         process.network.lost = journal.lost
@@ -183,9 +183,9 @@ class World:
             if story.lives:
                 story.count("never began")
             digest = planmodel.digest(story.raw)
-            process = self._process(locked.create(digest, story.raw, self.heap.now))
-            decider = process.decider = Decider(story.plan, process.append)
+            decider = Decider(story.plan)
             decider.after_step = self._check_stations
+            process = self._process(locked.create(digest, story.raw, self.heap.now), decider)
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
             story.run = decider.run
@@ -194,8 +194,8 @@ class World:
         story.run = folded.run
         if folded.run.closed is not None:
             return None
-        process = self._process(locked.open(reader, folded.run.epoch + 1, self.heap.now))
-        process.decider, folded.append = folded, process.append
+        journal = locked.open(reader, folded.run.epoch + 1, self.heap.now)
+        process = self._process(journal, folded)
         folded.after_step = self._check_stations
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
@@ -212,14 +212,14 @@ class World:
     def _fold(self) -> tuple[Decider, Reader]:
         stored = self._stored
         reader = stored.read()
-        decider = Decider(stored.plan(planmodel.digest(self.story.raw)), lambda _: None)
+        decider = Decider(stored.plan(planmodel.digest(self.story.raw)))
         for line in reader:
             for event in line.body:
                 decider.fold(event)
         return decider, reader
 
-    def _process(self, journal: RunJournal) -> Driver:
-        process = self.process = self.make_process(self.locks.hold(journal))
+    def _process(self, journal: RunJournal, decider: Decider) -> Driver:
+        process = self.process = self.make_process(self.locks.hold(journal), decider)
         return process
 
     def _check_stations(self, decider: Decider) -> None:
@@ -263,9 +263,9 @@ class World:
                 return None
             case Stop.DRAIN | Stop.INTERRUPT:
                 at = self.heap.now + stopping.after
-                self._alive_at(process, at, lambda: process.drain("SIGTERM"))
+                self._alive_at(process, at, lambda: process.receive_signal("SIGTERM"))
                 if stopping.stop is Stop.INTERRUPT:
-                    self._alive_at(process, at + 100, process.interrupt)
+                    self._alive_at(process, at + 100, lambda: process.receive_signal("SIGTERM"))
                 return at
 
     def _abort(self) -> None:

@@ -423,8 +423,7 @@ def test_the_view_sums_up_to_the_inventory() -> None:
 def test_a_boot_by_somebody_else_survives_a_crash_in_the_middle_of_its_line() -> None:
     """Cut between `seen_booted` and `seen_running` the story goes on, without a restart record."""
     story = world(1, 1)
-    plan, journal = story.plan, list[ev.AnyEvent]()
-    decider = Decider(plan, journal.append)
+    decider = Decider(story.plan)
     story.go()
     upto = next(
         n

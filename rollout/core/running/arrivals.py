@@ -1,0 +1,47 @@
+"""What reaches a run from outside: replies, commands of operators, signals, a disk that is full.
+
+Made by the engines, taken in by `Loop.step`. Data only, so that an engine may carry it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollout.model.command import Observation
+from rollout.model.event import LaneRecovered, LaneSlowed, OperatorCommand
+from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
+from rollout.model.outcome import Answer, Refused, Unknown
+from rollout.model.time import Instant
+
+Reply = Described | StatusesDescribed | KeyDescribed | Refused | Unknown
+"""The reply to an observation of instances, of statuses, of a key pair, or the lack of one."""
+
+
+class CallEnded(msgspec.Struct, frozen=True):
+    """The call of intent `n` was answered, lost or not sent."""
+
+    n: int
+    answer: Answer
+
+
+class ObservationEnded(msgspec.Struct, frozen=True):
+    """An observation sent at `sent_at`, by this machine's clock, was answered, refused or lost."""
+
+    observation: Observation
+    reply: Reply
+    sent_at: Instant
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """The process received SIGINT or SIGTERM."""
+
+    name: str
+
+
+class LowSpace(msgspec.Struct, frozen=True):
+    """The disk of the journal is nearly full."""
+
+
+Arrival = (
+    CallEnded | ObservationEnded | LaneSlowed | LaneRecovered | OperatorCommand | Signal | LowSpace
+)
