@@ -19,7 +19,7 @@ from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
 from rollout.journal.record import Line
 from rollout.journal.store import StoredRun
-from rollout.model.event import AnyEvent, OperatorCommand, OperatorWord, Resolution
+from rollout.model.event import OperatorCommand, OperatorWord, Resolution
 
 POLL_S = 0.3
 TAKEN_WITHIN_S = 30
@@ -59,8 +59,7 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
     scheduler's next `resume` aborts the run and does not continue it.
     """
     async with execute.hold_runs(session, LoopClock().now()) as runner:
-        outlet = execute.Outlet()
-        folded = runs.fold(run, outlet)
+        folded = runs.fold(run)
         if (ended := runs.ended(folded)) is not None:
             return ended  # its process closed it before this one had the lock
         given = None if folded.run.aborted else order
@@ -70,7 +69,7 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
                 preflight.check_identity(folded.run.plan, service)
                 if sent is not None:
                     sent.withdraw()
-                return await runner.resume(folded, outlet, service, given)
+                return await runner.resume(folded, service, given)
         finally:
             if sent is not None and sent.pending():
                 session.notices.say(
@@ -81,9 +80,8 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
 
 async def _resolve_here(run: StoredRun, order: OperatorCommand, session: Session) -> None:
     """Apply the command to a run that no process drives, under its lock, in its journal."""
-    put: list[AnyEvent] = []
     async with execute.hold_runs(session, order.at) as runner:
-        folded = runs.fold(run, put.append)
+        folded = runs.fold(run)
         if order.id in folded.run.orders:
             return  # the process that drove the run had written it before it ended
         if folded.reader.torn is not None:
@@ -93,7 +91,7 @@ async def _resolve_here(run: StoredRun, order: OperatorCommand, session: Session
             raise _refused(run, order, why)
         with runner.locked.open(folded.reader, folded.run.epoch, order.at) as journal:
             journal.keep_secret(logs.KNOWN)
-            journal.append(put, order.at)
+            journal.append(folded.decider.take_events(), order.at)
             journal.sync_now()
             journal.close()
 

@@ -11,7 +11,6 @@ from rollout.model.event import Issued
 from rollout.model.outcome import Answer
 from rollout.model.plan import Plan
 from rollout.model.site import Site
-from rollout.model.time import Clock
 
 
 async def perform(issued: Issued, site: Site, plan: Plan, ecs: Ecs) -> Answer:

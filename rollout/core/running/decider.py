@@ -7,7 +7,7 @@ start what a turn returns and tell what came of it. Knows no clock: `now` is alw
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
