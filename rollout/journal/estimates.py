@@ -89,7 +89,7 @@ class _Seen:
     """What one journal shows of boots and throttles, line by line."""
 
     def __init__(self, plan: Plan) -> None:
-        self.run = Run(plan)
+        self.run = Run.of(plan)
         self._open: dict[int, Issued] = {}
         self._restarted: dict[int, Instant] = {}
         self._boots: list[Duration] = []

@@ -28,7 +28,7 @@ class Watched:
     """A run that gets events from a test, with its progress display."""
 
     def __init__(self, shown: progress.Lines) -> None:
-        self.run = Run(PLAN)
+        self.run = Run.of(PLAN)
         self.shown = shown
         self.now = 1_000_000
 

@@ -104,6 +104,8 @@ class Probed(Decider):
 class World:
     """The service, the driver and the checks."""
 
+    decider_type = Probed
+
     def __init__(
         self,
         plan: Plan,
@@ -257,7 +259,7 @@ class World:
     # time
 
     def _decider(self) -> Probed:
-        probed = Probed(self.plan)
+        probed = self.decider_type(self.plan)
         probed.append = self._append
         probed.photos, probed.takes_photos = [], self.photos
         return probed
@@ -414,11 +416,11 @@ def photo(run: Run) -> dict[str, object]:
     ledger = run.ledger
     columns: dict[str, object] = {
         name: _flat(getattr(run, name))
-        for name in sorted(vars(run))
+        for name in run.__struct_fields__
         if name not in {"plan", "layout", "ledger", "lanes", "troubles"}
     }
     columns["lanes"] = {key: (use.open, use.window) for key, use in run.lanes.items()}
-    for name in run.troubles.__slots__[1:]:
+    for name in run.troubles.__struct_fields__[1:]:
         columns[f"troubles.{name}"] = _flat(getattr(run.troubles, name))
     for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "shelved", "exposed"):
         columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
@@ -433,5 +435,5 @@ def _flat(value: object) -> object:
     if isinstance(value, dict):
         return {key: _flat(entry) for key, entry in value.items()}
     if isinstance(value, Attaching | Busy | Comparisons | Restarting):
-        return tuple(_flat(getattr(value, name)) for name in value.__slots__)
+        return tuple(_flat(getattr(value, name)) for name in value.__struct_fields__)
     return value

@@ -49,13 +49,14 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 def skip_the_budget_check(patch: pytest.MonkeyPatch) -> None:
     """Every group always has a permit."""
-    begin = ledger.Ledger.__init__
+    bounded = ledger.Ledger.of
 
-    def unbounded(self: ledger.Ledger, *made_of: Any) -> None:
-        begin(self, *made_of)
-        self.caps = [1_000 for _ in self.caps]
+    def unbounded(*made_of: Any) -> ledger.Ledger:
+        made = bounded(*made_of)
+        made.caps = [1_000 for _ in made.caps]
+        return made
 
-    patch.setattr(ledger.Ledger, "__init__", unbounded)
+    patch.setattr(ledger.Ledger, "of", unbounded)
 
 
 def reboot_twice(patch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ class Step:
 
     def intend_on_samples(self, command: Attach | RestartCall, attempt: int) -> None:
         """Add an intent judged on the last observations; to be sent before they are too old."""
-        samples = [self.watching.samples[ordinal] for ordinal in command.ordinals]
+        samples = [self.watching.last[ordinal] for ordinal in command.ordinals]
         not_after = min(sample.at for sample in samples) + limits.STATE_AGE_MAX_MS
         self.intend(command, not_after, attempt, gather(sample.observed for sample in samples))
 

@@ -12,7 +12,14 @@ from collections.abc import Callable, Container, Sequence
 import msgspec
 
 from rollout.core.invariant import invariant
-from rollout.core.running import decide_instances, decide_run, evidence, operators, thresholds
+from rollout.core.running import (
+    carry,
+    decide_instances,
+    decide_run,
+    evidence,
+    operators,
+    thresholds,
+)
 from rollout.core.running.arrivals import Reply
 from rollout.core.running.evolve import evolve
 from rollout.core.running.evolve_calls import ALARMS
@@ -58,15 +65,13 @@ class Decider:
     """One run's decider: its state, and the events that are not in the journal yet."""
 
     def __init__(self, plan: Plan) -> None:
-        self.run = Run(plan)
         self._new: list[AnyEvent] = []
         self.after_step: Callable[[Decider], None] = lambda _: None
         """Called after every step of a turn: the simulator checks invariants here."""
-        self._plan_ahead()
+        self._use(Waiting.of(Run.of(plan)))
 
-    def _plan_ahead(self) -> None:
-        self.waiting = Waiting(self.run)
-        self.watching = self.waiting.watching
+    def _use(self, waiting: Waiting) -> None:
+        self.waiting, self.watching, self.run = waiting, waiting.watching, waiting.run
 
     # life
 
@@ -90,8 +95,16 @@ class Decider:
         self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
         for event in accepted:
             self.put(event, now)
-        self._plan_ahead()
+        self._use(Waiting.of(self.run))
         rebuild(self.waiting, now)
+
+    def carry(self) -> bytes:
+        """Return the state, so that the decider of another process can continue with `load`."""
+        return carry.carry(self.waiting)
+
+    def load(self, carried: bytes) -> None:
+        """Continue with the state of another decider of the same plan."""
+        self._use(carry.load(self.run.plan, carried))
 
     def drain(self, word: str, actor: str, now: Instant) -> None:
         """Begin nothing new; what is in flight is waited for by the driver."""

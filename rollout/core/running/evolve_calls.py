@@ -171,7 +171,7 @@ def _busy_too_long(run: Run, ordinal: int, code: str, at: Instant) -> bool:
     """Count one more refusal; whether such refusals have lasted for the restart timeout."""
     busy = run.busy.get(ordinal)
     if busy is None:
-        busy = run.busy[ordinal] = Busy(at)
+        busy = run.busy[ordinal] = Busy(at, at)
     busy.last, busy.code = at, code
     busy.refusals += 1
     return at - busy.first >= run.plan.restart.timeout_ms

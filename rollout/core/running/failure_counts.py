@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
+
 from rollout.core.running.layout import Layout
 
 
@@ -22,26 +24,33 @@ class Trouble(enum.IntEnum):
     """Another operator attached a third key. It has a separate limit."""
 
 
-class Troubles:
-    """What each target counts as. What an operator accepted counts as nothing from then on."""
+class Troubles(msgspec.Struct, eq=False):
+    """What each target counts as. What an operator accepted counts as nothing from then on.
 
-    __slots__ = ("_layout", "accepted", "conflicts", "failed", "kinds", "left")
+    `failed`, `left` and `conflicts` are numbers of targets by wave.
+    """
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self.kinds = bytearray(len(layout.targets))
-        self.accepted = bytearray(len(layout.targets))
-        self.failed = [0] * len(layout.waves)
-        """Targets of each wave that count as FAILED, as LEFT and as CONFLICT."""
-        self.left = [0] * len(layout.waves)
-        self.conflicts = [0] * len(layout.waves)
+    layout: Layout
+    kinds: bytearray
+    accepted: bytearray
+    failed: list[int]
+    left: list[int]
+    conflicts: list[int]
+
+    @classmethod
+    def of(cls, layout: Layout) -> Troubles:
+        """Return the counts before the first event."""
+        count, waves = len(layout.targets), len(layout.waves)
+        return cls(
+            layout, bytearray(count), bytearray(count), [0] * waves, [0] * waves, [0] * waves
+        )
 
     def count(self, ordinal: int, kind: Trouble) -> None:
         """Count one target as it stands now."""
         before = self.kinds[ordinal]
         after = Trouble.NONE if self.accepted[ordinal] else kind
         if before != after:
-            wave = self._layout.wave_of(ordinal)
+            wave = self.layout.wave_of(ordinal)
             self.failed[wave] += (after is Trouble.FAILED) - (before == Trouble.FAILED)
             self.left[wave] += (after is Trouble.LEFT) - (before == Trouble.LEFT)
             self.conflicts[wave] += (after is Trouble.CONFLICT) - (before == Trouble.CONFLICT)
@@ -54,6 +63,6 @@ class Troubles:
 
     def of_wave(self, wave: int, *kinds: Trouble) -> list[int]:
         """The targets of one wave that count as one of these."""
-        first, last = self._layout.waves[wave].cells
-        start, end = self._layout.cells[first].start, self._layout.cells[last - 1].end
+        first, last = self.layout.waves[wave].cells
+        start, end = self.layout.cells[first].start, self.layout.cells[last - 1].end
         return [ordinal for ordinal in range(start, end) if self.kinds[ordinal] in kinds]

@@ -67,7 +67,8 @@ def follow(waiting: Waiting, event: AnyEvent, issued: ev.Issued | None, now: Ins
 def record(watching: Watching, findings: Findings) -> None:
     """Remember what an observation shows, before its events are put."""
     watching.last.update(findings.samples)
-    watching.samples.update(findings.samples)
+    for ordinal in findings.samples:
+        watching.unfit.pop(ordinal, None)
     _update(watching.since, findings.since)
     _update(watching.absent, findings.absent)
     for (kind, _), ordinals in findings.drifts.items():

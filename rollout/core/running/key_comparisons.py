@@ -27,34 +27,33 @@ class Comparison(msgspec.Struct, frozen=True, gc=False):
     last: bool
 
 
-class KeyWatch:
+class KeyWatch(msgspec.Struct, eq=False):
     """The key pairs of one run in one process. Dicts to None are sets that keep order."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.busy: dict[KeySite, None] = {}
-        """Key pairs that are being compared or imported, or are compared later."""
-        self.begun: dict[KeySite, Comparison] = {}
-        """The comparison of a key pair that is on its way."""
-        self.good: dict[KeySite, Comparison] = {}
-        """The last good comparison of a key pair, in this process and since the wave began."""
-        self.missing: dict[KeySite, None] = {}
-        """Key pairs that a comparison did not find: to be imported."""
-        self.imports: dict[KeySite, int] = {}
-        """Number of imports of a key pair in this process."""
-        self._later: list[tuple[Instant, KeySite]] = []
-        """Heap of when a key pair is no longer busy."""
+    run: Run
+    busy: dict[KeySite, None] = {}
+    """Key pairs that are being compared or imported, or are compared later."""
+    begun: dict[KeySite, Comparison] = {}
+    """The comparison of a key pair that is on its way."""
+    good: dict[KeySite, Comparison] = {}
+    """The last good comparison of a key pair, in this process and since the wave began."""
+    missing: dict[KeySite, None] = {}
+    """Key pairs that a comparison did not find: to be imported."""
+    imports: dict[KeySite, int] = {}
+    """Number of imports of a key pair in this process."""
+    later: list[tuple[Instant, KeySite]] = []
+    """Heap of when a key pair is no longer busy."""
 
     def advance(self, now: Instant) -> None:
         """Bring up what has fallen due."""
-        while self._later and self._later[0][0] <= now:
-            self.busy.pop(heapq.heappop(self._later)[1], None)
+        while self.later and self.later[0][0] <= now:
+            self.busy.pop(heapq.heappop(self.later)[1], None)
 
     def wakes(self) -> list[Instant]:
         """When something falls due by itself."""
         waiting = self.run.comparisons.waiting
         return [
-            *(instant for instant, _ in self._later[:1]),
+            *(instant for instant, _ in self.later[:1]),
             *(
                 known.at + limits.KEY_AGE_MAX_MS + 1
                 for key_site, known in self.good.items()
@@ -123,7 +122,7 @@ class KeyWatch:
         """Compare again on the next tick."""
         self.busy[key_site] = None
         tick = (now // limits.LOOK_TICK_MS + 1) * limits.LOOK_TICK_MS
-        heapq.heappush(self._later, (tick, key_site))
+        heapq.heappush(self.later, (tick, key_site))
 
     def _ends(self) -> bool:
         """Return whether all unfinished instances of the open wave wait for a comparison."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from rollout.model.site import KeySite
 
 
-class Comparisons:
+class Comparisons(msgspec.Struct, eq=False):
     """The comparisons of one run.
 
     `attached` counts the attaches observed so far in the run; `numbers` holds the number of each
@@ -20,14 +22,11 @@ class Comparisons:
     vouches for yet, `doubted` those that a comparison with other material followed.
     """
 
-    __slots__ = ("attached", "covered", "doubted", "numbers", "waiting")
-
-    def __init__(self) -> None:
-        self.attached = 0
-        self.numbers: dict[int, int] = {}
-        self.covered: dict[KeySite, int] = {}
-        self.waiting: dict[KeySite, dict[int, None]] = {}
-        self.doubted: dict[int, None] = {}
+    attached: int = 0
+    numbers: dict[int, int] = {}
+    covered: dict[KeySite, int] = {}
+    waiting: dict[KeySite, dict[int, None]] = {}
+    doubted: dict[int, None] = {}
 
     def observe(self, ordinal: int) -> None:
         """An attach of this instance was observed."""

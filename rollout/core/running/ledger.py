@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from rollout.core.invariant import invariant
 from rollout.core.running.journey import EXPOSED, Phase
 from rollout.core.running.layout import Layout
@@ -22,7 +24,7 @@ _EXPOSED = bytes(phase in EXPOSED for phase in Phase)
 _WAITS = bytes(phase in _AHEAD for phase in Phase)
 
 
-class Ledger:
+class Ledger(msgspec.Struct, eq=False):
     """All permits of a run, by group.
 
     `used` permits are reserved; `kept` of them are held by instances that nobody will bring back
@@ -32,36 +34,36 @@ class Ledger:
     exposed are shelved in the same way, `exposed_keeper` is one of them.
     """
 
-    __slots__ = (
-        "ahead",
-        "aside",
-        "caps",
-        "exposed",
-        "exposed_keeper",
-        "exposed_kept",
-        "exposed_max",
-        "keeper",
-        "kept",
-        "layout",
-        "permits",
-        "shelved",
-        "used",
-    )
+    layout: Layout
+    caps: list[int]
+    exposed_max: int
+    used: list[int]
+    kept: list[int]
+    keeper: list[int]
+    ahead: list[int]
+    permits: bytearray
+    shelved: bytearray
+    aside: bytearray
+    exposed: int = 0
+    exposed_kept: int = 0
+    exposed_keeper: int = -1
 
-    def __init__(self, layout: Layout, groups: Sequence[Group], exposed_max: int) -> None:
-        self.layout = layout
-        self.caps = [group.cap for group in groups]
-        self.used = [0] * len(groups)
-        self.kept = [0] * len(groups)
-        self.keeper = [-1] * len(groups)
-        self.ahead = [0] * len(groups)
-        self.permits = bytearray(len(layout.targets))
-        self.shelved = bytearray(len(layout.targets))
-        self.aside = bytearray(len(layout.targets))
-        self.exposed = 0
-        self.exposed_kept = 0
-        self.exposed_keeper = -1
-        self.exposed_max = exposed_max
+    @classmethod
+    def of(cls, layout: Layout, groups: Sequence[Group], exposed_max: int) -> Ledger:
+        """Return a ledger with all permits free."""
+        count, caps = len(layout.targets), [group.cap for group in groups]
+        return cls(
+            layout,
+            caps,
+            exposed_max,
+            used=[0] * len(caps),
+            kept=[0] * len(caps),
+            keeper=[-1] * len(caps),
+            ahead=[0] * len(caps),
+            permits=bytearray(count),
+            shelved=bytearray(count),
+            aside=bytearray(count),
+        )
 
     # asked
 

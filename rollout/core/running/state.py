@@ -6,6 +6,8 @@ what is open. Read by all other modules of this folder.
 
 from __future__ import annotations
 
+import msgspec
+
 from rollout.core.running.failure_counts import Troubles
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.key_coverage import Comparisons
@@ -23,123 +25,133 @@ PHASES = tuple(Phase)
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
 
-class Restarting:
+class Restarting(msgspec.Struct, eq=False, gc=False):
     """Data to judge one restart: the observed state before it, and its latest possible start."""
 
-    __slots__ = ("answered", "base", "begun", "kind", "left_by")
-
-    def __init__(self, kind: RestartKind, base: Observed, begun: Instant, left_by: Instant) -> None:
-        self.kind = kind
-        self.base = base
-        self.begun = begun
-        self.left_by = left_by
-        self.answered = False
+    kind: RestartKind
+    base: Observed
+    begun: Instant
+    left_by: Instant
+    answered: bool = False
 
 
-class Attaching:
+class Attaching(msgspec.Struct, eq=False, gc=False):
     """The state of one attach: the latest time at which its call can have been sent."""
 
-    __slots__ = ("left_by",)
-
-    def __init__(self, left_by: Instant) -> None:
-        self.left_by = left_by
+    left_by: Instant
 
 
-class Busy:
+class Busy(msgspec.Struct, eq=False, gc=False):
     """Refusals in a row because an instance is busy: the first, the last, how many, and the code.
 
     `first` and `last` are the times of the refusals, so the waiting time survives a resume.
     """
 
-    __slots__ = ("code", "first", "last", "refusals")
-
-    def __init__(self, first: Instant) -> None:
-        self.first = self.last = first
-        self.refusals = 0
-        self.code = ""
+    first: Instant
+    last: Instant
+    refusals: int = 0
+    code: str = ""
 
 
-class LaneUse:
+class LaneUse(msgspec.Struct, eq=False, gc=False):
     """Calls in one lane: open now, and how many may be (grows, halves on refusal)."""
 
-    __slots__ = ("open", "window")
-
-    def __init__(self) -> None:
-        self.open = 0
-        self.window = limits.LANE_CALLS_START
+    open: int = 0
+    window: int = limits.LANE_CALLS_START
 
 
-_NOTHING: tuple[ev.Halted | None, ev.Drained | None, ev.RunClosed | None] = (None, None, None)
+class Run(msgspec.Struct, eq=False, kw_only=True):
+    """Everything a run knows that its journal knows. Dicts to None are sets that keep order."""
 
+    plan: Plan
+    layout: Layout
+    ledger: Ledger
+    troubles: Troubles
+    phases: bytearray
+    held: bytearray
+    attach_tries: bytearray
+    restart_tries: bytearray
+    retried: bytearray
+    drifted: bytearray
+    """Targets that `drift_in_wave` counts or counted: each counts once."""
+    causes: dict[int, str] = {}
+    """Why an instance is held, failed, skipped or unverified."""
+    attaching: dict[int, Attaching] = {}
+    restarting: dict[int, Restarting] = {}
+    busy: dict[int, Busy] = {}
+    """Instances whose last call was refused because they are busy."""
+    attached_at: dict[int, Instant] = {}
+    """The service's time when the attach was observed."""
+    doubts_held: dict[int, None] = {}
+    """Instances in doubt that are held."""
+    foreign: dict[int, None] = {}
+    """Instances on which another key was observed while they were down."""
+    open_calls: dict[int, ev.Issued] = {}
+    lanes: dict[Lane, LaneUse] = {}
+    keys: dict[KeySite, str] = {}
+    """Fingerprint of each key pair that is ready."""
+    comparisons: Comparisons = msgspec.field(default_factory=Comparisons)
+    trust: dict[tuple[str, str, str], list[int]] = {}
+    """By family (account, region, image): clean reboots that moved StartTime, that did not."""
+    phase_counts: list[int]
+    left_in_wave: list[int]
+    left_in_cell: list[int]
+    drift_in_wave: list[int]
+    elsewhere_in_wave: list[int]
+    restarted_elsewhere: dict[int, None] = {}
+    """Instances restarted without an intent of this run."""
+    left: int
+    """Targets that are not finished; also by wave, by cell, and of the open cells."""
+    left_in_open_cells: int = 0
+    cells_open: dict[int, None] = {}
+    cells_next: int = 0
+    waves_closed: int = 0
+    wave_open: int | None = None
+    run_id: str = ""
+    epoch: int = 0
+    calls_issued: int = 0
+    odd_codes: int = 0
+    """Number of refusals in this process with an unexpected code."""
+    not_before: Instant = 0
+    """No restart before: the intents of a torn line may still take effect."""
+    torn: bool = False
+    alarm: ev.Halted | None = None
+    """The halt that the next turn puts."""
+    halted: ev.Halted | None = None
+    drained: ev.Drained | None = None
+    closed: ev.RunClosed | None = None
+    aborted: ev.OperatorCommand | None = None
+    """The operator's abort: observe instances with open questions, then close."""
+    slowed: dict[Lane, ev.LaneSlowed] = {}
+    """Throttled lanes, as this process reported last."""
+    orders: dict[str, None] = {}
+    """Ids of the operators' commands that were applied."""
+    abandoned: dict[int, None] = {}
+    """Instances that an operator gave up: they no longer keep the run open."""
 
-class Run:
-    """Everything a run knows that its journal knows."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.layout = layout = Layout(plan)
-        count = len(layout.targets)
-        self.ledger = Ledger(layout, plan.groups, plan.limits.exposed_max)
-        self.phases = bytearray(count)
-        self.held = bytearray(count)
-        self.attach_tries, self.restart_tries = bytearray(count), bytearray(count)
-        self.retried = bytearray(count)
-        self.drifted = bytearray(count)
-        """Targets that `drift_in_wave` counts or counted: each counts once."""
-        self.troubles = Troubles(layout)
-        self.causes: dict[int, str] = {}
-        """Why it is held, failed, skipped or unverified."""
-        self.attaching: dict[int, Attaching] = {}
-        self.restarting: dict[int, Restarting] = {}
-        self.busy: dict[int, Busy] = {}
-        """Instances whose last call was refused because they are busy."""
-        self.attached_at: dict[int, Instant] = {}
-        """The service's time when its attach was seen."""
-        self.doubts_held: dict[int, None] = {}
-        """Those in doubt that are held."""
-        self.foreign: dict[int, None] = {}
-        """Those on which another key was seen while they were down."""
-        self.open_calls: dict[int, ev.Issued] = {}
-        self.lanes: dict[Lane, LaneUse] = {}
-        self.keys: dict[KeySite, str] = {}
-        """Fingerprint of each key pair that is ready."""
-        self.comparisons = Comparisons()
-        self.trust: dict[tuple[str, str, str], list[int]] = {}
-        """By family (account, region, image): clean reboots that moved StartTime, that did not."""
-        self.phase_counts = [count] + [0] * (len(PHASES) - 1)
-        self.left_in_wave = [wave.targets for wave in layout.waves]
-        self.left_in_cell = [cell.end - cell.start for cell in layout.cells]
-        self.drift_in_wave, self.elsewhere_in_wave = ([0] * len(layout.waves) for _ in range(2))
-        self.restarted_elsewhere: dict[int, None] = {}
-        """Restarted without an intent of this run."""
-        self.left = count
-        """Targets that are not finished; also by wave, by cell, and of the open cells."""
-        self.left_in_open_cells = 0
-        self.cells_open: dict[int, None] = {}
-        self.cells_next = self.waves_closed = 0
-        self.wave_open: int | None = None
-        self.run_id = ""
-        self.epoch = self.calls_issued = 0
-        self.odd_codes = 0
-        """Number of refusals in this process with an unexpected code."""
-        self.not_before: Instant = 0
-        """No restart before: what stood in a torn line may still take effect."""
-        self.torn = False
-        self._begin_life()
-
-    def _begin_life(self) -> None:
-        """Halts of the run and commands of operators."""
-        self.alarm: ev.Halted | None = None
-        """The halt that the next turn puts."""
-        self.halted, self.drained, self.closed = _NOTHING
-        self.aborted: ev.OperatorCommand | None = None
-        """The operator's abort: observe what is open, then close."""
-        self.slowed: dict[Lane, ev.LaneSlowed] = {}
-        """Throttled lanes, as this process reported last."""
-        self.orders: dict[str, None] = {}
-        """Ids of the operators' commands that were applied."""
-        self.abandoned: dict[int, None] = {}
-        """Those that an operator gave up: they no longer keep the run open."""
+    @classmethod
+    def of(cls, plan: Plan) -> Run:
+        """Return the state of a run of this plan before its first event."""
+        layout = Layout(plan)
+        count, waves = len(layout.targets), layout.waves
+        return cls(
+            plan=plan,
+            layout=layout,
+            ledger=Ledger.of(layout, plan.groups, plan.limits.exposed_max),
+            troubles=Troubles.of(layout),
+            phases=bytearray(count),
+            held=bytearray(count),
+            attach_tries=bytearray(count),
+            restart_tries=bytearray(count),
+            retried=bytearray(count),
+            drifted=bytearray(count),
+            phase_counts=[count] + [0] * (len(PHASES) - 1),
+            left_in_wave=[wave.targets for wave in waves],
+            left_in_cell=[cell.end - cell.start for cell in layout.cells],
+            drift_in_wave=[0] * len(waves),
+            elsewhere_in_wave=[0] * len(waves),
+            left=count,
+        )
 
     @property
     def stopping(self) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+import msgspec
+
 from rollout.core.invariant import invariant
 
 
@@ -85,13 +87,10 @@ dropped by an abort: then it has none.
 _LEGAL = tuple(1 | sum(1 << after for after in TABLE[before]) for before in Station)
 
 
-class Stations:
+class Stations(msgspec.Struct, eq=False):
     """The station of each target, by ordinal."""
 
-    __slots__ = ("column",)
-
-    def __init__(self, count: int) -> None:
-        self.column = bytearray(count)
+    column: bytearray
 
     def at(self, ordinal: int) -> Station:
         """Return the station of one target."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections import deque
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from rollout.core.running.journey import Phase
 from rollout.core.running.retry import backoff_ms, busy_pause_ms
@@ -23,35 +24,49 @@ from rollout.model.site import KeySite, Site
 from rollout.model.time import MINUTE, Instant, minute
 
 
-class Waiting:
+class Waiting(msgspec.Struct, eq=False, kw_only=True):
     """Queues of one run in one process. Dicts to None are sets that keep order."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.stations = Stations(len(run.layout.targets))
-        self.watching = Watching(run, self.stations)
+    run: Run
+    watching: Watching
+    queued: dict[Site, list[tuple[int, ...]]]
+    """Batches whose instances are next observed for their attach."""
+    delayed: list[tuple[Instant, Site, tuple[int, ...]]] = []
+    """Heap of batches that return to `queued` after a pause."""
+    checking: dict[int, None] = {}
+    """Observed on the way to an attach and not attached yet; `checking_in` counts by group."""
+    checking_in: list[int]
+    checked: dict[Site, list[tuple[int, ...]]]
+    """Instances that match the plan, grouped by attach call."""
+    splitting: list[tuple[int, ...]] = []
+    """Attach calls refused as a whole for a fact of one of their instances."""
+    ready: dict[Site, dict[RestartKind, list[int]]]
+    """Ordinals that may be restarted, ascending."""
+    ready_later: list[tuple[Instant, int]] = []
+    """Heap of instances that are ready from an instant on."""
+    parked: list[list[int]]
+    """By group: instances that wait for a permit of it, ascending."""
+    refreshing: dict[int, None] = {}
+    """Attached instances that are being observed before their restart."""
+
+    @classmethod
+    def of(cls, run: Run) -> Waiting:
+        """Return empty queues for a run, with an empty watch list."""
         sites = run.layout.sites
-        self.queued: dict[Site, deque[tuple[int, ...]]] = {site: deque() for site in sites}
-        """Batches whose instances are next observed for their attach."""
-        self.delayed: list[tuple[Instant, Site, tuple[int, ...]]] = []
-        """Heap of batches that return to `queued` after a pause."""
-        self.checking: dict[int, None] = {}
-        """Observed on the way to an attach and not attached yet; `checking_in` counts by group."""
-        self.checking_in = [0] * len(run.plan.groups)
-        self.checked: dict[Site, deque[tuple[int, ...]]] = {site: deque() for site in sites}
-        """Instances that match the plan, grouped by attach call."""
-        self.splitting: list[tuple[int, ...]] = []
-        """Attach calls refused as a whole for a fact of one of their instances."""
-        self.ready: dict[Site, dict[RestartKind, list[int]]] = {
-            site: {kind: [] for kind in RestartKind} for site in sites
-        }
-        """Ordinals that may be restarted, ascending."""
-        self.ready_later: list[tuple[Instant, int]] = []
-        """Heap of instances that are ready from an instant on."""
-        self.parked: list[list[int]] = [[] for _ in run.plan.groups]
-        """By group: instances that wait for a permit of it, ascending."""
-        self.refreshing: dict[int, None] = {}
-        """Attached instances that are being observed before their restart."""
+        return cls(
+            run=run,
+            watching=Watching.of(run),
+            queued={site: [] for site in sites},
+            checking_in=[0] * len(run.plan.groups),
+            checked={site: [] for site in sites},
+            ready={site: {kind: [] for kind in RestartKind} for site in sites},
+            parked=[[] for _ in run.plan.groups],
+        )
+
+    @property
+    def stations(self) -> Stations:
+        """The station of each target; the watch list moves them too."""
+        return self.watching.stations
 
     # time
 
@@ -60,14 +75,14 @@ class Waiting:
         self.watching.advance(now)
         while self.delayed and self.delayed[0][0] <= now:
             _, site, ordinals = heapq.heappop(self.delayed)
-            self.queued[site].appendleft(ordinals)
+            self.queued[site].insert(0, ordinals)
             for ordinal in ordinals:
                 self.stations.move(ordinal, Station.QUEUED)
         while self.ready_later and self.ready_later[0][0] <= now:
             self._insert_ready(heapq.heappop(self.ready_later)[1])
         for groups in self.checked.values():
             while groups and self.watching.outdated(groups[0][0], now):
-                for ordinal in groups.popleft():
+                for ordinal in groups.pop(0):
                     self.watching.observe_soon(ordinal)
         self._wake_parked()
 
@@ -173,9 +188,9 @@ class Waiting:
         watching = self.watching
         instant = max(self.run.not_before, self._guard(ordinal, now))
         shows_all = watching.attached_since.get(ordinal, 0) + self.run.status_lag_ms
-        sample = watching.samples.get(ordinal)
+        sample = watching.sample(ordinal)
         if sample is None or sample.at < shows_all:
-            watching.samples.pop(ordinal, None)
+            watching.discard(ordinal)
             instant = max(instant, shows_all)
         if instant > now:
             self._ready_at(ordinal, instant)
@@ -184,7 +199,7 @@ class Waiting:
 
     def ready_again(self, ordinal: int, now: Instant) -> None:
         """It may be restarted again after a pause, on a new observation."""
-        self.watching.samples.pop(ordinal, None)
+        self.watching.discard(ordinal)
         tries = self.run.restart_tries[ordinal]
         instance = self.run.layout.targets[ordinal].instance
         pause = backoff_ms(self.run.run_id, instance, 1 + tries)
@@ -328,7 +343,7 @@ class Waiting:
         """Return the restart that its last observation requires, or that of the plan without one.
         No ready instance is observed, so each keeps its list.
         """
-        sample = self.watching.samples.get(ordinal)
+        sample = self.watching.sample(ordinal)
         if sample is None:
             return self.run.layout.targets[ordinal].restart
         stopped = sample.observed.status is Status.STOPPED
@@ -338,7 +353,7 @@ class Waiting:
         """Return when its next minute has begun by the service's clock, which shows the time of the
         reply that has just arrived, or later.
         """
-        sample = self.watching.samples.get(ordinal)
+        sample = self.watching.sample(ordinal)
         if sample is None or sample.observed.status is not Status.RUNNING:
             return now
         api_now = sample.observed.api_time or now
@@ -350,7 +365,7 @@ class Waiting:
 _BEFORE_ATTACH = frozenset({Station.QUEUED, Station.DELAYED, Station.CHECKED, Station.SPLITTING})
 
 
-def _take(batches: MutableSequence[tuple[int, ...]], ordinal: int) -> None:
+def _take(batches: list[tuple[int, ...]], ordinal: int) -> None:
     """Take an ordinal out of its batch, and an empty batch out of the queue."""
     for number, batch in enumerate(batches):
         if ordinal in batch:

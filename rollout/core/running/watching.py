@@ -43,41 +43,52 @@ class Absence(msgspec.Struct, frozen=True, gc=False):
     reads: int
 
 
-class Watching:
+class Watching(msgspec.Struct, eq=False, kw_only=True):
     """Observations of one run in one process. Dicts to None are sets that keep order."""
 
-    def __init__(self, run: Run, stations: Stations) -> None:
-        self.run = run
-        self.stations = stations
+    run: Run
+    stations: Stations
+    due: dict[Site, dict[int, None]]
+    """Ordinals to observe in this turn."""
+    ticks: dict[Instant, list[int]] = {}
+    """Ordinals to observe by tick; `tick_heap` holds the keys."""
+    tick_heap: list[Instant] = []
+    open: dict[Site, int]
+    """Observations of instances that have no reply yet."""
+    silent_since: dict[Site, Instant] = {}
+    """Since when observations of a site have had no reply, by the first lost one."""
+    keys: KeyWatch
+    last: dict[int, Sample] = {}
+    """The last observation of each instance."""
+    unfit: dict[int, None] = {}
+    """Instances whose last observation cannot be the basis of an effect."""
+    since: dict[int, Instant] = {}
+    """Since when an instance has been in a state that normally passes."""
+    attached_since: dict[int, Instant] = {}
+    """Local time at which the attach was observed."""
+    absent: dict[int, Absence] = {}
+    missing: dict[Site, dict[int, None]]
+    """Instances missing for so long that a second API is called to check them."""
+    witness: dict[Site, int] = {}
+    """An instance that a recent reply listed. Each call names it too, so that an empty reply
+    can be told from a reply that lists nothing.
+    """
+    drift_reported: dict[tuple[int, DriftKind], None] = {}
+    calibrated: list[tuple[str, str, str]] = []
+    """Families (account, region, image) whose StartTime was judged since the last turn."""
+
+    @classmethod
+    def of(cls, run: Run) -> Watching:
+        """Return an empty watch list for a run."""
         sites = run.layout.sites
-        self.due: dict[Site, dict[int, None]] = {site: {} for site in sites}
-        """Ordinals to observe in this turn."""
-        self.ticks: dict[Instant, list[int]] = {}
-        """Ordinals to observe by tick; `tick_heap` holds the keys."""
-        self.tick_heap: list[Instant] = []
-        self.open: dict[Site, int] = dict.fromkeys(sites, 0)
-        """Observations of instances that have no reply yet."""
-        self.silent_since: dict[Site, Instant] = {}
-        """Since when observations of a site have had no reply, by the first lost one."""
-        self.keys = KeyWatch(run)
-        self.samples: dict[int, Sample] = {}
-        """Observations that effects are based on; removed if a new observation is needed."""
-        self.last: dict[int, Sample] = {}
-        """The last observation of each instance."""
-        self.since: dict[int, Instant] = {}
-        """Since when an instance has been in a state that normally passes."""
-        self.attached_since: dict[int, Instant] = {}
-        """Local time at which the attach was observed."""
-        self.absent: dict[int, Absence] = {}
-        self.missing: dict[Site, dict[int, None]] = {site: {} for site in sites}
-        """Instances missing for so long that a second API is called to check them."""
-        self.witness: dict[Site, int] = {}
-        """An instance that a recent reply listed. Each call names it too, so that an empty reply
-        can be told from a reply that lists nothing.
-        """
-        self.drift_reported: dict[tuple[int, DriftKind], None] = {}
-        self.calibrated: list[tuple[str, str, str]] = []
-        """Families (account, region, image) whose StartTime was judged since the last turn."""
+        return cls(
+            run=run,
+            stations=Stations(bytearray(len(run.phases))),
+            keys=KeyWatch(run),
+            due={site: {} for site in sites},
+            open=dict.fromkeys(sites, 0),
+            missing={site: {} for site in sites},
+        )
 
     # time
 
@@ -137,11 +148,20 @@ class Watching:
 
     # what observations show
 
+    def sample(self, ordinal: int) -> Sample | None:
+        """Return the observation that an effect may be based on."""
+        return None if ordinal in self.unfit else self.last.get(ordinal)
+
+    def discard(self, ordinal: int) -> None:
+        """Base no effect on its last observation: a new one is needed."""
+        if ordinal in self.last:
+            self.unfit[ordinal] = None
+
     def outdated(self, ordinal: int, now: Instant) -> bool:
         """Return whether its last observation is too old for an effect (less a margin for the
         call).
         """
-        sample = self.samples.get(ordinal)
+        sample = self.sample(ordinal)
         return sample is None or now > sample.at + limits.STATE_AGE_MAX_MS // 2
 
     def lose_witness(self, site: Site, now: Instant) -> None:
@@ -163,7 +183,7 @@ class Watching:
 
     def forget(self, ordinal: int) -> None:
         """Drop all observations of an instance that is finished or held."""
-        for known in (self.samples, self.last, self.since, self.attached_since, self.absent):
+        for known in (self.last, self.unfit, self.since, self.attached_since, self.absent):
             known.pop(ordinal, None)
 
     def _observe_on(self, tick: Instant, ordinal: int) -> None:

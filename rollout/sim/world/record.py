@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from rollout.core.running.decider import Decider
 from rollout.core.running.layout import Layout
 from rollout.core.running.state import Run
 from rollout.emulator.cloud.ledger import LedgerEntry
@@ -87,8 +88,14 @@ class Story:
     stuck: str = ""
     bug: str = ""
     ended: Instant = 0
-    run: Run | None = None
+    decider: Decider | None = None
+    """The decider of the last process."""
     verdict: Verdict | None = None
+
+    @property
+    def run(self) -> Run | None:
+        """The state of the run in its last process."""
+        return self.decider.run if self.decider else None
 
     @cached_property
     def wanted(self) -> dict[str, WantedKey]:

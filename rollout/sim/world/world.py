@@ -188,10 +188,10 @@ class World:
             process = self._process(locked.create(digest, story.raw, self.heap.now), decider)
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
-            story.run = decider.run
+            story.decider = decider
             return process
         folded, reader = self._fold()
-        story.run = folded.run
+        story.decider = folded
         if folded.run.closed is not None:
             return None
         journal = locked.open(reader, folded.run.epoch + 1, self.heap.now)

@@ -20,7 +20,7 @@ from tests.core.world import Script, World
 
 def many() -> Run:
     """An open wave of 15,000 instances, the later ordinals first."""
-    run = Run(samples.make_plan(samples.fleet(15_000)))
+    run = Run.of(samples.make_plan(samples.fleet(15_000)))
     evolve(run, ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW))
     evolve(run, ev.WaveStarted(0, "all"))
     return run
@@ -56,7 +56,7 @@ def test_deciding_changes_neither_half_of_the_state() -> None:
 def test_a_release_of_thousands_still_fits_a_line() -> None:
     """Trust that releases fourteen thousand doubts says so in several events."""
     run = many()
-    watching = Waiting(run).watching
+    watching = Waiting.of(run).watching
     run.trust[run.family(0)] = [3, 0]
     run.doubts_held = dict.fromkeys(range(1_000, 15_000))
     watching.calibrated.append(run.family(0))
@@ -69,7 +69,7 @@ def test_a_release_of_thousands_still_fits_a_line() -> None:
 def test_good_news_told_twice_releases_once() -> None:
     """Two looks of one turn may both bring trust: what they release is released once."""
     run = many()
-    watching = Waiting(run).watching
+    watching = Waiting.of(run).watching
     run.trust[run.family(0)] = [3, 0]
     run.doubts_held = {7: None}
     watching.calibrated += [run.family(0), run.family(0)]
@@ -81,7 +81,7 @@ def test_good_news_told_twice_releases_once() -> None:
 def test_holding_thousands_still_fits_a_line() -> None:
     """What waits for a kept budget is held in events that fit a line, the rest in the next step."""
     run = many()
-    waiting = Waiting(run)
+    waiting = Waiting.of(run)
     waiting.parked[0] = list(range(1_000, 15_000))
     run.ledger.kept[0] = run.ledger.caps[0]
     held = [
@@ -95,7 +95,7 @@ def test_holding_thousands_still_fits_a_line() -> None:
 def test_cells_open_while_few_enough_are_unfinished() -> None:
     """Cells open one after the other, in order, as far as the bound on open instances allows."""
     run = many()
-    watching = Waiting(run).watching
+    watching = Waiting.of(run).watching
     opened = []
     while True:
         events = due(run, watching)

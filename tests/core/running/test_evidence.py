@@ -81,7 +81,7 @@ def test_a_slow_answer_does_not_shorten_the_minute_guard() -> None:
     started = samples.NOW // MINUTE * MINUTE
     heard = started + 20 * SECOND
     evidence = Observed(Status.RUNNING, samples.NEW_KEY, started, api_time=heard)
-    waiting.watching.samples[0] = Sample(evidence, at=started + 5 * SECOND)
+    waiting.watching.last[0] = Sample(evidence, at=started + 5 * SECOND)
 
     waiting.make_ready(0, heard)
 

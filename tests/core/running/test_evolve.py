@@ -95,7 +95,7 @@ def test_the_fold_of_every_prefix_is_the_state_that_was_live_then() -> None:
     for seed in range(0, 60, 3):
         world = story(seed, photos=True).go()
         assert isinstance(world.decider, Probed)
-        again = Run(world.plan)
+        again = Run.of(world.plan)
         for event, live in zip(world.journal, world.decider.photos, strict=True):
             evolve(again, event)
             assert photo(again) == live
@@ -152,7 +152,7 @@ def test_the_whole_journal_survives_its_encoding() -> None:
 
 def started(size: int = 3, cap: int = 2) -> Run:
     """A folded run with its first cell open and its key there."""
-    run = Run(samples.make_plan(samples.fleet(size), samples.capped(cap)))
+    run = Run.of(samples.make_plan(samples.fleet(size), samples.capped(cap)))
     site = (samples.ACCOUNT, samples.REGIONS[0])
     for event in (
         ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW),

@@ -24,7 +24,7 @@ def ledger(size: int, *caps: int, exposed_max: int = 100, stopped: bool = False)
     layout = Layout(plan)
     everyone = tuple(range(len(caps)))
     layout.targets = [msgspec.structs.replace(one, groups=everyone) for one in layout.targets]
-    return Ledger(layout, groups, exposed_max)
+    return Ledger.of(layout, groups, exposed_max)
 
 
 def expose(book: Ledger, *ordinals: int) -> None:

@@ -28,7 +28,7 @@ def test_a_call_begins_on_a_checked_or_a_ready_instance() -> None:
 @pytest.mark.parametrize("before, after", PAIRS, ids=lambda station: station.name.lower())
 def test_a_move_that_is_not_in_the_table_is_a_bug(before: Station, after: Station) -> None:
     """Legal moves change the column; others raise and change nothing. All can end."""
-    stations = Stations(2)
+    stations = Stations(bytearray(2))
     stations.column[1] = before
     if after in TABLE[before] or after is Station.NONE:
         stations.move(1, after)

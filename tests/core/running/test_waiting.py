@@ -23,11 +23,11 @@ WITHOUT_QUEUE = (Station.CALLING, Station.OBSERVING, Station.CONFIRMING)
 
 def opened() -> Waiting:
     """The queues of a run of two instances whose cell was just opened, before any is filled."""
-    run = Run(samples.make_plan(samples.fleet(2)))
+    run = Run.of(samples.make_plan(samples.fleet(2)))
     evolve(run, ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW))
     evolve(run, ev.WaveStarted(0, "all"))
     evolve(run, ev.CellOpened(0))
-    return Waiting(run)
+    return Waiting.of(run)
 
 
 def place(waiting: Waiting, station: Station) -> None:

@@ -1,0 +1,75 @@
+"""Carry both halves of a run's state to another process as bytes, and load them there.
+
+Called by the decider. A field of the state is carried because it is declared: only the plan, and
+what is made from it, is given again.
+"""
+
+from __future__ import annotations
+
+import lzma
+from typing import Any, get_type_hints
+
+import msgspec
+
+from rollout.core.invariant import invariant
+from rollout.core.running.failure_counts import Troubles
+from rollout.core.running.key_comparisons import KeyWatch
+from rollout.core.running.key_coverage import Comparisons
+from rollout.core.running.ledger import Ledger
+from rollout.core.running.state import Run
+from rollout.core.running.stations import Stations
+from rollout.core.running.waiting import Waiting
+from rollout.core.running.watching import Watching
+from rollout.model.plan import Plan
+
+_PRESET = 1
+"""Effort of the compression: a larger one saves a tenth and takes six times as long."""
+_GIVEN = frozenset({"plan", "layout", "run"})
+_PARTS = (Comparisons, KeyWatch, Ledger, Stations, Troubles, Watching)
+
+
+def _shape(part: type) -> type[msgspec.Struct]:
+    """Return the fields of a part that are carried, as a structure of their own."""
+    fields = [
+        (name, _shape(kind) if kind in _PARTS else kind)
+        for name, kind in get_type_hints(part).items()
+        if name not in _GIVEN
+    ]
+    return msgspec.defstruct(part.__name__, fields, array_like=True)
+
+
+_RUN, _WAITING = _shape(Run), _shape(Waiting)
+_CARRIED: Any = tuple[_RUN, _WAITING]  # type: ignore[valid-type]
+
+
+def carry(waiting: Waiting) -> bytes:
+    """Return both halves of the state: the run's, and its queues and watch list.
+
+    Size: below 1 MB for 64,000 open instances.
+    """
+    parts = [
+        msgspec.convert(part, shape, from_attributes=True)
+        for part, shape in ((waiting.run, _RUN), (waiting, _WAITING))
+    ]
+    return lzma.compress(msgspec.msgpack.encode(parts), preset=_PRESET)
+
+
+def load(plan: Plan, carried: bytes) -> Waiting:
+    """Return the queues of a carried run of this plan, with its state and its watch list."""
+    state, queues = msgspec.msgpack.decode(lzma.decompress(carried), type=_CARRIED)
+    run = Run.of(plan)
+    invariant(len(state.phases) == len(run.phases), "the carried state is of another plan")
+    waiting = Waiting.of(run)
+    _fill(run, state)
+    _fill(waiting, queues)
+    return waiting
+
+
+def _fill(part: Any, carried: Any) -> None:
+    """Set every carried field, also in the parts of a part."""
+    for name in carried.__struct_fields__:
+        value = getattr(carried, name)
+        if isinstance(getattr(part, name), _PARTS):
+            _fill(getattr(part, name), value)
+        else:
+            setattr(part, name, value)
