@@ -14,7 +14,7 @@ from benchmarks import measure, world
 from benchmarks.report import Row, Size
 from rollout.app import plan_file
 from rollout.app import rehearse as rehearsing
-from rollout.app.rehearse import Given
+from rollout.app.rehearse import RehearsalOptions
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.spec import Calls
 from rollout.sim.time.loop import START_MS
@@ -82,8 +82,8 @@ def rehearse(path: str) -> dict[str, float]:
     """What `rollout rehearse --seeds 1 --boot-time 60s` does with it; runs in a child."""
     began = time.process_time()
     plan = plan_file.load_plan(Path(path)).plan
-    given = Given(seeds=1, boot_ms=BOOT_MS, quota=None, faults=None)
-    [lived] = rehearsing.live_all(plan, rehearse.prepare(plan, given), _silent)
+    given = RehearsalOptions(seeds=1, boot_ms=BOOT_MS, quota=None, faults=None)
+    [lived] = rehearsing.simulate_all(plan, rehearse.prepare(plan, given), _silent)
     return {
         "cpu_s": time.process_time() - began,
         "duration_ms": lived.duration_ms,

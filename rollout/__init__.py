@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rollout.app.notices import Notices, Progress
     from rollout.app.plan import Allow, Planned, make_plan, plan
     from rollout.app.plan_file import Saved, load_plan, save_plan
-    from rollout.app.rehearse import Given, Rehearsed, rehearse
+    from rollout.app.rehearse import Rehearsal, RehearsalOptions, rehearse
     from rollout.app.runs import Ended
     from rollout.app.session import Connection, Session
     from rollout.app.specs import load_spec
@@ -31,7 +31,6 @@ __all__ = [
     "Connection",
     "Ended",
     "Exit",
-    "Given",
     "Instance",
     "Inventory",
     "Notices",
@@ -39,7 +38,8 @@ __all__ = [
     "Planned",
     "Problem",
     "Progress",
-    "Rehearsed",
+    "Rehearsal",
+    "RehearsalOptions",
     "RolloutError",
     "RunView",
     "Saved",
@@ -65,7 +65,7 @@ _MODULES = {
     "app.notices": ("Notices", "Progress"),
     "app.plan": ("Allow", "Planned", "make_plan", "plan"),
     "app.plan_file": ("Saved", "load_plan", "save_plan"),
-    "app.rehearse": ("Given", "Rehearsed", "rehearse"),
+    "app.rehearse": ("RehearsalOptions", "Rehearsal", "rehearse"),
     "app.runs": ("Ended",),
     "app.session": ("Connection", "Session"),
     "app.specs": ("load_spec",),

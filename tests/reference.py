@@ -123,7 +123,7 @@ def _samples() -> str:
 
 def _forecast() -> str:
     plan = factory.plan()
-    given = rehearse.Given(seeds=5, boot_ms=20_000, quota=None, faults=None)
+    given = rehearse.RehearsalOptions(seeds=5, boot_ms=20_000, quota=None, faults=None)
     rehearsed = msgspec.structs.replace(rehearse.rehearse(plan, given), at=factory.NOW)
     return forecast.text(plan, f"sha256:9f2c41d0{52 * '0'}e41b", rehearsed, 100)
 

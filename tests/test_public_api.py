@@ -17,9 +17,9 @@ from tests.e2e.stage import stage
 
 PAGE = (tree.ROOT / "docs" / "python-api.md").read_text("utf-8")
 NAMES = """
-    Allow Connection Ended Exit Given Instance Inventory Notices Plan Planned Problem Progress
-    Rehearsed RolloutError RunView Saved Session Spec Verdict __version__ apply load_plan load_spec
-    make_plan plan rehearse resume save_plan verify_journal
+    Allow Connection Ended Exit Instance Inventory Notices Plan Planned Problem Progress Rehearsal
+    RehearsalOptions RolloutError RunView Saved Session Spec Verdict __version__ apply load_plan
+    load_spec make_plan plan rehearse resume save_plan verify_journal
 """
 
 

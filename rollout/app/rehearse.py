@@ -34,11 +34,11 @@ __all__ = [
     "CallForecast",
     "Down",
     "Forecast",
-    "Given",
     "LaneQuota",
     "Lived",
     "Rehearsal",
-    "Rehearsed",
+    "RehearsalOptions",
+    "RehearsalSettings",
     "RunEnding",
     "Spread",
     "prepare",
@@ -55,8 +55,8 @@ LATENCY_MS = (25, 150)
 EMULATOR_LATENCY_MS = (1, 3)
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """Where each assumption comes from, in words; `lanes` are quotas that an earlier run met."""
+class AssumptionSources(msgspec.Struct, frozen=True):
+    """Where each assumption comes from, as text; `lanes` are quotas that an earlier run reached."""
 
     boot: str
     quota: str
@@ -64,7 +64,7 @@ class Choice(msgspec.Struct, frozen=True):
     seeds: str
 
 
-class Given(msgspec.Struct, frozen=True):
+class RehearsalOptions(msgspec.Struct, frozen=True):
     """Assumptions of the caller; None means that the program chooses.
 
     `quota` is in calls a minute for each action in each region. `faults` is a YAML file.
@@ -76,21 +76,21 @@ class Given(msgspec.Struct, frozen=True):
     faults: Path | None = None
 
 
-class Rehearsal(msgspec.Struct, frozen=True):
+class RehearsalSettings(msgspec.Struct, frozen=True):
     """The assumptions of a rehearsal, and where they come from."""
 
     seeds: int
     assumed: Assumed
-    because: Choice
+    because: AssumptionSources
     faults: str
 
 
-class Rehearsed(msgspec.Struct, frozen=True):
-    """A finished rehearsal: its assumptions, forecast and seeds. It ended at `at`, in UTC."""
+class Rehearsal(msgspec.Struct, frozen=True):
+    """A finished rehearsal: its settings, forecast and seeds. It ended at `at`."""
 
-    chosen: Rehearsal
+    chosen: RehearsalSettings
     forecast: Forecast
-    lived: list[Lived]
+    results: list[Lived]
     at: Instant
 
 
@@ -100,27 +100,29 @@ OnProgress = Callable[[int, int, float], None]
 
 def rehearse(
     plan: Plan,
-    given: Given = Given(),  # noqa: B008 - frozen
+    given: RehearsalOptions = RehearsalOptions(),  # noqa: B008 - frozen
     runs_dir: Path | None = None,
     on_progress: OnProgress = lambda *_: None,
-) -> Rehearsed:
+) -> Rehearsal:
     """Simulate a plan with each seed. The runs in `runs_dir` improve the assumptions.
 
     Errors: PlanError R0321 for another rules version; ConfigError R0013 for unreadable faults.
     """
     preflight.check_rules(plan)
-    learned = Estimates() if runs_dir is None else estimates.learn(DirectoryStore(runs_dir), plan)
+    learned = None if runs_dir is None else estimates.learn(DirectoryStore(runs_dir), plan)
     chosen = prepare(plan, given, learned)
-    lived = live_all(plan, chosen, on_progress)
-    return Rehearsed(chosen, forecast.forecast(lived), lived, LoopClock().now())
+    results = simulate_all(plan, chosen, on_progress)
+    return Rehearsal(chosen, forecast.forecast(results), results, LoopClock().now())
 
 
-def prepare(plan: Plan, given: Given, learned: Estimates = Estimates()) -> Rehearsal:  # noqa: B008 - frozen
-    """Settle every assumption: as given, else as learned, else a default.
+def prepare(
+    plan: Plan, given: RehearsalOptions, learned: Estimates | None = None
+) -> RehearsalSettings:
+    """Return the settings: each is an option, else learned from runs, else a default.
 
-    Errors: ConfigError R0013 where the faults cannot be read.
+    Errors: ConfigError R0013 if the faults cannot be read.
     """
-    emulated = plan.emulated
+    emulated, learned = plan.emulated, learned or Estimates()
     faults = settings_files.load_faults(given.faults) if given.faults is not None else ()
     boot_ms, spread, boot_why = _boot(plan, given, learned)
     quota, quota_why = _quota(given, emulated=emulated)
@@ -135,12 +137,12 @@ def prepare(plan: Plan, given: Given, learned: Estimates = Estimates()) -> Rehea
         rate_start=governor.EMULATOR_RATE_START if emulated else governor.RATE_START,
         faults=faults,
     )
-    named = str(given.faults) if given.faults is not None else ""
-    return Rehearsal(seeds, assumed, Choice(boot_why, quota_why, lanes, seeds_why), named)
+    sources = AssumptionSources(boot_why, quota_why, lanes, seeds_why)
+    return RehearsalSettings(seeds, assumed, sources, str(given.faults or ""))
 
 
-def _boot(plan: Plan, given: Given, learned: Estimates) -> tuple[Duration, int, str]:
-    """Duration, spread in percent, and why."""
+def _boot(plan: Plan, given: RehearsalOptions, learned: Estimates) -> tuple[Duration, int, str]:
+    """Return the boot time, its spread in percent, and the source of both."""
     if given.boot_ms is not None:
         return given.boot_ms, BOOT_SPREAD_PERCENT, "--boot-time"
     if learned.boots is not None:
@@ -151,7 +153,7 @@ def _boot(plan: Plan, given: Given, learned: Estimates) -> tuple[Duration, int, 
     return plan.estimate.boot_time_ms, BOOT_SPREAD_PERCENT, why
 
 
-def _quota(given: Given, *, emulated: bool) -> tuple[int | None, str]:
+def _quota(given: RehearsalOptions, *, emulated: bool) -> tuple[int | None, str]:
     if given.quota is not None:
         return given.quota, "--quota"
     if emulated:
@@ -159,7 +161,7 @@ def _quota(given: Given, *, emulated: bool) -> tuple[int | None, str]:
     return QUOTA, "assumed; change it with --quota"
 
 
-def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
+def _seeds(plan: Plan, given: RehearsalOptions) -> tuple[int, str]:
     if given.seeds is not None:
         return given.seeds, "--seeds"
     targets = max(1, plan.counts.targets)
@@ -167,20 +169,24 @@ def _seeds(plan: Plan, given: Given) -> tuple[int, str]:
     return seeds, f"limited by {targets:,} targets to take a minute or two; change it with --seeds"
 
 
-def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Lived]:
-    """All seeds from 1 on, in the order of their numbers; side by side where that pays."""
+def simulate_all(plan: Plan, chosen: RehearsalSettings, on_progress: OnProgress) -> list[Lived]:
+    """Return the results of all seeds in order; in parallel processes if there is enough work."""
     seeds = range(1, chosen.seeds + 1)
     cores = min(os.cpu_count() or 1, chosen.seeds)
     targets = plan.counts.targets
-    if cores == 1 or targets * chosen.seeds < ALONE_BELOW or targets > TOGETHER_MAX:
+    if (
+        cores == 1
+        or targets * chosen.seeds < PARALLEL_INSTANCES_MIN
+        or targets > PARALLEL_TARGETS_MAX
+    ):
         return list(_one_by_one(plan, chosen, seeds, on_progress))
     context = multiprocessing.get_context("forkserver")
-    taken = (planmodel.encode(plan), chosen.assumed)
-    pool = ProcessPoolExecutor(cores, context, _take_plan, taken)
+    arguments = (planmodel.encode(plan), chosen.assumed)
+    pool = ProcessPoolExecutor(cores, context, _set_plan, arguments)
     try:
-        waiting = [pool.submit(_live, seed) for seed in seeds]
-        for over, _ in enumerate(as_completed(waiting), 1):
-            on_progress(over, chosen.seeds, 0.0)
+        waiting = [pool.submit(_simulate, seed) for seed in seeds]
+        for finished, _ in enumerate(as_completed(waiting), 1):
+            on_progress(finished, chosen.seeds, 0.0)
         return [one.result() for one in waiting]
     except BaseException:  # also Ctrl-C: do not wait for running seeds
         for child in multiprocessing.active_children():
@@ -190,33 +196,33 @@ def live_all(plan: Plan, chosen: Rehearsal, on_progress: OnProgress) -> list[Liv
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-ALONE_BELOW = 5_000
-"""Instances over all seeds that are not worth the start of another process."""
-TOGETHER_MAX = 200_000
-"""Targets of a plan up to which every process may have a copy of it."""
+PARALLEL_INSTANCES_MIN = 5_000
+"""Instances over all seeds from which worker processes save time."""
+PARALLEL_TARGETS_MAX = 200_000
+"""Targets up to which each process may hold a copy of the plan."""
 
 
 def _one_by_one(
-    plan: Plan, chosen: Rehearsal, seeds: range, on_progress: OnProgress
+    plan: Plan, chosen: RehearsalSettings, seeds: range, on_progress: OnProgress
 ) -> Iterator[Lived]:
-    for over, seed in enumerate(seeds):
+    for finished, seed in enumerate(seeds):
 
-        def on_turn(left: int, targets: int, over: int = over) -> None:
-            on_progress(over, chosen.seeds, 1 - left / targets)
+        def on_turn(left: int, targets: int, finished: int = finished) -> None:
+            on_progress(finished, chosen.seeds, 1 - left / targets)
 
         yield rehearsal.live(plan, chosen.assumed, seed, on_turn)
-        on_progress(over + 1, chosen.seeds, 0.0)
+        on_progress(finished + 1, chosen.seeds, 0.0)
 
 
 _PLAN: list[tuple[Plan, Assumed]] = []
-"""What a process of the pool lives through, set once when it begins."""
+"""The plan and the assumptions of a worker process, set when it starts."""
 
 
-def _take_plan(raw: bytes, assumed: Assumed) -> None:
+def _set_plan(raw: bytes, assumed: Assumed) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _PLAN[:] = [(planmodel.decode(raw), assumed)]
 
 
-def _live(seed: int) -> Lived:
+def _simulate(seed: int) -> Lived:
     plan, assumed = _PLAN[0]
     return rehearsal.live(plan, assumed, seed)

@@ -31,14 +31,14 @@ class RehearsalProgress:
         if self._drawn:
             write(sys.stderr, _CLEAR, end="")
 
-    def show(self, over: int, seeds: int, share: float) -> None:
+    def show(self, finished: int, seeds: int, share: float) -> None:
         """Show the finished seeds and the finished share of the current one, if it is time."""
         now = self._clock()
         if now < self._next:
             return
         self._next = now + self._every_s
-        done = int(100 * (over + share) / seeds)
-        text = f"rehearsing: {over:,} of {seeds:,} seeds, {done} %"
+        done = int(100 * (finished + share) / seeds)
+        text = f"rehearsing: {finished:,} of {seeds:,} seeds, {done} %"
         if self._terminal.live:
             self._drawn = True
             write(sys.stderr, f"{_CLEAR}{text}", end="")

@@ -14,7 +14,7 @@ import pytest
 from rollout.app import plan as planning
 from rollout.app import plan_file as planfile
 from rollout.app import rehearse
-from rollout.app.rehearse import Given, Rehearsed
+from rollout.app.rehearse import Rehearsal, RehearsalOptions
 from rollout.cli import main
 from rollout.cli.views import forecast as shown
 from rollout.cli.views import page
@@ -34,7 +34,7 @@ from tests.app import factory, service
 LIVED = Lived(
     seed=1, duration_ms=300_000, exit=0, halted="", counts={}, waves=(), lanes=(), down=()
 )
-NOTHING = Given(seeds=None, boot_ms=None, quota=None, faults=None)
+NOTHING = RehearsalOptions(seeds=None, boot_ms=None, quota=None, faults=None)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_page_that_cannot_be_saved_is_told_before_the_work(
     plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for a forecast that has no place to go to."""
-    monkeypatch.setattr(rehearse, "live_all", lambda *_: pytest.fail("it was lived through"))
+    monkeypatch.setattr(rehearse, "simulate_all", lambda *_: pytest.fail("it was lived through"))
 
     for where in ("missing/forecast.html", "."):
         assert main.main(["rehearse", str(plan_file), "--out", where]) == Exit.IO
@@ -162,17 +162,17 @@ def test_a_plan_without_targets_needs_no_rehearsal(
 def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes or one: the same seeds, in the same order, with the same figures."""
     plan = factory.plan(40)
-    given = Given(seeds=2, boot_ms=5_000, quota=None, faults=None)
+    given = RehearsalOptions(seeds=2, boot_ms=5_000, quota=None, faults=None)
     chosen = rehearse.prepare(plan, given)
     told: list[tuple[int, int, float]] = []
 
     def note(over: int, seeds: int, share: float) -> None:
         told.append((over, seeds, share))
 
-    alone = rehearse.live_all(plan, chosen, note)
-    monkeypatch.setattr(rehearse, "ALONE_BELOW", 0)
+    alone = rehearse.simulate_all(plan, chosen, note)
+    monkeypatch.setattr(rehearse, "PARALLEL_INSTANCES_MIN", 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    together = rehearse.live_all(plan, chosen, note)
+    together = rehearse.simulate_all(plan, chosen, note)
 
     assert together == alone
     assert told[-1] == (2, 2, 0.0)
@@ -198,7 +198,7 @@ def test_a_large_plan_is_rehearsed_fewer_times() -> None:
 
     assert rehearse.prepare(plan, NOTHING).seeds == rehearse.SEEDS_MAX
     assert rehearse.prepare(large, NOTHING).seeds == 1
-    assert rehearse.prepare(large, Given(7, None, None, None)).seeds == 7
+    assert rehearse.prepare(large, RehearsalOptions(7, None, None, None)).seeds == 7
 
 
 def _with_targets(plan: Plan, targets: int) -> Plan:
@@ -214,9 +214,9 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
     plan = factory.plan(60)
 
     chosen = rehearse.prepare(plan, NOTHING, learned)
-    told = rehearse.prepare(plan, Given(None, 9_000, 50, None), learned)
+    told = rehearse.prepare(plan, RehearsalOptions(None, 9_000, 50, None), learned)
     found = forecast([rehearsal.live(plan, chosen.assumed, 1)])
-    rehearsed = Rehearsed(chosen, found, [], factory.NOW)
+    rehearsed = Rehearsal(chosen, found, [], factory.NOW)
     text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, 100)
 
     assert (chosen.assumed.boot_ms, chosen.assumed.boot_spread_percent) == (42_000, 7)
@@ -255,7 +255,7 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
     )
     plan, chosen = factory.plan(60), rehearse.prepare(factory.plan(60), NOTHING)
 
-    rehearsed = Rehearsed(chosen, found, [LIVED], factory.NOW)
+    rehearsed = Rehearsal(chosen, found, [LIVED], factory.NOW)
 
     text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, 100)
     written = page.page(plan, "sha256:" + "0" * 64, rehearsed)
@@ -269,10 +269,10 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """At every width, with a long picture too."""
     plan = factory.plan(60)
-    chosen = rehearse.prepare(plan, Given(1, 30_000, 50, None))
-    lived = rehearse.live_all(plan, chosen, lambda *_: None)
+    chosen = rehearse.prepare(plan, RehearsalOptions(1, 30_000, 50, None))
+    lived = rehearse.simulate_all(plan, chosen, lambda *_: None)
 
-    rehearsed = Rehearsed(chosen, forecast(lived), lived, factory.NOW)
+    rehearsed = Rehearsal(chosen, forecast(lived), lived, factory.NOW)
     text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, width)
 
     assert max(map(len, text.splitlines())) <= width

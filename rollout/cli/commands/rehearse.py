@@ -51,7 +51,7 @@ def rehearse(
     from rollout.cli.views import forecast, page
 
     terminal = Terminal.of(common)
-    given = rehearsing.Given(
+    given = rehearsing.RehearsalOptions(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     if out is not None:

@@ -14,7 +14,7 @@ from rollout.app.rehearse import (
     LaneQuota,
     Lived,
     Rehearsal,
-    Rehearsed,
+    RehearsalSettings,
     RunEnding,
     Spread,
 )
@@ -30,7 +30,7 @@ WIDE = 76
 """Minimum width of the terminal to show a region next to the figures."""
 
 
-def text(plan: Plan, digest: str, rehearsed: Rehearsed, width: int) -> str:
+def text(plan: Plan, digest: str, rehearsed: Rehearsal, width: int) -> str:
     """Return the forecast as text, for a run that starts when the rehearsal ended."""
     chosen, found, now = rehearsed.chosen, rehearsed.forecast, rehearsed.at
     blocks = [
@@ -43,7 +43,7 @@ def text(plan: Plan, digest: str, rehearsed: Rehearsed, width: int) -> str:
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def data(plan: Plan, digest: str, rehearsed: Rehearsed) -> dict[str, Any]:
+def data(plan: Plan, digest: str, rehearsed: Rehearsal) -> dict[str, Any]:
     """Return the same as plain data, with each seed."""
     chosen = rehearsed.chosen
     return {
@@ -54,7 +54,7 @@ def data(plan: Plan, digest: str, rehearsed: Rehearsed) -> dict[str, Any]:
         "assumed": msgspec.to_builtins(chosen.assumed),
         "because": msgspec.to_builtins(chosen.because),
         "forecast": msgspec.to_builtins(rehearsed.forecast),
-        "lived": [msgspec.to_builtins(_without_points(one)) for one in rehearsed.lived],
+        "lived": [msgspec.to_builtins(_without_points(one)) for one in rehearsed.results],
     }
 
 
@@ -65,7 +65,7 @@ def _without_points(one: Lived) -> Lived:
     )
 
 
-def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
+def _head(plan: Plan, digest: str, chosen: RehearsalSettings, width: int) -> list[str]:
     seeds = render.count(chosen.seeds, "seed")
     targets = render.count(plan.counts.targets, "target")
     lines = ["EMULATOR   no real instance is changed"] if plan.emulated else []
@@ -77,7 +77,7 @@ def _head(plan: Plan, digest: str, chosen: Rehearsal, width: int) -> list[str]:
     return lines
 
 
-def assumptions(chosen: Rehearsal) -> list[tuple[str, str, str]]:
+def assumptions(chosen: RehearsalSettings) -> list[tuple[str, str, str]]:
     """Return the assumptions, their values and their sources."""
     assumed, because = chosen.assumed, chosen.because
     boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
@@ -150,7 +150,7 @@ def _clock(now: Instant, after: Duration) -> str:
     return format_instant(now + after)
 
 
-def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
+def _calls(chosen: RehearsalSettings, found: Forecast, width: int) -> list[str]:
     """Return the calls by action; the busiest minute is that of one region, like a quota."""
     rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
     for one in found.calls:
@@ -161,7 +161,7 @@ def _calls(chosen: Rehearsal, found: Forecast, width: int) -> list[str]:
     return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
 
 
-def peak(one: CallForecast, chosen: Rehearsal) -> str:
+def peak(one: CallForecast, chosen: RehearsalSettings) -> str:
     """Return the calls of the busiest minute and the quota of its region."""
     quota = chosen.assumed.quota_of(one.region, one.action)
     return f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, Rehearsed, Spread
+from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, RehearsalSettings, Spread
 from rollout.cli.views import forecast, render
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
@@ -39,7 +39,7 @@ svg { width: 100%; height: auto; display: block; } svg text { fill: var(--dim); 
 .axis { stroke: var(--line); } .dot { fill: var(--fill); fill-opacity: .5; }"""
 
 
-def page(plan: Plan, digest: str, rehearsed: Rehearsed) -> str:
+def page(plan: Plan, digest: str, rehearsed: Rehearsal) -> str:
     """Return the document."""
     chosen, found = rehearsed.chosen, rehearsed.forecast
     parts = [
@@ -50,7 +50,7 @@ def page(plan: Plan, digest: str, rehearsed: Rehearsed) -> str:
             _section(forecast.down_title(one, most), _down(one))
             for one, most in zip(found.down, found.down_most, strict=True)
         ),
-        _section("Durations of all seeds", _dots(found, rehearsed.lived)),
+        _section("Durations of all seeds", _dots(found, rehearsed.results)),
         _section("Waves", _waves(found)) if len(found.waves) > 1 else "",
         _section("API calls", _calls(chosen, found)),
         _section("Outcomes", _outcomes(found)),
@@ -178,7 +178,7 @@ def _waves(found: Forecast) -> str:
     return _table(head, rows, range(1, len(head)))
 
 
-def _calls(chosen: Rehearsal, found: Forecast) -> str:
+def _calls(chosen: RehearsalSettings, found: Forecast) -> str:
     rows = [
         (
             one.action,

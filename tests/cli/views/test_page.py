@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from rollout.app import rehearse
-from rollout.app.rehearse import Given, Rehearsed
+from rollout.app.rehearse import Rehearsal, RehearsalOptions
 from rollout.cli.views import page
 from rollout.model.plan import Plan
 from rollout.sim.rehearse.forecast import RunEnding, forecast
@@ -45,10 +45,10 @@ class Reader(HTMLParser):
 
 def written(plan: Plan, seeds: int = 2) -> str:
     """The page of a plan."""
-    chosen = rehearse.prepare(plan, Given(seeds, 20_000, None, None))
-    lived = rehearse.live_all(plan, chosen, lambda *_: None)
+    chosen = rehearse.prepare(plan, RehearsalOptions(seeds, 20_000, None, None))
+    lived = rehearse.simulate_all(plan, chosen, lambda *_: None)
     found = forecast(lived)
-    return page.page(plan, "sha256:" + "0" * 64, Rehearsed(chosen, found, lived, factory.NOW))
+    return page.page(plan, "sha256:" + "0" * 64, Rehearsal(chosen, found, lived, factory.NOW))
 
 
 def read(text: str) -> Reader:
@@ -84,12 +84,12 @@ def test_the_page_says_what_the_text_says() -> None:
 def test_each_exit_code_stands_once_in_the_head() -> None:
     """Seeds that stop for different reasons with the same code are one figure."""
     plan = factory.plan(60)
-    chosen = rehearse.prepare(plan, Given(3, 20_000, None, None))
-    lived = rehearse.live_all(plan, chosen, lambda *_: None)
+    chosen = rehearse.prepare(plan, RehearsalOptions(3, 20_000, None, None))
+    lived = rehearse.simulate_all(plan, chosen, lambda *_: None)
     endings = (RunEnding(2, 5, "in_doubt", "a"), RunEnding(1, 5, "protocol_anomaly", "b"))
     found = msgspec.structs.replace(forecast(lived), endings=endings)
 
-    text = page.page(plan, "sha256:" + "0" * 64, Rehearsed(chosen, found, lived, factory.NOW))
+    text = page.page(plan, "sha256:" + "0" * 64, Rehearsal(chosen, found, lived, factory.NOW))
 
     assert text.count("<dt>exit 5</dt>") == 1
     assert "<dd>3 of 3 seeds</dd>" in text
