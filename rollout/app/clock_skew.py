@@ -1,6 +1,6 @@
-"""The service's clock against this machine's: what is warned of, and what is refused.
+"""Compare this machine's clock with the service's.
 
-Called by `wiring` once the service has answered. Pure: the clock itself is set by the caller.
+Called by `connect` after the first reply. Pure: the caller corrects the clock.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from rollout.model.event import ClockSkew
 from rollout.model.time import HOUR, MINUTE, Duration, format_instant
 
 WARNED_MS: Final = 1 * MINUTE
-"""A difference above this is reported, and the run follows the service's clock."""
+"""From this difference on, a warning is reported and the run uses the service's clock."""
 REFUSED_MS: Final = 24 * HOUR
-"""A difference above this is refused: one of the two clocks is wrong by days."""
+"""A larger difference is refused: one of the clocks is wrong by days."""
 
 
 def check(found: ClockSkew, *, allowed: bool) -> str:
-    """Return the warning, empty where there is none to give. AccessError R0409 above 24 hours.
+    """Return the warning, empty for a small difference. AccessError R0409 above 24 hours.
 
     `allowed`: the operator accepts a difference above 24 hours.
     """
@@ -40,7 +40,7 @@ def check(found: ClockSkew, *, allowed: bool) -> str:
 
 
 def _span(span: Duration) -> str:
-    """A difference of clocks in its two largest units."""
+    """Return a difference in its two largest units."""
     days, rest = divmod(span, 24 * HOUR)
     hours, rest = divmod(rest, HOUR)
     if days:

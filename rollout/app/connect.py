@@ -33,7 +33,9 @@ from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
 from rollout.errors import AccessError, Problem, UsageError
 from rollout.model.event import ClockSkew
+from rollout.model.observation import KeyDescribed
 from rollout.model.plan import Identity
+from rollout.model.site import Site
 
 EMULATOR_ADDRESS = "http://127.0.0.1:8473"
 """Default address of `rollout emulator`."""
@@ -81,7 +83,7 @@ async def connect(
         async with waiting.reported(patience, notices):
             identity = await _identify(client, where)
         skewed = _follow_service(client, clock, connection, notices)
-        if skewed is not None:  # pace, fuses, keys and patience remember times of the former clock
+        if skewed is not None:  # the client's parts store times of the former clock
             patience = Patience(clock, connection.api_timeout_ms)
             client = client_of(patience)
             client.account = identity.account
@@ -91,13 +93,21 @@ async def connect(
         await client.aclose()
 
 
+async def describe_key_pair(service: Service, site: Site, name: str) -> KeyDescribed:
+    """Return a key pair as the service describes it. Errors: as `refusal.explain`."""
+    found = await service.observe_key_pair(site, name)
+    if not isinstance(found, KeyDescribed):
+        raise refusal.explain(found, "DescribeKeyPairs", site.region)
+    return found
+
+
 def end_helpers() -> None:
     """End the credential programs that this process started. Callable from a signal handler."""
     external.end_all()
 
 
 def _proxies(environment: Mapping[str, str]) -> proxies.Proxies:
-    """The proxies of the environment; their password is a secret of this process."""
+    """Return the proxies of the environment, and hide their passwords."""
     found = proxies.read(environment)
     if found.proxy is not None and found.proxy.password:
         logs.hide(found.proxy.password)
@@ -107,7 +117,7 @@ def _proxies(environment: Mapping[str, str]) -> proxies.Proxies:
 def _follow_service(
     client: EcsClient, clock: LoopClock, connection: Connection, notices: Notices
 ) -> ClockSkew | None:
-    """Let the clock show the service's time where the two differ much. AccessError R0409."""
+    """Correct the clock to the service's time if they differ much. Errors: AccessError R0409."""
     now = clock.now()
     found = ClockSkew(now, now + client.service_ahead_ms)
     warning = clock_skew.check(found, allowed=connection.allow_clock_skew)
@@ -121,9 +131,10 @@ def _follow_service(
 def endpoint_of(
     connection: Connection, environment: Mapping[str, str] = MappingProxyType({})
 ) -> endpoints.Endpoints:
-    """Where calls go. ConfigError R0010 for an address that is not acceptable.
+    """Return the addresses that calls are sent to.
 
-    A host of a private cloud must be named by the option itself: a variable may be left over.
+    A private cloud's host must be named by the option, because a variable may be left over.
+    Errors: ConfigError R0010 for an unacceptable address, UsageError R0002 for a contradiction.
     """
     ecs = (
         EMULATOR_ADDRESS
@@ -157,9 +168,9 @@ def endpoint_of(
 def source_of(
     connection: Connection, where: endpoints.Endpoints, environment: Mapping[str, str]
 ) -> credentials.Source:
-    """Where keys come from. The emulator gets its own key unless a profile is named for it.
+    """Return the source of credentials: the emulator's own key, unless a profile is named for it.
 
-    AccessError R0408 where keys of an account would be sent in clear to a loopback address.
+    AccessError R0408 if an account's keys would be sent without TLS to a loopback address.
     """
     if not where.emulated or (connection.emulator and connection.profile is not None):
         return credential_sources.choose(environment, connection.profile, on_secret=logs.hide)
@@ -179,7 +190,7 @@ def source_of(
 
 
 def _named_keys(connection: Connection, environment: Mapping[str, str]) -> str:
-    """The keys that are named, other than the emulator's own; empty where none are."""
+    """Return which keys are configured, as text; empty without any, or for the emulator's key."""
     if connection.profile is not None:
         return f"the keys of profile {connection.profile}"
     if not credentials.EnvironmentSource.is_set(environment):
@@ -189,7 +200,7 @@ def _named_keys(connection: Connection, environment: Mapping[str, str]) -> str:
 
 
 async def _identify(client: EcsClient, where: endpoints.Endpoints) -> Identity:
-    await client.keyring.get()  # its own error says more than that of a call that was not sent
+    await client.keyring.get()  # its error is more specific than that of a call that was not sent
     found = await client.identify()
     if not isinstance(found, reading.CallerIdentity):
         raise refusal.explain(found, "GetCallerIdentity", where.sts())

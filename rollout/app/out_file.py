@@ -12,10 +12,10 @@ from rollout.errors import Place, StorageError
 
 
 def check(path: Path, what: str) -> None:
-    """What can be known before the work: StorageError R0803 where the folder is missing, or where
-    something else than a file is in the way (root could put a file in the place of a device).
+    """Raise StorageError R0803 if the directory is missing or the path is not a regular file.
 
-    `what` is the word for the content in complaints.
+    Without this check, root would replace a device by a file. `what` names the content in the
+    message.
     """
     if path.exists() and not path.is_file():
         raise _unsaved(path, what, "the path exists and is not a regular file")
@@ -43,16 +43,16 @@ def _unsaved(path: Path, what: str, why: str) -> StorageError:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write to a temporary file, sync, rename, sync the directory, so that the write is atomic."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(beside).replace(path)
+        Path(draft).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(beside).unlink()
+            Path(draft).unlink()
         raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -10,15 +10,13 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-import anyio
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, connect, plan_file
+from rollout.app import about, connect, parallel, plan_file
 from rollout.app.plan_file import Saved
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
-from rollout.ecs import refusal
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Service
 from rollout.errors import ConflictError, PlanError, RolloutError
@@ -32,9 +30,6 @@ from rollout.model.plan import Plan, RegionKey, Warn, public_key_digest
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, Spec
 from rollout.model.time import Duration, Instant
-
-KEY_LOOKS_MAX = 16
-"""Number of regions whose key pair is read in parallel."""
 
 
 class InventoryReading(NamedTuple):
@@ -139,7 +134,7 @@ class _PlanCounts(msgspec.Struct):
 
 
 def _earlier(spec: Spec, store: RunStore) -> int | None:
-    """Return how many instances the newest run of this spec had found, None if there is none."""
+    """Return the number of instances that the newest run of this spec found; None without a run."""
     digest = f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}"
     for run in reversed(store.runs()):
         if run.started is not None and run.started.spec_digest == digest:
@@ -150,53 +145,32 @@ def _earlier(spec: Spec, store: RunStore) -> int | None:
 
 async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[RegionKey, ...]:
     """Read the key pair in every region with possible targets."""
-    sites = sorted(
-        {
-            Site(one.account, one.region)
-            for one in inventory.instances
-            if selection.rotatable_os(one) is None
-        }
-    )
+    rotatable = (one for one in inventory.instances if selection.rotatable_os(one) is None)
+    sites = sorted({Site(one.account, one.region) for one in rotatable})
     found: dict[Site, RegionKey] = {}
-    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
-    failures: list[RolloutError] = []
 
-    async def ask(site: Site) -> None:
-        async with limiter:
-            seen = await service.observe_key_pair(site, spec.key_pair.name)
-        if not isinstance(seen, KeyDescribed):
-            failures.append(refusal.explain(seen, "DescribeKeyPairs", site.region))
-        else:
-            found[site] = RegionKey(*site, bool(seen.public_key), seen.fingerprint)
-            failures.extend(_wrong_key(spec, site.region, seen))
+    async def read(site: Site) -> None:
+        key = await connect.describe_key_pair(service, site, spec.key_pair.name)
+        _check_key(spec, site.region, key)
+        found[site] = RegionKey(*site, bool(key.public_key), key.fingerprint)
 
-    async with anyio.create_task_group() as tasks:
-        for site in sites:
-            tasks.start_soon(ask, site)
-    if failures:
-        problems = tuple(problem for failure in failures for problem in failure.problems)
-        raise RolloutError(problems, failures[0].exit)
+    await parallel.check_all(read, sites)
     return tuple(found[site] for site in sites)
 
 
-def _wrong_key(spec: Spec, region: str, seen: KeyDescribed) -> list[RolloutError]:
+def _check_key(spec: Spec, region: str, key: KeyDescribed) -> None:
+    """Raise R0606 for a missing key pair, R0314 for another public key."""
     name = spec.key_pair.name
-    if not seen.public_key:
-        if spec.key_pair.ensure is Ensure.IMPORT:
-            return []
-        return [
-            ConflictError.of(
+    if not key.public_key:
+        if spec.key_pair.ensure is not Ensure.IMPORT:
+            raise ConflictError.of(
                 "R0606",
                 f"there is no key pair {name} in {region}",
                 help="create it there, or set keyPair.ensure: import",
             )
-        ]
-    if public_key_digest(seen.public_key) == public_key_digest(spec.key_pair.public_key):
-        return []
-    return [
-        PlanError.of(
+    elif public_key_digest(key.public_key) != public_key_digest(spec.key_pair.public_key):
+        raise PlanError.of(
             "R0314",
             f"key pair {name} in {region} has another public key than keyPair.publicKeyFile",
             help="give the new key pair a new name; existing key pairs are never replaced",
         )
-    ]

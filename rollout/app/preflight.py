@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-import anyio
-
-from rollout.app import runs as folding
-from rollout.app.plan import KEY_LOOKS_MAX
+from rollout.app import connect, parallel, runs
 from rollout.app.plan_file import Saved
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
@@ -28,8 +25,8 @@ from rollout.model.time import Instant, format_instant
 DRY_RUNS_MAX = 5
 """Number of targets to try until a dry run shows whether a restart is permitted."""
 CLOCKS_APART_MS = 10 * 60_000
-"""How far the clocks of the machines that plan and apply may differ. Each follows the service's
-time if it differs from it by more than a minute."""
+"""Maximum difference of the clocks of the machines that plan and apply. Each uses the service's
+time if it differs by more than a minute."""
 _OTHER_KEY = "does not have the plan's public key"
 
 
@@ -46,7 +43,7 @@ async def check_resume(folded: Folded, service: Service) -> None:
     """Check the account and the permissions of the credentials before a run is resumed."""
     plan = folded.run.plan
     check_identity(plan, service)
-    await check_restarts(plan, service, frozenset(folding.unfinished(folded)))
+    await check_restarts(plan, service, frozenset(runs.unfinished(folded)))
 
 
 def check_rules(plan: Plan) -> None:
@@ -72,7 +69,7 @@ def check_plan(plan: Plan) -> None:
 def check_time(plan: Plan, now: Instant) -> None:
     """Raise ConflictError R0601 if the plan has expired, or was created after `now`.
 
-    A clock that was ahead when the plan was created would keep it valid for as long.
+    Otherwise a clock that was ahead during planning would extend the plan's validity.
     """
     if plan.as_of > now + CLOCKS_APART_MS:
         raise ConflictError.of(
@@ -92,31 +89,32 @@ def check_time(plan: Plan, now: Instant) -> None:
 
 def check_runs(saved: Saved, store: RunStore) -> None:
     """Raise R0602 if the plan was already applied, or an open run has not finished its targets."""
-    open_runs = folding.open_runs(store)
+    open_runs = runs.open_runs(store)
     for earlier in of_plan(store, saved.digest):
-        is_open = any(one.stored.id == earlier.id for one in open_runs)
+        if any(one.stored.id == earlier.id for one in open_runs):
+            raise ConflictError.of(
+                "R0602", f"a run is open on this plan: {earlier.id}", help=_continue(earlier.id)
+            )
         raise ConflictError.of(
             "R0602",
-            f"a run is open on this plan: {earlier.id}"
-            if is_open
-            else f"this plan was already applied, in run {earlier.id}",
-            help=f"run `rollout resume {earlier.id}` to continue it, or `rollout abort "
-            f"{earlier.id}` to close it"
-            if is_open
-            else "create a new plan from its spec",
+            f"this plan was already applied, in run {earlier.id}",
+            help="create a new plan from its spec",
         )
     targets = {target.instance for target in saved.plan.targets()}
     for folded in open_runs:
-        shared = [instance for instance in folding.unfinished(folded) if instance in targets]
+        shared = [instance for instance in runs.unfinished(folded) if instance in targets]
         if shared:
+            run = folded.stored.id
             raise ConflictError.of(
                 "R0602",
-                f"run {folded.stored.id} is open and has not finished {len(shared):,} of these "
+                f"run {run} is open and has not finished {len(shared):,} of these "
                 f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
-                help=f"run `rollout resume {folded.stored.id}` to continue it, or "
-                f"`rollout abort {folded.stored.id}` to close it; or exclude them with an "
-                "`exclude` rule and plan again",
+                help=f"{_continue(run)}; or exclude them with an `exclude` rule and plan again",
             )
+
+
+def _continue(run: str) -> str:
+    return f"run `rollout resume {run}` to continue it, or `rollout abort {run}` to close it"
 
 
 def check_identity(plan: Plan, service: Service) -> None:
@@ -142,30 +140,21 @@ def check_identity(plan: Plan, service: Service) -> None:
 
 async def check_keys(plan: Plan, service: Service) -> None:
     """Raise R0606 if a region's key pair was deleted or changed after planning."""
-    failures: list[RolloutError] = []
-    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
 
-    async def ask(wanted: WantedKey, planned: RegionKey) -> None:
-        async with limiter:
-            seen = await service.observe_key_pair(planned.site, wanted.name)
-        if not isinstance(seen, KeyDescribed):
-            failures.append(refusal.explain(seen, "DescribeKeyPairs", planned.region))
-        elif change := _change(wanted, planned, seen):
-            failures.append(
-                ConflictError.of(
-                    "R0606",
-                    f"key pair {wanted.name} in {planned.region} {change}",
-                    help="give the new key pair a new name, then create a new plan"
-                    if change == _OTHER_KEY
-                    else "create a new plan",
-                )
+    async def check_key(key: tuple[WantedKey, RegionKey]) -> None:
+        wanted, planned = key
+        found = await connect.describe_key_pair(service, planned.site, wanted.name)
+        if change := _change(wanted, planned, found):
+            raise ConflictError.of(
+                "R0606",
+                f"key pair {wanted.name} in {planned.region} {change}",
+                help="give the new key pair a new name, then create a new plan"
+                if change == _OTHER_KEY
+                else "create a new plan",
             )
 
-    async with anyio.create_task_group() as tasks:
-        for wanted in plan.keys:
-            for planned in wanted.regions:
-                tasks.start_soon(ask, wanted, planned)
-    _raise(failures)
+    keys = [(wanted, planned) for wanted in plan.keys for planned in wanted.regions]
+    await parallel.check_all(check_key, keys)
 
 
 async def check_restarts(
@@ -179,21 +168,14 @@ async def check_restarts(
     all. Errors: R0403 if denied, R0413 if no refusal is conclusive, R0410 to R0412 if the service
     did not answer or ignores `DryRun`.
     """
-    failures: list[RolloutError] = []
-    limiter = anyio.CapacityLimiter(KEY_LOOKS_MAX)
 
-    async def ask(check: _Restarts, instances: list[str]) -> None:
-        async with limiter:
-            found = await service.may_restart(check.site, check.kind, instances, many=check.many)
+    async def check(item: tuple[_Restarts, list[str]]) -> None:
+        (site, kind, many), instances = item
+        found = await service.may_restart(site, kind, instances, many=many)
         if isinstance(found, Refused | Unknown):
-            failures.append(
-                _unconfirmed(found, check.kind.action(many=check.many), check.site.region)
-            )
+            raise _unconfirmed(found, kind.action(many=many), site.region)
 
-    async with anyio.create_task_group() as tasks:
-        for check, instances in _restarts(plan, unfinished).items():
-            tasks.start_soon(ask, check, instances)
-    _raise(failures)
+    await parallel.check_all(check, _restarts(plan, unfinished).items())
 
 
 class _Restarts(NamedTuple):
@@ -221,7 +203,7 @@ def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, 
 
 def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> RolloutError:
     """Return the error for restarts whose permission no dry run confirmed."""
-    if isinstance(outcome, Refused) and outcome.retry in _UNTELLING:
+    if isinstance(outcome, Refused) and outcome.retry in _INCONCLUSIVE:
         return AccessError.of(
             "R0413",
             f"{action} in {region}: the permission could not be verified; the last dry run was "
@@ -232,24 +214,18 @@ def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> Rollou
     return refusal.explain(outcome, action, region)
 
 
-_UNTELLING = frozenset(RetryClass) - {
+_INCONCLUSIVE = frozenset(RetryClass) - {
     RetryClass.DENIED, RetryClass.CLOCK, RetryClass.THROTTLED, RetryClass.UNSENT
 }  # fmt: skip
 """Refusals of a dry run that neither deny permission nor are temporary."""
 
 
-def _raise(failures: list[RolloutError]) -> None:
-    if failures:
-        problems = tuple(problem for failure in failures for problem in failure.problems)
-        raise RolloutError(problems, failures[0].exit)
-
-
-def _change(wanted: WantedKey, planned: RegionKey, seen: KeyDescribed) -> str:
+def _change(wanted: WantedKey, planned: RegionKey, found: KeyDescribed) -> str:
     """Return how the key pair differs from the plan, or an empty text."""
-    if not seen.public_key:
+    if not found.public_key:
         return "was deleted after planning" if planned.present else ""
-    if public_key_digest(seen.public_key) != wanted.public_key_digest:
+    if public_key_digest(found.public_key) != wanted.public_key_digest:
         return _OTHER_KEY
-    if planned.present and planned.fingerprint != seen.fingerprint:
+    if planned.present and planned.fingerprint != found.fingerprint:
         return "was recreated after planning: the fingerprint changed"
     return ""

@@ -27,7 +27,7 @@ from rollout.model.view import RunView
 
 
 class RunFacts(msgspec.Struct, frozen=True):
-    """RunFacts about a run that are not part of its state."""
+    """Facts about a run that are not part of its state."""
 
     location: str
     """Where the run is stored."""
