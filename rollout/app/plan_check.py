@@ -48,8 +48,8 @@ def _header(plan: Plan) -> Iterator[str]:
         yield "spec_digest does not match spec_text"
     if plan.expires_at < plan.made_at:
         yield "expires_at is before made_at"
-    if plan.applyable and not (plan.complete and plan.identity and not plan.errored):
-        yield "it is applyable, but incomplete, without identity or errored"
+    if plan.applyable and not plan.identity:
+        yield "it is applyable, but without identity"
 
 
 def _keys(plan: Plan) -> Iterator[str]:
@@ -98,10 +98,10 @@ def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
         if not _ID.fullmatch(instance):
             yield f"`{instance}` is not an instance id"
     for target in targets:
-        if target.seen not in (Status.RUNNING, Status.STOPPED):
-            yield f"{target.instance} was {target.seen.value} when planned"
-        if target.restart is not waves.restart_kind(target.seen):
-            yield f"{target.instance}: {target.restart.value} does not fit {target.seen.value}"
+        if target.status not in (Status.RUNNING, Status.STOPPED):
+            yield f"{target.instance} was {target.status.value} when planned"
+        if target.restart is not waves.restart_kind(target.status):
+            yield f"{target.instance}: {target.restart.value} does not fit {target.status.value}"
         if target.attach is not (target.former_key != plan.keys[target.key].name):
             yield f"{target.instance}: attach does not fit the former key"
 

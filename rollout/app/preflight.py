@@ -60,9 +60,10 @@ def check_plan(plan: Plan) -> None:
     """Raise PlanError R0321 for another rules version, ConflictError R0604 if not applyable."""
     check_rules(plan)
     if not plan.applyable:
-        why = "planning had errors" if plan.errored else "it was created offline"
         raise ConflictError.of(
-            "R0604", f"the plan is not applyable: {why}", help="plan again without --offline"
+            "R0604",
+            "the plan is not applyable: it was created offline",
+            help="plan again without --offline",
         )
 
 

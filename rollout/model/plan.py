@@ -65,7 +65,7 @@ class Target(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     instance: str
     zone: str
     image: str
-    seen: Status
+    status: Status
     former_key: str
     attach: bool
     restart: RestartKind
@@ -207,9 +207,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     identity: tuple[Identity, ...]
     inventory_digest: str
     counts: Counts
-    complete: bool
     applyable: bool
-    errored: bool
     keys: tuple[WantedKey, ...]
     restart: Restart
     on_unknown: OnUnknown

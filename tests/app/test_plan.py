@@ -139,7 +139,7 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
     made = await planning.create(spec, None, RUNS)
 
     plan = made.saved.plan
-    assert (plan.complete, plan.applyable, plan.identity) == (False, False, ())
+    assert (plan.applyable, plan.identity) == (False, ())
     assert plan.counts.targets == 2
     assert any(warning.code == "R0306" for warning in plan.warnings)
 

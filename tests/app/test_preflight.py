@@ -52,14 +52,13 @@ def code_of(caught: pytest.ExceptionInfo[RolloutError]) -> tuple[str, Exit]:
     "changes,code,exit_code",
     [
         ({"rules": 99}, "R0321", Exit.BAD_INPUT),
-        ({"applyable": False, "complete": False}, "R0604", Exit.CONFLICT),
-        ({"applyable": False, "errored": True}, "R0604", Exit.CONFLICT),
+        ({"applyable": False}, "R0604", Exit.CONFLICT),
     ],
 )
 def test_plans_that_may_not_be_applied(
     changes: dict[str, object], code: str, exit_code: Exit
 ) -> None:
-    """Other rules, offline and errored plans are refused by what they say of themselves."""
+    """Plans of other rules and offline plans are refused by what they say of themselves."""
     with pytest.raises(RolloutError) as caught:
         preflight.check_plan(changed(**changes).plan)
 

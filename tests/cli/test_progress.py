@@ -105,7 +105,7 @@ def test_throttled_lanes_are_logged_and_part_of_the_progress(stream: io.StringIO
 def attach(watched: Watched, ordinal: int) -> ev.Issued:
     """The intent to attach one instance."""
     target = watched.run.layout.targets[ordinal]
-    seen = ObservedGroup(target.seen, target.former_key, 1, 1)
+    seen = ObservedGroup(target.status, target.former_key, 1, 1)
     command = Attach((ordinal,), (target.instance,))
     return ev.Issued(watched.run.calls_issued + 1, command, watched.now + 60_000, (seen,))
 

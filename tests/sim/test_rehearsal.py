@@ -109,7 +109,7 @@ def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
     for one in sights:
         target = targets[one.instance]
         seen = (one.zone, one.status, one.key_pair or "")
-        assert seen == (target.zone, target.seen.value, target.former_key)
+        assert seen == (target.zone, target.status.value, target.former_key)
 
 
 def test_every_instance_is_rotated_in_calm_weather() -> None:

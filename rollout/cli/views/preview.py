@@ -96,7 +96,7 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
 
 
 def _how_read(plan: Plan, reading: InventoryReading | None) -> str:
-    if not plan.complete:
+    if not plan.applyable:
         return "from files (offline)"
     if reading is None:
         return f"read live {format_instant(plan.as_of)}"
@@ -220,11 +220,5 @@ def _foot(plan: Plan, digest: str) -> list[str]:
     if not plan.counts.targets:
         lines.insert(1, "Nothing to do: all instances found are excluded.")
     if not plan.applyable:
-        lines.append("Not applyable: " + _why_not(plan))
+        lines.append("Not applyable: it was created without API calls (--offline).")
     return lines
-
-
-def _why_not(plan: Plan) -> str:
-    if not plan.complete:
-        return "it was created without API calls (--offline)."
-    return "planning had errors." if plan.errored else "the identity is unknown."

@@ -90,9 +90,7 @@ def make_plan(
         identity=context.identity,
         inventory_digest=digest.text(),
         counts=Counts(found, selected.chosen, excluded),
-        complete=inventory.live,
         applyable=inventory.live and bool(context.identity),
-        errored=False,
         keys=(
             WantedKey(
                 spec.key_pair.name,

@@ -42,9 +42,9 @@ def judge(
         return Drift(DriftKind.NARROWING, f"locked: {', '.join(seen.locks)}", "locked")
     if 0 < seen.expires_at <= at_api:
         return Drift(DriftKind.NARROWING, "expired", "expired")
-    if seen.status is Status.STOPPED and target.seen is not Status.STOPPED:
+    if seen.status is Status.STOPPED and target.status is not Status.STOPPED:
         return Drift(DriftKind.STATE, "Stopped", STOPPED_SINCE_PLAN)
-    if seen.status is Status.RUNNING and target.seen is not Status.RUNNING:
+    if seen.status is Status.RUNNING and target.status is not Status.RUNNING:
         return Drift(DriftKind.STATE, "Running")
     if target.attach and seen.key_pair == wanted:
         if own_attach:

@@ -41,7 +41,7 @@ def fleet_of(plan: Plan, now: Instant) -> Fleet:
             builder.add(
                 shapes[kind],
                 no_tags,
-                status=_STATUSES.get(target.seen, BaseStatus.RUNNING),
+                status=_STATUSES.get(target.status, BaseStatus.RUNNING),
                 record=builder.key_pair(target.former_key, FORMER_KEY).number
                 if target.former_key
                 else NONE,

@@ -85,7 +85,7 @@ def test_nothing_to_do_is_said_in_words() -> None:
 
 def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
     """What was not asked of the service is not passed off as known."""
-    offline = msgspec.structs.replace(factory.plan(), complete=False, applyable=False, identity=())
+    offline = msgspec.structs.replace(factory.plan(), applyable=False, identity=())
 
     text = preview.text(offline, DIGEST, 100)
 

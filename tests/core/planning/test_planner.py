@@ -35,7 +35,7 @@ print(plan.digest(plan.encode(samples.make_plan(samples.fleet(120, regions=2))))
 """
 
 
-PINNED = "sha256:53d4fe1ae516638b7d522b8da288463b2ebe392706c3a0d4dab637cc7165769a"
+PINNED = "sha256:d76b33abfb08046e88fb3798ef666be85d6909b3a3e29c3818d5053504e614ff"
 """Made by the planner that took one step after the other; its estimate since reckons by region."""
 
 

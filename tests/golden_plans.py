@@ -1,0 +1,162 @@
+"""Golden plans: small plans of the format 1.0, one for each shape that a plan can have.
+
+`python -m tests.golden_plans NAME…` writes the named ones again to `tests/data/plans`. Do this only
+for a new shape: a file that exists is what released versions have written, and must stay readable.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from rollout import specfile
+from rollout.app import plan_file
+from rollout.core.planning import planner
+from rollout.model.instance import Instance, Inventory, MissingInstance, OsFamily, Proof, Status
+from rollout.model.plan import Identity, Plan, RegionKey, WantedKey, public_key_digest
+from rollout.model.spec import (
+    Amount,
+    Budget,
+    Calls,
+    Exclude,
+    Limits,
+    OnUnknown,
+    Restart,
+    Spec,
+    Stopped,
+    WaveKind,
+    WaveSpec,
+)
+from rollout.model.time import HOUR, MINUTE, SECOND
+from rollout.sim.world.several_keys import with_keys
+from tests.core import samples
+from tests.core.samples import ACCOUNT, FINGERPRINT, NEW_KEY, NOW, PUBLIC_KEY, REGIONS
+from tests.tree import ROOT
+
+FOLDER = ROOT / "tests" / "data" / "plans"
+FORMER_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0 former"
+LIVE = (Identity(ACCOUNT, f"acs:ram::{ACCOUNT}:user/ops", "env"),)
+EMULATED = (Identity(ACCOUNT, f"acs:ram::{ACCOUNT}:user/emulator", "emulator", emulator=True),)
+BUDGETS = (Budget("fleet", Amount(share_ppm=250_000)), Budget("fleet", Amount(count=3)))
+
+
+def quickstart() -> Plan:
+    """The quickstart spec against an emulated service; one region imports the key pair."""
+    spec = specfile.load(ROOT / "plans" / "quickstart.yaml", ROOT).spec
+    names = ("cn-hangzhou", "cn-shanghai", "cn-beijing")
+    regions = [_region(name, present=name != "cn-beijing") for name in names]
+    rows = [samples.instance(number, region=names[number % 3]) for number in range(24)]
+    rows[4] = samples.instance(4, region=names[1], os=OsFamily.WINDOWS, os_name="Windows Server")
+    rows[7] = samples.instance(7, region=names[1], image="m-2", tags=(("tier", "web"),))
+    login = (("app", "login"), ("tier", "data"))
+    rows[9] = samples.instance(9, region=names[0], tags=login)
+    return _plan(spec, rows, EMULATED, regions)
+
+
+def two_regions() -> Plan:
+    """Waves of a percentage over two regions, two budgets, stopped instances, labels."""
+    stopped = Restart(stopped=Stopped.START)
+    waves = (
+        samples.CANARY,
+        WaveSpec("quarter", WaveKind.AMOUNT, Amount(share_ppm=250_000)),
+        *samples.REST,
+    )
+    spec = samples.spec(
+        waves=waves, budgets=BUDGETS, restart=stopped, labels={"change": "CHG0042", "team": "ops"}
+    )
+    rows = samples.fleet(20, regions=2)
+    rows[3] = samples.instance(3, region=REGIONS[1], status=Status.STOPPED)
+    rows[8] = samples.instance(8, key_pair=NEW_KEY)
+    return _plan(spec, rows)
+
+
+def batch_calls() -> Plan:
+    """Restarts in batch calls; doubts are retried once; at most two instances exposed."""
+    batch = Restart(Stopped.LEAVE, Calls.BATCH, 10 * MINUTE, 90 * SECOND)
+    limits = Limits(leave_quota_ppm=500_000, instances_max=12, exposed_max=2)
+    spec = samples.spec(restart=batch, on_unknown=OnUnknown.RETRY_ONCE, limits=limits)
+    return _plan(spec, samples.fleet(7))
+
+
+def two_keys() -> Plan:
+    """Two wanted keys at the same two sites: half of the targets get a former key back."""
+    plan = _plan(samples.spec(), samples.fleet(12, regions=2))
+    digest = public_key_digest(FORMER_PUBLIC_KEY)
+    former = WantedKey("ops-former", FORMER_PUBLIC_KEY, digest, plan.keys[0].regions)
+    return with_keys(plan, (*plan.keys, former), lambda one: int(one.instance[-1]) // 2 % 2)
+
+
+def every_exclusion() -> Plan:
+    """Exclusions of each reason, and instances that lost their password login are left out."""
+    bastion = Exclude("break-glass", instances=frozenset({"i-0004"}))
+    expired = Exclude("freeze", instances=frozenset({"i-0000"}), until=NOW - HOUR)
+    spec = samples.spec(exclude=(bastion, expired), restart=Restart(stopped=Stopped.LEAVE))
+    changes: list[dict[str, object]] = [
+        {},
+        {},
+        {"os": OsFamily.WINDOWS, "os_name": "Windows Server 2022"},
+        {"os": OsFamily.UNKNOWN},
+        {},
+        {"key_pair": NEW_KEY},
+        {"locks": ("financial", "security")},
+        {"expires_at": NOW - HOUR},
+        {"io_optimized": False},
+        {"status": Status.STARTING},
+        {"status": Status.STOPPED},
+        {"key_pair": ""},
+    ]
+    rows = [samples.instance(number, **change) for number, change in enumerate(changes)]
+    return _plan(spec, rows)
+
+
+def offline() -> Plan:
+    """Made from files without API calls: it knows no identity and no key pairs, and cannot be
+    applied.
+    """
+    inventory = Inventory(
+        tuple(samples.fleet(6)), NOW, live=False, merged=2, notes=(("R0317", "no tags"),)
+    )
+    return planner.make_plan(
+        samples.spec(), inventory, {}, NOW, planner.PlanContext("rollout 1.0.0")
+    )
+
+
+def no_targets() -> Plan:
+    """Nothing needs rotation: no wave is left."""
+    return _plan(samples.spec(), [samples.instance(1, os=OsFamily.WINDOWS)])
+
+
+SHAPES: tuple[Callable[[], Plan], ...] = (
+    *(quickstart, two_regions, batch_calls, two_keys),
+    *(every_exclusion, offline, no_targets),
+)
+
+
+def _region(name: str, *, present: bool = True) -> RegionKey:
+    return RegionKey(ACCOUNT, name, present, FINGERPRINT if present else "")
+
+
+def _plan(
+    spec: Spec,
+    rows: Sequence[Instance],
+    identity: tuple[Identity, ...] = LIVE,
+    regions: Sequence[RegionKey] = tuple(map(_region, REGIONS)),
+) -> Plan:
+    proof = Proof(NEW_KEY, public_key_digest(PUBLIC_KEY), "r-earlier")
+    lost = (MissingInstance("i-9999", ACCOUNT, REGIONS[0]),)
+    rows = sorted(rows, key=lambda one: (one.region, one.id))
+    context = planner.PlanContext("rollout 1.0.0", identity, tuple(regions))
+    inventory = Inventory(tuple(rows), NOW, lost=lost, calls=2)
+    return planner.make_plan(spec, inventory, {"i-0005": proof}, NOW, context)
+
+
+def write(*names: str) -> None:
+    """Write the plans with these names, each with its digest file."""
+    for shape in SHAPES:
+        if shape.__name__ in names:
+            saved = plan_file.of(shape())
+            plan_file.save_plan(saved, FOLDER / f"{shape.__name__}.plan.json")
+
+
+if __name__ == "__main__":
+    write(*sys.argv[1:])

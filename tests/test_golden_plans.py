@@ -1,0 +1,58 @@
+"""Plan format 1.0: the plans of released versions stay readable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollout.app import plan_file
+from rollout.model import plan as plans
+from rollout.model.plan import Plan, Reason, RestartKind
+from rollout.model.spec import Calls
+from tests import golden_plans
+
+FILES = sorted(golden_plans.FOLDER.glob("*.plan.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.partition(".")[0])
+def test_a_golden_plan_is_read_and_written_unchanged(path: Path) -> None:
+    """Its digest holds, its fields are consistent, and the current code writes the same bytes."""
+    saved = plan_file.load_plan(path)
+
+    assert saved.plan.format_version == "1.0"
+    assert plans.encode(saved.plan) == path.read_bytes()
+    sidecar = path.with_name(f"{path.name}.sha256").read_text()
+    assert sidecar == f"{saved.digest.removeprefix('sha256:')}  {path.name}\n"
+
+
+def test_each_shape_has_a_golden_plan() -> None:
+    """A shape without a file would not be read by any test; `python -m tests.golden_plans NAME`
+    writes it.
+    """
+    shapes = {shape.__name__ for shape in golden_plans.SHAPES}
+
+    assert {path.name.partition(".")[0] for path in FILES} == shapes
+
+
+def test_the_shapes_cover_what_a_plan_can_say() -> None:
+    """Each reason of an exclusion, both restarts, both kinds of calls, several keys, a key pair to
+    import, emulated, live and offline: each is in some golden plan.
+    """
+    made = [plan_file.load_plan(path).plan for path in FILES]
+
+    assert {out.reason for plan in made for out in plan.exclusions} == set(Reason)
+    assert {kind for plan in made for kind in _restarts(plan)} == set(RestartKind)
+    assert {plan.calls for plan in made} == set(Calls)
+    assert {len(plan.keys) for plan in made} == {1, 2}
+    assert {one.present for plan in made for key in plan.keys for one in key.regions} == {
+        True,
+        False,
+    }
+    assert {one.emulator for plan in made for one in plan.identity} == {True, False}
+    assert {plan.applyable for plan in made} == {True, False}
+
+
+def _restarts(plan: Plan) -> Iterator[RestartKind]:
+    return (target.restart for target in plan.targets())
