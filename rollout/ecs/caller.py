@@ -99,7 +99,7 @@ class Caller:
         *,
         not_after: Instant | None = None,
         patient: bool = False,
-    ) -> wire.HttpReply | Refused | Unknown:
+    ) -> verdict.JudgedReply | Refused | Unknown:
         """Return whatever the service replied, or why there is no reply.
 
         `patient` says that the caller repeats it: then it is sent once, whatever it is.
@@ -125,7 +125,7 @@ class Caller:
                 self._breaker(lane).note(Unknown(error.reason), self._clock.now())
             return Unknown(error.reason)
 
-    async def _insisting(self, lane: Lane, request: UnsignedCall) -> wire.HttpReply | Refused:
+    async def _insisting(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
         """Repeat a safe call whose connection failed, within its lane's budget of repeats."""
         budget = self._budgets.setdefault(lane, breaker.RetryBudget())
         budget.note_call(self._clock.now())
@@ -141,7 +141,7 @@ class Caller:
         repeated = _CONNECTIONS.copy(stop=enough, wait=wait_s, sleep=self._sleep_s)
         return await repeated(self._attempt, lane, request)
 
-    async def _attempt(self, lane: Lane, request: UnsignedCall) -> wire.HttpReply | Refused:
+    async def _attempt(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
         """Wait for the lane, send, and tell lane and fuse what became of it."""
         stopped = self._stopped if request.action.mutating else _never
         ticket = await self.governor.admit(lane, request.not_after, stopped)
@@ -153,17 +153,17 @@ class Caller:
             reply = await self._exchange(request)
         finally:
             self.governor.release(lane)
-        self._note(lane, ticket, reply, fused=not request.patient)
+        self._note(lane, ticket, reply, patient=request.patient)
         return reply
 
-    async def _exchange(self, request: UnsignedCall) -> wire.HttpReply | Refused:
+    async def _exchange(self, request: UnsignedCall) -> verdict.JudgedReply | Refused:
         """Send, and once more where keys or clock were refused and others are at hand."""
         try:
             keys = await self._while_wanted(request, self._keyring.get())
             if keys is None:
                 raise NotSent(self._held_back(request) or Unsent.EXPIRED)
             reply = await self._send(request, keys)
-            refused = _refused_before_looking(reply)
+            refused = _refused_unread(reply)
             if refused is contract.ErrorClass.AUTH:
                 others = await self._while_wanted(request, self._keyring.renew(keys))
                 if others is None or others.signs_like(keys):
@@ -193,7 +193,7 @@ class Caller:
         finally:
             fetching.cancel()
 
-    async def _send(self, request: UnsignedCall, keys: Credentials) -> wire.HttpReply:
+    async def _send(self, request: UnsignedCall, keys: Credentials) -> verdict.JudgedReply:
         """Sign and send, unless the call may no longer leave. Errors: NotSent, Lost."""
         now = self._clock.now()
         reason = self._held_back(request)
@@ -213,13 +213,13 @@ class Caller:
                 functools.partial(self._held_back, request),
             )
         )
-        self._compare_clocks(reply)
-        return self._without_secrets(reply, headers["authorization"], now)
+        readable = self._without_secrets(reply, headers["authorization"])
+        received = verdict.received(readable, self._clock.now(), left_at=now)
+        self._compare_clocks(received)
+        return received
 
-    def _without_secrets(
-        self, reply: wire.HttpReply, authorization: str, left_at: Instant
-    ) -> wire.HttpReply:
-        """The reply without what it may repeat of the call: keys, token, signature.
+    def _without_secrets(self, reply: wire.HttpReply, authorization: str) -> wire.HttpReply:
+        """Return the reply without secrets of the call that it repeats: keys, token, signature.
 
         Done before it is read, since a reader may cut a text in the middle of a secret.
         """
@@ -229,7 +229,7 @@ class Caller:
             name.lower(): self._known.blank(value).replace(signature, "***")
             for name, value in reply.headers.items()
         }
-        return msgspec.structs.replace(reply, headers=headers, body=body, left_at=left_at)
+        return wire.HttpReply(reply.status, headers, body)
 
     def _held_back(self, request: UnsignedCall) -> Unsent | None:
         """Return why the request must not leave now, or None. Checked again once connected."""
@@ -296,44 +296,33 @@ class Caller:
             return error.reason.refusal()
         except Lost as error:
             return Unknown(error.reason)
-        return self._outcome(reply)
+        return _outcome(reply)
 
     def _note(
-        self, lane: Lane, ticket: Ticket, reply: wire.HttpReply | Refused, *, fused: bool
+        self, lane: Lane, ticket: Ticket, reply: verdict.JudgedReply | Refused, *, patient: bool
     ) -> None:
-        """Feed pace and, unless the call bypassed it, fuse."""
-        outcome = self._outcome(reply)
-        if fused:
+        """Report the outcome to the pace and, unless the call bypassed it, to the breaker."""
+        outcome = _outcome(reply)
+        if not patient:
             self._breaker(lane).note(outcome, self._clock.now())
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             ticket.throttled(self.governor.now(), outcome.retry_after_ms)
-        elif isinstance(reply, wire.HttpReply):
+        elif isinstance(reply, verdict.JudgedReply):
             ticket.accepted()
 
-    def _outcome(self, reply: wire.HttpReply | Refused) -> Outcome:
-        """What a reply means for everybody, whatever the action."""
-        if isinstance(reply, Refused):
-            return reply
-        if 200 <= reply.status < 300:
-            return Done()
-        return verdict.failure(reply, self._clock.now())
-
-    def _measure_skew(self, reply: wire.HttpReply) -> None:
+    def _measure_skew(self, reply: verdict.JudgedReply) -> None:
         """Sign with the service's clock from now on: ours was refused."""
-        at = verdict.http_date(reply)
-        if at is not None:
-            self.skew_ms = at - self._clock.now()
+        if reply.date is not None:
+            self.skew_ms = reply.date - self._clock.now()
 
-    def _compare_clocks(self, reply: wire.HttpReply) -> None:
+    def _compare_clocks(self, reply: verdict.JudgedReply) -> None:
         """Let the lanes follow the minutes of the service, not ours."""
         now = self._clock.now()
-        date = verdict.http_date(reply)
-        if date is not None:
-            self.service_ahead_ms = date + SECOND // 2 - now
-        at = verdict.api_time(reply, now)
-        if at == 0:
+        if reply.date is not None:
+            self.service_ahead_ms = reply.date + SECOND // 2 - now
+        if reply.api_time == 0:
             return
-        skew_ms = at + SECOND // 2 - now
+        skew_ms = reply.api_time + SECOND // 2 - now
         if abs(skew_ms - self.governor.skew_ms) > SKEW_MS_MIN:
             self.governor.skew_ms = skew_ms if abs(skew_ms) > SKEW_MS_MIN else 0
 
@@ -361,14 +350,16 @@ _CONNECTIONS = tenacity.AsyncRetrying(
 """A template: copied for each call, since one object in use twice mixes up its users."""
 
 
-def _refused_before_looking(
-    reply: wire.HttpReply,
-) -> contract.ErrorClass | None:
-    """AUTH or CLOCK where the gateway turned the call away for its keys or its time."""
-    if not 400 <= reply.status < 500:
+def _outcome(reply: verdict.JudgedReply | Refused) -> Outcome:
+    """Return what a reply means, whatever the action."""
+    return reply if isinstance(reply, Refused) else reply.failure or Done()
+
+
+def _refused_unread(reply: verdict.JudgedReply) -> contract.ErrorClass | None:
+    """Return AUTH or CLOCK if the gateway refused the call for its keys or its time."""
+    if not isinstance(reply.failure, Refused):
         return None
-    error = verdict.api_error(reply.body)
-    kind = contract.error_class(error[0]) if error is not None else None
+    kind = contract.error_class(reply.failure.code)
     return kind if kind in {contract.ErrorClass.AUTH, contract.ErrorClass.CLOCK} else None
 
 

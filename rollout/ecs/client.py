@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from rollout.core.invariant import invariant
-from rollout.ecs import contract, verdict, wire
+from rollout.ecs import contract, verdict
 from rollout.ecs import replies as reading
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
@@ -155,7 +155,7 @@ class EcsClient:
             "DescribeInstances",
             region,
             params,
-            lambda reply, now: reading.described(reply, self.account, region, now),
+            lambda reply: reading.described(reply, self.account, region),
         )
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
@@ -198,7 +198,7 @@ class EcsClient:
             "DescribeKeyPairs",
             region,
             params,
-            lambda reply, now: reading.key_described(reply, key_pair, now),
+            lambda reply: reading.key_described(reply, key_pair),
         )
 
     async def describe_regions(self) -> tuple[reading.Region, ...] | Refused | Unknown:
@@ -228,9 +228,9 @@ class EcsClient:
     ) -> Answer:
         """Send what has consequences, once."""
         reply = await self._caller.call(self.account, action, region, params, not_after=not_after)
-        if not isinstance(reply, wire.HttpReply):
+        if not isinstance(reply, verdict.JudgedReply):
             return Answer(reply)
-        answer = verdict.answer(action, instances, reply, self._clock.now())
+        answer = verdict.answer(action, instances, reply)
         if isinstance(answer.outcome, Refused) and answer.outcome.retry is RetryClass.CLOCK:
             return Answer(self._explained(answer.outcome))
         return answer
@@ -240,7 +240,7 @@ class EcsClient:
         action: str,
         region: str,
         params: Mapping[str, str],
-        read: Callable[[wire.HttpReply, Instant], T | Refused | Unknown],
+        read: Callable[[verdict.JudgedReply], T | Refused | Unknown],
         alternatives: Sequence[Mapping[str, str]] = (),
     ) -> T | Refused | Unknown:
         """Send what changes nothing and read the reply, with patience where there is some."""
@@ -260,7 +260,7 @@ class EcsClient:
         action: str,
         region: str,
         params: Mapping[str, str],
-        read: Callable[[wire.HttpReply, Instant], T | Refused | Unknown],
+        read: Callable[[verdict.JudgedReply], T | Refused | Unknown],
         not_after: Instant | None = None,
     ) -> T | Refused | Unknown:
         """Send a call that changes nothing and read the reply; `not_after` only with patience."""
@@ -268,9 +268,9 @@ class EcsClient:
         reply = await self._caller.call(
             self.account, action, region, params, not_after=not_after, patient=patient
         )
-        if not isinstance(reply, wire.HttpReply):
+        if not isinstance(reply, verdict.JudgedReply):
             return reply
-        seen = read(reply, self._clock.now())
+        seen = read(reply)
         return self._explained(seen) if isinstance(seen, Refused) else seen
 
     def _explained(self, outcome: Refused) -> Refused:

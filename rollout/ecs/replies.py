@@ -119,7 +119,7 @@ _FAMILIES = {family.value: family for family in OsFamily}
 
 
 def described(
-    reply: wire.HttpReply, account: str, region: str, now: Instant
+    reply: verdict.JudgedReply, account: str, region: str
 ) -> Described | Refused | Unknown:
     """Read DescribeInstances. Rows without a region get the region of the request."""
 
@@ -129,12 +129,10 @@ def described(
         total = _count(page.total)
         return Described(rows, at, page.next_token or "", page.request_id, reply.left_at, total)
 
-    return _read(reply, now, read)
+    return _read(reply, read)
 
 
-def key_described(
-    reply: wire.HttpReply, name: str, now: Instant
-) -> KeyDescribed | Refused | Unknown:
+def key_described(reply: verdict.JudgedReply, name: str) -> KeyDescribed | Refused | Unknown:
     """Read DescribeKeyPairs. The service matches by wildcard, so the name is compared again."""
 
     def read(at: Instant) -> KeyDescribed:
@@ -143,66 +141,60 @@ def key_described(
                 return KeyDescribed(row.public_key or "", row.fingerprint or "", at)
         return KeyDescribed("", "", at, found=False)
 
-    return _read(reply, now, read)
+    return _read(reply, read)
 
 
-def statuses(reply: wire.HttpReply, now: Instant) -> StatusesDescribed | Refused | Unknown:
+def statuses(reply: verdict.JudgedReply) -> StatusesDescribed | Refused | Unknown:
     """Read DescribeInstanceStatus."""
 
     def read(at: Instant) -> StatusesDescribed:
         rows = _rows(wire.decode(reply.body), "instancestatuses", "instancestatus", _StatusRow)
         return StatusesDescribed({row.id: _status(row.status) for row in rows}, at)
 
-    return _read(reply, now, read)
+    return _read(reply, read)
 
 
-def regions(reply: wire.HttpReply, now: Instant) -> tuple[Region, ...] | Refused | Unknown:
+def regions(reply: verdict.JudgedReply) -> tuple[Region, ...] | Refused | Unknown:
     """Read DescribeRegions."""
 
     def read(_: Instant) -> tuple[Region, ...]:
         rows = _rows(wire.decode(reply.body), "regions", "region", _RegionRow)
         return tuple(Region(row.id, row.endpoint or "") for row in rows)
 
-    return _read(reply, now, read)
+    return _read(reply, read)
 
 
-def identity(reply: wire.HttpReply, now: Instant) -> CallerIdentity | Refused | Unknown:
+def identity(reply: verdict.JudgedReply) -> CallerIdentity | Refused | Unknown:
     """Read GetCallerIdentity. An account id of digits may come as a number."""
 
     def read(_: Instant) -> CallerIdentity:
         row = _convert(wire.decode(reply.body), _IdentityRow)
         return CallerIdentity(row.account, row.arn, row.kind or "")
 
-    return _read(reply, now, read)
+    return _read(reply, read)
 
 
-def dry_run(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
+def dry_run(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
     """Read a dry run. It passes by way of an error; a plain success says nothing about rights."""
-    error = verdict.api_error(reply.body)
-    if error is not None:
-        code, _, request_id = error
-        if contract.error_class(code) is contract.ErrorClass.DRY_RUN_PASSED:
-            return Done(request_id, verdict.api_time(reply, now))
-    if 200 <= reply.status < 300:
-        why = DRY_RUN_IGNORED if _is_from_api(reply.body) else verdict.PROXY
-        return Unknown(why, verdict.header_request_id(reply), verdict.api_time(reply, now))
-    return verdict.failure(reply, now)
+    failure = reply.failure
+    if failure is None:
+        code, _, request_id = verdict.api_words(reply.body)
+        why = DRY_RUN_IGNORED if request_id else verdict.PROXY
+        failure = Unknown(why, reply.trace, reply.api_time)
+    else:
+        code = failure.code if isinstance(failure, Refused) else failure.why
+        request_id = failure.request_id
+    if request_id and contract.error_class(code) is contract.ErrorClass.DRY_RUN_PASSED:
+        return Done(request_id, reply.api_time)
+    return failure
 
 
-def _is_from_api(body: bytes) -> bool:
-    """Whether a body is one of the API: a document with a request id, and no page of a proxy."""
-    try:
-        return bool(wire.decode(body).get("requestid"))
-    except wire.MalformedError:
-        return False
-
-
-def permission(reply: wire.HttpReply, now: Instant) -> Done | Refused | Unknown:
+def permission(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
     """Read the dry run of a restart: done where it proves that the caller may restart.
 
     It may prove that by a refusal: some codes come only after the service checked permission.
     """
-    outcome = dry_run(reply, now)
+    outcome = dry_run(reply)
     if isinstance(outcome, Refused) and outcome.code in contract.PROVES_PERMISSION:
         return Done(outcome.request_id, outcome.api_time)
     return outcome
@@ -218,17 +210,14 @@ def only(seen: Sequence[Instance], asked: Sequence[str]) -> tuple[Instance, ...]
     return tuple(row for row in rows.values() if row is not None)
 
 
-def _read(
-    reply: wire.HttpReply, now: Instant, read: Callable[[Instant], T]
-) -> T | Refused | Unknown:
+def _read(reply: verdict.JudgedReply, read: Callable[[Instant], T]) -> T | Refused | Unknown:
     """Run the reader on a 2xx reply; whatever it cannot read is unknown."""
-    if not 200 <= reply.status < 300:
-        return verdict.failure(reply, now)
-    at = verdict.api_time(reply, now)
+    if reply.failure is not None:
+        return reply.failure
     try:
-        return read(at)
+        return read(reply.api_time)
     except (wire.MalformedError, msgspec.MsgspecError):
-        return Unknown(verdict.PROXY, verdict.header_request_id(reply), at)
+        return Unknown(verdict.PROXY, reply.trace, reply.api_time)
 
 
 def _page(body: bytes) -> _Page:

@@ -110,62 +110,65 @@ _ACCEPTED = msgspec.json.Decoder(_Accepted)
 _ALL_GOOD = msgspec.json.Decoder(_AllGood)
 
 
-def answer(action: str, ids: Sequence[str], reply: wire.HttpReply, now: Instant) -> Answer:
+class JudgedReply(msgspec.Struct, frozen=True):
+    """A reply, judged once: the caller, the verdict and the readers share it.
+
+    `failure` is the meaning of a reply whose status is not 2xx, None for the others. `date` is the
+    service's own time of the reply, believable or not, and `api_time` the same where it may be used
+    as evidence, else 0. `trace` is the request id that the gateway puts in a header. `left_at` is
+    when the request left, by our clock; 0 if unknown.
+    """
+
+    body: bytes
+    failure: Refused | Unknown | None
+    date: Instant | None
+    api_time: Instant
+    trace: str
+    left_at: Instant = 0
+
+
+def received(reply: wire.HttpReply, now: Instant, left_at: Instant = 0) -> JudgedReply:
+    """Judge a reply that came at `now`, by our clock. Decided on the code, never on the status
+    alone.
+    """
+    date = _http_date(reply.headers.get("date", ""))
+    at = date or 0
+    if at > now + API_TIME_AHEAD_MS_MAX:
+        at = 0
+    trace = _word(reply.headers.get("x-acs-request-id"))
+    failure = None if 200 <= reply.status < 300 else _failure(reply, at, trace)
+    return JudgedReply(reply.body, failure, date, at, trace, left_at)
+
+
+def answer(action: str, ids: Sequence[str], reply: JudgedReply) -> Answer:
     """Judge the reply to a mutating action that named `ids` (none for ImportKeyPair).
 
-    Units: `now` is when the reply came, by our own clock.
     Source: docs/safety.md, "What a reply proves".
     """
-    if not 200 <= reply.status < 300:
-        return _failed(failure(reply, now))
-    at = api_time(reply, now)
+    if reply.failure is not None:
+        return _failed(reply.failure)
+    at = reply.api_time
     request_id = _all_good(ids, reply.body)
     if request_id:
         return Answer(Done(request_id, at))
     try:
         request_id, rows = _accepted(reply.body)
     except wire.MalformedError:
-        return Answer(Unknown(PROXY, header_request_id(reply), at))
-    request_id = request_id or header_request_id(reply)
+        return Answer(Unknown(PROXY, reply.trace, at))
+    request_id = request_id or reply.trace
     if rows is None:
         return Answer(_without_rows(action, request_id, at))
     return _per_instance(ids, rows, request_id, at)
 
 
-def failure(reply: wire.HttpReply, now: Instant) -> Refused | Unknown:
-    """Judge a reply whose status is not 2xx. Decided on the code, never on the status alone."""
-    at = api_time(reply, now)
-    if 300 <= reply.status < 400:
-        return Unknown(REDIRECT, header_request_id(reply), at)
-    error = api_error(reply.body)
-    if error is None:
-        why = PROXY if reply.status < 500 else f"http_{reply.status}"
-        return Unknown(why, header_request_id(reply), at)
-    code, message, request_id = error
-    return _judged(code, message, request_id, at, retry_after_ms(reply), status=reply.status)
-
-
-def api_error(body: bytes) -> tuple[str, str, str] | None:
-    """Code, message and request id of an API error body; None where it is not a whole one."""
+def api_words(body: bytes) -> tuple[str, str, str]:
+    """Return code, message and request id of an API document; empty where it has none."""
     try:
         document = wire.decode(body)
     except wire.MalformedError:
-        return None
-    code, request_id = _word(document.get("code")), _word(document.get("requestid"))
-    if not code or not request_id:
-        return None
-    return code, _word(document.get("message"), _MESSAGE_CHARS_MAX), request_id
-
-
-def http_date(reply: wire.HttpReply) -> Instant | None:
-    """The `Date` of a reply as it stands there, believable or not; None where it is unreadable."""
-    return _http_date(reply.headers.get("date", ""))
-
-
-def api_time(reply: wire.HttpReply, now: Instant) -> Instant:
-    """The service's own time of the reply; 0 where it is unreadable or far in the future."""
-    at = http_date(reply) or 0
-    return at if at <= now + API_TIME_AHEAD_MS_MAX else 0
+        return "", "", ""
+    code, message, request_id = (document.get(name) for name in ("code", "message", "requestid"))
+    return _word(code), _word(message, _MESSAGE_CHARS_MAX), _word(request_id)
 
 
 def retry_after_ms(reply: wire.HttpReply) -> int:
@@ -176,9 +179,15 @@ def retry_after_ms(reply: wire.HttpReply) -> int:
     return min(int(text[:12]), RETRY_AFTER_MS_MAX)
 
 
-def header_request_id(reply: wire.HttpReply) -> str:
-    """The request id the gateway puts in a header: a trace for replies without a body."""
-    return _word(reply.headers.get("x-acs-request-id"))
+def _failure(reply: wire.HttpReply, at: Instant, trace: str) -> Refused | Unknown:
+    """Judge a reply whose status is not 2xx."""
+    if 300 <= reply.status < 400:
+        return Unknown(REDIRECT, trace, at)
+    code, message, request_id = api_words(reply.body)
+    if not code or not request_id:  # no whole API error
+        why = PROXY if reply.status < 500 else f"http_{reply.status}"
+        return Unknown(why, trace, at)
+    return _judged(code, message, request_id, at, retry_after_ms(reply), status=reply.status)
 
 
 def _judged(

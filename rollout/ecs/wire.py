@@ -18,8 +18,6 @@ import defusedxml.ElementTree
 import msgspec
 from defusedxml.common import DefusedXmlException
 
-from rollout.model.time import Instant
-
 DEPTH_MAX: Final = 64
 """Deepest XML that is read; the deepest real reply (DescribeInstances) has seven levels."""
 
@@ -47,15 +45,11 @@ class MalformedError(ValueError):
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """What came back: a whole body, and headers that answer to lower-case names.
-
-    `left_at` is when the request left, by our own clock; 0 where nobody noted it.
-    """
+    """An HTTP reply: a whole body, and headers by lower-case names."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    left_at: Instant = 0
 
 
 def parse_pairs(text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from rollout.ecs import contract
+from rollout.ecs import wire as forms
 from rollout.ecs.client import EcsClient
 from rollout.ecs.credentials import Credentials, Keyring, Secret
 from rollout.ecs.governor import Governor
@@ -411,3 +412,20 @@ async def test_a_change_that_waits_for_keys_ends_when_the_run_stops() -> None:
     assert isinstance(answer.outcome, Refused)
     assert (answer.outcome.code, answer.outcome.retry) == (Unsent.HALTED, RetryClass.UNSENT)
     assert wire.calls == []
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pace, breaker, retry and verdict share the decoded error."""
+    bodies: list[bytes] = []
+
+    def decode(body: bytes) -> dict[str, object]:
+        bodies.append(body)
+        return decoded(body)
+
+    decoded = forms.decode
+    monkeypatch.setattr(forms, "decode", decode)
+    outcome = await reboot(client_of(Wire([refused(403, "IncorrectInstanceStatus")])))
+
+    assert isinstance(outcome, Refused) and outcome.retry is RetryClass.STATE
+    assert len(bodies) == 1

@@ -29,13 +29,13 @@ RESULT = (
 
 def read_all(status: int, body: bytes) -> None:
     """Give the body to every reader of replies."""
-    reply = wire.HttpReply(status, {}, body)
-    replies.described(reply, "1", "cn-hangzhou", 0)
-    replies.key_described(reply, "key", 0)
-    replies.identity(reply, 0)
-    replies.dry_run(reply, 0)
+    reply = verdict.received(wire.HttpReply(status, {}, body), 0)
+    replies.described(reply, "1", "cn-hangzhou")
+    replies.key_described(reply, "key")
+    replies.identity(reply)
+    replies.dry_run(reply)
     for action in ("AttachKeyPair", "RebootInstance", "RebootInstances", "ImportKeyPair"):
-        verdict.answer(action, ["i-1", "i-2"], reply, 0)
+        verdict.answer(action, ["i-1", "i-2"], reply)
 
 
 @fuzzed
@@ -64,7 +64,7 @@ def test_no_value_crashes_its_reader(value: Any) -> None:
 )
 def test_one_bad_name_makes_no_page_unreadable(raw: bytes) -> None:
     """A text that was truncated inside a character, in an unused field."""
-    found = replies.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
+    found = replies.described(verdict.received(wire.HttpReply(200, {}, raw), 0), "1", "cn-hangzhou")
 
     assert isinstance(found, Described)
     assert [one.id for one in found.instances] == [row()["InstanceId"]]
@@ -76,7 +76,7 @@ def test_pairs_of_surrogates_and_escapes_are_kept() -> None:
     tags = {"Tag": [{"TagKey": "note", "TagValue": name}]}
     raw = json.dumps(page(row(Tags=tags))).encode()
 
-    found = replies.described(wire.HttpReply(200, {}, raw), "1", "cn-hangzhou", 0)
+    found = replies.described(verdict.received(wire.HttpReply(200, {}, raw), 0), "1", "cn-hangzhou")
 
     assert isinstance(found, Described)
     one: Instance = found.instances[0]

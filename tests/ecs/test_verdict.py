@@ -43,7 +43,7 @@ def body_of(rows: list[Fields]) -> Fields:
 def judged(body: bytes, status: int = 200, **headers: str) -> Answer:
     """The verdict on an attach of all fifty."""
     reply = wire.HttpReply(status, DATE | headers, body)
-    return verdict.answer("AttachKeyPair", IDS, reply, NOW)
+    return verdict.answer("AttachKeyPair", IDS, verdict.received(reply, NOW))
 
 
 EXPECTED = Answer(
@@ -167,14 +167,14 @@ def test_the_text_of_a_wrong_signature_is_not_kept() -> None:
 def test_a_reply_that_nobody_wrote_keeps_the_trace_of_the_gateway() -> None:
     """The request id of the header is there for whoever asks the provider."""
     reply = wire.HttpReply(502, DATE | {"x-acs-request-id": "R-9"}, b"<html>")
-    answer = verdict.answer("AttachKeyPair", IDS, reply, NOW)
+    answer = verdict.answer("AttachKeyPair", IDS, verdict.received(reply, NOW))
     assert answer == Answer(Unknown("http_502", "R-9", NOW))
 
 
 def test_a_header_of_any_bytes_can_be_shown_and_stored() -> None:
     """Bytes beyond ASCII reach us as lone surrogates, which no journal takes."""
     reply = wire.HttpReply(502, DATE | {"x-acs-request-id": "\udcffR\x1b[2J" + "x" * 99}, b"")
-    outcome = verdict.answer("AttachKeyPair", IDS, reply, NOW).outcome
+    outcome = verdict.answer("AttachKeyPair", IDS, verdict.received(reply, NOW)).outcome
     assert isinstance(outcome, Unknown) and len(outcome.request_id) <= 64
     assert outcome.request_id.isprintable() and "R" in outcome.request_id
     assert outcome.request_id.encode()

@@ -16,7 +16,7 @@ BAD = {"InstanceId": "i-b", "Success": False, "Code": "InvalidInstance.NotFound"
 def judged(rows: list[dict[str, object]]) -> Answer:
     """The verdict on an attach of two ids that was answered with these rows."""
     body = json.dumps({"RequestId": "R-1", "Results": {"Result": rows}}).encode()
-    return verdict.answer("AttachKeyPair", IDS, HttpReply(200, {}, body), 0)
+    return verdict.answer("AttachKeyPair", IDS, verdict.received(HttpReply(200, {}, body), 0))
 
 
 def test_all_rows_well_is_one_outcome_for_all() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.ecs import verdict, wire
+from rollout.ecs import verdict
 from rollout.ecs.governor import EMULATOR_RATE_START
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
@@ -209,8 +209,10 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
         for arrivals, heap in zip(both, heaps, strict=True):
             heap.advance(heap.now + seconds * SECOND)
             request = Request(wish.action, wish.params)
-            heard = arrivals.read(CALM, request, arrivals.deliver(request, 1, ghost=False))
-            told.append(_told(heard, wish, heap.now, planned.account_of(plan)))
+            heard = arrivals.read(
+                CALM, request, arrivals.deliver(request, 1, ghost=False), heap.now
+            )
+            told.append(_told(heard, wish, planned.account_of(plan)))
         assert told[0] == told[1]
 
 
@@ -232,12 +234,12 @@ def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.Wis
             return calls.Wish("RebootInstances", region, params, ids)
 
 
-def _told(heard: Heard, wish: calls.Wish, now: int, account: str) -> object:
+def _told(heard: Heard, wish: calls.Wish, account: str) -> object:
     """What the run would learn of it."""
     if wish.action == "DescribeInstances":
-        return see_instances(heard, account, wish.region, wish.ids, now)
-    if isinstance(heard, wire.HttpReply):
-        return verdict.answer(wish.action, wish.ids, heard, now)
+        return see_instances(heard, account, wish.region, wish.ids)
+    if isinstance(heard, verdict.JudgedReply):
+        return verdict.answer(wish.action, wish.ids, heard)
     return heard
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from rollout.core.planning import planner, selection
 from rollout.ecs import replies as reading
-from rollout.ecs import wire
+from rollout.ecs import verdict, wire
 from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.dispatch import Cloud
@@ -113,7 +113,7 @@ def _region_keys(
     """One key pair in each region, as the cloud describes it."""
     found = []
     for region in scenario.regions:
-        key = see_key(_ask(cloud, calls.describe_key(region, name), now), name, now)
+        key = see_key(_ask(cloud, calls.describe_key(region, name), now), name)
         assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
         found.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
     return tuple(found)
@@ -156,7 +156,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
     rows: list[Instance] = []
     while True:
         heard = _ask(cloud, calls.describe(region, filters), now)
-        page = reading.described(heard, ACCOUNT_ID, region, now)
+        page = reading.described(heard, ACCOUNT_ID, region)
         assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
         rows += page.instances
         if not page.next_token:
@@ -164,7 +164,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
         filters = {"NextToken": page.next_token}
 
 
-def _ask(cloud: Cloud, wish: Wish, now: Instant) -> wire.HttpReply:
+def _ask(cloud: Cloud, wish: Wish, now: Instant) -> verdict.JudgedReply:
     reply: Reply = cloud.handle(Request(wish.action, wish.params), now)
     rendered = render(reply, wish.action, Format.JSON)
-    return wire.HttpReply(rendered.status, {}, rendered.body)
+    return verdict.received(wire.HttpReply(rendered.status, {}, rendered.body), now)

@@ -39,7 +39,7 @@ LATENCY_MS = (5, 150)
 NO_INSTANCE = "i-none"
 """An id that no cloud has."""
 
-Heard = wire.HttpReply | Answer | Described | Refused | Unknown
+Heard = verdict.JudgedReply | Answer | Described | Refused | Unknown
 """What a caller gets: bytes to read, what somebody read already, or why there is neither."""
 
 
@@ -90,7 +90,7 @@ class Arrivals:
         (self.ghosts if ghost else self.calls)[reply.request_id] = n
         return reply
 
-    def read(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Heard:
         """What the caller gets of it; None where the call never arrived."""
         if course.ending is Ending.CUT:
             return Unknown("cut_off")
@@ -100,7 +100,7 @@ class Arrivals:
         rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
         headers = {name.lower(): value for name, value in rendered.headers.items()}
         headers["date"] = wire.http_date(self.heap.now)
-        return wire.HttpReply(rendered.status, headers, rendered.body)
+        return verdict.received(wire.HttpReply(rendered.status, headers, rendered.body), now)
 
 
 def _without(request: Request, unlisted: Mapping[str, Instant], now: Instant) -> Request:
@@ -248,7 +248,11 @@ class Network:
                 heap.at(self.clock.wakes_at, end)
             elif self.alive:
                 reply = replies[0] if replies and course.arrivals_ms else None
-                ended(self._arrivals.read(course, request, reply) if answered else lost)
+                ended(
+                    self._arrivals.read(course, request, reply, self.clock.now)
+                    if answered
+                    else lost
+                )
 
         heap.at(ends, end)
 
@@ -272,9 +276,7 @@ class Network:
     def _pace(self, lane: _Lane, leave: Leave, heard: Heard) -> None:
         if isinstance(heard, Refused | Unknown):
             return
-        outcome = None
-        if isinstance(heard, wire.HttpReply) and not 200 <= heard.status < 300:
-            outcome = verdict.failure(heard, self.clock.now)
+        outcome = heard.failure if isinstance(heard, verdict.JudgedReply) else None
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             lane.throttled += 1
             lane.rate.throttle(leave, self.clock.now, outcome.retry_after_ms)
@@ -290,8 +292,6 @@ class Network:
 
 
 def _clock_refused(heard: Heard) -> bool:
-    """The gateway turned the call away for its time, before anybody looked at it."""
-    if not isinstance(heard, wire.HttpReply) or not 400 <= heard.status < 500:
-        return False
-    error = verdict.api_error(heard.body)
-    return error is not None and contract.error_class(error[0]) is contract.ErrorClass.CLOCK
+    """Whether the gateway refused the call for its time, before it was processed."""
+    failure = heard.failure if isinstance(heard, verdict.JudgedReply) else None
+    return isinstance(failure, Refused) and failure.retry is RetryClass.CLOCK

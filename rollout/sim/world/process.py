@@ -23,7 +23,7 @@ from rollout.core.running.decider import Decider
 from rollout.core.running.loop import Effects, Loop
 from rollout.core.running.state import lane_of_call
 from rollout.ecs import replies as reading
-from rollout.ecs import verdict, wire
+from rollout.ecs import verdict
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
@@ -195,9 +195,9 @@ class Process:
 
     def _answered(self, call: Call, heard: Heard) -> None:
         match heard:
-            case wire.HttpReply():
+            case verdict.JudgedReply():
                 action, ids = call.wish.action, call.wish.ids
-                answer = verdict.answer(action, ids, heard, self.clock.now)
+                answer = verdict.answer(action, ids, heard)
             case Answer():
                 answer = heard
             case Refused() | Unknown():
@@ -212,27 +212,26 @@ class Process:
         self.network.submit(Call(wish, 0, self.clock.now + WAIT_MS_MAX, observed))
 
     def _observed(self, observation: Observation, call: Call, heard: Heard) -> None:
-        now = self.clock.now
         reply: Reply
         match observation:
             case ObserveInstances(site=(account, region), instances=ids):
-                reply = see_instances(heard, account, region, ids, now)
+                reply = see_instances(heard, account, region, ids)
             case ObserveStatuses():
-                reply = see_statuses(heard, now)
+                reply = see_statuses(heard)
             case ObserveKeyPair(key=key):
-                reply = see_key(heard, self.decider.run.plan.keys[key].name, now)
+                reply = see_key(heard, self.decider.run.plan.keys[key].name)
         self.loop.receive(ObservationEnded(observation, reply, call.left_at))
 
 
 def see_instances(
-    heard: Heard, account: str, region: str, asked: Sequence[str], now: Instant
+    heard: Heard, account: str, region: str, asked: Sequence[str]
 ) -> Described | Refused | Unknown:
     """A page of instances as the real client reads it; only what was asked for."""
     if isinstance(heard, Answer):
         raise TypeError("a look changes nothing")
-    if not isinstance(heard, wire.HttpReply):
+    if not isinstance(heard, verdict.JudgedReply):
         return heard
-    page = reading.described(heard, account, region, now)
+    page = reading.described(heard, account, region)
     if not isinstance(page, Described):
         return page
     if page.next_token:
@@ -240,19 +239,19 @@ def see_instances(
     return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
 
 
-def see_statuses(heard: Heard, now: Instant) -> StatusesDescribed | Refused | Unknown:
+def see_statuses(heard: Heard) -> StatusesDescribed | Refused | Unknown:
     """Statuses as the real client reads them."""
     if isinstance(heard, Refused | Unknown):
         return heard
-    if not isinstance(heard, wire.HttpReply):
+    if not isinstance(heard, verdict.JudgedReply):
         raise TypeError("statuses are read from bytes")
-    return reading.statuses(heard, now)
+    return reading.statuses(heard)
 
 
-def see_key(heard: Heard, name: str, now: Instant) -> KeyDescribed | Refused | Unknown:
+def see_key(heard: Heard, name: str) -> KeyDescribed | Refused | Unknown:
     """A key pair as the real client reads it."""
     if isinstance(heard, Refused | Unknown):
         return heard
-    if not isinstance(heard, wire.HttpReply):
+    if not isinstance(heard, verdict.JudgedReply):
         raise TypeError("a key pair is read from bytes")
-    return reading.key_described(heard, name, now)
+    return reading.key_described(heard, name)

@@ -41,7 +41,7 @@ class ValueArrivals(Arrivals):
         """See Arrivals; nobody asks later which call a request id belongs to."""
         return self.cloud.handle(request, self.heap.now)
 
-    def read(self, course: Course, request: Request, reply: Reply | None) -> Heard:
+    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Heard:
         """See Arrivals."""
         if reply is not None and reply.code is None:
             body: Mapping[str, Any] = reply.body
@@ -51,7 +51,7 @@ class ValueArrivals(Arrivals):
                 return Described(rows, at, body["NextToken"], reply.request_id)
             if request.action in _SINGLE or _all_went_well(body):
                 return Answer(Done(reply.request_id, at))
-        return super().read(course, request, reply)
+        return super().read(course, request, reply, now)
 
 
 _SINGLE = ("RebootInstance", "StartInstance")
