@@ -58,7 +58,7 @@ def _of(instances: int) -> list[Row]:
 def make(instances: int, calls: str, path: str) -> None:
     """Save a plan with `maxDown: 10%` over two regions; runs in a child."""
     plan = world.plan_of(list(_instances(instances)), Calls(calls), START_MS)
-    plan_file.save_plan(plan_file.of(plan), Path(path))
+    plan_file.save_plan(plan_file.with_digest(plan), Path(path))
 
 
 def _instances(count: int) -> Iterator[Instance]:

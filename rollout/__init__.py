@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rollout.app.audit import Verdict, verify_journal
     from rollout.app.execute import apply, resume
     from rollout.app.notices import Notices, Progress
-    from rollout.app.plan import Allow, Planned, make_plan, plan
-    from rollout.app.plan_file import Saved, load_plan, save_plan
+    from rollout.app.plan import Allow, PlanResult, make_plan, plan
+    from rollout.app.plan_file import SavedPlan, load_plan, save_plan
     from rollout.app.rehearse import Rehearsal, RehearsalOptions, rehearse
-    from rollout.app.runs import Ended
+    from rollout.app.runs import RunResult
     from rollout.app.session import Connection, Session
     from rollout.app.specs import load_spec
     from rollout.errors import Exit, Problem, RolloutError
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Allow",
     "Connection",
-    "Ended",
     "Exit",
     "Instance",
     "Inventory",
     "Notices",
     "Plan",
-    "Planned",
+    "PlanResult",
     "Problem",
     "Progress",
     "Rehearsal",
     "RehearsalOptions",
     "RolloutError",
+    "RunResult",
     "RunView",
-    "Saved",
+    "SavedPlan",
     "Session",
     "Spec",
     "Verdict",
@@ -63,10 +63,10 @@ _MODULES = {
     "app.audit": ("Verdict", "verify_journal"),
     "app.execute": ("apply", "resume"),
     "app.notices": ("Notices", "Progress"),
-    "app.plan": ("Allow", "Planned", "make_plan", "plan"),
-    "app.plan_file": ("Saved", "load_plan", "save_plan"),
+    "app.plan": ("Allow", "PlanResult", "make_plan", "plan"),
+    "app.plan_file": ("SavedPlan", "load_plan", "save_plan"),
     "app.rehearse": ("RehearsalOptions", "Rehearsal", "rehearse"),
-    "app.runs": ("Ended",),
+    "app.runs": ("RunResult",),
     "app.session": ("Connection", "Session"),
     "app.specs": ("load_spec",),
     "errors": ("Exit", "Problem", "RolloutError"),

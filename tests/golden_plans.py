@@ -154,7 +154,7 @@ def write(*names: str) -> None:
     """Write the plans with these names, each with its digest file."""
     for shape in SHAPES:
         if shape.__name__ in names:
-            saved = plan_file.of(shape())
+            saved = plan_file.with_digest(shape())
             plan_file.save_plan(saved, FOLDER / f"{shape.__name__}.plan.json")
 
 

@@ -17,9 +17,10 @@ from tests.e2e.stage import stage
 
 PAGE = (tree.ROOT / "docs" / "python-api.md").read_text("utf-8")
 NAMES = """
-    Allow Connection Ended Exit Instance Inventory Notices Plan Planned Problem Progress Rehearsal
-    RehearsalOptions RolloutError RunView Saved Session Spec Verdict __version__ apply load_plan
-    load_spec make_plan plan rehearse resume save_plan verify_journal
+    Allow Connection Exit Instance Inventory Notices Plan PlanResult Problem Progress
+    Rehearsal RehearsalOptions RolloutError RunResult RunView SavedPlan Session Spec Verdict
+    __version__ apply load_plan load_spec make_plan plan rehearse resume save_plan
+    verify_journal
 """
 
 

@@ -18,9 +18,9 @@ import msgspec
 
 from rollout import logs
 from rollout.app import about, connect, plan, preflight, runs
-from rollout.app.plan import Allow, Planned
-from rollout.app.plan_file import Saved
-from rollout.app.runs import Ended, Folded, RunFacts
+from rollout.app.plan import Allow, PlanResult
+from rollout.app.plan_file import SavedPlan
+from rollout.app.runs import Folded, RunFacts, RunResult
 from rollout.app.session import Session
 from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
@@ -40,7 +40,7 @@ LOST_SHOWN = 20
 """Events that did not fit on the disk are reported up to this number, then counted."""
 
 
-async def apply(saved: Saved, session: Session) -> Ended | None:
+async def apply(saved: SavedPlan, session: Session) -> RunResult | None:
     """Execute a saved plan until its run closes or stops; return None if it has no targets.
 
     Errors: as `preflight`; R0011, R0603, R0802 for the runs directory and its lock.
@@ -55,9 +55,9 @@ async def apply(saved: Saved, session: Session) -> Ended | None:
 async def plan_and_apply(
     spec: Path,
     session: Session,
-    review: Callable[[Planned], None],
+    review: Callable[[PlanResult], None],
     allow: Allow = Allow(),  # noqa: B008 - immutable
-) -> Ended | None:
+) -> RunResult | None:
     """Plan a spec and execute the plan, unless `review` raises; return None without targets.
 
     Errors: as `plan.create` and `apply`.
@@ -78,7 +78,9 @@ async def _connected(session: Session) -> AsyncIterator[tuple[Runner, Service]]:
         yield runner, service
 
 
-async def resume(run: str | None, session: Session, *, unattended: bool = False) -> Ended | None:
+async def resume(
+    run: str | None, session: Session, *, unattended: bool = False
+) -> RunResult | None:
     """Continue an open run to its close or its stop; return the state of a closed one.
 
     `run` is its id or a unique prefix. None means the newest open run, and returns None if no run
@@ -87,7 +89,7 @@ async def resume(run: str | None, session: Session, *, unattended: bool = False)
     """
     if run is not None:
         found = [store.find(session.store, run)]
-        if (closed := runs.closed(found[0])) is not None:
+        if (closed := runs.closed_result(found[0])) is not None:
             return closed
     elif not (found := runs.not_closed(session.store)):
         return None
@@ -95,7 +97,7 @@ async def resume(run: str | None, session: Session, *, unattended: bool = False)
         read = [runs.fold(one) for one in found]
         still_open = [one for one in read if one.run.closed is None]
         if not still_open:  # another process closed it before this one had the lock
-            return None if run is None else runs.ended(read[-1])
+            return None if run is None else runs.result_of(read[-1])
         folded = still_open[-1]
         if unattended:
             _check_unattended(folded)
@@ -131,7 +133,7 @@ class Runner:
     session: Session
     locked: LockedStore
 
-    async def begin(self, saved: Saved, service: Service) -> Ended:
+    async def begin(self, saved: SavedPlan, service: Service) -> RunResult:
         """Check a plan, start its run and drive it."""
         await preflight.check(saved, service, self.session.store)
         now = service.clock.now()
@@ -151,7 +153,7 @@ class Runner:
         folded: Folded,
         service: Service,
         order: OperatorCommand | None = None,
-    ) -> Ended:
+    ) -> RunResult:
         """Continue an open run, folded under the lock of all runs.
 
         `order` is applied first, so that nothing starts before it.
@@ -177,7 +179,7 @@ class Runner:
         service: Service,
         start: Callable[[], None],
         facts: RunFacts,
-    ) -> Ended:
+    ) -> RunResult:
         progress = self.session.progress
         operators = journal.inbox(self._warn_unread)
         engine = LocalEngine(Ports(service.clock, service, journal, operators), progress.on_turn)
@@ -196,7 +198,7 @@ class Runner:
             self.session.notices.say(f"resume: rollout resume {decider.run.run_id}")
             raise
         now = service.clock.now()
-        return Ended(
+        return RunResult(
             view(decider.run),
             msgspec.structs.replace(facts, at=now, head=str(journal.head)),
             Exit(exit_of(decider.run)),

@@ -13,7 +13,7 @@ import anyio
 from rollout import logs
 from rollout.app import connect, execute, preflight, runs
 from rollout.app.notices import Notices
-from rollout.app.runs import Ended
+from rollout.app.runs import RunResult
 from rollout.app.session import Session
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
@@ -26,7 +26,7 @@ TAKEN_WITHIN_S = 30
 """A process that drives a run checks its inbox twice a second, unless it is stopped."""
 
 
-async def abort(run: StoredRun, reason: str, session: Session) -> Ended:
+async def abort(run: StoredRun, reason: str, session: Session) -> RunResult:
     """Close an open run: start nothing new, settle its open calls. Return how it ended.
 
     Errors: R0505 if the driving process does not react; as `execute.resume`.
@@ -52,7 +52,7 @@ async def resolve(
     return False
 
 
-async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) -> Ended:
+async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) -> RunResult:
     """Abort a run that no process drives: observe its open calls, and close it.
 
     The command is in the inbox before the service is called. If the service does not answer, a
@@ -60,7 +60,7 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
     """
     async with execute.hold_runs(session, LoopClock().now()) as runner:
         folded = runs.fold(run)
-        if (ended := runs.ended(folded)) is not None:
+        if (ended := runs.result_of(folded)) is not None:
             return ended  # its process closed it before this one had the lock
         given = None if folded.run.aborted else order
         sent = run.send(order) if given else None
@@ -140,11 +140,11 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
     )
 
 
-async def _until_closed(run: StoredRun) -> Ended | None:
+async def _until_closed(run: StoredRun) -> RunResult | None:
     """Wait until the process that drives the run ends; return how it closed the run, if it did."""
     while run.driver():  # noqa: ASYNC110 - another process
         await anyio.sleep(POLL_S)
-    return runs.closed(run)
+    return runs.closed_result(run)
 
 
 def _applies(line: Line, given: OperatorCommand) -> bool:

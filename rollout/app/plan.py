@@ -14,7 +14,7 @@ import msgspec
 
 from rollout import specfile
 from rollout.app import about, connect, parallel, plan_file
-from rollout.app.plan_file import Saved
+from rollout.app.plan_file import SavedPlan
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
 from rollout.engines.clock import LoopClock
@@ -39,10 +39,10 @@ class InventoryReading(NamedTuple):
     took_ms: Duration
 
 
-class Planned(NamedTuple):
+class PlanResult(NamedTuple):
     """A new plan, and how its inventory was read."""
 
-    saved: Saved
+    saved: SavedPlan
     reading: InventoryReading
 
 
@@ -71,7 +71,7 @@ async def plan(
     offline: bool = False,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
-) -> Planned:
+) -> PlanResult:
     """Return a plan of the spec in a file; an offline plan makes no API calls, and is not
     applyable. `age_max_ms` is how long it is valid. Errors: as `connect` and `create`.
     """
@@ -87,7 +87,7 @@ async def create(
     *,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
-) -> Planned:
+) -> PlanResult:
     """Return a plan of the spec in a file; without a service an offline plan.
 
     Errors: SpecError, InventoryError, PlanError, AccessError; ConflictError R0606 if a region
@@ -120,7 +120,7 @@ async def create(
         age_max_ms,
     )
     made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
-    return Planned(plan_file.of(made), InventoryReading(inventory.calls, took))
+    return PlanResult(plan_file.with_digest(made), InventoryReading(inventory.calls, took))
 
 
 class _Counts(msgspec.Struct):

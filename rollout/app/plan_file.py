@@ -26,7 +26,7 @@ BYTES_MAX = 4 * 1024**3
 _FIGURES = re.compile(r"[0-9a-f]{64}")
 
 
-class Saved(NamedTuple):
+class SavedPlan(NamedTuple):
     """A plan, its bytes, and their digest."""
 
     plan: Plan
@@ -42,20 +42,20 @@ class _Head(msgspec.Struct):
     tool: str = "an unknown program"
 
 
-def of(plan: Plan) -> Saved:
+def with_digest(plan: Plan) -> SavedPlan:
     """Return a new plan with its bytes and digest."""
     raw = plans.encode(plan)
-    return Saved(plan, raw, plans.digest(raw))
+    return SavedPlan(plan, raw, plans.digest(raw))
 
 
-def save_plan(saved: Saved, path: Path) -> None:
+def save_plan(saved: SavedPlan, path: Path) -> None:
     """Write the plan and its digest file atomically. Errors: StorageError R0803."""
     out_file.check(path, "plan")
     out_file.write(_sidecar(path), _digest_line(saved.digest, path), "plan")
     out_file.write(path, saved.raw, "plan")
 
 
-def load_plan(path: Path, digest: str | None = None) -> Saved:
+def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
     """Return the plan in a file after checking its digest against `digest` or its `.sha256` file.
 
     Errors: R0320 unreadable, R0321 not a plan of this version, R0901 the digest does not match,
@@ -71,7 +71,7 @@ def load_plan(path: Path, digest: str | None = None) -> Saved:
     if plans.encode(plan) != raw:
         raise _not_a_plan(path, "it has fields that this version does not know")
     plan_check.check(plan, Place(str(path)))
-    return Saved(plan, raw, plans.digest(raw))
+    return SavedPlan(plan, raw, plans.digest(raw))
 
 
 def _read(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from rollout.app import connect, parallel, runs
-from rollout.app.plan_file import Saved
+from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
 from rollout.engines.service import Service
@@ -30,7 +30,7 @@ time if it differs by more than a minute."""
 _OTHER_KEY = "does not have the plan's public key"
 
 
-async def check(saved: Saved, service: Service, store: RunStore) -> None:
+async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     """Run the checks that need a clock, the runs directory or the service."""
     check_time(saved.plan, service.clock.now())
     check_identity(saved.plan, service)
@@ -88,7 +88,7 @@ def check_time(plan: Plan, now: Instant) -> None:
         )
 
 
-def check_runs(saved: Saved, store: RunStore) -> None:
+def check_runs(saved: SavedPlan, store: RunStore) -> None:
     """Raise R0602 if the plan was already applied, or an open run has not finished its targets."""
     open_runs = runs.open_runs(store)
     for earlier in of_plan(store, saved.digest):

@@ -41,7 +41,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     """Number and digest of the journal's last line, as `SEQ:HASH`."""
 
 
-class Ended(msgspec.Struct, frozen=True):
+class RunResult(msgspec.Struct, frozen=True):
     """The state of a run when a command ends, and the command's exit code."""
 
     view: RunView
@@ -182,16 +182,16 @@ def unfinished(folded: Folded) -> list[str]:
     ]
 
 
-def closed(stored: StoredRun) -> Ended | None:
+def closed_result(stored: StoredRun) -> RunResult | None:
     """Return how a run ended; None if the store does not prove that it is closed."""
-    return ended(fold(stored)) if stored.is_closed() else None
+    return result_of(fold(stored)) if stored.is_closed() else None
 
 
-def ended(folded: Folded) -> Ended | None:
+def result_of(folded: Folded) -> RunResult | None:
     """Return how a folded run ended; None if it is open."""
     if folded.run.closed is None:
         return None
-    return Ended(view(folded.run), facts(folded), Exit(folded.run.closed.exit))
+    return RunResult(view(folded.run), facts(folded), Exit(folded.run.closed.exit))
 
 
 def facts(folded: Folded, *, driven_by: str = "") -> RunFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.app.runs import Ended
+from rollout.app.runs import RunResult
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render, report
 from rollout.errors import Exit
@@ -11,13 +11,13 @@ RESULT_S = 60.0
 """Time limit for reading the result, so that unattended commands end."""
 
 
-def show(terminal: Terminal, ended: Ended, output: str) -> Exit:
+def show(terminal: Terminal, ended: RunResult, output: str) -> Exit:
     """Print the state of the run and return its exit code. Errors: R0804, R0806."""
     terminal.show(text(terminal, ended, output), RESULT_S)
     return ended.exit
 
 
-def text(terminal: Terminal, ended: Ended, output: str) -> str:
+def text(terminal: Terminal, ended: RunResult, output: str) -> str:
     """Return the summary in the requested format."""
     match output:
         case "json":

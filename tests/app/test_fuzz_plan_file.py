@@ -35,7 +35,7 @@ def test_no_plan_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None
 @given(edited("0" * 64 + "  fleet.plan.json\n"))
 def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None:
     """A digest file with odd bytes never lets another plan pass."""
-    saved = plan_file.of(factory.plan(40))
+    saved = plan_file.with_digest(factory.plan(40))
     path = tmp_path / "fleet.plan.json"
     plan_file.save_plan(saved, path)
     (tmp_path / "fleet.plan.json.sha256").write_bytes(content)
@@ -47,7 +47,7 @@ def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> No
 @pytest.mark.parametrize("name", ["\udcc2\udcd6", "a\nb", "a\\b", "\\", "a b"])
 def test_a_plan_is_saved_under_any_name(tmp_path: Path, name: str) -> None:
     """Names that are no UTF-8, and those that `sha256sum` escapes."""
-    saved, path = plan_file.of(factory.plan(40)), tmp_path / f"{name}.plan.json"
+    saved, path = plan_file.with_digest(factory.plan(40)), tmp_path / f"{name}.plan.json"
 
     plan_file.save_plan(saved, path)
 

@@ -18,7 +18,7 @@ from tests.app import factory
 def saved(tmp_path: Path) -> Path:
     """A plan file with its digest file."""
     path = tmp_path / "fleet.plan.json"
-    plan_file.save_plan(plan_file.of(factory.plan()), path)
+    plan_file.save_plan(plan_file.with_digest(factory.plan()), path)
     return path
 
 
@@ -33,7 +33,7 @@ def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
     """The plan comes back equal, with the digest of the file's bytes."""
     loaded = plan_file.load_plan(saved)
 
-    assert loaded == plan_file.of(factory.plan())
+    assert loaded == plan_file.with_digest(factory.plan())
     assert loaded.raw == saved.read_bytes()
 
 
@@ -168,7 +168,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(path)
 
     with pytest.raises(RolloutError) as caught:
-        plan_file.save_plan(plan_file.of(factory.plan()), path)
+        plan_file.save_plan(plan_file.with_digest(factory.plan()), path)
 
     assert caught.value.problems[0].code == "R0803"
     assert path.is_fifo()
@@ -181,7 +181,7 @@ def test_a_plan_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
     target.mkdir()
 
     with pytest.raises(RolloutError) as caught:
-        plan_file.save_plan(plan_file.of(factory.plan()), target)
+        plan_file.save_plan(plan_file.with_digest(factory.plan()), target)
 
     assert caught.value.exit is Exit.IO
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.plan.json"]

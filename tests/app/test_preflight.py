@@ -12,8 +12,8 @@ import pytest
 from rollout.app import execute, preflight
 from rollout.app import plan as planning
 from rollout.app import runs as folding
-from rollout.app.plan_file import Saved, of
-from rollout.app.runs import Ended
+from rollout.app.plan_file import SavedPlan, with_digest
+from rollout.app.runs import RunResult
 from rollout.app.session import Session
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Lost, SignedCall
@@ -38,9 +38,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def changed(**changes: object) -> Saved:
+def changed(**changes: object) -> SavedPlan:
     """The factory's plan with other fields."""
-    return of(msgspec.structs.replace(factory.plan(), **changes))
+    return with_digest(msgspec.structs.replace(factory.plan(), **changes))
 
 
 def code_of(caught: pytest.ExceptionInfo[RolloutError]) -> tuple[str, Exit]:
@@ -110,7 +110,7 @@ async def test_a_plan_for_another_account_is_refused(identity: Identity) -> None
     assert not stage.ReadOnly.sent
 
 
-async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) -> Saved:
+async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) -> SavedPlan:
     """A plan of the whole cloud."""
     async with stage.connected(cloud) as service:
         spec = stage.write_spec(project, text=text)
@@ -119,10 +119,10 @@ async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) ->
 
 async def applied(
     cloud: PretendCloud,
-    saved: Saved,
+    saved: SavedPlan,
     transport: type[AiohttpTransport] = AiohttpTransport,
     environment: Mapping[str, str] = MappingProxyType({}),
-) -> Ended:
+) -> RunResult:
     """Apply a plan to its end."""
     session = Session(allow_unsafe_fs=True)
     async with (

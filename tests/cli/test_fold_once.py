@@ -68,7 +68,7 @@ def test_a_command_folds_each_journal_at_most_once(
 
 def test_a_plan_is_checked_against_open_runs_with_one_fold_of_each(folds: Counter[str]) -> None:
     """The run that still changes the plan's targets is folded, the closed one is not."""
-    saved = plan_file.of(stories.a_plan())
+    saved = plan_file.with_digest(stories.a_plan())
 
     with pytest.raises(ConflictError, match="has not finished"):
         preflight.check_runs(saved, DirectoryStore(Path("runs")))

@@ -178,7 +178,7 @@ def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
     shutil.rmtree(run_dir)
     story = stories.whole()
     story.write(run_dir.parent)
-    monkeypatch.setattr("rollout.app.runs.closed", lambda _: None)
+    monkeypatch.setattr("rollout.app.runs.closed_result", lambda _: None)
     before = (run_dir / "journal-000001.jsonl").read_bytes()
     assert main.main(list(words)) == Exit.DONE
 

@@ -43,7 +43,7 @@ def plan_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", _refuse)
     path = tmp_path / "fleet.plan.json"
-    planfile.save_plan(planfile.of(factory.plan(60)), path)
+    planfile.save_plan(planfile.with_digest(factory.plan(60)), path)
     return path
 
 
@@ -153,7 +153,7 @@ def test_a_plan_without_targets_needs_no_rehearsal(
 ) -> None:
     """Nothing to do is 0, and says so."""
     path = tmp_path / "none.plan.json"
-    planfile.save_plan(planfile.of(factory.plan(1)), path)
+    planfile.save_plan(planfile.with_digest(factory.plan(1)), path)
 
     assert main.main(["rehearse", str(path)]) == Exit.DONE
     assert "Nothing to rehearse" in capsys.readouterr().err

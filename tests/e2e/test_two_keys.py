@@ -65,7 +65,7 @@ def _write_plan(made: Stage) -> dict[str, str]:
     )
     earlier = WantedKey(EARLIER, FOREIGN_KEY, public_key_digest(FOREIGN_KEY), regions)
     two = with_keys(plan, (*plan.keys, earlier), lambda one: int(one.instance[-1], 16) % 2)
-    plan_file.save_plan(plan_file.of(two), made.folder / "two.plan.json")
+    plan_file.save_plan(plan_file.with_digest(two), made.folder / "two.plan.json")
     return {
         target.instance: two.keys[target.key].name
         for wave in two.waves

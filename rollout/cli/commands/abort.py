@@ -40,7 +40,7 @@ def abort(
 
     terminal = Terminal.of(common)
     found = runs.find(common.runs_dir, run)
-    if (closed := runs.closed(found)) is not None:
+    if (closed := runs.closed_result(found)) is not None:
         terminal.say(f"Nothing to do: run {found.id} is closed.")
         return results.show(terminal, closed, output)
     confirmation.confirm_abort(terminal, found.id, runs.plan_of(found).name, confirm)

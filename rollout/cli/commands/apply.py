@@ -11,7 +11,7 @@ from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from rollout.app.plan import Planned
+    from rollout.app.plan import PlanResult
 
 
 def apply(
@@ -69,7 +69,7 @@ def apply(
     return _nothing(terminal, output) if ended is None else results.show(terminal, ended, output)
 
 
-def _review(terminal: Terminal, given: str | None, again_max: int, planned: Planned) -> None:
+def _review(terminal: Terminal, given: str | None, again_max: int, planned: PlanResult) -> None:
     """Show a plan; if it has targets, ask for confirmation."""
     from rollout.cli import confirmation
     from rollout.cli.views import preview

@@ -13,7 +13,7 @@ from rollout.errors import Exit, UsageError
 from rollout.model import limits
 
 if TYPE_CHECKING:
-    from rollout.app.plan import Planned
+    from rollout.app.plan import PlanResult
 
 
 def plan(
@@ -82,7 +82,7 @@ def plan(
     return Exit.CHANGES if changes else Exit.DONE
 
 
-def _text(planned: Planned, output: str, width: int) -> str:
+def _text(planned: PlanResult, output: str, width: int) -> str:
     from rollout.cli.views import preview
 
     saved = planned.saved
@@ -97,7 +97,7 @@ def _text(planned: Planned, output: str, width: int) -> str:
             return preview.text(saved.plan, saved.digest, width, reading=planned.reading)
 
 
-def _next(planned: Planned, spec: Path, out: Path | None) -> str:
+def _next(planned: PlanResult, spec: Path, out: Path | None) -> str:
     """Return the line about the saved files, and the next command."""
     if out is None:
         return f"\nNext:  rollout plan {spec} --out {planned.saved.plan.name}.plan.json"
