@@ -1,7 +1,6 @@
-"""The spec reader: a YAML file → `Spec`, or every complaint about it with file, line and column.
+"""Read a spec: a YAML file becomes a `Spec`, or a list of problems with file, line and column.
 
-Called by `cli` (validate, plan, apply). Knows files and YAML; what a spec means for a fleet is the
-planner's business.
+Called by `app`. It knows files and YAML, but not what a spec means for a fleet.
 """
 
 from __future__ import annotations
@@ -20,29 +19,30 @@ from rollout.errors import Exit, Place, Problem, SpecError
 from rollout.model import limits
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
-from rollout.specfile import build, complaints, document, screen, waves
+from rollout.specfile import build, document, screen, waves
 from rollout.specfile.models import KeyRotation
+from rollout.specfile.problems import validation_problems
 from rollout.specfile.project import Project
 
 __all__ = ["Loaded", "json_schema", "load"]
 
 _PLAN = re.compile(r'\s*\{(?=.*"format"\s*:\s*"rollout\.plan")', re.DOTALL)
-"""The beginning of a plan file, which is a JSON object and so YAML too."""
+"""The start of a plan file: a JSON object, which is valid YAML too."""
 SCHEMA_ID = "key-rotation.v1.json"
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A spec and what is odd about its file, as warnings for the plan."""
+    """A spec, and the warnings about its file for the plan."""
 
     spec: Spec
     warnings: tuple[Warn, ...] = ()
 
 
 def load(path: Path, project: Path) -> Loaded:
-    """Read a spec; relative paths in it start at the folder `project`.
+    """Return the spec in a file. Relative paths in it start at the directory `project`.
 
-    Errors: SpecError with all problems in the order of the file; exit 74 where the file cannot be
-    read, else 65. Of a secret in the file nothing is repeated.
+    Errors: SpecError with all problems in the order of the file; exit 74 if the file cannot be
+    read, else 65. No message repeats a secret of the file.
     """
     text, warnings = _read(path)
     if _PLAN.match(text):
@@ -50,23 +50,23 @@ def load(path: Path, project: Path) -> Loaded:
         place = Place(str(path))
         raise SpecError.of("R0119", "this is a plan, not a spec", place=place, help=hint)
     found = document.parse(str(path), text)
-    quiet = screen.secrets(found)
+    secret_lines = screen.secrets(found)
     form, problems = _check(found, Project(project))
-    problems = screen.without_secrets(problems, quiet)
+    problems = screen.without_secrets(problems, secret_lines)
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
     return Loaded(build.build(form, text), warnings)
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of a spec, every field with its description."""
+    """Return the JSON Schema 2020-12 of a spec, with a description of each field."""
     schema = KeyRotation.model_json_schema(schema_generator=_Schema)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
     return head | schema
 
 
 class _Schema(GenerateJsonSchema):
-    """Without the titles that only repeat a field's name, and without empty defaults."""
+    """Omit titles that repeat a field's name, and empty defaults."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -79,7 +79,7 @@ class _Schema(GenerateJsonSchema):
 
 
 def _check(found: document.Document, project: Project) -> tuple[KeyRotation | None, list[Problem]]:
-    """The form where it is right, and the problems of YAML and form together."""
+    """Return the form, or None and all problems."""
     if found.data is None and not found.problems:
         return None, [Problem("R0103", "the spec is empty", Place(found.file), "see docs/spec.md")]
     if found.data is None:
@@ -88,11 +88,11 @@ def _check(found: document.Document, project: Project) -> tuple[KeyRotation | No
     try:
         return KeyRotation.model_validate(found.data, context=project), between
     except ValidationError as error:
-        return None, [*between, *complaints.problems(found, error)]
+        return None, [*between, *validation_problems(found, error)]
 
 
 def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
-    """The text of the file and the warnings about its permissions."""
+    """Return the text of the file, and the warnings about its permissions."""
     place = Place(str(path))
     try:
         mode = path.stat().st_mode
@@ -119,8 +119,8 @@ def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
 
 
 def _unreadable(place: Place, why: str) -> SpecError:
-    cure = "name an existing file that you can read"
-    return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place, help=cure)
+    fix = "name an existing file that you can read"
+    return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place, help=fix)
 
 
 def _position(problem: Problem) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A checked form → the `Spec` that the planner compiles. Cannot fail: the form was checked."""
+"""Convert a validated form to the `Spec` that the planner reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rollout.specfile import models
 
 
 def build(form: models.KeyRotation, text: str) -> spec.Spec:
-    """The spec of a form; `text` is the file's."""
+    """Return the spec of a form. `text` is the text of the file."""
     wanted = form.spec
     return spec.Spec(
         name=form.metadata.name,
@@ -72,6 +72,6 @@ def _selector(text: str) -> selector.Selector | None:
 
 
 def _end_of_day(text: str) -> time.Instant:
-    """The end of a date, UTC: the day itself still counts."""
+    """Return the end of a date in UTC: the day itself is included."""
     day = datetime.fromisoformat(text).replace(tzinfo=UTC)
     return int((day + timedelta(days=1)).timestamp()) * 1000

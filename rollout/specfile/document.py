@@ -1,6 +1,6 @@
-"""YAML text → plain values with the place of every key and value, and complaints about the YAML.
+"""Parse YAML to plain values, with the place of each key and value and the problems of the YAML.
 
-Called by `specfile.load`. Knows YAML and nothing of what a spec says.
+Called by `specfile.load`. It knows YAML, but not the fields of a spec.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ Path = tuple[str | int, ...]
 """Keys and indices from the top of the document."""
 
 NODES_MAX = 100_000
-"""Values of one spec with aliases expanded: a spec of 5 MB has fewer, a bomb has more."""
+"""Maximum values of a spec with expanded aliases. A spec of 5 MB has fewer, a YAML bomb more."""
 NESTING_MAX = 32
-"""The spec's own form is 6 deep."""
+"""Maximum nesting. The fields of a spec are 6 levels deep."""
 
 _HALF = "half of a surrogate pair: the text was cut inside a character"
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = (_TAG + "str", _TAG + "timestamp")
 _SCALAR_TAGS = (_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float")
 _CONTAINER_TAGS = (_TAG + "map", _TAG + "seq")
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what ruamel counts as the end of a line
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # line breaks for ruamel
 _ODD_BREAK = re.compile("[\x85\u2028\u2029]")
-"""Line ends to ruamel, but not to YAML 1.2 or an editor: a comment would end there unseen."""
+"""Line breaks for ruamel, but not for YAML 1.2 or an editor: a comment would end there."""
 _DIRECTIVE = re.compile(r"^%.*", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a key or value stands: line and column from 0, its width on that line."""
+class Position:
+    """Position of a key or value: line and column from 0, and its width on that line."""
 
     line: int
     column: int
@@ -48,50 +48,50 @@ class Spot:
 
 @dataclass(slots=True)
 class Document:
-    """The values of a file and where each of them stands.
+    """The values of a file with their positions.
 
-    `problems` are those of the YAML; `refused` are the paths whose value they left None.
+    `problems` are the problems of the YAML. Values at the paths in `refused` are None.
     """
 
     file: str
     text: str
     data: Any = None
     problems: list[Problem] = field(default_factory=list)
-    keys: dict[Path, Spot] = field(default_factory=dict)
-    values: dict[Path, Spot] = field(default_factory=dict)
+    keys: dict[Path, Position] = field(default_factory=dict)
+    values: dict[Path, Position] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     refused: set[Path] = field(default_factory=set)
 
     def at_value(self, path: Path, offset: int = 0) -> Place:
-        """The place of a value, or of the nearest one around it; `offset` characters into it."""
-        spot = _nearest(self.values, path)
-        return self._place(spot, offset + spot.quoted if offset else 0)
+        """Return the place `offset` characters into a value, or of the nearest value around it."""
+        position = _nearest(self.values, path)
+        return self._place(position, offset + position.quoted if offset else 0)
 
     def at_key(self, path: Path) -> Place:
-        """The place of a key, or of the nearest one around it."""
+        """Return the place of a key, or of the nearest key around it."""
         return self._place(_nearest(self.keys, path))
 
     def at(self, line: int, column: int, width: int = 1) -> Place:
-        """The place of a line and column counted from 0."""
-        return self._place(Spot(line, column, width))
+        """Return the place of a line and column, both from 0."""
+        return self._place(Position(line, column, width))
 
-    def _place(self, spot: Spot, offset: int = 0) -> Place:
-        text = self.lines[spot.line] if spot.line < len(self.lines) else ""
-        width = 1 if offset else spot.width
-        return Place(self.file, spot.line + 1, spot.column + offset + 1, text, width)
+    def _place(self, position: Position, offset: int = 0) -> Place:
+        text = self.lines[position.line] if position.line < len(self.lines) else ""
+        width = 1 if offset else position.width
+        return Place(self.file, position.line + 1, position.column + offset + 1, text, width)
 
 
 def parse(file: str, text: str) -> Document:
-    """Read one YAML 1.2 document; what is wrong with the YAML is in `problems`.
+    """Return the YAML 1.2 document in a text, with the problems of the YAML.
 
-    Refused: syntax errors, directives, a second document, tags, doubled keys, keys that are no
-    text, alias bombs and deep nesting. `data` is None where nothing can be read.
+    Refused: syntax errors, directives, a second document, tags, duplicate keys, keys that are not
+    text, alias bombs and deep nesting. `data` is None if the text cannot be parsed.
     """
     document = Document(file, text, lines=_BREAK.split(text))
     directive = _DIRECTIVE.search(text)
     if directive is not None:
         line = len(_BREAK.findall(text, 0, directive.start()))
-        problem = Problem("R0111", "a spec has no directives", document.at(line, 0, 1))
+        problem = Problem("R0111", "a spec may not contain directives", document.at(line, 0, 1))
         document.problems.append(problem)
         return document
     odd = _ODD_BREAK.search(text)
@@ -112,12 +112,12 @@ def parse(file: str, text: str) -> Document:
     return document
 
 
-def _nearest(spots: dict[Path, Spot], path: Path) -> Spot:
-    """The spot of the path, else of the longest beginning of it that has one."""
+def _nearest(positions: dict[Path, Position], path: Path) -> Position:
+    """Return the position of the path, or of its longest prefix with a position."""
     for length in range(len(path), -1, -1):
-        if (spot := spots.get(path[:length])) is not None:
-            return spot
-    return Spot(0, 0, 1)
+        if (position := positions.get(path[:length])) is not None:
+            return position
+    return Position(0, 0, 1)
 
 
 def _syntax(document: Document, error: YAMLError | RecursionError) -> Problem:
@@ -134,14 +134,14 @@ def _syntax(document: Document, error: YAMLError | RecursionError) -> Problem:
     mark = (is_cut and error.context_mark) or error.problem_mark
     place = document.at(mark.line, mark.column)
     if error.problem == "but found another document":
-        return Problem("R0111", "a second document in the file", place, "one spec a file")
+        return Problem("R0111", "a second document in the file", place, "write one spec per file")
     text = " ".join(part for part in (error.context, error.problem) if part)
     hint = "indent with spaces, not tabs" if "'\\t'" in text else None
     return Problem("R0101", text.replace("\n", " "), place, hint)
 
 
 class _Reader:
-    """Turns nodes into values, once; collects spots and problems into the document."""
+    """Converts nodes to values, and adds positions and problems to the document."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -149,18 +149,18 @@ class _Reader:
         self._left = NODES_MAX
 
     def read(self, node: Node, path: Path) -> Any:
-        """The value of a node; None where it was refused."""
-        spot = _spot(node)
-        if spot.width:  # a value that is not written stands nowhere: its key does
-            self._document.values[path] = spot
-            self._document.keys.setdefault(path, spot)
+        """Return the value of a node, or None if it is refused."""
+        position = _position(node)
+        if position.width:  # a value that is not written has no position, but its key has one
+            self._document.values[path] = position
+            self._document.keys.setdefault(path, position)
         self._left -= 1
         if self._left < 0:
             return self._refuse("aliases expand the spec to more values than its limit", node, path)
         if len(path) > NESTING_MAX:
             return self._refuse("nested too deeply, or an alias of itself", node, path)
         if node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS, *_CONTAINER_TAGS):
-            return self._refuse(f"a spec has no tags such as `{node.tag}`", node, path)
+            return self._refuse(f"a spec may not contain tags such as `{node.tag}`", node, path)
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, MappingNode):
@@ -176,43 +176,43 @@ class _Reader:
             return self._scalars.construct_object(node)
         except (YAMLError, ValueError):
             kind = str(node.tag).removeprefix(_TAG)
-            return self._refuse(f"`{node.value}` is no {kind}", node, path, "R0105")
+            return self._refuse(f"`{node.value}` is not of type {kind}", node, path, "R0105")
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value
             if not isinstance(key_node, ScalarNode):
-                self._complain("R0105", "a field name is plain text", key_node)
+                self._report("R0105", "a field name must be plain text", key_node)
             elif not is_text(key):
-                self._complain("R0105", _HALF, key_node)
+                self._report("R0105", _HALF, key_node)
             elif key_node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS):
                 what = "merge keys" if key_node.tag == _TAG + "merge" else "tags"
-                self._complain("R0111", f"a spec has no {what}", key_node)
+                self._report("R0111", f"a spec may not contain {what}", key_node)
             elif key in mapping:
                 first = self._document.keys[*path, key].line + 1
-                hint = f"the first one is in line {first}"
-                self._complain("R0101", f"`{key}` appears a second time", key_node, hint)
+                hint = f"the first one is on line {first}"
+                self._report("R0101", f"`{key}` appears a second time", key_node, hint)
             else:
-                self._document.keys[*path, key] = _spot(key_node)
-                self._document.values[*path, key] = _spot(key_node)
+                self._document.keys[*path, key] = _position(key_node)
+                self._document.values[*path, key] = _position(key_node)
                 mapping[key] = self.read(value_node, (*path, key))
         return mapping
 
     def _refuse(self, message: str, node: Node, path: Path, code: str = "R0111") -> None:
-        """Complain of the value at `path`, once for all that aliases would repeat."""
+        """Report the value at `path`, once although aliases would repeat it."""
         self._document.refused.add(path)
         if self._left >= -1:
-            self._complain(code, message, node)
+            self._report(code, message, node)
 
-    def _complain(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
-        spot = _spot(node)
-        place = self._document.at(spot.line, spot.column, spot.width)
+    def _report(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
+        position = _position(node)
+        place = self._document.at(position.line, position.column, position.width)
         self._document.problems.append(Problem(code, message, place, hint))
 
 
-def _spot(node: Node) -> Spot:
+def _position(node: Node) -> Position:
     start, end = node.start_mark, node.end_mark
     one_line = isinstance(node, ScalarNode) and start.line == end.line
     quoted = isinstance(node, ScalarNode) and node.style in ("'", '"')
-    return Spot(start.line, start.column, end.column - start.column if one_line else 1, quoted)
+    return Position(start.line, start.column, end.column - start.column if one_line else 1, quoted)

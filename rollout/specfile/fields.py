@@ -1,7 +1,7 @@
-"""The kinds of values a spec has: each checks itself and knows its JSON Schema.
+"""Types of the values of a spec, each with its validation and its JSON Schema.
 
-Used by `models`. A value that is wrong raises a PydanticCustomError whose type is our error code;
-`complaints` turns it into a problem with a place.
+Used by `models`. A wrong value raises a PydanticCustomError with our error code as its type;
+`problems` converts it to a problem with a place.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _NUMBER = re.compile(r"\d+")
 
 
 def fault(code: str, message: str, advice: str = "", **context: Any) -> PydanticCustomError:
-    """A complaint with our code. `at`: path below the value; `offset`: characters into it."""
+    """Return an error with our code. `at`: path below the value; `offset`: characters into it."""
     return PydanticCustomError(code, "{message}", {"message": message, "help": advice, **context})
 
 
 def later(what: str, advice: str) -> PydanticCustomError:
-    """A complaint about a value that a later version will know."""
+    """Return the error for a value of a later version."""
     return fault("R0106", f"{what} is not supported by this version yet", advice)
 
 
@@ -40,13 +40,13 @@ def _duration(value: object) -> str:
         number = int(found[0]) if found else 30
         raise fault("R0107", str(error), f"write `{number}s`, `{number}m` or `1h30m`") from None
     if duration > limits.DURATION_MAX_MS:
-        raise fault("R0107", "a duration is at most 168h", "a week is the maximum")
+        raise fault("R0107", "a duration is at most 168h", "write at most a week")
     return text
 
 
 def _positive(text: str) -> str:
     if time.parse_duration(text) == 0:
-        raise fault("R0107", "this duration is more than 0s", "write `10m`")
+        raise fault("R0107", "this duration must be more than 0s", "write `10m`")
     return text
 
 
@@ -65,7 +65,7 @@ def _quota(value: object) -> str:
         return value
     text = _amount(value)
     if spec.parse_amount(text).share_ppm in (None, spec.PPM):
-        raise fault("R0108", "this share is from 0% to below 100%", "write `30%`")
+        raise fault("R0108", "this share must be at least 0% and below 100%", "write `30%`")
     return text
 
 
@@ -125,7 +125,9 @@ def _date(text: str) -> str:
 def _in_project(text: str, info: ValidationInfo) -> str:
     project: Project | None = info.context
     if project is not None and (why := project.refuses(text)):
-        raise fault("R0114", why, f"files of a spec lie in the project, here {project.root}")
+        raise fault(
+            "R0114", why, f"files of a spec must be in the project directory: {project.root}"
+        )
     return text
 
 

@@ -1,7 +1,7 @@
 """The pydantic models of a spec; `schemas/key-rotation.v1.json` is generated from them.
 
 Used by `specfile.load`. The text after a field is its description in the JSON Schema, which editors
-show. Fields of later versions are in `words.LATER`.
+show. Fields of later versions are in `suggestions.LATER`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The project folder: which files a spec may name, and the public key it names.
+"""The project directory: which files a spec may name, and the public key that it names.
 
-Made by `specfile.load`; the fields of the models ask it. The only part of the package besides
-`load` that touches the disk.
+Made by `specfile.load`, and used by the validation of fields. Apart from `load`, no other module
+of the package reads files.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from rollout.model import secrecy
 
 KEY_BYTES_MAX = 16 * 1024
-"""An RSA key of 16,384 bits takes 2.8 KB on its line."""
+"""Maximum size of a public key file. An RSA key of 16,384 bits takes 2.8 KB."""
 
 
 class KeyFileError(ValueError):
-    """The public key file is refused: code, message, help."""
+    """The public key file is refused, with code, message and fix."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
         super().__init__(code, message, hint)
@@ -26,18 +26,18 @@ class KeyFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The folder that relative paths start at and that no file of a spec may lie outside of."""
+    """The directory at which relative paths start. All files of a spec must be in it."""
 
     root: Path
 
     def path(self, text: str) -> Path:
-        """The file that `text` means."""
+        """Return the path of a file named in a spec."""
         return self.root / text
 
     def refuses(self, text: str) -> str:
-        """Why the path may not stand in a spec; empty where it may. Links are followed."""
+        """Return why a spec may not name this path, or an empty text. Links are followed."""
         if "\0" in text:
-            return "a path has no NUL"
+            return "a path may not contain NUL"
         try:
             target = self.path(text).resolve()
             inside = target.is_relative_to(self.root.resolve())
@@ -46,10 +46,10 @@ class Project:
         return "" if inside else "the path leaves the project"
 
     def public_key(self, text: str) -> str:
-        """The OpenSSH one-line public key of a file, white space trimmed.
+        """Return the OpenSSH public key in a file, without surrounding white space.
 
-        Errors: KeyFileError where there is no such file or it holds something else. Nothing of
-        its content is repeated: it may be a private key.
+        Errors: KeyFileError if the file does not exist or contains something else. The message
+        repeats nothing of the content, which may be a private key.
         """
         path = self.path(text)
         try:
@@ -67,13 +67,13 @@ class Project:
 
 
 def _checked(raw: bytes) -> str:
-    """One OpenSSH public key line, or KeyFileError."""
+    """Return the one OpenSSH public key line. Errors: KeyFileError."""
     if secrecy.find_in_bytes(raw) is not None:
-        message = "this is a private key or holds a secret"
-        hint = "name the public half, the `.pub` file; a private key is never needed here"
+        message = "this is a private key or contains a secret"
+        hint = "name the public key, the `.pub` file; a private key is never needed here"
         raise KeyFileError("R0112", message, hint)
     lines = re.split("\r\n|\r|\n", raw.decode("utf-8", "replace").strip())
-    form = "one line as `ssh-keygen` writes into the `.pub` file"
+    form = "use the one line that `ssh-keygen` writes to the `.pub` file"
     if len(raw) > KEY_BYTES_MAX or len(lines) != 1:
         raise KeyFileError("R0113", "not one OpenSSH public key", form)
     from cryptography.exceptions import UnsupportedAlgorithm

@@ -1,6 +1,6 @@
-"""Secrets in a spec: found before anything is said about the file, and never repeated.
+"""Find secrets in a spec before any message about the file, so that none repeats them.
 
-Called by `specfile.load` with the document; gives the problems and the lines to keep quiet about.
+Called by `specfile.load` with the document.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _BEGIN = re.compile("-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _END = re.compile("-----END [A-Z0-9 ]*PRIVATE KEY-----")
 
 
-Quiet = dict[int, Problem | None]
-"""Lines, from 1, of which nothing may be shown, and the problem of each. A private key is told at
+SecretLines = dict[int, Problem | None]
+"""Lines, from 1, that no message may show, with the problem of each. A private key is reported at
 its first line; its other lines have None."""
 
 
-def secrets(document: Document) -> Quiet:
-    """The lines that hold a secret, by its shape or by the name of its field."""
-    found: Quiet = {}
+def secrets(document: Document) -> SecretLines:
+    """Return the lines with a secret, found by its form or by the name of its field."""
+    found: SecretLines = {}
     in_key = False
     for index, text in enumerate(document.lines):
         offset = secrecy.find(text)
@@ -41,10 +41,12 @@ def secrets(document: Document) -> Quiet:
     return found
 
 
-def without_secrets(found: list[Problem], quiet: Quiet) -> list[Problem]:
-    """The problems with each quiet line's own problem instead of those that would show it."""
-    shown = [problem for problem in found if problem.place and problem.place.line not in quiet]
-    return shown + [problem for problem in quiet.values() if problem is not None]
+def without_secrets(found: list[Problem], secret_lines: SecretLines) -> list[Problem]:
+    """Return the problems, with one problem for each secret instead of those that would show it."""
+    shown = [
+        problem for problem in found if problem.place and problem.place.line not in secret_lines
+    ]
+    return shown + [problem for problem in secret_lines.values() if problem is not None]
 
 
 def _problem(document: Document, line: int, column: int) -> Problem:

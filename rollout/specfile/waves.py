@@ -1,7 +1,7 @@
-"""Rules between the waves of a spec: names, and where `rest` stands.
+"""Rules about the waves of a spec: unique names, and `rest` only at the end.
 
-Called by `specfile.load` with the document, so that all faults are told even where a wave by
-itself is wrong. What one wave may be is checked by `models`.
+Called by `specfile.load` with the document, so that these problems are reported even if one wave
+is invalid. `models` checks each wave on its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WAVES = ("spec", "waves")
 
 
 def problems(document: Document) -> Iterator[Problem]:
-    """All contradictions between waves, each at its place."""
+    """Yield the contradictions between waves, each with its place."""
     spec = document.data.get("spec") if isinstance(document.data, dict) else None
     waves = spec.get("waves") if isinstance(spec, dict) else None
     if not isinstance(waves, list):
@@ -35,10 +35,10 @@ def problems(document: Document) -> Iterator[Problem]:
 
 
 def _rest(document: Document, index: int, wave: dict[str, Any], *, last: bool) -> Iterator[Problem]:
-    """The fault of a wave that is `rest` and not the last, or the reverse."""
+    """Yield the problem of a wave that is `rest` but not the last, or the reverse."""
     size = wave.get("size")
     if size is None or (size == "rest") is last:
         return
-    message = "the last wave is `rest`" if last else "only the last wave is `rest`"
-    hint = "otherwise some targets would never be rotated" if last else "write a count or share"
+    message = f"{'the' if last else 'only the'} last wave must be `rest`"
+    hint = "otherwise some targets would never be rotated" if last else "write a count or a share"
     yield Problem("R0115", message, document.at_value((*_WAVES, index, "size")), hint)

@@ -137,7 +137,7 @@ def test_a_list_is_no_spec(tmp_path: Path) -> None:
     """A document of another shape gets one sentence."""
     (problem,) = example.problems(tmp_path, "- 1\n")
 
-    assert (problem.code, problem.message) == ("R0105", "a mapping is wanted here, not a list")
+    assert (problem.code, problem.message) == ("R0105", "expected a mapping, found a list")
 
 
 def test_a_world_writable_spec_is_warned_of(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from rollout import specfile
-from rollout.specfile import document, words
+from rollout.specfile import document, suggestions
 from tests import tree
 from tests.specfile import example
-from tests.specfile.test_complaints import BAD
+from tests.specfile.test_problems import BAD
 
 SCHEMA = tree.ROOT / "schemas" / "key-rotation.v1.json"
 BEYOND_A_SCHEMA = {"R0101", "R0109", "R0111", "R0115"}
@@ -66,7 +66,7 @@ def test_every_field_is_documented() -> None:
     text = (tree.ROOT / "docs" / "spec.md").read_text("utf-8")
 
     names = {name for name, _ in fields(specfile.json_schema())}
-    later = {path.rpartition(".")[2] for path in words.LATER}
+    later = {path.rpartition(".")[2] for path in suggestions.LATER}
     assert sorted(name for name in names | later if f"`{name}`" not in text) == []
 
 

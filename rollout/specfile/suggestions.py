@@ -1,6 +1,6 @@
-"""Words a spec may not use, and what to say instead: later fields, other tools' words, typos.
+"""Suggestions for unknown fields and values: later versions, names in other tools, typos.
 
-Used by `complaints`. A path is written with `*` for the items of a list.
+Used by `problems`. In a path, `*` stands for the items of a list.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LATER: dict[str, str] = {
     "spec.budgets.*.restartsPer10m": "`maxDown` alone bounds the run",
     "spec.budgets.*.atLeast": "write a count",
 }
-"""Fields that later versions know, with what helps until then."""
+"""Fields of later versions, each with an alternative until then."""
 
 SOURCES_LATER = ("resourceCenter", "config", "terraform", "ansible", "exec")
-"""Kinds of inventory sources that later versions know."""
+"""Kinds of inventory sources of later versions."""
 
 FOREIGN: dict[str, tuple[str, str]] = {
     "maxunavailable": ("maxDown", "kubectl"),
@@ -65,43 +65,40 @@ FOREIGN: dict[str, tuple[str, str]] = {
     "healthcheck": ("verify", "Nomad"),
     "cron": ("schedule", "Kubernetes"),
 }
-"""Words of other tools, squeezed, with our word and who says it so."""
+"""Normalized names in other tools, each with the name here and that tool."""
 
 
 def pattern(path: Iterable[str | int]) -> str:
-    """`spec.waves.*.bake` for the path of the bake of any wave."""
+    """Return a path with `*` for indices, for example `spec.waves.*.bake`."""
     return ".".join("*" if isinstance(step, int) else step for step in path)
 
 
 def is_later(path: Iterable[str | int]) -> bool:
-    """True for a field that a later version knows."""
+    """Return whether a later version knows this field."""
     return pattern(path) in LATER
 
 
 def later_in(where: str) -> list[str]:
-    """The names that later versions know in the part with this pattern."""
+    """Return the fields of later versions in the part with this pattern."""
     paths = (path.rpartition(".") for path in LATER)
     return [name for parent, _, name in paths if parent == where]
 
 
-def advice(word: str, known: Iterable[str]) -> tuple[str, str]:
-    """What to say about an unknown word among the `known` ones, and which of them was meant.
-
-    The second is empty where nothing is close.
-    """
-    words = sorted(known)
-    squeezed = _squeeze(word)
-    same = [each for each in words if _squeeze(each) == squeezed]
+def suggest(unknown: str, known: Iterable[str]) -> tuple[str, str]:
+    """Return a suggestion for an unknown name, and the known name that it probably means."""
+    names = sorted(known)
+    normalized = _normalize(unknown)
+    same = [name for name in names if _normalize(name) == normalized]
     if same:
         return f"write `{same[0]}`", same[0]
-    ours, tool = FOREIGN.get(squeezed, ("", ""))
-    if ours in words:
-        return f"what {tool} calls `{word}` is `{ours}` here", ours
-    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    ours, tool = FOREIGN.get(normalized, ("", ""))
+    if ours in names:
+        return f"`{unknown}` of {tool} is called `{ours}` here", ours
+    close = get_close_matches(unknown, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?", close[0]
-    return f"known here: {', '.join(f'`{each}`' for each in words)}", ""
+    return f"known here: {', '.join(f'`{name}`' for name in names)}", ""
 
 
-def _squeeze(word: str) -> str:
-    return word.replace("_", "").replace("-", "").lower()
+def _normalize(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()

@@ -18,7 +18,7 @@ BAD = [
     # unknown words, and words of other tools
     ("  onUnknown: hold", "  @@onUnkown: hold", "R0104", "onUnknown"),
     ("  onUnknown: hold", "  @@on_unknown: hold", "R0104", "write `onUnknown`"),
-    ("maxDown: 5%", "@@maxUnavailable: 5%", "R0104", "what kubectl calls"),
+    ("maxDown: 5%", "@@maxUnavailable: 5%", "R0104", "of kubectl is called"),
     ("size: cover }", "size: cover, @@soak: 30m }", "R0104", "does not support yet"),
     ('select: "env=prod"', '@@filters: "env=prod"', "R0104", "select"),
     ("onUnknown: hold", "onUnknown: @@hodl", "R0105", "hold"),
@@ -119,7 +119,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize("old,new,code,hint", BAD, ids=[f"{row[2]} {row[1]!r}" for row in BAD])
-def test_a_wrong_part_is_told_at_its_place(
+def test_a_wrong_part_is_reported_at_its_place(
     tmp_path: Path, old: str, new: str, code: str, hint: str | None
 ) -> None:
     """Each fault gives its own code at the exact line and column, with a cure where known."""
@@ -134,7 +134,7 @@ def test_a_wrong_part_is_told_at_its_place(
 
 
 @pytest.mark.parametrize("part,field,line", MISSING)
-def test_a_missing_field_is_told_at_its_mapping(
+def test_a_missing_field_is_reported_at_its_mapping(
     tmp_path: Path, part: str, field: str, line: int
 ) -> None:
     """What is not there has no place of its own, so the mapping it belongs to is named."""
@@ -163,7 +163,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
     assert lines == sorted(lines)
 
 
-def test_a_typo_is_not_told_twice(tmp_path: Path) -> None:
+def test_a_typo_is_one_problem(tmp_path: Path) -> None:
     """The missing field that a typo stood for is the same fault, not a second one."""
     text = example.TEXT.replace("maxDown", "maxUnavailable")
 
@@ -172,14 +172,14 @@ def test_a_typo_is_not_told_twice(tmp_path: Path) -> None:
     assert found.code == "R0104"
 
 
-def test_a_typo_beside_the_right_field_hides_nothing(tmp_path: Path) -> None:
+def test_a_typo_next_to_the_right_field_hides_nothing(tmp_path: Path) -> None:
     """A typo is folded into a missing field only, never into a wrong value of the field meant."""
     text = example.TEXT.replace('select: "env=prod"', 'select: "env="\n      slect: x')
 
     assert [each.code for each in example.problems(tmp_path, text)] == ["R0109", "R0104"]
 
 
-def test_the_marked_width_is_that_of_the_word(tmp_path: Path) -> None:
+def test_the_marked_width_is_that_of_the_name(tmp_path: Path) -> None:
     """The caret underlines the whole word, quotes included, and one character of a selector."""
     text = example.TEXT.replace("onUnknown: hold", "onUnknown: 'hodl'")
 

@@ -1,6 +1,6 @@
-"""What pydantic found wrong → problems as users read them: code, place, sentence, cure.
+"""Convert pydantic's validation errors to problems for users: code, place, message, fix.
 
-Called by `specfile.load`. A typo is told once, not also as the missing field it was meant to be.
+Called by `specfile.load`. A misspelled required field is one problem, not also a missing field.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rollout.errors import CODES, Place, Problem
-from rollout.specfile import words
+from rollout.specfile import suggestions
 from rollout.specfile.document import Document, Path
 from rollout.specfile.models import KeyRotation
 
@@ -46,8 +46,8 @@ _WANTED = {
 }
 
 
-def problems(document: Document, error: ValidationError) -> list[Problem]:
-    """One problem for each thing that is wrong, at its place."""
+def validation_problems(document: Document, error: ValidationError) -> list[Problem]:
+    """Return one problem for each error, with its place."""
     found: list[Problem] = []
     meant: set[Path] = set()
     details = [
@@ -57,11 +57,11 @@ def problems(document: Document, error: ValidationError) -> list[Problem]:
     ]
     for detail in details:
         if detail["type"] == "extra_forbidden":
-            problem, word = _unknown(document, detail)
+            problem, name = _unknown(document, detail)
             found.append(problem)
-            meant.add((*detail["loc"][:-1], word))
+            meant.add((*detail["loc"][:-1], name))
     found.extend(
-        _told(document, detail)
+        _wrong(document, detail)
         for detail in details
         if detail["type"] != "extra_forbidden"
         and not (detail["type"] == "missing" and detail["loc"] in meant)
@@ -70,24 +70,24 @@ def problems(document: Document, error: ValidationError) -> list[Problem]:
 
 
 def _unknown(document: Document, detail: ErrorDetails) -> tuple[Problem, str]:
-    """The problem of an unknown field, and the field that was meant; empty where nobody knows."""
+    """Return the problem of an unknown field, and the field that was probably meant, if any."""
     *parent, name = detail["loc"]
     path = _path(document, detail)
-    where = words.pattern(path[:-1])
+    where = suggestions.pattern(path[:-1])
     place = document.at_key(path)
-    if words.is_later(path):
-        hint = words.LATER[words.pattern(path)] or None
+    if suggestions.is_later(path):
+        hint = suggestions.LATER[suggestions.pattern(path)] or None
         message = f"`{name}` is not supported by this version yet"
         return Problem("R0106", message, place, hint or "leave it out until it is"), ""
-    known = _fields().get(words.pattern(parent), ())
-    hint, meant = words.advice(str(name), (*known, *words.later_in(where)))
-    if meant and words.is_later((*path[:-1], meant)):
+    known = _fields().get(suggestions.pattern(parent), ())
+    hint, meant = suggestions.suggest(str(name), (*known, *suggestions.later_in(where)))
+    if meant and suggestions.is_later((*path[:-1], meant)):
         hint += ", which this version does not support yet"
     return Problem("R0104", f"unknown field `{name}`", place, hint), meant
 
 
-def _told(document: Document, detail: ErrorDetails) -> Problem:
-    """The problem of a field that is missing or of a value that is wrong."""
+def _wrong(document: Document, detail: ErrorDetails) -> Problem:
+    """Return the problem of a missing field or a wrong value."""
     kind, context, path = detail["type"], detail.get("ctx", {}), _path(document, detail)
     if kind in CODES:
         place = document.at_value((*path, *context.get("at", ())), context.get("offset", 0))
@@ -103,36 +103,36 @@ def _told(document: Document, detail: ErrorDetails) -> Problem:
 
 
 def _misfit(kind: str, context: dict[str, Any], place: Place, detail: ErrorDetails) -> Problem:
-    """The problem of a value of another type or size."""
+    """Return the problem of a value with a wrong type or size."""
     if kind in _WANTED:
         wanted, found = _WANTED[kind], _kind(detail["input"])
         hint = "put it in quotes" if wanted == "text" and found not in _CONTAINERS else None
-        return Problem("R0105", f"{wanted} is wanted here, not {found}", place, hint)
+        return Problem("R0105", f"expected {wanted}, found {found}", place, hint)
     if kind in ("too_short", "string_too_short"):
         return Problem("R0105", "this is empty", place, "add at least one, or remove the field")
     if kind == "greater_than_equal":
-        return Problem("R0105", f"a number of at least {context['ge']} on is wanted here", place)
+        return Problem("R0105", f"expected a number of at least {context['ge']}", place)
     return Problem("R0105", detail["msg"], place)
 
 
 def _not_one_of(document: Document, path: Path, context: dict[str, Any], value: object) -> Problem:
-    """The problem of a word that is none of a few."""
+    """Return the problem of a value that is not one of the allowed values."""
     if "tag" in context:
         path, value = (*path, "source"), context["tag"]
     place = document.at_value(path)
-    if path[-1:] == ("source",) and value in words.SOURCES_LATER:
+    if path[-1:] == ("source",) and value in suggestions.SOURCES_LATER:
         message = f"`source: {value}` is not supported by this version yet"
         return Problem("R0106", message, place, _NEEDED["source"])
     allowed = _QUOTED.findall(context.get("expected") or context["expected_tags"])
     code = "R0102" if path in (("apiVersion",), ("kind",)) else "R0105"
     if not isinstance(value, str):
-        return Problem(code, f"{_kind(value)} is not one of the words here", place, _list(allowed))
-    hint, _ = words.advice(value, allowed)
-    return Problem(code, f"`{value}` is not one of the words here", place, hint)
+        return Problem(code, f"{_kind(value)} is not allowed here", place, _list(allowed))
+    hint, _ = suggestions.suggest(value, allowed)
+    return Problem(code, f"`{value}` is not allowed here", place, hint)
 
 
 def _path(document: Document, detail: ErrorDetails) -> Path:
-    """The path in the file: pydantic's, without the names of the kinds of sources in it."""
+    """Return the path in the file. Pydantic's path also names the kinds of sources."""
     at: Any = document.data
     path: list[str | int] = []
     for index, step in enumerate(detail["loc"]):
@@ -155,12 +155,12 @@ def _kind(value: object) -> str:
 
 
 def _list(allowed: list[str]) -> str:
-    return "write " + " or ".join(f"`{word}`" for word in allowed)
+    return "write " + " or ".join(f"`{value}`" for value in allowed)
 
 
 @cache
 def _fields() -> dict[str, tuple[str, ...]]:
-    """The fields of every part of a spec, by pattern; kinds of sources are steps of their own."""
+    """Return the fields of each part of a spec by pattern, with one part per kind of source."""
     schema = KeyRotation.model_json_schema()
     found: dict[str, tuple[str, ...]] = {}
     _gather(schema, schema["$defs"], (), found)
@@ -177,6 +177,6 @@ def _gather(
     if "items" in part:
         _gather(part["items"], parts, (*path, 0), found)
     if "properties" in part:
-        found[words.pattern(path)] = tuple(part["properties"])
+        found[suggestions.pattern(path)] = tuple(part["properties"])
         for name, inner in part["properties"].items():
             _gather(inner, parts, (*path, name), found)
