@@ -1,25 +1,42 @@
-"""The architecture page tells what the code does."""
+"""The architecture page agrees with the code."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
-from rollout.core.running.journey import TABLE
+from tests import diagrams, tree
 
-PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
-CORE = Path(__file__).parents[1] / "rollout" / "core"
+PACKAGE = tree.ROOT / "rollout"
+HELPERS = {"__init__.py", "invariant.py", "retry.py", "layout.py"}
 
 
-def test_the_diagram_is_the_table() -> None:
-    """Every move of the table stands in the diagram, in order, and no other."""
-    drawn = [line.strip() for line in PAGE.read_text().splitlines() if " --> " in line]
-    table = [f"{start.word} --> {end.word}: {why.value}" for (start, why), end in TABLE.items()]
-    assert drawn == ["[*] --> planned", *table]
+def test_the_diagrams_are_the_tables() -> None:
+    """Phases and stations are drawn as the tables have them: run `python -m tests.diagrams`."""
+    assert diagrams.page() == diagrams.PAGE.read_text("utf-8")
 
 
 def test_every_file_of_the_core_is_introduced() -> None:
-    """A reader finds each core file on the page, except the two helpers without a question."""
-    text = PAGE.read_text()
-    helpers = {"__init__.py", "invariant.py", "retry.py", "layout.py"}
-    missing = [path.name for path in CORE.rglob("*.py") if f"`{path.name}`" not in text]
-    assert set(missing) <= helpers
+    """A reader finds each core file on the page, except helpers that decide nothing."""
+    text = diagrams.PAGE.read_text("utf-8")
+    files = {path.name for path in (PACKAGE / "core").rglob("*.py")}
+    assert {name for name in files if f"`{name}`" not in text} <= HELPERS
+
+
+def test_every_folder_has_a_line() -> None:
+    """Each folder of the package has a row, and each row names a folder that exists."""
+    text = diagrams.PAGE.read_text("utf-8")
+    rows = set(re.findall(r"^\| `(\w+(?:/\w+)*/)` \|", text, re.MULTILINE))
+    folders = {
+        f"{path.parent.relative_to(PACKAGE).as_posix()}/"
+        for path in PACKAGE.rglob("__init__.py")
+        if path.parent != PACKAGE
+    }
+    assert rows == folders
+
+
+def test_every_file_named_in_a_recipe_exists() -> None:
+    """The recipes of "Where to add" lead to files and folders that exist."""
+    text = diagrams.PAGE.read_text("utf-8").partition("## Where to add")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:rollout|tests|docs)/[\w/.-]+)`", text)
+    assert named
+    assert not [name for name in named if not (tree.ROOT / name).exists()]
