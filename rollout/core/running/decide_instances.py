@@ -92,8 +92,8 @@ def decide(waiting: Waiting, now: Instant) -> Step:
         return step
     if run.alarm is not None:
         return step
-    end = run.front_end
-    if run.left_before is not None and waiting.stalled:
+    front = end = run.front_end
+    if front < len(run.phases) and waiting.stalled:
         # What is attached, or compared for it, gives its permit back by its restart. Nothing else
         # of the later wave begins.
         end = len(run.phases)
@@ -107,7 +107,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
         _confirm_missing(step, site)
         if all(key_site in run.keys for key_site in key_sites):
             _attach(step, site, end)
-            _check(step, site, run.front_end)
+            _check(step, site, front)
     for whole in waiting.splitting[:1]:
         half = (len(whole) + 1) // 2
         step.events += [ev.Split(whole[:half]), ev.Split(whole[half:])]

@@ -262,9 +262,9 @@ class Decider:
         """Decide, put, decide again, until nothing is left to decide at this instant."""
         intents: list[ev.Issued] = []
         looks: list[Observation] = []
+        events, wake = decide_run.decide(self.run, self.watching, now)
         for _ in range(STEPS_MAX):
             self.waiting.advance(now)
-            events, wake = decide_run.decide(self.run, self.watching, now)
             step = decide_instances.decide(self.waiting, now) if not events else None
             if not events and not step:
                 self.watching.calibrated.clear()
@@ -277,6 +277,8 @@ class Decider:
             if step is not None:
                 self._take(step, looks, now)
             self.after_step(self)
+            if events:  # without one, the run as a whole needs nothing that it did not need before
+                events, wake = decide_run.decide(self.run, self.watching, now)
         invariant(condition=False, text="a turn does not settle")
         raise AssertionError
 

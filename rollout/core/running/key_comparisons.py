@@ -7,6 +7,7 @@ What the comparisons vouch for is state, in `key_coverage`.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 import msgspec
 
@@ -61,7 +62,14 @@ class KeyWatch(msgspec.Struct, eq=False):
             ),
         ]
 
-    def due(self, key_site: KeySite, now: Instant, *, works: bool, attaches: bool) -> bool:
+    def due(
+        self,
+        key_site: KeySite,
+        now: Instant,
+        *,
+        works: Callable[[], bool],
+        attaches: Callable[[], bool],
+    ) -> bool:
         """Whether this key pair is to be compared now.
 
         It is at the start, and in each process and wave before the first effect (`works`: there
@@ -73,10 +81,12 @@ class KeyWatch(msgspec.Struct, eq=False):
         waiting = bool(self.run.comparisons.waiting.get(key_site))
         known = self.good.get(key_site)
         if known is None:
-            return works or waiting or self._closes(key_site)
+            return waiting or works() or self._closes(key_site)
         old = now > known.at + limits.KEY_AGE_MAX_MS
         return (
-            (old and (waiting or attaches)) or (waiting and self._ends()) or self._closes(key_site)
+            (old and (waiting or attaches()))
+            or (waiting and self._ends())
+            or self._closes(key_site)
         )
 
     def fresh(self, key_site: KeySite, now: Instant) -> bool:

@@ -174,8 +174,10 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     @property
     def left_before(self) -> int | None:
         """The first wave before the open one (or before the next) that has unfinished targets."""
-        waves = range(self.waves_closed)
-        return next((wave for wave in waves if self.left_in_wave[wave]), None)
+        for wave in range(self.waves_closed):
+            if self.left_in_wave[wave]:
+                return wave
+        return None
 
     @property
     def front_end(self) -> int:

@@ -102,15 +102,19 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     def waits(self, site: Site) -> bool:
         """Return whether an instance of this site waits for an observation or an attach."""
         watching = self.watching
-        queues = (self.queued, self.checked, watching.due, watching.missing)
-        return any(bool(queue[site]) for queue in queues)
+        return bool(
+            self.queued[site] or self.checked[site] or watching.due[site] or watching.missing[site]
+        )
 
     def key_due(self, key_site: KeySite, now: Instant) -> bool:
         """Return whether this key pair must be compared now."""
         (site, key), targets = key_site, self.run.layout.targets
-        works = self.waits(site) or any(self.ready[site].values())
-        attaches = any(targets[group[0]].key == key for group in self.checked[site])
-        return self.watching.keys.due(key_site, now, works=works, attaches=attaches)
+        return self.watching.keys.due(
+            key_site,
+            now,
+            works=lambda: self.waits(site) or any(self.ready[site].values()),
+            attaches=lambda: any(targets[group[0]].key == key for group in self.checked[site]),
+        )
 
     # observations
 

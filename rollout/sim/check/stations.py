@@ -8,41 +8,48 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
-from rollout.core.running.journey import Phase
+from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.stations import IN_FLIGHT, Station
 from rollout.core.running.waiting import Waiting
 
 _OBSERVED_NOW = IN_FLIGHT | {Station.CONFIRMING}
+_AT_REST = bytes(phase in FINAL or phase is Phase.COMPARING for phase in Phase)
 _NOT_BEGUN = frozenset({Phase.PLANNED, Phase.ATTACHED})
 
 
 def misplaced(waiting: Waiting) -> Iterator[str]:
     """Yield what is wrong with the stations, as text; nothing while the run is stopping."""
-    run, column = waiting.run, waiting.stations
+    run = waiting.run
     if run.stopping:
         return
     opened = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
-    queued: dict[int, Station] = {}
+    queued = bytearray(len(run.phases))
     for station, ordinals in _queues(waiting):
         for ordinal in ordinals:
-            if ordinal in queued:
-                yield f"ordinal {ordinal} waits at {queued[ordinal].name} and at {station.name}"
+            if before := queued[ordinal]:
+                yield f"ordinal {ordinal} waits at {Station(before).name} and at {station.name}"
             queued[ordinal] = station
-    for ordinal in range(len(run.phases)):
-        station = column.at(ordinal)
-        phase = run.phase(ordinal)
-        waits = ordinal < opened and not run.at_rest(ordinal)
-        if station is Station.NONE:
-            dropped = run.aborted is not None and phase in _NOT_BEGUN
-            if waits and not dropped:
-                yield f"ordinal {ordinal} is {phase.word} and at no station"
-        elif not waits:
-            yield f"ordinal {ordinal} is {phase.word}, waits for nothing, and is at {station.name}"
-        elif station in _OBSERVED_NOW:
-            if not waiting.watching.open[run.layout.site_of(ordinal)]:
-                yield f"ordinal {ordinal} is at {station.name}, but no observation is open"
-        elif queued.get(ordinal) is not station:
-            yield f"ordinal {ordinal} is at {station.name}, but not in its queue"
+    columns = zip(waiting.stations.column, queued, run.phases, run.held, strict=True)
+    for ordinal, (number, queue, phase, held) in enumerate(columns):
+        waits = ordinal < opened and not held and not _AT_REST[phase]
+        if (number != queue or not number) if waits else number:  # most are where they belong
+            yield from _misplaced(waiting, ordinal, queue, waits=waits)
+
+
+def _misplaced(waiting: Waiting, ordinal: int, queue: int, *, waits: bool) -> Iterator[str]:
+    """Yield what is wrong with one instance that is in this queue, 0 for none."""
+    run, station = waiting.run, waiting.stations.at(ordinal)
+    phase = run.phase(ordinal)
+    if station is Station.NONE:
+        if run.aborted is None or phase not in _NOT_BEGUN:
+            yield f"ordinal {ordinal} is {phase.word} and at no station"
+    elif not waits:
+        yield f"ordinal {ordinal} is {phase.word}, waits for nothing, and is at {station.name}"
+    elif station in _OBSERVED_NOW:
+        if not waiting.watching.open[run.layout.site_of(ordinal)]:
+            yield f"ordinal {ordinal} is at {station.name}, but no observation is open"
+    elif queue != station:
+        yield f"ordinal {ordinal} is at {station.name}, but not in its queue"
 
 
 def _queues(waiting: Waiting) -> Iterator[tuple[Station, Iterable[int]]]:
