@@ -37,11 +37,11 @@ class LaterWavesWait:
             if run.phase(ordinal) in (Phase.FAILED, Phase.STRANDED)
         }
         last: dict[int, int] = {}
-        for told in history.told:
-            last.update(dict.fromkeys(_concerned(history, told.event), told.seq))
+        for position, told in enumerate(history.told):
+            last.update(dict.fromkeys(_concerned(history, told.event), position))
         doubted: set[int] = set()
         excused: set[int] = set()
-        for told in history.told:
+        for position, told in enumerate(history.told):
             doubted = _still_doubted(history, doubted, told.event)
             match told.event:
                 case (
@@ -51,7 +51,7 @@ class LaterWavesWait:
                 ):
                     excused.update(ordinals)
                 case ev.WaveStarted(wave=wave) if wave:
-                    known = {ordinal for ordinal in failed if last.get(ordinal, 0) < told.seq}
+                    known = {ordinal for ordinal in failed if last.get(ordinal, 0) < position}
                     for ordinal in sorted((known | doubted) - excused):
                         if history.layout.wave_of(ordinal) < wave:
                             name = history.layout.targets[ordinal].instance
