@@ -32,7 +32,8 @@ from rollout.engines.ports import Ports
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError, StorageError
 from rollout.journal import record, store
-from rollout.journal.store import JournalWriter, LockedStore
+from rollout.journal.store import LockedStore
+from rollout.journal.writer import RunJournal
 from rollout.model.event import Actor, AnyEvent, OperatorCommand
 from rollout.model.time import Instant
 
@@ -175,7 +176,7 @@ class Runner:
     async def _drive(
         self,
         decider: Decider,
-        journal: JournalWriter,
+        journal: RunJournal,
         service: Service,
         start: Callable[[], None],
         facts: RunFacts,

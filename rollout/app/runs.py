@@ -18,8 +18,9 @@ from rollout.core.running.view import view
 from rollout.errors import Exit, IntegrityError, PlanError, RolloutError, UsageError
 from rollout.journal import store
 from rollout.journal.directory import DirectoryStore
+from rollout.journal.reader import Reader
 from rollout.journal.record import Line
-from rollout.journal.store import JournalReader, RunStore, StoredRun
+from rollout.journal.store import RunStore, StoredRun
 from rollout.model.event import RunStarted
 from rollout.model.plan import RULES, Plan
 from rollout.model.time import Instant
@@ -90,7 +91,7 @@ class Folded:
     """A run as recorded in its journal; `at` is the time of the last line."""
 
     stored: StoredRun
-    reader: JournalReader
+    reader: Reader
     decider: Decider
     started: RunStarted
     at: Instant
@@ -123,7 +124,7 @@ def fold(stored: StoredRun) -> Folded:
     return Folded(stored, reader, decider, reader.started, at)
 
 
-def _take(decider: Decider, line: Line, reader: JournalReader) -> None:
+def _take(decider: Decider, line: Line, reader: Reader) -> None:
     """Fold one line. R0905 if its events contradict earlier events."""
     try:
         for event in line.body:

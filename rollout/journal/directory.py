@@ -24,7 +24,6 @@ from rollout.journal.follower import Follower
 from rollout.journal.locks import driver, heartbeat, lock
 from rollout.journal.locks.lock import Lock, Owner
 from rollout.journal.reader import PLAN, PREFIX, Reader, read, read_plan, run_id, unusable
-from rollout.journal.store import JournalReader
 from rollout.journal.writer import RunJournal
 from rollout.model.event import OperatorCommand, RunStarted
 from rollout.model.plan import Plan
@@ -109,11 +108,8 @@ class LockedDirectory:
             raise
         return journal
 
-    def open(self, read: JournalReader, epoch: int, now: Instant) -> RunJournal:
+    def open(self, read: Reader, epoch: int, now: Instant) -> RunJournal:
         """See LockedStore."""
-        if not isinstance(read, Reader):
-            message = "the journal was read from another store"
-            raise TypeError(message)
         held = self._lock_run(read.run_dir.name, epoch, now)
         try:
             journal = writer.reopen(read)

@@ -34,7 +34,7 @@ class Follower:
     A cursor outlives its follower: a new one skips to it, and checks that the journal still
     contains that line. Only after a power failure or a disk error may a line that was read be
     missing later; a follower then raises IntegrityError R0903 as soon as another line has its
-    number. Implements `store.JournalFollower`.
+    number.
     """
 
     def __init__(self, run_dir: Path, cursor: Head | None = None, *, disk: Disk = REAL) -> None:

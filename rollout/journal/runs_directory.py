@@ -13,35 +13,11 @@ from rollout.errors import ConfigError, Place, Problem, StorageError
 from rollout.journal.disk import OTHERS_WRITE, make_private
 from rollout.journal.reader import unusable
 
-NETWORK = frozenset(
-    {
-        "9p",
-        "afs",
-        "afpfs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "coda",
-        "davfs",
-        "gfs",
-        "gfs2",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "orangefs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "virtiofs",
-        "vmhgfs",
-    }
-)
+NETWORK = frozenset({
+    "9p", "afs", "afpfs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs", "gfs2", "glusterfs",
+    "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb", "smb2", "smb3",
+    "smbfs", "vboxsf", "virtiofs", "vmhgfs"
+})  # fmt: skip
 """File systems of several machines: one machine's lock need not be seen by another."""
 MEMORY = frozenset({"tmpfs", "ramfs"})
 """File systems that are gone with the machine."""

@@ -6,118 +6,19 @@ where journals, plans and locks are kept.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, Self
+from typing import Protocol
 
-from rollout.errors import Place, Problem, RolloutError, UsageError
+from rollout.errors import Problem, RolloutError, UsageError
 from rollout.journal.chain import Head
-from rollout.journal.inbox import Inbox, SentCommand
-from rollout.journal.record import Line
-from rollout.model.event import AnyEvent, OperatorCommand, RunStarted, TornTail
-from rollout.model.known_secrets import KnownSecrets
+from rollout.journal.follower import Follower
+from rollout.journal.inbox import SentCommand
+from rollout.journal.reader import Reader
+from rollout.journal.writer import RunJournal
+from rollout.model.event import OperatorCommand, RunStarted
 from rollout.model.plan import Plan
 from rollout.model.time import Instant
-
-
-class JournalReader(Protocol):
-    """One pass over the lines of a run, whose chain it checks. The properties hold after it.
-
-    Errors of the pass: IntegrityError R0902 to R0904, StorageError.
-    """
-
-    def __iter__(self) -> Iterator[Line]:
-        """Yield every whole line."""
-
-    @property
-    def started(self) -> RunStarted | None:
-        """The run's first event; None if no whole line was written."""
-
-    @property
-    def torn(self) -> TornTail | None:
-        """The incomplete line that a killed writer left at the end."""
-
-    @property
-    def head(self) -> Head:
-        """Number and digest of the last line."""
-
-    @property
-    def sealed_at(self) -> int:
-        """Number of the line at which the journal was closed in order; 0 if it never was."""
-
-    @property
-    def place(self) -> Place:
-        """Where the last line is stored, for messages."""
-
-
-class JournalWriter(Protocol):
-    """The journal of a run that this process drives. It also is the engine's port `Journal`.
-
-    As a context manager it is released at the end.
-    """
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-    @property
-    def run(self) -> str:
-        """The run's id."""
-
-    @property
-    def location(self) -> str:
-        """Where the run is stored, for messages."""
-
-    @property
-    def head(self) -> Head:
-        """Number and digest of the last line appended, durable or not."""
-
-    def append(self, events: Sequence[AnyEvent], at: Instant) -> None:
-        """Add the events of one turn; buffered until a sync."""
-
-    async def sync(self) -> None:
-        """Return when everything appended is durable."""
-
-    def sync_now(self) -> None:
-        """Sync without an event loop, on the caller's thread."""
-
-    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
-        """Write these after an error, if its kind allows that; return whether they are durable."""
-
-    def low_space(self) -> bool:
-        """Return whether the run should halt before the disk is full."""
-
-    def lost(self) -> str:
-        """Return why this process may no longer drive the run; empty while it may."""
-
-    def keep_secret(self, known: KnownSecrets) -> None:
-        """Blank these secrets in every line that is written from now on."""
-
-    def inbox(self, on_trouble: Callable[[RolloutError], None]) -> Inbox:
-        """Return the reader of the operators' commands, the engine's port `Operators`.
-
-        `on_trouble` receives the error of a command that cannot be read.
-        """
-
-    def close(self) -> None:
-        """Sync, mark the journal as complete up to here, and release it."""
-
-    def release(self) -> None:
-        """Give back handles and locks and write nothing. A second call does nothing."""
-
-
-class JournalFollower(Protocol):
-    """The lines of a run, also those that a live process is still writing."""
-
-    @property
-    def cursor(self) -> Head | None:
-        """The last line that was returned; a new follower continues after it."""
-
-    def poll(self) -> Iterator[Line]:
-        """Yield the lines that were completed since the last call. Never waits."""
-
-    def stream(self, interval_s: float = 0.5) -> AsyncIterator[Line]:
-        """Yield lines as they are written, up to the one that closes the run."""
 
 
 class StoredRun(Protocol):
@@ -148,7 +49,7 @@ class StoredRun(Protocol):
         length. False means that only a fold of the journal decides.
         """
 
-    def read(self) -> JournalReader:
+    def read(self) -> Reader:
         """Return the lines of the journal, to be iterated once."""
 
     def plan(self, digest: str) -> Plan:
@@ -160,7 +61,7 @@ class StoredRun(Protocol):
     def plan_bytes(self) -> bytes:
         """Return the stored plan without any check. Errors: StorageError."""
 
-    def follow(self, cursor: Head | None = None) -> JournalFollower:
+    def follow(self, cursor: Head | None = None) -> Follower:
         """Return a follower that continues after `cursor`, or begins with the first line."""
 
     def driver(self) -> str:
@@ -177,10 +78,10 @@ class LockedStore(Protocol):
     lost if either lock is lost.
     """
 
-    def create(self, plan_digest: str, plan: bytes, now: Instant) -> JournalWriter:
+    def create(self, plan_digest: str, plan: bytes, now: Instant) -> RunJournal:
         """Create the run of a plan. ConflictError R0602 if it exists; StorageError R0802."""
 
-    def open(self, read: JournalReader, epoch: int, now: Instant) -> JournalWriter:
+    def open(self, read: Reader, epoch: int, now: Instant) -> RunJournal:
         """Continue a journal at the end that its reader found; cut a torn tail.
 
         ConflictError R0603 if another process writes the journal, or wrote to it meanwhile.

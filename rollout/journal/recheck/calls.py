@@ -9,17 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rollout.journal.recheck.commands import Commands
-from rollout.journal.recheck.instances import RecheckFindings, TargetStates
-from rollout.journal.recheck.legal_moves import (
-    ATTACHED,
-    ATTACHING,
-    BUSY,
-    FAILED,
-    PLANNED,
-    RESTARTING,
-    STRANDED,
-)
-from rollout.journal.recheck.waves import Waves
+from rollout.journal.recheck.instances import TargetStates, Violations
+from rollout.journal.recheck.legal_moves import BUSY, State
+from rollout.journal.recheck.waves import WaveRules
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -34,7 +26,11 @@ class RunCalls:
     """The calls of one run. `stopped`: the run halted or drained and may not issue any."""
 
     def __init__(
-        self, instances: TargetStates, waves: Waves, commands: Commands, findings: RecheckFindings
+        self,
+        instances: TargetStates,
+        waves: WaveRules,
+        commands: Commands,
+        violations: Violations,
     ) -> None:
         count = len(instances.targets)
         self.open: dict[int, ev.Issued] = {}
@@ -47,7 +43,7 @@ class RunCalls:
         self._tries = {kind: bytearray(count) for kind in (Attach, RestartCall)}
         self.busy_since: dict[int, int] = {}
         self._instances, self._waves, self._commands = instances, waves, commands
-        self._add, self._demand = findings.add, findings.demand
+        self._add, self._demand = violations.add, violations.demand
 
     def issue(self, event: ev.Issued) -> None:
         """Check an intent, and note it as open."""
@@ -165,7 +161,7 @@ class RunCalls:
             own = observed.key_pair in (target.former_key, instances.wanted(ordinal))
             text = f"{target.instance}: attach over foreign key pair `{observed.key_pair}`"
             self._demand(own, text)
-            instances.move(ordinal, frozenset({PLANNED}), ATTACHING, "attached")
+            instances.move(ordinal, (State.PLANNED,), State.ATTACHING, "attached")
             self.attached += 1
         exposed, exposed_max = instances.exposed, instances.plan.limits.exposed_max
         text = f"{exposed} instances are exposed, the limit is {exposed_max}"
@@ -184,7 +180,7 @@ class RunCalls:
             planned = instances.targets[ordinal].restart
             changed = planned is RestartKind.REBOOT and not reboot
             self._demand(not changed, f"{name} was started, but was Running when it was planned")
-            instances.move(ordinal, frozenset({ATTACHED}), RESTARTING, "restarted")
+            instances.move(ordinal, (State.ATTACHED,), State.RESTARTING, "restarted")
             self.restarted += 1
             self.accepted[ordinal] = 0
             if reboot:
@@ -220,7 +216,17 @@ class RunCalls:
         if isinstance(command, RestartCall):
             self._instances.free_permit(ordinal)
             ends = ends or retry is RetryClass.FACT
-            move(ordinal, frozenset({RESTARTING}), STRANDED if ends else ATTACHED, "refused")
+            move(
+                ordinal,
+                (State.RESTARTING,),
+                State.STRANDED if ends else State.ATTACHED,
+                "refused",
+            )
         else:
             ends = ends or (retry is RetryClass.FACT and not whole)
-            move(ordinal, frozenset({ATTACHING}), FAILED if ends else PLANNED, "refused")
+            move(
+                ordinal,
+                (State.ATTACHING,),
+                State.FAILED if ends else State.PLANNED,
+                "refused",
+            )

@@ -7,27 +7,13 @@ from __future__ import annotations
 
 from rollout.journal.recheck.calls import RunCalls
 from rollout.journal.recheck.commands import STATED, Commands
-from rollout.journal.recheck.instances import RecheckFindings, TargetStates
-from rollout.journal.recheck.legal_moves import (
-    ABANDONED,
-    ATTACHED,
-    ATTACHING,
-    BOOTED,
-    COMPARING,
-    DONE,
-    FREES,
-    MOVES,
-    POLICIES,
-    RESTARTING,
-    SKIPPED,
-    UNFINISHED,
-    UNVERIFIED,
-)
+from rollout.journal.recheck.instances import TargetStates, Violations
+from rollout.journal.recheck.legal_moves import ABANDONED, FREES, MOVES, POLICIES, UNFINISHED, State
 from rollout.model import event as ev
 from rollout.model.event import Trigger
 
 
-class Evidence:
+class EvidenceRules:
     """Moves of instances that no call caused."""
 
     def __init__(
@@ -35,17 +21,17 @@ class Evidence:
         instances: TargetStates,
         calls: RunCalls,
         commands: Commands,
-        findings: RecheckFindings,
+        violations: Violations,
     ) -> None:
         self._instances, self._calls, self._commands = instances, calls, commands
         self._retried = bytearray(len(instances.targets))
-        self._add, self._demand = findings.add, findings.demand
+        self._add, self._demand = violations.add, violations.demand
 
     def move(self, event: ev.Moved) -> None:
         """Check that plan, operator and state allow the trigger, and move each instance."""
         trigger, instances = event.trigger, self._instances
         abandons = trigger is Trigger.ABANDONED
-        legal = (UNFINISHED, SKIPPED) if abandons else MOVES.get(trigger)
+        legal = (UNFINISHED, State.SKIPPED) if abandons else MOVES.get(trigger)
         if legal is None:
             self._add(f"{trigger} follows from the result of a call, not from an observation")
             return
@@ -57,7 +43,7 @@ class Evidence:
             stated = self._commands.allows(trigger, ordinal)
             self._demand(stated, f"{trigger} without the statement of an operator")
             if abandons:
-                target = ABANDONED.get(instances.states[ordinal], SKIPPED)
+                target = ABANDONED.get(State(instances.states[ordinal]), State.SKIPPED)
             elif trigger is Trigger.SEEN_RUNNING:
                 target = self._running(ordinal)
             instances.move(ordinal, sources, target, trigger)
@@ -78,29 +64,29 @@ class Evidence:
         text = f"a key pair comparison in {event.region} covers attaches that follow it"
         self._demand(early, text)
         for ordinal in material.good(event.key_site, event.attached):
-            self._instances.move(ordinal, frozenset({COMPARING}), DONE, "compared")
+            self._instances.move(ordinal, (State.COMPARING,), State.DONE, "compared")
 
     def differ(self, event: ev.KeyChanged) -> None:
         """The key pair has other material: instances that waited are not verified."""
         instances = self._instances
-        touched = (ATTACHING, ATTACHED, RESTARTING, BOOTED)
+        touched = (State.ATTACHING, State.ATTACHED, State.RESTARTING, State.BOOTED)
         attached = [
             ordinal
             for ordinal, state in enumerate(instances.states)
             if state in touched and instances.key_site(ordinal) == event.key_site
         ]
         for ordinal in instances.material.bad(event.key_site, attached):
-            instances.move(ordinal, frozenset({COMPARING}), UNVERIFIED, "compared")
+            instances.move(ordinal, (State.COMPARING,), State.UNVERIFIED, "compared")
 
     def _running(self, ordinal: int) -> int:
         """Return the state of an instance observed Running: done, unverified or comparing."""
         key_site, material = self._instances.key_site(ordinal), self._instances.material
         if material.holds(key_site, ordinal):
-            return DONE
+            return State.DONE
         if material.suspect(ordinal):
-            return UNVERIFIED
+            return State.UNVERIFIED
         material.wait(key_site, ordinal)
-        return COMPARING
+        return State.COMPARING
 
     def _check_repeat(self, trigger: Trigger, ordinal: int) -> None:
         name = self._instances.name(ordinal)

@@ -7,26 +7,16 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from rollout.journal.recheck.failures import Failures
 from rollout.journal.recheck.key_material import Material
-from rollout.journal.recheck.legal_moves import (
-    BOOTED,
-    CLASSES,
-    EXPOSED,
-    FAILED,
-    PLANNED,
-    RESTARTING,
-    STRANDED,
-    UNFINISHED,
-    WORDS,
-)
+from rollout.journal.recheck.legal_moves import CLASSES, EXPOSED, UNFINISHED, State
 from rollout.model.plan import Plan, Target
 from rollout.model.site import KeySite, Site
 
 
-class RecheckFindings:
+class Violations:
     """Descriptions of violated rules, collected for one event."""
 
     def __init__(self) -> None:
@@ -51,7 +41,7 @@ class RecheckFindings:
 class TargetStates:
     """All targets of a plan by ordinal, each in one state of `legal_moves`."""
 
-    def __init__(self, plan: Plan, findings: RecheckFindings) -> None:
+    def __init__(self, plan: Plan, violations: Violations) -> None:
         self.plan = plan
         self.targets: list[Target] = []
         self.cell_of = array("l")
@@ -71,7 +61,7 @@ class TargetStates:
         self.peaks = [0] * len(plan.groups)
         self.left_in_cell = Counter(self.cell_of)
         self.left_in_wave = Counter(wave_of)
-        self._findings = findings
+        self._violations = violations
         self._held: dict[int, str] = {}
         self._permits = bytearray(len(self.targets))
         self._used = [0] * len(plan.groups)
@@ -96,7 +86,7 @@ class TargetStates:
             if 0 <= ordinal < len(self.targets):
                 yield ordinal
             else:
-                self._findings.add(f"ordinal {ordinal} is not in the plan")
+                self._violations.add(f"ordinal {ordinal} is not in the plan")
 
     def name(self, ordinal: int) -> str:
         """Return the id of an instance."""
@@ -110,19 +100,19 @@ class TargetStates:
         """Return the name of the key pair that the plan wants on an instance."""
         return self.plan.keys[self.targets[ordinal].key].name
 
-    def move(self, ordinal: int, sources: frozenset[int], target: int, word: str) -> None:
+    def move(self, ordinal: int, sources: Container[int], target: int, word: str) -> None:
         """Move an instance to a state; a violation unless it is in one of `sources`."""
         before = self.states[ordinal]
         if before not in sources:
-            self._findings.add(f"{self.name(ordinal)}: {word} while {WORDS[before]}")
+            self._violations.add(f"{self.name(ordinal)}: {word} while {State(before).name.lower()}")
         self.states[ordinal] = target
-        if target == PLANNED:
+        if target == State.PLANNED:
             self.material.detached(ordinal)
         self.exposed += (target in EXPOSED) - (before in EXPOSED)
         self.exposed_peak = max(self.exposed_peak, self.exposed)
         if ordinal not in self._held:
             self._count_left(ordinal, (target in UNFINISHED) - (before in UNFINISHED))
-        if ordinal in self._held or target in (FAILED, STRANDED):
+        if ordinal in self._held or target in (State.FAILED, State.STRANDED):
             self._count_failure(ordinal)
 
     def held(self, ordinal: int) -> bool:
@@ -158,7 +148,7 @@ class TargetStates:
             self._used[number] += 1
             self.peaks[number] = max(self.peaks[number], self._used[number])
             if self._used[number] > group.cap:
-                self._findings.add(
+                self._violations.add(
                     f"{self.name(ordinal)}: {self._used[number]} instances of group {group.key} "
                     f"are down, its cap is {group.cap}"
                 )
@@ -178,7 +168,7 @@ class TargetStates:
     def _count_failure(self, ordinal: int) -> None:
         state, reason = self.states[ordinal], self._held.get(ordinal)
         conflict = reason == "foreign_key" and state in UNFINISHED
-        stuck = reason is not None and not conflict and state in UNFINISHED - {PLANNED}
-        left = state in (RESTARTING, BOOTED) or (reason or "").startswith("budget_held")
-        failed = state in (FAILED, STRANDED) or (stuck and not left)
+        stuck = reason is not None and not conflict and state in UNFINISHED - {State.PLANNED}
+        left = state in (State.RESTARTING, State.BOOTED) or (reason or "").startswith("budget_held")
+        failed = state in (State.FAILED, State.STRANDED) or (stuck and not left)
         self.failures.count(ordinal, failed=failed, left=stuck and left, conflict=conflict)

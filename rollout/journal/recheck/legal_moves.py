@@ -1,53 +1,67 @@
-"""What may become of an instance, by the journal's own rules: a second table next to the core's.
+"""The legal moves of an instance: a second table, independent of the core's `journey`.
 
-Used by `rules` only, and written without a look at `core.journey`.
+Called by the other modules of the recheck.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
 
 from rollout.model.event import Trigger
 from rollout.model.outcome import RetryClass
 from rollout.model.spec import OnUnknown
 
-PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING = range(6)
-DONE, UNVERIFIED, FAILED, SKIPPED, STRANDED = range(6, 11)
-WORDS = (
-    *("planned", "attaching", "attached", "restarting", "booted", "comparing"),
-    *("done", "unverified", "failed", "skipped", "stranded"),
-)
-UNFINISHED = frozenset({PLANNED, ATTACHING, ATTACHED, RESTARTING, BOOTED, COMPARING})
-EXPOSED = frozenset({ATTACHING, ATTACHED, RESTARTING})
+
+class State(IntEnum):
+    """Where an instance is. COMPARING: it runs, and its key pair has not been compared yet."""
+
+    PLANNED = 0
+    ATTACHING = 1
+    ATTACHED = 2
+    RESTARTING = 3
+    BOOTED = 4
+    COMPARING = 5
+    DONE = 6
+    UNVERIFIED = 7
+    FAILED = 8
+    SKIPPED = 9
+    STRANDED = 10
+
+
+S = State
+UNFINISHED = frozenset(range(S.DONE))
+EXPOSED = frozenset({S.ATTACHING, S.ATTACHED, S.RESTARTING})
 
 MOVES: dict[Trigger, tuple[frozenset[int], int]] = {
-    Trigger.SEEN_ATTACHED: (frozenset({PLANNED, ATTACHING}), ATTACHED),
-    Trigger.SEEN_UNATTACHED: (frozenset({ATTACHING}), PLANNED),
-    Trigger.GAVE_UP: (frozenset({ATTACHING}), FAILED),
-    Trigger.LEFT_STOPPED: (frozenset({ATTACHED}), STRANDED),
-    Trigger.SEEN_BOOTED: (frozenset({ATTACHED, RESTARTING}), BOOTED),
-    Trigger.DOUBTED: (frozenset({RESTARTING}), RESTARTING),
-    Trigger.SEEN_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
-    Trigger.RETRIED: (frozenset({RESTARTING}), ATTACHED),
-    Trigger.ASSUMED: (frozenset({RESTARTING}), UNVERIFIED),
-    Trigger.SEEN_RUNNING: (frozenset({BOOTED}), DONE),
-    Trigger.TIMED_OUT: (frozenset({BOOTED}), FAILED),
-    Trigger.DROPPED: (UNFINISHED, SKIPPED),
+    Trigger.SEEN_ATTACHED: (frozenset({S.PLANNED, S.ATTACHING}), S.ATTACHED),
+    Trigger.SEEN_UNATTACHED: (frozenset({S.ATTACHING}), S.PLANNED),
+    Trigger.GAVE_UP: (frozenset({S.ATTACHING}), S.FAILED),
+    Trigger.LEFT_STOPPED: (frozenset({S.ATTACHED}), S.STRANDED),
+    Trigger.SEEN_BOOTED: (frozenset({S.ATTACHED, S.RESTARTING}), S.BOOTED),
+    Trigger.DOUBTED: (frozenset({S.RESTARTING}), S.RESTARTING),
+    Trigger.SEEN_UNTOUCHED: (frozenset({S.RESTARTING}), S.ATTACHED),
+    Trigger.RETRIED: (frozenset({S.RESTARTING}), S.ATTACHED),
+    Trigger.ASSUMED: (frozenset({S.RESTARTING}), S.UNVERIFIED),
+    Trigger.SEEN_RUNNING: (frozenset({S.BOOTED}), S.DONE),
+    Trigger.TIMED_OUT: (frozenset({S.BOOTED}), S.FAILED),
+    Trigger.DROPPED: (UNFINISHED, S.SKIPPED),
     Trigger.STATED_RESTARTED: (
-        frozenset({ATTACHED, RESTARTING, BOOTED, FAILED, STRANDED}),
-        UNVERIFIED,
+        frozenset({S.ATTACHED, S.RESTARTING, S.BOOTED, S.FAILED, S.STRANDED}),
+        S.UNVERIFIED,
     ),
-    Trigger.STATED_UNTOUCHED: (frozenset({RESTARTING}), ATTACHED),
-    Trigger.SEEN_SERVING: (frozenset({RESTARTING}), RESTARTING),
+    Trigger.STATED_UNTOUCHED: (frozenset({S.RESTARTING}), S.ATTACHED),
+    Trigger.SEEN_SERVING: (frozenset({S.RESTARTING}), S.RESTARTING),
 }
-"""What a look or a due time may say of an instance: where it must be, where it is then."""
+"""The states from which an observation or a timeout moves an instance, and the state after it."""
 
 ABANDONED = {
-    PLANNED: SKIPPED,
-    ATTACHING: STRANDED,
-    ATTACHED: STRANDED,
-    RESTARTING: RESTARTING,
-    BOOTED: FAILED,
+    S.PLANNED: S.SKIPPED,
+    S.ATTACHING: S.STRANDED,
+    S.ATTACHED: S.STRANDED,
+    S.RESTARTING: S.RESTARTING,
+    S.BOOTED: S.FAILED,
 }
-"""Where an instance is after an operator gave it up."""
+"""The state after an operator abandoned an instance, by its state before; SKIPPED for others."""
 
 FREES = frozenset(
     {
@@ -61,25 +75,25 @@ FREES = frozenset(
         Trigger.SEEN_SERVING,
     }
 )
-"""What gives a permit back: it serves again, it did not happen, it is gone, or an operator's
-answer. A time-out does not: that instance is down."""
+"""Triggers that return a permit: the instance serves again, was not restarted or is gone, or an
+operator stated its outcome. After a timeout the instance is still down."""
 
 BUSY = frozenset({RetryClass.STATE, RetryClass.GONE})
-"""Refusals that may not last: repeated until they have lasted for the plan's restart timeout."""
+"""Refusals that are final only after they have lasted for the plan's restart timeout."""
 
 POLICIES = {Trigger.RETRIED: OnUnknown.RETRY_ONCE, Trigger.ASSUMED: OnUnknown.ASSUME_DONE}
 
 CLASSES = {
-    PLANNED: "skipped",
-    ATTACHING: "stranded",
-    ATTACHED: "stranded",
-    RESTARTING: "in_doubt",
-    BOOTED: "in_doubt",
-    COMPARING: "unverified",
-    DONE: "done",
-    UNVERIFIED: "unverified",
-    FAILED: "failed",
-    SKIPPED: "skipped",
-    STRANDED: "stranded",
+    S.PLANNED: "skipped",
+    S.ATTACHING: "stranded",
+    S.ATTACHED: "stranded",
+    S.RESTARTING: "in_doubt",
+    S.BOOTED: "in_doubt",
+    S.COMPARING: "unverified",
+    S.DONE: "done",
+    S.UNVERIFIED: "unverified",
+    S.FAILED: "failed",
+    S.SKIPPED: "skipped",
+    S.STRANDED: "stranded",
 }
-"""The class an instance ends in by where it is at the close."""
+"""The class of an instance in each state at the close of the run."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from rollout.journal.recheck.calls import RunCalls
 from rollout.journal.recheck.commands import Commands
-from rollout.journal.recheck.evidence import Evidence
-from rollout.journal.recheck.instances import RecheckFindings, TargetStates
-from rollout.journal.recheck.legal_moves import ATTACHED, BOOTED, PLANNED, RESTARTING
-from rollout.journal.recheck.waves import Waves
+from rollout.journal.recheck.evidence import EvidenceRules
+from rollout.journal.recheck.instances import TargetStates, Violations
+from rollout.journal.recheck.legal_moves import State
+from rollout.journal.recheck.waves import WaveRules
 from rollout.model import event as ev
 from rollout.model.event import AnyEvent
 from rollout.model.plan import Plan
@@ -22,21 +22,21 @@ class Rules:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._findings = findings = RecheckFindings()
-        self.instances = TargetStates(plan, findings)
+        self._violations = violations = Violations()
+        self.instances = TargetStates(plan, violations)
         self.commands = Commands(self.instances.targets)
-        self.waves = Waves(self.instances, findings)
-        self.calls = RunCalls(self.instances, self.waves, self.commands, findings)
-        self.evidence = Evidence(self.instances, self.calls, self.commands, findings)
+        self.waves = WaveRules(self.instances, violations)
+        self.calls = RunCalls(self.instances, self.waves, self.commands, violations)
+        self.evidence = EvidenceRules(self.instances, self.calls, self.commands, violations)
         self.resumes = 0
         self.closed = False
-        self._demand = findings.demand
+        self._demand = violations.demand
 
     def take(self, event: AnyEvent) -> list[str]:
         """Fold one event, and return the rules it violates as text."""
         self._demand(not self.closed, f"{type(event).__name__} after the run was closed")
         self._fold(event)
-        return self._findings.take()
+        return self._violations.take()
 
     def _fold(self, event: AnyEvent) -> None:
         match event:  # the frequent ones first
@@ -76,7 +76,7 @@ class Rules:
             case ev.Drained():
                 self.calls.stopped = True
             case ev.OperatorCommand():
-                self._findings.add(self.commands.take(event))
+                self._violations.add(self.commands.take(event))
             case ev.FailuresAccepted():
                 self.instances.failures.accept(event.ordinals)
             case ev.RunClosed():
@@ -110,7 +110,7 @@ class Rules:
         calls.lose_open()
         self.resumes += 1
         self.instances.failures.resumed()
-        stay = frozenset({PLANNED, ATTACHED}) if self.commands.aborted else frozenset()
+        stay = frozenset({State.PLANNED, State.ATTACHED}) if self.commands.aborted else frozenset()
         self.instances.release_all(but=stay)
 
     def _close(self, event: ev.RunClosed) -> None:
@@ -122,7 +122,7 @@ class Rules:
         counts = self.instances.classes()
         in_doubt = counts["in_doubt"]
         doubts = in_doubt - sum(
-            self.instances.states[ordinal] in (RESTARTING, BOOTED)
+            self.instances.states[ordinal] in (State.RESTARTING, State.BOOTED)
             for ordinal in self.commands.abandoned
         )
         text = f"closed with {doubts} instances in doubt that no operator abandoned"

@@ -5,19 +5,19 @@ Called by `rules`. Shares no code with the core.
 
 from __future__ import annotations
 
-from rollout.journal.recheck.instances import RecheckFindings, TargetStates
+from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.model import event as ev
 
 
-class Waves:
+class WaveRules:
     """The waves and cells of one run: waves follow one another, and so do the cells in a wave."""
 
-    def __init__(self, instances: TargetStates, findings: RecheckFindings) -> None:
+    def __init__(self, instances: TargetStates, violations: Violations) -> None:
         self.cells_opened = 0
         self.wave: int | None = None
         self._closed = 0
         self._instances = instances
-        self._demand = findings.demand
+        self._demand = violations.demand
 
     def wave_started(self, event: ev.WaveStarted) -> None:
         """Check that the wave is due and that nothing before it is left or failed."""
