@@ -1,7 +1,7 @@
-"""The audit log as people read it: who did what to which instance, when, and why.
+"""The audit log for people: who did what to which instance, when and why.
 
-Pure: lines of a journal in, entries out. Called by `audit show`, the report and the dashboard;
-each entry keeps the name of its event (`118-2`) so that it can be found in the journal.
+Called by `audit show`. Pure: turns lines of a journal into entries, whose ids (`118-2`) locate the
+events in the journal.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from rollout.model.time import Instant
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """One event, told. `id` is its line and place in the line; `at` our clock, `api_time` the
-    service's. `actor` is who the process ran for. `call` joins an intent and its ending."""
+    """One event. `id` is its line and its position in the line; `at` is this machine's time,
+    `api_time` the service's. `actor` is the operator of the process. `call` is the number that
+    joins an intent and its result."""
 
     id: str
     at: Instant
@@ -45,7 +46,7 @@ class AuditEntry(msgspec.Struct, frozen=True):
 
 
 class RunTally(msgspec.Struct, frozen=True):
-    """A whole run in figures: calls by action, endings of single instances, events by type."""
+    """Counts of a run: calls by action, outcomes of single instances, events by type."""
 
     calls: dict[str, int]
     outcomes: dict[str, int]
@@ -53,26 +54,26 @@ class RunTally(msgspec.Struct, frozen=True):
 
 
 def entries(plan: Plan, lines: Iterable[Line]) -> Iterator[AuditEntry]:
-    """Every event of the run, in order, with all instances it is about."""
-    teller = _Teller(Layout(plan), None)
-    return (entry for line in lines for entry in teller.tell(line))
+    """Yield every event of the run in order, with all its instances."""
+    maker = _Entries(Layout(plan), None)
+    return (entry for line in lines for entry in maker.of_line(line))
 
 
 def life(plan: Plan, lines: Iterable[Line], instance: str) -> list[AuditEntry]:
-    """What was done to one instance, and what concerned the whole run meanwhile.
+    """Return the events of one instance and of the whole run.
 
-    Empty where the instance is no target of the plan: then one of its exclusions says why.
+    Empty if the instance is not a target of the plan. An exclusion then has the reason.
     """
     layout = Layout(plan)
     ordinal = ordinal_of(layout, instance)
     if ordinal is None:
         return []
-    teller = _Teller(layout, ordinal)
-    return [entry for line in lines for entry in teller.tell(line)]
+    maker = _Entries(layout, ordinal)
+    return [entry for line in lines for entry in maker.of_line(line)]
 
 
 def ordinal_of(layout: Layout, instance: str) -> int | None:
-    """The place of an instance in the plan; None where it is no target."""
+    """Return the ordinal of an instance, None if it is not a target."""
     for ordinal, target in enumerate(layout.targets):
         if target.instance == instance:
             return ordinal
@@ -80,7 +81,7 @@ def ordinal_of(layout: Layout, instance: str) -> int | None:
 
 
 def tally(lines: Iterable[Line]) -> RunTally:
-    """Count a run: what was called, how it ended for each instance, what happened."""
+    """Count calls, outcomes and events of a run."""
     calls: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     events: Counter[str] = Counter()
@@ -100,7 +101,7 @@ def tally(lines: Iterable[Line]) -> RunTally:
 
 
 def action_of(command: Command) -> str:
-    """The action of the API that a command is sent as."""
+    """Return the API action of a command."""
     match command:
         case Attach():
             return "AttachKeyPair"
@@ -112,7 +113,7 @@ def action_of(command: Command) -> str:
 
 
 def endings(command: Command, settled: ev.Settled) -> Iterator[tuple[int, Outcome]]:
-    """How a call ended for each of its instances; a call about none gives ordinal -1 once."""
+    """Yield the outcome of a call for each of its ordinals; -1 for a call without instances."""
     if isinstance(command, ImportKey):
         yield -1, settled.outcome
         return
@@ -121,8 +122,8 @@ def endings(command: Command, settled: ev.Settled) -> Iterator[tuple[int, Outcom
         yield ordinal, items.get(ordinal, settled.outcome)
 
 
-class _Teller:
-    """Tells events one by one, of one instance only where `only` is its ordinal."""
+class _Entries:
+    """Makes entries from events, of one instance if `only` is its ordinal."""
 
     def __init__(self, layout: Layout, only: int | None) -> None:
         self.layout = layout
@@ -131,19 +132,19 @@ class _Teller:
         self.epoch = 0
         self.calls: dict[int, Command] = {}
 
-    def tell(self, line: Line) -> Iterator[AuditEntry]:
-        """The entries of one line."""
+    def of_line(self, line: Line) -> Iterator[AuditEntry]:
+        """Yield the entries of one line."""
         for number, event in enumerate(line.body, 1):
             if isinstance(event, ev.RunStarted | ev.Resumed):
                 self.actor, self.epoch = _actor(event.actor), event.epoch
             entry = AuditEntry(
                 f"{line.seq}-{number}", line.at, type(event).__name__, "", self.actor, self.epoch
             )
-            told = self._told(event, entry)
-            if told is not None:
-                yield told
+            made = self._entry(event, entry)
+            if made is not None:
+                yield made
 
-    def _told(self, event: AnyEvent, entry: AuditEntry) -> AuditEntry | None:
+    def _entry(self, event: AnyEvent, entry: AuditEntry) -> AuditEntry | None:
         match event:
             case ev.Issued():
                 return self._issued(event, entry)
@@ -166,18 +167,20 @@ class _Teller:
                 text = f"restarted by another operator, evidence: {event.evidence}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
             case ev.Split():
-                return self._about(entry, event.ordinals, text="a refused batch is halved")
+                return self._about(
+                    entry, event.ordinals, text="a refused batch is divided into halves"
+                )
             case ev.Anomaly():
                 return self._anomaly(event, entry)
             case _:
-                told = self._of_the_run(event)
-                return None if told is None else _with(entry, text=told)
+                about_run = self._run_text(event)
+                return None if about_run is None else _with(entry, text=about_run)
 
     def _issued(self, event: ev.Issued, entry: AuditEntry) -> AuditEntry | None:
         command = event.command
         self.calls[event.n] = command
         until = times.format_instant(event.not_after)
-        text = f"attempt {event.attempt}, to leave by {until}"
+        text = f"attempt {event.attempt}, to be sent by {until}"
         if not isinstance(command, RestartCall):
             text += f", key pair {self.layout.keys[command.key].name}"
         call, action = event.n, action_of(command)
@@ -193,21 +196,21 @@ class _Teller:
     def _settled(self, event: ev.Settled, entry: AuditEntry) -> AuditEntry | None:
         command = self.calls.pop(event.n, None)
         if command is None:
-            late = f"call {event.n} was answered late; it changed nothing"
+            late = f"call {event.n} had a late reply, which was ignored"
             return None if self.only is not None else _with(entry, text=late, call=event.n)
         words: dict[str, object] = {"call": event.n, "action": action_of(command)}
         if isinstance(command, ImportKey):
-            shown = self._concerns(command.key_site)
-            return _with(entry, **words, **_ending(event.outcome, event.at)) if shown else None
+            concerned = self._concerns(command.key_site)
+            return _with(entry, **words, **_ending(event.outcome, event.at)) if concerned else None
         ended = dict(endings(command, event))
         if self.only is not None:
             if self.only not in ended:
                 return None
             return self._about(entry, [self.only], **words, **_ending(ended[self.only], event.at))
-        told = self._about(entry, command.ordinals, **words, **_ending(event.outcome, event.at))
+        made = self._about(entry, command.ordinals, **words, **_ending(event.outcome, event.at))
         counts = Counter(_word(outcome) for outcome in ended.values())
         text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-        return told if told is None or not event.items else _with(told, text=text)
+        return made if made is None or not event.items else _with(made, text=text)
 
     def _commanded(self, event: ev.OperatorCommand, entry: AuditEntry) -> AuditEntry | None:
         stated = f" {event.resolution.value}" if event.resolution else ""
@@ -221,15 +224,15 @@ class _Teller:
     def _anomaly(self, event: ev.Anomaly, entry: AuditEntry) -> AuditEntry | None:
         return None if self.only is not None else _with(entry, text=event.text, call=event.n)
 
-    def _of_the_run(self, event: AnyEvent) -> str | None:
+    def _run_text(self, event: AnyEvent) -> str | None:
         """Events about no single instance; None for another wave, cell or site than `only`'s."""
         match event:
             case ev.RunStarted():
                 return f"run {event.run} of plan {event.plan_digest}"
             case ev.Resumed():
-                return f"epoch {event.epoch}: whatever was open has an unknown ending"
+                return f"epoch {event.epoch}: the results of open calls are unknown"
             case ev.TornTail():
-                return f"a crash left {event.bytes} bytes of a line, which were cut"
+                return f"a crash left {event.bytes} bytes of an incomplete line, which were removed"
             case ev.KeyReady():
                 key = self._key(event.key_site)
                 return key and f"{key} compared, fingerprint {event.fingerprint}"
@@ -269,7 +272,7 @@ class _Teller:
     def _about(
         self, entry: AuditEntry, ordinals: Sequence[int], **words: object
     ) -> AuditEntry | None:
-        """The entry with the instances it is about; None where they are not the one asked for."""
+        """Return the entry with its instances, None if the requested one is not among them."""
         if self.only is not None:
             if self.only not in ordinals:
                 return None
@@ -299,12 +302,12 @@ def _actor(actor: Actor) -> str:
 
 
 def _seen(sight: Observed) -> str:
-    """What an intent was judged on."""
+    """Return the observation before an intent as text."""
     key = sight.key_pair or "none"
     since = ""
     if sight.started_at and sight.status is Status.RUNNING:
         since = f" since {times.format_instant(sight.started_at)}"
-    return f"; seen before: {sight.status.value}{since}, key pair {key}"
+    return f"; observed before: {sight.status.value}{since}, key pair {key}"
 
 
 def _word(outcome: Outcome) -> str:
@@ -312,7 +315,7 @@ def _word(outcome: Outcome) -> str:
 
 
 def _ending(outcome: Outcome, at: Instant) -> dict[str, object]:
-    """An outcome that came at an instant, as fields of an entry."""
+    """Return an outcome, received at an instant, as fields of an entry."""
     words = {
         "outcome": _word(outcome),
         "request_id": outcome.request_id,
@@ -324,4 +327,8 @@ def _ending(outcome: Outcome, at: Instant) -> dict[str, object]:
         case Refused():
             return {**words, "code": outcome.code, "text": outcome.message or outcome.code}
         case Unknown():
-            return {**words, "code": outcome.why, "text": f"may have happened: {outcome.why}"}
+            return {
+                **words,
+                "code": outcome.why,
+                "text": f"unknown, may have been executed: {outcome.why}",
+            }

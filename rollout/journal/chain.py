@@ -1,7 +1,6 @@
-"""The chain: every line names the sha256 of the line before it.
+"""The hash chain: every line contains the SHA-256 digest of the line before it.
 
-Pure. `writer` extends a chain while it writes, `reader` follows one while it reads; both hold the
-same two facts, the last line's number and its digest.
+Called by `writer`, which extends a chain, and by `reader`, which follows one. Pure: knows no file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from rollout.model.time import Instant
 
 
 class Head(NamedTuple):
-    """Number and digest of a line, which vouch for all lines up to it. Printed as `SEQ:HASH`."""
+    """Number and digest of a line, which identify all lines up to it. Printed as `SEQ:HASH`."""
 
     seq: int
     sha256: str
@@ -31,7 +30,7 @@ class Head(NamedTuple):
 
 
 def parse_head(text: str) -> Head:
-    """Return the head in `SEQ:HASH`; ValueError where there is none."""
+    """Return the head in `SEQ:HASH`. ValueError for other text."""
     match = _HEAD.fullmatch(text)
     if match is None:
         message = "expected SEQ:HASH, a line number and 64 hexadecimal digits"
@@ -45,7 +44,7 @@ GENESIS = "0" * 64
 
 
 class Chain:
-    """Where a journal stands: `seq` and `head` are number and digest of its last line.
+    """The end of a journal: `seq` and `head` are number and digest of its last line.
 
     `known` holds the secrets that are blanked in each line that is written.
     """
@@ -58,10 +57,10 @@ class Chain:
         self.known = KnownSecrets()
 
     def extend(self, buffer: bytearray, events: Sequence[Event], at: Instant) -> None:
-        """Append a turn to `buffer`, line feeds included: all of it, or nothing and an error.
+        """Append the lines of a turn to `buffer`: all of them, or none and an error.
 
-        One line, or several where it would pass LINE_BYTES_MAX. `Bug` for an event that is too
-        long alone.
+        A turn is one line, or several if one would exceed LINE_BYTES_MAX. `Bug` for an event that
+        is too long alone.
         """
         before = self.seq, self.head, len(buffer)
         try:
@@ -72,12 +71,12 @@ class Chain:
             raise
 
     def follow(self, raw: bytes) -> Line:
-        """Decode the next line (without its line feed) and step on to it; LineError otherwise."""
+        """Return the next line, given without its line feed. LineError if it does not follow."""
         line = record.decode(raw)
         if line.seq != self.seq + 1:
-            raise LineError("R0903", f"`seq` is {line.seq} where {self.seq + 1} is due")
+            raise LineError("R0903", f"`seq` is {line.seq}, expected {self.seq + 1}")
         if line.prev != self.head:
-            message = f"`prev` says sha256 {line.prev}; line {self.seq} hashes to {self.head}"
+            message = f"`prev` is sha256 {line.prev}, but line {self.seq} hashes to {self.head}"
             raise LineError("R0903", message)
         self.seq = line.seq
         self.head = hashlib.sha256(raw).hexdigest()

@@ -1,7 +1,7 @@
-"""Whether a run is closed, from its seal and the end of its journal.
+"""Determine from its seal and the end of its journal whether a run is closed.
 
-Called by the commands that must not overlook an open run. It reads two lines whatever the length of
-the journal, and never answers yes where these lines, the chain and the seal do not agree.
+Called by the directory store. Reads two lines whatever the length of the journal, and never answers
+yes unless these lines, the chain and the seal agree.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from rollout.model.event import RunClosed
 
 
 def is_closed(run_dir: Path, *, disk: Disk = REAL) -> bool:
-    """Whether the last line closes the run, follows the line before it and is the sealed one.
+    """Return whether the last line closes the run, follows the line before it and is sealed.
 
-    False leaves the question open: then only a fold of the whole journal answers it. So it does
-    where a process was killed between the last line and the seal.
+    If not, the run may still be closed, as after a kill between the last line and the seal. Then
+    only a fold of the whole journal decides.
     """
     try:
         with disk.read(run_dir / SEAL) as file:
@@ -39,7 +39,7 @@ def is_closed(run_dir: Path, *, disk: Disk = REAL) -> bool:
 
 
 def _last_two(run_dir: Path, disk: Disk) -> tuple[bytes, bytes]:
-    """The last two lines without their line feeds, empty where there are fewer."""
+    """Return the last two lines without their line feeds, empty ones for missing lines."""
     lines: list[bytes] = []
     for name in reversed(segments(run_dir, disk)):
         with disk.read(run_dir / name) as file:

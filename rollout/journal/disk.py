@@ -1,8 +1,7 @@
-"""What the journal needs of a disk, and the disk of this machine.
+"""The operations on files that journals use, and their implementation on this machine.
 
-Everything the journal does to files goes through `Disk`, so that a simulated disk can drop, tear
-and refuse. Directories are created with mode 0700 and files with 0600. Symbolic links are never
-followed, and nothing but regular files is opened.
+All access goes through `Disk`, so that a simulated disk can lose, tear and refuse writes. Creates
+directories with mode 0700 and files with 0600, follows no links and opens only regular files.
 """
 
 from __future__ import annotations
@@ -18,109 +17,109 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 
 class Stat(NamedTuple):
-    """Which file it is (device and inode), and its length in bytes."""
+    """Identity of a file (device and inode), and its length in bytes."""
 
     identity: tuple[int, int]
     size: int
 
 
 class LockFiles(Protocol):
-    """What a lock needs of a disk: small files with a text, each held by one process at a time."""
+    """Small files with a text, each held by one process at a time."""
 
     def open_lock(self, path: Path) -> int:
-        """A handle of a lock's file, made where it is missing."""
+        """Return a handle of a lock file, created if it is missing."""
 
     def seize(self, handle: int) -> bool:
-        """Hold the file until the handle is closed or the process ends; false where another does.
+        """Hold the file until the handle is closed or the process ends; false if it is held.
 
-        Waits for no other holder, only a moment for readers that call `held`.
+        Waits only for readers that call `held`, for a moment.
         """
 
     def held(self, path: Path) -> bool:
-        """Whether a process holds the file now; false where there is none."""
+        """Return whether a process holds the file now; false if there is no file."""
 
     def stat(self, path: Path) -> Stat | None:
-        """The regular file of that name now; None where there is none. Never follows a link."""
+        """Return the regular file of this name, None if there is none. Never follows a link."""
 
     def fstat(self, handle: int) -> Stat:
-        """The file of a handle."""
+        """Return the file of a handle."""
 
     def told(self, handle: int) -> bytes:
-        """The text of the file."""
+        """Return the text of a handle's file."""
 
     def text(self, path: Path) -> bytes:
-        """The text of a lock file as the file server has it now; empty where there is no file."""
+        """Return the text of a lock file as the file server has it now; empty if it is missing."""
 
     def tell(self, handle: int, text: bytes) -> None:
-        """Put another text in its place, visible to other machines on return."""
+        """Replace the text, visible to other machines on return."""
 
     def close(self, handle: int) -> None:
-        """Give the handle back, and what it holds."""
+        """Close a handle, and no longer hold its file."""
 
 
 class Disk(LockFiles, Protocol):
-    """A disk, as far as a journal cares. All errors are OSError; handles are the disk's own.
+    """A disk. All errors are OSError; handles are the disk's own.
 
-    `inline` is true where nothing ever blocks, so that no worker thread is needed for it.
+    `inline` is true if no operation blocks, so that no worker thread is needed.
     """
 
     @property
     def inline(self) -> bool:
-        """Whether to call from the event loop itself."""
+        """Return whether to call from the event loop itself."""
 
     def mkdir(self, path: Path) -> None:
-        """Make a directory and those above it; one that is there is fine."""
+        """Create a directory and its parents unless they exist."""
 
     def fresh(self, path: Path) -> Path:
         """Return an unpredictable temporary name next to `path`: `.NAME.….new`."""
 
     def mkdir_new(self, path: Path) -> None:
-        """Make a directory that is not there yet."""
+        """Create a directory; an error if it exists."""
 
     def discard(self, path: Path) -> None:
         """Remove a temporary file, or a temporary directory with its files; never follows links."""
 
     def check_dir(self, path: Path) -> None:
-        """Refuse a directory that is a link, of another user, or writable by other users."""
+        """Refuse a directory that is a link, owned by another user, or writable by other users."""
 
     def names(self, path: Path) -> list[str]:
-        """What a directory holds, sorted."""
+        """Return the names in a directory, sorted."""
 
     def read(self, path: Path) -> BinaryIO:
         """Open a file for reading."""
 
     def save(self, path: Path, data: bytes) -> None:
-        """Write a whole new file and fsync it; an error where the name is taken."""
+        """Write a whole new file and fsync it; an error if the name exists."""
 
     def replace(self, source: Path, target: Path) -> None:
-        """Rename a file over another, or a directory to a name that is free."""
+        """Rename a file over another one, or a directory to a free name."""
 
     def unlink(self, path: Path) -> None:
-        """Remove a file; one that is not there is fine."""
+        """Remove a file if it exists."""
 
     def sync_dir(self, path: Path) -> None:
         """Make the names in a directory durable."""
 
     def reserve(self, path: Path, size: int) -> None:
-        """Make a file that takes up `size` bytes of the disk."""
+        """Create a file that occupies `size` bytes of the disk."""
 
     def free(self, path: Path) -> int:
-        """Bytes that may still be written on this file system."""
+        """Return the number of bytes that may still be written on this file system."""
 
     def open(self, path: Path) -> int:
-        """A handle that appends to a file, made where it is missing."""
+        """Return a handle that appends to a file, created if it is missing."""
 
     def write(self, handle: int, data: memoryview) -> int:
-        """Append some of the data; how many bytes."""
+        """Append some of the data; return the number of bytes."""
 
     def fdatasync(self, handle: int) -> None:
         """Return when everything written through this handle is durable."""
 
     def truncate(self, handle: int, size: int) -> None:
-        """Cut the file."""
+        """Cut the file to this size."""
 
     def close(self, handle: int) -> None:
-        """Give the handle back."""
+        """Close the handle."""
 
 
 class RealDisk:
@@ -216,8 +215,7 @@ class RealDisk:
         return os.write(handle, data)
 
     def fdatasync(self, handle: int) -> None:
-        """See Disk. A file that somebody deleted meanwhile is an error: it would be durable for
-        nobody."""
+        """See Disk. A file that was deleted meanwhile is an error: nobody could read it."""
         os.fdatasync(handle)
         if os.fstat(handle).st_nlink == 0:
             raise OSError(errno.ENOENT, "the file was deleted while it was written")
@@ -246,7 +244,7 @@ class RealDisk:
         return False
 
     def held(self, path: Path) -> bool:
-        """See LockFiles. Shares the lock for an instant, which `seize` waits out."""
+        """See LockFiles. Shares the lock for a moment, for which `seize` waits."""
         try:
             handle = open_regular(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -276,8 +274,8 @@ class RealDisk:
         return os.pread(handle, _TEXT_BYTES_MAX, 0)
 
     def text(self, path: Path) -> bytes:
-        """See LockFiles. A new open() is what makes a network file system read anew (nfs(5), close
-        to open consistency)."""
+        """See LockFiles. A new open() makes a network file system read the file again (nfs(5),
+        close-to-open consistency)."""
         try:
             handle = open_regular(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -295,7 +293,7 @@ class RealDisk:
 
 
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-"""Mode bits of a directory in which other users could put files in the place of ours."""
+"""Mode bits of a directory in which other users could replace files."""
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
 """Errors of open(2) for a symbolic link, a FIFO without reader or socket, and a directory."""
@@ -306,9 +304,9 @@ _PAUSES_S = (0.01,) * 20
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """Open a regular file, created with mode 0600 where `flags` say so; never waits.
+    """Open a regular file, created with mode 0600 if `flags` include O_CREAT; never waits.
 
-    Errors: OSError, also where the name is a symbolic link, a FIFO, a socket, a device or a
+    Errors: OSError, also if the name is a symbolic link, a FIFO, a socket, a device or a
     directory. Without O_NONBLOCK, opening a FIFO waits for the process at its other end (open(2)).
     """
     try:
@@ -324,7 +322,7 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def make_private(path: Path) -> None:
-    """Make a directory and the missing ones above it, all 0700; one that is there is fine."""
+    """Create a directory and its missing parents with mode 0700."""
     if path.is_dir():
         return
     if path.parent != path:

@@ -1,6 +1,6 @@
-"""What earlier runs teach about the service: how long a boot takes, how many calls a lane takes.
+"""Estimates from earlier runs: the time of a boot, and the calls that a lane accepts.
 
-Called by `rehearse`. Read from the journals alone, newest run first; a damaged run teaches nothing.
+Called by `rehearse`. Reads only journals, newest run first, and ignores damaged runs.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from rollout.model.site import Site
 from rollout.model.time import MINUTE, Duration, Instant
 
 RUNS_MAX = 10
-"""So many of the newest runs are looked into."""
+"""Number of newest runs that are read."""
 BOOTS_MIN = 5
-"""Fewer boots than this teach nothing."""
+"""Fewer boots give no estimate."""
 SPREAD_PERCENT_MAX = 90
 
 
 class Boots(msgspec.Struct, frozen=True):
-    """Boots of one run: their median, and how far from it nine of ten lie, in percent."""
+    """Boots of one run: their median, and the distance of nine in ten from it, in percent."""
 
     run: str
     count: int
@@ -39,7 +39,7 @@ class Boots(msgspec.Struct, frozen=True):
 
 
 class LaneQuota(msgspec.Struct, frozen=True):
-    """Calls a minute of one action in one region that were let through when it was throttled."""
+    """Calls a minute of one action in one region that were accepted while it was throttled."""
 
     run: str
     region: str
@@ -48,14 +48,14 @@ class LaneQuota(msgspec.Struct, frozen=True):
 
 
 class Estimates(msgspec.Struct, frozen=True):
-    """Of each kind the newest lesson."""
+    """The newest estimate of each kind."""
 
     boots: Boots | None = None
     quotas: tuple[LaneQuota, ...] = ()
 
 
 def learn(store: RunStore, plan: Plan) -> Estimates:
-    """The lessons of runs on the same accounts and regions, emulator or not as this plan is."""
+    """Return estimates from runs at the same sites, emulated runs for an emulated plan only."""
     boots: Boots | None = None
     quotas: dict[tuple[str, str], LaneQuota] = {}
     for run in reversed(store.runs()[-RUNS_MAX:]):
@@ -86,7 +86,7 @@ def _sites(plan: Plan) -> frozenset[Site]:
 
 
 class _Seen:
-    """What one journal shows of boots and throttles, line by line."""
+    """Boots and throttled calls of one journal, event by event."""
 
     def __init__(self, plan: Plan) -> None:
         self.run = Run.of(plan)
@@ -97,7 +97,7 @@ class _Seen:
         self._throttled: dict[tuple[str, str, int], None] = {}
 
     def take(self, event: AnyEvent) -> None:
-        """The next event."""
+        """Take the next event."""
         match event:
             case Issued():
                 self._open[event.n] = event
@@ -114,9 +114,9 @@ class _Seen:
                 pass
 
     def boots(self, run: str) -> Boots | None:
-        """Restarts that were accepted at once and ended Running, by the service's own clock.
+        """Return the boots after restarts that were accepted at first, by the service's clock.
 
-        A boot is seen on the tick after its end: half a tick is taken off.
+        A boot is observed up to one tick after its end: half a tick is subtracted.
         """
         ordered = sorted(self._boots)
         if len(ordered) < BOOTS_MIN:
@@ -126,7 +126,7 @@ class _Seen:
         return Boots(run, len(ordered), median, min(spread, SPREAD_PERCENT_MAX))
 
     def quotas(self, run: str) -> Iterator[LaneQuota]:
-        """The maximum number of accepted calls in a minute with throttled calls."""
+        """Yield the maximum number of accepted calls in a minute with throttled calls."""
         best: dict[tuple[str, str], int] = {}
         for region, action, minute in self._throttled:
             accepted = self._accepted[region, action, minute]

@@ -1,7 +1,7 @@
-"""The inbox of a run: commands of operators for the process that drives it, one file each.
+"""The inbox of a run: operators' commands for the process that drives it, one file each.
 
-Written by `rollout abort` and `rollout resolve`, read by the engine of the run, which removes a
-file once its command is in the journal. Decides nothing about the commands.
+Written by `rollout abort` and `rollout resolve`, read by the run's engine, which removes a file
+after its command is journaled. Makes no decision about the commands.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 INBOX = "inbox"
 SOURCE = "inbox"
-"""`OperatorCommand.source` of what came this way."""
+"""`OperatorCommand.source` of commands from an inbox."""
 BYTES_MAX = 16_384
-"""A command that is longer is none of ours."""
+"""Longer files are not commands."""
 
 
 class SentCommand:
@@ -63,9 +63,9 @@ def send(run_dir: Path, order: OperatorCommand, *, disk: Disk = REAL) -> SentCom
 
 
 class Inbox:
-    """The reader's end. Implements the engine's port `Operators`.
+    """The reader of an inbox. Implements the engine's port `Operators`.
 
-    `on_trouble` gets the error of a file or directory that cannot be read: once, until it can be
+    `on_trouble` receives the error of a file or directory that cannot be read, once until it can be
     read again. Each `take` tries again.
     """
 
@@ -83,8 +83,8 @@ class Inbox:
         self._taken: dict[str, Path] = {}
 
     def take(self) -> list[OperatorCommand]:
-        """Return the commands that arrived since the last time, oldest first. What cannot be read
-        as one is left where it is.
+        """Return the commands that arrived since the last call, oldest first. Files that are not
+        commands are ignored.
         """
         names = self._tried(self._folder, self._disk.names) or []
         known = set(self._taken.values())
@@ -95,8 +95,8 @@ class Inbox:
         return [order for _, order in found]
 
     def done(self, order: OperatorCommand) -> None:
-        """The command is in the journal: remove its file. One that stays is taken again by the next
-        process, which refuses it or does the same again.
+        """Remove the file of a journaled command. If that fails, the next process takes the command
+        again, and refuses or repeats it.
         """
         path = self._taken.get(order.id)
         if path is not None:
@@ -107,7 +107,7 @@ class Inbox:
             del self._taken[order.id]
 
     def _tried(self, path: Path, read: Callable[[Path], T]) -> T | None:
-        """What `read` returns; None where there is nothing, or the error was reported."""
+        """Return the result of `read`; None if there is no file, or after an error was reported."""
         try:
             found = read(path)
         except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""What earlier runs proved: which key was in force on an instance when it was last seen.
+"""Proofs from earlier runs: the key that was in effect on an instance when it was last observed.
 
-Called before planning; the planner gets the result as an input. A damaged journal proves nothing,
-and takes away what older runs proved of its instances: it may have attached another key.
+Called before planning; the planner receives the result as an input. A damaged journal proves
+nothing and voids older proofs of its instances, since it may have attached another key.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class FoldedProofs(msgspec.Struct, frozen=True):
 def fold(store: RunStore) -> FoldedProofs:
     """Fold all runs of a store, oldest to newest; a newer run wins.
 
-    Proved are instances that ended `done`. An attach, of whatever key, voids what was proved
-    before it. StorageError where the store itself cannot be read.
+    An instance that ended `done` is proved. An attach of any key voids its earlier proof.
+    StorageError R0802 if the store cannot be read.
     """
     proofs: Proofs = {}
     warnings = []
@@ -52,7 +52,7 @@ def fold(store: RunStore) -> FoldedProofs:
 
 
 def _one(run: StoredRun) -> tuple[list[str], Proofs]:
-    """Instances that one run attached, and what it proved; nothing before all of it was checked."""
+    """Return the instances that a run attached, and its proofs, from a whole and valid journal."""
     events = []
     reader = run.read()
     for line in reader:
@@ -109,7 +109,7 @@ _RELEVANT = (Issued, Moved, KeyReady, KeyChanged)
 
 
 def _void_all(proofs: Proofs, run: StoredRun) -> None:
-    """Whatever a run that cannot be read may have touched; all, where not even that is known."""
+    """Void the proofs of a damaged run's instances; all proofs if its plan is damaged too."""
     try:
         plan = decode(run.plan_bytes())
     except (RolloutError, msgspec.DecodeError, UnicodeDecodeError):

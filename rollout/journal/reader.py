@@ -1,6 +1,6 @@
-"""Reading a journal: lines one by one, in bounded memory, and the rules of recovery.
+"""Read a journal line by line in bounded memory, and recognize what a crash left at its end.
 
-Called by resume, status, history and the audit. Changes nothing on disk: a torn tail is reported
+Called by everything that folds or shows a run. Changes nothing on disk: a torn tail is reported
 here and cut by `writer.reopen`.
 """
 
@@ -28,9 +28,9 @@ SEAL = "journal.seal"
 
 
 class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a journal stood when its writer closed it: a file beside it, written last.
+    """The last line at the time when the writer closed the journal, in a file next to it.
 
-    Without it a cut tail, or a change in the very last line, could not be seen.
+    Without a seal, a cut tail or a change of the last line could not be detected.
     """
 
     seq: int
@@ -38,11 +38,11 @@ class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(run_dir: Path, *, disk: Disk = REAL) -> Reader:
-    """The lines of a run's journal, to be iterated once.
+    """Return the lines of a run's journal, to be iterated once.
 
-    Errors, all naming file and line: IntegrityError R0902 where the journal is missing or of
-    another run, R0903 where a line does not follow, R0904 where one cannot be read; StorageError
-    where the disk refuses. A torn last line is no error: see `Reader.torn`.
+    Errors, all with file and line: IntegrityError R0902 if the journal is missing or of another
+    run, R0903 if a line does not follow, R0904 if one cannot be read; StorageError R0802. A torn
+    last line is no error: see `Reader.torn`.
     """
     return Reader(run_dir, disk)
 
@@ -56,8 +56,8 @@ def run_id(plan_digest: str) -> str:
 def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.Plan:
     """Return the plan that the run executes; `expected` is the digest in its first line.
 
-    Errors: IntegrityError R0901 where the file has another digest, R0902 where the plan is missing
-    or the run's id is not that of the plan.
+    Errors: IntegrityError R0901 if the file has another digest, R0902 if the plan is missing or
+    another plan gives this run id; PlanError R0321 if another version wrote it.
     """
     path = run_dir / PLAN
     if run_dir.name != run_id(expected):
@@ -87,12 +87,12 @@ def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.P
     try:
         return planmodel.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"a plan this version cannot read: {error}"
+        message = f"this version cannot read the plan: {error}"
         raise PlanError.of("R0321", message, place=Place(str(path))) from None
 
 
 def segments(run_dir: Path, disk: Disk) -> list[str]:
-    """Names of the journal's files in order. IntegrityError where one is missing."""
+    """Return the names of the journal's files in order. IntegrityError R0902 if one is missing."""
     try:
         names = [name for name in disk.names(run_dir) if name.startswith("journal-")]
     except OSError as error:
@@ -108,12 +108,12 @@ def segments(run_dir: Path, disk: Disk) -> list[str]:
 
 
 def segment_name(number: int) -> str:
-    """`journal-000001.jsonl`."""
+    """Return the name of a file of the journal, such as `journal-000001.jsonl`."""
     return f"journal-{number:06}.jsonl"
 
 
 def unusable(path: Path, error: OSError) -> RolloutError:
-    """The error for a file or directory of a run that the disk does not hand out."""
+    """Return the error for a file or directory that cannot be used."""
     message = f"{path}: {error.strerror or error}"
     cure = (
         "it must be a regular file or a directory that belongs to you and that no other user can "
@@ -123,11 +123,11 @@ def unusable(path: Path, error: OSError) -> RolloutError:
 
 
 class Reader:
-    """One pass over a journal. After it: where the journal ends, and whether its tail is torn.
+    """One pass over a journal. Afterwards its attributes describe the end of the journal.
 
-    `chain` stands at the last good line; `segment` is the number of the last file and `length` how
-    many of its bytes are good; `end` counts the torn ones too. `started` is the run's first event,
-    None where no whole line was written yet. `torn` describes what stands behind the last good
+    `chain` is at the last good line. `segment` is the number of the last file, `length` the number
+    of its good bytes, and `end` includes the torn bytes. `started` is the run's first event, None
+    if no whole line was written. `torn` describes the bytes after the last good
     line; `sealed_at` is the line at which the journal was closed in order, 0 if it never was.
     """
 
@@ -152,7 +152,7 @@ class Reader:
 
     @property
     def place(self) -> Place:
-        """Where the line stands that was read last."""
+        """File and number of the line that was read last."""
         return Place(str(self.path), self.number or None)
 
     def __iter__(self) -> Iterator[Line]:
@@ -197,7 +197,7 @@ class Reader:
     def _begin(self, line: Line) -> None:
         first = line.body[0] if line.body else None
         if not isinstance(first, RunStarted):
-            self._refuse("R0902", "the journal does not start with RunStarted", self.place)
+            self._refuse("R0902", "the journal does not begin with RunStarted", self.place)
         elif first.run != self.run_dir.name:
             message = f"the journal is of run {first.run}, the directory is {self.run_dir.name}"
             self._refuse("R0902", message, self.place)

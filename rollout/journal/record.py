@@ -1,7 +1,6 @@
 """One line of the journal: `{"seq":…,"at":…,"prev":"…","body":[…]}`, the events of one turn.
 
-Pure: bytes in, values out, and back. Called by `chain`, which knows what a line follows from; knows
-no file. What may not stand in a line (secrets, control characters) is taken out here.
+Called by `chain`. Pure: encodes and decodes lines, and removes secrets and control characters.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from rollout.model.time import Instant
 
 
 class Line(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A line as read: its number from 1, when, the digest of the line before, what happened."""
+    """A line: its number from 1, its time, the digest of the line before it, and its events."""
 
     seq: int
     at: Instant
@@ -25,7 +24,7 @@ class Line(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class LineError(ValueError):
-    """A line that cannot be believed. `torn`: so broken that a crash may have left it."""
+    """A line that is invalid. `torn`: a crash may have left it."""
 
     def __init__(self, code: str, message: str, *, torn: bool = False) -> None:
         super().__init__(message)
@@ -34,7 +33,7 @@ class LineError(ValueError):
 
 
 def decode(raw: bytes) -> Line:
-    """The line in these bytes. LineError where they hold none, or an event nobody here knows."""
+    """Return the line in these bytes. LineError if there is none, or an event is unknown."""
     try:
         return _DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -46,10 +45,10 @@ def decode(raw: bytes) -> Line:
 
 
 def clean(part: bytes) -> bytes:
-    """An event's JSON without secrets and control characters: nearly always the very same object.
+    """Return an event's JSON without secrets and control characters, usually the same object.
 
-    Control characters become JSON escapes, which lose nothing; what looks like a credential becomes
-    `***`, since nothing can be removed once it is written.
+    Control characters become JSON escapes. Text in the form of a credential becomes `***`, since a
+    written line cannot be changed later.
     """
     if any(mark in part for mark in _MARKS):
         for pattern, replacement in _SECRETS:
@@ -60,7 +59,7 @@ def clean(part: bytes) -> bytes:
 
 
 def halves(event: Event) -> tuple[Event, Event] | None:
-    """The event as two that say the same of half the instances each; None where that cannot be."""
+    """Split an event into two with half its instances each; None if it has fewer than two."""
     ordinals: tuple[int, ...] = getattr(event, "ordinals", ())
     if len(ordinals) < 2:
         return None
@@ -97,10 +96,10 @@ def _escape(match: re.Match[bytes]) -> bytes:
 
 
 def _stranger(document: Any) -> str | None:
-    """JSON that is no line of ours: the first event type that this release does not know."""
+    """Return the message for the first event type that this release does not know, if any."""
     body = document.get("body") if isinstance(document, dict) else None
     for event in body if isinstance(body, list) else ():
         name = event.get("type") if isinstance(event, dict) else None
         if isinstance(name, str) and name not in _TYPES:
-            return f"event `{name}` is of a newer release of rollout than this one"
+            return f"event `{name}` is from a newer release of rollout"
     return None

@@ -1,6 +1,6 @@
-"""Where runs may lie: a directory of ours, on a file system whose locks and syncs can be trusted.
+"""Checks of the runs directory: owner, mode, and a file system with reliable locks and syncs.
 
-Called by the commands that write, before the lock is taken.
+Called by the directory store before it takes its lock.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ NETWORK = frozenset({
     "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb", "smb2", "smb3",
     "smbfs", "vboxsf", "virtiofs", "vmhgfs"
 })  # fmt: skip
-"""File systems of several machines: one machine's lock need not be seen by another."""
+"""File systems of several machines: a lock of one machine may be invisible on another."""
 MEMORY = frozenset({"tmpfs", "ramfs"})
-"""File systems that are gone with the machine."""
+"""File systems that lose their files when the machine stops."""
 
 
 def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
     """Create the directory if it is missing, and return warnings about it.
 
-    Errors: StorageError R0802 if it cannot be used (not a directory, a link, read-only, of another
-    user); ConfigError R0011 if it must not be used (a network or user-space file system unless
-    allowed, writable by other users).
+    Errors: StorageError R0802 if it cannot be used (not a directory, a link, read-only, owned by
+    another user); ConfigError R0011 if it must not be used (a network or user-space file system
+    unless allowed, writable by other users).
     """
     if runs_dir.is_symlink():
         raise StorageError.of(
@@ -64,15 +64,15 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
 
 
 def is_shared(runs_dir: Path) -> bool:
-    """Whether several machines may use the file system of the directory at once."""
+    """Return whether several machines may use the file system of the directory at once."""
     return _is_unsafe(file_system(runs_dir))
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
     """Return the type of the file system of a path (`ext4`), empty if unknown.
 
-    `mounts` is the text of /proc/self/mountinfo (proc(5)): field 5 is the mount point, the kind
-    follows the separator `-`. Of several mounts over one point the last one counts.
+    `mounts` is the text of /proc/self/mountinfo (proc(5)): field 5 is the mount point, and the type
+    follows the separator `-`. The last of several mounts at one point is the effective one.
     """
     if mounts is None:
         try:

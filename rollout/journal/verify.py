@@ -1,7 +1,7 @@
-"""`audit verify`: what a run's directory proves of itself, from journal and plan alone.
+"""`audit verify`: verify a run from its journal and its plan alone.
 
-Called by the command line and by the simulator's checkers. Repairs nothing and believes nothing:
-the chain is `reader`'s, the rules are `rules`'; no code of the core takes part.
+Called by `audit verify` and by the simulator's checkers. Changes nothing, and uses no code of the
+core: `reader` checks the chain, `recheck` the rules.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rollout.model.event import TornTail
 
 
 class GroupPeak(msgspec.Struct, frozen=True):
-    """Most instances of a group that were down, or may have been, at one time; and its cap."""
+    """The most instances of a group that may have been down at one time, and the group's cap."""
 
     key: str
     peak: int
@@ -27,18 +27,17 @@ class GroupPeak(msgspec.Struct, frozen=True):
 
 
 LastLine = Literal["head", "seal", "unprotected"]
-"""Every line is vouched for by the next one, the last one by a head from outside, or only by the
-seal next to the journal, or by nothing."""
+"""What protects the last line from changes: a head kept outside, the seal next to the journal, or
+nothing. Every other line is protected by the next one."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. `problems` are the first PROBLEMS_SHOWN_MAX of `problems_found`.
+    """The result. `problems` are the first PROBLEMS_SHOWN_MAX of `problems_found`.
 
-    `lines` follow one another without gap; `head` is the digest of the last one. `sealed`: the
-    journal was closed in order, so a cut tail would have been seen. `last_line`: what a change of
-    the last line would contradict. `torn`: a crash left half a line, which a resume will cut.
-    `closed`: the run came to its end; then `classes` sum to `found`, otherwise they count what is
-    unfinished as if the run ended here.
+    `lines` is the number of valid lines, `head` the digest of the last one. `sealed`: the journal
+    was closed in order, so a cut tail would be detected. `torn`: a crash left an incomplete line,
+    which a resume will cut. `classes` sum to `found`; unless the run is `closed`, they count
+    unfinished instances as if the run ended here.
     """
 
     run: str
@@ -65,19 +64,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit(self) -> Exit:
-        """9 where anything is wrong, else 0."""
+        """Return 9 if there are problems, else 0."""
         return Exit.INTEGRITY if self.problems_found else Exit.DONE
 
 
 def verify(run: StoredRun, *, head: Head | None = None) -> Verdict:
-    """Check chain, plan and rules of one run; and that it holds the line of `head`, which the
-    caller kept outside the run directory.
+    """Check chain, plan and rules of one run, and that it contains the line `head`, which the
+    caller kept outside the store.
 
-    Errors: StorageError where a file cannot be read. Everything found wrong is in the verdict.
+    Errors: StorageError R0802. Violations are in the verdict.
     """
     case = _Case(run, head)
     try:
-        case.hear()
+        case.read()
     except IntegrityError as error:
         for problem in error.problems:
             case.add(problem)
@@ -85,7 +84,7 @@ def verify(run: StoredRun, *, head: Head | None = None) -> Verdict:
 
 
 class _Case:
-    """One verification under way."""
+    """One verification in progress."""
 
     def __init__(self, run: StoredRun, head: Head | None) -> None:
         self.run = run
@@ -95,8 +94,8 @@ class _Case:
         self.problems: list[Problem] = []
         self.count = 0
 
-    def hear(self) -> None:
-        """Yield every line, to the end or to the first invalid one."""
+    def read(self) -> None:
+        """Check every line, to the end or to the first invalid one."""
         for line in self.reader:
             if line.seq == 1:
                 self._load()
@@ -110,22 +109,22 @@ class _Case:
             message = f"the journal ends at line {self.reader.head.seq}, before that of --head"
             self.add(Problem("R0907", f"{message} ({self.head.seq})", self.reader.place))
         if self.reader.head.seq == 0:
-            message = "the journal has no complete line: nothing proves that the run started"
+            message = "the journal has no complete line: the run did not start"
             self.add(Problem("R0902", message, self.reader.place))
         if self.reader.torn is not None and self.rules is not None and self.rules.closed:
-            message = "there are lines after the line that closed the run"
+            message = "there is data after the line that closed the run"
             self.add(Problem("R0904", message, self.reader.place))
 
     def add(self, problem: Problem) -> None:
-        """Note what is wrong; of very many the first are kept."""
+        """Count a problem, and keep the first ones."""
         self.count += 1
         if len(self.problems) < limits.PROBLEMS_SHOWN_MAX:
             self.problems.append(problem)
 
     def verdict(self) -> Verdict:
-        """What was found up to here."""
+        """Return the result up to here."""
         reader, rules = self.reader, self.rules
-        heard = Verdict(
+        found = Verdict(
             run=self.run.id,
             plan_digest=reader.started.plan_digest if reader.started else "",
             lines=reader.head.seq,
@@ -137,11 +136,11 @@ class _Case:
             problems_found=self.count,
         )
         if rules is None:
-            return heard
+            return found
         instances, calls = rules.instances, rules.calls
         peaks = zip(rules.plan.groups, instances.peaks, strict=True)
         return msgspec.structs.replace(
-            heard,
+            found,
             plan_matches=True,
             closed=rules.closed,
             found=rules.plan.counts.found,
@@ -157,7 +156,7 @@ class _Case:
         )
 
     def _compare(self, seq: int) -> None:
-        """Whether this line is the one that `head` names."""
+        """Compare this line with `head` if it has its number."""
         found = self.reader.head
         if self.head is not None and self.head.seq == seq and self.head != found:
             message = f"line {seq} hashes to {found.sha256}, --head says {self.head.sha256}"
@@ -169,7 +168,7 @@ class _Case:
         return "seal" if self.reader.sealed_at == self.reader.head.seq else "unprotected"
 
     def _load(self) -> None:
-        """The plan; where it is another one the chain is still followed to its end."""
+        """Load the plan. Without it only the chain is checked."""
         started = self.reader.started
         if started is None:
             return

@@ -1,7 +1,7 @@
-"""Writing a journal: append, group commit, segments, and what happens when the disk refuses.
+"""Write a journal: append, group commit, segments, and the behavior on disk errors.
 
-The engine appends the events of a turn and syncs before any effect. One process writes, which
-`ownership` checks at every sync. Knows nothing of what the events mean.
+Called by the directory store for the engine, which appends the events of a turn and syncs before
+any effect. One process writes, which `ownership` checks at every sync.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ RESERVE = "reserve"
 
 
 def create(runs_dir: Path, run_id: str, plan_bytes: bytes, *, disk: Disk = REAL) -> RunJournal:
-    """Make the directory of a new run with its plan and an empty journal, all durable.
+    """Create the directory of a run with its plan and an empty journal, all durable.
 
     The directory gets its name last, so a run directory without a journal is always damage. A run
-    that never wrote its first line is begun again. ConflictError R0602 where it did; StorageError
-    where the disk refuses, before anything else happened.
+    without a first line is started again. ConflictError R0602 if it has one; StorageError R0802
+    before anything else happened.
     """
     run_dir = runs_dir / run_id
     try:
@@ -67,13 +67,13 @@ def create(runs_dir: Path, run_id: str, plan_bytes: bytes, *, disk: Disk = REAL)
 
 
 def reopen(reader: Reader) -> RunJournal:
-    """Go on writing where an exhausted reader found the end; cuts a torn tail.
+    """Continue a journal at the end that an exhausted reader found; cut a torn tail.
 
-    The caller appends `reader.torn`, where there is one, before anything else. ConflictError R0603
-    where another process writes the journal, or wrote to it after it was read.
+    The caller first appends `reader.torn` if there is one. ConflictError R0603 if another process
+    writes the journal, or wrote to it after it was read.
     """
     if not reader.done:
-        message = "a journal is reopened after it was read to its end"
+        message = "the journal was not read to its end"
         raise ValueError(message)
     return RunJournal(
         reader.run_dir,
@@ -86,11 +86,11 @@ def reopen(reader: Reader) -> RunJournal:
 
 
 class RunJournal:
-    """The writer. Implements the engine's port `Journal`.
+    """The writer of a journal. Implements the engine's port `Journal`. `with` releases it.
 
     The first error poisons it: every later call raises it again (StorageError R0801, or
-    IntegrityError R0906 where the files are no longer this process's own), nothing is tried again.
-    The one exception is `last_words`, where the disk was merely full.
+    IntegrityError R0906 if the files no longer belong to this process), and nothing is retried.
+    The one exception is `last_words` after a full disk.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RunJournal:
         size: int = 0,
         found: int | None = None,
     ) -> None:
-        """`found`: the size that the file must still have, where it was read before."""
+        """Open the current file. `found` is the size that it must still have since it was read."""
         self.run_dir = run_dir
         self._disk = disk
         self._chain = Chain() if chain is None else chain
@@ -168,7 +168,7 @@ class RunJournal:
         self._chain.extend(self._pending, events, at)
 
     async def sync(self) -> None:
-        """Return when everything appended is durable; those who wait together share one sync."""
+        """Return when everything appended is durable. Concurrent callers share one sync."""
         if self._disk.inline:
             self.sync_now()
             return
@@ -180,7 +180,7 @@ class RunJournal:
                     await anyio.to_thread.run_sync(self._commit, batch)
 
     def sync_now(self) -> None:
-        """The same without a loop, on the caller's own thread."""
+        """Sync without an event loop, on the caller's thread."""
         self._alive()
         if self._pending:
             self._commit(self._take())
@@ -191,10 +191,10 @@ class RunJournal:
         self._own = own
 
     def lost(self) -> str:
-        """Why this process must not change anything any more; empty while the run is its own.
+        """Return why this process may no longer drive the run; empty while it may.
 
-        Cheap enough to call before each change leaves. What happens between this call and the first
-        byte of the change is not covered.
+        Cheap enough to call before each mutating call. Does not cover the time between this call
+        and the first byte that is sent.
         """
         return self._claim.lost()
 
@@ -212,11 +212,11 @@ class RunJournal:
             return True
 
     def last_words(self, events: Sequence[AnyEvent], at: Instant) -> bool:
-        """After the disk was full: what was to be written, and these, in the reserve's space.
+        """After a full disk, write the pending lines and these events into the reserved space.
 
-        The caller hands in, once, how the calls in flight ended (those that never left as
-        refused unsent) and `Halted`. True when all of it is durable; false where the disk is
-        broken or still too full, and the caller tells people instead.
+        The caller passes once the results of open calls (unsent ones as refused unsent) and
+        `Halted`. Return true if all of it is durable; false if the disk is broken or still full,
+        and the caller reports the events instead.
         """
         if self._rescue is None or self.lost():
             return False
@@ -232,7 +232,7 @@ class RunJournal:
         return True
 
     def close(self) -> None:
-        """Sync, seal and let go. Of a poisoned journal only the handles are given back."""
+        """Sync, seal and release. A poisoned journal is only released."""
         try:
             if self._error is None:
                 self.sync_now()
@@ -242,7 +242,7 @@ class RunJournal:
             self.release()
 
     def release(self) -> None:
-        """Give the handles and the lock back, and write nothing; a second time does nothing."""
+        """Give back handles and locks and write nothing. A second call does nothing."""
         handle, self._handle = self._handle, None
         with contextlib.suppress(OSError):
             if handle is not None:
@@ -255,7 +255,7 @@ class RunJournal:
     @property
     def _file(self) -> int:
         if self._handle is None:
-            message = "a journal is not written after it was released"
+            message = "the journal was released"
             raise ValueError(message)
         return self._handle
 
@@ -274,7 +274,7 @@ class RunJournal:
         disk.reserve(self.run_dir / RESERVE, limits.RESERVE_BYTES)
         self._handle = disk.open(path)
         disk.truncate(self._handle, self._size)
-        disk.fdatasync(self._handle)  # also what a killed writer had not synced
+        disk.fdatasync(self._handle)  # includes lines that a killed writer did not sync
         self._claim.follow(path, self._handle, self._size)
 
     def _take(self) -> bytes:
@@ -283,7 +283,7 @@ class RunJournal:
         return batch
 
     def _commit(self, batch: bytes) -> None:
-        """One write, one fdatasync. Runs in a worker thread: touches nothing `append` touches."""
+        """One write, one fdatasync. Runs in a worker thread: uses nothing that `append` uses."""
         self._check()
         try:
             if self._size >= limits.SEGMENT_BYTES_MAX:
@@ -303,7 +303,7 @@ class RunJournal:
         self._check()
 
     def _check(self) -> None:
-        """IntegrityError R0906, which poisons, where the files are no longer this process's own."""
+        """Poison with IntegrityError R0906 if the files no longer belong to this process."""
         reason = self.lost()
         if reason:
             self._error = IntegrityError.of(
@@ -321,7 +321,7 @@ class RunJournal:
             view = view[self._disk.write(self._file, view) :]
 
     def _next_segment(self) -> None:
-        """Go on in a new file, whose name is durable before anything stands in it."""
+        """Continue in a new file, whose name is durable before its first line."""
         path = self.run_dir / segment_name(self._segment + 1)
         handle = self._disk.open(path)
         self._disk.close(self._file)
@@ -331,11 +331,11 @@ class RunJournal:
         self._claim.follow(path, handle, 0)
         try:
             self._disk.sync_dir(self.run_dir)
-        except OSError as error:  # never taken for a full disk: what a failed fsync lost is unknown
+        except OSError as error:  # never a full disk: it is unknown what a failed fsync lost
             raise OSError(errno.EIO, error.strerror) from None
 
     def _make_room(self, batch: bytes) -> None:
-        """Leave the journal as it was durable, and free the reserve for the last words."""
+        """Cut the journal to its durable lines, and free the reserve for the last words."""
         with contextlib.suppress(OSError):
             self._disk.truncate(self._file, self._size)
             self._disk.fdatasync(self._file)
@@ -344,7 +344,7 @@ class RunJournal:
             self._rescue = batch
 
     def _seal(self) -> None:
-        """Best effort: a journal without its seal is as good, only its tail is less proved."""
+        """Seal the journal if possible. Without a seal only its tail is less protected."""
         seal = Seal(self._chain.seq, self._chain.head)
         path = self.run_dir / SEAL
         draft = self._disk.fresh(path)
@@ -370,14 +370,14 @@ class RunJournal:
 
 
 def _sweep(path: Path, disk: Disk) -> None:
-    """Remove what crashes left under temporary names of this path."""
+    """Remove files that crashes left under temporary names of this path."""
     for name in disk.names(path.parent):
         if name.startswith(f".{path.name}.") and name.endswith(".new"):
             disk.discard(path.with_name(name))
 
 
 def _begin_again(run_dir: Path, plan_bytes: bytes, disk: Disk) -> RunJournal:
-    """A directory that a crash left before the run's first line; anything more is a conflict."""
+    """Reopen the directory of a run without a first line. ConflictError R0602 if it has one."""
     reader = read(run_dir, disk=disk)
     for _ in reader:
         message = f"this plan was already applied, in run {run_dir.name}"

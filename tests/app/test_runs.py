@@ -13,7 +13,7 @@ from rollout.errors import Exit, IntegrityError
 from rollout.journal import writer
 from rollout.journal.directory import DirectoryStore
 from rollout.model.event import RunClosed
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
 
 
 def begin(runs_dir: Path, run: str) -> Path:
@@ -52,8 +52,8 @@ def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chained", [False, True])
 def test_a_forged_close_does_not_hide_an_open_run(tmp_path: Path, *, chained: bool) -> None:
     """An unchained line is damage; a chained one that closes a run with work left is one too."""
-    story = stories.Story().open_wave(0).attached(0)
-    path = story.write(tmp_path) / "journal-000001.jsonl"
+    example = example_runs.ExampleRun().open_wave(0).attached(0)
+    path = example.write(tmp_path) / "journal-000001.jsonl"
     lines = path.read_bytes().splitlines()
     head = hashlib.sha256(lines[-1]).hexdigest() if chained else "0" * 64
     body = msgspec.json.encode(RunClosed({"done": 1}, 0)).decode()

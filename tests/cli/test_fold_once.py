@@ -14,10 +14,10 @@ from rollout.errors import ConflictError
 from rollout.journal.directory import DirectoryStore
 from rollout.model import event as ev
 from rollout.model.event import AnyEvent, RunStarted
-from tests.journal import stories
+from tests.journal import example_runs
 
-OPEN = stories.Story(name="open").run
-CLOSED = stories.Story(name="closed").run
+OPEN = example_runs.ExampleRun(name="open").run
+CLOSED = example_runs.ExampleRun(name="closed").run
 OFFLINE = ("--profile", "missing", "--allow-unsafe-fs")
 RESOLVE = ("resolve", OPEN, "--instance", "i-00000001", "--reason", "uptime", "--restarted")
 
@@ -26,10 +26,10 @@ RESOLVE = ("resolve", OPEN, "--instance", "i-00000001", "--reason", "uptime", "-
 def folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """An open run that halted and a closed one; the number of folds of each from now on."""
     monkeypatch.chdir(tmp_path)
-    halted = stories.Story(name="open").open_wave(0).rotated(0).attached(1).restart(1)
+    halted = example_runs.ExampleRun(name="open").open_wave(0).rotated(0).attached(1).restart(1)
     halted.add(ev.Held((1,), "unproven")).close_wave(0)
     halted.add(ev.Halted("failures", "R0504", 5, "1 of 2 instances")).write(tmp_path / "runs")
-    stories.whole(name="closed").write(tmp_path / "runs")
+    example_runs.whole(name="closed").write(tmp_path / "runs")
     counts: Counter[str] = Counter()
     fold = Decider.fold
 
@@ -68,7 +68,7 @@ def test_a_command_folds_each_journal_at_most_once(
 
 def test_a_plan_is_checked_against_open_runs_with_one_fold_of_each(folds: Counter[str]) -> None:
     """The run that still changes the plan's targets is folded, the closed one is not."""
-    saved = plan_file.with_digest(stories.a_plan())
+    saved = plan_file.with_digest(example_runs.a_plan())
 
     with pytest.raises(ConflictError, match="has not finished"):
         preflight.check_runs(saved, DirectoryStore(Path("runs")))

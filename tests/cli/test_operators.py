@@ -18,9 +18,9 @@ from rollout.journal.locks import lock
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.outcome import Unknown
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
 
-RUN = stories.Story().run
+RUN = example_runs.ExampleRun().run
 OWNER = lock.Owner("ops-1", 4711, samples.NOW, RUN, 1)
 STUCK = "i-00000001"
 WORDS = ("resolve", RUN, "--instance", STUCK, "--reason", "uptime")
@@ -30,10 +30,10 @@ WORDS = ("resolve", RUN, "--instance", STUCK, "--reason", "uptime")
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that halted after its canary: one instance done, one in doubt and held."""
     monkeypatch.chdir(tmp_path)
-    story = stories.Story().open_wave(0).rotated(0).attached(1).restart(1)
-    story.settle(Unknown("timeout")).add(ev.Held((1,), "unproven")).close_wave(0)
-    story.add(ev.Halted("failures", "R0504", 5, f"1 of 2 instances of wave canary: {STUCK}"))
-    return story.write(tmp_path / "runs")
+    example = example_runs.ExampleRun().open_wave(0).rotated(0).attached(1).restart(1)
+    example.settle(Unknown("timeout")).add(ev.Held((1,), "unproven")).close_wave(0)
+    example.add(ev.Halted("failures", "R0504", 5, f"1 of 2 instances of wave canary: {STUCK}"))
+    return example.write(tmp_path / "runs")
 
 
 def test_a_statement_is_journaled_without_any_api_call(
@@ -56,9 +56,9 @@ def test_a_statement_is_journaled_without_any_api_call(
         ((*WORDS, "--restarted", "--abandon"), Exit.USAGE, "state one of"),
         (WORDS, Exit.USAGE, "state one of"),
         (("resolve", RUN, "--instance", "i-x", "--reason", "y", "--abandon"), 6, "not a target"),
-        (("abort", RUN), Exit.CONFIRM, "add --confirm story"),
+        (("abort", RUN), Exit.CONFIRM, "add --confirm example"),
         (("abort", RUN, "--confirm", "production"), Exit.CONFIRM, "was not aborted"),
-        (("abort", "r-nothing", "--confirm", "story"), Exit.USAGE, "error[R0003]"),
+        (("abort", "r-nothing", "--confirm", "example"), Exit.USAGE, "error[R0003]"),
     ],
 )
 def test_what_is_refused_changes_nothing(
@@ -79,7 +79,7 @@ def test_what_is_refused_changes_nothing(
 def test_a_closed_run_needs_no_abort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with the run's own exit code, and asks for nothing."""
     monkeypatch.chdir(tmp_path)
-    stories.whole().write(tmp_path / "runs")
+    example_runs.whole().write(tmp_path / "runs")
 
     assert main.main(["abort", RUN]) == Exit.DONE
 
@@ -154,7 +154,7 @@ def test_an_unattended_resume_decides_nothing(
     """
     if halted is not None:
         shutil.rmtree(run_dir)
-        stories.Story().open_wave(0).add(halted).write(run_dir.parent)
+        example_runs.ExampleRun().open_wave(0).add(halted).write(run_dir.parent)
     before = (run_dir / "journal-000001.jsonl").read_bytes()
     assert main.main(["resume", "--last"]) == Exit.HALTED
 
@@ -165,7 +165,7 @@ def test_an_unattended_resume_decides_nothing(
     assert (run_dir / "journal-000001.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("words", [("abort", RUN, "--confirm", "story"), ("resume", RUN)])
+@pytest.mark.parametrize("words", [("abort", RUN, "--confirm", "example"), ("resume", RUN)])
 def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
     words: tuple[str, ...],
     run_dir: Path,
@@ -176,8 +176,8 @@ def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
     no service is called, and the exit code is the run's.
     """
     shutil.rmtree(run_dir)
-    story = stories.whole()
-    story.write(run_dir.parent)
+    example = example_runs.whole()
+    example.write(run_dir.parent)
     monkeypatch.setattr("rollout.app.runs.closed_result", lambda _: None)
     before = (run_dir / "journal-000001.jsonl").read_bytes()
     assert main.main(list(words)) == Exit.DONE

@@ -152,7 +152,7 @@ def test_audit_show_tells_one_instance(here: Path, capsys: pytest.CaptureFixture
     assert {row["action"] for row in life} >= {"AttachKeyPair", "RebootInstance"}
     assert all(row["instances"] in ([], [instance]) for row in life)
     assert all(row["request_id"] for row in life if row["event"] == "Settled")
-    assert any("seen before: Running" in row["text"] for row in life)
+    assert any("observed before: Running" in row["text"] for row in life)
 
 
 def test_audit_show_says_why_an_instance_is_out(

@@ -1,4 +1,4 @@
-"""A pretend disk: what is written and what is durable are two things, and it refuses on demand."""
+"""A simulated disk: keeps written and durable data apart, and refuses effects on demand."""
 
 import errno
 import io
@@ -8,7 +8,7 @@ from typing import BinaryIO
 from rollout.journal.disk import Stat
 
 
-class PretendDisk:
+class FaultyDisk:
     """Files by path. `fail(n, errno)` makes the n-th write or sync from now on refuse, for good."""
 
     inline = True

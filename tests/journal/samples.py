@@ -39,7 +39,7 @@ def issued(number: int) -> Issued:
 
 
 def turn(number: int) -> list[AnyEvent]:
-    """The events of one turn: a call, its answer, what a look showed."""
+    """The events of one turn: a call, its result, and an observation."""
     return [
         issued(number),
         Settled(number, NOW, Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)),

@@ -8,26 +8,26 @@ from rollout.model import event as ev
 from rollout.model.command import ImportKey
 from rollout.model.event import Trigger
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
+from tests.journal.example_runs import SITE, ExampleRun
 from tests.journal.samples import NOW
-from tests.journal.stories import SITE, Story
 
 REFUSED = Refused("InvalidInstance.Locked", RetryClass.FACT, "The instance is locked.", "REQ-1", 7)
 
 
-def lines(tmp_path: Path, story: Story) -> list[Line]:
-    """The journal's lines of a story."""
-    return list(writer.read(story.write(tmp_path)))
+def lines(tmp_path: Path, example: ExampleRun) -> list[Line]:
+    """The journal's lines of a example."""
+    return list(writer.read(example.write(tmp_path)))
 
 
-def mixed() -> Story:
+def mixed() -> ExampleRun:
     """A batch of two of which one is refused, and a restart whose answer is lost."""
-    story = Story().open_wave(0).attach(0, 1)
-    story.add(ev.Settled(1, NOW, Done("REQ-0", NOW), ((1, REFUSED),)))
-    story.move(Trigger.SEEN_ATTACHED, 0)
-    story.restart(0).settle(Unknown("timeout")).resume()
-    story.add(ev.Settled(2, NOW, Done("REQ-9", NOW)))
-    return story.add(
+    example = ExampleRun().open_wave(0).attach(0, 1)
+    example.add(ev.Settled(1, NOW, Done("REQ-0", NOW), ((1, REFUSED),)))
+    example.move(Trigger.SEEN_ATTACHED, 0)
+    example.restart(0).settle(Unknown("timeout")).resume()
+    example.add(ev.Settled(2, NOW, Done("REQ-9", NOW)))
+    return example.add(
         ev.Anomaly(2, "an extra item"),
         ev.Held((0,), "unproven"),
         ev.Released((0,), "start_time_trusted"),
@@ -41,17 +41,17 @@ def mixed() -> Story:
 
 
 def test_one_life_is_told_with_its_request_ids(tmp_path: Path) -> None:
-    """What was asked, what was seen before, how it ended for this very instance, and by whom."""
-    story = mixed()
+    """Call, observation before it, outcome for this instance, and operator."""
+    example = mixed()
 
-    told = audit.life(story.plan, lines(tmp_path, story), "i-00000001")
+    told = audit.life(example.plan, lines(tmp_path, example), "i-00000001")
 
     calls = [entry for entry in told if entry.call]
     assert [(entry.event, entry.action) for entry in calls] == [
         ("Issued", "AttachKeyPair"),
         ("Settled", "AttachKeyPair"),
     ]
-    assert "seen before: Running since 2026-11-22T" in calls[0].text
+    assert "observed before: Running since 2026-11-22T" in calls[0].text
     assert "key pair ops-2026q3" in calls[0].text and calls[0].instances == ("i-00000001",)
     ended = calls[1]
     assert (ended.outcome, ended.code, ended.request_id, ended.api_time) == (
@@ -69,9 +69,9 @@ def test_one_life_is_told_with_its_request_ids(tmp_path: Path) -> None:
 
 def test_a_life_is_its_own(tmp_path: Path) -> None:
     """An instance of a later wave has no part in the canary's calls, waves and cells."""
-    story = mixed()
+    example = mixed()
 
-    told = audit.life(story.plan, lines(tmp_path, story), "i-00000002")
+    told = audit.life(example.plan, lines(tmp_path, example), "i-00000002")
 
     assert [entry.event for entry in told] == [
         *("RunStarted", "KeyReady", "Resumed", "TornTail", "Drained", "Halted"),
@@ -79,38 +79,38 @@ def test_a_life_is_its_own(tmp_path: Path) -> None:
 
 
 def test_a_life_says_why_it_moved(tmp_path: Path) -> None:
-    """Evidence, doubt and release are told with their reasons, in the epoch they fell in."""
-    story = mixed()
+    """Evidence, doubt and release are shown with their reasons and their epoch."""
+    example = mixed()
 
-    told = audit.life(story.plan, lines(tmp_path, story), "i-00000000")
+    told = audit.life(example.plan, lines(tmp_path, example), "i-00000000")
 
     texts = {entry.event: (entry.text, entry.epoch) for entry in told}
     assert texts["Moved"] == ("seen_attached: status", 1)
-    assert texts["Settled"] == ("may have happened: timeout", 1)
+    assert texts["Settled"] == ("unknown, may have been executed: timeout", 1)
     assert texts["Held"] == ("unproven", 2)
     assert texts["Released"] == ("start_time_trusted", 2)
     assert texts["Drifted"] == ("benign: Running", 2)
-    assert texts["Split"] == ("a refused batch is halved", 2)
+    assert texts["Split"] == ("a refused batch is divided into halves", 2)
 
 
 def test_who_is_no_target_has_no_life(tmp_path: Path) -> None:
     """Excluded and unknown instances: the caller looks for the reason in the plan."""
-    story = mixed()
+    example = mixed()
 
-    assert audit.life(story.plan, lines(tmp_path, story), "i-windows1") == []
+    assert audit.life(example.plan, lines(tmp_path, example), "i-windows1") == []
 
 
 def test_the_whole_run_is_told(tmp_path: Path) -> None:
     """One entry an event, named by line and place, in order."""
-    story = stories.whole()
-    story.events[4:4] = [
+    example = example_runs.whole()
+    example.events[4:4] = [
         ev.Issued(0, ImportKey(*SITE), NOW),
         ev.Settled(0, NOW, Done("REQ-2", NOW)),
     ]
 
-    told = list(audit.entries(story.plan, lines(tmp_path, story)))
+    told = list(audit.entries(example.plan, lines(tmp_path, example)))
 
-    assert [entry.id for entry in told] == [f"{n}-1" for n in range(1, len(story.events) + 1)]
+    assert [entry.id for entry in told] == [f"{n}-1" for n in range(1, len(example.events) + 1)]
     assert all(entry.text and entry.actor and entry.epoch == 1 for entry in told)
     imported = [entry for entry in told if entry.action == "ImportKeyPair"]
     assert imported[1].request_id == "REQ-2"
@@ -118,15 +118,15 @@ def test_the_whole_run_is_told(tmp_path: Path) -> None:
 
 
 def test_endings_of_a_batch_are_counted(tmp_path: Path) -> None:
-    """A batch that ended in several ways says how many ended how; a late ending is told as such."""
-    story = mixed()
+    """A batch with several outcomes counts each of them; a late reply is shown as late."""
+    example = mixed()
 
-    told = list(audit.entries(story.plan, lines(tmp_path, story)))
+    told = list(audit.entries(example.plan, lines(tmp_path, example)))
 
     assert [entry.text for entry in told if entry.event == "Settled"] == [
         "1 done, 1 refused",
-        "may have happened: timeout",
-        "call 2 was answered late; it changed nothing",
+        "unknown, may have been executed: timeout",
+        "call 2 had a late reply, which was ignored",
     ]
 
 

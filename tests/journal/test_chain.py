@@ -119,7 +119,7 @@ def test_lines_only_follow_in_order(order: list[int]) -> None:
 
 @given(st.data())
 def test_any_edit_of_a_line_is_found(data: st.DataObject) -> None:
-    """Whatever is put in the place of some bytes of a line, the line after it tells."""
+    """If any bytes of a line are replaced, the next line does not follow."""
     lines = lines_of(STARTED, *(samples.turn(number) for number in range(1, 6)))
     index = data.draw(st.integers(0, len(lines) - 2))
     line = lines[index]

@@ -39,7 +39,7 @@ def test_a_closed_run_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def _forge(run_dir: Path) -> None:
-    """A line that looks like a close and follows from nothing."""
+    """A line that closes the run but does not follow."""
     with (run_dir / JOURNAL).open("ab") as journal:
         journal.write(b'{"seq":4,"at":1,"prev":"%064d","body":[%s]}\n' % (0, _body()))
 

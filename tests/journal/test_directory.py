@@ -14,8 +14,8 @@ from rollout.journal.reader import Reader, run_id
 from rollout.journal.store import RunStore
 from rollout.model import event as ev
 from rollout.model.event import OperatorWord
-from tests.journal import samples, stories
-from tests.journal.disks import PretendDisk
+from tests.journal import example_runs, samples
+from tests.journal.disks import FaultyDisk
 from tests.journal.samples import NOW
 
 DIGEST = "sha256:0"
@@ -66,7 +66,7 @@ def test_a_whole_id_is_never_ambiguous(tmp_path: Path) -> None:
     ],
 )
 def test_what_names_no_single_run_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """Absent and ambiguous are both usage errors, exit 64; the message tells which it is and names
+    """Absent and ambiguous are both usage errors, exit 64; the message says which it is and names
     the runs."""
     begin(tmp_path, "r-aaaa", 1)
     begin(tmp_path, "r-aabb", 2)
@@ -173,7 +173,7 @@ def test_a_run_that_another_process_holds_is_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("effect", range(1, 12))
 def test_a_refusing_disk_leaves_no_lock_behind(effect: int) -> None:
     """Wherever a disk refuses to create a run, a repaired disk creates it."""
-    disk = PretendDisk()
+    disk = FaultyDisk()
     runs = DirectoryStore(Path("/runs"), disk=disk)
     with runs.lock_local(NOW) as locked:
         disk.fail(effect, errno.EIO, once=True)
@@ -185,7 +185,7 @@ def test_a_refusing_disk_leaves_no_lock_behind(effect: int) -> None:
 
 def test_a_plan_is_returned_only_with_its_digest(tmp_path: Path) -> None:
     """`plan` checks, `plan_bytes` does not."""
-    told = stories.whole()
+    told = example_runs.whole()
     run = DirectoryRun(told.write(tmp_path))
     assert run.started is not None
 

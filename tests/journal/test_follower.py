@@ -24,7 +24,7 @@ from rollout.journal.record import Line
 from rollout.model import limits
 from rollout.model.event import RunClosed
 from tests.journal import samples
-from tests.journal.disks import PretendDisk
+from tests.journal.disks import FaultyDisk
 
 JOURNAL = "journal-000001.jsonl"
 CLOSED = RunClosed({"done": 1}, 0)
@@ -136,7 +136,7 @@ def test_the_next_segment_is_followed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_lines_that_a_full_disk_moved_to_the_next_segment_are_not_repeated() -> None:
     """The writer cuts what it could not sync and writes it again as its last words."""
-    disk = PretendDisk()
+    disk = FaultyDisk()
     runs = Path("/runs")
     journal = writer.create(runs, samples.RUN, b"{}", disk=disk)
     journal.append([samples.started()], samples.NOW)

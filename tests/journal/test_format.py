@@ -1,4 +1,4 @@
-"""The format reference tells the truth: its sample is a journal, its list of events is complete."""
+"""The format reference is correct: its sample is a journal, its list of events is complete."""
 
 import re
 import subprocess

@@ -25,7 +25,7 @@ def refused(run_dir: Path) -> IntegrityError:
 
 
 def found(run_dir: Path, lines: int) -> bool:
-    """Whether reading tells that this journal is not what was written."""
+    """Return whether a read detects that the journal was changed."""
     reader = writer.read(run_dir)
     try:
         return len(list(reader)) != lines or reader.torn is not None or not reader.sealed_at
@@ -34,7 +34,7 @@ def found(run_dir: Path, lines: int) -> bool:
 
 
 def test_flips_at_the_ends_of_lines_are_found(tmp_path: Path) -> None:
-    """P13: what the next line cannot tell (line feeds, the last line) the reader and seal tell."""
+    """P13: what the next line cannot detect (line feeds, the last line), reader and seal detect."""
     run_dir = samples.write(tmp_path, 200)
     path, seal = run_dir / SEGMENT, run_dir / "journal.seal"
     data = path.read_bytes()
@@ -217,7 +217,7 @@ def test_an_event_of_a_newer_release_is_refused(tmp_path: Path) -> None:
 
     problem = refused(run_dir).problems[0]
 
-    assert problem.code == "R0904" and "`Verified` is of a newer release" in problem.message
+    assert problem.code == "R0904" and "`Verified` is from a newer release" in problem.message
 
 
 def test_a_missing_directory_is_an_error_of_the_disk(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_missing_directory_is_an_error_of_the_disk(tmp_path: Path) -> None:
 
 
 def test_the_plan_is_the_one_the_run_was_started_on(tmp_path: Path) -> None:
-    """The first record names the plan's digest; any other plan beside it is refused."""
+    """The first record names the plan's digest; any other plan next to it is refused."""
     run_dir = samples.write(tmp_path, 1).rename(tmp_path / readers.run_id(digest(b"{}")))
     (run_dir / "plan.json").write_bytes(b"{ }")
 

@@ -31,7 +31,7 @@ def encoded(text: str) -> bytes:
 
 @pytest.mark.parametrize("canary", CANARIES)
 def test_no_secret_reaches_a_line(canary: str) -> None:
-    """What looks like a credential is replaced before it is written, and the line stays JSON."""
+    """Credentials are replaced before they are written, and the line stays JSON."""
     line = encoded(f"before {canary} after")
 
     assert b"anary" not in line and b"c2VjcmV0" not in line and b"CAISzw" not in line
@@ -41,7 +41,7 @@ def test_no_secret_reaches_a_line(canary: str) -> None:
 
 @pytest.mark.parametrize("text", ["Signature mismatch", "LTAI", "i-bp1c9k2", "ops-2026q4", "密钥"])
 def test_ordinary_words_stay(text: str) -> None:
-    """Only what looks like a credential is replaced."""
+    """Only text in the form of a credential is replaced."""
     assert record.decode(encoded(text)).body == (Anomaly(1, text),)
 
 
@@ -57,7 +57,7 @@ def test_control_characters_are_escaped_and_kept(text: str) -> None:
 @pytest.mark.parametrize(
     "body, words",
     [
-        ('[{"type":"GateAnswered","open":true}]', "`GateAnswered` is of a newer release"),
+        ('[{"type":"GateAnswered","open":true}]', "`GateAnswered` is from a newer release"),
         ('[{"type":"Moved","trigger":"seen_gone","ordinals":[],"evidence":""}]', "seen_gone"),
         ("{}", "array"),
     ],
@@ -75,7 +75,7 @@ def test_an_unknown_event_is_named(body: str, words: str) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b'{"seq":1', b"\x00\x00", b"\xff\xfe", b'{"seq":1}}'])
 def test_what_is_no_json_may_be_torn(raw: bytes) -> None:
-    """A crash can leave half a line or garbage; both are told apart from a line of a stranger."""
+    """A crash can leave half a line or garbage; a line of another program is an error."""
     with pytest.raises(LineError) as caught:
         record.decode(raw)
 
@@ -83,7 +83,7 @@ def test_what_is_no_json_may_be_torn(raw: bytes) -> None:
 
 
 def test_unknown_fields_of_a_line_are_refused() -> None:
-    """A line says nothing beside its four fields."""
+    """A line has four fields and no others."""
     raw = f'{{"seq":1,"at":1,"prev":"{GENESIS}","body":[],"note":""}}'.encode()
 
     with pytest.raises(LineError):
@@ -91,7 +91,7 @@ def test_unknown_fields_of_a_line_are_refused() -> None:
 
 
 def test_only_events_about_instances_can_be_halved() -> None:
-    """An event is told in two only where both halves together say the same."""
+    """An event is split only if both halves together mean the same."""
     moved = samples.turn(7)[2]
     assert isinstance(moved, Moved)
 

@@ -12,19 +12,19 @@ from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import GroupPeak, verify
 from rollout.model import event as ev
 from rollout.model.plan import encode
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
 from tests.journal.recheck.cases import in_rest, messages
 
 
 def test_a_clean_run_is_told_in_figures(tmp_path: Path) -> None:
     """Lines, population, calls and peaks come from the journal; nothing is wrong."""
-    story = stories.whole()
+    example = example_runs.whole()
 
-    verdict = verify(DirectoryRun(story.write(tmp_path)))
+    verdict = verify(DirectoryRun(example.write(tmp_path)))
 
     assert messages(verdict) == "" and verdict.exit is Exit.DONE
     assert verdict.plan_matches and verdict.sealed and verdict.closed
-    assert verdict.lines == len(story.events)
+    assert verdict.lines == len(example.events)
     assert {name: count for name, count in verdict.classes.items() if count} == {
         "done": 5,
         "excluded": 2,
@@ -36,20 +36,20 @@ def test_a_clean_run_is_told_in_figures(tmp_path: Path) -> None:
 
 
 def test_another_plan_is_named_and_the_chain_still_followed(tmp_path: Path) -> None:
-    """A changed plan file is R0901; how long the sound journal is, is told all the same."""
-    story = stories.whole()
-    run_dir = story.write(tmp_path)
-    (run_dir / "plan.json").write_bytes(encode(stories.a_plan(cap=3)))
+    """A changed plan file is R0901; the valid lines are counted nevertheless."""
+    example = example_runs.whole()
+    run_dir = example.write(tmp_path)
+    (run_dir / "plan.json").write_bytes(encode(example_runs.a_plan(cap=3)))
 
     verdict = verify(DirectoryRun(run_dir))
 
     assert [problem.code for problem in verdict.problems] == ["R0901"]
-    assert not verdict.plan_matches and verdict.lines == len(story.events)
+    assert not verdict.plan_matches and verdict.lines == len(example.events)
 
 
 def test_a_broken_chain_ends_the_story(tmp_path: Path) -> None:
-    """What stands before the break is told, what follows is not believed."""
-    run_dir = stories.whole().write(tmp_path)
+    """Lines before the break are counted, later lines are ignored."""
+    run_dir = example_runs.whole().write(tmp_path)
     path = run_dir / "journal-000001.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     del lines[9]
@@ -63,8 +63,8 @@ def test_a_broken_chain_ends_the_story(tmp_path: Path) -> None:
 
 def test_a_torn_tail_is_told_not_refused(tmp_path: Path) -> None:
     """A crash may leave half a line; behind the close of a run there is nothing to leave."""
-    for story, code in ((in_rest(), []), (stories.whole(), ["R0904"])):
-        run_dir = story.write(tmp_path / ("x" + "".join(code)))
+    for example, code in ((in_rest(), []), (example_runs.whole(), ["R0904"])):
+        run_dir = example.write(tmp_path / ("x" + "".join(code)))
         with (run_dir / "journal-000001.jsonl").open("ab") as journal:
             journal.write(b'{"seq":')
 
@@ -84,12 +84,12 @@ def test_an_empty_journal_proves_nothing(tmp_path: Path) -> None:
 
 
 def test_many_problems_are_counted_and_some_shown(tmp_path: Path) -> None:
-    """The first fifty are told, the number is of all."""
-    story = in_rest()
+    """The first fifty are listed, and all are counted."""
+    example = in_rest()
     for _ in range(60):
-        story.settle(n=999)
+        example.settle(n=999)
 
-    verdict = verify(DirectoryRun(story.write(tmp_path)))
+    verdict = verify(DirectoryRun(example.write(tmp_path)))
 
     assert len(verdict.problems) == 50 and verdict.problems_found == 60
 
@@ -128,8 +128,8 @@ def _harm(path: Path, harm: str) -> None:
 
 def test_the_last_line_is_protected_by_head_seal_or_nothing(tmp_path: Path) -> None:
     """A head of an earlier line vouches for that one only; a resumed run is sealed no more."""
-    story = stories.whole()
-    run_dir = story.write(tmp_path)
+    example = example_runs.whole()
+    run_dir = example.write(tmp_path)
     closed = verify(DirectoryRun(run_dir))
     assert closed.last_line == "seal"
 

@@ -16,7 +16,7 @@ from rollout.journal.reader import Reader
 from rollout.model import limits
 from rollout.model.event import Anomaly, Resumed
 from tests.journal import samples
-from tests.journal.disks import PretendDisk
+from tests.journal.disks import FaultyDisk
 
 RUNS = Path("runs")
 DIRECTORY = RUNS / samples.RUN
@@ -32,8 +32,8 @@ class SlowDisk(RealDisk):
         super().fdatasync(handle)
 
 
-def begun(disk: PretendDisk) -> writer.RunJournal:
-    """A journal on a pretend disk with its first line durable."""
+def begun(disk: FaultyDisk) -> writer.RunJournal:
+    """Return a journal on a simulated disk with one durable line."""
     journal = writer.create(RUNS, samples.RUN, b"{}", disk=disk)
     journal.append([samples.started()], samples.NOW)
     journal.sync_now()
@@ -104,7 +104,7 @@ async def test_a_cancelled_sync_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_the_chain_runs_on_over_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full segment is left alone; the next one goes on with the same chain."""
+    """A full segment is not written any more; the next one continues the chain."""
     monkeypatch.setattr(limits, "SEGMENT_BYTES_MAX", 2_000)
     journal = writer.create(tmp_path, samples.RUN, b"{}")
     journal.append([samples.started()], samples.NOW)
@@ -173,10 +173,10 @@ def test_a_run_that_never_wrote_a_line_keeps_its_plan(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_a_crash_while_creating_leaves_nothing_half_made(number: int) -> None:
     """Wherever creating is refused it says so, and once the disk is well it works."""
-    effects = PretendDisk()
+    effects = FaultyDisk()
     writer.create(RUNS, samples.RUN, b"{}", disk=effects)
     for at in range(1, effects.effects + 1):
-        disk = PretendDisk()
+        disk = FaultyDisk()
         disk.fail(at, number)
 
         with pytest.raises(StorageError) as caught:
@@ -189,7 +189,7 @@ def test_a_crash_while_creating_leaves_nothing_half_made(number: int) -> None:
 
 def effects_of_a_sync() -> list[str]:
     """What one sync of one turn does to a disk that refuses nothing."""
-    disk = PretendDisk()
+    disk = FaultyDisk()
     journal = begun(disk)
     before = len(disk.log)
     journal.append(samples.turn(1), samples.NOW)
@@ -212,7 +212,7 @@ def test_a_sync_writes_in_parts_and_ends_with_one_fdatasync() -> None:
 @pytest.mark.parametrize("at", range(1, DATA_SYNC + 1))
 def test_the_first_error_is_the_last_effect_on_the_journal(at: int, number: int) -> None:
     """Refused at any write or sync: every later call raises, what was durable stays readable."""
-    disk = PretendDisk()
+    disk = FaultyDisk()
     journal = begun(disk)
     journal.append(samples.turn(1), samples.NOW)
     disk.fail(at, number)
@@ -235,7 +235,7 @@ def test_the_first_error_is_the_last_effect_on_the_journal(at: int, number: int)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
     """The reserve is given up, and the refused turn, the outcomes and the halt become durable."""
-    disk = PretendDisk()
+    disk = FaultyDisk()
     journal = begun(disk)
     disk.fail(2, number, once=True)
     journal.append(samples.turn(1), samples.NOW)
@@ -259,7 +259,7 @@ def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
 def test_a_disk_that_stays_full_gets_no_last_words() -> None:
     """An error while making room, or in the last words, ends all writing; nothing is damaged."""
     for at in range(1, 40):
-        disk = PretendDisk()
+        disk = FaultyDisk()
         journal = begun(disk)
         disk.fail(2, errno.ENOSPC, once=True)
         journal.append(samples.turn(1), samples.NOW)
@@ -275,7 +275,7 @@ def test_a_disk_that_stays_full_gets_no_last_words() -> None:
     pytest.fail("the last words were never written: some of these disks has room")
 
 
-def exhausted(disk: PretendDisk) -> Reader:
+def exhausted(disk: FaultyDisk) -> Reader:
     """A reader that came to the end."""
     reader = writer.read(DIRECTORY, disk=disk)
     for _ in reader:
@@ -292,7 +292,7 @@ def exhausted(disk: PretendDisk) -> Reader:
 )
 def test_a_broken_disk_gets_no_last_words(at: int, number: int) -> None:
     """After EIO, or any failed sync, nothing more is written: what was lost is unknown."""
-    disk = PretendDisk()
+    disk = FaultyDisk()
     journal = begun(disk)
     journal.append(samples.turn(1), samples.NOW)
     disk.fail(at, number, once=True)
@@ -306,8 +306,8 @@ def test_a_broken_disk_gets_no_last_words(at: int, number: int) -> None:
 
 
 def test_low_space_is_seen_before_the_disk_is_full() -> None:
-    """Below four reserves the run is told to halt; a disk that cannot say counts as full."""
-    disk = PretendDisk()
+    """Below four reserves the run should halt; so it should if free space is unknown."""
+    disk = FaultyDisk()
     journal = begun(disk)
 
     disk.space = 4 * limits.RESERVE_BYTES

@@ -1,7 +1,6 @@
-"""Whether a process drives a run now: the one place that answers it.
+"""Finds the process that drives a run now, from the kernel's locks.
 
-Called by the commands that show runs. It asks the kernel's locks, never process ids or host names,
-and changes nothing.
+Called by the directory store. Never relies on process ids or host names, and changes nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from rollout.journal.reader import segment_name
 
 
 def holder(run_dir: Path, *, disk: LockFiles = REAL) -> str:
-    """The process that drives the run now, as text; empty where none does.
+    """Return the process that drives the run now, as text; empty if none does.
 
-    On a file system of several machines it may take until the next heartbeat is due.
+    On a file system that several machines share, this waits for the next heartbeat.
     """
     try:
         owner = lock.parse(disk.text(run_dir / lock.RUN_LOCK))
@@ -36,7 +35,7 @@ def holder(run_dir: Path, *, disk: LockFiles = REAL) -> str:
 
 
 def _elsewhere(run_dir: Path, disk: LockFiles) -> str:
-    """The holder of the lock of all runs, where it writes heartbeats and drives this run."""
+    """Return the holder of the lock of all runs if it drives this run and writes heartbeats."""
     path = run_dir.parent / lock.RUNS_LOCK
     owner = lock.parse(disk.text(path))
     if owner is None or owner.run != run_dir.name or owner.boot == kernel():
@@ -49,7 +48,7 @@ def _elsewhere(run_dir: Path, disk: LockFiles) -> str:
 
 @functools.cache
 def kernel() -> str:
-    """What identifies the running kernel (Linux: random(4), boot_id); empty where nothing does."""
+    """Return the id of the running kernel (Linux: random(4), boot_id), empty if unknown."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -57,5 +56,5 @@ def kernel() -> str:
 
 
 _BEATS_MISSED = 3
-"""So many heartbeats that do not come say that the holder on another machine has ended."""
+"""The holder on another machine has ended after this many missing heartbeats."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

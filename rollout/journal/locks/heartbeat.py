@@ -1,7 +1,7 @@
 """The lock of all runs on a file system that several machines share (`--allow-unsafe-fs`).
 
-Called by the commands that write. There the kernel of one machine may not see the lock of another,
-so the holder writes heartbeats into the lock file, and a lock is taken over after they stopped.
+Called by the directory store. One machine's kernel may not know another's lock, so the holder
+writes heartbeats into the lock file, and the lock is free after they stopped.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from rollout.journal.reader import unusable
 BEAT_S = 5.0
 """Seconds between two heartbeats of a holder."""
 POLL_S = 2.0
-"""Seconds between two looks at the lock of another machine."""
+"""Seconds between two reads of another machine's lock."""
 SILENT_S = 60.0
 """Seconds without a heartbeat, on the observer's monotonic clock, after which a lock is free."""
 SETTLE_S = 3.0
-"""Seconds until a new holder reads its own name back. A machine that took the same free lock at
-the same moment has written by then, and the last writer wins."""
+"""Seconds until a new holder reads its own name back. If two machines take a free lock at the same
+moment, both have written by then, and the last writer wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The clock of an observer. The clocks of two machines are never compared."""
+    """The clock of the waiting process. Clocks of two machines are never compared."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -68,7 +68,7 @@ async def take_runs(
 
 
 class Watch:
-    """Observes the text of a lock file. Errors of `poll`: OSError."""
+    """Waits for a change of a lock file's text. Errors of `poll`: OSError."""
 
     def __init__(
         self, path: Path, seconds: float, *, disk: LockFiles, now: Callable[[], float]
@@ -78,7 +78,7 @@ class Watch:
         self._until = now() + seconds
 
     def poll(self) -> bool | None:
-        """True once a heartbeat came, false once the time is over without one, None in between."""
+        """Return true after a heartbeat, false after the time without one, None before."""
         if self._disk.text(self._path) != self._before:
             return True
         return False if self._now() >= self._until else None
@@ -96,7 +96,7 @@ async def _outlast(taken: Lock, owner: Owner, disk: LockFiles, pace: Pace) -> No
 
 
 def _same_kernel(former: Owner | None, owner: Owner) -> bool:
-    """The former owner ran under this kernel, which would still hold its lock for it."""
+    """Return whether the former owner ran under this kernel, which has released its lock."""
     return former is not None and former.boot == owner.boot != ""
 
 

@@ -1,7 +1,7 @@
-"""Locks: one process at a time drives runs in a directory, and one drives each run.
+"""Lock files: one process at a time drives runs in a directory, and one drives each run.
 
-Called by the commands that write. The kernel's lock on the file (`flock`) decides; the text in the
-file only says who holds it. On a file system of several machines `heartbeat` decides as well.
+Called by the directory store. The kernel's lock on the file (`flock`) decides; the text in the file
+only names its holder. On a file system that several machines share, `heartbeat` decides as well.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ RUN_LOCK = "lock"
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The process that holds a lock: host name, process id, start, run and epoch (0: not yet).
+    """The process that holds a lock: host name, process id, start, run and epoch (0: unknown yet).
 
-    `boot` identifies the running kernel and `token` the process; both are empty where nobody needs
-    them. `beat` counts heartbeats.
+    `boot` identifies the running kernel and `token` the process; both may be empty. `beat` counts
+    heartbeats.
     """
 
     machine: str
@@ -47,9 +47,9 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Lock:
-    """A lock that is held until `release`, or until this process ends however it ends.
+    """A lock that is held until `release`, or until this process ends for any reason.
 
-    `former` is the owner that died with it, None where it was released in order.
+    `former` is the owner that ended without a release, None if there is none.
     """
 
     def __init__(self, disk: LockFiles, path: Path, handle: int) -> None:
@@ -64,18 +64,18 @@ class Lock:
         self._writing = threading.Lock()
 
     def name(self, owner: Owner) -> None:
-        """Write who holds it: at first, and when run or epoch become known. Errors: OSError."""
+        """Write the owner, at first and when run or epoch become known. Errors: OSError."""
         with self._writing:
             if self._handle is not None:
                 self._owner = owner
                 self._disk.tell(self._handle, msgspec.json.encode(owner) + b"\n")
 
     def share(self) -> None:
-        """From now on the text counts too: another owner's text means that the lock is lost."""
+        """From now on, the text of another owner means that the lock is lost."""
         self._shared = True
 
     def beat(self) -> bool:
-        """Write one heartbeat; false where the lock is lost or released. Errors: OSError."""
+        """Write one heartbeat; false if the lock is lost or released. Errors: OSError."""
         with self._writing:
             if self._handle is None or self._owner is None or self.lost():
                 return False
@@ -88,7 +88,7 @@ class Lock:
         self._forfeited = f"{self.path}: {why}"
 
     def lost(self) -> str:
-        """Why this process no longer holds the lock, although it did not release it; else empty."""
+        """Return why this process lost the lock without releasing it; empty if it holds it."""
         if self._forfeited:
             return self._forfeited
         try:
@@ -106,7 +106,7 @@ class Lock:
         return ""
 
     def release(self) -> None:
-        """Give it back; a second time does nothing. Where the disk refuses, the text stays."""
+        """Release the lock, and clear its text if possible. A second call does nothing."""
         with self._writing:
             if self._handle is None:
                 return
@@ -139,10 +139,10 @@ def take_run(run_dir: Path, owner: Owner, *, disk: LockFiles = REAL) -> Lock:
 
 
 def take(path: Path, owner: Owner, disk: LockFiles) -> Lock:
-    """Take a lock and write the owner into it; whatever a dead owner left there is replaced.
+    """Take a lock and replace its text with the owner.
 
-    Errors: ConflictError R0603 where a live process holds it; StorageError R0802 where the file
-    cannot be used.
+    Errors: ConflictError R0603 if a live process holds it; StorageError R0802 if the file cannot be
+    used.
     """
     lock = seize(path, disk)
     try:
@@ -157,7 +157,7 @@ def take(path: Path, owner: Owner, disk: LockFiles) -> Lock:
 
 
 def seize(path: Path, disk: LockFiles) -> Lock:
-    """Take a lock, but leave the text of its former owner. Errors as `take`."""
+    """Take a lock and keep the text of its former owner. Errors as `take`."""
     try:
         handle = disk.open_lock(path)
     except OSError as error:
@@ -176,7 +176,7 @@ def seize(path: Path, disk: LockFiles) -> Lock:
 
 
 def parse(text: bytes) -> Owner | None:
-    """The owner in the text of a lock file; None where there is none or it cannot be read."""
+    """Return the owner in the text of a lock file, None if it names none."""
     try:
         return msgspec.json.decode(text.partition(b"\n")[0], type=Owner)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -184,7 +184,7 @@ def parse(text: bytes) -> Owner | None:
 
 
 def held(path: Path, owner: Owner | None) -> RolloutError:
-    """The error for a lock that another process holds."""
+    """Return the error for a lock that another process holds."""
     who = "another process" if owner is None else str(owner)
     return ConflictError.of(
         "R0603",

@@ -1,7 +1,7 @@
-"""Whether a run's files still belong to the process that writes them.
+"""Checks that a run's files still belong to the process that writes them.
 
-Called by the writer of the journal, before each line and before each change leaves. Finds removed
-or replaced locks, a journal that was removed, replaced or moved, and lines of another process.
+Called by the writer before each line and before each mutating call. Finds removed or replaced
+locks, a removed, replaced or moved journal, and lines of another process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rollout.journal.reader import segment_name
 
 
 class _Extent(NamedTuple):
-    """The file that is written: its name and identity, and the sizes that it may have now."""
+    """The file being written: its name, its identity and the range of its size."""
 
     path: Path
     identity: tuple[int, int]
@@ -25,14 +25,14 @@ class _Extent(NamedTuple):
 
 
 class Claim:
-    """A process's claim on one journal. It locks the first file of the journal, for as long as it
-    writes, so that removing lock files lets nobody else write.
+    """A process's claim on one journal. It locks the first file of the journal while it writes, so
+    that no other process can write after lock files were removed.
 
     `extend`, `settle` and `lost` may be called from two threads, one of which writes.
     """
 
     def __init__(self, run_dir: Path, disk: Disk) -> None:
-        """Lock the journal. ConflictError R0603 where another process writes it; OSError."""
+        """Lock the journal. Errors: ConflictError R0603 if another process writes it; OSError."""
         self._disk = disk
         self._extent: _Extent | None = None
         self._locks: tuple[Lock, ...] = ()
@@ -44,25 +44,25 @@ class Claim:
             raise lock.held(run_dir / segment_name(1), owner)
 
     def watch(self, *locks: Lock) -> None:
-        """Count a lock that is lost as a journal that is lost."""
+        """Count the journal as lost if one of these locks is lost."""
         self._locks = locks
 
     def follow(self, path: Path, handle: int, size: int) -> None:
-        """From now on this is the file that is written. Errors: OSError."""
+        """Watch this file from now on. Errors: OSError."""
         self._extent = _Extent(path, self._disk.fstat(handle).identity, size, size)
 
     def extend(self, length: int) -> None:
-        """So many bytes are about to be written."""
+        """Expect a write of this many bytes."""
         if self._extent is not None:
             self._extent = self._extent._replace(most=self._extent.most + length)
 
     def settle(self, size: int) -> None:
-        """The file has this size, and no write is under way."""
+        """Expect exactly this size: no write is in progress."""
         if self._extent is not None:
             self._extent = self._extent._replace(least=size, most=size)
 
     def lost(self) -> str:
-        """Why the journal is no longer this process's own; empty while it is. A few stat calls."""
+        """Return why the journal is lost; empty if it is not. Costs a few stat calls."""
         extent = self._extent
         if extent is not None:
             try:
@@ -78,7 +78,7 @@ class Claim:
         return next(filter(None, (held.lost() for held in self._locks)), "")
 
     def release(self) -> None:
-        """Unlock the journal; a second time does nothing."""
+        """Unlock the journal. A second call does nothing."""
         if self._guard is not None:
             guard, self._guard = self._guard, None
             self._disk.close(guard)

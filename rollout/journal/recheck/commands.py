@@ -1,4 +1,4 @@
-"""Check what operators commanded, from the journal alone: aborts and statements about instances.
+"""The commands of operators, checked from the journal alone: aborts and statements.
 
 Called by `rules`. Shares no code with the core.
 """
@@ -15,7 +15,7 @@ STATED: dict[Trigger, Resolution] = {
     Trigger.STATED_UNTOUCHED: Resolution.UNTOUCHED,
     Trigger.ABANDONED: Resolution.ABANDON,
 }
-"""Moves that only an operator's statement can bring."""
+"""Moves that need the statement of an operator."""
 
 
 class Commands:
@@ -28,21 +28,21 @@ class Commands:
         self.abandoned: set[int] = set()
 
     def take(self, event: OperatorCommand) -> str:
-        """Fold one command in; what is wrong with it, in words."""
+        """Fold one command; return its violation as text, empty if there is none."""
         if event.command is OperatorWord.ABORT:
             self.aborted = True
             return ""
         named = (o for o, target in enumerate(self._targets) if target.instance == event.instance)
         ordinal = next(named, None)
         if ordinal is None or event.resolution is None:
-            return f"{event.instance} is resolved and is no target, or without a statement"
+            return f"the command to resolve {event.instance} names no target or no resolution"
         self._stated.add((ordinal, event.resolution))
         if event.resolution is Resolution.ABANDON:
             self.abandoned.add(ordinal)
         return ""
 
     def allows(self, trigger: Trigger, ordinal: int) -> bool:
-        """Whether an operator stated what this move takes for granted. A statement counts once."""
+        """Return whether the move needs no statement, or an operator made it. It counts once."""
         if trigger is Trigger.SEEN_SERVING:
             return ordinal in self.abandoned
         resolution = STATED.get(trigger)

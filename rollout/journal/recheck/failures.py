@@ -1,6 +1,6 @@
-"""Count failures by wave from the journal alone: what a run may not pass over unaccepted.
+"""Failures by wave, counted from the journal alone: a run may not continue after too many.
 
-Called by `rules` whenever an instance changes its state. Shares no code with the core.
+Called by `instances` when an instance changes its state. Shares no code with the core.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from rollout.model.spec import PPM
 
 
 class Failures:
-    """Instances of each wave that failed or were left unfinished, accepted ones left out.
+    """Instances of each wave that failed or are unfinished, without accepted ones.
 
-    `failed` counts towards a halt within a wave, `left` (in doubt, or attached and without a
-    permit) only at its end. `conflicts` carry a third key and have a limit of their own.
+    `failed` counts towards a halt within a wave, `left` (in doubt, or attached without a permit)
+    only at its end. `conflict`: the instance has a third key; these have their own limit.
     """
 
     def __init__(self, wave_of: Sequence[int], waves: int) -> None:
@@ -33,7 +33,7 @@ class Failures:
     def count(
         self, ordinal: int, *, failed: bool, left: bool = False, conflict: bool = False
     ) -> None:
-        """Count one instance as it stands now."""
+        """Count one instance in its current state."""
         wave = self._wave_of[ordinal]
         for members, counts in (
             (self._failed[wave], failed),
@@ -46,7 +46,7 @@ class Failures:
                 members.discard(ordinal)
 
     def accept(self, ordinals: Sequence[int]) -> None:
-        """These no longer count."""
+        """Count these no longer: an operator accepted them."""
         self._accepted.update(ordinals)
         for ordinal in ordinals:
             if 0 <= ordinal < len(self._wave_of):
@@ -57,7 +57,7 @@ class Failures:
         return sum(len(part[n]) for n in range(wave) for part in (self._failed, self._left))
 
     def within(self, wave: int) -> int:
-        """How many failures of an open wave nobody accepted, where they should have halted it."""
+        """Return the unaccepted failures of an open wave if they require a halt, else 0."""
         if wave == 0 and len(self._targets) > 1:
             return 0
         failed = len(self._failed[wave])
@@ -65,30 +65,30 @@ class Failures:
         return failed if failed >= limits.FAILURES_MIN and share else 0
 
     def attached_elsewhere(self, ordinals: Sequence[int]) -> None:
-        """These had the new key without an attach of this run."""
+        """Count instances that have the new key without an attach of this run."""
         for ordinal in ordinals:
             self._elsewhere[self._wave_of[ordinal]] += 1
 
     def halted(self, reason: str) -> None:
-        """The run stopped itself for this reason."""
+        """Note the reason for which the run halted."""
         self._halted = reason
 
     def resumed(self) -> None:
-        """The run continues; where it had halted for instances with the new key, an operator has
-        seen them.
+        """Note that the run continues. If it halted for attaches by other operators, these count no
+        longer.
         """
         if self._halted == "elsewhere":
             self._elsewhere = [0] * len(self._elsewhere)
         self._halted = ""
 
     def elsewhere(self, wave: int) -> int:
-        """How many of a wave had the new key, where they should have halted the run."""
+        """Return the attaches by other operators in a wave if they require a halt, else 0."""
         found = self._elsewhere[wave]
         share = found * PPM > self._targets[wave] * limits.ELSEWHERE_SHARE_PPM
         return found if found > limits.ELSEWHERE_MAX and share else 0
 
     def conflicts(self, wave: int) -> int:
-        """How many conflicts of a wave nobody accepted, where they should have halted the run."""
+        """Return the unaccepted conflicts of a wave if they require a halt, else 0."""
         found = len(self._conflicts[wave])
         share = found * PPM > self._targets[wave] * limits.CONFLICTS_SHARE_PPM
         return found if found > limits.CONFLICTS_MAX and share else 0

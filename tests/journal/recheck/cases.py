@@ -5,9 +5,9 @@ from rollout.model import event as ev
 from rollout.model.event import OperatorWord, Resolution
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import Plan
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
+from tests.journal.example_runs import ExampleRun
 from tests.journal.samples import NOW
-from tests.journal.stories import Story
 
 REFUSED = Refused("OperationConflict", RetryClass.STATE)
 FACT = Refused("DependencyViolation.WindowsInstance", RetryClass.FACT)
@@ -16,14 +16,14 @@ ABORT = ev.OperatorCommand("1", OperatorWord.ABORT, samples.ACTOR, NOW, "inbox")
 
 def resolved(ordinal: int, resolution: Resolution) -> ev.OperatorCommand:
     """An operator stated this about an instance."""
-    name = stories.names((ordinal,))[0]
+    name = example_runs.names((ordinal,))[0]
     word = OperatorWord.RESOLVE
     return ev.OperatorCommand("2", word, samples.ACTOR, NOW, "inbox", "seen", name, resolution)
 
 
-def in_rest(plan: Plan | None = None) -> Story:
+def in_rest(plan: Plan | None = None) -> ExampleRun:
     """A run whose canary went well and whose second wave has just been opened."""
-    return Story(plan).open_wave(0).rotated(0, 1).close_wave(0).open_wave(1)
+    return ExampleRun(plan).open_wave(0).rotated(0, 1).close_wave(0).open_wave(1)
 
 
 def messages(verdict: Verdict) -> str:

@@ -14,12 +14,12 @@ from rollout.model.command import Attach, RestartCall
 from rollout.model.event import Trigger
 from rollout.model.instance import Status
 from rollout.model.plan import PlanLimits, RestartKind
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
+from tests.journal.example_runs import NEW, OLD, ExampleRun
 from tests.journal.recheck.cases import ABORT, REFUSED, in_rest, messages
 from tests.journal.samples import NOW
-from tests.journal.stories import NEW, OLD, Story
 
-WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
+WRONG: dict[str, tuple[str, Callable[[], ExampleRun]]] = {
     "cap passed": (
         "i-00000004: 3 instances of group fleet are down, its cap is 2",
         lambda: (
@@ -64,22 +64,24 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "an attach of the other key of the plan": (
         "i-00000003: attach of a key that is not planned",
-        lambda: in_rest(stories.two_keys()).issue(
+        lambda: in_rest(example_runs.two_keys()).issue(
             Attach((3,), ("i-00000003",)), Status.RUNNING, OLD
         ),
     ),
     "an attach whose own key pair was not compared": (
         "before the key pair was compared",
         lambda: (
-            Story(stories.two_keys())
-            .add(ev.WaveStarted(0, "canary"), ev.CellOpened(0), ev.KeyReady(*stories.SITE, "fp"))
+            ExampleRun(example_runs.two_keys())
+            .add(
+                ev.WaveStarted(0, "canary"), ev.CellOpened(0), ev.KeyReady(*example_runs.SITE, "fp")
+            )
             .issue(Attach((0,), ("i-00000000",), 1), Status.RUNNING, OLD)
         ),
     ),
     "a restart on the other key of the plan": (
         "i-00000003",
         lambda: (
-            in_rest(stories.two_keys())
+            in_rest(example_runs.two_keys())
             .attached(3)
             .issue(RestartCall(RestartKind.REBOOT, (3,), ("i-00000003",)), Status.RUNNING, NEW)
         ),
@@ -87,7 +89,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     "done by a comparison of the other key": (
         "the events before it give 3 done, 1 unverified, 1 stranded, 2 excluded",
         lambda: (
-            in_rest(stories.two_keys())
+            in_rest(example_runs.two_keys())
             .rotated(2)
             .attached(3)
             .restart(3)
@@ -118,7 +120,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "attach before the key pair was ready": (
         "before the key pair was compared",
-        lambda: Story().add(ev.WaveStarted(0, "canary"), ev.CellOpened(0)).attach(0),
+        lambda: ExampleRun().add(ev.WaveStarted(0, "canary"), ev.CellOpened(0)).attach(0),
     ),
     "done although the key pair was another one": (
         "the events before it give 2 done, 3 unverified, 2 excluded",
@@ -163,7 +165,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_every_broken_rule_is_named(tmp_path: Path, name: str) -> None:
-    """A journal whose chain is sound but that tells of a broken rule is refused, exit 9."""
+    """A journal with a valid chain whose events break a rule is a violation, exit 9."""
     words, make = WRONG[name]
 
     verdict = verify(DirectoryRun(make().write(tmp_path)))
@@ -174,10 +176,10 @@ def test_every_broken_rule_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_exposed_instances_are_counted(tmp_path: Path) -> None:
-    """An attach beyond the exposure limit is named."""
-    plan = msgspec.structs.replace(stories.a_plan(), limits=PlanLimits(1, 0))
+    """An attach above the exposure limit is a violation."""
+    plan = msgspec.structs.replace(example_runs.a_plan(), limits=PlanLimits(1, 0))
 
-    verdict = verify(DirectoryRun(Story(plan).open_wave(0).attach(0, 1).write(tmp_path)))
+    verdict = verify(DirectoryRun(ExampleRun(plan).open_wave(0).attach(0, 1).write(tmp_path)))
 
     assert (
         "2 instances are exposed, the limit is 1" in messages(verdict) and verdict.exposed_peak == 2

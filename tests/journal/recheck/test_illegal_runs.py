@@ -15,16 +15,16 @@ from rollout.model.event import Resolution, Trigger
 from rollout.model.instance import Status
 from rollout.model.outcome import Unknown
 from rollout.model.plan import RestartKind, digest, encode
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
+from tests.journal.example_runs import NEW, OLD, SITE, ExampleRun
 from tests.journal.recheck.cases import FACT, REFUSED, in_rest, messages, resolved
 from tests.journal.samples import NOW
-from tests.journal.stories import NEW, OLD, SITE, Story
 
-WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
+WRONG: dict[str, tuple[str, Callable[[], ExampleRun]]] = {
     "cap passed over waves: a failed instance is down": (
         "i-00000003: 3 instances of group fleet are down, its cap is 2",
         lambda: (
-            Story()
+            ExampleRun()
             .open_wave(0)
             .attached(0, 1)
             .restart(0, 1)
@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "import into a region of nobody": (
         "import of a key pair into cn-shanghai, where the plan has no target",
-        lambda: Story().add(ev.Issued(1, ImportKey("1", "cn-shanghai"), NOW)),
+        lambda: ExampleRun().add(ev.Issued(1, ImportKey("1", "cn-shanghai"), NOW)),
     ),
     "a start of what somebody stopped": (
         "i-00000002 was started, but was Running when it was planned",
@@ -122,16 +122,16 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "wave begun before the one before ended": (
         "wave rest started out of order",
-        lambda: Story().open_wave(0).rotated(0).add(ev.WaveStarted(1, "rest")),
+        lambda: ExampleRun().open_wave(0).rotated(0).add(ev.WaveStarted(1, "rest")),
     ),
     "wave closed with work left": (
         "wave 0 closed with 1 unfinished instances",
-        lambda: Story().open_wave(0).rotated(0).close_wave(0),
+        lambda: ExampleRun().open_wave(0).rotated(0).close_wave(0),
     ),
     "wave begun after a failure that nobody accepted": (
         "wave rest started after 1 unaccepted failures",
         lambda: (
-            Story()
+            ExampleRun()
             .open_wave(0)
             .rotated(0)
             .attached(1)
@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     "wave begun before a released instance has finished": (
         "wave rest started before an earlier wave finished",
         lambda: (
-            Story()
+            ExampleRun()
             .open_wave(0)
             .rotated(0)
             .add(ev.Held((1,), "transitional"))
@@ -156,19 +156,19 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "cell closed with work left": (
         "cell 0 closed with 2 unfinished instances",
-        lambda: Story().open_wave(0).add(ev.CellClosed(0)),
+        lambda: ExampleRun().open_wave(0).add(ev.CellClosed(0)),
     ),
     "cell of another wave": (
         "cell 1 opened outside its wave",
-        lambda: Story().open_wave(0).add(ev.CellOpened(1)),
+        lambda: ExampleRun().open_wave(0).add(ev.CellOpened(1)),
     ),
     "cell out of order": (
         "cell 1 opened out of order",
-        lambda: Story().add(ev.WaveStarted(0, "canary"), ev.CellOpened(1)),
+        lambda: ExampleRun().add(ev.WaveStarted(0, "canary"), ev.CellOpened(1)),
     ),
     "call of a cell that is not open": (
         "i-00000002 is in cell 1, which is not open",
-        lambda: Story().open_wave(0).attach(2),
+        lambda: ExampleRun().open_wave(0).attach(2),
     ),
     "an epoch left out": (
         "epoch 3 follows epoch 1",
@@ -184,7 +184,7 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "started twice": (
         "the run was started twice",
-        lambda: in_rest().add(samples.started(plan_digest=digest(encode(stories.a_plan())))),
+        lambda: in_rest().add(samples.started(plan_digest=digest(encode(example_runs.a_plan())))),
     ),
     "counts of the close": (
         "RunClosed counts 4 done, 2 excluded; the events before it give 5 done, 2 excluded",
@@ -204,14 +204,14 @@ WRONG: dict[str, tuple[str, Callable[[], Story]]] = {
     ),
     "something after the close": (
         "Halted after the run was closed",
-        lambda: stories.whole().add(samples.HALTED),
+        lambda: example_runs.whole().add(samples.HALTED),
     ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_every_broken_rule_is_named(tmp_path: Path, name: str) -> None:
-    """A journal whose chain is sound but that tells of a broken rule is refused, exit 9."""
+    """A journal with a valid chain whose events break a rule is a violation, exit 9."""
     words, make = WRONG[name]
 
     verdict = verify(DirectoryRun(make().write(tmp_path)))
@@ -223,19 +223,19 @@ def test_every_broken_rule_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_broken_rule_is_named_by_event_and_line(tmp_path: Path) -> None:
     """Line and place in the line, so that it can be found with an editor."""
-    story = in_rest().attached(2).restart(2).settle(Unknown("timeout")).restart(2)
+    example = in_rest().attached(2).restart(2).settle(Unknown("timeout")).restart(2)
 
-    problem = verify(DirectoryRun(story.write(tmp_path))).problems[0]
+    problem = verify(DirectoryRun(example.write(tmp_path))).problems[0]
 
-    assert problem.message.startswith(f"{len(story.events)}-1: ")
-    assert problem.place is not None and problem.place.line == len(story.events)
+    assert problem.message.startswith(f"{len(example.events)}-1: ")
+    assert problem.place is not None and problem.place.line == len(example.events)
 
 
 def test_a_plan_that_leaves_instances_out_is_named(tmp_path: Path) -> None:
     """Targets and exclusions are the whole inventory, each instance once."""
-    plan = stories.a_plan()
+    plan = example_runs.a_plan()
     doubled = msgspec.structs.replace(plan, exclusions=plan.exclusions[:1] * 3)
 
-    text = messages(verify(DirectoryRun(Story(doubled).write(tmp_path))))
+    text = messages(verify(DirectoryRun(ExampleRun(doubled).write(tmp_path))))
 
     assert "contains an instance twice" in text and "not contain every instance" in text

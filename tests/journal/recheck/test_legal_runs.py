@@ -12,33 +12,33 @@ from rollout.model.command import ImportKey
 from rollout.model.event import Resolution, Trigger
 from rollout.model.outcome import Unknown
 from rollout.model.spec import OnUnknown
-from tests.journal import samples, stories
+from tests.journal import example_runs, samples
+from tests.journal.example_runs import SITE, ExampleRun
 from tests.journal.recheck.cases import ABORT, FACT, REFUSED, in_rest, messages, resolved
 from tests.journal.samples import NOW
-from tests.journal.stories import SITE, Story
 
 
 @pytest.mark.parametrize(
-    "story, unfinished",
+    "example, unfinished",
     [
-        (Story(), 5),
-        (Story().open_wave(0).attach(0, 1), 5),
+        (ExampleRun(), 5),
+        (ExampleRun().open_wave(0).attach(0, 1), 5),
         (in_rest().attached(2, 3).restart(2, 3).settle(Unknown("timeout")), 3),
         (in_rest().attached(2, 3).restart(2).add(samples.HALTED), 3),
         (in_rest().add(ev.Held((2, 3, 4), "transitional")), 0),
         (in_rest().attach(2).settle(FACT), 2),
     ],
 )
-def test_a_run_under_way_is_clean(tmp_path: Path, story: Story, unfinished: int) -> None:
+def test_a_run_under_way_is_clean(tmp_path: Path, example: ExampleRun, unfinished: int) -> None:
     """A run may end anywhere without breaking a rule; what is unfinished is counted."""
-    verdict = verify(DirectoryRun(story.write(tmp_path)))
+    verdict = verify(DirectoryRun(example.write(tmp_path)))
 
     assert messages(verdict) == "" and not verdict.closed
     assert verdict.unfinished == unfinished
     assert sum(verdict.classes.values()) == verdict.found
 
 
-LEGAL: dict[str, Callable[[], Story]] = {
+LEGAL: dict[str, Callable[[], ExampleRun]] = {
     "a refused restart frees its permit and may be repeated": lambda: (
         in_rest()
         .attached(2, 3, 4)
@@ -80,7 +80,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
         in_rest().attach(2, 3).resume().move(Trigger.SEEN_UNATTACHED, 2, 3).attach(2, 3)
     ),
     "what was held is taken up by a resume, also after its wave": lambda: (
-        Story()
+        ExampleRun()
         .open_wave(0)
         .rotated(0)
         .attached(1)
@@ -94,7 +94,7 @@ LEGAL: dict[str, Callable[[], Story]] = {
         .back(1)
     ),
     "a key pair may be imported": lambda: (
-        Story()
+        ExampleRun()
         .add(ev.WaveStarted(0, "canary"), ev.CellOpened(0))
         .add(ev.Issued(1, ImportKey(*SITE), NOW))
         .settle(n=1)
@@ -189,22 +189,24 @@ def test_what_may_happen_is_no_false_alarm(tmp_path: Path, name: str) -> None:
 
 def test_retry_once_is_once(tmp_path: Path) -> None:
     """The operator's standing answer allows one more restart of an instance, not two."""
-    story = Story(stories.a_plan(on_unknown=OnUnknown.RETRY_ONCE)).open_wave(0).attached(0)
-    story.restart(0).settle(Unknown("timeout")).move(Trigger.RETRIED, 0).restart(0)
-    assert messages(verify(DirectoryRun(story.write(tmp_path / "once")))) == ""
+    example = (
+        ExampleRun(example_runs.a_plan(on_unknown=OnUnknown.RETRY_ONCE)).open_wave(0).attached(0)
+    )
+    example.restart(0).settle(Unknown("timeout")).move(Trigger.RETRIED, 0).restart(0)
+    assert messages(verify(DirectoryRun(example.write(tmp_path / "once")))) == ""
 
-    story.settle(Unknown("timeout")).move(Trigger.RETRIED, 0)
+    example.settle(Unknown("timeout")).move(Trigger.RETRIED, 0)
 
     assert "i-00000000 was retried twice" in messages(
-        verify(DirectoryRun(story.write(tmp_path / "twice")))
+        verify(DirectoryRun(example.write(tmp_path / "twice")))
     )
 
 
 def test_what_was_assumed_is_not_done(tmp_path: Path) -> None:
     """`assumeDone` ends in a class of its own and frees the permit."""
-    story = Story(stories.a_plan(cap=1, on_unknown=OnUnknown.ASSUME_DONE)).open_wave(0)
-    story.attached(0, 1).restart(0).move(Trigger.ASSUMED, 0).restart(1)
+    example = ExampleRun(example_runs.a_plan(cap=1, on_unknown=OnUnknown.ASSUME_DONE)).open_wave(0)
+    example.attached(0, 1).restart(0).move(Trigger.ASSUMED, 0).restart(1)
 
-    verdict = verify(DirectoryRun(story.write(tmp_path)))
+    verdict = verify(DirectoryRun(example.write(tmp_path)))
 
     assert messages(verdict) == "" and verdict.classes["unverified"] == 1

@@ -1,4 +1,4 @@
-"""A small plan and the story of a run of it, told by hand: the core takes no part."""
+"""A small plan, and runs of it whose events are written by hand, without the core."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def a_plan(
     ]
     return plans.Plan(
         tool="0.1.0",
-        name="story",
+        name="example",
         labels={},
         spec_text="",
         spec_digest="sha256:1",
@@ -78,11 +78,11 @@ def two_keys() -> plans.Plan:
     return with_keys(plan, (*plan.keys, second), lambda one: int(one.instance[-1] in "34"))
 
 
-class Story:
+class ExampleRun:
     """Events of a run, added in the order in which they happened."""
 
-    def __init__(self, plan: plans.Plan | None = None, name: str = "story") -> None:
-        """`name` tells the plan, and so the run, from those of other stories."""
+    def __init__(self, plan: plans.Plan | None = None, name: str = "example") -> None:
+        """Start a run of this plan. Another `name` makes another plan and so another run."""
         self.plan = msgspec.structs.replace(a_plan() if plan is None else plan, name=name)
         self.events: list[AnyEvent] = []
         self.n = 0
@@ -92,29 +92,29 @@ class Story:
         self.run = run_id(digest)
         self.add(samples.started(self.run, digest))
 
-    def add(self, *events: AnyEvent) -> "Story":
+    def add(self, *events: AnyEvent) -> "ExampleRun":
         """These happened next."""
         self.events += events
         return self
 
-    def resume(self) -> "Story":
+    def resume(self) -> "ExampleRun":
         """Another process took over."""
         self.epoch += 1
         return self.add(ev.Resumed(self.epoch, ACTOR, NOW))
 
-    def open_wave(self, wave: int) -> "Story":
+    def open_wave(self, wave: int) -> "ExampleRun":
         """The wave and its one cell; in the first one the key pairs too."""
         self.add(ev.WaveStarted(wave, self.plan.waves[wave].name), ev.CellOpened(wave))
         keys = () if wave else range(len(self.plan.keys))
         return self.add(*(ev.KeyReady(*SITE, "fp", key=key) for key in keys))
 
-    def close_wave(self, wave: int) -> "Story":
+    def close_wave(self, wave: int) -> "ExampleRun":
         """Its cell and the wave."""
         return self.add(ev.CellClosed(wave), ev.WaveClosed(wave))
 
     def issue(
         self, command: Attach | RestartCall, status: Status, key_pair: str, **changed: object
-    ) -> "Story":
+    ) -> "ExampleRun":
         """The intent of a call, judged on that status and key pair."""
         self.n += 1
         sight = Observed(status, key_pair, NOW - 86_400_000, NOW)
@@ -122,12 +122,12 @@ class Story:
         issued = ev.Issued(self.n, command, NOW + 60_000, seen, self.epoch)
         return self.add(msgspec.structs.replace(issued, **changed))
 
-    def attach(self, *ordinals: int, **changed: object) -> "Story":
+    def attach(self, *ordinals: int, **changed: object) -> "ExampleRun":
         """The intent of an attach."""
         command = Attach(ordinals, names(ordinals), self.key_of(ordinals[0]))
         return self.issue(command, Status.RUNNING, OLD, **changed)
 
-    def restart(self, *ordinals: int, **changed: object) -> "Story":
+    def restart(self, *ordinals: int, **changed: object) -> "ExampleRun":
         """The intent of a restart: a start for ordinal 4, else a reboot."""
         kind = RestartKind.START if ordinals == (4,) else RestartKind.REBOOT
         status = Status.STOPPED if ordinals == (4,) else Status.RUNNING
@@ -135,23 +135,23 @@ class Story:
         wanted = self.plan.keys[self.key_of(ordinals[0])]
         return self.issue(command, status, wanted.name, **changed)
 
-    def settle(self, outcome: Outcome | None = None, n: int | None = None) -> "Story":
+    def settle(self, outcome: Outcome | None = None, n: int | None = None) -> "ExampleRun":
         """The last call, or call `n`, ended."""
         number = self.n if n is None else n
         done = Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)
         return self.add(ev.Settled(number, NOW, done if outcome is None else outcome))
 
-    def move(self, trigger: Trigger, *ordinals: int) -> "Story":
+    def move(self, trigger: Trigger, *ordinals: int) -> "ExampleRun":
         """An observation showed this."""
         if trigger is Trigger.SEEN_ATTACHED:
             self.observed += len(ordinals)
         return self.add(ev.Moved(trigger, ordinals, "status", NOW))
 
-    def compare(self, key: int = 0) -> "Story":
+    def compare(self, key: int = 0) -> "ExampleRun":
         """The key pair was compared after all attaches so far, and is the plan's."""
         return self.add(ev.KeyReady(*SITE, "fp", self.observed, key))
 
-    def change_key(self, key: int = 0) -> "Story":
+    def change_key(self, key: int = 0) -> "ExampleRun":
         """The key pair was compared and has other material."""
         return self.add(ev.KeyChanged(*SITE, "was recreated: the fingerprint changed", key))
 
@@ -159,31 +159,31 @@ class Story:
         """The index of the key that the plan wants on a target."""
         return Layout(self.plan).targets[ordinal].key
 
-    def attached(self, *ordinals: int) -> "Story":
+    def attached(self, *ordinals: int) -> "ExampleRun":
         """Attached and read back."""
         return self.attach(*ordinals).settle().move(Trigger.SEEN_ATTACHED, *ordinals)
 
-    def rotated(self, *ordinals: int) -> "Story":
+    def rotated(self, *ordinals: int) -> "ExampleRun":
         """Attached, restarted one after the other, serving again."""
         return self.attached(*ordinals).rotated_on(*ordinals)
 
-    def rotated_on(self, *ordinals: int) -> "Story":
+    def rotated_on(self, *ordinals: int) -> "ExampleRun":
         """Attached before: restarted one after the other, serving again."""
         for ordinal in ordinals:
             self.restart(ordinal).settle().back(ordinal)
         return self
 
-    def back(self, *ordinals: int) -> "Story":
+    def back(self, *ordinals: int) -> "ExampleRun":
         """The key pair compared, booted and serving again."""
         self.compare(self.key_of(ordinals[0])).move(Trigger.SEEN_BOOTED, *ordinals)
         return self.move(Trigger.SEEN_RUNNING, *ordinals)
 
-    def close(self, exit_code: int = 0, **counts: int) -> "Story":
-        """The run's end, with these counts beside the two excluded."""
+    def close(self, exit_code: int = 0, **counts: int) -> "ExampleRun":
+        """Close the run with these counts and the two excluded instances."""
         return self.add(ev.RunClosed({**counts, "excluded": 2}, exit_code))
 
     def write(self, runs_dir: Path) -> Path:
-        """The run directory that this story leaves behind."""
+        """The run directory that this example leaves behind."""
         journal = writer.create(runs_dir, self.run, plans.encode(self.plan))
         for number, event in enumerate(self.events):
             journal.append([event], NOW + number)
@@ -196,9 +196,9 @@ def names(ordinals: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"i-{ordinal:08}" for ordinal in ordinals)
 
 
-def whole(plan: plans.Plan | None = None, name: str = "story") -> Story:
+def whole(plan: plans.Plan | None = None, name: str = "example") -> ExampleRun:
     """A run in which everything went well."""
-    story = Story(plan, name)
-    story.open_wave(0).rotated(0, 1).close_wave(0)
-    story.open_wave(1).rotated(2, 3, 4).close_wave(1)
-    return story.close(done=5)
+    example = ExampleRun(plan, name)
+    example.open_wave(0).rotated(0, 1).close_wave(0)
+    example.open_wave(1).rotated(2, 3, 4).close_wave(1)
+    return example.close(done=5)
