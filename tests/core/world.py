@@ -187,7 +187,7 @@ class World:
         self.wake = turn.wake
         for issued in turn.intents:
             self._send(issued)
-        for look in turn.looks:
+        for look in turn.observations:
             self._look(look)
         self.check()
 
@@ -312,11 +312,11 @@ class World:
         decider, generation = self.decider, self.generation
         answers: list[Answer] = []
         self.at(there, lambda: answers.append(self._effect(issued)))
-        self._answer(back, lambda: decider.answered(issued.n, answers[0], self.now))
+        self._answer(back, lambda: decider.call_ended(issued.n, answers[0], self.now))
         assert generation == self.generation
 
     def _tell(self, at: Instant, decider: Decider, n: int, answer: Answer) -> None:
-        self._answer(at, lambda: decider.answered(n, answer, self.now))
+        self._answer(at, lambda: decider.call_ended(n, answer, self.now))
 
     def _effect(self, issued: Issued) -> Answer:
         """The service does it, and says so."""
@@ -380,7 +380,7 @@ class World:
         fate = self._draw(self.script.look_odds)
         if fate == "lost" or look.site.region in self.deaf:
             lost = Unknown("timeout")
-            self._answer(back, lambda: decider.observation_lost(look, lost, self.now))
+            self._answer(back, lambda: decider.observation_failed(look, lost, self.now))
             return
         if isinstance(look, ObserveKeyPair):
             key, fingerprint = self.keys.get(look.site.region, ("", ""))

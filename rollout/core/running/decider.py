@@ -1,8 +1,7 @@
-"""The decider as its drivers use it: hear what happened, take a turn, learn what to do.
+"""Decide for one run: fold events and replies into its state, and return intents and observations.
 
-`put` writes an event to the journal and folds it; `turn` decides until nothing is left to
-decide. Drivers (the local engine, the simulator) hold no budget, no retry rule and no phase: they
-start what a turn returns and tell what came of it. Knows no clock: `now` is always given.
+Called by `Loop`, and by the commands that start, resume or change a run. It has no clock and does
+no I/O: each method gets `now`.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ STEPS_MAX = 100_000
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What a driver has to do: make the intents durable, start them and the looks, wake at `wake`.
+    """The decisions of one turn: calls to start once they are durable, and observations.
 
-    `wake` is None when only an answer can bring more.
+    The next turn is due at `wake`; None where only an arrival can bring more.
     """
 
     intents: tuple[ev.Issued, ...]
-    looks: tuple[Observation, ...]
+    observations: tuple[Observation, ...]
     wake: Instant | None
 
 
@@ -76,7 +75,7 @@ class Decider:
     # life
 
     def start(self, run_id: str, plan_digest: str, actor: Actor, now: Instant) -> None:
-        """Begin a new run."""
+        """Start a new run."""
         plan = self.run.plan
         started = ev.RunStarted(
             run_id, plan_digest, plan.spec_digest, plan.inventory_digest, RULES, actor, now
@@ -84,12 +83,12 @@ class Decider:
         self.put(started, now)
 
     def fold(self, event: AnyEvent) -> None:
-        """Take in one event that the journal already holds."""
+        """Fold an event that is in the journal already."""
         evolve(self.run, event)
 
     def resume(self, actor: Actor, now: Instant) -> None:
-        """Continue a folded run under a new epoch. A run that halted for failures continues past
-        them: the journal says who accepted which.
+        """Continue a folded run under a new epoch. If it halted for failures, they are accepted,
+        and the journal records by whom.
         """
         accepted = [] if self.run.aborted else list(thresholds.accepted(self.run, actor))
         self.put(ev.Resumed(self.run.epoch + 1, actor, now), now)
@@ -107,18 +106,19 @@ class Decider:
         self._use(carry.load(self.run.plan, carried))
 
     def drain(self, word: str, actor: str, now: Instant) -> None:
-        """Begin nothing new; what is in flight is waited for by the driver."""
+        """Start no new call in this process: `actor` requested it, by a signal named `word`."""
         if not self.run.stopping:
             self.put(ev.Drained(word, actor), now)
 
     def halt(self, halted: ev.Halted, now: Instant) -> None:
-        """Stop for a reason the driver found (disk nearly full, a bug)."""
+        """Halt for a reason that the core cannot see, such as a disk that is nearly full."""
         if not self.run.stopping:
             self.put(halted, now)
 
     def operate(self, order: ev.OperatorCommand, now: Instant) -> str:
-        """Apply an operator's command, with all that follows from it. Return why it was refused,
-        which the journal says too; empty where it was applied.
+        """Apply an operator's command and the events that follow from it.
+
+        Return why it was refused, which is journaled too; empty where it was applied.
         """
         refused = operators.refusal(self.run, order, now)
         if refused:
@@ -132,10 +132,10 @@ class Decider:
 
     @property
     def idle(self) -> bool:
-        """No call is open: a stopping run may end."""
+        """Whether no call is open, so that a stopping run may end."""
         return not self.run.open_calls
 
-    # what happened
+    # events and replies
 
     def put(self, event: AnyEvent, now: Instant) -> None:
         """Fold an event and keep it for the journal."""
@@ -149,8 +149,8 @@ class Decider:
         events, self._new = self._new, []
         return events
 
-    def answered(self, n: int, answer: Answer, now: Instant) -> None:
-        """Call `n` ended. Exceptions in `answer.items` are by instance id."""
+    def call_ended(self, n: int, answer: Answer, now: Instant) -> None:
+        """Journal how call `n` ended; `answer.items` are the exceptions by instance id."""
         if self.run.closed is not None:
             return
         issued = self.run.open_calls.get(n)
@@ -168,7 +168,7 @@ class Decider:
     def observation_ended(
         self, observation: Observation, reply: Reply, sent_at: Instant, now: Instant
     ) -> None:
-        """Take in the reply to an observation that was sent at `sent_at`, or the lack of one."""
+        """Judge the reply to an observation that was sent at `sent_at`, or the lack of one."""
         match observation, reply:
             case ObserveInstances(), Described(instances=instances, api_time=api_time):
                 self.instances_observed(observation, instances, sent_at, api_time, now)
@@ -177,34 +177,34 @@ class Decider:
             case ObserveKeyPair(), KeyDescribed(public_key=key, fingerprint=fingerprint):
                 self.key_pair_observed(observation, key, fingerprint, now)
             case _, Refused() | Unknown():
-                self.observation_lost(observation, reply, now)
+                self.observation_failed(observation, reply, now)
             case _:
                 invariant(condition=False, text="a reply answers its observation")
 
     def instances_observed(
         self,
-        look: ObserveInstances,
-        shown: Sequence[Instance],
-        at: Instant,
+        observation: ObserveInstances,
+        instances: Sequence[Instance],
+        sent_at: Instant,
         api_time: Instant,
         now: Instant,
     ) -> None:
-        """A look was answered; `at` is when it began."""
-        self.watching.replied(look.site)
-        self.waiting.observation_ended(look.site, look.ordinals)
+        """Judge observed instances; those that the service does not show are left out."""
+        self.watching.replied(observation.site)
+        self.waiting.observation_ended(observation.site, observation.ordinals)
         if self.run.stopping:
             return
-        self._apply(evidence.judge(self.waiting, look, shown, at, api_time), now)
+        self._apply(evidence.judge(self.waiting, observation, instances, sent_at, api_time), now)
 
     def statuses_observed(
-        self, look: ObserveStatuses, shown: Container[str], api_time: Instant, now: Instant
+        self, observation: ObserveStatuses, ids: Container[str], api_time: Instant, now: Instant
     ) -> None:
-        """A second opinion was answered; `shown` are the ids in the answer."""
-        self.watching.replied(look.site)
-        self.waiting.observation_ended(look.site, look.ordinals)
+        """Judge which missing instances a second API shows: those in `ids`."""
+        self.watching.replied(observation.site)
+        self.waiting.observation_ended(observation.site, observation.ordinals)
         if self.run.stopping:
             return
-        self._apply(evidence.confirm(self.waiting, look, shown, now, api_time), now)
+        self._apply(evidence.confirm(self.waiting, observation, ids, now, api_time), now)
 
     def _apply(self, findings: Findings, now: Instant) -> None:
         record(self.watching, findings)
@@ -213,16 +213,18 @@ class Decider:
         place(self.waiting, findings, now)
 
     def key_pair_observed(
-        self, look: ObserveKeyPair, public_key: str, fingerprint: str, now: Instant
+        self, observation: ObserveKeyPair, public_key: str, fingerprint: str, now: Instant
     ) -> None:
-        """A key look was answered; `public_key` is empty where there is no such key."""
-        key_site = look.key_site
-        self.watching.replied(look.site)
+        """Compare an observed key pair; `public_key` is empty where there is none of its name."""
+        key_site = observation.key_site
+        self.watching.replied(observation.site)
         comparison = self.watching.keys.end(key_site)
         if self.run.stopping:
             return
-        wanted = self.run.plan.keys[look.key]
-        planned = next((region for region in wanted.regions if region.site == look.site), None)
+        wanted = self.run.plan.keys[observation.key]
+        planned = next(
+            (region for region in wanted.regions if region.site == observation.site), None
+        )
         known = self.run.keys.get(key_site) or (planned.fingerprint if planned else "")
         if not public_key:
             absent = planned is not None and not planned.present
@@ -235,24 +237,26 @@ class Decider:
         else:
             self.watching.keys.good[key_site] = comparison
             attached = comparison.attached
-            self.put(ev.KeyReady(*look.site, fingerprint, attached, look.key), now)
+            self.put(ev.KeyReady(*observation.site, fingerprint, attached, observation.key), now)
 
-    def observation_lost(self, look: Observation, outcome: Refused | Unknown, now: Instant) -> None:
-        """An observation had no answer: it is repeated, and the run halts after `SILENCE_MAX_MS`
-        without any in this account and region.
+    def observation_failed(
+        self, observation: Observation, outcome: Refused | Unknown, now: Instant
+    ) -> None:
+        """Repeat an observation without a reply. Halt where each repetition would be refused, or
+        where the site has not replied for `SILENCE_MAX_MS`.
         """
-        site = look.site
-        if isinstance(look, ObserveInstances | ObserveStatuses):
-            self.waiting.observation_ended(look.site, look.ordinals)
-            for ordinal in look.ordinals:
+        site = observation.site
+        if isinstance(observation, ObserveInstances | ObserveStatuses):
+            self.waiting.observation_ended(observation.site, observation.ordinals)
+            for ordinal in observation.ordinals:
                 if self.waiting.stations.at(ordinal) in IN_FLIGHT | {Station.CONFIRMING}:
                     self.watching.watch(ordinal, now)
         else:
-            self.watching.keys.end(look.key_site)
-            self.watching.keys.again_later(look.key_site, now)
+            self.watching.keys.end(observation.key_site)
+            self.watching.keys.again_later(observation.key_site, now)
         if self.run.stopping:
             return
-        halt = self._halt_for_refusal(look, outcome) or self._halt_for_silence(site, outcome, now)
+        halt = self._refused(observation, outcome) or self._silent(site, outcome, now)
         if halt is not None:
             self.put(halt, now)
 
@@ -261,21 +265,22 @@ class Decider:
     def turn(self, now: Instant) -> Turn:
         """Decide, put, decide again, until nothing is left to decide at this instant."""
         intents: list[ev.Issued] = []
-        looks: list[Observation] = []
+        observations: list[Observation] = []
         events, wake = decide_run.decide(self.run, self.watching, now)
         for _ in range(STEPS_MAX):
             self.waiting.advance(now)
             step = decide_instances.decide(self.waiting, now) if not events else None
             if not events and not step:
                 self.watching.calibrated.clear()
-                return Turn(tuple(intents), tuple(looks), self._wake(wake))
+                return Turn(tuple(intents), tuple(observations), self._wake(wake))
             events = events if step is None else step.events
             for event in events:
                 self.put(event, now)
                 if isinstance(event, ev.Issued):
                     intents.append(event)
             if step is not None:
-                self._take(step, looks, now)
+                observations += step.looks
+                self._begin(step, now)
             self.after_step(self)
             if events:  # without one, the run as a whole needs nothing that it did not need before
                 events, wake = decide_run.decide(self.run, self.watching, now)
@@ -288,15 +293,15 @@ class Decider:
             return None
         return min((at for at in (run_wake, self.waiting.wake()) if at is not None), default=None)
 
-    def _take(self, step: decide_instances.Step, looks: list[Observation], now: Instant) -> None:
-        for look in step.looks:
-            looks.append(look)
-            if isinstance(look, ObserveInstances):
-                self.waiting.observation_started(look.site, look.ordinals)
-            elif isinstance(look, ObserveStatuses):
-                self.watching.confirmation_started(look.site, look.ordinals)
+    def _begin(self, step: decide_instances.Step, now: Instant) -> None:
+        """Note the observations that a step starts and the instances that it parks."""
+        for observation in step.looks:
+            if isinstance(observation, ObserveInstances):
+                self.waiting.observation_started(observation.site, observation.ordinals)
+            elif isinstance(observation, ObserveStatuses):
+                self.watching.confirmation_started(observation.site, observation.ordinals)
             else:
-                self.watching.keys.start(look.key_site, now)
+                self.watching.keys.start(observation.key_site, now)
         for ordinal, group in step.parks:
             self.waiting.park(ordinal, group)
 
@@ -309,22 +314,23 @@ class Decider:
         if tries:
             self.watching.keys.again_later(key_site, now)
 
-    def _halt_for_refusal(self, look: Observation, outcome: Refused | Unknown) -> ev.Halted | None:
-        """Return the halt for a refusal that every other observation would meet too. A refusal of
-        the permission that a run can do without is only an answer, like that of a throttled call.
+    def _refused(self, observation: Observation, outcome: Refused | Unknown) -> ev.Halted | None:
+        """Return the halt for a refusal that every other observation would meet too.
+
+        A run can do without DescribeInstanceStatus: a refusal of it only shows, like throttling,
+        that the service is reachable.
         """
         if not isinstance(outcome, Refused) or outcome.retry not in _ANSWERED:
             return None
-        self.watching.replied(look.site)
-        if outcome.retry is RetryClass.THROTTLED or isinstance(look, ObserveStatuses):
+        self.watching.replied(observation.site)
+        if outcome.retry is RetryClass.THROTTLED or isinstance(observation, ObserveStatuses):
             return None
-        action = "DescribeInstances" if isinstance(look, ObserveInstances) else "DescribeKeyPairs"
+        instances = isinstance(observation, ObserveInstances)
+        action = "DescribeInstances" if instances else "DescribeKeyPairs"
         return halted(ALARMS[outcome.retry], f"{action}: {outcome.code}: {outcome.message}")
 
-    def _halt_for_silence(
-        self, site: Site, outcome: Refused | Unknown, now: Instant
-    ) -> ev.Halted | None:
-        """Return the halt for a site without any answer for `SILENCE_MAX_MS`."""
+    def _silent(self, site: Site, outcome: Refused | Unknown, now: Instant) -> ev.Halted | None:
+        """Return the halt for a site without any reply for `SILENCE_MAX_MS`."""
         if isinstance(outcome, Refused) and outcome.retry in _ANSWERED:
             return None
         silent_ms = self.watching.silent_for(site, now)

@@ -1,6 +1,6 @@
-"""Instances that failed or were left unfinished, counted by wave for the halts in `thresholds`.
+"""Count failed, unfinished and conflicting instances by wave, for the halts in `thresholds`.
 
-Written by `evolve` only. Knows no phases: the caller says what an instance counts as.
+Written by `evolve` only, which maps phases to a kind of trouble.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from rollout.core.running.layout import Layout
 
 
 class Trouble(enum.IntEnum):
-    """How an instance counts towards a halt for failures."""
+    """The kind of trouble that an instance counts as towards a halt."""
 
     NONE = 0
     FAILED = 1
-    """It failed, or is stranded whatever else happens."""
+    """It failed or is stranded."""
     LEFT = 2
-    """In doubt, or attached and without a permit: counts only at the end of its wave."""
+    """In doubt, or attached without a permit. It counts only at the end of its wave."""
     CONFLICT = 3
-    """Another operator attached a third key. It has a separate limit."""
+    """It carries a third key. Conflicts have a limit of their own."""
 
 
 class Troubles(msgspec.Struct, eq=False):
-    """What each target counts as. What an operator accepted counts as nothing from then on.
+    """The kind of each target. Targets that an operator accepted count as NONE from then on.
 
     `failed`, `left` and `conflicts` are numbers of targets by wave.
     """
@@ -46,7 +46,7 @@ class Troubles(msgspec.Struct, eq=False):
         )
 
     def count(self, ordinal: int, kind: Trouble) -> None:
-        """Count one target as it stands now."""
+        """Count one target as this kind, instead of its former one."""
         before = self.kinds[ordinal]
         after = Trouble.NONE if self.accepted[ordinal] else kind
         if before != after:
@@ -57,12 +57,12 @@ class Troubles(msgspec.Struct, eq=False):
             self.kinds[ordinal] = after
 
     def accept(self, ordinal: int) -> None:
-        """It no longer counts, whatever becomes of it."""
+        """Stop counting a target, permanently."""
         self.accepted[ordinal] = 1
         self.count(ordinal, Trouble.NONE)
 
     def of_wave(self, wave: int, *kinds: Trouble) -> list[int]:
-        """The targets of one wave that count as one of these."""
+        """Return the targets of one wave that count as one of these kinds, in plan order."""
         first, last = self.layout.waves[wave].cells
         start, end = self.layout.cells[first].start, self.layout.cells[last - 1].end
         return [ordinal for ordinal in range(start, end) if self.kinds[ordinal] in kinds]

@@ -107,7 +107,7 @@ class Loop:
         self.decider.halt(halted(reason, str(error)[:DETAIL_MAX]), now)
         unsent = Answer(Unsent.DISK.refusal())
         for issued in self._turn.intents:
-            self.decider.answered(issued.n, unsent, now)
+            self.decider.call_ended(issued.n, unsent, now)
         self._events += self._take(now)
         return self._effects(Turn((), (), None), ())
 
@@ -134,7 +134,7 @@ class Loop:
         decider = self.decider
         match arrival:
             case CallEnded(n, answer):
-                decider.answered(n, answer, now)
+                decider.call_ended(n, answer, now)
             case ObservationEnded(observation, reply, sent_at):
                 decider.observation_ended(observation, reply, sent_at, now)
             case LaneSlowed() | LaneRecovered():
@@ -157,7 +157,7 @@ class Loop:
             return
         self._gave_up = True
         for n in list(self.decider.run.open_calls):
-            self.decider.answered(n, Answer(Unknown("interrupted")), now)
+            self.decider.call_ended(n, Answer(Unknown("interrupted")), now)
 
     def _take(self, now: Instant) -> list[AnyEvent]:
         """Move the decider's new events to the line, or after an error to `unwritten`."""
@@ -178,4 +178,4 @@ class Loop:
             wake = sync_at if wake is None else min(wake, sync_at)
         ends = run.stopping and (self.decider.idle or self._gave_up)
         finished = run.closed is not None or ends
-        return Effects(self._events, turn.intents, turn.looks, acknowledged, wake, finished)
+        return Effects(self._events, turn.intents, turn.observations, acknowledged, wake, finished)

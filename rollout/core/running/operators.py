@@ -1,7 +1,6 @@
-"""Apply what an operator commands: whether it may be, and which events follow from it.
+"""Decide whether an operator's command can be applied, and which events follow from it.
 
-Called by `turn` for a run that is driven and by the command line for one that is not. Pure: reads
-the state, writes nothing.
+Called by the decider, and by `app` for a run that no process drives. Reads the state only.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ STATED: dict[Resolution, Trigger] = {
 
 
 def refusal(run: Run, order: OperatorCommand, now: Instant) -> str:
-    """Return why the command cannot be applied now, for people; empty where it can."""
+    """Return why the command cannot be applied now, as a message; empty where it can."""
     if run.closed is not None:
         return "the run is closed"
     if order.id in run.orders:
@@ -39,7 +38,7 @@ def refusal(run: Run, order: OperatorCommand, now: Instant) -> str:
 
 
 def follows(run: Run, order: OperatorCommand) -> Iterator[AnyEvent]:
-    """Yield the events after a command that `refusal` accepts: nothing for an abort."""
+    """Yield the events that follow a command without a `refusal`; none follow an abort."""
     ordinal = run.layout.ordinal_of(order.instance)
     if order.resolution is None or ordinal is None:
         return
@@ -67,7 +66,7 @@ def _unresolvable(run: Run, ordinal: int, resolution: Resolution | None, now: In
 
 
 def _was_restarted(run: Run, ordinal: int) -> bool:
-    """Failed because it did not run again, not because its attach was refused."""
+    """Return whether it failed after a restart, not because its attach was refused."""
     return run.causes.get(ordinal, "") in ("not_running", f"operator: {Resolution.ABANDON.value}")
 
 

@@ -1,7 +1,6 @@
-"""Decide when failures stop a run, after a wave or within a later one, and when conflicts do.
+"""Decide when failures, conflicts or attaches by other operators halt a run.
 
-Called by `fleet` before it opens anything and by `turn` when a run is resumed. Pure: reads the
-state, writes nothing.
+Called by `decide_run`, and by the decider when a halted run is resumed. Reads the state only.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ NAMED_MAX = 3
 
 
 def halt(run: Run) -> ev.Halted | None:
-    """Return the halt that is due, or None where nothing new has to be stopped."""
+    """Return the halt that is due, or None."""
     return _conflicts(run) or _elsewhere(run) or _within_wave(run) or _after_wave(run)
 
 
 def waits_for_operator(run: Run) -> bool:
-    """Return whether a resume would pass over what halted the run, which only a person may decide.
+    """Return whether a resume would pass over the reason of the halt, as only an operator may.
 
-    Other halts need no decision: a resume checks their reason again.
+    After other halts a resume checks the reason again, and needs no operator.
     """
     halted = run.halted
     return run.aborted is None and halted is not None and halted.reason in _DECIDED_BY_OPERATORS
 
 
 def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
-    """Yield what an operator accepts who resumes this halted run: nothing where it did not halt
-    for failures or conflicts.
+    """Yield the failures or conflicts that `actor` accepts by resuming this halted run; none where
+    it halted for another reason.
     """
     reason = run.halted.reason if run.halted else ""
     for wave in range(len(run.layout.waves)) if reason in ACCEPTABLE else ():
@@ -65,7 +64,7 @@ def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
 
 
 def _conflicts(run: Run) -> ev.Halted | None:
-    """On so many instances of one wave a third key was observed that it is no exception."""
+    """Return the halt for a wave in which too many instances carry a third key."""
     for wave in range(run.waves_closed + (run.wave_open is not None)):
         count, targets = run.troubles.conflicts[wave], run.layout.waves[wave].targets
         if count > limits.CONFLICTS_MAX and count * PPM > targets * limits.CONFLICTS_SHARE_PPM:
@@ -75,8 +74,8 @@ def _conflicts(run: Run) -> ev.Halted | None:
 
 
 def _elsewhere(run: Run) -> ev.Halted | None:
-    """So many instances of one wave have the new key without an attach of this run that somebody
-    else rotates them too. Instances that were held until after their wave count as well.
+    """Return the halt for a wave in which too many instances got the new key without an attach of
+    this run. Instances that were held until after their wave count too.
     """
     for wave in range(run.waves_closed + (run.wave_open is not None)):
         span, count = run.layout.waves[wave], run.elsewhere_in_wave[wave]
@@ -91,7 +90,7 @@ def _elsewhere(run: Run) -> ev.Halted | None:
 
 
 def _within_wave(run: Run) -> ev.Halted | None:
-    """The open wave has too many failures. The first of several waves always runs to its end."""
+    """Return the halt for an open wave with too many failures, except the first of several."""
     wave = run.wave_open
     if wave is None or (wave == 0 and len(run.layout.waves) > 1):
         return None
@@ -103,7 +102,9 @@ def _within_wave(run: Run) -> ev.Halted | None:
 
 
 def _after_wave(run: Run) -> ev.Halted | None:
-    """A wave ended with failures that no operator accepted, and a later wave has targets."""
+    """Return the halt for a closed wave with failures that no operator accepted, before the next
+    wave starts.
+    """
     if run.left_before is not None or run.waves_closed == len(run.layout.waves):
         return None
     for wave in range(run.waves_closed):

@@ -1,6 +1,6 @@
-"""A process of a run as its world sees it, whatever drives the decider in it.
+"""The interface of a simulated process for its world, and how a process may end.
 
-Two implement it: the heap driver of `process`, and the real engine of `shell`.
+Implemented by `process` on a heap, and by `shell` with the production engine.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from rollout.model.event import OperatorCommand
 from rollout.model.time import HOUR, Duration, Instant
 
 LIFE_MS_MAX: Duration = 24 * HOUR
-"""No process of a scenario may take longer: one that does has lost its way."""
+"""No process of a scenario needs longer: one that does never ends."""
 
 
 class Stuck(Exception):
-    """The run goes on without end, or waits for something that nobody will send."""
+    """The run never ends, or waits for an arrival that no part of the world will send."""
 
 
 class Endless(Stuck):
-    """It goes on, and has taken longer than any run may."""
+    """The run has taken longer than any run may."""
 
 
 class End(enum.StrEnum):
@@ -35,36 +35,36 @@ class End(enum.StrEnum):
 
 
 class Driver(Protocol):
-    """A process as the world sees it, whatever drives the decider in it."""
+    """One process of a run."""
 
     decider: Decider
     words: set[str]
 
     def drive(self) -> End:
-        """Go on until it ends. `Crash` where it dies."""
+        """Return how the process ended. `Crash` where it dies."""
 
     @property
     def alive(self) -> bool:
-        """Whether it still hears anybody."""
+        """Whether it still receives replies and signals."""
 
     @property
     def poisoned(self) -> bool:
-        """The journal could not be written: the state knows more than it."""
+        """Whether the journal could not be written, so that the state has more events than it."""
 
     def decides_nothing_more(self) -> bool:
-        """After a turn nothing is left to decide, however often one asks (I-59)."""
+        """Whether nothing is left to decide after a turn (I-59)."""
 
     def receive_signal(self, name: str) -> None:
-        """The operating system sends SIGINT or SIGTERM."""
+        """Receive SIGINT or SIGTERM."""
 
     def command(self, order: OperatorCommand) -> None:
-        """An operator commands this."""
+        """Receive an operator's command."""
 
     def bury(self) -> None:
-        """What it waited for is heard by nobody; what it sent still arrives."""
+        """End the process: it receives no reply any more, but its sent calls still arrive."""
 
 
 def nothing_left(decider: Decider, now: Instant) -> bool:
-    """Whether a decider that took its turn has nothing more to say."""
+    """Return whether a decider that took its turn has nothing left to decide."""
     events, _ = decide_run.decide(decider.run, decider.watching, now)
     return not events and not decide_instances.decide(decider.waiting, now)

@@ -41,7 +41,7 @@ STEPS_MAX = 50_000
 
 
 class JournalSink(Protocol):
-    """Where lines go: the run's log, or whoever wants to know what happens and keeps none."""
+    """The journal of a run, or the stand-in of a rehearsal, which keeps no line."""
 
     def append(self, events: list[AnyEvent], at: Instant) -> None:
         """See RunJournal."""
@@ -96,7 +96,7 @@ class Process:
             self._wait(effects.wake)
             if heap.now > begun + self.life_ms_max:
                 raise Endless("a process lives too long")
-        raise Stuck("turns without end")
+        raise Stuck("steps without end")
 
     @property
     def clock(self) -> ProcessClock:
@@ -203,7 +203,7 @@ class Process:
             case Refused() | Unknown():
                 answer = Answer(heard)
             case Described():
-                raise TypeError("what changes something does not describe")
+                raise TypeError("a call is not answered like an observation")
         self.loop.receive(CallEnded(call.n, answer))
 
     def _observe(self, observation: Observation) -> None:
@@ -226,9 +226,9 @@ class Process:
 def see_instances(
     heard: Heard, account: str, region: str, asked: Sequence[str]
 ) -> Described | Refused | Unknown:
-    """A page of instances as the real client reads it; only what was asked for."""
+    """Decode a page of instances like the real client; leave out instances not in `asked`."""
     if isinstance(heard, Answer):
-        raise TypeError("a look changes nothing")
+        raise TypeError("an observation is not answered like a call")
     if not isinstance(heard, verdict.JudgedReply):
         return heard
     page = reading.described(heard, account, region)
@@ -240,18 +240,18 @@ def see_instances(
 
 
 def see_statuses(heard: Heard) -> StatusesDescribed | Refused | Unknown:
-    """Statuses as the real client reads them."""
+    """Decode statuses like the real client."""
     if isinstance(heard, Refused | Unknown):
         return heard
     if not isinstance(heard, verdict.JudgedReply):
-        raise TypeError("statuses are read from bytes")
+        raise TypeError("statuses are decoded from bytes")
     return reading.statuses(heard)
 
 
 def see_key(heard: Heard, name: str) -> KeyDescribed | Refused | Unknown:
-    """A key pair as the real client reads it."""
+    """Decode a key pair like the real client."""
     if isinstance(heard, Refused | Unknown):
         return heard
     if not isinstance(heard, verdict.JudgedReply):
-        raise TypeError("a key pair is read from bytes")
+        raise TypeError("a key pair is decoded from bytes")
     return reading.key_described(heard, name)

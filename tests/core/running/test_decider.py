@@ -358,7 +358,7 @@ def test_a_key_that_is_seen_after_a_drain_changes_nothing(public_key: str) -> No
     """An observation of the key pair that was on its way neither opens the site, nor halts the
     run, nor imports a key."""
     story = world(2, 1)
-    [look] = story.decider.turn(story.now).looks
+    [look] = story.decider.turn(story.now).observations
     assert isinstance(look, ObserveKeyPair)
     story.decider.drain("SIGTERM", "signal", story.now)
     before = len(story.journal)
@@ -383,13 +383,13 @@ def test_a_drained_run_resumes_to_its_end() -> None:
 def test_an_answer_applied_twice_changes_nothing() -> None:
     """The first durable outcome wins; a second one only stands in the journal."""
     story = world(4, 4)
-    answered = story.decider.answered
+    answered = story.decider.call_ended
 
     def twice(n: int, answer: Answer, now: int) -> None:
         answered(n, answer, now)
         answered(n, Answer(Unknown("again")), now)
 
-    story.decider.answered = twice  # type: ignore[method-assign]
+    story.decider.call_ended = twice  # type: ignore[method-assign]
     story.go()
     story.check_end()
 
@@ -404,7 +404,7 @@ def test_no_event_follows_the_close() -> None:
     length = len(story.journal)
     story.decider.drain("SIGTERM", "signal", story.now)
     story.decider.halt(ev.Halted("disk", "R0801", 74, ""), story.now)
-    story.decider.answered(1, Answer(Done()), story.now)
+    story.decider.call_ended(1, Answer(Done()), story.now)
 
     assert story.decider.turn(story.now).intents == ()
     assert len(story.journal) == length
@@ -434,7 +434,7 @@ def test_a_boot_by_somebody_else_survives_a_crash_in_the_middle_of_its_line() ->
         decider.fold(event)
     decider.fold(ev.Moved(ev.Trigger.SEEN_BOOTED, (0,), "foreign_restart", story.now))
     decider.resume(samples.ACTOR, story.now)
-    looks = decider.turn(story.now).looks
+    looks = decider.turn(story.now).observations
     look = next(one for one in looks if isinstance(one, ObserveInstances))
     decider.instances_observed(
         look, [story.machines["i-0000"].now], story.now, story.now, story.now

@@ -301,6 +301,6 @@ def test_a_denied_status_observation_is_an_answer() -> None:
         watching.stations.column[0] = Station.MISSING
         watching.missing[site][0] = None
         watching.confirmation_started(site, look.ordinals)
-        story.decider.observation_lost(look, denied, story.now + minutes * MINUTE)
+        story.decider.observation_failed(look, denied, story.now + minutes * MINUTE)
 
     assert story.run.halted is None
