@@ -24,8 +24,8 @@ from rollout.model.plan import Plan
 
 _PRESET = 1
 """Effort of the compression: a larger one saves a tenth and takes six times as long."""
-_GIVEN = frozenset({"plan", "layout", "run"})
-_PARTS = (Comparisons, KeyWatch, Ledger, Stations, Troubles, Watching)
+_GIVEN = frozenset({"plan", "layout", "run", "stations"})
+_PARTS = (Comparisons, KeyWatch, Ledger, Troubles, Watching)
 
 
 def _shape(part: type) -> type[msgspec.Struct]:
@@ -38,8 +38,8 @@ def _shape(part: type) -> type[msgspec.Struct]:
     return msgspec.defstruct(part.__name__, fields, array_like=True)
 
 
-_RUN, _WAITING = _shape(Run), _shape(Waiting)
-_CARRIED: Any = tuple[_RUN, _WAITING]  # type: ignore[valid-type]
+_SHAPES = tuple(_shape(part) for part in (Run, Stations, Waiting))
+_CARRIED: Any = tuple[_SHAPES]  # type: ignore[valid-type]
 
 
 def carry(waiting: Waiting) -> bytes:
@@ -49,20 +49,24 @@ def carry(waiting: Waiting) -> bytes:
     """
     parts = [
         msgspec.convert(part, shape, from_attributes=True)
-        for part, shape in ((waiting.run, _RUN), (waiting, _WAITING))
+        for part, shape in zip(_parts(waiting), _SHAPES, strict=True)
     ]
     return lzma.compress(msgspec.msgpack.encode(parts), preset=_PRESET)
 
 
 def load(plan: Plan, carried: bytes) -> Waiting:
     """Return the queues of a carried run of this plan, with its state and its watch list."""
-    state, queues = msgspec.msgpack.decode(lzma.decompress(carried), type=_CARRIED)
-    run = Run.of(plan)
-    invariant(len(state.phases) == len(run.phases), "the carried state is of another plan")
-    waiting = Waiting.of(run)
-    _fill(run, state)
-    _fill(waiting, queues)
+    waiting = Waiting.of(Run.of(plan))
+    carried_parts = msgspec.msgpack.decode(lzma.decompress(carried), type=_CARRIED)
+    same = len(carried_parts[0].phases) == len(waiting.run.phases)
+    invariant(same, "the carried state is of another plan")
+    for part, values in zip(_parts(waiting), carried_parts, strict=True):
+        _fill(part, values)
     return waiting
+
+
+def _parts(waiting: Waiting) -> tuple[Run, Stations, Waiting]:
+    return waiting.run, waiting.stations, waiting
 
 
 def _fill(part: Any, carried: Any) -> None:

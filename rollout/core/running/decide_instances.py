@@ -94,8 +94,8 @@ def decide(waiting: Waiting, now: Instant) -> Step:
         return step
     front = end = run.front_end
     if front < len(run.phases) and waiting.stalled:
-        # What is attached, or compared for it, gives its permit back by its restart. Nothing else
-        # of the later wave begins.
+        # The restarts of attached instances give their permits back. No attach of the later wave
+        # begins.
         end = len(run.phases)
     for site in run.layout.sites:
         key_sites = run.layout.key_sites[site]
@@ -106,7 +106,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
         _observe_due(step, site)
         _confirm_missing(step, site)
         if all(key_site in run.keys for key_site in key_sites):
-            _attach(step, site, end)
+            _attach(step, site)
             _check(step, site, front)
     for whole in waiting.splitting[:1]:
         half = (len(whole) + 1) // 2
@@ -197,16 +197,15 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
 # attaches
 
 
-def _attach(step: Step, site: Site, end: int) -> None:
+def _attach(step: Step, site: Site) -> None:
     """Attach instances that match the plan, one call per batch, while observations are fresh."""
     run, watching = step.run, step.watching
-    groups = [group for group in step.waiting.checked[site] if group[0] < end]
-    if not groups or not watching.keys.fresh(run.layout.key_site_of(groups[0][0]), step.now):
+    ordinals = next(iter(step.waiting.checked[site]), ())
+    if not ordinals or not watching.keys.fresh(run.layout.key_site_of(ordinals[0]), step.now):
         return
     use = run.lane_use(Lane(site, "AttachKeyPair"))
     if use.open >= use.window:
         return
-    ordinals = groups[0]
     if any(watching.outdated(ordinal, step.now) for ordinal in ordinals):
         return
     early = [ordinal for ordinal in ordinals if run.ledger.reserves_early(ordinal)]

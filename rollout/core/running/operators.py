@@ -59,6 +59,8 @@ def _unresolvable(run: Run, ordinal: int, resolution: Resolution | None, now: In
     settled = run.settle_end(ordinal)
     if now < settled:
         return f"a lost call for {name} may still take effect until {format_instant(settled)}"
+    if resolution is Resolution.UNTOUCHED and ordinal in run.foreign:
+        return f"another key pair was observed on {name} while it was down: plan again"
     spent = run.restart_tries[ordinal] >= limits.ATTEMPTS_MAX
     if resolution is Resolution.UNTOUCHED and spent:
         return f"{name} was restarted {limits.ATTEMPTS_MAX} times, which is the most"

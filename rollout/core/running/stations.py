@@ -65,7 +65,7 @@ TABLE: Mapping[Station, frozenset[Station]] = {
     S.QUEUED: frozenset({S.CHECKING}),
     S.DELAYED: frozenset({S.QUEUED}),
     S.CHECKING: _AFTER_OBSERVATION | {S.CHECKED},
-    S.CHECKED: frozenset({S.CALLING, S.DUE}),
+    S.CHECKED: frozenset({S.CALLING, S.DUE, S.DELAYED}),
     S.SPLITTING: frozenset({S.DELAYED}),
     S.CALLING: frozenset({S.SPLITTING, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER}),
     # observations

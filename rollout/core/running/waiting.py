@@ -28,6 +28,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     """Queues of one run in one process. Dicts to None are sets that keep order."""
 
     run: Run
+    stations: Stations
     watching: Watching
     queued: dict[Site, list[tuple[int, ...]]]
     """Batches whose instances are next observed for their attach."""
@@ -52,21 +53,17 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     @classmethod
     def of(cls, run: Run) -> Waiting:
         """Return empty queues for a run, with an empty watch list."""
-        sites = run.layout.sites
+        sites, stations = run.layout.sites, Stations(bytearray(len(run.phases)))
         return cls(
             run=run,
-            watching=Watching.of(run),
+            stations=stations,
+            watching=Watching.of(run, stations),
             queued={site: [] for site in sites},
             checking_in=[0] * len(run.plan.groups),
             checked={site: [] for site in sites},
             ready={site: {kind: [] for kind in RestartKind} for site in sites},
             parked=[[] for _ in run.plan.groups],
         )
-
-    @property
-    def stations(self) -> Stations:
-        """The station of each target; the watch list moves them too."""
-        return self.watching.stations
 
     # time
 
@@ -80,7 +77,11 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.stations.move(ordinal, Station.QUEUED)
         while self.ready_later and self.ready_later[0][0] <= now:
             self._insert_ready(heapq.heappop(self.ready_later)[1])
+        end = self.run.front_end
         for groups in self.checked.values():
+            for ordinals in [group for group in groups if group[0] >= end]:
+                groups.remove(ordinals)  # its wave waits for an earlier one, which has work again
+                self.delay(ordinals, now, 0)
             while groups and self.watching.outdated(groups[0][0], now):
                 for ordinal in groups.pop(0):
                     self.watching.observe_soon(ordinal)
@@ -121,17 +122,21 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     def observation_started(self, site: Site, ordinals: Sequence[int]) -> None:
         """A call that observes these is open."""
         self.watching.open[site] += 1
+        due, move = self.watching.due[site], self.stations.move
         for ordinal in ordinals:
-            self.leave(ordinal)
+            if ordinal in due:
+                del due[ordinal]
+            else:
+                self.leave(ordinal)
             phase = self.run.phases[ordinal]
             if phase == Phase.PLANNED:
                 self._check(ordinal)
-                self.stations.move(ordinal, Station.CHECKING)
+                move(ordinal, Station.CHECKING)
             elif phase == Phase.ATTACHED:
                 self.refreshing[ordinal] = None
-                self.stations.move(ordinal, Station.REFRESHING)
+                move(ordinal, Station.REFRESHING)
             else:
-                self.stations.move(ordinal, Station.OBSERVING)
+                move(ordinal, Station.OBSERVING)
 
     def observation_ended(self, site: Site, ordinals: Sequence[int]) -> None:
         """The call that observed these has ended, with or without a reply."""

@@ -78,12 +78,12 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     """Families (account, region, image) whose StartTime was judged since the last turn."""
 
     @classmethod
-    def of(cls, run: Run) -> Watching:
+    def of(cls, run: Run, stations: Stations) -> Watching:
         """Return an empty watch list for a run."""
         sites = run.layout.sites
         return cls(
             run=run,
-            stations=Stations(bytearray(len(run.phases))),
+            stations=stations,
             keys=KeyWatch(run),
             due={site: {} for site in sites},
             open=dict.fromkeys(sites, 0),

@@ -215,6 +215,23 @@ def test_untouched_respects_the_attempts() -> None:
     assert "3 times" in resolve(story, "i-0000", Resolution.UNTOUCHED)
 
 
+def test_untouched_is_refused_where_another_key_was_observed() -> None:
+    """Its boot may have brought that key into force, so the run never restarts it: it would only be
+    held again.
+    """
+    story = world(1, 1, Script(calls={2: "lost_before"}))
+    machine = story.machines["i-0000"]
+    while story.run.phase(0).word != "in_doubt":
+        story.go(until=story.now + SECOND)
+    machine.change(story.now, key_pair="theirs")
+    story.go()
+    assert story.run.causes[0] == "foreign_key" and story.run.phase(0).word == "in_doubt"
+    story.now += 5 * MINUTE
+
+    assert "another key pair" in resolve(story, "i-0000", Resolution.UNTOUCHED)
+    assert resolve(story, "i-0000", Resolution.RESTARTED) == ""
+
+
 def test_an_abandoned_instance_that_runs_gives_its_permit_back() -> None:
     """Observed Running after its settle window: the others continue."""
     story = dead_end()

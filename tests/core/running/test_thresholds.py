@@ -9,6 +9,7 @@ from rollout.model import event as ev
 from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, RestartCall
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Amount, WaveKind, WaveSpec
+from rollout.sim.check.stations import misplaced
 from tests.core import samples
 from tests.core.stories import commands, halt_of, named, world
 from tests.core.world import Script, World
@@ -217,6 +218,34 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
         if isinstance(one, ObserveInstances)
     ]
     assert not looks
+
+
+def test_a_stalled_earlier_wave_lets_no_checked_instance_of_a_later_one_be_attached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch that was compared before the earlier wave got work again is compared anew later."""
+    story = waves(8, Script(calls={2: "lost_before"}), cap=3).go().resume()
+    waiting = story.decider.waiting
+    while story.run.wave_open != 1 or not waiting.checking:
+        story.go(until=story.now + 1)
+    site, ordinals = story.run.layout.sites[0], tuple(waiting.checking)
+    names = tuple(story.run.layout.targets[ordinal].instance for ordinal in ordinals)
+    story.decider.instances_observed(
+        ObserveInstances(site, ordinals, names),
+        [story.machines[name].now for name in names],
+        story.now,
+        story.now,
+        story.now,
+    )
+    key = ObserveKeyPair(site)
+    story.decider.key_pair_observed(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
+    story.decider.put(ev.Released((0,), "resolved"), story.now)
+    monkeypatch.setattr(type(waiting), "stalled", property(lambda _: True))
+    waiting.advance(story.now)
+
+    assert not decide_instances.decide(waiting, story.now).events
+    assert not any(waiting.checked.values()) and not waiting.checking
+    assert not list(misplaced(waiting))
 
 
 @pytest.mark.parametrize(
