@@ -131,12 +131,9 @@ def _forecast() -> str:
 def commands() -> Iterator[tuple[str, App]]:
     """Every command as it is typed, with its parser."""
     app = main.make_app()
-    for path, *_ in main.COMMANDS:
-        name = path.rpartition(":")[2]
-        yield name, app[name]
-    for path, *_ in main.AUDIT:
-        name = path.rpartition(":")[2]
-        yield f"audit {name}", app["audit"][name]
+    for command in main.COMMANDS:
+        parent, _, name = command.rpartition(" ")
+        yield command, app[parent][name] if parent else app[name]
 
 
 def arguments(app: App) -> list[Argument]:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from rollout.cli import main
 from tests import tree
 
 # Spelled in pieces, so that this file does not contain what it looks for.
@@ -52,10 +53,11 @@ def test_no_hidden_characters() -> None:
 
 
 def test_every_module_is_used() -> None:
-    """Each module of the package is imported by another one, or is where a program starts."""
+    """Each module of the package is imported by another one, is a command, or starts a program."""
     modules = tree.package_modules()
     used = {name for path in python_files() for name in references(path) if name != of(path)}
     starts = {target.partition(":")[0] for target in tree.config()["project"]["scripts"].values()}
+    starts |= {f"rollout.cli.commands.{words.split()[0]}" for words in main.COMMANDS}
 
     unused = [
         name

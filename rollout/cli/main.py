@@ -19,104 +19,42 @@ from rollout.cli.errors import crash, usage
 from rollout.cli.options import VALUED, Common, check_directory, misspelled, refuse_misspelled
 from rollout.errors import Exit, RolloutError
 
-COMMANDS = (
-    (
-        "rollout.cli.commands.validate:validate",
-        "FILE [FILE…]",
-        "Check specs and inventory files offline; report all problems.",
-        ("lint", "check"),
-    ),
-    (
-        "rollout.cli.commands.plan:plan",
-        "SPEC",
-        "Create and show a rotation plan. Changes nothing.",
-        ("preview", "diff"),
-    ),
-    (
-        "rollout.cli.commands.rehearse:rehearse",
-        "PLAN",
-        "Simulate a plan. Makes no API calls and changes nothing.",
-        ("simulate", "forecast", "dry-run"),
-    ),
-    (
-        "rollout.cli.commands.apply:apply",
-        "TARGET",
-        "Execute a plan: attach, restart and wait within the budgets.",
-        ("run", "start", "rotate"),
-    ),
-    (
-        "rollout.cli.commands.resume:resume",
-        "[RUN]",
-        "Continue an open run after a crash, Ctrl-C or a halt.",
-        ("continue", "retry"),
-    ),
-    (
-        "rollout.cli.commands.abort:abort",
-        "RUN",
-        "Close an open run: start nothing new, settle open calls.",
-        ("cancel", "stop", "kill"),
-    ),
-    (
-        "rollout.cli.commands.resolve:resolve",
-        "RUN",
-        "State the outcome of one instance that a run holds.",
-        ("accept", "unstick"),
-    ),
-    (
-        "rollout.cli.commands.status:status",
-        "[RUN]",
-        "Show a run's state and why each instance is waiting.",
-        ("show", "get", "top"),
-    ),
-    (
-        "rollout.cli.commands.history:history",
-        "",
-        "List the runs, one line each.",
-        ("list", "ls", "runs"),
-    ),
-    (
-        "rollout.cli.commands.emulator:emulator",
-        "",
-        "Run the ECS emulator on this machine.",
-        ("serve", "mock"),
-    ),
-    (
-        "rollout.cli.commands.demo:demo",
-        "",
-        "Rotate an emulated fleet, kill the run halfway, resume, verify.",
-        ("example", "tutorial"),
-    ),
-    (
-        "rollout.cli.commands.schema:schema",
-        "KIND",
-        "Print a JSON Schema.",
-        (),
-    ),
-    (
-        "rollout.cli.commands.version:version",
-        "",
-        "Print the versions of the program, Python and file formats.",
-        (),
-    ),
-)
-"""Import path, positional arguments, help, and other tools' names of each command; "did you mean"
-suggests the command for such a name."""
+COMMANDS = {
+    "validate": ("FILE [FILE…]", "Check specs and inventory files offline; report all problems."),
+    "plan": ("SPEC", "Create and show a rotation plan. Changes nothing."),
+    "rehearse": ("PLAN", "Simulate a plan. Makes no API calls and changes nothing."),
+    "apply": ("TARGET", "Execute a plan: attach, restart and wait within the budgets."),
+    "resume": ("[RUN]", "Continue an open run after a crash, Ctrl-C or a halt."),
+    "abort": ("RUN", "Close an open run: start nothing new, settle open calls."),
+    "resolve": ("RUN", "State the outcome of one instance that a run holds."),
+    "status": ("[RUN]", "Show a run's state and why each instance is waiting."),
+    "history": ("", "List the runs, one line each."),
+    "emulator": ("", "Run the ECS emulator on this machine."),
+    "demo": ("", "Rotate an emulated fleet, kill the run halfway, resume, verify."),
+    "schema": ("KIND", "Print a JSON Schema."),
+    "version": ("", "Print the versions of the program, Python and file formats."),
+    "audit show": ("[RUN]", "Show who changed which instance, when and why."),
+    "audit verify": ("[RUN]", "Verify a run's hash chain, rules and caps from its journal alone."),
+}
+"""Positional arguments and help of each command."""
 
-AUDIT = (
-    (
-        "rollout.cli.commands.audit:show",
-        "[RUN]",
-        "Show who changed which instance, when and why.",
-        ("log", "list"),
-    ),
-    (
-        "rollout.cli.commands.audit:verify",
-        "[RUN]",
-        "Verify a run's hash chain, rules and caps from its journal alone.",
-        ("check",),
-    ),
-)
-
+OTHER_NAMES = {
+    "validate": "lint check",
+    "plan": "preview diff",
+    "rehearse": "simulate forecast dry-run",
+    "apply": "run start rotate",
+    "resume": "continue retry",
+    "abort": "cancel stop kill",
+    "resolve": "accept unstick",
+    "status": "show get top",
+    "history": "list ls runs",
+    "emulator": "serve mock",
+    "demo": "example tutorial",
+    "audit show": "log list",
+    "audit verify": "check",
+    "audit": "log verify",
+}
+"""Names of the commands in other tools; "did you mean" suggests the command for such a name."""
 
 CHANGING = ("apply", "resume")
 """Commands that change instances."""
@@ -134,12 +72,14 @@ def make_app() -> App:
         exit_on_error=False,
         print_error=False,
     )
-    audit = App(name="audit", help="Show or verify the audit log.", synonym=("log", "verify"))
-    for parent, noun, commands in ((app, "", COMMANDS), (audit, "audit", AUDIT)):
-        for path, takes, text, synonym in commands:
-            name = path.rpartition(":")[2]
-            usage = " ".join(filter(None, ("Usage: rollout", noun, name, takes, "[OPTIONS]")))
-            parent.command(path, name=name, usage=usage, help=text, synonym=synonym)
+    synonyms = {command: tuple(names.split()) for command, names in OTHER_NAMES.items()}
+    audit = App(name="audit", help="Show or verify the audit log.", synonym=synonyms["audit"])
+    for command, (takes, text) in COMMANDS.items():
+        usage = " ".join(filter(None, ("Usage: rollout", command, takes, "[OPTIONS]")))
+        module, _, name = command.rpartition(" ")
+        path = f"rollout.cli.commands.{module or name}:{name}"
+        parent = audit if module else app
+        parent.command(path, name=name, usage=usage, help=text, synonym=synonyms.get(command, ()))
     app.command(audit)
     return app
 
