@@ -26,12 +26,11 @@ from rollout.model import plan as planmodel
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant
 from rollout.sim.rehearse import forecast, rehearsal
-from rollout.sim.rehearse.forecast import CallForecast, Forecast, RunEnding, Spread
+from rollout.sim.rehearse.forecast import Forecast, RunEnding, Spread
 from rollout.sim.rehearse.rehearsal import Assumed, Down, Lived
 
 __all__ = [
     "Assumed",
-    "CallForecast",
     "Down",
     "Forecast",
     "LaneQuota",

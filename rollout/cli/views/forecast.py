@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from rollout.app.rehearse import (
-    CallForecast,
     Down,
     Forecast,
     LaneQuota,
@@ -24,6 +23,8 @@ from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
 
 BARS = " ▁▂▃▄▅▆▇█"
+CALL_COLUMNS = ("P50", "throttled", "fullest minute", "in")
+OUTCOME_COLUMNS = ("P50", "P90", "most")
 PICTURE_ROWS = 4
 PICTURE_COLUMNS_MAX = 72
 WIDE = 76
@@ -151,20 +152,22 @@ def _clock(now: Instant, after: Duration) -> str:
 
 
 def _calls(chosen: RehearsalSettings, found: Forecast, width: int) -> list[str]:
-    """Return the calls by action; the busiest minute is that of one region, like a quota."""
-    rows: list[tuple[str, ...]] = [("API calls", "P50", "throttled", "fullest minute", "in")]
-    for one in found.calls:
-        numbers = (f"{one.calls.p50:,}", f"{one.throttled.p50:,}")
-        rows.append((one.action, *numbers, peak(one, chosen), one.region))
+    rows = [("API calls", *CALL_COLUMNS), *calls(chosen, found)]
     if width < WIDE:
         rows = [row[:-1] for row in rows]
     return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
 
 
-def peak(one: CallForecast, chosen: RehearsalSettings) -> str:
-    """Return the calls of the busiest minute and the quota of its region."""
-    quota = chosen.assumed.quota_of(one.region, one.action)
-    return f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
+def calls(chosen: RehearsalSettings, found: Forecast) -> list[tuple[str, ...]]:
+    """Return a row for each action: calls, throttled calls, the busiest minute of one region with
+    its quota, and that region.
+    """
+    rows: list[tuple[str, ...]] = []
+    for one in found.calls:
+        quota = chosen.assumed.quota_of(one.region, one.action)
+        peak = f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
+        rows.append((one.action, f"{one.calls.p50:,}", f"{one.throttled.p50:,}", peak, one.region))
+    return rows
 
 
 def down_title(group: Down, most: int) -> str:
@@ -223,9 +226,14 @@ def _outcomes(found: Forecast, width: int) -> list[str]:
     lines = []
     for one in found.endings:
         lines += render.wrap(ending(one, found), width)
-    rows: list[tuple[str, ...]] = [("instances", "P50", "P90", "most")]
-    for name, counts in found.outcomes.items():
-        if counts.most:
-            numbers = (counts.p50, counts.p90, counts.most)
-            rows.append((name.replace("_", " "), *(f"{number:,}" for number in numbers)))
+    rows = [("instances", *OUTCOME_COLUMNS), *outcomes(found)]
     return [*lines, *render.table(rows, "<>>>")]
+
+
+def outcomes(found: Forecast) -> list[tuple[str, ...]]:
+    """Return a row for each class of instances: its name and its size in the seeds."""
+    return [
+        (name.replace("_", " "), *(f"{size:,}" for size in (one.p50, one.p90, one.most)))
+        for name, one in found.outcomes.items()
+        if one.most
+    ]

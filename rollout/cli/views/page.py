@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, RehearsalSettings, Spread
+from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, RehearsalSettings
 from rollout.cli.views import forecast, render
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
@@ -179,29 +179,14 @@ def _waves(found: Forecast) -> str:
 
 
 def _calls(chosen: RehearsalSettings, found: Forecast) -> str:
-    rows = [
-        (
-            one.action,
-            f"{one.calls.p50:,}",
-            f"{one.throttled.p50:,}",
-            forecast.peak(one, chosen),
-            one.region,
-        )
-        for one in found.calls
-    ]
-    return _table(("action", "P50", "throttled", "fullest minute", "in"), rows, range(1, 4))
+    head = ("action", *forecast.CALL_COLUMNS)
+    return _table(head, forecast.calls(chosen, found), range(1, 4))
 
 
 def _outcomes(found: Forecast) -> str:
     reasons = "".join(f"<li>{_text(forecast.ending(one, found))}</li>" for one in found.endings)
-    rows = [
-        (name.replace("_", " "), *_numbers(one)) for name, one in found.outcomes.items() if one.most
-    ]
-    return f"<ul>{reasons}</ul>\n" + _table(("instances", "P50", "P90", "most"), rows, range(1, 4))
-
-
-def _numbers(found: Spread) -> tuple[str, str, str]:
-    return f"{found.p50:,}", f"{found.p90:,}", f"{found.most:,}"
+    head = ("instances", *forecast.OUTCOME_COLUMNS)
+    return f"<ul>{reasons}</ul>\n{_table(head, forecast.outcomes(found), range(1, 4))}"
 
 
 def _text(value: str) -> str:
