@@ -51,22 +51,16 @@ PENDING: tuple[str, ...] = (
     "benchmarks/",
     "docs/",
     "rollout/core/",
-    "rollout/ecs/",
     "rollout/emulator/",
-    "rollout/engines/",
     "rollout/errors.py",
     "rollout/inventory/",
-    "rollout/model/",
     "rollout/sim/",
     "rollout/specfile/",
     "tests/benchmarks/",
     "tests/core/",
     "tests/e2e/",
-    "tests/ecs/",
     "tests/emulator/",
-    "tests/engines/",
     "tests/inventory/",
-    "tests/model/",
     "tests/sim/",
     "tests/specfile/",
     "tests/test_",
@@ -78,6 +72,8 @@ PENDING: tuple[str, ...] = (
     "tests/fuzz.py",
 )
 """Folders whose texts still have to be rewritten."""
+QUOTED = ("rollout/ecs/contract/errors.py",)
+"""Files with texts of the service, which are kept unchanged."""
 BANNED = re.compile(r"(?<![\w-])(?:" + "|".join(WORDS) + r")(?![\w-])", re.IGNORECASE)
 
 
@@ -99,7 +95,9 @@ def test_code_uses_standard_terms(folder: str) -> None:
     found = [
         f"{name}:{number}: {word}"
         for name, text in tree.tracked_texts()
-        if name.startswith(f"{folder}/") and name.endswith(".py") and not name.startswith(PENDING)
+        if name.startswith(f"{folder}/")
+        and name.endswith(".py")
+        and not name.startswith(PENDING + QUOTED)
         for number, prose in prose_of(text, strings=folder == "rollout")
         for word in banned_in(prose)
     ]

@@ -1,7 +1,7 @@
 """Circuit breaker and retry budget of a lane.
 
-Called by the client around every call. Pure: instants are handed in. An open breaker lets nothing
-through that has consequences; what closes it again is a read-only probe.
+Called by the client around every call. Pure: instants are arguments. An open breaker stops the
+calls of its lane; a read-only probe closes it again.
 Source of the figures: docs/safety.md, "Pace, repeats and breakers".
 """
 
@@ -15,16 +15,16 @@ from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown
 from rollout.model.time import MINUTE, SECOND, Instant
 
 SAMPLE: Final = 20
-"""Calls over which a storm is judged: it is one when more than half failed in the service."""
+"""Number of calls that a storm is judged by: more than half of them failed in the service."""
 OPEN_MS: Final = 30 * SECOND
 RETRIES_SHARE: Final = 0.1
-"""Repeats may add this share to the calls of a minute, so that they cannot make an outage worse."""
+"""Retries may add this share to the calls of a minute, so that they cannot make an outage worse."""
 RETRIES_FLOOR: Final = 5
-"""Repeats that are always allowed in a minute: a lane of few calls has to get over a hiccup too."""
+"""Retries that are always allowed in a minute, because a lane with few calls must recover too."""
 
 
 class Admission(enum.Enum):
-    """May the call go?"""
+    """Whether a call may be sent, or must be replaced by a probe."""
 
     GO = "go"
     PROBE = "probe"
@@ -40,8 +40,8 @@ class Breaker:
         self._open_until: Instant = 0
         self._probing = False
 
-    def ask(self, now: Instant) -> Admission:
-        """Ask before a call. After the pause exactly one asker is told to probe."""
+    def admit(self, now: Instant) -> Admission:
+        """Return whether a call may be sent now. After the pause exactly one caller gets PROBE."""
         if not self.reason:
             return Admission.GO
         if now < self._open_until or self._probing:
@@ -61,10 +61,10 @@ class Breaker:
                 self._open("storm", now)
 
     def probed(self, outcome: Outcome, now: Instant) -> None:
-        """Note how the probe ended: a sound reply closes the fuse, any other extends the pause.
+        """Record the outcome of the probe: a sound reply closes the breaker, others delay it.
 
-        A denial shows that the service works again, so it closes a fuse that a storm opened: the
-        caller may lack permission for the action that probes.
+        A denial shows that the service works again, so it closes a breaker that a storm opened: the
+        caller may lack permission for the probing action.
         """
         self._probing = False
         unsound = {RetryClass.CLOCK, RetryClass.UNSENT}
@@ -82,7 +82,7 @@ class Breaker:
         return max(0, self._open_until - now)
 
     def _open(self, reason: str, now: Instant) -> None:
-        """Stop the lane for a while."""
+        """Open the breaker for `OPEN_MS`."""
         self.reason, self._open_until = reason, now + OPEN_MS
 
 
@@ -94,12 +94,12 @@ class RetryBudget:
         self._calls = self._retries = 0
 
     def note_call(self, now: Instant) -> None:
-        """Count a call that is no repeat."""
+        """Count a call that is not a retry."""
         self._turn(now)
         self._calls += 1
 
     def take(self, now: Instant) -> bool:
-        """Take one repeat out of the budget; false where it is spent."""
+        """Take one retry from the budget; False if it is used up."""
         self._turn(now)
         if self._retries >= RETRIES_FLOOR + RETRIES_SHARE * self._calls:
             return False
@@ -107,14 +107,14 @@ class RetryBudget:
         return True
 
     def _turn(self, now: Instant) -> None:
-        """Begin a new minute."""
+        """Reset the counts in a new minute."""
         if now // MINUTE != self._minute:
             self._minute = now // MINUTE
             self._calls = self._retries = 0
 
 
 def is_service_failure(outcome: Unknown) -> bool:
-    """True where the service itself failed: a 5xx or one of its own codes for that."""
+    """Return whether the service itself failed: a 5xx or one of its own codes for that."""
     return (
         outcome.why.startswith("http_5")
         or outcome.why in _SERVICE_CODES

@@ -1,8 +1,8 @@
 """Execute one call: circuit breaker, pace, keys, signature, and one retry after renewing them.
 
-Called by the client, which knows what the call means. Every attempt is signed anew, and nothing
-leaves after its time. A mutation is sent once; only a refusal that proves it was never looked at
-(clock, keys) lets it be signed and sent a second time.
+Called by the client, which knows what the call means. Every attempt has a new signature, and no
+call is sent after its time. A mutation is sent once; only a refusal that proves that it was not
+processed (clock, keys) lets it be signed and sent a second time.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Clock, Duration, Instant
 
 WAIT_MS_MAX: Final = 2 * MINUTE
-"""How long a call without a deadline waits for its lane."""
+"""Maximum wait of a call without a deadline for its lane."""
 SKEW_MS_MIN: Final = 2 * SECOND
-"""`Date` has whole seconds: less than this is no skew."""
+"""`Date` has whole seconds: a smaller difference is not a skew."""
 USER_AGENT: Final = "rollout/1"
 
 _HELD_BACK: Final = {
@@ -41,20 +41,20 @@ _HELD_BACK: Final = {
     Unsent.EXPIRED: "its time passed before it could leave",
 }
 _KEYS_NAP_S = 0.25
-"""Interval in which a call that waits for keys checks whether it may still be sent."""
+"""Interval at which a call that waits for keys checks whether it may still be sent."""
 _RETRY_BASE_S = 0.2
 _RETRY_CAP_S = 2.0
 
 
 def fresh_nonce() -> str:
-    """What no call before had."""
+    """Return a nonce that no other call has."""
     return secrets.token_hex(16)
 
 
 class UnsignedCall(msgspec.Struct, frozen=True):
     """A request before it is signed. `region` is empty for GetCallerIdentity.
 
-    `patient`: somebody else repeats it, so that it meets no fuse and tells none.
+    `patient`: the client retries it, so it bypasses the circuit breaker.
     """
 
     action: contract.Action
@@ -82,7 +82,7 @@ class Caller:
         self.governor = governor
         self.skew_ms: Duration = 0
         self.service_ahead_ms: Duration = 0
-        """How far the latest reply's `Date` was ahead of our clock, however far that is."""
+        """How far the latest reply's `Date` was ahead of our clock."""
         self._transport, self._keyring, self._clock = transport, keyring, clock
         self._endpoints = endpoints
         self._known = known or KnownSecrets()
@@ -100,18 +100,18 @@ class Caller:
         not_after: Instant | None = None,
         patient: bool = False,
     ) -> verdict.JudgedReply | Refused | Unknown:
-        """Return whatever the service replied, or why there is no reply.
+        """Return the reply of the service, or why there is none.
 
-        `patient` says that the caller repeats it: then it is sent once, whatever it is.
+        `patient` means that the client retries it: then it is sent once.
         """
         if not_after is None:
             not_after = self._clock.now() + WAIT_MS_MAX
         spec = contract.ACTIONS[action]
-        if params.get("DryRun") == "true":  # changes nothing: may leave when changes may not
+        if params.get("DryRun") == "true":  # changes nothing: may be sent when changes may not
             spec = msgspec.structs.replace(spec, mutating=False)
         request = UnsignedCall(spec, region, sign.canonical_query(params), not_after, patient)
         lane = Lane(Site(account, region), action)
-        refusal = None if patient else await self._ask_fuse(lane, request)
+        refusal = None if patient else await self._check_breaker(lane, request)
         if refusal is not None:
             return refusal
         try:
@@ -126,7 +126,7 @@ class Caller:
             return Unknown(error.reason)
 
     async def _insisting(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
-        """Repeat a safe call whose connection failed, within its lane's budget of repeats."""
+        """Retry a safe call whose connection failed, within its lane's retry budget."""
         budget = self._budgets.setdefault(lane, breaker.RetryBudget())
         budget.note_call(self._clock.now())
 
@@ -142,7 +142,7 @@ class Caller:
         return await repeated(self._attempt, lane, request)
 
     async def _attempt(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
-        """Wait for the lane, send, and tell lane and fuse what became of it."""
+        """Wait for the lane, send, and report the outcome to lane and breaker."""
         stopped = self._stopped if request.action.mutating else _never
         ticket = await self.governor.admit(lane, request.not_after, stopped)
         if ticket is None and stopped():
@@ -157,7 +157,7 @@ class Caller:
         return reply
 
     async def _exchange(self, request: UnsignedCall) -> verdict.JudgedReply | Refused:
-        """Send, and once more where keys or clock were refused and others are at hand."""
+        """Send, and a second time if keys or clock were refused and others are available."""
         try:
             keys = await self._while_wanted(request, self._keyring.get())
             if keys is None:
@@ -180,7 +180,7 @@ class Caller:
     async def _while_wanted(
         self, request: UnsignedCall, fetch: Coroutine[Any, Any, Credentials]
     ) -> Credentials | None:
-        """Fetch keys, which may take minutes; None once the request may not leave any more."""
+        """Fetch keys, which may take minutes; None once the call may no longer be sent."""
         if not self._keyring.source.blocks:
             return await fetch
         fetching = asyncio.ensure_future(fetch)
@@ -194,7 +194,7 @@ class Caller:
             fetching.cancel()
 
     async def _send(self, request: UnsignedCall, keys: Credentials) -> verdict.JudgedReply:
-        """Sign and send, unless the call may no longer leave. Errors: NotSent, Lost."""
+        """Sign and send, unless the call may no longer be sent. Errors: NotSent, Lost."""
         now = self._clock.now()
         reason = self._held_back(request)
         if reason is not None:
@@ -232,7 +232,7 @@ class Caller:
         return wire.HttpReply(reply.status, headers, body)
 
     def _held_back(self, request: UnsignedCall) -> Unsent | None:
-        """Return why the request must not leave now, or None. Checked again once connected."""
+        """Return why the call must not be sent now, or None. Checked again once connected."""
         if self._clock.expired(request.not_after):
             return Unsent.EXPIRED
         if request.action.mutating and self._stopped():
@@ -242,7 +242,7 @@ class Caller:
     def _headers(
         self, request: UnsignedCall, keys: Credentials, authority: str, at: Instant
     ) -> dict[str, str]:
-        """The signed headers: host and everything `x-acs-`, which is what the gateway demands."""
+        """Return the signed headers: host and all `x-acs-` ones, as the gateway requires."""
         signed = {
             "host": authority,
             "x-acs-action": request.action.name,
@@ -266,24 +266,24 @@ class Caller:
             "authorization": authorization,
         }
 
-    async def _ask_fuse(self, lane: Lane, request: UnsignedCall) -> Refused | None:
-        """None where the call may go. After its pause an open fuse is tried with a safe call."""
-        fuse = self._breaker(lane)
-        asked = fuse.ask(self._clock.now())
-        if asked is breaker.Admission.PROBE:
+    async def _check_breaker(self, lane: Lane, request: UnsignedCall) -> Refused | None:
+        """Return None if the call may be sent. After its pause an open breaker sends a probe."""
+        circuit = self._breaker(lane)
+        admission = circuit.admit(self._clock.now())
+        if admission is breaker.Admission.PROBE:
             outcome: Outcome = Unknown("cancelled")
             try:
-                outcome = await self._probe(lane, storm=fuse.reason == "storm")
+                outcome = await self._probe(lane, storm=circuit.reason == "storm")
             finally:
-                fuse.probed(outcome, self._clock.now())
-            asked = fuse.ask(self._clock.now())
-        if asked is breaker.Admission.GO:
+                circuit.probed(outcome, self._clock.now())
+            admission = circuit.admit(self._clock.now())
+        if admission is breaker.Admission.GO:
             return None
-        text = f"{request.action.name} in {lane.site.region} is paused: {fuse.reason}"
-        return Unsent.BREAKER.refusal(text, fuse.left_ms(self._clock.now()))
+        text = f"{request.action.name} in {lane.site.region} is paused: {circuit.reason}"
+        return Unsent.BREAKER.refusal(text, circuit.left_ms(self._clock.now()))
 
     async def _probe(self, lane: Lane, *, storm: bool) -> Outcome:
-        """Ask something harmless of the service that failed, or of the judge of keys and clocks."""
+        """Send a read-only call to the failed service, or to the one that checks keys and time."""
         service = storm and lane.site.region
         action, region = (
             ("DescribeRegions", lane.site.region) if service else ("GetCallerIdentity", "")
@@ -311,7 +311,7 @@ class Caller:
             ticket.accepted()
 
     def _measure_skew(self, reply: verdict.JudgedReply) -> None:
-        """Sign with the service's clock from now on: ours was refused."""
+        """Sign with the service's time from now on: ours was refused."""
         if reply.date is not None:
             self.skew_ms = reply.date - self._clock.now()
 
@@ -327,7 +327,7 @@ class Caller:
             self.governor.skew_ms = skew_ms if abs(skew_ms) > SKEW_MS_MIN else 0
 
     def _breaker(self, lane: Lane) -> breaker.Breaker:
-        """Open the fuse box of a lane on first use."""
+        """Return the breaker of a lane, created on first use."""
         found = self._breakers.get(lane)
         if found is None:
             found = self._breakers[lane] = breaker.Breaker()
@@ -347,7 +347,7 @@ def _failed_to_connect(error: BaseException) -> bool:
 _CONNECTIONS = tenacity.AsyncRetrying(
     retry=tenacity.retry_if_exception(_failed_to_connect), reraise=True
 )
-"""A template: copied for each call, since one object in use twice mixes up its users."""
+"""A template: copied for each call, since one object cannot serve two calls at once."""
 
 
 def _outcome(reply: verdict.JudgedReply | Refused) -> Outcome:
@@ -365,13 +365,13 @@ def _refused_unread(reply: verdict.JudgedReply) -> contract.ErrorClass | None:
 
 @lru_cache(maxsize=64)
 def _authority(endpoint: str) -> str:
-    """Host and port exactly as they go on the wire, since the signature covers them."""
+    """Return host and port exactly as they are sent, since the signature covers them."""
     return urlsplit(endpoint).netloc
 
 
 @lru_cache(maxsize=64)
 def _iso_seconds(second: int) -> str:
-    """Spell a second; all calls of one second share it."""
+    """Format a second; all calls of one second share it."""
     return wire.iso_seconds(second * SECOND)
 
 

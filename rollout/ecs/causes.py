@@ -1,6 +1,6 @@
 """Explain the client's short reasons for a missing or unreadable reply to users.
 
-Called where such a reason is printed. The short reasons themselves stand in the journal.
+Called where such a reason is printed. The journal holds the short reasons themselves.
 """
 
 from __future__ import annotations

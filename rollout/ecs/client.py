@@ -1,8 +1,8 @@
-"""The service as a program uses it: one typed method per action, and every ending a value.
+"""The client of the service: one typed method per action; every outcome is a value.
 
-Called by the engines, the live inventory and the command line. Knows parameters and readers, not
-how a call travels (`caller`) nor what a plan is. Parameters that cut power or wipe disks (`Force…`,
-`InitLocalDisk`) cannot be said here.
+Called by the engines, the live inventory and the use cases. Knows parameters and readers, not how a
+call is sent (`caller`) nor what a plan is. Parameters that cut power or wipe disks (`Force…`,
+`InitLocalDisk`) cannot be passed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from rollout.model.time import Clock, Duration, Instant
 T = TypeVar("T")
 
 _PAGES_MAX: Final = 12
-"""A look names at most 100 ids and a page holds at least ten: more pages are a loop."""
+"""A call names at most 100 ids and a page holds at least ten: more pages are a loop."""
 _REGION_OF_REGIONS: Final = "cn-hangzhou"
-"""DescribeRegions answers the same everywhere; this is where the SDKs ask."""
+"""DescribeRegions gives the same reply everywhere; the SDKs call it here."""
 
 
 class EcsClient:
-    """All calls of one account. Nothing raises: what goes wrong comes back as an outcome.
+    """All calls of one account. Nothing raises: every failure is an outcome.
 
-    `account` names the lanes and the instances; it is empty until `identify` has asked for it.
-    `stopped` is asked right before each mutation leaves: true refuses it unsent. While `patience`
-    is set, it repeats calls that change nothing; during a run it is None, since the core repeats
-    its observations.
+    `account` names the lanes and the instances; it is empty until `identify` was called. `stopped`
+    is called right before each mutation is sent: true refuses it unsent. While `patience` is set,
+    it retries calls that change nothing; during a run it is None, since the core retries its
+    observations.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class EcsClient:
         return self._caller.service_ahead_ms
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._transport.aclose()
 
-    # what has consequences
+    # mutations
 
     async def attach_key_pair(
         self, region: str, key_pair: str, instances: Sequence[str], *, not_after: Instant
@@ -104,7 +104,7 @@ class EcsClient:
     ) -> Answer:
         """RebootInstance or StartInstance for one id; for more, up to 100, the action of many.
 
-        Many always go with `SuccessFirst`: the service's default lets one bad id fail all.
+        Many are always sent with `SuccessFirst`: the service's default lets one bad id fail all.
         """
         invariant(0 < len(instances) <= contract.POWER_IDS_MAX, "1 to 100 ids a restart")
         action = kind.action(many=len(instances) > 1)
@@ -122,13 +122,13 @@ class EcsClient:
         params = {"RegionId": region, "KeyPairName": key_pair, "PublicKeyBody": public_key}
         return (await self._change("ImportKeyPair", region, params, (), not_after)).outcome
 
-    # what only looks
+    # observations
 
     async def observe_instances(
         self, region: str, instances: Sequence[str]
     ) -> Described | Refused | Unknown:
-        """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
-        invariant(len(instances) <= contract.DESCRIBE_IDS_MAX, "at most 100 ids a look")
+        """DescribeInstances for at most 100 ids; unknown ids are left out of the result."""
+        invariant(len(instances) <= contract.DESCRIBE_IDS_MAX, "at most 100 ids a call")
         filters = {"InstanceIds": _json_array(instances)}
         found: list[Instance] = []
         token, left_at = "", 0
@@ -139,19 +139,19 @@ class EcsClient:
             found += page.instances
             left_at = left_at or page.left_at
             if not page.next_token:
-                shown = reading.only(found, instances)
-                return msgspec.structs.replace(page, instances=shown, left_at=left_at)
+                listed = reading.only(found, instances)
+                return msgspec.structs.replace(page, instances=listed, left_at=left_at)
             token = page.next_token
         return Unknown("page_loop")
 
     async def describe_instances(
         self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
     ) -> Described | Refused | Unknown:
-        """One page of up to 100 instances; the page after it is asked for with its `next_token`."""
+        """Return one page of up to 100 instances; its `next_token` requests the following page."""
         params = {"RegionId": region, "MaxResults": "100", **(filters or {})}
         if next_token:
             params["NextToken"] = next_token
-        return await self._see(
+        return await self._observe(
             "DescribeInstances",
             region,
             params,
@@ -159,34 +159,35 @@ class EcsClient:
         )
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
-        """Ask by dry run whether DescribeInstances is permitted: without permission it only
-        answers an empty list."""
+        """Check by dry run whether DescribeInstances is permitted: without permission it returns an
+        empty list.
+        """
         params = {"RegionId": region, "DryRun": "true"}
-        return await self._see("DescribeInstances", region, params, reading.dry_run)
+        return await self._observe("DescribeInstances", region, params, reading.dry_run)
 
     async def may_restart(
         self, kind: RestartKind, region: str, instances: Sequence[str], *, many: bool = False
     ) -> Done | Refused | Unknown:
         """Check by dry run whether a restart is permitted, of one id or by the action of many.
 
-        One of the instances is named in each dry run; a patient client turns to the next where the
-        refusal of one says nothing about permission. The action of many is called without
-        `SuccessFirst`, with which a dry run always passes.
+        Each dry run names one of the instances; a patient client tries the next if a refusal proves
+        nothing about permission. The action of many is called without `SuccessFirst`, with which a
+        dry run always passes.
         """
         one = {"DryRun": "true"} | ({"RegionId": region} if many else {})
         name = "InstanceId.1" if many else "InstanceId"
-        asked = [{name: instance, **one} for instance in instances]
+        choices = [{name: instance, **one} for instance in instances]
         action = kind.action(many=many)
-        return await self._see(action, region, asked[0], reading.permission, asked[1:])
+        return await self._observe(action, region, choices[0], reading.permission, choices[1:])
 
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]
     ) -> StatusesDescribed | Refused | Unknown:
         """DescribeInstanceStatus for at most 50 ids, which is what one page holds."""
-        invariant(len(instances) <= contract.STATUS_PAGE_SIZE_MAX, "at most 50 ids a status look")
+        invariant(len(instances) <= contract.STATUS_PAGE_SIZE_MAX, "at most 50 ids a status call")
         params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
         params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
-        return await self._see("DescribeInstanceStatus", region, params, reading.statuses)
+        return await self._observe("DescribeInstanceStatus", region, params, reading.statuses)
 
     async def observe_key_pair(
         self, region: str, key_pair: str
@@ -194,7 +195,7 @@ class EcsClient:
         """DescribeKeyPairs with the public key, exact name."""
         params = {"RegionId": region, "KeyPairName": key_pair, "IncludePublicKey": "true"}
         params["PageSize"] = str(contract.KEY_PAIRS_PAGE_SIZE_MAX)
-        return await self._see(
+        return await self._observe(
             "DescribeKeyPairs",
             region,
             params,
@@ -203,20 +204,20 @@ class EcsClient:
 
     async def describe_regions(self) -> tuple[reading.Region, ...] | Refused | Unknown:
         """DescribeRegions: the regions this account can use."""
-        return await self._see("DescribeRegions", _REGION_OF_REGIONS, {}, reading.regions)
+        return await self._observe("DescribeRegions", _REGION_OF_REGIONS, {}, reading.regions)
 
     async def get_caller_identity(self) -> reading.CallerIdentity | Refused | Unknown:
-        """GetCallerIdentity: whose keys these are."""
-        return await self._see("GetCallerIdentity", "", {}, reading.identity)
+        """GetCallerIdentity: the owner of the keys."""
+        return await self._observe("GetCallerIdentity", "", {}, reading.identity)
 
     async def identify(self) -> reading.CallerIdentity | Refused | Unknown:
-        """The same, and take the account from it for lanes and instances."""
+        """Return the owner of the keys, and take its account for lanes and instances."""
         identity = await self.get_caller_identity()
         if isinstance(identity, reading.CallerIdentity):
             self.account = identity.account
         return identity
 
-    # the two ways of a call
+    # sending
 
     async def _change(
         self,
@@ -226,7 +227,7 @@ class EcsClient:
         instances: Sequence[str],
         not_after: Instant,
     ) -> Answer:
-        """Send what has consequences, once."""
+        """Send a mutation, once."""
         reply = await self._caller.call(self.account, action, region, params, not_after=not_after)
         if not isinstance(reply, verdict.JudgedReply):
             return Answer(reply)
@@ -235,7 +236,7 @@ class EcsClient:
             return Answer(self._explained(answer.outcome))
         return answer
 
-    async def _see(
+    async def _observe(
         self,
         action: str,
         region: str,
@@ -243,19 +244,19 @@ class EcsClient:
         read: Callable[[verdict.JudgedReply], T | Refused | Unknown],
         alternatives: Sequence[Mapping[str, str]] = (),
     ) -> T | Refused | Unknown:
-        """Send what changes nothing and read the reply, with patience where there is some."""
+        """Send a call that changes nothing and read the reply; retry it while `patience` is set."""
         if self.patience is None:
-            return await self._see_once(action, region, params, read)
+            return await self._observe_once(action, region, params, read)
         choices = (params, *alternatives)
 
         async def attempt(not_after: Instant, number: int) -> T | Refused | Unknown:
             chosen = choices[number % len(choices)]
-            return await self._see_once(action, region, chosen, read, not_after)
+            return await self._observe_once(action, region, chosen, read, not_after)
 
         lane = Lane(Site(self.account, region), action)
         return await self.patience.insist(lane, attempt, alternatives=len(choices))
 
-    async def _see_once(
+    async def _observe_once(
         self,
         action: str,
         region: str,
@@ -263,18 +264,18 @@ class EcsClient:
         read: Callable[[verdict.JudgedReply], T | Refused | Unknown],
         not_after: Instant | None = None,
     ) -> T | Refused | Unknown:
-        """Send a call that changes nothing and read the reply; `not_after` only with patience."""
+        """Send such a call once and read the reply; `not_after` only with patience."""
         patient = not_after is not None
         reply = await self._caller.call(
             self.account, action, region, params, not_after=not_after, patient=patient
         )
         if not isinstance(reply, verdict.JudgedReply):
             return reply
-        seen = read(reply)
-        return self._explained(seen) if isinstance(seen, Refused) else seen
+        observed = read(reply)
+        return self._explained(observed) if isinstance(observed, Refused) else observed
 
     def _explained(self, outcome: Refused) -> Refused:
-        """Say by how much our clock is off where that is the reason."""
+        """Add the skew of our clock to the message if that is the reason."""
         if outcome.retry is not RetryClass.CLOCK:
             return outcome
         seconds = abs(self._caller.skew_ms) // 1000
@@ -284,5 +285,5 @@ class EcsClient:
 
 
 def _json_array(ids: Sequence[str]) -> str:
-    """Spell ids as one JSON text."""
+    """Return ids as one JSON text."""
     return msgspec.json.encode(list(ids)).decode()

@@ -1,7 +1,7 @@
-"""Choose the one source of credentials that the command line and the environment name.
+"""Choose the source of credentials that the options and the environment name.
 
-Called by the command line before the first call. Exactly one source is chosen, by what is
-configured and never by what works: another identity is never used in the place of a failing one.
+Called before the first API call. The configuration alone decides: a failing source is never
+replaced by another identity.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rollout.ecs.credentials import EnvironmentSource, Source
 from rollout.errors import AccessError
 
 PREFIXES: Final = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_")
-"""Of the present SDKs, of older versions of the aliyun CLI, of Terraform and Ansible."""
+"""Prefixes of current SDKs, of older versions of the aliyun CLI, and of Terraform and Ansible."""
 PROFILE_VARIABLES: Final = ("ALIBABACLOUD_PROFILE", "ALIBABA_CLOUD_PROFILE", "ALICLOUD_PROFILE")
 IGNORE_VARIABLES: Final = ("ALIBABA_CLOUD_IGNORE_PROFILE", "ALIBABA_CLOUD_CLI_PROFILE_DISABLED")
 URI_VARIABLES: Final = tuple(f"{prefix}CREDENTIALS_URI" for prefix in PREFIXES)
@@ -27,7 +27,7 @@ NO_ECS_ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 
 
 class RoleVariables(NamedTuple):
-    """The variables of one set that name a role, and what it is assumed with."""
+    """One set of variables that name a role and how to assume it."""
 
     role: str
     provider: str
@@ -67,9 +67,9 @@ def choose(
 ) -> Source:
     """Return the first source that is named, in the order that docs/cli.md lists.
 
-    `profile` is the value of `--profile`. `on_secret` is told the secrets of the chosen profile, so
-    that no message of a failing service repeats them.
-    Errors: AccessError R0401 where what is named does not exist or nothing is named, R0406 for an
+    `profile` is the value of `--profile`. `on_secret` receives the secrets of the chosen profile,
+    so that messages of a failing service are masked.
+    Errors: AccessError R0401 if the named source does not exist or none is named, R0406 for an
     unsupported profile mode, R0407 for settings that are incomplete or contradict each other.
     """
     if profile is not None:
@@ -87,7 +87,7 @@ def choose(
 
 
 def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
-    """The profile that a variable names: of the CLI, else of credentials.ini."""
+    """Return the profile that a variable names: of the CLI, else of credentials.ini."""
     variable, name = _named(environment, PROFILE_VARIABLES, "profiles")
     if not name:
         return None
@@ -106,7 +106,7 @@ def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) ->
 
 
 def _named(environment: Mapping[str, str], names: Sequence[str], what: str) -> tuple[str, str]:
-    """The first of these variables with a value, and the value; they must not differ."""
+    """Return the first of these variables with a value, and the value; they must not differ."""
     found = {name: environment[name] for name in names if environment.get(name)}
     if len(set(found.values())) > 1:
         raise _contradiction(f"{' and '.join(found)} name different {what}", "unset all but one")
@@ -114,7 +114,7 @@ def _named(environment: Mapping[str, str], names: Sequence[str], what: str) -> t
 
 
 def _environment_keys(environment: Mapping[str, str]) -> Source | None:
-    """The keys of the environment, or the role that is assumed with them."""
+    """Return the keys of the environment, or the role that is assumed with them."""
     if not EnvironmentSource.is_set(environment):
         return None
     keys = EnvironmentSource(environment)
@@ -125,7 +125,7 @@ def _environment_keys(environment: Mapping[str, str]) -> Source | None:
 
 
 def _oidc_role(environment: Mapping[str, str]) -> Source | None:
-    """The role of a Kubernetes service account. A part of the three variables is a mistake."""
+    """Return the role of a Kubernetes service account. One or two of the variables are an error."""
     names = _role_variables(environment)
     if names is None:
         return None
@@ -142,7 +142,7 @@ def _oidc_role(environment: Mapping[str, str]) -> Source | None:
 
 
 def _role_variables(environment: Mapping[str, str]) -> RoleVariables | None:
-    """The first set of which a variable has a value."""
+    """Return the first set that has a variable with a value."""
     return next(
         (names for names in ROLE_VARIABLES if any(environment.get(name) for name in names.oidc())),
         None,
@@ -150,7 +150,7 @@ def _role_variables(environment: Mapping[str, str]) -> RoleVariables | None:
 
 
 def _session(environment: Mapping[str, str], names: RoleVariables) -> vendor.RoleSession:
-    """The name and the duration of a role's session."""
+    """Return the name and the duration of a role's session."""
     text = environment.get(names.seconds) or str(vendor.SESSION_S)
     if not (text.isdecimal() and int(text) >= vendor.SESSION_S_MIN):
         raise _contradiction(
@@ -172,7 +172,7 @@ def _named_ini(environment: Mapping[str, str]) -> Source | None:
 
 
 def _current_profile(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
-    """The profile that the CLI would use: `current`, or the one called default."""
+    """Return the profile that the CLI would use: `current`, or `default`."""
     if _ignoring(environment):
         return None
     config = _config(environment)
@@ -189,7 +189,7 @@ def _default_ini(environment: Mapping[str, str]) -> Source | None:
 
 
 def _instance_role(environment: Mapping[str, str]) -> Source:
-    """The role of the instance this runs on, which is asked only where nothing else is named."""
+    """Return the role of this instance, used only if nothing else is named."""
     variable, role = _named(environment, ECS_ROLE_VARIABLES, "roles")
     if environment.get(NO_ECS_ROLE_VARIABLE, "").lower() == "true":
         if role:
@@ -203,20 +203,20 @@ def _instance_role(environment: Mapping[str, str]) -> Source:
 
 
 def _profile(name: str, named_by: str, config: CliConfig, on_secret: OnSecret) -> Source:
-    """The named profile of the CLI, once it and every profile it takes its keys from exist."""
-    seen: list[str] = []
+    """Return the named profile of the CLI. It and all profiles it refers to must exist."""
+    chain: list[str] = []
     link = name
     while True:
-        _check_profile(link, f"profile {seen[-1]}" if seen else named_by, config)
-        seen.append(link)
+        _check_profile(link, f"profile {chain[-1]}" if chain else named_by, config)
+        chain.append(link)
         for secret in config.secrets(link):
             on_secret(secret)
         if config.mode(link) != "ChainableRamRoleArn":
             return vendor.cli_profile(config, name)
         link = config.text(link, "source_profile")
-        if link in seen:
+        if link in chain:
             raise _contradiction(
-                f"the profiles {', '.join(seen)} in {config.path} refer to each other",
+                f"the profiles {', '.join(chain)} in {config.path} refer to each other",
                 "correct `source_profile`",
             )
 
@@ -238,18 +238,18 @@ def _check_profile(name: str, named_by: str, config: CliConfig) -> None:
 
 
 def _ignoring(environment: Mapping[str, str]) -> str:
-    """The variable that switches the CLI's profiles off; empty where none does."""
+    """Return the variable that disables the CLI's profiles; empty if none does."""
     switched = (name for name in IGNORE_VARIABLES if environment.get(name, "").lower() == "true")
     return next(switched, "")
 
 
 def _config(environment: Mapping[str, str]) -> CliConfig:
-    """The CLI's configuration, which Terraform's provider may have elsewhere."""
+    """Return the CLI's configuration; a variable of Terraform's provider may name the file."""
     return cli_config.read(_file_of(environment, CONFIG_VARIABLE) or _home(environment) / _CONFIG)
 
 
 def _file_of(environment: Mapping[str, str], variable: str) -> Path | None:
-    """The file that a variable names, which must exist."""
+    """Return the file that a variable names, which must exist."""
     if not environment.get(variable):
         return None
     path = Path(environment[variable]).expanduser()
@@ -268,7 +268,7 @@ def _ini_path(environment: Mapping[str, str]) -> Path | None:
 
 
 def _home(environment: Mapping[str, str]) -> Path:
-    """The home directory; a process without one (a bare container) has no configuration files."""
+    """Return the home directory; a process without one (a bare container) has no configuration."""
     home = environment.get("HOME")
     try:
         return Path(home) if home else Path.home()
@@ -277,7 +277,7 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 
 def _noted(name: str, variable: str, usual: str) -> str:
-    """The name of a source, with its variable where that is one of an older tool."""
+    """Return the name of a source, with its variable if that is one of an older tool."""
     return name if variable == usual else f"{name} ({variable})"
 
 

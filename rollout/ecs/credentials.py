@@ -18,15 +18,15 @@ from rollout.model.time import MINUTE, Clock, Duration, Instant
 REFRESH_AT: Final = 0.8
 """Share of a token's life after which it is renewed."""
 REFRESH_JITTER: Final = 0.05
-"""Programs that began together must not ask STS together: each renews up to this much earlier."""
+"""Programs that started together must not call STS together: each renews up to this earlier."""
 LIFE_LEFT_MIN_MS: Final = 1 * MINUTE
 """A token this close to its end is not used any more: the call may take a minute."""
 FAILURE_PAUSE_MS: Final = MINUTE // 2
-"""While an old token still serves, a failed renewal is not tried again sooner."""
+"""While an old token is still valid, a failed renewal is not retried sooner."""
 
 
 class Secret:
-    """A text that is used and never shown: no plain form, no pickle, no JSON, no comparison."""
+    """A text that is never printed: no plain form, no pickle, no JSON, no comparison."""
 
     __slots__ = ("__text",)
 
@@ -34,7 +34,7 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one line that signs with it."""
+        """Return the text itself, for the code that signs with it."""
         return self.__text
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One set of keys, got at `began_at`; `expires_at` is 0 where they do not expire."""
+    """One set of keys, fetched at `began_at`; `expires_at` is 0 if they do not expire."""
 
     access_key_id: str
     secret: Secret
@@ -64,7 +64,7 @@ class Credentials:
     expires_at: Instant = 0
 
     def signs_like(self, other: Credentials) -> bool:
-        """True where both lead to the same signatures, whenever they were fetched."""
+        """Return whether both give the same signatures, regardless of when they were fetched."""
         return self._texts() == other._texts()
 
     def _texts(self) -> tuple[str, str, str]:
@@ -73,23 +73,23 @@ class Credentials:
 
 
 class Source(Protocol):
-    """Something that has keys. `name` is shown to people, so it names no key."""
+    """A source of keys. `name` is printed, so it contains no key."""
 
     @property
     def name(self) -> str:
-        """What it is, as in `environment` or `profile prod (RamRoleArn)`."""
+        """Name for messages, such as `environment` or `profile prod (RamRoleArn)`."""
 
     @property
     def blocks(self) -> bool:
-        """True where `fetch` waits for something and so belongs into a worker thread."""
+        """Whether `fetch` may wait and must run in a worker thread."""
 
     def fetch(self, now: Instant) -> Credentials:
-        """Get keys, now. Errors: AccessError R04xx."""
+        """Return keys. Errors: AccessError R04xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class StaticSource:
-    """Keys that were handed in."""
+    """Keys that are given as arguments."""
 
     access_key_id: str
     secret: Secret
@@ -98,7 +98,7 @@ class StaticSource:
     blocks: bool = False
 
     def fetch(self, now: Instant) -> Credentials:
-        """Return them."""
+        """Return the given keys."""
         return Credentials(self.access_key_id, self.secret, self.token, now)
 
 
@@ -176,7 +176,7 @@ class EnvironmentSource:
 class Keyring:
     """The keys in use, fetched once for all callers and renewed before they end.
 
-    `on_secret` is told every secret text, so that logs can blank it.
+    `on_secret` receives every secret text, so that logs can mask it.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Keyring:
         self._not_before: Instant = 0
 
     async def get(self) -> Credentials:
-        """Keys that are good for the next call. Errors: AccessError R04xx."""
+        """Return keys that are valid for the next call. Errors: AccessError R04xx."""
         held = self._held
         if held is not None and self._clock.now() < self._renew_at(held):
             return held
@@ -202,7 +202,7 @@ class Keyring:
             return await self._fresh()
 
     async def renew(self, refused: Credentials) -> Credentials:
-        """Other keys than those the service refused; the same ones where the source has no others.
+        """Return other keys than the refused ones, or the same ones if the source has no others.
 
         Errors: AccessError R04xx.
         """
@@ -230,7 +230,7 @@ class Keyring:
         return self._held
 
     async def _fetched(self, now: Instant) -> Credentials:
-        """Ask the source, in a worker thread if it blocks, and tell its secrets to be blanked."""
+        """Fetch keys, in a worker thread if the source blocks, and register them for masking."""
         blocks, fetch = self.source.blocks, self.source.fetch
         loop = asyncio.get_running_loop()
         fetched = await loop.run_in_executor(None, fetch, now) if blocks else fetch(now)
@@ -241,7 +241,7 @@ class Keyring:
         return fetched
 
     def _renew_at(self, held: Credentials) -> Instant:
-        """When to look for new keys: at 80 % of their life, a little earlier by hash."""
+        """Return when to fetch new keys: at 80 % of their life, a little earlier by hash."""
         if held.expires_at == 0:
             return 1 << 62
         life: Duration = held.expires_at - held.began_at
@@ -252,7 +252,7 @@ class Keyring:
 
 
 def _check(keys: Credentials, source: str) -> None:
-    """Refuse what cannot be a key: most often a line break at the end of a mounted file."""
+    """Refuse invalid keys, most often with a line break from the end of a mounted file."""
     texts = {"access key id": keys.access_key_id, "secret": keys.secret.reveal()}
     if keys.token is not None:
         texts["token"] = keys.token.reveal()

@@ -1,4 +1,4 @@
-"""The service's host of a region, and the hosts that an operator may use instead.
+"""Hosts of the service by region, and the hosts that an operator may use instead.
 
 Called by the client for every call and by the command line for `--endpoint` and `--sts-endpoint`.
 Pure. Source of the map and of the forms of hosts: `alibabacloud-ecs20140526` 7.11.8 and
@@ -49,7 +49,7 @@ _LOOKALIKE: Final = re.compile(r"aliyun|alibaba|alicloud")
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Where calls go: to the service's own hosts, or to the ones that an operator named."""
+    """The hosts that calls are sent to: the service's own, or the ones that an operator named."""
 
     override: str = ""
     sts_override: str = ""
@@ -61,8 +61,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     def sts(self) -> str:
         """Scheme and authority for GetCallerIdentity.
 
-        Beside a named ECS endpoint it is the STS endpoint of the same kind (VPC or public). The
-        emulator and private clouds answer it on the same host, unless an STS endpoint is named.
+        With a named ECS endpoint it is the STS endpoint of the same kind (VPC or public). The
+        emulator and private clouds serve it on the same host, unless an STS endpoint is named.
         """
         if self.sts_override or not self.override:
             return self.sts_override or STS
@@ -73,12 +73,12 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     @property
     def emulated(self) -> bool:
-        """True where every call ends on this machine."""
+        """Whether every call ends on this machine."""
         return bool(self.override) and is_loopback(_name(self.override))
 
     @property
     def in_clear(self) -> bool:
-        """True where calls are sent without TLS, which only addresses of this machine allow."""
+        """Whether calls are sent without TLS, which only addresses of this machine allow."""
         return self.override.startswith("http:") or self.sts_override.startswith("http:")
 
     @property
@@ -91,7 +91,7 @@ class Endpoints(msgspec.Struct, frozen=True):
 
 
 def host(region: str) -> str:
-    """The public host of ECS in a region. ConfigError for what cannot be a region's name."""
+    """Return the public host of ECS in a region. ConfigError for an impossible region name."""
     if not _REGION.fullmatch(region):
         raise ConfigError.of("R0010", f"{region!r} is not a region, so it has no endpoint")
     return _HOSTS.get(region, f"ecs.{region}.{DOMAIN}")
@@ -114,27 +114,27 @@ def address(text: str, product: Product = "ecs", *, private: bool = False) -> st
     """Read an endpoint: `https://HOST[:PORT]` of the service, or any port of this machine.
 
     Without a scheme loopback means http and everything else https. With `private` any host may be
-    named that does not look like one of the service, for the private edition of the cloud.
-    Returns scheme and authority. Errors: ConfigError R0010 for http beyond loopback, a host of
+    named that does not resemble one of the service, for the private edition of the cloud.
+    Returns scheme and authority. Errors: ConfigError R0010 for http to other machines, a host of
     another product or of a tenant, another domain, a path or a password.
     """
-    shown = text if "@" not in text else "***@" + text.rpartition("@")[2]
-    parts = _split(text, shown)
+    displayed = text if "@" not in text else "***@" + text.rpartition("@")[2]
+    parts = _split(text, displayed)
     name = parts.hostname or ""
     local = is_loopback(name)
     if "@" in parts.netloc:
-        raise _refused(shown, "a user name or password does not belong in an endpoint")
+        raise _refused(displayed, "a user name or password does not belong in an endpoint")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise _refused(shown, "an endpoint has no path, query or fragment")
+        raise _refused(displayed, "an endpoint has no path, query or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise _refused(shown, "http:// is accepted for loopback addresses only; use https://")
+        raise _refused(displayed, "http:// is accepted for loopback addresses only; use https://")
     if not local:
-        _check_name(name, shown, product, private=private)
+        _check_name(name, displayed, product, private=private)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def is_loopback(name: str) -> bool:
-    """True for this machine: `localhost` and the loopback addresses, nothing that only looks so."""
+    """Return whether this is exactly `localhost` or a loopback address."""
     if name == "localhost":
         return True
     try:
@@ -143,49 +143,50 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _check_name(name: str, shown: str, product: Product, *, private: bool) -> None:
-    """Refuse a host that may belong to somebody else. Anyone can have a host below the service's
-    domain, such as a function or a bucket, and would receive signed calls and tokens there.
+def _check_name(name: str, displayed: str, product: Product, *, private: bool) -> None:
+    """Refuse a host that may belong to another tenant. Any tenant can have a host below the
+    service's domain, such as a function or a bucket, and would receive signed calls and tokens.
     """
     found = _SERVICE_HOST.fullmatch(name)
     if found is not None and found["product"] == product:
         return
     if found is not None or name.endswith(f".{DOMAIN}"):
-        raise _refused(shown, f"{name} is not a host of {product.upper()}")
+        raise _refused(displayed, f"{name} is not a host of {product.upper()}")
     if _LOOKALIKE.search(name):
-        raise _refused(shown, f"{name} resembles a host of the service but is not one")
+        raise _refused(displayed, f"{name} resembles a host of the service but is not one")
     if not private:
         raise _refused(
-            shown, f"{name} does not belong to {DOMAIN}; name a private cloud on the command line"
+            displayed,
+            f"{name} does not belong to {DOMAIN}; name a private cloud on the command line",
         )
 
 
 def _name(endpoint: str) -> str:
-    """The host of an endpoint that was parsed."""
+    """Return the host of a parsed endpoint."""
     return urlsplit(endpoint).hostname or ""
 
 
-def _split(text: str, shown: str) -> SplitResult:
-    """Take the text apart, adding the scheme that is meant."""
+def _split(text: str, displayed: str) -> SplitResult:
+    """Split the text, adding the implied scheme."""
     try:
         parts = urlsplit(text if "://" in text else f"//{text}")
         _ = parts.port  # raises where it is no number
     except ValueError:
-        raise _refused(shown, "not a URL") from None
+        raise _refused(displayed, "not a URL") from None
     name = parts.hostname or ""
     if not _is_host(name) or any(character.isspace() for character in text):
-        raise _refused(shown, "no host in it")
+        raise _refused(displayed, "no host in it")
     if parts.scheme:
         return parts
     return parts._replace(scheme="http" if is_loopback(name) else "https")
 
 
 def _is_host(name: str) -> bool:
-    """True for a name that can be looked up at all; what cannot would fail as if it were sent."""
+    """Return whether a name can be resolved at all; a call to any other would count as sent."""
     return all(0 < len(label) <= _LABEL_CHARS_MAX for label in name.split("."))
 
 
 def _refused(text: str, why: str) -> RolloutError:
-    """The one error of this module."""
+    """Return the only error of this module."""
     cure = "leave it out, or use https://HOST of the service or http://127.0.0.1:PORT"
     return ConfigError.of("R0010", f"endpoint {text!r}: {why}", help=cure)

@@ -60,7 +60,7 @@ class ExternalProvider:
     name: str
     command: str
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    """That of the program at its start: `vendor` changes proxies for the library meanwhile."""
+    """The environment at the start of the program; `vendor` changes its proxies for the library."""
 
     def get_credentials(self) -> Printed:
         """Run the command and read its output. AccessError R0402 with the cause."""
@@ -83,7 +83,7 @@ class ExternalProvider:
         return Printed(key_id, secret, token or None)
 
     def _output(self) -> bytes:
-        """What the command printed. AccessError where it cannot be run, fails or takes too long."""
+        """Return the output. AccessError if the command cannot run, fails or is too slow."""
         try:
             process = _start(shlex.split(self.command), self.environment)
         except (OSError, ValueError) as error:
@@ -97,8 +97,8 @@ class ExternalProvider:
             _end(process)
         if process.returncode != 0:
             lines = complaint.decode(errors="replace").strip().splitlines()
-            said = f": {secrecy.masked(lines[0])[:_LINE_LENGTH_MAX]}" if lines else ""
-            raise self._failed(f"its command ended with exit {process.returncode}{said}")
+            line = f": {secrecy.masked(lines[0])[:_LINE_LENGTH_MAX]}" if lines else ""
+            raise self._failed(f"its command ended with exit {process.returncode}{line}")
         return output
 
     def _failed(self, why: str) -> AccessError:

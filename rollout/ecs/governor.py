@@ -1,8 +1,8 @@
 """The pace of each lane, learned from throttled calls, and the queue of waiting calls.
 
 Called by the client before and after every call. A lane is account × region × action, the unit the
-service throttles, minute by minute, and shares between this program, its people and their other
-tools. `Rate` is arithmetic on the instants it is handed; `Governor` is the waiting.
+service throttles, minute by minute, and shares between this program, operators and their other
+tools. `Rate` computes on the instants it is given; `Governor` waits.
 Source of the figures: docs/safety.md, "Pace, repeats and breakers".
 """
 
@@ -25,30 +25,30 @@ RATE_MIN: Final = 1.0
 RATE_MAX: Final = 60_000.0
 DOUBLE_EVERY_MS: Final = 5 * SECOND
 HEADROOM: Final = 0.98
-"""Our minute and the service's differ by the latency of a call: a full minute of ours must fit."""
+"""Our minute and the service's differ by a call's latency: a full minute of ours must fit."""
 CATCH_UP_MS: Final = 1 * SECOND
-"""How much of the time a late wake-up lost may be made good at once."""
+"""How much time lost by a late wake-up may be caught up at once."""
 NAP_MS: Final = SECOND // 2
-"""Interval in which a waiting call checks whether the run stops."""
+"""Interval at which a waiting call checks whether the run stops."""
 STRIKES_MAX: Final = 4
 """Throttles in a row, each of a call that left after the pause of the one before, that close a lane
 until the next minute: then its bucket is empty."""
 STRIKES_AGAIN: Final = 2
-"""As many close the minute after a closed one."""
+"""Number of strikes that close the minute after a closed one."""
 PAUSE_MS: Final = 2 * SECOND
-"""Pause after the first throttle where the service names none; each in a row doubles it."""
+"""Pause after the first throttled call if the service names none; each in a row doubles it."""
 LEARN_MIN: Final = 10
-"""Calls accepted in a minute from which on a quota is learned: fewer may be anybody's burst."""
+"""Fewest accepted calls in a minute that teach a quota: fewer may be a burst of others."""
 PROBE_MS: Final = 2 * SECOND
-"""After a pause one call leaves, and the next when it was answered or after this time."""
+"""After a pause one call is sent, and the next after its reply or after this time."""
 EDGE_MS: Final = 3 * SECOND
-"""Our minute and the service's may differ by as much."""
+"""Maximum difference between our minute and the service's."""
 IN_FLIGHT_MAX: Final = 32
-"""Calls of one lane on their way at once: 64 calls a second at half a second each."""
+"""Calls of one lane in flight at once: 64 calls a second at half a second each."""
 
 
 class Leave(NamedTuple):
-    """When a call left, and after how many pauses of its lane."""
+    """When a call was sent, and after how many pauses of its lane."""
 
     at: Instant
     pauses: int
@@ -72,8 +72,8 @@ class Rate:
     brings half of the goal back, the next all of it. A call that is accepted after a throttle of
     the same minute shows that no bucket was empty: a quota that was learned is forgotten.
 
-    A first closed minute in which not even `start` calls were accepted teaches nothing: it is
-    somebody else's burst, unless the next minute ends likewise. Fewer than `LEARN_MIN` never do.
+    A first closed minute with fewer than `start` accepted calls teaches nothing: it is a burst of
+    other clients, unless the next minute ends the same way. Fewer than `LEARN_MIN` never do.
     """
 
     def __init__(self, now: Instant, *, leave_ppm: int, start: float = RATE_START) -> None:
@@ -97,7 +97,7 @@ class Rate:
         self._period_began, self._period_sent, self._period_pauses = now, 0, 0
 
     def leave_to_others(self, leave_ppm: int) -> None:
-        """Keep this share of the quota, in millionths, for people and other programs."""
+        """Keep this share of the quota, in millionths, for operators and other programs."""
         self._share = (1 - leave_ppm / 1_000_000) * HEADROOM
         self.per_minute = min(self.per_minute, self.goal)
 
@@ -133,7 +133,7 @@ class Rate:
         """Record that a call was throttled."""
         self._advance(now)
         self.throttled, self.throttled_at = self.throttled + 1, now
-        if leave.pauses < self._pauses:  # it left before the pause that a sibling brought
+        if leave.pauses < self._pauses:  # it was sent before the pause that another call caused
             self.closed_until = max(self.closed_until, now + retry_after_ms)
             return
         self._pauses += 1
@@ -145,10 +145,10 @@ class Rate:
             minute = min(leave.minute, self._minute)
             self.closed_until = max(self.closed_until, (minute + 1) * MINUTE)
             self._judge(minute)
-        self._due = min(self._due, self.closed_until)  # what was refused used nothing up
+        self._due = min(self._due, self.closed_until)  # refused calls used nothing up
 
     def _pause_ms(self, now: Instant) -> Duration:
-        """Between half and all of a time that grows with each throttle in a row."""
+        """Return a random share, at least half, of a time that doubles with each strike."""
         longest = PAUSE_MS << min(self._strikes - 1, STRIKES_MAX)
         return round(longest / 2 * (1 + jitter.share_of(f"{now} {self._pauses}")))
 
@@ -178,11 +178,11 @@ class Rate:
             self._clean_minutes = 0
 
     def _may_be_a_burst(self, accepted: int) -> bool:
-        """Whether so few calls in a closed minute say nothing of the quota."""
+        """Return whether so few calls in a closed minute prove nothing about the quota."""
         return accepted < (LEARN_MIN if self._burst else max(LEARN_MIN, self._start))
 
     def _learn(self, minute: int) -> None:
-        """Take what was accepted in the first throttled minute for the quota."""
+        """Take the accepted calls of the first throttled minute for the quota."""
         self.quota = max(1, self._accepted.get(minute, 0))
         if self._clean_minutes >= 2:
             self.per_minute = self.goal
@@ -230,7 +230,7 @@ class Rate:
 
 
 class Ticket:
-    """The right to send one call now; the holder says what became of it."""
+    """The right to send one call now; the holder reports its outcome."""
 
     def __init__(self, rate: Rate, leave: Leave) -> None:
         self._rate, self._leave = rate, leave
@@ -245,7 +245,7 @@ class Ticket:
 
 
 class Governor:
-    """Lets calls go at their lane's pace, in the order they came, and never past their time.
+    """Admits calls at their lane's pace, in order of arrival, and never after their time.
 
     `skew_ms` is how far the service's clock is ahead of ours: buckets follow the service's minute.
     """
@@ -267,49 +267,49 @@ class Governor:
     async def admit(
         self, lane: Lane, not_after: Instant, stopped: Callable[[], bool] = lambda: False
     ) -> Ticket | None:
-        """Wait for the lane; None where the call could only leave after `not_after`, or once
-        `stopped` says that it may not leave at all.
+        """Wait for the lane; None if the call could only be sent after `not_after`, or once
+        `stopped` returns true.
 
-        Whoever gets a ticket holds one of the lane's places until `release`.
+        The holder of a ticket holds one of the lane's slots until `release`.
         """
         waiting = self._lane(lane)
         async with waiting.turn:
-            await waiting.places.acquire()
+            await waiting.slots.acquire()
             try:
                 ticket = await self._ticket(waiting.rate, not_after, stopped)
             except BaseException:
-                waiting.places.release()
+                waiting.slots.release()
                 raise
         if ticket is None:
-            waiting.places.release()
+            waiting.slots.release()
         return ticket
 
     def leave_to_others(self, leave_ppm: int) -> None:
-        """Keep this share of every lane's quota, in millionths, for people and other programs."""
+        """Leave this share of every lane's quota, in millionths, to operators and other tools."""
         self._leave_ppm = leave_ppm
         for waiting in self._lanes.values():
             waiting.rate.leave_to_others(leave_ppm)
 
     def release(self, lane: Lane) -> None:
-        """Give the place back: the call has ended, however."""
-        self._lanes[lane].places.release()
+        """Free the slot: the call has ended."""
+        self._lanes[lane].slots.release()
 
     def rate(self, lane: Lane) -> Rate:
-        """The pace of a lane, for reports and for whoever plans the work."""
+        """Return the pace of a lane."""
         return self._lane(lane).rate
 
     def throttled_lanes(self) -> Iterator[tuple[Lane, Rate]]:
-        """The lanes that were throttled at least once, with their paces."""
+        """Yield the lanes that were throttled at least once, with their paces."""
         return ((lane, one.rate) for lane, one in self._lanes.items() if one.rate.throttled)
 
     def now(self) -> Instant:
-        """The service's time as far as we know it."""
+        """Return the service's time, by the latest known skew."""
         return self._clock.now() + self.skew_ms
 
     async def _ticket(
         self, rate: Rate, not_after: Instant, stopped: Callable[[], bool]
     ) -> Ticket | None:
-        """Sleep until the pace allows; look again, since the lane may have closed meanwhile."""
+        """Sleep until the pace allows; check again, since the lane may have closed meanwhile."""
         while True:
             now = self.now()
             due = rate.earliest(now)
@@ -328,9 +328,9 @@ class Governor:
 
 
 class _Waiting:
-    """One lane: its pace, whose turn it is, and the places for calls on their way."""
+    """One lane: its pace, the queue, and the slots for calls in flight."""
 
     def __init__(self, rate: Rate, in_flight_max: int) -> None:
         self.rate = rate
         self.turn = asyncio.Lock()
-        self.places = asyncio.Semaphore(in_flight_max)
+        self.slots = asyncio.Semaphore(in_flight_max)

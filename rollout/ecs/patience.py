@@ -1,7 +1,7 @@
 """Retry read-only calls before a run starts, and keep the list of waiting calls.
 
-Called by the client around each such call until a run begins; from then on the core repeats its own
-observations. It must never see a call that has consequences.
+Called by the client around each such call until a run starts; from then on the core retries its own
+observations. It must never get a call that changes anything.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ PAUSE_MS_MAX: Final = 10 * SECOND
 _TRANSIENT: Final = frozenset({RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.STATE})
 _CONCLUSIVE: Final = frozenset({RetryClass.DENIED, RetryClass.CLOCK})
 _CERTIFICATE: Final = "certificate"
-"""Reason of the transport for a certificate that is not accepted: a repeat meets the same one."""
+"""Reason of the transport for a certificate that is not accepted: a retry gets the same one."""
 _OUT_OF_TIME: Final = "connect_timeout"
-"""Reason of the transport that the end of the budget itself produces."""
+"""Reason of the transport that the end of the budget itself causes."""
 
 
 def is_transient(outcome: Refused | Unknown) -> bool:
-    """Whether the same call may get an answer later: throttled, lost, or answered by a proxy.
+    """Return whether a retry may succeed: the call was throttled or lost, or a proxy replied.
 
-    A dry run that the service carried out is not repeated, although its outcome is unknown.
+    A dry run that the service executed is not retried, although its outcome is unknown.
     """
     if isinstance(outcome, Unknown):
         return outcome.why != replies.DRY_RUN_IGNORED
@@ -46,7 +46,7 @@ def is_transient(outcome: Refused | Unknown) -> bool:
 
 @dataclass(eq=False, slots=True)
 class UnansweredCall:
-    """One call without an answer. It is given up at `until`; `last` is its last failure."""
+    """One call without a reply. It fails at `until`; `last` is its last failure."""
 
     lane: Lane
     since: Instant
@@ -54,20 +54,20 @@ class UnansweredCall:
     tries: int = 0
     last: Refused | Unknown | None = None
     crowded: bool = False
-    """The lane had no place for another attempt before `until`."""
+    """The lane had no free slot for another attempt before `until`."""
 
 
 class Patience:
-    """Repeats calls until the service answers, for at most `budget_ms`.
+    """Retries calls until the service replies, for at most `budget_ms`.
 
-    The time counts from the first failure since the last answer in the same lane, so that calls
-    that wait together wait once. After one call was given up no other is repeated, since the
-    command has failed.
+    The time counts from the first failure since the last reply in the same lane, so that calls
+    that wait together wait once. After one call has failed no other is retried, since the command
+    has failed.
     """
 
     def __init__(self, clock: Clock, budget_ms: Duration = limits.API_TIMEOUT_MS) -> None:
         self.on_calm: Callable[[], None] = lambda: None
-        """Called when no call waits any more."""
+        """Called when no call is waiting any more."""
         self._clock, self._budget_ms = clock, budget_ms
         self._waiting: dict[UnansweredCall, None] = {}
         self._failing_since: dict[Lane, Instant] = {}
@@ -75,12 +75,12 @@ class Patience:
         self._given_up: dict[Lane, Refused | Unknown] = {}
 
     def now(self) -> Instant:
-        """The instant that `since` and `until` of a call are compared with."""
+        """Return the time of the clock that `since` and `until` of a call refer to."""
         return self._clock.now()
 
     @property
     def waiting(self) -> tuple[UnansweredCall, ...]:
-        """The calls without an answer, oldest first."""
+        """The calls without a reply, oldest first."""
         return tuple(self._waiting)
 
     async def insist(
@@ -93,8 +93,8 @@ class Patience:
         """Return the first outcome that is not transient, or the last one when time is over.
 
         `attempt` gets the instant until which its call may leave, and the number of attempts
-        before it. With `alternatives` it varies the call by that number: a refusal of one that
-        says nothing about access lets the next be tried. A failure says how often it was tried.
+        before it. With `alternatives` it varies the call by that number: if the refusal of one
+        proves nothing about access, the next is tried. A failure names the number of attempts.
         """
         if lane in self._given_up:
             return self._given_up[lane]
@@ -124,7 +124,7 @@ class Patience:
         return found
 
     def _note(self, waiting: UnansweredCall, outcome: object, alternatives: int) -> None:
-        """Keep a failure that is worth a repeat; any other outcome shows that the lane works."""
+        """Record a failure that is worth a retry; any other outcome shows that the lane works."""
         if isinstance(outcome, Refused) and outcome.code == Unsent.EXPIRED:
             waiting.crowded = True
             return
@@ -142,8 +142,8 @@ class Patience:
             waiting.last = outcome if waiting.tries < alternatives else None
 
     def _pause_ms(self, waiting: UnansweredCall, alternatives: int) -> Duration:
-        """How long to wait before the next attempt: not at all where it is another alternative,
-        and as told where the lane is throttled, since the governor holds that back.
+        """Return the pause before the next attempt: 0 before another alternative, and the time that
+        the service named if the lane is throttled, since the governor delays that call.
         """
         now, last = self._clock.now(), waiting.last
         if waiting.tries < alternatives:
@@ -158,8 +158,8 @@ class Patience:
         return max(0, min(pause_ms, waiting.until - now))
 
     def _give_up(self, waiting: UnansweredCall) -> Refused | Unknown:
-        """Return the last failure with how often the call was tried; the lane is given up."""
-        assert waiting.last is not None  # noqa: S101 - only failures are repeated
+        """Return the last failure with the number of attempts; the lane has failed."""
+        assert waiting.last is not None  # noqa: S101 - only failures are retried
         seconds = (self._clock.now() - waiting.since) // SECOND
         times = "once" if waiting.tries == 1 else f"{waiting.tries} times"
         text = f"{waiting.last.message} (tried {times} in {seconds} s)".strip()
@@ -172,4 +172,4 @@ class Patience:
 
 
 _REPEATS = tenacity.AsyncRetrying()
-"""A template: copied for each call, since one object in use twice mixes up its users."""
+"""A template: copied for each call, since one object cannot serve two calls at once."""

@@ -1,7 +1,7 @@
-"""The HTTP proxy that leads to a host, by the variables that curl, Go and Python read.
+"""Choose the HTTP proxy for a host from the variables that curl, Go and Python read.
 
 Called by the transport for each new host, and by `vendor` for the calls of the official library.
-Pure. TLS passes through the proxy (CONNECT), so that it sees no call.
+Pure. TLS is tunneled through the proxy (CONNECT), so that it cannot read a call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BYPASS_VARIABLES: Final = ("no_proxy", "NO_PROXY")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy: its address without a password, and the user who is named to it."""
+    """One proxy: its address without a password, and the user to log in with."""
 
     url: str
     user: str = ""
@@ -31,7 +31,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The proxy of this process and the hosts that are reached without it."""
+    """The proxy of this process and the hosts that need none."""
 
     proxy: Proxy | None = None
     bypassed: tuple[str, ...] = ()
@@ -81,8 +81,8 @@ def _parse(variable: str, text: str) -> Proxy:
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY covers a host: `*`, a domain with its subdomains, an address or
-    a network; names with or without a port.
+    """Return whether an entry of NO_PROXY covers a host: `*`, a domain with its subdomains, an
+    address or a network; names with or without a port.
     """
     if entry == "*":
         return True
@@ -98,7 +98,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
 
 
 def _refused(variable: str, why: str) -> ConfigError:
-    """The value itself is not repeated: it may hold a password."""
+    """Return the error without the value, which may hold a password."""
     return ConfigError.of(
         "R0015",
         f"{variable} {why}",

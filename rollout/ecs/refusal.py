@@ -1,6 +1,6 @@
 """Convert a refused or lost call into an error for people.
 
-Called before a run begins, by planning and preflight. Inside a run the core judges such outcomes.
+Called by planning and preflight, before a run starts. During a run the core judges such outcomes.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _CURES = {
 
 
 def explain(outcome: Refused | Unknown, action: str, where: str) -> RolloutError:
-    """An error with the action, the address it went to, the service's code and the request id."""
+    """Return an error with the action, the address, the service's code and the request id."""
     reason = outcome.why if isinstance(outcome, Unknown) else outcome.code
     cause = causes.explain(reason)
     if cause is not None:
         code, check = cause.code, cause.check
         detail = outcome.message.removeprefix(reason).lstrip(": ")
-        said = f"{cause.text}{' ' if detail[:1] in ('', '(') else ': '}{detail}".rstrip()
+        text = f"{cause.text}{' ' if detail[:1] in ('', '(') else ': '}{detail}".rstrip()
     else:
         code = _code(outcome)
-        said = _said(reason, outcome.message)
+        text = _text(reason, outcome.message)
         check = _grant(action) if code == "R0403" else _CURES.get(code, "")
     return AccessError.of(
         code,
-        f"{action} at {where}: {said}",
+        f"{action} at {where}: {text}",
         help=check or None,
         request_id=outcome.request_id or None,
     )
@@ -43,8 +43,8 @@ def _grant(action: str) -> str:
     return f"grant {product}:{action} to the identity, or select another identity with --profile"
 
 
-def _said(code: str, message: str) -> str:
-    """The service's code and sentence; our own codes and repetitions are not said twice."""
+def _text(code: str, message: str) -> str:
+    """Return the service's code and message, without our own codes and repetitions."""
     if message and (code in CODES or message.startswith(code)):
         return message
     return f"{code} {message}".strip()

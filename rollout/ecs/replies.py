@@ -1,8 +1,8 @@
-"""Reply → what was seen: the Describe* actions and GetCallerIdentity, read into the model.
+"""Read replies of Describe actions and of GetCallerIdentity into the model.
 
-Called by the client and by the simulator's heap driver. Pure. A reply that cannot be read is
-`Unknown`, never an empty list. The typed decoders are the fast way; whatever they refuse (XML,
-other spelling, numbers as text) goes the tolerant way and comes out the same.
+Called by the client and by the simulator. Pure. An unreadable reply is `Unknown`, never an empty
+list. The typed decoders are fast; documents that they refuse (XML, other spelling, numbers as text)
+are read by the tolerant decoder, with the same result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.time import Instant
 
 DRY_RUN_IGNORED: Final = "dry_run_ignored"
-"""Why of a dry run that was answered like the call itself."""
+"""`why` of a dry run whose reply is that of the call itself."""
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=msgspec.Struct)
@@ -59,7 +59,7 @@ class _Tags(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class _Row(msgspec.Struct, frozen=True, gc=False):
-    """One instance as DescribeInstances spells it; the fields the planner and the run need."""
+    """One instance of DescribeInstances: the fields that the planner and the run need."""
 
     id: str = msgspec.field(name="InstanceId")
     status: str = msgspec.field(name="Status")
@@ -114,7 +114,7 @@ _PAGE = msgspec.json.Decoder(_Page)
 _STATUSES = {status.value: status for status in Status}
 _STATUSES_FOLDED = {status.value.lower(): status for status in Status}
 _NOT_OPTIMIZED = (False, "false", "False", "none")
-"""Silence means yes: all but the oldest, retired instances are."""
+"""A missing value means true: all but the oldest, retired types are I/O optimized."""
 _FAMILIES = {family.value: family for family in OsFamily}
 
 
@@ -175,7 +175,7 @@ def identity(reply: verdict.JudgedReply) -> CallerIdentity | Refused | Unknown:
 
 
 def dry_run(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
-    """Read a dry run. It passes by way of an error; a plain success says nothing about rights."""
+    """Read a dry run. It passes with an error code; a success proves nothing about permission."""
     failure = reply.failure
     if failure is None:
         code, _, request_id = verdict.api_words(reply.body)
@@ -190,9 +190,9 @@ def dry_run(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
 
 
 def permission(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
-    """Read the dry run of a restart: done where it proves that the caller may restart.
+    """Read the dry run of a restart: `Done` if it proves that the caller may restart.
 
-    It may prove that by a refusal: some codes come only after the service checked permission.
+    A refusal may prove it too: some codes come only after the service checked permission.
     """
     outcome = dry_run(reply)
     if isinstance(outcome, Refused) and outcome.code in contract.PROVES_PERMISSION:
@@ -200,18 +200,18 @@ def permission(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
     return outcome
 
 
-def only(seen: Sequence[Instance], asked: Sequence[str]) -> tuple[Instance, ...]:
-    """Keep the rows that were asked for, each id once; rows that contradict each other are none."""
-    wanted = set(asked)
-    rows: dict[str, Instance | None] = {}
-    for row in seen:
+def only(rows: Sequence[Instance], ids: Sequence[str]) -> tuple[Instance, ...]:
+    """Return the requested rows, each id once; ids with contradictory rows are left out."""
+    wanted = set(ids)
+    kept: dict[str, Instance | None] = {}
+    for row in rows:
         if row.id in wanted:
-            rows[row.id] = row if rows.get(row.id, row) == row else None
-    return tuple(row for row in rows.values() if row is not None)
+            kept[row.id] = row if kept.get(row.id, row) == row else None
+    return tuple(row for row in kept.values() if row is not None)
 
 
 def _read(reply: verdict.JudgedReply, read: Callable[[Instant], T]) -> T | Refused | Unknown:
-    """Run the reader on a 2xx reply; whatever it cannot read is unknown."""
+    """Run the reader on a 2xx reply; an unreadable one is `Unknown`."""
     if reply.failure is not None:
         return reply.failure
     try:
@@ -249,7 +249,7 @@ def _row(row: object) -> _Row:
 
 
 def _form(parent: object, singular: str) -> list[object]:
-    """A list that decides. MalformedError where it has another form: it is not taken for empty."""
+    """Read a list that decisions depend on. MalformedError if it has another form."""
     if isinstance(parent, Mapping) and parent.keys() - {singular}:
         raise wire.MalformedError(f"no list of {singular}")
     return wire.items(parent, singular)
@@ -258,7 +258,7 @@ def _form(parent: object, singular: str) -> list[object]:
 def _rows(
     document: Mapping[str, object], plural: str, singular: str, kind: type[RowT]
 ) -> list[RowT]:
-    """Read a list out of a folded document; an absent list is no empty one."""
+    """Read a list out of a folded document; a missing list is malformed, not empty."""
     if plural not in document:
         raise wire.MalformedError(f"no {plural}")
     return [_convert(row, kind) for row in wire.items(document[plural], singular)]
@@ -278,12 +278,12 @@ def _convert(row: object, kind: type[RowT]) -> RowT:
 
 @lru_cache(maxsize=16)
 def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """The fields of a struct; cached, since msgspec reads its annotations anew each time."""
+    """The fields of a struct; cached, since msgspec reads the annotations at each call."""
     return msgspec.structs.fields(kind)
 
 
 def _instance(row: _Row, account: str, region: str) -> Instance:
-    """Turn a row into the model's instance. Unknown words become `UNKNOWN`, never a guess."""
+    """Turn a row into the model's instance. Unknown values become `UNKNOWN`."""
     return Instance(
         row.id,
         account,
@@ -303,24 +303,24 @@ def _instance(row: _Row, account: str, region: str) -> Instance:
 
 
 def _count(total: int | str | None) -> int:
-    """TotalCount as a number; some answers spell it as text."""
+    """Return TotalCount as a number; some replies have it as text."""
     if isinstance(total, str):
         return int(total) if total.isascii() and total.isdigit() and len(total) < 18 else 0
     return total or 0
 
 
 def _family(text: str | None) -> OsFamily:
-    """`OSType` in any case."""
+    """Return `OSType`, spelled in any case."""
     return _FAMILIES.get((text or "").lower(), OsFamily.UNKNOWN)
 
 
 def _status(text: str) -> Status:
-    """A status in any case."""
+    """Return a status, spelled in any case."""
     return _STATUSES_FOLDED.get(text.lower(), Status.UNKNOWN)
 
 
 def _locks(locks: _Locks) -> tuple[str, ...]:
-    """Reasons why the instance is locked; a lock without a reason is a lock."""
+    """Return the reasons of all locks; a lock without a reason counts too."""
     return tuple([row.reason or "no reason given" for row in locks.rows or ()])
 
 
@@ -334,5 +334,5 @@ def _tags(tags: _Tags) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=65_536)
 def _instant(text: str | None) -> Instant:
-    """A time of a row, 0 where there is none; cached, since a fleet shares its minutes."""
+    """Parse a time of a row, 0 if there is none; cached, since instances share their minutes."""
     return wire.parse_iso(text) or 0 if text else 0

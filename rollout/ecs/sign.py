@@ -1,7 +1,7 @@
 """Signatures of the RPC gateway: V1 (HMAC-SHA1, a parameter), V3 (ACS3-HMAC-SHA256, a header).
 
-Called by the client to sign and by the emulator to verify; both always on decoded values, never on
-the text that stood on the wire. Pure: time and nonce are arguments.
+Called by the client to sign and by the emulator to verify, always on decoded values, never on the
+text of the request. Pure: time and nonce are arguments.
 """
 
 import base64
@@ -36,15 +36,15 @@ class V3Authorization(msgspec.Struct, frozen=True):
 def percent_encode(text: str) -> str:
     """Encode every UTF-8 byte except the unreserved of RFC 3986, hex digits in upper case.
 
-    Short texts are remembered, because the same names are signed again and again; a list of ids
-    seldom comes twice.
+    Short texts are cached, because the same names are signed repeatedly; a list of ids is rarely
+    sent twice.
     """
     return _remembered(text) if len(text) <= _REMEMBERED_CHARS_MAX else _encoded(text)
 
 
 def _encoded(text: str) -> str:
-    """Replace one reserved byte after another: a list of ids has four different ones, which is far
-    less work than a look into a table for each of its 1,600 bytes.
+    """Replace one reserved byte after another. A list of ids has four different ones, so this is
+    much faster than a table lookup for each of its 1,600 bytes.
     """
     encoded = text.encode("utf-8", "surrogatepass")
     left = encoded.translate(None, _UNRESERVED)
@@ -62,7 +62,7 @@ _remembered = lru_cache(maxsize=1024)(_encoded)
 
 
 def v1_string_to_sign(method: str, params: Mapping[str, str]) -> str:
-    """What V1 signs: all query and form parameters but `Signature`, blank ones included.
+    """Return the text that V1 signs: all parameters but `Signature`, blank ones included.
 
     Source: ECS documentation, "Call methods / Signature"; both official SDKs.
     """
@@ -82,9 +82,9 @@ def v1_signature(method: str, params: Mapping[str, str], secret: str) -> str:
 
 
 def parse_v3_authorization(header: str) -> V3Authorization | None:
-    """Take an `Authorization` header of V3 apart; None for everything else.
+    """Parse an `Authorization` header of V3; None for everything else.
 
-    Nothing is folded or trimmed: a name in the wrong case has to spoil the signature.
+    Nothing is folded or trimmed: a name in the wrong case must make the signature invalid.
     """
     match = _V3_HEADER.fullmatch(header)
     if match is None:
@@ -102,9 +102,9 @@ def v3_authorization(access_key_id: str, signed_headers: Iterable[str], signatur
 def canonical_query(params: Mapping[str, str]) -> str:
     """Return the parameters sorted by raw name, values encoded; it is a valid query string too.
 
-    Names stay as they are (`Utils.get_authorization` of alibabacloud-tea-openapi does so): the
-    names of the API need no encoding. Ids, regions and numbers need none either, so that a poll of
-    fifty numbered ids is told apart by one look at them all.
+    Names are not encoded (as in `Utils.get_authorization` of alibabacloud-tea-openapi): the names
+    of the API need none. Ids, regions and numbers need none either, so one regular expression over
+    all values of a poll with fifty numbered ids shows that nothing needs encoding.
     """
     if _UNRESERVED_TEXT.fullmatch("".join(params.values())):
         return "&".join([f"{name}={params[name]}" for name in sorted(params)])
@@ -121,8 +121,8 @@ def v3_canonical_request(
 ) -> str:
     """Return the text whose hash V3 signs.
 
-    `headers` has lower-case names and may hold more than is signed; a signed name that is not
-    there counts as blank, so a request that lost a header does not verify.
+    `headers` has lower-case names and may hold more than is signed; a signed name that is
+    missing counts as blank, so a request that lost a header does not verify.
     Source: "V3 request structure and signature"; alibabacloud-tea-openapi 0.4.6.
     """
     return v3_canonical_text(
@@ -138,7 +138,7 @@ def v3_canonical_text(
     signed_headers: Sequence[str],
     body_sha256: str,
 ) -> str:
-    """Do the same for a query that is canonical already (the client sends just that text)."""
+    """Do the same for a query that is canonical already, as the client sends it."""
     names = sorted(signed_headers)
     lines = "".join([f"{name}:{headers.get(name, '').strip()}\n" for name in names])
     return f"{method}\n{path}\n{query}\n{lines}\n{';'.join(names)}\n{body_sha256}"
@@ -158,10 +158,10 @@ def v3_signature(canonical_request: str, secret: str) -> str:
 
 @lru_cache(maxsize=16)
 def _keyed(secret: str) -> hmac.HMAC:
-    """A key prepared for V3: that takes longer than the two lines that are signed with it."""
+    """Return a key prepared for V3, cached: this takes longer than signing two lines with it."""
     return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def _bytes(text: str) -> bytes:
-    """UTF-8 that never fails: a verifier must answer to any request."""
+    """Return UTF-8 bytes; never fails, because a verifier must reply to any request."""
     return text.encode("utf-8", "surrogatepass")

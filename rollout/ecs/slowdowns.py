@@ -14,21 +14,21 @@ from rollout.model.time import MINUTE, SECOND, Instant
 
 CHECK_EVERY_MS: Final = SECOND
 AGAIN_AFTER_MS: Final = MINUTE
-"""While a lane stays slowed its figures are told again so often, if it was throttled since."""
+"""Interval in which the figures of a slowed lane are reported again, if it was throttled since."""
 CLOSED_MS: Final = 10 * SECOND
-"""A pause that lasts longer is told at once: the lane is closed."""
+"""A longer pause is reported at once: the lane is closed."""
 
 
 class Slowdowns:
-    """What was told of the lanes of one governor."""
+    """The last report for each lane of one governor."""
 
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
-        self._told: dict[Lane, tuple[Instant, LaneSlowed]] = {}
+        self._reported: dict[Lane, tuple[Instant, LaneSlowed]] = {}
         self._next: Instant = 0
 
     def changes(self) -> list[LaneSlowed | LaneRecovered]:
-        """Return what changed since the last call, in the order in which lanes were opened."""
+        """Return the changes since the last call, in the order in which lanes were opened."""
         now = self._governor.now()
         if now < self._next:
             return []
@@ -37,25 +37,25 @@ class Slowdowns:
         for lane, rate in self._governor.throttled_lanes():
             if now < max(rate.throttled_at + MINUTE, rate.closed_until):
                 slowed = self._slowed(lane, rate)
-                if self._is_news(lane, slowed, now):
-                    self._told[lane] = (now, slowed)
+                if self._is_worth_reporting(lane, slowed, now):
+                    self._reported[lane] = (now, slowed)
                     changed.append(slowed)
-            elif self._told.pop(lane, None) is not None:
+            elif self._reported.pop(lane, None) is not None:
                 changed.append(LaneRecovered(*lane.site, lane.action))
         return changed
 
     def _slowed(self, lane: Lane, rate: Rate) -> LaneSlowed:
-        """The figures of a throttled lane; times by our own clock."""
+        """Return the figures of a throttled lane; times by our own clock."""
         until = rate.closed_until - self._governor.skew_ms
         pace = max(1, round(rate.per_minute))
         return LaneSlowed(*lane.site, lane.action, pace, rate.throttled, until, rate.quota or 0)
 
-    def _is_news(self, lane: Lane, slowed: LaneSlowed, now: Instant) -> bool:
-        """Whether this differs enough from what was told last."""
-        if lane not in self._told:
+    def _is_worth_reporting(self, lane: Lane, slowed: LaneSlowed, now: Instant) -> bool:
+        """Return whether this differs enough from the last report."""
+        if lane not in self._reported:
             return True
-        told_at, told = self._told[lane]
-        if slowed.throttled == told.throttled:
+        reported_at, last = self._reported[lane]
+        if slowed.throttled == last.throttled:
             return False
         closed = slowed.until >= now - self._governor.skew_ms + CLOSED_MS
-        return now >= told_at + AGAIN_AFTER_MS or (closed and slowed.until != told.until)
+        return now >= reported_at + AGAIN_AFTER_MS or (closed and slowed.until != last.until)

@@ -1,7 +1,7 @@
 """Send one signed request and receive its complete reply, or report that it was unsent or lost.
 
 Called by the client. Knows HTTP, not what a call means: it signs nothing, retries nothing and
-judges nothing. `NotSent` proves that nothing left this machine; `Lost` proves nothing at all.
+judges nothing. `NotSent` proves that nothing left this machine; `Lost` proves nothing.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def _never() -> None:
 class SignedCall(msgspec.Struct, frozen=True):
     """One attempt, signed: POST to `endpoint` with `query` and an empty body.
 
-    `endpoint` is scheme and authority (`https://ecs.cn-beijing.aliyuncs.com`); `query` goes on the
-    wire as it is. Header names are in lower case. `connect_ms` bounds the time until the request
-    leaves, `read_ms` the wait for the head of the reply and each wait for bytes after it.
-    `held_back` is called right before the first byte leaves, since connecting takes time: it
-    returns why the call must not leave, or None.
+    `endpoint` is scheme and authority (`https://ecs.cn-beijing.aliyuncs.com`); `query` is sent
+    unchanged. Header names are in lower case. `connect_ms` limits the time until the request is
+    sent, `read_ms` the wait for the head of the reply and each wait for bytes after it.
+    `held_back` is called right before the first byte is sent, since connecting takes time: it
+    returns why the call must not be sent, or None.
     """
 
     action: str
@@ -89,20 +89,20 @@ class SignedCall(msgspec.Struct, frozen=True):
 
 
 class Transport(Protocol):
-    """What the client needs of the network."""
+    """The network, as the client uses it."""
 
     async def send(self, call: SignedCall) -> HttpReply:
         """Send once. Errors: NotSent, Lost."""
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
 
 class AiohttpTransport:
     """HTTPS with pooled connections; plain HTTP to loopback only.
 
     Use inside `async with`, once per process. It has no redirects, cookies or compression, and
-    nothing in it sends twice. `proxies` are passed by CONNECT. The pool has no limit of its own: a
+    never sends twice. `proxies` are passed by CONNECT. The pool has no limit of its own: a
     call that waited there could leave after its time; the governor bounds what is in flight.
 
     Pool, name lookup, TLS and parser are aiohttp's; its session, which is for browsing, is left out
@@ -126,13 +126,13 @@ class AiohttpTransport:
         """Send once and read the whole reply. Errors: NotSent, Lost."""
         connection = await self._connect(call)
         try:
-            _ask_last(call)
+            _check_again(call)
             reply = await _exchange(_silent(connection), call)
             connection.release()
         except _AFTER_THE_FIRST_BYTE as error:
             raise Lost(_reason_lost(error)) from None
         finally:
-            _drop(connection)  # does nothing where it was given back
+            _drop(connection)  # does nothing if it was released
         return reply
 
     async def aclose(self) -> None:
@@ -143,7 +143,7 @@ class AiohttpTransport:
             self._pool = None
 
     def connector(self) -> aiohttp.BaseConnector:
-        """Where connections come from; belongs to the loop that runs now."""
+        """Return the connection pool, which belongs to the running event loop."""
         return aiohttp.TCPConnector(
             ssl=self._tls or True,
             limit=0,
@@ -152,8 +152,8 @@ class AiohttpTransport:
         )
 
     async def _connect(self, call: SignedCall) -> Connection:
-        """A connection to the host of the call, kept or new. Errors: NotSent."""
-        if self._pool is None:  # opened on first use: it belongs to the loop that runs then
+        """Return a connection to the host of the call, pooled or new. Errors: NotSent."""
+        if self._pool is None:  # opened on first use: it belongs to the running event loop
             self._pool = self.connector()
         host = self._hosts.get(call.endpoint)
         if host is None:
@@ -164,19 +164,19 @@ class AiohttpTransport:
             raise NotSent(_reason_unsent(error), host.url.authority) from None
 
 
-def _ask_last(call: SignedCall) -> None:
-    """Connecting takes time: ask again whether the request may leave. Errors: NotSent."""
+def _check_again(call: SignedCall) -> None:
+    """Check again, after connecting, whether the call may be sent. Errors: NotSent."""
     reason = call.held_back()
     if reason is not None:
         raise NotSent(reason)
 
 
 def _silent(connection: Connection) -> ResponseHandler:
-    """The protocol of an open connection on which nothing arrived unasked: what did would be taken
-    for the reply to this call. Errors: NotSent.
+    """Return the protocol of an open connection on which nothing has arrived: such bytes would be
+    read as the reply to this call. Errors: NotSent.
     """
     protocol = connection.protocol
-    if protocol is None or not protocol.is_connected():  # the peer shook hands and left
+    if protocol is None or not protocol.is_connected():  # closed by the peer after the handshake
         raise NotSent(Unsent.CLOSED)
     if protocol.should_close:
         raise NotSent(Unsent.UNASKED_BYTES)
@@ -184,8 +184,8 @@ def _silent(connection: Connection) -> ResponseHandler:
 
 
 def _drop(connection: Connection) -> None:
-    """Close at once. A polite end waits for a peer that may be hung, and what the peer did not take
-    yet would leave when nobody counts on it any more.
+    """Close at once. A graceful close waits for a peer that may be hung, and would send buffered
+    bytes of a call that has failed.
     """
     if connection.protocol is not None:
         connection.protocol.abort()
@@ -204,7 +204,7 @@ async def _exchange(protocol: ResponseHandler, call: SignedCall) -> HttpReply:
     ends = loop.time() + _TOTAL_S
     async with asyncio.timeout(read_s) as deadline:
         head, content = await protocol.read()
-        while head.code < 200:  # the reply is still to come
+        while head.code < 200:  # an interim reply
             head, content = await protocol.read()
         body = await _body(content, lambda: deadline.reschedule(min(ends, loop.time() + read_s)))
     return HttpReply(head.code, head.headers, body)
@@ -233,7 +233,7 @@ def _timeout(connect_ms: int) -> aiohttp.ClientTimeout:
 
 
 async def _body(content: aiohttp.StreamReader, wait_on: Callable[[], None]) -> bytes:
-    """Read to the end, or give up past the bound; `wait_on` is called before each wait."""
+    """Read to the end, or fail above the limit; `wait_on` is called before each wait."""
     chunks: list[bytes] = []
     bytes_left = BODY_BYTES_MAX
     while True:
@@ -248,7 +248,7 @@ async def _body(content: aiohttp.StreamReader, wait_on: Callable[[], None]) -> b
 
 
 def _reason_unsent(error: Exception) -> Unsent:
-    """Name the cause without the library's text, which repeats the URL."""
+    """Return the cause without the library's text, which repeats the URL."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
             return Unsent.PROXY_LOGIN
@@ -271,7 +271,7 @@ def _reason_unsent(error: Exception) -> Unsent:
 
 
 def _reason_lost(error: Exception) -> str:
-    """Name the cause in one word."""
+    """Return the cause as one word."""
     match error:
         case TimeoutError():
             return "timeout"

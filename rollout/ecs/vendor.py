@@ -1,8 +1,8 @@
-"""Sources of credentials that the official library reads: profiles, roles, files, URI.
+"""Credentials that the official library reads: profiles, roles, files, URI.
 
-Called by `credential_sources`. The library is imported on first use and asked through its
-synchronous API only (its asynchronous one freezes the loop). Its errors become ours: its
-tracebacks print whole signed URLs.
+Called by `credential_sources`. The library is imported on first use and called through its
+synchronous API only (the asynchronous one blocks the event loop). Its errors are converted, because
+its tracebacks print whole signed URLs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rollout.model import secrecy
 from rollout.model.time import MINUTE, Duration, Instant
 
 TOKEN_LIFE_MS: Duration = 10 * MINUTE
-"""A token is fetched again after at most this long; the library itself renews it before its end."""
+"""Maximum time until a token is fetched again; the library itself renews it before its end."""
 
 SESSION_S: Final = 3600
 SESSION_S_MIN: Final = 900
@@ -63,7 +63,7 @@ _CAUSE_LENGTH_MAX: Final = 200
 _HTTP_CODE = re.compile(r"(?:http_?code|status code)[=:]\s*(\d+)", re.IGNORECASE)
 _SERVICE_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
 _REPLY = re.compile(r"(?:result|response|token): |\n")
-"""What follows in the library's sentences is the reply of a service."""
+"""In the library's messages, the reply of a service follows this."""
 _TRY_CLI: Final = "`aliyun sts GetCallerIdentity` with the same credentials shows more"
 _BEHIND_PROXY: Final = (
     "check for a proxy that replaces certificates: behind a proxy the official library ignores "
@@ -78,13 +78,13 @@ _NETWORK_SIGNS: Final = (
     ("SSLError", "tls"),
     ("Connection refused", "refused"),
 )
-"""What the library's HTTP client (requests, urllib3) writes of a connection that failed, in the
-order in which it is looked for, and the transport's reason for the same."""
+"""Messages of the library's HTTP client (requests, urllib3) for failed connections, in order of
+precedence, and the transport's reason for the same."""
 _TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
 
 
 class RoleSession(NamedTuple):
-    """What STS names the session of a role, and how long its keys are valid."""
+    """The name of a role's session in STS, and how long its keys are valid."""
 
     name: str
     seconds: int
@@ -92,7 +92,7 @@ class RoleSession(NamedTuple):
 
 @dataclass(slots=True)
 class VendorSource:
-    """One provider of the library, made on first use."""
+    """One provider of the library, created on first use."""
 
     name: str
     make: Callable[[Any], Any]
@@ -108,7 +108,7 @@ class VendorSource:
                 found = self._provider.get_credentials()
         except AccessError:
             raise
-        except Exception as error:  # noqa: BLE001 - the library raises its own and everybody's
+        except Exception as error:  # noqa: BLE001 - the library raises its own errors and any other
             cause, check = _cause(error)
             raise AccessError.of(
                 "R0402", f"{self.name} gave no keys: {cause}", help=check
@@ -125,7 +125,7 @@ class VendorSource:
 
 @dataclass(slots=True)
 class LastResort:
-    """The instance role where nothing is named: most machines have none, so say what to set."""
+    """The instance role if nothing is named; most machines have none, so its error is our own."""
 
     source: Source
     blocks: bool = True
@@ -144,7 +144,7 @@ class LastResort:
 
 
 def use_sts(endpoint: str) -> None:
-    """Let roles get their keys at this STS endpoint, where it is one of a region, unless a variable
+    """Let roles get their keys from this STS endpoint, if it is one of a region, unless a variable
     or the profile names another. Call it before the first fetch: the library reads the variables
     when it is imported.
     """
@@ -236,8 +236,8 @@ def instance_role(name: str, role: str) -> Source:
 
 
 def _profile_provider(library: Any, config: CliConfig, name: str) -> Any:
-    """The library's provider of one profile. Chains, commands and instance roles are built here:
-    the library's own reader starts a background thread for each instance role.
+    """Return the provider of one profile. Chains, commands and instance roles are created here,
+    because the library's own reader starts a background thread for each instance role.
     """
     row = config.profiles[name]
     match config.mode(name):
@@ -265,19 +265,19 @@ def _profile_provider(library: Any, config: CliConfig, name: str) -> Any:
 
 
 def _role_provider(library: Any, role: str | None) -> Any:
-    """The role of the ECS instance this runs on, without the library's background thread."""
+    """Return the provider for the role of this ECS instance, without a background thread."""
     return library.EcsRamRoleCredentialsProvider(role_name=role, async_update_enabled=False)
 
 
 def _cause(error: Exception) -> tuple[str, str]:
-    """Why a provider failed, in one line, and what to check. Only the library's own sentences are
-    repeated, without the reply that some of them carry; other errors print whole signed URLs.
+    """Return why a provider failed, in one line, and what to check. Only the library's own messages
+    are repeated, without the replies in them; other errors contain whole signed URLs.
     """
     text = str(error)
     http, service = _HTTP_CODE.search(text), _SERVICE_CODE.search(text)
     if http is not None:
         code = f" {service[1]}" if service is not None else ""
-        return f"the credential service answered HTTP {http[1]}{code}", _TRY_CLI
+        return f"the credential service returned HTTP {http[1]}{code}", _TRY_CLI
     if type(error).__name__ in ("CredentialException", "ValueError"):
         return secrecy.masked(_REPLY.split(text)[0].strip())[:_CAUSE_LENGTH_MAX], _TRY_CLI
     reason = next((reason for sign, reason in _NETWORK_SIGNS if sign in text), "")
@@ -286,16 +286,16 @@ def _cause(error: Exception) -> tuple[str, str]:
         check = _BEHIND_PROXY if reason == "certificate" else known.check
         return f"calling the credential service: {known.text}", check
     if _TIMEOUT.search(text):
-        return f"no answer in time ({type(error).__name__})", _TRY_CLI
+        return f"no reply in time ({type(error).__name__})", _TRY_CLI
     return type(error).__name__, _TRY_CLI
 
 
 @contextlib.contextmanager
 def _our_proxies() -> Iterator[None]:
-    """Let the library reach the credential services as the transport reaches the others.
+    """Let the library use the same proxies as the transport.
 
-    It reads HTTP_PROXY and HTTPS_PROXY for each call, and not NO_PROXY. Its calls by plain http are
-    for this machine and its metadata service, which no proxy reaches.
+    It reads HTTP_PROXY and HTTPS_PROXY at each call, but not NO_PROXY. Its plain http calls are for
+    this machine and its metadata service, which no proxy reaches.
     """
     former = {name: os.environ.pop(name) for name in _PROXY_VARIABLES if name in os.environ}
     try:
@@ -308,14 +308,14 @@ def _our_proxies() -> Iterator[None]:
 
 
 def _sts_host() -> str:
-    """Where the library calls STS, unless a profile names another region."""
+    """Return the host where the library calls STS, unless a profile names another region."""
     kind = "sts-vpc" if os.environ.get(STS_VPC_VARIABLE, "").lower() == "true" else "sts"
     region = os.environ.get(STS_REGION_VARIABLE)
     return f"{kind}.{region}.{endpoints.DOMAIN}" if region else f"sts.{endpoints.DOMAIN}"
 
 
 def _library() -> Any:
-    """The library's providers, with the handlers it installs on import taken away."""
+    """Import the library's providers and remove the handlers that it installs."""
     from alibabacloud_credentials import provider
 
     for name in _NOISY:

@@ -1,8 +1,8 @@
-"""Reply → outcome: what a call came to, for the call and for each of its instances.
+"""Convert a reply to outcomes: of the call and of each of its instances.
 
-Called by the client and by the simulator's heap driver, so that both judge alike. Pure: it sends
-nothing, retries nothing and knows no run. The rule throughout: `Refused` is a proof of absence and
-needs a whole API error (code and request id); whatever proves nothing is `Unknown`.
+Called by the client and by the simulator, so that both judge in the same way. Pure: it sends
+nothing and knows no run. `Refused` proves that nothing happened and needs a whole API error (code
+and request id); a reply that proves nothing is `Unknown`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Un
 from rollout.model.time import HOUR, Instant
 
 PROXY: Final = "proxy_or_gateway"
-"""Why of a reply that no API wrote: an HTML page, a cut body, an empty one."""
+"""`why` of a reply that is not from the API: an HTML page, a truncated or empty body."""
 REDIRECT: Final = "redirect"
 UNPROVEN: Final = "accepted_unproven"
-"""Why of an accepted call whose reply names no instance (the old edition): read each id."""
+"""`why` of an accepted call whose reply names no instance (old edition): observe each id."""
 MISSING: Final = "missing_in_results"
 CONTRADICTORY: Final = "contradictory_results"
 NONCE_USED: Final = "SignatureNonceUsed"
@@ -52,7 +52,7 @@ _CLASSES: Final[Mapping[contract.ErrorClass, RetryClass]] = {
     contract.ErrorClass.DRY_RUN_PASSED: RetryClass.ODD,
     contract.ErrorClass.UNKNOWN_CODE: RetryClass.ODD,
 }
-"""TRANSIENT and NONCE are not here: they refuse nothing."""
+"""Without TRANSIENT and NONCE, which are not refusals."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +73,7 @@ class _Responses(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Good(msgspec.Struct, frozen=True, gc=False):
-    """One row of the usual reply: it went well, in the documented spelling."""
+    """One row of the usual reply: success, in the documented spelling."""
 
     id: str = msgspec.field(name="InstanceId")
     code: Literal["200"] = msgspec.field(name="Code")
@@ -89,8 +89,8 @@ class _GoodResponses(msgspec.Struct, frozen=True, gc=False):
 
 
 class _AllGood(msgspec.Struct, frozen=True, gc=False):
-    """The usual body of a mutation of many: each row is good. Decoding makes no more of it than
-    the ids, since this is nearly every reply there is.
+    """The usual body of a mutation of many: all rows succeeded. Only the ids are decoded, since
+    nearly every reply is of this kind.
     """
 
     request_id: str = msgspec.field(name="RequestId")
@@ -128,7 +128,7 @@ class JudgedReply(msgspec.Struct, frozen=True):
 
 
 def received(reply: wire.HttpReply, now: Instant, left_at: Instant = 0) -> JudgedReply:
-    """Judge a reply that came at `now`, by our clock. Decided on the code, never on the status
+    """Judge a reply that came at `now`, by our clock. The code decides, never the status
     alone.
     """
     date = _http_date(reply.headers.get("date", ""))
@@ -205,14 +205,14 @@ def _judged(
 
 
 def _failed(outcome: Refused | Unknown) -> Answer:
-    """An answer for the whole call; a used nonce means that a copy of ours went out unseen."""
+    """Return the answer for the whole call; a used nonce means that a copy was sent before."""
     hidden_resend = isinstance(outcome, Unknown) and outcome.why == NONCE_USED
     return Answer(outcome, anomalies=(ANOMALY_NONCE,) if hidden_resend else ())
 
 
 def _all_good(ids: Sequence[str], body: bytes) -> str:
-    """The request id of the usual reply to a call of many: each id once, in the order asked, and
-    all went well. Empty for every other reply.
+    """Return the request id of the usual reply to a call of many: each id once, in the order of
+    the call, all succeeded. Empty for every other reply.
     """
     if len(ids) == 1:
         return ""
@@ -227,9 +227,9 @@ def _all_good(ids: Sequence[str], body: bytes) -> str:
 
 
 def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
-    """Request id and rows of a 2xx body; None for rows where it has no list of them.
+    """Return request id and rows of a 2xx body; None for the rows if it has no list of them.
 
-    Errors: MalformedError for what is no reply of the API, or carries an error after all.
+    Errors: MalformedError if it is not a reply of the API, or contains an error.
     """
     try:
         known = _ACCEPTED.decode(body)
@@ -242,7 +242,7 @@ def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
 
 
 def _tolerated(document: Mapping[str, object]) -> tuple[str, list[Item] | None]:
-    """Read the same out of XML, other spelling, numbers as text, nulls."""
+    """Read the same from XML, other spelling, numbers as text, nulls."""
     request_id = _word(document.get("requestid"))
     for plural, singular in (("results", "result"), ("instanceresponses", "instanceresponse")):
         if document.get(plural) is not None:
@@ -254,7 +254,7 @@ def _tolerated(document: Mapping[str, object]) -> tuple[str, list[Item] | None]:
 
 
 def _item(row: object) -> Item:
-    """Read one row; a row without an id is a reply that cannot be trusted."""
+    """Read one row; a row without an id makes the reply malformed."""
     if not isinstance(row, Mapping) or not isinstance(row.get("instanceid"), str):
         raise wire.MalformedError("a row without an id")
     code, success = row.get("code"), row.get("success")
@@ -267,7 +267,7 @@ def _item(row: object) -> Item:
 
 
 def _without_rows(action: str, request_id: str, at: Instant) -> Outcome:
-    """A reply of nothing but a request id: all there is for one id, too little for many."""
+    """Judge a reply with only a request id: complete for one id, not for many."""
     if not request_id:
         return Unknown(PROXY, "", at)
     many = contract.ACTIONS[action].ids in {contract.Ids.JSON_ARRAY, contract.Ids.NUMBERED}
@@ -275,14 +275,14 @@ def _without_rows(action: str, request_id: str, at: Instant) -> Outcome:
 
 
 def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at: Instant) -> Answer:
-    """Give each id its own row's outcome; rows outrank the status and `FailCount`."""
+    """Give each id its own row's outcome; rows take precedence over status and `FailCount`."""
     done = Done(request_id, at)
     found: dict[str, Outcome] = {}
     anomalies: list[str] = []
-    asked = set(ids)
+    requested = set(ids)
     for row in rows:
         outcome = _of_row(row, done)
-        if row.id not in asked:
+        if row.id not in requested:
             anomalies.append(f"{ANOMALY_EXTRA}: {_word(row.id)}")
         elif row.id in found:
             anomalies.append(f"{ANOMALY_DOUBLED}: {row.id}")
@@ -298,7 +298,7 @@ def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at:
 
 
 def _of_row(row: Item, done: Done) -> Outcome:
-    """Judge one row. Code and `Success` must agree; a row with neither says nothing."""
+    """Judge one row. Code and `Success` must agree; a row with neither proves nothing."""
     code = "200" if row.code in {"200", 200} else _word(str(row.code or ""))
     success = wire.parse_bool(row.success) if isinstance(row.success, str) else row.success
     match success, code:
@@ -314,7 +314,7 @@ def _of_row(row: Item, done: Done) -> Outcome:
 
 
 def _word(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:
-    """Take a text, bounded, on one line and fit for a terminal; everything else is no text."""
+    """Return a text as one bounded, printable line; empty for any other value."""
     if not isinstance(value, str):
         return ""
     text = value[:chars_max]
@@ -325,5 +325,5 @@ def _word(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:
 
 @lru_cache(maxsize=256)
 def _http_date(text: str) -> int | None:
-    """Read a `Date` header; the replies of one second share theirs."""
+    """Parse a `Date` header; all replies of one second share the text."""
     return wire.parse_http_date(text)

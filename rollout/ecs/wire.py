@@ -1,7 +1,7 @@
-"""Parameters, bodies and instants as they stand on the wire, in both directions.
+"""Encode and decode parameters, bodies and instants of the API.
 
-Called by the client (through verdict) and by the emulator. Knows the forms of the API, not what
-any action means.
+Called by the client (through verdict) and by the emulator. Knows the formats of the API, not the
+meaning of any action.
 """
 
 import re
@@ -22,7 +22,7 @@ DEPTH_MAX: Final = 64
 """Deepest XML that is read; the deepest real reply (DescribeInstances) has seven levels."""
 
 Node: TypeAlias = "str | dict[str, Node] | list[Node]"
-"""What XML can carry: a text, named children, or the same name several times."""
+"""The content of an XML element: a text, named children, or several with the same name."""
 
 _TEXTS = msgspec.json.Decoder(list[str])
 _BOM = b"\xef\xbb\xbf"
@@ -41,7 +41,7 @@ _MONTHS = {
 
 
 class MalformedError(ValueError):
-    """The bytes are no document of the expected kind; the text says why, without quoting them."""
+    """The bytes are not a document of the expected kind. The message does not quote them."""
 
 
 class HttpReply(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ def numbered(params: Mapping[str, str], name: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _numbered_keys(keys: tuple[str, ...], name: str) -> list[str]:
-    """Those that are `name.N`, in numeric order. Cached: like calls have the same names."""
+    """Return the keys `name.N` in numeric order. Cached: similar calls have the same names."""
     found = []
     for key in keys:
         before, _, number = key.rpartition(".")
@@ -103,9 +103,9 @@ def encode_xml(root: str, body: Mapping[str, object]) -> bytes:
 
 
 def decode_xml(data: bytes) -> tuple[str, Node]:
-    """Return the name of the root and what it holds; the inverse of `encode_xml`, values as text.
+    """Return the name and content of the root; the inverse of `encode_xml`, values as text.
 
-    A list of one cannot be told from a single child: read lists with `items`.
+    A list of one is the same as a single child: read lists with `items`.
     Errors: MalformedError for anything that is not well-formed, and for DTD, entities and
     documents deeper than `DEPTH_MAX`.
     """
@@ -117,10 +117,10 @@ def decode_xml(data: bytes) -> tuple[str, Node]:
 
 
 def decode(body: bytes) -> dict[str, object]:
-    """Read a reply in either format with all names in lower case: the tolerant way, for what the
-    typed decoders did not take.
+    """Read a reply in either format with all names in lower case: the tolerant way, for documents
+    that the typed decoders refused.
 
-    Errors: MalformedError for all that is neither a JSON object nor XML with children.
+    Errors: MalformedError for anything but a JSON object or XML with children.
     """
     text = body.removeprefix(_BOM).lstrip()
     if text.startswith(b"<"):
@@ -146,7 +146,7 @@ _ESCAPE = re.compile(
 
 
 def _well_formed(text: bytes) -> bytes:
-    """The JSON text with U+FFFD for halves of surrogate pairs and for bytes that are not UTF-8.
+    """Return JSON with U+FFFD for halves of surrogate pairs and for bytes that are not UTF-8.
 
     A name that was cut inside a character must not make a whole reply unreadable.
     """
@@ -156,7 +156,7 @@ def _well_formed(text: bytes) -> bytes:
 
 
 def items(parent: object, singular: str) -> list[object]:
-    """Read `{"Singular": [...]}` as JSON or XML spell it; an empty parent is an empty list.
+    """Read `{"Singular": [...]}` from JSON or XML; an empty parent is an empty list.
 
     Errors: MalformedError when it is neither.
     """
@@ -171,17 +171,17 @@ def items(parent: object, singular: str) -> list[object]:
 
 
 def iso_seconds(ms: int) -> str:
-    """Spell an instant (milliseconds since the epoch, UTC) as `2026-01-02T03:04:05Z`."""
+    """Format an instant (milliseconds since the epoch, UTC) as `2026-01-02T03:04:05Z`."""
     return _utc(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_minutes(ms: int) -> str:
-    """Spell an instant as `2026-01-02T03:04Z`, the form of DescribeInstances (rounded down)."""
+    """Format an instant as `2026-01-02T03:04Z`, the form of DescribeInstances (rounded down)."""
     return _utc(ms).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def parse_iso(text: str) -> int | None:
-    """Read either form, in milliseconds since the epoch; None for anything else."""
+    """Parse either format to milliseconds since the epoch; None for anything else."""
     match = _ISO.fullmatch(text)
     if match is None:
         return None
@@ -191,12 +191,12 @@ def parse_iso(text: str) -> int | None:
 
 
 def http_date(ms: int) -> str:
-    """Spell an instant as in a `Date` header (IMF-fixdate, rounded down)."""
+    """Format an instant as in a `Date` header (IMF-fixdate, rounded down)."""
     return _http_date(ms // 1000)
 
 
 def parse_http_date(text: str) -> int | None:
-    """Read a `Date` header (IMF-fixdate), in milliseconds since the epoch; None if unreadable."""
+    """Parse a `Date` header (IMF-fixdate) to milliseconds since the epoch; None if unreadable."""
     match = _HTTP_DATE.fullmatch(text.strip())
     if match is None:
         return None
@@ -206,7 +206,7 @@ def parse_http_date(text: str) -> int | None:
 
 
 def _folded(value: object, depth_left: int) -> object:
-    """Lower the names of all mappings inside."""
+    """Return the value with all names in lower case."""
     if depth_left == 0:
         raise MalformedError("nested too deeply")
     if isinstance(value, dict):
@@ -232,7 +232,7 @@ def _write(parts: list[str], name: str, value: object) -> None:
 
 
 def _text(value: object) -> str:
-    """Spell a scalar."""
+    """Return a scalar as text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -260,17 +260,17 @@ def _children(element: Element, depth_left: int) -> Iterator[tuple[str, Node]]:
 
 @lru_cache(maxsize=64)
 def _http_date(second: int) -> str:
-    """All replies of one second share the text."""
+    """Format a second; all replies of one second share the text."""
     return formatdate(second, usegmt=True)
 
 
 def _utc(ms: int) -> datetime:
-    """Whole seconds are exact in a float; the milliseconds are cut off before."""
+    """Return whole seconds, which a float holds exactly; milliseconds are dropped."""
     return datetime.fromtimestamp(ms // 1000, UTC)
 
 
 def _epoch_ms(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int | None:
-    """Compute the instant, or None where the calendar has no such moment."""
+    """Return the instant, or None if the calendar has no such moment."""
     try:
         moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
     except ValueError:

@@ -1,1 +1,1 @@
-"""L4, the engines that turn the core's commands into effects."""
+"""L4: engines that perform the core's commands."""

@@ -1,7 +1,7 @@
 """Real time for engines: UTC milliseconds that count suspended time and never run backwards.
 
-Created by the command line, once per connection. It decides nothing about a run; it only says
-what time it is and whether a call may still be sent.
+Created once for each connection. It decides nothing about a run; it returns the time and whether a
+call may still be sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class WallJumps:
     """Time that the wall clock gained on the steady clock, as when a virtual machine was paused.
 
     The steady clock of a paused virtual machine stands still, and the wall clock is set afterwards.
-    A wall clock that is set back proves nothing about lost time and is followed silently.
+    A wall clock that is set back proves nothing about lost time and is followed without a report.
     """
 
     def __init__(self, lead: Duration) -> None:
@@ -48,13 +48,13 @@ class WallJumps:
             self._lead = lead
 
     def gained_since(self, since: Instant) -> Duration:
-        """Milliseconds gained by all jumps that were noticed at `since` or later."""
+        """Return the milliseconds gained by all jumps that were noticed at `since` or later."""
         return sum(gained for at, gained in self._jumps if at >= since)
 
 
 class LoopClock:
     """The clock of one process. Waits go by `now` alone; the deadline of a call also by the wall
-    clock, so that no disagreement of the two clocks shortens a wait or extends a deadline.
+    clock, so that no difference of the two clocks shortens a wait or extends a deadline.
     """
 
     def __init__(
@@ -74,9 +74,7 @@ class LoopClock:
         return now
 
     def follow(self, ahead: Duration) -> None:
-        """Show another clock from now on, which is ahead of the present one by so much. To be
-        called before anything waits for this one.
-        """
+        """Advance this clock by `ahead`. Must be called before anything waits for this clock."""
         self._began += ahead
         now = self._began + (self._steady_ns() - self._began_ns) // _NS_PER_MS
         self._jumps = WallJumps(self._wall_ns() // _NS_PER_MS - now)

@@ -1,7 +1,7 @@
 """The local engine: performs in this process, on anyio, what the loop of a run returns.
 
 Called by `app`. It only appends, syncs, starts calls and waits. Each call runs in its own task,
-which hands its reply to the loop.
+which passes its reply to the loop.
 """
 
 from __future__ import annotations

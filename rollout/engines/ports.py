@@ -1,4 +1,4 @@
-"""What an engine needs of the world, as protocols; adapters implement them, tests replace them."""
+"""Protocols of everything an engine uses; adapters implement them, tests replace them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rollout.model.time import Clock, Instant
 
 
 class Ecs(Protocol):
-    """The service as the engine uses it. Nothing raises: all that goes wrong is an outcome.
+    """The service as the engine uses it. Nothing raises: every failure is an outcome.
 
-    Mutating calls are sent at most once, and refused unsent (`RetryClass.UNSENT`) when they
-    could only leave after `not_after`.
+    Mutating calls are sent at most once, and refused unsent (`RetryClass.UNSENT`) if they could
+    only be sent after `not_after`.
     """
 
     async def attach_key_pair(
@@ -36,20 +36,20 @@ class Ecs(Protocol):
         """ImportKeyPair; never replaces."""
 
     def lane_changes(self) -> list[LaneSlowed | LaneRecovered]:
-        """What changed of the throttled lanes since the last call of this."""
+        """Return the changes of throttled lanes since the last call of this method."""
 
     def stop(self) -> None:
-        """From now on mutating calls that have not left yet are refused unsent."""
+        """Refuse all mutating calls unsent from now on."""
 
     async def observe_instances(
         self, site: Site, instances: tuple[str, ...]
     ) -> Described | Refused | Unknown:
-        """DescribeInstances for at most 100 ids; ids the service does not show are left out."""
+        """DescribeInstances for at most 100 ids; unknown ids are left out of the result."""
 
     async def observe_statuses(
         self, site: Site, instances: tuple[str, ...]
     ) -> StatusesDescribed | Refused | Unknown:
-        """DescribeInstanceStatus for at most 50 ids; ids the service does not show are left out."""
+        """DescribeInstanceStatus for at most 50 ids; unknown ids are left out of the result."""
 
     async def observe_key_pair(self, site: Site, key_pair: str) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
@@ -59,7 +59,7 @@ class Journal(Protocol):
     """The run's log. After the first error every call raises: the writer is poisoned."""
 
     def append(self, events: list[AnyEvent], at: Instant) -> None:
-        """Add the events of one turn, in order; buffered until `sync`."""
+        """Add the events of one step, in order; buffered until `sync`."""
 
     async def sync(self) -> None:
         """Return when everything appended is durable and the run still belongs to this process.
@@ -68,28 +68,28 @@ class Journal(Protocol):
         """
 
     def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
-        """After an error, when nothing is in flight: write these if the kind of error allows it.
+        """Write these events after an error, when nothing is in flight, if the error allows it.
 
-        False where nothing may be written any more; the caller shows them instead.
+        Return False if nothing may be written any more; the caller prints them instead.
         """
 
     def low_space(self) -> bool:
-        """True when the disk is nearly full: the run should halt while it still can say so."""
+        """Return whether the disk is nearly full: the run halts while it can still be recorded."""
 
 
 class Operators(Protocol):
-    """Commands of operators for a run that is driven."""
+    """Commands of operators for a running process."""
 
     def take(self) -> list[OperatorCommand]:
-        """The commands that arrived since the last call, oldest first."""
+        """Return the commands that arrived since the last call, oldest first."""
 
     def done(self, order: OperatorCommand) -> None:
-        """The command is durable in the journal: nobody has to send it again."""
+        """Remove a command that is durable in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The world of one engine."""
+    """The ports of one engine."""
 
     clock: Clock
     ecs: Ecs

@@ -1,6 +1,6 @@
-"""The engine's port `Ecs` on the real client, and the gate that keeps changes in.
+"""The engine's port `Ecs` on the real client, and the gate that stops changes.
 
-Made by the command line and by the simulator. What it gives cannot change anything until
+Created by the use cases and by the simulator. A service cannot change anything until
 `allow_changes` was called.
 """
 
@@ -22,16 +22,16 @@ from rollout.model.time import Clock, Instant
 
 @dataclass
 class Gate:
-    """Asked by the client right before a call with consequences leaves; shut at first.
+    """Checked by the client right before a mutation is sent; shut at first.
 
-    `lost` says why the run no longer belongs to this process; empty while it does.
+    `lost` returns why the run no longer belongs to this process; empty while it does.
     """
 
     shut: bool = field(default=True)
     lost: Callable[[], str] = field(default=lambda: "")
 
     def refuses(self) -> bool:
-        """Whether such a call must not leave now."""
+        """Return whether a mutation must not be sent now."""
         return self.shut or bool(self.lost())
 
 
@@ -50,8 +50,8 @@ class Service:
         self._slowdowns = Slowdowns(self.client.governor)
 
     def allow_changes(self, leave_quota_ppm: int, lost: Callable[[], str]) -> None:
-        """From now on calls with consequences may leave, within all but this share of each lane,
-        and while `lost` says nothing. The core alone repeats what failed.
+        """Allow mutations while `lost` returns nothing, and leave this share of each lane to other
+        clients. From now on only the core retries failed calls.
         """
         self.client.patience = None
         self.client.governor.leave_to_others(leave_quota_ppm)
@@ -59,11 +59,11 @@ class Service:
         self.gate.shut = False
 
     def lane_changes(self) -> list[LaneSlowed | LaneRecovered]:
-        """What changed of the throttled lanes since the last call of this."""
+        """Return the changes of throttled lanes since the last call of this method."""
         return self._slowdowns.changes()
 
     def stop(self) -> None:
-        """From now on mutating calls that have not left yet are refused unsent."""
+        """Refuse all mutating calls unsent from now on."""
         self.gate.shut = True
 
     async def attach_key_pair(
@@ -89,7 +89,7 @@ class Service:
     async def may_restart(
         self, site: Site, kind: RestartKind, instances: Sequence[str], *, many: bool
     ) -> Done | Refused | Unknown:
-        """Whether one of these instances may be restarted; leaves also while changes may not."""
+        """Check whether one of these may be restarted; sent even while changes are not allowed."""
         return await self._client(site).may_restart(kind, site.region, instances, many=many)
 
     async def observe_instances(

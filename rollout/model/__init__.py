@@ -1,1 +1,1 @@
-"""L0, the nouns: frozen structs. Pure."""
+"""L0: frozen structs. Pure."""

@@ -1,6 +1,6 @@
-"""What the core may ask of the world.
+"""Calls and observations that the core may request.
 
-`Attach`, `RestartCall` and `ImportKey` have consequences: they travel inside an `Issued` event
+`Attach`, `RestartCall` and `ImportKey` change something: they are part of an `Issued` event
 that is durable before they are sent. The three `Observe…` commands have no intent.
 """
 
@@ -46,8 +46,8 @@ Command = Attach | RestartCall | ImportKey
 class ObserveInstances(msgspec.Struct, frozen=True):
     """Read these instances of one site: at most 100 ids.
 
-    `instances` may name one more than `ordinals`: a witness, seen before or at least planned,
-    without which an empty answer would say nothing.
+    `instances` may name one more than `ordinals`: a witness, observed before or at least planned,
+    without which an empty reply would prove nothing.
     """
 
     site: Site
@@ -70,8 +70,8 @@ class ObserveKeyPair(msgspec.Struct, frozen=True):
 class ObserveStatuses(msgspec.Struct, frozen=True):
     """Read the status of these instances of one site by DescribeInstanceStatus: at most 50 ids.
 
-    The second opinion on instances that DescribeInstances no longer shows. The last of `instances`
-    is a witness: an answer without it says nothing.
+    Confirms that DescribeInstances no longer lists these instances. The last of `instances` is a
+    witness: a reply without it proves nothing.
     """
 
     site: Site

@@ -1,7 +1,7 @@
-"""What can have happened in a run. Events are the journal's lines; state is a fold of them.
+"""Events of a run. The journal's lines hold them; the state is a fold of them.
 
-An `Issued` spells the instance ids, since that is what auditors search for; everything else says
-the plan's ordinal (the target's position in the plan, from 0).
+An `Issued` has the instance ids, because auditors search for them; all others have ordinals (the
+target's position in the plan, from 0).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RunStarted(Event, frozen=True):
 
 
 class Resumed(Event, frozen=True):
-    """Another process took the run over; whatever was open then has an unknown ending."""
+    """Another process took the run over; the outcome of calls that were open is unknown."""
 
     epoch: int
     actor: Actor
@@ -74,9 +74,9 @@ class KeyReady(KeyAtSite, Event, frozen=True):
 
 
 class KeyChanged(KeyAtSite, Event, frozen=True):
-    """The key pair in this region was compared and is missing or has other material.
+    """The key pair in this region is missing or has other material.
 
-    What was attached in this region since the last `KeyReady` may carry that material.
+    Instances attached in this region since the last `KeyReady` may have that material.
     """
 
     account: str
@@ -93,27 +93,27 @@ class WaveStarted(Event, frozen=True):
 
 
 class WaveClosed(Event, frozen=True):
-    """Nothing of the wave is unfinished."""
+    """No instance of the wave is unfinished."""
 
     wave: int
 
 
 class CellOpened(Event, frozen=True):
-    """The cell's instances may be worked on."""
+    """The cell's instances may be changed."""
 
     cell: int
 
 
 class CellClosed(Event, frozen=True):
-    """Nothing of the cell is unfinished; permits kept by its instances stay kept."""
+    """No instance of the cell is unfinished; instances that keep permits still keep them."""
 
     cell: int
 
 
 class Issued(Event, frozen=True):
-    """The intent of call `n`, durable before the call leaves; it may not leave after `not_after`.
+    """The intent of call `n`, durable before the call is sent, which is not after `not_after`.
 
-    `seen` is what was read of each instance before, in the order of the command's ordinals. Command
+    `seen` is the observed state of each instance, in the order of the command's ordinals. Command
     and plan together are the parameters of the call. `epoch` and `attempt` are written if not 1.
     """
 
@@ -137,7 +137,7 @@ class Settled(Event, frozen=True):
 
 
 class Trigger(enum.StrEnum):
-    """What can move one instance from phase to phase (the columns of `core.journey.TABLE`)."""
+    """Causes that move one instance from phase to phase (the columns of `core.journey.TABLE`)."""
 
     ATTACH_ISSUED = "attach_issued"
     ATTACH_REFUSED = "attach_refused"
@@ -169,10 +169,10 @@ class Trigger(enum.StrEnum):
 
 
 class Moved(Event, frozen=True):
-    """These instances moved because of what a look showed or a due time brought.
+    """These instances moved because of an observation or a due time.
 
     `evidence` names the fact (`start_time`, `status`, `key_pair`, `settle_window` …); `api_time`
-    is when the service said so, 0 where no look is involved.
+    is the service's time, 0 without an observation.
     """
 
     trigger: Trigger
@@ -189,7 +189,7 @@ class Held(Event, frozen=True):
 
 
 class Released(Event, frozen=True):
-    """Held instances are looked at again: the run was resumed, or trust in StartTime arrived."""
+    """Held instances are observed again: the run was resumed, or StartTime is now trusted."""
 
     ordinals: tuple[int, ...]
     reason: str
@@ -207,7 +207,7 @@ class DriftKind(enum.StrEnum):
 
 
 class Drifted(Event, frozen=True):
-    """These instances are not as the plan saw them; `detail` says what was seen instead."""
+    """These instances differ from the plan; `detail` is the observed difference."""
 
     kind: DriftKind
     ordinals: tuple[int, ...]
@@ -217,8 +217,8 @@ class Drifted(Event, frozen=True):
 class ForeignRestart(Event, frozen=True):
     """These instances were restarted without an intent of this run.
 
-    `evidence` is `start_time` where StartTime moved, since the last observation or since the plan,
-    and `status` where a boot was observed.
+    `evidence` is `start_time` if StartTime moved since the last observation or since the plan, and
+    `status` if a boot was observed.
     """
 
     ordinals: tuple[int, ...]
@@ -227,7 +227,7 @@ class ForeignRestart(Event, frozen=True):
 
 
 class Split(Event, frozen=True):
-    """A refused batch is halved to find the culprit: these instances share the next call."""
+    """A refused batch is halved to find the cause: these instances share the next call."""
 
     ordinals: tuple[int, ...]
 
@@ -250,7 +250,7 @@ class Anomaly(Event, frozen=True):
 
 
 class OperatorWord(enum.StrEnum):
-    """What an operator may command a run."""
+    """Commands of operators to a run."""
 
     ABORT = "abort"
     RESOLVE = "resolve"
@@ -265,9 +265,9 @@ class Resolution(enum.StrEnum):
 
 
 class OperatorCommand(Event, frozen=True):
-    """An operator commanded this. It is also the message that reaches a run that is driven.
+    """A command of an operator; also the message that a running process receives.
 
-    `source` says how it came: `command line` or `inbox`. `at` is the sender's clock. `instance` and
+    `source` is `command line` or `inbox`. `at` is by the sender's clock. `instance` and
     `resolution` belong to `resolve`.
     """
 
@@ -303,7 +303,7 @@ class ClockSkew(Event, frozen=True):
 
 class LaneSlowed(AtSite, Event, frozen=True):
     """The service throttled calls of this lane `throttled` times in this process. It makes
-    `per_minute` calls a minute, none before `until`; `quota` is what was learned, 0 if nothing.
+    `per_minute` calls a minute, none before `until`; `quota` is the learned one, 0 if none.
     """
 
     account: str
@@ -334,7 +334,7 @@ class LaneRecovered(AtSite, Event, frozen=True):
 
 
 class Halted(Event, frozen=True):
-    """The core stopped itself: nothing new begins until a person resumes the run."""
+    """The core stopped itself: nothing new starts until an operator resumes the run."""
 
     reason: str
     code: str

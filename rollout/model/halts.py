@@ -1,7 +1,7 @@
 """Reasons for which a run halts, each with its error code.
 
 Every `Halted` event is made by `halted` here. The exit code and the text of a reason are those of
-its code in `errors.CODES`. Decides nothing: the core says when a reason applies.
+its code in `errors.CODES`. Decides nothing: the core knows when a reason applies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rollout.model.event import Halted
 
 
 class HaltReason(enum.StrEnum):
-    """The word of each reason as the journal holds it, and its error code."""
+    """Each reason as the journal spells it, and its error code."""
 
     DENIED = "denied", "R0403"
     CLOCK = "clock", "R0404"
@@ -52,7 +52,7 @@ class HaltReason(enum.StrEnum):
 
     @property
     def text(self) -> str:
-        """The reason in words."""
+        """The text of the reason."""
         return CODES[self.code].title
 
 

@@ -1,4 +1,4 @@
-"""An instance as the service shows it, and a dated reading of many: the inventory.
+"""An instance as the service describes it, and the inventory: all instances at one time.
 
 Filled by `inventory` and `ecs.verdict`, read by the planner and the run.
 """
@@ -16,7 +16,7 @@ from rollout.model.time import Instant
 
 
 class OsFamily(enum.StrEnum):
-    """What `OSType` says, in any case; everything else is unknown and never rotated."""
+    """The values of `OSType`; instances of any other are never rotated."""
 
     LINUX = "linux"
     WINDOWS = "windows"
@@ -24,7 +24,7 @@ class OsFamily(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """The five states of the API, and `UNKNOWN` for silence or a word nobody knows."""
+    """The five states of the API, and `UNKNOWN` for a missing or unknown value."""
 
     PENDING = "Pending"
     STARTING = "Starting"
@@ -37,19 +37,19 @@ class Status(enum.StrEnum):
 Tags = tuple[tuple[str, str], ...]
 
 ID_PATTERN = "i-[0-9a-z]{1,62}"
-"""Form of an instance id: the API's own are `i-` and 8 to 20 letters of the region and digits."""
+"""Form of an instance id: the API's own are `i-` and 8 to 20 lower-case characters and digits."""
 
 is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
-"""Truthy where the whole text has that form; anything else never reaches the API."""
+"""Truthy if the whole text has that form; other ids are never sent to the API."""
 
 
 def os_family(word: str) -> OsFamily:
-    """The family of that `OSType`, in any case; `UNKNOWN` for silence and everything else."""
+    """Return the family of an `OSType` in any case; `UNKNOWN` for a missing or other value."""
     return _FAMILIES.get(word.lower(), OsFamily.UNKNOWN)
 
 
 def status_of(word: str) -> Status:
-    """The state of that word, in any case; `UNKNOWN` for silence and words nobody knows."""
+    """Return the state of a value in any case; `UNKNOWN` for a missing or unknown value."""
     return _STATUSES.get(word.lower(), Status.UNKNOWN)
 
 
@@ -58,7 +58,7 @@ _STATUSES = {status.value.lower(): status for status in Status}
 
 
 class Instance(msgspec.Struct, frozen=True, gc=False):
-    """One instance at one instant. `started_at` has the minute's precision; 0 = never said."""
+    """One instance at one instant. `started_at` has the precision of a minute; 0 = unknown."""
 
     id: str
     account: str
@@ -77,7 +77,7 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
 
 
 class MissingInstance(msgspec.Struct, frozen=True, gc=False):
-    """An id that a source named and the service did not show."""
+    """An id that a source named and the service did not list."""
 
     id: str
     account: str
@@ -87,8 +87,8 @@ class MissingInstance(msgspec.Struct, frozen=True, gc=False):
 class Inventory(msgspec.Struct, frozen=True):
     """All instances in scope, read at `as_of`, each id once.
 
-    `live` is false where nothing was asked of the service (`--offline`). `merged` counts rows
-    that named an id again. `notes` are warnings as (code, text) for the plan.
+    `live` is false if no API call was made (`--offline`). `merged` counts rows that repeat an id.
+    `notes` are warnings as (code, text) for the plan.
     """
 
     instances: tuple[Instance, ...]
@@ -100,10 +100,10 @@ class Inventory(msgspec.Struct, frozen=True):
     notes: tuple[tuple[str, str], ...] = ()
 
     def pages(self) -> Iterator[tuple[Instance, ...]]:
-        """The instances in order, so many at a time that a page fits the processor's cache.
+        """Yield the instances in order, in pages that fit the processor's cache.
 
-        Instances lie in memory as they were read, not as they are sorted: to fetch one costs as
-        much as to work on it. Who has several things to do with each does them page by page.
+        Instances are in memory in the order of reading, not of sorting: fetching one costs as much
+        as processing it. So code with several steps for each instance runs them page by page.
         """
         for start in range(0, len(self.instances), _PAGE):
             yield self.instances[start : start + _PAGE]
@@ -116,11 +116,11 @@ class Digest:
         self._sha = hashlib.sha256()
 
     def add(self, rows: Sequence[Instance | MissingInstance]) -> None:
-        """The next rows: one object behind the other, nothing between (JSON holds no line feed)."""
+        """Add rows: their JSON objects without separators."""
         self._sha.update(_ENCODER.encode_lines(rows).replace(b"\n", b""))
 
     def text(self) -> str:
-        """`sha256:…` of all rows so far."""
+        """Return `sha256:…` of all rows so far."""
         return f"sha256:{self._sha.hexdigest()}"
 
 
@@ -129,7 +129,7 @@ _PAGE = 512
 
 
 class Proof(msgspec.Struct, frozen=True, gc=False):
-    """What an earlier run proved of an instance: this key was in force when it was last seen."""
+    """Proof of an earlier run: this key was in force when the instance was last observed."""
 
     key_pair: str
     public_key_digest: str
@@ -137,4 +137,4 @@ class Proof(msgspec.Struct, frozen=True, gc=False):
 
 
 Proofs = dict[str, Proof]
-"""Instance id to proof. Folded from the journals of earlier runs, an input of the planner."""
+"""Proof by instance id. Folded from the journals of earlier runs; an input of the planner."""

@@ -1,7 +1,7 @@
-"""The secrets that a process holds, and texts without them, whatever encoding they stand in.
+"""The secrets of a process, and texts without them in any encoding.
 
-One instance for each process is fed by its credentials. The client blanks what it receives, the
-journal and the terminal what they write. Knows values; `secrecy` knows shapes.
+The credentials of a process register their secrets in one instance. The client masks received
+texts, the journal and the terminal mask written ones. Knows values; `secrecy` knows formats.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from urllib.parse import quote, quote_plus
 from rollout.model.secrecy import MASK
 
 LENGTH_MIN: Final = 8
-"""A shorter text is never blanked: it may be a part of ordinary words."""
+"""A shorter text is never masked: it may be a part of ordinary words."""
 LENGTH_MIN_OF_WORDS: Final = 16
-"""The same for a text of letters of one case only, which may be an ordinary word."""
+"""The same for a text in one case without digits, which may be an ordinary word."""
 KEPT_MAX: Final = 16
-"""The latest secrets are kept. Tokens are renewed all day, and the former ones expire."""
+"""Number of secrets that are kept. Tokens are renewed all day, and the former ones expire."""
 
 _MASK_BYTES: Final = MASK.encode()
 _ESCAPE_MARK: Final = b"\\u00"
 _ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
-"""Printable characters that JSON need not escape. Encoders that are made for web pages write `=`,
-`&` and others so."""
+"""Printable characters that JSON need not escape. Encoders for web pages escape `=`, `&`
+and others too."""
 
 
 class KnownSecrets:
-    """Texts that must not be shown. Nothing in it can be printed by accident."""
+    """Texts that must not be printed. The object itself prints none of them."""
 
     __slots__ = ("__forms", "__forms_bytes", "__known")
 
@@ -44,7 +44,7 @@ class KnownSecrets:
         return f"{len(self.__known)} secrets"
 
     def learn(self, secret: str) -> None:
-        """Blank this text from now on. Texts that may be ordinary words are passed over."""
+        """Mask this text from now on. Texts that may be ordinary words are ignored."""
         words = secret.isalpha() and (secret.islower() or secret.isupper())
         if len(secret) < (LENGTH_MIN_OF_WORDS if words else LENGTH_MIN):
             return
@@ -78,20 +78,20 @@ class KnownSecrets:
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
-    """The character itself, unless it means something else in a JSON text."""
+    """Return the character itself, unless JSON must escape it."""
     character = bytes([int(match[1], 16)])
     return match[0] if character in b'"\\' else character
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """The secret as it is, and as URLs, JSON, HTML, hex and base64 write it."""
+    """Yield the secret itself and its encodings in URLs, JSON, HTML, hex and base64."""
     once = [secret, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret)]
     once += [quote(form, safe="") for form in once[1:3]]
     for form in once:
         yield form
         yield form.replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d")
         escaped = form
-        for _ in range(2):  # JSON, and JSON in a text of JSON
+        for _ in range(2):  # JSON, and JSON in a JSON string
             escaped = json.dumps(escaped)[1:-1]
             yield escaped
             yield escaped.replace("/", "\\/")
@@ -99,6 +99,6 @@ def _forms(secret: str) -> Iterator[str]:
     yield raw.hex()
     yield raw.hex().upper()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for lead in range(3):  # in a longer text it may begin at any of three places
+        for lead in range(3):  # it may start at any of three offsets in a longer text
             whole = encode(bytes(lead) + raw).decode()
             yield whole[-(-lead * 8 // 6) : (lead + len(raw)) * 8 // 6]

@@ -1,6 +1,6 @@
-"""Every bound of the program, named, with its unit and why it is what it is.
+"""All limits of the program, with units and reasons.
 
-Facts of the API that callers must obey live in `ecs.contract`; these are ours.
+`ecs.contract` has the limits of the API; these are ours.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ RESTART_IDS_MAX = 100
 
 # shape of a plan
 CELL_INSTANCES_MAX = 1_000
-"""A cell is a page of the run: small enough to hold, large enough to amortise."""
+"""Instances of a cell: few enough for memory, enough to amortize the cost of a cell."""
 OPEN_INSTANCES_MAX = 64_000
-"""Unfinished instances of open cells; above it no further cell opens (bounds memory)."""
+"""Unfinished instances of open cells; above it no further cell opens (limits memory)."""
 PLAN_AGE_MAX_MS = 24 * HOUR
-"""A plan older than this is stale unless `--max-age` said otherwise."""
+"""A plan older than this is stale unless `--max-age` is given."""
 INVENTORY_BYTES_MAX = 2 * 1024**3
 INVENTORY_LINE_BYTES_MAX = 1024**2
 INVENTORY_NESTING_MAX = 64
@@ -34,8 +34,8 @@ PROBLEMS_SHOWN_MAX = 50
 
 # attempts and waits
 ATTEMPTS_MAX = 3
-"""Attempts per request. A refusal because of throttling or because the instance is busy is none
-(docs/safety.md, I-37)."""
+"""Attempts per request. A refusal because of throttling or because the instance is busy does
+not count (docs/safety.md, I-37)."""
 BUSY_PAUSE_BASE_MS = 2 * SECOND
 """The pause after the first refusal of a busy instance, at most; it doubles with each refusal."""
 BUSY_PAUSE_CAP_MS = 60 * SECOND
@@ -43,10 +43,11 @@ BUSY_WHOLE_MAX = 2
 """A call refused as a whole this many times because an instance is busy is halved from then on, so
 that the busy instance does not hold back the others."""
 LOOK_TICK_MS = 2 * SECOND
-"""Looks fall due on this common tick so that 100-id calls fill; the API's guidance is 1-2 s."""
+"""Observations become due on this common tick, so that calls of 100 ids fill; the API recommends
+1-2 s."""
 STATUS_LAG_MS = 8 * SECOND
-"""So long after a restart a look may still show Running, as before it. How long really is not
-documented; Terraform's provider waits five seconds."""
+"""Time after a restart in which an observation may still return the Running of before. The real
+time is not documented; Terraform's provider waits five seconds."""
 STATE_AGE_MAX_MS = 60 * SECOND
 """An effect is judged on a state read at most this long ago; bounds `not_after`."""
 RETRY_BASE_MS = 1 * SECOND
@@ -58,14 +59,14 @@ CALL_TIMEOUT_MS = 60 * SECOND
 UNKNOWN_CODES_MAX = 3
 """Number of refusals with an unknown code that halts the run."""
 SILENCE_MAX_MS = 5 * MINUTE
-"""How long observations of one account and region may stay without an answer before the run
-halts: long enough for a failover or a reloaded proxy, and no answer of another region counts."""
+"""How long observations of one site may have no reply before the run halts: long enough for a
+failover or a reloaded proxy. Replies of other sites do not count."""
 
 API_TIMEOUT_MS = 5 * MINUTE
-"""How long a call that changes nothing is repeated before a run begins, unless `--api-timeout` said
-otherwise. Longer than four minute buckets of throttling."""
+"""How long a call that changes nothing is retried before a run starts, unless `--api-timeout`
+is given. Longer than four minute buckets of throttling."""
 
-# how many calls the core lets wait in one lane at once (adapts between the two)
+# number of calls that the core lets wait in one lane at once (adapts between the two)
 LANE_CALLS_MIN = 1
 LANE_CALLS_START = 16
 LANE_CALLS_MAX = 128
@@ -83,12 +84,12 @@ FAILURES_SHARE_PPM = 10_000
 millionths)."""
 
 CONFLICTS_MAX = 5
-"""Up to so many instances of a wave with a third key are held and do not halt the run."""
+"""Up to this many instances of a wave with a third key are held and do not halt the run."""
 CONFLICTS_SHARE_PPM = 10_000
 """The same for this share of the wave's targets (in millionths); both must be exceeded."""
 
 ELSEWHERE_MAX = 5
-"""Up to so many instances of a wave may have the new key without an attach of this run."""
+"""Up to this many instances of a wave may have the new key without an attach of this run."""
 ELSEWHERE_SHARE_PPM = 10_000
 """The same for this share of the wave's targets (in millionths); both must be exceeded."""
 
@@ -102,11 +103,11 @@ DURATION_MAX_MS = 168 * HOUR
 
 # journal
 LINE_BYTES_MAX = 60_000
-"""So that a line fits a C2SP entry bundle, which counts lengths in 16 bits."""
+"""A line must fit a C2SP entry bundle, whose lengths have 16 bits."""
 EVENT_ORDINALS_MAX = 5_000
-"""Ordinals one event names: of eight digits and a comma each they fit a line."""
+"""Ordinals in one event: with eight digits and a comma each they fit a line."""
 SEGMENT_BYTES_MAX = 64 * 1024**2
 SYNC_EVERY_MS = 1 * SECOND
-"""A turn without an intent need not be synced by itself, but not later than this."""
+"""A step without an intent is synced with later ones, but no later than this."""
 RESERVE_BYTES = 4 * 1024**2
 """Space reserve: released when the disk is full, so that outcomes can still be written."""

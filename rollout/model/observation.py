@@ -15,7 +15,7 @@ from rollout.model.time import Instant
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
-    """What a look showed of one instance; `api_time` is when the service said so."""
+    """The observed state of one instance; `api_time` is the service's time of the reply."""
 
     status: Status
     key_pair: str
@@ -24,7 +24,7 @@ class Observed(msgspec.Struct, frozen=True, gc=False):
 
 
 class ObservedGroup(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Neighbours in one call that looked alike: `started_at` has one entry for each of them.
+    """Neighbors in one call with the same state: `started_at` has one entry for each of them.
 
     A single number is the StartTime of a single instance.
     """
@@ -67,30 +67,30 @@ class KeyDescribed(msgspec.Struct, frozen=True):
     found: bool = True
 
 
-def gather(sights: Iterable[Observed]) -> tuple[ObservedGroup, ...]:
-    """The sights in their order, neighbours that looked alike together."""
+def gather(observed: Iterable[Observed]) -> tuple[ObservedGroup, ...]:
+    """Return the observed states in order, neighbors with the same state as one group."""
     runs: list[list[Observed]] = []
-    for sight in sights:
-        if runs and _look(runs[-1][0]) == _look(sight):
-            runs[-1].append(sight)
+    for one in observed:
+        if runs and _state(runs[-1][0]) == _state(one):
+            runs[-1].append(one)
         else:
-            runs.append([sight])
-    return tuple(_seen(run) for run in runs)
+            runs.append([one])
+    return tuple(_group(run) for run in runs)
 
 
-def spread(seen: Iterable[ObservedGroup]) -> Iterator[Observed]:
-    """One sight for each instance, in the order of the call: undoes `gather`."""
-    for group in seen:
+def spread(groups: Iterable[ObservedGroup]) -> Iterator[Observed]:
+    """Yield one state for each instance, in the order of the call: the inverse of `gather`."""
+    for group in groups:
         starts = group.started_at if isinstance(group.started_at, tuple) else (group.started_at,)
         for started_at in starts:
             yield Observed(group.status, group.key_pair, started_at, group.api_time)
 
 
-def _look(sight: Observed) -> tuple[Status, str, Instant]:
-    return sight.status, sight.key_pair, sight.api_time
+def _state(one: Observed) -> tuple[Status, str, Instant]:
+    return one.status, one.key_pair, one.api_time
 
 
-def _seen(run: list[Observed]) -> ObservedGroup:
+def _group(run: list[Observed]) -> ObservedGroup:
     first = run[0]
-    starts = first.started_at if len(run) == 1 else tuple(sight.started_at for sight in run)
+    starts = first.started_at if len(run) == 1 else tuple(one.started_at for one in run)
     return ObservedGroup(first.status, first.key_pair, starts, first.api_time)

@@ -1,6 +1,6 @@
 """How a call ended: `Done`, `Refused` (a proof of absence) or `Unknown` (it may have happened).
 
-Made by `ecs.verdict` from what came back, journaled in `Settled`, judged by `core`.
+Created by `ecs.verdict` from a reply, journaled in `Settled`, judged by `core`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from rollout.model.time import SECOND, Duration, Instant
 
 
 class RetryClass(enum.StrEnum):
-    """What a refusal means for a second try. The code's class comes from `ecs.contract`."""
+    """What a refusal means for a retry. `ecs.contract` has the class of each error code."""
 
     THROTTLED = "throttled"
-    """Come back later; never a failure, counts as no attempt."""
+    """Retry later; never a failure, does not count as an attempt."""
     UNSENT = "unsent"
     """Nothing left this machine: connection refused, `not_after` passed, run halted."""
     STATE = "state"
-    """The instance's state does not allow it now: read it again."""
+    """The instance's state does not allow it now: observe it again."""
     FACT = "fact"
     """A fact about this instance that will not change by itself (Windows, locked, no stock)."""
     GONE = "gone"
-    """Instance not found: suspect until two reads agree."""
+    """Instance not found: suspect until two observations agree."""
     DENIED = "denied"
     """Not authenticated or not authorized."""
     CLOCK = "clock"
     """Our clock is off by more than the service allows."""
     KEY_PAIR = "key_pair"
-    """The key pair or the region is not there."""
+    """The key pair or the region does not exist."""
     INPUT = "input"
-    """We sent something wrong: our defect or the spec's."""
+    """An invalid parameter: a defect of this program or of the spec."""
     ODD = "odd"
     """An unknown code."""
 
@@ -41,11 +41,11 @@ class Unsent(enum.StrEnum):
     """Why a call did not leave this machine. The value is the code of the refusal."""
 
     STOPPED = "not_sent_stopped"
-    """The run stopped before the turn of the call came."""
+    """The run stopped before the call was started."""
     HALTED = "not_sent_halted"
-    """Changes were no longer allowed when the call was about to leave."""
+    """Changes were no longer allowed right before the call was sent."""
     EXPIRED = "not_sent_expired"
-    """The call could only leave after its `not_after`."""
+    """The call could only be sent after its `not_after`."""
     DISK = "not_sent_disk"
     """The intent is not durable."""
     BREAKER = "breaker_open"
@@ -71,14 +71,14 @@ class Unsent(enum.StrEnum):
 
 
 class Done(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
-    """The service says it did it. For AttachKeyPair the record, never the guest."""
+    """The service reports success. For AttachKeyPair of the record, never of the guest."""
 
     request_id: str = ""
     api_time: Instant = 0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
-    """A parsed API error, or a call that never left: it did not happen."""
+    """A parsed API error, or a call that was never sent: nothing happened."""
 
     code: str
     retry: RetryClass
@@ -89,7 +89,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=Tru
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
-    """It may have happened, now or later: only a look can tell."""
+    """It may have happened, now or later: only an observation shows it."""
 
     why: str
     request_id: str = ""
@@ -101,7 +101,7 @@ Outcome = Done | Refused | Unknown
 
 
 def shortened(outcome: Outcome, at: Instant) -> Outcome:
-    """Return the outcome as the journal holds it: a `Done` of the very second of `at` does not
+    """Return the outcome as the journal holds it: a `Done` in the same second as `at` does not
     repeat it as `api_time`. `at` is when the reply came, by our clock.
     """
     if isinstance(outcome, Done) and outcome.api_time == _second(at):
@@ -110,8 +110,8 @@ def shortened(outcome: Outcome, at: Instant) -> Outcome:
 
 
 def api_time_of(outcome: Outcome, at: Instant) -> Instant:
-    """Return when the service replied, by its own clock, to the second: undoes `shortened`. 0 where
-    the service did not say.
+    """Return when the service replied, by its own clock, to the second; 0 if unknown. The inverse
+    of `shortened`.
     """
     return outcome.api_time or (_second(at) if isinstance(outcome, Done) else 0)
 
@@ -121,10 +121,10 @@ def _second(at: Instant) -> Instant:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of one mutating call.
+    """The result of one mutating call.
 
     `outcome` holds for every instance of the call that `items` does not name. `items` are the
-    exceptions, by instance id. `anomalies` are oddities of the reply worth a line in the journal.
+    exceptions, by instance id. `anomalies` are oddities of the reply that the journal records.
     """
 
     outcome: Outcome

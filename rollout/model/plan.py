@@ -1,8 +1,8 @@
-"""What was decided: the plan, an immutable value whose canonical bytes are its file.
+"""The plan: an immutable value whose canonical bytes are its file.
 
-Made by `core.planner`, shown by `cli`, executed by `core.run`, which reads nothing else.
-Canonical bytes: keys sorted, no white space, UTF-8, integers only, as RFC 8785 asks of a
-document without floats. The digest is sha256 over them, which is what `sha256sum` prints.
+Created by `core.planning`, executed by `core.running`, which reads nothing else. Canonical bytes:
+keys sorted, no white space, UTF-8, integers only, as RFC 8785 requires of a document without
+floats. The digest is sha256 over them, which is what `sha256sum` prints.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RULES = 2
 
 
 class Reason(enum.StrEnum):
-    """Why an instance is out; in this order, the first that applies is the one reason."""
+    """Why an instance is excluded; the first that applies, in this order, is its reason."""
 
     NOT_FOUND = "not_found_or_not_permitted"
     WINDOWS = "windows"
@@ -46,20 +46,20 @@ OUT_OF_BASE = frozenset({Reason.NOT_FOUND, Reason.WINDOWS, Reason.OS_UNKNOWN, Re
 
 
 class RestartKind(enum.StrEnum):
-    """What puts a key in force: a reboot of a Running instance, a start of a Stopped one."""
+    """How a key takes effect: a reboot of a Running instance, a start of a Stopped one."""
 
     REBOOT = "reboot"
     START = "start"
 
     def action(self, *, many: bool = False) -> str:
-        """The API's action for one id, or the one for up to 100."""
+        """Return the API action for one id, or the one for up to 100."""
         name = "RebootInstance" if self is RestartKind.REBOOT else "StartInstance"
         return f"{name}s" if many else name
 
 
 class Target(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One instance of the plan. `groups` index `Plan.groups`, `key` indexes `Plan.keys`. `attach`
-    is false where the key is on already and only its boot is not proved.
+    is false if the key is attached already and only its boot is unproved.
     """
 
     instance: str
@@ -113,14 +113,14 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class BudgetText(msgspec.Struct, frozen=True):
-    """A budget as the spec wrote it."""
+    """A budget as written in the spec."""
 
     by: str
     max_down: str
 
 
 class Exclusion(AtSite, msgspec.Struct, frozen=True, gc=False):
-    """An instance that is out, and the one reason why."""
+    """An excluded instance and its one reason."""
 
     instance: str
     account: str
@@ -130,9 +130,9 @@ class Exclusion(AtSite, msgspec.Struct, frozen=True, gc=False):
 
 
 class Warn(msgspec.Struct, frozen=True):
-    """A warning of the plan: code, how many things it is about, and the words behind the number.
+    """A warning of the plan: code, number of affected things, and the text after the number.
 
-    `count` 0: it is about the plan as a whole, and no number is shown.
+    `count` 0: it is about the plan as a whole, and no number is printed.
     """
 
     code: str
@@ -141,7 +141,7 @@ class Warn(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who made the plan: account, ARN and where the credentials came from; never a key."""
+    """Who created the plan: account, ARN and source of the credentials; never a key."""
 
     account: str
     arn: str
@@ -184,14 +184,14 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class PlanLimits(msgspec.Struct, frozen=True):
-    """Bounds the run obeys."""
+    """Limits of the run."""
 
     exposed_max: int
     leave_quota_ppm: int
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `apply` needs, and nothing it may not show. Holds no secret."""
+    """Everything that `apply` needs. Contains no secret."""
 
     format: str = FORMAT
     format_version: str = FORMAT_VERSION
@@ -242,25 +242,25 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 def encode(plan: Plan) -> bytes:
-    """The plan's canonical bytes: the file, without a final line feed."""
+    """Return the plan's canonical bytes: the file, without a final line feed."""
     return _ENCODER.encode(plan)
 
 
 def digest(raw: bytes) -> str:
-    """`sha256:…` of a plan's bytes."""
+    """Return `sha256:…` of a plan's bytes."""
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def decode(raw: bytes) -> Plan:
-    """The plan in these bytes; msgspec.ValidationError or DecodeError where they hold none.
+    """Return the plan in these bytes; msgspec.ValidationError or DecodeError if it is invalid.
 
-    Unknown fields are refused, since a plan must not say more than the program reads.
+    Unknown fields are refused, since a plan must not contain more than the program reads.
     """
     return _DECODER.decode(raw)
 
 
 def public_key_digest(public_key: str) -> str:
-    """sha256 of type and key material, without the comment: what makes two keys the same."""
+    """Return `sha256:…` of type and key material, without the comment: equal for equal keys."""
     material = " ".join(public_key.split()[:2])
     return f"sha256:{hashlib.sha256(material.encode()).hexdigest()}"
 

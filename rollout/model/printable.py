@@ -1,6 +1,6 @@
 """Escape characters that could steer a terminal, in text that came from outside.
 
-Called by every sink for people: terminal, log lines, pages. Names, tags, messages of a service and
+Called by everything that prints: terminal, log lines, pages. Names, tags, messages of a service and
 rows of a file may hold such characters.
 """
 

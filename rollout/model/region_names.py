@@ -1,6 +1,6 @@
 """Names that the consoles print instead of region ids, in Chinese and English.
 
-Used by the inventory, where a spreadsheet has such names. Source: region list of the ECS console
+Used by the inventory for spreadsheets with such names. Source: region list of the ECS console
 and the page "Regions and zones" of 2026-01.
 """
 
@@ -48,7 +48,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 
 
 def _squeezed(name: str) -> str:
-    """A name without its case, its blanks and the width and kind of its marks."""
+    """Return a name without case, blanks, and the width and kind of its punctuation."""
     narrow = unicodedata.normalize("NFKC", name).lower()
     return "".join(one for one in narrow if one.isalnum())
 
@@ -57,5 +57,5 @@ _IDS = {_squeezed(name): region for region, names in _NAMES.items() for name in 
 
 
 def region_of(name: str) -> str:
-    """The id of the region with this name; empty where no region is called so."""
+    """Return the id of the region with this name; empty if no region has it."""
     return _IDS.get(_squeezed(name), "")

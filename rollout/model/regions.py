@@ -1,7 +1,7 @@
-"""The regions of the service as far as the program knows them, a help for typing errors.
+"""Known regions of the service, to detect typing errors.
 
-Read by the spec reader and the inventory. A region opened after this list was made is accepted by
-its form; before a live plan the service is asked whether the account has it.
+Used by the spec reader and the inventory. A newer region is accepted by its form; before a live
+plan a call shows whether the account has it.
 Source: ECS endpoints page of 2026-01, finance and government regions included.
 """
 
@@ -60,16 +60,16 @@ _FORM = re.compile(r"[a-z]{2,4}(?:-[a-z0-9]{1,20}){1,4}")
 
 
 def is_known(region: str) -> bool:
-    """True for a region of the list."""
+    """Return whether the region is in the list."""
     return region in _KNOWN
 
 
 def is_name(text: str) -> bool:
-    """True for what may be a region: one of the list, or a name of that form."""
+    """Return whether this may be a region: one of the list, or a name of that form."""
     return text in _KNOWN or _FORM.fullmatch(text) is not None
 
 
 def advice(region: str) -> str:
-    """What to tell who wrote an unknown region: the closest known one, or what one looks like."""
+    """Return advice for an unknown region: the closest known one, or the form of a region."""
     close = get_close_matches(region.strip().lower().replace("_", "-"), KNOWN, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else "a region is written like `cn-hangzhou`"

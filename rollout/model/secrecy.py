@@ -1,6 +1,6 @@
-"""What a secret looks like, so that none is accepted in an input or repeated in a message.
+"""Detect secrets, so that none is accepted in an input or repeated in a message.
 
-Used by the spec reader and the inventory; knows shapes and telling names only.
+Used by the spec reader and the inventory; knows formats and field names only.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _REFERENCE = ("env:", "file:", "kms:")
 
 
 def find(text: str) -> int | None:
-    """Offset of the first secret by its shape; None where there is none."""
+    """Return the offset of the first secret; None if there is none."""
     match = _SHAPE.search(text)
     return match.start() if match else None
 
 
 def find_in_bytes(raw: bytes) -> int | None:
-    """The same for undecoded bytes."""
+    """Return the same for undecoded bytes."""
     match = _SHAPE_BYTES.search(raw)
     return match.start() if match else None
 
 
 def is_named(name: str, value: str) -> bool:
-    """True where a field's name says that its value is a secret, and the value is no reference."""
+    """Return whether a field's name marks its value as a secret, and the value is no reference."""
     squeezed = name.replace("_", "").replace("-", "").lower()
     return squeezed in _NAMES and bool(value) and not value.startswith(_REFERENCE)
 
 
 def masked(text: str) -> str:
-    """The text with every secret blanked."""
+    """Return the text with every secret masked."""
     return _SHAPE.sub(MASK, text)

@@ -3,7 +3,7 @@
 Keys and values with other characters are quoted: `owner='O''Brien'` or `owner="O'Brien"`; a quote
 inside quotes of its own kind is doubled.
 
-A spec holds them parsed; `core.selection` and the inventory sources match them.
+A spec holds them parsed; `core.planning.selection` and the inventory sources match them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rollout.model.instance import Tags
 
 
 class Operator(enum.StrEnum):
-    """How one requirement compares."""
+    """Comparison of a requirement."""
 
     IN = "in"
     NOT_IN = "notin"
@@ -33,7 +33,7 @@ class Requirement(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
     def holds(self, tags: Tags) -> bool:
-        """True where the tags meet this requirement; an absent key meets `!=` and `notin`."""
+        """Return whether the tags meet this requirement; an absent key meets `!=` and `notin`."""
         found = [value for key, value in tags if key == self.key]
         match self.operator:
             case Operator.EXISTS:
@@ -47,18 +47,18 @@ class Requirement(msgspec.Struct, frozen=True):
 
 
 class Selector(msgspec.Struct, frozen=True):
-    """A conjunction of requirements, with the text it was written as."""
+    """A conjunction of requirements, with its text."""
 
     text: str
     requirements: tuple[Requirement, ...]
 
     def matches(self, tags: Tags) -> bool:
-        """True where every requirement holds."""
+        """Return whether every requirement holds."""
         return all(requirement.holds(tags) for requirement in self.requirements)
 
 
 class SelectorError(ValueError):
-    """The text is not a selector; `offset` says where, from 0."""
+    """The text is not a selector; `offset` is the position of the error, from 0."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -73,7 +73,7 @@ _TOKEN = re.compile(
 
 
 def parse(text: str) -> Selector:
-    """A selector from its text. SelectorError with the offset of the first fault."""
+    """Parse a selector. SelectorError with the offset of the first fault."""
     tokens = _tokens(text)
     requirements = []
     while True:

@@ -1,6 +1,6 @@
-"""What the operator wants: the spec after reading, every default filled in.
+"""The spec after reading, with every default filled in.
 
-Made by `specfile` from YAML; the planner compiles it. Durations in milliseconds.
+Created by `specfile` from YAML; the planner compiles it. Durations in milliseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Amount(msgspec.Struct, frozen=True):
     share_ppm: int | None = None
 
     def of(self, base: int) -> int:
-        """How many that is of `base`, rounded down; may be 0, which callers must refuse."""
+        """Return the number for `base`, rounded down; may be 0, which callers must refuse."""
         if self.count is not None:
             return self.count
         return base * (self.share_ppm or 0) // PPM
@@ -42,7 +42,7 @@ _PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,4}))?%", re.ASCII)
 
 
 def parse_amount(text: str) -> Amount:
-    """`5` is a count, `5%` or `0.5%` a share. ValueError for anything else, 0 and over 100 %."""
+    """Parse a count (`5`) or a share (`5%`, `0.5%`). ValueError for others, 0 and over 100 %."""
     if _COUNT.fullmatch(text):
         return Amount(count=int(text))
     match = _PERCENT.fullmatch(text)
@@ -60,7 +60,7 @@ def parse_amount(text: str) -> Amount:
 
 
 class Ensure(enum.StrEnum):
-    """What to do where a region has no key pair of the wanted name."""
+    """What to do if a region has no key pair of the wanted name."""
 
     REQUIRE = "require"
     IMPORT = "import"
@@ -75,16 +75,16 @@ class KeyPairSpec(msgspec.Struct, frozen=True):
 
 
 class EcsSource(msgspec.Struct, frozen=True, tag="ecs"):
-    """Instances the service lists in these regions and the selector matches."""
+    """Instances that the service lists in these regions and the selector matches."""
 
     regions: tuple[str, ...]
     select: Selector | None = None
 
 
 class FileSource(msgspec.Struct, frozen=True, tag="file"):
-    """Instances a file names. `format`: csv, json, jsonl or ids; `columns`: field to heading (CSV).
+    """Instances of a file. `format`: csv, json, jsonl or ids; `columns`: field to heading (CSV).
 
-    `path` "-" is the standard input. `select`: only instances that it matches. `regions` (ids): an
+    `path` "-" is the standard input. `select`: only matching instances. `regions` (ids): an
     instance is in one of them.
     """
 
@@ -100,7 +100,7 @@ Source = EcsSource | FileSource
 
 
 class Exclude(msgspec.Struct, frozen=True):
-    """A rule that leaves instances out, with its reason; past `until` it no longer does."""
+    """A rule that excludes instances until `until`, with its reason."""
 
     reason: str
     select: Selector | None = None
@@ -109,7 +109,7 @@ class Exclude(msgspec.Struct, frozen=True):
 
 
 class Stopped(enum.StrEnum):
-    """What becomes of instances that are Stopped when planned."""
+    """Treatment of instances that are Stopped when planned."""
 
     START = "start"
     LEAVE = "leave"
@@ -123,7 +123,7 @@ class Calls(enum.StrEnum):
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """How instances are restarted, so that the key takes effect."""
+    """How instances are restarted for the key to take effect."""
 
     stopped: Stopped = Stopped.START
     calls: Calls = Calls.SINGLE
@@ -132,7 +132,7 @@ class Restart(msgspec.Struct, frozen=True):
 
 
 class OnUnknown(enum.StrEnum):
-    """What becomes of a restart that stays in doubt after the settle window."""
+    """Treatment of a restart that stays in doubt after the settle window."""
 
     HOLD = "hold"
     RETRY_ONCE = "retryOnce"
@@ -147,7 +147,7 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class WaveKind(enum.StrEnum):
-    """How a wave is sized."""
+    """How the size of a wave is determined."""
 
     AMOUNT = "amount"
     COVER = "cover"
@@ -163,7 +163,7 @@ class WaveSpec(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds the operator sets."""
+    """Limits that the operator sets."""
 
     leave_quota_ppm: int = limits.LEAVE_QUOTA_PPM
     instances_max: int | None = None
@@ -171,7 +171,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """A whole spec. `text` is the file's exact text, which travels with the plan."""
+    """A whole spec. `text` is the file's exact text, which the plan contains too."""
 
     name: str
     key_pair: KeyPairSpec

@@ -1,10 +1,10 @@
-"""What a text must be so that plans, journals and requests can hold it."""
+"""Check texts that plans, journals and requests must be able to contain."""
 
 from __future__ import annotations
 
 
 def is_text(text: str) -> bool:
-    """True for a text that UTF-8 can encode: one without halves of surrogate pairs."""
+    """Return whether UTF-8 can encode the text: it has no halves of surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:

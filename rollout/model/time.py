@@ -1,4 +1,4 @@
-"""Time as the whole program counts it: integer milliseconds, UTC.
+"""Time in integer milliseconds, UTC.
 
 Used by every layer. Nothing here reads a clock; the two text forms are parsed and printed here.
 """
@@ -37,7 +37,7 @@ class Clock(Protocol):
 
 
 def parse_duration(text: str, *, milliseconds: bool = False) -> Duration:
-    """`90s`, `30m`, `1h30m` in milliseconds; `ms` only where allowed. ValueError otherwise."""
+    """Parse `90s`, `30m`, `1h30m` to milliseconds; `ms` only if allowed. ValueError otherwise."""
     if not _WHOLE.fullmatch(text):
         message = "a duration needs a unit" if text.isdigit() else "not a duration"
         raise ValueError(message)
@@ -49,7 +49,7 @@ def parse_duration(text: str, *, milliseconds: bool = False) -> Duration:
 
 
 def format_duration(duration: Duration) -> str:
-    """`1h30m`, `45s`, `250ms`: the shortest text that `parse_duration` reads back."""
+    """Return `1h30m`, `45s`, `250ms`: the shortest text that `parse_duration` accepts."""
     if duration == 0:
         return "0s"
     parts = []
@@ -61,10 +61,10 @@ def format_duration(duration: Duration) -> str:
 
 
 def format_instant(instant: Instant) -> str:
-    """RFC 3339 in UTC with seconds, as everything printed."""
+    """Return RFC 3339 in UTC with seconds, the format of all printed times."""
     return datetime.fromtimestamp(instant / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def minute(instant: Instant) -> int:
-    """The minute an instant falls in, counted from the epoch: the grain of `StartTime`."""
+    """Return the minute of an instant, counted from the epoch: the precision of `StartTime`."""
     return instant // MINUTE

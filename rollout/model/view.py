@@ -1,4 +1,4 @@
-"""Read models for people: what a run looks like now. Made by `core.view`, shown by `cli`."""
+"""Read models of a run for display. Created by `core.running.view`, printed by `cli`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class WaveView(msgspec.Struct, frozen=True):
-    """One wave: how many targets are in each phase (by its word), and whether it is open."""
+    """One wave: number of targets in each phase, and whether it is open."""
 
     name: str
     targets: int
@@ -16,7 +16,7 @@ class WaveView(msgspec.Struct, frozen=True):
 
 
 class GroupView(msgspec.Struct, frozen=True):
-    """One group: permits in use of its cap, and how many of them are kept for good."""
+    """One group: permits in use of its cap, and the number that is kept permanently."""
 
     key: str
     cap: int
@@ -25,7 +25,7 @@ class GroupView(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """An instance that needs a person: its phase or class, and why."""
+    """An instance that needs an operator: its phase or class, and why."""
 
     instance: str
     region: str
@@ -47,8 +47,9 @@ class LaneView(msgspec.Struct, frozen=True):
 
 
 class RunView(msgspec.Struct, frozen=True):
-    """One run: `state` is running, drained, halted or closed; `waiting` says how many wait for
-    what; `classes` sum to the inventory."""
+    """One run: `state` is running, drained, halted or closed; `waiting` has the number of
+    instances by cause; `classes` sum to the inventory.
+    """
 
     run: str
     name: str

@@ -12,7 +12,7 @@ from rollout.ecs.patience import Patience, UnansweredCall
 from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Instant
-from tests.ecs.pretend import NOW, JumpClock
+from tests.ecs.scripted import NOW, JumpClock
 
 THROTTLED = Refused("Throttling.User", RetryClass.THROTTLED)
 

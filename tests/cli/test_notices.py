@@ -13,7 +13,7 @@ from rollout.cli.notices import TerminalNotices
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.model.time import MINUTE, SECOND
-from tests.ecs.pretend import NOW
+from tests.ecs.scripted import NOW
 
 CALL = WaitingCall(
     "DescribeInstances", ("cn-hangzhou",), "Throttling.User", 3, NOW, NOW + 5 * MINUTE

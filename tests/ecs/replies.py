@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from rollout.model.outcome import Done, Outcome, Refused, Unknown
-from tests.ecs.pretend import REQUEST_ID, Scripted, reply
+from tests.ecs.scripted import REQUEST_ID, Scripted, reply
 
 REGION = "cn-hangzhou"
 JSON = {"Content-Type": "application/json;charset=utf-8"}

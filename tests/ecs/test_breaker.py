@@ -1,4 +1,4 @@
-"""The fuse and the budget of repeats, on handed-in instants."""
+"""The circuit breaker and the retry budget, on given instants."""
 
 import pytest
 
@@ -17,11 +17,11 @@ def refused(retry: RetryClass) -> Refused:
 
 
 def noted(*outcomes: Outcome) -> Breaker:
-    """A fuse that has seen these."""
-    fuse = Breaker()
+    """A breaker that has recorded these outcomes."""
+    circuit = Breaker()
     for outcome in outcomes:
-        fuse.note(outcome, NOW)
-    return fuse
+        circuit.note(outcome, NOW)
+    return circuit
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def noted(*outcomes: Outcome) -> Breaker:
 )
 def test_it_opens_on_what_repeats_cannot_cure(outcomes: list[Outcome], reason: str) -> None:
     """One refusal of keys or clock, or more than half of twenty calls failed in the service."""
-    fuse = noted(*outcomes)
-    assert fuse.reason == reason
-    assert fuse.ask(NOW) is (Admission.STOP if reason else Admission.GO)
+    circuit = noted(*outcomes)
+    assert circuit.reason == reason
+    assert circuit.admit(NOW) is (Admission.STOP if reason else Admission.GO)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_only_the_service_itself_makes_a_storm(why: str, *, failed: bool) -> Non
 
 def test_after_the_pause_one_asker_probes() -> None:
     """Half open: exactly one probe at a time, everybody else is stopped."""
-    fuse = noted(refused(RetryClass.DENIED))
+    circuit = noted(refused(RetryClass.DENIED))
     later = NOW + breaker.OPEN_MS
-    assert fuse.ask(later - 1) is Admission.STOP
-    assert fuse.left_ms(later - 1) == 1
-    assert fuse.ask(later) is Admission.PROBE
-    assert fuse.ask(later) is Admission.STOP
-    assert fuse.left_ms(later + 1) == 0
+    assert circuit.admit(later - 1) is Admission.STOP
+    assert circuit.left_ms(later - 1) == 1
+    assert circuit.admit(later) is Admission.PROBE
+    assert circuit.admit(later) is Admission.STOP
+    assert circuit.left_ms(later + 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_after_the_pause_one_asker_probes() -> None:
 def test_a_sound_probe_closes(outcome: Outcome) -> None:
     """After a storm any reply of the service is sound, even a denial: the caller may lack
     permission for the action that probes. The old sample is forgotten."""
-    fuse = noted(*[STORM] * 20)
+    circuit = noted(*[STORM] * 20)
     later = NOW + breaker.OPEN_MS
-    assert fuse.ask(later) is Admission.PROBE
-    fuse.probed(outcome, later)
-    assert fuse.reason == ""
-    assert fuse.ask(later) is Admission.GO
-    fuse.note(STORM, later)
-    assert fuse.ask(later) is Admission.GO
+    assert circuit.admit(later) is Admission.PROBE
+    circuit.probed(outcome, later)
+    assert circuit.reason == ""
+    assert circuit.admit(later) is Admission.GO
+    circuit.note(STORM, later)
+    assert circuit.admit(later) is Admission.GO
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_a_sound_probe_closes(outcome: Outcome) -> None:
     ],
 )
 def test_a_bad_probe_waits_once_more(outcome: Outcome) -> None:
-    """No answer is no cure: the pause begins anew, and ends in another probe."""
-    fuse = noted(refused(RetryClass.DENIED))
+    """A lost probe closes nothing: the pause starts again and ends with another probe."""
+    circuit = noted(refused(RetryClass.DENIED))
     later = NOW + breaker.OPEN_MS
-    assert fuse.ask(later) is Admission.PROBE
-    fuse.probed(outcome, later)
-    assert fuse.ask(later + breaker.OPEN_MS - 1) is Admission.STOP
-    assert fuse.ask(later + breaker.OPEN_MS) is Admission.PROBE
+    assert circuit.admit(later) is Admission.PROBE
+    circuit.probed(outcome, later)
+    assert circuit.admit(later + breaker.OPEN_MS - 1) is Admission.STOP
+    assert circuit.admit(later + breaker.OPEN_MS) is Admission.PROBE
 
 
 def test_repeats_are_a_tenth_and_a_floor() -> None:

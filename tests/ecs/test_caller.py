@@ -22,7 +22,7 @@ from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Instant
-from tests.ecs.pretend import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
+from tests.ecs.scripted import DATE, FAR, NOW, REQUEST_ID, JumpClock, client_on
 from tests.ecs.wires import CANARY, REGION, Tokens, Wire, accepted, client_of, reboot, refused
 from tests.inprocess import InProcessTransport
 
@@ -127,7 +127,7 @@ BEHIND = "Fri, 02 Jan 2026 03:24:05 GMT"
 
 @pytest.mark.asyncio
 async def test_a_skewed_clock_is_measured_and_the_call_signed_again() -> None:
-    """Even a mutation: a refused time stamp proves that nobody looked at it."""
+    """Even a mutation: a refused time stamp proves that it was not processed."""
     wire = Wire([refused(400, "InvalidTimeStamp.Expired", date=BEHIND), accepted(date=BEHIND)])
     client = client_of(wire)
     assert isinstance(await reboot(client), Done)
@@ -147,7 +147,7 @@ async def test_a_skewed_clock_is_measured_and_the_call_signed_again() -> None:
 async def test_a_clock_refused_twice_is_an_error_that_says_by_how_much(
     date: str, text: str
 ) -> None:
-    """Signed again once, then stop: refused with the class of clocks, and the fuse opens."""
+    """Signed again once, then stop: refused with the class of clocks, and the breaker opens."""
     wire = Wire([refused(400, "InvalidTimeStamp.Expired", date=date)])
     client = client_of(wire)
     outcome = await reboot(client)
@@ -191,7 +191,7 @@ async def test_lanes_follow_the_minutes_of_a_believable_clock(date: str, skew_ms
 
 @pytest.mark.asyncio
 async def test_an_expired_token_is_renewed_once_without_a_failed_call() -> None:
-    """Refused in the middle of a run, fetched anew, sent again with the new keys."""
+    """Refused during a run, the call is sent again with newly fetched keys."""
     wire, tokens = Wire([refused(403, "InvalidSecurityToken.Expired"), accepted()]), Tokens()
     client = client_of(wire, keyring=Keyring(tokens, JumpClock()))
     assert isinstance(await reboot(client), Done)
@@ -200,7 +200,7 @@ async def test_an_expired_token_is_renewed_once_without_a_failed_call() -> None:
 
 
 @pytest.mark.asyncio
-async def test_keys_refused_twice_open_the_fuse() -> None:
+async def test_keys_refused_twice_open_the_breaker() -> None:
     """One renewal, then the refusal stands and nothing more leaves."""
     wire, tokens = Wire([refused(403, "Forbidden.RAM")]), Tokens()
     client = client_of(wire, keyring=Keyring(tokens, JumpClock()))
@@ -247,7 +247,7 @@ async def test_no_outcome_carries_a_secret() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reason", ["reset", "timeout", "cut_off"])
 async def test_a_mutation_that_was_lost_is_never_sent_again(reason: str) -> None:
-    """It is unknown, and whoever asked has to look."""
+    """Its outcome is unknown, so the caller must observe."""
     wire = Wire([Lost(reason), accepted()])
     assert await reboot(client_of(wire)) == Unknown(reason)
     assert len(wire.calls) == 1

@@ -18,7 +18,7 @@ from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RestartKind
-from tests.ecs.pretend import FAR, client_on
+from tests.ecs.scripted import FAR, client_on
 
 PUBLIC_KEY = synthetic.former_public_key(99, "cn-shanghai")
 REGION = "cn-hangzhou"
@@ -50,7 +50,7 @@ async def whole_fleet(client: EcsClient) -> list[Instance]:
 
 @pytest.mark.asyncio
 async def test_identity_and_regions_are_read() -> None:
-    """The account comes from GetCallerIdentity, which an emulator answers beside ECS."""
+    """The account comes from GetCallerIdentity, which an emulator serves next to ECS."""
     async with emulated() as client:
         identity = await client.identify()
         regions = await client.describe_regions()

@@ -27,7 +27,7 @@ from rollout.ecs.credentials import (
 )
 from rollout.errors import AccessError, Exit
 from rollout.model.time import HOUR, Instant
-from tests.ecs.pretend import NOW, JumpClock
+from tests.ecs.scripted import NOW, JumpClock
 
 CANARY = "canary-8f1d2c"
 TOKEN = "canary-token-77aa"
@@ -149,7 +149,7 @@ async def test_logs_are_told_what_to_blank() -> None:
     ],
 )
 def test_half_of_a_key_pair_is_told(names: list[str], missing: str) -> None:
-    """Half of a pair is a mistake, never a reason to look elsewhere: R0401 names the other half."""
+    """Half of a pair is an error, no other source is tried: R0401 names the missing half."""
     spelled = {
         "ID": "ALIBABA_CLOUD_ACCESS_KEY_ID",
         "SECRET": "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
@@ -322,7 +322,7 @@ async def test_a_source_without_other_keys_gives_the_same_ones() -> None:
 
 @pytest.mark.asyncio
 async def test_a_failed_renewal_takes_the_old_keys_from_nobody() -> None:
-    """One lane may be forbidden what others may do: they go on with the token that is valid."""
+    """One lane may be forbidden what others may do: they continue with the valid token."""
     source = Sts()
     ring = Keyring(source, JumpClock())
     refused = await ring.get()

@@ -20,7 +20,7 @@ from rollout.model.known_secrets import KnownSecrets
 from rollout.model.observation import Described
 from rollout.model.outcome import Refused
 from rollout.model.plan import RestartKind
-from tests.ecs.pretend import DATE, FAR, NOW, JumpClock, reply, talking_to
+from tests.ecs.scripted import DATE, FAR, NOW, JumpClock, reply, talking_to
 from tests.inprocess import InProcessTransport
 
 REGION = "cn-beijing"

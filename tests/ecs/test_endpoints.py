@@ -27,7 +27,7 @@ def test_regions_have_the_hosts_of_the_official_sdk(region: str, host: str) -> N
 
 
 def test_no_region_can_smuggle_a_host() -> None:
-    """A region becomes part of a host name, so it must look like one."""
+    """A region becomes part of a host name, so it must have that form."""
     for region in ("x.evil.example/", "", "cn_hangzhou", "CN-HANGZHOU", "a@b", "a" * 50):
         with pytest.raises(ConfigError):
             endpoints.host(region)
@@ -175,5 +175,5 @@ def test_without_an_override_identity_is_asked_of_sts() -> None:
     ],
 )
 def test_the_region_of_an_sts_endpoint(endpoint: str, region: tuple[str, bool]) -> None:
-    """Only hosts of the service have a region, which its other clients are told."""
+    """Only hosts of the service have a region, which its other clients need."""
     assert endpoints.sts_region(endpoint) == region

@@ -10,7 +10,7 @@ from rollout.ecs.client import EcsClient
 from rollout.ecs.transport import SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.model.plan import RestartKind
-from tests.ecs.pretend import FAR, JumpClock, client_on
+from tests.ecs.scripted import FAR, JumpClock, client_on
 from tests.inprocess import InProcessTransport
 
 REGION = "cn-hangzhou"

@@ -14,7 +14,7 @@ from rollout.ecs.governor import HEADROOM, Governor, Rate, Ticket
 from rollout.emulator import faults
 from rollout.model.site import Lane, Site
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
-from tests.ecs.pretend import JumpClock
+from tests.ecs.scripted import JumpClock
 
 NOW: Instant = 1_767_323_040_000
 """The start of a minute."""
@@ -344,7 +344,7 @@ class VirtualClock:
 
 @dataclass
 class Bucket:
-    """A minute bucket that nobody is told about, and who got what out of it."""
+    """A hidden bucket per minute, and its calls by client."""
 
     quota: int
     taken: dict[int, int] = field(default_factory=dict)
@@ -429,7 +429,7 @@ async def test_nothing_is_admitted_past_its_time() -> None:
 
 @pytest.mark.asyncio
 async def test_a_lane_that_closes_while_somebody_waits_stays_closed() -> None:
-    """The sleeper looks again when it wakes, and keeps to its own time."""
+    """A waiting call checks again when it wakes, and keeps its own deadline."""
     clock = VirtualClock()
     pace = Governor(clock)
     first = await pace.admit(LANE, NOW)
@@ -477,7 +477,7 @@ async def test_places_bound_what_is_on_its_way_in_the_order_of_asking() -> None:
 
 @pytest.mark.asyncio
 async def test_who_is_cancelled_while_waiting_keeps_no_place() -> None:
-    """A lane of one place goes on after a waiter was cancelled."""
+    """A lane with one slot continues after a waiting call was cancelled."""
     clock = VirtualClock()
     pace = Governor(clock, in_flight_max=1)
     assert await pace.admit(LANE, NOW)

@@ -16,7 +16,7 @@ from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown, Unsent
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Duration
-from tests.ecs.pretend import DATE, NOW, REQUEST_ID, JumpClock, client_on
+from tests.ecs.scripted import DATE, NOW, REQUEST_ID, JumpClock, client_on
 from tests.ecs.wires import REGION, Script, Wire, accepted, reboot, refused
 from tests.inprocess import InProcessTransport
 

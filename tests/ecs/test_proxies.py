@@ -16,7 +16,7 @@ from rollout.ecs import proxies
 from rollout.ecs.proxies import Proxies, Proxy
 from rollout.ecs.transport import AiohttpTransport, NotSent, SignedCall
 from rollout.errors import ConfigError, Exit
-from tests.ecs.pretend import reply, scripted
+from tests.ecs.scripted import reply, scripted
 
 HOST = "ecs.cn-beijing.aliyuncs.com"
 

@@ -65,7 +65,7 @@ def test_every_reason_of_the_client_is_spelled_out() -> None:
 
 
 def test_redaction_leaves_every_reason_readable() -> None:
-    """A reason is printed before the host, and no word in it makes the host look like a secret."""
+    """A reason is printed before the host, and no word of it makes the host resemble a secret."""
     lines = [f"{cause.text}: ecs.example:443; {cause.check}" for cause in causes._CAUSES.values()]
 
     assert [logs.redact(line) for line in lines] == lines

@@ -13,8 +13,8 @@ import pytest
 from rollout.ecs import contract, verdict
 from rollout.model.outcome import Answer, Done, Refused, RetryClass
 from rollout.model.plan import RestartKind
-from tests.ecs.pretend import FAR, NOW, REQUEST_ID, After, Scripted, reply, talking_to
 from tests.ecs.replies import HTML, JSON, REGION, error, short, xml
+from tests.ecs.scripted import FAR, NOW, REQUEST_ID, After, Scripted, reply, talking_to
 
 IDS = ("i-1", "i-2", "i-3")
 

@@ -1,4 +1,4 @@
-"""The corpus of replies to looks: each row goes through the real client over a real socket.
+"""The corpus of replies to observations: each row goes through the real client over a real socket.
 
 The rows follow docs/safety.md, "What a reply proves".
 """
@@ -13,8 +13,8 @@ from rollout.ecs import replies
 from rollout.model.instance import OsFamily, Status
 from rollout.model.observation import Described, KeyDescribed
 from rollout.model.outcome import Unknown
-from tests.ecs.pretend import NOW, REQUEST_ID, Scripted, reply, talking_to
 from tests.ecs.replies import HTML, JSON, REGION, error, short, xml
+from tests.ecs.scripted import NOW, REQUEST_ID, Scripted, reply, talking_to
 
 IDS = ("i-1", "i-2", "i-3")
 
@@ -86,7 +86,7 @@ LOOKS: dict[str, tuple[Scripted, str]] = {
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", LOOKS)
 async def test_look(name: str) -> None:
-    """A look is a list that was read, or an outcome; what is unreadable is never an empty list."""
+    """An observation is a list or an outcome; an unreadable reply is never an empty list."""
     script, expected = LOOKS[name]
     async with talking_to(script) as (client, _):
         seen = await client.observe_instances(REGION, IDS)
@@ -140,7 +140,7 @@ async def test_rows_read_alike_in_every_spelling(script: Scripted) -> None:
 
 @pytest.mark.asyncio
 async def test_odd_words_of_a_row_are_unknown_not_guessed() -> None:
-    """Unknown system, unknown state, no key, locks and an old generation are told as they are."""
+    """Unknown system, unknown state, no key, locks and an old generation are kept unchanged."""
     odd = instance(
         OSType="FreeBSD",
         Status="Migrating",

@@ -1,4 +1,4 @@
-"""What is told of throttled lanes: that they are slowed, closed, recovered, and no more often."""
+"""Reports of throttled lanes: slowed, closed, recovered, and no more often than needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rollout.ecs.slowdowns import Slowdowns
 from rollout.model.event import LaneRecovered, LaneSlowed
 from rollout.model.site import Lane, Site
 from rollout.model.time import MINUTE, SECOND, Duration
-from tests.ecs.pretend import JumpClock
+from tests.ecs.scripted import JumpClock
 
 NOW = 1_767_323_040_000
 """The start of a minute."""

@@ -34,7 +34,7 @@ from rollout.ecs.transport import (
 )
 from rollout.ecs.wire import HttpReply
 from rollout.model.outcome import Unsent
-from tests.ecs.pretend import After, ObservedGroup, Scripted, Server, reply, scripted, serving
+from tests.ecs.scripted import After, ObservedGroup, Scripted, Server, reply, scripted, serving
 from tests.inprocess import InProcessTransport
 
 HOST = "https://ecs.cn-beijing.aliyuncs.com"
@@ -48,7 +48,7 @@ def call(endpoint: str = HOST, *, connect_ms: int = 2_000, read_ms: int = 2_000)
 
 
 class Pool(aiohttp.BaseConnector):
-    """Fails to connect as told, or hands out a connection that is closed or fails as told."""
+    """Fails to connect as scripted, or returns a connection that is closed or fails as scripted."""
 
     def __init__(
         self, connecting: Exception | None, reading: Exception | None, *, closed: bool
@@ -326,7 +326,7 @@ async def test_certificates_are_verified() -> None:
 
 @pytest.mark.asyncio
 async def test_plain_http_never_leaves_this_machine() -> None:
-    """Secrets are signed, not hidden: beyond loopback only TLS will do."""
+    """Requests are signed, not encrypted: other machines are called with TLS only."""
     async with AiohttpTransport() as transport:
         with pytest.raises(Bug):
             await transport.send(call("http://ecs.aliyuncs.com"))
@@ -496,7 +496,7 @@ async def _ask_in_turn(tricks: Sequence[Trick], callers: int) -> list[str]:
 @settings(max_examples=30, derandomize=True)
 @given(tricks=st.lists(st.sampled_from(Trick), min_size=2, max_size=10), callers=st.integers(1, 3))
 def test_every_call_gets_its_own_reply_or_none(tricks: list[Trick], callers: int) -> None:
-    """Whatever became of the calls before it on a connection, and of those beside it."""
+    """A call gets its own reply, regardless of earlier and parallel calls."""
     for n, got in enumerate(asyncio.run(_ask_in_turn(tricks, callers))):
         own = f"{n}={urllib.parse.quote(tricks[n].value)}"
         assert got == own or (got == "" and tricks[n] in LOST), tricks[n]

@@ -91,7 +91,7 @@ def test_drift_of_the_schema_changes_no_verdict(spell: Callable[[Fields], Fields
 
 @given(st.permutations(fifty()))
 def test_the_order_of_rows_changes_no_verdict(rows: list[Fields]) -> None:
-    """Rows are told apart by id, not by place."""
+    """Rows are identified by id, not by position."""
     answer = judged(wire.encode_json(body_of(rows)))
     assert (answer.outcome, answer.items) == (EXPECTED.outcome, EXPECTED.items)
     assert sorted(answer.anomalies) == sorted(EXPECTED.anomalies)
@@ -172,7 +172,7 @@ def test_a_reply_that_nobody_wrote_keeps_the_trace_of_the_gateway() -> None:
 
 
 def test_a_header_of_any_bytes_can_be_shown_and_stored() -> None:
-    """Bytes beyond ASCII reach us as lone surrogates, which no journal takes."""
+    """Bytes that are not ASCII arrive as lone surrogates, which the journal refuses."""
     reply = wire.HttpReply(502, DATE | {"x-acs-request-id": "\udcffR\x1b[2J" + "x" * 99}, b"")
     outcome = verdict.answer("AttachKeyPair", IDS, verdict.received(reply, NOW)).outcome
     assert isinstance(outcome, Unknown) and len(outcome.request_id) <= 64

@@ -80,7 +80,7 @@ def test_booleans_are_read_in_any_case(text: str, value: object) -> None:
 
 
 def test_json_is_compact_and_keeps_its_order() -> None:
-    """Bodies look like those of the gateway: no spaces, RequestId where it was put."""
+    """Bodies have the form of the gateway: no spaces, fields in the given order."""
     body = {"RequestId": "A", "FailCount": 0, "Ok": True, "List": {"Item": []}}
     assert wire.encode_json(body) == b'{"RequestId":"A","FailCount":0,"Ok":true,"List":{"Item":[]}}'
 
@@ -160,7 +160,7 @@ def test_hostile_or_broken_xml_is_malformed(data: bytes) -> None:
     ],
 )
 def test_lists_read_alike_from_json_and_xml(parent: object, found: list[object]) -> None:
-    """XML cannot tell a list of one from a child, and an empty list is an empty text."""
+    """In XML a list of one is the same as a child, and an empty list is an empty text."""
     assert wire.items(parent, "Result") == found
 
 

@@ -14,7 +14,7 @@ from rollout.errors import AccessError
 from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import HOUR, Instant
-from tests.ecs.pretend import DATE, FAR, REQUEST_ID, JumpClock, client_on
+from tests.ecs.scripted import DATE, FAR, REQUEST_ID, JumpClock, client_on
 from tests.inprocess import InProcessTransport
 
 REGION = "cn-beijing"
@@ -44,7 +44,7 @@ Script = HttpReply | NotSent | Lost | Callable[[], None]
 
 @dataclass
 class Wire:
-    """Answers the n-th call with the n-th script, the last one for ever."""
+    """Answers the n-th call with the n-th script, all further ones with the last."""
 
     scripts: Sequence[Script] = (accepted(),)
     calls: list[SignedCall] = field(default_factory=list)

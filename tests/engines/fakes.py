@@ -1,4 +1,4 @@
-"""The local engine's world without sockets, disk or waiting: ports that do as they are told."""
+"""Scripted ports for the local engine, without sockets, disk or waiting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.core import samples
 
 
 class FakeClock:
-    """Stands still unless told."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.instant = samples.NOW
@@ -87,7 +87,7 @@ class FakeOperators:
 
 
 class FakeEcs:
-    """Does what it is asked at once; a call of `hangs` waits for `release`."""
+    """Executes calls at once; a call of `hangs` waits for `release`."""
 
     def __init__(self, rows: list[Instance], clock: FakeClock, log: list[str]) -> None:
         self.rows = {row.id: row for row in rows}

@@ -41,7 +41,7 @@ async def test_every_effect_follows_a_sync_and_the_close_is_durable() -> None:
 
 @pytest.mark.asyncio
 async def test_the_journal_on_disk_is_the_run() -> None:
-    """Folding what is durable gives the classes the run ended with."""
+    """Folding the durable events gives the classes of the finished run."""
     stage = Stage()
     await stage.drive()
     again = Stage().decider.__class__(stage.plan)
@@ -56,7 +56,7 @@ async def test_the_journal_on_disk_is_the_run() -> None:
     "number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
 )
 async def test_a_signal_drains(number: signal.Signals, code: int) -> None:
-    """Nothing new begins, what is in flight is heard, and the exit code says which signal."""
+    """Nothing new starts, open calls are awaited, and the exit code names the signal."""
     stage = Stage()
     stage.ecs.hangs = "attach"
     async with anyio.create_task_group() as tasks:
@@ -73,7 +73,7 @@ async def test_a_signal_drains(number: signal.Signals, code: int) -> None:
 
 @pytest.mark.asyncio
 async def test_an_operator_aborts_a_run_that_is_driven() -> None:
-    """Durable before it is confirmed; no call leaves after it, and the run closes."""
+    """It is durable before it is confirmed; no call is sent after it, and the run closes."""
     stage = Stage()
     stage.ecs.hangs = "attach"
     word = ev.OperatorWord.ABORT
@@ -94,7 +94,7 @@ async def test_an_operator_aborts_a_run_that_is_driven() -> None:
 
 @pytest.mark.asyncio
 async def test_a_second_signal_does_not_wait_for_an_answer() -> None:
-    """The open call becomes unknown in the journal and the engine leaves at once."""
+    """The open call becomes unknown in the journal and the engine returns at once."""
     stage = Stage()
     stage.ecs.hangs = "attach"
     async with anyio.create_task_group() as tasks:
@@ -137,7 +137,7 @@ async def test_no_call_leaves_after_another_process_took_over() -> None:
 
 
 def test_the_gate_shuts_where_the_run_is_lost() -> None:
-    """It is asked right before a change leaves, so one that waited for its lane stays here."""
+    """The gate is checked right before a change is sent, also after a wait for the lane."""
     why = [""]
     gate = Gate(shut=False, lost=lambda: why[0])
     assert not gate.refuses()
@@ -149,7 +149,7 @@ def test_the_gate_shuts_where_the_run_is_lost() -> None:
 
 @pytest.mark.asyncio
 async def test_what_calls_in_flight_brought_is_never_dropped_silently() -> None:
-    """Where the disk takes no last words, `lost` holds all that is not durable."""
+    """If the disk accepts no last events, `lost` holds all that are not durable."""
     stage = Stage()
     stage.journal.fails_at, stage.journal.hears_words = 2, False
     with pytest.raises(StorageError):
@@ -175,7 +175,7 @@ async def test_a_nearly_full_disk_halts_while_it_still_can_say_so() -> None:
 
 @pytest.mark.asyncio
 async def test_a_look_that_waited_for_its_lane_is_as_fresh_as_its_leaving() -> None:
-    """A crowded lane makes a run slow, not endless: what was seen counts from when it was asked."""
+    """A crowded lane makes a run slow, not endless: an observation is dated when it was sent."""
     stage = Stage()
     stage.ecs.lane_wait_ms = 45 * SECOND
     with anyio.fail_after(10):
@@ -186,7 +186,7 @@ async def test_a_look_that_waited_for_its_lane_is_as_fresh_as_its_leaving() -> N
 
 @pytest.mark.asyncio
 async def test_what_needs_no_effect_waits_for_the_next_line() -> None:
-    """Answers of several turns share a line with the next intent; all of them are told once."""
+    """Replies of several steps share a line with the next intent; each is reported once."""
     stage = Stage()
     turns: list[list[ev.AnyEvent]] = []
     stage.engine._on_step = lambda run, events, now: turns.append(list(events))
@@ -199,7 +199,7 @@ async def test_what_needs_no_effect_waits_for_the_next_line() -> None:
 
 @pytest.mark.asyncio
 async def test_progress_hears_every_event_once() -> None:
-    """`on_turn` is told of all events in order."""
+    """`on_step` receives all events in order."""
     stage = Stage()
     heard: list[ev.AnyEvent] = []
     stage.engine._on_step = lambda run, events, now: heard.extend(events)

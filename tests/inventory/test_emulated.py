@@ -21,7 +21,7 @@ from rollout.inventory import sources
 from rollout.model import selector
 from rollout.model.spec import EcsSource, FileSource, KeyPairSpec, Source, Spec
 from tests import tree
-from tests.ecs.pretend import client_on, static_keys
+from tests.ecs.scripted import client_on, static_keys
 
 pytestmark = pytest.mark.asyncio
 BLIND = (Statement("allow"), Statement("deny", ("ecs:DescribeInstances",)))

@@ -26,7 +26,7 @@ def test_ids_of_the_service_are_ids(text: str) -> None:
     ],
 )
 def test_everything_else_is_no_id(text: str) -> None:
-    """Spaces, wildcards, quotes, look-alike letters and formulas never reach the API."""
+    """Spaces, wildcards, quotes, homoglyphs and formulas are never sent to the API."""
     assert not instance.is_id(text)
 
 
@@ -46,14 +46,14 @@ def test_the_family_is_what_the_type_says(word: str, family: OsFamily) -> None:
 
 
 def test_a_state_nobody_knows_is_unknown() -> None:
-    """The five states in any case, and silence."""
+    """The five states in any case, and a missing value."""
     assert instance.status_of("running") is Status.RUNNING
     assert instance.status_of("Hibernating") is Status.UNKNOWN
     assert instance.status_of("") is Status.UNKNOWN
 
 
 def digest(*pages: Sequence[Instance | MissingInstance]) -> str:
-    """The digest of an inventory that is gone through in these pages."""
+    """The digest of an inventory in these pages."""
     found = Digest()
     for page in pages:
         found.add(page)
@@ -76,7 +76,7 @@ def test_the_digest_tells_inventories_apart() -> None:
 
 @given(st.lists(st.text(alphabet='ab\n\r"\\中', max_size=4), max_size=8), st.integers(0, 8))
 def test_the_digest_is_that_of_the_rows_behind_each_other(names: list[str], cut: int) -> None:
-    """However an inventory is parted into pages, and whatever its texts hold."""
+    """The digest is the same for any pages and any texts."""
     rows = [Instance("i-1", "1", "cn-hangzhou", os_name=name) for name in names]
     raw = b"".join(msgspec.json.encode(row) for row in rows)
 

@@ -1,4 +1,4 @@
-"""Secrets that are blanked by value: in every encoding, and never as a part of ordinary words."""
+"""Secrets that are masked by value: in every encoding, and never as a part of ordinary words."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def spellings(secret: str, before: str) -> list[str]:
 
 @given(PLAIN, AROUND)
 def test_no_spelling_of_a_secret_stays(secret: str, before: str) -> None:
-    """Whatever program wrote it, the secret is in no text and in no bytes any more."""
+    """No encoding of the secret remains in a text or in bytes."""
     known = knowing(secret)
     for text in spellings(secret, before):
         for left in (known.blank(text), known.blank_bytes(text.encode()).decode()):
@@ -78,7 +78,7 @@ def test_base64_of_a_longer_text_shows_at_most_a_few_bits(
     "word", ["", "s", "secret", "emulator", "password", "TESTSECRET", "administrator"]
 )
 def test_ordinary_words_are_never_blanked(word: str) -> None:
-    """A short key, or one that is a word, would blank half of every message."""
+    """A short key, or one that is a word, would mask half of every message."""
     assert knowing(word).blank(f"the {word} of the emulator") == f"the {word} of the emulator"
 
 
@@ -108,7 +108,7 @@ def test_escapes_for_web_pages_hide_no_secret(secret: str) -> None:
 
 
 def test_it_shows_nothing_of_itself() -> None:
-    """Printed or looked into, the collection shows a count."""
+    """Printed or inspected, the collection shows a count."""
     known = knowing(SECRET)
 
     assert repr(known) == "1 secrets"

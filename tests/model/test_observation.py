@@ -1,4 +1,4 @@
-"""What was seen before a call: several sights told in one, none of them lost."""
+"""Observed states before a call: grouped without loss."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Outcomes as the journal holds them: shorter, and nothing that was known is lost."""
+"""Outcomes in the journal: shorter, without loss."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -68,7 +68,7 @@ def test_an_apostrophe_can_be_selected(text: str) -> None:
     ],
 )
 def test_a_stray_quote_is_told_at_its_place(text: str, words: str, offset: int) -> None:
-    """What is meant is not guessed."""
+    """An ambiguous text is refused."""
     with pytest.raises(SelectorError, match=words) as caught:
         selector.parse(text)
 
@@ -98,7 +98,7 @@ def test_a_requirement_and_its_opposite_part_the_fleet(one: Requirement, tags: T
 
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
-    """Whatever stands there is a selector, or an error inside the text."""
+    """Any text is a selector, or an error with a position inside the text."""
     offset = 0
     try:
         selector.parse(text)
@@ -151,7 +151,7 @@ def test_selectors_match_as_kubectl_does(text: str, *, matches: bool) -> None:
     ],
 )
 def test_an_error_names_its_offset(text: str, offset: int) -> None:
-    """The caret of the complaint stands at the first character that cannot be."""
+    """The caret of the error is at the first invalid character."""
     with pytest.raises(SelectorError) as caught:
         selector.parse(text)
 

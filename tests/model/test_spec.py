@@ -33,7 +33,7 @@ def test_a_share_is_rounded_down(share_ppm: int, base: int) -> None:
 
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
-    """Whatever stands there is an amount above 0 or a ValueError."""
+    """Any text is an amount above 0 or a ValueError."""
     try:
         amount = parse_amount(text)
     except ValueError:
@@ -51,7 +51,7 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     ],
 )
 def test_a_number_out_of_bounds_is_told_as_one(text: str, words: str) -> None:
-    """`0` is a count, and says too little; it is not called something else."""
+    """`0` is refused as a count that is too small."""
     with pytest.raises(ValueError, match=words):
         parse_amount(text)
 

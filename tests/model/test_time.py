@@ -1,4 +1,4 @@
-"""Durations and instants in the two forms that people see."""
+"""Durations and instants in their two text forms."""
 
 import contextlib
 
@@ -19,7 +19,7 @@ def test_what_is_printed_is_read_back(duration: int) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from("smh")), min_size=1))
 def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
-    """`1h30m` is the sum of what it says, in any order."""
+    """`1h30m` is the sum of its parts, in any order."""
     text = "".join(f"{number}{unit}" for number, unit in parts)
     units = {"s": time.SECOND, "m": time.MINUTE, "h": time.HOUR}
 
@@ -28,7 +28,7 @@ def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
 
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
-    """Whatever stands there is a duration or a ValueError."""
+    """Any text is a duration or a ValueError."""
     with contextlib.suppress(ValueError):
         assert time.parse_duration(text, milliseconds=True) >= 0
 
@@ -43,7 +43,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 
 def test_milliseconds_are_for_the_emulator_alone() -> None:
-    """`ms` is read only where it is asked for."""
+    """`ms` is accepted only on request."""
     assert time.parse_duration("1s250ms", milliseconds=True) == 1_250
     with pytest.raises(ValueError, match="milliseconds"):
         time.parse_duration("250ms")

@@ -18,7 +18,7 @@ from rollout.model.plan import Plan, RestartKind
 from rollout.model.site import Site
 from rollout.sim.world import calls, scenario
 from rollout.sim.world.world import World
-from tests.ecs.pretend import FAR, JumpClock, client_on
+from tests.ecs.scripted import FAR, JumpClock, client_on
 from tests.inprocess import InProcessTransport
 
 ACCOUNT, REGION = "1234567890123456", "cn-hangzhou"

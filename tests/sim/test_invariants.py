@@ -21,7 +21,7 @@ LATER = {
 ELSEWHERE = {
     "I-16": (
         "journal/test_writer.py",
-        "ecs/test_fuse.py",
+        "ecs/test_circuit.py",
         "ecs/test_caller.py",
         "engines/test_local.py",
     ),

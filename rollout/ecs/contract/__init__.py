@@ -1,10 +1,9 @@
 """The one table of the ECS actions: parameters, limits, errors, time-outs, classes of errors.
 
-Source for the client, the emulator and the docs, so that the three cannot part ways. Pure facts: it
-sends nothing, answers nothing and knows no fleet. Golden tests typed from the API reference guard
-against a mistake that client and emulator would share through this file.
+Used by the client, the emulator and the docs, so that they cannot differ. Pure facts. Golden tests
+typed from the API reference detect a mistake that client and emulator would share.
 
-The error rows stand in `errors`, what a code means for the caller in `error_classes`.
+`errors` has the error rows, `error_classes` the meaning of each code for the caller.
 
 Sources: the models and comments of `alibabacloud-ecs20140526` 7.11.8 (parameters, limits), the API
 reference pages of 2021 to 2025 (errors), `aliyun-python-sdk-core` 2.16.1 (read time-outs).
@@ -64,7 +63,7 @@ INVOCATION_RESULTS_MAX: Final = 50
 KEY_PAIRS_PER_REGION_MAX: Final = 500
 TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 128  # of a key and of a value
-TAG_KEYS_RESERVED: Final = ("aliyun", "acs:")  # what no key of a customer's begins with
+TAG_KEYS_RESERVED: Final = ("aliyun", "acs:")  # prefixes that a customer's keys must not have
 
 # RunCommand. The bytes are those of the Base64 text; names and the like are counted in characters.
 COMMAND_BYTES_MAX: Final = 24 * 1024
@@ -102,7 +101,7 @@ class Kind(enum.Enum):
 
 
 class Ids(enum.Enum):
-    """How an action takes instance ids. Two encodings for many ids is the API's own oddity."""
+    """How an action takes instance ids. The API has two encodings for many ids."""
 
     NONE = "none"
     ONE = "one"
@@ -143,7 +142,7 @@ class Action(msgspec.Struct, frozen=True):
 
     @property
     def product(self) -> str:
-        """The product behind this version: it stands in the `Recommend` link of error bodies."""
+        """The product of this version, as in the `Recommend` link of error bodies."""
         return "Sts" if self.version == STS_VERSION else "Ecs"
 
 
@@ -153,9 +152,9 @@ def error(
 ) -> ApiError:
     """The documented error of `action` with `code` in `edition`, its message about `subject`.
 
-    Looks in the action's own table first, then in those that all actions share. A row whose message
-    is about another parameter is passed over, unless there is no other.
-    Errors: KeyError where nothing is documented.
+    Searches the action's own table, then those that all actions share. A row whose message is about
+    another parameter is skipped, unless there is no other.
+    Errors: KeyError if nothing is documented.
     """
     own = ACTIONS[action].errors if action in ACTIONS else ()
     rows = [
@@ -173,7 +172,7 @@ def error(
 
 @lru_cache(maxsize=256)
 def documents(action: str, code: str) -> bool:
-    """Whether the reference knows that code of that action, or of all."""
+    """Return whether that code is documented for that action, or for all."""
     try:
         error(action, code)
     except KeyError:

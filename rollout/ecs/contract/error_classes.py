@@ -1,7 +1,7 @@
 """The meaning of each error code for its caller. Use it through `ecs.contract`.
 
-Called by the verdict, which turns replies into outcomes, and by the core's retry rules. Knows codes
-only: the HTTP status of one code differs between editions, and messages differ more.
+Called by the verdict and the emulator. Depends on the code only: the HTTP status and the message of
+a code differ between editions.
 """
 
 import enum
@@ -14,11 +14,11 @@ class ErrorClass(enum.Enum):
 
     THROTTLED = "throttled"  # refused, nothing happened; the same call may pass a minute later
     TRANSIENT = "transient"  # the service failed; whether a mutation happened is unknown
-    STATE_RACE = "state_race"  # the instance is in another state or busy: look before anything else
+    STATE_RACE = "state_race"  # the instance is in another state or busy: observe it first
     AUTH = "auth"  # this caller may not, or its key or token is not valid
     SIGNATURE = "signature"  # the signature does not match: wrong secret, or a proxy rewrote
     CLOCK = "clock"  # the timestamp is outside the window: measure the skew, sign again once
-    NONCE = "nonce"  # a first copy of this very request was received: its ending is unknown
+    NONCE = "nonce"  # a copy of this request was received before: its outcome is unknown
     NOT_FOUND = "not_found"  # key pair, region or another named thing
     INSTANCE_NOT_FOUND = "instance_not_found"  # suspect until a second list agrees
     INPUT = "input"  # a parameter is missing or wrong: our defect or the operator's input
@@ -28,7 +28,7 @@ class ErrorClass(enum.Enum):
 
 
 def error_class(code: str) -> ErrorClass:
-    """Class of an API error code; `UNKNOWN_CODE` where neither a row nor a rule knows it."""
+    """Return the class of an API error code; `UNKNOWN_CODE` if no row and no rule has it."""
     if known := _CLASS_OF_CODE.get(code):
         return known
     # Terraform's rule is "contains Throttling"; the dot keeps it to the documented family.

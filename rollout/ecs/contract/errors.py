@@ -4,7 +4,7 @@
 Sources: the API reference pages of 2021 (repository AlibabaCloudDocs/ecs) and 2025, and for edition
 `seed` the AttachKeyPair page that the product started from, misprints and no-break space included.
 Rows made by `_e` have their text from there. Where the reference prints a code without a text, or
-`%s` for all of it, the row is made by `_ours`: code and status are documented, the words are ours.
+`%s` for all of it, the row is made by `_ours`: code and status are documented, the text is ours.
 """
 
 import enum
@@ -21,7 +21,7 @@ class Edition(enum.Enum):
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """An error the service may answer. `%s` in a message stands for the name of a parameter."""
+    """A possible error of the service. `%s` in a message stands for the name of a parameter."""
 
     code: str
     status: int
@@ -34,7 +34,7 @@ def _e(status: int, code: str, message: str, edition: Edition | None = None) -> 
 
 
 def _ours(status: int, code: str, message: str) -> ApiError:
-    """A row whose text is printed nowhere."""
+    """A row whose text is not documented."""
     return ApiError(code, status, message)
 
 
@@ -57,8 +57,8 @@ _NO_INSTANCE: Final = "The specified InstanceId does not exist."
 _NOT_READY: Final = "The specified instance is not ready for use."
 _NO_BALANCE: Final = "Your account does not have enough balance."
 
-# Before any action is reached. Texts seen from the RPC gateway; status of the key-not-found row as
-# seen on the wire (an older table says 400).
+# Before any action is reached. Observed texts of the RPC gateway, and the observed status of the
+# key-not-found row (an older table says 400).
 GATEWAY: Final = (
     _e(400, "SignatureNonceUsed", "Specified signature nonce was used already."),
     _e(400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired."),
@@ -235,7 +235,7 @@ DELETE: Final = (
 )
 DESCRIBE_KEY_PAIRS: Final = _TAG_FILTERS
 
-# Printed for the actions of Cloud Assistant; those of DescribeInstances answer them by analogy.
+# Printed for the actions of Cloud Assistant; by analogy with those of DescribeInstances.
 _PAGE_TOKENS: Final = (
     _e(400, "InvalidParameter.NextToken", "The specified parameter NextToken is not valid."),
     _e(400, "InvalidParameter.MaxResults", "The specified parameter MaxResults is not valid."),

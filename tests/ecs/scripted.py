@@ -88,7 +88,7 @@ class After(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scripted:
-    """What the server does with one request: bytes out, then the connection's fate.
+    """The server's handling of one request: bytes to send, then what happens to the connection.
 
     The pieces of `then` follow one by one, 20 ms apart.
     """
@@ -127,7 +127,7 @@ class ObservedGroup:
 
 @dataclass
 class Server:
-    """A scripted server: answers the n-th request with the n-th script, the last one for ever."""
+    """Answers the n-th request with the n-th script, all further ones with the last."""
 
     scripts: Sequence[Scripted]
     requests: list[ObservedGroup] = field(default_factory=list)

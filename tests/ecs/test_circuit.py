@@ -1,4 +1,4 @@
-"""The fuse of a lane in use: what opens it, what it asks before it closes, who waits."""
+"""The circuit breaker of a lane in use: causes, probes, and waiting calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, Unsent
-from tests.ecs.pretend import JumpClock, client_on
+from tests.ecs.scripted import JumpClock, client_on
 from tests.ecs.wires import REGION, Script, Wire, accepted, client_of, reboot, refused
 from tests.inprocess import InProcessTransport
 
