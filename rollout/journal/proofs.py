@@ -81,7 +81,7 @@ def _done(
             case Issued(command=Attach(ordinals=ordinals, instances=instances)):
                 attached.update(zip(ordinals, instances, strict=True))
                 for ordinal in ordinals:
-                    comparisons.forget(ordinal)
+                    comparisons.remove(ordinal)
             case Moved(trigger=Trigger.SEEN_ATTACHED, ordinals=ordinals):
                 for ordinal in ordinals:
                     comparisons.observe(ordinal)

@@ -217,7 +217,7 @@ class World:
         for group in range(len(ledger.caps)):
             holders = [o for o, has in enumerate(ledger.permits) if has]
             assert len(holders) == ledger.used[group] <= ledger.caps[group]
-            kept = sum(1 for o in holders if ledger.shelved[o])
+            kept = sum(1 for o in holders if ledger.suspended[o])
             assert kept == ledger.kept[group]
             assert ledger.ahead[group] >= 0
         assert not list(misplaced(self.decider.waiting))
@@ -254,7 +254,11 @@ class World:
         now = self.now
         assert decide_run.decide(run, watching, now) == decide_run.decide(run, watching, now)
         one, two = (decide_instances.decide(self.decider.waiting, self.now) for _ in range(2))
-        assert (one.events, one.looks, one.parks) == (two.events, two.looks, two.parks)
+        assert (one.events, one.observations, one.parks) == (
+            two.events,
+            two.observations,
+            two.parks,
+        )
 
     # time
 
@@ -422,7 +426,7 @@ def photo(run: Run) -> dict[str, object]:
     columns["lanes"] = {key: (use.open, use.window) for key, use in run.lanes.items()}
     for name in run.troubles.__struct_fields__[1:]:
         columns[f"troubles.{name}"] = _flat(getattr(run.troubles, name))
-    for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "shelved", "exposed"):
+    for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "suspended", "exposed"):
         columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
     return columns
 

@@ -46,12 +46,12 @@ class Step:
         self.watching = waiting.watching
         self.now = now
         self.events: list[AnyEvent] = []
-        self.looks: list[Observation] = []
+        self.observations: list[Observation] = []
         self.parks: list[tuple[int, int]] = []
         self.intents = 0
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.looks or self.parks)
+        return bool(self.events or self.observations or self.parks)
 
     def intend(
         self,
@@ -88,7 +88,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
             _confirm_missing(step, site)
             for key_site in run.layout.key_sites[site]:
                 if run.comparisons.waiting.get(key_site) and key_site not in watching.keys.busy:
-                    step.looks.append(ObserveKeyPair(*key_site))
+                    step.observations.append(ObserveKeyPair(*key_site))
         return step
     if run.alarm is not None:
         return step
@@ -128,7 +128,7 @@ def _compare_key(step: Step, key_site: KeySite) -> None:
         not_after = step.now + limits.STATE_AGE_MAX_MS
         step.intend(command, not_after, 1 + keys.imports.get(key_site, 0))
     else:
-        step.looks.append(ObserveKeyPair(*key_site))
+        step.observations.append(ObserveKeyPair(*key_site))
 
 
 # observations
@@ -138,7 +138,7 @@ def _observe_due(step: Step, site: Site) -> None:
     """Add the due observations, 100 ids per call."""
     due = list(islice(step.watching.due[site], step.room(site) * limits.LOOK_IDS_MAX))
     for start in range(0, len(due), limits.LOOK_IDS_MAX):
-        step.looks.append(_observe(step, site, due[start : start + limits.LOOK_IDS_MAX]))
+        step.observations.append(_observe(step, site, due[start : start + limits.LOOK_IDS_MAX]))
 
 
 def _confirm_missing(step: Step, site: Site) -> None:
@@ -149,7 +149,7 @@ def _confirm_missing(step: Step, site: Site) -> None:
     ordinals = [o for o in missing if o != witness][: limits.STATUS_IDS_MAX - 1]
     targets = step.run.layout.targets
     ids = tuple(targets[ordinal].instance for ordinal in (*ordinals, witness))
-    step.looks.append(ObserveStatuses(site, tuple(ordinals), ids))
+    step.observations.append(ObserveStatuses(site, tuple(ordinals), ids))
 
 
 def _observe(step: Step, site: Site, ordinals: Sequence[int]) -> ObserveInstances:
@@ -167,25 +167,25 @@ def _observe(step: Step, site: Site, ordinals: Sequence[int]) -> ObserveInstance
 def _check(step: Step, site: Site, end: int) -> None:
     """Compare the next batch below ordinal `end` with the plan, as far as the ledger allows."""
     run, waiting = step.run, step.waiting
-    if not waiting.queued[site] or step.looks or not step.room(site):
+    if not waiting.queued[site] or step.observations or not step.room(site):
         return  # one batch a step, so that each is judged on the counts after the one before
     use = run.lane_use(Lane(site, "AttachKeyPair"))
     if use.open + len(waiting.checked[site]) >= use.window:
         return
     batch = waiting.next_batch(site, end)
     if run.ledger.frozen:
-        hopeless = [ordinal for ordinal in batch if run.ledger.hopeless(ordinal) is not None]
-        if hopeless:
-            step.events.append(_budget_held(run, hopeless, run.ledger.hopeless(hopeless[0])))
+        blocked = [ordinal for ordinal in batch if run.ledger.blocked_by(ordinal) is not None]
+        if blocked:
+            step.events.append(_budget_held(run, blocked, run.ledger.blocked_by(blocked[0])))
             return
     count = run.ledger.attachable(batch, waiting.checking_in, len(waiting.checking))
     if count:
-        step.looks.append(_observe(step, site, batch[:count]))
+        step.observations.append(_observe(step, site, batch[:count]))
 
 
 def _observed_in(step: Step, site: Site) -> bool:
     """Return whether this step observes instances of the site: the next step counts that call."""
-    return any(isinstance(look, ObserveInstances) and look.site == site for look in step.looks)
+    return any(isinstance(one, ObserveInstances) and one.site == site for one in step.observations)
 
 
 def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.Held:
@@ -235,7 +235,7 @@ def _restart_site(step: Step, site: Site, end: int, free: list[int]) -> None:
     """A full site costs nothing: no instance that waits for it is observed or claims a permit."""
     run, waiting, watching = step.run, step.waiting, step.watching
     refresh: list[int] = []
-    look_room = 0 if _observed_in(step, site) or not step.room(site) else limits.LOOK_IDS_MAX
+    room_to_observe = 0 if _observed_in(step, site) or not step.room(site) else limits.LOOK_IDS_MAX
     for kind, calls in _lane_room(run, site).items():
         room = calls
         begin: dict[int, list[int]] = {}
@@ -243,7 +243,7 @@ def _restart_site(step: Step, site: Site, end: int, free: list[int]) -> None:
             if ordinal >= end:
                 break
             outdated = watching.outdated(ordinal, step.now)
-            if outdated and len(refresh) >= look_room:
+            if outdated and len(refresh) >= room_to_observe:
                 continue  # claims no permit in this step, so that no instance is parked behind it
             full = run.ledger.full_group(ordinal, kind, free)
             if full is not None:
@@ -261,7 +261,7 @@ def _restart_site(step: Step, site: Site, end: int, free: list[int]) -> None:
                 break
         _intend_restarts(step, kind, begin)
     if refresh:
-        step.looks.append(_observe(step, site, refresh))
+        step.observations.append(_observe(step, site, refresh))
 
 
 def _intend_restarts(step: Step, kind: RestartKind, begin: dict[int, list[int]]) -> None:

@@ -279,7 +279,7 @@ class Decider:
                 if isinstance(event, ev.Issued):
                     intents.append(event)
             if step is not None:
-                observations += step.looks
+                observations += step.observations
                 self._begin(step, now)
             self.after_step(self)
             if events:  # without one, the run as a whole needs nothing that it did not need before
@@ -295,7 +295,7 @@ class Decider:
 
     def _begin(self, step: decide_instances.Step, now: Instant) -> None:
         """Note the observations that a step starts and the instances that it parks."""
-        for observation in step.looks:
+        for observation in step.observations:
             if isinstance(observation, ObserveInstances):
                 self.waiting.observation_started(observation.site, observation.ordinals)
             elif isinstance(observation, ObserveStatuses):

@@ -1,7 +1,7 @@
-"""A target of the plan against a fresh look at it: what differs, and what follows.
+"""Compare a target of the plan with a new observation: what differs, and what follows.
 
-Called by `sight` just before an attach (compare and set). Source of the classes: the plan
-section of the user contract; kinds in `model.event.DriftKind`.
+Called by `attach_evidence` before an attach (compare and set). The kinds are those of
+`model.event.DriftKind`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rollout.model.instance import Instance, Status
 from rollout.model.plan import Target
 
 STOPPED_SINCE_PLAN = "stopped_since_plan"
-"""Somebody stopped it after planning: it is not started against that decision."""
+"""An operator stopped it after planning: the run does not start it against that decision."""
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -26,27 +26,29 @@ class Drift(msgspec.Struct, frozen=True):
 
 
 def judge(
-    target: Target, seen: Instance, wanted: str, *, own_attach: bool, at_api: int
+    target: Target, instance: Instance, wanted: str, *, own_attach: bool, at_api: int
 ) -> Drift | None:
     """None where the instance is as planned, or in a state that passes by itself.
 
     `own_attach`: an attach of this run may have taken effect. `at_api` is the service's own time
     of the observation, 0 where it did not say.
     """
-    reason = rotatable_os(seen)
+    reason = rotatable_os(instance)
     if reason is not None:
-        return Drift(DriftKind.MATERIAL, f"OS is {seen.os.value} {seen.os_name}", "os_changed")
-    if seen.key_pair not in (target.former_key, wanted):
-        return Drift(DriftKind.CONFLICT, f"key pair is `{seen.key_pair or 'none'}`")
-    if seen.locks:
-        return Drift(DriftKind.NARROWING, f"locked: {', '.join(seen.locks)}", "locked")
-    if 0 < seen.expires_at <= at_api:
+        return Drift(
+            DriftKind.MATERIAL, f"OS is {instance.os.value} {instance.os_name}", "os_changed"
+        )
+    if instance.key_pair not in (target.former_key, wanted):
+        return Drift(DriftKind.CONFLICT, f"key pair is `{instance.key_pair or 'none'}`")
+    if instance.locks:
+        return Drift(DriftKind.NARROWING, f"locked: {', '.join(instance.locks)}", "locked")
+    if 0 < instance.expires_at <= at_api:
         return Drift(DriftKind.NARROWING, "expired", "expired")
-    if seen.status is Status.STOPPED and target.status is not Status.STOPPED:
+    if instance.status is Status.STOPPED and target.status is not Status.STOPPED:
         return Drift(DriftKind.STATE, "Stopped", STOPPED_SINCE_PLAN)
-    if seen.status is Status.RUNNING and target.status is not Status.RUNNING:
+    if instance.status is Status.RUNNING and target.status is not Status.RUNNING:
         return Drift(DriftKind.STATE, "Running")
-    if target.attach and seen.key_pair == wanted:
+    if target.attach and instance.key_pair == wanted:
         if own_attach:
             return Drift(DriftKind.BENIGN, "already on the new key")
         return Drift(DriftKind.ELSEWHERE, "has the new key, which this run did not attach")

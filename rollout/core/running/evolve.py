@@ -1,7 +1,7 @@
-"""`evolve`: the only writer of a run's state, one function an event.
+"""Fold events into the state of a run: the only writer of it, with one function for each event.
 
-Called by `turn` for every event, live and on resume alike. Reads nothing but the event: no clock,
-no order of queues, no set. Checks on the way in what the decision respected on the way out.
+Called by the decider for every new event, and for those of a journal on resume. Reads nothing but
+the event and the state, and checks again the rules that the decision followed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATTACHED = EXPOSED | DOWN
 """Phases in which the key pair is, or may be, attached and the instance is unfinished."""
 
 OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
-"""Phases in which only observations say how an instance stands."""
+"""Phases that only an observation can end."""
 
 
 def evolve(run: Run, event: AnyEvent) -> None:
@@ -43,7 +43,7 @@ def _started(run: Run, event: ev.RunStarted) -> None:
 
 
 def _resumed(run: Run, event: ev.Resumed) -> None:
-    """Another process: every open call has an unknown ending, every held instance is looked at."""
+    """Another process: the outcome of each open call is unknown, each held instance is released."""
     invariant(event.epoch == run.epoch + 1, "I-40: the epoch rises by one")
     run.epoch = event.epoch
     run.slowed.clear()
@@ -60,7 +60,7 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
         run.not_before = event.at + run.plan.restart.settle_window_ms
     run.torn = False
     if run.halted is not None and run.halted.reason == HaltReason.ELSEWHERE:
-        run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator has seen them
+        run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator accepted them
     if run.halted is not None and run.halted.reason == HaltReason.DRIFT:
         run.drift_in_wave = [0] * len(run.drift_in_wave)
     run.alarm = run.halted = run.drained = None
@@ -149,7 +149,7 @@ def _key_changed(run: Run, event: ev.KeyChanged) -> None:
         prove_wrong(run, ordinal)
 
 
-# what looks and due times brought
+# observations
 
 
 def _moved(run: Run, event: ev.Moved) -> None:
@@ -203,7 +203,7 @@ def _held(run: Run, event: ev.Held) -> None:
         run.causes[ordinal] = event.reason
         if run.phase(ordinal) in (Phase.ATTACHING, Phase.ATTACHED):
             run.ledger.release(ordinal, run.phase(ordinal))  # no restart of it is open
-        run.ledger.shelve(ordinal, run.phase(ordinal))
+        run.ledger.suspend(ordinal, run.phase(ordinal))
         if run.phase(ordinal) is Phase.IN_DOUBT:
             run.doubts_held[ordinal] = None
         count_left(run, ordinal, -1)
@@ -220,7 +220,7 @@ def _unhold(run: Run, ordinals: list[int]) -> None:
         run.held[ordinal] = 0
         run.causes.pop(ordinal, None)
         run.doubts_held.pop(ordinal, None)
-        run.ledger.take_up(ordinal, run.phase(ordinal))
+        run.ledger.take_back(ordinal, run.phase(ordinal))
         count_left(run, ordinal, 1)
         count_trouble(run, ordinal)
 
@@ -254,7 +254,7 @@ def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
 
 
 def _split(_: Run, __: ev.Split) -> None:
-    """Only a word for the reader: who shares the next call is not state."""
+    """For readers only: which instances share the next call is not state."""
 
 
 def _calibrated(run: Run, event: ev.Calibrated) -> None:

@@ -1,4 +1,4 @@
-"""Fold calls into a run's state: their intents, how they ended, and those a dead process left open.
+"""Fold calls into a run's state: their intents, their outcomes, and those of a dead process.
 
 Part of `evolve`, its only caller. Decides nothing: what a refusal or a lost reply means for an
 instance is a rule of the state.
@@ -59,10 +59,10 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     key_site = KeySite(run.layout.site_of(command.ordinals[0]), command.key)
     invariant(key_site in run.keys, "no attach before the key is there")
     wanted = run.plan.keys[command.key].name
-    for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
+    for ordinal, observed in zip(command.ordinals, spread(event.seen), strict=True):
         target = run.layout.targets[ordinal]
         invariant(target.key == command.key, "one call attaches one key")
-        invariant(sight.key_pair in (target.former_key, wanted), "I-07: compare and set")
+        invariant(observed.key_pair in (target.former_key, wanted), "I-07: compare and set")
         move_target(run, ordinal, Trigger.ATTACH_ISSUED)
         run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
         if run.ledger.reserves_early(ordinal):
@@ -74,10 +74,11 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
     _check_ids(run, command, limits.RESTART_IDS_MAX)
     reboot = command.kind is RestartKind.REBOOT
     wanted = Status.RUNNING if reboot else Status.STOPPED
-    for ordinal, sight in zip(command.ordinals, spread(event.seen), strict=True):
-        invariant(sight.status is wanted, "I-09: reboot what is Running, start what is Stopped")
+    for ordinal, observed in zip(command.ordinals, spread(event.seen), strict=True):
+        invariant(observed.status is wanted, "I-09: reboot what is Running, start what is Stopped")
         invariant(
-            sight.key_pair == run.layout.wanted(ordinal).name, "I-08: no restart before the attach"
+            observed.key_pair == run.layout.wanted(ordinal).name,
+            "I-08: no restart before the attach",
         )
         planned = run.layout.targets[ordinal].restart
         invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
@@ -85,7 +86,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
             run.ledger.reserve(ordinal, Phase.ATTACHED)
         move_target(run, ordinal, Trigger.RESTART_ISSUED)
         left_by = event.not_after + limits.CALL_TIMEOUT_MS
-        run.restarting[ordinal] = Restarting(command.kind, sight, sight.api_time, left_by)
+        run.restarting[ordinal] = Restarting(command.kind, observed, observed.api_time, left_by)
 
 
 def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:
@@ -95,14 +96,14 @@ def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:
     for ordinal, instance in zip(command.ordinals, command.instances, strict=True):
         invariant(span.start <= ordinal < span.end, "I-05: ids of one cell")
         invariant(run.layout.targets[ordinal].instance == instance, "I-05: an id of the plan")
-        invariant(not run.held[ordinal], "nothing is asked of a held instance")
+        invariant(not run.held[ordinal], "no call is made for a held instance")
 
 
 def settle(run: Run, event: ev.Settled) -> None:
     """Fold how a call ended, for each of its instances."""
     issued = run.open_calls.pop(event.n, None)
     if issued is None:
-        return  # I-46: the first durable outcome won; a later one only stands in the journal
+        return  # I-46: the first durable outcome won; a later one is only in the journal
     lane = lane_of_call(run, issued)
     use = run.lanes[lane]
     use.open -= 1
@@ -164,7 +165,7 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
                 return
             move_target(run, ordinal, Trigger.RESTART_REPEATABLE)
             if is_busy(outcome):
-                run.ledger.set_aside(ordinal)
+                run.ledger.postpone(ordinal)
 
 
 def _busy_too_long(run: Run, ordinal: int, code: str, at: Instant) -> bool:
@@ -178,7 +179,7 @@ def _busy_too_long(run: Run, ordinal: int, code: str, at: Instant) -> bool:
 
 
 def lose(run: Run, issued: ev.Issued, left_by: Instant) -> None:
-    """The process that issued this call is gone: its ending is unknown."""
+    """The process that issued this call has ended: the outcome is unknown."""
     del run.open_calls[issued.n]
     command = issued.command
     if isinstance(command, ImportKey):

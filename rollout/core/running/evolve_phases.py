@@ -21,7 +21,7 @@ _JUDGED_ABSENT = frozenset({Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STA
 
 
 def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
-    """The one place where a phase changes, with all that is counted by phase."""
+    """Change a phase, with all that is counted by phase. No other code does."""
     before = PHASES[run.phases[ordinal]]
     after = move(before, trigger)
     run.phases[ordinal] = after
@@ -29,13 +29,13 @@ def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
     run.phase_counts[after] += 1
     run.ledger.moved(ordinal, before, after)
     if after is Phase.COMPARING:
-        _forget_calls(run, ordinal)
+        _drop_calls(run, ordinal)
         run.ledger.release(ordinal, after)
     elif after in FINAL:
-        _forget_calls(run, ordinal)
-        run.comparisons.forget(ordinal)
+        _drop_calls(run, ordinal)
+        run.comparisons.remove(ordinal)
         if after is Phase.FAILED and before is Phase.SETTLING:
-            run.ledger.shelve(ordinal, after)  # it never came back: it is down
+            run.ledger.suspend(ordinal, after)  # it is still down
         else:
             run.ledger.release(ordinal, after)
         if not run.held[ordinal] and before not in FINAL:
@@ -44,7 +44,7 @@ def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
     elif after in (Phase.PLANNED, Phase.ATTACHED):
         run.attaching.pop(ordinal, None)
         if after is Phase.PLANNED:
-            run.comparisons.forget(ordinal)
+            run.comparisons.remove(ordinal)
         if trigger not in _JUDGED_ABSENT:
             run.restarting.pop(ordinal, None)
         if before is not Phase.ATTACHING or after is Phase.PLANNED:
@@ -71,7 +71,7 @@ def _trouble(run: Run, ordinal: int) -> Trouble:
     return Trouble.LEFT if phase in DOWN or waits else Trouble.FAILED
 
 
-def _forget_calls(run: Run, ordinal: int) -> None:
+def _drop_calls(run: Run, ordinal: int) -> None:
     run.attaching.pop(ordinal, None)
     run.restarting.pop(ordinal, None)
     run.attached_at.pop(ordinal, None)

@@ -65,7 +65,7 @@ def follow(waiting: Waiting, event: AnyEvent, issued: ev.Issued | None, now: Ins
 
 
 def record(watching: Watching, findings: Findings) -> None:
-    """Remember what an observation shows, before its events are put."""
+    """Store the observed states, before the events are put."""
     watching.last.update(findings.samples)
     for ordinal in findings.samples:
         watching.unfit.pop(ordinal, None)
@@ -190,7 +190,7 @@ def _moved(waiting: Waiting, trigger: Trigger, ordinals: Sequence[int], now: Ins
             waiting.watching.attached_since[ordinal] = now
         if trigger in _ABSENT:
             waiting.leave(ordinal)
-            waiting.ready_again(ordinal, now + run.status_lag_ms)  # it may show that late
+            waiting.ready_again(ordinal, now + run.status_lag_ms)  # a boot may be visible that late
         elif run.at_rest(ordinal):
             waiting.finish(ordinal)
 

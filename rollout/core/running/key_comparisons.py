@@ -35,7 +35,7 @@ class KeyWatch(msgspec.Struct, eq=False):
     busy: dict[KeySite, None] = {}
     """Key pairs that are being compared or imported, or are compared later."""
     begun: dict[KeySite, Comparison] = {}
-    """The comparison of a key pair that is on its way."""
+    """The comparison of a key pair whose call is open."""
     good: dict[KeySite, Comparison] = {}
     """The last good comparison of a key pair, in this process and since the wave began."""
     missing: dict[KeySite, None] = {}
@@ -46,12 +46,12 @@ class KeyWatch(msgspec.Struct, eq=False):
     """Heap of when a key pair is no longer busy."""
 
     def advance(self, now: Instant) -> None:
-        """Bring up what has fallen due."""
+        """End the pauses that are over."""
         while self.later and self.later[0][0] <= now:
             self.busy.pop(heapq.heappop(self.later)[1], None)
 
     def wakes(self) -> list[Instant]:
-        """When something falls due by itself."""
+        """Return the times at which a comparison falls due."""
         waiting = self.run.comparisons.waiting
         return [
             *(instant for instant, _ in self.later[:1]),
@@ -70,7 +70,7 @@ class KeyWatch(msgspec.Struct, eq=False):
         works: Callable[[], bool],
         attaches: Callable[[], bool],
     ) -> bool:
-        """Whether this key pair is to be compared now.
+        """Return whether this key pair must be compared now.
 
         It is at the start, and in each process and wave before the first effect (`works`: there
         is something to do); when the last comparison is too old for the attach (`attaches`) or
@@ -99,18 +99,18 @@ class KeyWatch(msgspec.Struct, eq=False):
         return all(key_site in self.good for key_site in self.run.layout.key_sites[site])
 
     def all_compared(self) -> bool:
-        """Whether each key pair of the run was compared after the last instance was rotated."""
+        """Return whether each key pair was compared after the last instance was rotated."""
         return not any(self._closes(key_site) for key_site in self.run.keys)
 
     def start(self, key_site: KeySite, now: Instant) -> None:
-        """A comparison is on its way."""
+        """The call that reads the key pair is open."""
         self.busy[key_site] = None
         run = self.run
         last = run.left <= run.phase_counts[Phase.COMPARING]
         self.begun[key_site] = Comparison(now, run.comparisons.attached, last)
 
     def end(self, key_site: KeySite) -> Comparison:
-        """Its answer is here, or the news that there is none."""
+        """The comparison ended, with or without a reply: return what it began with."""
         self.busy.pop(key_site, None)
         return self.begun.pop(key_site)
 
@@ -121,7 +121,7 @@ class KeyWatch(msgspec.Struct, eq=False):
         self.imports[key_site] = self.imports.get(key_site, 0) + 1
 
     def import_ended(self, key_site: KeySite, now: Instant, *, attempted: bool) -> None:
-        """A comparison shows what came of an import; a call that never left is no attempt."""
+        """The import ended: compare again. A call that was never sent is no attempt."""
         if attempted:
             self.busy.pop(key_site, None)
         else:
@@ -142,7 +142,7 @@ class KeyWatch(msgspec.Struct, eq=False):
         return left <= run.phase_counts[Phase.COMPARING]
 
     def _closes(self, key_site: KeySite) -> bool:
-        """Whether only the last comparison of this key pair is missing before the run closes."""
+        """Return whether only the last comparison of this key pair is missing before the close."""
         run, known = self.run, self.good.get(key_site)
         ended = run.waves_closed == len(run.layout.waves) and not run.left
         return ended and key_site in run.keys and not (known and known.last)

@@ -1,7 +1,7 @@
 """Track which attached instances are covered by a comparison of the key pair.
 
-Part of the state: written by `evolve`, read by `cell` and `sight`. Knows no time: a comparison
-vouches for the attaches that were observed before it began, in the order of the journal.
+Part of the state: written by `evolve`. Knows no time: a comparison covers the attaches that were
+observed before it began, in the order of the journal.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Comparisons(msgspec.Struct, eq=False):
         self.waiting.setdefault(key_site, {})[ordinal] = None
 
     def match(self, key_site: KeySite, attached: int) -> list[int]:
-        """The key pair is the plan's, compared after so many attaches: return who is vouched for
-        now and waited for it.
+        """The key pair is the plan's, compared after so many attaches: return the waiting instances
+        that it covers.
         """
         self.covered[key_site] = attached
         waiting = self.waiting.get(key_site, {})
@@ -58,15 +58,15 @@ class Comparisons(msgspec.Struct, eq=False):
         return proved
 
     def differ(self, key_site: KeySite, attached: Iterable[int]) -> list[int]:
-        """The key pair is another one: doubt those of `attached` that nothing vouches for, and
-        return who waited.
+        """The key pair is another one: doubt those of `attached` that no comparison covers, and
+        return the waiting instances.
         """
         for ordinal in attached:
             if not self.vouched(key_site, ordinal):
                 self.doubted[ordinal] = None
         return list(self.waiting.pop(key_site, {}))
 
-    def forget(self, ordinal: int) -> None:
+    def remove(self, ordinal: int) -> None:
         """It is finished, or not attached after all."""
         self.numbers.pop(ordinal, None)
         self.doubted.pop(ordinal, None)

@@ -14,7 +14,7 @@ from rollout.model.site import KeySite, Site
 
 
 class CellSpan(msgspec.Struct, frozen=True):
-    """A cell's place: its wave, its site, its ordinals [start, end) and those of its batches."""
+    """The position of a cell: wave, site, ordinals [start, end), and those of its batches."""
 
     wave: int
     site: Site
@@ -24,7 +24,7 @@ class CellSpan(msgspec.Struct, frozen=True):
 
 
 class WaveSpan(msgspec.Struct, frozen=True):
-    """A wave's place: name, cells [start, end), number of targets."""
+    """The position of a wave: name, cells [start, end), number of targets."""
 
     name: str
     cells: tuple[int, int]

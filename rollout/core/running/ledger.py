@@ -1,8 +1,8 @@
 """The ledger: how many instances may be down or exposed, and how many are.
 
-The only code that says yes to an attach or a restart. Asked by `cell` before it decides, told by
-`run` of every move. A permit comes back only by evidence: the instance serves again, the call did
-not happen, the instance is gone. Knows nothing of waves, calls or time.
+The only code that grants an attach or a restart. Read by `decide_instances` before it decides,
+written by `evolve`. A permit is returned only on evidence: the instance serves again, the call did
+not happen, the instance does not exist. Knows nothing of waves, calls or time.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _WAITS = bytes(phase in _AHEAD for phase in Phase)
 class Ledger(msgspec.Struct, eq=False):
     """All permits of a run, by group.
 
-    `used` permits are reserved; `kept` of them are held by instances that nobody will bring back
-    without a person (failed and down, held in doubt), `keeper` names one of them; `ahead`
-    instances of a group are attached, or about to be, and have no permit yet; those set `aside`
-    because the service refuses their restart for now do not count there. `exposed_kept` of the
-    exposed are shelved in the same way, `exposed_keeper` is one of them.
+    `used` permits are reserved; `kept` of them are held by suspended instances, which only an
+    operator can bring back (failed and down, held in doubt), and `keeper` is one of these. `ahead`
+    instances of a group are attached, or about to be, and have no permit yet; those postponed
+    (`aside`) because the service refuses their restart for now do not count there. `exposed_kept`
+    of the exposed instances are suspended, and `exposed_keeper` is one of them.
     """
 
     layout: Layout
@@ -42,7 +42,7 @@ class Ledger(msgspec.Struct, eq=False):
     keeper: list[int]
     ahead: list[int]
     permits: bytearray
-    shelved: bytearray
+    suspended: bytearray
     aside: bytearray
     exposed: int = 0
     exposed_kept: int = 0
@@ -61,31 +61,31 @@ class Ledger(msgspec.Struct, eq=False):
             keeper=[-1] * len(caps),
             ahead=[0] * len(caps),
             permits=bytearray(count),
-            shelved=bytearray(count),
+            suspended=bytearray(count),
             aside=bytearray(count),
         )
 
-    # asked
+    # queries
 
     def free(self) -> list[int]:
-        """Permits left, by group."""
+        """Return the permits left, by group."""
         return [cap - used for cap, used in zip(self.caps, self.used, strict=True)]
 
     def groups_of(self, ordinal: int) -> tuple[int, ...]:
-        """The groups one instance counts in."""
+        """Return the groups that one instance counts in."""
         return self.layout.targets[ordinal].groups
 
     def reboot_groups(self, ordinal: int) -> tuple[int, ...]:
-        """The groups whose permits the planned restart takes: none for a start."""
+        """Return the groups whose permits the planned restart takes: none for a start."""
         target = self.layout.targets[ordinal]
         return target.groups if target.restart is RestartKind.REBOOT else ()
 
     def reserves_early(self, ordinal: int) -> bool:
-        """Its permits are taken before its attach, since one of its groups goes one by one."""
+        """Return whether its permits are taken before its attach: one of its groups has cap 1."""
         return any(self.caps[group] == 1 for group in self.reboot_groups(ordinal))
 
     def full_group(self, ordinal: int, kind: RestartKind, free: Sequence[int]) -> int | None:
-        """The first group without a permit left for this restart; None = it may begin.
+        """Return the first group without a permit left for this restart; None = it may begin.
 
         A start takes no permit: a stopped instance cannot go down. A permit reserved before the
         attach counts.
@@ -98,9 +98,9 @@ class Ledger(msgspec.Struct, eq=False):
         """Return how many of these, from the front, may be attached now.
 
         `checking` (by group) and `exposing` count instances on their way to an attach that the
-        ledger has not been told of. Attaching runs ahead of restarting by no more than the
-        permits that can still come free, so that nothing is stranded behind a frozen group. A
-        part of them is not worth a call while enough is ahead: then 0.
+        ledger does not count yet. Attaches run ahead of restarts by no more than the permits that
+        can still be returned, so that no instance is stranded behind a group whose permits are all
+        kept. While enough instances are ahead, no call is made for a part of them: then 0.
         """
         left = self.exposed_max - self.exposed - exposing
         if left <= 0:
@@ -125,15 +125,14 @@ class Ledger(msgspec.Struct, eq=False):
 
     @property
     def frozen(self) -> bool:
-        """Whether some group, or exposure, is kept in full: only then anybody can be hopeless."""
+        """Return whether exposure or a group is kept in full: only then `blocked_by` has one."""
         if self.exposed_kept >= self.exposed_max:
             return True
         return any(kept >= cap for kept, cap in zip(self.kept, self.caps, strict=True))
 
-    def hopeless(self, ordinal: int) -> int | None:
-        """Who keeps for good what this instance needs before its attach; None = there is hope.
-
-        The ordinal of one keeper, of exposure or of a group; -1 where the cap is 0.
+    def blocked_by(self, ordinal: int) -> int | None:
+        """Return a suspended instance that keeps what this one needs before its attach; None where
+        nothing is kept, -1 where the cap is 0.
         """
         if self.exposed_kept >= self.exposed_max:
             return self.exposed_keeper
@@ -144,18 +143,18 @@ class Ledger(msgspec.Struct, eq=False):
                 return self.keeper[group]
         return None
 
-    # told
+    # updates
 
     def moved(self, ordinal: int, before: Phase, after: Phase) -> None:
-        """An instance changed phase: exposure and waiting are counted anew for it."""
+        """An instance changed phase: count its exposure and its waiting again."""
         exposing = _EXPOSED[after] - _EXPOSED[before]
         self.exposed += exposing
-        if self.shelved[ordinal]:
+        if self.suspended[ordinal]:
             self.exposed_kept += exposing
         change = _WAITS[after] - _WAITS[before]
         if self.aside[ordinal]:
             self.aside[ordinal] = 0
-        elif change and not self.permits[ordinal] and not self.shelved[ordinal]:
+        elif change and not self.permits[ordinal] and not self.suspended[ordinal]:
             self._wait(ordinal, change)
 
     def reserve(self, ordinal: int, phase: Phase) -> None:
@@ -173,17 +172,17 @@ class Ledger(msgspec.Struct, eq=False):
         self.permits[ordinal] = 1
 
     def release(self, ordinal: int, phase: Phase) -> None:
-        """Give the permits back: evidence says that the instance is not down because of us."""
+        """Return the permits: evidence says that the instance is not down because of this run."""
         if not self.permits[ordinal]:
             return
-        self.take_up(ordinal, phase)
+        self.take_back(ordinal, phase)
         self.permits[ordinal] = 0
         for group in self.groups_of(ordinal):
             self.used[group] -= 1
         if _WAITS[phase]:
             self._wait(ordinal, 1)
 
-    def set_aside(self, ordinal: int) -> None:
+    def postpone(self, ordinal: int) -> None:
         """An attached instance without a permit waits because the service refuses its restart:
         others may be attached in its place until its restart is tried again.
         """
@@ -191,20 +190,20 @@ class Ledger(msgspec.Struct, eq=False):
             self.aside[ordinal] = 1
             self._wait(ordinal, -1)
 
-    def shelve(self, ordinal: int, phase: Phase) -> None:
-        """Nothing more is asked of it: a permit it has is kept, one it waits for is not awaited."""
-        if not self.shelved[ordinal]:
-            self._shelve(ordinal, phase, -1)
+    def suspend(self, ordinal: int, phase: Phase) -> None:
+        """No call is made for it: a permit that it has is kept, and it waits for none."""
+        if not self.suspended[ordinal]:
+            self._suspend(ordinal, phase, -1)
 
-    def take_up(self, ordinal: int, phase: Phase) -> None:
-        """It is worked on again, or its permit comes back: undoes `shelve`."""
-        if self.shelved[ordinal]:
-            self._shelve(ordinal, phase, 1)
+    def take_back(self, ordinal: int, phase: Phase) -> None:
+        """Calls are made for it again, or its permit is returned: undo `suspend`."""
+        if self.suspended[ordinal]:
+            self._suspend(ordinal, phase, 1)
 
     # private
 
-    def _shelve(self, ordinal: int, phase: Phase, change: int) -> None:
-        self.shelved[ordinal] = change < 0
+    def _suspend(self, ordinal: int, phase: Phase, change: int) -> None:
+        self.suspended[ordinal] = change < 0
         if _EXPOSED[phase]:
             self.exposed_kept -= change
             self.exposed_keeper = ordinal
@@ -220,7 +219,9 @@ class Ledger(msgspec.Struct, eq=False):
             self.ahead[group] += change
 
     def _enough_ahead(self, group: int, checking: int) -> bool:
-        """Half of what may be ahead is: a batch can wait until it fits, and no permit is idle."""
+        """Return whether half of the allowed instances are ahead: a batch can wait until all of it
+        fits, and no permit is idle.
+        """
         cap = self.caps[group]
         return cap >= CLOSE_CAP and 2 * (self.ahead[group] + checking) >= self._ahead_max(group)
 

@@ -28,7 +28,7 @@ _CALIBRATIONS_MAX = 3
 
 
 def judge_restarting(findings: Findings, ordinal: int, instance: Instance) -> None:
-    """Did the restart happen? Until evidence says so, the instance is only observed."""
+    """Judge whether the restart happened; until there is evidence, it is observed again."""
     run = findings.run
     record = run.restarting[ordinal]
     if instance.key_pair != run.layout.wanted(ordinal).name:
@@ -119,7 +119,7 @@ def _boot_evidence(record: Restarting, instance: Instance) -> str:
 
 
 def _judge_doubt(findings: Findings, ordinal: int, record: Restarting, instance: Instance) -> None:
-    """The settle window is over and nothing shows that it happened: did it provably not?"""
+    """Judge a restart of which nothing is visible after its settle window."""
     run = findings.run
     if ordinal in run.abandoned:
         _judge_abandoned(findings, ordinal, instance)

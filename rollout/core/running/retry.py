@@ -1,4 +1,4 @@
-"""Attempts and back-off, without a random number: jitter is a hash of what is tried again."""
+"""Back-off between attempts, without random numbers: jitter is a hash of the repeated call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rollout.model.time import Duration
 
 
 def backoff_ms(run: str, instance: str, attempt: int) -> Duration:
-    """Full jitter in [0, min(cap, base * 2^attempt)), equal in every engine and on resume.
+    """Return full jitter in [0, min(cap, base * 2^attempt)), equal in every engine and on resume.
 
     Source of the form: AWS Builders' Library, "Timeouts, retries and backoff with jitter".
     """

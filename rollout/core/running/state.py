@@ -160,11 +160,11 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
 
     @property
     def frozen(self) -> bool:
-        """No call may begin any more: in this process, or at all."""
+        """Return whether no call may begin any more: in this process, or at all."""
         return self.stopping or self.aborted is not None
 
     def phase(self, ordinal: int) -> Phase:
-        """The phase of one target."""
+        """Return the phase of one target."""
         return PHASES[self.phases[ordinal]]
 
     def finished(self, ordinal: int) -> bool:
@@ -173,7 +173,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
 
     @property
     def left_before(self) -> int | None:
-        """The first wave before the open one (or before the next) that has unfinished targets."""
+        """Return the first wave before the open or the next one that has unfinished targets."""
         for wave in range(self.waves_closed):
             if self.left_in_wave[wave]:
                 return wave
@@ -181,32 +181,36 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
 
     @property
     def front_end(self) -> int:
-        """Only targets with a smaller ordinal may begin something: earlier waves finish first."""
+        """Return the end of the ordinals that calls may begin for: earlier waves finish first."""
         wave = self.left_before
         cells = self.layout.cells
         return len(self.phases) if wave is None else cells[self.layout.waves[wave].cells[1] - 1].end
 
     def at_rest(self, ordinal: int) -> bool:
-        """No observation of it is needed: it is finished, or only a comparison is missing."""
+        """Return whether no observation of it is needed: it is finished or held, or only a
+        comparison of its key pair is missing.
+        """
         return self.finished(ordinal) or self.phases[ordinal] == Phase.COMPARING
 
     def family(self, ordinal: int) -> tuple[str, str, str]:
-        """Account, region and image: StartTime behaves the same within these."""
+        """Return account, region and image: StartTime behaves the same within these."""
         account, region = self.layout.site_of(ordinal)
         return account, region, self.layout.targets[ordinal].image
 
     def trusted(self, family: tuple[str, str, str]) -> bool:
-        """StartTime is known to move on a reboot here: some clean reboot moved it, none did not."""
+        """Return whether StartTime is known to move on a reboot: a clean reboot moved it, and none
+        left it unchanged.
+        """
         moved, unmoved = self.trust.get(family, (0, 0))
         return moved > 0 and unmoved == 0
 
     @property
     def status_lag_ms(self) -> Duration:
-        """How long a status may trail behind; well below what may happen in a settle window."""
+        """Return how long a status may be outdated: much shorter than a settle window."""
         return min(limits.STATUS_LAG_MS, self.plan.restart.settle_window_ms // 4)
 
     def settle_end(self, ordinal: int) -> Instant:
-        """From here on a lost restart or attach can no longer take effect."""
+        """Return the time from which on a lost restart or attach can no longer take effect."""
         record = self.restarting.get(ordinal) or self.attaching.get(ordinal)
         left_by = record.left_by if record else 0
         return left_by + self.plan.restart.settle_window_ms

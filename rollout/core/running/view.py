@@ -1,4 +1,4 @@
-"""A run as people see it, computed from the state alone.
+"""Compute the read model of a run from its state.
 
 Called by drivers for progress and by the command line for `status`.
 """
@@ -147,7 +147,7 @@ def _needs_a_person(run: Run, ordinal: int) -> bool:
 
 
 def _drifted_out(run: Run, ordinal: int) -> bool:
-    """Left out during the run for what a new plan would leave out too: locked, stopped, gone, …"""
+    """Return whether it was skipped for a reason that excludes it from a new plan too."""
     return run.phase(ordinal) is Phase.SKIPPED and not _needs_a_person(run, ordinal)
 
 

@@ -68,7 +68,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     # time
 
     def advance(self, now: Instant) -> None:
-        """Move on the instances whose pause has ended, and observe outdated ones again."""
+        """Move instances whose pause has ended, and observe again what is outdated."""
         self.watching.advance(now)
         while self.delayed and self.delayed[0][0] <= now:
             _, site, ordinals = heapq.heappop(self.delayed)
@@ -254,7 +254,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     def finish(self, ordinal: int) -> None:
         """It is finished or held: it waits for nothing, and is not observed any more."""
         self.leave(ordinal)
-        self.watching.forget(ordinal)
+        self.watching.remove_samples(ordinal)
         self.uncheck(ordinal)
         self.stations.move(ordinal, Station.NONE)
 

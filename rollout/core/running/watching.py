@@ -1,4 +1,4 @@
-"""The observation schedule: who is observed when, and what the last observations were.
+"""The observation schedule: when each instance is observed, and its last observation.
 
 Never journaled: rebuilt from the state on resume. Filled by `follow` and by the decider, which
 applies the findings of `evidence`; read by `decide_instances` and `decide_run`.
@@ -181,7 +181,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
         """An observation of this site had no reply: return for how long none has had one."""
         return now - self.silent_since.setdefault(site, now)
 
-    def forget(self, ordinal: int) -> None:
+    def remove_samples(self, ordinal: int) -> None:
         """Drop all observations of an instance that is finished or held."""
         for known in (self.last, self.unfit, self.since, self.attached_since, self.absent):
             known.pop(ordinal, None)

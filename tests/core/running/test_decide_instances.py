@@ -72,7 +72,7 @@ def test_a_look_names_a_witness() -> None:
     watching, site = story.decider.watching, story.run.layout.sites[0]
     watching.witness[site] = 3
     watching.due[site][0] = None
-    look = decide_instances.decide(story.decider.waiting, story.now).looks[0]
+    look = decide_instances.decide(story.decider.waiting, story.now).observations[0]
 
     assert isinstance(look, ObserveInstances)
     assert (look.ordinals[0], look.instances[-1]) == (0, "i-0003")
@@ -145,7 +145,7 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
 
     step = decide_instances.decide(waiting, story.now)
 
-    looks = [look for look in step.looks if isinstance(look, ObserveInstances)]
+    looks = [look for look in step.observations if isinstance(look, ObserveInstances)]
     assert [set(look.ordinals) for look in looks] == [{start}, {reserved, claiming}]
     assert step.parks == [(last, 0)]
 
@@ -176,7 +176,7 @@ def test_restarts_end_before_the_next_wave() -> None:
     step = decide_instances.Step(waiting, story.now)
     decide_instances._restart_site(step, site, 2, [4])
 
-    [look] = step.looks
+    [look] = step.observations
     assert isinstance(look, ObserveInstances) and look.ordinals == (0, 1)
     assert not step.parks
 

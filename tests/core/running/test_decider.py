@@ -333,7 +333,7 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
 
     assert ready == [0, 1] and waiting.parked == [[]]
     waiting.watching.open[site] = 0
-    (look,) = decide_instances.decide(waiting, story.now).looks
+    (look,) = decide_instances.decide(waiting, story.now).observations
     assert isinstance(look, ObserveInstances) and look.ordinals == (0,)
 
 

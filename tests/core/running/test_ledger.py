@@ -70,19 +70,19 @@ def test_a_kept_permit_is_used_and_named() -> None:
     """A held instance keeps its permit; what needs it has no hope and learns who holds it."""
     book = ledger(2, 1)
     book.reserve(0, Phase.ATTACHED)
-    assert book.hopeless(1) is None
-    book.shelve(0, Phase.IN_DOUBT)
+    assert book.blocked_by(1) is None
+    book.suspend(0, Phase.IN_DOUBT)
 
-    assert (book.used, book.kept, book.hopeless(1)) == ([1], [1], 0)
-    book.take_up(0, Phase.IN_DOUBT)
-    assert (book.used, book.kept, book.hopeless(1)) == ([1], [0], None)
+    assert (book.used, book.kept, book.blocked_by(1)) == ([1], [1], 0)
+    book.take_back(0, Phase.IN_DOUBT)
+    assert (book.used, book.kept, book.blocked_by(1)) == ([1], [0], None)
 
 
 def test_a_released_permit_is_no_longer_kept() -> None:
     """Evidence gives back also what was kept."""
     book = ledger(2, 1)
     book.reserve(0, Phase.ATTACHED)
-    book.shelve(0, Phase.IN_DOUBT)
+    book.suspend(0, Phase.IN_DOUBT)
     book.release(0, Phase.DONE)
 
     assert (book.used, book.kept) == ([0], [0])
@@ -93,7 +93,7 @@ def test_attaching_runs_ahead_by_no_more_than_can_come_free() -> None:
     book = ledger(10, 5)
     for ordinal in (0, 1):
         book.reserve(ordinal, Phase.PLANNED)
-        book.shelve(ordinal, Phase.IN_DOUBT)
+        book.suspend(ordinal, Phase.IN_DOUBT)
 
     assert book.attachable(range(2, 10), [0], 0) == 3
     expose(book, 2, 3)
@@ -131,13 +131,13 @@ def test_a_part_of_a_batch_is_attached_only_where_little_is_ahead() -> None:
 
 
 def test_a_part_waits_for_exposure_alike() -> None:
-    """What is exposed and not shelved comes back; what is shelved is not waited for."""
+    """What is exposed and not suspended comes back; what is suspended is not waited for."""
     book = ledger(30, 30, exposed_max=10)
     expose(book, *range(5))
     assert book.attachable(range(5, 30), [0], 0) == 0
 
     for ordinal in range(4):
-        book.shelve(ordinal, Phase.ATTACHED)
+        book.suspend(ordinal, Phase.ATTACHED)
     assert book.attachable(range(5, 30), [0], 0) == 5
 
 
@@ -170,17 +170,17 @@ def test_from_a_cap_of_four_on_only_kept_permits_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "exposed, shelved, exposing, attached",
+    "exposed, suspended, exposing, attached",
     [(4, 0, 0, 6), (5, 0, 0, 0), (2, 0, 3, 0), (2, 0, 2, 6), (7, 4, 0, 0), (6, 4, 0, 4)],
 )
 def test_a_part_is_attached_while_less_than_half_of_exposure_is_busy(
-    exposed: int, shelved: int, exposing: int, attached: int
+    exposed: int, suspended: int, exposing: int, attached: int
 ) -> None:
-    """Busy are the exposed and those on their way, without the shelved, of what is not shelved."""
+    """Suspended instances count neither as busy nor as room."""
     book = ledger(30, 30, exposed_max=10)
     expose(book, *range(exposed))
-    for ordinal in range(shelved):
-        book.shelve(ordinal, Phase.ATTACHED)
+    for ordinal in range(suspended):
+        book.suspend(ordinal, Phase.ATTACHED)
 
     assert book.attachable(range(exposed, 30), [0], exposing) == attached
 
@@ -189,7 +189,7 @@ def test_what_was_set_aside_counts_again_after_it_moved() -> None:
     """An instance is set aside until its restart is tried again, not for the rest of the run."""
     book = ledger(10, 5)
     expose(book, 0)
-    book.set_aside(0)
+    book.postpone(0)
     assert book.ahead == [0]
     book.moved(0, Phase.ATTACHED, Phase.RESTARTING)
     book.moved(0, Phase.RESTARTING, Phase.ATTACHED)
@@ -198,11 +198,11 @@ def test_what_was_set_aside_counts_again_after_it_moved() -> None:
 
 
 def test_shelved_exposure_that_ends_is_no_longer_kept() -> None:
-    """Each shelved instance that is no longer exposed makes room for one attach."""
+    """Each suspended instance that is no longer exposed makes room for one attach."""
     book = ledger(10, 10, exposed_max=3)
     expose(book, 0, 1, 2)
     for ordinal in (0, 1, 2):
-        book.shelve(ordinal, Phase.ATTACHED)
+        book.suspend(ordinal, Phase.ATTACHED)
     assert book.exposed_kept == 3
     for left, ordinal in ((2, 0), (1, 1), (0, 2)):
         book.moved(ordinal, Phase.ATTACHED, Phase.SKIPPED)
@@ -210,21 +210,21 @@ def test_shelved_exposure_that_ends_is_no_longer_kept() -> None:
         assert (book.exposed, book.exposed_kept) == (left, left)
 
 
-def test_exposure_that_nobody_ends_is_hopeless() -> None:
+def test_exposure_that_nobody_ends_is_blocked_by() -> None:
     """Held exposed instances fill exposure for good; taken up again there is hope."""
     book = ledger(10, 10, exposed_max=1)
     expose(book, 3)
-    assert book.hopeless(4) is None
-    book.shelve(3, Phase.ATTACHED)
+    assert book.blocked_by(4) is None
+    book.suspend(3, Phase.ATTACHED)
 
-    assert book.hopeless(4) == 3
-    book.take_up(3, Phase.ATTACHED)
-    assert book.hopeless(4) is None
+    assert book.blocked_by(4) == 3
+    book.take_back(3, Phase.ATTACHED)
+    assert book.blocked_by(4) is None
 
 
 def test_a_cap_of_zero_has_no_holder() -> None:
     """Where nobody may be down there is no hope and nobody to name."""
-    assert ledger(2, 0).hopeless(0) == -1
+    assert ledger(2, 0).blocked_by(0) == -1
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["up", "down", "keep", "take"]))))
@@ -233,14 +233,14 @@ def test_sums_never_leave_their_bounds(steps: list[tuple[int, str]]) -> None:
     book = ledger(6, 4, 2)
     for ordinal, step in steps:
         full = book.full_group(ordinal, RestartKind.REBOOT, book.free())
-        if step == "down" and full is None and not book.shelved[ordinal]:
+        if step == "down" and full is None and not book.suspended[ordinal]:
             book.reserve(ordinal, Phase.PLANNED)
         elif step == "up":
             book.release(ordinal, Phase.PLANNED)
         elif step == "keep":
-            book.shelve(ordinal, Phase.PLANNED)
+            book.suspend(ordinal, Phase.PLANNED)
         elif step == "take":
-            book.take_up(ordinal, Phase.PLANNED)
+            book.take_back(ordinal, Phase.PLANNED)
         for used, kept, cap in zip(book.used, book.kept, book.caps, strict=True):
             assert 0 <= kept <= used <= cap
     for ordinal in range(6):

@@ -214,7 +214,7 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
 
     looks = [
         one
-        for one in decide_instances.decide(waiting, story.now).looks
+        for one in decide_instances.decide(waiting, story.now).observations
         if isinstance(one, ObserveInstances)
     ]
     assert not looks
