@@ -58,8 +58,8 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
     key = one.keys[0]
     client = client_on(InProcessTransport(handle), JumpClock())
     for issued in intents():
-        wish = calls.of_intent(issued, SITE, one)
-        wished.append((wish.action, dict(wish.params)))
+        api_request = calls.of_intent(issued, SITE, one)
+        wished.append((api_request.action, dict(api_request.params)))
         match issued.command:
             case Attach(instances=ids):
                 await client.attach_key_pair(REGION, key.name, ids, not_after=FAR)
@@ -73,8 +73,8 @@ async def test_wishes_are_what_the_real_client_sends() -> None:
         ObserveStatuses(SITE, (0,), TWO),
     )
     for look in looks:
-        wish = calls.of_look(look, one)
-        wished.append((wish.action, dict(wish.params)))
+        api_request = calls.of_observation(look, one)
+        wished.append((api_request.action, dict(api_request.params)))
     await client.observe_instances(REGION, TWO)
     await client.observe_key_pair(REGION, key.name)
     await client.describe_instance_status(REGION, TWO)

@@ -161,7 +161,7 @@ def attach_the_first_key(patch: pytest.MonkeyPatch) -> None:
     """Every attach takes the plan's first key, whichever key its targets are to get."""
     of_intent = calls.of_intent
 
-    def first(issued: Issued, site: Site, plan: Plan) -> calls.Wish:
+    def first(issued: Issued, site: Site, plan: Plan) -> calls.ApiRequest:
         if isinstance(issued.command, Attach):
             command = msgspec.structs.replace(issued.command, key=0)
             issued = msgspec.structs.replace(issued, command=command)

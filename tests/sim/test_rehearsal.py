@@ -27,8 +27,8 @@ from rollout.sim.rehearse import planned, rehearsal
 from rollout.sim.rehearse.rehearsal import Assumed, Lived
 from rollout.sim.time.heap import Heap
 from rollout.sim.world import calls
-from rollout.sim.world.network import Arrivals, Heard
-from rollout.sim.world.process import see_instances
+from rollout.sim.world.network import Arrivals, Received
+from rollout.sim.world.process import read_instances
 from rollout.sim.world.values import ValueArrivals
 from tests import tree
 from tests.app import factory
@@ -204,19 +204,19 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
     region = {one.instance: cell.region for _, cell in plan.cells() for one in cell.targets()}
     for kind, first, seconds in steps:
         chosen = [one for one in ids[first : first + 4] if region[one] == region[ids[first]]]
-        wish = _wish(kind, region[ids[first]], tuple(chosen), plan)
+        api_request = _wish(kind, region[ids[first]], tuple(chosen), plan)
         told = []
         for arrivals, heap in zip(both, heaps, strict=True):
             heap.advance(heap.now + seconds * SECOND)
-            request = Request(wish.action, wish.params)
-            heard = arrivals.read(
+            request = Request(api_request.action, api_request.params)
+            received = arrivals.read(
                 CALM, request, arrivals.deliver(request, 1, ghost=False), heap.now
             )
-            told.append(_told(heard, wish, planned.account_of(plan)))
+            told.append(_told(received, api_request, planned.account_of(plan)))
         assert told[0] == told[1]
 
 
-def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.Wish:
+def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.ApiRequest:
     match kind:
         case 0:
             text = msgspec.json.encode(list(ids)).decode()
@@ -225,22 +225,22 @@ def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.Wis
             text = msgspec.json.encode(list(ids)).decode()
             name = plan.keys[0].name
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": text}
-            return calls.Wish("AttachKeyPair", region, params, ids)
+            return calls.ApiRequest("AttachKeyPair", region, params, ids)
         case 2:
-            return calls.Wish("RebootInstance", region, {"InstanceId": ids[0]}, ids[:1])
+            return calls.ApiRequest("RebootInstance", region, {"InstanceId": ids[0]}, ids[:1])
         case _:
             params = {f"InstanceId.{number}": one for number, one in enumerate(ids, 1)}
             params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
-            return calls.Wish("RebootInstances", region, params, ids)
+            return calls.ApiRequest("RebootInstances", region, params, ids)
 
 
-def _told(heard: Heard, wish: calls.Wish, account: str) -> object:
+def _told(received: Received, api_request: calls.ApiRequest, account: str) -> object:
     """What the run would learn of it."""
-    if wish.action == "DescribeInstances":
-        return see_instances(heard, account, wish.region, wish.ids)
-    if isinstance(heard, verdict.JudgedReply):
-        return verdict.answer(wish.action, wish.ids, heard)
-    return heard
+    if api_request.action == "DescribeInstances":
+        return read_instances(received, account, api_request.region, api_request.ids)
+    if isinstance(received, verdict.JudgedReply):
+        return verdict.answer(api_request.action, api_request.ids, received)
+    return received
 
 
 def _cloud(plan: Plan, seed: int) -> Cloud:

@@ -168,7 +168,7 @@ class _Watch:
 
     def sending(self, call: Call) -> None:
         """A call leaves."""
-        lane = (call.wish.region, call.wish.action)
+        lane = (call.request.region, call.request.action)
         minutes = self._calls.get(lane)
         if minutes is None:
             minutes = self._calls[lane] = _Minutes()

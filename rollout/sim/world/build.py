@@ -39,8 +39,8 @@ from rollout.model.spec import (
 from rollout.model.time import Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import calls
-from rollout.sim.world.calls import Wish
-from rollout.sim.world.process import see_key
+from rollout.sim.world.calls import ApiRequest
+from rollout.sim.world.process import read_key
 from rollout.sim.world.scenario import Scenario
 from rollout.sim.world.several_keys import with_keys
 
@@ -113,7 +113,7 @@ def _region_keys(
     """One key pair in each region, as the cloud describes it."""
     found = []
     for region in scenario.regions:
-        key = see_key(_ask(cloud, calls.describe_key(region, name), now), name)
+        key = read_key(_ask(cloud, calls.describe_key(region, name), now), name)
         assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
         found.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
     return tuple(found)
@@ -164,7 +164,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
         filters = {"NextToken": page.next_token}
 
 
-def _ask(cloud: Cloud, wish: Wish, now: Instant) -> verdict.JudgedReply:
-    reply: Reply = cloud.handle(Request(wish.action, wish.params), now)
-    rendered = render(reply, wish.action, Format.JSON)
+def _ask(cloud: Cloud, request: ApiRequest, now: Instant) -> verdict.JudgedReply:
+    reply: Reply = cloud.handle(Request(request.action, request.params), now)
+    rendered = render(reply, request.action, Format.JSON)
     return verdict.received(wire.HttpReply(rendered.status, {}, rendered.body), now)

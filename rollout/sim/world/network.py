@@ -1,8 +1,8 @@
 """The network between one process and the emulated cloud: pace, delays, faults, lost replies.
 
-Stands in for the real client and its transport: a lane goes at the pace of the real governor's
-arithmetic, the fate of each call comes from the emulator's faults, a copy that is under way arrives
-even when its process is dead. Judges nothing: replies go to whoever asked.
+Replaces the real client and its transport: lanes have the pace of the real governor's arithmetic,
+the emulator's faults decide how each call ends, and a copy in flight arrives even if its process
+has died. Judges nothing: callers get the replies.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from rollout.model.time import MINUTE, Duration, Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
 from rollout.sim.time.suspension import ProcessClock
-from rollout.sim.world.calls import Wish
+from rollout.sim.world.calls import ApiRequest
 
 WAIT_MS_MAX: Duration = 2 * MINUTE
-"""How long a look waits for its lane, as in the real client."""
+"""Maximum wait of an observation for its lane, as in the real client."""
 RATE_START = 600.0
 """Calls a minute at first: ten times the real start, so that seeds are short."""
 REPEAT_MS: Duration = 400
@@ -39,12 +39,12 @@ LATENCY_MS = (5, 150)
 NO_INSTANCE = "i-none"
 """An id that no cloud has."""
 
-Heard = verdict.JudgedReply | Answer | Described | Refused | Unknown
-"""What a caller gets: bytes to read, what somebody read already, or why there is neither."""
+Received = verdict.JudgedReply | Answer | Described | Refused | Unknown
+"""What a caller gets: a reply to read, a value that was read already, or why there is neither."""
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """Calls a minute of a lane at first, milliseconds one way, millionths left to other people."""
+    """Initial calls a minute of a lane, milliseconds one way, millionths left to other clients."""
 
     rate_start: float = RATE_START
     latency_ms: tuple[Duration, Duration] = LATENCY_MS
@@ -52,26 +52,30 @@ class Conditions(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """One call on its way. `n` is the number of its intent, 0 for a look; `left_at` is when its
-    last attempt left.
+    """One call in flight. `n` is the number of its intent, 0 for an observation; `left_at` is when
+    its last attempt was sent.
     """
 
-    __slots__ = ("attempts", "left_at", "n", "not_after", "signed_again", "tell", "wish")
+    __slots__ = ("attempts", "left_at", "n", "not_after", "on_reply", "request", "signed_again")
 
     def __init__(
-        self, wish: Wish, n: int, not_after: Instant, tell: Callable[[Call, Heard], None]
+        self,
+        request: ApiRequest,
+        n: int,
+        not_after: Instant,
+        on_reply: Callable[[Call, Received], None],
     ) -> None:
-        self.wish = wish
+        self.request = request
         self.n = n
         self.not_after = not_after
-        self.tell = tell
+        self.on_reply = on_reply
         self.attempts = 0
         self.left_at: Instant = 0
         self.signed_again = False
 
 
 class Arrivals:
-    """What reached the cloud: which intent each request id belongs to, and copies of copies."""
+    """Requests that reached the cloud: the intent of each request id, and duplicate copies."""
 
     def __init__(self, cloud: Cloud, heap: Time) -> None:
         self.cloud = cloud
@@ -79,19 +83,19 @@ class Arrivals:
         self.calls: dict[str, int] = {}
         self.ghosts: dict[str, int] = {}
         self.unlisted: dict[str, Instant] = {}
-        """Instances that DescribeInstances leaves out, and until when."""
+        """Instances that DescribeInstances does not list, and until when."""
         self.late = 0
 
     def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
-        """The cloud handles one copy now. A ghost is a copy of what arrived before."""
+        """Let the cloud handle one copy now. A ghost is a copy of an earlier arrival."""
         if self.unlisted and request.action == "DescribeInstances":
             request = _without(request, self.unlisted, self.heap.now)
         reply = self.cloud.handle(request, self.heap.now)
         (self.ghosts if ghost else self.calls)[reply.request_id] = n
         return reply
 
-    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Heard:
-        """What the caller gets of it; None where the call never arrived."""
+    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Received:
+        """Return what the caller gets. `reply` is None if the call never arrived."""
         if course.ending is Ending.CUT:
             return Unknown("cut_off")
         if course.damage is Damage.HUGE:
@@ -104,7 +108,7 @@ class Arrivals:
 
 
 def _without(request: Request, unlisted: Mapping[str, Instant], now: Instant) -> Request:
-    """The same request, as if the service did not know these instances now."""
+    """Return the request as if the service did not know these instances now."""
     named = wire.json_array(request.params.get("InstanceIds", "")) or ()
     known = [name if unlisted.get(name, 0) <= now else NO_INSTANCE for name in named]
     if NO_INSTANCE not in known:
@@ -114,7 +118,7 @@ def _without(request: Request, unlisted: Mapping[str, Instant], now: Instant) ->
 
 
 class _Lane:
-    """Calls of one action in one region: those that wait, the pace, how many are on their way."""
+    """Calls of one action in one region: waiting calls, pace, number in flight."""
 
     def __init__(self, now: Instant, conditions: Conditions) -> None:
         leave_ppm, start = conditions.leave_ppm, conditions.rate_start
@@ -126,7 +130,7 @@ class _Lane:
 
 
 class Network:
-    """The connection of one process. `sending` is told of each call right before it leaves."""
+    """The connection of one process. `sending` is called right before each call is sent."""
 
     def __init__(
         self,
@@ -140,7 +144,7 @@ class Network:
         self.clock = ProcessClock(heap)
         self.stopped = False
         self.lost: Callable[[], str] = lambda: ""
-        """Why the process no longer owns its run: nothing with consequences leaves then."""
+        """Returns why the process no longer owns its run; then no mutation is sent."""
         self.alive = True
         self._arrivals = arrivals
         self._cloud = arrivals.cloud
@@ -150,8 +154,8 @@ class Network:
         self._lanes: dict[tuple[str, str], _Lane] = {}
 
     def submit(self, call: Call) -> None:
-        """Send it as soon as its lane allows; refused unsent where that is too late."""
-        key = (call.wish.region, call.wish.action)
+        """Send the call as soon as its lane allows; refuse it unsent if that is too late."""
+        key = (call.request.region, call.request.action)
         if key not in self._lanes:
             self._lanes[key] = _Lane(self.clock.now, self._conditions)
         self._lanes[key].waiting.append(call)
@@ -159,7 +163,7 @@ class Network:
 
     @property
     def throttled(self) -> dict[tuple[str, str], int]:
-        """Calls that were refused for their pace, by region and action."""
+        """Number of throttled calls by region and action."""
         return {key: lane.throttled for key, lane in self._lanes.items()}
 
     # the lane
@@ -174,7 +178,7 @@ class Network:
             due = lane.rate.earliest(now)
             if due > call.not_after:
                 lane.waiting.popleft()
-                self._tell_soon(call, Unsent.EXPIRED.refusal())
+                self._reply_soon(call, Unsent.EXPIRED.refusal())
             elif due > now:
                 self._pump_later(lane, due)
                 return
@@ -190,22 +194,22 @@ class Network:
         self.heap.at(self.clock.world(due), functools.partial(self._pump_alive, lane))
 
     def _pump_alive(self, lane: _Lane) -> None:
-        lane.pump_at = None  # a paused clock may not show that time yet
+        lane.pump_at = None  # a paused clock may be behind that time
         if self.alive:
             self._pump(lane)
 
     # one call
 
     def _send(self, call: Call, lane: _Lane, leave: Leave) -> None:
-        heard = self._unsent(call)
-        if heard is not None:
-            self._ended(call, lane, leave, heard)
+        received = self._unsent(call)
+        if received is not None:
+            self._ended(call, lane, leave, received)
             return
         call.attempts += 1
         call.left_at = self.clock.now
         self._sending(call)
-        action = contract.ACTIONS[call.wish.action]
-        request = Request(action.name, call.wish.params, version=action.version)
+        action = contract.ACTIONS[call.request.action]
+        request = Request(action.name, call.request.params, version=action.version)
         course = self._cloud.faults.course(request)
         if course.lag_ms:
             request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
@@ -219,9 +223,9 @@ class Network:
         return None
 
     def _travel(
-        self, call: Call, request: Request, course: Course, ended: Callable[[Heard], None]
+        self, call: Call, request: Request, course: Course, ended: Callable[[Received], None]
     ) -> None:
-        """Plan all arrivals of a call and its ending."""
+        """Schedule all arrivals of a call and its ending."""
         heap, begun = self.heap, self.heap.now
         latency_ms = self._conditions.latency_ms
         there, back = self._dice.between(*latency_ms), self._dice.between(*latency_ms)
@@ -256,42 +260,42 @@ class Network:
 
         heap.at(ends, end)
 
-    def _ended(self, call: Call, lane: _Lane, leave: Leave, heard: Heard) -> None:
-        """Tell lane and caller, or try a second time where the real client does."""
+    def _ended(self, call: Call, lane: _Lane, leave: Leave, received: Received) -> None:
+        """Report to lane and caller, or retry where the real client does."""
         lane.in_flight -= 1
-        self._pace(lane, leave, heard)
-        if call.n == 0 and isinstance(heard, Unknown) and call.attempts < limits.ATTEMPTS_MAX:
+        self._pace(lane, leave, received)
+        if call.n == 0 and isinstance(received, Unknown) and call.attempts < limits.ATTEMPTS_MAX:
             self.heap.at(self.heap.now + REPEAT_MS, lambda: self._again(call))
-        elif _clock_refused(heard) and not call.signed_again:
+        elif _clock_refused(received) and not call.signed_again:
             call.signed_again = True
             lane.waiting.appendleft(call)
         else:
-            call.tell(call, heard)
+            call.on_reply(call, received)
         self._pump(lane)
 
     def _again(self, call: Call) -> None:
         if self.alive:
             self.submit(call)
 
-    def _pace(self, lane: _Lane, leave: Leave, heard: Heard) -> None:
-        if isinstance(heard, Refused | Unknown):
+    def _pace(self, lane: _Lane, leave: Leave, received: Received) -> None:
+        if isinstance(received, Refused | Unknown):
             return
-        outcome = heard.failure if isinstance(heard, verdict.JudgedReply) else None
+        outcome = received.failure if isinstance(received, verdict.JudgedReply) else None
         if isinstance(outcome, Refused) and outcome.retry is RetryClass.THROTTLED:
             lane.throttled += 1
             lane.rate.throttle(leave, self.clock.now, outcome.retry_after_ms)
         else:
             lane.rate.accept(leave)
 
-    def _tell_soon(self, call: Call, heard: Heard) -> None:
-        def tell() -> None:
+    def _reply_soon(self, call: Call, received: Received) -> None:
+        def reply() -> None:
             if self.alive:
-                call.tell(call, heard)
+                call.on_reply(call, received)
 
-        self.heap.at(self.heap.now, tell)
+        self.heap.at(self.heap.now, reply)
 
 
-def _clock_refused(heard: Heard) -> bool:
+def _clock_refused(received: Received) -> bool:
     """Whether the gateway refused the call for its time, before it was processed."""
-    failure = heard.failure if isinstance(heard, verdict.JudgedReply) else None
+    failure = received.failure if isinstance(received, verdict.JudgedReply) else None
     return isinstance(failure, Refused) and failure.retry is RetryClass.CLOCK

@@ -35,7 +35,7 @@ from rollout.sim.time.suspension import ProcessClock
 from rollout.sim.world import calls, driver
 from rollout.sim.world.disk import Fuse
 from rollout.sim.world.driver import LIFE_MS_MAX, End, Endless, Stuck
-from rollout.sim.world.network import WAIT_MS_MAX, Call, Heard, Network
+from rollout.sim.world.network import WAIT_MS_MAX, Call, Network, Received
 
 STEPS_MAX = 50_000
 
@@ -190,48 +190,48 @@ class Process:
         if refused is not None:
             self.loop.receive(CallEnded(issued.n, Answer(refused)))
         else:
-            wish = calls.of_intent(issued, lane_of_call(run, issued).site, run.plan)
-            self.network.submit(Call(wish, issued.n, issued.not_after, self._answered))
+            request = calls.of_intent(issued, lane_of_call(run, issued).site, run.plan)
+            self.network.submit(Call(request, issued.n, issued.not_after, self._answered))
 
-    def _answered(self, call: Call, heard: Heard) -> None:
-        match heard:
+    def _answered(self, call: Call, received: Received) -> None:
+        match received:
             case verdict.JudgedReply():
-                action, ids = call.wish.action, call.wish.ids
-                answer = verdict.answer(action, ids, heard)
+                action, ids = call.request.action, call.request.ids
+                answer = verdict.answer(action, ids, received)
             case Answer():
-                answer = heard
+                answer = received
             case Refused() | Unknown():
-                answer = Answer(heard)
+                answer = Answer(received)
             case Described():
                 raise TypeError("a call is not answered like an observation")
         self.loop.receive(CallEnded(call.n, answer))
 
     def _observe(self, observation: Observation) -> None:
-        wish = calls.of_look(observation, self.decider.run.plan)
+        request = calls.of_observation(observation, self.decider.run.plan)
         observed = functools.partial(self._observed, observation)
-        self.network.submit(Call(wish, 0, self.clock.now + WAIT_MS_MAX, observed))
+        self.network.submit(Call(request, 0, self.clock.now + WAIT_MS_MAX, observed))
 
-    def _observed(self, observation: Observation, call: Call, heard: Heard) -> None:
+    def _observed(self, observation: Observation, call: Call, received: Received) -> None:
         reply: Reply
         match observation:
             case ObserveInstances(site=(account, region), instances=ids):
-                reply = see_instances(heard, account, region, ids)
+                reply = read_instances(received, account, region, ids)
             case ObserveStatuses():
-                reply = see_statuses(heard)
+                reply = read_statuses(received)
             case ObserveKeyPair(key=key):
-                reply = see_key(heard, self.decider.run.plan.keys[key].name)
+                reply = read_key(received, self.decider.run.plan.keys[key].name)
         self.loop.receive(ObservationEnded(observation, reply, call.left_at))
 
 
-def see_instances(
-    heard: Heard, account: str, region: str, asked: Sequence[str]
+def read_instances(
+    received: Received, account: str, region: str, asked: Sequence[str]
 ) -> Described | Refused | Unknown:
     """Decode a page of instances like the real client; leave out instances not in `asked`."""
-    if isinstance(heard, Answer):
+    if isinstance(received, Answer):
         raise TypeError("an observation is not answered like a call")
-    if not isinstance(heard, verdict.JudgedReply):
-        return heard
-    page = reading.described(heard, account, region)
+    if not isinstance(received, verdict.JudgedReply):
+        return received
+    page = reading.described(received, account, region)
     if not isinstance(page, Described):
         return page
     if page.next_token:
@@ -239,19 +239,19 @@ def see_instances(
     return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
 
 
-def see_statuses(heard: Heard) -> StatusesDescribed | Refused | Unknown:
+def read_statuses(received: Received) -> StatusesDescribed | Refused | Unknown:
     """Decode statuses like the real client."""
-    if isinstance(heard, Refused | Unknown):
-        return heard
-    if not isinstance(heard, verdict.JudgedReply):
+    if isinstance(received, Refused | Unknown):
+        return received
+    if not isinstance(received, verdict.JudgedReply):
         raise TypeError("statuses are decoded from bytes")
-    return reading.statuses(heard)
+    return reading.statuses(received)
 
 
-def see_key(heard: Heard, name: str) -> KeyDescribed | Refused | Unknown:
+def read_key(received: Received, name: str) -> KeyDescribed | Refused | Unknown:
     """Decode a key pair like the real client."""
-    if isinstance(heard, Refused | Unknown):
-        return heard
-    if not isinstance(heard, verdict.JudgedReply):
+    if isinstance(received, Refused | Unknown):
+        return received
+    if not isinstance(received, verdict.JudgedReply):
         raise TypeError("a key pair is decoded from bytes")
-    return reading.key_described(heard, name)
+    return reading.key_described(received, name)

@@ -40,7 +40,7 @@ from rollout.sim.time.loop import Deadlock, VirtualClock, VirtualLoop
 from rollout.sim.time.order import in_order
 from rollout.sim.world import driver
 from rollout.sim.world.cable import CableTransport, Exchange
-from rollout.sim.world.calls import Wish
+from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, Fuse
 from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
 from rollout.sim.world.network import RATE_START, Arrivals
@@ -285,7 +285,7 @@ def _intent_of(nonce: str) -> int:
     return int(nonce.split("/")[1])
 
 
-def _mutation(data: bytes) -> tuple[int, Wish] | None:
+def _mutation(data: bytes) -> tuple[int, ApiRequest] | None:
     """Intent and call of the request that begins with these bytes, if it has consequences."""
     if not data.startswith(b"POST "):
         return None
@@ -295,8 +295,8 @@ def _mutation(data: bytes) -> tuple[int, Wish] | None:
     if not contract.ACTIONS[action].mutating:
         return None
     params = wire.parse_pairs(first.split(" ")[1].partition("?")[2])
-    wish = Wish(action, params.get("RegionId", ""), params, _ids(params))
-    return _intent_of(headers[NONCE]), wish
+    request = ApiRequest(action, params.get("RegionId", ""), params, _ids(params))
+    return _intent_of(headers[NONCE]), request
 
 
 def _ids(params: Mapping[str, str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from rollout.model.observation import Described
 from rollout.model.outcome import Answer, Done
 from rollout.model.time import MINUTE, SECOND, Instant
 from rollout.sim.time.heap import Time
-from rollout.sim.world.network import Arrivals, Heard
+from rollout.sim.world.network import Arrivals, Received
 
 ROWS_KEPT_MAX = 100_000
 """Rows remembered: those that are looked at every two seconds. About 35 MiB."""
@@ -41,7 +41,7 @@ class ValueArrivals(Arrivals):
         """See Arrivals; nobody asks later which call a request id belongs to."""
         return self.cloud.handle(request, self.heap.now)
 
-    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Heard:
+    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Received:
         """See Arrivals."""
         if reply is not None and reply.code is None:
             body: Mapping[str, Any] = reply.body

@@ -25,7 +25,7 @@ from rollout.sim.check.stations import misplaced
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
 from rollout.sim.world import build, others
-from rollout.sim.world.calls import Wish
+from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, Fuse, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
 from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
@@ -228,19 +228,19 @@ class World:
 
     def _sending(self, call: Call) -> None:
         if call.n:
-            self.leaves(call.n, call.wish)
+            self.leaves(call.n, call.request)
 
-    def leaves(self, n: int, wish: Wish) -> None:
+    def leaves(self, n: int, request: ApiRequest) -> None:
         """A mutation is about to leave: the last moment to die, and what the checkers ask later."""
-        others.act_before(self.story, n, wish.ids, self.heap.now)
+        others.act_before(self.story, n, request.ids, self.heap.now)
         self.fuse.burn("before a call leaves")
         durable = self.disk.durable_bytes(self.run_dir, "journal-")
         self.story.sent.append(
             Sent(
                 n,
-                wish.action,
-                wish.region,
-                wish.ids,
+                request.action,
+                request.region,
+                request.ids,
                 self.heap.now,
                 durable,
             )
