@@ -20,7 +20,7 @@ from rollout.journal.disk import REAL, Disk
 from rollout.journal.record import Line, LineError
 from rollout.model import limits
 from rollout.model import plan as planmodel
-from rollout.model.event import RunStarted, TornTail
+from rollout.model.event import FORMAT_VERSION, RunStarted, TornTail
 
 PLAN = "plan.json"
 PREFIX = "r-"
@@ -198,6 +198,9 @@ class Reader:
         first = line.body[0] if line.body else None
         if not isinstance(first, RunStarted):
             self._refuse("R0902", "the journal does not begin with RunStarted", self.place)
+        elif first.format_version != FORMAT_VERSION:
+            message = f"the journal has format {first.format_version}"
+            self._refuse("R0904", f"{message}; this version reads {FORMAT_VERSION}", self.place)
         elif first.run != self.run_dir.name:
             message = f"the journal is of run {first.run}, the directory is {self.run_dir.name}"
             self._refuse("R0902", message, self.place)

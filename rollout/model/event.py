@@ -16,6 +16,9 @@ from rollout.model.outcome import Outcome
 from rollout.model.site import AtSite, KeyAtSite, Lane
 from rollout.model.time import Instant
 
+FORMAT_VERSION = "1.0"
+"""Version of the journal format, which the first line of a journal names."""
+
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """Base of all events; `type` in JSON is the class name."""
@@ -32,8 +35,9 @@ class Actor(msgspec.Struct, frozen=True):
 
 
 class RunStarted(Event, frozen=True):
-    """First event of a run."""
+    """First event of a run. `format_version` is that of the journal."""
 
+    format_version: str
     run: str
     plan_digest: str
     spec_digest: str

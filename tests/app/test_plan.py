@@ -13,7 +13,7 @@ from rollout.errors import Exit, RolloutError
 from rollout.journal import writer
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.reader import run_id
-from rollout.model.event import Actor, RunStarted
+from rollout.model.event import FORMAT_VERSION, Actor, RunStarted
 from rollout.model.plan import RULES
 from rollout.model.site import Site
 from tests.app import service as stage
@@ -108,8 +108,8 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
     actor = Actor("me", "arn", "here", 1, "rollout")
     plan = before.plan
     journal.append(
-        [RunStarted(journal.run_dir.name, before.digest, plan.spec_digest, plan.inventory_digest,
-                    RULES, actor, plan.made_at)],
+        [RunStarted(FORMAT_VERSION, journal.run, before.digest, plan.spec_digest,
+                    plan.inventory_digest, RULES, actor, plan.made_at)],
         plan.made_at,
     )  # fmt: skip
     journal.close()

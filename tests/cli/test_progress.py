@@ -40,7 +40,7 @@ class Watched:
 
     def begin(self) -> None:
         self.put(
-            ev.RunStarted("r-1", "p", "s", "i", RULES, ACTOR, self.now),
+            ev.RunStarted(ev.FORMAT_VERSION, "r-1", "p", "s", "i", RULES, ACTOR, self.now),
             ev.WaveStarted(0, "canary"),
             ev.CellOpened(0),
             ev.KeyReady(*self.run.layout.cells[0].site, "fp"),

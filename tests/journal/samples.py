@@ -6,6 +6,7 @@ from rollout.journal import writer
 from rollout.journal.disk import REAL, Disk
 from rollout.model.command import RestartCall
 from rollout.model.event import (
+    FORMAT_VERSION,
     Actor,
     AnyEvent,
     Halted,
@@ -28,7 +29,8 @@ HALTED = Halted("disk_full", "R0801", 74, "no space left")
 
 def started(run: str = RUN, plan_digest: str = "sha256:0") -> RunStarted:
     """The first event of a run."""
-    return RunStarted(run, plan_digest, "sha256:1", "sha256:2", RULES, ACTOR, NOW)
+    digests = (plan_digest, "sha256:1", "sha256:2")
+    return RunStarted(FORMAT_VERSION, run, *digests, RULES, ACTOR, NOW)
 
 
 def issued(number: int) -> Issued:

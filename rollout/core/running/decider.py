@@ -78,7 +78,14 @@ class Decider:
         """Start a new run."""
         plan = self.run.plan
         started = ev.RunStarted(
-            run_id, plan_digest, plan.spec_digest, plan.inventory_digest, RULES, actor, now
+            ev.FORMAT_VERSION,
+            run_id,
+            plan_digest,
+            plan.spec_digest,
+            plan.inventory_digest,
+            RULES,
+            actor,
+            now,
         )
         self.put(started, now)
 

@@ -21,7 +21,9 @@ from tests.core.world import Script, World
 def many() -> Run:
     """An open wave of 15,000 instances, the later ordinals first."""
     run = Run.of(samples.make_plan(samples.fleet(15_000)))
-    evolve(run, ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW))
+    evolve(
+        run, ev.RunStarted(ev.FORMAT_VERSION, "run-1", "", "", "", 1, samples.ACTOR, samples.NOW)
+    )
     evolve(run, ev.WaveStarted(0, "all"))
     return run
 

@@ -155,7 +155,7 @@ def started(size: int = 3, cap: int = 2) -> Run:
     run = Run.of(samples.make_plan(samples.fleet(size), samples.capped(cap)))
     site = (samples.ACCOUNT, samples.REGIONS[0])
     for event in (
-        ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW),
+        ev.RunStarted(ev.FORMAT_VERSION, "run-1", "", "", "", 1, samples.ACTOR, samples.NOW),
         ev.WaveStarted(0, "all"),
         ev.CellOpened(0),
         ev.KeyReady(*site, "f"),

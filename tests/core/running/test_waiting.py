@@ -24,7 +24,9 @@ WITHOUT_QUEUE = (Station.CALLING, Station.OBSERVING, Station.CONFIRMING)
 def opened() -> Waiting:
     """The queues of a run of two instances whose cell was just opened, before any is filled."""
     run = Run.of(samples.make_plan(samples.fleet(2)))
-    evolve(run, ev.RunStarted("run-1", "", "", "", 1, samples.ACTOR, samples.NOW))
+    evolve(
+        run, ev.RunStarted(ev.FORMAT_VERSION, "run-1", "", "", "", 1, samples.ACTOR, samples.NOW)
+    )
     evolve(run, ev.WaveStarted(0, "all"))
     evolve(run, ev.CellOpened(0))
     return Waiting.of(run)
