@@ -45,18 +45,18 @@ class InstanceLine(msgspec.Struct, frozen=True):
 
 
 class Finding(NamedTuple):
-    """A promise, whether it was kept, and the figure that shows it."""
+    """A promise of the program, whether it holds, and the figure that proves it."""
 
-    kept: bool
+    holds: bool
     text: str
 
 
 def judge(
-    plan: Plan, effects: Sequence[EffectLine], sights: Sequence[InstanceLine]
+    plan: Plan, effects: Sequence[EffectLine], instances: Sequence[InstanceLine]
 ) -> list[Finding]:
     """Check every promise that the ledger can prove."""
-    windows = {sight.instance for sight in sights if sight.os_type.lower() == "windows"}
-    in_force = {sight.instance: sight.key_in_force for sight in sights}
+    windows = {one.instance for one in instances if one.os_type.lower() == "windows"}
+    in_force = {one.instance: one.key_in_force for one in instances}
     attached = [effect for effect in effects if effect.effect == "attach"]
     restarts = Counter(effect.instance for effect in effects if effect.effect in RESTARTS)
     targets = list(plan.targets())

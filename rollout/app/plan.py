@@ -72,7 +72,7 @@ async def plan(
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
 ) -> PlanResult:
-    """Return a plan of the spec in a file; an offline plan makes no API calls, and is not
+    """Return a plan of the spec in a file; an offline plan makes no API calls and is not
     applyable. `age_max_ms` is how long it is valid. Errors: as `connect` and `create`.
     """
     connected = connect.connect(session.connection, session.notices)

@@ -88,7 +88,7 @@ def _listed(run: StoredRun) -> ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A run as recorded in its journal; `at` is the time of the last line."""
+    """A run as its journal records it; `at` is the time of the last line."""
 
     stored: StoredRun
     reader: Reader
@@ -98,15 +98,15 @@ class Folded:
 
     @property
     def run(self) -> Run:
-        """The state."""
+        """The state of the run."""
         return self.decider.run
 
 
 def fold(stored: StoredRun) -> Folded:
     """Fold a run.
 
-    Errors: IntegrityError R09xx, StorageError; UsageError R0003 where the run never began,
-    PlanError R0321 where it began under other rules than this program's.
+    Errors: IntegrityError R09xx, StorageError; UsageError R0003 if the run never started,
+    PlanError R0321 if it started with another rules version.
     """
     reader = stored.read()
     decider: Decider | None = None

@@ -80,7 +80,7 @@ class Demo:
         return findings
 
     def _conclude(self, findings: Sequence[demo.Finding], seconds: float) -> None:
-        lines = [f"  {'ok ' if one.kept else 'NOT'}  {one.text}" for one in findings]
+        lines = [f"  {'ok ' if one.holds else 'NOT'}  {one.text}" for one in findings]
         self._say("The emulator's hidden ledger, which rollout never reads, says:")
         self.terminal.show("\n".join(lines))
         shown = os.path.relpath(self.folder)

@@ -1,4 +1,4 @@
-"""Plans and inventories for the tests of the command line, made by the real planner."""
+"""Plans and inventories for tests, created by the planner."""
 
 from __future__ import annotations
 

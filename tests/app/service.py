@@ -16,7 +16,7 @@ from rollout.ecs.credentials import EnvironmentSource
 from rollout.ecs.transport import AiohttpTransport, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.switches import Switches
-from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import server
 from rollout.engines.service import Service
@@ -48,16 +48,16 @@ class ReadOnly(AiohttpTransport):
         return await super().send(call)
 
 
-def pretend(size: int = 40) -> PretendCloud:
-    """A calm cloud with a synthetic fleet in two regions, quick to boot."""
+def emulated(size: int = 40) -> EmulatedCloud:
+    """An emulated cloud without faults: a synthetic fleet in two regions that boots fast."""
     now = server.wall_clock_ms()
     fleet = synthetic.build(size=size, seed=1, now=now, regions=("cn-hangzhou", "cn-shanghai"))
-    return PretendCloud(fleet, Switches(boot_time_ms=100, stop_time_ms=50))
+    return EmulatedCloud(fleet, Switches(boot_time_ms=100, stop_time_ms=50))
 
 
 @contextlib.asynccontextmanager
 async def connected(
-    cloud: PretendCloud,
+    cloud: EmulatedCloud,
     transport: type[AiohttpTransport] = AiohttpTransport,
     environment: Mapping[str, str] = MappingProxyType({}),
     *,

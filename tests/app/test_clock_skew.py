@@ -1,4 +1,4 @@
-"""The service's clock is another one: warned of, followed, journaled, and refused above a day."""
+"""A service's clock that differs: a warning, a correction, a journaled event, a refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from rollout.app import clock_skew, execute, plan, preflight
 from rollout.app.session import Session
-from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.errors import AccessError, Exit, RolloutError
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.verify import verify
@@ -26,21 +26,21 @@ DAY = 24 * HOUR
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder that is the current one."""
+    """A project directory, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def skewed(ahead: Duration, cloud: PretendCloud | None = None) -> PretendCloud:
+def skewed(ahead: Duration, cloud: EmulatedCloud | None = None) -> EmulatedCloud:
     """A cloud whose clock is ahead of this machine's."""
-    made = cloud or stage.pretend(size=12)
+    made = cloud or stage.emulated(size=12)
     made.switch(msgspec.structs.replace(made.switches, clock_skew_ms=ahead))
     return made
 
 
 @pytest.mark.parametrize("ahead", [0, 59 * SECOND, -MINUTE])
 def test_a_minute_is_no_difference(ahead: Duration) -> None:
-    """`Date` has whole seconds and replies take time: up to a minute nothing is said."""
+    """`Date` has whole seconds and replies take time: up to a minute there is no warning."""
     assert clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False) == ""
 
 
@@ -53,7 +53,7 @@ def test_a_minute_is_no_difference(ahead: Duration) -> None:
     ],
 )
 def test_the_warning_has_both_times(ahead: Duration, words: str) -> None:
-    """It says how far the clocks differ, in which direction, and what both show."""
+    """It has the difference, its direction, and the time of both clocks."""
     warning = clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False)
 
     assert words in warning
@@ -62,7 +62,7 @@ def test_the_warning_has_both_times(ahead: Duration, words: str) -> None:
 
 @pytest.mark.parametrize("ahead", [DAY + SECOND, -DAY - SECOND, 400 * DAY])
 def test_more_than_a_day_needs_an_option(ahead: Duration) -> None:
-    """Above 24 hours the command ends with 4, unless the operator accepts the difference."""
+    """Above 24 hours the command ends with exit 4, unless the operator accepts it."""
     with pytest.raises(AccessError) as caught:
         clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False)
 
@@ -114,7 +114,7 @@ async def test_a_run_follows_the_service_and_says_so_once(
 
 @pytest.mark.asyncio
 async def test_a_plan_expires_by_the_services_clock(project: Path) -> None:
-    """A local clock that stands still for two days keeps no plan valid."""
+    """A local clock that is two days behind does not extend a plan's validity."""
     cloud = skewed(0)
     async with stage.connected(cloud) as service:
         saved = (await plan.create(stage.write_spec(project), service, RUNS)).saved

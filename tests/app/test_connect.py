@@ -1,4 +1,4 @@
-"""From options to adapters: which endpoint, whose keys, and errors in words of cause and cure."""
+"""Connections: the endpoint, the credentials, and errors with their fix."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ LOCAL = "http://127.0.0.1:1234"
     ],
 )  # fmt: skip
 def test_where_calls_go(connection: Connection, where: str) -> None:
-    """The regions' own hosts, the emulator's usual port, or what was named."""
+    """The hosts of the regions, the emulator's default port, or the configured address."""
     assert connect.endpoint_of(connection).override == where
 
 
 def test_the_emulator_is_on_this_machine() -> None:
-    """--emulator with a real endpoint is a contradiction, not a choice of ours."""
+    """--emulator with a real endpoint is refused."""
     with pytest.raises(RolloutError) as caught:
         connect.endpoint_of(Connection(emulator=True, endpoint="https://ecs.aliyuncs.com"))
 
@@ -66,7 +66,7 @@ def test_where_identity_is_asked(connection: Connection, where: str) -> None:
     ],
 )
 def test_both_endpoints_are_here_or_there(connection: Connection) -> None:
-    """Half a program on this machine would send real keys here, or the emulator's key out."""
+    """Otherwise real keys would be sent to this machine, or the emulator's key to the service."""
     with pytest.raises(RolloutError) as caught:
         connect.endpoint_of(connection)
 
@@ -74,7 +74,7 @@ def test_both_endpoints_are_here_or_there(connection: Connection) -> None:
 
 
 def test_a_private_cloud_is_named_by_the_option() -> None:
-    """A foreign host is accepted when it is typed, and refused when a variable holds it."""
+    """Another host is accepted as an option, and refused as a variable."""
     private = "https://ecs.cloud.corp.example"
 
     assert connect.endpoint_of(Connection(endpoint=private)).ecs("cn-qd-d01") == private
@@ -96,7 +96,7 @@ def test_a_private_cloud_is_named_by_the_option() -> None:
 def test_whose_keys_are_used(
     connection: Connection, environment: dict[str, str], name: str
 ) -> None:
-    """The emulator gets its own key; the service, and TLS, the keys that are named."""
+    """The emulator gets its own key; the service and TLS addresses get the configured keys."""
     source = connect.source_of(connection, connect.endpoint_of(connection), environment)
 
     assert source.name == name
@@ -106,7 +106,7 @@ def test_whose_keys_are_used(
     "connection", [Connection(endpoint=LOCAL), Connection(endpoint=LOCAL, profile="prod")]
 )
 def test_keys_are_not_sent_in_clear_unless_the_emulator_is_named(connection: Connection) -> None:
-    """A loopback address alone may be any program of this machine: R0408 explains the option."""
+    """A loopback address may belong to any program: R0408 names the option."""
     with pytest.raises(RolloutError) as caught:
         connect.source_of(connection, connect.endpoint_of(connection), KEYS)
 
@@ -115,7 +115,7 @@ def test_keys_are_not_sent_in_clear_unless_the_emulator_is_named(connection: Con
 
 
 def test_a_profile_is_used_for_the_emulator_where_both_are_named(tmp_path: Path) -> None:
-    """An emulator with its own users is called with the keys of the named profile."""
+    """An emulator with its own users gets the keys of the named profile."""
     (tmp_path / ".aliyun").mkdir()
     row = {"name": "ops", "mode": "AK", "access_key_id": "ops", "access_key_secret": "s"}
     (tmp_path / ".aliyun" / "config.json").write_text(json.dumps({"profiles": [row]}), "utf-8")
@@ -126,7 +126,7 @@ def test_a_profile_is_used_for_the_emulator_where_both_are_named(tmp_path: Path)
 
 
 def test_a_named_profile_wins_over_the_environment(tmp_path: object) -> None:
-    """--profile means that profile; where it is missing the environment does not step in."""
+    """Without the profile of --profile the command fails; it does not use the environment."""
     with pytest.raises(RolloutError) as caught:
         connect.source_of(
             Connection(profile="nobody"), endpoints.Endpoints(), {**KEYS, "HOME": str(tmp_path)}
@@ -153,7 +153,7 @@ def test_a_named_profile_wins_over_the_environment(tmp_path: object) -> None:
 def test_answers_become_errors_with_a_cure(
     outcome: Refused | Unknown, code: str, exit_code: Exit
 ) -> None:
-    """Every way of saying no before a run has its code, its exit, the address and what to do."""
+    """Every refusal before a run has a code, an exit code, the address and a fix."""
     error = refusal.explain(outcome, "GetCallerIdentity", "https://sts.aliyuncs.com")
     (problem,) = error.problems
 

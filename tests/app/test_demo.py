@@ -1,4 +1,4 @@
-"""The second witness: promises judged from the emulator's hidden ledger."""
+"""Promises checked against the emulator's hidden ledger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def effects() -> list[EffectLine]:
     return attached + restarted
 
 
-def sights() -> list[InstanceLine]:
+def instances() -> list[InstanceLine]:
     """Every target with the new key in force, and one Windows instance."""
     return [
         *(InstanceLine(one.instance, "linux", KEY) for one in TARGETS),
@@ -34,14 +34,14 @@ def sights() -> list[InstanceLine]:
     ]
 
 
-def broken(effects_: list[EffectLine], sights_: list[InstanceLine]) -> list[str]:
-    """The promises that were not kept."""
-    return [one.text for one in demo.judge(PLAN, effects_, sights_) if not one.kept]
+def broken(effects_: list[EffectLine], instances_: list[InstanceLine]) -> list[str]:
+    """The promises that do not hold."""
+    return [one.text for one in demo.judge(PLAN, effects_, instances_) if not one.holds]
 
 
 def test_a_clean_rotation_keeps_every_promise() -> None:
-    """Nothing is found where nothing is wrong."""
-    assert broken(effects(), sights()) == []
+    """A correct rotation has no findings."""
+    assert broken(effects(), instances()) == []
 
 
 FIRST = TARGETS[0].instance
@@ -65,25 +65,25 @@ REBOOTED = [one.instance for one in TARGETS if one.restart.value == "reboot"]
     ],
 )
 def test_a_broken_promise_is_found(more: list[EffectLine], said: str) -> None:
-    """Each kind of breach has its sentence."""
-    assert any(said in text for text in broken(effects() + more, sights()))
+    """Each kind of violation has a message."""
+    assert any(said in text for text in broken(effects() + more, instances()))
 
 
 def test_a_key_that_is_not_in_force_is_found() -> None:
-    """Attached and restarted is not enough: the guest's own key counts."""
-    late = [InstanceLine(FIRST, "linux", "ops-old"), *sights()[1:]]
+    """An attach and a restart are not enough: the key must be in force."""
+    late = [InstanceLine(FIRST, "linux", "ops-old"), *instances()[1:]]
 
     (said,) = broken(effects(), late)
     assert said == f"{len(TARGETS) - 1} of {len(TARGETS)} targets have the key in force"
 
 
 def test_one_that_never_came_back_stays_down() -> None:
-    """A restart without an end counts from its beginning on."""
+    """A restart without an end counts as down from its start."""
     stuck = [EffectLine(0, "reboot", until=None), EffectLine(5, "reboot", until=6)]
 
     assert demo.most_down(stuck) == 2
 
 
 def test_one_after_the_other_is_one_at_a_time() -> None:
-    """A restart that begins as another ends does not overlap it."""
+    """A restart that starts when another ends does not overlap it."""
     assert demo.most_down([EffectLine(0, "reboot", until=5), EffectLine(5, "reboot", until=9)]) == 1

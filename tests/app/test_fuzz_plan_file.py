@@ -1,4 +1,4 @@
-"""Whatever a plan file holds: it is the plan that was saved, or refused."""
+"""Any plan file is either the saved plan or refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RAW = plans.encode(factory.plan(40)).decode()
 @fuzzed
 @given(edited(RAW))
 def test_no_plan_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None:
-    """Odd bytes anywhere, with the digest of just these bytes."""
+    """Random bytes with their own digest never crash the reader."""
     path = tmp_path / "fleet.plan.json"
     path.write_bytes(content)
     try:
@@ -34,7 +34,7 @@ def test_no_plan_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None
 @fuzzed
 @given(edited("0" * 64 + "  fleet.plan.json\n"))
 def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None:
-    """A digest file with odd bytes never lets another plan pass."""
+    """A digest file with random bytes never accepts another plan."""
     saved = plan_file.with_digest(factory.plan(40))
     path = tmp_path / "fleet.plan.json"
     plan_file.save_plan(saved, path)
@@ -46,7 +46,7 @@ def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> No
 
 @pytest.mark.parametrize("name", ["\udcc2\udcd6", "a\nb", "a\\b", "\\", "a b"])
 def test_a_plan_is_saved_under_any_name(tmp_path: Path, name: str) -> None:
-    """Names that are no UTF-8, and those that `sha256sum` escapes."""
+    """Names that are not UTF-8, and names that `sha256sum` escapes."""
     saved, path = plan_file.with_digest(factory.plan(40)), tmp_path / f"{name}.plan.json"
 
     plan_file.save_plan(saved, path)

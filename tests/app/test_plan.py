@@ -1,4 +1,4 @@
-"""From a spec to a plan against a service: what is asked, what is refused, what is proved."""
+"""Planning against a service: its calls, its refusals, its proofs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rollout.app import plan as planning
-from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.errors import Exit, RolloutError
 from rollout.journal import writer
 from rollout.journal.directory import DirectoryStore
@@ -23,15 +23,15 @@ RUNS = DirectoryStore(Path("runs"))
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder, which is the current one."""
+    """A project directory, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 async def refusal(
-    cloud: PretendCloud, spec: Path, runs_dir: Path = Path("runs")
+    cloud: EmulatedCloud, spec: Path, runs_dir: Path = Path("runs")
 ) -> tuple[str, Exit]:
-    """Code and exit of the error that planning ends with."""
+    """Code and exit code of the error of a planning."""
     async with stage.connected(cloud) as service:
         with pytest.raises(RolloutError) as caught:
             await planning.create(spec, service, DirectoryStore(runs_dir))
@@ -40,8 +40,8 @@ async def refusal(
 
 @pytest.mark.asyncio
 async def test_planning_only_looks(project: Path) -> None:
-    """A plan sends Describe* and GetCallerIdentity and nothing else, and changes nothing."""
-    cloud = stage.pretend()
+    """A plan sends only Describe* and GetCallerIdentity, and changes nothing."""
+    cloud = stage.emulated()
     stage.ReadOnly.sent.clear()
 
     async with stage.connected(cloud, stage.ReadOnly) as service:
@@ -60,8 +60,8 @@ async def test_planning_only_looks(project: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_connection_cannot_change_anything_until_told(project: Path) -> None:
-    """Even a mutation that were asked for by mistake is refused unsent while planning."""
-    cloud = stage.pretend()
+    """A mutating call during planning is refused and not sent."""
+    cloud = stage.emulated()
     stage.ReadOnly.sent.clear()
 
     async with stage.connected(cloud, stage.ReadOnly) as service:
@@ -78,8 +78,8 @@ async def test_a_connection_cannot_change_anything_until_told(project: Path) -> 
 
 @pytest.mark.asyncio
 async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
-    """With ensure: import the plan says how many regions get it; with require it is refused."""
-    cloud = stage.pretend()
+    """With ensure: import the plan counts these regions; with require it is refused."""
+    cloud = stage.emulated()
 
     async with stage.connected(cloud) as service:
         made = await planning.create(stage.write_spec(project), service, RUNS)
@@ -92,17 +92,17 @@ async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_the_same_name_with_another_key_is_refused(project: Path) -> None:
-    """A key pair of the wanted name that holds other material is never taken for the new one."""
+    """A key pair of the same name with another public key is not used."""
     spec = stage.write_spec(project, text=stage.SPEC.replace("fleet-2026", "fleet-former"))
 
-    assert await refusal(stage.pretend(), spec) == ("R0314", Exit.BAD_INPUT)
+    assert await refusal(stage.emulated(), spec) == ("R0314", Exit.BAD_INPUT)
 
 
 @pytest.mark.asyncio
 async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
-    """Far fewer instances than the last run of this very spec found is rather a mistake."""
+    """Far fewer instances than in the last run of the same spec are refused."""
     spec = stage.write_spec(project)
-    async with stage.connected(stage.pretend(40)) as service:
+    async with stage.connected(stage.emulated(40)) as service:
         before = (await planning.create(spec, service, RUNS)).saved
     journal = writer.create(Path("runs"), run_id(before.digest), before.raw)
     actor = Actor("me", "arn", "here", 1, "rollout")
@@ -114,15 +114,15 @@ async def test_a_fleet_that_shrank_is_doubted(project: Path) -> None:
     )  # fmt: skip
     journal.close()
 
-    assert await refusal(stage.pretend(10), spec) == ("R0212", Exit.CONFLICT)
-    async with stage.connected(stage.pretend(10)) as service:
+    assert await refusal(stage.emulated(10), spec) == ("R0212", Exit.CONFLICT)
+    async with stage.connected(stage.emulated(10)) as service:
         shrunk = await planning.create(spec, service, RUNS, allow=planning.Allow(empty=True))
     assert shrunk.saved.plan.counts.found == 10
 
 
 @pytest.mark.asyncio
 async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
-    """Without a service the files are all there is, and the plan cannot be applied."""
+    """Without a service the plan comes from files, and cannot be applied."""
     (project / "fleet.csv").write_text(
         "instance_id,region,os_type,status,key_pair\n"
         "i-bp1,cn-hangzhou,linux,Running,former\ni-bp2,cn-hangzhou,windows,Running,\n"
@@ -146,8 +146,8 @@ async def test_offline_plans_ask_nothing_and_say_so(project: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_the_same_inputs_make_the_same_plan(project: Path) -> None:
-    """Two plans of an unchanged fleet differ in nothing but their times."""
-    cloud = stage.pretend()
+    """Two plans of an unchanged fleet differ only in their times."""
+    cloud = stage.emulated()
     spec = stage.write_spec(project)
 
     async with stage.connected(cloud) as service:

@@ -23,14 +23,14 @@ def saved(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, digest: str | None = None) -> tuple[str, Exit]:
-    """Code and exit of the error that loading gives."""
+    """Code and exit code of the error of a load."""
     with pytest.raises(RolloutError) as caught:
         plan_file.load_plan(path, digest)
     return caught.value.problems[0].code, caught.value.exit
 
 
 def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
-    """The plan comes back equal, with the digest of the file's bytes."""
+    """The loaded plan is equal, with the digest of the file's bytes."""
     loaded = plan_file.load_plan(saved)
 
     assert loaded == plan_file.with_digest(factory.plan())
@@ -43,7 +43,7 @@ def test_sha256sum_can_check_a_plan(saved: Path) -> None:
 
 
 def test_plan_files_are_for_their_owner(saved: Path) -> None:
-    """Both files have mode 0600 and nothing else is left behind."""
+    """Both files have mode 0600, and no other file remains."""
     modes = {path.name: path.stat().st_mode & 0o777 for path in saved.parent.iterdir()}
 
     assert modes == {"fleet.plan.json": 0o600, "fleet.plan.json.sha256": 0o600}
@@ -57,7 +57,7 @@ def test_an_edit_by_hand_is_refused(saved: Path) -> None:
 
 
 def test_a_reformatted_plan_is_refused(saved: Path) -> None:
-    """Even an edit that changes no value ends in exit 9: the digest is over the bytes."""
+    """An edit that changes no value ends in exit 9: the digest covers the bytes."""
     saved.write_bytes(msgspec.json.format(saved.read_bytes()))
 
     assert refusal(saved) == ("R0901", Exit.INTEGRITY)
@@ -88,7 +88,7 @@ def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) 
 def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
     saved: Path, kind: str, words: str
 ) -> None:
-    """Only a file that is not there is missing."""
+    """Only an absent file is reported as missing."""
     sidecar = saved.with_name(saved.name + ".sha256")
     sidecar.unlink()
     if kind == "directory":
@@ -106,7 +106,7 @@ def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
 
 @pytest.mark.parametrize("given", ["", "sha256:", "sha256:0188a5b4…ff7f", "x" * 64])
 def test_what_is_no_digest_is_a_wrong_command_line(saved: Path, given: str) -> None:
-    """A digest cut short, as lists show it, must not read as if the plan had been changed."""
+    """A shortened digest is malformed; it does not mean that the plan changed."""
     assert refusal(saved, given) == ("R0001", Exit.USAGE)
 
 
@@ -143,7 +143,7 @@ def test_a_newer_version_names_the_program_that_made_it(tmp_path: Path) -> None:
 
 
 def test_unknown_fields_are_refused(saved: Path) -> None:
-    """A plan must not say more than the program reads, even with the right digest."""
+    """A plan with fields that the program ignores is refused, even with the right digest."""
     saved.write_bytes(saved.read_bytes()[:-1] + b',"zeal":1}')
     digest = plans.digest(saved.read_bytes())
 
@@ -176,7 +176,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
-    """No half file, no temporary file; the error says what to do."""
+    """No partial and no temporary file remains; the error has a fix."""
     target = tmp_path / "x.plan.json"
     target.mkdir()
 
@@ -218,7 +218,7 @@ def twisted(change: str) -> Plan:
 
 
 def test_a_plan_as_made_has_no_contradiction() -> None:
-    """What the planner makes, the check accepts."""
+    """The check accepts the planner's plans."""
     assert list(plan_check.contradictions(factory.plan())) == []
 
 
@@ -235,7 +235,7 @@ def test_a_plan_as_made_has_no_contradiction() -> None:
     ],
 )
 def test_targets_that_contradict_are_found(change: str, said: str) -> None:
-    """Batches, ids, kinds and groups that cannot be are named."""
+    """Impossible batches, ids, kinds and groups are reported."""
     assert any(said in text for text in plan_check.contradictions(twisted(change)))
 
 
@@ -253,7 +253,7 @@ def test_targets_that_contradict_are_found(change: str, said: str) -> None:
     ],
 )
 def test_fields_that_contradict_are_found(field: str, value: object, said: str) -> None:
-    """Names, digests, counts and waves that cannot be are named."""
+    """Impossible names, digests, counts and waves are reported."""
     assert any(said in text for text in plan_check.contradictions(changed(**{field: value})))
 
 
@@ -299,7 +299,7 @@ def test_a_key_that_is_not_in_the_list_is_found() -> None:
 
 @pytest.mark.parametrize("field,value", [("cap", 40), ("members", 99), ("others", 0)])
 def test_caps_that_do_not_follow_from_the_budget_are_found(field: str, value: int) -> None:
-    """A raised cap is found even where the digest was made to fit."""
+    """A raised cap is found even if the digest matches."""
     good = factory.plan()
     group = msgspec.structs.replace(good.groups[0], **{field: value})
 

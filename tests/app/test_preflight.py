@@ -1,4 +1,4 @@
-"""What is checked before a run begins: every refusal comes before the first effect."""
+"""Checks before a run starts: every refusal comes before the first effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Lost, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.users import Statement, User
-from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.engines.local import LocalEngine
 from rollout.errors import Exit, RolloutError
 from rollout.journal.directory import DirectoryStore
@@ -33,7 +33,7 @@ RUNS = DirectoryStore(Path("runs"))
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder, which is the current one."""
+    """A project directory, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -44,7 +44,7 @@ def changed(**changes: object) -> SavedPlan:
 
 
 def code_of(caught: pytest.ExceptionInfo[RolloutError]) -> tuple[str, Exit]:
-    """Code and exit of an error."""
+    """Code and exit code of an error."""
     return caught.value.problems[0].code, caught.value.exit
 
 
@@ -58,7 +58,7 @@ def code_of(caught: pytest.ExceptionInfo[RolloutError]) -> tuple[str, Exit]:
 def test_plans_that_may_not_be_applied(
     changes: dict[str, object], code: str, exit_code: Exit
 ) -> None:
-    """Plans of other rules and offline plans are refused by what they say of themselves."""
+    """Plans with another rules version, offline plans and plans with errors are refused."""
     with pytest.raises(RolloutError) as caught:
         preflight.check_plan(changed(**changes).plan)
 
@@ -66,7 +66,7 @@ def test_plans_that_may_not_be_applied(
 
 
 def test_a_plan_past_its_expiry_is_stale() -> None:
-    """The last instant still counts, the one after it does not."""
+    """A plan is valid up to and including its last instant."""
     plan = factory.plan()
     preflight.check_time(plan, plan.expires_at)
 
@@ -77,7 +77,7 @@ def test_a_plan_past_its_expiry_is_stale() -> None:
 
 
 def test_a_plan_from_the_future_is_refused() -> None:
-    """A clock that was a year ahead while planning does not keep the plan valid for a year."""
+    """A clock that was a year ahead during planning does not extend the validity."""
     plan = factory.plan()
     preflight.check_time(plan, plan.as_of - preflight.CLOCKS_APART_MS)
 
@@ -97,8 +97,8 @@ def test_a_plan_from_the_future_is_refused() -> None:
     ],
 )
 async def test_a_plan_for_another_account_is_refused(identity: Identity) -> None:
-    """Another account, or a plan for the real service shown an emulator: exit 4, nothing sent."""
-    cloud = stage.pretend()
+    """Another account, or a plan for the real service on an emulator: exit 4, no call."""
+    cloud = stage.emulated()
     saved = changed(identity=(identity,))
 
     async with stage.connected(cloud, stage.ReadOnly) as service:
@@ -110,7 +110,7 @@ async def test_a_plan_for_another_account_is_refused(identity: Identity) -> None
     assert not stage.ReadOnly.sent
 
 
-async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) -> SavedPlan:
+async def planned(cloud: EmulatedCloud, project: Path, text: str = stage.SPEC) -> SavedPlan:
     """A plan of the whole cloud."""
     async with stage.connected(cloud) as service:
         spec = stage.write_spec(project, text=text)
@@ -118,12 +118,12 @@ async def planned(cloud: PretendCloud, project: Path, text: str = stage.SPEC) ->
 
 
 async def applied(
-    cloud: PretendCloud,
+    cloud: EmulatedCloud,
     saved: SavedPlan,
     transport: type[AiohttpTransport] = AiohttpTransport,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> RunResult:
-    """Apply a plan to its end."""
+    """Apply a plan until it finishes."""
     session = Session(allow_unsafe_fs=True)
     async with (
         stage.connected(cloud, transport, environment) as service,
@@ -135,7 +135,7 @@ async def applied(
 @pytest.mark.asyncio
 async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
     """A key of the plan's name with other material, imported after planning: exit 6, no run."""
-    cloud = stage.pretend()
+    cloud = stage.emulated()
     saved = await planned(cloud, project)
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHNvbWVib2R5IGVsc2UncyBrZXkuIDMyIGJ5dGVz other"
     cloud.pairs.add("cn-hangzhou", saved.plan.keys[0].name, other, 0)
@@ -163,7 +163,7 @@ async def test_restarts_that_are_not_permitted_are_found_before_any_attach(
 ) -> None:
     """A key that is attached and never comes into force leaves an instance exposed: exit 4, and
     the cloud as it was. The action that a plan does not use may be denied."""
-    cloud = stage.pretend()
+    cloud = stage.emulated()
     saved = await planned(cloud, project, stage.SPEC.replace("1s }", f"1s, calls: {calls} }}"))
     cloud.access.put(User(statements=(Statement("allow"), Statement("deny", (f"ecs:{action}",)))))
 
@@ -180,7 +180,7 @@ async def test_restarts_that_are_not_permitted_are_found_before_any_attach(
 
 
 class Deaf(AiohttpTransport):
-    """Something in between that answers a dry run like the call itself."""
+    """A gateway that executes a dry run like the call itself."""
 
     async def send(self, call: SignedCall) -> HttpReply:
         if "DryRun=true" in call.query:
@@ -190,8 +190,8 @@ class Deaf(AiohttpTransport):
 
 @pytest.mark.asyncio
 async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path) -> None:
-    """Where a dry run may have been a restart, no run begins."""
-    cloud = stage.pretend()
+    """If a dry run may have restarted an instance, no run starts."""
+    cloud = stage.emulated()
     saved = await planned(cloud, project)
 
     async with stage.connected(cloud, Deaf) as service:
@@ -202,7 +202,7 @@ async def test_a_service_that_passes_over_dry_runs_is_not_trusted(project: Path)
 
 
 class Failing(AiohttpTransport):
-    """Dry runs fail in one way, the first `times` of them; everything else works."""
+    """A transport on which the first `times` dry runs fail in one way."""
 
     reply: HttpReply | Exception
     times = 1_000
@@ -219,7 +219,7 @@ class Failing(AiohttpTransport):
 
 
 def api_error(code: str, status: int) -> HttpReply:
-    """A refusal that is no denial."""
+    """A refusal that does not deny permission."""
     return HttpReply(status, {}, b'{"RequestId": "R", "Code": "%s"}' % code.encode())
 
 
@@ -240,8 +240,8 @@ FAILURES = [
 async def test_dry_runs_that_never_tell_are_no_permission(
     project: Path, reply: HttpReply | Exception, code: str, exit_code: Exit
 ) -> None:
-    """Throttled, lost, answered by a proxy or refused for another reason: no run begins."""
-    cloud = stage.pretend()
+    """Throttled, lost, answered by a proxy or refused for another reason: no run starts."""
+    cloud = stage.emulated()
     saved = await planned(cloud, project)
 
     class Never(Failing):
@@ -261,8 +261,8 @@ async def test_dry_runs_that_never_tell_are_no_permission(
 
 @pytest.mark.asyncio
 async def test_dry_runs_that_fail_for_a_while_are_repeated(project: Path) -> None:
-    """The run begins once they pass, and not before."""
-    cloud = stage.pretend()
+    """The run starts after they succeed."""
+    cloud = stage.emulated()
     saved = await planned(cloud, project)
 
     class Briefly(Failing):
@@ -275,8 +275,8 @@ async def test_dry_runs_that_fail_for_a_while_are_repeated(project: Path) -> Non
 
 @pytest.mark.asyncio
 async def test_a_resumed_run_is_checked_for_what_is_left(project: Path) -> None:
-    """Dry runs name unfinished targets only; where nothing is left none is sent."""
-    cloud = stage.pretend()
+    """Dry runs name unfinished targets only; without any, none is sent."""
+    cloud = stage.emulated()
     saved = await planned(cloud, project)
     left = saved.plan.waves[0].cells[0].batches[0].targets[-1].instance
     cloud.access.put(User(statements=(Statement("allow"), Statement("deny", ("ecs:Reboot*",)))))
@@ -292,8 +292,8 @@ async def test_a_resumed_run_is_checked_for_what_is_left(project: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_run_ends_well_and_its_plan_is_applied_once(project: Path) -> None:
-    """Everything is done, exit 0; the same plan again is refused and points to a new one."""
-    cloud = stage.pretend()
+    """All targets are done, exit 0; applying the plan again is refused."""
+    cloud = stage.emulated()
     saved = await planned(cloud, project)
 
     ended = await applied(cloud, saved)
@@ -317,7 +317,7 @@ def keys(number: int) -> dict[str, str]:
     }
 
 
-def admit(cloud: PretendCloud, number: int, until: int | None = None) -> None:
+def admit(cloud: EmulatedCloud, number: int, until: int | None = None) -> None:
     """Let the cloud know those keys."""
     key_id, secret, token = keys(number).values()
     user = User("ops/session", key_id, secret, kind="AssumedRoleUser", token=token)
@@ -326,8 +326,8 @@ def admit(cloud: PretendCloud, number: int, until: int | None = None) -> None:
 
 @pytest.mark.asyncio
 async def test_keys_that_expire_in_the_middle_of_a_run_cost_no_instance(project: Path) -> None:
-    """The service refuses the token while restarts are under way: new keys, and nothing failed."""
-    cloud = stage.pretend()
+    """The service refuses an expired token during restarts: new keys are read, nothing fails."""
+    cloud = stage.emulated()
     environment = keys(1)
     admit(cloud, 1)
     saved = await planned(cloud, project)
@@ -355,8 +355,8 @@ async def test_keys_that_expire_in_the_middle_of_a_run_cost_no_instance(project:
 async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
     project: Path, minutes: int
 ) -> None:
-    """The service's clock is measured at the first refusal, and no call is refused for it again."""
-    cloud = stage.pretend()
+    """The service's clock is measured at the first refusal; no later call is refused for it."""
+    cloud = stage.emulated()
     cloud.switch(msgspec.structs.replace(cloud.switches, clock_skew_ms=minutes * 60_000))
     saved = await planned(cloud, project)
     refused: list[str] = []
@@ -377,8 +377,8 @@ async def test_a_run_whose_clock_is_off_is_signed_again_and_ends_well(
 async def test_an_open_run_keeps_its_unfinished_targets(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new plan over instances of an open run is refused; the help names resume and abort."""
-    cloud = stage.pretend()
+    """A plan with instances of an open run is refused; the help names resume and abort."""
+    cloud = stage.emulated()
     first = await planned(cloud, project)
 
     wait = LocalEngine._wait

@@ -17,7 +17,7 @@ from tests.journal import example_runs, samples
 
 
 def begin(runs_dir: Path, run: str) -> Path:
-    """A run with nothing but its first line; its journal's file."""
+    """A run with only its first line; returns its journal file."""
     journal = writer.create(runs_dir, run, b"{}")
     journal.append([samples.started(run)], 1)
     journal.sync_now()
@@ -26,7 +26,7 @@ def begin(runs_dir: Path, run: str) -> Path:
 
 @pytest.mark.parametrize("damage", ["first line", "no journal"])
 def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> None:
-    """Nobody can say what of it is in flight: `resume --last` and `apply` must not pass it over."""
+    """Its open calls are unknown, so `resume --last` and `apply` do not skip it."""
     path = begin(tmp_path, "r-aaaa")
     if damage == "first line":
         path.write_bytes(b"x" + path.read_bytes() * 2)
@@ -51,7 +51,7 @@ def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chained", [False, True])
 def test_a_forged_close_does_not_hide_an_open_run(tmp_path: Path, *, chained: bool) -> None:
-    """An unchained line is damage; a chained one that closes a run with work left is one too."""
+    """A close event is refused if it is not chained or if targets are unfinished."""
     example = example_runs.ExampleRun().open_wave(0).attached(0)
     path = example.write(tmp_path) / "journal-000001.jsonl"
     lines = path.read_bytes().splitlines()

@@ -1,4 +1,4 @@
-"""The confirmation of `apply SPEC`: what must be typed or named, and what is refused."""
+"""The confirmation of `apply SPEC`: accepted and refused answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Person(Terminal):
 
 
 def person(answer: str) -> Person:
-    """A person at a terminal."""
+    """An operator at a terminal."""
     return Person(
         out_color=False, err_color=False, width=80, live=False, interactive=True, answer=answer
     )
@@ -37,7 +37,7 @@ NOBODY = Terminal(out_color=False, err_color=False, width=80, live=False, intera
 
 
 def plan(*, keyed: int = 0) -> Plan:
-    """A plan of four targets, the first `keyed` of which have the key already."""
+    """A plan of four targets; the first `keyed` already have the key."""
     rows = tuple(
         factory.instance(number, key_pair="ops-new" if number < 4 + keyed else "ops-old")
         for number in range(4, 8)
@@ -64,7 +64,7 @@ def plan(*, keyed: int = 0) -> Plan:
 def test_a_person_types_the_name_and_how_many_restart_again(
     keyed: int, typed: str, *, good: bool
 ) -> None:
-    """Where targets have the key already, the name alone is no answer."""
+    """If targets already have the key, the name alone does not confirm."""
     if good:
         confirmation.confirm_plan(person(typed), plan(keyed=keyed), None, 0)
         return
@@ -90,7 +90,7 @@ def test_a_person_types_the_name_and_how_many_restart_again(
 def test_without_a_terminal_options_answer_or_nothing_starts(
     keyed: int, given: str | None, again: int, code: str | None
 ) -> None:
-    """--confirm covers the plan, --restart-again up to so many restarts of what has the key."""
+    """--confirm covers the plan, --restart-again a number of restarts of targets with the key."""
     if code is None:
         confirmation.confirm_plan(NOBODY, plan(keyed=keyed), given, again)
         return

@@ -1,4 +1,4 @@
-"""`rollout demo`: what a newcomer types first has to work, or to fail loudly."""
+"""`rollout demo`: it finishes or fails with an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests import tree
 
 
 def test_the_demo_rotates_kills_resumes_and_verifies(tmp_path: Path) -> None:
-    """From an empty folder to a verified run, through a SIGKILL; every promise is judged."""
+    """From an empty directory to a verified run, with a SIGKILL; every promise is checked."""
     ended = subprocess.run(
         [sys.executable, "-m", "rollout", "demo", "--size", "60"],
         cwd=tmp_path,
@@ -41,19 +41,19 @@ def test_the_demo_rotates_kills_resumes_and_verifies(tmp_path: Path) -> None:
 def test_a_broken_promise_fails_the_demo(
     monkeypatch: pytest.MonkeyPatch, end: Exit, *, kept: bool
 ) -> None:
-    """The exit code is that of the judgement."""
+    """The exit code follows from the findings."""
     monkeypatch.setattr(demo.Demo, "run", lambda _: [project.Finding(kept, "something")])
 
     assert main.main(["demo"]) == end
 
 
 def test_a_tiny_fleet_is_refused() -> None:
-    """There must be something to kill half-way."""
+    """A smaller fleet would finish before the kill."""
     assert main.main(["demo", "--size", "3"]) == Exit.USAGE
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """No traceback where the disk refuses."""
+    """A disk error is reported without a traceback."""
     (tmp_path / "runs").write_text("a file, not a folder", "utf-8")
 
     with pytest.raises(RolloutError) as caught:
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_demo_s_files_ship_with_the_package() -> None:
-    """An installed wheel holds the quickstart spec and its key, as a clone does."""
+    """An installed wheel contains the quickstart spec and its key."""
     wheel = tree.config()["tool"]["hatch"]["build"]["targets"]["wheel"]
 
     assert wheel["force-include"] == {

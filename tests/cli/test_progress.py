@@ -61,7 +61,7 @@ def names(stream: io.StringIO) -> list[str]:
 
 
 def test_every_change_of_state_has_its_line(stream: io.StringIO) -> None:
-    """Start, wave, drain: one line each, with the figures an operator wants."""
+    """Start, wave and drain have one line each, with figures."""
     watched = Watched(progress.Lines())
     watched.begin()
     watched.put(ev.Drained("SIGTERM", "signal"))
@@ -111,7 +111,7 @@ def attach(watched: Watched, ordinal: int) -> ev.Issued:
 
 
 def test_a_failure_is_logged_with_its_cause_and_request(stream: io.StringIO) -> None:
-    """Instance, code, the service's own code and the request id stand on one line."""
+    """Instance, code, the service's code and the request id are on one line."""
     watched = Watched(progress.Lines())
     watched.begin()
     issued = attach(watched, 0)
@@ -173,5 +173,5 @@ def test_bars_show_the_wave_and_replace_routine_lines(monkeypatch: pytest.Monkey
 
 
 def test_lines_are_the_choice_off_a_terminal() -> None:
-    """No bars where nothing can be redrawn."""
+    """Bars need a terminal that can redraw lines."""
     assert type(progress.make(Common(), live=False)) is progress.Lines

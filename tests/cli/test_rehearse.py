@@ -18,7 +18,7 @@ from rollout.app.rehearse import Rehearsal, RehearsalOptions
 from rollout.cli import main
 from rollout.cli.views import forecast as shown
 from rollout.cli.views import page
-from rollout.emulator.dispatch import Cloud as PretendCloud
+from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import server
 from rollout.errors import Exit
@@ -39,7 +39,7 @@ NOTHING = RehearsalOptions(seeds=None, boot_ms=None, quota=None, faults=None)
 
 @pytest.fixture
 def plan_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A saved plan in an empty folder, from which no socket can be opened."""
+    """A saved plan in an empty directory; opening a socket fails the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", _refuse)
     path = tmp_path / "fleet.plan.json"
@@ -52,7 +52,7 @@ def _refuse(*_: object) -> NoReturn:
 
 
 def rehearsed(capsys: pytest.CaptureFixture[str], *words: str, end: int = 0) -> str:
-    """What the command prints to stdout."""
+    """The command's stdout."""
     assert main.main(["rehearse", *words]) == end
     return capsys.readouterr().out
 
@@ -60,7 +60,7 @@ def rehearsed(capsys: pytest.CaptureFixture[str], *words: str, end: int = 0) -> 
 def test_a_rehearsal_says_what_it_assumed_and_what_to_expect(
     plan_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Assumptions with their source, duration, calls, the picture of what is down, the outcome."""
+    """Assumptions with their sources, duration, calls, the chart and the outcomes."""
     before = sorted(path.name for path in plan_file.parent.iterdir())
 
     text = rehearsed(capsys, str(plan_file), "--seeds", "3", "--boot-time", "20s")
@@ -77,7 +77,7 @@ def test_a_rehearsal_says_what_it_assumed_and_what_to_expect(
 
 
 def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One document: assumptions, the forecast, and every seed by itself; the same again."""
+    """One document with assumptions, forecast and each seed; a second run is identical."""
     words = (str(plan_file), "--seeds", "2", "--boot-time", "20s", "-o", "json")
     found: dict[str, Any] = json.loads(rehearsed(capsys, *words))
 
@@ -90,7 +90,7 @@ def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Instances that hang in the emulated cloud are failed in the forecast, with the exit code."""
+    """Instances that hang in the simulation fail in the forecast, with the exit code."""
     faults = plan_file.parent / "faults.yaml"
     faults.write_text("- { fault: boot_stuck_starting, probability: 1 }\n", "utf-8")
 
@@ -104,7 +104,7 @@ def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixtu
 def test_the_page_is_written_beside_the_text(
     plan_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--out` writes one file, and the words are printed all the same."""
+    """`--out` writes one file; the text is printed as well."""
     words = (str(plan_file), "--seeds", "1", "--boot-time", "20s", "--out")
 
     text = rehearsed(capsys, *words, "forecast.html")
@@ -116,7 +116,7 @@ def test_the_page_is_written_beside_the_text(
 def test_a_page_that_cannot_be_saved_is_told_before_the_work(
     plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for a forecast that has no place to go to."""
+    """An unwritable --out is refused before the simulation."""
     monkeypatch.setattr(rehearse, "simulate_all", lambda *_: pytest.fail("it was lived through"))
 
     for where in ("missing/forecast.html", "."):
@@ -143,7 +143,7 @@ def test_what_cannot_be_rehearsed_is_refused(
     end: Exit,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Options without sense, unreadable faults and edited plans end with their own code."""
+    """Invalid options, unreadable faults and edited plans have their own exit codes."""
     assert main.main(["rehearse", str(plan_file), *words]) == end
     assert f"error[{code}]" in capsys.readouterr().err
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_rehearsed_is_refused(
 def test_a_plan_without_targets_needs_no_rehearsal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing to do is 0, and says so."""
+    """A plan without targets ends with exit 0 and a message."""
     path = tmp_path / "none.plan.json"
     planfile.save_plan(planfile.with_digest(factory.plan(1)), path)
 
@@ -160,7 +160,7 @@ def test_a_plan_without_targets_needs_no_rehearsal(
 
 
 def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes or one: the same seeds, in the same order, with the same figures."""
+    """One process and two give the same seeds in the same order with the same figures."""
     plan = factory.plan(40)
     given = RehearsalOptions(seeds=2, boot_ms=5_000, quota=None, faults=None)
     chosen = rehearse.prepare(plan, given)
@@ -181,18 +181,18 @@ def test_seeds_in_several_processes_say_the_same(monkeypatch: pytest.MonkeyPatch
 
 def test_an_emulator_is_rehearsed_as_one() -> None:
     """Its rate starts higher, it has no quota by default, and its replies are fast."""
-    real, pretend = (
+    real, emulated = (
         rehearse.prepare(factory.plan(60, emulator=emulator), NOTHING).assumed
         for emulator in (False, True)
     )
 
-    assert (real.quota, pretend.quota) == (rehearse.QUOTA, None)
-    assert real.rate_start < pretend.rate_start
-    assert real.latency_ms > pretend.latency_ms
+    assert (real.quota, emulated.quota) == (rehearse.QUOTA, None)
+    assert real.rate_start < emulated.rate_start
+    assert real.latency_ms > emulated.latency_ms
 
 
 def test_a_large_plan_is_rehearsed_fewer_times() -> None:
-    """Unless --seeds says how often."""
+    """The default number of seeds is smaller; --seeds overrides it."""
     plan = factory.plan(400)
     large = _with_targets(plan, 1_000_000)
 
@@ -207,7 +207,7 @@ def _with_targets(plan: Plan, targets: int) -> Plan:
 
 
 def test_what_earlier_runs_met_is_assumed_and_named() -> None:
-    """Unless an option says otherwise: boots and quotas of an earlier run come before defaults."""
+    """Boots and quotas of an earlier run replace defaults; options replace both."""
     boots = Boots("r-old", 1_200, 42_000, 7)
     quota = LaneQuota("r-old", "cn-hangzhou", "RebootInstance", 118)
     learned = Estimates(boots, (quota,))
@@ -267,7 +267,7 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    """At every width, with a long picture too."""
+    """At every width, also with a long chart."""
     plan = factory.plan(60)
     chosen = rehearse.prepare(plan, RehearsalOptions(1, 30_000, 50, None))
     lived = rehearse.simulate_all(plan, chosen, lambda *_: None)
@@ -279,7 +279,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_the_picture_shows_the_peak_and_never_hides_a_single_one() -> None:
-    """A full budget fills the column, one of a thousand is still a mark, none is blank."""
+    """A full budget fills the column, one of a thousand is visible, zero is blank."""
     group = Down("fleet", 1000, 1000, 1000, (0, 1, 500, 1000))
 
     lines = shown.down(group, 1000, 80)
@@ -305,7 +305,7 @@ async def test_every_example_spec_can_be_planned_and_rehearsed(
     """Each spec in plans/ is planned on an emulated fleet and finishes in a rehearsal."""
     monkeypatch.chdir(tree.ROOT)
     now = server.wall_clock_ms()
-    cloud = PretendCloud(synthetic.build(size=240, seed=7, now=now))
+    cloud = EmulatedCloud(synthetic.build(size=240, seed=7, now=now))
     async with service.connected(cloud, service.ReadOnly) as connected:
         plan = (await planning.create(spec, connected, DirectoryStore(tmp_path))).saved.plan
 

@@ -16,7 +16,7 @@ from tests.e2e.stage import stage
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with one run that ended well."""
+    """A project directory with one finished run."""
     folder = tmp_path_factory.mktemp("finished")
     with stage(folder, size=36, options=("--boot-time", "200ms")) as made:
         made.write_spec("shown", max_down="80%")
@@ -29,7 +29,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that folder, which is the current one."""
+    """A copy of that directory, which is the working directory."""
     copy = tmp_path / "project"
     shutil.copytree(finished, copy)
     monkeypatch.chdir(copy)
@@ -37,7 +37,7 @@ def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str, end: int = 0) -> str:
-    """What a command prints to stdout."""
+    """The stdout of a command."""
     assert main.main(words) == end
     return capsys.readouterr().out
 
@@ -49,7 +49,7 @@ def run_dir(folder: Path) -> Path:
 
 
 def test_the_talk_of_an_apply_off_a_terminal(here: Path) -> None:
-    """Preview, then one line for each change of state; no escape code and no bar."""
+    """The preview, then one line for each change of state, without escape codes and bars."""
     talk = (here / "talk.txt").read_text("utf-8")
     lines = [line.split()[2] for line in talk.splitlines() if line[:2] == "20"]
 
@@ -66,7 +66,7 @@ def test_the_talk_of_an_apply_off_a_terminal(here: Path) -> None:
 
 
 def test_the_result_of_an_apply_is_data(here: Path) -> None:
-    """`apply -o json` gives nothing but one document, and it sums up."""
+    """`apply -o json` prints exactly one document, and its classes add up."""
     summary = json.loads((here / "summary.json").read_text("utf-8"))
 
     assert (summary["state"], summary["exit"], summary["emulator"]) == ("closed", 0, True)
@@ -88,7 +88,7 @@ def test_status_says_where_everything_is(here: Path, capsys: pytest.CaptureFixtu
 def test_a_run_is_named_by_its_beginning_or_not_at_all(
     here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    """The newest run where none is named; a unique beginning is enough."""
+    """Without a name the newest run is used; a unique prefix is enough."""
     view = json.loads(shown(capsys, *words, "-o", "json"))
 
     assert view["run"] == run_dir(here).name
@@ -97,7 +97,7 @@ def test_a_run_is_named_by_its_beginning_or_not_at_all(
 
 
 def test_no_such_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown id is a usage error that points to the list."""
+    """An unknown id is a usage error whose help is `rollout history`."""
     assert main.main(["status", "r-zzzz"]) == Exit.USAGE
 
     assert "rollout history" in capsys.readouterr().err
@@ -116,7 +116,7 @@ def test_history_has_a_line_a_run(here: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_history_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No runs are no error, and machine forms stay machine-readable."""
+    """An empty list is not an error, and its JSON is valid."""
     runs = ("--runs-dir", str(tmp_path / "none"))
 
     assert "No runs" in shown(capsys, "history", *runs)
@@ -131,7 +131,7 @@ def entries(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, A
 
 
 def test_audit_show_tells_the_whole_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From the start to the close, every call with its ending; text and JSON have equal rows."""
+    """From start to close, each call with its result; text and JSON have the same rows."""
     rows = entries(capsys)
 
     assert [rows[0]["event"], rows[-1]["event"]] == ["RunStarted", "RunClosed"]
@@ -158,7 +158,7 @@ def test_audit_show_tells_one_instance(here: Path, capsys: pytest.CaptureFixture
 def test_audit_show_says_why_an_instance_is_out(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An excluded instance has its reason; an unknown one is a usage error."""
+    """An excluded instance has a reason; an unknown instance is a usage error."""
     plan = json.loads((run_dir(here) / "plan.json").read_bytes())
     out = next(one for one in plan["exclusions"] if one["reason"] == "windows")
 
@@ -167,7 +167,7 @@ def test_audit_show_says_why_an_instance_is_out(
 
 
 def test_audit_verify_of_a_good_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit 0, with chain, population and caps; JSON says valid."""
+    """Exit 0, with chain, population and caps; `valid` is true in JSON."""
     text = shown(capsys, "audit", "verify")
     verdict = json.loads(shown(capsys, "audit", "verify", "-o", "json"))
 
@@ -179,7 +179,7 @@ def test_audit_verify_of_a_good_run(here: Path, capsys: pytest.CaptureFixture[st
 def test_audit_verify_with_a_head_from_outside(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The head that was printed is found; another one is exit 9, what is no head a usage error."""
+    """The printed head is found; another head is exit 9, a malformed one a usage error."""
     head = json.loads(shown(capsys, "status", "-o", "json"))["head"]
     text = shown(capsys, "audit", "verify", "--head", head)
 
@@ -192,7 +192,7 @@ def test_audit_verify_with_a_head_from_outside(
 
 
 def test_audit_verify_of_a_changed_journal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One changed character: exit 9, the first bad line is named, nothing is repaired."""
+    """One changed character: exit 9, the first damaged line is named, nothing is repaired."""
     journal = run_dir(here) / "journal-000001.jsonl"
     raw = journal.read_bytes()
     changed = raw.replace(b'"not_after":1', b'"not_after":2', 1)
@@ -218,7 +218,7 @@ def test_a_damaged_run_is_refused(
 
 
 def test_a_damaged_run_stays_in_the_history(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The list of runs never fails because of one of them."""
+    """A damaged run does not prevent the list."""
     (run_dir(here) / "plan.json").write_bytes(b"{}")
 
     assert "unreadable" in shown(capsys, "history")
@@ -227,7 +227,7 @@ def test_a_damaged_run_stays_in_the_history(here: Path, capsys: pytest.CaptureFi
 def test_resume_of_a_closed_run_changes_nothing(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It prints the summary and ends as the run closed; --last finds nothing to do."""
+    """It prints the summary and returns the run's exit code; --last finds no open run."""
     before = {path: path.read_bytes() for path in run_dir(here).iterdir()}
 
     text = shown(capsys, "resume", run_dir(here).name)
@@ -240,5 +240,5 @@ def test_resume_of_a_closed_run_changes_nothing(
 
 @pytest.mark.parametrize("words", [("resume",), ("resume", "r-x", "--last")])
 def test_resume_wants_a_name_or_last(words: tuple[str, ...]) -> None:
-    """Neither is a guess we take, both is a contradiction."""
+    """Neither and both are usage errors."""
     assert main.main(words) == Exit.USAGE

@@ -1,4 +1,4 @@
-"""The queued stderr: writers never wait, order and counts are kept, a reader may go away."""
+"""The stderr queue: writers never wait, order and counts are correct, readers may close."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def test_everything_arrives_in_order(pipe: Pipe) -> None:
-    """A reader that reads gets every line as it was written."""
+    """A reader gets every line in order."""
     lines = [f"line {number}\n" for number in range(50)]
     for line in lines:
         pipe.stream.write(line)
@@ -90,7 +90,7 @@ def test_lines_that_do_not_fit_are_dropped_and_counted(pipe: Pipe) -> None:
 
 
 def test_collectors_get_the_count_as_json(pipe: Pipe) -> None:
-    """In JSON form the note about dropped lines is a JSON line as well."""
+    """In JSON form the note about dropped lines is a JSON line."""
     pipe.stream.describe = stderr_queue.as_json
     skip = pipe.fill()
     for number in range(1_000):
@@ -103,7 +103,7 @@ def test_collectors_get_the_count_as_json(pipe: Pipe) -> None:
 
 
 def test_a_drain_ends_when_nobody_reads(pipe: Pipe) -> None:
-    """Waiting for the last lines is bounded."""
+    """The wait for the last lines has a time limit."""
     pipe.fill()
     pipe.stream.write("last words\n")
 
@@ -111,7 +111,7 @@ def test_a_drain_ends_when_nobody_reads(pipe: Pipe) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(pipe: Pipe) -> None:
-    """After EPIPE everything is discarded, and nothing waits."""
+    """After EPIPE all text is discarded without waiting."""
     spare = os.open(os.devnull, os.O_RDONLY)
     os.dup2(spare, pipe.reader)
     os.close(spare)
@@ -133,7 +133,7 @@ def test_a_pipe_that_others_made_non_blocking_loses_nothing(pipe: Pipe) -> None:
 
 
 def test_characters_that_the_encoding_lacks_are_replaced() -> None:
-    """No character ends the thread that writes."""
+    """Characters that cannot be encoded are replaced."""
     reader, writer = os.pipe()
     with os.fdopen(reader, encoding="ascii") as read:
         with os.fdopen(writer, "w", encoding="ascii") as plain:
@@ -144,6 +144,6 @@ def test_characters_that_the_encoding_lacks_are_replaced() -> None:
 
 
 def test_a_stream_without_a_process_stderr_is_left_out() -> None:
-    """A process that was started with stderr closed has none to queue for."""
+    """A process that was started without stderr has no queue."""
     assert stderr_queue.install(None) is None
     assert isinstance(stderr_queue.install(io.TextIOWrapper(io.BytesIO())), QueuedStream)

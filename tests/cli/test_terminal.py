@@ -1,4 +1,4 @@
-"""Where words go, and what happens when nobody listens."""
+"""Output streams, colors, prompts, and closed or slow readers."""
 
 import errno
 import fcntl
@@ -24,7 +24,7 @@ class Tty(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that says nothing about colour or automation."""
+    """An environment without variables for color or automation."""
     for name in ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -57,7 +57,7 @@ def test_colour_follows_flag_then_environment(
 
 
 def test_a_dumb_terminal_gets_no_colour_and_no_redrawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TERM=dumb is believed."""
+    """TERM=dumb disables both."""
     all_terminals(monkeypatch)
     monkeypatch.setenv("TERM", "dumb")
 
@@ -68,7 +68,7 @@ def test_a_dumb_terminal_gets_no_colour_and_no_redrawing(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("columns,width", [("0", 100), ("20", 60), ("80", 80), ("200", 100)])
 def test_width_is_kept_readable(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
-    """Text is wrapped to the terminal within readable bounds; no width counts as none known."""
+    """Text is wrapped to the terminal's width within limits; width 0 means unknown."""
     monkeypatch.setenv("COLUMNS", columns)
 
     assert Terminal.of(Common()).width == width
@@ -88,7 +88,7 @@ def test_nothing_is_asked_in_automation(
 
 
 def test_nothing_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe as stdin is no person."""
+    """A pipe as stdin disables prompts."""
     all_terminals(monkeypatch)
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
 
@@ -108,7 +108,7 @@ def test_a_missing_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_stdout_loses_a_result_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that has nowhere to go is an I/O error; no result is none."""
+    """A result without stdout is an I/O error; an empty result is not."""
     monkeypatch.setattr(sys, "stdout", None)
     found = Terminal.of(Common())
 
@@ -120,7 +120,7 @@ def test_a_missing_stdout_loses_a_result_and_says_so(monkeypatch: pytest.MonkeyP
 
 
 def test_an_empty_result_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """`-o ids` without ids feeds no empty line into a pipe."""
+    """`-o ids` without ids prints no empty line."""
     Terminal.of(Common()).show("")
 
     assert capsys.readouterr().out == ""
@@ -136,7 +136,7 @@ class Broken(io.StringIO):
 
 
 def test_a_reader_that_left_early_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`rollout status | head -1` ends well."""
+    """`rollout status | head -1` ends without an error."""
     monkeypatch.setattr(sys, "stdout", Broken(errno.EPIPE))
 
     Terminal.of(Common()).show("result")
@@ -158,7 +158,7 @@ def test_a_result_that_cannot_be_written_is_an_error(
 
 
 def test_talk_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No secret reaches stderr, whatever an error message carries."""
+    """Secrets in error messages do not reach stderr."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
 
@@ -171,7 +171,7 @@ def test_talk_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_known_secret_is_blanked_on_both_outputs(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The keys in use are blanked by value, in JSON output too."""
+    """Keys in use are removed by value, in JSON output too."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, name, stream)
     monkeypatch.setattr(logs, "KNOWN", KnownSecrets())
@@ -184,7 +184,7 @@ def test_a_known_secret_is_blanked_on_both_outputs(
 
 
 def test_colour_only_stands_beside_words() -> None:
-    """Painting adds escape codes and changes no word."""
+    """Coloring adds escape codes and changes no text."""
     text = "error[R0104]: unknown\n! 2 stopped\nEMULATOR"
 
     painted = terminal.paint(text)
@@ -225,7 +225,7 @@ def test_a_result_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_result_is_written_whole_to_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound counts from the last byte that was taken: a slow reader gets everything."""
+    """The time limit starts again with each byte: a slow reader gets everything."""
     reader, writer = os.pipe()
     fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4_096)
     text = "é" * 50_000

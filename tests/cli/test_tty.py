@@ -1,4 +1,4 @@
-"""The command line on a real terminal: the question, the bars, Ctrl-C."""
+"""The command line on a terminal: the prompt, the bars, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 50
 
 
 class Screen:
-    """A command on a terminal of so many columns, and what stands on its screen."""
+    """A command on a terminal with a number of columns, and its screen."""
 
     def __init__(self, made: Stage, columns: int, *words: str) -> None:
         environment = {**made.environment(), "TERM": "xterm-256color"}
@@ -40,7 +40,7 @@ class Screen:
         return [line.rstrip() for line in self.screen.display]
 
     def until(self, seen: Callable[[str], bool]) -> str:
-        """Read on until the screen shows it."""
+        """Read until the screen contains the text."""
         began = time.monotonic()
         while time.monotonic() - began < PATIENCE_S:
             text = "\n".join(self.lines())
@@ -59,7 +59,7 @@ class Screen:
         return int(self.process.exitstatus or 0)
 
     def _read(self) -> bool:
-        """Take in what there is; False when there will be no more."""
+        """Read available output; False at its end."""
         try:
             self.stream.feed(self.process.read_nonblocking(65_536, timeout=0.1))
         except pexpect.TIMEOUT:
@@ -70,7 +70,7 @@ class Screen:
 
 
 def assert_no_word_is_broken(made: Stage, columns: int, *words: str) -> None:
-    """What stands on the screen is made of words that the command prints into a pipe."""
+    """The screen contains only words that the command also prints into a pipe."""
     printed = set(made.run(*words).stdout.split())
     screen = Screen(made, columns, *words)
     assert screen.end() == 0
@@ -117,7 +117,7 @@ def test_another_answer_begins_nothing(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_answers_the_question_with_no(tmp_path: Path) -> None:
-    """One Ctrl-C at the question is enough: exit 130, no run, no effect."""
+    """One Ctrl-C at the prompt ends the command: exit 130, no run, no effect."""
     with stage(tmp_path, size=36) as made:
         made.write_spec("typed")
         screen = Screen(made, 80, "apply", "typed.yaml")

@@ -16,7 +16,7 @@ A = "i-bp1aaaa0001"
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder, which is the current one."""
+    """A project directory, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -47,7 +47,7 @@ def test_a_file_that_is_missing_is_an_io_error(project: Path) -> None:
 
 
 def test_a_part_of_a_listing_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused with its counts, or warned of where that is said."""
+    """Refused with its counts, or a warning with --allow-partial."""
     page = {"Instances": {"Instance": [A]}, "TotalCount": 7}
     (project / "page.json").write_text(json.dumps(page))
     spec = written(project, "source: json, path: page.json, region: cn-hangzhou")
@@ -59,7 +59,7 @@ def test_a_part_of_a_listing_is_told(project: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_standard_input_is_left_alone(project: Path) -> None:
-    """What is piped into `plan` is not there yet."""
+    """The standard input of `plan` is not read."""
     assert (
         main.main(["validate", written(project, 'source: ids, path: "-", region: cn-hangzhou')])
         == Exit.DONE
@@ -70,7 +70,7 @@ def test_the_standard_input_is_left_alone(project: Path) -> None:
 def test_an_age_that_no_plan_can_have_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str], age: str
 ) -> None:
-    """A plan that is never valid, or longer than a week, is a typing error."""
+    """A plan age of zero or more than a week is a usage error."""
     spec = written(project, "source: ecs, regions: [cn-hangzhou]")
 
     assert main.main(["plan", spec, "--max-age", age, "--offline"]) == Exit.USAGE

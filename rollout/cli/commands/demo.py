@@ -34,4 +34,4 @@ def demo(
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     folder = (common.runs_dir / "demo" / stamp).absolute()
     findings = Demo(Terminal.of(common), folder, size, seed).run()
-    return Exit.DONE if all(finding.kept for finding in findings) else Exit.FAILED
+    return Exit.DONE if all(finding.holds for finding in findings) else Exit.FAILED

@@ -11,6 +11,7 @@ from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
 from rollout.model import limits
+from rollout.model.time import Duration
 
 if TYPE_CHECKING:
     from rollout.app.plan import PlanResult
@@ -59,17 +60,13 @@ def plan(
     from rollout.cli import eventloop, session
 
     terminal = Terminal.of(common)
-    age_max_ms = duration(max_age, "--max-age")
-    if not 0 < age_max_ms <= limits.DURATION_MAX_MS:
-        cure = "write more than `0s` and at most `168h`, for example `24h`"
-        raise UsageError.of("R0001", f"--max-age {max_age}: out of range", help=cure)
     planned = eventloop.run(
         partial(
             planning.plan,
             spec,
             session.make(terminal, common, cloud),
             offline=offline,
-            age_max_ms=age_max_ms,
+            age_max_ms=_age(max_age),
             allow=planning.Allow(allow_empty, allow_partial, allow_unknown_region),
         )
     )
@@ -80,6 +77,14 @@ def plan(
         terminal.show(_next(planned, spec, out))
     changes = detailed_exitcode and planned.saved.plan.counts.targets
     return Exit.CHANGES if changes else Exit.DONE
+
+
+def _age(text: str) -> Duration:
+    age_ms = duration(text, "--max-age")
+    if not 0 < age_ms <= limits.DURATION_MAX_MS:
+        cure = "write more than `0s` and at most `168h`, for example `24h`"
+        raise UsageError.of("R0001", f"--max-age {text}: out of range", help=cure)
+    return age_ms
 
 
 def _text(planned: PlanResult, output: str, width: int) -> str:

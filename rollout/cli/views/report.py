@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rollout.app.runs import RunFacts
+from rollout.app.runs import ListedRun, RunFacts
 from rollout.cli.views import render
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
@@ -218,3 +218,36 @@ def _next_step(left: Left) -> str:
 def left_ids(left: tuple[Left, ...]) -> str:
     """Return the ids of instances that need an operator, one per line."""
     return "\n".join(one.instance for one in left)
+
+
+def row(listed: ListedRun) -> dict[str, Any]:
+    """Return one run as plain data. If it cannot be read, `state` and `why` say so."""
+    view, facts = listed.view, listed.facts
+    known: dict[str, Any] = {"run": listed.run, "started_at": format_instant(listed.at)}
+    if view is None or facts is None:
+        return {**known, "state": "unreadable", "why": listed.why}
+    return {
+        **known,
+        "state": word(view, facts.holder),
+        "plan": view.name,
+        "emulator": facts.emulated,
+        "targets": sum(wave.targets for wave in view.waves),
+        "classes": view.classes,
+        "exit": None if view.state == "running" else view.exit,
+    }
+
+
+def history(rows: list[dict[str, Any]], columns: int | None) -> str:
+    """Return a table with a line for each of these rows."""
+    names = ("run", "started", "state", "done", "failed", "stranded", "exit", "plan")
+    table: list[tuple[str, ...]] = [names]
+    for row in rows:
+        classes = row.get("classes", {})
+        done = f"{classes['done']:,}/{row['targets']:,}" if classes else "-"
+        numbers = [classes.get("failed"), classes.get("stranded"), row.get("exit")]
+        cells = ["-" if number is None else f"{number:,}" for number in numbers]
+        plan = row.get("plan", "-") + (" EMULATOR" if row.get("emulator") else "")
+        started = row["started_at"][: len("2026-11-24T15:21")] + "Z"
+        table.append((row["run"], started, row["state"], done, *cells, plan))
+    lines = render.table(table, "<<<>>>><", indent=0)
+    return "\n".join(render.fit(line, columns) for line in lines)

@@ -1,4 +1,4 @@
-"""Errors as people read them."""
+"""The text of errors."""
 
 import pytest
 
@@ -9,7 +9,7 @@ LINE = '    - { by: "tag:quorum", maxUnavailable: 1 }'
 
 
 def test_a_problem_of_a_file_shows_its_line() -> None:
-    """Code, sentence, place, the line with a caret below the word, and the cure."""
+    """Code, message, location, the line with a caret, and the fix."""
     place = Place("plans/prod.yaml", 38, LINE.index("max") + 1, LINE, len("maxUnavailable"))
     cure = "what kubectl calls `maxUnavailable` is `maxDown` here"
     error = SpecError.of("R0104", "unknown field `maxUnavailable`", place=place, help=cure)
@@ -25,7 +25,7 @@ def test_a_problem_of_a_file_shows_its_line() -> None:
 
 
 def test_a_problem_of_the_service_shows_notes_and_request() -> None:
-    """Without a place: further lines, the cure, and the id that support asks for."""
+    """Without a location: notes, the fix, and the request id."""
     error = InventoryError.of(
         "R0211", "0 instances", notes=("first", "second"), help="look", request_id="473469C7"
     )
@@ -36,14 +36,14 @@ def test_a_problem_of_the_service_shows_notes_and_request() -> None:
 
 
 def test_a_place_without_a_line_is_an_arrow() -> None:
-    """A file as a whole, or a row whose text is not shown."""
+    """For a whole file, or a row without text, only the arrow line is printed."""
     error = RolloutError((Problem("R0203", "bad id", Place("fleet.csv", 7)),))
 
     assert rendering.render(error) == "error[R0203]: bad id\n  --> fleet.csv:7"
 
 
 def test_many_problems_end_with_a_count() -> None:
-    """Fifty are shown, the others counted."""
+    """Fifty are printed, the others are counted."""
     error = RolloutError(tuple(Problem("R0203", f"row {n}") for n in range(62)))
 
     shown = rendering.render(error).split("\n\n")
@@ -60,14 +60,14 @@ def test_the_way_on_is_printed_last() -> None:
 
 
 def test_wide_characters_take_two_columns() -> None:
-    """The caret stands below a Chinese word in a terminal."""
+    """The caret is below a Chinese word in a terminal."""
     error = SpecError.of("R0105", "x", place=Place("a.yaml", 1, 5, "名称: 错误的", 3))
 
     assert rendering.render(error).splitlines()[-1] == "  |       ^^^^^^"
 
 
 def test_a_long_line_is_cut_around_the_caret() -> None:
-    """A row of a million characters shows what stands around the fault."""
+    """Of a row with a million characters, only the part around the caret is printed."""
     text = "x" * 500_000 + "HERE" + "y" * 500_000
     error = SpecError.of("R0105", "x", place=Place("a.json", 1, 500_001, text, 4))
 
@@ -87,7 +87,7 @@ def test_nothing_steers_the_terminal(steering: str) -> None:
 
 
 def test_no_secret_is_printed() -> None:
-    """The last line of defence: shapes of secrets are blanked."""
+    """Strings with the form of a secret are removed."""
     shown = rendering.render(SpecError.of("R0105", "got LTAI5tAbCdEfGhIjKlMn"))
 
     assert shown == "error[R0105]: got ***"

@@ -1,4 +1,4 @@
-"""How long the rest takes: nothing is said too early, and the first figure is near the truth."""
+"""The estimate of the remaining time: not too early, and close to the actual time."""
 
 from __future__ import annotations
 

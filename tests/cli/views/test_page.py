@@ -1,4 +1,4 @@
-"""The page of a forecast: whole by itself, well formed, safe with whatever a plan is called."""
+"""The page of a forecast: self-contained, well formed, and safe with any plan name."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read(text: str) -> Reader:
 
 
 def test_the_page_asks_for_nothing_else() -> None:
-    """No script, no link, no image, no address: it can be mailed and opened anywhere."""
+    """No script, link, image or address: it can be mailed and opened anywhere."""
     text = written(factory.plan(60))
     reader = read(text)
 
@@ -106,12 +106,12 @@ def test_every_picture_has_words() -> None:
 
 @pytest.mark.parametrize("emulator", [True, False])
 def test_nobody_takes_an_emulator_for_the_service(*, emulator: bool) -> None:
-    """EMULATOR stands in the head of the page, or nowhere."""
+    """EMULATOR is in the page's head only for an emulated plan."""
     assert ("EMULATOR" in written(factory.plan(60, emulator=emulator))) is emulator
 
 
 def test_names_cannot_become_markup() -> None:
-    """Whatever a plan is called is text."""
+    """A plan's name is escaped."""
     plan = msgspec.structs.replace(factory.plan(60), name="<script>alert(1)</script>&")
 
     reader = read(written(plan))

@@ -1,4 +1,4 @@
-"""The preview: every instance accounted for, and nothing left unsaid."""
+"""The preview: every instance is counted, and every reason is printed."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def shown(plan: Plan, width: int = 100) -> str:
 
 
 def test_the_whole_preview() -> None:
-    """The text as operators see it."""
+    """The whole text of a preview."""
     assert shown(factory.plan()) == EXPECTED
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_lines_fit_the_terminal(width: int) -> None:
-    """Prose is wrapped; only the digest, tables and identities may be longer."""
+    """Paragraphs are wrapped; only the digest, tables and identities may be longer."""
     free = ("Identity", "Inventory", "Digest", "  -", "  canary", "  rest", "  wave")
     lines = shown(factory.plan(1000), width).splitlines()
 
@@ -59,13 +59,13 @@ def test_lines_fit_the_terminal(width: int) -> None:
 
 
 def test_an_emulated_plan_says_so_first() -> None:
-    """Nobody takes the emulator for production or the reverse."""
+    """EMULATOR is the first word of an emulated plan, and of no other."""
     assert shown(factory.plan(emulator=True)).startswith("EMULATOR ")
     assert "EMULATOR" not in shown(factory.plan())
 
 
 def test_nothing_to_do_is_said_in_words() -> None:
-    """Without targets there is no table of waves, but every reason is there."""
+    """Without targets there is no table of waves, but every reason is listed."""
     nobody = planner.make_plan(
         factory.spec(),
         msgspec.structs.replace(factory.inventory(1), instances=factory.inventory(1).instances),
@@ -84,7 +84,7 @@ def test_nothing_to_do_is_said_in_words() -> None:
 
 
 def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
-    """What was not asked of the service is not passed off as known."""
+    """Facts that were not read from the service are not printed."""
     offline = msgspec.structs.replace(factory.plan(), applyable=False, identity=())
 
     text = preview.text(offline, DIGEST, 100)
@@ -95,7 +95,7 @@ def test_an_offline_plan_says_why_it_cannot_be_applied() -> None:
 
 
 def test_a_warning_about_the_whole_has_no_count() -> None:
-    """`1` before a sentence about the inventory as a whole would read wrong."""
+    """A warning about the whole inventory has no `1` before its text."""
     noted = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0208", 0, "A column."),))
 
     assert "\n! A column. " in shown(noted)
@@ -125,19 +125,19 @@ def test_json_is_the_plan_with_printed_times_and_its_digest() -> None:
     ],
 )
 def test_spans_have_two_units_at_most(duration: int, text: str) -> None:
-    """Durations are as exact as a person can use."""
+    """Durations have at most two units."""
     assert render.span(duration) == text
 
 
 def test_columns_line_up() -> None:
-    """Numbers to the right, words to the left, no blanks at the end."""
+    """Numbers are right-aligned, text left-aligned, without trailing blanks."""
     rows = [("wave", "n", "x"), ("canary", "9,999", "")]
 
     assert render.table(rows, "<><") == ["  wave        n  x", "  canary  9,999"]
 
 
 def test_one_of_a_kind_is_counted_too() -> None:
-    """What is about one instance says so: a reader must not take it for a remark."""
+    """A reason of one instance has the count 1."""
     one = msgspec.structs.replace(factory.plan(), warnings=(Warn("R0302", 1, "stopped instance."),))
     assert "! 1 stopped instance." in preview.text(one, "sha256:00", 100)
 

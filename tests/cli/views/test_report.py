@@ -1,4 +1,4 @@
-"""A run that did not go well, as people read it: what is left, and what to do about it."""
+"""The report of a run with failures: unfinished instances and next steps."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ VIEW = RunView(
 
 
 def test_throttled_lanes_are_shown_with_their_pace_and_pause() -> None:
-    """As long as the pause lasts; the pace and the count stay."""
+    """The pause is printed while it lasts; pace and count remain."""
     lane = LaneView("cn-hangzhou", "RebootInstance", 276, 300, 3, "1970-01-01T00:02:00Z")
     view = msgspec.structs.replace(VIEW, lanes=(lane,))
     pace = "cn-hangzhou RebootInstance 276/min of 300 learned · throttled 3"
@@ -76,7 +76,7 @@ def test_throttled_lanes_are_shown_with_their_pace_and_pause() -> None:
 
 
 def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
-    """Reason, permits, the sum over the inventory, each instance left, its next step, resume."""
+    """Reason, permits, classes, each unfinished instance with its next step, and resume."""
     text = report.status(VIEW, FACTS, 100)
 
     assert "r-1  HALTED · wave 2/2 rest" in text
@@ -92,7 +92,7 @@ def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
 
 
 def test_a_closed_run_offers_no_resume_and_no_resolve() -> None:
-    """Neither does anything any more; the next step is a new plan."""
+    """Both do nothing for a closed run; the next step is a new plan."""
     left = (*VIEW.left, Left("i-4", "cn-shanghai", "skipped", "foreign_key"))
     closed = msgspec.structs.replace(VIEW, state="closed", left=left)
 
@@ -104,7 +104,7 @@ def test_a_closed_run_offers_no_resume_and_no_resolve() -> None:
 
 
 def test_a_wave_sums_up_to_its_targets() -> None:
-    """Every target of a wave stands in exactly one column."""
+    """Every target of a wave is in exactly one column."""
     (row,) = [
         line for line in report.status(VIEW, FACTS, 100).splitlines() if line.startswith("  rest ")
     ]
@@ -127,7 +127,7 @@ def test_waves_and_summary_count_the_same() -> None:
 
 
 def test_columns_without_an_instance_are_left_out() -> None:
-    """A run without trouble shows a short table that fits 80 columns."""
+    """A run without failures has a short table that fits 80 columns."""
     quiet = msgspec.structs.replace(VIEW, waves=VIEW.waves[:1], left=())
 
     (head,) = [line for line in report.status(quiet, FACTS, 80).splitlines() if "targets" in line]
@@ -169,7 +169,7 @@ def test_skipped_instances_are_listed_apart() -> None:
 
 
 def test_very_many_left_are_counted() -> None:
-    """Twenty by name, the rest as a number with the command that lists all."""
+    """Twenty are listed, the others are counted, with the command that lists all."""
     many = tuple(Left(f"i-{n}", "cn-hangzhou", "failed", "x") for n in range(50))
     text = report.status(msgspec.structs.replace(VIEW, left=many), FACTS, 100)
 
@@ -178,7 +178,7 @@ def test_very_many_left_are_counted() -> None:
 
 
 def test_a_summary_names_audit_and_files() -> None:
-    """Whoever reads the end of a log finds the rest from there."""
+    """The summary ends with the commands and paths for details."""
     facts = msgspec.structs.replace(FACTS, head="7:" + "ab" * 32)
     text = report.summary(msgspec.structs.replace(VIEW, state="closed"), facts, 80)
 
@@ -214,7 +214,7 @@ def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
 
 
 def test_a_verdict_with_problems_claims_nothing_of_intents() -> None:
-    """Whether each effect has its intent is one of the rules that may be broken."""
+    """With problems, the verdict does not state that each effect has its intent."""
     broken = Verdict(run="r-1", plan_matches=True, calls={"AttachKeyPair": 2}, problems_found=1)
 
     assert "2 AttachKeyPair; see the errors" in audit.verdict_text(broken, 100)
@@ -222,7 +222,7 @@ def test_a_verdict_with_problems_claims_nothing_of_intents() -> None:
 
 @pytest.mark.parametrize("width", range(60, 90, 4))
 def test_a_sum_is_broken_between_its_classes(width: int) -> None:
-    """No line ends on a number whose class stands on the next one."""
+    """A number and its class are on the same line."""
     view = msgspec.structs.replace(VIEW, state="closed", left=())
     text = report.status(view, FACTS, width).partition(" found = ")[2]
     words = text.splitlines()
@@ -232,7 +232,7 @@ def test_a_sum_is_broken_between_its_classes(width: int) -> None:
 
 
 def test_a_verdict_without_a_plan_says_so() -> None:
-    """Where the plan could not be compared nothing is claimed of population and effects."""
+    """Without a plan, population and effects are not printed."""
     text = audit.verdict_text(Verdict(run="r-1", problems_found=1), 100)
 
     assert "not compared" in text and "see the errors" in text
