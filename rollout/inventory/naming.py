@@ -1,6 +1,6 @@
 """Read the instances of all file sources of a spec, each source with its own selector.
 
-Called by `sources`. Asks nothing of the service.
+Called by `sources`. It makes no API calls.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from rollout.model.spec import FileSource, Spec
 
 @dataclass(slots=True)
 class Named:
-    """Instances that sources without a selector name, and those of each source with one."""
+    """Instances of the sources without a selector, and those of each source with one."""
 
     plain: Gathered = field(default_factory=Gathered)
+    unselected: frozenset[str] = frozenset()
+    """Ids that a source without a selector names; empty if no source has a selector."""
     chosen: list[tuple[Selector, Gathered]] = field(default_factory=list)
 
     def whole(self, *, matching: bool) -> Gathered:
-        """All instances together, each once. With `matching` only those that the selectors of
-        their sources match by the tags in the files. InventoryError where files contradict.
+        """Merge all instances into `plain` and return it. With `matching`, only those whose tags
+        in the file match the selector of their source. Errors: InventoryError if files contradict
+        each other.
         """
+        self.unselected = frozenset(self.plain.instances if self.chosen else ())
         problems: list[Problem] = []
         for select, gathered in self.chosen:
             self.plain.merged += gathered.merged
@@ -46,7 +50,9 @@ class Named:
         return self.plain
 
     def left_out(self, instance: Instance) -> bool:
-        """True where every file that names the instance has a selector that does not match it."""
+        """Return whether each file that names the instance has a selector that does not match."""
+        if not self.chosen or instance.id in self.unselected:
+            return False
         return not any(
             instance.id in gathered.instances and select.matches(instance.tags)
             for select, gathered in self.chosen
@@ -62,9 +68,9 @@ def read_files(
     allow_empty: bool = False,
     allow_partial: bool = False,
 ) -> Named:
-    """Read all file sources. InventoryError with the problems of all of them at once (65, 74).
+    """Read all file sources. Errors: InventoryError with the problems of all files (65, 74).
 
-    With `live` rows only say which instances: their other fields are neither read nor compared.
+    With `live`, rows only name instances: their other fields are neither read nor compared.
     """
     named = Named(Gathered(allow_partial=allow_partial))
     failures: list[InventoryError] = []

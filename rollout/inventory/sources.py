@@ -1,7 +1,7 @@
-"""All sources of a spec → one inventory: read, merged by id, hydrated from the service.
+"""Read all sources of a spec and merge them by id to one inventory.
 
-Called by the command line. A file only says which instances; what they are is read from the
-service before planning, unless nothing may be asked of it.
+Called by `app`. A file only names instances; their state is read from the service, unless the plan
+is made offline.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ async def collect(
     allow_unknown_region: bool = False,
     earlier: int | None = None,
 ) -> Inventory:
-    """The fleet of a spec, sorted by region and id; without a lister what its files say of it.
+    """Return the fleet of a spec, sorted by region and id. Without a lister, read only its files.
 
-    `earlier`: how many instances the last plan of this spec found, None where there is none.
-    Errors: InventoryError with all problems of all files (65, 74); R0210 where nothing is found
-    (65); R0212 where far less is found than earlier (6); and those of `live`. `allow_empty` lifts
-    the two in the middle, `allow_partial` R0215: a part of a listing. A region that is not in the
-    built-in list is asked of the service, unless `allow_unknown_region`: R0204 where a source names
-    one that the account does not have; instances of a file in such a region are not found.
+    `earlier`: how many instances the last plan of this spec found, or None.
+    Errors: InventoryError with the problems of all files (65, 74); R0210 if no instance is found
+    (65); R0212 if far fewer are found than earlier (6); and the errors of `live`. `allow_empty`
+    permits the first two, `allow_partial` a partial listing (R0215). Unless `allow_unknown_region`,
+    regions outside the built-in list are checked with the service: R0204 if a source names one that
+    the account does not have; instances of files in such a region are not found.
     """
     named = naming.read_files(
         spec,
@@ -59,89 +59,104 @@ async def collect(
         absent: frozenset[str] = frozenset()
         if not allow_unknown_region:
             absent = await unlisted.missing(lister, _regions(spec, named))
-        found = await _ask(spec, lister, named, now, absent)
+        found = await _read_live(spec, lister, named, now, absent)
     if not allow_empty:
-        _doubt(spec, len(found.instances) + len(found.lost), earlier)
+        _check_count(spec, len(found.instances) + len(found.lost), earlier)
     return found
 
 
-async def _ask(
+async def _read_live(
     spec: Spec,
     lister: live.Lister,
-    files_name: naming.Named,
+    files: naming.Named,
     now: Instant,
     absent: frozenset[str],
 ) -> Inventory:
-    """List the live sources, then look at every id that only a file named."""
-    free = set(files_name.plain.instances) if files_name.chosen else set()
-    named = files_name.whole(matching=False)
-    seen: dict[str, Instance] = {}
-    calls, merged = 0, named.merged
+    """List the live sources, then look up the ids that only files name."""
     unlisted.refuse(absent & unlisted.named_by(spec))
+    reader = _LiveReader(lister, files.whole(matching=False))
     for source in spec.inventory:
         if isinstance(source, EcsSource):
-            listed = await live.list_regions(
-                lister, source.regions, source.select, allow_partial=named.allow_partial
-            )
-            named.notes += listed.notes
-            calls += listed.calls
-            merged += sum(one.id in seen for one in listed.instances)
-            seen.update((one.id, one) for one in listed.instances)
-    _check_regions(named, seen)
-    asked: dict[str, list[str]] = {}
-    for one in _sorted(named.instances.values()):
-        if one.id in seen:
-            merged += 1
-        else:
-            asked.setdefault(one.region, []).append(one.id)
-    found: dict[str, Instance] = {}
-    wanted = {region: ids for region, ids in asked.items() if region not in absent}
-    for region in sorted(absent):
-        text = (
-            f"{len(asked.get(region, ())):,} ids of files are in {region}, which the account lacks"
-        )
-        named.notes.append(("R0204", text))
-    while wanted:
-        looked = await live.hydrate(lister, wanted, allow_partial=named.allow_partial)
-        named.notes += looked.notes
-        calls += looked.calls
-        found.update((one.id, one) for one in looked.instances)
-        wanted = _elsewhere(named, wanted, found)
-    narrowed = [
-        each
-        for each, one in found.items()
-        if files_name.chosen and each not in free and files_name.left_out(one)
-    ]
-    seen.update(found)
+            await reader.list_source(source)
+    looked_up = await reader.look_up(absent)
+    found = reader.instances
     lost = tuple(
         MissingInstance(each, lister.account, region)
-        for region, ids in sorted(asked.items())
+        for region, ids in sorted(looked_up.items())
         for each in ids
-        if each not in seen
+        if each not in found
     )
-    for each in narrowed:
-        del seen[each]
+    for each in itertools.chain.from_iterable(looked_up.values()):
+        if each in found and files.left_out(found[each]):
+            del found[each]
     return Inventory(
-        _sorted(seen.values()),
+        _sorted(found.values()),
         now,
         lost=lost,
-        merged=merged,
-        calls=calls,
-        notes=tuple(named.notes),
+        merged=reader.merged,
+        calls=reader.calls,
+        notes=tuple(reader.notes),
     )
+
+
+class _LiveReader:
+    """Reads instances from the service, and counts its calls and the merged rows."""
+
+    def __init__(self, lister: live.Lister, named: Gathered) -> None:
+        self._lister, self._named = lister, named
+        self.instances: dict[str, Instance] = {}
+        self.calls, self.merged, self.notes = 0, named.merged, named.notes
+
+    async def list_source(self, source: EcsSource) -> None:
+        """Read the instances that a live source lists."""
+        partial = self._named.allow_partial
+        listed = await live.list_regions(
+            self._lister, source.regions, source.select, allow_partial=partial
+        )
+        self.merged += sum(one.id in self.instances for one in listed.instances)
+        self._take(listed)
+
+    async def look_up(self, absent: frozenset[str]) -> dict[str, list[str]]:
+        """Read the instances that files name and no live source listed. Return their ids by region.
+
+        Makes no call for the regions in `absent`, which the account does not have.
+        """
+        _check_regions(self._named, self.instances)
+        unread: dict[str, list[str]] = {}
+        for one in _sorted(self._named.instances.values()):
+            if one.id in self.instances:
+                self.merged += 1
+            else:
+                unread.setdefault(one.region, []).append(one.id)
+        for region in sorted(absent):
+            ids = f"{len(unread.get(region, ())):,} ids of files"
+            self.notes.append(("R0204", f"{ids} are in {region}, which the account lacks"))
+        wanted = {region: ids for region, ids in unread.items() if region not in absent}
+        partial = self._named.allow_partial
+        while wanted:
+            self._take(await live.hydrate(self._lister, wanted, allow_partial=partial))
+            wanted = _elsewhere(self._named, wanted, self.instances)
+        return unread
+
+    def _take(self, listed: live.Listed) -> None:
+        self.notes += listed.notes
+        self.calls += listed.calls
+        self.instances.update((one.id, one) for one in listed.instances)
 
 
 def _untagged(spec: Spec, rows: tuple[Instance, ...]) -> list[tuple[str, str]]:
-    """A note where rules by tag were judged on files that hold no tags at all."""
+    """Return a note if selectors were evaluated on files without any tags."""
     rules = [each.select for each in (*spec.exclude, *spec.inventory) if each.select is not None]
     if not rules or any(one.tags for one in rows):
         return []
-    return [("R0317", "the files hold no tags: selectors were judged as if there were none")]
+    return [
+        ("R0317", "the files contain no tags: selectors were evaluated as if no instance had any")
+    ]
 
 
-def _regions(spec: Spec, files_name: naming.Named) -> frozenset[str]:
-    """Every region in which something will be read."""
-    read = [files_name.plain, *(gathered for _, gathered in files_name.chosen)]
+def _regions(spec: Spec, files: naming.Named) -> frozenset[str]:
+    """Return all regions that will be read."""
+    read = [files.plain, *(gathered for _, gathered in files.chosen)]
     return unlisted.named_by(spec).union(
         one.region for gathered in read for one in gathered.instances.values()
     )
@@ -150,7 +165,7 @@ def _regions(spec: Spec, files_name: naming.Named) -> frozenset[str]:
 def _elsewhere(
     named: Gathered, asked: dict[str, list[str]], found: dict[str, Instance]
 ) -> dict[str, list[str]]:
-    """Where to look next for ids that were not found in the first of their regions."""
+    """Return the next region of each id that was not found, by region."""
     further: dict[str, list[str]] = {}
     for region, ids in sorted(asked.items()):
         for each in ids:
@@ -161,7 +176,7 @@ def _elsewhere(
 
 
 def _sorted(instances: Iterable[Instance]) -> tuple[Instance, ...]:
-    """By region and id; the account is one. Parted first: a million tuples take seconds to sort."""
+    """Sort by region and id. Grouping first is faster than sorting a million tuples."""
     parts: defaultdict[str, list[Instance]] = defaultdict(list)
     for one in instances:
         parts[one.region].append(one)
@@ -176,21 +191,21 @@ def _refuse_live(spec: Spec) -> None:
         raise InventoryError.of("R0214", "an `ecs` source cannot be read offline", help=hint)
 
 
-def _check_regions(named: Gathered, seen: dict[str, Instance]) -> None:
-    """A file must not put an instance into another region than the service lists it in."""
+def _check_regions(named: Gathered, found: dict[str, Instance]) -> None:
+    """Raise R0205 if a file names another region for an instance than the service does."""
     problems = tuple(
-        Problem("R0205", f"{one.id} is in {seen[one.id].region}, a file says {one.region}")
+        Problem("R0205", f"{one.id} is in {found[one.id].region}, but a file names {one.region}")
         for one in _sorted(named.instances.values())
-        if one.id in seen
-        and seen[one.id].region != one.region
-        and seen[one.id].region not in named.candidates.get(one.id, ())
+        if one.id in found
+        and found[one.id].region != one.region
+        and found[one.id].region not in named.candidates.get(one.id, ())
     )
     if problems:
         raise InventoryError(problems, Exit.BAD_INPUT)
 
 
-def _doubt(spec: Spec, found: int, earlier: int | None) -> None:
-    """Nothing, or less than half of what there was, is rather a mistake than a fleet."""
+def _check_count(spec: Spec, found: int, earlier: int | None) -> None:
+    """Raise an error if no instance, or less than half of the earlier number, was found."""
     if earlier and found * 2 < earlier:
         raise InventoryError.of(
             "R0212",
