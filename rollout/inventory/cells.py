@@ -1,7 +1,6 @@
-"""Cells of consoles and spreadsheets → the text that was meant.
+"""Clean the cells of consoles and spreadsheets.
 
-Used by the readers of tables and lists of ids. Removes what spreadsheets put around a text and
-nothing else.
+Used by the readers of tables and lists of ids. It removes only what spreadsheets add to a text.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ _TOTALS = re.compile(f"(合计|总计|小计|总数|共计|total|sum|subtotal) ?
 
 
 def clean(text: str) -> str:
-    """The cell without what nobody sees, and without the marks that keep a text from being a
-    number or a formula: a leading apostrophe, and `="…"`.
+    """Return the text without invisible characters around it, and without the marks that protect a
+    text from becoming a number or a formula: a leading apostrophe, and `="…"`.
     """
     text = text.strip(forms.BLANK)
     formula = _FORMULA.fullmatch(text)
@@ -31,7 +30,7 @@ def clean(text: str) -> str:
 
 
 def instance_id(text: str) -> str:
-    """The id in a clean cell with a name behind it (`i-…/web-01`); otherwise the cell."""
+    """Return the id in a clean cell with a name after it (`i-…/web-01`), or else the cell."""
     named = _NAMED.fullmatch(text)
     if named is not None and len(_ID.findall(text)) == 1:
         return named[1]
@@ -39,13 +38,13 @@ def instance_id(text: str) -> str:
 
 
 def is_rule(cells: list[str]) -> bool:
-    """True for a row that only draws a line between headings and rows."""
+    """Return whether a row only separates the headings from the rows."""
     filled = [text for cell in cells if (text := clean(cell))]
     return bool(filled) and all(_RULE.fullmatch(text) for text in filled)
 
 
 def is_total(cells: list[str]) -> bool:
-    """True for a row that sums up the others: its first text says so, the others are figures."""
+    """Return whether a row is a total: a text such as `Total`, then only numbers."""
     filled = [text for cell in cells if (text := clean(cell))]
     return (
         bool(filled)

@@ -1,8 +1,7 @@
-"""JSON and JSONL files → gathered instances.
+"""Read JSON and JSONL files: ids, objects with an id, rows and pages of DescribeInstances.
 
-Called by `files`. Understands ids, objects with InstanceId, instance_id or id, rows and pages of
-DescribeInstances, in lists or one after the other. What was written as rows of DescribeInstances
-is decoded by the block; everything else, and every block with something odd, value by value.
+Called by `files`. Blocks with only rows of DescribeInstances are decoded at once; all others are
+read value by value, with strict checks.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from rollout.model.instance import Instance
 from rollout.model.text import is_text
 
 STRICT_BYTES = 2 * 1024**2
-"""So far doubled keys and odd names are searched for in a JSONL file: what a person wrote is
-shorter, and a program that writes them does so from its first row on."""
+"""Duplicate keys and odd names are searched up to this size of a JSONL file: files written by hand
+are shorter, and a program writes them from its first row on."""
 
 _ODD_NAME = re.compile(
     rb'"(?!(?:Tags?|TagKey|TagValue|OperationLocks|LockReason|LockMsg|ExpiredTime)")'
     rb'(?i:tag|lock|operation[_-]?lock|expired?[_-]?time)[^"]*"\s*:'
 )
-"""A field that may say something of tags, locks or expiry under another name than the API's."""
+"""A field that may contain tags, locks or expiry, but has another name than in the API."""
 
 _BRACKETS = b"{}[]"
 _KEPT = frozenset(_BRACKETS + b"\n:LTAISKEY.")
-_FLESH = bytes(each for each in range(256) if each not in _KEPT)
+_OTHERS = bytes(each for each in range(256) if each not in _KEPT)
 _NO_BRACKETS = bytes(_KEPT - frozenset(_BRACKETS + b"\n"))
 _SECRETS = (b"LTAI", b"IATEKEY", b"STS.", b"TTYK")
-"""What is left of an AccessKey id or the head of a private key once the flesh is cut away."""
+"""Remains of an AccessKey id or of the first line of a private key after deleting `_OTHERS`."""
 
 _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
@@ -46,14 +45,14 @@ _ROW = msgspec.json.Decoder(Row)
 
 
 def read_jsonl(source: Input, maker: Maker, gathered: Gathered) -> int:
-    """Gather a file with one value a line; the number of instances it named."""
+    """Add the instances of a file with one value per line, and return their number."""
     reader = _Reader(source, maker, gathered)
     line, read = 1, 0
     for block in source.blocks():
-        bones = block.translate(None, _FLESH).split(b"\n")
-        lines = len(bones) - block.endswith(b"\n")
+        remains = block.translate(None, _OTHERS).split(b"\n")
+        lines = len(remains) - block.endswith(b"\n")
         known = _has_known_names(block) if read >= STRICT_BYTES else _is_plain(block)
-        trusted = known and not _is_odd(bones)
+        trusted = known and not _is_odd(remains)
         if not trusted or not reader.take_block(block, line, lines):
             for index, raw in enumerate(block.split(b"\n")):
                 reader.take_line(raw.decode(), line + index)
@@ -63,19 +62,19 @@ def read_jsonl(source: Input, maker: Maker, gathered: Gathered) -> int:
 
 
 def read_json(source: Input, maker: Maker, gathered: Gathered) -> int:
-    """Gather a file with a list, a page, or several of them; the number of instances it named."""
+    """Add the instances of a file with lists or pages, and return their number."""
     reader = _Reader(source, maker, gathered)
     text = source.text()
     try:
         for value, start in _values(text):
             reader.take(value, reader.line_of(text, start))
     except strict.FlawError as flaw:
-        reader.complain_at(text, flaw)
+        reader.report_at(text, flaw)
     return reader.done()
 
 
 def _values(text: str) -> Iterator[tuple[Any, int]]:
-    """The values of a file and their offsets; a list on top gives its elements one by one."""
+    """Yield the values of a file with their offsets; a list yields its elements."""
     at = strict.skip(text, 0)
     while at < len(text):
         if text[at] == "[":
@@ -88,7 +87,7 @@ def _values(text: str) -> Iterator[tuple[Any, int]]:
 
 
 def _elements(text: str, at: int) -> Generator[tuple[Any, int], None, int]:
-    """The elements of the list at `at`; returns the offset behind the list."""
+    """Yield the elements of the list at `at`. Return the offset after the list."""
     start = at
     at = strict.skip(text, at + 1)
     if text[at : at + 1] == "]":
@@ -102,14 +101,14 @@ def _elements(text: str, at: int) -> Generator[tuple[Any, int], None, int]:
             return at + 1
         if mark != ",":
             message = (
-                "a comma or `]` is missing" if mark else "the list that begins here is cut off"
+                "a comma or `]` is missing" if mark else "the list that starts here is cut off"
             )
             raise strict.FlawError("R0201", f"not JSON: {message}", at if mark else start)
         at = strict.skip(text, at + 1)
 
 
 def _is_plain(block: bytes) -> bool:
-    """True where the block is what its own values are written as, which no doubled key survives,
+    """Return whether encoding the block's values gives the same bytes, so that no key is duplicate,
     and no field has an odd name.
     """
     if _ODD_NAME.search(block) is not None:
@@ -121,23 +120,23 @@ def _is_plain(block: bytes) -> bool:
 
 
 def _has_known_names(block: bytes) -> bool:
-    """True where the first and the last line have no odd name: rows of one program are alike."""
+    """Return whether the first and the last line have no odd name: a program's rows are similar."""
     last = block.rfind(b"\n", 0, -1) + 1
     ends = (0, block.find(b"\n") + 1 or len(block)), (last, len(block))
     return not any(_ODD_NAME.search(block, start, end) for start, end in ends)
 
 
-def _is_odd(bones: list[bytes]) -> bool:
-    """True where a secret may stand or brackets may be nested too deeply: both only may."""
-    alike = b"\n".join(set(bones))  # what most rows of a fleet are once the flesh is cut away
-    if any(map(alike.__contains__, _SECRETS)):
+def _is_odd(remains: list[bytes]) -> bool:
+    """Return whether there may be a secret or too deep nesting."""
+    distinct = b"\n".join(set(remains))  # most rows of a fleet are equal now
+    if any(map(distinct.__contains__, _SECRETS)):
         return True
-    skeleton = alike.translate(None, _NO_BRACKETS).split(b"\n")
+    skeleton = distinct.translate(None, _NO_BRACKETS).split(b"\n")
     return max(map(len, skeleton)) > 2 * limits.INVENTORY_NESTING_MAX
 
 
 class _Reader:
-    """Takes values, lines and blocks of one file; complains of them at their line."""
+    """Reads values, lines and blocks of one file, and reports problems at their line."""
 
     def __init__(self, source: Input, maker: Maker, gathered: Gathered) -> None:
         self._source, self._maker, self._gathered = source, maker, gathered
@@ -146,18 +145,18 @@ class _Reader:
         self._counted = (0, 1)
 
     def done(self) -> int:
-        """How many instances the file named. InventoryError R0215 where pages are missing."""
+        """Return the number of instances. Errors: InventoryError R0215 if pages are missing."""
         missing = self._pages.missing()
         if missing and not self._gathered.allow_partial:
-            hint = "export every page, or pass --allow-partial if a part is intended"
+            hint = "export every page, or pass --allow-partial if an incomplete listing is intended"
             raise self._source.refused("R0215", f"an incomplete listing: {missing}", hint)
         if missing:
-            note = f"{self._source.name} holds an incomplete listing: {missing}"
+            note = f"{self._source.name} contains an incomplete listing: {missing}"
             self._gathered.notes.append(("R0216", note))
         return self._count
 
     def take_block(self, block: bytes, line: int, lines: int) -> bool:
-        """Take a block of rows, or nothing: False where value by value must be looked."""
+        """Read a block of rows. Return False if it must be read value by value instead."""
         try:
             rows = _ROW.decode_lines(block)
             made = self._maker.many(rows)
@@ -172,7 +171,7 @@ class _Reader:
         return True
 
     def take_line(self, text: str, line: int) -> None:
-        """Take the value of one line; an empty line is none."""
+        """Read the value of one line; empty lines are skipped."""
         if strict.skip(text, 0) == len(text):
             return
         try:
@@ -185,12 +184,12 @@ class _Reader:
                     rest,
                 )
         except strict.FlawError as flaw:
-            self._gathered.complain(self._source.place(line, flaw.offset + 1), flaw)
+            self._gathered.report(self._source.place(line, flaw.offset + 1), flaw)
         else:
             self.take(value, line)
 
     def take(self, value: object, line: int) -> None:
-        """Take what one value names."""
+        """Add the instances that one value names."""
         try:
             for page in shapes.pages(value):
                 made = []
@@ -202,26 +201,26 @@ class _Reader:
                     region = made[0].region if made else ""
                     self._pages.add(page.facts, region, {one.id for one in made})
         except RowError as error:
-            self._gathered.complain(self._source.place(line), error)
+            self._gathered.report(self._source.place(line), error)
 
     def line_of(self, text: str, offset: int) -> int:
-        """The line of an offset; asked in ascending order, so that each line is counted once."""
+        """Return the line of an offset. Offsets must ascend, so that each line is counted once."""
         start, line = self._counted
         line += text.count("\n", start, offset)
         self._counted = (offset, line)
         return line
 
-    def complain_at(self, text: str, flaw: strict.FlawError) -> None:
-        """Complain of a flaw at its line and column."""
+    def report_at(self, text: str, flaw: strict.FlawError) -> None:
+        """Report a flaw at its line and column."""
         line = text.count("\n", 0, flaw.offset) + 1
         column = flaw.offset - text.rfind("\n", 0, flaw.offset)
-        self._gathered.complain(self._source.place(line, column), flaw)
+        self._gathered.report(self._source.place(line, column), flaw)
 
     def _add(self, instance: Instance, line: int) -> None:
         try:
             self._gathered.add(instance)
         except RowError as error:
-            self._gathered.complain(self._source.place(line), error)
+            self._gathered.report(self._source.place(line), error)
 
     def _instance(self, each: str | dict[str, Any]) -> Instance:
         if isinstance(each, str):

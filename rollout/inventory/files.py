@@ -1,7 +1,7 @@
-"""File sources of the inventory: which instances a CSV, JSON or JSONL file names.
+"""Read the instances that a file source names: CSV, JSON, JSONL or a list of ids.
 
-Called by `sources`. A file says which instances there are; what they are is asked of the service
-afterwards, except with `--offline`, when a row is all there is.
+Called by `naming`. The state of the instances is read from the service later, except with
+`--offline`, when the rows must contain it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rollout.model import limits
 from rollout.model.spec import FileSource
 
 STDIN = "-"
-"""The path that means the standard input."""
+"""The path of the standard input."""
 
 _READERS = {"json": read_json, "jsonl": read_jsonl}
 
@@ -33,16 +33,16 @@ def read(
     live: bool = False,
     allow_empty: bool = False,
 ) -> None:
-    """Add what one file names to `gathered`; what is wrong with rows becomes its problems.
+    """Add the instances of one file to `gathered`, and the problems of its rows.
 
-    Relative paths start at `project`; `-` is the standard input. Rows that name no region get the
-    source's. With `live` rows only say which instances, since the service is asked for the rest.
-    Errors: InventoryError where the file as a whole is refused: unreadable (74); wrong encoding,
-    headings, limits, no row at all, changed while read (65).
+    Relative paths start at `project`; `-` is the standard input. Rows without a region get the
+    region of the source. With `live`, rows only name instances.
+    Errors: InventoryError if the whole file is refused: unreadable (74); wrong encoding or
+    headings, over a limit, no row, changed while it was read (65).
     """
     if len(source.regions) > 1 and not live:
-        hint = "name one region a source, or plan without --offline"
-        message = "which of several regions an id is in is not known offline"
+        hint = "name one region per source, or plan without --offline"
+        message = "offline, the region of an id must be known, but the source names several regions"
         raise InventoryError.of("R0204", message, place=Place(source.path), help=hint)
     region = source.regions[0] if source.regions else source.region
     maker = Maker(account, region, live=live)

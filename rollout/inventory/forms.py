@@ -1,7 +1,7 @@
-"""Tags and locks in the forms of the API, of SDKs, tools and consoles → the model's values.
+"""Read tags and locks in the forms of the API, of SDKs, tools and consoles.
 
-Called by `rows` with decoded JSON; a cell of a table is a text. A rule may depend on each value, so
-a form is either understood without doubt or refused: it is never taken for silence.
+Called by `rows` with decoded JSON; a cell of a table is a text. Exclusion rules depend on these
+values, so an ambiguous form is refused and never read as empty.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VALUES = frozenset({"tagvalue", "value"})
 _REASONS = ("lockreason", "reason")
 _REASON_LISTS = ("lockreason", "lockreasons", "lock", "locks", "operationlock", "operationlocks")
 BLANK = " \t\r\n\f\v\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
-"""Characters around a key or value that nobody sees."""
+"""Invisible characters around a key or value."""
 _PARTS = re.compile("[;,|\n\uff1b\uff0c\uff5c\u3001]")  # with their full-width forms
 _EQUALS, _COLONS = "=\uff1d", ":\uff1a"
 _INNER_PAIR = re.compile("\\s\\S+[=:\uff1d\uff1a]")
@@ -30,17 +30,17 @@ _HINT = 'write tags as `key=value;key=value`, or as JSON: {"key": "value"}'
 
 
 class FormError(ValueError):
-    """A value has no known form: the sentence and the fix."""
+    """A value has an unknown form: message and fix."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
 
 
 def tags(value: object) -> Tags:
-    """The tags in a JSON value or a cell. FormError where it is not clear which tags these are.
+    """Return the tags in a JSON value or a cell. Errors: FormError if the form is ambiguous.
 
-    Known are `{"Tag": [...]}` of the API, lists of objects with TagKey or Key, lists of texts, an
-    object with one member a tag, and texts of pairs.
+    Known forms are `{"Tag": [...]}` of the API, lists of objects with TagKey or Key, lists of
+    texts, objects with one member per tag, and texts of pairs.
     """
     found: dict[str, str] = {}
     for key, text in _pairs(value):
@@ -53,7 +53,7 @@ def tags(value: object) -> Tags:
 
 
 def locks(value: object) -> tuple[str, ...]:
-    """The lock reasons in a JSON value or a cell. FormError where it may say either."""
+    """Return the lock reasons in a JSON value or a cell. Errors: FormError."""
     if value is None or value is False:
         return ()
     if isinstance(value, str):
@@ -68,12 +68,12 @@ def locks(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise FormError("the locks have no known form", _LOCK_HINT)
+        raise FormError("the locks have an unknown form", _LOCK_HINT)
     return tuple(_reason(row) for row in value)
 
 
 def _pairs(value: object) -> Iterable[tuple[str, str]]:
-    """Keys and values, in their order."""
+    """Return the keys and values in order."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -94,7 +94,7 @@ def _pairs(value: object) -> Iterable[tuple[str, str]]:
 
 
 def _pairs_of_item(item: object) -> Iterable[tuple[str, str]]:
-    """The tag in an element of a list."""
+    """Return the tag in an element of a list."""
     if isinstance(item, str):
         return [_pair_of_part(item, _kind([item]))]
     folded = {name.lower(): inner for name, inner in item.items()} if isinstance(item, dict) else {}
@@ -102,7 +102,7 @@ def _pairs_of_item(item: object) -> Iterable[tuple[str, str]]:
         [folded[name] for name in folded if name in names] for names in (_KEYS, _VALUES)
     )
     if len(keys) != 1 or len(values) > 1 or not isinstance(keys[0], str):
-        raise FormError("an element of the tags is no tag", _HINT)
+        raise FormError("an element of the tags is not a tag", _HINT)
     return [(keys[0], _text(keys[0], values[0] if values else None))]
 
 
@@ -117,11 +117,11 @@ def _text(key: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    raise FormError(f"tag `{key}` has no text as its value", _HINT)
+    raise FormError(f"the value of tag `{key}` is not text", _HINT)
 
 
 def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
-    """The pairs of a cell: JSON, or parts such as `key=value` and `key:value`."""
+    """Return the pairs in a cell: JSON, or parts such as `key=value` and `key:value`."""
     text = text.strip(BLANK)
     if text.lower() in NOTHING:
         return []
@@ -129,7 +129,7 @@ def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
         try:
             value = json.loads(text)
         except ValueError:
-            raise FormError("tags begin like JSON and are none", _HINT) from None
+            raise FormError("the tags start like JSON, but are not JSON", _HINT) from None
         return _pairs(value)
     parts = [part.strip(BLANK) for part in _PARTS.split(text)]
     parts = [part for part in parts if part]
@@ -138,7 +138,7 @@ def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
 
 
 def _kind(parts: list[str]) -> str:
-    """What separates key and value in parts that hold `=` and `:`: what the other parts have."""
+    """Return the separator of parts that contain both `=` and `:`: the one in the other parts."""
     pure = {
         _EQUALS if _at(part, _EQUALS) >= 0 else _COLONS for part in parts if not _is_mixed(part)
     }
@@ -149,20 +149,20 @@ def _kind(parts: list[str]) -> str:
 
 
 def _pair_of_part(part: str, kind: str) -> tuple[str, str]:
-    """Key and value of a part. FormError where another reading is as likely."""
+    """Return the key and value of a part. Errors: FormError if it is ambiguous."""
     if not _is_mixed(part):
         kind = _EQUALS if _at(part, _EQUALS) >= 0 else _COLONS
     at = _at(part, kind)
     key, value = part[:at], part[at + 1 :]
-    doubtful = (
+    ambiguous = (
         at < 0
         or not kind
         or _at(value.rstrip("="), kind) >= 0
         or _INNER_PAIR.search(part) is not None
         or any(mark in part for mark in "\"'`{}[]")
     )
-    if doubtful:
-        raise FormError("it is not clear which tags this text means", _HINT)
+    if ambiguous:
+        raise FormError("it is ambiguous which tags this text means", _HINT)
     return key, value
 
 
@@ -171,19 +171,19 @@ def _is_mixed(part: str) -> bool:
 
 
 def _at(text: str, marks: str) -> int:
-    """The offset of the first of these marks, -1 where there is none."""
+    """Return the offset of the first of these marks, or -1."""
     return min((text.find(mark) for mark in marks if mark in text), default=-1)
 
 
 def _members(value: dict[str, Any], names: Iterable[str]) -> tuple[Any, ...]:
-    """The one member of a wrapper such as `{"LockReason": [...]}`, or none."""
+    """Return the one member of a wrapper such as `{"LockReason": [...]}`, if it is one."""
     folded = {name.lower().replace("_", ""): inner for name, inner in value.items()}
     found = [folded[name] for name in names if name in folded]
     return tuple(found) if len(found) == 1 and len(folded) == 1 else ()
 
 
 def _reason(row: object) -> str:
-    """The reason in an element of the locks."""
+    """Return the reason in an element of the locks."""
     if isinstance(row, dict):
         folded = {name.lower().replace("_", ""): inner for name, inner in row.items()}
         row = next((folded[name] for name in _REASONS if name in folded), None)

@@ -1,7 +1,7 @@
-"""Collect the instances of all sources: each id once, with problems and notes.
+"""Collect the instances of several sources: each id once, with problems and notes.
 
-Filled by the readers of files and by `sources`. Holds the rule of doubled rows: same data merge,
-contradictions are refused.
+Filled by the readers of files and by `naming`. Rows about the same instance are merged; rows that
+contradict each other are refused.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from rollout.inventory.rows import RowError
 from rollout.model.instance import Instance, OsFamily, Status
 
 PROBLEMS_MAX = 1_000
-"""More than this and the rest of the file is not read: it is the wrong file."""
+"""Maximum problems of a file. Reading stops there: it is probably the wrong file."""
 
 _SILENT = ("", 0, (), OsFamily.UNKNOWN, Status.UNKNOWN)
 
 
 @dataclass(slots=True)
 class Gathered:
-    """Instances by id, how many rows were merged, problems and notes.
+    """Instances by id, the number of merged rows, problems and notes.
 
-    With `allow_partial` a part of a listing is a note instead of an error. `candidates` are the
-    regions that an id may be in, where a list of ids names several: the service is asked in each.
+    With `allow_partial`, an incomplete listing is a note instead of an error. `candidates` are the
+    possible regions of an id if its list names several: it is looked up in each of them.
     """
 
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Gathered:
     candidates: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def add_new(self, instances: dict[str, Instance]) -> bool:
-        """Take all of them, or none where one was named before: then False."""
+        """Add all instances, or none and return False if one of them is known."""
         if not self.instances.keys().isdisjoint(instances):
             return False
         self.instances.update(instances)
         return True
 
     def add(self, instance: Instance) -> None:
-        """Take one; one that was named before is merged. RowError where the two contradict."""
+        """Add an instance, or merge it with the known one. Errors: RowError if they contradict."""
         known = self.instances.get(instance.id)
         if known is None:
             self.instances[instance.id] = instance
@@ -53,7 +53,7 @@ class Gathered:
         self.merged += 1
 
     def add_in_one_of(self, instance: Instance, regions: tuple[str, ...]) -> None:
-        """Take one that is in one of these regions; its own region is the first of them."""
+        """Add an instance that is in one of these regions. Its `region` is the first of them."""
         known = self.instances.get(instance.id)
         if known is None:
             self.instances[instance.id] = instance
@@ -63,8 +63,8 @@ class Gathered:
         else:
             merge(known, instance)
 
-    def complain(self, place: Place, error: RowError) -> None:
-        """Note what is wrong with a row; InventoryError where it is too much to go on."""
+    def report(self, place: Place, error: RowError) -> None:
+        """Add the problem of a row. Errors: InventoryError at `PROBLEMS_MAX`."""
         code, message, hint = error.args
         self.problems.append(Problem(code, message, place, hint or None))
         if len(self.problems) >= PROBLEMS_MAX:
@@ -73,9 +73,9 @@ class Gathered:
 
 
 def merge(known: Instance, again: Instance) -> Instance:
-    """One instance out of two rows about it. RowError where they contradict each other."""
+    """Merge two rows about one instance. Errors: RowError if they contradict each other."""
     if known.region != again.region:
-        message = f"{again.id} stands here in {again.region}, before in {known.region}"
+        message = f"{again.id} is in {again.region} here, but in {known.region} before"
         raise RowError("R0205", message, "an instance is in one region: correct one of the rows")
     if known == again:
         return known
@@ -85,8 +85,8 @@ def merge(known: Instance, again: Instance) -> Instance:
         if name == "io_optimized":
             values.append(old and new)
         elif old != new and old not in _SILENT and new not in _SILENT:
-            message = f"{again.id} has another `{name}` here than before"
-            raise RowError("R0205", message, "keep the row that is right, or the newer file")
+            message = f"{again.id} has a different `{name}` here than before"
+            raise RowError("R0205", message, "keep the correct row, or the newer file")
         else:
             values.append(new if old in _SILENT else old)
     return Instance(*values)

@@ -1,6 +1,6 @@
-"""Lists of instance ids, one a line → gathered instances.
+"""Read lists of instance ids, one per line.
 
-Called by `files`. Such lists are printed by `rollout plan -o ids`, `jq -r` and many scripts.
+Called by `files`. `rollout plan -o ids`, `jq -r` and many scripts print such lists.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rollout.model import secrecy
 
 
 def read_ids(source: Input, maker: Maker, gathered: Gathered, regions: tuple[str, ...] = ()) -> int:
-    """Gather a list; the number of instances it named. Empty lines and `#` comments are skipped.
+    """Add the ids of a list, and return their number. Empty lines and `#` comments are skipped.
 
-    With several `regions` each instance is in one of them, and the first is that of the maker.
+    With several `regions`, each instance is in one of them. The first is the region of the maker.
     """
     count, number = 0, 0
     for block in source.blocks(cr=True):
@@ -36,5 +36,5 @@ def read_ids(source: Input, maker: Maker, gathered: Gathered, regions: tuple[str
                 else:
                     gathered.add(one)
             except RowError as error:
-                gathered.complain(source.place(number), error)
+                gathered.report(source.place(number), error)
     return count

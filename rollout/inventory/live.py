@@ -1,6 +1,6 @@
-"""Instances as the service lists them: all regions at once, page by page, an empty answer doubted.
+"""Read instances from the service: all regions in parallel, page by page.
 
-Called by `sources`. Knows nothing of files and of what will be done with the instances.
+Called by `sources`. An empty listing is accepted only if a dry run shows that listing is permitted.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from rollout.model.selector import Operator, Selector
 TAG_FILTERS_MAX = 20
 """Tag.N takes at most 20 tags (DescribeInstances reference)."""
 TAG_MATCHES_MAX = 1_000
-"""A tag filter is not sure to show more matches than this (DescribeInstances reference): a region
-that shows as many is listed again without one."""
+"""A tag filter may return at most this many matches (DescribeInstances reference). A region with
+that many is listed again without the filter."""
 PAGES_MAX = 20_000
-"""Pages of one region: two million instances."""
+"""Maximum pages of one region: two million instances."""
 EMPTY_PAGES_MAX = 10
-"""Empty pages in a row that still promise another."""
-LOOKS_AT_ONCE = 8
-"""Hydrating calls of one region on their way at once; the client paces them by lane."""
+"""Maximum consecutive empty pages with a NextToken."""
+CALLS_OPEN_MAX = 8
+"""Concurrent calls for ids in one region; the client limits their rate by lane."""
 PASSES_MAX = 2
-"""A listing that goes round in a circle is begun once more."""
+"""A listing whose pages form a cycle is read again once."""
 
 
 K = TypeVar("K")
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class ListingPage(Protocol):
-    """One page: what it shows and the token of the next, empty at the end."""
+    """One page of a listing."""
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -48,37 +48,37 @@ class ListingPage(Protocol):
 
     @property
     def next_token(self) -> str:
-        """Where the next page begins."""
+        """The token of the next page, empty on the last page."""
 
     @property
     def total(self) -> int:
-        """How many instances the service counts in the whole answer, 0 where it does not say."""
+        """TotalCount: the number of instances on all pages; 0 if unknown."""
 
 
 class Lister(Protocol):
-    """The read-only client interface that reading an inventory needs."""
+    """The read-only API calls that reading an inventory needs."""
 
     account: str
 
     async def describe_instances(
         self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
     ) -> ListingPage | Refused | Unknown:
-        """One page of up to 100 instances."""
+        """Return a page of up to 100 instances."""
 
     async def observe_instances(
         self, region: str, instances: Sequence[str]
     ) -> ListingPage | Refused | Unknown:
-        """These instances, at most 100; what the service does not show is left out."""
+        """Return those of up to 100 instances that the service lists."""
 
     async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:
-        """The regions this account can use."""
+        """Return the regions that the account can use."""
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
         """Check by dry run whether DescribeInstances is permitted."""
 
 
 class Listed(msgspec.Struct):
-    """What came of reading: instances, how many calls it took, and warnings for the plan."""
+    """Instances, the number of calls that read them, and warnings for the plan."""
 
     instances: list[Instance]
     calls: int = 0
@@ -89,12 +89,11 @@ class Listed(msgspec.Struct):
 async def list_regions(
     lister: Lister, regions: Sequence[str], select: Selector | None, *, allow_partial: bool = False
 ) -> Listed:
-    """All instances of these regions that the selector matches, each id once.
+    """Return all instances of these regions that the selector matches, each id once.
 
-    Errors, of all regions at once: AccessError where one refuses or cannot be reached;
-    InventoryError R0211 where an empty answer hides a missing permission, R0213 where pages
-    contradict each other, R0215 where the service counts more than it shows. `allow_partial` makes
-    a note of the last.
+    Errors, collected over all regions: AccessError if a call is refused or has no reply;
+    InventoryError R0211 if an empty listing hides a missing permission, R0213 if the pages form a
+    cycle, R0215 if TotalCount is more than the instances listed (a note with `allow_partial`).
     """
     whole = Listed([], allow_partial=allow_partial)
 
@@ -109,9 +108,9 @@ async def list_regions(
 async def hydrate(
     lister: Lister, ids: Mapping[str, Sequence[str]], *, allow_partial: bool = False
 ) -> Listed:
-    """What the service shows of these ids, by region: 100 a call, all regions at once.
+    """Return those of the ids, by region, that the service lists: 100 per call, in parallel.
 
-    Errors: as `list_regions`; a region that shows none of its ids is doubted.
+    Errors: as `list_regions`. A region that lists none of its ids counts as an empty listing.
     """
     whole = Listed([], allow_partial=allow_partial)
 
@@ -124,79 +123,79 @@ async def hydrate(
 
 
 class _Listing(msgspec.Struct):
-    """What the pages of one region showed, and how many instances the last one counted."""
+    """The instances on the pages of one region, and the TotalCount of the last page."""
 
-    seen: dict[str, Instance]
+    instances: dict[str, Instance]
     total: int = 0
 
 
 class _Region:
-    """Reads one region; adds its calls to the whole."""
+    """Reads one region, and adds its calls and notes to `whole`."""
 
     def __init__(self, lister: Lister, region: str, whole: Listed) -> None:
         self._lister, self._region, self._whole = lister, region, whole
 
     async def matching(self, select: Selector | None) -> list[Instance]:
-        """The region's instances that the selector matches."""
+        """Return the region's instances that the selector matches."""
         filters = _filters(select)
-        seen = await self._pages(filters)
-        if filters and len(seen) >= TAG_MATCHES_MAX:
-            seen = await self._pages({})
-        if not seen:
-            await self._doubt()
-        return [one for one in seen if select is None or select.matches(one.tags)]
+        listed = await self._pages(filters)
+        if filters and len(listed) >= TAG_MATCHES_MAX:
+            listed = await self._pages({})
+        if not listed:
+            await self._check_permission()
+        return [one for one in listed if select is None or select.matches(one.tags)]
 
     async def named(self, ids: Sequence[str]) -> list[Instance]:
-        """What the region shows of these ids."""
+        """Return those of the ids that the region lists."""
         found: list[Instance] = []
-        limiter = anyio.CapacityLimiter(LOOKS_AT_ONCE)
+        limiter = anyio.CapacityLimiter(CALLS_OPEN_MAX)
 
         async def read(start: int) -> None:
             page = tuple(ids[start : start + limits.LOOK_IDS_MAX])
             async with limiter:
-                found.extend(await self._look(page))
+                found.extend(await self._page(page))
 
         await _all(read, range(0, len(ids), limits.LOOK_IDS_MAX))
         if not found:
-            await self._doubt()
+            await self._check_permission()
         return found
 
-    async def _look(self, ids: Sequence[str]) -> tuple[Instance, ...]:
-        """What the service shows of one page of ids; a partial answer is requested again."""
+    async def _page(self, ids: Sequence[str]) -> tuple[Instance, ...]:
+        """Return those of up to 100 ids that are listed. A partial reply is requested again."""
         for _ in range(PASSES_MAX):
-            seen = await self._ask(self._lister.observe_instances, ids)
-            if seen.total <= len(seen.instances):
-                return seen.instances
-        self._partial(seen.total, len(seen.instances))
-        return seen.instances
+            page = await self._call(self._lister.observe_instances, ids)
+            if page.total <= len(page.instances):
+                return page.instances
+        self._partial(page.total, len(page.instances))
+        return page.instances
 
-    def _partial(self, total: int, shown: int) -> None:
-        """Note that the service counts more than it shows, or raise InventoryError R0215."""
+    def _partial(self, total: int, listed: int) -> None:
+        """Note an incomplete listing, or raise InventoryError R0215."""
         message = (
-            f"a part of a listing: TotalCount of DescribeInstances in {self._region} is {total:,}, "
-            f"but only {shown:,} instances were returned"
+            f"incomplete listing: TotalCount of DescribeInstances in {self._region} is {total:,}, "
+            f"but only {listed:,} instances were returned"
         )
         if self._whole.allow_partial:
             self._whole.notes.append(("R0216", message))
             return
-        hint = "try again; pass --allow-partial if a part is intended"
+        hint = "try again; pass --allow-partial if an incomplete listing is intended"
         raise InventoryError.of("R0215", message, help=hint)
 
     async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
-        """All pages, each id once, as it was last seen. A listing that goes round in a circle, or
-        that counts more than it shows, is read a second time.
+        """Return the instances of all pages, each id once. A listing that is partial or whose pages
+        form a cycle is read again once.
         """
         listing = None
         for _ in range(PASSES_MAX):
             listing = await self._pass(filters)
-            if listing is not None and listing.total <= len(listing.seen):
-                return list(listing.seen.values())
+            if listing is not None and listing.total <= len(listing.instances):
+                return list(listing.instances.values())
         if listing is not None:
-            self._partial(listing.total, len(listing.seen))
-            return list(listing.seen.values())
+            self._partial(listing.total, len(listing.instances))
+            return list(listing.instances.values())
         raise InventoryError.of(
             "R0213",
-            f"the pages of DescribeInstances in {self._region} do not come to an end",
+            f"the pages of DescribeInstances in {self._region} do not end",
             help="try again; the fleet may be changing",
         )
 
@@ -207,8 +206,8 @@ class _Region:
         token, empty = "", 0
         for _ in range(PAGES_MAX):
             call = functools.partial(self._lister.describe_instances, next_token=token)
-            page = await self._ask(call, filters)
-            listing.seen.update((one.id, one) for one in page.instances)
+            page = await self._call(call, filters)
+            listing.instances.update((one.id, one) for one in page.instances)
             listing.total = page.total
             empty = 0 if page.instances else empty + 1
             token = page.next_token
@@ -219,13 +218,13 @@ class _Region:
             tokens.add(token)
         return None
 
-    async def _doubt(self) -> None:
-        """An empty answer is not believed: a dry run tells whether we may look at all.
+    async def _check_permission(self) -> None:
+        """Raise R0211 if a dry run shows that the empty listing is a missing permission.
 
         Source: a RAM user without permission gets an empty list and no error (API facts, 11).
         """
         try:
-            await self._ask(self._lister.may_describe)
+            await self._call(self._lister.may_describe)
         except AccessError as error:
             if error.problems[0].code != "R0403":
                 raise
@@ -233,29 +232,26 @@ class _Region:
                 "R0211",
                 f"DescribeInstances returned 0 instances in {self._region}",
                 notes=(
-                    "The same call with DryRun=true was refused: no permission to look there.",
-                    "The service answers an empty list then, so an empty fleet is not accepted.",
+                    "The same call with DryRun=true was refused: no permission in this region.",
+                    "The service returns an empty list then, so an empty fleet is not accepted.",
                 ),
                 help="grant ecs:DescribeInstances in that region, or drop the region",
                 request_id=error.problems[0].request_id,
             ) from None
 
-    async def _ask(
+    async def _call(
         self, call: Callable[..., Awaitable[T | Refused | Unknown]], *arguments: object
     ) -> T:
-        """The answer to a call for the region; the client repeats what gets none.
-
-        Errors: what `refusal.explain` makes of a failure.
-        """
-        answer = await call(self._region, *arguments)
+        """Return the reply to a call for the region. Errors: those of `refusal.explain`."""
+        reply = await call(self._region, *arguments)
         self._whole.calls += 1
-        if isinstance(answer, Refused | Unknown):
-            raise refusal.explain(answer, "DescribeInstances", self._region)
-        return answer
+        if isinstance(reply, Refused | Unknown):
+            raise refusal.explain(reply, "DescribeInstances", self._region)
+        return reply
 
 
 async def _all(read: Callable[[K], Awaitable[None]], keys: Sequence[K]) -> None:
-    """Read all of them at once; then raise the problems of all that failed, each once."""
+    """Read all keys in parallel, then raise the problems of all failures, each once."""
     failures: list[RolloutError] = []
 
     async def guarded(key: K) -> None:
@@ -273,7 +269,7 @@ async def _all(read: Callable[[K], Awaitable[None]], keys: Sequence[K]) -> None:
 
 
 def _filters(select: Selector | None) -> dict[str, str]:
-    """The selector's plain equalities as Tag.N, which the service can filter by itself."""
+    """Return the equalities of the selector as Tag.N filters of the service."""
     if select is None:
         return {}
     plain = [

@@ -1,4 +1,4 @@
-"""Pages of a listing in a file: whether they are the whole listing or only a part of it.
+"""Check whether the pages in a file are the whole listing.
 
 Called by the reader of JSON and JSONL, which adds each page in the order of the file. Pure.
 """
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from rollout.inventory.rows import RowError
 
 NUMBERS_SHOWN = 5
-"""Missing page numbers that a message names."""
+"""Maximum page numbers in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What a page states about its listing; 0 where it states nothing.
+    """Facts about a listing on one of its pages; 0 if unknown.
 
     `total` instances are in the listing, this is page `number`, and `more` pages follow.
     """
@@ -28,17 +28,17 @@ class PageFacts:
 
 @dataclass(slots=True)
 class _Group:
-    """Pages of one region that state the same total."""
+    """Pages of one region with the same total."""
 
     ids: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
 
 
 def facts_of(fields: Mapping[str, object]) -> PageFacts:
-    """The facts of a page whose field names are folded. RowError where they are no numbers."""
+    """Return the facts of a page with folded field names. Errors: RowError."""
     token = fields.get("nexttoken")
     if not isinstance(token, str | None):
-        raise RowError("R0201", "the NextToken of a page is no text")
+        raise RowError("R0201", "the NextToken of a page is not text")
     return PageFacts(_number(fields, "totalcount"), _number(fields, "pagenumber"), bool(token))
 
 
@@ -51,7 +51,7 @@ class Pages:
         self._expected: str | None = None
 
     def add(self, facts: PageFacts, region: str, ids: set[str]) -> None:
-        """Add a page that names these ids; `region` is that of its rows, empty without rows."""
+        """Add a page with these ids. `region` is the region of its rows, empty without rows."""
         if self._expected is not None and region not in ("", self._expected):
             self._cut = self._cut or self._expected
         if facts.more:
@@ -72,7 +72,7 @@ class Pages:
         return "; ".join(parts)
 
     def _short(self) -> list[str]:
-        """Listings with fewer instances than their pages state."""
+        """Return the listings with fewer instances than their total."""
         whole = {total for (_, total), group in self._groups.items() if len(group.ids) >= total}
         return [
             f"TotalCount is {total:,}{_of(region)}, but only {len(group.ids):,} instances are here"
@@ -82,7 +82,7 @@ class Pages:
         ]
 
     def _gaps(self) -> list[str]:
-        """Page numbers that are missing where no total tells."""
+        """Return the missing page numbers of listings without a total."""
         found = []
         for (region, total), group in self._groups.items():
             if total == 0 and group.numbers and len(group.numbers) < max(group.numbers):
@@ -100,7 +100,7 @@ def _number(fields: Mapping[str, object], name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:18])
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RowError("R0201", f"the {name} of a page is no number")
+        raise RowError("R0201", f"the {name} of a page is not a number")
     return value
 
 

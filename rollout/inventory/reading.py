@@ -1,6 +1,6 @@
-"""Opening an inventory file and handing out its bytes: within limits, UTF-8, unchanged meanwhile.
+"""Open an inventory file and read its bytes, with checks of limits, encoding and changes.
 
-Used by the readers of CSV, JSON and JSONL. Knows bytes, not rows.
+Used by the readers of CSV, JSON, JSONL and lists of ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rollout.errors import InventoryError, Place
 from rollout.model import limits
 
 BLOCK_BYTES = 128 * 1024
-"""Read at once: small enough that the passes over a block find it in the processor's cache."""
+"""Size of a block: small enough for the processor's cache."""
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -26,16 +26,16 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(slots=True)
 class Input:
-    """An open inventory file. `name` is what people call it; `notes` are warnings for the plan."""
+    """An open inventory file. `name` is shown to users; `notes` are warnings for the plan."""
 
     name: str
     file: FileIO
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def blocks(self, *, cr: bool = False) -> Iterator[bytes]:
-        """Blocks of whole lines, without a BOM. No line is longer than its limit.
+        """Yield blocks of whole lines, without a BOM. No line is longer than its limit.
 
-        Lines end at LF; with `cr` at a lone CR too.
+        Lines end at LF, and with `cr` also at a lone CR.
         """
         rest, offset = b"", 0
         while data := self.file.read(BLOCK_BYTES):
@@ -58,17 +58,17 @@ class Input:
             yield rest
 
     def text(self) -> str:
-        """The whole file, without a BOM."""
+        """Return the whole file, without a BOM."""
         raw = self._without_bom(self.file.readall())
         self._check(raw, 0)
         return raw.decode()
 
     def place(self, line: int | None = None, column: int | None = None) -> Place:
-        """A place in this file. Its text is not shown: a row is long and may hold anything."""
+        """Return a place in this file, without its text: a row is long and may contain anything."""
         return Place(self.name, line, column)
 
     def refused(self, code: str, message: str, hint: str | None = None) -> InventoryError:
-        """An error about the file as a whole."""
+        """Return an error about the whole file."""
         return InventoryError.of(code, message, place=self.place(), help=hint)
 
     def _without_bom(self, data: bytes) -> bytes:
@@ -82,10 +82,10 @@ class Input:
             raise self.refused("R0207", "a line is longer than 1 MiB, the limit")
 
     def _check(self, block: bytes, offset: int) -> None:
-        """Refuse what is no UTF-8 text; the BOM is not counted in the offset that is named."""
+        """Raise an error unless this is UTF-8 text. The offset in it does not count the BOM."""
         if b"\0" in block:
             at = offset + block.index(b"\0")
-            raise self.refused("R0201", f"a NUL byte at offset {at}: this is no text")
+            raise self.refused("R0201", f"a NUL byte at offset {at}: this is not text")
         if block.isascii():
             return
         try:
@@ -97,18 +97,17 @@ class Input:
 
 
 def _first_end(data: bytes, *, cr: bool) -> int:
-    """The offset of the first line end, at most the length of the data."""
+    """Return the offset of the first line end, at most the length of the data."""
     ends = [data.find(end) for end in ((b"\n", b"\r") if cr else (b"\n",))]
     return min((end for end in ends if end >= 0), default=len(data))
 
 
 @contextmanager
 def opened(path: Path | None, name: str) -> Iterator[Input]:
-    """Open an inventory file; on leaving without an error, it must not have changed. No path means
-    the standard input, which is read once.
-
-    Errors: InventoryError, exit 74 where it cannot be read, 65 where it is empty, passes 2 GiB or
+    """Open an inventory file, or the standard input without a path. On exit, the file must not have
     changed.
+
+    Errors: InventoryError, exit 74 if it cannot be read, 65 if it is larger than 2 GiB or changed.
     """
     if path is None:
         yield _standard_input()
@@ -116,7 +115,7 @@ def opened(path: Path | None, name: str) -> Iterator[Input]:
     try:
         mode = path.stat().st_mode  # before opening: opening a fifo would wait for a writer
         if not stat.S_ISREG(mode):
-            raise _unreadable(name, "a directory" if stat.S_ISDIR(mode) else "no regular file")
+            raise _unreadable(name, "a directory" if stat.S_ISDIR(mode) else "not a regular file")
         file = FileIO(path)
     except OSError as error:
         raise _unreadable(name, error.strerror or type(error).__name__) from None
@@ -130,12 +129,12 @@ def opened(path: Path | None, name: str) -> Iterator[Input]:
         yield found
         after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            hint = "run the command again when no process is writing it"
+            hint = "run the command again when no process writes the file"
             raise found.refused("R0209", "the file changed while it was read", hint)
 
 
 def _standard_input() -> Input:
-    """The standard input, which must be a pipe or a file."""
+    """Return the standard input. Errors: R0200 unless it is a pipe or a file."""
     name = "standard input"
     if sys.stdin is None:  # closed: its number may belong to another file by now
         raise _no_input("it is closed")
@@ -148,12 +147,12 @@ def _standard_input() -> Input:
 
 
 def _no_input(why: str) -> InventoryError:
-    cure = "pipe the list into the command, or name a file in the source's `path`"
+    fix = "pipe the list into the command, or name a file in the source's `path`"
     message = f"the inventory cannot be read: {why}"
-    return InventoryError.of("R0200", message, place=Place("standard input"), help=cure)
+    return InventoryError.of("R0200", message, place=Place("standard input"), help=fix)
 
 
 def _unreadable(name: str, why: str) -> InventoryError:
-    cure = "correct the source's `path`, which starts at the project, or give the file back"
+    fix = "correct the source's `path`, which starts at the project directory, or restore the file"
     message = f"the inventory cannot be read: {why}"
-    return InventoryError.of("R0200", message, place=Place(name), help=cure)
+    return InventoryError.of("R0200", message, place=Place(name), help=fix)

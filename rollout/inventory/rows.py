@@ -1,7 +1,7 @@
-"""Rows as DescribeInstances prints them → instances; many of them fast, and each one checked.
+"""Convert rows in the form of DescribeInstances to instances, with checks.
 
-Used by the readers of files. A row that only names an instance is enough: the rest is asked of
-the service, except with `--offline`.
+Used by the readers of files. An id is enough for a row: the other fields are read from the service,
+except with `--offline`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from rollout.model.instance import Instance, OsFamily, Status, Tags
 from rollout.model.printable import escaped
 from rollout.model.time import Instant
 
-_SHOWN_MAX = 70
-"""Characters of a malformed value that are shown: an id has at most 64."""
+_QUOTED_MAX = 70
+"""Maximum characters of a malformed value in a message. An id has at most 64."""
 MEMO_MAX = 65_536
-"""Different values of a field that are remembered: a fleet has few, but nobody promised."""
+"""Maximum distinct values of a field that are cached. A fleet has few."""
 
 _IDS = re.compile(f"(?:{instance.ID_PATTERN} )*", re.ASCII)
 _SILENT = (b"", b"null", b"{}", b'""')
 _UNLOCKED = msgspec.Raw(b'{"LockReason":[]}')
-"""What nearly every row says: to compare costs a fifth of asking the memo."""
+"""The value in nearly every row: comparing it costs a fifth of a cache lookup."""
 
 ValueT = TypeVar("ValueT")
 
 
 class RowError(ValueError):
-    """A row cannot be taken: our code, the sentence, the fix, and the field of it, as `columns`
-    calls it; empty where it is about the whole row.
+    """A row is refused: code, message, fix, and the field by its name in `columns`. The field is
+    empty if the error is about the whole row.
     """
 
     def __init__(self, code: str, message: str, hint: str = "", field: str = "") -> None:
@@ -45,11 +45,11 @@ class RowError(ValueError):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One instance on the wire: the fields that planning needs, the others are passed over.
+    """An instance in JSON: only the fields that planning needs.
 
-    `region_id` and `region_name` are what else a row may call its region, heeded where RegionId is
-    silent. A field of the type UnsetType has no JSON value: where a row has it, it is a page, or it
-    spells tags, locks or expiry in another way, and the value-by-value reader must read it.
+    `region_id` and `region_name` are other names of the region, used if RegionId is empty. Decoding
+    fails for a row with a field of the type UnsetType: it is a page, or has other names for tags,
+    locks or expiry, so the value-by-value reader must read it.
     """
 
     id: str = msgspec.field(name="InstanceId")
@@ -80,13 +80,13 @@ class _Tag(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class _Tags(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The form of DescribeInstances exactly; `forms` reads all others."""
+    """Exactly the form of DescribeInstances. `forms` reads all others."""
 
     rows: list[_Tag] = msgspec.field(name="Tag")
 
 
 class Memo(dict[Any, ValueT], Generic[ValueT]):
-    """Remembers what was made of a value: fleets repeat themselves; equal texts share memory."""
+    """A cache of converted values: fleets repeat values, and equal texts share memory."""
 
     def __init__(self, make: Callable[[Any], ValueT]) -> None:
         super().__init__()
@@ -100,10 +100,9 @@ class Memo(dict[Any, ValueT], Generic[ValueT]):
 
 
 class Maker:
-    """Makes instances of one account out of rows. `region` is that of rows that name none.
+    """Makes instances of one account from rows. `region` is the region of rows without one.
 
-    With `live` a row only says which instance: the service is asked for everything but id and
-    region, so all other fields are passed over.
+    With `live`, only the id and the region of a row are used.
     """
 
     def __init__(self, account: str, region: str = "", *, live: bool = False) -> None:
@@ -111,44 +110,45 @@ class Maker:
         self._make = (_namer if live else _maker)(account, region)
 
     def named(self, text: str) -> Instance:
-        """An instance of which only the id is known."""
+        """Return an instance of which only the id is known."""
         return self.one(Row(text))
 
     def one(self, row: Row) -> Instance:
-        """The instance of a row. RowError where it cannot be taken."""
+        """Return the instance of a row. Errors: RowError if it is refused."""
         if not instance.is_id(row.id):
-            hint = "an id is written like `i-bp1legacy0001`, one a row"
-            raise RowError("R0203", f"a malformed instance id: {_shown(row.id)}", hint, "id")
+            hint = "an id is written like `i-bp1legacy0001`, one per row"
+            raise RowError("R0203", f"a malformed instance id: {_quoted(row.id)}", hint, "id")
         return self._make([row])[0]
 
     def many(self, rows: list[Row]) -> dict[str, Instance]:
-        """The instances of many rows by id. RowError where a row cannot be taken, or where two
-        have one id: which of them, `one` tells."""
+        """Return the instances of many rows by id. Errors: RowError if a row is refused, or if two
+        have the same id. Call `one` for each row to find out which.
+        """
         made = {each.id: each for each in self._make(rows)}
         if not _IDS.fullmatch(" ".join(made) + " ") or len(made) < len(rows):
-            raise RowError("R0203", "a malformed or doubled instance id")
+            raise RowError("R0203", "a malformed or duplicate instance id")
         return made
 
 
 def _namer(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
-    """The function that makes instances of which only id and region are known."""
-    regions_ = Memo[str](lambda word: _region(word or default))
+    """Return the function that makes instances of which only id and region are known."""
+    regions_ = Memo[str](lambda text: _region(text or default))
 
     def make(rows: list[Row]) -> list[Instance]:
         return [
-            Instance(row.id, account, regions_[row.region or _region_word(row)]) for row in rows
+            Instance(row.id, account, regions_[row.region or _region_text(row)]) for row in rows
         ]
 
     return make
 
 
 def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
-    """The function that makes instances; its memos are local names, since a million rows pass."""
-    regions_ = Memo[str](lambda word: _region(word or default))
+    """Return the function that makes instances. Its caches are local names, for speed."""
+    regions_ = Memo[str](lambda text: _region(text or default))
     homes = Memo[str | None](_home)
-    texts = Memo[str](lambda word: word or "")
-    families = Memo[OsFamily](lambda word: instance.os_family(word or ""))
-    statuses = Memo[Status](lambda word: instance.status_of(word or ""))
+    texts = Memo[str](lambda text: text or "")
+    families = Memo[OsFamily](lambda text: instance.os_family(text or ""))
+    statuses = Memo[Status](lambda text: instance.status_of(text or ""))
     instants = Memo[Instant](lambda text: wire.parse_iso(text) or 0 if text else 0)
     expiries, optimized = Memo[Instant](_expiry), Memo[bool](_io_optimized)
     locks, tags = Memo[tuple[str, ...]](_locks), Memo[Tags](_tags)
@@ -156,10 +156,10 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
     def make(rows: list[Row]) -> list[Instance]:
         made = []
         for row in rows:
-            region = regions_[row.region or _region_word(row)]
+            region = regions_[row.region or _region_text(row)]
             home, io = homes[row.zone], row.io_optimized
             if home is not region and home is not None:
-                message = "the zone lies in another region than the row says"
+                message = "the zone is not in the region of the row"
                 raise RowError("R0204", message, "correct one of the two", "zone")
             made.append(
                 Instance(
@@ -185,19 +185,19 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
 
 
 _REGIONS = {region: region for region in regions.KNOWN}
-"""Every region as one object, so that two of them are compared by identity."""
+"""One object per region, so that regions are compared by identity."""
 
 
-def _region_word(row: Row) -> str:
-    """The region of a row without RegionId: by another name, or by its zone; empty for silence."""
+def _region_text(row: Row) -> str:
+    """Return the region of a row without RegionId: another field, its zone or an empty text."""
     word = row.region_id or row.region_name or _home(row.zone) or ""
     if not isinstance(word, str):
-        raise RowError("R0201", "the row's region is no text")
+        raise RowError("R0201", "the row's region is not text")
     return word
 
 
 def _region(word: str) -> str:
-    """The region of that name: by its id, or by a name that consoles print."""
+    """Return the region with this id, or with this name in consoles."""
     if not word:
         hint = "add a column or field for it, or give the source a `region`"
         raise RowError("R0204", "the row names no region", hint, "region")
@@ -208,14 +208,14 @@ def _region(word: str) -> str:
         return sys.intern(word)
     if not named:
         hint = regions.advice(word[:40])
-        raise RowError("R0204", f"unknown region {_shown(word)}", hint, "region")
+        raise RowError("R0204", f"unknown region {_quoted(word)}", hint, "region")
     return _REGIONS[named]
 
 
 def _home(zone: str | None) -> str | None:
-    """The region that a zone lies in, empty where none is known; None for silence.
+    """Return the region of a zone, an empty text if it is unknown, or None without a zone id.
 
-    A name such as `杭州 可用区 K`, which consoles print, says nothing: it is no zone id.
+    A name such as `杭州 可用区 K`, which consoles print, is not a zone id.
     """
     if not zone or not zone.isascii():
         return None
@@ -223,14 +223,14 @@ def _home(zone: str | None) -> str | None:
 
 
 def _locks(raw: bytes) -> tuple[str, ...]:
-    """Reasons of `OperationLocks`. RowError where the form is not known."""
+    """Return the reasons in `OperationLocks`. Errors: RowError if its form is unknown."""
     if raw in _SILENT:
         return ()
     return _formed(forms.locks, raw, "OperationLocks")
 
 
 def _tags(raw: bytes) -> Tags:
-    """Keys and values of `Tags`, in their order. RowError where the form is not known."""
+    """Return the keys and values in `Tags`, in order. Errors: RowError if its form is unknown."""
     if raw in _SILENT:
         return ()
     try:
@@ -254,22 +254,22 @@ def _formed(read: Callable[[Any], ValueT], raw: bytes, name: str) -> ValueT:
         message, hint = error.args
         text = value if isinstance(value, str) else raw.decode()
         field = "tags" if name == "Tags" else "locks"
-        raise RowError("R0217", f"`{name}`: {message}: {_shown(text)}", hint, field) from None
+        raise RowError("R0217", f"`{name}`: {message}: {_quoted(text)}", hint, field) from None
 
 
-def _shown(text: str) -> str:
-    """The beginning of a value, escaped."""
-    return f"`{escaped(text[:_SHOWN_MAX])}{'…' if len(text) > _SHOWN_MAX else ''}`"
+def _quoted(text: str) -> str:
+    """Return the start of a value, escaped."""
+    return f"`{escaped(text[:_QUOTED_MAX])}{'…' if len(text) > _QUOTED_MAX else ''}`"
 
 
 def _expiry(text: str | None) -> Instant:
-    """The instant a subscription ends, 0 where none is said."""
+    """Return the instant at which a subscription ends, or 0."""
     if not text or text.strip().lower() in forms.NOTHING:
         return 0
     found = wire.parse_iso(text.strip())
     if found is None:
-        hint = "write it like `2026-01-02T03:04Z`, or leave the field out"
-        message = f"`ExpiredTime` has no known form: {_shown(text)}"
+        hint = "write it like `2026-01-02T03:04Z`, or omit the field"
+        message = f"`ExpiredTime` has an unknown form: {_quoted(text)}"
         raise RowError("R0217", message, hint, "expiredTime")
     return found
 
@@ -277,11 +277,13 @@ def _expiry(text: str | None) -> Instant:
 _OPTIMIZED = {"true": True, "optimized": True, "": True, "false": False, "none": False}
 
 
-def _io_optimized(value: bool | str | None) -> bool:  # noqa: FBT001 - as the row says it
-    """Whether the instance is I/O optimized. Silence means yes: all but retired ones are."""
+def _io_optimized(value: bool | str | None) -> bool:  # noqa: FBT001 - the value in the row
+    """Return whether the instance is I/O optimized. Default: yes, as all current instance types."""
     if value is None or isinstance(value, bool):
         return value is not False
     try:
         return _OPTIMIZED[value.strip().lower()]
     except KeyError:
-        raise RowError("R0217", "`IoOptimized` has no known form", "write true or false") from None
+        raise RowError(
+            "R0217", "`IoOptimized` has an unknown form", "write true or false"
+        ) from None

@@ -1,8 +1,7 @@
-"""JSON values of the API, of SDKs and of other tools → ids and rows, page by page.
+"""Find ids, rows and pages in JSON values of the API, of SDKs and of other tools.
 
-Called by the reader of JSON and JSONL with one value at a time. Decides which value is a list, a
-page or a row, and refuses what it does not know. What the fields of a row mean is decided in
-`rows`.
+Called by the reader of JSON and JSONL with one value at a time. Unknown forms are refused. `rows`
+interprets the fields of a row.
 """
 
 from __future__ import annotations
@@ -24,23 +23,23 @@ _LISTS = (
     ("instanceidsets", "instanceidset"),
     ("instancestatuses", "instancestatus"),
 )
-"""Where DescribeInstances, RunInstances and DescribeInstanceStatus keep their rows, folded."""
+"""Folded fields with the rows of DescribeInstances, RunInstances and DescribeInstanceStatus."""
 
 
 class Page(NamedTuple):
-    """Ids and rows in their order; `facts` where they stood on a page."""
+    """Ids and rows in order, and the facts of their page, if they are on one."""
 
     named: list[Named]
     facts: PageFacts | None = None
 
 
 def fold(name: str) -> str:
-    """A field name without its case and its separators: `instance_id` and `InstanceId` are one."""
+    """Return a field name in lower case without separators, as `instanceid` for `InstanceId`."""
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def pages(value: object) -> Iterator[Page]:
-    """The ids and rows in a value. RowError where it names no instance."""
+    """Yield the ids and rows in a value. Errors: RowError if it names no instance."""
     if isinstance(value, str):
         yield Page([value])
     elif isinstance(value, dict):
@@ -53,12 +52,12 @@ def pages(value: object) -> Iterator[Page]:
         for inner in value:
             yield from pages(inner)
     else:
-        hint = "an id, a row, or a page of DescribeInstances is wanted"
+        hint = "expected an id, a row, or a page of DescribeInstances"
         raise RowError("R0201", "this names no instance", hint)
 
 
 def _of_record(items: list[Any]) -> dict[str, Any] | None:
-    """The row in `[id, region, …]`, as `--cli-query` prints rows; None for any other list."""
+    """Return the row in `[id, region, …]`, as `--cli-query` prints rows, or None."""
     texts = [item for item in items if isinstance(item, str)]
     if len(texts) < 2 or not instance.is_id(texts[0]) or texts[0] is not items[0]:
         return None
@@ -69,7 +68,7 @@ def _of_record(items: list[Any]) -> dict[str, Any] | None:
 
 
 def _of_object(value: dict[str, Any]) -> Iterator[Page]:
-    """The ids and rows in an object: a page, a reply of an SDK, the state of a tool, or a row."""
+    """Yield the ids and rows in a page, a reply of an SDK, the state of a tool, or a row."""
     fields = _folded(value)
     for plural, singular in _LISTS:
         if plural in fields:
@@ -105,7 +104,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "OperationLocks": ("operationlocks", "locks", "lockreason", "lockreasons"),
     "Tags": ("tags", "tag", "tagset", "taglist"),
 }
-"""Names of each field of a row, folded; the first that says anything counts."""
+"""Folded names of each field of a row. The first non-empty one is used."""
 _WHICH = ("InstanceId", "RegionId", "ZoneId")
 _FIRST_COUNTS = ("InstanceId", "RegionId", "ZoneId", "OSName")
 _SILENT: tuple[object, ...] = (None, "", [], {})
@@ -113,7 +112,7 @@ _DECIDES = re.compile("tag|lock|operationlock")
 
 
 def which(row: dict[str, Any]) -> dict[str, Any]:
-    """Only what says which instance the row is about, with the names of DescribeInstances."""
+    """Return only id, region and zone of a row, with the names of DescribeInstances."""
     folded = _folded({name: value for name, value in row.items() if value not in _SILENT})
     found = {
         field: next((folded[name] for name in _FIELDS[field] if name in folded), None)
@@ -125,31 +124,31 @@ def which(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def canonical(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with the names of DescribeInstances, and nothing that planning does not read.
+    """Return the fields of a row that planning reads, with the names of DescribeInstances.
 
-    RowError where it says the same thing in two ways that differ, or says something of tags or
-    locks under an unknown name.
+    Errors: RowError if a field has two different values, or if an unknown field may hold tags or
+    locks.
     """
-    said: dict[str, list[object]] = {}
+    given: dict[str, list[object]] = {}
     for name, value in row.items():
         if value not in _SILENT:
-            said.setdefault(fold(name), []).append(value)
+            given.setdefault(fold(name), []).append(value)
     made: dict[str, Any] = {}
     for field, names in _FIELDS.items():
-        values = [value for name in names for value in said.pop(name, ())]
+        values = [value for name in names for value in given.pop(name, ())]
         if values and field not in _FIRST_COUNTS and any(each != values[0] for each in values):
-            raise RowError("R0217", f"the row says `{field}` twice, and not the same")
+            raise RowError("R0217", f"the row has two different values for `{field}`")
         if values:
             made[field] = values[0]
-    for name in said:
+    for name in given:
         if _DECIDES.match(name):
-            hint = "call it `Tags` or `OperationLocks`, or leave it out"
-            raise RowError("R0217", f"`{name[:40]}` may say something of tags or locks", hint)
+            hint = "rename it to `Tags` or `OperationLocks`, or omit it"
+            raise RowError("R0217", f"`{name[:40]}` may contain tags or locks", hint)
     return made
 
 
 def _rows(parent: object, singular: str) -> Iterator[Named]:
-    """The ids and rows of a page: a list, or an object with a list in it."""
+    """Yield the ids and rows of a page: a list, or an object that contains a list."""
     if isinstance(parent, dict):
         parent = _folded(parent).get(singular, parent)
     if not isinstance(parent, list):

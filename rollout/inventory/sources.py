@@ -33,12 +33,11 @@ async def collect(
 ) -> Inventory:
     """Return the fleet of a spec, sorted by region and id. Without a lister, read only its files.
 
-    `earlier`: how many instances the last plan of this spec found, or None.
-    Errors: InventoryError with the problems of all files (65, 74); R0210 if no instance is found
-    (65); R0212 if far fewer are found than earlier (6); and the errors of `live`. `allow_empty`
-    permits the first two, `allow_partial` a partial listing (R0215). Unless `allow_unknown_region`,
-    regions outside the built-in list are checked with the service: R0204 if a source names one that
-    the account does not have; instances of files in such a region are not found.
+    `earlier`: how many instances the last plan of this spec found, or None. Errors: InventoryError
+    with the problems of all files (65, 74); R0210 if no instance is found (65) and R0212 if far
+    fewer are found than earlier (6), unless `allow_empty`; R0204 if a source names a region that
+    the account does not have, unless `allow_unknown_region`; and the errors of `live`, where
+    `allow_partial` accepts an incomplete listing (R0215).
     """
     named = naming.read_files(
         spec,

@@ -1,7 +1,7 @@
-"""JSON read by the letter: no doubled keys, no NaN, no deep nesting, no rest, no secrets.
+"""Parse JSON strictly: no duplicate keys, no NaN, no deep nesting, no secrets.
 
-Used where a file is read value by value: slower than the typed decoder, and able to say what is
-wrong and where.
+Used by the value-by-value reader. It is slower than the typed decoder, and reports the place of
+each error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NO_SPACE = re.compile(r"[^ \t\r\n]")
 
 
 class FlawError(RowError):
-    """Text that is no JSON, at an offset."""
+    """Invalid JSON at an offset of the text."""
 
     def __init__(self, code: str, message: str, offset: int) -> None:
         super().__init__(code, message)
@@ -25,9 +25,9 @@ class FlawError(RowError):
 
 
 def parse(text: str, start: int, above: int = 0) -> tuple[Any, int]:
-    """The value at `start`, which lies `above` levels deep, and the offset behind it.
+    """Return the value at `start`, which is `above` levels deep, and the offset after it.
 
-    Errors: FlawError where there is none that is accepted.
+    Errors: FlawError if it is refused.
     """
     try:
         value, end = _DECODER.raw_decode(text, start)
@@ -48,7 +48,7 @@ def parse(text: str, start: int, above: int = 0) -> tuple[Any, int]:
 
 
 def skip(text: str, start: int) -> int:
-    """The offset of the next character from `start` on that is no white space."""
+    """Return the offset of the first character from `start` on that is not white space."""
     found = _NO_SPACE.search(text, start)
     return found.start() if found else len(text)
 
@@ -67,13 +67,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"`{doubled[:40]}` stands twice in one object")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`{duplicate[:40]}` appears twice in one object")
     return made
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -1,7 +1,7 @@
-"""CSV files → gathered instances: a heading line, then one instance a row.
+"""Read CSV files: a heading line, then one instance per row.
 
-Called by `files`. Knows the headings of consoles and spreadsheets, in English and Chinese; the
-spec's `columns` names others.
+Called by `files`. It knows the headings of consoles and spreadsheets in English and Chinese;
+`columns` in the spec names others.
 """
 
 from __future__ import annotations
@@ -50,24 +50,24 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     "locks": ("operationlocks", "locks", "锁定原因"),
     "tags": ("tags", "标签"),
 }
-"""Headings of each field, squeezed."""
+"""Normalized headings of each field."""
 
 _WHICH = ("id", "region", "zone")
-"""Fields that say which instance a row is about."""
+"""Fields that identify the instance of a row."""
 
 _STATUSES = {"运行中": "Running", "已停止": "Stopped", "启动中": "Starting", "停止中": "Stopping"}
 _DELIMITERS = ",;\t|"
 _HEAD_LINES_MAX = 10
-"""Lines of titles, blanks and `sep=` before the headings."""
+"""Maximum lines of titles, blanks and `sep=` before the headings."""
 _NAMED = re.compile("名称|name")
-"""The heading of a column whose cells hold a name behind the id."""
+"""The heading of a column whose cells contain a name after the id."""
 _SEPARATOR = re.compile("sep=(.)\\s*", re.IGNORECASE)
 _DECIDES = re.compile("(^|[^a-z])(tags?|locks?)([^a-z]|$)|标签|锁定")
-"""A heading that may say something of tags or locks."""
+"""A heading of a column that may contain tags or locks."""
 
 
 def read_csv(source: Input, maker: Maker, gathered: Gathered, columns: Mapping[str, str]) -> int:
-    """Gather a table; the number of instances it named. `columns`: field to heading."""
+    """Add the instances of a table, and return their number. `columns` maps fields to headings."""
     lines = _lines(source)
     first = list(itertools.islice(lines, _HEAD_LINES_MAX))
     skipped, delimiter = _head(first, columns)
@@ -86,20 +86,20 @@ def read_csv(source: Input, maker: Maker, gathered: Gathered, columns: Mapping[s
         try:
             gathered.add(maker.one(_row(row, headings, fields, live=maker.live)))
         except RowError as error:
-            gathered.complain(place, _in_column(error, headings, fields))
+            gathered.report(place, _in_column(error, headings, fields))
     gathered.notes.extend(_ignored(source, headings, columns))
     return count
 
 
 def _is_no_instance(row: list[str]) -> bool:
-    """True for a row that draws a line or sums up the others."""
+    """Return whether a row is a separator or a total."""
     return cells.is_rule(row) or cells.is_total(row)
 
 
 def _head(lines: list[str], columns: Mapping[str, str]) -> tuple[int, str]:
-    """How many lines stand before the headings, and what separates the cells.
+    """Return the number of lines before the headings, and the delimiter of the cells.
 
-    Only titles, blank lines and `sep=` may stand there; otherwise the first line has the headings.
+    Only titles, blank lines and `sep=` may precede the headings.
     """
     named = ""
     for at, line in enumerate(lines):
@@ -130,40 +130,40 @@ def _split(line: str, mark: str) -> list[str]:
 
 
 def _known(row: list[str], columns: Mapping[str, str]) -> int:
-    """How many fields the cells would be the headings of; 0 where none is the id's."""
+    """Return how many fields these cells are headings of, or 0 if none is the heading of the id."""
     headings = [cells.clean(cell) for cell in row]
     found = {field for field in HEADINGS if _fits(field, headings, columns)}
     return len(found) if "id" in found else 0
 
 
 def _lines(source: Input) -> Iterator[str]:
-    """Lines with their ends: LF, CR or CRLF, and no other character ends a line (RFC 4180)."""
+    """Yield lines with their line breaks: LF, CR or CRLF (RFC 4180)."""
     for block in source.blocks(cr=True):
         yield from io.StringIO(block.decode(), newline="")
 
 
 def _filled(source: Input, reader: Any, skipped: int) -> Iterator[list[str]]:
-    """The rows with something in them; `reader` is one of `csv.reader`."""
+    """Yield the rows of a `csv.reader` that are not empty."""
     try:
         yield from filter(any, reader)
     except csv.Error as error:
         place = source.place(skipped + reader.line_num)
-        problem = Problem("R0201", f"no CSV: {error}", place, "see the quotes of this row")
+        problem = Problem("R0201", f"not CSV: {error}", place, "check the quotes in this row")
         raise InventoryError((problem,), Exit.BAD_INPUT) from None
 
 
 def _fits(field: str, headings: list[str], columns: Mapping[str, str]) -> list[str]:
-    """The headings that a field may stand under."""
+    """Return the headings that fit a field."""
     wanted = columns.get(field)
     if wanted:
         return [each for each in headings if each == cells.clean(wanted)]
-    return [each for each in headings if _squeezed(each) in HEADINGS[field]]
+    return [each for each in headings if _normalized(each) in HEADINGS[field]]
 
 
 def _fields(
     source: Input, headings: list[str], columns: Mapping[str, str], *, live: bool
 ) -> dict[str, int]:
-    """The column of each field. InventoryError with all that is wrong with the headings."""
+    """Return the column of each field. Errors: InventoryError with all problems of the headings."""
     place = source.place(1)
     problems: list[Problem] = []
     found: dict[str, int] = {}
@@ -172,11 +172,13 @@ def _fields(
             continue
         wanted, fits = columns.get(field), _fits(field, headings, columns)
         if len(fits) > 1 and len(set(fits)) == 1:
-            hint = "rename or drop one of them"
-            problems.append(Problem("R0202", f"two columns are headed `{fits[0]}`", place, hint))
+            hint = "rename or remove one of them"
+            problems.append(
+                Problem("R0202", f"two columns have the heading `{fits[0]}`", place, hint)
+            )
         elif len(set(fits)) > 1:
             both = " and ".join(f"`{each}`" for each in fits)
-            hint = f"say which in the spec: `columns: {{ {field}: {fits[0]} }}`"
+            hint = f"choose one in the spec: `columns: {{ {field}: {fits[0]} }}`"
             problems.append(Problem("R0202", f"{both} could both be the {field}", place, hint))
         elif fits:
             found[field] = headings.index(fits[0])
@@ -190,17 +192,17 @@ def _fields(
 
 
 def _doubtful(place: Place, headings: list[str], used: set[int]) -> list[Problem]:
-    """Columns that may say something of tags or locks, under headings that are not known."""
-    hint = "name it with `columns: { tags: … }` or `{ locks: … }`, or drop it"
+    """Return problems for unknown columns that may contain tags or locks."""
+    hint = "name it with `columns: { tags: … }` or `{ locks: … }`, or remove it"
     return [
-        Problem("R0202", f"column `{escaped(heading)}` may hold tags or locks", place, hint)
+        Problem("R0202", f"column `{escaped(heading)}` may contain tags or locks", place, hint)
         for at, heading in enumerate(headings)
         if at not in used and _DECIDES.search(heading.lower()) is not None
     ]
 
 
 def _in_column(error: RowError, headings: list[str], fields: Mapping[str, int]) -> RowError:
-    """The error with the heading of its column, where it is about one."""
+    """Return the error with the heading of its column, if it has one."""
     if error.field not in fields:
         return error
     code, message, hint = error.args
@@ -210,19 +212,19 @@ def _in_column(error: RowError, headings: list[str], fields: Mapping[str, int]) 
 
 def _missing(place: Place, field: str, wanted: str | None, headings: list[str]) -> Problem:
     if not wanted:
-        hint = "the first line holds headings; name this one with `columns: { id: … }`"
+        hint = "the first line must contain headings; name this one with `columns: { id: … }`"
         return Problem("R0202", "no column of instance ids", place, hint)
     close = get_close_matches(wanted, headings, n=1, cutoff=0.5)
     hint = f"did you mean `{close[0]}`?" if close else "see the first line of the file"
-    return Problem("R0202", f"no column is headed `{wanted}` ({field})", place, hint)
+    return Problem("R0202", f"no column has the heading `{wanted}` ({field})", place, hint)
 
 
 def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live: bool) -> Row:
-    """The cells as a row of the API. RowError where they cannot be one."""
+    """Return the cells as a row of the API. Errors: RowError."""
     if secrecy.find("\n".join(row)) is not None:
         raise RowError("R0112", "this is a private key or an AccessKey")
     if any(map(cells.clean, row[len(headings) :])):
-        hint = "a cell with the delimiter in it needs quotes"
+        hint = "put a cell that contains the delimiter in quotes"
         raise RowError("R0201", "the row has more cells than there are headings", hint)
     values = {field: cells.clean(row[at]) for field, at in fields.items() if at < len(row)}
     named = values.get("id", "")
@@ -250,13 +252,13 @@ def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live
 def _ignored(
     source: Input, headings: list[str], columns: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """A note of the columns that mean nothing here. Those that the service answers are expected."""
+    """Return a note about the columns that are not used."""
     known = {heading for field in HEADINGS for heading in _fits(field, headings, columns)}
     names = ", ".join(escaped(each) for each in headings if each and each not in known)
     return [("R0208", f"{source.name}: columns not used: {names}")] if names else []
 
 
-def _squeezed(heading: str) -> str:
-    """A heading without its case, its blanks and its separators."""
+def _normalized(heading: str) -> str:
+    """Return a heading in lower case without blanks and separators."""
     narrow = heading.lower().replace("（", "(").replace("）", ")")
     return "".join(narrow.split()).replace("_", "").replace("-", "")

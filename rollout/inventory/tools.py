@@ -1,7 +1,7 @@
-"""JSON of tools that name instances in their own way: Terraform, Ansible, Resource Center.
+"""Find instances in the JSON of other tools: Terraform, Ansible, Resource Center.
 
-Called by `shapes` with an object that is neither a page nor a row. A value that only looks like an
-instance is passed over; where nothing is found the caller refuses the object.
+Called by `shapes` with an object that is neither a page nor a row. If nothing is found, the caller
+refuses the object.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _RESOURCE_TYPE = "acs::ecs::instance"
 
 
 def named(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
-    """The ids and rows in an object whose field names are folded; None where none is known."""
-    for read in (_ids, _state, _shown, _resources, _outputs):
+    """Return the ids and rows in an object with folded field names, or None."""
+    for read in (_ids, _state, _show, _resources, _outputs):
         found = read(fields)
         if found is not None:
             return found
@@ -26,13 +26,13 @@ def named(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
 
 
 def _ids(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
-    """`{"ids": [...]}`, as data sources and modules of Ansible have it."""
+    """Read `{"ids": [...]}` of data sources and Ansible modules."""
     ids = fields.get("ids")
     return list(ids) if isinstance(ids, list) and ids and _all_ids(ids) else None
 
 
 def _state(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
-    """A state file of Terraform: the instances that it manages."""
+    """Read the managed instances in a state file of Terraform."""
     resources = fields.get("resources")
     if not isinstance(resources, list) or not {"lineage", "terraformversion"} & fields.keys():
         return None
@@ -45,8 +45,8 @@ def _state(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
     ]
 
 
-def _shown(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
-    """`terraform show -json`: resources of the root module and of all modules below it."""
+def _show(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
+    """Read `terraform show -json`: resources of the root module and its child modules."""
     values = fields.get("values")
     if "formatversion" not in fields or not isinstance(values, dict):
         return None
@@ -67,7 +67,7 @@ def _modules(module: object) -> Iterator[dict[str, Any]]:
 
 
 def _resources(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
-    """Resource Center: rows of many services, of which the instances count."""
+    """Read the instances among the rows of Resource Center."""
     rows = fields.get("resources")
     if not isinstance(rows, list):
         return None
@@ -82,7 +82,7 @@ def _resources(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
 
 
 def _outputs(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
-    """`terraform output -json`: all outputs that are ids of instances."""
+    """Read the outputs of `terraform output -json` that are instance ids."""
     outputs = list(fields.values())
     if not outputs or not all(isinstance(one, dict) and "value" in one for one in outputs):
         return None
@@ -95,12 +95,12 @@ def _outputs(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
             found += ids
         elif _mentions(value):
             hint = "output a list of ids, or name the state file"
-            raise RowError("R0201", "an output holds ids among other values", hint)
+            raise RowError("R0201", "an output contains ids among other values", hint)
     return found or None
 
 
 def _mentions(value: object) -> bool:
-    """True where an instance id stands anywhere in a value."""
+    """Return whether a value contains an instance id."""
     if isinstance(value, str):
         return instance.is_id(value) is not None
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

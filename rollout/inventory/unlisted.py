@@ -1,6 +1,6 @@
-"""Regions that the built-in list does not name: whether the account has them.
+"""Check with the service whether the account has regions outside the built-in list.
 
-Called by `sources` before it reads anything in them. The list ages; the service knows.
+Called by `sources` before it reads anything in these regions.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from rollout.model.spec import EcsSource, Spec
 
 
 class Regions(Protocol):
-    """What this needs of a client."""
+    """The API call that this check needs."""
 
     async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:
-        """The regions this account can use."""
+        """Return the regions that the account can use."""
 
 
 async def missing(client: Regions, named: Iterable[str]) -> frozenset[str]:
-    """Return those of the named regions that the account does not have.
+    """Return the named regions that the account does not have.
 
-    Makes one call, and none where all are in the built-in list. Errors: AccessError where the
-    service refuses DescribeRegions or cannot be reached.
+    Makes one call, or none if all are in the built-in list. Errors: AccessError if DescribeRegions
+    is refused or has no reply.
     """
     unlisted = {region for region in named if not regions.is_known(region)}
     if not unlisted:
         return frozenset()
-    answer = await client.describe_regions()
-    if isinstance(answer, Refused | Unknown):
-        error = refusal.explain(answer, "DescribeRegions", ", ".join(sorted(unlisted)))
-        raise type(error)(tuple(_with_way_out(problem) for problem in error.problems), error.exit)
-    return frozenset(unlisted - {region.id for region in answer})
+    reply = await client.describe_regions()
+    if isinstance(reply, Refused | Unknown):
+        error = refusal.explain(reply, "DescribeRegions", ", ".join(sorted(unlisted)))
+        raise type(error)(tuple(_with_option(problem) for problem in error.problems), error.exit)
+    return frozenset(unlisted - {region.id for region in reply})
 
 
 def notes(named: Iterable[str]) -> list[tuple[str, str]]:
-    """Return a warning for each unlisted region, where the service is not asked."""
+    """Return a warning for each region outside the built-in list, for offline plans."""
     return [
-        ("R0204", f"region {region} is not one that the program knows: {regions.advice(region)}")
+        ("R0204", f"region {region} is not in the built-in list: {regions.advice(region)}")
         for region in sorted({region for region in named if not regions.is_known(region)})
     ]
 
 
 def named_by(spec: Spec) -> frozenset[str]:
-    """Return the regions that stand in a spec."""
+    """Return the regions that a spec names."""
     return frozenset(
         region
         for source in spec.inventory
@@ -58,7 +58,7 @@ def named_by(spec: Spec) -> frozenset[str]:
 
 
 def refuse(absent: Iterable[str]) -> None:
-    """Refuse regions that a spec names and the account does not have. R0204."""
+    """Raise R0204 for regions that a spec names and the account does not have."""
     problems = tuple(
         Problem(
             "R0204",
@@ -71,8 +71,8 @@ def refuse(absent: Iterable[str]) -> None:
         raise InventoryError(problems, Exit.BAD_INPUT)
 
 
-def _with_way_out(problem: Problem) -> Problem:
-    hint = "--allow-unknown-region accepts regions that the program does not know"
+def _with_option(problem: Problem) -> Problem:
+    hint = "--allow-unknown-region accepts regions outside the built-in list"
     return Problem(
         problem.code,
         problem.message,

@@ -241,10 +241,15 @@ WHOLE = [
     ("jsonl", f'"{A}"\n"' + "x" * (1024**2 + 1) + f'"\n"{B}"', "R0207", "1 MiB"),
     # B-I06
     ("csv", "name,region\na,b\n", "R0202", "no column of instance ids"),
-    ("csv", f"InstanceId,region,region\n{A},1,2\n", "R0202", "two columns are headed `region`"),
-    ("csv", f"InstanceId,Tag: role\n{A},web\n", "R0202", "may hold tags or locks"),
+    (
+        "csv",
+        f"InstanceId,region,region\n{A},1,2\n",
+        "R0202",
+        "two columns have the heading",
+    ),
+    ("csv", f"InstanceId,Tag: role\n{A},web\n", "R0202", "may contain tags or locks"),
     ("csv", f"InstanceId,实例ID\n{A},{A}\n", "R0202", "could both be the id"),
-    ("csv", f'InstanceId\n"{A}\n', "R0201", "no CSV"),
+    ("csv", f'InstanceId\n"{A}\n', "R0201", "not CSV"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""A part of a listing is not taken for the fleet, in files and in answers of the service."""
+"""An incomplete listing is not accepted as the fleet, in files and in replies of the service."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The planner: spec, inventory and proofs in, an immutable plan out.
+"""Make the plan from a spec, an inventory and proofs.
 
-Called by `cli` (and by the simulator). Pure: the same inputs give byte-identical plans.
+Called by `app` and the simulator. Pure: the same inputs give byte-identical plans.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from rollout.model.time import MINUTE, SECOND, Duration, Instant
 class PlanContext(msgspec.Struct, frozen=True):
     """Further inputs of planning, in addition to spec and inventory.
 
-    `identity` and `keys` are what the service said (empty offline). `tool` is the program's
+    `identity` and `keys` were read from the service (empty offline). `tool` is the program's
     version. `boot_time_ms` and `calls_per_minute` feed the estimate only.
     """
 
@@ -56,18 +56,17 @@ class PlanContext(msgspec.Struct, frozen=True):
 def make_plan(
     spec: Spec, inventory: Inventory, proofs: Proofs, at: Instant, context: PlanContext
 ) -> Plan:
-    """Decide who is rotated, in what order, and how many may be down at once.
+    """Return the plan: which instances are rotated, in which order, and how many may be down.
 
-    Shapes: n instances in (lost ids included); targets plus exclusions out are n, each once.
-    Units: `at` and all times in the plan are milliseconds since the epoch, UTC.
-    Errors: PlanError R0312 when a budget or wave comes to 0, R0313 above `maxInstances`; never a
-    partial plan.
-    Source: 50 ids a call and the Windows rule: AttachKeyPair reference.
+    Each instance of the inventory, including missing ones, is exactly one target or exclusion.
+    `at` and all times in the plan are milliseconds since the epoch, UTC.
+    Errors: PlanError R0312 if a budget or wave comes to 0, R0313 above `maxInstances`.
+    Source: 50 ids per call and the Windows rule: AttachKeyPair reference.
     """
     digest, selected = Digest(), selection.Selection(spec, proofs, at)
     targets = FleetTargets(spec)
     selected.lose(inventory.lost)
-    for page in inventory.pages():  # all that is to be done with an instance, once it is fetched
+    for page in inventory.pages():  # one pass: instances are made page by page
         digest.add(page)
         targets.add(selected.choose(page))
     digest.add(inventory.lost)
@@ -144,7 +143,7 @@ def _warnings(
               "password login."),
         _warn("R0315", selected.keyed, "target", "with the key already attached: this runs "
               "directory has no proof of a later boot, so apply restarts them again."),
-        _warn("R0304", inventory.merged, "row", "named an instance again and merged."),
+        _warn("R0304", inventory.merged, "row", "about the same instance merged."),
         _warn("R0305", len(selection.expired_rules(spec, at)), "exclusion", "expired."),
         _warn("R0308", missing, "region", "without the key pair yet; it will be imported."),
         _warn("R0316", len(empty), "wave", f"left out because earlier waves take all targets: "
@@ -171,9 +170,9 @@ def _doubtful(spec: Spec, targets: int) -> int:
 def _estimate(
     waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: PlanContext
 ) -> Estimate:
-    """Arithmetic only: calls by action, and the bound from waves, permits, boot time and quota.
+    """Return the calls by action, and the duration from waves, permits, boot time and quota.
 
-    A quota is of one action in one region; an emulator has none.
+    A quota applies to one action in one region. An emulator has none.
     """
     counts: Counter[str] = Counter()
     duration = 0

@@ -1,7 +1,6 @@
-"""Select targets, and give each excluded instance its one reason.
+"""Select the targets, and give each excluded instance exactly one reason.
 
-Called by `planner`. Every instance of the inventory leaves here exactly once. Knows nothing of
-waves, budgets or time beyond the instant it is given.
+Called by `planner`. Pure; it knows no waves and no budgets.
 """
 
 from __future__ import annotations
@@ -15,21 +14,20 @@ from rollout.model.spec import Exclude, Spec, Stopped
 from rollout.model.time import Instant
 
 Verdict = tuple[Reason, str] | None
-"""None = in; otherwise the reason and a detail for people."""
+"""None for a target, otherwise the reason and a detail for users."""
 
 _LINUX, _WINDOWS = OsFamily.LINUX, OsFamily.WINDOWS
 _RUNNING, _STOPPED = Status.RUNNING, Status.STOPPED
-"""Global names: asking the class for a member costs 50 ns, and every instance is asked about."""
+"""Global names: an attribute of an enum class costs 50 ns per instance."""
 
 
 class Selection:
-    """Parts an inventory page by page: chosen plus exclusions are the inventory, each once.
+    """Divides an inventory page by page into targets and exclusions.
 
-    `at` is the planning instant, which decides expiry and whether an exclusion rule still holds.
-    Counted on the way: `chosen` are in; of them `stopped` are to be started, `keyless` have no key
-    pair and `keyed` have the wanted one already. `base`, the base of percentages, counts instances
-    that the spec covers and that were not Stopped. The spec does not cover instances that are left
-    out for a reason in `OUT_OF_BASE`.
+    `at` is the planning instant: it decides whether instances and exclusion rules have expired.
+    `chosen` counts the targets; of these, `stopped` will be started, `keyless` have no key pair and
+    `keyed` have the wanted one. `base`, the base of percentages, counts instances that the spec
+    covers and that are not Stopped. It does not cover exclusions with a reason in `OUT_OF_BASE`.
     """
 
     def __init__(self, spec: Spec, proofs: Proofs, at: Instant) -> None:
@@ -39,13 +37,13 @@ class Selection:
         self._judge = _judge(spec, proofs, at)
 
     def lose(self, lost: Iterable[MissingInstance]) -> None:
-        """What was named and not found is out."""
+        """Exclude instances that a file names and the service does not list."""
         self.exclusions += [
             Exclusion(one.id, one.account, one.region, Reason.NOT_FOUND) for one in lost
         ]
 
     def choose(self, page: Iterable[Instance]) -> list[Instance]:
-        """Return the targets among these, in their order. The others become exclusions."""
+        """Return the targets among these instances, in order. The others become exclusions."""
         judge, wanted, chosen = self._judge, self._wanted, []
         others = stopped = keyless = keyed = 0
         for one in page:
@@ -67,27 +65,27 @@ class Selection:
 
 
 def expired_rules(spec: Spec, at: Instant) -> tuple[Exclude, ...]:
-    """Exclusion rules past their `until`: they no longer leave anything out."""
+    """Return the exclusion rules after their `until`, which exclude nothing."""
     return tuple(rule for rule in spec.exclude if rule.until is not None and rule.until <= at)
 
 
 def rotatable_os(instance: Instance) -> Reason | None:
-    """None for Linux; otherwise the reason. A name never lets an instance in, it only warns.
+    """Return None for Linux, otherwise the reason for an exclusion.
 
-    Source: `OSType` decides in any case; an `OSName` or image that says Windows against it makes
-    the family unknown (API facts, section 5).
+    `OSType` decides. If it is Linux but the OS name or image is of Windows, the family is unknown
+    (API facts, section 5).
     """
     if instance.os is _WINDOWS:
         return Reason.WINDOWS
     if instance.os is not _LINUX:
         return Reason.OS_UNKNOWN
-    if _says_windows(instance.os_name, instance.image):
+    if _names_windows(instance.os_name, instance.image):
         return Reason.OS_UNKNOWN
     return None
 
 
 def _judge(spec: Spec, proofs: Proofs, at: Instant) -> Callable[[Instance], Verdict]:
-    """The checks in the order of `Reason`, closed over what they need."""
+    """Return the function that checks an instance, in the order of `Reason`."""
     wanted = spec.key_pair.name
     wanted_digest = public_key_digest(spec.key_pair.public_key)
     expired = expired_rules(spec, at)
@@ -137,8 +135,8 @@ def _proved(proofs: Proofs, instance: str, key_pair: str, public_key: str) -> bo
 
 
 @functools.lru_cache(maxsize=4096)
-def _says_windows(*names: str) -> bool:
-    """True where an OS name or image id speaks of Windows (`win2019_1809_x64_…` images too)."""
+def _names_windows(*names: str) -> bool:
+    """Return whether an OS name or image id is of Windows, such as `win2019_1809_x64_…`."""
     lowered = [name.lower() for name in names]
     return any("windows" in name or name.startswith(_WINDOWS_STARTS) for name in lowered)
 
