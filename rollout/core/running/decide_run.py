@@ -52,7 +52,7 @@ def _events(run: Run, watching: Watching) -> Iterator[AnyEvent]:
 
 
 def _close_aborted(run: Run) -> Iterator[ev.RunClosed]:
-    """Close the run once no call is open and no observation can tell more."""
+    """Close the run once no call is open and no observation is awaited."""
     awaited = any(
         run.phase(ordinal) in _AWAITED and not run.held[ordinal]
         for ordinal in range(len(run.phases))

@@ -56,7 +56,7 @@ def test_deciding_changes_neither_half_of_the_state() -> None:
 
 
 def test_a_release_of_thousands_still_fits_a_line() -> None:
-    """Trust that releases fourteen thousand doubts says so in several events."""
+    """A release of 14,000 instances is split into events that fit a journal line."""
     run = many()
     watching = Waiting.of(run).watching
     run.trust[run.family(0)] = [3, 0]
@@ -68,8 +68,8 @@ def test_a_release_of_thousands_still_fits_a_line() -> None:
     assert all(len(msgspec.json.encode(event)) < limits.LINE_BYTES_MAX for event in released)
 
 
-def test_good_news_told_twice_releases_once() -> None:
-    """Two looks of one turn may both bring trust: what they release is released once."""
+def test_trust_found_twice_releases_once() -> None:
+    """Two observations of one turn may both bring trust: each instance is released once."""
     run = many()
     watching = Waiting.of(run).watching
     run.trust[run.family(0)] = [3, 0]
@@ -81,7 +81,7 @@ def test_good_news_told_twice_releases_once() -> None:
 
 
 def test_holding_thousands_still_fits_a_line() -> None:
-    """What waits for a kept budget is held in events that fit a line, the rest in the next step."""
+    """Instances that wait for a kept budget are held in events that fit a line, the rest later."""
     run = many()
     waiting = Waiting.of(run)
     waiting.parked[0] = list(range(1_000, 15_000))

@@ -1,4 +1,4 @@
-"""The decider against a pretend service in virtual time: single stories, each with one moral."""
+"""The decider against a simulated service: one scenario for each protected behavior."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FACT = Refused("InvalidOperation.Locked", RetryClass.FACT)
 
 
 class Unread(list[int]):
-    """A list that nobody may read from."""
+    """A list that must not be read from."""
 
     def __getitem__(self, index: object) -> NoReturn:
         raise AssertionError("read though the site is full")
@@ -64,8 +64,8 @@ def test_a_stopped_instance_is_started_and_takes_no_permit() -> None:
     assert story.classes["done"] == 2
 
 
-def test_who_waits_for_a_full_lane_is_not_gone_through() -> None:
-    """However many wait for a site without room, a turn costs the same: none of them is read."""
+def test_instances_that_wait_for_a_full_lane_are_not_read() -> None:
+    """A turn costs the same however many instances wait for a lane without room."""
     story = world(40, 40)
     while len(commands(story, RestartCall)) < limits.LANE_CALLS_START:
         story.go(until=story.now + 100)
@@ -89,7 +89,7 @@ def test_a_stopped_instance_does_not_wait_for_a_permit_that_is_kept() -> None:
 
 
 def test_an_instance_already_on_the_key_is_only_restarted() -> None:
-    """Where the key is on and its boot is not proved, nothing is attached but a restart is made."""
+    """An instance with the key attached and no proved boot is restarted without an attach."""
     rows = [samples.instance(0, key_pair=samples.NEW_KEY), samples.instance(1)]
     story = World(samples.make_plan(rows, samples.capped(2)), rows).start().go()
     story.check_end()
@@ -107,7 +107,7 @@ def test_refused_items_do_not_touch_their_neighbours() -> None:
     bad = ("i-0007", "i-0021", "i-0033", "i-0049")
     script = Script(refuse=dict.fromkeys(bad, FACT))
     story = World(samples.make_plan(rows, samples.capped(50)), rows, script).start().go()
-    story.resume().go()  # four of 50 halt the wave; what was asked goes on
+    story.resume().go()  # four of 50 halt the wave; open calls continue
     story.check_end()
 
     assert (story.classes["done"], story.classes["failed"]) == (46, 4)
@@ -115,8 +115,8 @@ def test_refused_items_do_not_touch_their_neighbours() -> None:
     assert {story.run.causes[int(name[2:])] for name in bad} == {FACT.code}
 
 
-def test_a_batch_refused_for_a_windows_instance_is_halved_to_the_culprit() -> None:
-    """An inventory that lied about one Windows instance costs that instance, not its batch."""
+def test_a_batch_refused_for_a_windows_instance_is_halved_until_it_is_found() -> None:
+    """A Windows instance that the inventory calls Linux fails alone, not with its batch."""
     rows = samples.fleet(16)
     story = World(samples.make_plan(rows, samples.capped(16)), rows)
     true_windows = story.machines["i-0005"]
@@ -130,7 +130,7 @@ def test_a_batch_refused_for_a_windows_instance_is_halved_to_the_culprit() -> No
 
 
 def test_throttling_is_no_attempt() -> None:
-    """Five throttled refusals in a row cost time, never the instance."""
+    """Five throttled refusals in a row delay an instance and count as no attempt."""
     story = world(1, 1, Script(calls=dict.fromkeys(range(1, 6), "throttled"))).go()
     story.check_end()
 
@@ -143,7 +143,7 @@ def test_throttling_is_no_attempt() -> None:
 
 
 def test_a_lost_attach_reply_is_read_back_not_repeated() -> None:
-    """The attach happened although its reply was lost: one look shows it."""
+    """The attach happened although its reply was lost: one observation shows it."""
     story = world(2, 2, Script(calls={1: "lost_after"})).go()
     story.check_end()
 
@@ -170,7 +170,7 @@ def test_a_lost_reboot_reply_means_one_restart_only() -> None:
 
 
 def test_a_lost_reboot_waits_for_trust_in_start_time_and_is_then_made_again() -> None:
-    """That it did not happen is believed only after clean reboots moved StartTime here."""
+    """A lost reboot counts as not done only after clean reboots moved StartTime in this region."""
     story = world(3, 3, Script(calls={2: "lost_before"})).go()
     story.check_end()
 
@@ -212,7 +212,7 @@ def test_refusals_of_a_busy_instance_use_up_no_attempt() -> None:
 
 
 def test_a_resume_gives_no_further_attempt() -> None:
-    """What was asked three times is held again by every resume: attempts are counted by run."""
+    """Attempts count per run: an instance restarted three times is held again by every resume."""
     rows = [*samples.fleet(6), samples.instance(6, image="m-2")]
     script = Script(calls=dict.fromkeys((2, 8, 9, 10), "lost_before"))
     story = World(samples.make_plan(rows, samples.capped(7)), rows, script).start().go()
@@ -243,7 +243,7 @@ def test_an_accepted_restart_is_never_repeated(*, moves: bool) -> None:
 
 
 def test_assume_done_is_unverified_and_frees_the_permit() -> None:
-    """`assumeDone` never says done: the class is unverified, the next instance goes on."""
+    """`assumeDone` gives the class unverified, never done, and the next instance continues."""
     script = Script(calls={2: "lost_before"})
     story = world(1, 1, script, on_unknown=OnUnknown.ASSUME_DONE).go()
 
@@ -276,7 +276,7 @@ def test_a_kept_permit_outlives_waves() -> None:
 
 
 def test_a_kept_permit_outlives_the_process() -> None:
-    """Resume looks again, finds no proof, and the budget is as full as before."""
+    """A resume observes again, finds no proof, and the permit stays taken."""
     story = world(2, 1, Script(calls={2: "lost_before"})).go().resume().go()
     story.check_end()
 
@@ -306,7 +306,7 @@ def test_a_cap_of_one_reserves_before_the_attach() -> None:
 
 
 def test_exposure_full_of_doubt_ends_the_run_and_names_the_holder() -> None:
-    """Exposed instances that nobody will bring back do not let the rest wait for ever."""
+    """A limit of exposed instances that is used up by restarts in doubt ends the run."""
     rows = samples.fleet(10)
     script = Script(calls={2: "lost_before"}, start_time_moves=False)
     story = World(samples.make_plan(rows, samples.exposing(1)), rows, script).start().go()
@@ -315,8 +315,8 @@ def test_exposure_full_of_doubt_ends_the_run_and_names_the_holder() -> None:
     assert {story.run.causes[ordinal] for ordinal in range(1, 10)} == {"budget_held by i-0000"}
 
 
-def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
-    """Permits claimed by what cannot be looked at yet are not woken for in the same turn."""
+def test_parked_instances_do_not_repeat_a_turn_while_observations_are_full() -> None:
+    """An instance that cannot be observed yet claims no permit, so that no turn repeats."""
     story = world(4, 1)
     story.turn()
     waiting, site = story.decider.waiting, story.run.layout.sites[0]
@@ -340,8 +340,8 @@ def test_parked_instances_do_not_spin_a_turn_while_looks_are_full() -> None:
 # stopping
 
 
-def test_a_drain_begins_nothing_new() -> None:
-    """After a drain no intent is made; what is in flight is heard, and the run is idle."""
+def test_a_drain_starts_nothing_new() -> None:
+    """After a drain no intent is made; open calls are awaited, and then the run is idle."""
     story = world(6, 2)
     story.go(until=story.now + 3 * SECOND)
     story.decider.drain("SIGTERM", "signal", story.now)
@@ -369,8 +369,8 @@ def test_a_key_that_is_seen_after_a_drain_changes_nothing(public_key: str) -> No
     assert not story.run.keys and not story.decider.watching.keys.good
 
 
-def test_a_drained_run_resumes_to_its_end() -> None:
-    """What was drained goes on under the next epoch, each instance restarted once."""
+def test_a_drained_run_is_resumed_and_finishes() -> None:
+    """A drained run continues under the next epoch, with one restart of each instance."""
     story = world(6, 2)
     story.go(until=story.now + 3 * SECOND)
     story.decider.drain("SIGTERM", "signal", story.now)
@@ -381,7 +381,7 @@ def test_a_drained_run_resumes_to_its_end() -> None:
 
 
 def test_an_answer_applied_twice_changes_nothing() -> None:
-    """The first durable outcome wins; a second one only stands in the journal."""
+    """The first durable outcome counts; a second one is journaled and changes nothing."""
     story = world(4, 4)
     answered = story.decider.call_ended
 
@@ -399,7 +399,7 @@ def test_an_answer_applied_twice_changes_nothing() -> None:
 
 
 def test_no_event_follows_the_close() -> None:
-    """A closed run takes no turn, no drain, no halt and no late look any further."""
+    """A closed run ignores turns, drains, halts and late replies."""
     story = world(1, 1).go()
     length = len(story.journal)
     story.decider.drain("SIGTERM", "signal", story.now)
@@ -411,7 +411,7 @@ def test_no_event_follows_the_close() -> None:
 
 
 def test_the_view_sums_up_to_the_inventory() -> None:
-    """What people see adds up at every instant, and explains every wait."""
+    """The counts of the view add up to the inventory at every instant."""
     story = world(6, 2)
     while story.run.closed is None:
         story.go(until=story.now + SECOND)
@@ -420,8 +420,8 @@ def test_the_view_sums_up_to_the_inventory() -> None:
         assert sum(seen.phases.values()) == story.plan.counts.targets
 
 
-def test_a_boot_by_somebody_else_survives_a_crash_in_the_middle_of_its_line() -> None:
-    """Cut between `seen_booted` and `seen_running` the story goes on, without a restart record."""
+def test_a_boot_by_another_operator_survives_a_crash_within_its_line() -> None:
+    """A line cut between `seen_booted` and `seen_running` is continued without a restart record."""
     story = world(1, 1)
     decider = Decider(story.plan)
     story.go()

@@ -24,7 +24,7 @@ FACT = Refused("InvalidOperation.Locked", RetryClass.FACT)
 
 
 def test_a_third_key_holds_its_instance_and_the_others_continue() -> None:
-    """Somebody else's key is a conflict: nothing is attached over it, the run continues."""
+    """The key of another operator is a conflict: it is not replaced, and the run continues."""
     story = world(3, 3)
     story.machines["i-0001"].change(story.now, key_pair="theirs")
     story.go()
@@ -36,7 +36,7 @@ def test_a_third_key_holds_its_instance_and_the_others_continue() -> None:
     assert not any("i-0001" in call for call in named(story, Attach))
 
 
-def test_a_third_key_holds_also_after_a_milder_drift_was_told() -> None:
+def test_a_third_key_holds_also_after_another_drift_was_journaled() -> None:
     """A first drift of an instance does not hide the conflict that comes later."""
     rows = samples.fleet(1, status=Status.STOPPED)
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
@@ -133,8 +133,8 @@ def test_a_crash_forgets_no_drift() -> None:
     assert not _drift(run)
 
 
-def test_a_gone_instance_is_skipped_after_two_agreeing_looks() -> None:
-    """An instance two looks do not show, while they show others, is skipped and frees its place."""
+def test_a_released_instance_is_skipped_after_two_observations() -> None:
+    """An instance that two observations lack, while they show others, is skipped."""
     story = world(3, 3)
     story.machines["i-0001"].gone = True
     story.go()
@@ -143,8 +143,8 @@ def test_a_gone_instance_is_skipped_after_two_agreeing_looks() -> None:
     assert (story.classes["done"], story.classes["skipped"]) == (2, 1)
 
 
-def test_an_instance_nobody_shows_any_more_is_in_doubt_not_a_defect() -> None:
-    """Every look comes back empty after the restart: in doubt, exit 5, and resume looks again."""
+def test_an_instance_that_disappears_after_its_restart_is_in_doubt() -> None:
+    """Every observation is empty after the restart: exit 5, and a resume observes again."""
     story = world(1, 1)
     machine = story.machines["i-0000"]
     story.at(story.now + limits.STATUS_LAG_MS + 3 * SECOND, lambda: setattr(machine, "gone", True))
@@ -157,8 +157,8 @@ def test_an_instance_nobody_shows_any_more_is_in_doubt_not_a_defect() -> None:
     assert story.classes["done"] == 1
 
 
-def test_a_stale_look_at_the_former_key_is_no_conflict() -> None:
-    """A replica that lags shows the former key after the attach was seen: it is asked again."""
+def test_a_stale_observation_of_the_former_key_is_no_conflict() -> None:
+    """A former key shown by a lagging replica after the attach is observed again."""
     story = world(1, 1)
     machine = story.machines["i-0000"]
 
@@ -174,7 +174,7 @@ def test_a_stale_look_at_the_former_key_is_no_conflict() -> None:
 
 
 def test_a_key_taken_back_for_good_is_a_conflict() -> None:
-    """The former key, shown for longer than any lag, means that somebody undid the attach."""
+    """The former key, shown for longer than any lag, means that another operator attached it."""
     story = world(1, 1, Script(calls={2: "lost_before"}))
     machine = story.machines["i-0000"]
     story.at(story.now + 4 * SECOND, lambda: machine.change(story.now, key_pair=samples.OLD_KEY))
@@ -184,7 +184,7 @@ def test_a_key_taken_back_for_good_is_a_conflict() -> None:
 
 
 def test_a_missing_key_pair_is_imported_where_the_plan_said_so() -> None:
-    """The plan saw no key pair: it is imported before the first attach."""
+    """A key pair that was missing when planned is imported before the first attach."""
     rows = samples.fleet(2)
     story = World(samples.make_plan(rows, present=False), rows)
     story.keys.clear()
@@ -207,7 +207,7 @@ def test_a_throttled_import_is_no_attempt() -> None:
 
 
 def test_a_key_pair_that_vanished_halts() -> None:
-    """The plan saw the key pair; now it is gone: exit 6, nothing is imported."""
+    """A key pair that existed when planned and is missing now: exit 6, nothing is imported."""
     story = world(2, 2)
     story.keys.clear()
     story.go()
@@ -229,7 +229,7 @@ def test_other_material_under_the_name_halts(found: tuple[str, str]) -> None:
 
 
 def test_denied_halts_with_exit_4() -> None:
-    """A missing permission would meet every other call too."""
+    """A missing permission halts the run, because every other call would be refused too."""
     refused = Refused("Forbidden.RAM", RetryClass.DENIED)
     story = world(2, 2, Script(refuse={"i-0000": refused})).go()
 
@@ -256,7 +256,7 @@ def _fleet_of_regions(count: int) -> World:
 
 
 def test_a_short_outage_of_many_regions_does_not_halt() -> None:
-    """Seconds without an answer count by region: 20 regions that are silent for 90 s go on."""
+    """Silence counts by region: a run over 20 regions that are silent for 90 s continues."""
     story = _fleet_of_regions(20)
     story.script.look_odds["lost"] = 1.0
     story.at(story.now + 90 * SECOND, story.script.look_odds.clear)

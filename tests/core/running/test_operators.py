@@ -60,7 +60,7 @@ def dead_end() -> World:
 
 
 def test_an_abort_starts_nothing_and_classes_every_instance() -> None:
-    """What restarts is observed to its end, what is attached is stranded, the rest is skipped."""
+    """Restarts are observed until they finish; attached instances are stranded, others skipped."""
     story = world(9, 2, Script(boot_ms=40 * SECOND))
     while len(commands(story, RestartCall)) < 2:
         story.go(until=story.now + 500)
@@ -124,7 +124,7 @@ def test_an_abort_is_continued_by_a_resume() -> None:
 
 
 @pytest.mark.parametrize("material, outcome", [("", "done"), ("ssh-ed25519 OTHER", "unverified")])
-def test_an_abort_compares_the_key_pair_once_more(material: str, outcome: str) -> None:
+def test_an_abort_compares_the_key_pair_again(material: str, outcome: str) -> None:
     """A running instance whose key pair was not compared since its attach gets its true class."""
     story = world(4, 1)
     while story.run.phase(0).word != "comparing":
@@ -159,7 +159,7 @@ def test_an_instance_held_for_a_third_key_keeps_its_reason_through_an_abort() ->
 
 
 def test_no_intent_is_folded_after_an_abort() -> None:
-    """The rule holds in the fold itself."""
+    """`evolve` refuses an intent after an abort."""
     story = world(2, 2).go()
     intent = commands(story, Attach)[0]
     fresh = world(2, 2)
@@ -173,7 +173,7 @@ def test_no_intent_is_folded_after_an_abort() -> None:
 
 
 def test_a_second_abort_and_one_of_a_closed_run_are_refused() -> None:
-    """The first one counts."""
+    """Only the first abort of an open run counts."""
     story = world(2, 2)
     story.decider.operate(order(story, OperatorWord.ABORT), story.now)
 
@@ -208,7 +208,7 @@ def test_untouched_is_restarted_again() -> None:
 
 
 def test_untouched_respects_the_attempts() -> None:
-    """Three attempts are three, whoever says that they did not happen."""
+    """Three attempts count as three even if an operator states that they did not happen."""
     story = dead_end()
     story.run.restart_tries[0] = 3
 
@@ -245,7 +245,7 @@ def test_an_abandoned_instance_that_runs_gives_its_permit_back() -> None:
 
 
 def test_an_abandoned_instance_that_does_not_run_stays_down() -> None:
-    """Nobody saw it Running: it counts as down, and its budget is kept."""
+    """An instance that was never observed Running counts as down and keeps its permit."""
     story = dead_end()
     story.machines["i-0000"].change(story.now, status=Status.UNKNOWN)
     assert resolve(story, "i-0000", Resolution.ABANDON) == ""
@@ -294,7 +294,7 @@ def test_an_instance_of_a_run_that_is_driven_is_resolved_at_once() -> None:
 
 
 @pytest.mark.parametrize("resolution", list(Resolution))
-def test_what_may_still_happen_cannot_be_resolved(resolution: Resolution) -> None:
+def test_a_restart_that_may_still_happen_cannot_be_resolved(resolution: Resolution) -> None:
     """Inside the settle window of a lost restart, and while its call is open, nothing is stated."""
     story = world(1, 1, Script(calls={2: "lost_before"}, start_time_moves=False))
     while not commands(story, RestartCall):
@@ -307,8 +307,8 @@ def test_what_may_still_happen_cannot_be_resolved(resolution: Resolution) -> Non
     assert resolve(story, "i-0000", resolution) == ""
 
 
-def test_what_makes_no_sense_is_refused() -> None:
-    """A done instance, a stranger, and one that was never restarted."""
+def test_statements_that_do_not_apply_are_refused() -> None:
+    """A done instance, one of another run, and one that was never restarted cannot be resolved."""
     story = world(4, 1)
     while story.run.phase(0).word != "done":
         story.go(until=story.now + SECOND)

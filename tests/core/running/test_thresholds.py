@@ -141,8 +141,8 @@ def test_three_failures_below_one_percent_do_not_halt() -> None:
     assert halt_of(many) == ("failures", "R0504", 5)
 
 
-def test_the_first_of_several_waves_runs_to_its_end() -> None:
-    """All of a canary is tried: how many of it fail is what it is for."""
+def test_the_first_of_several_waves_is_finished() -> None:
+    """All instances of a canary are tried, because it measures how many fail."""
     story = waves(12, Script(), canary=5)
     canary = [target.instance for target in story.run.layout.targets[:5]]
     story.script.refuse.update(dict.fromkeys(canary[:3], FACT))
@@ -176,7 +176,7 @@ def test_released_members_of_an_earlier_wave_finish_before_a_later_one_starts() 
 
 
 def test_nothing_of_an_open_wave_begins_while_an_earlier_one_has_work() -> None:
-    """A run that stopped within its second wave looks at the held canary first."""
+    """A run that stopped within its second wave observes the held canary first."""
     story = waves(8, Script(calls={2: "lost_before"}), cap=3).go().resume()
     while not any(e.command.ordinals[0] > 0 for e in commands(story, RestartCall)):  # type: ignore[union-attr]
         story.go(until=story.now + 1_000)
@@ -223,7 +223,7 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
 def test_a_stalled_earlier_wave_lets_no_checked_instance_of_a_later_one_be_attached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A batch that was compared before the earlier wave got work again is compared anew later."""
+    """A batch that was compared before the earlier wave got work again is compared again later."""
     story = waves(8, Script(calls={2: "lost_before"}), cap=3).go().resume()
     waiting = story.decider.waiting
     while story.run.wave_open != 1 or not waiting.checking:
