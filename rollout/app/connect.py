@@ -23,9 +23,9 @@ from rollout.ecs import (
     governor,
     proxies,
     refusal,
+    replies,
     vendor,
 )
-from rollout.ecs import replies as reading
 from rollout.ecs.client import EcsClient
 from rollout.ecs.patience import Patience
 from rollout.ecs.transport import AiohttpTransport, Transport
@@ -202,6 +202,6 @@ def _named_keys(connection: Connection, environment: Mapping[str, str]) -> str:
 async def _identify(client: EcsClient, where: endpoints.Endpoints) -> Identity:
     await client.keyring.get()  # its error is more specific than that of a call that was not sent
     found = await client.identify()
-    if not isinstance(found, reading.CallerIdentity):
+    if not isinstance(found, replies.CallerIdentity):
         raise refusal.explain(found, "GetCallerIdentity", where.sts())
     return Identity(found.account, found.arn, client.keyring.source.name, where.emulated)

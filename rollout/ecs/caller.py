@@ -117,7 +117,7 @@ class Caller:
         try:
             if spec.mutating or patient:
                 return await self._attempt(lane, request)
-            return await self._insisting(lane, request)
+            return await self._retried(lane, request)
         except NotSent as error:
             return error.reason.refusal(_HELD_BACK.get(error.reason, str(error)))
         except Lost as error:
@@ -125,7 +125,7 @@ class Caller:
                 self._breaker(lane).note(Unknown(error.reason), self._clock.now())
             return Unknown(error.reason)
 
-    async def _insisting(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
+    async def _retried(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
         """Retry a safe call whose connection failed, within its lane's retry budget."""
         budget = self._budgets.setdefault(lane, breaker.RetryBudget())
         budget.note_call(self._clock.now())
@@ -159,13 +159,13 @@ class Caller:
     async def _exchange(self, request: UnsignedCall) -> verdict.JudgedReply | Refused:
         """Send, and a second time if keys or clock were refused and others are available."""
         try:
-            keys = await self._while_wanted(request, self._keyring.get())
+            keys = await self._fetch_keys(request, self._keyring.get())
             if keys is None:
                 raise NotSent(self._held_back(request) or Unsent.EXPIRED)
             reply = await self._send(request, keys)
             refused = _refused_unread(reply)
             if refused is contract.ErrorClass.AUTH:
-                others = await self._while_wanted(request, self._keyring.renew(keys))
+                others = await self._fetch_keys(request, self._keyring.renew(keys))
                 if others is None or others.signs_like(keys):
                     return reply
                 return await self._send(request, others)
@@ -177,7 +177,7 @@ class Caller:
             problem = error.problems[0]
             return Refused(problem.code, RetryClass.DENIED, problem.message)
 
-    async def _while_wanted(
+    async def _fetch_keys(
         self, request: UnsignedCall, fetch: Coroutine[Any, Any, Credentials]
     ) -> Credentials | None:
         """Fetch keys, which may take minutes; None once the call may no longer be sent."""

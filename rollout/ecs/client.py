@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from rollout.core.invariant import invariant
-from rollout.ecs import contract, verdict
-from rollout.ecs import replies as reading
+from rollout.ecs import contract, replies, verdict
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
@@ -139,7 +138,7 @@ class EcsClient:
             found += page.instances
             left_at = left_at or page.left_at
             if not page.next_token:
-                listed = reading.only(found, instances)
+                listed = replies.only(found, instances)
                 return msgspec.structs.replace(page, instances=listed, left_at=left_at)
             token = page.next_token
         return Unknown("page_loop")
@@ -155,7 +154,7 @@ class EcsClient:
             "DescribeInstances",
             region,
             params,
-            lambda reply: reading.described(reply, self.account, region),
+            lambda reply: replies.described(reply, self.account, region),
         )
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
@@ -163,7 +162,7 @@ class EcsClient:
         empty list.
         """
         params = {"RegionId": region, "DryRun": "true"}
-        return await self._observe("DescribeInstances", region, params, reading.dry_run)
+        return await self._observe("DescribeInstances", region, params, replies.dry_run)
 
     async def may_restart(
         self, kind: RestartKind, region: str, instances: Sequence[str], *, many: bool = False
@@ -178,7 +177,7 @@ class EcsClient:
         name = "InstanceId.1" if many else "InstanceId"
         choices = [{name: instance, **one} for instance in instances]
         action = kind.action(many=many)
-        return await self._observe(action, region, choices[0], reading.permission, choices[1:])
+        return await self._observe(action, region, choices[0], replies.permission, choices[1:])
 
     async def describe_instance_status(
         self, region: str, instances: Sequence[str]
@@ -187,7 +186,7 @@ class EcsClient:
         invariant(len(instances) <= contract.STATUS_PAGE_SIZE_MAX, "at most 50 ids a status call")
         params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
         params |= {"RegionId": region, "PageSize": str(contract.STATUS_PAGE_SIZE_MAX)}
-        return await self._observe("DescribeInstanceStatus", region, params, reading.statuses)
+        return await self._observe("DescribeInstanceStatus", region, params, replies.statuses)
 
     async def observe_key_pair(
         self, region: str, key_pair: str
@@ -199,21 +198,21 @@ class EcsClient:
             "DescribeKeyPairs",
             region,
             params,
-            lambda reply: reading.key_described(reply, key_pair),
+            lambda reply: replies.key_described(reply, key_pair),
         )
 
-    async def describe_regions(self) -> tuple[reading.Region, ...] | Refused | Unknown:
+    async def describe_regions(self) -> tuple[replies.Region, ...] | Refused | Unknown:
         """DescribeRegions: the regions this account can use."""
-        return await self._observe("DescribeRegions", _REGION_OF_REGIONS, {}, reading.regions)
+        return await self._observe("DescribeRegions", _REGION_OF_REGIONS, {}, replies.regions)
 
-    async def get_caller_identity(self) -> reading.CallerIdentity | Refused | Unknown:
+    async def get_caller_identity(self) -> replies.CallerIdentity | Refused | Unknown:
         """GetCallerIdentity: the owner of the keys."""
-        return await self._observe("GetCallerIdentity", "", {}, reading.identity)
+        return await self._observe("GetCallerIdentity", "", {}, replies.identity)
 
-    async def identify(self) -> reading.CallerIdentity | Refused | Unknown:
+    async def identify(self) -> replies.CallerIdentity | Refused | Unknown:
         """Return the owner of the keys, and take its account for lanes and instances."""
         identity = await self.get_caller_identity()
-        if isinstance(identity, reading.CallerIdentity):
+        if isinstance(identity, replies.CallerIdentity):
             self.account = identity.account
         return identity
 
@@ -254,7 +253,7 @@ class EcsClient:
             return await self._observe_once(action, region, chosen, read, not_after)
 
         lane = Lane(Site(self.account, region), action)
-        return await self.patience.insist(lane, attempt, alternatives=len(choices))
+        return await self.patience.retry(lane, attempt, alternatives=len(choices))
 
     async def _observe_once(
         self,

@@ -83,7 +83,7 @@ class Patience:
         """The calls without a reply, oldest first."""
         return tuple(self._waiting)
 
-    async def insist(
+    async def retry(
         self,
         lane: Lane,
         attempt: Callable[[Instant, int], Awaitable[T | Refused | Unknown]],

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from rollout.core.planning import planner, selection
-from rollout.ecs import replies as reading
-from rollout.ecs import verdict, wire
+from rollout.ecs import replies, verdict, wire
 from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.dispatch import Cloud
@@ -156,7 +155,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
     rows: list[Instance] = []
     while True:
         heard = _ask(cloud, calls.describe(region, filters), now)
-        page = reading.described(heard, ACCOUNT_ID, region)
+        page = replies.described(heard, ACCOUNT_ID, region)
         assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
         rows += page.instances
         if not page.next_token:

@@ -22,8 +22,7 @@ from rollout.core.running.arrivals import (
 from rollout.core.running.decider import Decider
 from rollout.core.running.loop import Effects, Loop
 from rollout.core.running.state import lane_of_call
-from rollout.ecs import replies as reading
-from rollout.ecs import verdict
+from rollout.ecs import replies, verdict
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
@@ -231,12 +230,12 @@ def read_instances(
         raise TypeError("an observation is not answered like a call")
     if not isinstance(received, verdict.JudgedReply):
         return received
-    page = reading.described(received, account, region)
+    page = replies.described(received, account, region)
     if not isinstance(page, Described):
         return page
     if page.next_token:
         return Unknown("page_loop")
-    return msgspec.structs.replace(page, instances=reading.only(page.instances, asked))
+    return msgspec.structs.replace(page, instances=replies.only(page.instances, asked))
 
 
 def read_statuses(received: Received) -> StatusesDescribed | Refused | Unknown:
@@ -245,7 +244,7 @@ def read_statuses(received: Received) -> StatusesDescribed | Refused | Unknown:
         return received
     if not isinstance(received, verdict.JudgedReply):
         raise TypeError("statuses are decoded from bytes")
-    return reading.statuses(received)
+    return replies.statuses(received)
 
 
 def read_key(received: Received, name: str) -> KeyDescribed | Refused | Unknown:
@@ -254,4 +253,4 @@ def read_key(received: Received, name: str) -> KeyDescribed | Refused | Unknown:
         return received
     if not isinstance(received, verdict.JudgedReply):
         raise TypeError("a key pair is decoded from bytes")
-    return reading.key_described(received, name)
+    return replies.key_described(received, name)
