@@ -24,7 +24,7 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.fleet import synthetic
-from rollout.emulator.http.front_end import Desk
+from rollout.emulator.http.front_end import FrontEnd
 from rollout.emulator.http.gateway import Message
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Gate, Service
@@ -79,7 +79,7 @@ class InProcess:
         self.cloud = Cloud(fleet, switches, quotas=quotas)
         self.calls: Counter[str] = Counter()
         self.cloud_s = 0.0
-        self._desk = Desk(self.cloud)
+        self._front_end = FrontEnd(self.cloud)
         self._clock = clock
 
     def handle(self, call: SignedCall) -> HttpReply:
@@ -88,7 +88,7 @@ class InProcess:
         self.calls[call.action] += 1
         now = self._clock.now()
         message = Message("POST", "/", parse_pairs(call.query), call.headers, b"")
-        rendered = self._desk.answer(message, now)
+        rendered = self._front_end.answer(message, now)
         headers = {name.lower(): value for name, value in rendered.headers.items()}
         headers["date"] = http_date(now)
         reply = HttpReply(rendered.status, headers, rendered.body)

@@ -52,7 +52,7 @@ class Damage(enum.Enum):
     PARTIAL_LIST = "partial_list"  # half of the rows
 
 
-class Course(msgspec.Struct, frozen=True):
+class Injection(msgspec.Struct, frozen=True):
     """What becomes of one call.
 
     `arrivals_ms`: delays from sending to each arrival at the cloud; none = it never arrives. The
@@ -86,7 +86,7 @@ class Course(msgspec.Struct, frozen=True):
         return self.reply_ms
 
 
-CALM: Final = Course()
+NO_INJECTION: Final = Injection()
 
 _LATE_MS: Final = 20_000
 _SLOW_MS: Final = 5_000
@@ -95,11 +95,13 @@ _STALE_MS: Final = 30_000
 _NOT_SENT: Final = ()
 
 
-def _refused(code: str, *, status: int | None = None, retry_after_ms: int | None = None) -> Course:
-    return Course(_NOT_SENT, code=code, status=status, retry_after_ms=retry_after_ms)
+def _refused(
+    code: str, *, status: int | None = None, retry_after_ms: int | None = None
+) -> Injection:
+    return Injection(_NOT_SENT, code=code, status=status, retry_after_ms=retry_after_ms)
 
 
-COURSES: Final[Mapping[str, Course]] = MappingProxyType(
+INJECTIONS: Final[Mapping[str, Injection]] = MappingProxyType(
     {
         # refused before any effect
         "throttle": _refused("Throttling", retry_after_ms=1_000),
@@ -122,59 +124,59 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
         "key_pair_gone": _refused("InvalidKeyPairName.NotFound"),
         "region_gone": _refused("InvalidRegionId.NotFound"),
         "unknown_code": _refused("UnheardOf.Code"),
-        "html_502": Course(_NOT_SENT, damage=Damage.HTML, status=502),
+        "html_502": Injection(_NOT_SENT, damage=Damage.HTML, status=502),
         # never arrives, and the caller is not told
-        "lost_before": Course(_NOT_SENT, ending=Ending.CLOSE),
-        "timeout_before": Course(_NOT_SENT, ending=Ending.HANG),
+        "lost_before": Injection(_NOT_SENT, ending=Ending.CLOSE),
+        "timeout_before": Injection(_NOT_SENT, ending=Ending.HANG),
         # arrives; what comes back says otherwise, or nothing
-        "error_after": Course(code="InternalError"),
-        "unavailable_after": Course(code="ServiceUnavailable"),
-        "lost_after": Course(ending=Ending.CLOSE),
-        "timeout_after": Course(ending=Ending.HANG),
-        "late_effect": Course((_LATE_MS,), ending=Ending.CLOSE),
-        "twice": Course((0, 0)),
-        "twice_late": Course((0, _LATE_MS)),
-        "slow": Course(reply_ms=_SLOW_MS),
-        "slow_arrival": Course((_SLOW_MS,)),
-        "cut_body": Course(ending=Ending.CUT),
-        "html_200": Course(damage=Damage.HTML),
-        "garbage": Course(damage=Damage.GARBAGE),
-        "huge_body": Course(damage=Damage.HUGE),
-        "gzip_garbage": Course(damage=Damage.GZIP_GARBAGE),
-        "wrong_charset": Course(damage=Damage.CHARSET),
-        "empty_body": Course(damage=Damage.EMPTY),
-        "redirect": Course(_NOT_SENT, damage=Damage.REDIRECT, status=302),
-        "xml_for_json": Course(damage=Damage.XML),
-        "numbers_as_strings": Course(damage=Damage.STRINGS),
-        "request_id_missing": Course(damage=Damage.NO_REQUEST_ID),
-        "foreign_reply": Course(damage=Damage.FOREIGN),
+        "error_after": Injection(code="InternalError"),
+        "unavailable_after": Injection(code="ServiceUnavailable"),
+        "lost_after": Injection(ending=Ending.CLOSE),
+        "timeout_after": Injection(ending=Ending.HANG),
+        "late_effect": Injection((_LATE_MS,), ending=Ending.CLOSE),
+        "twice": Injection((0, 0)),
+        "twice_late": Injection((0, _LATE_MS)),
+        "slow": Injection(reply_ms=_SLOW_MS),
+        "slow_arrival": Injection((_SLOW_MS,)),
+        "cut_body": Injection(ending=Ending.CUT),
+        "html_200": Injection(damage=Damage.HTML),
+        "garbage": Injection(damage=Damage.GARBAGE),
+        "huge_body": Injection(damage=Damage.HUGE),
+        "gzip_garbage": Injection(damage=Damage.GZIP_GARBAGE),
+        "wrong_charset": Injection(damage=Damage.CHARSET),
+        "empty_body": Injection(damage=Damage.EMPTY),
+        "redirect": Injection(_NOT_SENT, damage=Damage.REDIRECT, status=302),
+        "xml_for_json": Injection(damage=Damage.XML),
+        "numbers_as_strings": Injection(damage=Damage.STRINGS),
+        "request_id_missing": Injection(damage=Damage.NO_REQUEST_ID),
+        "foreign_reply": Injection(damage=Damage.FOREIGN),
         # results of attach, detach and the batch power actions
-        "results_missing": Course(damage=Damage.RESULTS_MISSING),
-        "results_doubled": Course(damage=Damage.RESULTS_DOUBLED),
-        "results_extra": Course(damage=Damage.RESULTS_EXTRA),
-        "results_absent": Course(damage=Damage.RESULTS_ABSENT),
-        "fail_count_wrong": Course(damage=Damage.FAIL_COUNT),
+        "results_missing": Injection(damage=Damage.RESULTS_MISSING),
+        "results_doubled": Injection(damage=Damage.RESULTS_DOUBLED),
+        "results_extra": Injection(damage=Damage.RESULTS_EXTRA),
+        "results_absent": Injection(damage=Damage.RESULTS_ABSENT),
+        "fail_count_wrong": Injection(damage=Damage.FAIL_COUNT),
         # describes
-        "stale_describe": Course(lag_ms=_STALE_MS),
-        "empty_describe": Course(damage=Damage.EMPTY_LIST),
-        "token_loop": Course(damage=Damage.TOKEN_LOOP),
-        "pages_shift": Course(damage=Damage.PAGES_SHIFT),
-        "partial_describe": Course(damage=Damage.PARTIAL_LIST),
+        "stale_describe": Injection(lag_ms=_STALE_MS),
+        "empty_describe": Injection(damage=Damage.EMPTY_LIST),
+        "token_loop": Injection(damage=Damage.TOKEN_LOOP),
+        "pages_shift": Injection(damage=Damage.PAGES_SHIFT),
+        "partial_describe": Injection(damage=Damage.PARTIAL_LIST),
     }
 )
 
 REFUSED: Final = "refused"
 """The fault that refuses with whatever code it is given."""
 
-CONNECTION_COURSES: Final[Mapping[str, Course]] = MappingProxyType(
+CONNECTION_INJECTIONS: Final[Mapping[str, Injection]] = MappingProxyType(
     {
         REFUSED: _refused(""),
-        "timeout_late": Course((_LATE_MS,), ending=Ending.HANG),
-        "drip_body": Course(reply_ms=_SLOW_MS, drips=True),
-        "reset_before": Course(_NOT_SENT, ending=Ending.CLOSE, resets=True),
-        "reset_after": Course(ending=Ending.CLOSE, resets=True),
-        "former_reply": Course(mixes=True),
-        "reset_body": Course(ending=Ending.CUT, resets=True),
+        "timeout_late": Injection((_LATE_MS,), ending=Ending.HANG),
+        "drip_body": Injection(reply_ms=_SLOW_MS, drips=True),
+        "reset_before": Injection(_NOT_SENT, ending=Ending.CLOSE, resets=True),
+        "reset_after": Injection(ending=Ending.CLOSE, resets=True),
+        "former_reply": Injection(mixes=True),
+        "reset_body": Injection(ending=Ending.CUT, resets=True),
     }
 )
 """Not among those that simulated seeds draw from: without a socket they are `slow`, lost, late or
@@ -213,8 +215,8 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
-_CALL_COURSES: Final = {**COURSES, **CONNECTION_COURSES}
-FAULT_NAMES: Final = (*_CALL_COURSES, *INSTANCE_FAULTS)
+_CALL_INJECTIONS: Final = {**INJECTIONS, **CONNECTION_INJECTIONS}
+FAULT_NAMES: Final = (*_CALL_INJECTIONS, *INSTANCE_FAULTS)
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -252,11 +254,11 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return "a delay is not negative"
         if unknown := [action for action in self.actions if action not in contract.ACTIONS]:
             return f"no action {unknown[0]!r}"
-        if self.actions and not any(self.befalls(action) for action in self.actions):
+        if self.actions and not any(self.applies_to(action) for action in self.actions):
             return f"{self.name} cannot befall {self.actions[0]}"
         return ""
 
-    def befalls(self, action: str) -> bool:
+    def applies_to(self, action: str) -> bool:
         """Whether a call of `action` can meet it."""
         if self.actions and action not in self.actions:
             return False
@@ -264,14 +266,14 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return contract.documents(action, self.code)
         return action in _ONLY_FOR.get(self.fault, (action,))
 
-    def course(self) -> Course:
+    def injection(self) -> Injection:
         """The course of a call that met it."""
-        course = _CALL_COURSES[self.fault]
+        injection = _CALL_INJECTIONS[self.fault]
         if self.code:
-            course = msgspec.structs.replace(course, code=self.code)
+            injection = msgspec.structs.replace(injection, code=self.code)
         if self.delay_ms is None:
-            return course
-        return msgspec.structs.replace(course, **_with_delay(course, self.delay_ms))
+            return injection
+        return msgspec.structs.replace(injection, **_with_delay(injection, self.delay_ms))
 
 
 HOSTILE: Final = (
@@ -306,15 +308,15 @@ class FaultPlan:
     def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
         self.faults = tuple(faults)
         self.seed = seed
-        self._calls = [f for f in self.faults if f.fault in _CALL_COURSES]
+        self._calls = [f for f in self.faults if f.fault in _CALL_INJECTIONS]
         self._of_action: dict[str, list[tuple[bytes, bytes, Fault]]] = {}
         self._of_instances = {f.fault: f for f in self.faults if f.fault in INSTANCE_FAULTS}
         self._occurrences: dict[int, int] = {}
 
-    def course(self, request: Request) -> Course:
+    def injection(self, request: Request) -> Injection:
         """What becomes of this call; asking again is the next occurrence of it."""
         if not self._calls:
-            return CALM
+            return NO_INJECTION
         content = call_content(request)
         key = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
         occurrence = self._occurrences.get(key, 0)
@@ -322,8 +324,8 @@ class FaultPlan:
         rest = b"%d/%b" % (occurrence, content)
         for prefix, limit, fault in self._draws(request.action):
             if hashlib.blake2b(prefix + rest, digest_size=8).digest() < limit:
-                return fault.course()
-        return CALM
+                return fault.injection()
+        return NO_INJECTION
 
     def has(self, fault: str, instance: str) -> bool:
         """Whether this instance was drawn to have an instance fault."""
@@ -342,14 +344,14 @@ class FaultPlan:
             found = self._of_action[action] = [
                 (b"%d/%b/" % (self.seed, fault.name.encode()), _limit(fault.probability), fault)
                 for fault in self._calls
-                if fault.befalls(action)
+                if fault.applies_to(action)
             ]
         return found
 
     @property
     def lag_ms_max(self) -> int:
         """The longest lag that any armed fault can ask for."""
-        return max((f.course().lag_ms for f in self._calls), default=0)
+        return max((f.injection().lag_ms for f in self._calls), default=0)
 
 
 def draw(seed: int, fault: str, content: bytes, occurrence: int) -> float:
@@ -383,12 +385,12 @@ def _sorted_ids(name: str, text: str) -> str:
     return text if ids is None else ",".join(sorted(ids))
 
 
-def _with_delay(course: Course, delay_ms: int) -> dict[str, object]:
+def _with_delay(injection: Injection, delay_ms: int) -> dict[str, object]:
     """Which delay of a course the one delay of a fault stands for."""
-    if course.retry_after_ms is not None:
+    if injection.retry_after_ms is not None:
         return {"retry_after_ms": delay_ms}
-    if course.lag_ms:
+    if injection.lag_ms:
         return {"lag_ms": delay_ms}
-    if course.arrivals_ms and course.arrivals_ms[-1]:
-        return {"arrivals_ms": (*course.arrivals_ms[:-1], delay_ms)}
+    if injection.arrivals_ms and injection.arrivals_ms[-1]:
+        return {"arrivals_ms": (*injection.arrivals_ms[:-1], delay_ms)}
     return {"reply_ms": delay_ms}

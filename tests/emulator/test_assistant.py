@@ -14,8 +14,8 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, Statement, User
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.guest.shell import fingerprint_line, home
-from tests.emulator import stage
-from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, body, call
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH_BODY, NOW, REGION, attach, body, call
 
 _CONTENT = "InvalidParameter.CommandContent"
 _ELEVEN = json.dumps({f"p{n}": "" for n in range(11)})
@@ -50,7 +50,7 @@ def result(cloud: Cloud, invoke_id: str, now: int) -> dict[str, object]:
 
 def test_a_command_reads_the_key_of_the_last_boot() -> None:
     """authorized_keys in the guest is not what the record says; boot_id changes with the boot."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     attach(cloud, "i-plain-1")
     before = result(cloud, send(cloud, PROOF), NOW + 2_000)
     call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 3_000)
@@ -64,7 +64,7 @@ def test_a_command_reads_the_key_of_the_last_boot() -> None:
 
 def test_a_command_takes_its_time_and_encodes_its_output() -> None:
     """Running for a second; Base64 unless plain text is asked for."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, "echo hello")
     assert result(cloud, invoke_id, NOW + 500)["InvocationStatus"] == "Running"
     asked = {"RegionId": REGION, "InvokeId": invoke_id}
@@ -75,7 +75,7 @@ def test_a_command_takes_its_time_and_encodes_its_output() -> None:
 
 def test_a_command_for_the_next_boot_waits_for_it() -> None:
     """NextRebootOnly is a witness of the boot: scheduled until it has happened."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, "uptime -s", {"RepeatMode": "NextRebootOnly"})
     assert result(cloud, invoke_id, NOW + 2_000)["InvocationStatus"] == "Scheduled"
     call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 3_000)
@@ -96,7 +96,7 @@ def test_a_command_for_the_next_boot_waits_for_it() -> None:
 )
 def test_the_pretend_shell(script: str, code: int, output: str) -> None:
     """It answers a few commands from the guest's state and knows no others."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     seen = result(cloud, send(cloud, script), NOW + 2_000)
     assert (seen["ExitCode"], seen["Output"]) == (code, output)
     assert seen["ErrorCode"] == ("" if code == 0 else "ExitCodeNonzero")
@@ -104,7 +104,7 @@ def test_the_pretend_shell(script: str, code: int, output: str) -> None:
 
 def test_fingerprints_are_those_of_ssh_keygen() -> None:
     """The line that `ssh-keygen -l` prints for this very key."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     attach(cloud, "i-plain-1")
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     invoke_id = send(cloud, "ssh-keygen -lf ~/.ssh/authorized_keys", now=NOW + 6_000)
@@ -157,7 +157,7 @@ def test_one_unfit_instance_or_value_refuses_the_call(
         "InstanceId.1": "i-plain-1",
         **change,
     }
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     reply = call(cloud, "RunCommand", params)
     assert (reply.status, reply.code, len(cloud.ledger)) == (status, code, 0)
 
@@ -165,12 +165,12 @@ def test_one_unfit_instance_or_value_refuses_the_call(
 def test_a_command_without_instances_is_refused() -> None:
     """MissingParam.InstanceId has its own spelling."""
     params = {"RegionId": REGION, "Type": "RunShellScript", "CommandContent": "true"}
-    assert call(stage.cloud(), "RunCommand", params).code == "MissingParam.InstanceId"
+    assert call(fixtures.cloud(), "RunCommand", params).code == "MissingParam.InstanceId"
 
 
 def test_a_client_token_makes_a_repeat_safe() -> None:
     """The same token and content give the same invocation; another content is a mismatch."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     first = send(cloud, "true", {"ClientToken": "token-1"})
     assert send(cloud, "true", {"ClientToken": "token-1"}) == first
     params = {
@@ -186,7 +186,7 @@ def test_a_client_token_makes_a_repeat_safe() -> None:
 
 def test_a_command_to_a_stopped_instance_fails_in_its_result() -> None:
     """The call is accepted, the result says InstanceNotRunning."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, "true", {"InstanceId.1": "i-stopped"})
     seen = result(cloud, invoke_id, NOW + 2_000)
     assert (seen["InvocationStatus"], seen["ErrorCode"]) == ("Aborted", "InstanceNotRunning")
@@ -197,7 +197,7 @@ def test_a_command_to_a_stopped_instance_fails_in_its_result() -> None:
 def test_the_agent_is_there_while_the_instance_runs() -> None:
     """CloudAssistantStatus is a text, and OSType is capitalised here."""
     params = {"RegionId": REGION, "InstanceId.1": "i-stopped", "InstanceId.2": "i-windows"}
-    answer = body(call(stage.cloud(), "DescribeCloudAssistantStatus", params))
+    answer = body(call(fixtures.cloud(), "DescribeCloudAssistantStatus", params))
     agents = answer["InstanceCloudAssistantStatusSet"]["InstanceCloudAssistantStatus"]
     assert [(a["CloudAssistantStatus"], a["OSType"]) for a in agents] == [
         ("false", "Linux"),
@@ -207,7 +207,7 @@ def test_the_agent_is_there_while_the_instance_runs() -> None:
 
 def test_results_are_paged_by_token() -> None:
     """Ten by default; the token leads on to the rest."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     many = {f"InstanceId.{n}": f"i-plain-{n}" for n in range(1, 13)}
     send(cloud, "true", many)
     first = body(call(cloud, "DescribeInvocationResults", RegionId=REGION))["Invocation"]
@@ -220,7 +220,7 @@ def test_results_are_paged_by_token() -> None:
 
 def test_what_has_run_is_not_read_again() -> None:
     """A boot after the command leaves its output alone: else it would prove one too many."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, PROOF)
     before = result(cloud, invoke_id, NOW + 2_000)
     attach(cloud, "i-plain-1")
@@ -235,7 +235,7 @@ def test_what_has_run_is_not_read_again() -> None:
 
 def test_a_command_for_the_next_boot_waits_for_a_stopped_instance_too() -> None:
     """It runs at the next start, and its output stays that of this start."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     more = {"RepeatMode": "NextRebootOnly", "InstanceId.1": "i-stopped"}
     invoke_id = send(cloud, PROOF, more)
     waiting = result(cloud, invoke_id, NOW + 2_000)
@@ -249,7 +249,7 @@ def test_a_command_for_the_next_boot_waits_for_a_stopped_instance_too() -> None:
 
 def test_a_command_for_the_next_boot_reads_that_boot_however_late_it_is_asked_for() -> None:
     """Two boots later its output is still that of the first, with the key of that one."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     witness = send(cloud, PROOF, {"RepeatMode": "NextRebootOnly"})
     call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 3_000)
     there = result(cloud, send(cloud, PROOF, now=NOW + 10_000), NOW + 12_000)
@@ -266,7 +266,7 @@ def test_a_command_for_the_next_boot_reads_that_boot_however_late_it_is_asked_fo
 
 def test_a_command_for_every_boot_runs_at_each_of_them() -> None:
     """Between boots it is scheduled and shows the latest run; the former ones are its history."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, PROOF, {"RepeatMode": "EveryReboot"})
     outputs = []
     for round_ in (1, 2):
@@ -293,7 +293,7 @@ def test_a_command_for_every_boot_runs_at_each_of_them() -> None:
 
 def test_a_released_instance_ends_what_waits_on_it() -> None:
     """InstanceReleased, and never a result."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, "true", {"RepeatMode": "EveryReboot"})
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
@@ -304,14 +304,14 @@ def test_a_released_instance_ends_what_waits_on_it() -> None:
 
 def test_a_schedule_never_comes_due() -> None:
     """A Frequency makes any command a scheduled one, and this emulator keeps no schedules."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     invoke_id = send(cloud, "true", {"Frequency": "rate(5m)"})
     assert result(cloud, invoke_id, NOW + 3_600_000)["InvocationStatus"] == "Scheduled"
 
 
 def test_a_dry_run_sends_nothing() -> None:
     """It is checked like any other, and leaves no invocation and no effect."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     params = {
         "RegionId": REGION,
         "Type": "RunShellScript",
@@ -327,7 +327,7 @@ def test_a_dry_run_sends_nothing() -> None:
 
 def test_parameters_are_filled_in() -> None:
     """Names in any case with spaces around; what is not given is empty."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     more = {"EnableParameter": "true", "Parameters": '{"Name": "Jack"}'}
     invoke_id = send(cloud, "echo {{ name }} {{other}}!", more)
     assert result(cloud, invoke_id, NOW + 2_000)["Output"] == "Jack !\n"
@@ -335,7 +335,7 @@ def test_parameters_are_filled_in() -> None:
 
 def test_tags_say_whom_a_command_is_for() -> None:
     """ResourceTag stands for ids; a tag that nobody has is refused."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     params = {"RegionId": "cn-beijing", "Type": "RunShellScript", "CommandContent": "true"}
     tag = {"ResourceTag.1.Key": "app", "ResourceTag.1.Value": "cart"}
     assert call(cloud, "RunCommand", {**params, **tag}).code is None
@@ -358,8 +358,8 @@ def test_a_command_runs_as_root_or_as_whom_it_names() -> None:
         builder.tags(()),
         instance="i-plain-1",
         record=key,
-        start_ms=stage.STARTED,
-        created_minute=stage.CREATED_MINUTE,
+        start_ms=fixtures.STARTED,
+        created_minute=fixtures.CREATED_MINUTE,
     )
     cloud = Cloud(builder.finish(1))
     script = f"whoami; cat {home('ecs-user')}/.ssh/authorized_keys; cat ~/.ssh/authorized_keys"
@@ -376,7 +376,7 @@ def test_a_command_runs_as_root_or_as_whom_it_names() -> None:
 
 def test_a_repeat_is_answered_whatever_became_of_the_instance() -> None:
     """The token stands for the first call, also when its instance is gone since."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     first = send(cloud, "true", {"ClientToken": "token-1"})
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
@@ -388,7 +388,9 @@ def test_a_repeat_is_answered_whatever_became_of_the_instance() -> None:
 def test_a_page_that_is_no_number_is_refused(name: str) -> None:
     """With the printed text, although that does not name the parameter."""
     reply = call(
-        stage.cloud(), "DescribeInvocationResults", {"RegionId": REGION, "InvokeId": "", name: "x"}
+        fixtures.cloud(),
+        "DescribeInvocationResults",
+        {"RegionId": REGION, "InvokeId": "", name: "x"},
     )
     assert (reply.code, reply.body["Message"]) == (
         f"InvalidParam.{name}",
@@ -398,7 +400,7 @@ def test_a_page_that_is_no_number_is_refused(name: str) -> None:
 
 def test_results_are_filtered() -> None:
     """By InvokeRecordStatus, resource group and tags; and paged by number, if asked so."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     tagged = {"Tag.1.Key": "team", "Tag.1.Value": "ops", "ResourceGroupId": "rg-1"}
     done = send(cloud, "true", tagged)
     waiting = send(cloud, "true", {"RepeatMode": "NextRebootOnly"})
@@ -417,7 +419,7 @@ def test_results_are_filtered() -> None:
 
 def test_agents_are_counted_and_filtered() -> None:
     """More than ten named ids come on one page; tasks are counted; OSType chooses."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     many = {f"InstanceId.{n}": f"i-plain-{n}" for n in range(1, 13)}
     send(cloud, "true")
     send(cloud, "true", now=NOW + 5_000)
@@ -442,7 +444,7 @@ def test_agents_are_counted_and_filtered() -> None:
 
 def test_agents_of_nobody_and_of_too_many_are_refused() -> None:
     """Unlike DescribeInstances, an unknown id is an error here."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     unknown = {"RegionId": REGION, "InstanceId.1": "i-none"}
     assert call(cloud, "DescribeCloudAssistantStatus", unknown).code == "InvalidInstance.NotFound"
     many = {"RegionId": REGION, **{f"InstanceId.{n}": f"i-{n}" for n in range(1, 102)}}
@@ -455,7 +457,7 @@ def test_agents_of_nobody_and_of_too_many_are_refused() -> None:
 def test_who_may_not_is_told(action: str) -> None:
     """No line allows it: Forbidden.RAM, no empty list."""
     nobody = User(statements=(Statement("allow", ("ecs:DescribeInstances",)),))
-    cloud = Cloud(stage.fleet(), access=Access([nobody]))
+    cloud = Cloud(fixtures.fleet(), access=Access([nobody]))
     params = {
         "RegionId": REGION,
         "Type": "RunShellScript",
@@ -469,7 +471,7 @@ def test_who_may_not_is_told(action: str) -> None:
 def test_password_login_may_end_at_the_attach() -> None:
     """Which of the two ends it nobody knows: the boot, unless the switch says the attach."""
     for switched, told in ((False, "yes"), (True, "no")):
-        cloud = stage.cloud(Switches(attach_ends_password_login=switched))
+        cloud = fixtures.cloud(Switches(attach_ends_password_login=switched))
         attach(cloud, "i-keyless")
         invoke_id = send(cloud, "sshd -T", {"InstanceId.1": "i-keyless"})
         seen = result(cloud, invoke_id, NOW + 2_000)

@@ -7,8 +7,8 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, Statement, User
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.messages import Request
-from tests.emulator import stage
-from tests.emulator.stage import NOW, REGION, attach, body, call, ids, row, rows
+from tests.emulator import fixtures
+from tests.emulator.fixtures import NOW, REGION, attach, body, call, ids, row, rows
 
 
 def names(cloud: Cloud, **params: str) -> list[str]:
@@ -19,9 +19,9 @@ def names(cloud: Cloud, **params: str) -> list[str]:
 
 def test_a_row_has_the_fields_of_the_reference() -> None:
     """What matters to a rotation, spelled and nested as the service does."""
-    seen = row(stage.cloud(), "i-security")
+    seen = row(fixtures.cloud(), "i-security")
     assert seen["OSType"] == "linux"
-    assert seen["KeyPairName"] == stage.FORMER
+    assert seen["KeyPairName"] == fixtures.FORMER
     assert seen["StartTime"] == "2026-02-02T00:40Z"
     assert seen["StoppedMode"] == "Not-applicable"
     assert seen["IoOptimized"] is True
@@ -33,15 +33,15 @@ def test_a_row_has_the_fields_of_the_reference() -> None:
 
 def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
     """Rows are remembered between looks; no key, status, StartTime, lock or image is an old one."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     before = row(cloud, "i-plain-1")
     assert row(cloud, "i-plain-1") == before
     attach(cloud, "i-plain-1")
-    assert row(cloud, "i-plain-1")["KeyPairName"] == stage.FRESH
+    assert row(cloud, "i-plain-1")["KeyPairName"] == fixtures.FRESH
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     assert row(cloud, "i-plain-1", NOW + 3_000)["BaseStatus"] == "Starting"
     later = row(cloud, "i-plain-1", NOW + 60_000)
-    assert later == {**before, "KeyPairName": stage.FRESH, "StartTime": later["StartTime"]}
+    assert later == {**before, "KeyPairName": fixtures.FRESH, "StartTime": later["StartTime"]}
     assert later["StartTime"] > before["StartTime"]
     ordinal = cloud.instances.find("i-plain-1")
     windows = cloud.instances.find("i-windows")
@@ -56,7 +56,7 @@ def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
 
 def test_ten_is_the_default_page() -> None:
     """Asking for fifteen ids without a page size answers ten: the official FAQ."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     fifteen = [f"i-plain-{n}" for n in range(1, 13)] + ["i-stopped", "i-keyless", "i-old"]
     answer = body(call(cloud, "DescribeInstances", RegionId=REGION, InstanceIds=ids(*fifteen)))
     assert (len(answer["Instances"]["Instance"]), answer["TotalCount"]) == (10, 15)
@@ -64,7 +64,7 @@ def test_ten_is_the_default_page() -> None:
 
 def test_pages_by_token_are_complete_and_end_with_an_empty_token() -> None:
     """Every instance once; MaxResults is clamped into 10 to 100; TotalCount means nothing."""
-    cloud, seen, token, pages = stage.cloud(), [], "", 0
+    cloud, seen, token, pages = fixtures.cloud(), [], "", 0
     while pages == 0 or token:
         answer = body(
             call(cloud, "DescribeInstances", RegionId=REGION, MaxResults="1", NextToken=token)
@@ -77,13 +77,13 @@ def test_pages_by_token_are_complete_and_end_with_an_empty_token() -> None:
 def test_a_foreign_token_is_refused() -> None:
     """A token is ours or wrong."""
     for token in ("x", "AAAA", "AAAAAAAAAAAAAAAA"):
-        reply = call(stage.cloud(), "DescribeInstances", RegionId=REGION, NextToken=token)
+        reply = call(fixtures.cloud(), "DescribeInstances", RegionId=REGION, NextToken=token)
         assert (reply.status, reply.code) == (400, "InvalidParameter.NextToken")
 
 
 def test_unknown_ids_vanish_and_an_empty_array_matches_nothing() -> None:
     """Silence is not absence: the caller must compare what came back with what was asked."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     assert names(cloud, InstanceIds=ids("i-none", "i-plain-3", "i-far")) == ["i-plain-3"]
     assert names(cloud, InstanceIds="[]") == []
 
@@ -114,7 +114,7 @@ def test_filters_are_anded_and_unknown_parameters_ignored(
     params: dict[str, str], expected: list[str]
 ) -> None:
     """Each filter of the reference works alone and with others."""
-    assert [r["InstanceId"] for r in rows(stage.cloud(), params)] == expected
+    assert [r["InstanceId"] for r in rows(fixtures.cloud(), params)] == expected
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_filters_are_anded_and_unknown_parameters_ignored(
 )
 def test_values_the_service_does_not_know_are_refused(params: dict[str, str], code: str) -> None:
     """Each with its own code."""
-    assert call(stage.cloud(), "DescribeInstances", {"RegionId": REGION, **params}).code == code
+    assert call(fixtures.cloud(), "DescribeInstances", {"RegionId": REGION, **params}).code == code
 
 
 def test_a_caller_without_permission_gets_an_empty_list() -> None:
     """No error tells it apart from an empty fleet; a dry run does."""
     poor = User(name="poor", key_id="poor", statements=())
-    cloud = Cloud(stage.fleet(), access=Access([User(), poor]))
+    cloud = Cloud(fixtures.fleet(), access=Access([User(), poor]))
     request = {"RegionId": REGION, "PageSize": "100"}
     reply = cloud.handle(Request("DescribeInstances", request, "poor"), NOW)
     assert (reply.status, body(reply)["Instances"]["Instance"]) == (200, [])
@@ -160,8 +160,8 @@ def test_permission_is_told_per_resource() -> None:
             Statement("deny", resources=("acs:ecs:*:*:instance/i-plain-2",)),
         ),
     )
-    cloud = Cloud(stage.fleet(), access=Access([narrow]))
-    params = {"RegionId": REGION, "KeyPairName": stage.FRESH}
+    cloud = Cloud(fixtures.fleet(), access=Access([narrow]))
+    params = {"RegionId": REGION, "KeyPairName": fixtures.FRESH}
 
     def code(*instances: str) -> str | None:
         asked = {**params, "InstanceIds": ids(*instances)}
@@ -173,7 +173,7 @@ def test_permission_is_told_per_resource() -> None:
 
 def test_the_lag_shows_what_was() -> None:
     """Status, key and StartTime of a few seconds ago, through attach, reboot and its end."""
-    cloud = stage.cloud(Switches(describe_lag_ms=3_000))
+    cloud = fixtures.cloud(Switches(describe_lag_ms=3_000))
     attach(cloud, "i-plain-1")
     seen = {}
     for second in (2, 4, 6, 8, 11, 13):
@@ -182,18 +182,18 @@ def test_the_lag_shows_what_was() -> None:
         shown = row(cloud, "i-plain-1", NOW + second * 1_000)
         seen[second] = (shown["KeyPairName"], shown["BaseStatus"])
     assert seen == {
-        2: (stage.FORMER, "Running"),
-        4: (stage.FRESH, "Running"),
-        6: (stage.FRESH, "Running"),
-        8: (stage.FRESH, "Starting"),
-        11: (stage.FRESH, "Starting"),
-        13: (stage.FRESH, "Running"),
+        2: (fixtures.FORMER, "Running"),
+        4: (fixtures.FRESH, "Running"),
+        6: (fixtures.FRESH, "Running"),
+        8: (fixtures.FRESH, "Starting"),
+        11: (fixtures.FRESH, "Starting"),
+        13: (fixtures.FRESH, "Running"),
     }
 
 
 def test_status_pages_at_most_fifty_and_ten_by_default() -> None:
     """A hundred ids are accepted, a page is smaller: a trap of the real service."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     asked = {"RegionId": REGION, **{f"InstanceId.{n}": f"i-plain-{n}" for n in range(1, 13)}}
     first = body(call(cloud, "DescribeInstanceStatus", asked))
     assert (len(first["InstanceStatuses"]["InstanceStatus"]), first["TotalCount"]) == (10, 12)
@@ -209,17 +209,17 @@ def test_status_pages_at_most_fifty_and_ten_by_default() -> None:
 
 def test_the_attribute_has_no_key_and_no_start_time() -> None:
     """DescribeInstanceAttribute is flat and lacks what a read-back needs."""
-    answer = body(call(stage.cloud(), "DescribeInstanceAttribute", InstanceId="i-old"))
+    answer = body(call(fixtures.cloud(), "DescribeInstanceAttribute", InstanceId="i-old"))
     assert answer["IoOptimized"] == "none"
     assert not {"KeyPairName", "OSType", "OSName", "StartTime"} & set(answer)
-    missing = call(stage.cloud(), "DescribeInstanceAttribute", InstanceId="i-none")
+    missing = call(fixtures.cloud(), "DescribeInstanceAttribute", InstanceId="i-none")
     assert (missing.status, missing.code) == (404, "InvalidInstanceId.NotFound")
 
 
 def test_full_status_names_status_and_health() -> None:
     """What a caller needs to leave out instances with planned maintenance: here there are none."""
     asked = {"RegionId": REGION, "InstanceId.1": "i-stopped"}
-    answer = body(call(stage.cloud(), "DescribeInstancesFullStatus", asked))
+    answer = body(call(fixtures.cloud(), "DescribeInstancesFullStatus", asked))
     (item,) = answer["InstanceFullStatusSet"]["InstanceFullStatusType"]
     assert item["BaseStatus"]["Name"] == "Stopped"
     assert item["ScheduledSystemEventSet"]["ScheduledSystemEventType"] == []
@@ -227,7 +227,7 @@ def test_full_status_names_status_and_health() -> None:
 
 def test_a_released_instance_is_absent() -> None:
     """No status says "gone": the id vanishes from lists and is not found by calls."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     ordinal = cloud.instances.find("i-plain-2")
     assert ordinal is not None
     cloud.instances.put(ordinal, BaseStatus.RELEASED, NOW)
@@ -238,7 +238,7 @@ def test_a_released_instance_is_absent() -> None:
 
 def test_regions_point_back_to_the_emulator() -> None:
     """RegionEndpoint is the address of the call: whoever follows it stays with the emulator."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     request = Request("DescribeRegions", {}, address="127.0.0.1:8473")
     regions = body(cloud.handle(request, NOW))["Regions"]["Region"]
     assert {r["RegionEndpoint"] for r in regions} == {"127.0.0.1:8473"}
@@ -249,7 +249,7 @@ def test_regions_point_back_to_the_emulator() -> None:
 
 def test_identity_comes_from_sts_of_its_own_version() -> None:
     """Account id and ARN; the ECS version knows no such action."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     asked = Request("GetCallerIdentity", {}, version="2015-04-01")
     answer = body(cloud.handle(asked, NOW))
     assert (answer["AccountId"], answer["Arn"]) == (
@@ -262,7 +262,7 @@ def test_identity_comes_from_sts_of_its_own_version() -> None:
 
 def test_full_status_knows_its_filters() -> None:
     """Status and health choose; no event is ever planned, so that a filter by events is empty."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
 
     def found(**params: str) -> int:
         given = {"RegionId": REGION, **{n.replace("_", "."): v for n, v in params.items()}}
@@ -278,7 +278,7 @@ def test_full_status_knows_its_filters() -> None:
 
 def test_a_token_can_have_a_life() -> None:
     """For ever, unless the switch says how long; a token from before the switch stays good."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     page = {"RegionId": REGION, "MaxResults": "10"}
 
     def token(now: int) -> str:
@@ -298,7 +298,7 @@ def test_a_token_can_have_a_life() -> None:
 @pytest.mark.parametrize("status", [400, 412])
 def test_the_status_of_a_passing_dry_run_is_a_switch(status: int) -> None:
     """Printed for other actions as 400; the code is what says that it passed."""
-    cloud = stage.cloud(Switches(dry_run_status=status))
+    cloud = fixtures.cloud(Switches(dry_run_status=status))
     asked = [
         call(cloud, "DescribeInstances", RegionId=REGION, DryRun="true"),
         call(cloud, "RebootInstance", InstanceId="i-plain-1", DryRun="true"),

@@ -7,13 +7,13 @@ import pytest
 from rollout.ecs import contract
 from rollout.emulator import faults
 from rollout.emulator.cloud.switches import Switches
-from rollout.emulator.faults import CALM, Course, Damage, Ending, Fault, FaultPlan
+from rollout.emulator.faults import NO_INJECTION, Damage, Ending, Fault, FaultPlan, Injection
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import damage
 from rollout.emulator.http.render import Format, Rendered
 from rollout.emulator.messages import Reply, Request
-from tests.emulator import stage
-from tests.emulator.stage import FRESH, NOW, REGION, attach, body, call, ids, row, sight
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH, NOW, REGION, attach, body, call, ids, observed_one, row
 
 ATTACH = Request(
     "AttachKeyPair",
@@ -26,32 +26,32 @@ ATTACH = Request(
 PAGE = Request("DescribeInstances", {"RegionId": REGION, "MaxResults": "10"})
 
 
-def courses(plan: FaultPlan, request: Request, times: int) -> list[Course]:
+def injections(plan: FaultPlan, request: Request, times: int) -> list[Injection]:
     """The fates of the same call, asked again and again."""
-    return [plan.course(request) for _ in range(times)]
+    return [plan.injection(request) for _ in range(times)]
 
 
 def answered(fault: str, request: Request = ATTACH) -> tuple[Reply, Rendered]:
     """What comes back of a call that meets `fault`, as reply and as bytes."""
-    cloud = stage.cloud()
-    course = faults.COURSES[fault]
-    reply = cloud.handle(request, NOW) if course.arrivals_ms else None
-    reply = damage.answer(cloud, course, request, reply)
-    return reply, damage.to_bytes(course, reply, request.action, Format.JSON)
+    cloud = fixtures.cloud()
+    injection = faults.INJECTIONS[fault]
+    reply = cloud.handle(request, NOW) if injection.arrivals_ms else None
+    reply = damage.answer(cloud, injection, request, reply)
+    return reply, damage.to_bytes(injection, reply, request.action, Format.JSON)
 
 
 def test_without_faults_every_call_is_calm() -> None:
     """Nothing is injected unless asked for."""
-    assert FaultPlan().course(ATTACH) is CALM
+    assert FaultPlan().injection(ATTACH) is NO_INJECTION
 
 
 def test_the_same_seed_gives_the_same_fates() -> None:
     """Two plans draw alike; another seed draws otherwise."""
     armed = [Fault("lost_after", 0.5)]
-    first = courses(FaultPlan(armed, 7), ATTACH, 64)
-    assert first == courses(FaultPlan(armed, 7), ATTACH, 64)
-    assert first != courses(FaultPlan(armed, 8), ATTACH, 64)
-    assert 16 < sum(course is not CALM for course in first) < 48
+    first = injections(FaultPlan(armed, 7), ATTACH, 64)
+    assert first == injections(FaultPlan(armed, 7), ATTACH, 64)
+    assert first != injections(FaultPlan(armed, 8), ATTACH, 64)
+    assert 16 < sum(injection is not NO_INJECTION for injection in first) < 48
 
 
 def test_content_counts_and_the_order_of_ids_does_not() -> None:
@@ -59,41 +59,43 @@ def test_content_counts_and_the_order_of_ids_does_not() -> None:
     turned = {**ATTACH.params, "InstanceIds": ids("i-plain-3", "i-plain-1", "i-plain-2")}
     armed = [Fault("lost_after", 0.5)]
     one, two = FaultPlan(armed, 7), FaultPlan(armed, 7)
-    mixed = [one.course(Request("AttachKeyPair", turned) if n % 2 else ATTACH) for n in range(32)]
-    assert mixed == courses(two, ATTACH, 32)
+    mixed = [
+        one.injection(Request("AttachKeyPair", turned) if n % 2 else ATTACH) for n in range(32)
+    ]
+    assert mixed == injections(two, ATTACH, 32)
 
 
 def test_a_repeated_call_is_not_doomed() -> None:
     """Occurrence is part of the draw: a retry meets another fate sooner or later."""
     plan = FaultPlan([Fault("throttle", 0.5)], 1)
-    assert CALM in courses(plan, ATTACH, 16)
+    assert NO_INJECTION in injections(plan, ATTACH, 16)
 
 
 def test_actions_limit_a_fault() -> None:
     """A fault befalls the actions it names, and only those it can befall."""
     plan = FaultPlan([Fault("throttle", actions=("RebootInstance",)), Fault("results_missing")])
-    assert plan.course(ATTACH).damage is Damage.RESULTS_MISSING
-    assert plan.course(PAGE) is CALM
+    assert plan.injection(ATTACH).damage is Damage.RESULTS_MISSING
+    assert plan.injection(PAGE) is NO_INJECTION
 
 
 def test_one_delay_stands_for_the_delay_of_the_fault() -> None:
     """Late effect, slow answer, stale read and retry-after each have one."""
-    assert Fault("late_effect", delay_ms=5).course().arrivals_ms == (5,)
-    assert Fault("twice_late", delay_ms=5).course().arrivals_ms == (0, 5)
-    assert Fault("slow", delay_ms=5).course().answer_after_ms == 5
-    assert Fault("stale_describe", delay_ms=5).course().lag_ms == 5
-    assert Fault("throttle", delay_ms=5).course().retry_after_ms == 5
+    assert Fault("late_effect", delay_ms=5).injection().arrivals_ms == (5,)
+    assert Fault("twice_late", delay_ms=5).injection().arrivals_ms == (0, 5)
+    assert Fault("slow", delay_ms=5).injection().answer_after_ms == 5
+    assert Fault("stale_describe", delay_ms=5).injection().lag_ms == 5
+    assert Fault("throttle", delay_ms=5).injection().retry_after_ms == 5
 
 
-@pytest.mark.parametrize("fault", sorted(faults.COURSES))
+@pytest.mark.parametrize("fault", sorted(faults.INJECTIONS))
 def test_every_fault_can_be_delivered(fault: str) -> None:
     """Each named course gives an answer or an ending, from any action it can befall."""
-    request = PAGE if Fault(fault).befalls("DescribeInstances") else ATTACH
+    request = PAGE if Fault(fault).applies_to("DescribeInstances") else ATTACH
     reply, rendered = answered(fault, request)
-    course = faults.COURSES[fault]
+    injection = faults.INJECTIONS[fault]
     assert reply.request_id
     assert rendered.status in {200, 302, 400, 403, 404, 409, 429, 500, 502, 503}
-    assert course.answer_after_ms >= 0
+    assert injection.answer_after_ms >= 0
 
 
 @pytest.mark.parametrize(
@@ -125,13 +127,13 @@ def test_refusals(fault: str, status: int, code: str, header: str | None) -> Non
 def test_every_documented_code_can_be_had() -> None:
     """`refused` befalls the actions that document its code, with their status and text."""
     armed = [Fault("refused", code="InstanceNotReady"), Fault("refused", code="LackResource")]
-    cloud = stage.cloud(faults=FaultPlan(armed))
+    cloud = fixtures.cloud(faults=FaultPlan(armed))
     started = Request("StartInstance", {"InstanceId": "i-stopped"})
-    course = cloud.faults.course(started)
-    reply = damage.answer(cloud, course, started, None)
+    injection = cloud.faults.injection(started)
+    reply = damage.answer(cloud, injection, started, None)
     assert (reply.code, reply.status) == ("InstanceNotReady", 403)
     assert reply.body["Message"] == "The specified instance is not ready for use."
-    assert cloud.faults.course(PAGE) is CALM
+    assert cloud.faults.injection(PAGE) is NO_INJECTION
     for action in contract.ACTIONS.values():
         for row_ in action.errors:
             if row_.edition is not contract.Edition.SEED:
@@ -142,8 +144,8 @@ def test_refusals_with_different_codes_are_drawn_apart() -> None:
     """Else the second of two equally likely ones would never strike."""
     codes = ("InstanceNotReady", "InsufficientBalance")
     plan = FaultPlan([Fault("refused", 0.3, code=code) for code in codes], 1)
-    drawn = courses(plan, Request("StartInstance", {"InstanceId": "i-stopped"}), 64)
-    assert {course.code for course in drawn} == {None, *codes}
+    drawn = injections(plan, Request("StartInstance", {"InstanceId": "i-stopped"}), 64)
+    assert {injection.code for injection in drawn} == {None, *codes}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_a_token_loop_never_leads_on() -> None:
 
 def test_pages_can_shift() -> None:
     """The next page begins with rows that were there already: a caller must merge doubles."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     honest = body(cloud.handle(PAGE, NOW))
     shifted = json.loads(answered("pages_shift", PAGE)[1].body)
     rows_ = honest["Instances"]["Instance"]
@@ -215,7 +217,7 @@ def test_a_request_id_can_be_missing() -> None:
 
 def test_where_the_caller_is_left_alone() -> None:
     """Lost before and after, hanging and cut: endings without a whole answer."""
-    endings = {name: c.ending for name, c in faults.COURSES.items() if c.ending != Ending.ANSWER}
+    endings = {name: c.ending for name, c in faults.INJECTIONS.items() if c.ending != Ending.ANSWER}
     assert endings == {
         "lost_before": Ending.CLOSE,
         "timeout_before": Ending.HANG,
@@ -229,21 +231,21 @@ def test_where_the_caller_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "fault, action, instance, status, key_in_force, boots",
     [
-        ("boot_stuck_starting", "RebootInstance", "i-plain-1", "Starting", stage.FORMER, 1),
-        ("boot_stuck_stopping", "RebootInstance", "i-plain-1", "Stopping", stage.FORMER, 1),
-        ("reboot_ends_stopped", "RebootInstance", "i-plain-1", "Stopped", stage.FORMER, 1),
-        ("key_never_installed", "RebootInstance", "i-plain-1", "Running", stage.FORMER, 2),
-        ("boot_stuck_starting", "StartInstance", "i-stopped", "Starting", stage.FORMER, 1),
+        ("boot_stuck_starting", "RebootInstance", "i-plain-1", "Starting", fixtures.FORMER, 1),
+        ("boot_stuck_stopping", "RebootInstance", "i-plain-1", "Stopping", fixtures.FORMER, 1),
+        ("reboot_ends_stopped", "RebootInstance", "i-plain-1", "Stopped", fixtures.FORMER, 1),
+        ("key_never_installed", "RebootInstance", "i-plain-1", "Running", fixtures.FORMER, 2),
+        ("boot_stuck_starting", "StartInstance", "i-stopped", "Starting", fixtures.FORMER, 1),
     ],
 )
 def test_facts_of_an_instance(
     fault: str, action: str, instance: str, status: str, key_in_force: str, boots: int
 ) -> None:
     """A boot that fails, and a guest that never installs the key, are drawn per instance."""
-    cloud = stage.cloud(faults=FaultPlan([Fault(fault)]))
+    cloud = fixtures.cloud(faults=FaultPlan([Fault(fault)]))
     attach(cloud, instance)
     call(cloud, action, InstanceId=instance)
-    seen = sight(cloud, instance, NOW + 3_600_000)
+    seen = observed_one(cloud, instance, NOW + 3_600_000)
     assert (seen.status, seen.key_in_force, seen.boots) == (status, key_in_force, boots)
     entry = list(cloud.ledger)[-1]
     assert (entry.until is None) is (fault != "key_never_installed")
@@ -258,24 +260,24 @@ def test_facts_of_an_instance(
 )
 def test_facts_that_refuse(fault: str, action: str, instance: str, code: str) -> None:
     """No stock at start, and a broken disk."""
-    cloud = stage.cloud(faults=FaultPlan([Fault(fault)]))
+    cloud = fixtures.cloud(faults=FaultPlan([Fault(fault)]))
     assert call(cloud, action, InstanceId=instance).code == code
 
 
 def test_a_former_key_can_stay_accepted() -> None:
     """A boot that appends leaves the former key in the guest: only a probe finds that."""
-    cloud = stage.cloud(faults=FaultPlan([Fault("former_key_kept")]))
+    cloud = fixtures.cloud(faults=FaultPlan([Fault("former_key_kept")]))
     attach(cloud, "i-plain-1")
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
     names = [cloud.pairs.all[n].name for n in cloud.instances.keys_in_force(ordinal, NOW + 9_000)]
-    assert names == [stage.FRESH, stage.FORMER]
+    assert names == [fixtures.FRESH, fixtures.FORMER]
 
 
 def test_a_boot_that_rewrites_ends_the_former_keys() -> None:
     """Kept by one boot, gone by the next, once the cloud rewrites authorized_keys again."""
-    cloud = stage.cloud(Switches(boot_keeps_former_keys=True))
+    cloud = fixtures.cloud(Switches(boot_keeps_former_keys=True))
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
     attach(cloud, "i-plain-1")
@@ -288,23 +290,23 @@ def test_a_boot_that_rewrites_ends_the_former_keys() -> None:
 
 def test_an_image_may_never_install_a_key() -> None:
     """Every instance of it, and none of another."""
-    cloud = stage.cloud(Switches(images_without_keys=(synthetic.LINUX_IMAGES[0].image_id,)))
+    cloud = fixtures.cloud(Switches(images_without_keys=(synthetic.LINUX_IMAGES[0].image_id,)))
     attach(cloud, "i-plain-1")
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
-    seen = sight(cloud, "i-plain-1", NOW + 9_000)
-    assert (seen.key_pair, seen.key_in_force, seen.boots) == (FRESH, stage.FORMER, 2)
+    seen = observed_one(cloud, "i-plain-1", NOW + 9_000)
+    assert (seen.key_pair, seen.key_in_force, seen.boots) == (FRESH, fixtures.FORMER, 2)
     cloud.switch(Switches(images_without_keys=("another",)))
     call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 10_000)
-    assert sight(cloud, "i-plain-1", NOW + 19_000).key_in_force == FRESH
+    assert observed_one(cloud, "i-plain-1", NOW + 19_000).key_in_force == FRESH
 
 
 def test_a_stale_read_shows_the_past() -> None:
     """An armed stale read makes the cloud keep what was, and the lag of the request shows it."""
-    cloud = stage.cloud(faults=FaultPlan([Fault("stale_describe", delay_ms=30_000)]))
+    cloud = fixtures.cloud(faults=FaultPlan([Fault("stale_describe", delay_ms=30_000)]))
     attach(cloud, "i-plain-1")
     asked = Request(
         "DescribeInstances", {"RegionId": REGION, "InstanceIds": ids("i-plain-1")}, lag_ms=30_000
     )
     (stale,) = body(cloud.handle(asked, NOW + 29_000))["Instances"]["Instance"]
-    assert stale["KeyPairName"] == stage.FORMER
-    assert row(cloud, "i-plain-1", NOW + 29_000)["KeyPairName"] == stage.FRESH
+    assert stale["KeyPairName"] == fixtures.FORMER
+    assert row(cloud, "i-plain-1", NOW + 29_000)["KeyPairName"] == fixtures.FRESH

@@ -16,13 +16,13 @@ from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault
 from rollout.emulator.fleet import file, synthetic
 from rollout.errors import ConfigError
-from tests.emulator import stage
-from tests.emulator.stage import NOW
+from tests.emulator import fixtures
+from tests.emulator.fixtures import NOW
 
 HOUR_MS = 3_600_000
 
 
-def sights(cloud: Cloud) -> list[ObservedInstance]:
+def observed(cloud: Cloud) -> list[ObservedInstance]:
     """All instances as a checker sees them."""
     return list(cloud.observe(NOW))
 
@@ -87,9 +87,9 @@ def test_everyone_was_started_at_least_an_hour_ago() -> None:
 
 def test_the_same_seed_makes_the_same_fleet() -> None:
     """Ids and all; another seed makes another."""
-    one = sights(Cloud(synthetic.build(size=200, seed=1, now=NOW)))
-    again = sights(Cloud(synthetic.build(size=200, seed=1, now=NOW)))
-    other = sights(Cloud(synthetic.build(size=200, seed=2, now=NOW)))
+    one = observed(Cloud(synthetic.build(size=200, seed=1, now=NOW)))
+    again = observed(Cloud(synthetic.build(size=200, seed=1, now=NOW)))
+    other = observed(Cloud(synthetic.build(size=200, seed=2, now=NOW)))
     assert one == again
     assert not {s.instance for s in one} & {s.instance for s in other}
 
@@ -123,7 +123,7 @@ def test_what_the_admin_endpoint_lists_can_be_loaded_again(tmp_path: Path) -> No
     first = Cloud(synthetic.build(size=120, seed=4, now=NOW))
     lines = b"\n".join(msgspec.json.encode(s) for s in first.observe(NOW)).decode()
     again = Cloud(file.load(write(tmp_path / "f.jsonl", lines), seed=4, now=NOW))
-    assert sights(again) == sights(first)
+    assert observed(again) == observed(first)
 
 
 def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
         "i-b,cn-shanghai,windows,,,,,,\n"
         "i-c,cn-beijing,,,,,,,\n",
     )
-    seen = {s.instance: s for s in sights(Cloud(file.load(table, seed=1, now=NOW)))}
+    seen = {s.instance: s for s in observed(Cloud(file.load(table, seed=1, now=NOW)))}
     assert (seen["i-a"].status, seen["i-a"].key_pair, seen["i-a"].key_in_force) == (
         "Stopped",
         "ops",
@@ -153,7 +153,7 @@ def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
         "- { count: 30, tags: { app: cart } }\n- { count: 5, os_type: windows }\n",
     )
     kinds = Counter(
-        (s.os_type, s.key_pair) for s in sights(Cloud(file.load(groups, seed=1, now=NOW)))
+        (s.os_type, s.key_pair) for s in observed(Cloud(file.load(groups, seed=1, now=NOW)))
     )
     assert kinds == {("linux", synthetic.FORMER_KEY_PAIR): 30, ("windows", None): 5}
 
@@ -177,14 +177,14 @@ OTHER = synthetic.ed25519_line(b"2" * 32, "me@desk")
 def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text: str) -> None:
     """So that a plan for one's own key pair finds it in the pretend cloud, bound or not."""
     cloud = Cloud(file.load(write(tmp_path / name, text), seed=1, now=NOW))
-    reply = stage.call(
+    reply = fixtures.call(
         cloud,
         "DescribeKeyPairs",
         RegionId="cn-hangzhou",
         KeyPairName="mine",
         IncludePublicKey="true",
     )
-    (pair,) = stage.body(reply, "DescribeKeyPairs")["KeyPairs"]["KeyPair"]
+    (pair,) = fixtures.body(reply, "DescribeKeyPairs")["KeyPairs"]["KeyPair"]
     assert pair["PublicKey"] == PUBLIC
 
 
@@ -277,7 +277,7 @@ def test_wrong_faults_are_refused(tmp_path: Path, text: str, word: str) -> None:
 def test_the_oldest_start_there_is_can_be_told(tmp_path: Path) -> None:
     """An instance of 1970 was created in 1970, not before."""
     path = write(tmp_path / "f.jsonl", '{"instance":"i-1","start_time":"1970-01-02T00:00Z"}')
-    seen = stage.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")
+    seen = fixtures.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")
     assert (seen["StartTime"], seen["CreationTime"]) == ("1970-01-02T00:00Z", "1970-01-01T00:00Z")
 
 
@@ -288,7 +288,7 @@ def test_odd_texts_of_a_fleet_file_stay_data(tmp_path: Path) -> None:
     path.write_bytes(
         msgspec.json.encode({"instance": "i-1", "name": odd, "vpc": odd, "tags": {"k": odd}})
     )
-    seen = stage.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")
+    seen = fixtures.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")
     assert (seen["InstanceName"], seen["VpcAttributes"]["VpcId"]) == (odd, odd)
     assert seen["Tags"]["Tag"] == [{"TagKey": "k", "TagValue": odd}]
 
@@ -305,7 +305,7 @@ def test_some_instances_have_a_name_and_some_have_none(tmp_path: Path) -> None:
     path = write(tmp_path / "f.csv", "instance,name\ni-0,\ni-1,é\ni-2,\ni-3,web\ni-4,\n")
     cloud = Cloud(file.load(path, seed=1, now=NOW))
     names = ["ecs-0000000", "é", "ecs-0000002", "web", "ecs-0000004"]
-    assert [row["InstanceName"] for row in stage.rows(cloud)] == names
+    assert [row["InstanceName"] for row in fixtures.rows(cloud)] == names
     assert [cloud.instances.name_of(ordinal) for ordinal in range(5)] == names
 
 

@@ -12,7 +12,7 @@ from rollout.emulator.cloud.users import Access, User
 from rollout.emulator.http.gateway import Gateway, Message
 from rollout.emulator.http.render import Format
 from rollout.emulator.messages import Refusal, Request
-from tests.emulator.stage import NOW
+from tests.emulator.fixtures import NOW
 
 MINUTE = 60_000
 ACTION = {"RegionId": "cn-hangzhou", "KeyPairName": "team key~1*", "Blank": ""}

@@ -17,7 +17,7 @@ from rollout.emulator.dispatch import Cloud
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Request
-from tests.emulator.stage import CREATED_MINUTE, FORMER, NOW, REGION, STARTED
+from tests.emulator.fixtures import CREATED_MINUTE, FORMER, NOW, REGION, STARTED
 
 FOLDER = Path(__file__).parents[1] / "data" / "rows"
 MEMBERS = (FOLDER / "members.txt").read_text(encoding="utf-8").splitlines()

@@ -14,8 +14,8 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.guest.shell import fingerprint_line
-from tests.emulator import stage
-from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, call, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH_BODY, NOW, REGION, attach, call, ids
 
 asyncssh = pytest.importorskip("asyncssh", reason="the extra [ssh] is not installed")
 guest = pytest.importorskip("rollout.emulator.guest.ssh")
@@ -81,7 +81,7 @@ class Rotation:
 @asynccontextmanager
 async def rotation(folder: Path, switches: Switches = Switches()) -> AsyncIterator[Rotation]:  # noqa: B008
     """Guests on a free port."""
-    cloud, clock = stage.cloud(switches), Clock()
+    cloud, clock = fixtures.cloud(switches), Clock()
     async with guest.serve(cloud, seed=3, clock=clock) as port:
         yield Rotation(cloud, clock, port, folder)
 
@@ -161,7 +161,7 @@ async def test_a_boot_that_appends_leaves_the_old_key_in(tmp_path: Path) -> None
 @pytest.mark.asyncio
 async def test_password_login_dies_with_the_first_key() -> None:
     """It works on a keyless guest, ends at the boot that installs a key, and can come back."""
-    cloud, clock = stage.cloud(), Clock()
+    cloud, clock = fixtures.cloud(), Clock()
 
     async def enters(port: int) -> bool:
         try:
@@ -188,7 +188,11 @@ async def test_password_login_dies_with_the_first_key() -> None:
         seen.append(await enters(port))
         restart()
         seen.append(await enters(port))
-        params = {"RegionId": REGION, "KeyPairName": stage.FRESH, "InstanceIds": ids("i-keyless")}
+        params = {
+            "RegionId": REGION,
+            "KeyPairName": fixtures.FRESH,
+            "InstanceIds": ids("i-keyless"),
+        }
         call(cloud, "DetachKeyPair", params, now=clock.now)
         restart()
         seen.append(await enters(port))

@@ -5,8 +5,8 @@ import pytest
 from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from tests.emulator import stage
-from tests.emulator.stage import FRESH_BODY, NOW, REGION, attach, body, call, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH_BODY, NOW, REGION, attach, body, call, ids
 
 RSA_BODY = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDH ops@example"
 
@@ -26,7 +26,7 @@ def listed(cloud: Cloud, **params: str) -> list[str]:
 
 def test_an_imported_key_pair_is_listed_with_its_public_key() -> None:
     """Compare key material, not fingerprints: IncludePublicKey gives the very line."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     reply = call(
         cloud,
         "ImportKeyPair",
@@ -58,7 +58,7 @@ def test_an_imported_key_pair_is_listed_with_its_public_key() -> None:
         ("http://x", FRESH_BODY, "InvalidKeyPairName.Malformed"),
         ("k" * 129, FRESH_BODY, "InvalidKeyPairName.Malformed"),
         ("密钥-2026", FRESH_BODY, None),
-        (stage.FRESH, FRESH_BODY, "KeyPair.AlreadyExist"),
+        (fixtures.FRESH, FRESH_BODY, "KeyPair.AlreadyExist"),
         ("good", "ssh-ed25519", "InvalidPublicKeyBody.Malformed"),
         ("good", "ssh-ed25519 !!!", "InvalidPublicKeyBody.Malformed"),
         ("good", FRESH_BODY.replace("ssh-ed25519", "ssh-rsa"), "InvalidPublicKeyBody.Malformed"),
@@ -68,19 +68,19 @@ def test_an_imported_key_pair_is_listed_with_its_public_key() -> None:
 )
 def test_names_and_bodies_are_judged(name: str, public: str, code: str | None) -> None:
     """Names of 2 to 128 characters that begin with a letter; one OpenSSH line of a known type."""
-    assert imported(stage.cloud(), name, public) == code
+    assert imported(fixtures.cloud(), name, public) == code
 
 
 def test_ed25519_may_be_unknown_to_the_service() -> None:
     """The published list of key types has none: a switch."""
-    cloud = stage.cloud(Switches(ed25519_accepted=False))
+    cloud = fixtures.cloud(Switches(ed25519_accepted=False))
     assert imported(cloud, "good") == "InvalidPublicKeyBody.Malformed"
     assert imported(cloud, "good", RSA_BODY) is None
 
 
 def test_five_hundred_key_pairs_are_the_limit_of_a_region() -> None:
     """The 501st is refused."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     codes = [imported(cloud, f"key-{n}") for n in range(499)]
     assert codes[:498] == [None] * 498
     assert codes[498] == "QuotaExceed.KeyPair"
@@ -88,7 +88,7 @@ def test_five_hundred_key_pairs_are_the_limit_of_a_region() -> None:
 
 def test_listing_knows_wildcards_filters_and_pages() -> None:
     """A bare name is exact, `*` is a wildcard, an unknown name is an empty list, ten a page."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     for number in range(12):
         imported(cloud, f"ops-{number}")
     assert listed(cloud, KeyPairName="ops-1") == ["ops-1"]
@@ -106,19 +106,19 @@ def test_listing_knows_wildcards_filters_and_pages() -> None:
 
 def test_a_bound_key_pair_is_not_deleted_until_it_is_replaced() -> None:
     """Today's edition refuses, all or none; the count of bound instances follows the attaches."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     attach(cloud, "i-keyless")
-    both = {"RegionId": REGION, "KeyPairNames": ids(stage.FRESH, "none")}
+    both = {"RegionId": REGION, "KeyPairNames": ids(fixtures.FRESH, "none")}
     refused = call(cloud, "DeleteKeyPairs", both)
     assert refused.code == "InvalidParameter.KeypairAlreadyAttachedInstance"
-    attach(cloud, "i-keyless", key=stage.FORMER)
+    attach(cloud, "i-keyless", key=fixtures.FORMER)
     assert call(cloud, "DeleteKeyPairs", both).status == 200
-    assert listed(cloud, KeyPairName=stage.FRESH) == []
+    assert listed(cloud, KeyPairName=fixtures.FRESH) == []
 
 
 def test_too_many_and_malformed_names_are_refused() -> None:
     """A hundred names a call, as a JSON array."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
 
     def code(names: str) -> str | None:
         return call(cloud, "DeleteKeyPairs", RegionId=REGION, KeyPairNames=names).code
@@ -130,7 +130,7 @@ def test_too_many_and_malformed_names_are_refused() -> None:
 
 def test_a_created_key_pair_gives_its_private_key_once() -> None:
     """The key maker is an argument; the answer is the only place of the private key."""
-    cloud = Cloud(stage.fleet(), make_key=lambda: (RSA_BODY, "PEM"))
+    cloud = Cloud(fixtures.fleet(), make_key=lambda: (RSA_BODY, "PEM"))
     answer = body(call(cloud, "CreateKeyPair", RegionId=REGION, KeyPairName="made"))
     assert answer["PrivateKeyBody"] == "PEM"
     assert answer["KeyPairId"].startswith("ssh-")
@@ -139,13 +139,13 @@ def test_a_created_key_pair_gives_its_private_key_once() -> None:
 
 def test_a_key_pair_imported_again_is_another_one() -> None:
     """The guest keeps the material of its boot, although the name is the same."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     attach(cloud, "i-plain-1")
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     late = NOW + 60_000
-    attach(cloud, "i-plain-1", key=stage.FORMER, now=late)
-    call(cloud, "DeleteKeyPairs", RegionId=REGION, KeyPairNames=ids(stage.FRESH), now=late)
-    imported(cloud, stage.FRESH, RSA_BODY)
+    attach(cloud, "i-plain-1", key=fixtures.FORMER, now=late)
+    call(cloud, "DeleteKeyPairs", RegionId=REGION, KeyPairNames=ids(fixtures.FRESH), now=late)
+    imported(cloud, fixtures.FRESH, RSA_BODY)
     ordinal = cloud.instances.find("i-plain-1")
     assert ordinal is not None
     assert cloud.instances.status(ordinal, late) == BaseStatus.RUNNING
@@ -171,7 +171,7 @@ def test_tags_of_a_new_key_pair_are_judged(
     action: str, tags: list[tuple[str, str]], code: str | None
 ) -> None:
     """Twenty at most, each key once, no reserved beginnings, no addresses; else no key pair."""
-    cloud = Cloud(stage.fleet(), make_key=lambda: (RSA_BODY, "PEM"))
+    cloud = Cloud(fixtures.fleet(), make_key=lambda: (RSA_BODY, "PEM"))
     params = {"RegionId": REGION, "KeyPairName": "tagged", "PublicKeyBody": FRESH_BODY}
     for number, (key, value) in enumerate(tags, 1):
         params |= {f"Tag.{number}.Key": key, f"Tag.{number}.Value": value}
@@ -181,7 +181,7 @@ def test_tags_of_a_new_key_pair_are_judged(
 
 def test_fingerprints_can_be_md5() -> None:
     """Documented as MD5, shown with SHA-1's length: a switch, for old and new key pairs alike."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
 
     def lengths() -> set[int]:
         rows = body(call(cloud, "DescribeKeyPairs", RegionId=REGION))["KeyPairs"]["KeyPair"]

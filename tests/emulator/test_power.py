@@ -4,13 +4,13 @@ import msgspec
 import pytest
 
 from rollout.emulator.cloud.switches import Switches
-from tests.emulator import stage
-from tests.emulator.stage import NOW, REGION, attach, body, call, row, sight
+from tests.emulator import fixtures
+from tests.emulator.fixtures import NOW, REGION, attach, body, call, observed_one, row
 
 
 def statuses(switches: Switches) -> list[str]:
     """What a caller sees of one reboot, looking every second."""
-    cloud = stage.cloud(switches)
+    cloud = fixtures.cloud(switches)
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     return [row(cloud, "i-plain-1", NOW + s * 1_000)["Status"] for s in range(6)]
 
@@ -35,7 +35,7 @@ def test_running_can_be_stale_after_the_call() -> None:
 @pytest.mark.parametrize("moves", [True, False])
 def test_start_time_moves_on_reboot_or_not(moves: bool) -> None:  # noqa: FBT001
     """Whether an in-place reboot renews StartTime is unknown, so it is a switch."""
-    cloud = stage.cloud(Switches(start_time_moves_on_reboot=moves))
+    cloud = fixtures.cloud(Switches(start_time_moves_on_reboot=moves))
     before = row(cloud, "i-plain-1")["StartTime"]
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     assert (row(cloud, "i-plain-1", NOW + 9_000)["StartTime"] != before) is moves
@@ -43,25 +43,25 @@ def test_start_time_moves_on_reboot_or_not(moves: bool) -> None:  # noqa: FBT001
 
 def test_a_start_always_renews_start_time_and_installs_the_key() -> None:
     """A Stopped instance has the attached key in force once it is started."""
-    cloud = stage.cloud(Switches(start_time_moves_on_reboot=False))
+    cloud = fixtures.cloud(Switches(start_time_moves_on_reboot=False))
     attach(cloud, "i-stopped")
     call(cloud, "StartInstance", InstanceId="i-stopped")
     assert row(cloud, "i-stopped", NOW + 1)["Status"] == "Starting"
-    after = sight(cloud, "i-stopped", NOW + 5_000)
-    assert (after.status, after.key_in_force, after.boots) == ("Running", stage.FRESH, 2)
+    after = observed_one(cloud, "i-stopped", NOW + 5_000)
+    assert (after.status, after.key_in_force, after.boots) == ("Running", fixtures.FRESH, 2)
     assert row(cloud, "i-stopped", NOW + 5_000)["StartTime"] == "2026-02-02T02:40Z"
 
 
 def test_a_key_attached_during_the_boot_waits_for_the_next() -> None:
     """The boot installs what was recorded when it began; a later attach does not overwrite it."""
-    cloud = stage.cloud(Switches(attach_transitional=True))
+    cloud = fixtures.cloud(Switches(attach_transitional=True))
     attach(cloud, "i-plain-1")
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
-    attach(cloud, "i-plain-1", key=stage.FORMER, now=NOW + 1_000)
+    attach(cloud, "i-plain-1", key=fixtures.FORMER, now=NOW + 1_000)
     late = NOW + 60_000
-    attach(cloud, "i-plain-1", key=stage.FORMER, now=late)
-    seen = sight(cloud, "i-plain-1", late)
-    assert (seen.key_pair, seen.key_in_force) == (stage.FORMER, stage.FRESH)
+    attach(cloud, "i-plain-1", key=fixtures.FORMER, now=late)
+    seen = observed_one(cloud, "i-plain-1", late)
+    assert (seen.key_pair, seen.key_in_force) == (fixtures.FORMER, fixtures.FRESH)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_a_key_attached_during_the_boot_waits_for_the_next() -> None:
 )
 def test_refusals_of_one_instance(action: str, instance: str, status: int, code: str) -> None:
     """Wrong status, lock and absence refuse the call, and nothing happens."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     reply = call(cloud, action, InstanceId=instance)
     assert (reply.status, reply.code, len(cloud.ledger)) == (status, code, 0)
 
 
 def test_a_passing_dry_run_is_an_error_and_has_no_effect() -> None:
     """DryRunOperation says that it would have passed; the real refusals come first."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     passed = call(cloud, "RebootInstance", InstanceId="i-plain-1", DryRun="True")
     refused = call(cloud, "RebootInstance", InstanceId="i-stopped", DryRun="true")
     assert (passed.status, passed.code) == (400, "DryRunOperation")
@@ -96,7 +96,7 @@ def test_a_passing_dry_run_is_an_error_and_has_no_effect() -> None:
 
 def test_all_together_is_the_default_of_the_batch_actions() -> None:
     """One bad id fails all unless SuccessFirst is asked for."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     params = {"RegionId": REGION, "InstanceId.1": "i-plain-1", "InstanceId.2": "i-stopped"}
     refused = call(cloud, "RebootInstances", params)
     assert (refused.status, refused.code) == (403, "IncorrectInstanceStatus")
@@ -105,7 +105,7 @@ def test_all_together_is_the_default_of_the_batch_actions() -> None:
 
 def test_success_first_answers_per_instance() -> None:
     """Good ones go, bad ones say why; an unknown id has empty statuses."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     params = {
         "RegionId": REGION,
         "InstanceId.1": "i-plain-1",
@@ -127,7 +127,7 @@ def test_success_first_answers_per_instance() -> None:
 @pytest.mark.parametrize("charge_type, words", [("PostPaid", "postPaid"), ("PrePaid", "prePaid")])
 def test_an_expired_instance_is_told_by_how_it_is_paid(charge_type: str, words: str) -> None:
     """InstanceExpired has two printed texts; both the single and the batch action have them."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     ordinal = cloud.instances.find("i-arrears")
     assert ordinal is not None
     shape = msgspec.structs.replace(cloud.instances.shape_of(ordinal), charge_type=charge_type)
@@ -148,9 +148,9 @@ def test_a_dry_run_of_success_first_always_passes() -> None:
         "BatchOptimization": "SuccessFirst",
         "DryRun": "true",
     }
-    assert call(stage.cloud(), "StartInstances", params).code == "DRYRUN.SUCCESS"
+    assert call(fixtures.cloud(), "StartInstances", params).code == "DRYRUN.SUCCESS"
     params["BatchOptimization"] = "AllTogether"
-    assert call(stage.cloud(), "StartInstances", params).code == "InvalidInstanceId.NotFound"
+    assert call(fixtures.cloud(), "StartInstances", params).code == "InvalidInstanceId.NotFound"
 
 
 @pytest.mark.parametrize(
@@ -168,29 +168,29 @@ def test_a_dry_run_of_success_first_always_passes() -> None:
 )
 def test_refusals_of_a_batch(params: dict[str, str], status: int, code: str) -> None:
     """No id, an empty id and too many ids have rows of their own."""
-    reply = call(stage.cloud(), "RebootInstances", {"RegionId": REGION, **params})
+    reply = call(fixtures.cloud(), "RebootInstances", {"RegionId": REGION, **params})
     assert (reply.status, reply.code) == (status, code)
 
 
 def test_the_wrong_name_of_the_force_flag_is_ignored() -> None:
     """ForceStop belongs to RebootInstance, ForceReboot to RebootInstances; unknown ones pass."""
-    reply = call(stage.cloud(), "RebootInstance", InstanceId="i-plain-1", ForceReboot="true")
+    reply = call(fixtures.cloud(), "RebootInstance", InstanceId="i-plain-1", ForceReboot="true")
     assert reply.status == 200
 
 
 def test_a_stop_ends_stopped_and_keeps_the_guest() -> None:
     """Running, Stopping, Stopped; the key in force stays what it was."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     call(cloud, "StopInstance", InstanceId="i-plain-1", StoppedMode="KeepCharging")
     assert row(cloud, "i-plain-1")["Status"] == "Stopping"
     after = row(cloud, "i-plain-1", NOW + 1_000)
     assert (after["Status"], after["StoppedMode"]) == ("Stopped", "KeepCharging")
-    assert sight(cloud, "i-plain-1", NOW + 1_000).key_in_force == stage.FORMER
+    assert observed_one(cloud, "i-plain-1", NOW + 1_000).key_in_force == fixtures.FORMER
 
 
 def test_how_an_instance_was_stopped_is_shown_until_it_is_started() -> None:
     """StoppedMode as it was asked for; a start and another stop forget it."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
 
     def shown(now: int) -> set[str]:
         asked = call(cloud, "DescribeInstanceAttribute", InstanceId="i-plain-1", now=now)
@@ -206,7 +206,7 @@ def test_how_an_instance_was_stopped_is_shown_until_it_is_started() -> None:
 
 def test_the_ledger_says_what_happened_and_until_when() -> None:
     """One entry per instance, the same request id for all of a call, both instants in UTC ms."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     reply = attach(cloud, "i-plain-1", "i-plain-2")
     call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 10)
     first, second, reboot = list(cloud.ledger)
@@ -215,20 +215,20 @@ def test_the_ledger_says_what_happened_and_until_when() -> None:
         "attach",
         NOW,
         None,
-        stage.FRESH,
+        fixtures.FRESH,
     )
     assert (reboot.effect, reboot.at, reboot.until, reboot.key_pair) == (
         "reboot",
         NOW + 10,
         NOW + 5_010,
-        stage.FRESH,
+        fixtures.FRESH,
     )
     assert (reboot.region, reboot.instance) == (REGION, "i-plain-1")
 
 
 def test_boots_can_differ_in_length() -> None:
     """The spread is drawn per instance and boot, and stays within its percent."""
-    cloud = stage.cloud(Switches(boot_spread_percent=20))
+    cloud = fixtures.cloud(Switches(boot_spread_percent=20))
     for number in range(1, 9):
         call(cloud, "RebootInstance", InstanceId=f"i-plain-{number}")
     lengths = {(entry.until or 0) - entry.at for entry in cloud.ledger}

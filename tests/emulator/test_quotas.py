@@ -6,8 +6,8 @@ from rollout.emulator.cloud.quotas import Foreign, Quota, Quotas, QuotaSettings
 from rollout.emulator.cloud.users import Access, User
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.messages import Request
-from tests.emulator import stage
-from tests.emulator.stage import NOW, REGION, call
+from tests.emulator import fixtures
+from tests.emulator.fixtures import NOW, REGION, call
 
 MINUTE_START = NOW - NOW % 60_000
 
@@ -15,7 +15,7 @@ MINUTE_START = NOW - NOW % 60_000
 def limited(settings: QuotaSettings) -> Cloud:
     """A cloud with two users of one account."""
     users = Access([User(), User(name="console", key_id="console")])
-    return Cloud(stage.fleet(), quotas=Quotas(settings), access=users)
+    return Cloud(fixtures.fleet(), quotas=Quotas(settings), access=users)
 
 
 def describe(cloud: Cloud, at: int, caller: str = "emulator", region: str = REGION) -> str | None:

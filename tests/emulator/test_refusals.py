@@ -7,8 +7,8 @@ from rollout.ecs import contract
 from rollout.ecs.contract import Kind
 from rollout.emulator import faults
 from rollout.emulator.cloud.switches import Switches
-from tests.emulator import stage
-from tests.emulator.stage import REGION, call, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import REGION, call, ids
 
 VALUES = st.sampled_from(
     [
@@ -26,7 +26,7 @@ VALUES = st.sampled_from(
         "i-none",
         "i.bad",
         REGION,
-        stage.FRESH,
+        fixtures.FRESH,
         ids("i-plain-1", "i-windows", "i-none"),
         "[]",
         '["a", 1]',
@@ -58,12 +58,12 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
 def test_every_refusal_has_its_row(request: tuple[str, dict[str, str]], switches: Switches) -> None:
     """A code without a row would be answered with a made-up status and text."""
     action, params = request
-    reply = call(stage.cloud(switches), action, params)
+    reply = call(fixtures.cloud(switches), action, params)
     assert reply.body.get("Message") != "An error that no table knows.", reply.code
 
 
 def test_every_refusing_fault_has_its_row() -> None:
     """But for the one that is there to be unknown."""
-    codes = {course.code for course in faults.COURSES.values()} - {None, "UnheardOf.Code"}
+    codes = {injection.code for injection in faults.INJECTIONS.values()} - {None, "UnheardOf.Code"}
     for code in codes:
         assert contract.error("AttachKeyPair", str(code)).code == code

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from rollout.emulator.cloud.instances import BaseStatus, OperationLock
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from tests.emulator import stage
-from tests.emulator.stage import FORMER, FRESH, NOW, attach, call
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FORMER, FRESH, NOW, attach, call
 
 NAMES = ("i-plain-1", "i-plain-2", "i-stopped", "i-windows", "i-security")
 
@@ -40,7 +40,7 @@ def test_a_kept_row_is_the_one_that_would_be_made(
     steps: list[tuple[str, str, int]], lag_ms: int, stale_ms: int
 ) -> None:
     """Whatever calls and hands do, and however views lag, no look is answered from old memory."""
-    cloud = stage.cloud(Switches(describe_lag_ms=lag_ms, stale_status_ms=stale_ms))
+    cloud = fixtures.cloud(Switches(describe_lag_ms=lag_ms, stale_status_ms=stale_ms))
     ordinals = [o for o in map(cloud.instances.ids.ordinal_of, NAMES) if o is not None]
     now = NOW
     for hand, name, pause_ms in steps:
@@ -48,5 +48,5 @@ def test_a_kept_row_is_the_one_that_would_be_made(
         now += pause_ms
         for seen_ms in (lag_ms, 0):
             shown = cloud.rows.render(ordinals, now, seen_ms)
-            cloud.instances.shown.clear()
+            cloud.instances.rendered.clear()
             assert list(shown) == list(cloud.rows.render(ordinals, now, seen_ms))

@@ -37,8 +37,8 @@ from rollout.emulator.cloud.users import Access, User
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.http import server
-from tests.emulator import stage
-from tests.emulator.stage import FRESH, FRESH_BODY, REGION, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH, FRESH_BODY, REGION, ids
 
 STARTED = ("Starting", "Running")
 
@@ -51,7 +51,7 @@ ACTIONS: list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
     ),
     (
         "detach_key_pair",
-        {"region_id": REGION, "key_pair_name": stage.FORMER, "instance_ids": ids("i-plain-1")},
+        {"region_id": REGION, "key_pair_name": fixtures.FORMER, "instance_ids": ids("i-plain-1")},
         lambda b: b["FailCount"] == 0,
     ),
     (
@@ -206,7 +206,7 @@ async def test_new_sdk_sync(
     algorithm: str | None,
 ) -> None:
     """Every action by its blocking method, with either signature."""
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         client = EcsClient(config(url, signature_algorithm=algorithm))
         method = getattr(client, action)
         response = await asyncio.to_thread(method, model(action)(**arguments))
@@ -224,7 +224,7 @@ async def test_new_sdk_async(
     algorithm: str | None,
 ) -> None:
     """Every action by its coroutine: the async SDK writes the same values otherwise."""
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         client = EcsClient(config(url, signature_algorithm=algorithm))
         response = await getattr(client, f"{action}_async")(model(action)(**arguments))
     assert holds(response.body.to_map())
@@ -244,7 +244,7 @@ async def test_classic_sdk(
         for field, value in model(action)(**arguments).to_map().items()
         if value and field != "RegionId"  # the client's own
     }
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         assert holds(await ask_classic(url, request, **values))
 
 
@@ -258,7 +258,7 @@ async def test_the_longest_command_arrives() -> None:
         command_content=script,
         instance_id=["i-plain-1"] * 100,
     )
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         response = await EcsClient(config(url)).run_command_async(request)
     assert response.body.invoke_id.startswith("t-")
 
@@ -283,7 +283,7 @@ async def test_every_listed_field_arrives_in_the_typed_model() -> None:
         paths.setdefault(action, []).append(path)
     asked = {action: arguments for action, arguments, _ in ACTIONS}
     assert list(paths)[-1] == "describe_invocation_results"  # there is something to show by then
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         client = EcsClient(config(url))
         for action, fields in paths.items():
             request = model(action)(**asked[action])
@@ -302,7 +302,7 @@ async def test_every_action_of_the_contract_is_asked_by_an_sdk() -> None:
 @pytest.mark.asyncio
 async def test_classic_sdk_drives_a_rotation() -> None:
     """Attach, reboot, start, stop, describe by the classic SDK: V1, everything in the query."""
-    cloud = stage.cloud(Switches(boot_time_ms=50))
+    cloud = fixtures.cloud(Switches(boot_time_ms=50))
     async with server.serve(cloud) as url:
         await ask_classic(url, ImportKeyPairRequest(), KeyPairName="k-1", PublicKeyBody=FRESH_BODY)
         attached = await ask_classic(
@@ -319,7 +319,7 @@ async def test_classic_sdk_drives_a_rotation() -> None:
         status = await ask_classic(url, DescribeInstanceStatusRequest(), InstanceIds=["i-stopped"])
         assert status["InstanceStatuses"]["InstanceStatus"][0]["Status"] in STARTED
         await ask_classic(
-            url, DetachKeyPairRequest(), KeyPairName=stage.FORMER, InstanceIds=ids("i-plain-5")
+            url, DetachKeyPairRequest(), KeyPairName=fixtures.FORMER, InstanceIds=ids("i-plain-5")
         )
         await asyncio.sleep(0.1)
         page = await ask_classic(
@@ -328,7 +328,7 @@ async def test_classic_sdk_drives_a_rotation() -> None:
         shown = [(r["Status"], r["KeyPairName"]) for r in page["Instances"]["Instance"]]
         assert shown == [("Running", "k-1")] * 2
         now = server.wall_clock_ms()
-        assert stage.sight(cloud, "i-stopped", now).key_in_force == "k-1"
+        assert fixtures.observed_one(cloud, "i-stopped", now).key_in_force == "k-1"
         assert [entry.effect for entry in cloud.ledger] == [
             "import",
             "attach",
@@ -345,7 +345,7 @@ async def test_classic_sdk_drives_a_rotation() -> None:
 @pytest.mark.asyncio
 async def test_sts_answers_on_the_same_endpoint() -> None:
     """GetCallerIdentity by the official STS client, sync and async."""
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         client = StsClient(config(url))
         blocking = await asyncio.to_thread(client.get_caller_identity)
         awaited = await client.get_caller_identity_async()
@@ -359,7 +359,7 @@ async def test_sts_answers_on_the_same_endpoint() -> None:
 async def test_errors_reach_the_sdks_with_code_and_status() -> None:
     """ClientException of the new SDK and ServerException of the classic one."""
     request = models.RebootInstanceRequest(instance_id="i-stopped")
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         with pytest.raises(ClientException) as new:
             await EcsClient(config(url)).reboot_instance_async(request)
         with pytest.raises(ServerException) as old:
@@ -379,7 +379,7 @@ async def test_throttling_reaches_the_new_sdk_as_such_only_with_its_header() -> 
         ("throttle", ThrottlingException),
         ("throttle_no_header", ClientException),
     ):
-        cloud = stage.cloud(faults=FaultPlan([Fault(fault)]))
+        cloud = fixtures.cloud(faults=FaultPlan([Fault(fault)]))
         async with server.serve(cloud) as url:
             with pytest.raises(raised) as caught:
                 await EcsClient(config(url)).describe_regions_async(request)
@@ -392,7 +392,7 @@ async def test_throttling_reaches_the_new_sdk_as_such_only_with_its_header() -> 
 @pytest.mark.asyncio
 async def test_a_wrong_secret_is_told_as_such() -> None:
     """The classic SDK finds its own string to sign in our message and names the secret."""
-    async with server.serve(stage.cloud()) as url:
+    async with server.serve(fixtures.cloud()) as url:
         wrong = AcsClient("emulator", "wrong", REGION, port=int(url.rpartition(":")[2]))
         wrong.add_endpoint(REGION, "Ecs", "127.0.0.1")
         request = StartInstanceRequest()
@@ -411,7 +411,7 @@ async def test_a_wrong_secret_is_told_as_such() -> None:
 async def test_temporary_credentials_pass_with_their_token() -> None:
     """STS keys: the new SDK signs the token as a header, the classic one as a parameter."""
     user = User(kind="AssumedRoleUser", name="ops/session", token="token")
-    async with server.serve(Cloud(stage.fleet(), access=Access([user]))) as url:
+    async with server.serve(Cloud(fixtures.fleet(), access=Access([user]))) as url:
         client = EcsClient(config(url, security_token="token", type="sts"))
         response = await client.describe_regions_async(models.DescribeRegionsRequest())
         assert response.status_code == 200
@@ -423,7 +423,7 @@ async def test_temporary_credentials_pass_with_their_token() -> None:
 @pytest.mark.asyncio
 async def test_a_lost_reply_is_an_opaque_error_of_the_sdk() -> None:
     """It cannot say whether the attach happened; the ledger can."""
-    cloud = stage.cloud(faults=FaultPlan([Fault("lost_after")]))
+    cloud = fixtures.cloud(faults=FaultPlan([Fault("lost_after")]))
     request = models.AttachKeyPairRequest(
         region_id=REGION, key_pair_name=FRESH, instance_ids=ids("i-plain-1")
     )

@@ -11,8 +11,8 @@ from rollout.emulator.cloud.users import Access, Statement, User
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Reply
-from tests.emulator import stage
-from tests.emulator.stage import REGION, attach, call, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import REGION, attach, call, ids
 
 SEED = Switches(edition=Edition.SEED)
 PRINTED_ID = "473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E"
@@ -57,7 +57,7 @@ def test_success_is_the_printed_example(
     form: Format, example: bytes, size: int, digest: str
 ) -> None:
     """The bytes of the page: indent, no XML declaration, no newline at the end."""
-    reply = printed(attach(stage.cloud(SEED), "i-plain-1"))
+    reply = printed(attach(fixtures.cloud(SEED), "i-plain-1"))
     data = body_bytes(reply, "AttachKeyPair", form)
     assert data == example
     assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest)
@@ -73,7 +73,7 @@ def test_success_is_the_printed_example(
             MISSING_REGION,
         ),
         (
-            {"RegionId": REGION, "KeyPairName": stage.FRESH, "InstanceIds": ids("i-windows")},
+            {"RegionId": REGION, "KeyPairName": fixtures.FRESH, "InstanceIds": ids("i-windows")},
             403,
             "DependencyViolation.WindowsInstance",
             "The instance creating this window, cannot use ssh key pair to login.",
@@ -96,7 +96,7 @@ def test_the_four_errors_of_the_page(
     params: dict[str, str], status: int, code: str, message: str
 ) -> None:
     """Codes, statuses and messages as printed; the first with its no-break space."""
-    reply = call(stage.cloud(SEED), "AttachKeyPair", params)
+    reply = call(fixtures.cloud(SEED), "AttachKeyPair", params)
     assert (reply.status, reply.code, reply.body["Message"]) == (status, code, message)
     assert list(reply.body) == ["RequestId", "HostId", "Code", "Message"]
 
@@ -105,13 +105,13 @@ def test_who_may_not_use_a_resource_is_told_that_the_region_is_missing() -> None
     """The second cause that the page prints for the code; today it is Forbidden.RAM."""
     user = User(statements=(Statement("deny"),))
     for switches, code in ((SEED, "MissingParameter"), (Switches(), "Forbidden.RAM")):
-        cloud = Cloud(stage.fleet(), switches, access=Access([user]))
+        cloud = Cloud(fixtures.fleet(), switches, access=Access([user]))
         assert attach(cloud, "i-plain-1").code == code
 
 
 def test_another_missing_parameter_is_told_by_the_common_table() -> None:
     """Curly quotes, "mandatory", no full stop."""
-    reply = call(stage.cloud(SEED), "AttachKeyPair", RegionId=REGION)
+    reply = call(fixtures.cloud(SEED), "AttachKeyPair", RegionId=REGION)
     assert reply.body["Message"] == (
         "The input parameter \u201cKeyPairName\u201d that is mandatory for processing this"
         " request is not supplied"
@@ -120,7 +120,7 @@ def test_another_missing_parameter_is_told_by_the_common_table() -> None:
 
 def test_an_error_in_xml_has_a_declaration_and_the_root_error() -> None:
     """No envelope is printed on the page; this one is the reference's."""
-    reply = printed(call(stage.cloud(SEED), "AttachKeyPair", RegionId="xx"))
+    reply = printed(call(fixtures.cloud(SEED), "AttachKeyPair", RegionId="xx"))
     assert body_bytes(reply, "AttachKeyPair", Format.XML) == (
         b'<?xml version="1.0" encoding="UTF-8"?><Error>'
         b"<RequestId>473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E</RequestId>"
@@ -131,10 +131,10 @@ def test_an_error_in_xml_has_a_declaration_and_the_root_error() -> None:
 
 def test_a_bound_key_pair_could_be_deleted_then() -> None:
     """The old edition deletes it and the instances go on naming it; today's refuses."""
-    old, today = stage.cloud(SEED), stage.cloud()
-    asked = {"RegionId": REGION, "KeyPairNames": ids(stage.FORMER)}
+    old, today = fixtures.cloud(SEED), fixtures.cloud()
+    asked = {"RegionId": REGION, "KeyPairNames": ids(fixtures.FORMER)}
     assert call(old, "DeleteKeyPairs", asked).status == 200
-    assert stage.row(old, "i-plain-1")["KeyPairName"] == stage.FORMER
+    assert fixtures.row(old, "i-plain-1")["KeyPairName"] == fixtures.FORMER
     refused = call(today, "DeleteKeyPairs", asked)
     assert (refused.status, refused.code) == (
         400,
@@ -144,6 +144,6 @@ def test_a_bound_key_pair_could_be_deleted_then() -> None:
 
 def test_other_actions_are_spoken_as_today() -> None:
     """The page says nothing of them."""
-    reply = call(stage.cloud(SEED), "DetachKeyPair", RegionId=REGION)
+    reply = call(fixtures.cloud(SEED), "DetachKeyPair", RegionId=REGION)
     assert reply.code == "MissingKeyPairName"
     assert "Recommend" in reply.body

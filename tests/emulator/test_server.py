@@ -15,8 +15,8 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.http import server
-from tests.emulator import stage
-from tests.emulator.stage import FRESH, REGION, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH, REGION, ids
 
 JSON_TYPE = "application/json;charset=utf-8"
 
@@ -81,13 +81,13 @@ async def served(cloud: Cloud) -> AsyncIterator[Caller]:
 
 def faulty(fault: str, **more: Any) -> Cloud:
     """A cloud on which one fault befalls every call it can befall."""
-    return stage.cloud(faults=FaultPlan([Fault(fault, **more)]))
+    return fixtures.cloud(faults=FaultPlan([Fault(fault, **more)]))
 
 
 @pytest.mark.asyncio
 async def test_get_and_post_query_and_form_json_and_xml() -> None:
     """One action in all the ways a client may ask for it."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         signed = caller.signed("GET", "DescribeRegions", {"Format": "xml"})
         async with caller.session.get(caller.url, params=signed) as response:
             assert response.headers["Content-Type"] == "text/xml;charset=utf-8"
@@ -105,7 +105,7 @@ async def test_get_and_post_query_and_form_json_and_xml() -> None:
 @pytest.mark.asyncio
 async def test_rows_are_the_same_in_xml() -> None:
     """Rows are written as JSON once; in XML they hold the same."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         params = {"RegionId": REGION, "InstanceIds": ids("i-plain-1"), "Format": "XML"}
         signed = caller.signed("POST", "DescribeInstances", params)
         async with caller.session.post(caller.url, params=signed) as response:
@@ -113,14 +113,14 @@ async def test_rows_are_the_same_in_xml() -> None:
         assert isinstance(node, dict)
         (row,) = wire.items(node["Instances"], "Instance")
         assert isinstance(row, dict)
-        assert (row["KeyPairName"], row["IoOptimized"]) == (stage.FORMER, "true")
+        assert (row["KeyPairName"], row["IoOptimized"]) == (fixtures.FORMER, "true")
         assert wire.items(row["OperationLocks"], "LockReason") == []
 
 
 @pytest.mark.asyncio
 async def test_the_seed_page_over_http() -> None:
     """Edition `seed` answers XML by default, with RequestId and nothing else."""
-    async with served(stage.cloud(Switches(edition=Edition.SEED))) as caller:
+    async with served(fixtures.cloud(Switches(edition=Edition.SEED))) as caller:
         params = {"RegionId": REGION, "KeyPairName": FRESH, "InstanceIds": ids("i-plain-1")}
         signed = caller.signed("GET", "AttachKeyPair", {**params, "Format": ""})
         async with caller.session.get(caller.url, params=signed) as response:
@@ -136,7 +136,7 @@ async def test_the_seed_page_over_http() -> None:
 @pytest.mark.asyncio
 async def test_errors_carry_the_envelope_of_the_gateway() -> None:
     """RequestId, HostId, Code, Message, Recommend; also for what is no action at all."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         status, body = await caller("MakeCoffee")
         assert (status, body["Code"]) == (404, "InvalidAction.NotFound")
         assert list(body) == ["RequestId", "HostId", "Code", "Message", "Recommend"]
@@ -149,7 +149,7 @@ async def test_errors_carry_the_envelope_of_the_gateway() -> None:
 @pytest.mark.asyncio
 async def test_the_admin_lists_what_is_hidden() -> None:
     """Ledger and instances as JSON lines, with the fields that checkers read."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         _, body = await caller.attach("i-plain-1")
         (entry,) = await caller.admin("ledger")
         assert entry["request_id"] == body["RequestId"]
@@ -170,7 +170,7 @@ async def test_the_admin_lists_what_is_hidden() -> None:
             "os_type": "linux",
             "status": "Running",
             "key_pair": FRESH,
-            "key_in_force": stage.FORMER,
+            "key_in_force": fixtures.FORMER,
             "boots": 1,
         }
 
@@ -178,7 +178,7 @@ async def test_the_admin_lists_what_is_hidden() -> None:
 @pytest.mark.asyncio
 async def test_the_admin_turns_every_knob() -> None:
     """Faults, quotas, switches, users and instances can be changed while the cloud runs."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         assert await caller.set("quotas", {"quotas": [{"calls_per_minute": 0}]}) == 200
         assert (await caller("DescribeRegions"))[1]["Code"] == "Throttling"
         assert await caller.set("quotas", {}) == 200
@@ -220,7 +220,7 @@ async def test_the_admin_turns_every_knob() -> None:
 )
 async def test_the_admin_refuses_nonsense(name: str, value: object) -> None:
     """400 and a sentence, and nothing changed."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         assert await caller.set(name, value) == 400
         assert (await caller("DescribeRegions"))[0] == 200
 
@@ -228,7 +228,7 @@ async def test_the_admin_refuses_nonsense(name: str, value: object) -> None:
 @pytest.mark.asyncio
 async def test_the_admin_is_not_for_browsers_and_knows_its_names() -> None:
     """A page of another origin is turned away; unknown names are not found."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         url = f"{caller.url}/_admin/ledger"
         async with caller.session.get(url, headers={"Origin": "http://evil"}) as response:
             assert response.status == 403
@@ -374,26 +374,26 @@ async def test_a_throttled_call_tells_when_to_come_back() -> None:
 async def test_only_loopback_is_served_unless_told() -> None:
     """An emulator with a published secret does not listen to the network by accident."""
     with pytest.raises(ValueError, match="not a loopback"):
-        async with server.serve(stage.cloud(), "0.0.0.0"):  # noqa: S104 - that is the point
+        async with server.serve(fixtures.cloud(), "0.0.0.0"):  # noqa: S104 - that is the point
             pass
 
 
 @pytest.mark.asyncio
 async def test_the_clock_of_the_cloud_never_goes_back() -> None:
     """A wall clock that jumps back must not rewind the pretend cloud."""
-    instants = iter([stage.NOW + 1_000, stage.NOW, stage.NOW + 2_000])
-    front = server.FrontEnd(stage.cloud(), lambda: next(instants))
+    instants = iter([fixtures.NOW + 1_000, fixtures.NOW, fixtures.NOW + 2_000])
+    front = server.HttpFrontEnd(fixtures.cloud(), lambda: next(instants))
     assert [front.now() for _ in range(3)] == [
-        stage.NOW + 1_000,
-        stage.NOW + 1_000,
-        stage.NOW + 2_000,
+        fixtures.NOW + 1_000,
+        fixtures.NOW + 1_000,
+        fixtures.NOW + 2_000,
     ]
 
 
 @pytest.mark.asyncio
 async def test_the_service_can_live_in_another_time() -> None:
     """Its clock and its Date header agree: a caller can measure the skew and sign again."""
-    async with served(stage.cloud(Switches(clock_skew_ms=20 * 60_000))) as caller:
+    async with served(fixtures.cloud(Switches(clock_skew_ms=20 * 60_000))) as caller:
         signed = caller.signed("POST", "DescribeRegions", {})
         async with caller.session.post(caller.url, params=signed) as response:
             assert json.loads(await response.read())["Code"] == "InvalidTimeStamp.Expired"
@@ -407,7 +407,7 @@ async def test_the_service_can_live_in_another_time() -> None:
 @pytest.mark.asyncio
 async def test_the_clock_of_the_service_can_be_set_and_set_back() -> None:
     """Ahead, right, behind, at any time; a boot under way takes no longer for it."""
-    async with served(stage.cloud(Switches(boot_time_ms=200))) as caller:
+    async with served(fixtures.cloud(Switches(boot_time_ms=200))) as caller:
         assert (await caller("RebootInstance", InstanceId="i-plain-1"))[0] == 200
         for minutes, status in ((16, 400), (0, 200), (-16, 400), (-14, 200), (0, 200)):
             assert await caller.set("switches", {"clock_skew_ms": minutes * 60_000}) == 200
@@ -419,7 +419,7 @@ async def test_the_clock_of_the_service_can_be_set_and_set_back() -> None:
 @pytest.mark.asyncio
 async def test_the_admin_may_forbid_clocks_that_are_ahead() -> None:
     """From then on, and until it is taken back."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         for ahead_ms, status in ((0, 400), (900_000, 200)):
             assert await caller.set("switches", {"clock_ahead_ms": ahead_ms}) == 200
             stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + 300_000)}
@@ -431,7 +431,7 @@ async def test_the_admin_may_forbid_clocks_that_are_ahead() -> None:
 async def test_an_answer_after_a_fault_has_the_date_of_the_cloud_too(fault: str) -> None:
     """Whatever befalls a call, its caller measures the skew by the cloud's clock."""
     armed = FaultPlan([Fault(fault, delay_ms=1)])
-    async with served(stage.cloud(Switches(clock_skew_ms=5 * 60_000), armed)) as caller:
+    async with served(fixtures.cloud(Switches(clock_skew_ms=5 * 60_000), armed)) as caller:
         stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + 5 * 60_000)}
         signed = caller.signed("POST", "DescribeRegions", stamp)
         async with caller.session.post(caller.url, params=signed) as response:
@@ -442,7 +442,7 @@ async def test_an_answer_after_a_fault_has_the_date_of_the_cloud_too(fault: str)
 @pytest.mark.asyncio
 async def test_other_http_methods_are_refused() -> None:
     """GET and POST, nothing else."""
-    async with served(stage.cloud()) as caller:
+    async with served(fixtures.cloud()) as caller:
         signed = caller.signed("PUT", "DescribeRegions", {})
         async with caller.session.put(caller.url, params=signed) as response:
             assert response.status == 403

@@ -15,7 +15,7 @@ from rollout.ecs import wire
 from rollout.emulator.cloud.users import Access, User
 from rollout.emulator.http.gateway import Gateway, Message
 from rollout.emulator.messages import Refusal
-from tests.emulator.stage import NOW
+from tests.emulator.fixtures import NOW
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent.parent / "data" / "ecs-vectors.json").read_text()

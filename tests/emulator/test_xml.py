@@ -15,8 +15,8 @@ from alibabacloud_sts20150401 import models as sts_models
 from rollout.ecs import contract
 from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Reply, Request
-from tests.emulator import stage
-from tests.emulator.stage import FRESH, FRESH_BODY, NOW, REGION, attach, ids
+from tests.emulator import fixtures
+from tests.emulator.fixtures import FRESH, FRESH_BODY, NOW, REGION, attach, ids
 
 FILES = Path(__file__).parents[1] / "data" / "xml"
 REQUEST_ID = "AA340C78-9244-2432-1AAA-DF72B7F5D181"
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
 
 def answered(action: str, params: dict[str, str]) -> tuple[Reply, str]:
     """The answer to one call, two seconds after a command was sent."""
-    cloud = stage.cloud()
+    cloud = fixtures.cloud()
     cloud.make_key = lambda: (FRESH_BODY, PRIVATE)
     version = contract.ACTIONS[action].version
     if action == "DescribeInvocationResults":
@@ -106,6 +106,6 @@ def test_no_name_in_an_answer_is_unknown_to_the_sdk(name: str) -> None:
 
 def test_odd_characters_are_escaped() -> None:
     """A name with markup cannot break out of its element."""
-    reply = attach(stage.cloud(), "i-plain-1")
+    reply = attach(fixtures.cloud(), "i-plain-1")
     odd = msgspec.structs.replace(reply, body={**reply.body, "KeyPairName": f"<{FRESH}>&"})
     assert "<KeyPairName>&lt;fresh&gt;&amp;</KeyPairName>" in xml(odd, "AttachKeyPair")

@@ -17,7 +17,7 @@ from rollout.ecs import verdict
 from rollout.ecs.governor import EMULATOR_RATE_START
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import CALM, HOSTILE, Fault
+from rollout.emulator.faults import NO_INJECTION, HOSTILE, Fault
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.messages import Request
 from rollout.errors import Exit
@@ -210,7 +210,7 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
             heap.advance(heap.now + seconds * SECOND)
             request = Request(api_request.action, api_request.params)
             received = arrivals.read(
-                CALM, request, arrivals.deliver(request, 1, ghost=False), heap.now
+                NO_INJECTION, request, arrivals.deliver(request, 1, ghost=False), heap.now
             )
             told.append(_told(received, api_request, planned.account_of(plan)))
         assert told[0] == told[1]

@@ -34,8 +34,8 @@ def describe_invocation_results(call: Context) -> Body:
         for result in found(region, invoke_id, call.now)
         if _asked(call, result) and filters.has_tags(result.order.tags, tags)
     ]
-    shown, page = _page(call, results)
-    rows = [_row(call, result) for result in shown]
+    on_page, page = _page(call, results)
+    rows = [_row(call, result) for result in on_page]
     return {
         "Invocation": {
             "TotalCount": len(results),
@@ -53,12 +53,12 @@ def describe_cloud_assistant_status(call: Context) -> Body:
     family = call.text("OSType")
     ordinals = _named(call, region, ids) if ids else _living(call, region)
     found = [o for o in ordinals if family == _family(call, o)] if family else ordinals
-    shown, page = (found, _whole(len(found))) if ids else _page(call, found)
+    on_page, page = (found, _whole(len(found))) if ids else _page(call, found)
     return {
         "TotalCount": len(found),
         **page,
         "InstanceCloudAssistantStatusSet": {
-            "InstanceCloudAssistantStatus": [_agent(call, o) for o in shown]
+            "InstanceCloudAssistantStatus": [_agent(call, o) for o in on_page]
         },
     }
 
@@ -124,7 +124,7 @@ def _row(call: Context, result: Result) -> dict[str, object]:
     order = result.order
     finished = "" if result.finished_at is None else wire.iso_seconds(result.finished_at)
     data = result.output.encode()
-    kept = data[-assistant.OUTPUT_BYTES_MAX :]
+    tail = data[-assistant.OUTPUT_BYTES_MAX :]
     plain = call.text("ContentEncoding").lower() == "plaintext"
     return {
         "InstanceId": call.cloud.instances.ids.id_of(result.ordinal),
@@ -133,8 +133,8 @@ def _row(call: Context, result: Result) -> dict[str, object]:
         "InvocationStatus": result.status,
         "InvokeRecordStatus": result.record_status,
         "ExitCode": result.exit_code if result.exit_code is not None else 0,
-        "Output": kept.decode("utf-8", "replace") if plain else base64.b64encode(kept).decode(),
-        "Dropped": len(data) - len(kept),
+        "Output": tail.decode("utf-8", "replace") if plain else base64.b64encode(tail).decode(),
+        "Dropped": len(data) - len(tail),
         "ErrorCode": result.error_code,
         "ErrorInfo": assistant.ERROR_INFOS[result.error_code],
         "StartTime": wire.iso_seconds(order.at if result.began_at is None else result.began_at),

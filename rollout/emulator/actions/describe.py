@@ -52,9 +52,9 @@ def describe_instance_status(call: Context) -> Body:
     found = [o for o in known if instances.shape_of(o).zone == zone] if zone else list(known)
     page = call.number_in("PageNumber", 1, 1, 10**9)
     size = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, contract.STATUS_PAGE_SIZE_MAX)
-    shown = found[(page - 1) * size : page * size]
-    named = list(map(instances.ids.id_of, shown))
-    statuses = instances.statuses(shown, call.now, call.lag_ms)
+    on_page = found[(page - 1) * size : page * size]
+    named = list(map(instances.ids.id_of, on_page))
+    statuses = instances.statuses(on_page, call.now, call.lag_ms)
     return {
         "TotalCount": len(found),
         "RequestId": "",

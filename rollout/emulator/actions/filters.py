@@ -12,7 +12,7 @@ from typing import Final
 
 from rollout.ecs import contract, wire
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.cache import Cache
 from rollout.emulator.cloud.instances import (
     MINUTE_MS,
     STATUS_NAMES,
@@ -139,7 +139,7 @@ def tags_given(params: Mapping[str, str]) -> Tags:
 def tagged(instances: Instances, asked: Tags) -> Matches:
     """Which instances have every tag asked for."""
     value = instances.tag_sets.value
-    verdicts = Kept[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_KEPT_MAX)
+    verdicts = Cache[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_KEPT_MAX)
     return lambda ordinal: verdicts[instances.tags[ordinal]]
 
 
@@ -186,7 +186,7 @@ def _of_shape(call: Context) -> list[Matches]:
 
     instances = call.cloud.instances
     shapes = instances.shapes.values
-    verdicts = Kept[int, bool](lambda number: fits(shapes[number]), _JUDGED_KEPT_MAX)
+    verdicts = Cache[int, bool](lambda number: fits(shapes[number]), _JUDGED_KEPT_MAX)
     return [lambda ordinal: verdicts[instances.shape[ordinal]]]
 
 

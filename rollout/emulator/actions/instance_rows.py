@@ -12,17 +12,17 @@ import msgspec
 
 from rollout.ecs import wire
 from rollout.emulator.actions.row_template import Values, filled, row_template
-from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.cache import Cache
 from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, OperationLock, View
 from rollout.emulator.cloud.keypairs import KeyPairs
 
 _DAY_MINUTES: Final = 24 * 60
 _MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
 
-ROWS_KEPT_MAX: Final = 8_192
+ROWS_CACHED_MAX: Final = 8_192
 """Rows remembered: most looks at an instance find it as the one before did. About 20 MiB."""
 
-SHAPES_KEPT_MAX: Final = 4_096
+SHAPES_CACHED_MAX: Final = 4_096
 """Shapes whose template is remembered. About 8 MiB; most fleets have a few dozen shapes."""
 
 _LOCK_MESSAGE: Final = {
@@ -47,19 +47,19 @@ class Rows:
     def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
         self._instances = instances
         self._pairs = pairs
-        self._row = lru_cache(ROWS_KEPT_MAX)(self._render)
-        self._templates = Kept(self._template, SHAPES_KEPT_MAX)
+        self._row = lru_cache(ROWS_CACHED_MAX)(self._render)
+        self._templates = Cache(self._template, SHAPES_CACHED_MAX)
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
         """The JSON object of each instance, as DescribeInstances shows it at `now`."""
         if lag_ms:
-            return [self._look(ordinal, now, lag_ms) for ordinal in ordinals]
-        kept = list(map(self._instances.shown.get, ordinals))
-        if all(kept):
-            return cast("list[msgspec.Raw]", kept)
-        return [row or self._look(o, now) for o, row in zip(ordinals, kept, strict=True)]
+            return [self._cached(ordinal, now, lag_ms) for ordinal in ordinals]
+        cached = list(map(self._instances.rendered.get, ordinals))
+        if all(cached):
+            return cast("list[msgspec.Raw]", cached)
+        return [row or self._cached(o, now) for o, row in zip(ordinals, cached, strict=True)]
 
-    def _look(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
+    def _cached(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
         """The row of one instance, kept with it unless it is in the middle of something."""
         i = self._instances
         seen = i.view(ordinal, now, lag_ms)
@@ -67,9 +67,9 @@ class Rows:
         facts = seen, mode, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
         if lag_ms or ordinal in i.moves:
             return self._row(ordinal, *facts)
-        if len(i.shown) >= ROWS_KEPT_MAX:
-            i.shown.clear()
-        row = i.shown[ordinal] = self._render(ordinal, *facts)
+        if len(i.rendered) >= ROWS_CACHED_MAX:
+            i.rendered.clear()
+        row = i.rendered[ordinal] = self._render(ordinal, *facts)
         return row
 
     def _render(

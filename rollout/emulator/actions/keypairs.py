@@ -66,13 +66,13 @@ def describe_key_pairs(call: Context) -> Body:
     )
     found = [pair for pair in call.cloud.pairs.living(region) if _wanted(call, region, pair)]
     public = call.flag("IncludePublicKey")
-    shown = found[(page - 1) * size : page * size]
+    on_page = found[(page - 1) * size : page * size]
     return {
         "PageSize": size,
         "RequestId": "",
         "PageNumber": page,
         "TotalCount": len(found),
-        "KeyPairs": {"KeyPair": [_row(pair, public=public) for pair in shown]},
+        "KeyPairs": {"KeyPair": [_row(pair, public=public) for pair in on_page]},
     }
 
 

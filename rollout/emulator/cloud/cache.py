@@ -11,7 +11,7 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class Kept(dict[_Key, _Value]):
+class Cache(dict[_Key, _Value]):
     """`kept[key]` is `make(key)`. All are forgotten when there are `most`."""
 
     def __init__(self, make: Callable[[_Key], _Value], most: int) -> None:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.cache import Cache
 from rollout.emulator.cloud.texts import Numbered
 
 _BITS: Final = 68  # 17 hexadecimal digits: with "i-" and three letters the length of real ids
@@ -42,8 +42,8 @@ class DerivedIds:
         self._shift = int.from_bytes(digest[16:25], "big") & _MASK
         self._regions = regions
         self._prefixes = [f"i-{part}" for part in letters]
-        self.id_of = Kept(self._id_of, IDS_KEPT_MAX).__getitem__
-        self.ordinal_of = Kept(self._ordinal_of, IDS_KEPT_MAX).__getitem__
+        self.id_of = Cache(self._id_of, IDS_KEPT_MAX).__getitem__
+        self.ordinal_of = Cache(self._ordinal_of, IDS_KEPT_MAX).__getitem__
 
     def _id_of(self, ordinal: int) -> str:
         scattered = (ordinal * self._factor + self._shift) & _MASK
@@ -65,5 +65,5 @@ class ListedIds:
 
     def __init__(self, listed: Numbered) -> None:
         """`listed`: the ids in the order of the ordinals."""
-        self.id_of = Kept(listed.texts.__getitem__, IDS_KEPT_MAX).__getitem__
-        self.ordinal_of = Kept(listed.find, IDS_KEPT_MAX).__getitem__
+        self.id_of = Cache(listed.texts.__getitem__, IDS_KEPT_MAX).__getitem__
+        self.ordinal_of = Cache(listed.find, IDS_KEPT_MAX).__getitem__

@@ -116,7 +116,7 @@ class Instances:
         self.uncharged: set[int] = set()
         """Those that were stopped with `StopCharging`, until they are started again."""
 
-        self.shown: dict[int, msgspec.Raw] = {}
+        self.rendered: dict[int, msgspec.Raw] = {}
         """What `rows` has shown of instances in the middle of nothing. Whatever writes into one of
         the columns takes it out: see `_forget`."""
 
@@ -260,7 +260,7 @@ class Instances:
                 self._remember(ordinal, now)
         record = self.record
         formers = list(columns.reader(ordinals)(record))
-        forget = self.shown.pop
+        forget = self.rendered.pop
         for ordinal in ordinals:
             record[ordinal] = key
             forget(ordinal, None)
@@ -343,7 +343,7 @@ class Instances:
         self.guest[ordinal] = fresh
 
     def _forget(self, ordinal: int) -> None:
-        self.shown.pop(ordinal, None)
+        self.rendered.pop(ordinal, None)
 
     def _remember(self, ordinal: int, at: int) -> None:
         """Keep what was true up to `at`, and forget what no lagging read can ask for any more."""

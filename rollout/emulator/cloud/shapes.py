@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 from rollout.ecs import wire
-from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.cache import Cache
 from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.texts import Numbered
 
 FAR_EXPIRY: Final = "2099-12-31T15:59Z"  # what pay-as-you-go instances show as ExpiredTime
 
-TAG_SETS_KEPT_MAX: Final = 16_384
+TAG_SETS_CACHED_MAX: Final = 16_384
 """Sets of tags remembered as rows show them: all that most fleets have. About 5 MiB."""
 
 _REPEATED: Final = (('","TagValue":"', "\t"), ('"},{"TagKey":"', "\n"))
@@ -108,7 +108,7 @@ class TagSets:
     """
 
     def __init__(self) -> None:
-        self.rendered = Kept(self._rendered, TAG_SETS_KEPT_MAX)
+        self.rendered = Cache(self._rendered, TAG_SETS_CACHED_MAX)
         self._stored = Numbered()
 
     def add(self, tags: Tags) -> int:

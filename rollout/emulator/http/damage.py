@@ -10,7 +10,7 @@ import msgspec
 
 from rollout.emulator.cloud import tokens
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Course, Damage
+from rollout.emulator.faults import Damage, Injection
 from rollout.emulator.http.render import Format, Rendered, render, without_raw
 from rollout.emulator.messages import Refusal, Reply, Request
 
@@ -27,37 +27,37 @@ Body = dict[str, object]
 Items = list[dict[str, object]]
 
 
-def answer(cloud: Cloud, course: Course, request: Request, reply: Reply | None) -> Reply:
+def answer(cloud: Cloud, injection: Injection, request: Request, reply: Reply | None) -> Reply:
     """The reply that leaves; `reply` is the cloud's own, None where the call never arrived."""
-    if course.code is not None or reply is None:
+    if injection.code is not None or reply is None:
         refusal = Refusal(
-            course.code or "ServiceUnavailable",
-            status=course.status,
-            retry_after_ms=course.retry_after_ms,
+            injection.code or "ServiceUnavailable",
+            status=injection.status,
+            retry_after_ms=injection.retry_after_ms,
         )
         return cloud.refuse(request, refusal)
-    if course.damage is None or reply.code is not None:
+    if injection.damage is None or reply.code is not None:
         return reply
-    if course.damage is Damage.FOREIGN:
+    if injection.damage is Damage.FOREIGN:
         return msgspec.structs.replace(reply, body={"RequestId": reply.request_id, **_FOREIGN})
-    change = _CHANGES.get(course.damage)
+    change = _CHANGES.get(injection.damage)
     if change is None:
         return reply
     body = change(dict(reply.body), request)
     return msgspec.structs.replace(reply, body=body, printed=False)
 
 
-def to_bytes(course: Course, reply: Reply, action: str, form: Format) -> Rendered:
+def to_bytes(injection: Injection, reply: Reply, action: str, form: Format) -> Rendered:
     """The reply as it stands on the wire, damaged where the course says so."""
-    if course.damage is Damage.XML:
+    if injection.damage is Damage.XML:
         return render(reply, action, Format.XML)
     rendered = render(reply, action, form)
-    spoil = _SPOILS.get(course.damage) if course.damage else None
+    spoil = _SPOILS.get(injection.damage) if injection.damage else None
     if spoil is not None:
         headers, body = spoil(rendered)
         rendered = Rendered(rendered.status, {**rendered.headers, **headers}, body)
-    if course.status is not None:
-        rendered = msgspec.structs.replace(rendered, status=course.status)
+    if injection.status is not None:
+        rendered = msgspec.structs.replace(rendered, status=injection.status)
     return rendered
 
 

@@ -20,7 +20,7 @@ class Admitted(msgspec.Struct, frozen=True):
     refused: Reply | None = None
 
 
-class Desk:
+class FrontEnd:
     """One cloud with its gateway."""
 
     def __init__(self, cloud: Cloud) -> None:

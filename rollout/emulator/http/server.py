@@ -21,9 +21,9 @@ from aiohttp import web
 from rollout.ecs import wire
 from rollout.emulator.cloud import regions
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import CALM, Course, Ending
+from rollout.emulator.faults import NO_INJECTION, Ending, Injection
 from rollout.emulator.http import admin, damage
-from rollout.emulator.http.front_end import Admitted, Desk
+from rollout.emulator.http.front_end import Admitted, FrontEnd
 from rollout.emulator.http.gateway import Message
 from rollout.emulator.http.render import Rendered, render
 from rollout.emulator.messages import Reply, Request
@@ -49,12 +49,12 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class FrontEnd:
+class HttpFrontEnd:
     """Answers HTTP requests for one cloud. `clock` gives UTC milliseconds."""
 
     def __init__(self, cloud: Cloud, clock: Callable[[], int] = wall_clock_ms) -> None:
         self.cloud = cloud
-        self.desk = Desk(cloud)
+        self.front_end = FrontEnd(cloud)
         self._clock = clock
         self._latest = 0
         self._skew_ms = cloud.switches.clock_skew_ms
@@ -85,11 +85,11 @@ class FrontEnd:
         body = await http.read() if http.body_exists else b""
         message = Message(http.method, path, dict(http.query), http.headers, body)
         now = self.now()
-        admitted = self.desk.admit(message, now)
+        admitted = self.front_end.admit(message, now)
         request, reply = admitted.request, admitted.refused
-        course = CALM if reply else self.cloud.faults.course(request)
-        if course is not CALM:
-            return await self._befallen(http, admitted, course)
+        injection = NO_INJECTION if reply else self.cloud.faults.injection(request)
+        if injection is not NO_INJECTION:
+            return await self._befallen(http, admitted, injection)
         reply = reply or self.deliver(http, request, now)
         rendered = render(reply, request.action, admitted.form)
         if self.cloud.faults.faults:
@@ -103,32 +103,32 @@ class FrontEnd:
         return self.cloud.handle(request, now)
 
     async def _befallen(
-        self, http: web.BaseRequest, admitted: Admitted, course: Course
+        self, http: web.BaseRequest, admitted: Admitted, injection: Injection
     ) -> web.StreamResponse:
         """A call that meets a fault: its effects at their times, its ending at its own."""
         request = admitted.request
-        if course.lag_ms:
-            request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
-        answered = course.ending in {Ending.ANSWER, Ending.CUT}
+        if injection.lag_ms:
+            request = msgspec.structs.replace(request, lag_ms=injection.lag_ms)
+        answered = injection.ending in {Ending.ANSWER, Ending.CUT}
         reply: Reply | None = None
-        for index, delay_ms in enumerate(course.arrivals_ms):
+        for index, delay_ms in enumerate(injection.arrivals_ms):
             if answered and index == 0:
                 await _sleep(delay_ms)
                 reply = self.deliver(http, request, self.now())
             else:
                 self._arrive_later(http, request, delay_ms, index)
-        if not course.drips:
-            await _sleep(HANG_MS_MAX if course.ending is Ending.HANG else course.reply_ms)
+        if not injection.drips:
+            await _sleep(HANG_MS_MAX if injection.ending is Ending.HANG else injection.reply_ms)
         if not answered:
-            return _hang_up(http, resets=course.resets)
-        reply = damage.answer(self.cloud, course, request, reply)
-        rendered = damage.to_bytes(course, reply, request.action, admitted.form)
-        if course.mixes:
+            return _hang_up(http, resets=injection.resets)
+        reply = damage.answer(self.cloud, injection, request, reply)
+        rendered = damage.to_bytes(injection, reply, request.action, admitted.form)
+        if injection.mixes:
             rendered = self._former.get(request.action, rendered)
-        if course.ending is Ending.CUT:
-            return await self._cut(http, rendered, resets=course.resets)
-        if course.drips:
-            return await self._drip(http, rendered, course.reply_ms)
+        if injection.ending is Ending.CUT:
+            return await self._cut(http, rendered, resets=injection.resets)
+        if injection.drips:
+            return await self._drip(http, rendered, injection.reply_ms)
         return self._response(rendered, self.now())
 
     def _arrive_later(
@@ -205,7 +205,7 @@ async def serve(
     """
     if not anywhere and not _is_loopback(address):
         raise ValueError(f"{address} is not a loopback address")
-    front = FrontEnd(cloud, clock)
+    front = HttpFrontEnd(cloud, clock)
     http = web.Server(front.answer, access_log=None, max_line_size=REQUEST_LINE_BYTES_MAX)
     runner = web.ServerRunner(http, shutdown_timeout=1.0)
     await runner.setup()

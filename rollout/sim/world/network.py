@@ -16,7 +16,7 @@ import msgspec
 from rollout.ecs import contract, verdict, wire
 from rollout.ecs.governor import IN_FLIGHT_MAX, Leave, Rate
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Course, Damage, Ending
+from rollout.emulator.faults import Injection, Damage, Ending
 from rollout.emulator.http import damage
 from rollout.emulator.http.render import Format
 from rollout.emulator.messages import Reply, Request
@@ -94,14 +94,14 @@ class Arrivals:
         (self.ghosts if ghost else self.calls)[reply.request_id] = n
         return reply
 
-    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Received:
+    def read(self, injection: Injection, request: Request, reply: Reply | None, now: Instant) -> Received:
         """Return what the caller gets. `reply` is None if the call never arrived."""
-        if course.ending is Ending.CUT:
+        if injection.ending is Ending.CUT:
             return Unknown("cut_off")
-        if course.damage is Damage.HUGE:
+        if injection.damage is Damage.HUGE:
             return Unknown("too_large")
-        answer = damage.answer(self.cloud, course, request, reply)
-        rendered = damage.to_bytes(course, answer, request.action, Format.JSON)
+        answer = damage.answer(self.cloud, injection, request, reply)
+        rendered = damage.to_bytes(injection, answer, request.action, Format.JSON)
         headers = {name.lower(): value for name, value in rendered.headers.items()}
         headers["date"] = wire.http_date(self.heap.now)
         return verdict.received(wire.HttpReply(rendered.status, headers, rendered.body), now)
@@ -210,10 +210,10 @@ class Network:
         self._sending(call)
         action = contract.ACTIONS[call.request.action]
         request = Request(action.name, call.request.params, version=action.version)
-        course = self._cloud.faults.course(request)
-        if course.lag_ms:
-            request = msgspec.structs.replace(request, lag_ms=course.lag_ms)
-        self._travel(call, request, course, functools.partial(self._ended, call, lane, leave))
+        injection = self._cloud.faults.injection(request)
+        if injection.lag_ms:
+            request = msgspec.structs.replace(request, lag_ms=injection.lag_ms)
+        self._travel(call, request, injection, functools.partial(self._ended, call, lane, leave))
 
     def _unsent(self, call: Call) -> Refused | None:
         if self.clock.expired(call.not_after):
@@ -223,22 +223,22 @@ class Network:
         return None
 
     def _travel(
-        self, call: Call, request: Request, course: Course, ended: Callable[[Received], None]
+        self, call: Call, request: Request, injection: Injection, ended: Callable[[Received], None]
     ) -> None:
         """Schedule all arrivals of a call and its ending."""
         heap, begun = self.heap, self.heap.now
         latency_ms = self._conditions.latency_ms
         there, back = self._dice.between(*latency_ms), self._dice.between(*latency_ms)
         patience = begun + contract.ACTIONS[request.action].timeout_read_ms
-        answered = course.ending in (Ending.ANSWER, Ending.CUT)
-        ends = begun + there + course.answer_after_ms + back
-        if course.ending is Ending.HANG or ends > patience:
+        answered = injection.ending in (Ending.ANSWER, Ending.CUT)
+        ends = begun + there + injection.answer_after_ms + back
+        if injection.ending is Ending.HANG or ends > patience:
             answered, ends = False, patience
             lost = Unknown("timeout")
         else:
             lost = Unknown("reset")
         replies: list[Reply] = []
-        for index, delay_ms in enumerate(course.arrivals_ms):
+        for index, delay_ms in enumerate(injection.arrivals_ms):
             arrives = begun + there + delay_ms
 
             def arrive(*, ghost: bool = index > 0, late: bool = arrives > ends) -> None:
@@ -251,9 +251,9 @@ class Network:
             if self.clock.suspended:
                 heap.at(self.clock.wakes_at, end)
             elif self.alive:
-                reply = replies[0] if replies and course.arrivals_ms else None
+                reply = replies[0] if replies and injection.arrivals_ms else None
                 ended(
-                    self._arrivals.read(course, request, reply, self.clock.now)
+                    self._arrivals.read(injection, request, reply, self.clock.now)
                     if answered
                     else lost
                 )

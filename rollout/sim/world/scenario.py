@@ -221,7 +221,7 @@ def _switches(dice: Dice) -> Switches:
 def _faults(dice: Dice) -> tuple[Fault, ...]:
     per_mille = dice.pick((0, 5, 10, 30, 60))
     armed = []
-    for name in faults.COURSES:
+    for name in faults.INJECTIONS:
         drawn = dice.chance(6 if name in _STOPPING_FAULTS else 25)
         if drawn and per_mille:
             armed.append(Fault(name, per_mille / 1000))

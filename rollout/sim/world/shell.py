@@ -25,7 +25,7 @@ from rollout.ecs import contract, credentials, endpoints, wire
 from rollout.ecs.client import EcsClient
 from rollout.ecs.governor import Governor
 from rollout.emulator.cloud.users import ACCOUNT_ID
-from rollout.emulator.http.server import FrontEnd
+from rollout.emulator.http.server import HttpFrontEnd
 from rollout.emulator.messages import DEFAULT_KEY_ID, DEFAULT_KEY_SECRET, Reply, Request
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports
@@ -134,7 +134,7 @@ class ShellWorld(World):
             raise
 
 
-class Front(FrontEnd):
+class Front(HttpFrontEnd):
     """The emulator's front end; what arrives is noted with the intent it belongs to."""
 
     def __init__(self, arrivals: Arrivals, clock: Callable[[], int]) -> None:

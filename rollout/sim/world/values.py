@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from rollout.ecs import wire
-from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.cache import Cache
 from rollout.emulator.cloud.instances import STATUS_NAMES, View
-from rollout.emulator.cloud.shapes import TAG_SETS_KEPT_MAX, Shape
+from rollout.emulator.cloud.shapes import TAG_SETS_CACHED_MAX, Shape
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Course
+from rollout.emulator.faults import Injection
 from rollout.emulator.messages import Reply, Request
 from rollout.model.instance import Instance, OsFamily, os_family, status_of
 from rollout.model.observation import Described
@@ -41,7 +41,7 @@ class ValueArrivals(Arrivals):
         """See Arrivals; nobody asks later which call a request id belongs to."""
         return self.cloud.handle(request, self.heap.now)
 
-    def read(self, course: Course, request: Request, reply: Reply | None, now: Instant) -> Received:
+    def read(self, injection: Injection, request: Request, reply: Reply | None, now: Instant) -> Received:
         """See Arrivals."""
         if reply is not None and reply.code is None:
             body: Mapping[str, Any] = reply.body
@@ -51,7 +51,7 @@ class ValueArrivals(Arrivals):
                 return Described(rows, at, body["NextToken"], reply.request_id)
             if request.action in _SINGLE or _all_went_well(body):
                 return Answer(Done(reply.request_id, at))
-        return super().read(course, request, reply, now)
+        return super().read(injection, request, reply, now)
 
 
 _SINGLE = ("RebootInstance", "StartInstance")
@@ -73,7 +73,7 @@ class _Rows:
         self._pairs = cloud.pairs
         self._account = account
         self._kept: dict[int, tuple[View, Instance]] = {}
-        self._tag_sets = Kept(cloud.instances.tag_sets.value, TAG_SETS_KEPT_MAX)
+        self._tag_sets = Cache(cloud.instances.tag_sets.value, TAG_SETS_CACHED_MAX)
 
     def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
         """See Shown."""

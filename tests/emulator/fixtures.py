@@ -72,7 +72,7 @@ def cloud(switches: Switches = Switches(), faults: FaultPlan | None = None) -> C
 
 
 def call(
-    pretend: Cloud,
+    cloud: Cloud,
     action: str,
     params: Mapping[str, str] | None = None,
     *,
@@ -81,7 +81,7 @@ def call(
 ) -> Reply:
     """One call by the default user; the name `InstanceId_1` stands for `InstanceId.1`."""
     dotted = {name.replace("_", "."): value for name, value in named.items()}
-    return pretend.handle(Request(action, {**(params or {}), **dotted}), now)
+    return cloud.handle(Request(action, {**(params or {}), **dotted}), now)
 
 
 def body(reply: Reply, action: str = "DescribeInstances") -> dict[str, Any]:
@@ -95,28 +95,28 @@ def ids(*names: str) -> str:
     return json.dumps(list(names))
 
 
-def attach(pretend: Cloud, *names: str, now: int = NOW, key: str = FRESH) -> Reply:
+def attach(cloud: Cloud, *names: str, now: int = NOW, key: str = FRESH) -> Reply:
     """AttachKeyPair in the first region."""
     return call(
-        pretend, "AttachKeyPair", now=now, RegionId=REGION, KeyPairName=key, InstanceIds=ids(*names)
+        cloud, "AttachKeyPair", now=now, RegionId=REGION, KeyPairName=key, InstanceIds=ids(*names)
     )
 
 
 def rows(
-    pretend: Cloud, params: Mapping[str, str] | None = None, *, now: int = NOW
+    cloud: Cloud, params: Mapping[str, str] | None = None, *, now: int = NOW
 ) -> list[dict[str, Any]]:
     """The rows of DescribeInstances in the first region, up to 100."""
     given = {"RegionId": REGION, "PageSize": "100", **(params or {})}
-    answer = body(call(pretend, "DescribeInstances", given, now=now))
+    answer = body(call(cloud, "DescribeInstances", given, now=now))
     found: list[dict[str, Any]] = answer["Instances"]["Instance"]
     return found
 
 
-def row(pretend: Cloud, instance: str, now: int = NOW) -> dict[str, Any]:
+def row(cloud: Cloud, instance: str, now: int = NOW) -> dict[str, Any]:
     """One row."""
-    return rows(pretend, {"InstanceIds": ids(instance)}, now=now)[0]
+    return rows(cloud, {"InstanceIds": ids(instance)}, now=now)[0]
 
 
-def sight(pretend: Cloud, instance: str, now: int = NOW) -> ObservedInstance:
+def observed_one(cloud: Cloud, instance: str, now: int = NOW) -> ObservedInstance:
     """One instance with what is hidden."""
-    return next(s for s in pretend.observe(now) if s.instance == instance)
+    return next(s for s in cloud.observe(now) if s.instance == instance)

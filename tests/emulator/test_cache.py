@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.cloud.cache import Kept
+from rollout.emulator.cloud.cache import Cache
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 8))
@@ -15,7 +15,7 @@ def test_a_kept_value_is_the_made_one_and_few_are_kept(keys: list[int], most: in
         made.append(key)
         return key * key
 
-    kept = Kept(square, most)
+    kept = Cache(square, most)
     for key in keys:
         assert kept[key] == key * key
         count = len(made)
