@@ -1,1 +1,1 @@
-"""L3, the pretend cloud: an ECS endpoint with a hidden ledger of every effect."""
+"""L3, the emulated cloud: an ECS endpoint with a hidden ledger of every effect."""

@@ -58,14 +58,14 @@ HANDLERS: Final[Mapping[str, Callable[[Context], Mapping[str, object]]]] = Mappi
 
 
 class Cloud(CloudState):
-    """One account whose state changes by the calls it answers."""
+    """The emulated cloud of one account: answers calls and changes its state by them."""
 
     calls = 0
     """Calls answered so far, refused ones included."""
 
     @cached_property
     def rows(self) -> RowRenderer:
-        """What DescribeInstances answers for an instance."""
+        """Return the renderer of DescribeInstances rows."""
         return Rows(self.instances, self.pairs)
 
     def handle(self, request: Request, now: int) -> Reply:
@@ -101,11 +101,11 @@ class Cloud(CloudState):
         return HANDLERS[action.name](call)
 
     def _refused(self, request: Request, refusal: Refusal, request_id: str) -> Reply:
-        """The error body of a refusal."""
+        """Return the error body of a refusal."""
         edition = self.switches.edition_of(request.action)
         try:
             row = contract.error(request.action, refusal.code, edition, refusal.subject)
-        except KeyError:  # only faults ask for a code that is documented nowhere
+        except KeyError:  # only a fault can name an undocumented code
             row = contract.ApiError(refusal.code, 400, "An error that no table knows.")
         body: dict[str, object] = {
             "RequestId": request_id,
@@ -124,7 +124,7 @@ class Cloud(CloudState):
 
 
 def _with_request_id(body: Mapping[str, object], request_id: str) -> dict[str, object]:
-    """Put the request id where the action reserves a place for it, else in front."""
+    """Add the request id: at the position the action reserves for it, else at the front."""
     if "RequestId" in body:
         return {**body, "RequestId": request_id}
     return {"RequestId": request_id, **body}

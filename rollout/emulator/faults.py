@@ -1,8 +1,8 @@
 """Injected faults of network, gateway and guests: named, with a probability, drawn by seed.
 
-`FaultPlan.course` says what becomes of one call. The cloud never sees it: whoever delivers the call
-(HTTP server, heap, in-process transport) interprets the same course, so all of them meet the same
-fate. Drawn from content and occurrence, never from nonce, date or time.
+`FaultPlan.injection` returns what to inject into one call. The code that delivers the call (HTTP
+server, simulated network, in-process transport) applies it, so the same call meets the same fault
+in all of them. It depends on content and occurrence, never on nonce, date or time.
 """
 
 import enum
@@ -22,24 +22,24 @@ class Ending(enum.Enum):
     """How the caller's connection ends."""
 
     ANSWER = "answer"
-    CLOSE = "close"  # closed without an answer
-    HANG = "hang"  # kept open without an answer: the caller's time-out decides
+    CLOSE = "close"  # closed without a reply
+    HANG = "hang"  # kept open without a reply, until the caller's timeout
     CUT = "cut"  # closed in the middle of the body
 
 
 class Damage(enum.Enum):
-    """What is wrong with an answer that arrives."""
+    """How a reply that arrives is damaged."""
 
-    HTML = "html"  # a proxy's page instead
+    HTML = "html"  # a proxy's page instead of the reply
     GARBAGE = "garbage"  # bytes that are no document
     HUGE = "huge"  # larger than any reader accepts
     GZIP_GARBAGE = "gzip_garbage"  # says gzip, is not
     CHARSET = "charset"  # says UTF-16, is UTF-8
     EMPTY = "empty"
     REDIRECT = "redirect"
-    XML = "xml"  # XML where JSON was asked
+    XML = "xml"  # XML although JSON was requested
     STRINGS = "strings"  # numbers and booleans as strings
-    FOREIGN = "foreign"  # the answer of another request
+    FOREIGN = "foreign"  # the reply to another request
     RESULTS_MISSING = "results_missing"
     RESULTS_DOUBLED = "results_doubled"
     RESULTS_EXTRA = "results_extra"
@@ -53,14 +53,14 @@ class Damage(enum.Enum):
 
 
 class Injection(msgspec.Struct, frozen=True):
-    """What becomes of one call.
+    """What is injected into one call.
 
     `arrivals_ms`: delays from sending to each arrival at the cloud; none = it never arrives. The
-    first arrival makes the answer, others only have their effect. `reply_ms`: delay from the first
-    arrival to the answer, or from sending to an ending without one. `code`: an API error takes the
-    place of the cloud's answer. `status` overrides the HTTP status. `drips`: the answer begins at
-    once and comes in drops, the last one after `reply_ms`. `resets`: a connection that ends early
-    is reset, not closed. `mixes`: the answer is that of the call of this action before.
+    first arrival produces the reply, the others only have their effect. `reply_ms`: delay from the
+    first arrival to the reply, or from sending to an ending without one. `code`: an API error
+    replaces the cloud's reply. `status` overrides the HTTP status. `drips`: the reply starts at
+    once and arrives in small parts, the last one after `reply_ms`. `resets`: a connection that
+    ends early is reset, not closed. `mixes`: the reply is that of the previous call of this action.
     """
 
     arrivals_ms: tuple[int, ...] = (0,)
@@ -77,9 +77,9 @@ class Injection(msgspec.Struct, frozen=True):
 
     @property
     def answer_after_ms(self) -> int:
-        """From sending to the end of the connection, whatever it is.
+        """Return the time from sending to the end of the connection.
 
-        A call whose first arrival is later than its ending (a late effect) ends without it.
+        A call whose first arrival is later than its ending (a late effect) ends before it.
         """
         if self.ending is Ending.ANSWER and self.arrivals_ms:
             return self.arrivals_ms[0] + self.reply_ms
@@ -125,10 +125,10 @@ INJECTIONS: Final[Mapping[str, Injection]] = MappingProxyType(
         "region_gone": _refused("InvalidRegionId.NotFound"),
         "unknown_code": _refused("UnheardOf.Code"),
         "html_502": Injection(_NOT_SENT, damage=Damage.HTML, status=502),
-        # never arrives, and the caller is not told
+        # never arrives, without an error
         "lost_before": Injection(_NOT_SENT, ending=Ending.CLOSE),
         "timeout_before": Injection(_NOT_SENT, ending=Ending.HANG),
-        # arrives; what comes back says otherwise, or nothing
+        # arrives; the reply is an error, or there is none
         "error_after": Injection(code="InternalError"),
         "unavailable_after": Injection(code="ServiceUnavailable"),
         "lost_after": Injection(ending=Ending.CLOSE),
@@ -166,7 +166,7 @@ INJECTIONS: Final[Mapping[str, Injection]] = MappingProxyType(
 )
 
 REFUSED: Final = "refused"
-"""The fault that refuses with whatever code it is given."""
+"""The fault that refuses with a given code."""
 
 CONNECTION_INJECTIONS: Final[Mapping[str, Injection]] = MappingProxyType(
     {
@@ -179,8 +179,8 @@ CONNECTION_INJECTIONS: Final[Mapping[str, Injection]] = MappingProxyType(
         "reset_body": Injection(ending=Ending.CUT, resets=True),
     }
 )
-"""Not among those that simulated seeds draw from: without a socket they are `slow`, lost, late or
-cut, or nothing, and a code of one's choice has no default."""
+"""Simulated seeds do not draw these: without a socket they equal `slow`, lost, late or cut calls,
+or have no effect, and `refused` has no default code."""
 
 INSTANCE_FAULTS: Final = (
     "boot_stuck_starting",
@@ -191,7 +191,7 @@ INSTANCE_FAULTS: Final = (
     "key_never_installed",
     "former_key_kept",
 )
-"""Facts about an instance, drawn once for it: they end in the run's own view."""
+"""Faults of an instance, drawn once per instance."""
 
 _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -220,11 +220,11 @@ FAULT_NAMES: Final = (*_CALL_INJECTIONS, *INSTANCE_FAULTS)
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One armed fault. `actions` empty = every action it can befall.
+    """One armed fault. `actions` empty = every action it applies to.
 
-    `delay_ms` takes the place of the fault's own delay (slow, slow_arrival, drip_body, late_effect,
+    `delay_ms` replaces the fault's own delay (slow, slow_arrival, drip_body, late_effect,
     timeout_late, twice_late, stale_describe) or of its retry-after. `code` is that of `refused`,
-    which befalls the actions that document it.
+    which applies to the actions that document it.
     """
 
     fault: str
@@ -235,11 +235,11 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """What it is drawn by: two refusals with different codes are two faults."""
+        """Return the name used for draws: two refusals with different codes are two faults."""
         return f"{self.fault} {self.code}" if self.code else self.fault
 
     def problem(self) -> str:
-        """Why this fault cannot be armed; empty where it can."""
+        """Return why this fault cannot be armed; empty if it can."""
         if self.fault not in FAULT_NAMES:
             return f"no fault {self.fault!r}; there are: {', '.join(FAULT_NAMES)}"
         if (self.fault == REFUSED) is not bool(self.code):
@@ -255,11 +255,11 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if unknown := [action for action in self.actions if action not in contract.ACTIONS]:
             return f"no action {unknown[0]!r}"
         if self.actions and not any(self.applies_to(action) for action in self.actions):
-            return f"{self.name} cannot befall {self.actions[0]}"
+            return f"{self.name} does not apply to {self.actions[0]}"
         return ""
 
     def applies_to(self, action: str) -> bool:
-        """Whether a call of `action` can meet it."""
+        """Return whether the fault can be injected into a call of `action`."""
         if self.actions and action not in self.actions:
             return False
         if self.code:
@@ -267,7 +267,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return action in _ONLY_FOR.get(self.fault, (action,))
 
     def injection(self) -> Injection:
-        """The course of a call that met it."""
+        """Return what the fault injects into a call."""
         injection = _CALL_INJECTIONS[self.fault]
         if self.code:
             injection = msgspec.structs.replace(injection, code=self.code)
@@ -296,7 +296,7 @@ HOSTILE: Final = (
     Fault("boot_stuck_starting", 0.002),
     Fault("key_never_installed", 0.002),
 )
-"""A bit of everything that a caller must survive; nothing that ends every run at once."""
+"""A few of each fault that a caller must survive; none that ends every run at once."""
 
 
 class FaultPlan:
@@ -314,7 +314,7 @@ class FaultPlan:
         self._occurrences: dict[int, int] = {}
 
     def injection(self, request: Request) -> Injection:
-        """What becomes of this call; asking again is the next occurrence of it."""
+        """Return what to inject into this call. The next equal call is its next occurrence."""
         if not self._calls:
             return NO_INJECTION
         content = call_content(request)
@@ -328,7 +328,7 @@ class FaultPlan:
         return NO_INJECTION
 
     def has(self, fault: str, instance: str) -> bool:
-        """Whether this instance was drawn to have an instance fault."""
+        """Return whether this instance has this instance fault."""
         armed = self._of_instances.get(fault)
         if armed is None:
             return False
@@ -350,12 +350,12 @@ class FaultPlan:
 
     @property
     def lag_ms_max(self) -> int:
-        """The longest lag that any armed fault can ask for."""
+        """Return the longest lag of any armed fault."""
         return max((f.injection().lag_ms for f in self._calls), default=0)
 
 
 def draw(seed: int, fault: str, content: bytes, occurrence: int) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
+    """Return a number in [0, 1) that depends only on the arguments."""
     text = b"%d/%b/%d/%b" % (seed, fault.encode(), occurrence, content)
     digest = hashlib.blake2b(text, digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
@@ -368,7 +368,7 @@ def _limit(probability: float) -> bytes:
 
 
 def call_content(request: Request) -> bytes:
-    """What makes two calls the same: action and parameters; the order of ids does not count."""
+    """Return the bytes that equal calls share: action and parameters, ids in any order."""
     ids: list[str] = []
     others: list[tuple[str, str]] = []
     for name, text in sorted(request.params.items()):
@@ -386,7 +386,7 @@ def _sorted_ids(name: str, text: str) -> str:
 
 
 def _with_delay(injection: Injection, delay_ms: int) -> dict[str, object]:
-    """Which delay of a course the one delay of a fault stands for."""
+    """Return the field of an injection that the delay of a fault replaces."""
     if injection.retry_after_ms is not None:
         return {"retry_after_ms": delay_ms}
     if injection.lag_ms:

@@ -1,7 +1,6 @@
-"""What goes into the pretend cloud and what comes out: requests, replies, refusals.
+"""Requests, replies and refusals of the emulated cloud, independent of their form on the wire.
 
-Made by the front end (or an in-process transport), answered by the cloud. Nothing here knows how a
-message is written on the wire.
+The front end or an in-process transport creates requests; the cloud answers them.
 """
 
 from collections.abc import Mapping
@@ -12,15 +11,15 @@ import msgspec
 from rollout.ecs.contract import ECS_VERSION
 
 DEFAULT_KEY_ID: Final = "emulator"
-DEFAULT_KEY_SECRET: Final = "emulator-secret"  # noqa: S105 - a published pretend secret
+DEFAULT_KEY_SECRET: Final = "emulator-secret"  # noqa: S105 - a published secret of the emulator
 DEFAULT_ADDRESS: Final = "ecs.aliyuncs.com"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One call whose signature holds: `params` are decoded and hold business parameters only.
+    """One call with a valid signature. `params` are decoded and contain business parameters only.
 
-    `caller` is the access key id. `address` is the endpoint it was sent to, as error bodies say.
-    `lag_ms` makes a Describe answer what was true so long ago.
+    `caller` is the access key id. `address` is the endpoint of the call, for error bodies. With
+    `lag_ms` a Describe action returns the state of that many milliseconds ago.
     """
 
     action: str
@@ -32,10 +31,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """One answer. `code` is None on success; `body` holds RequestId and all that the action says.
+    """One reply. `code` is None on success; `body` contains RequestId and the action's members.
 
     Lists in `body` are `{"Plural": {"Singular": [...]}}`; items may be `msgspec.Raw` JSON.
-    `printed`: edition `seed` answers this in the very bytes of its page.
+    `printed`: edition `seed` answers this with exactly the bytes of its page.
     """
 
     status: int
@@ -47,9 +46,9 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Refusal(Exception):
-    """The service says no.
+    """The service refuses a call.
 
-    `subject` fills the `%s` of the documented message; `message` takes the place of all of it.
+    `subject` fills the `%s` of the documented message; `message` replaces the whole message.
     """
 
     def __init__(

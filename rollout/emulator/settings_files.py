@@ -1,7 +1,6 @@
-"""Files that describe a pretend cloud: YAML lists with places, and errors that name them.
+"""Read files that describe an emulated cloud: YAML lists with the line of each entry.
 
-Called by the readers of fleets and faults. Every complaint is a ConfigError R0013 with file
-and line.
+Called by the readers of fleets and faults. Each error is a ConfigError R0013 with file and line.
 """
 
 import csv
@@ -25,10 +24,10 @@ Entry = tuple[int, dict[str, Any]]
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
-    """A YAML list of `{ fault, probability, actions, delay, code }`; `delay` is `5s` or `200ms`.
+    """Read a YAML list of `{ fault, probability, actions, delay, code }`; delays: `5s`, `200ms`.
 
-    The word `hostile` in place of a file arms a bit of everything.
-    Errors: ConfigError for the first entry that is wrong.
+    The path `hostile` returns a few of each fault.
+    Errors: ConfigError for the first invalid entry.
     """
     if str(path) == "hostile":
         return faults.HOSTILE
@@ -36,7 +35,7 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
 
 
 def error(message: str, where: str) -> ConfigError:
-    """A complaint about a settings file; `where` is `file` or `file:line`."""
+    """Return the error about a settings file; `where` is `file` or `file:line`."""
     file, colon, line = where.rpartition(":")
     numbered = bool(colon) and line.isdigit()
     place_ = Place(file, int(line)) if numbered else Place(where)
@@ -44,12 +43,12 @@ def error(message: str, where: str) -> ConfigError:
 
 
 def place(path: Path, line: int) -> str:
-    """`file:line`."""
+    """Return `file:line`."""
     return f"{path}:{line}"
 
 
 def opened(read: Callable[[Path], Iterable[_T]], path: Path) -> Iterator[_T]:
-    """What `read` yields; what it cannot read is a complaint about the file."""
+    """Yield what `read` yields. Errors: ConfigError for what it cannot read."""
     try:
         yield from read(path)
     except OSError as problem:
@@ -62,7 +61,7 @@ def opened(read: Callable[[Path], Iterable[_T]], path: Path) -> Iterator[_T]:
 
 
 def yaml_entries(path: Path) -> Iterator[Entry]:
-    """The mappings of a YAML list, with the line where each begins."""
+    """Yield the mappings of a YAML list, with the line where each begins."""
     document = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
     if not isinstance(document, list):
         raise error("a list of mappings is expected", str(path))
@@ -74,7 +73,7 @@ def yaml_entries(path: Path) -> Iterator[Entry]:
 
 
 def _plain(value: Any) -> Any:
-    """Values without the clothes that a round-trip reader puts on them."""
+    """Return values without the types of the round-trip reader."""
     if isinstance(value, Mapping):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -8,7 +8,7 @@ from rollout.emulator.cloud.cache import Cache
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 8))
 def test_a_kept_value_is_the_made_one_and_few_are_kept(keys: list[int], most: int) -> None:
-    """Each answer is the function's, a repeated question makes nothing anew, memory is bounded."""
+    """Results are the function's, a repeated key computes nothing, memory is bounded."""
     made: list[int] = []
 
     def square(key: int) -> int:

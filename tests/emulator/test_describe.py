@@ -1,4 +1,4 @@
-"""DescribeInstances and its sisters: filters, both pagings, what vanishes without a word, lag."""
+"""The Describe actions: filters, both kinds of paging, ids that are omitted, lag."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_row_has_the_fields_of_the_reference() -> None:
 
 
 def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
-    """Rows are remembered between looks; no key, status, StartTime, lock or image is an old one."""
+    """Rows are cached between calls; key, status, StartTime, lock and image are current."""
     cloud = fixtures.cloud()
     before = row(cloud, "i-plain-1")
     assert row(cloud, "i-plain-1") == before
@@ -138,7 +138,7 @@ def test_values_the_service_does_not_know_are_refused(params: dict[str, str], co
 
 
 def test_a_caller_without_permission_gets_an_empty_list() -> None:
-    """No error tells it apart from an empty fleet; a dry run does."""
+    """No error distinguishes it from an empty fleet; a dry run does."""
     poor = User(name="poor", key_id="poor", statements=())
     cloud = Cloud(fixtures.fleet(), access=Access([User(), poor]))
     request = {"RegionId": REGION, "PageSize": "100"}
@@ -277,7 +277,7 @@ def test_full_status_knows_its_filters() -> None:
 
 
 def test_a_token_can_have_a_life() -> None:
-    """For ever, unless the switch says how long; a token from before the switch stays good."""
+    """Permanently without the switch; a token from before the switch stays valid."""
     cloud = fixtures.cloud()
     page = {"RegionId": REGION, "MaxResults": "10"}
 

@@ -1,4 +1,4 @@
-"""docs/emulator.md: every action, fault, switch and field is told there, and none that is not."""
+"""docs/emulator.md: it documents every existing action, fault, switch and field, and no others."""
 
 import re
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_defaults_of_switches_are_those_of_the_code() -> None:
 
 
 def test_fields_endpoints_commands_and_lines_are_told() -> None:
-    """Fields of a fleet file, admin endpoints, words of the pretend shell, environment lines."""
+    """Fields of a fleet file, admin endpoints, shell commands, environment lines: documented."""
     told = set(re.findall(r"`([^`\n]+)`", PAGE.partition("Fields:")[2].partition("## ")[0]))
     assert set(file_rows.FleetRow.__struct_fields__) <= told
     for name in {*admin._LISTS, *admin._READERS, *admin._WRITERS}:
@@ -66,8 +66,8 @@ def test_every_action_of_the_contract_is_answered() -> None:
 def test_the_fleets_shown_can_be_loaded(tmp_path: Path) -> None:
     """The YAML blocks of the page are fleet files; together they are one."""
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    real = synthetic.ed25519_line(b"1" * 32, "me@desk")
-    whole = re.sub(r"ssh-ed25519 .*? me@desk", real, "".join(blocks))
+    real = synthetic.ed25519_line(b"1" * 32, "me@laptop")
+    whole = re.sub(r"ssh-ed25519 .*? me@laptop", real, "".join(blocks))
     path = tmp_path / "fleet.yaml"
     path.write_text(whole, encoding="utf-8")
     fleet = file.load(path, seed=1, now=1_770_000_000_000)

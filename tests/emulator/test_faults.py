@@ -1,4 +1,4 @@
-"""Faults: drawn by content and occurrence, told as a course, and what they do to an answer."""
+"""Faults: drawn by content and occurrence, returned as an injection, applied to replies."""
 
 import json
 
@@ -27,7 +27,7 @@ PAGE = Request("DescribeInstances", {"RegionId": REGION, "MaxResults": "10"})
 
 
 def injections(plan: FaultPlan, request: Request, times: int) -> list[Injection]:
-    """The fates of the same call, asked again and again."""
+    """Return the injections of consecutive equal calls."""
     return [plan.injection(request) for _ in range(times)]
 
 
@@ -46,7 +46,7 @@ def test_without_faults_every_call_is_calm() -> None:
 
 
 def test_the_same_seed_gives_the_same_fates() -> None:
-    """Two plans draw alike; another seed draws otherwise."""
+    """Equal plans draw the same; another seed draws differently."""
     armed = [Fault("lost_after", 0.5)]
     first = injections(FaultPlan(armed, 7), ATTACH, 64)
     assert first == injections(FaultPlan(armed, 7), ATTACH, 64)
@@ -66,13 +66,13 @@ def test_content_counts_and_the_order_of_ids_does_not() -> None:
 
 
 def test_a_repeated_call_is_not_doomed() -> None:
-    """Occurrence is part of the draw: a retry meets another fate sooner or later."""
+    """The occurrence is part of the draw: retries eventually get a different result."""
     plan = FaultPlan([Fault("throttle", 0.5)], 1)
     assert NO_INJECTION in injections(plan, ATTACH, 16)
 
 
 def test_actions_limit_a_fault() -> None:
-    """A fault befalls the actions it names, and only those it can befall."""
+    """A fault applies to the actions it names, and only to those it supports."""
     plan = FaultPlan([Fault("throttle", actions=("RebootInstance",)), Fault("results_missing")])
     assert plan.injection(ATTACH).damage is Damage.RESULTS_MISSING
     assert plan.injection(PAGE) is NO_INJECTION
@@ -89,7 +89,7 @@ def test_one_delay_stands_for_the_delay_of_the_fault() -> None:
 
 @pytest.mark.parametrize("fault", sorted(faults.INJECTIONS))
 def test_every_fault_can_be_delivered(fault: str) -> None:
-    """Each named course gives an answer or an ending, from any action it can befall."""
+    """Each fault leads to a reply or an ending, for every action it applies to."""
     request = PAGE if Fault(fault).applies_to("DescribeInstances") else ATTACH
     reply, rendered = answered(fault, request)
     injection = faults.INJECTIONS[fault]
@@ -125,7 +125,7 @@ def test_refusals(fault: str, status: int, code: str, header: str | None) -> Non
 
 
 def test_every_documented_code_can_be_had() -> None:
-    """`refused` befalls the actions that document its code, with their status and text."""
+    """`refused` applies to the actions that document its code, with their status and text."""
     armed = [Fault("refused", code="InstanceNotReady"), Fault("refused", code="LackResource")]
     cloud = fixtures.cloud(faults=FaultPlan(armed))
     started = Request("StartInstance", {"InstanceId": "i-stopped"})
@@ -211,7 +211,7 @@ def test_pages_can_shift() -> None:
 
 
 def test_a_request_id_can_be_missing() -> None:
-    """Then there is nothing to tell the service's people, and no more."""
+    """Then a support request has no request id; nothing else changes."""
     assert "RequestId" not in json.loads(answered("request_id_missing")[1].body)
 
 

@@ -95,7 +95,7 @@ def test_the_same_seed_makes_the_same_fleet() -> None:
 
 
 def test_ids_go_both_ways() -> None:
-    """Computed ids are unique, carry the letters of their region and lead back to the instance."""
+    """Computed ids are unique, have the prefix of their region and map back to the ordinal."""
     instances = synthetic.build(size=3_000, seed=9, now=NOW).instances
     ids = [instances.ids.id_of(o) for o in range(3_000)]
     assert len(set(ids)) == 3_000
@@ -158,8 +158,8 @@ def test_csv_and_yaml_describe_fleets_too(tmp_path: Path) -> None:
     assert kinds == {("linux", synthetic.FORMER_KEY_PAIR): 30, ("windows", None): 5}
 
 
-PUBLIC = synthetic.ed25519_line(b"1" * 32, "me@desk")
-OTHER = synthetic.ed25519_line(b"2" * 32, "me@desk")
+PUBLIC = synthetic.ed25519_line(b"1" * 32, "me@laptop")
+OTHER = synthetic.ed25519_line(b"2" * 32, "me@laptop")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ OTHER = synthetic.ed25519_line(b"2" * 32, "me@desk")
     ],
 )
 def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text: str) -> None:
-    """So that a plan for one's own key pair finds it in the pretend cloud, bound or not."""
+    """A plan for the user's own key pair finds it in the emulated cloud, bound or not."""
     cloud = Cloud(file.load(write(tmp_path / name, text), seed=1, now=NOW))
     reply = fixtures.call(
         cloud,

@@ -144,14 +144,14 @@ def test_a_clock_that_is_ahead_can_be_refused() -> None:
 
 @pytest.mark.parametrize("name", ["SignatureMethod", "SignatureVersion"])
 def test_v1_says_how_it_was_signed(name: str) -> None:
-    """Both are required parameters: a call without one is told which."""
+    """Both parameters are required: the error names the missing one."""
     params = v1_params()
     del params[name]
     assert refusal(v1(params)) == f"Missing{name}"
 
 
 def test_the_digest_of_the_body_is_told_truly() -> None:
-    """A signature over the right body does not make up for a header that tells another digest."""
+    """A signature over the right body does not excuse a header with another digest."""
     headers = dict(v3().headers)
     headers["x-acs-content-sha256"] = "0" * 64
     signed = [name for name in headers if name != "Authorization"]

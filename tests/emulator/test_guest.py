@@ -89,7 +89,7 @@ async def rotation(folder: Path, switches: Switches = Switches()) -> AsyncIterat
 @needs_openssh
 @pytest.mark.asyncio
 async def test_the_new_key_works_after_the_restart_and_the_old_one_before(tmp_path: Path) -> None:
-    """The whole point of a rotation, told by OpenSSH: attach alone changes nothing in the guest."""
+    """The effect of a rotation, with OpenSSH: attach alone changes nothing in the guest."""
     async with rotation(tmp_path) as r:
         attach(r.cloud, "i-plain-1")
         before = [(await r.ssh(key, "i-plain-1"))[0] for key in (r.old, r.new)]
@@ -151,7 +151,7 @@ async def test_an_instance_is_out_of_reach_while_it_boots(tmp_path: Path) -> Non
 @needs_openssh
 @pytest.mark.asyncio
 async def test_a_boot_that_appends_leaves_the_old_key_in(tmp_path: Path) -> None:
-    """The open question about the real service: only a probe can tell."""
+    """An open question about the real service that only a probe can answer."""
     async with rotation(tmp_path, Switches(boot_keeps_former_keys=True)) as r:
         attach(r.cloud, "i-plain-1")
         r.restart("i-plain-1")

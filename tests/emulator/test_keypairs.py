@@ -180,7 +180,7 @@ def test_tags_of_a_new_key_pair_are_judged(
 
 
 def test_fingerprints_can_be_md5() -> None:
-    """Documented as MD5, shown with SHA-1's length: a switch, for old and new key pairs alike."""
+    """Documented as MD5, published with SHA-1's length: a switch, for old and new key pairs."""
     cloud = fixtures.cloud()
 
     def lengths() -> set[int]:

@@ -1,4 +1,4 @@
-"""The hidden ledger gives back every effect as it was written, whatever was written beside it."""
+"""The hidden ledger returns every effect unchanged, whatever else was written."""
 
 from hypothesis import given
 from hypothesis import strategies as st

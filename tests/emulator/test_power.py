@@ -9,14 +9,14 @@ from tests.emulator.fixtures import NOW, REGION, attach, body, call, observed_on
 
 
 def statuses(switches: Switches) -> list[str]:
-    """What a caller sees of one reboot, looking every second."""
+    """Return the statuses of one reboot, polled every second."""
     cloud = fixtures.cloud(switches)
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
     return [row(cloud, "i-plain-1", NOW + s * 1_000)["Status"] for s in range(6)]
 
 
 def test_a_reboot_walks_through_stopping_and_starting() -> None:
-    """Running, Stopping, Starting, Running: an action cannot be told by waiting for Running."""
+    """Running, Stopping, Starting, Running: waiting for Running does not prove a reboot."""
     seen = statuses(Switches())
     assert seen == ["Stopping", "Starting", "Starting", "Starting", "Starting", "Running"]
 

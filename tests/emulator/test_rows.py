@@ -1,4 +1,4 @@
-"""Rows are kept between looks, and a kept row is the one that would be made."""
+"""Rows are cached between calls, and a cached row equals a new one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ def change(cloud: Cloud, hand: str, name: str, now: int) -> None:
 def test_a_kept_row_is_the_one_that_would_be_made(
     steps: list[tuple[str, str, int]], lag_ms: int, stale_ms: int
 ) -> None:
-    """Whatever calls and hands do, and however views lag, no look is answered from old memory."""
+    """After any calls, external changes and lags, no reply contains an outdated row."""
     cloud = fixtures.cloud(Switches(describe_lag_ms=lag_ms, stale_status_ms=stale_ms))
     ordinals = [o for o in map(cloud.instances.ids.ordinal_of, NAMES) if o is not None]
     now = NOW

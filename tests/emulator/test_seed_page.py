@@ -130,7 +130,7 @@ def test_an_error_in_xml_has_a_declaration_and_the_root_error() -> None:
 
 
 def test_a_bound_key_pair_could_be_deleted_then() -> None:
-    """The old edition deletes it and the instances go on naming it; today's refuses."""
+    """The old edition deletes it and the instances still name it; today's refuses."""
     old, today = fixtures.cloud(SEED), fixtures.cloud()
     asked = {"RegionId": REGION, "KeyPairNames": ids(fixtures.FORMER)}
     assert call(old, "DeleteKeyPairs", asked).status == 200

@@ -80,7 +80,7 @@ async def served(cloud: Cloud) -> AsyncIterator[Caller]:
 
 
 def faulty(fault: str, **more: Any) -> Cloud:
-    """A cloud on which one fault befalls every call it can befall."""
+    """Return a cloud with one fault in every call that it applies to."""
     return fixtures.cloud(faults=FaultPlan([Fault(fault, **more)]))
 
 
@@ -264,7 +264,7 @@ async def test_a_late_effect_arrives_after_its_caller_gave_up() -> None:
 
 @pytest.mark.asyncio
 async def test_an_effect_can_come_after_the_callers_time_out() -> None:
-    """Nothing is heard while the caller waits; after that it happens all the same."""
+    """The caller gets no reply while it waits; the effect happens later anyway."""
     armed = faulty("timeout_late", delay_ms=400, actions=("AttachKeyPair",))
     async with served(armed) as caller:
         with pytest.raises(TimeoutError):
@@ -380,7 +380,7 @@ async def test_only_loopback_is_served_unless_told() -> None:
 
 @pytest.mark.asyncio
 async def test_the_clock_of_the_cloud_never_goes_back() -> None:
-    """A wall clock that jumps back must not rewind the pretend cloud."""
+    """A wall clock that jumps back must not rewind the emulated cloud."""
     instants = iter([fixtures.NOW + 1_000, fixtures.NOW, fixtures.NOW + 2_000])
     front = server.HttpFrontEnd(fixtures.cloud(), lambda: next(instants))
     assert [front.now() for _ in range(3)] == [
@@ -429,7 +429,7 @@ async def test_the_admin_may_forbid_clocks_that_are_ahead() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", ["slow", "throttle"])
 async def test_an_answer_after_a_fault_has_the_date_of_the_cloud_too(fault: str) -> None:
-    """Whatever befalls a call, its caller measures the skew by the cloud's clock."""
+    """With any fault in a call, its caller measures the skew by the cloud's clock."""
     armed = FaultPlan([Fault(fault, delay_ms=1)])
     async with served(fixtures.cloud(Switches(clock_skew_ms=5 * 60_000), armed)) as caller:
         stamp = {"Timestamp": wire.iso_seconds(server.wall_clock_ms() + 5 * 60_000)}

@@ -61,7 +61,7 @@ def test_every_reference_vector_is_admitted(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
 def test_no_reference_vector_is_admitted_with_another_secret(vector: dict[str, Any]) -> None:
-    """The signature is looked at."""
+    """The signature is checked."""
     door = gateway(vector["inputs"]["access_key_id"], "another")
     with pytest.raises(Refusal, match="SignatureDoesNotMatch"):
         door.admit(message(vector), door.open(message(vector)), time_of(vector))

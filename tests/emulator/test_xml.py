@@ -1,4 +1,4 @@
-"""XML answers: each action beside a file in the form of the documentation, with our own data in it.
+"""XML replies: each action compared with a file in the documented form, with our own data.
 
 The files are indented for people; the service sends none of that, so it is taken out first.
 """

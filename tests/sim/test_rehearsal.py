@@ -17,7 +17,7 @@ from rollout.ecs import verdict
 from rollout.ecs.governor import EMULATOR_RATE_START
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import NO_INJECTION, HOSTILE, Fault
+from rollout.emulator.faults import HOSTILE, NO_INJECTION, Fault
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.messages import Request
 from rollout.errors import Exit

@@ -1,4 +1,4 @@
-"""DescribeInvocationResults and DescribeCloudAssistantStatus: how commands and agents fare."""
+"""DescribeInvocationResults and DescribeCloudAssistantStatus: results of commands, agents."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _AGENT_VERSIONS: Final = {"Linux": "2.2.3.857", "Windows": "2.1.3.857"}
 
 
 def describe_invocation_results(call: Context) -> Body:
-    """How commands ended, per instance; Output is Base64 unless PlainText is asked for."""
+    """Return how commands ended, per instance; Output is Base64 unless PlainText is requested."""
     region = call.region()
     instance = call.text("InstanceId")
     call.demand(region, instances=[instance] if instance else None)
@@ -46,7 +46,7 @@ def describe_invocation_results(call: Context) -> Body:
 
 
 def describe_cloud_assistant_status(call: Context) -> Body:
-    """Whether the agent of each instance is there: true exactly while it is Running."""
+    """Return whether the agent of each instance is online: true exactly while it is Running."""
     region = call.region()
     ids = _ids(call)
     call.demand(region, instances=ids or None)
@@ -64,7 +64,7 @@ def describe_cloud_assistant_status(call: Context) -> Body:
 
 
 def _page(call: Context, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, object]]:
-    """One page by token, or by number where neither token nor MaxResults is there."""
+    """Return one page by token, or by number without token and MaxResults."""
     most = contract.INVOCATION_RESULTS_MAX
     number = call.number_in("PageNumber", 1, 1, 10**9)
     limit = call.number_in("PageSize", contract.PAGE_SIZE_DEFAULT, 1, most)
@@ -83,7 +83,7 @@ def _page(call: Context, found: Sequence[_T]) -> tuple[Sequence[_T], dict[str, o
 
 
 def _whole(count: int) -> dict[str, object]:
-    """The page of a call that names its instances: MaxResults does not count there."""
+    """Return the page of a call that names its instances: MaxResults has no effect."""
     return {"PageNumber": 1, "PageSize": count, "NextToken": ""}
 
 
@@ -168,5 +168,5 @@ def _agent(call: Context, ordinal: int) -> dict[str, object]:
 
 
 def _family(call: Context, ordinal: int) -> str:
-    """The family with a capital, unlike in DescribeInstances."""
+    """Return the family with a capital, unlike in DescribeInstances."""
     return "Windows" if call.cloud.instances.shape_of(ordinal).windows else "Linux"

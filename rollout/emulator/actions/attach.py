@@ -25,7 +25,7 @@ _SETTLED: Final = frozenset({BaseStatus.RUNNING, BaseStatus.STOPPED})
 
 
 def attach_key_pair(call: Context) -> Body:
-    """Bind one key pair to up to 50 instances; a former one is replaced."""
+    """Bind one key pair to up to 50 instances and replace the former one."""
     region, pair, ids = _subject(call)
     passed, failed = _judged(call, region, pair, ids)
     _refuse_batch(call, failed)
@@ -34,7 +34,7 @@ def attach_key_pair(call: Context) -> Body:
 
 
 def detach_key_pair(call: Context) -> Body:
-    """Take the key pair off the record; password login comes back at the next boot."""
+    """Remove the key pair from the record; password login is on again after the next boot."""
     region, pair, ids = _subject(call)
     passed, failed = _judged(call, region, pair, ids)
     _refuse_batch(call, failed)
@@ -44,7 +44,7 @@ def detach_key_pair(call: Context) -> Body:
 
 
 def _subject(call: Context) -> tuple[str, KeyPair, list[str]]:
-    """Read the parameters in the order in which the service complains about them."""
+    """Read the parameters in the order in which the service reports errors."""
     region = call.region()
     name = call.required("KeyPairName")
     ids = call.json_ids(
@@ -54,7 +54,7 @@ def _subject(call: Context) -> tuple[str, KeyPair, list[str]]:
         malformed="InvalidInstanceIds.ValueNotSupported",
     )
     if not call.may(region, instances=ids, key=name):
-        # The page has one cause more for its first code: the caller may not use this resource.
+        # The page has another cause of its first code: the caller may not use this resource.
         raise call.missing("RegionId") if call.seed_edition else Refusal("Forbidden.RAM")
     return region, call.key_pair(region, name), ids
 
@@ -62,10 +62,10 @@ def _subject(call: Context) -> tuple[str, KeyPair, list[str]]:
 def _judged(
     call: Context, region: str, pair: KeyPair, ids: list[str]
 ) -> tuple[list[int], dict[str, str]]:
-    """The ordinals of the instances that pass, and the code of each id that does not.
+    """Return the ordinals of the instances that pass, and the code of each id that does not.
 
-    What follows from the shape alone is judged once per shape, and a batch of which nothing can be
-    said against any, as most are, is not gone through one by one.
+    Facts of the shape are checked once per shape, and a batch without any refusal, the common case,
+    is not checked one by one.
     """
     instances = call.cloud.instances
     found = instances.find_all(ids, region)
@@ -91,7 +91,7 @@ def _judged(
 
 
 def _why_not_shape(call: Context, shape: Shape) -> str | None:
-    """The code that keeps every instance of this shape out."""
+    """Return the code that refuses every instance of this shape."""
     if shape.windows:
         return "DependencyViolation.WindowsInstance"
     attaches = call.action.name == "AttachKeyPair" and not call.seed_edition
@@ -99,7 +99,7 @@ def _why_not_shape(call: Context, shape: Shape) -> str | None:
 
 
 def _judge_of_states(call: Context, pair: KeyPair) -> Callable[[int], str | None]:
-    """Gives the code that keeps an instance out as it is now. The old edition knows none."""
+    """Return a function to the code that refuses an instance now. The old edition has none."""
     switches, instances, now = call.cloud.switches, call.cloud.instances, call.now
     lock, base, moves, record = instances.lock, instances.base, instances.moves, instances.record
     locked_stay_out = not switches.attach_locked
@@ -123,7 +123,7 @@ def _judge_of_states(call: Context, pair: KeyPair) -> Callable[[int], str | None
 
 
 def _refuse_batch(call: Context, failed: Mapping[str, str]) -> None:
-    """Refuse the whole call for one instance where the edition or a switch says so."""
+    """Refuse the whole call for one instance if the edition or a switch requires it."""
     if not failed:
         return
     switches = call.cloud.switches
@@ -136,11 +136,11 @@ def _refuse_batch(call: Context, failed: Mapping[str, str]) -> None:
 
 
 def _write(call: Context, region: str, number: int, ordinals: list[int]) -> None:
-    """Write the records, count what is bound, and leave the effects in the hidden ledger."""
+    """Write the records, count bound instances, and write the effects into the hidden ledger."""
     pairs = call.cloud.pairs.all
     formers = call.cloud.instances.attach(ordinals, number, call.now)
     pairs[number].bound += len(ordinals)
-    for former in set(formers):  # few: a batch has one former key pair, or a handful
+    for former in set(formers):  # a batch has few former key pairs
         pairs[former].bound -= formers.count(former)
     effect = Effect.ATTACH if number else Effect.DETACH
     keys = [number] * len(ordinals) if number else formers
@@ -148,7 +148,7 @@ def _write(call: Context, region: str, number: int, ordinals: list[int]) -> None
 
 
 def _results(call: Context, pair: KeyPair, ids: list[str], failed: Mapping[str, str]) -> Body:
-    """The body of today's edition: one item per id under HTTP 200."""
+    """Return the body of today's edition: one item per id under HTTP 200."""
     total, count = len(ids), len(failed)
     body: dict[str, object] = {"KeyPairName": pair.name, "TotalCount": total, "FailCount": count}
     if not failed and not call.cloud.switches.loose_types:
@@ -161,7 +161,7 @@ def _results(call: Context, pair: KeyPair, ids: list[str], failed: Mapping[str, 
 
 
 def _all_well(ids: list[str]) -> msgspec.Raw:
-    """The JSON of `_well` for each id. An id that was found needs no escape: see `rows`."""
+    """Return the JSON of `_well` for each id. An id that was found needs no escape: see `rows`."""
     rest = '","Code":"200","Message":"successful","Success":true}'
     between = rest + ',{"InstanceId":"'
     return msgspec.Raw(f'[{{"InstanceId":"{between.join(ids)}{rest}]'.encode())

@@ -29,7 +29,7 @@ _PARAMETER: Final = re.compile(
 def run_command(call: Context) -> Body:
     """Send a script to up to 100 instances; one unfit instance refuses the whole call.
 
-    A repeat with its ClientToken answers the first invocation, whatever became of the instances.
+    A repeat with the same ClientToken returns the first invocation, whatever its state.
     """
     region = call.region()
     kind, script = _kind(call), _script(call)
@@ -42,7 +42,7 @@ def run_command(call: Context) -> Body:
             raise Refusal("IdempotentParameterMismatch")
         return _named(known.order)
     ordinals = [_fit(call, region, kind, instance) for instance in ids]
-    if mode == "DryRun":  # how a passing check is answered is printed nowhere: no ids, no effect
+    if mode == "DryRun":  # the reply to a passing check is undocumented: no ids, no effect
         return {}
     order = _order(call, region, script, mode, tags, ordinals)
     call.cloud.assistant.send(order, token, sent)
@@ -91,7 +91,7 @@ def _kind(call: Context) -> str:
 
 
 def _mode(call: Context) -> str:
-    """RepeatMode; a Frequency makes it Period, whatever it says."""
+    """Return RepeatMode; with a Frequency always Period."""
     if call.text("Frequency"):
         return "Period"
     mode = call.text("RepeatMode") or "Once"
@@ -103,7 +103,7 @@ def _mode(call: Context) -> str:
 
 
 def _script(call: Context) -> str:
-    """The text of the command with its parameters filled in.
+    """Return the text of the command with its parameters filled in.
 
     Other encodings than Base64 count as plain text: documented so. The limit is on the Base64 text.
     """
@@ -122,7 +122,7 @@ def _script(call: Context) -> str:
 
 
 def _filled(call: Context, script: str) -> str:
-    """Put the values of `Parameters` in the place of `{{name}}`; what is not given is empty."""
+    """Replace `{{name}}` with the values of `Parameters`, or with an empty text."""
     given = _parameters(call)
     if not call.flag("EnableParameter"):
         if given:
@@ -134,7 +134,7 @@ def _filled(call: Context, script: str) -> str:
 
 
 def _parameters(call: Context) -> dict[str, str]:
-    """`Parameters`, a JSON object of texts, by lower-case name."""
+    """Return `Parameters`, a JSON object of texts, by lower-case name."""
     text = call.text("Parameters")
     try:
         given = msgspec.json.decode(text, type=dict[str, str]) if text else {}
@@ -155,7 +155,7 @@ def _token(call: Context) -> str:
 
 
 def _ids(call: Context, region: str) -> list[str]:
-    """Whom the command is for: named, or all that have the tags."""
+    """Return the target instances: those named, or those with the tags."""
     ids = wire.numbered(call.params, "InstanceId")
     tags = filters.resource_tags(call.params)
     if ids and tags:

@@ -53,31 +53,31 @@ class Context:
         self.now = now
         self.number = number
         self.seed_edition = cloud.switches.edition_of(action.name) is Edition.SEED
-        """Whether this action is spoken in the old edition of the API."""
+        """Whether this action follows the old edition of the API."""
         self._request = request
 
     @property
     def lag_ms(self) -> int:
-        """How old the values are that a Describe answers."""
+        """Return the age of the values in the reply of a Describe action."""
         return max(self._request.lag_ms, self.cloud.switches.describe_lag_ms)
 
     @property
     def address(self) -> str:
-        """The endpoint this call was sent to."""
+        """Return the endpoint this call was sent to."""
         return self._request.address
 
     def text(self, name: str) -> str:
-        """A parameter, empty where it is missing."""
+        """Return a parameter; empty if it is missing."""
         return self.params.get(name, "")
 
     def required(self, name: str) -> str:
-        """A parameter that must be there and not empty."""
+        """Return a required parameter. Errors: Refusal if it is missing or empty."""
         if value := self.params.get(name, ""):
             return value
         raise self.missing(name)
 
     def missing(self, name: str) -> Refusal:
-        """The refusal for a missing parameter.
+        """Return the refusal for a missing parameter.
 
         The gateway names the parameter in the code; the old edition and some actions have one code.
         """
@@ -86,18 +86,18 @@ class Context:
         return Refusal(f"Missing{name}", name)
 
     def region(self) -> str:
-        """RegionId: required, and one that exists."""
+        """Return RegionId, which is required and must exist."""
         region = self.required("RegionId")
         if region not in self.cloud.fleet.regions:
             raise Refusal("InvalidRegionId.NotFound")
         return region
 
     def flag(self, name: str) -> bool:
-        """A boolean in any case; what is neither counts as false."""
+        """Return a boolean parameter in any case; other values are false."""
         return wire.parse_bool(self.text(name)) or False
 
     def number_in(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number clamped into its range. Errors: Refusal for what is no number."""
+        """Return an integer clamped to its range. Errors: Refusal if it is not a number."""
         text = self.text(name)
         if not text:
             return default
@@ -108,16 +108,16 @@ class Context:
         return min(max(int(text), least), most)
 
     def first(self) -> int:
-        """Where the page of this call begins, by its NextToken; 0 without one."""
+        """Return the first ordinal of the page, by its NextToken; 0 without one."""
         life_ms = self.cloud.switches.token_life_ms
         return tokens.read(self.text("NextToken"), self.now - life_ms if life_ms else 0)
 
     def next_token(self, ordinal: int) -> str:
-        """The token of the page that begins at `ordinal`."""
+        """Return the token of the page that begins at `ordinal`."""
         return tokens.write(ordinal, self.now if self.cloud.switches.token_life_ms else 0)
 
     def json_ids(self, name: str, most: int, too_many: str, malformed: str) -> list[str]:
-        """A JSON array of ids, doubles merged, in the order given."""
+        """Return a JSON array of ids without duplicates, in the given order."""
         ids = wire.json_array(self.required(name))
         if ids is None or not ids or not all(ids):
             raise Refusal(malformed)
@@ -126,7 +126,7 @@ class Context:
         return _distinct(ids)
 
     def numbered_ids(self) -> list[str]:
-        """`InstanceId.N`, doubles merged, in the order of N; may be empty."""
+        """Return `InstanceId.N` without duplicates, in the order of N; may be empty."""
         ids = wire.numbered(self.params, "InstanceId")
         if len(ids) > self.action.ids_max:
             raise Refusal("InvalidParameter.TooManyInstanceIds")
@@ -135,7 +135,7 @@ class Context:
         return _distinct(ids if all(ids) else [i for i in ids if i])
 
     def lane_region(self) -> str:
-        """The region whose bucket this call fills: the one named, or that of its one instance."""
+        """Return the region whose bucket counts this call: RegionId, or that of its instance."""
         if region := self.params.get("RegionId"):
             return region
         if self.action.ids is Ids.ONE:
@@ -150,7 +150,7 @@ class Context:
             raise Refusal("Forbidden.RAM")
 
     def may(self, region: str, *, instances: list[str] | None = None, key: str = "") -> bool:
-        """Whether the caller may do this; without instances and key it is asked for all of them."""
+        """Return whether the caller may do this; without instances and key: to any instance."""
         user = self.user
         if user.unrestricted:
             return True
@@ -163,7 +163,7 @@ class Context:
         return all(user.may(f"{service}:{self.action.name}", r) for r in resources)
 
     def key_pair(self, region: str, name: str) -> KeyPair:
-        """The key pair of that name, which must exist."""
+        """Return a key pair by name. Errors: Refusal if it does not exist."""
         if pair := self.cloud.pairs.find(region, name):
             return pair
         raise Refusal("InvalidKeyPairName.NotFound")
@@ -181,5 +181,5 @@ class Context:
 
 
 def _distinct(ids: list[str]) -> list[str]:
-    """Merge doubles. Most lists have none, which a set tells in a third of the time."""
+    """Remove duplicates. Most lists have none, which a set finds in a third of the time."""
     return ids if len(set(ids)) == len(ids) else list(dict.fromkeys(ids))

@@ -25,7 +25,7 @@ _EVENT_FILTERS = ("EventId.", "EventType", "EventPublishTime.", "InstanceEventTy
 
 
 def describe_instances(call: Context) -> Body:
-    """List instances of a region, or the ones named that exist there."""
+    """List instances of a region, or the named ones that exist there."""
     region = call.region()
     ids = _ids(call)
     matches = filters.matcher(call)
@@ -41,7 +41,7 @@ def describe_instances(call: Context) -> Body:
 
 
 def describe_instance_status(call: Context) -> Body:
-    """Id and status only: the cheapest poll. At most 50 a page, 10 by default."""
+    """Return id and status only: the cheapest poll. At most 50 a page, 10 by default."""
     region = call.region()
     zone = call.text("ZoneId")
     if zone and zone not in call.cloud.fleet.regions[region].zones:
@@ -65,9 +65,9 @@ def describe_instance_status(call: Context) -> Body:
 
 
 def describe_instances_full_status(call: Context) -> Body:
-    """Status, health and planned system events.
+    """Return status, health and planned system events.
 
-    The emulated cloud schedules none, so that a filter by events matches nothing.
+    The emulated cloud has no events, so a filter by events matches nothing.
     """
     region = call.region()
     ids = call.numbered_ids()
@@ -92,7 +92,7 @@ def describe_instances_full_status(call: Context) -> Body:
 
 
 def describe_instance_attribute(call: Context) -> Body:
-    """One instance, flat; without KeyPairName, OSType, OSName and StartTime, as the real one."""
+    """Return one instance, without KeyPairName, OSType, OSName and StartTime, as the service."""
     instance = call.required("InstanceId")
     instances = call.cloud.instances
     ordinal = instances.find(instance)
@@ -147,7 +147,7 @@ def describe_instance_attribute(call: Context) -> Body:
 
 
 def _ids(call: Context) -> list[str] | None:
-    """InstanceIds; None where it is absent. `[]` is a filter that matches nothing."""
+    """Return InstanceIds; None if absent. `[]` is a filter that matches nothing."""
     text = call.text("InstanceIds")
     if not text:
         return None
@@ -160,7 +160,7 @@ def _ids(call: Context) -> list[str] | None:
 
 
 def _candidates(call: Context, region: str, ids: list[str] | None) -> Iterable[int]:
-    """Ordinals in fleet order, which tokens rely on; unknown ids vanish without a word."""
+    """Return ordinals in fleet order, which tokens rely on; unknown ids are omitted."""
     instances = call.cloud.instances
     if ids is not None:
         found = instances.find_all(ids, region)
@@ -174,7 +174,7 @@ def _candidates(call: Context, region: str, ids: list[str] | None) -> Iterable[i
 def _by_token(
     call: Context, candidates: Iterable[int], matches: filters.Matches | None
 ) -> dict[str, object]:
-    """One page from the token on. TotalCount means nothing here, so it is 0."""
+    """Return one page from the token on. TotalCount means nothing here, so it is 0."""
     limit = call.number_in(
         "MaxResults",
         contract.PAGE_SIZE_DEFAULT,
@@ -217,7 +217,7 @@ def _by_number(
 def _page_from(
     candidates: Iterable[int], first: int, matches: filters.Matches | None, count: int
 ) -> Sequence[int]:
-    """The next `count` from ordinal `first` on; a range is entered there, not walked to there."""
+    """Return the next `count` from ordinal `first` on. A range is not walked up to there."""
     if isinstance(candidates, range):
         candidates = range(max(candidates.start, first), candidates.stop)
         first = 0
@@ -232,7 +232,7 @@ def _rows(call: Context, ordinals: Sequence[int]) -> Sequence[object]:
 
 
 def _status_rows(ids: list[str], statuses: list[int]) -> msgspec.Raw:
-    """The array of ids and statuses as JSON: one text of them by turns, with no row made for each.
+    """Return the array of ids and statuses as JSON, joined without an object per row.
 
     An id that was found needs no escape: see `rows`.
     """
@@ -261,6 +261,6 @@ def _health(status: str) -> dict[str, object]:
 _AFTER_ID = '"},'
 _BEFORE_ID = tuple(f'{_AFTER_ID}{{"Status":"{name}","InstanceId":"' for name in STATUS_NAMES)
 
-# The names are documented; the numbers beside them are not, so these are ours.
+# The names are documented, the numbers are not: these are made up.
 _STATUS_CODES = {"Pending": 0, "Starting": 16, "Running": 1, "Stopping": 4, "Stopped": 8}
 _NOT_APPLICABLE = {"Code": 64, "Name": "NotApplicable"}

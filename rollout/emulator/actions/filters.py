@@ -1,6 +1,6 @@
-"""The filters of the Describe actions: which instances or key pairs a call asks for.
+"""The filters of the Describe actions.
 
-All filters of a call are ANDed. What can be said of a shape or a set of tags is judged once per
+All filters of a call are ANDed. Filters of a shape or a set of tags are evaluated once per
 call, not once per instance.
 """
 
@@ -24,14 +24,14 @@ from rollout.emulator.cloud.shapes import Shape, Tags
 from rollout.emulator.messages import Refusal
 
 Matches = Callable[[int], bool]
-"""Whether the instance of this ordinal is asked for."""
+"""Whether the instance of this ordinal matches."""
 
-_JUDGED_KEPT_MAX: Final = 65_536
-"""Shapes and sets of tags whose verdict is remembered for one call. About 8 MiB."""
+_JUDGED_CACHED_MAX: Final = 65_536
+"""Shapes and sets of tags whose result is cached for one call. About 8 MiB."""
 
 _TAG: Final = re.compile(r"(Tag|ResourceTag)\.(\d+)\.(Key|Value|key|value)")
 
-# Values outside these lists are refused with the code beside them.
+# Other values are refused with the code in the row.
 _CLOSED: Final = {
     "Status": (STATUS_NAMES[: BaseStatus.RELEASED], "InvalidStatus.NotFound"),
     "InstanceNetworkType": (("vpc", "classic"), "InvalidNetworkType.NotFound"),
@@ -46,7 +46,7 @@ _CLOSED: Final = {
     ),
 }
 
-# The parameters of a plain page or read-back: by far the most calls have no other.
+# The parameters of a plain page or read-back: most calls have no others.
 _NO_FILTERS: Final = frozenset(
     {"RegionId", "InstanceIds", "MaxResults", "NextToken", "PageNumber", "PageSize", "DryRun"}
 )
@@ -77,7 +77,7 @@ _NO_ADDRESSES: Final = (
 
 
 def matcher(call: Context) -> Matches | None:
-    """The filters of a DescribeInstances call; None where it has none.
+    """Return the filters of a DescribeInstances call; None if it has none.
 
     Errors: Refusal for values that the service does not know.
     """
@@ -87,7 +87,7 @@ def matcher(call: Context) -> Matches | None:
     for name, (known, code) in _CLOSED.items():
         if (value := params.get(name)) and _folded(name, value) not in known:
             raise Refusal(code)
-    if params.get("HpcClusterId"):  # there is none here
+    if params.get("HpcClusterId"):  # no instance has one
         raise Refusal("InvalidHpcClusterId.NotFound")
     tests = [
         *_of_shape(call),
@@ -101,12 +101,12 @@ def matcher(call: Context) -> Matches | None:
 
 
 def wildcard(pattern: str, text: str) -> bool:
-    """`*` for any text, at the ends or inside; a bare pattern is the whole text."""
+    """Return a matcher: `*` matches any text; without it the whole text must be equal."""
     return _pattern(pattern).match(text) is not None
 
 
 def tags_asked(params: Mapping[str, str]) -> Tags:
-    """`Tag.N.Key` and `Tag.N.Value`, in the order of N; a missing value is empty.
+    """Return `Tag.N.Key` and `Tag.N.Value`, in the order of N; a missing value is empty.
 
     Errors: Refusal for more than 20 tags and for a value without its key.
     """
@@ -114,7 +114,7 @@ def tags_asked(params: Mapping[str, str]) -> Tags:
 
 
 def resource_tags(params: Mapping[str, str]) -> Tags:
-    """`ResourceTag.N.Key` and `.Value` of RunCommand: whom it is for."""
+    """Return `ResourceTag.N.Key` and `.Value` of RunCommand, which select its instances."""
     return _tags(
         params,
         "ResourceTag",
@@ -124,7 +124,7 @@ def resource_tags(params: Mapping[str, str]) -> Tags:
 
 
 def tags_given(params: Mapping[str, str]) -> Tags:
-    """The tags of something new. Errors: Refusal for keys and values that are not allowed."""
+    """Return the tags of a new resource. Errors: Refusal for forbidden keys and values."""
     tags = _tags(params, "Tag", too_many="QuotaExceed.Tags", no_key="InvalidTagKey.Malformed")
     if len(dict(tags)) < len(tags):
         raise Refusal("Duplicate.TagKey")
@@ -137,14 +137,14 @@ def tags_given(params: Mapping[str, str]) -> Tags:
 
 
 def tagged(instances: Instances, asked: Tags) -> Matches:
-    """Which instances have every tag asked for."""
+    """Return which instances have all these tags."""
     value = instances.tag_sets.value
-    verdicts = Cache[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_KEPT_MAX)
+    verdicts = Cache[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_CACHED_MAX)
     return lambda ordinal: verdicts[instances.tags[ordinal]]
 
 
 def has_tags(tags: Tags, asked: Tags) -> bool:
-    """Whether every tag asked for is there; an empty value stands for any."""
+    """Return whether all these tags are present; an empty value matches any value."""
     return all(any(k == key and value in {"", v} for k, v in tags) for key, value in asked)
 
 
@@ -154,7 +154,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _tags(params: Mapping[str, str], prefix: str, *, too_many: str, no_key: str) -> Tags:
-    """`prefix.N.Key` and `prefix.N.Value`, in the order of N, up to 20 of them."""
+    """Return `prefix.N.Key` and `prefix.N.Value`, in the order of N, up to 20."""
     found: dict[int, dict[str, str]] = {}
     for name, value in params.items():
         if (match := _TAG.fullmatch(name)) and match[1] == prefix:
@@ -168,7 +168,7 @@ def _tags(params: Mapping[str, str], prefix: str, *, too_many: str, no_key: str)
 
 
 def _plain(text: str) -> bool:
-    """Short enough for a tag, and no address of a page in it."""
+    """Return whether a text is short enough for a tag and contains no URL."""
     address = "http://" in text or "https://" in text
     return len(text) <= contract.TAG_CHARS_MAX and not address
 
@@ -186,7 +186,7 @@ def _of_shape(call: Context) -> list[Matches]:
 
     instances = call.cloud.instances
     shapes = instances.shapes.values
-    verdicts = Cache[int, bool](lambda number: fits(shapes[number]), _JUDGED_KEPT_MAX)
+    verdicts = Cache[int, bool](lambda number: fits(shapes[number]), _JUDGED_CACHED_MAX)
     return [lambda ordinal: verdicts[instances.shape[ordinal]]]
 
 
@@ -196,7 +196,7 @@ def _of_tags(call: Context) -> list[Matches]:
 
 
 def _of_columns(call: Context) -> list[Matches]:
-    """Status, key pair, name, lock and address: they differ from instance to instance."""
+    """Add filters by status, key pair, name, lock and address, which differ by instance."""
     instances, pairs, params = call.cloud.instances, call.cloud.pairs.all, call.params
     now, lag_ms = call.now, call.lag_ms
     tests: list[Matches] = []
@@ -219,7 +219,7 @@ def _of_columns(call: Context) -> list[Matches]:
 
 
 def _of_times(call: Context) -> list[Matches]:
-    """`Filter.N.Key` and `.Value`: creation and expiry, each from and to."""
+    """Add filters by `Filter.N.Key` and `.Value`: creation and expiry, each from and to."""
     instances = call.cloud.instances
     tests: list[Matches] = []
     for number in range(1, 5):
@@ -254,5 +254,5 @@ def _within(time_of: Callable[[int], int], key: str, instant: int) -> Matches:
 
 
 def _folded(name: str, value: str) -> str:
-    """Lock reasons are spelled with a capital in one place of the reference."""
+    """Return a lock by reason, also with the capital of one place in the reference."""
     return value.lower() if name == "LockReason" else value

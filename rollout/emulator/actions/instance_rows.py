@@ -1,7 +1,7 @@
-"""One DescribeInstances row as JSON text, set together from parts that were rendered before.
+"""Render DescribeInstances rows as JSON text from parts that were rendered before.
 
-Called by the describe actions a hundred times per page: a simulated run describes ten million rows,
-so a row is one formatted string and neither a struct nor a dict, and kept for the next look.
+Called by the describe actions a hundred times per page. A simulated run describes ten million rows,
+so a row is one formatted string, not a struct or a dict, and is cached.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ _DAY_MINUTES: Final = 24 * 60
 _MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]
 
 ROWS_CACHED_MAX: Final = 8_192
-"""Rows remembered: most looks at an instance find it as the one before did. About 20 MiB."""
+"""Cached rows: most calls find an instance unchanged. About 20 MiB."""
 
 SHAPES_CACHED_MAX: Final = 4_096
-"""Shapes whose template is remembered. About 8 MiB; most fleets have a few dozen shapes."""
+"""Shapes whose template is cached. About 8 MiB; most fleets have a few dozen shapes."""
 
 _LOCK_MESSAGE: Final = {
     OperationLock.FINANCIAL: "the instance is locked for overdue payment",
@@ -35,10 +35,10 @@ _LOCK_MESSAGE: Final = {
 
 
 class RowRenderer(Protocol):
-    """What stands for an instance in the answer of a DescribeInstances."""
+    """Renders instances for the reply of DescribeInstances."""
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> Sequence[object]:
-        """One item for each instance as it is at `now`, or was `lag_ms` before."""
+        """Return one item per instance, with its state at `now`, or `lag_ms` before."""
 
 
 class Rows:
@@ -51,7 +51,7 @@ class Rows:
         self._templates = Cache(self._template, SHAPES_CACHED_MAX)
 
     def render(self, ordinals: Sequence[int], now: int, lag_ms: int = 0) -> list[msgspec.Raw]:
-        """The JSON object of each instance, as DescribeInstances shows it at `now`."""
+        """Return the JSON object of each instance, as DescribeInstances returns it at `now`."""
         if lag_ms:
             return [self._cached(ordinal, now, lag_ms) for ordinal in ordinals]
         cached = list(map(self._instances.rendered.get, ordinals))
@@ -60,7 +60,7 @@ class Rows:
         return [row or self._cached(o, now) for o, row in zip(ordinals, cached, strict=True)]
 
     def _cached(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
-        """The row of one instance, kept with it unless it is in the middle of something."""
+        """Return the row of one instance, cached unless it is in a transition."""
         i = self._instances
         seen = i.view(ordinal, now, lag_ms)
         mode = i.stopped_mode(ordinal, seen[0])
@@ -75,9 +75,9 @@ class Rows:
     def _render(
         self, ordinal: int, seen: View, mode: str, lock: int, shape: int, tags: int
     ) -> msgspec.Raw:
-        """One row. Whatever can change is an argument, so that a kept row is a true one.
+        """Return one row. All values that can change are arguments, so that a cached row is valid.
 
-        Ids need no escape: every builder of a fleet takes letters, digits and hyphens only.
+        Ids need no escape: they consist of [A-Za-z0-9] and hyphens.
         """
         i = self._instances
         status, record, start_ms = seen
@@ -109,7 +109,7 @@ class Rows:
 
 
 def serial_number(ordinal: int) -> str:
-    """SerialNumber of an instance: a UUID that follows from the ordinal."""
+    """Return SerialNumber of an instance: a UUID computed from the ordinal."""
     return f"00000000-0000-4000-8000-{ordinal:012x}"
 
 
@@ -119,7 +119,7 @@ def _mac_address(ordinal: int) -> str:
 
 
 def _json_text(text: str) -> str:
-    """A text with its quotes; the short way for what needs no escape."""
+    """Return a text in quotes; fast if it needs no escape."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return wire.encode_json({"t": text}).decode()[5:-1]
@@ -127,7 +127,7 @@ def _json_text(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _minute_text(minute: int) -> str:
-    """`2026-01-02T03:04Z`, set together from a day and a minute of the day."""
+    """Return `2026-01-02T03:04Z`, joined from a day and a minute of the day."""
     day, rest = divmod(minute, _DAY_MINUTES)
     return _day_text(day) + _MINUTES_OF_DAY[rest]
 
@@ -139,7 +139,7 @@ def _day_text(day: int) -> str:
 
 @lru_cache(maxsize=64)
 def _locks(lock: int) -> str:
-    """`OperationLocks` of a lock column."""
+    """Return `OperationLocks` of a lock column."""
     reasons = [
         {"LockReason": str(flag.name).lower(), "LockMsg": _LOCK_MESSAGE[flag]}
         for flag in OperationLock

@@ -15,7 +15,7 @@ Body = Mapping[str, object]
 
 
 def import_key_pair(call: Context) -> Body:
-    """Store a public key under a name that must be free."""
+    """Store a public key with a name that must be free."""
     region, name = _new_name(call)
     body = call.required("PublicKeyBody").strip()
     if not keypairs.body_is_legal(body, ed25519=call.cloud.switches.ed25519_accepted):
@@ -25,7 +25,7 @@ def import_key_pair(call: Context) -> Body:
 
 
 def create_key_pair(call: Context) -> Body:
-    """Make an RSA-2048 key pair; the private key is in this answer and nowhere else."""
+    """Create an RSA-2048 key pair; only this reply contains the private key."""
     region, name = _new_name(call)
     public, private = call.cloud.make_key()
     pair = _add(call, region, name, public, Effect.CREATE)
@@ -38,7 +38,7 @@ def create_key_pair(call: Context) -> Body:
 
 
 def delete_key_pairs(call: Context) -> Body:
-    """Delete up to 100 key pairs, all or none; names that do not exist are passed over."""
+    """Delete up to 100 key pairs, all or none; unknown names are ignored."""
     region = call.region()
     names = wire.json_array(call.required("KeyPairNames"))
     if not names:
@@ -99,7 +99,7 @@ def _add(call: Context, region: str, name: str, body: str, effect: Effect) -> Ke
 
 
 def _wanted(call: Context, region: str, pair: KeyPair) -> bool:
-    """Whether every filter of the call lets this key pair through."""
+    """Return whether a key pair matches every filter of the call."""
     name, print_, group = (
         call.text(n) for n in ("KeyPairName", "KeyPairFingerPrint", "ResourceGroupId")
     )

@@ -1,7 +1,7 @@
-"""Reboot, start and stop, one instance or up to 100: `RebootInstance(s)` and its sisters.
+"""Reboot, start and stop of one instance or up to 100: six actions.
 
-All six share one way: who may, is it locked, is its status right, is it a dry run, then the motion
-begins. The many-instance actions answer per instance under `SuccessFirst`, all or none otherwise.
+All six check permission, lock, status and dry run in this order, then begin the transition. The
+batch actions have a result per instance with `SuccessFirst`, and are all or none otherwise.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from rollout.ecs import contract
-from rollout.emulator.actions import motions
+from rollout.emulator.actions import transitions
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import STATUS_NAMES, BaseStatus, Motion, OperationLock
+from rollout.emulator.cloud.instances import STATUS_NAMES, BaseStatus, OperationLock, TransitionKind
 from rollout.emulator.cloud.ledger import Effect
 from rollout.emulator.messages import Refusal
 
@@ -20,13 +20,13 @@ Body = Mapping[str, object]
 
 
 class Power(msgspec.Struct, frozen=True):
-    """One of the three things one can do to the power of an instance.
+    """Reboot, start or stop.
 
     `entering`: the status that the batch actions report as CurrentStatus, Stopping for a reboot as
     in the documented sample.
     """
 
-    motion: Motion
+    kind: TransitionKind
     effect: Effect
     legal_from: BaseStatus
     entering: BaseStatus
@@ -34,17 +34,21 @@ class Power(msgspec.Struct, frozen=True):
 
 
 REBOOT: Final = Power(
-    Motion.REBOOT,
+    TransitionKind.REBOOT,
     Effect.REBOOT,
     BaseStatus.RUNNING,
     BaseStatus.STOPPING,
     "InstanceExpiredOrInArrears",
 )
 START: Final = Power(
-    Motion.START, Effect.START, BaseStatus.STOPPED, BaseStatus.STARTING, "InstanceExpired"
+    TransitionKind.START, Effect.START, BaseStatus.STOPPED, BaseStatus.STARTING, "InstanceExpired"
 )
 STOP: Final = Power(
-    Motion.STOP, Effect.STOP, BaseStatus.RUNNING, BaseStatus.STOPPING, "InstanceExpiredOrInArrears"
+    TransitionKind.STOP,
+    Effect.STOP,
+    BaseStatus.RUNNING,
+    BaseStatus.STOPPING,
+    "InstanceExpiredOrInArrears",
 )
 
 
@@ -87,7 +91,7 @@ def _one(call: Context, power: Power) -> Body:
         raise refusal
     if call.flag("DryRun"):
         raise Refusal("DryRunOperation", status=call.cloud.switches.dry_run_status)
-    motions.begin(call, power.motion, power.effect, region, instance)
+    transitions.begin(call, power.kind, power.effect, region, instance)
     return {}
 
 
@@ -99,7 +103,7 @@ def _many(call: Context, power: Power) -> Body:
     call.demand(region, instances=ids)
     success_first = call.text("BatchOptimization") == "SuccessFirst"
     if success_first and call.flag("DryRun"):
-        raise Refusal("DRYRUN.SUCCESS")  # whatever the ids are: documented so
+        raise Refusal("DRYRUN.SUCCESS")  # for any ids, as documented
     find = call.cloud.instances.find
     refusals = {i: _why_not(call, power, i, find(i, region)) for i in ids}
     if not success_first:
@@ -108,13 +112,13 @@ def _many(call: Context, power: Power) -> Body:
             raise Refusal("DRYRUN.SUCCESS")
     before = {i: _status_name(call, region, i) for i in ids}
     for instance in [i for i, refusal in refusals.items() if refusal is None]:
-        motions.begin(call, power.motion, power.effect, region, instance)
+        transitions.begin(call, power.kind, power.effect, region, instance)
     items = [_item(call, power, i, refusal, before[i]) for i, refusal in refusals.items()]
     return {"InstanceResponses": {"InstanceResponse": items}}
 
 
 def _why_not(call: Context, power: Power, instance: str, ordinal: int | None) -> Refusal | None:
-    """What keeps this instance from it; None where nothing does."""
+    """Return the code that refuses an instance; None if there is none."""
     if ordinal is None:
         return Refusal("InvalidInstanceId.NotFound")
     lock = call.cloud.instances.lock[ordinal]
@@ -135,7 +139,7 @@ def _why_not(call: Context, power: Power, instance: str, ordinal: int | None) ->
 
 
 def _how_paid(call: Context, power: Power, ordinal: int) -> str:
-    """InstanceExpired, which only a start is told, has a text for each way of paying."""
+    """Return the refusal of a start after expiry; its message depends on the charge type."""
     if power is not START:
         return ""
     charge_type = call.cloud.instances.shape_of(ordinal).charge_type
@@ -143,7 +147,7 @@ def _how_paid(call: Context, power: Power, ordinal: int) -> str:
 
 
 def _no_ids(call: Context) -> Refusal:
-    """An id that is there and empty has a row of its own."""
+    """Return the refusal for a call without ids: an empty id has its own row."""
     if any(name.startswith("InstanceId.") for name in call.params):
         message = "InstanceId should not be null."
         return Refusal("InvalidInstanceId.NotFound", message=message, status=403)

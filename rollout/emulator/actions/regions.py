@@ -11,10 +11,10 @@ _RESOURCE_TYPES = ("", "instance", "disk", "reservedinstance", "scu")
 
 
 def describe_regions(call: Context) -> Body:
-    """List every region this pretend cloud knows.
+    """List every known region.
 
-    RegionEndpoint is the address this call was sent to: a tool that follows it must not end up
-    at the real service.
+    RegionEndpoint is the address of this call: a tool that follows it must not reach the real
+    service.
     """
     if call.text("ResourceType") not in _RESOURCE_TYPES:
         raise Refusal("InvalidResourceType.NotFound")
@@ -38,7 +38,7 @@ def describe_regions(call: Context) -> Body:
 
 
 def get_caller_identity(call: Context) -> Body:
-    """Who the caller is: needs no permission."""
+    """Return the identity of the caller. It needs no permission."""
     user = call.user
     assumed = user.kind == "AssumedRoleUser"
     role, _, session = user.name.partition("/")

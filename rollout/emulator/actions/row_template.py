@@ -1,7 +1,7 @@
-"""The JSON text of a DescribeInstances row as a template: what instances of one shape share.
+"""Templates of DescribeInstances rows: the JSON text that instances of one shape share.
 
-Called by `rows` once for each shape. Members and their order are those of real answers; the sources
-are named in `tests/data/rows/README.md`.
+Called by `instance_rows` once per shape. Members and their order are those of real replies; the
+sources are in `tests/data/rows/README.md`.
 """
 
 from typing import Final, NamedTuple
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from rollout.emulator.cloud.shapes import Shape, fragment
 
 _SLOT: Final = "\0"
-"""Stands where a value of the instance belongs: no JSON text has this character."""
+"""Marks the position of an instance's value: no JSON text has this character."""
 
 _THREADS_PER_CORE: Final = 2
 _BURSTABLE: Final = frozenset({"ecs.t5", "ecs.t6"})
-_SPOT_PRICE_LIMIT: Final = 0.98  # the price of the API reference; a fleet does not state one
+_SPOT_PRICE_LIMIT: Final = 0.98  # the price in the API reference; a fleet has none
 _SPOT_PROTECTED_HOURS: Final = 1
 
 _LOCAL_DISKS: Final = {
@@ -28,10 +28,10 @@ _LOCAL_DISKS: Final = {
 
 
 class Values(NamedTuple):
-    """What a row says of one instance, in the order of the text.
+    """The values of one instance in a row, in the order of the text.
 
     `host`, `name` and `locks` are JSON values. `tags` and `key` are members with a leading comma,
-    or empty: the service leaves them out where there are none. The private address occurs thrice.
+    or empty, because the service omits empty ones. The private address occurs three times.
     """
 
     host: str
@@ -74,7 +74,7 @@ def row_template(shape: Shape) -> list[str]:
             fragment({"OSType": shape.image.os_type}),
             f',"CreationTime":"{_SLOT}",',
             fragment(_family(shape)),
-            _network_interface(shape.region.letters),
+            _network_interface(shape.region.prefix),
             fragment(_offer(shape)),
             f"{_SLOT},",
             fragment(_hardware(shape)),
@@ -95,18 +95,18 @@ def filled(template: list[str], values: Values) -> str:
     return "".join(pieces)
 
 
-def _network_interface(letters: str) -> str:
+def _network_interface(prefix: str) -> str:
     return (
         ',"NetworkInterfaces":{"NetworkInterface":[{"Type":"Primary",'
         f'"PrimaryIpAddress":"{_SLOT}","MacAddress":"{_SLOT}",'
-        f'"NetworkInterfaceId":"eni-{letters}{_SLOT}",'
+        f'"NetworkInterfaceId":"eni-{prefix}{_SLOT}",'
         f'"PrivateIpSets":{{"PrivateIpSet":[{{"PrivateIpAddress":"{_SLOT}","Primary":true}}]}}'
         "}]},"
     )
 
 
 def cpu_options(shape: Shape) -> dict[str, object]:
-    """`CpuOptions` of a shape."""
+    """Return `CpuOptions` of a shape."""
     cores = max(1, shape.cpu // _THREADS_PER_CORE)
     return {"ThreadsPerCore": _THREADS_PER_CORE, "Numa": "ON", "CoreCount": cores}
 
@@ -117,7 +117,7 @@ def credit_specification(shape: Shape) -> str:
 
 
 def no_elastic_address() -> dict[str, object]:
-    """`EipAddress` of an instance without one."""
+    """Return `EipAddress` of an instance without one."""
     return {"AllocationId": "", "IpAddress": "", "InternetChargeType": ""}
 
 

@@ -1,7 +1,7 @@
-"""Answers of a pure function, remembered while they are few.
+"""Cache the results of a pure function up to a number of entries.
 
-Used where one call asks for a hundred of them: a hit is one look into a dict, half the time of an
-`lru_cache` and a third of the memory that it touches.
+Used where one call needs a hundred results: a hit is one dict lookup, half the time of an
+`lru_cache` with a third of the memory.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _Value = TypeVar("_Value")
 
 
 class Cache(dict[_Key, _Value]):
-    """`kept[key]` is `make(key)`. All are forgotten when there are `most`."""
+    """`cache[key]` is `make(key)`. The cache is cleared when it has `most` entries."""
 
     def __init__(self, make: Callable[[_Key], _Value], most: int) -> None:
         super().__init__()

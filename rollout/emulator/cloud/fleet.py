@@ -1,6 +1,6 @@
-"""A fleet: the instances and key pairs a pretend cloud begins with, and the builder that makes one.
+"""Initial instances and key pairs of an emulated cloud, and the builder for them.
 
-The synthetic fleets and the fleet files call the builder; the cloud takes the result over.
+Called by synthetic fleets and by the reader of fleet files; the cloud takes the result.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ REGIONS_MAX: Final = 255
 
 
 class Fleet:
-    """What a builder made. `regions`: those with instances first, then every other known one."""
+    """The initial state. `regions`: those with instances first, then the other known ones."""
 
     def __init__(
         self, instances: Instances, pairs: KeyPairs, regions: Sequence[EmulatedRegion]
@@ -29,10 +29,10 @@ class Fleet:
 
 
 class FleetBuilder:
-    """Takes instances region by region. Errors: ValueError when a region is opened twice."""
+    """Builds a fleet region by region. Errors: ValueError when a region is opened twice."""
 
     def __init__(self, now: int) -> None:
-        """`now`: UTC milliseconds; key pairs are a quarter of a year old by then."""
+        """`now`: UTC milliseconds; key pairs were created three months before."""
         self.pairs = KeyPairs()
         self.instances = Instances()
         self._now = now
@@ -41,7 +41,7 @@ class FleetBuilder:
         self._listed = Numbered()
 
     def open_region(self, name: str) -> EmulatedRegion:
-        """Begin the instances of a region."""
+        """Start the instances of a region."""
         if any(r.name == name for r in self._regions):
             raise ValueError(f"region {name} is there already")
         if len(self._regions) == REGIONS_MAX:
@@ -51,7 +51,7 @@ class FleetBuilder:
         return self._regions[-1]
 
     def key_pair(self, name: str, body: str) -> KeyPair:
-        """The key pair of that name in the open region, made the first time."""
+        """Return the key pair of that name in the open region; create it on first use."""
         where = self._regions[-1].name
         age_ms = 90 * 24 * 3600 * 1000
         return self.pairs.find(where, name) or self.pairs.add(where, name, body, self._now - age_ms)
@@ -73,7 +73,7 @@ class FleetBuilder:
     ) -> None:
         """Add one instance of the open region; numbers of shape and tags are those of the pools.
 
-        Errors: ValueError for an id that is there already.
+        Errors: ValueError for a duplicate id.
         """
         if instance is not None:
             self._list(instance)
@@ -95,15 +95,15 @@ class FleetBuilder:
             self.instances.set_name(len(self.instances) - 1, name)
 
     def shape(self, shape: Shape) -> int:
-        """The number of a shape."""
+        """Return the number of a shape."""
         return self.instances.shapes.add(shape)
 
     def tags(self, tags: Tags) -> int:
-        """The number of a set of tags."""
+        """Return the number of a set of tags."""
         return self.instances.tag_sets.add(tags)
 
     def finish(self, seed: int, known: Sequence[EmulatedRegion] = ()) -> Fleet:
-        """Close the fleet. Ids are those given, or made from `seed` where none was given.
+        """Return the fleet. Ids are the given ones, or derived from `seed` if none was given.
 
         Errors: ValueError when only some instances came with an id.
         """
@@ -116,15 +116,15 @@ class FleetBuilder:
         return Fleet(self.instances, self.pairs, [*self._regions, *others])
 
     def _list(self, instance: str) -> None:
-        """Take an id, which must be a new one."""
+        """Add an id, which must be new."""
         count = len(self._listed.texts)
         if self._listed.add(instance) < count:
             raise ValueError(f"instance id {instance!r} is there twice")
 
     def _ids(self, seed: int) -> IdScheme:
         if not self._listed.texts:
-            letters = [r.letters for r in self._regions]
-            return DerivedIds(seed, self.instances.region, letters)
+            prefixes = [r.prefix for r in self._regions]
+            return DerivedIds(seed, self.instances.region, prefixes)
         if len(self._listed.texts) != len(self.instances):
             raise ValueError("some instances have an id and some have none")
         return ListedIds(self._listed)

@@ -1,8 +1,8 @@
 """The instances of the emulated cloud in dense columns: their state, and how a boot changes it.
 
-Called by the actions, always with `now`. Two states each: the record (which key pair the service
-names) and the guest (whose key the last boot installed). An instance is advanced when touched:
-a pending boot is settled before anything is read or overwritten. Knows no API.
+Called by the actions, always with `now`. Each instance has two states: the record (the key pair
+that the service names) and the guest (the key that the last boot installed). A pending boot is
+settled before the instance is read or changed. This module does not know the API.
 """
 
 import enum
@@ -21,7 +21,7 @@ MINUTE_MS: Final = 60_000
 
 
 class BaseStatus(enum.IntEnum):
-    """Base states. RELEASED instances are absent from every answer."""
+    """Base states. RELEASED instances are absent from every reply."""
 
     RUNNING = 0
     STOPPED = 1
@@ -47,8 +47,8 @@ class OperationLock(enum.IntFlag):
     REFUNDED = 16
 
 
-class Motion(enum.Enum):
-    """What an instance is in the middle of, and how that ends."""
+class TransitionKind(enum.Enum):
+    """A transition of an instance, and how it ends."""
 
     REBOOT = "reboot"
     START = "start"
@@ -56,18 +56,18 @@ class Motion(enum.Enum):
     REBOOT_ENDS_STOPPED = "reboot ends stopped"
 
 
-LEFT: Final = -1
-"""In the place of a key pair: the boot leaves authorized_keys as it is."""
+KEYS_UNCHANGED: Final = -1
+"""Instead of a key pair: the boot leaves authorized_keys unchanged."""
 
 
-class Move(msgspec.Struct, frozen=True, gc=False):
-    """A motion under way: Stopping for `stopping_ms` from `begin`, then Starting until `until`.
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """A transition: Stopping for `stopping_ms` from `begin`, then Starting until `until`.
 
     `key` is the key pair that the boot installs: the one recorded when the motion began, or `LEFT`.
-    With `appends` the boot leaves the former keys in place beside it.
+    With `appends` the boot also keeps the former keys.
     """
 
-    motion: Motion
+    kind: TransitionKind
     begin: int
     until: int
     stopping_ms: int
@@ -75,8 +75,8 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     appends: bool = False
 
     def status_at(self, now: int) -> BaseStatus:
-        """Status in the middle of it."""
-        if self.motion is Motion.STOP or now < self.begin + self.stopping_ms:
+        """Return the status during the transition."""
+        if self.kind is TransitionKind.STOP or now < self.begin + self.stopping_ms:
             return BaseStatus.STOPPING
         return BaseStatus.STARTING
 
@@ -88,7 +88,7 @@ View = tuple[int, int, int]
 class Instances:
     """Columns by ordinal. The instances of one region are neighbours: see `spans`.
 
-    Cost: about 35 bytes an instance, apart from shapes, tags, ids and names, and from what moves.
+    Cost: about 35 bytes per instance, without shapes, tags, ids, names and transitions.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Instances:
         self.shapes = Shapes()
         self.tag_sets = TagSets()
         self._names = Texts()
-        """Up to the last instance that a fleet file names; empty where it does not."""
+        """Names from a fleet file, up to the last named instance; empty where there is none."""
 
         self.region = bytearray()
         self.shape = array("I")
@@ -109,26 +109,26 @@ class Instances:
         self.guest = array("I")
         self.start_ms = array("q")
         self.boots = array("H")
-        self.moves: dict[int, Move] = {}
+        self.moves: dict[int, Transition] = {}
         self.busy_until: dict[int, int] = {}
-        """Those that an operation of the service itself keeps busy: they refuse any other."""
+        """Instances with an operation of the service in progress: they refuse any other."""
 
         self.uncharged: set[int] = set()
-        """Those that were stopped with `StopCharging`, until they are started again."""
+        """Instances stopped with `StopCharging`, until they are started again."""
 
         self.rendered: dict[int, msgspec.Raw] = {}
-        """What `rows` has shown of instances in the middle of nothing. Whatever writes into one of
-        the columns takes it out: see `_forget`."""
+        """Rendered rows of instances without a transition. Every write into a column removes the
+        row: see `_forget`."""
 
         self.booted: Callable[[int, int], None] | None = None
-        """Told of each boot when it is settled: ordinal, and the instant of Running again."""
+        """Called for each settled boot with the ordinal and the instant of Running."""
 
         self.released = 0
         self.start_moves_on_reboot = True
         self.stale_ms = 0
-        """How long a view shows the status from before a motion."""
+        """How long a view has the status from before a transition."""
         self.keep_ms = 0
-        """How long former values are kept for reads with a lag; 0 = not at all."""
+        """How long former values are stored for reads with a lag; 0 = not at all."""
         self._former_keys: dict[int, tuple[int, ...]] = {}
         self._past: dict[int, list[_Past]] = {}
 
@@ -162,7 +162,7 @@ class Instances:
         self.boots.append(boots)
 
     def find(self, instance: str, region: str | None = None) -> int | None:
-        """The ordinal of an id, if it exists (in `region`, where one is given)."""
+        """Return the ordinal of an id, if it exists (in `region`, where one is given)."""
         ordinal = self.ids.ordinal_of(instance)
         if ordinal is None or self.base[ordinal] == BaseStatus.RELEASED:
             return None
@@ -171,7 +171,7 @@ class Instances:
         return ordinal
 
     def find_all(self, instances: Iterable[str], region: str) -> list[int | None]:
-        """The ordinals of many ids in one region, None for those that do not exist there."""
+        """Return the ordinals of many ids in one region, None for those that do not exist there."""
         span, base = self.spans.get(region, range(0)), self.base
         found = list(map(self.ids.ordinal_of, instances))
         if not self.released and _all_within(span, found):
@@ -179,54 +179,54 @@ class Instances:
         return [o if o is not None and o in span and base[o] != _RELEASED else None for o in found]
 
     def shape_of(self, ordinal: int) -> Shape:
-        """What the instance is."""
+        """Return the shape of an instance."""
         return self.shapes.values[self.shape[ordinal]]
 
     def set_name(self, ordinal: int, name: str) -> None:
-        """Name an instance behind all that have a name; others have one made from the ordinal."""
+        """Name an instance after all named ones; other names are computed from the ordinal."""
         for _ in range(len(self._names), ordinal):
             self._names.append("")
         self._names.append(name)
 
     def name_of(self, ordinal: int) -> str:
-        """InstanceName, which is the name of the guest too."""
+        """Return InstanceName, which is also the host name of the guest."""
         return self.own_name(ordinal) or f"ecs-{ordinal:07d}"
 
     def own_name(self, ordinal: int) -> str:
-        """The name that a fleet file gave, empty where it gave none."""
+        """Return the name from a fleet file; empty if it gave none."""
         return self._names[ordinal] if ordinal < len(self._names) else ""
 
     def locks_of(self, ordinal: int) -> list[str]:
-        """Lock reasons in documented order."""
+        """Return the lock reasons in documented order."""
         lock = self.lock[ordinal]
         return [str(flag.name).lower() for flag in OperationLock if lock & flag]
 
     def address_of(self, ordinal: int) -> str:
-        """Private address: 10.0.0.0/8 holds sixteen million."""
+        """Return the private address: 10.0.0.0/8 has sixteen million."""
         return f"10.{ordinal >> 16 & 255}.{ordinal >> 8 & 255}.{ordinal & 255}"
 
     def status(self, ordinal: int, now: int) -> int:
-        """The true status at `now`, after settling what is due."""
+        """Return the true status at `now`, after settling a boot that is due."""
         if ordinal in self.moves:
             self.advance(ordinal, now)
-            if move := self.moves.get(ordinal):
-                return move.status_at(now)
+            if transition := self.moves.get(ordinal):
+                return transition.status_at(now)
         return self.base[ordinal]
 
     def view(self, ordinal: int, now: int, lag_ms: int = 0) -> View:
-        """What a Describe at `now` shows; with a lag, what was so that long ago."""
+        """Return what a Describe at `now` returns; with a lag, the state of that long ago."""
         if lag_ms and ordinal in self._past:
             return self._view_of_past(ordinal, now - lag_ms)
-        move = self.moves.get(ordinal)
-        if move is not None and now >= move.until:
+        transition = self.moves.get(ordinal)
+        if transition is not None and now >= transition.until:
             self.advance(ordinal, now)
-            move = None
-        if move is None or now < move.begin + self.stale_ms:
+            transition = None
+        if transition is None or now < transition.begin + self.stale_ms:
             return self.base[ordinal], self.record[ordinal], self.start_ms[ordinal]
-        return move.status_at(now), self.record[ordinal], self.start_ms[ordinal]
+        return transition.status_at(now), self.record[ordinal], self.start_ms[ordinal]
 
     def views(self, ordinals: Iterable[int], now: int, lag_ms: int = 0) -> list[View]:
-        """The views of many; those that are not in the middle of anything cost no call."""
+        """Return the views of many instances; those without a transition cost no call."""
         base, record, start_ms, moves = self.base, self.record, self.start_ms, self.moves
         return [
             self.view(o, now, lag_ms) if lag_ms or o in moves else (base[o], record[o], start_ms[o])
@@ -234,12 +234,12 @@ class Instances:
         ]
 
     def statuses(self, ordinals: Iterable[int], now: int, lag_ms: int = 0) -> list[int]:
-        """The statuses in the views of many."""
+        """Return the statuses in the views of many instances."""
         base, moves = self.base, self.moves
         return [self.view(o, now, lag_ms)[0] if lag_ms or o in moves else base[o] for o in ordinals]
 
     def all_idle(self, ordinals: Sequence[int]) -> bool:
-        """Whether each runs, without a lock and in the middle of nothing: most calls meet these."""
+        """Return whether each is Running, without lock and transition, as in most calls."""
         read = columns.reader(ordinals)
         return not (
             any(read(self.base))  # Running is 0
@@ -249,11 +249,11 @@ class Instances:
         )
 
     def is_busy(self, ordinal: int, now: int) -> bool:
-        """Whether an operation of the service keeps it busy, which no view shows."""
+        """Return whether an operation of the service is in progress. No view shows it."""
         return now < self.busy_until.get(ordinal, 0)
 
     def attach(self, ordinals: Sequence[int], key: int, now: int) -> list[int]:
-        """Write the records; returns the former ones. The guests change at their next boots."""
+        """Write the records and return the former ones. The guests change at their next boots."""
         if self.keep_ms or not self.moves.keys().isdisjoint(ordinals):
             for ordinal in ordinals:
                 self.advance(ordinal, now)
@@ -267,39 +267,39 @@ class Instances:
         return formers
 
     def stopped_mode(self, ordinal: int, status: int) -> str:
-        """StoppedMode, as the Describe actions show it."""
+        """Return StoppedMode as the Describe actions return it."""
         if status != BaseStatus.STOPPED:
             return "Not-applicable"
         return "StopCharging" if ordinal in self.uncharged else "KeepCharging"
 
-    def move(self, ordinal: int, move: Move) -> None:
-        """Begin a motion."""
-        if move.motion is not Motion.STOP:
+    def transition(self, ordinal: int, transition: Transition) -> None:
+        """Begin a transition."""
+        if transition.kind is not TransitionKind.STOP:
             self.uncharged.discard(ordinal)
-        self._remember(ordinal, move.begin)
+        self._remember(ordinal, transition.begin)
         self._forget(ordinal)
-        self.moves[ordinal] = move
+        self.moves[ordinal] = transition
 
     def advance(self, ordinal: int, now: int) -> None:
-        """Settle a motion that has ended by `now`."""
-        move = self.moves.get(ordinal)
-        if move is None or now < move.until:
+        """Settle a transition that has ended by `now`."""
+        transition = self.moves.get(ordinal)
+        if transition is None or now < transition.until:
             return
-        self._remember(ordinal, move.until)
+        self._remember(ordinal, transition.until)
         del self.moves[ordinal]
-        if move.motion in {Motion.STOP, Motion.REBOOT_ENDS_STOPPED}:
+        if transition.kind in {TransitionKind.STOP, TransitionKind.REBOOT_ENDS_STOPPED}:
             self.base[ordinal] = BaseStatus.STOPPED
             return
         self.base[ordinal] = BaseStatus.RUNNING
         self.boots[ordinal] += 1
-        self._install(ordinal, move)
-        if move.motion is Motion.START or self.start_moves_on_reboot:
-            self.start_ms[ordinal] = move.begin + move.stopping_ms
+        self._install(ordinal, transition)
+        if transition.kind is TransitionKind.START or self.start_moves_on_reboot:
+            self.start_ms[ordinal] = transition.begin + transition.stopping_ms
         if self.booted is not None:
-            self.booted(ordinal, move.until)
+            self.booted(ordinal, transition.until)
 
     def put(self, ordinal: int, status: BaseStatus, now: int) -> None:
-        """Another hand: put the instance into a status, ending any motion."""
+        """External change: put the instance into a status, which ends any transition."""
         self.advance(ordinal, now)
         self._remember(ordinal, now)
         self._forget(ordinal)
@@ -309,34 +309,34 @@ class Instances:
         self.base[ordinal] = status
 
     def set_lock(self, ordinal: int, lock: OperationLock) -> None:
-        """Another hand: lock the instance, or take its locks off."""
+        """External change: lock the instance, or remove its locks."""
         self._forget(ordinal)
         self.lock[ordinal] = lock
 
     def set_shape(self, ordinal: int, shape: int) -> None:
-        """Another hand: make another kind of machine of it, with another image for instance."""
+        """External change: give the instance another shape, such as another image."""
         self._forget(ordinal)
         self.shape[ordinal] = shape
 
     def set_clock(self, by_ms: int) -> None:
-        """The clock was set: what is under way takes as long as it would have taken."""
-        for ordinal, move in self.moves.items():
-            begin, until = move.begin + by_ms, move.until + by_ms
-            self.moves[ordinal] = msgspec.structs.replace(move, begin=begin, until=until)
+        """Move the clock by `delta`; transitions in progress still take as long."""
+        for ordinal, transition in self.moves.items():
+            begin, until = transition.begin + by_ms, transition.until + by_ms
+            self.moves[ordinal] = msgspec.structs.replace(transition, begin=begin, until=until)
         self._past.clear()
 
     def keys_in_force(self, ordinal: int, now: int) -> tuple[int, ...]:
-        """Key pairs the guest accepts, the newest first; none: password login is on."""
+        """Return the key pairs the guest accepts, newest first; none: password login is on."""
         self.advance(ordinal, now)
         guest = self.guest[ordinal]
         return (guest, *self._former_keys.get(ordinal, ())) if guest else ()
 
-    def _install(self, ordinal: int, move: Move) -> None:
-        """The boot writes authorized_keys, or appends to it."""
-        former, fresh = self.guest[ordinal], move.key
-        if fresh == LEFT or self.shape_of(ordinal).windows:
+    def _install(self, ordinal: int, transition: Transition) -> None:
+        """Write authorized_keys as the boot does, or append to it."""
+        former, fresh = self.guest[ordinal], transition.key
+        if fresh == KEYS_UNCHANGED or self.shape_of(ordinal).windows:
             return
-        if not move.appends:
+        if not transition.appends:
             self._former_keys.pop(ordinal, None)
         elif former not in {keypairs.NONE, fresh}:
             self._former_keys[ordinal] = (former, *self._former_keys.get(ordinal, ()))
@@ -346,7 +346,7 @@ class Instances:
         self.rendered.pop(ordinal, None)
 
     def _remember(self, ordinal: int, at: int) -> None:
-        """Keep what was true up to `at`, and forget what no lagging read can ask for any more."""
+        """Store the state up to `at`, and drop states that no lagging read can need any more."""
         if not self.keep_ms:
             return
         past = [p for p in self._past.get(ordinal, ()) if p.until >= at - self.keep_ms]
@@ -362,22 +362,22 @@ class Instances:
     def _view_of_past(self, ordinal: int, then: int) -> View:
         for past in self._past[ordinal]:
             if then < past.until:
-                status = past.move.status_at(then) if past.move else past.base
+                status = past.transition.status_at(then) if past.transition else past.base
                 return status, past.record, past.start_ms
         return self.view(ordinal, then)
 
 
 def _all_within(span: range, found: Sequence[int | None]) -> bool:
-    """Whether all were found in `span`; the ends of them tell it faster than each one does."""
+    """Return whether all ordinals are in `span`; checks only the smallest and the largest."""
     known = [] if None in found else cast("Sequence[int]", found)
     return bool(known) and min(known) >= span.start and max(known) < span.stop
 
 
 class _Past(msgspec.Struct, frozen=True, gc=False):
-    """What was true of an instance up to `until`."""
+    """The state of an instance up to `until`."""
 
     until: int
     base: int
     record: int
     start_ms: int
-    move: Move | None
+    transition: Transition | None

@@ -1,11 +1,11 @@
-"""Key material for CreateKeyPair: the one thing in the pretend cloud that is truly random.
+"""Key material for CreateKeyPair: the only random values of the emulated cloud.
 
-Handed to the cloud as an argument, so that a simulation can put a fixed key in its place.
+Passed to the cloud as an argument, so that a simulation can pass a fixed key instead.
 """
 
 
 def rsa_key() -> tuple[str, str]:
-    """An OpenSSH public line and its PKCS#8 PEM, RSA-2048 as the reference says."""
+    """Return an OpenSSH public line and its PKCS#8 PEM, RSA-2048 as the reference says."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 

@@ -1,7 +1,7 @@
-"""The key pairs of the pretend cloud: per region, by name, with a fingerprint and a public key.
+"""The key pairs of the emulated cloud: per region, by name, with a fingerprint and a public key.
 
 Used by the key actions, by boots (which take the key material from here) and by the fleets.
-A key pair that is deleted and imported again under its name is another key pair.
+A key pair that is deleted and imported again with the same name is a different key pair.
 """
 
 import base64
@@ -67,7 +67,7 @@ class KeyPair:
 
 
 class KeyPairs:
-    """All key pairs that ever were, by number, and the living ones by region and name."""
+    """All key pairs ever created, by number, and the existing ones by region and name."""
 
     def __init__(self) -> None:
         self._md5 = False
@@ -75,7 +75,7 @@ class KeyPairs:
         self._living: dict[str, dict[str, KeyPair]] = {}
 
     def add(self, region: str, name: str, body: str, created_ms: int) -> KeyPair:
-        """Create a key pair; the caller has made sure that the name is free."""
+        """Create a key pair. The caller checks that the name is free."""
         pair = KeyPair(len(self.all), region, name, body, created_ms)
         pair.fingerprint = fingerprint(body, md5=self._md5)
         self.all.append(pair)
@@ -83,7 +83,7 @@ class KeyPairs:
         return pair
 
     def use_md5(self, md5: bool) -> None:  # noqa: FBT001 - one switch
-        """Let fingerprints be MD5, or SHA-1; those that somebody gave a key pair stay."""
+        """Compute fingerprints with MD5, or SHA-1; explicit fingerprints stay."""
         if md5 == self._md5:
             return
         for pair in self.all:
@@ -92,25 +92,25 @@ class KeyPairs:
         self._md5 = md5
 
     def find(self, region: str, name: str) -> KeyPair | None:
-        """The living key pair of that name."""
+        """Return the existing key pair of that name."""
         return self._living.get(region, {}).get(name)
 
     def living(self, region: str) -> list[KeyPair]:
-        """The living key pairs of a region, oldest first."""
+        """Return the existing key pairs of a region, oldest first."""
         return list(self._living.get(region, {}).values())
 
     def delete(self, pair: KeyPair) -> None:
-        """Take it off the living; instances that name it go on naming it."""
+        """Delete a key pair; instances that name it still name it."""
         del self._living[pair.region][pair.name]
 
 
 def name_is_legal(name: str) -> bool:
-    """Whether a key pair may be called so."""
+    """Return whether a key pair may have this name."""
     return _NAME.fullmatch(name) is not None
 
 
 def body_is_legal(body: str, *, ed25519: bool) -> bool:
-    """Whether `body` is one OpenSSH public key line of a type the service takes."""
+    """Return whether `body` is one OpenSSH public key line of a type the service takes."""
     parts = body.split()
     if len(parts) < 2 or (parts[0] not in KEY_TYPES and not (ed25519 and parts[0] == ED25519)):
         return False
@@ -120,10 +120,10 @@ def body_is_legal(body: str, *, ed25519: bool) -> bool:
 
 
 def fingerprint(body: str, *, md5: bool = False) -> str:
-    """Hexadecimal octets with colons.
+    """Return hexadecimal octets with colons.
 
-    Documented as MD5, yet every published sample shows 20 octets, which is SHA-1's length: so it is
-    SHA-1 unless `md5`.
+    Documented as MD5, but every published sample has 20 octets, the length of SHA-1. So SHA-1
+    is the default.
     """
     parts = body.split()
     blob = _blob(parts[1]) if len(parts) > 1 else None

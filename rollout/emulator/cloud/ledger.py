@@ -1,8 +1,8 @@
-"""The hidden ledger: every effect the pretend cloud had, in the order of their trigger.
+"""The hidden ledger: every effect on the emulated cloud, in the order of the calls.
 
-Written by the actions, read by the admin endpoint, the checkers and nobody else: no client may ever
-look at it. Dense columns, because a run over a million instances has two million effects; what the
-effects of one call share stands there once.
+Written by the actions, read only by the admin endpoint and the checkers, never by a client. Dense
+columns, because a run over a million instances has two million effects; values that the effects of
+one call share are stored once.
 """
 
 import enum
@@ -14,13 +14,13 @@ from typing import Final
 import msgspec
 
 NEVER: Final = 1 << 62
-"""An instant that does not come: the end of a boot that hangs."""
+"""An instant that never comes: the end of a boot that hangs."""
 
 NO_INSTANCE: Final = -1
 
 
 class Effect(enum.IntEnum):
-    """What was done. The lower-case name is its word in the ledger's JSON."""
+    """Kinds of effects. The lower-case name is the value in the ledger's JSON."""
 
     ATTACH = 0
     DETACH = 1
@@ -36,9 +36,10 @@ class Effect(enum.IntEnum):
 class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
     """One effect. `at` and `until` are UTC milliseconds; `request_id` is one for all of a call.
 
-    `until`: for a reboot or start the instant of Running again, for a stop that of Stopped; None
-    where it has no end or never comes. `key_pair`: the pair attached, detached, imported or
-    deleted; for a restart, the pair that its boot installs. `instance` is None where it has none.
+    `until`: for a reboot or start the instant of Running, for a stop that of Stopped; None
+    without one. `key_pair`: the pair attached, detached, imported or
+    deleted; for a restart, the pair that its boot installs. `instance` is None for effects on
+    a key pair.
     """
 
     at: int
@@ -51,7 +52,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class HiddenLedger:
-    """Append-only columns. `names` turn numbers back into words when an entry is read."""
+    """Append-only columns. The functions of the constructor give ids and names when read."""
 
     def __init__(
         self,
@@ -63,13 +64,13 @@ class HiddenLedger:
         self._key_of = key_of
         self._request_id_of = request_id_of
         self._regions: dict[str, int] = {}
-        # One of each write: where its entries begin, and what they share.
+        # By write: the position of its first entry, and the values that its entries share.
         self._first = array("q")
         self._at = array("q")
         self._effect = bytearray()
         self._region = array("H")
         self._request = array("Q")
-        # One of each entry.
+        # By entry.
         self._until = array("q")
         self._ordinal = array("i")
         self._key = array("I")
@@ -81,7 +82,7 @@ class HiddenLedger:
         return self.since(0)
 
     def since(self, first: int) -> Iterator[LedgerEntry]:
-        """The entries from position `first` on, oldest first."""
+        """Yield the entries from position `first` on, oldest first."""
         return (self.entry(position) for position in range(first, len(self)))
 
     def write(
@@ -117,7 +118,7 @@ class HiddenLedger:
         self._key.fromlist(keys)
 
     def entry(self, position: int) -> LedgerEntry:
-        """One entry by its position."""
+        """Return the entry at a position."""
         write = bisect_right(self._first, position) - 1
         ordinal, until = self._ordinal[position], self._until[position]
         return LedgerEntry(
@@ -131,7 +132,7 @@ class HiddenLedger:
         )
 
     def _begin(self, effect: Effect, at: int, region: str, request: int) -> None:
-        """What all entries of the write share that comes now."""
+        """Start a write: store the values that its entries share."""
         self._first.append(len(self._ordinal))
         self._at.append(at)
         self._effect.append(effect)

@@ -1,7 +1,7 @@
 """Request quotas: one bucket per account, region and action for each minute.
 
-Asked by the cloud before an action runs. A lane that is throttled in minute T is free again in T+1,
-as the service describes its own flow control. No quota is set unless somebody sets one.
+Called by the cloud before an action runs. A lane that is throttled in minute T is free in T+1, as
+the service documents its flow control. There is no quota by default.
 """
 
 from typing import Final
@@ -22,18 +22,18 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: str = ANY
 
     def fits(self, region: str, action: str) -> bool:
-        """Whether this lane is meant."""
+        """Return whether the quota applies to this lane."""
         return self.action in {ANY, action} and self.region in {ANY, region}
 
 
 class Foreign(Quota, frozen=True, forbid_unknown_fields=True):
-    """A tool of other people that calls so often, evenly, from an instant on (UTC ms)."""
+    """A foreign client that calls at an even rate from an instant on (UTC ms)."""
 
     from_ms: int = 0
 
 
 class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All quotas and foreign clients; of each kind the first that fits a lane counts.
+    """Quotas and foreign clients. The first of each kind that fits a lane applies.
 
     `code` is the code of the refusal. `retry_after` adds the header `x-acs-retry-after`:
     milliseconds until the next minute.
@@ -45,7 +45,7 @@ class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_after: bool = True
 
     def problem(self) -> str:
-        """Why these settings make no sense; empty where they do."""
+        """Return why these settings are invalid; empty if they are valid."""
         if contract.error_class(self.code) is not ErrorClass.THROTTLED:
             return f"{self.code} is no code of throttling"
         for quota in (*self.quotas, *self.foreign):
@@ -57,7 +57,7 @@ class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """How full one bucket is in its latest minute, and how foreign calls fared in all minutes."""
+    """Calls in the latest minute of one bucket, and results of foreign calls in all minutes."""
 
     account: str
     region: str
@@ -97,7 +97,7 @@ class _Bucket:
         self.foreign_seen = 0
 
     def foreign_until(self, due: int, limit: int) -> None:
-        """Let the foreign calls of this minute come that are due by now."""
+        """Count the foreign calls of this minute that are due by now."""
         fresh = max(due - self.foreign_seen, 0)
         accepted = min(fresh, max(limit - self.taken, 0))
         self.foreign_seen += fresh
@@ -107,14 +107,14 @@ class _Bucket:
 
 
 class Quotas:
-    """The buckets of one pretend cloud; memory is one bucket per lane ever used."""
+    """The buckets of one emulated cloud; memory is one bucket per lane ever used."""
 
     def __init__(self, settings: QuotaSettings = QuotaSettings()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self._buckets: dict[tuple[str, str, str], _Bucket] = {}
 
     def admit(self, account: str, region: str, action: str, now: int) -> int | None:
-        """Take one call from the bucket; None = admitted, else milliseconds to the next minute."""
+        """Count one call. Return None if it is admitted, else milliseconds to the next minute."""
         if not self.settings.quotas:
             return None
         limit = self.limit(region, action)
@@ -129,14 +129,14 @@ class Quotas:
         return THROTTLE_BUCKET_MS - now % THROTTLE_BUCKET_MS
 
     def limit(self, region: str, action: str) -> int | None:
-        """Calls a minute of a lane; None = no limit."""
+        """Return the calls per minute of a lane; None = no limit."""
         for quota in self.settings.quotas:
             if quota.fits(region, action):
                 return quota.calls_per_minute
         return None
 
     def usage(self, now: int) -> list[Usage]:
-        """Every bucket, in the order of first use, after all foreign calls up to `now`."""
+        """Return all buckets in the order of first use, with foreign calls up to `now` counted."""
         for lane in self._buckets:
             limit = self.limit(lane[1], lane[2])
             if limit is not None:
@@ -155,7 +155,7 @@ class Quotas:
         ]
 
     def _advance(self, lane: tuple[str, str, str], limit: int, now: int) -> _Bucket:
-        """The bucket of this minute, after all foreign calls up to now."""
+        """Return the bucket of this minute, with foreign calls up to now counted."""
         minute = now // THROTTLE_BUCKET_MS
         bucket = self._buckets.get(lane)
         if bucket is None:
@@ -173,6 +173,6 @@ class Quotas:
 
 
 def _due(foreign: Foreign, minute: int, now: int) -> int:
-    """How many calls of a foreign client fall into a minute up to `now`."""
+    """Return how many calls of a foreign client fall into a minute up to `now`."""
     begin = max(minute * THROTTLE_BUCKET_MS, foreign.from_ms)
     return max(now - begin, 0) * foreign.calls_per_minute // THROTTLE_BUCKET_MS

@@ -1,6 +1,6 @@
-"""The regions the pretend cloud knows: ids, zones and the letters their instance ids begin with.
+"""The regions of the emulated cloud: ids, zones and the prefix of their instance ids.
 
-Used by the fleets and by DescribeRegions. A fleet file may name others; they get made-up letters.
+Used by the fleets and by DescribeRegions. A fleet file may name others; they get a made-up prefix.
 """
 
 import hashlib
@@ -12,19 +12,19 @@ import msgspec
 
 
 class EmulatedRegion(msgspec.Struct, frozen=True):
-    """One region. `letters` open its instance ids, as `i-bp1…` does in cn-hangzhou."""
+    """One region. Its instance ids start with `prefix`, such as `i-bp1…` in cn-hangzhou."""
 
     name: str
     local_name: str
-    letters: str
+    prefix: str
     zones: tuple[str, ...]
 
 
-def _region(name: str, local_name: str, letters: str, zone_letters: str) -> EmulatedRegion:
+def _region(name: str, local_name: str, prefix: str, zone_letters: str) -> EmulatedRegion:
     # cn-beijing-f, but us-west-1a.
     separator = "" if name[-1].isdigit() else "-"
     return EmulatedRegion(
-        name, local_name, letters, tuple(f"{name}{separator}{z}" for z in zone_letters)
+        name, local_name, prefix, tuple(f"{name}{separator}{z}" for z in zone_letters)
     )
 
 
@@ -53,8 +53,8 @@ KNOWN: Final[Mapping[str, EmulatedRegion]] = MappingProxyType(
 
 
 def region(name: str) -> EmulatedRegion:
-    """The region of that name; one with made-up letters and two zones where it is not known."""
+    """Return the region of that name; an unknown one gets a made-up prefix and two zones."""
     if known := KNOWN.get(name):
         return known
-    letters = hashlib.blake2b(name.encode(), digest_size=2).hexdigest()[:3]
-    return EmulatedRegion(name, name, letters, (f"{name}-a", f"{name}-b"))
+    prefix = hashlib.blake2b(name.encode(), digest_size=2).hexdigest()[:3]
+    return EmulatedRegion(name, name, prefix, (f"{name}-a", f"{name}-b"))

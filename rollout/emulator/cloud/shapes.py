@@ -1,7 +1,7 @@
-"""Facts that many instances share, stored once: images, shapes (what was bought, where) and tags.
+"""Values that many instances share, stored once: images, shapes (type and zone) and tags.
 
-Filled by the fleets, read by the rows and filters. An instance holds two small numbers instead of a
-tree of objects; everything that cannot change through the API lives here.
+Filled by the fleets, read by rows and filters. An instance stores two small numbers instead of a
+tree of objects. Values here cannot change through the API.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from rollout.emulator.cloud.cache import Cache
 from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.texts import Numbered
 
-FAR_EXPIRY: Final = "2099-12-31T15:59Z"  # what pay-as-you-go instances show as ExpiredTime
+FAR_EXPIRY: Final = "2099-12-31T15:59Z"  # ExpiredTime of pay-as-you-go instances
 
 TAG_SETS_CACHED_MAX: Final = 16_384
-"""Sets of tags remembered as rows show them: all that most fleets have. About 5 MiB."""
+"""Sets of tags cached as text, enough for most fleets. About 5 MiB."""
 
 _REPEATED: Final = (('","TagValue":"', "\t"), ('"},{"TagKey":"', "\n"))
-"""What a row writes for each tag, and what stands for it in the store: no JSON text has those."""
+"""JSON text around each tag in a row, and the control characters that replace it in the store."""
 
 
 class Image(msgspec.Struct, frozen=True):
-    """An image. `os_type` is `linux` or `windows`, or empty where the service does not know."""
+    """An image. `os_type` is `linux` or `windows`, or empty if the service does not know."""
 
     image_id: str
     os_type: str
@@ -33,7 +33,7 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """What an instance is, apart from its id, its state, its names and its tags."""
+    """The properties of an instance other than id, state, name and tags."""
 
     region: EmulatedRegion
     zone: str
@@ -55,17 +55,17 @@ class Shape(msgspec.Struct, frozen=True):
 
     @property
     def family(self) -> str:
-        """`ecs.g7` of `ecs.g7.large`."""
+        """Return the family, such as `ecs.g7` of `ecs.g7.large`."""
         return self.instance_type.rpartition(".")[0]
 
     @property
     def spot(self) -> bool:
-        """Whether it is a spot instance."""
+        """Return whether this is a spot instance."""
         return self.spot_strategy != "NoSpot"
 
     @property
     def windows(self) -> bool:
-        """Whether the service counts it as Windows."""
+        """Return whether the service treats it as Windows."""
         return self.image.os_type.lower() == "windows"
 
 
@@ -85,14 +85,14 @@ _TAGGED: Final = msgspec.json.Decoder(_Tagged)
 
 
 class Shapes:
-    """Shapes with a small number each: equal ones share one."""
+    """Numbers shapes: equal ones share a number."""
 
     def __init__(self) -> None:
         self.values: list[Shape] = []
         self._numbers: dict[Shape, int] = {}
 
     def add(self, shape: Shape) -> int:
-        """The number of a shape, a new one the first time."""
+        """Return the number of a shape; a new number on first use."""
         number = self._numbers.setdefault(shape, len(self.values))
         if number == len(self.values):
             self.values.append(shape)
@@ -100,11 +100,11 @@ class Shapes:
 
 
 class TagSets:
-    """Sets of tags with a small number each: equal ones share one.
+    """Numbers sets of tags: equal ones share a number.
 
-    A set is stored as the text that a row shows, shortened: each instance may have one of its own.
-    `rendered` is that text by number: the member `Tags` of a row with a leading comma, or empty, as
-    the service leaves the member out of the row of an instance without tags.
+    A set is stored as the JSON text of a row, shortened, because each instance may have its own.
+    `rendered` is that text by number: the member `Tags` of a row with a leading comma, or empty,
+    because the service omits the member for an instance without tags.
     """
 
     def __init__(self) -> None:
@@ -112,14 +112,14 @@ class TagSets:
         self._stored = Numbered()
 
     def add(self, tags: Tags) -> int:
-        """The number of a set, a new one the first time."""
+        """Return the number of a set; a new number on first use."""
         text = f",{fragment({'Tags': tags_field(tags)})}" if tags else ""
         for long, short in _REPEATED:
             text = text.replace(long, short)
         return self._stored.add(text)
 
     def value(self, number: int) -> Tags:
-        """The set of a number."""
+        """Return the set of a number."""
         if not (text := self._rendered(number)):
             return ()
         row = _TAGGED.decode(f"{{{text[1:]}}}")
@@ -133,10 +133,10 @@ class TagSets:
 
 
 def fragment(fields: Mapping[str, object]) -> str:
-    """JSON members without the braces, ready to be set between others."""
+    """Return JSON members without the braces."""
     return wire.encode_json(fields).decode()[1:-1]
 
 
 def tags_field(tags: Tags) -> dict[str, list[dict[str, str]]]:
-    """Tags as the service writes them."""
+    """Return tags as the service writes them."""
     return {"Tag": [{"TagKey": key, "TagValue": value} for key, value in tags]}

@@ -1,6 +1,6 @@
-"""How the pretend cloud behaves where the real service is slow, or where nobody knows.
+"""Settings of behavior that is slow or unknown in the real service.
 
-Read by the cloud and its actions. Every default is the calm one; each open question about the real
+Read by the cloud and its actions. The defaults cause no trouble. Each open question about the real
 service is a field here and never a silent assumption.
 """
 
@@ -24,24 +24,24 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edition: Edition = Edition.CURRENT
 
     boot_time_ms: Milliseconds = BOOT_TIME_MS
-    """From the accepted restart to Running again."""
+    """From the accepted restart to Running."""
     boot_spread_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     """How far one boot may be from `boot_time_ms`, either way; drawn per instance and boot."""
     boot_seed: int = 0
-    """Another number draws other boot times."""
+    """Seed of the drawn boot times."""
     stop_time_ms: Milliseconds = 1_000
     """From the accepted stop to Stopped; also the Stopping part of a reboot, within its half."""
     stopping_hidden: bool = False
-    """A reboot shows no Stopping: Running, Starting, Running."""
+    """A reboot has no Stopping: Running, Starting, Running."""
     stale_status_ms: Milliseconds = 0
-    """After a power call the former status is shown for so long."""
+    """How long Describe actions return the former status after a power call."""
     describe_lag_ms: Milliseconds = 0
-    """Describe* answers show status, key and StartTime as they were so long ago."""
+    """Describe* replies have status, key and StartTime of that long ago."""
     start_time_moves_on_reboot: bool = True
-    """Whether StartTime is renewed by an in-place reboot."""
+    """Whether an in-place reboot changes StartTime."""
 
     windows_refuses_batch: bool = False
-    """One Windows id refuses the whole attach, as in edition `seed`, instead of its own item."""
+    """One Windows id refuses the whole attach, as in edition `seed`, not only its item."""
     unknown_id_refuses_batch: bool = False
     """One unknown id refuses the whole attach with 404, as in edition `seed`."""
     attach_locked: bool = True
@@ -49,26 +49,26 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attach_transitional: bool = False
     """Whether it can be attached in a status other than Running and Stopped (`seed`: always)."""
     attach_state_code: str = "IncorrectInstanceStatus"
-    """The code of an instance that cannot be attached to for its status; one of AttachKeyPair's."""
+    """The code for an instance that cannot be attached to in its status; of AttachKeyPair."""
     attach_lock_code: str = "InstanceLockedForSecurity"
-    """The code of a locked one."""
+    """The code for a locked instance."""
     attach_again_refused: bool = False
-    """Whether attaching the key pair that is attached already is an error of that item."""
+    """Whether attaching the same key pair again is an error of that item."""
 
     boot_keeps_former_keys: bool = False
     """A boot appends the key to authorized_keys instead of rewriting the file."""
     images_without_keys: tuple[str, ...] = ()
-    """Images that never install a key, whatever the record says: no cloud-init of the vendor's."""
+    """Images that never install a key: they have no cloud-init of the vendor."""
     ed25519_accepted: bool = True
     """Whether ImportKeyPair takes an ed25519 key; the published list of 2021 has none."""
     attach_ends_password_login: bool = False
-    """Password login goes off at the attach already, and not at the boot that brings the key."""
+    """Password login ends at the attach, not at the boot that installs the key."""
     md5_fingerprints: bool = False
-    """Fingerprints are MD5, as documented, and not of the twenty octets that samples show."""
+    """Fingerprints are MD5, as documented, not the 20 octets of published samples."""
     dry_run_status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 400
-    """HTTP status of DryRunOperation, by which a passing dry run of one instance is told."""
+    """HTTP status of DryRunOperation, the reply to a passing dry run of one instance."""
     token_life_ms: Milliseconds = 0
-    """How long a NextToken can be used; 0 = for ever."""
+    """How long a NextToken can be used; 0 = permanently."""
     loose_types: bool = False
     """Numbers and booleans of AttachKeyPair and DetachKeyPair results are sent as strings."""
     clock_ahead_ms: Milliseconds = 15 * 60 * 1000
@@ -82,5 +82,5 @@ class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"AttachKeyPair has no code {code}")
 
     def edition_of(self, action: str) -> Edition:
-        """What is known of edition `seed` is AttachKeyPair, and that a bound key was deleted."""
+        """Return the edition of an action: `seed` has its own AttachKeyPair and DeleteKeyPairs."""
         return self.edition if action in _OLD_ACTIONS else Edition.CURRENT

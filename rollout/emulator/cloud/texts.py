@@ -1,7 +1,7 @@
-"""Texts by number, kept as bytes: a million of them take little more than their letters.
+"""Texts by number, stored as bytes: a million take little more than their characters.
 
-Used for what each instance of a fleet file may have of its own: its id, its name, its tags. A str
-of its own takes fifty bytes more, a list and a dict to find it by another hundred.
+Used for values that may differ per instance of a fleet file: id, name, tags. A separate str takes
+fifty bytes more; a list and a dict to find it take another hundred.
 """
 
 from array import array
@@ -21,7 +21,7 @@ class Texts:
         return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> str:
-        """The text of a number from 0 on. Errors: IndexError where there is none."""
+        """Return the text of a number from 0 on. Errors: IndexError where there is none."""
         return self._bytes[self._ends[number] : self._ends[number + 1]].decode()
 
     def append(self, text: str) -> None:
@@ -31,9 +31,9 @@ class Texts:
 
 
 class Numbered:
-    """Different texts and the number of each. Cost: that of `texts`, and 6 to 12 bytes for each.
+    """Distinct texts and the number of each. Cost: that of `texts`, and 6 to 12 bytes for each.
 
-    A text stands in the slot of its hash or, where others do, in the next free one.
+    A text is in the slot of its hash or, if that is taken, in the next free one.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Numbered:
         self._slots = array("I", [0]) * _SLOTS_FIRST  # number + 1, or 0 = free
 
     def add(self, text: str) -> int:
-        """The number of a text, a new one the first time."""
+        """Return the number of a text; a new number on first use."""
         slot = self._slot(text)
         if known := self._slots[slot]:
             return known - 1
@@ -52,12 +52,12 @@ class Numbered:
         return count - 1
 
     def find(self, text: str) -> int | None:
-        """The number of a text, None where it was not added."""
+        """Return the number of a text; None if it was not added."""
         known = self._slots[self._slot(text)]
         return known - 1 if known else None
 
     def _slot(self, text: str) -> int:
-        """The slot where a text stands, or the free one that waits for it."""
+        """Return the slot of a text, or the free slot for it."""
         slots, texts = self._slots, self.texts
         last = len(slots) - 1
         slot = hash(text) & last
@@ -66,7 +66,7 @@ class Numbered:
         return slot
 
     def _grow(self) -> None:
-        """Twice as many slots, and every text in its new one."""
+        """Double the slots and move every text into its new one."""
         slots = self._slots = array("I", [0]) * (2 * len(self._slots))
         last = len(slots) - 1
         for number in range(len(self.texts)):

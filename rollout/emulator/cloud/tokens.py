@@ -1,8 +1,8 @@
-"""NextToken: where a page ends, opaque to the caller.
+"""NextToken: the position where a page ends, opaque to the caller.
 
-Written and read by the actions that page by token. A token names the ordinal to go on with, so a
-page costs what a page costs, however long the list is. It lives for ever, unless it was written
-with its instant: then the reader decides.
+Written and read by the actions that page by token. A token names the next ordinal, so the cost of a
+page does not depend on the length of the list. It never expires, unless it contains the instant
+when it was written: then the reader decides.
 """
 
 import base64
@@ -17,7 +17,7 @@ _CHECK_BYTES: Final = 4
 
 
 def write(ordinal: int, at: int = 0) -> str:
-    """The token of the page that begins at `ordinal`; `at` is when it was written, 0 = untold."""
+    """Return the token of the page that begins at `ordinal`, written at `at` (0 = not recorded)."""
     data = ordinal.to_bytes(_NUMBER_BYTES, "big")
     if at:
         data += at.to_bytes(_NUMBER_BYTES, "big")
@@ -25,9 +25,9 @@ def write(ordinal: int, at: int = 0) -> str:
 
 
 def read(token: str, oldest: int = 0) -> int:
-    """The ordinal of a token, 0 for none.
+    """Return the ordinal of a token, 0 for none.
 
-    Errors: Refusal for anything we did not write, and for what was written before `oldest`.
+    Errors: Refusal for a token that was not written here, or before `oldest`.
     """
     if not token:
         return 0

@@ -1,7 +1,7 @@
-"""Who may do what in the pretend cloud: users with keys, and statements that allow or deny.
+"""Users of the emulated cloud: access keys, and statements that allow or deny actions.
 
-Asked by the gateway (key and secret), by the cloud (account) and by the actions (permission).
-A much smaller model than RAM: no conditions, no groups, no inherited policy.
+Called by the gateway (key and secret), the cloud (account) and the actions (permission). A much
+smaller model than RAM: no conditions, no groups, no inherited policy.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resources: tuple[str, ...] = ("*",)
 
     def covers(self, action: str, resource: str) -> bool:
-        """Whether this line speaks of that action on that resource."""
+        """Return whether this statement applies to an action on a resource."""
         return any(fnmatchcase(action, a) for a in self.actions) and any(
             fnmatchcase(resource, r) for r in self.resources
         )
@@ -39,7 +39,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One identity and its access key.
 
     `kind`: `Account`, `RAMUser` or `AssumedRoleUser`. With a `token` the key is temporary,
-    valid until `token_until` (UTC milliseconds; None = for ever).
+    valid until `token_until` (UTC milliseconds; None = permanently).
     """
 
     name: str = DEFAULT_KEY_ID
@@ -54,7 +54,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def arn(self) -> str:
-        """Its name in full, as GetCallerIdentity answers it."""
+        """Return the ARN, as GetCallerIdentity returns it."""
         tail = {
             "Account": "root",
             "RAMUser": f"user/{self.name}",
@@ -64,11 +64,11 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def unrestricted(self) -> bool:
-        """Whether everything is allowed, as for most users of an emulator."""
+        """Return whether everything is allowed, as for most users of the emulator."""
         return self.statements is EVERYTHING or self.statements == EVERYTHING
 
     def may(self, action: str, resource: str) -> bool:
-        """Deny wins over allow; what no line allows is denied."""
+        """Return whether an action is allowed. Deny wins over allow; the default is deny."""
         if self.unrestricted:
             return True
         covering = [s.effect for s in self.statements if s.covers(action, resource)]
@@ -76,29 +76,29 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Access:
-    """The users of the pretend cloud by access key id."""
+    """The users of the emulated cloud by access key id."""
 
     def __init__(self, users: Iterable[User] = (User(),)) -> None:
         self._users = {user.key_id: user for user in users}
 
     def user(self, key_id: str) -> User | None:
-        """The user of a key id, disabled ones too."""
+        """Return the user of a key id, also a disabled one."""
         return self._users.get(key_id)
 
     def users(self) -> Sequence[User]:
-        """All of them."""
+        """Return all users."""
         return list(self._users.values())
 
     def put(self, user: User) -> None:
-        """Add a user or replace the one with this key id: permissions may change during a run."""
+        """Add a user, or replace the one with this key id: permissions may change during a run."""
         self._users[user.key_id] = user
 
 
 def instance_resource(region: str, account: str, instance: str) -> str:
-    """The resource name of an instance; `*` stands for all."""
+    """Return the resource name of an instance; `*` stands for all."""
     return f"acs:ecs:{region}:{account}:instance/{instance}"
 
 
 def key_pair_resource(region: str, account: str, name: str) -> str:
-    """The resource name of a key pair."""
+    """Return the resource name of a key pair."""
     return f"acs:ecs:{region}:{account}:keypair/{name}"

@@ -1,7 +1,7 @@
 """Fleets from a file: JSONL or CSV with the fields of `/_admin/instances`, or YAML with counts.
 
-Called by the command line. Reads the file once. A million rows never stand in memory as values:
-the instances of a region are neighbours, so rows wait for their region's turn, as short JSON.
+Called by the command line. Reads the file once. Rows of later regions are buffered as JSON, not as
+values, because the instances of a region have consecutive ordinals.
 """
 
 import csv
@@ -20,15 +20,15 @@ from rollout.emulator.fleet.rows import FleetRow, Loader
 ROWS_MAX: Final = 1_000_000
 
 _Line = tuple[int, FleetRow]
-"""The number of a line, from 1, and what it says."""
+"""The number of a line, from 1, and its row."""
 
 _Reader = Callable[[Path], Iterable[_Line]]
 
 
 def load(path: Path, *, seed: int, now: int) -> Fleet:
-    """The fleet a file describes; the ending of its name says the form.
+    """Return the fleet of a file; its suffix selects the format.
 
-    Errors: ConfigError with file and line for the first thing that is wrong.
+    Errors: ConfigError with file and line of the first error.
     """
     read = _READERS.get(path.suffix.lower())
     if read is None:
@@ -46,7 +46,7 @@ def load(path: Path, *, seed: int, now: int) -> Fleet:
 
 
 def _by_region(path: Path, rows: Iterable[_Line]) -> Iterator[_Line]:
-    """The rows of the first region as they come, then those of the others, one after the other."""
+    """Yield the rows of the first region as they are read, then those of the others by region."""
     encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(_Line).decode
     first: str | None = None
     waiting: dict[str, io.BytesIO] = {}
@@ -67,7 +67,7 @@ def _by_region(path: Path, rows: Iterable[_Line]) -> Iterator[_Line]:
 
 
 def _counted(path: Path, read: _Reader) -> Iterator[_Line]:
-    """The rows of a file, as long as they are not too many."""
+    """Yield the rows of a file. Errors: ConfigError if there are too many."""
     total = 0
     for line, row in settings_files.opened(read, path):
         total += row.count
@@ -111,7 +111,7 @@ def _row(
     *,
     strict: bool = True,
 ) -> FleetRow:
-    """One row; where not `strict`, numbers and booleans may be texts."""
+    """Return one row; unless `strict`, numbers and booleans may be texts."""
     try:
         return msgspec.convert(read(values), FleetRow, strict=strict)
     except ValueError as error:  # msgspec's own are ValueErrors too
@@ -119,7 +119,7 @@ def _row(
 
 
 def _from_cells(cells: Mapping[str, str | None]) -> dict[str, Any]:
-    """Cells are texts: an empty one is no value, and only a key pair can be told to have none."""
+    """Convert the cells of a CSV row: an empty one is absent, except for a key pair."""
     row: dict[str, Any] = {}
     for name, text in cells.items():
         if text:

@@ -1,6 +1,6 @@
-"""Rows of a fleet file as instances: what a row may say, and how it fills a fleet.
+"""Rows of a fleet file: their fields, and the loader that adds them to a fleet.
 
-Called by the reader of fleet files. What many rows share is made once: shapes, tags, key pairs.
+Called by the reader of fleet files. Shapes, tags and key pairs that rows share are created once.
 """
 
 import re
@@ -25,17 +25,17 @@ _HOUR_MS: Final = 3_600_000
 _MONTH_MS: Final = 30 * 24 * _HOUR_MS
 
 BOOTS_MAX: Final = 60_000
-"""Boots are counted in two bytes; that leaves room for the boots of a run."""
+"""Boots are counted in two bytes; this leaves room for the boots of a run."""
 
 
 class FleetRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """One instance, or `count` alike; with count 0 the key pair alone is made.
+    """One instance, or `count` equal ones; with count 0 only the key pair.
 
-    What is left out has a plain default.
+    Absent fields have a plain default.
 
-    `key_pair` null (empty in CSV) = none; left out = the former key pair of the region, on Linux.
-    `public_key` is the OpenSSH line of `key_pair`; left out = that of an earlier row of the region,
-    or a made-up one. `key_in_force` left out = `key_pair`.
+    `key_pair` null (empty in CSV) = none; absent = the former key pair of the region, on Linux.
+    `public_key` is the OpenSSH line of `key_pair`; absent = that of an earlier row of the region,
+    or a made-up one. `key_in_force` absent = `key_pair`.
     `start_time` is `2026-01-02T03:04Z`, else an hour ago.
     In CSV `tags` is `app=cart;tier=web` and `locks` is `financial;security`.
     """
@@ -70,7 +70,7 @@ class FleetRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, g
 
 
 class Loader:
-    """Fills a fleet row by row; a region is opened by its first row."""
+    """Fills a fleet row by row. The first row of a region opens it."""
 
     def __init__(self, seed: int, now: int) -> None:
         self.builder = FleetBuilder(now)
@@ -80,7 +80,7 @@ class Loader:
         self._shapes: dict[tuple[object, ...], int] = {}
 
     def add(self, row: FleetRow) -> None:
-        """Add the instances of one row. Errors: ValueError for what no instance can be."""
+        """Add the instances of one row. Errors: ValueError for invalid values."""
         if row.region != self._region.name:
             self._region = self.builder.open_region(row.region)
         if row.instance is not None and (row.count != 1 or not _ID.fullmatch(row.instance)):
@@ -108,7 +108,7 @@ class Loader:
             )
 
     def _given(self, name: str | None, line: str) -> int:
-        """The number of a key pair whose public key a row tells."""
+        """Return the number of a key pair whose public key the row contains."""
         if not name:
             raise ValueError("public_key without a key_pair")
         body = line.strip()
@@ -120,7 +120,7 @@ class Loader:
         return pair.number
 
     def _key(self, name: str | None) -> int:
-        """The number of a key pair; each one that a row names has a public key of its own."""
+        """Return the number of a key pair; each key pair of a row has its own public key."""
         if not name:
             return NONE
         region = self._region.name
@@ -161,7 +161,7 @@ _shape_key: Final = attrgetter(
 
 
 def _or(name: str | msgspec.UnsetType | None, standard: str | None) -> str | None:
-    """What a row says, or the default where it says nothing; null is something to say."""
+    """Return a value of a row, or the default if it is absent; null is a value."""
     return standard if name is msgspec.UNSET else name
 
 
@@ -205,9 +205,9 @@ def _shape(region: EmulatedRegion, row: FleetRow) -> Shape:
         zone=row.zone or region.zones[0],
         image=image,
         instance_type=row.instance_type,
-        vpc=row.vpc or f"vpc-{region.letters}emulator",
-        vswitch=row.vswitch or f"vsw-{region.letters}emulator",
-        security_group=row.security_group or f"sg-{region.letters}emulator",
+        vpc=row.vpc or f"vpc-{region.prefix}emulator",
+        vswitch=row.vswitch or f"vsw-{region.prefix}emulator",
+        security_group=row.security_group or f"sg-{region.prefix}emulator",
         charge_type=row.charge_type,
         spot_strategy=row.spot_strategy,
         io_optimized=row.io_optimized,

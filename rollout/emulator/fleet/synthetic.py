@@ -1,8 +1,8 @@
 """Synthetic fleets: the same seed, size and regions give the same fleet.
 
-Called by the command line, the tests and the simulator. Every region has its former key pair, Linux
-and Windows, Running and Stopped, keyless and locked instances; three plain targets for each image
-come first, so that absence of a reboot can be proved there. What goes wrong comes by faults alone.
+Called by the command line, the tests and the simulator. Every region has a former key pair, and
+Linux and Windows, Running and Stopped, keyless and locked instances. Three plain targets of each
+image come first, so that the absence of a reboot can be proved there. Only faults cause failures.
 """
 
 import base64
@@ -42,13 +42,13 @@ _ENVIRONMENTS: Final = ("prod", "prod", "prod", "staging")
 _RESOURCE_GROUPS: Final = ("rg-front", "rg-back", "rg-data")  # one for each type
 _APP_INSTANCES: Final = 40
 _QUORUM_MEMBERS: Final = 3
-_QUORUM_EVERY: Final = 12  # one instance in so many belongs to a quorum
+_QUORUM_EVERY: Final = 12  # one of this many instances belongs to a quorum
 
 _HOUR_MINUTES: Final = 60
 _DAY_MINUTES: Final = 24 * 60
 _MONTH_MINUTES: Final = 30 * _DAY_MINUTES
 
-# What one byte of chance makes of an instance; the first share that is above it counts.
+# What one random byte makes of an instance; the first share above it applies.
 _KINDS: Final = (
     (18, "windows"),
     (21, "windows stopped"),
@@ -60,7 +60,7 @@ _KINDS: Final = (
     (256, "running"),
 )
 
-# The first instances of each region, whatever the seed: one of each kind, then plain targets.
+# The first instances of each region for any seed: one of each kind, then plain targets.
 _ROLL_CALL: Final = (
     "windows",
     "keyless",
@@ -79,7 +79,7 @@ def build(
     regions: Sequence[str] = region_table.DEFAULT,
     former_key_pair: str = FORMER_KEY_PAIR,
 ) -> Fleet:
-    """Make a fleet of `size` instances, spread evenly over `regions`.
+    """Return a fleet of `size` instances, spread evenly over `regions`.
 
     Units: `now` in UTC milliseconds; every instance was last started at least an hour before.
     Errors: ValueError for a negative size or a region named twice.
@@ -96,17 +96,17 @@ def build(
 
 
 def former_private_key(seed: int, region: str) -> bytes:
-    """The 32 private bytes of a region's former ed25519 key: tests log in with it."""
+    """Return the 32 private bytes of a region's former ed25519 key, for logins in tests."""
     return hashlib.blake2b(f"former/{seed}/{region}".encode(), digest_size=32).digest()
 
 
 def former_public_key(seed: int, region: str) -> str:
-    """The OpenSSH line of the same key."""
+    """Return the OpenSSH line of that key."""
     return ed25519_line(former_private_key(seed, region), f"former@{region}")
 
 
 def ed25519_line(private: bytes, comment: str) -> str:
-    """The OpenSSH public line of an ed25519 private key of 32 bytes."""
+    """Return the OpenSSH public line of an ed25519 private key of 32 bytes."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     public = Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
@@ -130,7 +130,7 @@ class _Region:
         self._tags: dict[tuple[int, int, int, int], int] = {}
 
     def fill(self, count: int) -> None:
-        """Add `count` instances: the roll call, plain targets for each image, then chance."""
+        """Add `count` instances: one of each kind, plain targets of each image, random ones."""
         plain = len(_ROLL_CALL) + 3 * len(LINUX_IMAGES)
         chance = self._chance(count)
         for index in range(count):
@@ -141,11 +141,11 @@ class _Region:
                 kind = "running"
             else:
                 kind = next(name for share, name in _KINDS if luck[0] < share)
-            # Images in turn, so that each has its plain targets and its third of the rest.
+            # Images in turn, so that each has plain targets and a third of the rest.
             self._add(kind, index, index % len(LINUX_IMAGES), luck)
 
     def _chance(self, count: int) -> bytes:
-        """Eight bytes of chance for each instance."""
+        """Return eight random bytes for each instance."""
         name = f"fleet/{self._seed}/{self._region.name}"
         return hashlib.shake_128(name.encode()).digest(8 * count)
 
@@ -175,7 +175,7 @@ class _Region:
 
     def _new_shape(self, zone: int, image: int, size: int, group: str) -> Shape:
         name = self._region.zones[zone]
-        letters = f"{self._region.letters}{zone}"
+        prefix = f"{self._region.prefix}{zone}"
         kind, cpu, memory_mb = _OLD_TYPE if group == "not optimized" else _TYPES[size]
         return Shape(
             region=self._region,
@@ -184,9 +184,9 @@ class _Region:
             instance_type=kind,
             cpu=cpu,
             memory_mb=memory_mb,
-            vpc=f"vpc-{self._region.letters}emulator",
-            vswitch=f"vsw-{letters}emulator",
-            security_group=f"sg-{self._region.letters}emulator",
+            vpc=f"vpc-{self._region.prefix}emulator",
+            vswitch=f"vsw-{prefix}emulator",
+            security_group=f"sg-{self._region.prefix}emulator",
             io_optimized=group != "not optimized",
             charge_type="PrePaid" if group == "locked for payment" else "PostPaid",
             resource_group=_RESOURCE_GROUPS[size],
@@ -194,7 +194,7 @@ class _Region:
         )
 
     def _tag_set(self, index: int, luck: int) -> int:
-        """Applications of about 40 neighbours; some instances are members of a quorum of three."""
+        """Return tags: applications of about 40 neighbors, for some a quorum of three."""
         app = index // _APP_INSTANCES
         tier, environment = luck % len(_TIERS), app % len(_ENVIRONMENTS)
         quorum = index // _QUORUM_EVERY // _QUORUM_MEMBERS if index % _QUORUM_EVERY == 0 else -1

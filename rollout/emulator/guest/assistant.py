@@ -1,7 +1,7 @@
-"""Cloud Assistant's memory: which commands were sent to which instances, and how they ended.
+"""State of Cloud Assistant: commands, their instances and results.
 
-Written and read by the assistant actions. A command of today runs at once; one for the next boot,
-or for every boot, runs when the instance has booted; one on a schedule waits for ever.
+Written and read by the assistant actions. A one-time command runs at once; a command for the next
+boot or every boot runs when the instance has booted; a scheduled command never runs.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ ERROR_INFOS: Final[Mapping[str, str]] = {
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A command as it was sent, and whom it is for."""
+    """A command and its instances."""
 
     invoke_id: str
     command_id: str
@@ -58,9 +58,9 @@ class SentOrder(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How an order stands on one instance. `exit_code` is None where it did not run to an end.
+    """The state of an order on one instance. `exit_code` is None until it finishes.
 
-    `repeats` counts the runs up to this one, `began_at` is when this one began.
+    `repeats` counts the runs up to this one, `began_at` is the start of this run.
     """
 
     order: Order
@@ -75,7 +75,7 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def record_status(self) -> str:
-        """InvokeRecordStatus: a command that ran to its end is Finished, whatever its exit code."""
+        """Return InvokeRecordStatus: Finished after the command ended, with any exit code."""
         if self.status == "Scheduled":
             return "Running"
         if self.exit_code is not None:
@@ -84,7 +84,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Activity(msgspec.Struct, frozen=True):
-    """What the agent of one instance does and did; `last_at` None = no command ever."""
+    """Commands of the agent of one instance; `last_at` None = no command ever."""
 
     active: int
     completed: int
@@ -92,7 +92,7 @@ class Activity(msgspec.Struct, frozen=True):
 
 
 class Assistant:
-    """All orders of one cloud, in the order of their sending."""
+    """All orders of one cloud, in the order they were sent."""
 
     def __init__(self, instances: Instances, pairs: KeyPairs) -> None:
         self._instances = instances
@@ -101,17 +101,17 @@ class Assistant:
         self._orders: dict[str, Order] = {}
         self._by_token: dict[str, SentOrder] = {}
         self._waiting: dict[int, list[Order]] = {}
-        """What is to run at the boots of an instance."""
+        """Orders to run at the boots of an instance."""
         self._runs: dict[tuple[str, int], list[Result]] = {}
-        """Read from the guest at the time of the run and never again: it may have booted since."""
+        """Results are read from the guest at the time of the run, because it may boot later."""
         instances.booted = self._run_at_boot
 
     def by_token(self, token: str) -> SentOrder | None:
-        """The order sent with a ClientToken before."""
+        """Return the order that was sent with a ClientToken."""
         return self._by_token.get(token)
 
     def send(self, order: Order, token: str, content: bytes) -> None:
-        """Keep an order, and run it where it is to run at once."""
+        """Store an order, and run it now unless it waits for a boot."""
         self._orders[order.invoke_id] = order
         if token:
             self._by_token[token] = SentOrder(order, content)
@@ -124,13 +124,13 @@ class Assistant:
                 self._waiting.setdefault(ordinal, []).append(order)
 
     def results(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
-        """How every order of a region stands on each of its instances; one order, if named."""
+        """Yield the result of each order of a region, or of one order, on each of its instances."""
         for order in self._named(region, invoke_id):
             for ordinal in order.ordinals:
                 yield self._result(order, ordinal, now)
 
     def history(self, region: str, invoke_id: str, now: int) -> Iterator[Result]:
-        """Every run of an order that repeats, on each of its instances the latest first."""
+        """Yield every run of an order that repeats, on each of its instances the latest first."""
         for order in self._named(region, invoke_id):
             for ordinal in order.ordinals:
                 self._instances.advance(ordinal, now)
@@ -138,7 +138,7 @@ class Assistant:
                 yield from (run for run in reversed(runs) if (run.finished_at or 0) <= now)
 
     def activity(self, ordinal: int, now: int) -> Activity:
-        """The counts of one agent."""
+        """Return the counts of one agent."""
         stands = [
             self._result(order, ordinal, now)
             for order in self._orders.values()
@@ -152,7 +152,7 @@ class Assistant:
         )
 
     def guest(self, ordinal: int, now: int) -> shell.Guest:
-        """The instance from inside, as its last boot left it."""
+        """Return the inside of an instance after its last boot."""
         instances = self._instances
         numbers = instances.keys_in_force(ordinal, now)
         attached = instances.record[ordinal] != keypairs.NONE
@@ -186,7 +186,7 @@ class Assistant:
         return msgspec.structs.replace(last, status="Scheduled")
 
     def _run_at_boot(self, ordinal: int, at: int) -> None:
-        """Run what waited for a boot, in the guest as this boot left it."""
+        """Run orders that waited for a boot, in the guest after this boot."""
         waiting = self._waiting.pop(ordinal, ())
         for order in waiting:
             self._run(order, ordinal, at)
@@ -194,7 +194,7 @@ class Assistant:
             self._waiting[ordinal] = again
 
     def _run(self, order: Order, ordinal: int, at: int) -> None:
-        """Run an order in the guest as it is at `at`, and keep how it ended."""
+        """Run an order in the guest at `at`, and store the result."""
         inside = self.guest(ordinal, at)
         guest = msgspec.structs.replace(inside, user=order.user)
         runs = self._runs.setdefault((order.invoke_id, ordinal), [])
@@ -210,5 +210,5 @@ class Assistant:
 
 
 def new_id(prefix: str, request_id: str) -> str:
-    """An id that follows from the request it was made by."""
+    """Return an id computed from the request."""
     return prefix + hashlib.blake2b(request_id.encode(), digest_size=8).hexdigest()

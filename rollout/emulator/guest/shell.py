@@ -1,7 +1,7 @@
 """The simulated shell of a guest: the few commands that show the state of the guest.
 
-Called by the Cloud Assistant actions and by the SSH guests. Nothing is executed: each command is
-answered from what the last boot left in the guest.
+Called by the Cloud Assistant actions and by the SSH guests. Nothing is executed: output is computed
+from the state of the guest after its last boot.
 """
 
 import base64
@@ -18,7 +18,7 @@ _UNKNOWN_COMMAND: Final = 127
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """What can be seen from inside an instance by `user`.
+    """The inside of an instance for a login user.
 
     `keys`: lines of the login user's authorized_keys, newest first.
     """
@@ -33,24 +33,24 @@ class Guest(msgspec.Struct, frozen=True):
 
     @property
     def key_file(self) -> str:
-        """Where its login user keeps authorized_keys."""
+        """Return the path of the login user's authorized_keys."""
         return f"{home(self.login_user)}/.ssh/authorized_keys"
 
 
 def home(user: str) -> str:
-    """The home directory of a user."""
+    """Return the home directory of a user."""
     folder = "root" if user == "root" else f"home/{user}"
     return f"/{folder}"
 
 
 def boot_id(instance: str, boots: int) -> str:
-    """A random-looking id that changes with every boot and with nothing else."""
+    """Return a random-looking id that changes with every boot and with nothing else."""
     text = hashlib.blake2b(f"{instance}/{boots}".encode(), digest_size=16).hexdigest()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def run(script: str, guest: Guest) -> tuple[int, str]:
-    """Exit code of the last command, and the output of all of them."""
+    """Return the exit code of the last command and the output of all."""
     code, output = 0, ""
     for line in script.replace(";", "\n").replace("&&", "\n").split("\n"):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -83,7 +83,7 @@ def _cat(args: list[str], guest: Guest) -> tuple[int, str]:
 
 
 def _ssh_keygen(args: list[str], guest: Guest) -> tuple[int, str]:
-    """`ssh-keygen -lf FILE`: one fingerprint a line."""
+    """Return the output of `ssh-keygen -lf FILE`: one fingerprint per line."""
     path = _path(args[-1:], guest)
     if path != guest.key_file or not guest.keys:
         return 1, f"ssh-keygen: {path}: No such file or directory\n"
@@ -91,7 +91,7 @@ def _ssh_keygen(args: list[str], guest: Guest) -> tuple[int, str]:
 
 
 def fingerprint_line(key: str) -> str:
-    """What `ssh-keygen -l` prints for an OpenSSH public key line."""
+    """Return what `ssh-keygen -l` prints for an OpenSSH public key line."""
     kind, blob_text, *comment = key.split(maxsplit=2)
     blob = base64.b64decode(blob_text)
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
@@ -100,7 +100,7 @@ def fingerprint_line(key: str) -> str:
 
 
 def _bits(kind: str, blob: bytes) -> int:
-    """Size of the key; of an RSA key that of its modulus, the last field of the blob."""
+    """Return the size of a key; of an RSA key that of its modulus, the last field of the blob."""
     if kind != "ssh-rsa":
         return 256
     fields, rest = [], blob
@@ -112,7 +112,7 @@ def _bits(kind: str, blob: bytes) -> int:
 
 
 def _sshd(_: list[str], guest: Guest) -> tuple[int, str]:
-    """`sshd -T`, with or without a grep behind it."""
+    """Return the output of `sshd -T`, with or without a grep."""
     return 0, f"passwordauthentication {'yes' if guest.password_login else 'no'}\n"
 
 

@@ -1,8 +1,8 @@
-"""SSH guests: every Running Linux instance can be logged in to, with the key of its last boot.
+"""SSH guests: every Running Linux instance accepts logins with the key of its last boot.
 
 Called by the command line and by tests; needs the extra `[ssh]`. One listener on loopback for all:
-the user name says which instance is meant, `i-…` or `root@i-…`. What is typed is answered by the
-pretend shell; nothing is executed on this machine.
+the user name selects the instance, `i-…` or `root@i-…`. The simulated shell answers; nothing is
+executed on this machine.
 """
 
 import base64
@@ -19,8 +19,8 @@ from rollout.emulator.guest import shell
 from rollout.emulator.guest.shell import Guest
 from rollout.emulator.http.server import wall_clock_ms
 
-PASSWORD: Final = "emulator-password"  # noqa: S105 - a published pretend password
-"""What every guest takes while it has never had a key, or lost it."""
+PASSWORD: Final = "emulator-password"  # noqa: S105 - a published password of the emulator
+"""The password of every guest without a key."""
 
 LOGIN_S_MAX: Final = 30
 
@@ -34,10 +34,10 @@ async def serve(
     seed: int = 0,
     clock: Callable[[], int] = wall_clock_ms,
 ) -> AsyncIterator[int]:
-    """Serve the guests of `cloud` and give the port; port 0 takes a free one.
+    """Serve the guests of `cloud` and yield the port; port 0 selects a free one.
 
-    The key of the listener follows from `seed`: known_hosts stays right over reboots and restarts.
-    `clock` is ours, as for the HTTP server. Errors: OSError when the address is taken.
+    The host key is derived from `seed`: known_hosts stays valid after reboots and restarts.
+    `clock` gives UTC milliseconds. Errors: OSError when the address is taken.
     """
 
     def now() -> int:
@@ -60,7 +60,7 @@ async def serve(
 
 
 def host_key(seed: int) -> bytes:
-    """The private ed25519 key of the listener, as PKCS#8 PEM."""
+    """Return the private ed25519 key of the listener, as PKCS#8 PEM."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -73,7 +73,7 @@ def host_key(seed: int) -> bytes:
 
 
 class _Door(asyncssh.SSHServer):
-    """Decides about one connection: who is meant, and does the guest let him in."""
+    """Authenticates one connection: selects the instance and checks the credentials."""
 
     def __init__(self, cloud: Cloud, clock: Callable[[], int]) -> None:
         self._cloud = cloud
@@ -82,37 +82,37 @@ class _Door(asyncssh.SSHServer):
         self._guest: Guest | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Keep the connection: it is cut where no guest answers."""
+        """Store the connection, to close it where no guest answers."""
         self._connection = conn
 
     def begin_auth(self, username: str) -> bool:
-        """Find the guest; nobody answers for an instance that is not Running."""
+        """Select the guest; close the connection if the instance is not Running."""
         self._guest = find(self._cloud, username, self._clock())
         if self._guest is None and self._connection is not None:
             self._connection.abort()
         return True
 
     def public_key_auth_supported(self) -> bool:
-        """Keys can always be offered."""
+        """Return true: public keys are always offered."""
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Whether authorized_keys, as the last boot left it, has this key."""
+        """Return whether authorized_keys contains this key."""
         return self._guest is not None and any(
             base64.b64decode(line.split()[1]) == key.public_data for line in self._guest.keys
         )
 
     def password_auth_supported(self) -> bool:
-        """Password login dies with the first key."""
+        """Return whether password login is on: not with a key."""
         return self._guest is not None and self._guest.password_login
 
     def validate_password(self, username: str, password: str) -> bool:
-        """One pretend password for all guests that take one."""
+        """Return whether this is the password of the guests."""
         return self.password_auth_supported() and password == PASSWORD
 
 
 def find(cloud: Cloud, username: str, now: int) -> Guest | None:
-    """The guest a user name means, if it is Linux, Running, and has that login user."""
+    """Return the guest of a user name if it is Linux, Running, and has that login user."""
     user, _, instance = username.rpartition("@")
     ordinal = cloud.instances.find(instance)
     if ordinal is None or cloud.instances.shape_of(ordinal).windows:
@@ -126,7 +126,7 @@ def find(cloud: Cloud, username: str, now: int) -> Guest | None:
 async def _session(
     process: asyncssh.SSHServerProcess[str], cloud: Cloud, clock: Callable[[], int]
 ) -> None:
-    """Run the command, or line after line of what is typed."""
+    """Run the command, or the input line by line."""
     username = str(process.get_extra_info("username"))
     code = 0
     if process.command is not None:
@@ -140,7 +140,7 @@ async def _session(
 
 
 def _run(process: asyncssh.SSHServerProcess[str], script: str, guest: Guest | None) -> int:
-    if guest is None:  # it was restarted meanwhile
+    if guest is None:  # it was restarted in between
         return 255
     code, output = shell.run(script, guest)
     process.stdout.write(output)

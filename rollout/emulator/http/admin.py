@@ -1,7 +1,7 @@
-"""The admin endpoints: what the pretend cloud hides from its clients, and its knobs.
+"""The admin endpoints: hidden state and settings of the emulated cloud.
 
 Called by the HTTP server for every path below `/_admin/`. For people, checkers and tests; the
-client of the product never asks here. No signature: the server listens on loopback.
+product's client never calls them. No signature: the server listens on loopback.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ _CHUNK_LINES: Final = 1_000
 
 
 class Intervention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Another hand on one instance: a status it is put into, locks that replace the former."""
+    """External change of one instance: its new status, and locks that replace the former."""
 
     instance: str
     status: Literal["Running", "Stopped", "Starting", "Stopping", "Pending", "Released"] | None = (
@@ -33,14 +33,14 @@ class Intervention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The faults from now on, and the seed they are drawn from."""
+    """The faults from now on, and the seed for their draws."""
 
     faults: tuple[Fault, ...] = ()
     seed: int = 0
 
 
 async def answer(http: web.BaseRequest, path: str, cloud: Cloud, now: int) -> web.StreamResponse:
-    """One admin request. Browsers are refused: a page must not reach into an emulator."""
+    """Answer one admin request. Browsers are refused: a web page must not change an emulator."""
     if "Origin" in http.headers:
         return _problem(403, "not for browsers")
     name = path.removeprefix(PREFIX)
@@ -59,7 +59,7 @@ async def answer(http: web.BaseRequest, path: str, cloud: Cloud, now: int) -> we
 
 
 async def _stream(http: web.BaseRequest, lines: Iterator[msgspec.Struct]) -> web.StreamResponse:
-    """JSON lines, a thousand at a time: a million instances never stand in memory at once."""
+    """Write JSON lines, a thousand at a time, so that a million instances need little memory."""
     response = web.StreamResponse(headers={"Content-Type": "application/jsonl; charset=utf-8"})
     await response.prepare(http)
     encoder = msgspec.json.Encoder()
@@ -106,7 +106,7 @@ def _set_quotas(cloud: Cloud, body: bytes, _: int) -> None:
 
 
 def _set_switches(cloud: Cloud, body: bytes, _: int) -> None:
-    """Switches that are not named keep their value."""
+    """Change the named switches; others keep their value."""
     known = msgspec.to_builtins(cloud.switches)
     changed = {**known, **msgspec.json.decode(body, type=dict[str, object])}
     cloud.switch(msgspec.convert(changed, Switches))
@@ -125,7 +125,7 @@ def _faults(cloud: Cloud, _: int) -> object:
 
 
 def _users(cloud: Cloud, _: int) -> object:
-    """Without secrets and tokens."""
+    """Yield users without secrets and tokens."""
     return [
         {"name": u.name, "key_id": u.key_id, "arn": u.arn, "statements": u.statements}
         for u in cloud.access.users()

@@ -1,6 +1,6 @@
-"""What a course does to the answer of a call: first to the reply, then to its bytes.
+"""Apply an injection to the reply of a call: first to its values, then to its bytes.
 
-Pure. Called by everyone who delivers calls: the HTTP server, in-process transports, the heap.
+Pure. Called by code that delivers calls: HTTP server, in-process transports, simulated network.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from rollout.emulator.messages import Refusal, Reply, Request
 HUGE_BYTES: Final = 10 * 1024 * 1024
 SHIFTED_ROWS: Final = 3
 EXTRA_ID: Final = "i-0000000000000000extra"
-"""The instance that a damaged answer names although nobody asked for it."""
+"""The instance in a damaged reply that was not in the request."""
 
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
@@ -28,7 +28,7 @@ Items = list[dict[str, object]]
 
 
 def answer(cloud: Cloud, injection: Injection, request: Request, reply: Reply | None) -> Reply:
-    """The reply that leaves; `reply` is the cloud's own, None where the call never arrived."""
+    """Return the reply to send; `reply` is the cloud's, None if the call never arrived."""
     if injection.code is not None or reply is None:
         refusal = Refusal(
             injection.code or "ServiceUnavailable",
@@ -48,7 +48,7 @@ def answer(cloud: Cloud, injection: Injection, request: Request, reply: Reply | 
 
 
 def to_bytes(injection: Injection, reply: Reply, action: str, form: Format) -> Rendered:
-    """The reply as it stands on the wire, damaged where the course says so."""
+    """Return the reply as bytes, with the damage of the injection."""
     if injection.damage is Damage.XML:
         return render(reply, action, Format.XML)
     rendered = render(reply, action, form)
@@ -67,7 +67,7 @@ _FOREIGN: Final[Mapping[str, object]] = {
 
 
 def _with_items(change: Callable[[Items], Items]) -> Callable[[Body, Request], Body]:
-    """A change to the list of per-instance results, wherever it is."""
+    """Return a change of the list of per-instance results, wherever it is."""
 
     def changed(body: Body, _: Request) -> Body:
         for plural, singular in _LISTS:

@@ -1,7 +1,7 @@
-"""Gateway and cloud behind one counter: an HTTP request in, a rendered answer out. Pure.
+"""Gateway and cloud together: from an HTTP request to a rendered reply. Pure.
 
-Called by the HTTP server and by in-process transports that sign as on a network. Faults are not its
-business: whoever delivers the request looks at `admit` first and asks the fault plan himself.
+Called by the HTTP server and by in-process transports that sign requests. It injects no faults: the
+caller uses `admit` and the fault plan for that.
 """
 
 import msgspec
@@ -13,7 +13,7 @@ from rollout.emulator.messages import Refusal, Reply, Request
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """What came of a message at the gateway: a request to handle, or a reply that refuses it."""
+    """The result of the gateway for a message: a request to handle, or a reply that refuses it."""
 
     request: Request
     form: Format
@@ -39,7 +39,7 @@ class FrontEnd:
         return Admitted(request, opened.form)
 
     def answer(self, message: Message, now: int) -> Rendered:
-        """The whole way of a message that meets no fault."""
+        """Return the reply to a message into which no fault is injected."""
         admitted = self.admit(message, now)
         reply = admitted.refused or self.cloud.handle(admitted.request, now)
         return render(reply, admitted.request.action, admitted.form)

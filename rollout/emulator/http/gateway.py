@@ -1,7 +1,7 @@
 """The gateway in front of the cloud: reads a request off HTTP and checks its signature. Pure.
 
-Called by the HTTP server. V1 and V3, GET and POST, query and form body. Always verifies decoded
-values and never the text on the wire: clients write the same value in several ways.
+Called by the HTTP server. V1 and V3, GET and POST, query and form body. Signatures are verified
+over decoded values, not the text on the wire, because clients encode the same value differently.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _PROTOCOL: Final = frozenset(
     }
 )
 
-# What a V3 signature must cover: without them it would hold for another call.
+# Headers that a V3 signature must cover: without them it would be valid for another call.
 _MUST_SIGN: Final = frozenset(
     {
         "host",
@@ -47,7 +47,7 @@ _MUST_SIGN: Final = frozenset(
     }
 )
 
-# Every V3 algorithm is read as V3; of the family only HMAC-SHA256 can be checked here.
+# Every V3 algorithm is read as V3; only HMAC-SHA256 can be checked.
 _V3_FAMILY: Final = "ACS3-"
 _V3_MISMATCH: Final = "Specified signature does not match our calculation. server StringToSign is:"
 
@@ -63,7 +63,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A request whose parameters are read but not yet believed."""
+    """A request whose signature is not checked yet."""
 
     request: Request
     form: Format
@@ -72,7 +72,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Gateway:
-    """Remembers nonces for as long as their timestamps would be accepted.
+    """Checks signatures, and stores nonces for as long as their timestamps would be accepted.
 
     `clock_ahead_ms`: how far a timestamp may lie in the future; may be changed at any time.
     """
@@ -81,10 +81,10 @@ class Gateway:
         self._access = access
         self.clock_ahead_ms = clock_ahead_ms
         self._nonces: dict[str, dict[str, int]] = {}
-        """By user, so that what is kept of each call is nothing for the garbage collector."""
+        """By user, with plain values that the garbage collector does not track."""
 
     def open(self, message: Message) -> Opened:
-        """Read the parameters and which action they are for; nothing is checked yet."""
+        """Read action and parameters without checking the signature."""
         params = message.query
         if message.body and "json" not in message.headers.get("content-type", ""):
             params = {**params, **wire.parse_pairs(message.body.decode("utf-8", "replace"))}
@@ -105,7 +105,7 @@ class Gateway:
         return Opened(request, form, v3, params)
 
     def admit(self, message: Message, opened: Opened, now: int) -> Request:
-        """The request with its caller, if key, clock, signature, nonce and token are right.
+        """Return the request with its caller, if key, clock, signature, nonce and token are right.
 
         Errors: Refusal with the gateway's code.
         """
@@ -179,7 +179,7 @@ class Gateway:
             raise Refusal("InvalidSecurityToken.Expired")
 
     def _use_nonce(self, user: User, nonce: str, now: int) -> None:
-        """A nonce may come once; forgotten when no timestamp beside it could still be accepted."""
+        """Refuse a used nonce; drop nonces whose timestamps would no longer be accepted."""
         nonces = self._nonces.setdefault(user.key_id, {})
         if nonce in nonces:
             raise Refusal("SignatureNonceUsed")
@@ -201,7 +201,7 @@ _V1_NEEDS: Final = (
 _NONCE_FIELD: Final = "x-acs-signature-nonce"
 _V3_NEEDS: Final = (("Timestamp", "x-acs-date"), ("SignatureNonce", _NONCE_FIELD))
 
-_parse_iso = lru_cache(maxsize=256)(wire.parse_iso)  # the calls of one second share their text
+_parse_iso = lru_cache(maxsize=256)(wire.parse_iso)  # calls of one second share the text
 
 
 def _equal(expected: str, given: str) -> bool:

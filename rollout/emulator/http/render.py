@@ -14,7 +14,7 @@ from rollout.emulator.messages import Reply
 
 
 class Format(enum.Enum):
-    """The two forms of an answer."""
+    """The two formats of a reply."""
 
     JSON = "json"
     XML = "xml"
@@ -38,7 +38,7 @@ _NO_ROWS: Final = b'"Instance":[]'
 
 
 def render(reply: Reply, action: str, form: Format) -> Rendered:
-    """Write a reply; headers as seen on the real service."""
+    """Return a reply as bytes; headers as observed on the real service."""
     headers = {"Content-Type": CONTENT_TYPES[form], "x-acs-request-id": reply.request_id}
     if reply.retry_after_ms is not None:
         headers[contract.RETRY_AFTER_HEADER] = str(reply.retry_after_ms)
@@ -46,7 +46,7 @@ def render(reply: Reply, action: str, form: Format) -> Rendered:
 
 
 def body_bytes(reply: Reply, action: str, form: Format) -> bytes:
-    """The body alone."""
+    """Return the body alone."""
     if reply.printed:
         return _as_printed(reply, action, form)
     if form is Format.JSON:
@@ -56,10 +56,10 @@ def body_bytes(reply: Reply, action: str, form: Format) -> bytes:
 
 
 def _as_json(body: Mapping[str, object]) -> bytes:
-    """Rows that were written already are joined to the rest in one go.
+    """Join rows that are JSON already with the rest at once.
 
-    The encoder's own buffer grows by half at a time, so that it would copy a page of a hundred rows
-    several times, and give and take 160 KB at each.
+    The encoder's own buffer grows by half at a time and would copy a page of a hundred rows several
+    times.
     """
     page = body.get("Instances")
     if page is None:
@@ -75,7 +75,7 @@ def _as_json(body: Mapping[str, object]) -> bytes:
 
 
 def _as_printed(reply: Reply, action: str, form: Format) -> bytes:
-    """The examples of the seed page: four spaces of indent, no XML declaration, no last newline."""
+    """Return bytes as on the seed page: indent of four, no XML declaration, no last newline."""
     if form is Format.JSON:
         return f'{{\n    "RequestId": "{reply.request_id}"\n}}'.encode()
     root = f"{action}Response"
@@ -83,7 +83,7 @@ def _as_printed(reply: Reply, action: str, form: Format) -> bytes:
 
 
 def without_raw(value: object) -> object:
-    """Rows that were written as JSON already, as values again."""
+    """Return values without Raw: rows that are JSON already are decoded again."""
     if isinstance(value, msgspec.Raw):
         return msgspec.json.decode(value)
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """Serve the emulated cloud over HTTP: read requests, inject faults, write replies.
 
-Called by `rollout emulator`, by tests and benchmarks. The only module here, with the guests, that
-knows a clock and a loop; what an answer says is decided by desk, cloud and damage.
+Called by `rollout emulator`, by tests and benchmarks. Only this module and the guests use a clock
+and an event loop; front end, cloud and damage decide the content of a reply.
 """
 
 import asyncio
@@ -29,23 +29,23 @@ from rollout.emulator.http.render import Rendered, render
 from rollout.emulator.messages import Reply, Request
 
 REQUEST_LINE_BYTES_MAX: Final = 128 * 1024
-"""The official SDKs put every parameter into the query, a command's 24 KB of text too; written with
-percent signs that is three times as much, and up to 100 ids come beside it."""
+"""The official SDKs put every parameter into the query, also 24 KB of a command; percent encoding
+makes this three times as long, and up to 100 ids are added."""
 HANG_MS_MAX: Final = 300_000
-"""A connection without an answer is closed after so long at the latest."""
+"""A connection without a reply is closed after this time at the latest."""
 
 _JOINED_BYTES_MAX: Final = 65_536
-"""Bodies up to here are sent in one piece with their headers."""
+"""Bodies up to this size are sent together with their headers."""
 
 _DROP_MS: Final = 50
 _HALF_ARRIVES_MS: Final = 50
-"""A reset overtakes what was sent right before it."""
+"""A reset overtakes data that was sent right before it."""
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
-"""Closing a socket with it sends a reset."""
+"""Closing a socket with this option sends a reset."""
 
 
 def wall_clock_ms() -> int:
-    """UTC milliseconds."""
+    """Return UTC milliseconds."""
     return time.time_ns() // 1_000_000
 
 
@@ -60,10 +60,10 @@ class HttpFrontEnd:
         self._skew_ms = cloud.switches.clock_skew_ms
         self._later: list[asyncio.TimerHandle] = []
         self._former: dict[str, Rendered] = {}
-        """The latest whole answer of each action, while faults are armed."""
+        """The latest complete reply of each action, while faults are armed."""
 
     def now(self) -> int:
-        """The clock; it goes back only where its skew is made smaller: the cloud relies on it."""
+        """Return the clock. It only goes back when its skew is reduced; the cloud relies on it."""
         skew_ms = self.cloud.switches.clock_skew_ms
         if skew_ms != self._skew_ms:
             self.cloud.instances.set_clock(skew_ms - self._skew_ms)
@@ -73,12 +73,12 @@ class HttpFrontEnd:
         return self._latest
 
     def close(self) -> None:
-        """Forget the effects that have not arrived yet."""
+        """Cancel the effects that have not arrived yet."""
         for timer in self._later:
             timer.cancel()
 
     async def answer(self, http: web.BaseRequest) -> web.StreamResponse:
-        """One request; the handler of the HTTP server."""
+        """Answer one request; the handler of the HTTP server."""
         path = http.rel_url.raw_path
         if path.startswith(admin.PREFIX):
             return await admin.answer(http, path, self.cloud, self.now())
@@ -89,7 +89,7 @@ class HttpFrontEnd:
         request, reply = admitted.request, admitted.refused
         injection = NO_INJECTION if reply else self.cloud.faults.injection(request)
         if injection is not NO_INJECTION:
-            return await self._befallen(http, admitted, injection)
+            return await self._inject(http, admitted, injection)
         reply = reply or self.deliver(http, request, now)
         rendered = render(reply, request.action, admitted.form)
         if self.cloud.faults.faults:
@@ -99,13 +99,13 @@ class HttpFrontEnd:
         return await self._whole(http, rendered)
 
     def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
-        """One copy of a request arrives at the cloud; the first is copy 0."""
+        """Deliver one copy of a request to the cloud; the first is copy 0."""
         return self.cloud.handle(request, now)
 
-    async def _befallen(
+    async def _inject(
         self, http: web.BaseRequest, admitted: Admitted, injection: Injection
     ) -> web.StreamResponse:
-        """A call that meets a fault: its effects at their times, its ending at its own."""
+        """Deliver the copies of a call at their times, and end it as the injection says."""
         request = admitted.request
         if injection.lag_ms:
             request = msgspec.structs.replace(request, lag_ms=injection.lag_ms)
@@ -134,7 +134,7 @@ class HttpFrontEnd:
     def _arrive_later(
         self, http: web.BaseRequest, request: Request, delay_ms: int, copy: int
     ) -> None:
-        """Deliver a copy that nobody waits for."""
+        """Deliver a copy whose reply is dropped."""
 
         def arrive() -> None:
             self.deliver(http, request, self.now(), copy=copy)
@@ -149,7 +149,7 @@ class HttpFrontEnd:
         )
 
     async def _whole(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
-        """Send a large body unjoined: aiohttp would copy it behind the headers first."""
+        """Send a large body separately: aiohttp would copy it to append it to the headers."""
         response = await self._begin(http, rendered)
         await response.write(rendered.body)
         return response
@@ -157,7 +157,7 @@ class HttpFrontEnd:
     async def _cut(
         self, http: web.BaseRequest, rendered: Rendered, *, resets: bool
     ) -> web.StreamResponse:
-        """Promise the whole body, send half of it, close."""
+        """Announce the whole body, send half of it, close."""
         response = await self._begin(http, rendered)
         await response.write(rendered.body[: len(rendered.body) // 2])
         if resets:
@@ -170,7 +170,7 @@ class HttpFrontEnd:
     async def _drip(
         self, http: web.BaseRequest, rendered: Rendered, lasts_ms: int
     ) -> web.StreamResponse:
-        """Send the body drop by drop, so that no wait for the next bytes is long."""
+        """Send the body in small parts, so that no pause between bytes is long."""
         response = await self._begin(http, rendered)
         drops = max(1, min(len(rendered.body), lasts_ms // _DROP_MS))
         ends = [len(rendered.body) * drop // drops for drop in range(drops + 1)]
@@ -180,7 +180,7 @@ class HttpFrontEnd:
         return response
 
     async def _begin(self, http: web.BaseRequest, rendered: Rendered) -> web.StreamResponse:
-        """Send the head of an answer; it promises the whole body."""
+        """Send the head of a reply with the length of the whole body."""
         headers = _headers(rendered, self.now())
         response = web.StreamResponse(status=rendered.status, headers=headers)
         response.content_length = len(rendered.body)
@@ -198,7 +198,7 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     anywhere: bool = False,
 ) -> AsyncIterator[str]:
-    """Serve `cloud` and give its URL; port 0 takes a free one.
+    """Serve `cloud` and yield its URL; port 0 selects a free one.
 
     Errors: ValueError for an address that is not loopback, unless `anywhere`; OSError when the
     address is taken.
@@ -221,10 +221,10 @@ async def serve(
 
 
 def environment(url: str, key_id: str, secret: str) -> list[str]:
-    """Shell lines that point rollout, the official SDKs and the aliyun command line at `url`.
+    """Return shell lines that point rollout, the SDKs and the aliyun command line at `url`.
 
-    The last two are for the latter: a profile's keys would go before those of the environment, and
-    without a profile it wants a region.
+    The last two are for the aliyun command line: a profile's keys would take precedence over the
+    environment, and without a profile it requires a region.
     """
     return [
         f"export ROLLOUT_ENDPOINT={url}",
@@ -238,7 +238,7 @@ def environment(url: str, key_id: str, secret: str) -> list[str]:
 
 
 def _headers(rendered: Rendered, now: int) -> dict[str, str]:
-    """`Date` is by the clock of the cloud: callers measure their skew by it."""
+    """Set `Date` by the clock of the cloud: callers measure their skew by it."""
     return {**rendered.headers, "Date": wire.http_date(now)}
 
 
@@ -257,7 +257,7 @@ async def _sleep(delay_ms: int) -> None:
 
 
 def _hang_up(http: web.BaseRequest, *, resets: bool) -> web.StreamResponse:
-    """End the connection without a further byte; `resets` as if the other side had crashed."""
+    """End the connection without further bytes; `resets` as if the peer had crashed."""
     if http.transport is not None:
         if resets:
             connection = http.transport.get_extra_info("socket")

@@ -66,7 +66,7 @@ CHECKERS: tuple[Checker, ...] = (
 
 
 def violations(story: Story) -> list[str]:
-    """Everything that is wrong with a run; of one that got lost only that it did."""
+    """Return everything that is wrong with a run; of one that got lost only that it did."""
     history = History(story)
     lost = story.stuck or story.bug
     return [

@@ -232,7 +232,7 @@ class BudgetHeld:
         return [begun, (min(ends), -1, ordinal)] if ends else [begun]
 
     def _last_word(self, history: History, ordinal: int) -> list[tuple[ev.Moved, Told]]:
-        """The last move of an instance, where an operator stated it and nothing was observed."""
+        """Return the last move of an instance, if an operator stated it without observation."""
         last = history.moves.get(ordinal, [])[-1:]
         return [one for one in last if one[0].trigger in self._STATED]
 

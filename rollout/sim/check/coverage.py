@@ -50,7 +50,7 @@ RARE: tuple[str, ...] = (
 
 
 def met(story: Story) -> dict[str, int]:
-    """How often one run met each of them."""
+    """Return how often one run met each of them."""
     counts: dict[str, int] = dict(story.words)
 
     def count(word: str, by: int = 1) -> None:
@@ -73,12 +73,12 @@ def met(story: Story) -> dict[str, int]:
 
 
 def missing(total: Mapping[str, int]) -> list[str]:
-    """What was never met."""
+    """Return what was never met."""
     return [word for word in RARE if not total.get(word)]
 
 
 def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
-    """What one line of the journal counts as."""
+    """Return what one line of the journal counts as."""
     match event:
         case ev.Settled(n=n, outcome=outcome, items=items):
             return [
@@ -174,7 +174,7 @@ def _of_outcomes(whole: Outcome, items: tuple[tuple[int, Outcome], ...]) -> list
 def _of_ends(
     issued: ev.Issued | None, whole: Outcome, items: tuple[tuple[int, Outcome], ...]
 ) -> list[str]:
-    """What became of each instance that an attach or a restart named."""
+    """Return what became of each instance that an attach or a restart named."""
     if issued is None or isinstance(issued.command, ImportKey):
         return []
     restart, others, words = isinstance(issued.command, RestartCall), dict(items), []
@@ -195,7 +195,7 @@ _UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "uns
 
 
 def _of_lives(story: Story) -> list[str]:
-    """How the processes of a run ended, and what became of its instances."""
+    """Return how the processes of a run ended, and what became of its instances."""
     words = []
     for life in story.lives:
         if life.end is End.CRASHED:

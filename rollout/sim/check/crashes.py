@@ -74,20 +74,20 @@ TWELVE = calm(size=18)
 
 
 def points(reference: Scenario) -> int:
-    """How many points an undisturbed run passes at which its process may die."""
+    """Return how many points an undisturbed run passes at which its process may die."""
     world = World(reference)
     world.live()
     return world.fuse.passed
 
 
 def crashed(reference: Scenario, *passes: int) -> Story:
-    """The story with a crash at each of these points, counted from the process's begin."""
+    """Return the story with a crash at each of these points, counted from the process's begin."""
     stops = tuple(Stopping(Stop.CRASH, after, PAUSE_MS) for after in passes)
     return World(msgspec.structs.replace(reference, stops=stops)).live()
 
 
 def pairs_after(reference: Scenario, expected: Ends, first: int) -> Pairs:
-    """A crash at `first`, then one at every point of the process that resumes the run."""
+    """Return a crash at `first`, then one at every point of the process that resumes the run."""
     found: dict[tuple[int, int], list[str]] = {}
     for second in itertools.count(1):
         story = crashed(reference, first, second)
@@ -99,7 +99,7 @@ def pairs_after(reference: Scenario, expected: Ends, first: int) -> Pairs:
 
 
 def ends(story: Story) -> Ends:
-    """How each target of a story ends."""
+    """Return how each target of a story ends."""
     assert story.run is not None  # noqa: S101 - every story that came to its end has one
     restarts: dict[str | None, int] = {}
     for entry in story.cloud.ledger:
@@ -117,7 +117,7 @@ def ends(story: Story) -> Ends:
 
 
 def wrong(story: Story, expected: Ends) -> list[str]:
-    """What the checkers say, and which targets end otherwise.
+    """Return what the checkers say, and which targets end otherwise.
 
     A restart whose call nobody heard of may stay in doubt where StartTime is not trusted yet: then
     it was made once or never, and what waits only for the permits it keeps is held back.

@@ -45,18 +45,18 @@ class Intent:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The instances it names."""
+        """Return the instances it names."""
         command = self.issued.command
         return () if isinstance(command, ImportKey) else command.instances
 
     @property
     def ordinals(self) -> tuple[int, ...]:
-        """The same by ordinal."""
+        """Return the same by ordinal."""
         command = self.issued.command
         return () if isinstance(command, ImportKey) else command.ordinals
 
     def outcome(self, ordinal: int) -> Outcome | None:
-        """How it ended for one of them."""
+        """Return how it ended for one of them."""
         if self.ended is None or not isinstance(self.ended.event, ev.Settled):
             return None
         return dict(self.ended.event.items).get(ordinal, self.ended.event.outcome)
@@ -74,7 +74,7 @@ class AttributedEffect:
 
     @property
     def ours(self) -> bool:
-        """Whether this run asked for it."""
+        """Return whether this run asked for it."""
         return self.n > 0
 
 
@@ -94,7 +94,7 @@ class History:
 
     @cached_property
     def told(self) -> list[Told]:
-        """Every event of the journal, in order."""
+        """Return every event of the journal, in order."""
         told, epoch = [], 0
         for line, end_bytes in self.story.lines:
             for event in line.body:
@@ -106,7 +106,7 @@ class History:
 
     @cached_property
     def intents(self) -> dict[int, Intent]:
-        """Every intent by its number."""
+        """Return every intent by its number."""
         found: dict[int, Intent] = {}
         for told in self.told:
             if isinstance(told.event, ev.Issued):
@@ -119,12 +119,12 @@ class History:
 
     @cached_property
     def sent(self) -> list[Sent]:
-        """Every mutation that left."""
+        """Return every mutation that left."""
         return self.story.sent
 
     @cached_property
     def effects(self) -> list[AttributedEffect]:
-        """Everything that happened in the cloud after the plan was made."""
+        """Return everything that happened in the cloud after the plan was made."""
         arrivals, foreign = self.story.arrivals, self.story.foreign
         found = []
         for entry in self.story.cloud.ledger.since(self.story.planned_effects):
@@ -160,7 +160,7 @@ class History:
 
     @cached_property
     def moves(self) -> dict[int, list[tuple[ev.Moved, Told]]]:
-        """What looks and due times did to each target, in order."""
+        """Return what looks and due times did to each target, in order."""
         found: dict[int, list[tuple[ev.Moved, Told]]] = {}
         for told in self.told:
             if isinstance(told.event, ev.Moved):
@@ -169,12 +169,12 @@ class History:
         return found
 
     def touched(self, instance: str, *hands: Hand) -> bool:
-        """Whether one of these hands (any, where none is named) was on the instance."""
+        """Return whether one of these hands (any, where none is named) was on the instance."""
         found = [drift.hand for _, drift in self.story.touched.get(instance, ())]
         return any(hand in hands or not hands for hand in found)
 
     def fact(self, name: str, instance: str) -> bool:
-        """Whether the instance was drawn to have this fault of its own."""
+        """Return whether the instance was drawn to have this fault of its own."""
         return self.story.cloud.faults.has(name, instance)
 
     def _effects_of(self, *words: str) -> dict[str, list[AttributedEffect]]:

@@ -61,7 +61,7 @@ class LaterWavesWait:
 
 
 def _concerned(history: History, event: ev.AnyEvent) -> tuple[int, ...]:
-    """The targets whose phase an event may change."""
+    """Return the targets whose phase an event may change."""
     match event:
         case ev.Settled(n=n) if n in history.intents:
             return history.intents[n].ordinals

@@ -27,7 +27,7 @@ class Trial:
 
     @property
     def replay(self) -> str:
-        """The command that does exactly this again."""
+        """Return the command that does exactly this again."""
         command = f"python -m rollout.sim --start {self.seed} --seeds 1"
         return f"{command} --shell" if self.real else command
 

@@ -72,7 +72,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 def forecast(lived: Sequence[Lived]) -> Forecast:
-    """The forecast of one seed or more."""
+    """Return the forecast of one seed or more."""
     ended = [one for one in lived if not one.halted]
     counted = ended or lived
     durations = spread([one.duration_ms for one in counted])
@@ -124,7 +124,7 @@ def _calls(lived: Sequence[Lived]) -> tuple[CallForecast, ...]:
 
 
 def _endings(lived: Sequence[Lived]) -> tuple[RunEnding, ...]:
-    """The most frequent first. Details of a halt differ from seed to seed: its kind counts."""
+    """Return the endings by frequency. Halts are grouped by kind: details differ by seed."""
     kinds: dict[tuple[int, str], list[str]] = {}
     for one in lived:
         kinds.setdefault((one.exit, one.halted.partition(":")[0]), []).append(one.halted)

@@ -25,7 +25,7 @@ _STARTED_BEFORE = 30 * 24 * HOUR
 
 
 def fleet_of(plan: Plan, now: Instant) -> Fleet:
-    """The fleet of a plan, region by region; about 75 bytes an instance beside the plan."""
+    """Return the fleet of a plan, region by region; about 75 bytes an instance beside the plan."""
     builder = FleetBuilder(now)
     no_tags = builder.tags(())
     by_region: dict[str, list[Target]] = {}
@@ -71,7 +71,7 @@ def add_key_pairs(plan: Plan, cloud: Cloud, now: Instant) -> None:
 
 
 def account_of(plan: Plan) -> str:
-    """The account of a plan; empty where it was made offline."""
+    """Return the account of a plan; empty where it was made offline."""
     return next((cell.account for _, cell in plan.cells()), "")
 
 

@@ -63,7 +63,7 @@ class Assumed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def quotas(self) -> QuotaSettings:
-        """All of them as the emulator takes them: the first that fits counts."""
+        """Return all of them as the emulator takes them: the first that fits counts."""
         general = (Quota(self.quota),) if self.quota else ()
         return QuotaSettings((*self.lanes, *general))
 
@@ -132,7 +132,7 @@ _NOBODY = Actor("nobody", "", "simulator", 0, "rollout rehearse")
 
 
 def cloud_of(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
-    """The emulated cloud that the plan describes, with its assumptions."""
+    """Return the emulated cloud that the plan describes, with its assumptions."""
     switches = Switches(
         boot_time_ms=assumed.boot_ms,
         boot_spread_percent=assumed.boot_spread_percent,
@@ -208,7 +208,7 @@ class _Watch:
         """See Journal."""
 
     def lived(self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]) -> Lived:
-        """What is left of it."""
+        """Return what is left of it."""
         run, after = self.run, now - self._begun
         code, halted = _ending(run)
         down = []

@@ -21,7 +21,7 @@ class Series:
 
     @property
     def peak(self) -> int:
-        """The largest value."""
+        """Return the largest value."""
         return max(self.points, default=0)
 
     def note(self, after: Duration, value: int) -> None:

@@ -24,7 +24,7 @@ class Dice:
         self._left: list[int] = []
 
     def number(self) -> int:
-        """A number of 64 bits."""
+        """Return a number of 64 bits."""
         if not self._left:
             text = self._block.to_bytes(8, "big")
             digest = hashlib.blake2b(text, key=self._key).digest()
@@ -39,9 +39,9 @@ class Dice:
         return self.number() % 100 < percent
 
     def between(self, least: int, most: int) -> int:
-        """A whole number, both ends included."""
+        """Return a whole number, both ends included."""
         return least + self.number() % (most - least + 1)
 
     def pick(self, values: Sequence[T]) -> T:
-        """One of them."""
+        """Return one of them."""
         return values[self.number() % len(values)]

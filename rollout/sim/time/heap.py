@@ -18,7 +18,7 @@ class Time(Protocol):
 
     @property
     def now(self) -> Instant:
-        """The present instant."""
+        """Return the present instant."""
 
     def at(self, instant: Instant, action: Callable[[], None]) -> None:
         """Plan something for an instant; what lies in the past happens next."""

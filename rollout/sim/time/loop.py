@@ -81,7 +81,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def passed_ms(self) -> Duration:
-        """The same in whole milliseconds: what clocks are made of."""
+        """Return the same in whole milliseconds: what clocks are made of."""
         return round(self._jumping.passed_ns / 1_000_000)
 
     def may_last(self, duration: Duration) -> None:
@@ -100,7 +100,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
     def tell(self) -> str:
-        """What waits, by the place in the code where it does, sorted."""
+        """Return what waits, by the place in the code where it does, sorted."""
         return "\n".join(sorted(_place(task) for task in asyncio.all_tasks(self)))
 
     def _run_once(self) -> None:
@@ -117,7 +117,7 @@ class VirtualClock:
         self._begin = begin
 
     def now(self) -> Instant:
-        """The present instant."""
+        """Return the present instant."""
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
             raise TypeError("a virtual clock needs a virtual loop")
@@ -150,7 +150,7 @@ def _shuffle(ready: Any, dice: Dice) -> None:
 
 
 def _is_step(handle: Any) -> bool:
-    """Whether a handle is a step of a task. `_callback` is what asyncio itself looks at."""
+    """Return whether a handle is a step of a task. `_callback` is what asyncio itself looks at."""
     return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # noqa: SLF001
 
 

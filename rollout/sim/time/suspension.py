@@ -28,12 +28,12 @@ class ProcessClock:
 
     @property
     def now(self) -> Instant:
-        """The present instant, as the process reads it."""
+        """Return the present instant, as the process reads it."""
         return self._heap.now - self.lag
 
     @property
     def suspended(self) -> bool:
-        """Whether nothing of the process can happen now."""
+        """Return whether nothing of the process can happen now."""
         return self._heap.now < self.wakes_at
 
     def world(self, instant: Instant) -> Instant:

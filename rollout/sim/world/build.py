@@ -76,14 +76,14 @@ def _rotate_some(scenario: Scenario, cloud: Cloud) -> None:
 
 
 def _wanted(scenario: Scenario) -> list[tuple[str, str]]:
-    """The wanted key pairs by name, with their public keys."""
+    """Return the wanted key pairs by name, with their public keys."""
     names = [WANTED, *(f"{WANTED}-{number}" for number in range(2, scenario.keys + 1))]
     return [(name, public_key(1 + 10 * number)) for number, name in enumerate(names)]
 
 
 @functools.lru_cache(maxsize=8)
 def public_key(number: int) -> str:
-    """An OpenSSH line."""
+    """Return an OpenSSH line."""
     return synthetic.ed25519_line(bytes([number]) * 32, f"sim-{number}")
 
 
@@ -109,7 +109,7 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
 def _region_keys(
     scenario: Scenario, cloud: Cloud, name: str, now: Instant
 ) -> tuple[RegionKey, ...]:
-    """One key pair in each region, as the cloud describes it."""
+    """Return one key pair in each region, as the cloud describes it."""
     found = []
     for region in scenario.regions:
         key = read_key(_ask(cloud, calls.describe_key(region, name), now), name)

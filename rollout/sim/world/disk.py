@@ -114,7 +114,7 @@ class SimDisk:
             file.durable = bytes(file.data)
 
     def durable_bytes(self, path: Path, prefix: str) -> int:
-        """How many bytes of the files of a directory whose names begin so would survive now."""
+        """Return how many durable bytes the files of a directory with this name prefix have."""
         return sum(
             len(file.durable)
             for name, file in self.names_durable.items()

@@ -16,7 +16,7 @@ import msgspec
 from rollout.ecs import contract, verdict, wire
 from rollout.ecs.governor import IN_FLIGHT_MAX, Leave, Rate
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Injection, Damage, Ending
+from rollout.emulator.faults import Damage, Ending, Injection
 from rollout.emulator.http import damage
 from rollout.emulator.http.render import Format
 from rollout.emulator.messages import Reply, Request
@@ -94,7 +94,9 @@ class Arrivals:
         (self.ghosts if ghost else self.calls)[reply.request_id] = n
         return reply
 
-    def read(self, injection: Injection, request: Request, reply: Reply | None, now: Instant) -> Received:
+    def read(
+        self, injection: Injection, request: Request, reply: Reply | None, now: Instant
+    ) -> Received:
         """Return what the caller gets. `reply` is None if the call never arrived."""
         if injection.ending is Ending.CUT:
             return Unknown("cut_off")

@@ -51,7 +51,7 @@ class OperatorScript:
         return found
 
     def _restarted(self) -> set[str]:
-        """The instances that calls of this run restarted in truth, whatever key that installed."""
+        """Return the instances that calls of this run restarted, with any key."""
         story = self._story
         ours = story.arrivals.calls.keys() | story.arrivals.ghosts.keys()
         return {
@@ -61,7 +61,7 @@ class OperatorScript:
         }
 
     def due(self, applied: dict[str, None]) -> list[OperatorCommand]:
-        """What no journal has yet."""
+        """Return what no journal has yet."""
         self._waiting = [order for order in self._waiting if order.id not in applied]
         return list(self._waiting)
 

@@ -86,7 +86,7 @@ _OF_MANY: Mapping[Hand, Callable[[Story, Interference, Time], None]] = {
 
 
 def _share(story: Story, drift: Interference) -> list[str]:
-    """The targets that a drift of many concerns."""
+    """Return the targets that a drift of many concerns."""
     dice = Dice(drift.target, "share")
     percent = dice.pick((10, 40, 100))
     return [instance for instance in _targets(story) if dice.chance(percent)]

@@ -94,12 +94,12 @@ class Story:
 
     @property
     def run(self) -> Run | None:
-        """The state of the run in its last process."""
+        """Return the state of the run in its last process."""
         return self.decider.run if self.decider else None
 
     @cached_property
     def wanted(self) -> dict[str, WantedKey]:
-        """The wanted key of each target, by instance id."""
+        """Return the wanted key of each target, by instance id."""
         layout = Layout(self.plan)
         return {one.instance: self.plan.keys[one.key] for one in layout.targets}
 
@@ -112,15 +112,15 @@ class Story:
         return sum(max(0, min(end, until) - max(begin, since)) for begin, end in self.asleep)
 
     def lag_in(self, epoch: int, seq: int) -> Duration:
-        """How far the clock behind that line was behind the world."""
+        """Return how far the clock behind that line was behind the world."""
         lags = [one.lag for one in self.pauses if one.epoch == epoch and one.seq < seq]
         return lags[-1] if lags else 0
 
     def lag_at(self, epoch: int, instant: Instant) -> Duration:
-        """How far that process's clock was behind the world when it showed this."""
+        """Return how far that process's clock was behind the world when it showed this."""
         lags = [one.lag for one in self.pauses if one.epoch == epoch and one.at <= instant]
         return lags[-1] if lags else 0
 
     def entries(self) -> list[LedgerEntry]:
-        """The hidden ledger."""
+        """Return the hidden ledger."""
         return list(self.cloud.ledger)

@@ -64,7 +64,7 @@ class Stopping(msgspec.Struct, frozen=True):
 
     @property
     def errno(self) -> int:
-        """What a disk refuses with."""
+        """Return what a disk refuses with."""
         return errno.ENOSPC if self.stop is Stop.DISK_FULL else errno.EIO
 
 
@@ -163,7 +163,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+    """Return the scenario of a seed."""
     dice, others = Dice(seed, "scenario"), Dice(seed, "others")
     operators = Dice(seed, "operators")
     names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
@@ -242,7 +242,7 @@ def _stopping(dice: Dice) -> Stopping:
 
 
 def _drifts(dice: Dice) -> tuple[Interference, ...]:
-    """A few; now and then so many at once that the plan is stale."""
+    """Return a few; now and then so many at once that the plan is stale."""
     if dice.chance(3):
         hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED, Hand.KEY))
         return tuple(Interference(hand, dice.number()) for _ in range(STORM))
@@ -265,7 +265,7 @@ def _rival(dice: Dice) -> Rival:
 
 
 def _of_many(dice: Dice) -> tuple[Interference, ...]:
-    """What concerns many instances, or the key pair of all of them."""
+    """Return what concerns many instances, or the key pair of all of them."""
     drawn = (
         (Hand.FOREIGN_RUN, 5, (0, 0)),
         (Hand.UNLISTED, 15, (2, 30)),

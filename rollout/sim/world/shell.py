@@ -262,8 +262,8 @@ class Link:
 def link_to(
     exchange: Exchange, clock: VirtualClock, number: int, rate_start: float = RATE_START
 ) -> Link:
-    """The real client of a process on cables. Nonces begin with the process's number, are counted,
-    and tell which intent a call carries out.
+    """Return the real client of a process on cables. A nonce contains the process's number, a
+    counter and the number of the intent.
     """
     key = credentials.StaticSource(DEFAULT_KEY_ID, credentials.Secret(DEFAULT_KEY_SECRET))
     gate, count = Gate(), itertools.count()
@@ -300,7 +300,7 @@ def _mutation(data: bytes) -> tuple[int, ApiRequest] | None:
 
 
 def _ids(params: Mapping[str, str]) -> tuple[str, ...]:
-    """The instances a call names, in the order of its parameters."""
+    """Return the instances a call names, in the order of its parameters."""
     if "InstanceIds" in params:
         return tuple(wire.json_array(params["InstanceIds"]) or ())
     if "InstanceId" in params:
@@ -310,7 +310,7 @@ def _ids(params: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What went wrong first, out of the groups that task groups make of it."""
+    """Return what went wrong first, out of the groups that task groups make of it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

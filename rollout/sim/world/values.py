@@ -41,7 +41,9 @@ class ValueArrivals(Arrivals):
         """See Arrivals; nobody asks later which call a request id belongs to."""
         return self.cloud.handle(request, self.heap.now)
 
-    def read(self, injection: Injection, request: Request, reply: Reply | None, now: Instant) -> Received:
+    def read(
+        self, injection: Injection, request: Request, reply: Reply | None, now: Instant
+    ) -> Received:
         """See Arrivals."""
         if reply is not None and reply.code is None:
             body: Mapping[str, Any] = reply.body
@@ -58,7 +60,7 @@ _SINGLE = ("RebootInstance", "StartInstance")
 
 
 def _all_went_well(body: Mapping[str, Any]) -> bool:
-    """Whether there are results, and none of them is of a failure."""
+    """Return whether there are results, and none of them is of a failure."""
     if "FailCount" in body:
         return bool(body["FailCount"] == 0)
     results = body.get("InstanceResponses", {}).get("InstanceResponse")
@@ -113,7 +115,7 @@ class _Rows:
 
 @lru_cache(maxsize=4096)
 def _facts(shape: Shape) -> tuple[str, str, OsFamily, str, str, Instant, bool]:
-    """What all instances of a shape show."""
+    """Return what all instances of a shape show."""
     image = shape.image
     return (
         shape.region.name,

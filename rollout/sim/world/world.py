@@ -95,11 +95,11 @@ class World:
     # what another kind of world makes otherwise
 
     def make_time(self, begin: Instant) -> Time:
-        """What keeps the time of this world."""
+        """Return what keeps the time of this world."""
         return Heap(begin)
 
     def make_process(self, journal: RunJournal, decider: Decider) -> Driver:
-        """One more process."""
+        """Return one more process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
         process = Process(self.heap, self.fuse, journal, decider)
         dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
