@@ -39,7 +39,7 @@ def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
     attach(cloud, "i-plain-1")
     assert row(cloud, "i-plain-1")["KeyPairName"] == fixtures.FRESH
     call(cloud, "RebootInstance", InstanceId="i-plain-1")
-    assert row(cloud, "i-plain-1", NOW + 3_000)["BaseStatus"] == "Starting"
+    assert row(cloud, "i-plain-1", NOW + 3_000)["Status"] == "Starting"
     later = row(cloud, "i-plain-1", NOW + 60_000)
     assert later == {**before, "KeyPairName": fixtures.FRESH, "StartTime": later["StartTime"]}
     assert later["StartTime"] > before["StartTime"]
@@ -180,7 +180,7 @@ def test_the_lag_shows_what_was() -> None:
         if second == 4:
             call(cloud, "RebootInstance", InstanceId="i-plain-1", now=NOW + 4_000)
         shown = row(cloud, "i-plain-1", NOW + second * 1_000)
-        seen[second] = (shown["KeyPairName"], shown["BaseStatus"])
+        seen[second] = (shown["KeyPairName"], shown["Status"])
     assert seen == {
         2: (fixtures.FORMER, "Running"),
         4: (fixtures.FRESH, "Running"),
@@ -221,7 +221,7 @@ def test_full_status_names_status_and_health() -> None:
     asked = {"RegionId": REGION, "InstanceId.1": "i-stopped"}
     answer = body(call(fixtures.cloud(), "DescribeInstancesFullStatus", asked))
     (item,) = answer["InstanceFullStatusSet"]["InstanceFullStatusType"]
-    assert item["BaseStatus"]["Name"] == "Stopped"
+    assert item["Status"]["Name"] == "Stopped"
     assert item["ScheduledSystemEventSet"]["ScheduledSystemEventType"] == []
 
 

@@ -258,7 +258,7 @@ def test_faults_are_read_from_yaml(tmp_path: Path) -> None:
     [
         ("- fault: gremlins", "no fault 'gremlins'"),
         ("- { fault: slow, actions: [AtachKeyPair] }", "no action 'AtachKeyPair'"),
-        ("- { fault: token_loop, actions: [AttachKeyPair] }", "cannot befall AttachKeyPair"),
+        ("- { fault: token_loop, actions: [AttachKeyPair] }", "does not apply to AttachKeyPair"),
         ("- { fault: slow, probability: 2 }", "between 0 and 1"),
         ("- { fault: slow, delay: 5 }", "delay"),
         ("- { fault: slow, often: true }", "often"),
