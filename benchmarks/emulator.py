@@ -54,7 +54,9 @@ def run(size: Size) -> list[Row]:
 def _mixed(paces: Mapping[str, tuple[float, float]]) -> float:
     """The ratio over all calls of one rotation, each kind as often as it is called there."""
     took = measure.in_child("benchmarks.rotation:rotate", size=_ROTATED, calls="single")
-    counts = {action: count for action, count in took.value["calls"].items() if action in paces}
+    counts: dict[str, int] = {
+        action: count for action, count in took.value["calls"].items() if action in paces
+    }
     emulated = sum(count / paces[action][0] for action, count in counts.items())
     constant = sum(count / paces[action][1] for action, count in counts.items())
     return constant / emulated

@@ -1,7 +1,7 @@
 """The journal's claims: folding and verifying a finished run, in time and memory.
 
-A rotation is run to its end first; then `resume` folds what it left, as the command does before it
-asks anybody, and `audit verify` checks chain and rules.
+Runs a rotation to its close first. Then `resume` folds its journal, as the command does before it
+calls the service, and `audit verify` checks chain and rules.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from benchmarks import measure
 from benchmarks.report import Row, Size
 from rollout.app import runs
 from rollout.journal import verify as verifying
+from rollout.journal.directory import DirectoryRun
 
 _RUNS = {
     Size.TINY: ((200, "batch"),),
@@ -55,19 +56,24 @@ def _after(instances: int, calls: str) -> list[Row]:
 
 def resume(folder: str) -> dict[str, float]:
     """Fold the one run of a folder as a resume does."""
-    [run_dir] = Path(folder).iterdir()
+    run = _only_run(folder)
     began = time.process_time()
-    folded = runs.fold(run_dir)
+    folded = runs.fold(run)
     if folded.run.closed is None:
-        raise ValueError("the run did not come to its end")
-    return {"cpu_s": time.process_time() - began, "lines": folded.reader.chain.seq}
+        raise ValueError("the run did not close")
+    return {"cpu_s": time.process_time() - began, "lines": folded.reader.head.seq}
 
 
 def verify(folder: str) -> dict[str, float]:
     """Verify the one run of a folder."""
-    [run_dir] = Path(folder).iterdir()
+    run = _only_run(folder)
     began = time.process_time()
-    verdict = verifying.verify(run_dir)
+    verdict = verifying.verify(run)
     if verdict.problems:
-        raise ValueError(f"the journal is not clean: {verdict.problems[0]}")
+        raise ValueError(f"the journal violates a rule: {verdict.problems[0]}")
     return {"cpu_s": time.process_time() - began, "lines": verdict.lines}
+
+
+def _only_run(folder: str) -> DirectoryRun:
+    [path] = Path(folder).iterdir()
+    return DirectoryRun(path)

@@ -15,6 +15,7 @@ from benchmarks.report import Row, Size
 from rollout.app import plan_file
 from rollout.app import rehearse as rehearsing
 from rollout.app.rehearse import RehearsalOptions
+from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.spec import Calls
 from rollout.sim.time.loop import START_MS
@@ -66,7 +67,7 @@ def _instances(count: int) -> Iterator[Instance]:
         region = world.REGIONS[number * len(world.REGIONS) // count]
         yield Instance(
             f"i-{number:020x}",
-            world.ACCOUNT_ID,
+            ACCOUNT_ID,
             region,
             zone=f"{region}-{'hk'[number % 2]}",
             os=OsFamily.LINUX,
@@ -83,7 +84,7 @@ def rehearse(path: str) -> dict[str, float]:
     began = time.process_time()
     plan = plan_file.load_plan(Path(path)).plan
     given = RehearsalOptions(seeds=1, boot_ms=BOOT_MS, quota=None, faults=None)
-    [lived] = rehearsing.simulate_all(plan, rehearse.prepare(plan, given), _silent)
+    [lived] = rehearsing.simulate_all(plan, rehearsing.prepare(plan, given), _silent)
     return {
         "cpu_s": time.process_time() - began,
         "duration_ms": lived.duration_ms,
@@ -91,5 +92,5 @@ def rehearse(path: str) -> dict[str, float]:
     }
 
 
-def _silent(_over: int, _share: float) -> None:
+def _silent(_finished: int, _all: int, _share: float) -> None:
     pass

@@ -105,7 +105,7 @@ async def _serve(settings: Settings) -> None:
             fleet, Switches(boot_time_ms=settings.boot_ms)
         )
         if isinstance(cloud, _Counting):
-            calls = cloud.calls
+            calls = cloud.counts
         for name in world.REGIONS:
             line = synthetic.ed25519_line(b"1" * 32, "next")
             cloud.pairs.add(name, world.KEY_NAME, line, now)
@@ -128,11 +128,11 @@ class _Counting(Cloud):
 
     def __init__(self, fleet: Fleet, switches: Switches) -> None:
         super().__init__(fleet, switches)
-        self.calls: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def handle(self, request: Request, now: int) -> Reply:
         """See Cloud."""
-        self.calls[request.action] += 1
+        self.counts[request.action] += 1
         return super().handle(request, now)
 
 
