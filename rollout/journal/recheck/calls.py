@@ -142,11 +142,12 @@ class RunCalls:
                 self._add(f"{instance} is not target {ordinal} of the plan")
                 return False
             cell = instances.cell_of[ordinal]
-            is_open = cell < self._waves.cells_opened
-            self._demand(is_open, f"{instance} is in cell {cell}, which is not open")
-            same = cell == instances.cell_of[ordinals[0]]
-            self._demand(same, f"{instance} and {ids[0]} are in different cells")
-            self._demand(not instances.held(ordinal), f"{instance} is held for an operator")
+            if cell >= self._waves.cells_opened:
+                self._add(f"{instance} is in cell {cell}, which is not open")
+            if cell != instances.cell_of[ordinals[0]]:
+                self._add(f"{instance} and {ids[0]} are in different cells")
+            if instances.held(ordinal):
+                self._add(f"{instance} is held for an operator")
         return True
 
     def _attach(self, command: Attach, before: Sequence[Observed]) -> None:
@@ -156,11 +157,11 @@ class RunCalls:
         self._demand(ready, f"attach in {site.region} before the key pair was compared")
         for ordinal, observed in zip(command.ordinals, before, strict=True):
             target = instances.targets[ordinal]
-            planned = target.key == command.key
-            self._demand(planned, f"{target.instance}: attach of a key that is not planned")
-            own = observed.key_pair in (target.former_key, instances.wanted(ordinal))
-            text = f"{target.instance}: attach over foreign key pair `{observed.key_pair}`"
-            self._demand(own, text)
+            name, key_pair = target.instance, observed.key_pair
+            if target.key != command.key:
+                self._add(f"{name}: attach of a key that is not planned")
+            if key_pair not in (target.former_key, instances.wanted(ordinal)):
+                self._add(f"{name}: attach over foreign key pair `{key_pair}`")
             instances.move(ordinal, (State.PLANNED,), State.ATTACHING, "attached")
             self.attached += 1
         exposed, exposed_max = instances.exposed, instances.plan.limits.exposed_max
@@ -172,14 +173,14 @@ class RunCalls:
         reboot = command.kind is RestartKind.REBOOT
         due = Status.RUNNING if reboot else Status.STOPPED
         for ordinal, observed in zip(command.ordinals, before, strict=True):
-            name = instances.name(ordinal)
-            text = f"{command.kind} of {name}, which was {observed.status}"
-            self._demand(observed.status is due, text)
-            attached = observed.key_pair == instances.wanted(ordinal)
-            self._demand(attached, f"{name} was restarted before its new key was observed")
-            planned = instances.targets[ordinal].restart
-            changed = planned is RestartKind.REBOOT and not reboot
-            self._demand(not changed, f"{name} was started, but was Running when it was planned")
+            target = instances.targets[ordinal]
+            name = target.instance
+            if observed.status is not due:
+                self._add(f"{command.kind} of {name}, which was {observed.status}")
+            if observed.key_pair != instances.wanted(ordinal):
+                self._add(f"{name} was restarted before its new key was observed")
+            if target.restart is RestartKind.REBOOT and not reboot:
+                self._add(f"{name} was started, but was Running when it was planned")
             instances.move(ordinal, (State.ATTACHED,), State.RESTARTING, "restarted")
             self.restarted += 1
             self.accepted[ordinal] = 0
@@ -191,8 +192,8 @@ class RunCalls:
         tries = self._tries[type(command)]
         tries[ordinal] += 1
         self.busy_since.pop(ordinal, None)
-        text = f"{self._instances.name(ordinal)} was attempted {tries[ordinal]} times"
-        self._demand(tries[ordinal] <= limits.ATTEMPTS_MAX, text)
+        if tries[ordinal] > limits.ATTEMPTS_MAX:
+            self._add(f"{self._instances.name(ordinal)} was attempted {tries[ordinal]} times")
 
     def _refuse(
         self,

@@ -12,6 +12,9 @@ from rollout.journal.recheck.legal_moves import ABANDONED, FREES, MOVES, POLICIE
 from rollout.model import event as ev
 from rollout.model.event import Trigger
 
+_REPEATS = frozenset({Trigger.SEEN_UNTOUCHED, Trigger.RETRIED})
+"""Triggers after which an instance is restarted again."""
+
 
 class EvidenceRules:
     """Moves of instances that no call caused."""
@@ -41,7 +44,8 @@ class EvidenceRules:
         self._demand(allowed, f"the plan does not allow {trigger}")
         for ordinal in instances.known(event.ordinals):
             stated = self._commands.allows(trigger, ordinal)
-            self._demand(stated, f"{trigger} without the statement of an operator")
+            if not stated:
+                self._add(f"{trigger} without the statement of an operator")
             if abandons:
                 target = ABANDONED.get(State(instances.states[ordinal]), State.SKIPPED)
             elif trigger is Trigger.SEEN_RUNNING:
@@ -54,7 +58,8 @@ class EvidenceRules:
                 instances.material.attached(ordinal)
             if trigger in FREES:
                 instances.free_permit(ordinal)
-            self._check_repeat(trigger, ordinal)
+            if trigger in _REPEATS:
+                self._check_repeat(trigger, ordinal)
 
     def compare(self, event: ev.KeyReady) -> None:
         """The key pair has the plan's material: instances that waited for this are done."""
@@ -89,10 +94,8 @@ class EvidenceRules:
         return State.COMPARING
 
     def _check_repeat(self, trigger: Trigger, ordinal: int) -> None:
-        name = self._instances.name(ordinal)
-        if trigger in (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED):
-            accepted = self._calls.accepted[ordinal]
-            self._demand(not accepted, f"{name}: its restart was accepted and may not be repeated")
+        name, accepted = self._instances.name(ordinal), self._calls.accepted[ordinal]
+        self._demand(not accepted, f"{name}: its restart was accepted and may not be repeated")
         if trigger is Trigger.RETRIED:
             self._demand(not self._retried[ordinal], f"{name} was retried twice")
             self._retried[ordinal] = 1

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from rollout.journal.recheck.failures import Failures
 from rollout.journal.recheck.key_material import Material
-from rollout.journal.recheck.legal_moves import CLASSES, EXPOSED, UNFINISHED, State
+from rollout.journal.recheck.legal_moves import CLASSES, ENDED_BADLY, EXPOSED, UNFINISHED, State
 from rollout.model.plan import Plan, Target
 from rollout.model.site import KeySite, Site
 
@@ -110,9 +110,11 @@ class TargetStates:
             self.material.detached(ordinal)
         self.exposed += (target in EXPOSED) - (before in EXPOSED)
         self.exposed_peak = max(self.exposed_peak, self.exposed)
-        if ordinal not in self._held:
-            self._count_left(ordinal, (target in UNFINISHED) - (before in UNFINISHED))
-        if ordinal in self._held or target in (State.FAILED, State.STRANDED):
+        held = ordinal in self._held
+        change = (target in UNFINISHED) - (before in UNFINISHED)
+        if change and not held:
+            self._count_left(ordinal, change)
+        if held or target in ENDED_BADLY:
             self._count_failure(ordinal)
 
     def held(self, ordinal: int) -> bool:

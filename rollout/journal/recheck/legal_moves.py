@@ -31,6 +31,7 @@ class State(IntEnum):
 S = State
 UNFINISHED = frozenset(range(S.DONE))
 EXPOSED = frozenset({S.ATTACHING, S.ATTACHED, S.RESTARTING})
+ENDED_BADLY = frozenset({S.FAILED, S.STRANDED})
 
 MOVES: dict[Trigger, tuple[frozenset[int], int]] = {
     Trigger.SEEN_ATTACHED: (frozenset({S.PLANNED, S.ATTACHING}), S.ATTACHED),
