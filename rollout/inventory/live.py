@@ -17,6 +17,7 @@ from rollout.ecs.replies import Region
 from rollout.errors import AccessError, InventoryError, RolloutError, worst
 from rollout.model import limits
 from rollout.model.instance import Instance
+from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.selector import Operator, Selector
 
@@ -39,22 +40,6 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class ListingPage(Protocol):
-    """One page of a listing."""
-
-    @property
-    def instances(self) -> tuple[Instance, ...]:
-        """The instances of the page."""
-
-    @property
-    def next_token(self) -> str:
-        """The token of the next page, empty on the last page."""
-
-    @property
-    def total(self) -> int:
-        """TotalCount: the number of instances on all pages; 0 if unknown."""
-
-
 class Lister(Protocol):
     """The read-only API calls that reading an inventory needs."""
 
@@ -62,12 +47,12 @@ class Lister(Protocol):
 
     async def describe_instances(
         self, region: str, filters: Mapping[str, str] | None = None, *, next_token: str = ""
-    ) -> ListingPage | Refused | Unknown:
+    ) -> Described | Refused | Unknown:
         """Return a page of up to 100 instances."""
 
     async def observe_instances(
         self, region: str, instances: Sequence[str]
-    ) -> ListingPage | Refused | Unknown:
+    ) -> Described | Refused | Unknown:
         """Return those of up to 100 instances that the service lists."""
 
     async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:

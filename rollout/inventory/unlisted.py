@@ -6,24 +6,16 @@ Called by `sources` before it reads anything in these regions.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from rollout.ecs import refusal
-from rollout.ecs.replies import Region
 from rollout.errors import Exit, InventoryError, Problem
+from rollout.inventory.live import Lister
 from rollout.model import regions
 from rollout.model.outcome import Refused, Unknown
 from rollout.model.spec import EcsSource, Spec
 
 
-class Regions(Protocol):
-    """The API call that this check needs."""
-
-    async def describe_regions(self) -> tuple[Region, ...] | Refused | Unknown:
-        """Return the regions that the account can use."""
-
-
-async def missing(client: Regions, named: Iterable[str]) -> frozenset[str]:
+async def missing(lister: Lister, named: Iterable[str]) -> frozenset[str]:
     """Return the named regions that the account does not have.
 
     Makes one call, or none if all are in the built-in list. Errors: AccessError if DescribeRegions
@@ -32,7 +24,7 @@ async def missing(client: Regions, named: Iterable[str]) -> frozenset[str]:
     unlisted = {region for region in named if not regions.is_known(region)}
     if not unlisted:
         return frozenset()
-    reply = await client.describe_regions()
+    reply = await lister.describe_regions()
     if isinstance(reply, Refused | Unknown):
         error = refusal.explain(reply, "DescribeRegions", ", ".join(sorted(unlisted)))
         raise type(error)(tuple(_with_option(problem) for problem in error.problems), error.exit)

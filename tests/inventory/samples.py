@@ -1,4 +1,4 @@
-"""Rows, files and a pretend service for the tests of the inventory."""
+"""Rows, files and a emulated service for the tests of the inventory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rollout.ecs.replies import Region
 from rollout.inventory import files
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.spec import FileSource
 
@@ -91,19 +92,16 @@ def ids(gathered: Gathered) -> list[str]:
     return list(gathered.instances)
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """A page of the pretend service."""
-
-    instances: tuple[Instance, ...]
-    next_token: str = ""
-    total: int = 0
+def listing(instances: Sequence[Instance], next_token: str = "", total: int = 0) -> Described:
+    """A page of the emulated service."""
+    return Described(tuple(instances), 0, next_token, total=total)
 
 
-Reply = Shown | Refused | Unknown
+Reply = Described | Refused | Unknown
 
 
 class Service:
-    """A pretend service: regions with instances, pages of `size`, and replies put before others.
+    """A emulated service: regions with instances, pages of `size`, and replies put before others.
 
     `calls` are what was asked. `blind` regions show nothing and permit nothing. `first` gives
     replies to the next listing or look of a region, before the true ones.
@@ -134,7 +132,7 @@ class Service:
         shown = [one for one in self._shown(region) if _matches(one, filters or {})]
         start = int(next_token or 0)
         more = start + self.size < len(shown)
-        return Shown(
+        return listing(
             tuple(shown[start : start + self.size]), str(start + self.size) if more else ""
         )
 
@@ -142,7 +140,7 @@ class Service:
         self.calls.append(("look", region, tuple(instances)))
         if ready := self.first.get(region):
             return ready.pop(0)
-        return Shown(tuple(one for one in self._shown(region) if one.id in instances))
+        return listing(tuple(one for one in self._shown(region) if one.id in instances))
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
         self.calls.append(("probe", region, None))

@@ -10,7 +10,7 @@ from rollout.inventory import live
 from rollout.model import selector
 from rollout.model.instance import Instance
 from rollout.model.outcome import Refused, RetryClass, Unknown
-from tests.inventory.samples import Reply, Service, Shown, fleet
+from tests.inventory.samples import Reply, Service, fleet, listing
 
 pytestmark = pytest.mark.asyncio
 HANGZHOU, SHANGHAI = "cn-hangzhou", "cn-shanghai"
@@ -89,7 +89,7 @@ async def test_an_instance_on_two_pages_is_one() -> None:
     first, second = fleet(2)
     service = Service([])
     service.paging = lambda _, token: (
-        Shown((second,)) if token else Shown((first, second), next_token="t")
+        listing((second,)) if token else listing((first, second), next_token="t")
     )
 
     listed = await live.list_regions(service, [HANGZHOU], None)
@@ -100,7 +100,7 @@ async def test_an_instance_on_two_pages_is_one() -> None:
 async def test_an_empty_page_inside_is_no_end() -> None:
     """Only the missing token ends a listing."""
     service = Service([])
-    pages = {"": Shown((), "a"), "a": Shown(tuple(fleet(1)), "b"), "b": Shown(())}
+    pages = {"": listing((), "a"), "a": listing(tuple(fleet(1)), "b"), "b": listing(())}
     service.paging = lambda _, token: pages[token]
 
     listed = await live.list_regions(service, [HANGZHOU], None)
@@ -112,7 +112,7 @@ async def test_an_empty_page_inside_is_no_end() -> None:
 async def test_pages_without_end_are_refused(shown: tuple[Instance, ...]) -> None:
     """A token that comes again and empty pages for ever end with 6, after a second try."""
     service = Service([])
-    service.paging = lambda _, token: Shown(shown, str(int(token or 0) + 1) if not shown else "t")
+    service.paging = lambda _, token: listing(shown, str(int(token or 0) + 1) if not shown else "t")
 
     error = await failure(service, HANGZHOU)
 
@@ -123,7 +123,7 @@ async def test_pages_without_end_are_refused(shown: tuple[Instance, ...]) -> Non
 async def test_a_circle_that_opens_is_forgiven() -> None:
     """The second walk through the pages may be whole."""
     service = Service(fleet(3))
-    service.first[HANGZHOU] = [Shown(tuple(fleet(1)), "1"), Shown((), "1")]
+    service.first[HANGZHOU] = [listing(tuple(fleet(1)), "1"), listing((), "1")]
 
     listed = await live.list_regions(service, [HANGZHOU], None)
 

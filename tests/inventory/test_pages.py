@@ -11,8 +11,9 @@ import pytest
 from rollout.errors import Exit, InventoryError
 from rollout.inventory import live
 from rollout.model.instance import Instance
+from rollout.model.observation import Described
 from tests.inventory import samples
-from tests.inventory.samples import Service, Shown, fleet, page, row
+from tests.inventory.samples import Service, fleet, listing, page, row
 
 A, B, C = "i-bp1aaaa0001", "i-bp1aaaa0002", "i-bp1aaaa0003"
 HANGZHOU, SHANGHAI = "cn-hangzhou", "cn-shanghai"
@@ -154,9 +155,9 @@ class Counting(Service):
     async def observe_instances(self, *args: Any) -> Any:
         return self._counted(await super().observe_instances(*args))
 
-    def _counted(self, shown: Any) -> Shown:
+    def _counted(self, shown: Any) -> Described:
         self.wrong -= 1
-        return Shown(shown.instances, shown.next_token, len(shown.instances) + (self.wrong >= 0))
+        return listing(shown.instances, shown.next_token, len(shown.instances) + (self.wrong >= 0))
 
 
 async def listed(service: Service, *, allow_partial: bool = False) -> live.Listed:
