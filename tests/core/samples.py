@@ -50,7 +50,7 @@ def instance(number: int, **changes: object) -> Instance:
 
 
 def fleet(size: int, *, regions: int = 1, **changes: object) -> list[Instance]:
-    """`size` alike instances over the first regions in turn."""
+    """`size` similar instances over the first regions in turn."""
     return [instance(n, region=REGIONS[n % regions], **changes) for n in range(size)]
 
 

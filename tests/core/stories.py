@@ -1,4 +1,4 @@
-"""Short stories for the decider, and what they were about: used by the tests of `turn`."""
+"""Short runs for the tests of the decider, and what they were about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.core.world import Script, World
 
 
 def world(size: int, cap: int, script: Script | None = None, **changes: object) -> World:
-    """A started run over alike instances with an absolute budget."""
+    """A started run over similar instances with an absolute budget."""
     rows = samples.fleet(size)
     plan = samples.make_plan(rows, samples.capped(cap, **changes))
     return World(plan, rows, script).start()

@@ -1,7 +1,7 @@
-"""A pretend service and driver for the decider, in virtual time, on a heap.
+"""An emulated service and a driver for the decider, in virtual time, on a heap.
 
-`World` keeps the truth of every machine, answers calls and looks with the faults a script names,
-and checks after every turn what must hold at every instant. Nothing here knows a phase's rules.
+`World` keeps the truth of every machine, answers calls and observations with the faults of a
+script, and checks invariants after every turn. Nothing here knows a phase's rules.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Crash(Exception):
 
 @dataclass
 class Machine:
-    """One machine's truth, its past (for stale looks), and what was done to it."""
+    """One machine's truth, its past (for outdated replies), and what was done to it."""
 
     now: Instance
     past: list[tuple[Instant, Instance | None]] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Machine:
 
 @dataclass
 class Script:
-    """What goes wrong. `calls`: fates by call number, then drawn by `odds` from the seed."""
+    """What goes wrong. `calls`: faults by call number, then drawn by `odds` from the seed."""
 
     calls: dict[int, str] = field(default_factory=dict)
     odds: dict[str, float] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class World:
         return self
 
     def resume(self, *, pause_ms: int = SECOND) -> World:
-        """Another process folds the journal and goes on; answers to the dead one are lost."""
+        """Another process folds the journal and continues; replies to the dead one are lost."""
         self.crash_at = None
         self.generation += 1
         self.in_flight = 0
@@ -233,7 +233,7 @@ class World:
         assert not waits or self.in_flight or self.wake is not None
 
     def check_end(self, *, restarts_max: int = 1) -> None:
-        """What must hold of the whole story against the truth."""
+        """What must hold of the whole run, compared with the truth."""
         assert sum(self.classes.values()) == self.plan.counts.found
         shown = view(self.run)
         assert sum(shown.classes.values()) == self.plan.counts.found
@@ -376,7 +376,7 @@ class World:
         machine.change(self.now, status=Status.RUNNING, started_at=started)
         machine.down_by_us = False
 
-    # looks
+    # observations
 
     def _look(self, look: Observation) -> None:
         decider, at = self.decider, self.now

@@ -165,8 +165,9 @@ def _own_boot_from(run: Run, ordinal: int, record: Restarting) -> Instant:
     """Return from when on an observation of Running cannot be followed by the boot of our own
     reboot.
 
-    Another operator's boot may come before ours and look like it. Ours has begun once its call was
-    answered, and shows soon; one whose reply was lost may begin until its settle window ends.
+    Another operator's boot may precede ours and cannot be distinguished from it. Ours has begun
+    once its call was answered, and is visible soon; after a lost reply it may begin until its
+    settle window ends.
     """
     if record.answered or record.kind is RestartKind.START:
         return record.begun + run.status_lag_ms

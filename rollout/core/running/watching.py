@@ -70,8 +70,8 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     missing: dict[Site, dict[int, None]]
     """Instances missing for so long that a second API is called to check them."""
     witness: dict[Site, int] = {}
-    """An instance that a recent reply listed. Each call names it too, so that an empty reply
-    can be told from a reply that lists nothing.
+    """An instance that a recent reply listed. Each call names it too, so that an empty reply is
+    not taken for a list of instances that do not exist.
     """
     drift_reported: dict[tuple[int, DriftKind], None] = {}
     calibrated: list[tuple[str, str, str]] = []

@@ -150,7 +150,7 @@ IN_SCOPE: list[dict[str, object]] = [
     {"status": Status.STARTING},
     {"key_pair": samples.NEW_KEY},
 ]
-"""Instances that are no targets and still serve beside them; the last one is already done."""
+"""Instances of the same groups that are no targets and serve; the last one is already done."""
 
 
 @given(

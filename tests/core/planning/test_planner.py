@@ -120,7 +120,7 @@ def test_a_proof_of_other_material_proves_nothing() -> None:
 
 
 def test_warnings_say_what_will_surprise() -> None:
-    """Started, keyless, one by one, imported, in doubt twice: each is told with its count."""
+    """Started, keyless, one by one, imported, in doubt twice: each is reported with its count."""
     rows = [samples.instance(0, status=Status.STOPPED), samples.instance(1, key_pair="")]
     rows += [samples.instance(2)]
     wanted = samples.capped(1, allow_password_loss=True, on_unknown=OnUnknown.RETRY_ONCE)

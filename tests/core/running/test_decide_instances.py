@@ -54,7 +54,7 @@ def test_batch_calls_name_many_and_single_calls_name_one() -> None:
 
 
 def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:
-    """`not_after` counts from the look, not from the decision."""
+    """`not_after` counts from the observation, not from the decision."""
     rows = samples.fleet(2)
     story = World(samples.make_plan(rows), rows).start().go()
 
@@ -65,7 +65,7 @@ def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:
 
 
 def test_a_look_names_a_witness() -> None:
-    """A known instance is looked at along, so that an empty answer says something."""
+    """A known instance is observed too, so that an empty reply proves something."""
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
     story.go(until=story.now + 5 * SECOND)

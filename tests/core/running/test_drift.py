@@ -1,4 +1,4 @@
-"""A target against a fresh look."""
+"""A target compared with a new observation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_difference_has_its_kind(
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.STARTING, Status.UNKNOWN])
 def test_what_is_as_planned_or_passes_by_itself_is_no_drift(status: Status) -> None:
-    """A transitional state is waited for, not told as drift."""
+    """A transitional state is waited for, not reported as drift."""
     target = samples.targets_of(samples.make_plan(samples.fleet(1), samples.capped(1)).waves[0])[0]
     seen = samples.instance(0, status=status)
 

@@ -1,4 +1,4 @@
-"""Looks as evidence: what proves what."""
+"""Observations as evidence: what each proves."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.core.world import Script, World
 
 
 def world(size: int, cap: int, script: Script | None = None, **changes: object) -> World:
-    """A started run over alike instances with an absolute budget."""
+    """A started run over similar instances with an absolute budget."""
     rows = samples.fleet(size)
     return World(samples.make_plan(rows, samples.capped(cap, **changes)), rows, script).start()
 
 
 def moves(story: World) -> dict[str, list[str]]:
-    """Happenings with their evidence, per instance."""
+    """Triggers with their evidence, by instance."""
     found: dict[str, list[str]] = {}
     for event in story.events(ev.Moved):
         for ordinal in event.ordinals:
@@ -44,8 +44,8 @@ def test_another_status_proves_a_boot() -> None:
     assert moves(story)["i-0000"][1:] == ["seen_booted:status", "seen_running:status"]
 
 
-def test_a_moved_start_time_proves_a_boot_nobody_saw() -> None:
-    """A boot faster than the looks is seen by its StartTime."""
+def test_a_moved_start_time_proves_an_unobserved_boot() -> None:
+    """A boot between two observations is proved by its StartTime."""
     story = world(1, 1, Script(boot_ms=500)).go()
 
     assert moves(story)["i-0000"][1:] == ["seen_booted:start_time", "seen_running:status"]
@@ -140,7 +140,7 @@ def test_a_lost_reply_keeps_its_permit_until_the_restart_can_no_longer_come() ->
 @pytest.mark.parametrize("late_s", [0, 2, 6])
 def test_a_restart_that_shows_after_its_settle_window_is_not_made_again(late_s: int) -> None:
     """A lost restart arrives later than the window allows, right after it was judged absent: the
-    look before the next one shows its StartTime, and that boot is the proof.
+    observation before the next one shows its StartTime, and that boot is the proof.
     """
     window_ms = world(1, 1).plan.restart.settle_window_ms
     script = Script(calls={2: "late"}, boot_ms=500, late_ms=window_ms + (2 + late_s) * SECOND)
@@ -156,7 +156,7 @@ def test_a_restart_that_shows_after_its_settle_window_is_not_made_again(late_s: 
 
 def test_a_restart_is_judged_on_a_look_well_after_the_attach() -> None:
     """Running may be shown for seconds after somebody else's reboot has begun: a boot from before
-    the attach must show in the look before our restart.
+    the attach must show in the observation before our restart.
     """
     story = world(1, 1).go()
     attach, restart = story.events(ev.Issued)
@@ -177,7 +177,7 @@ def test_running_right_after_the_reply_is_not_believed() -> None:
     assert running.api_time >= answered.at + limits.STATUS_LAG_MS
 
 
-def test_a_look_older_than_the_one_before_the_restart_proves_nothing() -> None:
+def test_an_observation_older_than_the_one_before_the_restart_proves_nothing() -> None:
     """A replica that is behind shows an earlier boot: its StartTime is below the recorded one."""
     base = Observed(Status.RUNNING, samples.NEW_KEY, samples.NOW, samples.NOW)
     record = Restarting(RestartKind.REBOOT, base, samples.NOW, samples.NOW)
@@ -275,7 +275,7 @@ def test_not_running_in_time_is_failed() -> None:
 
 
 def test_a_transitional_instance_is_waited_for() -> None:
-    """Starting now, Running later: it is looked at until it is steady, then rotated."""
+    """Starting now, Running later: it is observed until it is steady, then rotated."""
     story = world(2, 2)
     machine = story.machines["i-0001"]
     machine.change(story.now, status=Status.STARTING)
@@ -330,7 +330,7 @@ def test_a_lock_after_the_attach_strands_the_instance() -> None:
 
 
 def test_absence_needs_a_witness_and_two_answers() -> None:
-    """Also the very first instance looked at is gone only when two answers show another one."""
+    """Also the first observed instance is gone only when two replies list another one."""
     story = world(3, 1)
     story.machines["i-0000"].gone = True
     story.go()

@@ -1,4 +1,4 @@
-"""The fold, and what must hold over hundreds of random stories, crashes included."""
+"""The fold, and what must hold over hundreds of random runs, crashes included."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
 
 
 def test_throttled_lanes_are_those_of_this_process() -> None:
-    """Slowed until recovered; what a process before told is forgotten on resume."""
+    """Slowed until recovered; reports of an earlier process are dropped on resume."""
     world = story(0)
     slowed = ev.LaneSlowed("1", "cn-hangzhou", "RebootInstance", 60, 1, 0)
     other = ev.LaneSlowed("1", "cn-hangzhou", "AttachKeyPair", 30, 4, 0)

@@ -50,7 +50,7 @@ def test_a_few_that_somebody_else_attached_are_rotated() -> None:
 
 def test_a_crash_forgets_nothing_that_somebody_else_attached() -> None:
     """Three before a crash and three after it halt the run; only a resume after that halt, which
-    an operator decided on, begins to count anew.
+    an operator decided on, begins to count again.
     """
     story = world(12, 12)
     run = story.run

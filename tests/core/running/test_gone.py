@@ -16,7 +16,7 @@ from tests.core.world import Script, World
 
 
 def _status_looks(story: World) -> list[Instant]:
-    """When DescribeInstanceStatus was called, filled while the story goes on."""
+    """When DescribeInstanceStatus was called, filled while the run continues."""
     asked: list[Instant] = []
     original = story._look
 

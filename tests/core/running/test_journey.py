@@ -37,7 +37,7 @@ def test_a_second_restart_needs_evidence_or_the_operator() -> None:
 
 
 def test_a_second_attach_needs_proof_that_the_first_had_no_effect() -> None:
-    """Back to PLANNED leads a refusal that may be repeated, or a look that shows another key."""
+    """Back to PLANNED leads a refusal that may be repeated, or an observation of another key."""
     assert ways_into(Phase.PLANNED) == {
         (Phase.ATTACHING, Trigger.ATTACH_REPEATABLE),
         (Phase.ATTACHING, Trigger.SEEN_UNATTACHED),

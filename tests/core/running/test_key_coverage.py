@@ -154,7 +154,7 @@ def test_an_attach_needs_a_comparison_of_the_last_minute() -> None:
 
 
 def test_a_running_instance_waits_a_minute_at_most_for_its_comparison() -> None:
-    """While a wave goes on, an instance is done within a minute of running, and keeps no permit."""
+    """While a wave is open, an instance is done within a minute of running, and keeps no permit."""
     story = world(20, 1, Script(boot_ms=20 * SECOND))
     waited: dict[int, int] = {}
     since: dict[int, int] = {}

@@ -17,7 +17,7 @@ from tests.core import samples
 
 
 def ledger(size: int, *caps: int, exposed_max: int = 100, stopped: bool = False) -> Ledger:
-    """A ledger over alike instances that are all members of every group."""
+    """A ledger over similar instances that are all members of every group."""
     status = Status.STOPPED if stopped else Status.RUNNING
     plan = samples.make_plan(samples.fleet(size, status=status))
     groups = [Group(f"g{n}", n, cap, size, 0) for n, cap in enumerate(caps)]
