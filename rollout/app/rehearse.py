@@ -27,17 +27,17 @@ from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant
 from rollout.sim.rehearse import forecast, rehearsal
 from rollout.sim.rehearse.forecast import Forecast, RunEnding, Spread
-from rollout.sim.rehearse.rehearsal import Assumed, Down, Lived
+from rollout.sim.rehearse.rehearsal import Assumed, Down, RehearsedSeed
 
 __all__ = [
     "Assumed",
     "Down",
     "Forecast",
     "LaneQuota",
-    "Lived",
     "Rehearsal",
     "RehearsalOptions",
     "RehearsalSettings",
+    "RehearsedSeed",
     "RunEnding",
     "Spread",
     "prepare",
@@ -89,7 +89,7 @@ class Rehearsal(msgspec.Struct, frozen=True):
 
     chosen: RehearsalSettings
     forecast: Forecast
-    results: list[Lived]
+    results: list[RehearsedSeed]
     at: Instant
 
 
@@ -168,7 +168,9 @@ def _seeds(plan: Plan, given: RehearsalOptions) -> tuple[int, str]:
     return seeds, f"limited by {targets:,} targets to take a minute or two; change it with --seeds"
 
 
-def simulate_all(plan: Plan, chosen: RehearsalSettings, on_progress: OnProgress) -> list[Lived]:
+def simulate_all(
+    plan: Plan, chosen: RehearsalSettings, on_progress: OnProgress
+) -> list[RehearsedSeed]:
     """Return the results of all seeds in order; in parallel processes if there is enough work."""
     seeds = range(1, chosen.seeds + 1)
     cores = min(os.cpu_count() or 1, chosen.seeds)
@@ -203,13 +205,13 @@ PARALLEL_TARGETS_MAX = 200_000
 
 def _one_by_one(
     plan: Plan, chosen: RehearsalSettings, seeds: range, on_progress: OnProgress
-) -> Iterator[Lived]:
+) -> Iterator[RehearsedSeed]:
     for finished, seed in enumerate(seeds):
 
         def on_turn(left: int, targets: int, finished: int = finished) -> None:
             on_progress(finished, chosen.seeds, 1 - left / targets)
 
-        yield rehearsal.live(plan, chosen.assumed, seed, on_turn)
+        yield rehearsal.simulate(plan, chosen.assumed, seed, on_turn)
         on_progress(finished + 1, chosen.seeds, 0.0)
 
 
@@ -222,6 +224,6 @@ def _set_plan(raw: bytes, assumed: Assumed) -> None:
     _PLAN[:] = [(planmodel.decode(raw), assumed)]
 
 
-def _simulate(seed: int) -> Lived:
+def _simulate(seed: int) -> RehearsedSeed:
     plan, assumed = _PLAN[0]
-    return rehearsal.live(plan, assumed, seed)
+    return rehearsal.simulate(plan, assumed, seed)

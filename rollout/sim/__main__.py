@@ -70,7 +70,7 @@ def _trials(seeds: Iterable[int], jobs: int, *, real: bool) -> Iterator[Trial]:
 def _crash_pairs(jobs: int) -> int:
     """Two crashes at every pair of points of a run of twelve instances."""
     began = time.perf_counter()
-    expected = crashes.ends(World(TWELVE).live())
+    expected = crashes.ends(World(TWELVE).run())
     after = functools.partial(crashes.pairs_after, TWELVE, expected)
     firsts = range(1, crashes.points(TWELVE) + 1)
     with multiprocessing.get_context("spawn").Pool(jobs) if jobs > 1 else nullcontext() as pool:

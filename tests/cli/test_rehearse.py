@@ -27,11 +27,11 @@ from rollout.journal.estimates import Boots, Estimates, LaneQuota
 from rollout.model.plan import Plan
 from rollout.sim.rehearse import rehearsal
 from rollout.sim.rehearse.forecast import Forecast, Spread, WaveEnd, forecast
-from rollout.sim.rehearse.rehearsal import Down, Lived
+from rollout.sim.rehearse.rehearsal import Down, RehearsedSeed
 from tests import tree
 from tests.app import factory, service
 
-LIVED = Lived(
+LIVED = RehearsedSeed(
     seed=1, duration_ms=300_000, exit=0, halted="", counts={}, waves=(), lanes=(), down=()
 )
 NOTHING = RehearsalOptions(seeds=None, boot_ms=None, quota=None, faults=None)
@@ -215,7 +215,7 @@ def test_what_earlier_runs_met_is_assumed_and_named() -> None:
 
     chosen = rehearse.prepare(plan, NOTHING, learned)
     told = rehearse.prepare(plan, RehearsalOptions(None, 9_000, 50, None), learned)
-    found = forecast([rehearsal.live(plan, chosen.assumed, 1)])
+    found = forecast([rehearsal.simulate(plan, chosen.assumed, 1)])
     rehearsed = Rehearsal(chosen, found, [], factory.NOW)
     text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, 100)
 
@@ -309,7 +309,7 @@ async def test_every_example_spec_can_be_planned_and_rehearsed(
     async with service.connected(cloud, service.ReadOnly) as connected:
         plan = (await planning.create(spec, connected, DirectoryStore(tmp_path))).saved.plan
 
-    lived = rehearsal.live(plan, rehearse.prepare(plan, NOTHING).assumed, 1)
+    lived = rehearsal.simulate(plan, rehearse.prepare(plan, NOTHING).assumed, 1)
 
     assert lived.counts["done"] == plan.counts.targets > 10
     assert lived.exit == Exit.DONE

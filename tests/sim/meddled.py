@@ -11,7 +11,7 @@ from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import scenario
-from rollout.sim.world.scenario import Hand, Interference, Scenario
+from rollout.sim.world.scenario import ExternalChange, Interference, Scenario
 from rollout.sim.world.world import World
 
 _CALLS = ("RebootInstance", "RebootInstances", "AttachKeyPair")
@@ -21,7 +21,7 @@ _LOST = ("lost_before", "timeout_before", "lost_after", "error_after", "slow")
 
 def wrong(seed: int) -> list[str]:
     """What the checkers find in the meddled scenario of a seed."""
-    return checkers.violations(World(_meddled(seed)).live())
+    return checkers.violations(World(_meddled(seed)).run())
 
 
 def trailing(seed: int) -> list[str]:
@@ -44,20 +44,22 @@ def trailing(seed: int) -> list[str]:
                 rivals=(),
                 suspensions=(),
             )
-        ).live()
+        ).run()
     )
 
 
 def beside_another_run(seed: int) -> list[str]:
     """The same where nothing goes wrong, but another run rotates all or many of the instances."""
     drawn, dice = scenario.draw(seed), Dice(seed, "beside")
-    drift = Interference(Hand.FOREIGN_RUN, dice.number(), at_ms=dice.between(0, 20) * SECOND)
+    drift = Interference(
+        ExternalChange.FOREIGN_RUN, dice.number(), at_ms=dice.between(0, 20) * SECOND
+    )
     return checkers.violations(
         World(
             msgspec.structs.replace(
                 drawn, drifts=(drift,), faults=(), stops=(), rivals=(), suspensions=()
             )
-        ).live()
+        ).run()
     )
 
 
@@ -78,8 +80,12 @@ def _meddled(seed: int) -> Scenario:
 
 def _reboot(dice: Dice) -> Interference:
     if dice.chance(50):
-        return Interference(Hand.RESTARTED, dice.number(), before_call=dice.between(1, 40))
-    return Interference(Hand.RESTARTED, dice.number() * 4, at_ms=dice.between(0, 240) * 250)
+        return Interference(
+            ExternalChange.RESTARTED, dice.number(), before_call=dice.between(1, 40)
+        )
+    return Interference(
+        ExternalChange.RESTARTED, dice.number() * 4, at_ms=dice.between(0, 240) * 250
+    )
 
 
 def _faults(dice: Dice) -> list[Fault]:

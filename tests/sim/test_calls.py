@@ -28,7 +28,7 @@ ONE, TWO = ("i-1",), ("i-1", "i-2")
 
 def plan() -> Plan:
     """Any plan: only its key pair matters here."""
-    return World(scenario.draw(1)).story.plan
+    return World(scenario.draw(1)).record.plan
 
 
 def intents() -> list[Issued]:

@@ -27,64 +27,66 @@ from rollout.model.spec import Stopped
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
-from rollout.sim.world.record import Story
-from rollout.sim.world.scenario import Hand, Interference
+from rollout.sim.world.record import RunRecord
+from rollout.sim.world.scenario import ExternalChange, Interference
 from rollout.sim.world.world import World
 
 Plant = Callable[[World], None]
 
 
-def retell(story: Story, tell: Callable[[AnyEvent], Iterable[AnyEvent]]) -> None:
+def retell(record: RunRecord, tell: Callable[[AnyEvent], Iterable[AnyEvent]]) -> None:
     """Put other events in the place of some."""
-    story.lines = [
+    record.lines = [
         (msgspec.structs.replace(line, body=tuple(one for e in line.body for one in tell(e))), end)
-        for line, end in story.lines
+        for line, end in record.lines
     ]
 
 
-def before_all(story: Story, *events: AnyEvent) -> None:
+def before_all(record: RunRecord, *events: AnyEvent) -> None:
     """Tell these in the first line, behind the begin of the run."""
-    (line, end), *rest = story.lines
-    story.lines = [(msgspec.structs.replace(line, body=(*line.body, *events)), end), *rest]
+    (line, end), *rest = record.lines
+    record.lines = [(msgspec.structs.replace(line, body=(*line.body, *events)), end), *rest]
 
 
-def after_all(story: Story, *events: AnyEvent) -> None:
+def after_all(record: RunRecord, *events: AnyEvent) -> None:
     """Tell these in the last line."""
-    *rest, (line, end) = story.lines
-    story.lines = [*rest, (msgspec.structs.replace(line, body=(*line.body, *events)), end)]
+    *rest, (line, end) = record.lines
+    record.lines = [*rest, (msgspec.structs.replace(line, body=(*line.body, *events)), end)]
 
 
-def told(story: Story) -> Iterator[AnyEvent]:
+def journaled(record: RunRecord) -> Iterator[AnyEvent]:
     """Every event of the journal."""
-    return (event for line, _ in story.lines for event in line.body)
+    return (event for line, _ in record.lines for event in line.body)
 
 
-def intent(story: Story, kind: type[Attach | RestartCall]) -> Issued:
+def intent(record: RunRecord, kind: type[Attach | RestartCall]) -> Issued:
     """The first intent of a kind."""
-    return next(e for e in told(story) if isinstance(e, Issued) and isinstance(e.command, kind))
+    return next(
+        e for e in journaled(record) if isinstance(e, Issued) and isinstance(e.command, kind)
+    )
 
 
 def change_intent(
-    story: Story,
+    record: RunRecord,
     kind: type[Attach | RestartCall],
     change: Callable[[Issued], Issued],
 ) -> None:
     """Tell the first intent of a kind otherwise."""
-    first = intent(story, kind)
-    retell(story, lambda event: [change(first) if event is first else event])
+    first = intent(record, kind)
+    retell(record, lambda event: [change(first) if event is first else event])
 
 
-def see(story: Story, kind: type[Attach | RestartCall], **changes: object) -> None:
+def see(record: RunRecord, kind: type[Attach | RestartCall], **changes: object) -> None:
     """Let the first intent of a kind rest on another look."""
 
     def change(first: Issued) -> Issued:
         seen = [msgspec.structs.replace(one, **changes) for one in spread(first.seen)]
         return msgspec.structs.replace(first, seen=gather(seen))
 
-    change_intent(story, kind, change)
+    change_intent(record, kind, change)
 
 
-def command(story: Story, **changes: object) -> None:
+def command(record: RunRecord, **changes: object) -> None:
     """Let the first attach name something else."""
 
     def change(first: Issued) -> Issued:
@@ -92,12 +94,12 @@ def command(story: Story, **changes: object) -> None:
             first, command=msgspec.structs.replace(first.command, **changes)
         )
 
-    change_intent(story, Attach, change)
+    change_intent(record, Attach, change)
 
 
-def sent(story: Story, **changes: object) -> None:
+def sent(record: RunRecord, **changes: object) -> None:
     """Let the first call have left otherwise."""
-    story.sent[0] = dataclasses.replace(story.sent[0], **changes)  # type: ignore[arg-type]
+    record.sent[0] = dataclasses.replace(record.sent[0], **changes)  # type: ignore[arg-type]
 
 
 def call(world: World, action: str, n: int, **params: str) -> None:
@@ -105,16 +107,16 @@ def call(world: World, action: str, n: int, **params: str) -> None:
     world.arrivals.deliver(Request(action, params), n, ghost=False)
 
 
-def restarted(story: Story) -> tuple[int, str]:
+def restarted(record: RunRecord) -> tuple[int, str]:
     """Ordinal and id of the first target that was restarted."""
-    first = intent(story, RestartCall).command
+    first = intent(record, RestartCall).command
     assert isinstance(first, RestartCall)
     return first.ordinals[0], first.instances[0]
 
 
-def in_cloud(story: Story) -> int:
+def in_cloud(record: RunRecord) -> int:
     """The cloud's own number of that target."""
-    number = story.cloud.instances.find(restarted(story)[1])
+    number = record.cloud.instances.find(restarted(record)[1])
     assert number is not None
     return number
 
@@ -123,112 +125,112 @@ def in_cloud(story: Story) -> int:
 
 
 def _leaves_before_it_is_durable(world: World) -> None:
-    sent(world.story, durable_bytes=0)
+    sent(world.record, durable_bytes=0)
 
 
 def _no_attempt(world: World) -> None:
-    change_intent(world.story, Attach, lambda one: msgspec.structs.replace(one, attempt=0))
+    change_intent(world.record, Attach, lambda one: msgspec.structs.replace(one, attempt=0))
 
 
 def _an_id_twice(world: World) -> None:
-    first = intent(world.story, Attach).command
+    first = intent(world.record, Attach).command
     assert isinstance(first, Attach)
-    command(world.story, instances=(*first.instances, first.instances[0]))
+    command(world.record, instances=(*first.instances, first.instances[0]))
 
 
 def _forbidden_action(world: World) -> None:
-    sent(world.story, action="DeleteKeyPairs")
+    sent(world.record, action="DeleteKeyPairs")
 
 
 def _an_id_that_is_not_planned(world: World) -> None:
-    first = intent(world.story, Attach).command
+    first = intent(world.record, Attach).command
     assert isinstance(first, Attach)
-    command(world.story, instances=("i-of-somebody", *first.instances[1:]))
+    command(world.record, instances=("i-of-somebody", *first.instances[1:]))
 
 
 def _windows_all_along(world: World) -> None:
     instances = world.cloud.instances
     windows = next(o for o in range(len(instances.shape)) if instances.shape_of(o).windows)
-    instances.set_shape(in_cloud(world.story), instances.shape[windows])
+    instances.set_shape(in_cloud(world.record), instances.shape[windows])
 
 
 def _attach_over_a_foreign_key(world: World) -> None:
-    see(world.story, Attach, key_pair="foreign")
+    see(world.record, Attach, key_pair="foreign")
 
 
 def _restart_before_the_attach(world: World) -> None:
-    see(world.story, RestartCall, key_pair="fleet-former")
+    see(world.record, RestartCall, key_pair="fleet-former")
 
 
 def _reboot_of_what_is_stopped(world: World) -> None:
-    see(world.story, RestartCall, status=Status.STOPPED)
+    see(world.record, RestartCall, status=Status.STOPPED)
 
 
 def _locked_long_ago(world: World) -> None:
-    story = world.story
-    story.touched[restarted(story)[1]] = [(0, Interference(Hand.LOCKED, 0))]
+    record = world.record
+    record.touched[restarted(record)[1]] = [(0, Interference(ExternalChange.LOCKED, 0))]
 
 
 def _two_calls_open(world: World) -> None:
-    n = intent(world.story, Attach).n
-    retell(world.story, lambda e: [] if isinstance(e, ev.Settled) and e.n == n else [e])
+    n = intent(world.record, Attach).n
+    retell(world.record, lambda e: [] if isinstance(e, ev.Settled) and e.n == n else [e])
 
 
 def _restarted_by_two_calls(world: World) -> None:
-    call(world, "RebootInstance", 999, InstanceId=restarted(world.story)[1])
+    call(world, "RebootInstance", 999, InstanceId=restarted(world.record)[1])
 
 
 def _asked_again_at_once(world: World) -> None:
-    first = intent(world.story, RestartCall)
+    first = intent(world.record, RestartCall)
     second = msgspec.structs.replace(first, n=999)
     retell(
-        world.story,
+        world.record,
         lambda e: [e, second] if isinstance(e, ev.Settled) and e.n == first.n else [e],
     )
 
 
 def _rebooted_in_the_minute_of_its_start(world: World) -> None:
-    see(world.story, RestartCall, started_at=world.story.ended)
+    see(world.record, RestartCall, started_at=world.record.ended)
 
 
 def _sent_twice(world: World) -> None:
-    world.story.sent.append(world.story.sent[0])
+    world.record.sent.append(world.record.sent[0])
 
 
 def _attached_before_the_attach(world: World) -> None:
-    before_all(world.story, ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair"))
+    before_all(world.record, ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair"))
 
 
 def _done_before_its_boot(world: World) -> None:
-    before_all(world.story, ev.Moved(Trigger.SEEN_RUNNING, (0,), "status"))
+    before_all(world.record, ev.Moved(Trigger.SEEN_RUNNING, (0,), "status"))
 
 
 def _done_on_another_key(world: World) -> None:
     other = world.cloud.pairs.find("cn-hangzhou", OTHER)
     assert other is not None
-    world.cloud.instances.guest[in_cloud(world.story)] = other.number
+    world.cloud.instances.guest[in_cloud(world.record)] = other.number
 
 
 def _failed_on_nothing(world: World) -> None:
-    assert world.story.run is not None
-    world.story.run.phases[0] = Phase.FAILED
+    assert world.record.run is not None
+    world.record.run.phases[0] = Phase.FAILED
 
 
 def _gone_and_still_there(world: World) -> None:
-    after_all(world.story, ev.Moved(Trigger.DROPPED, (0,), "gone"))
+    after_all(world.record, ev.Moved(Trigger.DROPPED, (0,), "gone"))
 
 
 def _an_effect_without_intent(world: World) -> None:
-    call(world, "RebootInstance", 999, InstanceId=restarted(world.story)[1])
+    call(world, "RebootInstance", 999, InstanceId=restarted(world.record)[1])
 
 
 def _claims_without_effects(world: World) -> None:
-    world.story.planned_effects = len(world.cloud.ledger)
+    world.record.planned_effects = len(world.cloud.ledger)
 
 
 def _classes_that_do_not_sum_up(world: World) -> None:
     retell(
-        world.story,
+        world.record,
         lambda e: [msgspec.structs.replace(e, counts={"done": 1})] if _closes(e) else [e],
     )
 
@@ -238,99 +240,99 @@ def _closes(event: AnyEvent) -> bool:
 
 
 def _a_report_that_counts_otherwise(world: World) -> None:
-    run = world.story.run
+    run = world.record.run
     assert run is not None and run.closed is not None
     run.closed = msgspec.structs.replace(run.closed, counts={"done": 1})
 
 
 def _exposed_and_let_go(world: World) -> None:
-    assert world.story.run is not None
+    assert world.record.run is not None
     _done_on_another_key(world)
-    world.story.run.phases[restarted(world.story)[0]] = Phase.SKIPPED
+    world.record.run.phases[restarted(world.record)[0]] = Phase.SKIPPED
 
 
 def _all_down_at_once(world: World) -> None:
-    for one in [e for e in told(world.story) if isinstance(e, Issued)]:
+    for one in [e for e in journaled(world.record) if isinstance(e, Issued)]:
         if isinstance(one.command, RestartCall):
             call(world, "RebootInstance", one.n, InstanceId=one.command.instances[0])
 
 
 def _more_permits_than_the_cap(world: World) -> None:
-    verdict = world.story.verdict
+    verdict = world.record.verdict
     assert verdict is not None
     groups = tuple(msgspec.structs.replace(one, peak=one.cap + 1) for one in verdict.groups)
-    world.story.verdict = msgspec.structs.replace(verdict, groups=groups)
+    world.record.verdict = msgspec.structs.replace(verdict, groups=groups)
 
 
 def _more_exposed_than_allowed(world: World) -> None:
-    verdict = world.story.verdict
+    verdict = world.record.verdict
     assert verdict is not None
-    world.story.verdict = msgspec.structs.replace(verdict, exposed_peak=1_001)
+    world.record.verdict = msgspec.structs.replace(verdict, exposed_peak=1_001)
 
 
 def _a_restart_beyond_the_cap(world: World) -> None:
-    verdict = world.story.verdict
+    verdict = world.record.verdict
     assert verdict is not None
     problem = Problem("R0905", "i-1: 3 down of 2 in fleet", Place("journal", 1))
-    world.story.verdict = msgspec.structs.replace(verdict, problems=(problem,))
+    world.record.verdict = msgspec.structs.replace(verdict, problems=(problem,))
 
 
 def _a_wave_that_never_began(world: World) -> None:
-    retell(world.story, lambda e: [] if isinstance(e, ev.WaveStarted) and e.wave else [e])
+    retell(world.record, lambda e: [] if isinstance(e, ev.WaveStarted) and e.wave else [e])
 
 
 def _asked_four_times(world: World) -> None:
-    first = intent(world.story, RestartCall)
-    after_all(world.story, *(msgspec.structs.replace(first, n=n) for n in (901, 902, 903)))
+    first = intent(world.record, RestartCall)
+    after_all(world.record, *(msgspec.structs.replace(first, n=n) for n in (901, 902, 903)))
 
 
 def _intents_after_a_drain(world: World) -> None:
-    before_all(world.story, ev.Drained("SIGTERM", "signal"))
+    before_all(world.record, ev.Drained("SIGTERM", "signal"))
 
 
 def _a_line_is_missing(world: World) -> None:
-    del world.story.lines[len(world.story.lines) // 2]
+    del world.record.lines[len(world.record.lines) // 2]
 
 
 def _two_at_once(world: World) -> None:
-    world.story.intruders.append(world.story.begun)
+    world.record.intruders.append(world.record.begun)
 
 
 def _lives_that_overlap(world: World) -> None:
-    world.story.lives *= 2
+    world.record.processes *= 2
 
 
 def _a_state_that_no_journal_tells(world: World) -> None:
-    world.story.unfolded.append("phases")
+    world.record.unfolded.append("phases")
 
 
 def _an_instance_at_no_station(world: World) -> None:
-    world.story.misplaced.append("ordinal 0 is planned and at no station")
+    world.record.misplaced.append("ordinal 0 is planned and at no station")
 
 
 def _a_byte_is_changed(world: World) -> None:
     path = next(p for p in world.disk.files if p.name.startswith("journal-"))
     world.disk.files[path].data[200] ^= 1
-    world.story.verdict = verify.verify(DirectoryRun(world.run_dir, world.disk))
+    world.record.verdict = verify.verify(DirectoryRun(world.run_dir, world.disk))
 
 
 def _sent_too_late(world: World) -> None:
-    sent(world.story, at=world.story.sent[0].at + HOUR)
+    sent(world.record, at=world.record.sent[0].at + HOUR)
 
 
 def _never_closed(world: World) -> None:
-    assert world.story.run is not None
-    world.story.run.closed = None
+    assert world.record.run is not None
+    world.record.run.closed = None
 
 
 def _turns_without_end(world: World) -> None:
-    world.story.stuck = "turns without end"
+    world.record.stuck = "turns without end"
 
 
 def _a_drain_of_ten_minutes(world: World) -> None:
-    (life,) = world.story.lives
+    (life,) = world.record.processes
     drained = life.ended - 10 * MINUTE
-    world.story.lives = [dataclasses.replace(life, drained=drained)]
+    world.record.processes = [dataclasses.replace(life, drained=drained)]
 
 
 def _a_key_pair_is_deleted(world: World) -> None:
@@ -339,12 +341,12 @@ def _a_key_pair_is_deleted(world: World) -> None:
 
 
 def _planned_with_effects(world: World) -> None:
-    world.story.planned_effects = 1
+    world.record.planned_effects = 1
 
 
 def _another_plan_was_applied(world: World) -> None:
     retell(
-        world.story,
+        world.record,
         lambda e: (
             [msgspec.structs.replace(e, plan_digest="sha256:0")]
             if isinstance(e, ev.RunStarted)
@@ -354,12 +356,12 @@ def _another_plan_was_applied(world: World) -> None:
 
 
 def _something_left_undecided(world: World) -> None:
-    world.story.undecided = 1
+    world.record.undecided = 1
 
 
 def _a_wave_after_a_failure(world: World) -> None:
-    assert world.story.run is not None
-    world.story.run.phases[0] = Phase.FAILED
+    assert world.record.run is not None
+    world.record.run.phases[0] = Phase.FAILED
 
 
 def _other_material_of_that_name(world: World) -> None:
@@ -369,37 +371,37 @@ def _other_material_of_that_name(world: World) -> None:
 
 
 def _given_up_at_once(world: World) -> None:
-    first, code = intent(world.story, RestartCall), "IncorrectInstanceStatus"
+    first, code = intent(world.record, RestartCall), "IncorrectInstanceStatus"
     refused = Refused(code, RetryClass.STATE)
 
     def tell(event: AnyEvent) -> list[AnyEvent]:
         ours = isinstance(event, ev.Settled) and event.n == first.n
         return [msgspec.structs.replace(event, outcome=refused) if ours else event]
 
-    retell(world.story, tell)
-    assert world.story.run is not None
-    ordinal, _ = restarted(world.story)
-    world.story.run.phases[ordinal] = Phase.STRANDED
-    world.story.run.causes[ordinal] = code
+    retell(world.record, tell)
+    assert world.record.run is not None
+    ordinal, _ = restarted(world.record)
+    world.record.run.phases[ordinal] = Phase.STRANDED
+    world.record.run.causes[ordinal] = code
 
 
 def _a_start_of_what_ran(world: World) -> None:
-    first = intent(world.story, RestartCall)
-    world.cloud.instances.put(in_cloud(world.story), Cloud.STOPPED, world.story.ended)
-    call(world, "StartInstance", first.n, InstanceId=restarted(world.story)[1])
+    first = intent(world.record, RestartCall)
+    world.cloud.instances.put(in_cloud(world.record), Cloud.STOPPED, world.record.ended)
+    call(world, "StartInstance", first.n, InstanceId=restarted(world.record)[1])
 
 
 def _restarted_beside_another_run(world: World) -> None:
-    story = world.story
-    ours = [e for e in told(story) if isinstance(e, Issued) and isinstance(e.command, Attach)]
+    record = world.record
+    ours = [e for e in journaled(record) if isinstance(e, Issued) and isinstance(e.command, Attach)]
     for one in ours:
         assert isinstance(one.command, Attach)
         params = {"RegionId": "cn-hangzhou", "KeyPairName": WANTED}
         for name in one.command.instances:
             foreign = Request("AttachKeyPair", params | {"InstanceIds": f'["{name}"]'})
-            reply = story.cloud.handle(foreign, story.ended)
-            story.foreign[reply.request_id] = Interference(Hand.FOREIGN_RUN, 0)
-    retell(story, lambda event: [] if event in ours else [event])
+            reply = record.cloud.handle(foreign, record.ended)
+            record.foreign[reply.request_id] = Interference(ExternalChange.FOREIGN_RUN, 0)
+    retell(record, lambda event: [] if event in ours else [event])
 
 
 PLANTS: tuple[tuple[str, Plant], ...] = (
@@ -460,13 +462,13 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
 def lived() -> World:
     """A calm run of two waves, in which all restarts are reboots, to its end."""
     world = World(crashes.calm(stopped=Stopped.LEAVE))
-    world.live()
+    world.run()
     return world
 
 
 def test_a_calm_story_is_sound() -> None:
     """What is found below is found for what was planted."""
-    assert not checkers.violations(lived().story)
+    assert not checkers.violations(lived().record)
 
 
 @pytest.mark.parametrize(
@@ -477,7 +479,7 @@ def test_a_planted_defect_is_found_by_its_checker(invariant: str, plant: Plant) 
     world = lived()
     plant(world)
 
-    found = checkers.violations(world.story)
+    found = checkers.violations(world.record)
 
     assert any(invariant in text.split()[0].split("/") for text in found), found
 

@@ -22,15 +22,15 @@ def test_a_refusal_is_counted_where_it_was_and_a_doubt_though_it_ended(
     fault: str, action: str, word: str
 ) -> None:
     """Each word stands for its own kind of ending of a call, whatever became of the instance."""
-    story = World(calm(faults=(Fault(fault, 0.5, (action,)),))).live()
+    record = World(calm(faults=(Fault(fault, 0.5, (action,)),))).run()
 
-    met = coverage.met(story)
+    met = coverage.met(record)
 
     assert [one for one in WORDS if met.get(one)] == [word]
 
 
 def test_a_calm_run_meets_nothing_rare() -> None:
     """Only that it came to its end, over its waves, and that StartTime was found to move."""
-    met = coverage.met(World(calm()).live())
+    met = coverage.met(World(calm()).run())
 
     assert set(met) == {"closed", "wave after wave", "start time trusted"}

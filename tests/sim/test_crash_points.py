@@ -19,7 +19,7 @@ def test_a_crash_at_every_point_ends_as_without_it(name: str) -> None:
     the one restart in doubt that nobody can know of.
     """
     reference = REFERENCES[name]
-    expected = crashes.ends(World(reference).live())
+    expected = crashes.ends(World(reference).run())
 
     found = {
         after: problems
@@ -32,7 +32,7 @@ def test_a_crash_at_every_point_ends_as_without_it(name: str) -> None:
 
 def test_two_crashes_end_as_without_them() -> None:
     """A resumed process may die too, wherever it has come to: every pair of points."""
-    expected = crashes.ends(World(SMALL).live())
+    expected = crashes.ends(World(SMALL).run())
     last = crashes.points(SMALL)
 
     found = [crashes.pairs_after(SMALL, expected, first) for first in range(1, last + 1)]

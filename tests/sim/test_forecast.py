@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.sim.rehearse.forecast import RunEnding, forecast, spread
-from rollout.sim.rehearse.rehearsal import Down, LaneCalls, Lived
+from rollout.sim.rehearse.rehearsal import Down, LaneCalls, RehearsedSeed
 
 
-def lived(
+def rehearsed(
     seed: int, duration_ms: int, *, peak: int = 5, halted: str = "", exit_code: int = 0
-) -> Lived:
+) -> RehearsedSeed:
     """One seed of two regions and one group."""
-    return Lived(
+    return RehearsedSeed(
         seed=seed,
         duration_ms=duration_ms,
         exit=exit_code,
@@ -41,7 +41,7 @@ def test_a_percentile_is_a_value_that_so_many_do_not_pass(values: list[int]) -> 
 
 def test_the_picture_is_of_the_seed_in_the_middle() -> None:
     """The seed whose duration is the P50 is shown; the peak is the largest of all."""
-    found = forecast([lived(1, 300, peak=9), lived(2, 100), lived(3, 200)])
+    found = forecast([rehearsed(1, 300, peak=9), rehearsed(2, 100), rehearsed(3, 200)])
 
     assert (found.shown, found.duration_ms.p50, found.duration_ms.most) == (3, 200, 300)
     assert found.down_most == (9,)
@@ -50,7 +50,7 @@ def test_the_picture_is_of_the_seed_in_the_middle() -> None:
 
 def test_calls_are_summed_over_regions_and_the_fullest_minute_is_of_one() -> None:
     """A quota is a region's own: adding up minutes of regions would say nothing."""
-    (calls,) = forecast([lived(1, 100), lived(3, 100)]).calls
+    (calls,) = forecast([rehearsed(1, 100), rehearsed(3, 100)]).calls
 
     assert (calls.calls.p50, calls.peak, calls.region) == (10, 8, "cn-b")
     assert calls.throttled.most == 3
@@ -58,9 +58,9 @@ def test_calls_are_summed_over_regions_and_the_fullest_minute_is_of_one() -> Non
 
 def test_seeds_that_stopped_do_not_shorten_the_forecast() -> None:
     """A run that halts early is no quick run; it is told beside the others, by its kind."""
-    halts = [lived(n, 5, halted=f"denied: no. {n}", exit_code=4) for n in (2, 3)]
+    halts = [rehearsed(n, 5, halted=f"denied: no. {n}", exit_code=4) for n in (2, 3)]
 
-    found = forecast([lived(1, 100), *halts])
+    found = forecast([rehearsed(1, 100), *halts])
 
     assert (found.duration_ms.p50, found.ended) == (100, 1)
     assert found.endings == (RunEnding(2, 4, "denied", "denied: no. 2"), RunEnding(1, 0, "", ""))

@@ -24,7 +24,7 @@ from rollout.errors import Exit
 from rollout.model.plan import Plan, WantedKey, public_key_digest
 from rollout.model.time import SECOND
 from rollout.sim.rehearse import planned, rehearsal
-from rollout.sim.rehearse.rehearsal import Assumed, Lived
+from rollout.sim.rehearse.rehearsal import Assumed, RehearsedSeed
 from rollout.sim.time.heap import Heap
 from rollout.sim.world import calls
 from rollout.sim.world.network import Arrivals, Received
@@ -64,11 +64,11 @@ def test_a_rehearsal_agrees_with_the_real_engine(
     )
 
     real = rotated.rotate(reference, plan, rehearsal.begin(plan, seed), tmp_path)
-    lived = rehearsal.live(plan, assumed, seed)
+    rehearsed = rehearsal.simulate(plan, assumed, seed)
 
-    assert lived.duration_ms == pytest.approx(real.duration_ms, rel=AGREES_WITHIN)
-    assert _calls(lived) == pytest.approx(real.calls, rel=AGREES_WITHIN, abs=2)
-    assert lived.exit == real.exit == 0
+    assert rehearsed.duration_ms == pytest.approx(real.duration_ms, rel=AGREES_WITHIN)
+    assert _calls(rehearsed) == pytest.approx(real.calls, rel=AGREES_WITHIN, abs=2)
+    assert rehearsed.exit == real.exit == 0
 
 
 def test_a_rehearsal_agrees_with_the_real_engine_when_the_cloud_misbehaves(tmp_path: Path) -> None:
@@ -80,18 +80,20 @@ def test_a_rehearsal_agrees_with_the_real_engine_when_the_cloud_misbehaves(tmp_p
     seeds = range(1, 17)
 
     real = [rotated.rotate_on_cables(plan, hostile, one, tmp_path / str(one)) for one in seeds]
-    lived = [rehearsal.live(plan, hostile, one) for one in seeds]
+    rehearsed = [rehearsal.simulate(plan, hostile, one) for one in seeds]
 
     middle = statistics.median(one.duration_ms for one in real)
-    assert statistics.median(one.duration_ms for one in lived) == pytest.approx(middle, rel=0.25)
+    assert statistics.median(one.duration_ms for one in rehearsed) == pytest.approx(
+        middle, rel=0.25
+    )
     for exit_ in (Exit.DONE, Exit.SOME_FAILED, Exit.HALTED):
-        ended, forecast = (sum(one.exit == exit_ for one in many) for many in (real, lived))
+        ended, forecast = (sum(one.exit == exit_ for one in many) for many in (real, rehearsed))
         assert abs(ended - forecast) <= 4, exit_
 
 
-def _calls(lived: Lived) -> dict[str, int]:
+def _calls(rehearsed: RehearsedSeed) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for lane in lived.lanes:
+    for lane in rehearsed.lanes:
         sums[lane.action] = sums.get(lane.action, 0) + lane.calls
     return sums
 
@@ -116,13 +118,13 @@ def test_every_instance_is_rotated_in_calm_weather() -> None:
     """All targets end done, no group is over its cap, and each wave has its end."""
     plan = factory.plan(200)
 
-    lived = rehearsal.live(plan, CALM_CLOUD, 1)
+    rehearsed = rehearsal.simulate(plan, CALM_CLOUD, 1)
 
-    assert lived.counts["done"] == plan.counts.targets
-    assert (lived.exit, lived.halted) == (0, "")
-    assert [name for name, _ in lived.waves] == ["canary", "rest"]
-    assert all(0 < one.peak <= one.cap for one in lived.down)
-    assert all(max(one.points) == one.peak for one in lived.down)
+    assert rehearsed.counts["done"] == plan.counts.targets
+    assert (rehearsed.exit, rehearsed.halted) == (0, "")
+    assert [name for name, _ in rehearsed.waves] == ["canary", "rest"]
+    assert all(0 < one.peak <= one.cap for one in rehearsed.down)
+    assert all(max(one.points) == one.peak for one in rehearsed.down)
 
 
 def test_a_plan_made_offline_can_be_rehearsed() -> None:
@@ -131,7 +133,7 @@ def test_a_plan_made_offline_can_be_rehearsed() -> None:
     pairs = msgspec.structs.replace(plan.keys[0], regions=())
     offline = msgspec.structs.replace(plan, keys=(pairs,), identity=(), applyable=False)
 
-    assert rehearsal.live(offline, CALM_CLOUD, 1).counts["done"] == plan.counts.targets
+    assert rehearsal.simulate(offline, CALM_CLOUD, 1).counts["done"] == plan.counts.targets
 
 
 def test_a_missing_key_pair_is_imported() -> None:
@@ -142,10 +144,10 @@ def test_a_missing_key_pair_is_imported() -> None:
     )
     key = synthetic.ed25519_line(b"1" * 32, "next")
     pairs = WantedKey(plan.keys[0].name, key, public_key_digest(key), regions)
-    lived = rehearsal.live(msgspec.structs.replace(plan, keys=(pairs,)), CALM_CLOUD, 1)
+    rehearsed = rehearsal.simulate(msgspec.structs.replace(plan, keys=(pairs,)), CALM_CLOUD, 1)
 
-    assert _calls(lived)["ImportKeyPair"] == len(regions)
-    assert lived.counts["done"] == plan.counts.targets
+    assert _calls(rehearsed)["ImportKeyPair"] == len(regions)
+    assert rehearsed.counts["done"] == plan.counts.targets
 
 
 def test_a_quota_makes_it_longer_and_is_seen_as_throttled() -> None:
@@ -153,7 +155,7 @@ def test_a_quota_makes_it_longer_and_is_seen_as_throttled() -> None:
     plan = factory.plan(400)
     few = msgspec.structs.replace(CALM_CLOUD, quota=10)
 
-    free, held_up = (rehearsal.live(plan, one, 1) for one in (CALM_CLOUD, few))
+    free, held_up = (rehearsal.simulate(plan, one, 1) for one in (CALM_CLOUD, few))
 
     assert held_up.duration_ms > free.duration_ms
     assert sum(lane.throttled for lane in held_up.lanes) > 0
@@ -166,11 +168,11 @@ def test_faults_show_in_the_outcomes() -> None:
     hangs = msgspec.structs.replace(CALM_CLOUD, faults=(Fault("boot_stuck_starting", 0.02),))
     denied = msgspec.structs.replace(CALM_CLOUD, faults=(Fault("forbidden", 0.2),))
 
-    lived = rehearsal.live(plan, hangs, 2)
-    halted = rehearsal.live(plan, denied, 2)
+    rehearsed = rehearsal.simulate(plan, hangs, 2)
+    halted = rehearsal.simulate(plan, denied, 2)
 
-    assert lived.counts["failed"] > 0
-    assert lived.exit == 3
+    assert rehearsed.counts["failed"] > 0
+    assert rehearsed.exit == 3
     assert halted.halted.startswith("denied")
     assert halted.exit == 4
 
@@ -179,9 +181,9 @@ def test_what_takes_too_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) ->
     """A run without an end in sight is told as one, with the figures so far."""
     monkeypatch.setattr(rehearsal, "LIFE_DAYS_MAX", 0)
 
-    lived = rehearsal.live(factory.plan(40), CALM_CLOUD, 1)
+    rehearsed = rehearsal.simulate(factory.plan(40), CALM_CLOUD, 1)
 
-    assert (lived.exit, lived.halted) == (8, "not over after 0 days")
+    assert (rehearsed.exit, rehearsed.halted) == (8, "not over after 0 days")
 
 
 @settings(max_examples=25, deadline=None)
@@ -205,15 +207,15 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
     for kind, first, seconds in steps:
         chosen = [one for one in ids[first : first + 4] if region[one] == region[ids[first]]]
         api_request = _wish(kind, region[ids[first]], tuple(chosen), plan)
-        told = []
+        journaled = []
         for arrivals, heap in zip(both, heaps, strict=True):
             heap.advance(heap.now + seconds * SECOND)
             request = Request(api_request.action, api_request.params)
             received = arrivals.read(
                 NO_INJECTION, request, arrivals.deliver(request, 1, ghost=False), heap.now
             )
-            told.append(_told(received, api_request, planned.account_of(plan)))
-        assert told[0] == told[1]
+            journaled.append(_told(received, api_request, planned.account_of(plan)))
+        assert journaled[0] == journaled[1]
 
 
 def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.ApiRequest:
@@ -257,13 +259,13 @@ from rollout.emulator.faults import HOSTILE
 from tests.sim.test_rehearsal import CALM_CLOUD
 for faults in ((), HOSTILE):
     assumed = msgspec.structs.replace(CALM_CLOUD, faults=faults, quota=60)
-    print(msgspec.json.encode(rehearsal.live(factory.plan(120), assumed, 3)).decode())
+    print(msgspec.json.encode(rehearsal.simulate(factory.plan(120), assumed, 3)).decode())
 """
 
 
 def test_the_same_seed_gives_the_same_figures_in_every_process() -> None:
     """Whatever the hash seed of the interpreter is; another seed gives others."""
-    told = [
+    journaled = [
         subprocess.run(
             [sys.executable, "-c", _PRINTS_FIGURES],
             env={**os.environ, "PYTHONHASHSEED": hashes},
@@ -275,7 +277,7 @@ def test_the_same_seed_gives_the_same_figures_in_every_process() -> None:
         for hashes in ("0", "1")
     ]
     plan = factory.plan(120)
-    others = [rehearsal.live(plan, CALM_CLOUD, seed) for seed in (3, 4)]
+    others = [rehearsal.simulate(plan, CALM_CLOUD, seed) for seed in (3, 4)]
 
-    assert told[0] == told[1]
+    assert journaled[0] == journaled[1]
     assert others[0].duration_ms != others[1].duration_ms

@@ -20,9 +20,9 @@ def test_no_checker_finds_anything_and_everything_rare_is_met(
     """
     failed = command.main(["--seeds", str(SEEDS), "--jobs", "2"])
 
-    told = capsys.readouterr().out
-    assert not failed, told
-    assert f"{SEEDS:,} seeds, 0 failed" in told
+    journaled = capsys.readouterr().out
+    assert not failed, journaled
+    assert f"{SEEDS:,} seeds, 0 failed" in journaled
 
 
 def test_a_failing_seed_prints_the_line_that_replays_it(
@@ -35,9 +35,9 @@ def test_a_failing_seed_prints_the_line_that_replays_it(
 
     assert command.main(["--start", "41", "--seeds", "1"]) == 1
 
-    told = capsys.readouterr().out
-    assert "seed 41: I-01: too early" in told
-    assert "python -m rollout.sim --start 41 --seeds 1" in told
+    journaled = capsys.readouterr().out
+    assert "seed 41: I-01: too early" in journaled
+    assert "python -m rollout.sim --start 41 --seeds 1" in journaled
 
 
 def test_many_seeds_that_never_met_something_rare_fail(

@@ -21,10 +21,10 @@ def test_no_invariant_breaks_with_several_keys(seed: int, keys: int) -> None:
     """
     drawn = msgspec.structs.replace(scenario.draw(seed), keys=keys)
 
-    story = World(drawn).live()
+    record = World(drawn).run()
 
-    assert list(plan_check.contradictions(story.plan)) == []
-    assert checkers.violations(story) == []
+    assert list(plan_check.contradictions(record.plan)) == []
+    assert checkers.violations(record) == []
 
 
 @settings(max_examples=10, deadline=None)
@@ -37,13 +37,13 @@ def test_in_a_calm_run_every_instance_ends_with_its_own_key(
     """
     calm = crashes.calm(keys=keys, key_present=present, seed=seed, size=30)
 
-    story = World(calm).live()
+    record = World(calm).run()
 
-    in_force = {one.instance: one.key_in_force for one in story.cloud.observe(story.ended)}
-    assert {name: in_force[name] for name in story.wanted} == {
-        name: key.name for name, key in story.wanted.items()
+    in_force = {one.instance: one.key_in_force for one in record.cloud.observe(record.ended)}
+    assert {name: in_force[name] for name in record.wanted} == {
+        name: key.name for name, key in record.wanted.items()
     }
-    layout = Layout(story.plan)
-    imports = [one for one in story.sent if one.action == "ImportKeyPair"]
+    layout = Layout(record.plan)
+    imports = [one for one in record.sent if one.action == "ImportKeyPair"]
     assert len(imports) == (0 if present else sum(map(len, layout.key_sites.values())))
-    assert checkers.violations(story) == []
+    assert checkers.violations(record) == []

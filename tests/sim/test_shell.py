@@ -34,7 +34,7 @@ Break = Callable[[pytest.MonkeyPatch], None]
 def journal(seed: int) -> str:
     """Digest of every byte of the journal that a seed leaves behind."""
     world = ShellWorld(scenario.draw(seed))
-    world.live()
+    world.run()
     digest = hashlib.sha256()
     for path in sorted(world.disk.files):
         if Path(path).name.startswith("journal-"):
@@ -179,10 +179,10 @@ def test_an_engine_whose_disk_broke_waits_quietly(writes: int) -> None:
         stops=(Stopping(Stop.DISK_BROKEN, writes, SECOND),),
     )
 
-    story = ShellWorld(broken).live()
+    record = ShellWorld(broken).run()
 
-    assert not checkers.violations(story)
-    assert story.lives[0].end is End.POISONED
+    assert not checkers.violations(record)
+    assert record.processes[0].end is End.POISONED
 
 
 def test_the_command_says_how_to_replay_a_shell_seed(

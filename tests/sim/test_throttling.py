@@ -64,8 +64,8 @@ def test_most_randomly_throttled_runs_are_quick(start: float) -> None:
     calm = msgspec.structs.replace(CALM, rate_start=start)
     throttled = msgspec.structs.replace(calm, faults=(Fault("throttle_user", 0.3),))
 
-    longest = rehearsal.live(plan, calm, 1).duration_ms
-    durations = sorted(rehearsal.live(plan, throttled, seed).duration_ms for seed in range(16))
+    longest = rehearsal.simulate(plan, calm, 1).duration_ms
+    durations = sorted(rehearsal.simulate(plan, throttled, seed).duration_ms for seed in range(16))
 
     assert durations[8] < 3 * longest
     assert durations[-1] < 10 * longest
@@ -74,8 +74,8 @@ def test_most_randomly_throttled_runs_are_quick(start: float) -> None:
 def test_a_bucket_that_is_used_up_is_not_hammered() -> None:
     """With six calls a minute of each action every lane is throttled a few times a minute only."""
     plan = rotated.plan_of(FLEET)
-    lived = rehearsal.live(plan, msgspec.structs.replace(CALM, quota=6), 1)
+    rehearsed = rehearsal.simulate(plan, msgspec.structs.replace(CALM, quota=6), 1)
 
-    assert lived.exit == 0
-    minutes = 1 + lived.duration_ms // MINUTE
-    assert all(lane.throttled <= 4 * minutes for lane in lived.lanes)
+    assert rehearsed.exit == 0
+    minutes = 1 + rehearsed.duration_ms // MINUTE
+    assert all(lane.throttled <= 4 * minutes for lane in rehearsed.lanes)

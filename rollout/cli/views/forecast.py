@@ -11,9 +11,9 @@ from rollout.app.rehearse import (
     Down,
     Forecast,
     LaneQuota,
-    Lived,
     Rehearsal,
     RehearsalSettings,
+    RehearsedSeed,
     RunEnding,
     Spread,
 )
@@ -59,7 +59,7 @@ def data(plan: Plan, digest: str, rehearsed: Rehearsal) -> dict[str, Any]:
     }
 
 
-def _without_points(one: Lived) -> Lived:
+def _without_points(one: RehearsedSeed) -> RehearsedSeed:
     """Return the result without its chart, because the chart of one seed is enough."""
     return msgspec.structs.replace(
         one, down=tuple(msgspec.structs.replace(group, points=()) for group in one.down)

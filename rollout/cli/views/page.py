@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from rollout.app.rehearse import Down, Forecast, Lived, Rehearsal, RehearsalSettings
+from rollout.app.rehearse import Down, Forecast, Rehearsal, RehearsalSettings, RehearsedSeed
 from rollout.cli.views import forecast, render
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
@@ -151,7 +151,7 @@ def _down(group: Down) -> str:
     )
 
 
-def _dots(found: Forecast, lived: Sequence[Lived]) -> str:
+def _dots(found: Forecast, lived: Sequence[RehearsedSeed]) -> str:
     """Draw one dot for each seed, from the shortest to the longest duration."""
     least = min(one.duration_ms for one in lived)
     most = max(one.duration_ms for one in lived)

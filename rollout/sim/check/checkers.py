@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rollout.sim.check import claims, effects, others, restarts, sends
 from rollout.sim.check.history import History
-from rollout.sim.world.record import Story
+from rollout.sim.world.record import RunRecord
 
 
 class Checker(Protocol):
@@ -65,10 +65,10 @@ CHECKERS: tuple[Checker, ...] = (
 """The first two also judge runs that lost their way; the others need a journal to its end."""
 
 
-def violations(story: Story) -> list[str]:
+def violations(record: RunRecord) -> list[str]:
     """Return everything that is wrong with a run; of one that got lost only that it did."""
-    history = History(story)
-    lost = story.stuck or story.bug
+    history = History(record)
+    lost = record.stuck or record.bug
     return [
         f"{'/'.join(checker.ids)} {type(checker).__name__}: {text}"
         for checker in (CHECKERS[:2] if lost else CHECKERS)

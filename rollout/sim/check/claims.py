@@ -18,9 +18,9 @@ from rollout.model.event import Trigger
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Refused
 from rollout.model.time import Instant
-from rollout.sim.check.history import AttributedEffect, History, Told
+from rollout.sim.check.history import AttributedEffect, History, Journaled
 from rollout.sim.world.driver import End
-from rollout.sim.world.scenario import Hand
+from rollout.sim.world.scenario import ExternalChange
 
 _FAILED = (Phase.FAILED, Phase.STRANDED)
 
@@ -32,25 +32,25 @@ class AttachFirst:
 
     def check(self, history: History) -> Iterator[str]:
         """The ledger knows which key each boot installs."""
-        story = history.story
+        record = history.record
         for name, effects in history.restarts.items():
             for effect in effects:
                 key = effect.entry.key_pair
-                wanted = effect.ours and key == story.wanted[name].name
-                if effect.ours and not wanted and not history.touched(name, Hand.KEY):
+                wanted = effect.ours and key == record.wanted[name].name
+                if effect.ours and not wanted and not history.touched(name, ExternalChange.KEY):
                     yield f"{name} restarted on {key}"
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, RestartCall) and any(
-                seen.key_pair != story.wanted[name].name
+                seen.key_pair != record.wanted[name].name
                 for name, seen in zip(intent.ids, spread(intent.issued.seen), strict=True)
             ):
                 yield f"intent {n} restarts what was not seen on the new key"
         for ordinal, moves in history.moves.items():
             target = history.layout.targets[ordinal]
-            for move, told in moves:
+            for move, journaled in moves:
                 if move.trigger is Trigger.SEEN_ATTACHED and target.attach:
                     attached = history.attaches.get(target.instance, ())
-                    if not any(one.entry.at <= told.at for one in attached):
+                    if not any(one.entry.at <= journaled.at for one in attached):
                         yield f"{target.instance} is said to be attached and never was"
 
 
@@ -63,25 +63,27 @@ class InForce:
 
     ids = ("I-19", "I-20", "I-24", "P4")
 
-    _REKEYS: ClassVar[tuple[Hand, ...]] = (Hand.KEY, Hand.GONE)
+    _REKEYS: ClassVar[tuple[ExternalChange, ...]] = (ExternalChange.KEY, ExternalChange.GONE)
     """Hands after which another key, or none, may rightly be in force at the end."""
 
     def check(self, history: History) -> Iterator[str]:
         """The ledger says which boots had ended by then, and the guest which key it accepts."""
-        run, wanted = history.story.run, history.story.wanted
+        run, wanted = history.record.run, history.record.wanted
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
-            for move, told in moves:
+            for move, journaled in moves:
                 if move.trigger is not Trigger.SEEN_RUNNING:
                     continue
                 boots = history.restarts.get(name, ())
-                proved = any(self._proves(effect, wanted[name].name, told.at) for effect in boots)
+                proved = any(
+                    self._proves(effect, wanted[name].name, journaled.at) for effect in boots
+                )
                 if not proved and not self._shown_late(history, ordinal):
                     yield f"{name} is said to be done without a boot on the new key"
-        if run is None or history.story.keys_replaced:
+        if run is None or history.record.keys_replaced:
             return
-        now = history.story.ended
-        in_force = {s.instance: s.key_in_force for s in history.story.cloud.observe(now)}
+        now = history.record.ended
+        in_force = {s.instance: s.key_in_force for s in history.record.cloud.observe(now)}
         for ordinal, target in enumerate(history.layout.targets):
             name = target.instance
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
@@ -91,15 +93,18 @@ class InForce:
                 yield f"{name} is done and {in_force.get(name)} is in force"
 
     def _shown_late(self, history: History, ordinal: int) -> bool:
-        scenario = history.story.scenario
+        scenario = history.record.scenario
         lag_ms = FaultPlan(scenario.faults).lag_ms_max
-        heard = [one.outcome(ordinal) for one in history.restart_intents.get(ordinal, ())]
-        answered = any(isinstance(outcome, Done) for outcome in heard)
+        received = [one.outcome(ordinal) for one in history.restart_intents.get(ordinal, ())]
+        answered = any(isinstance(outcome, Done) for outcome in received)
         if not lag_ms or answered or scenario.switches.start_time_moves_on_reboot:
             return False
         shown = [
-            (told.at - lag_ms - scenario.switches.describe_lag_ms - limits.CALL_TIMEOUT_MS, told.at)
-            for move, told in history.moves.get(ordinal, ())
+            (
+                journaled.at - lag_ms - scenario.switches.describe_lag_ms - limits.CALL_TIMEOUT_MS,
+                journaled.at,
+            )
+            for move, journaled in history.moves.get(ordinal, ())
             if move.trigger is Trigger.SEEN_BOOTED and move.evidence == "status"
         ]
         boots = history.restarts.get(history.layout.targets[ordinal].instance, ())
@@ -118,7 +123,7 @@ class FailedByFact:
 
     def check(self, history: History) -> Iterator[str]:
         """A failure needs a refusal for a fact, a read-back after the window, or a time-out."""
-        run = history.story.run
+        run = history.record.run
         ends = (Trigger.GAVE_UP, Trigger.TIMED_OUT)
         for ordinal in range(len(history.layout.targets)) if run else ():
             if run is None or run.phase(ordinal) is not Phase.FAILED:
@@ -140,11 +145,11 @@ class GoneIsGone:
         """Who is said to be gone was released in truth, before it was said."""
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
-            touches = history.story.touched.get(name, ())
-            for move, told in moves:
+            touches = history.record.touched.get(name, ())
+            for move, journaled in moves:
                 if move.trigger is Trigger.DROPPED and move.evidence == "gone":
-                    released = [at for at, drift in touches if drift.hand is Hand.GONE]
-                    if not released or released[0] > told.at:
+                    released = [at for at, drift in touches if drift.change is ExternalChange.GONE]
+                    if not released or released[0] > journaled.at:
                         yield f"{name} is said to be gone and is there"
 
 
@@ -155,17 +160,17 @@ class ClassesPartition:
 
     def check(self, history: History) -> Iterator[str]:
         """The close against the inventory; what is attached and not booted is not let go."""
-        story, run = history.story, history.story.run
-        closed = [t.event for t in history.told if isinstance(t.event, ev.RunClosed)]
+        record, run = history.record, history.record.run
+        closed = [t.event for t in history.journaled if isinstance(t.event, ev.RunClosed)]
         for event in closed:
-            if sum(event.counts.values()) != story.plan.counts.found:
-                yield f"the classes {event.counts} do not sum to {story.plan.counts.found}"
-        if not closed or run is None or story.keys_replaced:
+            if sum(event.counts.values()) != record.plan.counts.found:
+                yield f"the classes {event.counts} do not sum to {record.plan.counts.found}"
+        if not closed or run is None or record.keys_replaced:
             return
-        wanted = {name: key.name for name, key in story.wanted.items()}
+        wanted = {name: key.name for name, key in record.wanted.items()}
         loose = {
             s.instance: s.status
-            for s in story.cloud.observe(story.ended)
+            for s in record.cloud.observe(record.ended)
             if s.key_pair == wanted.get(s.instance) != s.key_in_force and s.status == "Running"
         }
         for ordinal, target in enumerate(history.layout.targets):
@@ -187,13 +192,13 @@ class BudgetHeld:
 
     ids = ("I-28", "P6")
 
-    _TAKES_OVER: ClassVar[tuple[Hand, ...]] = (Hand.GONE, Hand.HANGS)
+    _TAKES_OVER: ClassVar[tuple[ExternalChange, ...]] = (ExternalChange.GONE, ExternalChange.HANGS)
     """Hands after which it is no longer our reboot that keeps an instance down."""
     _STATED: ClassVar[tuple[Trigger, ...]] = (Trigger.STATED_RESTARTED, Trigger.ABANDONED)
 
     def check(self, history: History) -> Iterator[str]:
         """Sweep over the intervals in which our reboots had instances down."""
-        groups = history.story.plan.groups
+        groups = history.record.plan.groups
         changes: list[tuple[Instant, int, int]] = []
         for name, effects in history.restarts.items():
             ordinal = history.ordinal_of.get(name)
@@ -207,7 +212,7 @@ class BudgetHeld:
             for number in history.layout.targets[ordinal].groups:
                 down[number] += change
                 if down[number] > groups[number].cap:
-                    when = at - history.story.begun
+                    when = at - history.record.begun
                     yield f"{down[number]} down of {groups[number].cap} at {when} ms"
                     return
 
@@ -219,19 +224,23 @@ class BudgetHeld:
         ends = [] if entry.until is None else [entry.until]
         ends += [
             at
-            for at, drift in history.story.touched.get(name, ())
-            if at > entry.at and drift.hand in self._TAKES_OVER
+            for at, drift in history.record.touched.get(name, ())
+            if at > entry.at and drift.change in self._TAKES_OVER
         ]
         ends += [
-            told.at
-            for move, told in history.moves.get(ordinal, ())
-            if move.trigger is Trigger.ASSUMED and told.at > entry.at
+            journaled.at
+            for move, journaled in history.moves.get(ordinal, ())
+            if move.trigger is Trigger.ASSUMED and journaled.at > entry.at
         ]
-        ends += [told.at for _, told in self._last_word(history, ordinal) if told.at > entry.at]
+        ends += [
+            journaled.at
+            for _, journaled in self._last_word(history, ordinal)
+            if journaled.at > entry.at
+        ]
         begun = (entry.at, 1, ordinal)
         return [begun, (min(ends), -1, ordinal)] if ends else [begun]
 
-    def _last_word(self, history: History, ordinal: int) -> list[tuple[ev.Moved, Told]]:
+    def _last_word(self, history: History, ordinal: int) -> list[tuple[ev.Moved, Journaled]]:
         """Return the last move of an instance, if an operator stated it without observation."""
         last = history.moves.get(ordinal, [])[-1:]
         return [one for one in last if one[0].trigger in self._STATED]
@@ -244,21 +253,21 @@ class JournalSound:
 
     def check(self, history: History) -> Iterator[str]:
         """What `audit verify` says of the directory."""
-        verdict = history.story.verdict
+        verdict = history.record.verdict
         if verdict is None:
             yield "the journal was not read"
             return
         for problem in verdict.problems[:3]:
             yield f"{problem.code} {problem.message}"
-        if verdict.exposed_peak > history.story.plan.limits.exposed_max:
+        if verdict.exposed_peak > history.record.plan.limits.exposed_max:
             yield f"{verdict.exposed_peak} exposed"
         for group in verdict.groups:
             if group.peak > group.cap:
                 yield f"{group.key}: {group.peak} permits of {group.cap}"
-        sequence = [line.seq for line, _ in history.story.lines]
+        sequence = [line.seq for line, _ in history.record.lines]
         if sequence != list(range(1, len(sequence) + 1)):
             yield "a gap in the journal"
-        run = history.story.run
+        run = history.record.run
         if run is not None and run.closed is not None and run.closed.counts != verdict.classes:
             yield f"the run counts {run.closed.counts}, its journal {verdict.classes}"
 
@@ -270,9 +279,9 @@ class FoldIsState:
 
     def check(self, history: History) -> Iterator[str]:
         """What the world compared on the way."""
-        for name in history.story.unfolded:
+        for name in history.record.unfolded:
             yield f"{name} differs between the run and the fold of its journal"
-        if history.story.undecided:
+        if history.record.undecided:
             yield "a turn left something undecided"
 
 
@@ -283,7 +292,7 @@ class OneStation:
 
     def check(self, history: History) -> Iterator[str]:
         """Report what the world found after a step."""
-        yield from history.story.misplaced[:3]
+        yield from history.record.misplaced[:3]
 
 
 class ComesToAnEnd:
@@ -293,23 +302,23 @@ class ComesToAnEnd:
 
     def check(self, history: History) -> Iterator[str]:
         """How the last process ended, and what it left open."""
-        story, run = history.story, history.story.run
-        if story.stuck:
-            yield f"stuck: {story.stuck}"
-        if story.bug:
-            yield story.bug
-        if story.stuck or story.bug or run is None or run.closed is not None:
+        record, run = history.record, history.record.run
+        if record.stuck:
+            yield f"stuck: {record.stuck}"
+        if record.bug:
+            yield record.bug
+        if record.stuck or record.bug or run is None or run.closed is not None:
             return
         if run.open_calls:
             yield f"{len(run.open_calls)} calls are open at the end"
         reason = run.halted.reason if run.halted else "nothing"
-        keys = any(drift.hand is Hand.KEY for drift in story.scenario.drifts)
+        keys = any(drift.change is ExternalChange.KEY for drift in record.scenario.drifts)
         good = {
             "in_doubt": any(run.phase_counts[phase] for phase in DOWN),
             "foreign_key": keys,
-            "key_pair": story.keys_replaced,
-            "drift": bool(story.scenario.drifts),
-            "elsewhere": bool(story.scenario.drifts),
+            "key_pair": record.keys_replaced,
+            "drift": bool(record.scenario.drifts),
+            "elsewhere": bool(record.scenario.drifts),
             "failures": any(run.held) or any(run.phase_counts[phase] for phase in _FAILED),
         }
         if not good.get(reason, False):
@@ -325,9 +334,9 @@ class DrainsSoon:
 
     def check(self, history: History) -> Iterator[str]:
         """From the signal to the end of the process."""
-        for life in history.story.lives:
+        for life in history.record.processes:
             if life.drained is None or life.end not in (End.STOPPED, End.CLOSED):
                 continue
-            took_ms = life.ended - life.drained - history.story.suspended(life.drained, life.ended)
+            took_ms = life.ended - life.drained - history.record.suspended(life.drained, life.ended)
             if took_ms > limits.CALL_TIMEOUT_MS + limits.SYNC_EVERY_MS:
                 yield f"a drain took {took_ms} ms"

@@ -14,8 +14,8 @@ from rollout.model.command import ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown, Unsent
 from rollout.sim.world.driver import End
-from rollout.sim.world.record import Story
-from rollout.sim.world.scenario import Hand, Stop
+from rollout.sim.world.record import RunRecord
+from rollout.sim.world.scenario import ExternalChange, Stop
 
 RARE: tuple[str, ...] = (
     *("late effect", "doubled request", "outcome unknown", "results in part", "throttled"),
@@ -44,30 +44,30 @@ RARE: tuple[str, ...] = (
     *("lock taken over", "lock taken over elsewhere"),
     *("suspended", "paused", "busy", "key changed", "left stopped", "restarted elsewhere"),
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
-    *(f"hand {hand.value}" for hand in Hand),
+    *(f"hand {change.value}" for change in ExternalChange),
 )
 """All of them; the name is what the table prints."""
 
 
-def met(story: Story) -> dict[str, int]:
+def met(record: RunRecord) -> dict[str, int]:
     """Return how often one run met each of them."""
-    counts: dict[str, int] = dict(story.words)
+    counts: dict[str, int] = dict(record.words)
 
     def count(word: str, by: int = 1) -> None:
         counts[word] = counts.get(word, 0) + by
 
-    sites = Layout(story.plan).key_sites.values()
+    sites = Layout(record.plan).key_sites.values()
     count("several keys at one site", sum(len(keys) > 1 for keys in sites))
-    count("late effect", story.arrivals.late)
-    count("doubled request", len(story.arrivals.ghosts))
+    count("late effect", record.arrivals.late)
+    count("doubled request", len(record.arrivals.ghosts))
     intents: dict[int, ev.Issued] = {}
-    for line, _ in story.lines:
+    for line, _ in record.lines:
         for event in line.body:
             if isinstance(event, ev.Issued):
                 intents[event.n] = event
             for word in _words(event, intents):
                 count(word)
-    for word in _of_lives(story):
+    for word in _of_lives(record):
         count(word)
     return {word: number for word, number in counts.items() if number}
 
@@ -194,20 +194,20 @@ def _of_ends(
 _UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "unsent: disk"}
 
 
-def _of_lives(story: Story) -> list[str]:
+def _of_lives(record: RunRecord) -> list[str]:
     """Return how the processes of a run ended, and what became of its instances."""
     words = []
-    for life in story.lives:
+    for life in record.processes:
         if life.end is End.CRASHED:
             words += ["crashed", *_DEATHS.get(life.died_at, [])]
         if life.end is End.POISONED:
             words.append("poisoned")
         if life.drained is not None and life.end is End.STOPPED:
             words.append("drained")
-    stops = [stopping.stop for stopping in story.scenario.stops[: len(story.lives)]]
+    stops = [stopping.stop for stopping in record.scenario.stops[: len(record.processes)]]
     if Stop.INTERRUPT in stops:
         words.append("interrupted")
-    if len(story.lives) > 3:
+    if len(record.processes) > 3:
         words.append("resumed three times")
     return words
 

@@ -17,7 +17,7 @@ from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.world import scenario
 from rollout.sim.world.driver import End
-from rollout.sim.world.record import Story
+from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario, Stop, Stopping
 from rollout.sim.world.world import World
 
@@ -76,59 +76,59 @@ TWELVE = calm(size=18)
 def points(reference: Scenario) -> int:
     """Return how many points an undisturbed run passes at which its process may die."""
     world = World(reference)
-    world.live()
+    world.run()
     return world.fuse.passed
 
 
-def crashed(reference: Scenario, *passes: int) -> Story:
+def crashed(reference: Scenario, *passes: int) -> RunRecord:
     """Return the story with a crash at each of these points, counted from the process's begin."""
     stops = tuple(Stopping(Stop.CRASH, after, PAUSE_MS) for after in passes)
-    return World(msgspec.structs.replace(reference, stops=stops)).live()
+    return World(msgspec.structs.replace(reference, stops=stops)).run()
 
 
 def pairs_after(reference: Scenario, expected: Ends, first: int) -> Pairs:
     """Return a crash at `first`, then one at every point of the process that resumes the run."""
     found: dict[tuple[int, int], list[str]] = {}
     for second in itertools.count(1):
-        story = crashed(reference, first, second)
-        if [life.end for life in story.lives[:2]] != [End.CRASHED, End.CRASHED]:
+        record = crashed(reference, first, second)
+        if [life.end for life in record.processes[:2]] != [End.CRASHED, End.CRASHED]:
             return Pairs(second - 1, found)
-        if problems := wrong(story, expected):
+        if problems := wrong(record, expected):
             found[first, second] = problems
     raise AssertionError
 
 
-def ends(story: Story) -> Ends:
+def ends(record: RunRecord) -> Ends:
     """Return how each target of a story ends."""
-    assert story.run is not None  # noqa: S101 - every story that came to its end has one
+    assert record.run is not None  # noqa: S101 - every story that came to its end has one
     restarts: dict[str | None, int] = {}
-    for entry in story.cloud.ledger:
+    for entry in record.cloud.ledger:
         if entry.effect in ("reboot", "start"):
             restarts[entry.instance] = restarts.get(entry.instance, 0) + 1
-    in_force = {one.instance: one.key_in_force for one in story.cloud.observe(story.ended)}
+    in_force = {one.instance: one.key_in_force for one in record.cloud.observe(record.ended)}
     return {
         target.instance: (
-            story.run.phase(ordinal).word,
+            record.run.phase(ordinal).word,
             restarts.get(target.instance, 0),
             in_force[target.instance],
         )
-        for ordinal, target in enumerate(story.run.layout.targets)
+        for ordinal, target in enumerate(record.run.layout.targets)
     }
 
 
-def wrong(story: Story, expected: Ends) -> list[str]:
+def wrong(record: RunRecord, expected: Ends) -> list[str]:
     """Return what the checkers say, and which targets end otherwise.
 
     A restart whose call nobody heard of may stay in doubt where StartTime is not trusted yet: then
     it was made once or never, and what waits only for the permits it keeps is held back.
     """
-    if story.stuck or story.bug:
-        return checkers.violations(story)
-    found = ends(story)
+    if record.stuck or record.bug:
+        return checkers.violations(record)
+    found = ends(record)
     kept = {
         target.instance
-        for ordinal, target in enumerate(Layout(story.plan).targets)
-        if story.run and story.run.causes.get(ordinal, "").startswith("budget_held")
+        for ordinal, target in enumerate(Layout(record.plan).targets)
+        if record.run and record.run.causes.get(ordinal, "").startswith("budget_held")
     }
     others = [
         f"{instance}: {found[instance]}"
@@ -137,4 +137,4 @@ def wrong(story: Story, expected: Ends) -> list[str]:
         and instance not in kept
         and (found[instance][0] != "in_doubt" or found[instance][1] > 1)
     ]
-    return checkers.violations(story) + others
+    return checkers.violations(record) + others

@@ -16,7 +16,7 @@ from rollout.model import plan as planmodel
 from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.observation import spread
 from rollout.sim.check.history import AttributedEffect, History
-from rollout.sim.world.scenario import Hand
+from rollout.sim.world.scenario import ExternalChange
 
 
 class LinuxOnly:
@@ -26,7 +26,7 @@ class LinuxOnly:
 
     def check(self, history: History) -> Iterator[str]:
         """Look every instance up in the cloud."""
-        instances = history.story.cloud.instances
+        instances = history.record.cloud.instances
         for effect in history.effects:
             name = effect.entry.instance
             if not effect.ours or name is None or self._unseen(history, name, effect):
@@ -37,9 +37,9 @@ class LinuxOnly:
 
     def _unseen(self, history: History, name: str, effect: AttributedEffect) -> bool:
         """Its OS was changed by another hand so late that a look need not show it."""
-        touches = history.story.touched.get(name, ())
-        changed = [at for at, drift in touches if drift.hand is Hand.WINDOWS]
-        late_ms = history.story.scenario.settle_ms + limits.STATE_AGE_MAX_MS
+        touches = history.record.touched.get(name, ())
+        changed = [at for at, drift in touches if drift.change is ExternalChange.WINDOWS]
+        late_ms = history.record.scenario.settle_ms + limits.STATE_AGE_MAX_MS
         return bool(changed) and effect.entry.at < changed[0] + late_ms
 
 
@@ -59,7 +59,7 @@ class CompareAndSet:
                         yield f"intent {n}: {target.instance} was seen on {seen.key_pair}"
         for name, effects in history.attaches.items():
             for key in (effect.entry.key_pair for effect in effects if effect.ours):
-                if name in history.ordinal_of and key != history.story.wanted[name].name:
+                if name in history.ordinal_of and key != history.record.wanted[name].name:
                     yield f"{name} was attached to {key}, which the plan does not name for it"
 
 
@@ -97,9 +97,9 @@ class WavesInOrder:
     def check(self, history: History) -> Iterator[str]:
         """Effects in the ledger against the waves of the journal."""
         begun = {
-            told.event.wave: told.at
-            for told in history.told
-            if isinstance(told.event, ev.WaveStarted)
+            journaled.event.wave: journaled.at
+            for journaled in history.journaled
+            if isinstance(journaled.event, ev.WaveStarted)
         }
         for effect in history.effects:
             ordinal = history.ordinal_of.get(effect.entry.instance or "")
@@ -109,9 +109,9 @@ class WavesInOrder:
             if wave not in begun or effect.entry.at < begun[wave]:
                 yield f"{effect.entry.instance} touched before wave {wave} began"
         order = [
-            (type(told.event), told.event.wave)
-            for told in history.told
-            if isinstance(told.event, ev.WaveStarted | ev.WaveClosed)
+            (type(journaled.event), journaled.event.wave)
+            for journaled in history.journaled
+            if isinstance(journaled.event, ev.WaveStarted | ev.WaveClosed)
         ]
         due = [(kind, w) for w in range(len(order)) for kind in (ev.WaveStarted, ev.WaveClosed)]
         if order != due[: len(order)]:
@@ -144,9 +144,9 @@ class PlanOnlyLooks:
 
     def check(self, history: History) -> Iterator[str]:
         """The ledger when the plan was made, and the plan's digest in the journal."""
-        if history.story.planned_effects:
-            yield f"planning left {history.story.planned_effects} effects"
-        digest = planmodel.digest(history.story.raw)
-        for told in history.told:
-            if isinstance(told.event, ev.RunStarted) and told.event.plan_digest != digest:
-                yield f"another plan was applied: {told.event.plan_digest}"
+        if history.record.planned_effects:
+            yield f"planning left {history.record.planned_effects} effects"
+        digest = planmodel.digest(history.record.raw)
+        for journaled in history.journaled:
+            if isinstance(journaled.event, ev.RunStarted) and journaled.event.plan_digest != digest:
+                yield f"another plan was applied: {journaled.event.plan_digest}"

@@ -16,12 +16,12 @@ from rollout.model.command import Attach, ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome
 from rollout.model.time import Instant
-from rollout.sim.world.record import Sent, Story
-from rollout.sim.world.scenario import Hand
+from rollout.sim.world.record import RunRecord, Sent
+from rollout.sim.world.scenario import ExternalChange
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Journaled:
     """One event of the journal: where it stands, when it was written, in which process.
 
     `at` is the world's time, `line_at` the process's own, which stands in the line.
@@ -40,8 +40,8 @@ class Intent:
     """One mutation as the journal tells it; `ended` is None where nothing was heard of it."""
 
     issued: ev.Issued
-    told: Told
-    ended: Told | None = None
+    journaled: Journaled
+    ended: Journaled | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -82,52 +82,52 @@ class AttributedEffect:
 class History:
     """One story, indexed."""
 
-    story: Story
+    record: RunRecord
     layout: Layout = field(init=False)
     ordinal_of: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.layout = Layout(self.story.plan)
+        self.layout = Layout(self.record.plan)
         self.ordinal_of = {
             target.instance: ordinal for ordinal, target in enumerate(self.layout.targets)
         }
 
     @cached_property
-    def told(self) -> list[Told]:
+    def journaled(self) -> list[Journaled]:
         """Return every event of the journal, in order."""
-        told, epoch = [], 0
-        for line, end_bytes in self.story.lines:
+        journaled, epoch = [], 0
+        for line, end_bytes in self.record.lines:
             for event in line.body:
                 if isinstance(event, ev.RunStarted | ev.Resumed):
                     epoch = event.epoch
-                at = line.at + self.story.lag_in(epoch, line.seq)
-                told.append(Told(event, line.seq, at, line.at, end_bytes, epoch))
-        return told
+                at = line.at + self.record.lag_in(epoch, line.seq)
+                journaled.append(Journaled(event, line.seq, at, line.at, end_bytes, epoch))
+        return journaled
 
     @cached_property
     def intents(self) -> dict[int, Intent]:
         """Return every intent by its number."""
         found: dict[int, Intent] = {}
-        for told in self.told:
-            if isinstance(told.event, ev.Issued):
-                found[told.event.n] = Intent(told.event, told)
-            elif isinstance(told.event, ev.Settled):
-                intent = found.get(told.event.n)
-                if intent and intent.ended is None and intent.told.epoch == told.epoch:
-                    intent.ended = told
+        for journaled in self.journaled:
+            if isinstance(journaled.event, ev.Issued):
+                found[journaled.event.n] = Intent(journaled.event, journaled)
+            elif isinstance(journaled.event, ev.Settled):
+                intent = found.get(journaled.event.n)
+                if intent and intent.ended is None and intent.journaled.epoch == journaled.epoch:
+                    intent.ended = journaled
         return found
 
     @cached_property
     def sent(self) -> list[Sent]:
         """Return every mutation that left."""
-        return self.story.sent
+        return self.record.sent
 
     @cached_property
     def effects(self) -> list[AttributedEffect]:
         """Return everything that happened in the cloud after the plan was made."""
-        arrivals, foreign = self.story.arrivals, self.story.foreign
+        arrivals, foreign = self.record.arrivals, self.record.foreign
         found = []
-        for entry in self.story.cloud.ledger.since(self.story.planned_effects):
+        for entry in self.record.cloud.ledger.since(self.record.planned_effects):
             if entry.request_id in foreign:
                 found.append(AttributedEffect(entry, 0, ghost=False))
             elif entry.request_id in arrivals.ghosts:
@@ -159,23 +159,23 @@ class History:
         return self._intents_of(Attach)
 
     @cached_property
-    def moves(self) -> dict[int, list[tuple[ev.Moved, Told]]]:
+    def moves(self) -> dict[int, list[tuple[ev.Moved, Journaled]]]:
         """Return what looks and due times did to each target, in order."""
-        found: dict[int, list[tuple[ev.Moved, Told]]] = {}
-        for told in self.told:
-            if isinstance(told.event, ev.Moved):
-                for ordinal in told.event.ordinals:
-                    found.setdefault(ordinal, []).append((told.event, told))
+        found: dict[int, list[tuple[ev.Moved, Journaled]]] = {}
+        for journaled in self.journaled:
+            if isinstance(journaled.event, ev.Moved):
+                for ordinal in journaled.event.ordinals:
+                    found.setdefault(ordinal, []).append((journaled.event, journaled))
         return found
 
-    def touched(self, instance: str, *hands: Hand) -> bool:
+    def touched(self, instance: str, *hands: ExternalChange) -> bool:
         """Return whether one of these hands (any, where none is named) was on the instance."""
-        found = [drift.hand for _, drift in self.story.touched.get(instance, ())]
-        return any(hand in hands or not hands for hand in found)
+        found = [drift.change for _, drift in self.record.touched.get(instance, ())]
+        return any(change in hands or not hands for change in found)
 
     def fact(self, name: str, instance: str) -> bool:
         """Return whether the instance was drawn to have this fault of its own."""
-        return self.story.cloud.faults.has(name, instance)
+        return self.record.cloud.faults.has(name, instance)
 
     def _effects_of(self, *words: str) -> dict[str, list[AttributedEffect]]:
         found: dict[str, list[AttributedEffect]] = {}

@@ -18,7 +18,7 @@ from rollout.model.outcome import Refused, RetryClass, Unknown
 from rollout.model.plan import RestartKind
 from rollout.model.time import Instant
 from rollout.sim.check.history import History, Intent
-from rollout.sim.world.scenario import Hand
+from rollout.sim.world.scenario import ExternalChange
 
 
 class LaterWavesWait:
@@ -28,7 +28,7 @@ class LaterWavesWait:
 
     def check(self, history: History) -> Iterator[str]:
         """Who of the earlier waves had failed, or was in doubt, when each wave started."""
-        run = history.story.run
+        run = history.record.run
         if run is None:
             return
         failed = {
@@ -37,13 +37,13 @@ class LaterWavesWait:
             if run.phase(ordinal) in (Phase.FAILED, Phase.STRANDED)
         }
         last: dict[int, int] = {}
-        for position, told in enumerate(history.told):
-            last.update(dict.fromkeys(_concerned(history, told.event), position))
+        for position, journaled in enumerate(history.journaled):
+            last.update(dict.fromkeys(_concerned(history, journaled.event), position))
         doubted: set[int] = set()
         excused: set[int] = set()
-        for position, told in enumerate(history.told):
-            doubted = _still_doubted(history, doubted, told.event)
-            match told.event:
+        for position, journaled in enumerate(history.journaled):
+            doubted = _still_doubted(history, doubted, journaled.event)
+            match journaled.event:
                 case (
                     ev.FailuresAccepted(ordinals=ordinals)
                     | ev.Held(ordinals=ordinals, reason="foreign_key")
@@ -94,23 +94,28 @@ class OwnMaterial:
 
     ids = ("I-61",)
 
-    _REKEYS: ClassVar[tuple[Hand, ...]] = (Hand.KEY, Hand.GONE, Hand.ROTATED, Hand.FOREIGN_RUN)
+    _REKEYS: ClassVar[tuple[ExternalChange, ...]] = (
+        ExternalChange.KEY,
+        ExternalChange.GONE,
+        ExternalChange.ROTATED,
+        ExternalChange.FOREIGN_RUN,
+    )
     """Hands after which another key may rightly be in force once we said `done`."""
 
     def check(self, history: History) -> Iterator[str]:
         """The cloud knows the public key behind each number, whatever its pair is called."""
-        story, run = history.story, history.story.run
+        record, run = history.record, history.record.run
         if run is None:
             return
-        instances, pairs = story.cloud.instances, story.cloud.pairs.all
+        instances, pairs = record.cloud.instances, record.cloud.pairs.all
         for number, target in enumerate(history.layout.targets):
             name = target.instance
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
             ordinal = instances.find(name)
             if run.phase(number) is not Phase.DONE or odd or ordinal is None:
                 continue
-            in_force = instances.keys_in_force(ordinal, story.ended)
-            wanted = story.wanted[name].public_key
+            in_force = instances.keys_in_force(ordinal, record.ended)
+            wanted = record.wanted[name].public_key
             if not any(pairs[key].body == wanted for key in in_force):
                 yield f"{name} is done with foreign key material"
 
@@ -125,7 +130,7 @@ class BusyWaits:
 
     def check(self, history: History) -> Iterator[str]:
         """From the first to the last refusal in a row, of what ended with such a code."""
-        run = history.story.run
+        run = history.record.run
         for kind in (history.attach_intents, history.restart_intents) if run else ():
             for ordinal, intents in kind.items():
                 refused = self._last_refusals(intents, ordinal)
@@ -174,7 +179,7 @@ class ForeignRunsHalt:
 
     def check(self, history: History) -> Iterator[str]:
         """The foreign attaches in the hidden ledger against our restarts, by wave."""
-        wanted = history.story.wanted
+        wanted = history.record.wanted
         foreign = {
             ordinal
             for name, effects in history.attaches.items()
@@ -184,8 +189,8 @@ class ForeignRunsHalt:
             and any(not one.ours and one.entry.key_pair == wanted[name].name for one in effects)
         }
         restarted: dict[int, set[int]] = {}
-        for told in history.told:
-            match told.event:
+        for journaled in history.journaled:
+            match journaled.event:
                 case ev.Halted(reason="elsewhere"):
                     return
                 case ev.Issued(command=RestartCall(ordinals=ordinals)):

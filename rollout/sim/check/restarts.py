@@ -20,7 +20,7 @@ from rollout.model.plan import RestartKind
 from rollout.model.spec import OnUnknown
 from rollout.model.time import minute
 from rollout.sim.check.history import History, Intent
-from rollout.sim.world.scenario import Hand
+from rollout.sim.world.scenario import ExternalChange
 
 
 class RightState:
@@ -46,9 +46,9 @@ class NotLocked:
 
     def check(self, history: History) -> Iterator[str]:
         """Locks put on by another hand, long enough before for every look to show them."""
-        patience = history.story.scenario.settle_ms
-        for name, touches in history.story.touched.items():
-            locked = [at for at, drift in touches if drift.hand is Hand.LOCKED]
+        patience = history.record.scenario.settle_ms
+        for name, touches in history.record.touched.items():
+            locked = [at for at, drift in touches if drift.change is ExternalChange.LOCKED]
             ours = [*history.restarts.get(name, ()), *history.attaches.get(name, ())]
             for effect in ours:
                 if locked and effect.ours and effect.entry.at > locked[0] + patience:
@@ -63,8 +63,8 @@ class OneOpen:
     def check(self, history: History) -> Iterator[str]:
         """Follow the journal."""
         open_: dict[int, int] = {}
-        for told in history.told:
-            match told.event:
+        for journaled in history.journaled:
+            match journaled.event:
                 case ev.Resumed():
                     open_.clear()
                 case ev.Issued(n=n):
@@ -86,7 +86,7 @@ class RestartedOnce:
 
     def check(self, history: History) -> Iterator[str]:
         """Count in the hidden ledger, by intents: a doubled request is not ours."""
-        retries = history.story.plan.on_unknown is OnUnknown.RETRY_ONCE
+        retries = history.record.plan.on_unknown is OnUnknown.RETRY_ONCE
         for name, effects in history.restarts.items():
             intents = {effect.n for effect in effects if effect.ours and not effect.ghost}
             ordinal = history.ordinal_of.get(name)
@@ -103,14 +103,14 @@ class SettledFirst:
 
     def check(self, history: History) -> Iterator[str]:
         """Follow the intents of each instance."""
-        settle_ms = history.story.plan.restart.settle_window_ms
+        settle_ms = history.record.plan.restart.settle_window_ms
         for ordinal, intents in history.restart_intents.items():
             for first, second in itertools.pairwise(intents):
                 if isinstance(first.outcome(ordinal), Refused):
                     continue
-                heard = first.ended.event if first.ended else None
-                since = heard.at if isinstance(heard, ev.Settled) else first.told.line_at
-                if second.told.line_at < since + settle_ms:
+                received = first.ended.event if first.ended else None
+                since = received.at if isinstance(received, ev.Settled) else first.journaled.line_at
+                if second.journaled.line_at < since + settle_ms:
                     yield f"call {second.issued.n} in the settle window of {first.issued.n}"
 
 
@@ -125,7 +125,7 @@ class MinuteGuard:
             command = intent.issued.command
             if isinstance(command, RestartCall) and command.kind is RestartKind.REBOOT:
                 last = max(seen.started_at for seen in spread(intent.issued.seen))
-                if minute(intent.told.at) <= minute(last):
+                if minute(intent.journaled.at) <= minute(last):
                     yield f"call {n} reboots in the minute of a start"
 
 

@@ -15,7 +15,7 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey
 from rollout.model.observation import spread
-from rollout.sim.check.history import History, Told
+from rollout.sim.check.history import History, Journaled
 
 
 class DurableFirst:
@@ -27,7 +27,7 @@ class DurableFirst:
         """Compare the bytes that were durable at each send with where its intent ends."""
         for sent in history.sent:
             intent = history.intents.get(sent.n)
-            if intent is None or intent.told.end_bytes > sent.durable_bytes:
+            if intent is None or intent.journaled.end_bytes > sent.durable_bytes:
                 yield f"call {sent.n} left before its intent was durable"
 
 
@@ -40,7 +40,7 @@ class IntentsAreWhole:
         """Read every intent against the plan."""
         for n, intent in history.intents.items():
             issued, command = intent.issued, intent.issued.command
-            if issued.epoch != intent.told.epoch or issued.attempt < 1:
+            if issued.epoch != intent.journaled.epoch or issued.attempt < 1:
                 yield f"intent {n} lacks epoch or attempt"
             if isinstance(command, ImportKey):
                 continue
@@ -78,7 +78,7 @@ class SentAsIntended:
                 yield f"call {sent.n} left for other instances than its intent names"
             counts[sent.n] = counts.get(sent.n, 0) + 1
         for n, count in counts.items():
-            clocks = any(f.fault == "timestamp_expired" for f in history.story.scenario.faults)
+            clocks = any(f.fault == "timestamp_expired" for f in history.record.scenario.faults)
             if count > 1 + clocks:
                 yield f"call {n} left {count} times"
 
@@ -90,12 +90,12 @@ class OneProcess:
 
     def check(self, history: History) -> Iterator[str]:
         """Who got in beside a living process, and whose lives overlap."""
-        begun = history.story.begun
-        for at in history.story.intruders:
+        begun = history.record.begun
+        for at in history.record.intruders:
             yield f"another process held the locks of a living one at {at - begun} ms"
-        if history.story.sent_after_loss:
-            yield f"{history.story.sent_after_loss} calls left a process that had lost its run"
-        for one, other in itertools.pairwise(history.story.lives):
+        if history.record.sent_after_loss:
+            yield f"{history.record.sent_after_loss} calls left a process that had lost its run"
+        for one, other in itertools.pairwise(history.record.processes):
             if other.begun < one.ended:
                 yield f"a process began at {other.begun - begun} ms, while one was alive"
 
@@ -108,21 +108,21 @@ class HaltHolds:
     def check(self, history: History) -> Iterator[str]:
         """Lines in order, and at each send how much of the journal was durable by then."""
         stopped: list[tuple[int, int]] = []
-        stopping: Told | None = None
-        aborted: Told | None = None
-        for told in history.told:
-            match told.event:
+        stopping: Journaled | None = None
+        aborted: Journaled | None = None
+        for journaled in history.journaled:
+            match journaled.event:
                 case ev.Halted() | ev.Drained():
-                    stopping = stopping or told
+                    stopping = stopping or journaled
                 case ev.Resumed():
                     if stopping is not None:
-                        stopped.append((stopping.end_bytes, told.end_bytes))
+                        stopped.append((stopping.end_bytes, journaled.end_bytes))
                     stopping = None
                 case ev.OperatorCommand(command=ev.OperatorWord.ABORT):
-                    aborted = told
-                    stopped.append((told.end_bytes, 1 << 60))
+                    aborted = journaled
+                    stopped.append((journaled.end_bytes, 1 << 60))
                 case ev.Issued(n=n):
-                    if stopping is not None and told.seq > stopping.seq:
+                    if stopping is not None and journaled.seq > stopping.seq:
                         yield f"intent {n} after the run was stopped"
                     if aborted is not None:
                         yield f"intent {n} after the run was aborted"
@@ -147,7 +147,7 @@ class SentInTime:
             if intent is None:
                 continue
             observed = intent.issued.not_after - limits.STATE_AGE_MAX_MS
-            lag = history.story.lag_at(intent.told.epoch, observed)
+            lag = history.record.lag_at(intent.journaled.epoch, observed)
             late_ms = sent.at - intent.issued.not_after - lag
-            if late_ms > (JUMP_MS if history.story.pauses else 0):
+            if late_ms > (JUMP_MS if history.record.pauses else 0):
                 yield f"call {sent.n} left {late_ms} ms too late"

@@ -55,17 +55,17 @@ def run(seed: int, *, real: bool = False) -> Trial:
     With `real` the real engine and client live through it, else the heap driver.
     """
     try:
-        story = _world(real=real)(scenario.draw(seed)).live()
-        wrong = checkers.violations(story)
-        met = coverage.met(story)
+        record = _world(real=real)(scenario.draw(seed)).run()
+        wrong = checkers.violations(record)
+        met = coverage.met(record)
     except Exception as error:  # noqa: BLE001 - any other end is the finding
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
         return Trial(seed, [text], {}, "", real)
     trace = hashlib.blake2b(digest_size=16)
-    if story.lines:
-        trace.update(f"{story.verdict.head if story.verdict else ''}".encode())
-    for entry in story.entries():
+    if record.lines:
+        trace.update(f"{record.verdict.head if record.verdict else ''}".encode())
+    for entry in record.entries():
         trace.update(repr(entry).encode())
     return Trial(seed, wrong, met, trace.hexdigest(), real)
 

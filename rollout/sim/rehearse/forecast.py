@@ -1,6 +1,6 @@
 """What many rehearsed seeds say together: percentiles, peaks, outcomes. Pure.
 
-Called by the command line with what `rehearsal.live` gave. A percentile is a seed's own value
+Called by the command line with what `rehearsal.simulate` gave. A percentile is a seed's own value
 (nearest rank), never a mean of two.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rollout.model.time import Duration
-from rollout.sim.rehearse.rehearsal import Down, Lived
+from rollout.sim.rehearse.rehearsal import Down, RehearsedSeed
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -71,24 +71,24 @@ class Forecast(msgspec.Struct, frozen=True):
     endings: tuple[RunEnding, ...]
 
 
-def forecast(lived: Sequence[Lived]) -> Forecast:
+def forecast(rehearsed: Sequence[RehearsedSeed]) -> Forecast:
     """Return the forecast of one seed or more."""
-    ended = [one for one in lived if not one.halted]
-    counted = ended or lived
+    ended = [one for one in rehearsed if not one.halted]
+    counted = ended or rehearsed
     durations = spread([one.duration_ms for one in counted])
     shown = next(one for one in counted if one.duration_ms == durations.p50)
     groups = range(len(shown.down))
     return Forecast(
-        seeds=len(lived),
+        seeds=len(rehearsed),
         ended=len(ended),
         duration_ms=durations,
-        waves=_waves(lived),
-        calls=_calls(lived),
+        waves=_waves(rehearsed),
+        calls=_calls(rehearsed),
         shown=shown.seed,
         down=shown.down,
-        down_most=tuple(max(one.down[group].peak for one in lived) for group in groups),
-        outcomes={name: spread([one.counts[name] for one in lived]) for name in shown.counts},
-        endings=_endings(lived),
+        down_most=tuple(max(one.down[group].peak for one in rehearsed) for group in groups),
+        outcomes={name: spread([one.counts[name] for one in rehearsed]) for name in shown.counts},
+        endings=_endings(rehearsed),
     )
 
 
@@ -102,20 +102,20 @@ def _rank(ordered: Sequence[int], percent: int) -> int:
     return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
-def _waves(lived: Sequence[Lived]) -> tuple[WaveEnd, ...]:
+def _waves(rehearsed: Sequence[RehearsedSeed]) -> tuple[WaveEnd, ...]:
     ends: dict[str, list[Duration]] = {}
-    for one in lived:
+    for one in rehearsed:
         for name, after in one.waves:
             ends.setdefault(name, []).append(after)
     return tuple(WaveEnd(name, spread(after), len(after)) for name, after in ends.items())
 
 
-def _calls(lived: Sequence[Lived]) -> tuple[CallForecast, ...]:
+def _calls(rehearsed: Sequence[RehearsedSeed]) -> tuple[CallForecast, ...]:
     """By action in the order of the alphabet."""
-    lanes = [lane for one in lived for lane in one.lanes]
+    lanes = [lane for one in rehearsed for lane in one.lanes]
     rows = []
     for action in sorted({lane.action for lane in lanes}):
-        of_seeds = [[lane for lane in one.lanes if lane.action == action] for one in lived]
+        of_seeds = [[lane for lane in one.lanes if lane.action == action] for one in rehearsed]
         calls = spread([sum(lane.calls for lane in seed) for seed in of_seeds])
         throttled = spread([sum(lane.throttled for lane in seed) for seed in of_seeds])
         fullest = max((lane for lane in lanes if lane.action == action), key=lambda one: one.peak)
@@ -123,10 +123,10 @@ def _calls(lived: Sequence[Lived]) -> tuple[CallForecast, ...]:
     return tuple(rows)
 
 
-def _endings(lived: Sequence[Lived]) -> tuple[RunEnding, ...]:
+def _endings(rehearsed: Sequence[RehearsedSeed]) -> tuple[RunEnding, ...]:
     """Return the endings by frequency. Halts are grouped by kind: details differ by seed."""
     kinds: dict[tuple[int, str], list[str]] = {}
-    for one in lived:
+    for one in rehearsed:
         kinds.setdefault((one.exit, one.halted.partition(":")[0]), []).append(one.halted)
     endings = [RunEnding(len(said), *kind, said[0]) for kind, said in kinds.items()]
     return tuple(sorted(endings, key=lambda one: (-one.seeds, one.exit, one.reason)))

@@ -88,7 +88,7 @@ class LaneCalls(msgspec.Struct, frozen=True):
     throttled: int
 
 
-class Lived(msgspec.Struct, frozen=True):
+class RehearsedSeed(msgspec.Struct, frozen=True):
     """What came of one seed. `halted` says why the run stopped before its end; `exit` is what
     `apply` would have ended with. `waves` are the names and ends of those that were closed.
     """
@@ -103,7 +103,9 @@ class Lived(msgspec.Struct, frozen=True):
     down: tuple[Down, ...]
 
 
-def live(plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None) -> Lived:
+def simulate(
+    plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None
+) -> RehearsedSeed:
     """Live through one seed. The same plan, assumptions and seed give the same figures."""
     dice = Dice(seed, "rehearsal")
     heap = Heap(begin(plan, seed))
@@ -119,7 +121,7 @@ def live(plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None)
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
     with contextlib.suppress(Endless):
         process.drive()
-    return watch.lived(seed, heap.now, process.network.throttled)
+    return watch.rehearsed(seed, heap.now, process.network.throttled)
 
 
 def begin(plan: Plan, seed: int) -> Instant:
@@ -207,7 +209,9 @@ class _Watch:
     def release(self) -> None:
         """See Journal."""
 
-    def lived(self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]) -> Lived:
+    def rehearsed(
+        self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]
+    ) -> RehearsedSeed:
         """Return what is left of it."""
         run, after = self.run, now - self._begun
         code, halted = _ending(run)
@@ -220,7 +224,7 @@ class _Watch:
             for lane, minutes in sorted(self._calls.items())
         )
         waves = tuple(self._waves)
-        return Lived(seed, after, code, halted, classes(run), waves, lanes, tuple(down))
+        return RehearsedSeed(seed, after, code, halted, classes(run), waves, lanes, tuple(down))
 
 
 def _ending(run: Run) -> tuple[int, str]:

@@ -154,8 +154,8 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
     filters: Mapping[str, str] = {}
     rows: list[Instance] = []
     while True:
-        heard = _ask(cloud, calls.describe(region, filters), now)
-        page = replies.described(heard, ACCOUNT_ID, region)
+        received = _ask(cloud, calls.describe(region, filters), now)
+        page = replies.described(received, ACCOUNT_ID, region)
         assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
         rows += page.instances
         if not page.next_token:

@@ -16,7 +16,7 @@ from rollout.journal.reader import Reader
 from rollout.journal.writer import RunJournal
 from rollout.model.time import Instant
 from rollout.sim.world.disk import SimDisk
-from rollout.sim.world.record import Story
+from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Rival
 
 HERE = "sim"
@@ -26,22 +26,22 @@ ELSEWHERE = "sim-2"
 class Locks:
     """The locks of the living process: first that of the store, then that of its run."""
 
-    def __init__(self, disk: SimDisk, story: Story, run_dir: Path) -> None:
+    def __init__(self, disk: SimDisk, record: RunRecord, run_dir: Path) -> None:
         self.machine = HERE
         """Where the next process lives."""
         self._disk = disk
-        self._story = story
+        self._record = record
         self._run_dir = run_dir
         self._locked: LockedDirectory | None = None
         self._journal: RunJournal | None = None
 
     def take(self, now: Instant) -> LockedDirectory:
         """Take the lock of the store, also from a dead process on this machine or another."""
-        self._locked = locked = self._store(self.machine, len(self._story.lives) + 1, now)
+        self._locked = locked = self._store(self.machine, len(self._record.processes) + 1, now)
         former = locked.held.former
         if former is not None:
             elsewhere = former.machine != self.machine
-            self._story.count("lock taken over elsewhere" if elsewhere else "lock taken over")
+            self._record.count("lock taken over elsewhere" if elsewhere else "lock taken over")
         return locked
 
     def hold(self, journal: RunJournal) -> RunJournal:
@@ -70,10 +70,10 @@ class Locks:
         try:
             with self._store(ELSEWHERE if rival.elsewhere else HERE, 0, now) as locked:
                 locked.open(self._read(), 0, now).release()
-                self._story.intruders.append(now)
+                self._record.intruders.append(now)
         except ConflictError:
             words = ("lock refused", "second lock refused", "journal refused")
-            self._story.count(words[rival.removes])
+            self._record.count(words[rival.removes])
 
     def _read(self) -> Reader:
         reader = DirectoryRun(self._run_dir, self._disk).read()

@@ -11,15 +11,15 @@ import functools
 from rollout.journal.writer import RunJournal
 from rollout.sim.time.heap import Time
 from rollout.sim.world.process import Process
-from rollout.sim.world.record import Pause, Story
+from rollout.sim.world.record import Pause, RunRecord
 from rollout.sim.world.scenario import Suspension
 
 
 class Machine:
     """Suspends whatever process lives on it, one after the other."""
 
-    def __init__(self, story: Story) -> None:
-        self._story = story
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
         self._process: Process | None = None
         self._journal: RunJournal | None = None
 
@@ -30,25 +30,25 @@ class Machine:
 
     def forget(self, epoch: int) -> None:
         """A process of this epoch begins: one before it never got that far on the disk."""
-        pauses = self._story.pauses
-        self._story.pauses = [pause for pause in pauses if pause.epoch < epoch]
+        pauses = self._record.pauses
+        self._record.pauses = [pause for pause in pauses if pause.epoch < epoch]
 
     def plan_all(self, heap: Time) -> None:
         """Put the suspensions that have a time on the heap."""
-        for one in self._story.scenario.suspensions:
+        for one in self._record.scenario.suspensions:
             if not one.before_call:
                 suspend = functools.partial(self._suspend, one)
-                heap.at(self._story.begun + one.at_ms, suspend)
+                heap.at(self._record.begun + one.at_ms, suspend)
 
     def _before_call(self, n: int) -> None:
         """An intent is durable, and its call is about to be queued."""
-        for one in self._story.scenario.suspensions:
+        for one in self._record.scenario.suspensions:
             if one.before_call == n:
                 self._suspend(one)
 
     def _suspend(self, suspension: Suspension) -> None:
         """Let the machine stand still, once at a time."""
-        process, story = self._process, self._story
+        process, record = self._process, self._record
         if process is None or self._journal is None or not process.alive:
             return
         clock, now = process.clock, process.heap.now
@@ -57,7 +57,7 @@ class Machine:
         if suspension.paused:
             lag = clock.lag + suspension.lasts_ms
             epoch = process.decider.run.epoch
-            story.pauses.append(Pause(epoch, self._journal.seq, clock.now, lag))
+            record.pauses.append(Pause(epoch, self._journal.seq, clock.now, lag))
         clock.suspend(suspension.lasts_ms, paused=suspension.paused)
-        story.asleep.append((now, clock.wakes_at))
-        story.count("paused" if suspension.paused else "suspended")
+        record.asleep.append((now, clock.wakes_at))
+        record.count("paused" if suspension.paused else "suspended")

@@ -10,7 +10,7 @@ from rollout.model.event import Actor, OperatorCommand, OperatorWord, Resolution
 from rollout.model.time import Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.world.driver import Driver
-from rollout.sim.world.record import Story
+from rollout.sim.world.record import RunRecord
 
 _ACTOR = Actor("operator", "", "sim", 0, "rollout sim")
 
@@ -18,9 +18,9 @@ _ACTOR = Actor("operator", "", "sim", 0, "rollout sim")
 class OperatorScript:
     """The commands of one scenario, in the order in which they are sent."""
 
-    def __init__(self, story: Story) -> None:
-        self._story = story
-        self._dice = Dice(story.scenario.seed, "statements")
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
+        self._dice = Dice(record.scenario.seed, "statements")
         self._count = 0
         self._waiting: list[OperatorCommand] = []
 
@@ -33,16 +33,16 @@ class OperatorScript:
 
     def resolve(self, now: Instant) -> bool:
         """State what is true of each instance in doubt, or give it up; false where none is."""
-        run = self._story.run
-        if run is None or not self._story.scenario.resolves:
+        run = self._record.run
+        if run is None or not self._record.scenario.resolves:
             return False
-        in_force = {one.instance: one.key_in_force for one in self._story.cloud.observe(now)}
+        in_force = {one.instance: one.key_in_force for one in self._record.cloud.observe(now)}
         restarted = self._restarted()
         found = False
         for ordinal, target in enumerate(run.layout.targets):
             if run.phase(ordinal) is not Phase.IN_DOUBT or ordinal in run.abandoned:
                 continue
-            wanted = self._story.wanted[target.instance].name
+            wanted = self._record.wanted[target.instance].name
             booted = in_force.get(target.instance) == wanted or target.instance in restarted
             truth = Resolution.RESTARTED if booted else Resolution.UNTOUCHED
             stated = Resolution.ABANDON if self._dice.chance(30) else truth
@@ -52,11 +52,11 @@ class OperatorScript:
 
     def _restarted(self) -> set[str]:
         """Return the instances that calls of this run restarted, with any key."""
-        story = self._story
-        ours = story.arrivals.calls.keys() | story.arrivals.ghosts.keys()
+        record = self._record
+        ours = record.arrivals.calls.keys() | record.arrivals.ghosts.keys()
         return {
             entry.instance
-            for entry in story.cloud.ledger.since(story.planned_effects)
+            for entry in record.cloud.ledger.since(record.planned_effects)
             if entry.instance and entry.effect in ("reboot", "start") and entry.request_id in ours
         }
 

@@ -15,8 +15,8 @@ from rollout.emulator.messages import Request
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Time
-from rollout.sim.world.record import Story
-from rollout.sim.world.scenario import Hand, Interference
+from rollout.sim.world.record import RunRecord
+from rollout.sim.world.scenario import ExternalChange, Interference
 
 OTHER = "fleet-other"
 LOITER_MS: Duration = 20 * SECOND
@@ -24,100 +24,102 @@ LOITERS_MAX = 60
 """How often a patient hand looks whether there is somebody to restart; then it gives up."""
 
 
-def plan_all(story: Story, heap: Time) -> None:
+def plan_all(record: RunRecord, heap: Time) -> None:
     """Put the drifts that have a time on the heap."""
-    for drift in story.scenario.drifts:
+    for drift in record.scenario.drifts:
         if drift.before_call:
             continue
-        patient = drift.hand is Hand.RESTARTED and drift.target % 4  # three of four
+        patient = drift.change is ExternalChange.RESTARTED and drift.target % 4  # three of four
         one = _loiter if patient else _act_in_time
-        act = functools.partial(_OF_MANY.get(drift.hand, one), story, drift, heap)
-        heap.at(story.begun + drift.at_ms, act)
+        act = functools.partial(_OF_MANY.get(drift.change, one), record, drift, heap)
+        heap.at(record.begun + drift.at_ms, act)
 
 
-def act_before(story: Story, n: int, ids: Sequence[str], now: Instant) -> None:
+def act_before(record: RunRecord, n: int, ids: Sequence[str], now: Instant) -> None:
     """Do what is to be done right before intent `n` leaves, to an instance it names, once."""
-    if not ids or any(sent.n == n for sent in story.sent):
+    if not ids or any(sent.n == n for sent in record.sent):
         return
-    for drift in story.scenario.drifts:
+    for drift in record.scenario.drifts:
         if drift.before_call == n:
-            _act(story, drift, ids[drift.target % len(ids)], now)
+            _act(record, drift, ids[drift.target % len(ids)], now)
 
 
-def _run_elsewhere(story: Story, drift: Interference, heap: Time) -> None:
+def _run_elsewhere(record: RunRecord, drift: Interference, heap: Time) -> None:
     """Another run rotates some of the same instances: it attaches the key and reboots them, one a
     second.
     """
-    chosen = _share(story, drift)
+    chosen = _share(record, drift)
     begun = heap.now
     for number, instance in enumerate(chosen):
-        _act(story, drift, instance, begun)
-        reboot = functools.partial(_reboot, story, drift, instance, heap)
+        _act(record, drift, instance, begun)
+        reboot = functools.partial(_reboot, record, drift, instance, heap)
         heap.at(begun + 3 * SECOND + number * SECOND, reboot)
 
 
-def _reboot(story: Story, drift: Interference, instance: str, heap: Time) -> None:
-    story.touched.setdefault(instance, []).append((heap.now, drift))
-    _call(story, drift, "RebootInstance", {"InstanceId": instance}, heap.now)
+def _reboot(record: RunRecord, drift: Interference, instance: str, heap: Time) -> None:
+    record.touched.setdefault(instance, []).append((heap.now, drift))
+    _call(record, drift, "RebootInstance", {"InstanceId": instance}, heap.now)
 
 
-def _unlist(story: Story, drift: Interference, heap: Time) -> None:
+def _unlist(record: RunRecord, drift: Interference, heap: Time) -> None:
     """DescribeInstances leaves some out for a while, as if they were not there."""
     until = heap.now + drift.lasts_ms
-    story.arrivals.unlisted.update(dict.fromkeys(_share(story, drift), until))
-    story.count(f"hand {drift.hand}")
+    record.arrivals.unlisted.update(dict.fromkeys(_share(record, drift), until))
+    record.count(f"hand {drift.change}")
 
 
-def _keep_busy(story: Story, drift: Interference, heap: Time) -> None:
+def _keep_busy(record: RunRecord, drift: Interference, heap: Time) -> None:
     """An operation of the service keeps some busy for a while: they refuse any other."""
-    instances, until = story.cloud.instances, heap.now + drift.lasts_ms
-    for instance in _share(story, drift):
+    instances, until = record.cloud.instances, heap.now + drift.lasts_ms
+    for instance in _share(record, drift):
         ordinal = instances.find(instance)
         if ordinal is not None:
             instances.busy_until[ordinal] = until
-    story.count(f"hand {drift.hand}")
+    record.count(f"hand {drift.change}")
 
 
-_OF_MANY: Mapping[Hand, Callable[[Story, Interference, Time], None]] = {
-    Hand.FOREIGN_RUN: _run_elsewhere,
-    Hand.UNLISTED: _unlist,
-    Hand.BUSY: _keep_busy,
+_OF_MANY: Mapping[ExternalChange, Callable[[RunRecord, Interference, Time], None]] = {
+    ExternalChange.FOREIGN_RUN: _run_elsewhere,
+    ExternalChange.UNLISTED: _unlist,
+    ExternalChange.BUSY: _keep_busy,
 }
 
 
-def _share(story: Story, drift: Interference) -> list[str]:
+def _share(record: RunRecord, drift: Interference) -> list[str]:
     """Return the targets that a drift of many concerns."""
     dice = Dice(drift.target, "share")
     percent = dice.pick((10, 40, 100))
-    return [instance for instance in _targets(story) if dice.chance(percent)]
+    return [instance for instance in _targets(record) if dice.chance(percent)]
 
 
-def _act_in_time(story: Story, drift: Interference, heap: Time) -> None:
-    targets = _targets(story)
-    if drift.hand is Hand.RESTARTED:  # of most interest where the key waits for its boot
-        instances = story.cloud.instances
+def _act_in_time(record: RunRecord, drift: Interference, heap: Time) -> None:
+    targets = _targets(record)
+    if (
+        drift.change is ExternalChange.RESTARTED
+    ):  # of most interest where the key waits for its boot
+        instances = record.cloud.instances
         found = [(one, instances.find(one)) for one in targets]
-        waiting = [n for n, o in found if o is not None and _waits(story, n, o)]
+        waiting = [n for n, o in found if o is not None and _waits(record, n, o)]
         targets = waiting[len(waiting) // 2 :] or targets  # the later ones wait longest
     if targets:
-        _act(story, drift, targets[drift.target % len(targets)], heap.now)
+        _act(record, drift, targets[drift.target % len(targets)], heap.now)
 
 
-def _loiter(story: Story, drift: Interference, heap: Time, left: int = LOITERS_MAX) -> None:
+def _loiter(record: RunRecord, drift: Interference, heap: Time, left: int = LOITERS_MAX) -> None:
     """Restart who has waited for a permit so long that a boot now proves that the key is in force:
     it is met so rarely that nobody may be missed.
     """
-    waiting = _long_attached(story, heap.now - story.scenario.settle_ms - MINUTE)
+    waiting = _long_attached(record, heap.now - record.scenario.settle_ms - MINUTE)
     if waiting:
-        _act(story, drift, waiting[drift.target % len(waiting)], heap.now)
+        _act(record, drift, waiting[drift.target % len(waiting)], heap.now)
     elif left:
-        again = functools.partial(_loiter, story, drift, heap, left - 1)
+        again = functools.partial(_loiter, record, drift, heap, left - 1)
         heap.at(heap.now + LOITER_MS, again)
 
 
-def _long_attached(story: Story, since: Instant) -> list[str]:
+def _long_attached(record: RunRecord, since: Instant) -> list[str]:
     """Targets that wait for their restart and were attached before `since`."""
-    run = story.run
+    run = record.run
     if run is None:
         return []
     attached = [o for o, at in run.attached_at.items() if at < since]
@@ -125,70 +127,70 @@ def _long_attached(story: Story, since: Instant) -> list[str]:
     return [run.layout.targets[ordinal].instance for ordinal in waiting]
 
 
-def _targets(story: Story) -> list[str]:
-    return [target.instance for target in story.plan.targets()]
+def _targets(record: RunRecord) -> list[str]:
+    return [target.instance for target in record.plan.targets()]
 
 
-def _waits(story: Story, instance: str, ordinal: int) -> bool:
-    """The new key is on its record and not in force."""
-    instances, pairs = story.cloud.instances, story.cloud.pairs.all
-    record = instances.record[ordinal]
-    name = story.wanted[instance].name
-    return pairs[record].name == name and instances.guest[ordinal] != record
+def _waits(record: RunRecord, instance: str, ordinal: int) -> bool:
+    """Return whether the new key is on record and not in force."""
+    instances, pairs = record.cloud.instances, record.cloud.pairs.all
+    on_record = instances.record[ordinal]
+    name = record.wanted[instance].name
+    return pairs[on_record].name == name and instances.guest[ordinal] != on_record
 
 
-def _act(story: Story, drift: Interference, instance: str, now: Instant) -> None:
-    ordinal = story.cloud.instances.find(instance)
+def _act(record: RunRecord, drift: Interference, instance: str, now: Instant) -> None:
+    ordinal = record.cloud.instances.find(instance)
     if ordinal is None:
         return
-    region = story.cloud.instances.shape_of(ordinal).region.name
-    story.touched.setdefault(instance, []).append((now, drift))
-    story.count(f"hand {drift.hand}")
-    match drift.hand:
-        case Hand.KEY | Hand.ROTATED | Hand.FOREIGN_RUN:
-            name = OTHER if drift.hand is Hand.KEY else story.wanted[instance].name
+    region = record.cloud.instances.shape_of(ordinal).region.name
+    record.touched.setdefault(instance, []).append((now, drift))
+    record.count(f"hand {drift.change}")
+    match drift.change:
+        case ExternalChange.KEY | ExternalChange.ROTATED | ExternalChange.FOREIGN_RUN:
+            name = OTHER if drift.change is ExternalChange.KEY else record.wanted[instance].name
             ids = f'["{instance}"]'
             params = {"RegionId": region, "KeyPairName": name, "InstanceIds": ids}
-            _call(story, drift, "AttachKeyPair", params, now)
-        case Hand.GONE:
-            story.cloud.instances.put(ordinal, BaseStatus.RELEASED, now)
-        case Hand.STOPPED:
-            _call(story, drift, "StopInstance", {"InstanceId": instance}, now)
-        case Hand.RESTARTED:
-            _call(story, drift, "RebootInstance", {"InstanceId": instance}, now)
-        case Hand.LOCKED:
-            story.cloud.instances.set_lock(ordinal, OperationLock.SECURITY)
-        case Hand.HANGS:
-            story.cloud.instances.put(ordinal, BaseStatus.STARTING, now)
-        case Hand.WINDOWS:
-            _becomes_windows(story, region, ordinal)
-        case Hand.KEY_PAIR_REPLACED:
-            _replace_key_pair(story, region, story.wanted[instance].name, now)
-        case Hand.UNLISTED | Hand.BUSY:
-            raise ValueError(drift.hand)
+            _call(record, drift, "AttachKeyPair", params, now)
+        case ExternalChange.GONE:
+            record.cloud.instances.put(ordinal, BaseStatus.RELEASED, now)
+        case ExternalChange.STOPPED:
+            _call(record, drift, "StopInstance", {"InstanceId": instance}, now)
+        case ExternalChange.RESTARTED:
+            _call(record, drift, "RebootInstance", {"InstanceId": instance}, now)
+        case ExternalChange.LOCKED:
+            record.cloud.instances.set_lock(ordinal, OperationLock.SECURITY)
+        case ExternalChange.HANGS:
+            record.cloud.instances.put(ordinal, BaseStatus.STARTING, now)
+        case ExternalChange.WINDOWS:
+            _becomes_windows(record, region, ordinal)
+        case ExternalChange.KEY_PAIR_REPLACED:
+            _replace_key_pair(record, region, record.wanted[instance].name, now)
+        case ExternalChange.UNLISTED | ExternalChange.BUSY:
+            raise ValueError(drift.change)
 
 
 def _call(
-    story: Story, drift: Interference, action: str, params: dict[str, str], now: Instant
+    record: RunRecord, drift: Interference, action: str, params: dict[str, str], now: Instant
 ) -> None:
-    reply = story.cloud.handle(Request(action, params), now)
-    story.foreign[reply.request_id] = drift
+    reply = record.cloud.handle(Request(action, params), now)
+    record.foreign[reply.request_id] = drift
 
 
-def _becomes_windows(story: Story, region: str, ordinal: int) -> None:
+def _becomes_windows(record: RunRecord, region: str, ordinal: int) -> None:
     """Somebody changed its system disk: the same id, another OS."""
-    instances = story.cloud.instances
+    instances = record.cloud.instances
     windows = [o for o in instances.spans[region] if instances.shape_of(o).windows]
     if windows:
         instances.set_shape(ordinal, instances.shape[windows[0]])
 
 
-def _replace_key_pair(story: Story, region: str, name: str, now: Instant) -> None:
+def _replace_key_pair(record: RunRecord, region: str, name: str, now: Instant) -> None:
     """Deleted and created anew under its name, with another key."""
-    pairs = story.cloud.pairs
+    pairs = record.cloud.pairs
     pair = pairs.find(region, name)
     other = pairs.find(region, OTHER)
     if pair is not None and other is not None:
         pairs.delete(pair)
         pairs.add(region, name, other.body, now)
-        story.keys_replaced = True
+        record.keys_replaced = True

@@ -36,7 +36,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class ProcessRecord:
     """One process: from when to when, how it ended, how its drain went, where it died."""
 
     begun: Instant
@@ -59,7 +59,7 @@ class Pause:
 
 
 @dataclass
-class Story:
+class RunRecord:
     """One run from its plan to its end."""
 
     scenario: Scenario
@@ -72,7 +72,7 @@ class Story:
     sent: list[Sent] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     asleep: list[tuple[Instant, Instant]] = field(default_factory=list)
-    lives: list[Life] = field(default_factory=list)
+    processes: list[ProcessRecord] = field(default_factory=list)
     lines: list[tuple[Line, int]] = field(default_factory=list)
     foreign: dict[str, Interference] = field(default_factory=dict)
     touched: dict[str, list[tuple[Instant, Interference]]] = field(default_factory=dict)

@@ -68,7 +68,7 @@ class Stopping(msgspec.Struct, frozen=True):
         return errno.ENOSPC if self.stop is Stop.DISK_FULL else errno.EIO
 
 
-class Hand(enum.StrEnum):
+class ExternalChange(enum.StrEnum):
     """What another operator, or the cloud itself, does to one instance or key pair."""
 
     KEY = "key"
@@ -85,9 +85,9 @@ class Hand(enum.StrEnum):
     BUSY = "busy"
 
 
-_OF_MANY = (Hand.FOREIGN_RUN, Hand.UNLISTED, Hand.BUSY)
+_OF_MANY = (ExternalChange.FOREIGN_RUN, ExternalChange.UNLISTED, ExternalChange.BUSY)
 """Not drawn with the others: each concerns a share of the targets for a while."""
-_OF_ONE = tuple(hand for hand in Hand if hand not in _OF_MANY)
+_OF_ONE = tuple(change for change in ExternalChange if change not in _OF_MANY)
 
 
 class Interference(msgspec.Struct, frozen=True):
@@ -96,7 +96,7 @@ class Interference(msgspec.Struct, frozen=True):
     not happen at once `lasts_ms`.
     """
 
-    hand: Hand
+    change: ExternalChange
     target: int
     at_ms: Duration = 0
     before_call: int = 0
@@ -244,19 +244,23 @@ def _stopping(dice: Dice) -> Stopping:
 def _drifts(dice: Dice) -> tuple[Interference, ...]:
     """Return a few; now and then so many at once that the plan is stale."""
     if dice.chance(3):
-        hand = dice.pick((Hand.GONE, Hand.LOCKED, Hand.STOPPED, Hand.KEY))
-        return tuple(Interference(hand, dice.number()) for _ in range(STORM))
+        change = dice.pick(
+            (ExternalChange.GONE, ExternalChange.LOCKED, ExternalChange.STOPPED, ExternalChange.KEY)
+        )
+        return tuple(Interference(change, dice.number()) for _ in range(STORM))
     return tuple(_drift(dice) for _ in range(dice.pick((0, 0, 0, 1, 2, DRIFTS_MAX))))
 
 
 def _drift(dice: Dice) -> Interference:
-    often = [hand for hand in _OF_ONE if hand is not Hand.KEY_PAIR_REPLACED]
-    hand = dice.pick((*often * 3, *_OF_ONE, *[Hand.RESTARTED] * 8))  # it rarely meets who waits
+    often = [change for change in _OF_ONE if change is not ExternalChange.KEY_PAIR_REPLACED]
+    change = dice.pick(
+        (*often * 3, *_OF_ONE, *[ExternalChange.RESTARTED] * 8)
+    )  # it rarely meets who waits
     target = dice.number()
-    if dice.chance(30) or (hand is Hand.WINDOWS and dice.chance(80)):
-        return Interference(hand, target, before_call=dice.between(1, 12))
-    latest_s = dice.pick((60, 200, 600) if hand is Hand.RESTARTED else (0, 20, 200))
-    return Interference(hand, target, at_ms=dice.between(0, latest_s) * SECOND)
+    if dice.chance(30) or (change is ExternalChange.WINDOWS and dice.chance(80)):
+        return Interference(change, target, before_call=dice.between(1, 12))
+    latest_s = dice.pick((60, 200, 600) if change is ExternalChange.RESTARTED else (0, 20, 200))
+    return Interference(change, target, at_ms=dice.between(0, latest_s) * SECOND)
 
 
 def _rival(dice: Dice) -> Rival:
@@ -267,19 +271,19 @@ def _rival(dice: Dice) -> Rival:
 def _of_many(dice: Dice) -> tuple[Interference, ...]:
     """Return what concerns many instances, or the key pair of all of them."""
     drawn = (
-        (Hand.FOREIGN_RUN, 5, (0, 0)),
-        (Hand.UNLISTED, 15, (2, 30)),
-        (Hand.BUSY, 15, (15, 100)),
-        (Hand.KEY_PAIR_REPLACED, 4, (0, 0)),
+        (ExternalChange.FOREIGN_RUN, 5, (0, 0)),
+        (ExternalChange.UNLISTED, 15, (2, 30)),
+        (ExternalChange.BUSY, 15, (15, 100)),
+        (ExternalChange.KEY_PAIR_REPLACED, 4, (0, 0)),
     )
     return tuple(
         Interference(
-            hand,
+            change,
             dice.number(),
             at_ms=dice.between(0, dice.pick((10, 60, 200))) * SECOND,
             lasts_ms=dice.between(*seconds) * SECOND,
         )
-        for hand, percent, seconds in drawn
+        for change, percent, seconds in drawn
         if dice.chance(percent)
     )
 

@@ -44,7 +44,7 @@ from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, Fuse
 from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
 from rollout.sim.world.network import RATE_START, Arrivals
-from rollout.sim.world.record import Story
+from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario
 from rollout.sim.world.world import World
 
@@ -91,18 +91,18 @@ class ShellWorld(World):
 
     def make_process(self, journal: RunJournal, decider: Decider) -> Driver:
         """See World."""
-        number = len(self.story.lives)
+        number = len(self.record.processes)
         dice = Dice(self.scenario.seed, f"cables/{number}")
         exchange = Exchange(self._server, dice, self._written)
         link = link_to(exchange, self._clock, number)
         return Shell(self._loop, self._time, self.fuse, journal, link, decider)
 
-    def live(self) -> Story:
+    def run(self) -> RunRecord:
         """See World."""
         with self._served():
-            story = super().live()
-        story.bug = story.bug or next(iter(self._accidents), "")
-        return story
+            record = super().run()
+        record.bug = record.bug or next(iter(self._accidents), "")
+        return record
 
     def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What no task was there to hear."""

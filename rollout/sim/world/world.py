@@ -33,7 +33,7 @@ from rollout.sim.world.machine import Machine
 from rollout.sim.world.network import Arrivals, Call, Network
 from rollout.sim.world.operators import OperatorScript
 from rollout.sim.world.process import Process
-from rollout.sim.world.record import Life, Sent, Story
+from rollout.sim.world.record import ProcessRecord, RunRecord, Sent
 from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
 
 BEGIN: Instant = 1_795_400_000_000
@@ -60,37 +60,37 @@ class World:
         self.cloud = build.cloud_of(scenario, self.heap.now)
         self.arrivals = Arrivals(self.cloud, self.heap)
         plan = build.plan_of(scenario, self.cloud, self.heap.now)
-        self.story = Story(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
-        self.story.planned_effects = len(self.cloud.ledger)
-        self.run_dir = RUNS / run_id(planmodel.digest(self.story.raw))
-        self.locks = Locks(self.disk, self.story, self.run_dir)
-        self.machine = Machine(self.story)
-        self.operators = OperatorScript(self.story)
+        self.record = RunRecord(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
+        self.record.planned_effects = len(self.cloud.ledger)
+        self.run_dir = RUNS / run_id(planmodel.digest(self.record.raw))
+        self.locks = Locks(self.disk, self.record, self.run_dir)
+        self.machine = Machine(self.record)
+        self.operators = OperatorScript(self.record)
         self.process: Driver | None = None
         self._sent_at_loss: int | None = None
 
-    def live(self) -> Story:
+    def run(self) -> RunRecord:
         """Let the run begin, be stopped and resumed as the scenario says, and come to its end."""
-        story, scenario = self.story, self.scenario
+        record, scenario = self.record, self.scenario
         self.cloud.arm(FaultPlan(scenario.faults, scenario.seed))
         self.heap.advance(self.heap.now + 5 * SECOND)
-        story.begun = self.heap.now
-        others.plan_all(story, self.heap)
+        record.begun = self.heap.now
+        others.plan_all(record, self.heap)
         self.machine.plan_all(self.heap)
         for rival in scenario.rivals:
-            self.heap.at(story.begun + rival.at_ms, functools.partial(self._rival, rival))
+            self.heap.at(record.begun + rival.at_ms, functools.partial(self._rival, rival))
         if scenario.abort_ms is not None:
-            self.heap.at(story.begun + scenario.abort_ms, self._abort)
+            self.heap.at(record.begun + scenario.abort_ms, self._abort)
         try:
             if not self._safety():
                 self._liveness()
         except Stuck as error:
-            story.stuck = str(error)
+            record.stuck = str(error)
         except (Bug, AssertionError) as error:
-            story.bug = f"{type(error).__name__}: {error}"
+            record.bug = f"{type(error).__name__}: {error}"
         self._read_back()
-        story.ended = self.heap.now
-        return story
+        record.ended = self.heap.now
+        return record
 
     # what another kind of world makes otherwise
 
@@ -102,7 +102,7 @@ class World:
         """Return one more process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
         process = Process(self.heap, self.fuse, journal, decider)
-        dice = Dice(self.scenario.seed, f"network/{len(self.story.lives)}")
+        dice = Dice(self.scenario.seed, f"network/{len(self.record.processes)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
         process.network.lost = journal.lost
         self.machine.start(process, journal)
@@ -145,14 +145,14 @@ class World:
         self.heap.advance(self.heap.now + duration)
 
     def _halted_for(self) -> str:
-        run = self.story.run
+        run = self.record.run
         return run.halted.reason if run is not None and run.halted is not None else ""
 
     # one process
 
     def _one(self, stopping: Stopping | None) -> End:
         """One process from its begin to its end."""
-        story, begun = self.story, self.heap.now
+        record, begun = self.record, self.heap.now
         died_at, drained = "", None
         self.process = None
         try:
@@ -173,25 +173,25 @@ class World:
         self.fuse.left = None
         self.disk.mend()
         self._buried(self.process)
-        story.lives.append(Life(begun, self.heap.now, end, died_at, drained))
+        record.processes.append(ProcessRecord(begun, self.heap.now, end, died_at, drained))
         return end
 
     def _open(self, locked: LockedDirectory) -> Driver | None:
         """Start the run, or continue where its journal ends; None if it is closed."""
-        story = self.story
+        record = self.record
         if self.run_dir.name not in self.disk.names(RUNS) or not self._stored.started:
-            if story.lives:
-                story.count("never began")
-            digest = planmodel.digest(story.raw)
-            decider = Decider(story.plan)
+            if record.processes:
+                record.count("never began")
+            digest = planmodel.digest(record.raw)
+            decider = Decider(record.plan)
             decider.after_step = self._check_stations
-            process = self._process(locked.create(digest, story.raw, self.heap.now), decider)
+            process = self._process(locked.create(digest, record.raw, self.heap.now), decider)
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
-            story.decider = decider
+            record.decider = decider
             return process
         folded, reader = self._fold()
-        story.decider = folded
+        record.decider = folded
         if folded.run.closed is not None:
             return None
         journal = locked.open(reader, folded.run.epoch + 1, self.heap.now)
@@ -212,7 +212,7 @@ class World:
     def _fold(self) -> tuple[Decider, Reader]:
         stored = self._stored
         reader = stored.read()
-        decider = Decider(stored.plan(planmodel.digest(self.story.raw)))
+        decider = Decider(stored.plan(planmodel.digest(self.record.raw)))
         for line in reader:
             for event in line.body:
                 decider.fold(event)
@@ -223,8 +223,8 @@ class World:
         return process
 
     def _check_stations(self, decider: Decider) -> None:
-        if not self.story.misplaced:
-            self.story.misplaced += misplaced(decider.waiting)
+        if not self.record.misplaced:
+            self.record.misplaced += misplaced(decider.waiting)
 
     def _sending(self, call: Call) -> None:
         if call.n:
@@ -232,10 +232,10 @@ class World:
 
     def leaves(self, n: int, request: ApiRequest) -> None:
         """A mutation is about to leave: the last moment to die, and what the checkers ask later."""
-        others.act_before(self.story, n, request.ids, self.heap.now)
+        others.act_before(self.record, n, request.ids, self.heap.now)
         self.fuse.burn("before a call leaves")
         durable = self.disk.durable_bytes(self.run_dir, "journal-")
-        self.story.sent.append(
+        self.record.sent.append(
             Sent(
                 n,
                 request.action,
@@ -284,7 +284,7 @@ class World:
             with self.fuse.spared():
                 self.locks.contest(rival, self.heap.now)
             if rival.removes and self._sent_at_loss is None:
-                self._sent_at_loss = len(self.story.sent)
+                self._sent_at_loss = len(self.record.sent)
         else:
             self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
 
@@ -294,28 +294,28 @@ class World:
             return
         process.bury()
         if self._sent_at_loss is not None:
-            self.story.sent_after_loss += len(self.story.sent) - self._sent_at_loss
+            self.record.sent_after_loss += len(self.record.sent) - self._sent_at_loss
             self._sent_at_loss = None
         for word in sorted(process.words):
-            self.story.count(word)
+            self.record.count(word)
 
     def _compare_fold(self, process: Driver) -> None:
         """The state of a process is the fold of what it wrote (I-42)."""
         if not self.dice.chance(25) or process.poisoned:
             return
         if not process.decides_nothing_more():
-            self.story.undecided += 1
-        live, folded = process.decider.run, self._fold()[0].run
+            self.record.undecided += 1
+        run, folded = process.decider.run, self._fold()[0].run
         for name in ("phases", "held", "causes", "attach_tries", "restart_tries", "phase_counts"):
-            if getattr(live, name) != getattr(folded, name):
-                self.story.unfolded.append(name)
-        if live.ledger.used != folded.ledger.used or live.ledger.kept != folded.ledger.kept:
-            self.story.unfolded.append("ledger")
+            if getattr(run, name) != getattr(folded, name):
+                self.record.unfolded.append(name)
+        if run.ledger.used != folded.ledger.used or run.ledger.kept != folded.ledger.kept:
+            self.record.unfolded.append("ledger")
 
     def _read_back(self) -> None:
         """The journal as an auditor finds it."""
-        story = self.story
-        if story.stuck or story.bug or self.run_dir.name not in self.disk.names(RUNS):
+        record = self.record
+        if record.stuck or record.bug or self.run_dir.name not in self.disk.names(RUNS):
             return
         reader = self._stored.read()
         before, segment, length = 0, 1, 0
@@ -323,8 +323,8 @@ class World:
             if reader.segment != segment:
                 before, segment = before + length, reader.segment
             length = reader.length
-            story.lines.append((line, before + length))
-        story.verdict = verify.verify(self._stored)
+            record.lines.append((line, before + length))
+        record.verdict = verify.verify(self._stored)
 
 
 def _actor(epoch: int) -> Actor:
