@@ -28,7 +28,7 @@ REQUEST_ID = "473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E"
 
 
 class JumpClock:
-    """Time that passes only while somebody sleeps."""
+    """Time that passes only during a sleep."""
 
     def __init__(self, now: Instant = NOW) -> None:
         self.at = now
@@ -77,7 +77,7 @@ def client_on(
 
 
 class After(enum.Enum):
-    """What becomes of a connection once the bytes of a reply are out."""
+    """What happens to a connection after the bytes of a reply were sent."""
 
     KEEP = "keep"
     CLOSE = "close"
@@ -147,7 +147,7 @@ class Server:
                     break
 
     def answer(self, _: ObservedGroup) -> Scripted:
-        """What is done with the request that came last."""
+        """Return the script for the latest request."""
         return self.scripts[min(len(self.requests), len(self.scripts)) - 1]
 
 

@@ -1,4 +1,4 @@
-"""What leaves, when and how often: nonces, clocks, keys, repeats, and times that pass."""
+"""What is sent, when and how often: nonces, clocks, keys, retries, and deadlines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_every_send_has_its_own_nonce_and_the_time_of_its_leaving() -> Non
 
 
 async def _everything(client: EcsClient) -> None:
-    """Say everything that can be said."""
+    """Call every method of the client."""
     many = ["i-1", "i-2"]
     await client.attach_key_pair(REGION, "ops", many, not_after=FAR)
     for kind in RestartKind:
@@ -165,7 +165,7 @@ async def test_a_clock_refused_twice_is_an_error_that_says_by_how_much(
     "date", ["Fri, 02 Jan 2099 03:04:05 GMT", "Fri, 02 Jan 2026 22:04:05 GMT", "Thu, 01 Jan 1970"]
 )
 async def test_one_wrong_date_holds_up_no_lane(date: str) -> None:
-    """The next calls leave within a minute, whatever a reply said the time was."""
+    """The next calls are sent within a minute, whatever time a reply contained."""
     clock, wire = JumpClock(), Wire([accepted(date=date), accepted(date=date), accepted()])
     client = EcsClient(
         InProcessTransport(wire), Keyring(Tokens(), clock), clock, governor=Governor(clock)
@@ -231,7 +231,7 @@ async def test_a_source_without_keys_is_a_refusal() -> None:
 
 @pytest.mark.asyncio
 async def test_no_outcome_carries_a_secret() -> None:
-    """The gateway's text of a wrong signature repeats what was signed, token included."""
+    """The gateway's text for a wrong signature repeats the signed request, token included."""
     text = f"StringToSign x-acs-security-token:{CANARY}-t1"
     body = {"RequestId": REQUEST_ID, "Code": "SignatureDoesNotMatch", "Message": text}
     wire = Wire([HttpReply(400, {}, json.dumps(body).encode())])
@@ -255,7 +255,7 @@ async def test_a_mutation_that_was_lost_is_never_sent_again(reason: str) -> None
 
 @pytest.mark.asyncio
 async def test_a_mutation_that_did_not_leave_is_refused_unsent() -> None:
-    """Refused by the connection: whoever asked may ask again."""
+    """A refused connection proves that nothing was sent: the caller may retry."""
     wire = Wire([NotSent(Unsent.REFUSED, "127.0.0.1:1"), accepted()])
     outcome = await reboot(client_of(wire))
     assert outcome == Refused("refused", RetryClass.UNSENT, "refused: 127.0.0.1:1")
@@ -277,7 +277,7 @@ async def test_a_safe_call_is_repeated_twice() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reply", [refused(500, "InternalError"), refused(429, "Throttling")])
 async def test_a_reply_is_never_asked_for_again(reply: HttpReply) -> None:
-    """Only connections are repeated here: what a reply calls for is decided by the caller."""
+    """Only failed connections are retried here; replies are left to the caller."""
     wire = Wire([reply])
     seen = await client_of(wire).observe_instances(REGION, ["i-1"])
     assert isinstance(seen, Refused | Unknown)
@@ -371,7 +371,7 @@ async def test_reads_have_the_time_outs_of_their_action() -> None:
 
 @pytest.mark.asyncio
 async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
-    """Asked right before each mutation leaves."""
+    """The gate is checked right before each mutation is sent."""
     wire = Wire()
     client = client_of(wire, stopped=lambda: True)
     outcome = await reboot(client)
@@ -382,7 +382,7 @@ async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
 
 
 class SlowKeys:
-    """Keys that arrive when the test says so."""
+    """Keys that arrive when the test releases them."""
 
     name, blocks = "slow", True
 

@@ -36,7 +36,7 @@ async def test_a_denied_lane_is_tried_again_with_a_question_about_keys() -> None
 @pytest.mark.asyncio
 @pytest.mark.parametrize("bad", [Lost("reset"), NotSent(Unsent.DNS), refused(403, "Forbidden")])
 async def test_a_failed_probe_keeps_the_lane_shut(bad: Script) -> None:
-    """What does not answer the probe does not get the mutation."""
+    """Without a reply to the probe the mutation is not sent."""
     clock, wire = JumpClock(), Wire([refused(403, "Forbidden.RAM"), bad])
     client = client_of(wire, clock)
     await reboot(client)
@@ -49,7 +49,7 @@ async def test_a_failed_probe_keeps_the_lane_shut(bad: Script) -> None:
 
 @pytest.mark.asyncio
 async def test_a_storm_is_probed_with_a_safe_call_of_the_same_service() -> None:
-    """Twenty calls of which most failed in the service; the probe asks it for its regions."""
+    """Most of twenty calls failed in the service; the probe is DescribeRegions."""
     storm: list[Script] = [HttpReply(502, {}, b"")] * 20
     clock, wire = JumpClock(), Wire([*storm, accepted()])
     client = client_of(wire, clock)
@@ -64,7 +64,7 @@ async def test_a_storm_is_probed_with_a_safe_call_of_the_same_service() -> None:
 
 @pytest.mark.asyncio
 async def test_a_storm_of_identity_is_probed_where_identity_lives() -> None:
-    """STS knows no regions: it is asked what it can answer."""
+    """STS has no regions: its probe is GetCallerIdentity."""
     clock, wire = JumpClock(), Wire([HttpReply(502, {}, b"")] * 20 + [accepted()])
     client = client_of(wire, clock)
     for _ in range(20):
@@ -76,7 +76,7 @@ async def test_a_storm_of_identity_is_probed_where_identity_lives() -> None:
 
 @pytest.mark.asyncio
 async def test_a_cancelled_probe_leaves_the_fuse_usable() -> None:
-    """Whoever was cancelled while probing takes nobody's next probe away."""
+    """A cancelled probe does not prevent the next one."""
     clock, wire, waiting = JumpClock(), Wire([refused(403, "Forbidden.RAM")]), asyncio.Event()
 
     class Stuck(InProcessTransport):

@@ -1,4 +1,4 @@
-"""The client against the emulator, over real loopback: what it sends is understood."""
+"""The client against the emulator, over real loopback connections."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ async def test_pages_hold_the_whole_fleet_once() -> None:
 
 @pytest.mark.asyncio
 async def test_a_key_is_imported_attached_and_seen() -> None:
-    """Import, attach to fifty, read back: the record shows the new name on each of them."""
+    """Import, attach to fifty, observe: each record has the new name."""
     async with emulated(130) as client:
         fleet = await whole_fleet(client)
         linux = [
@@ -115,7 +115,7 @@ async def test_windows_among_good_ones_is_its_own_refusal() -> None:
 
 @pytest.mark.asyncio
 async def test_restarts_single_and_many_are_understood() -> None:
-    """One id goes by RebootInstance, more by RebootInstances; a wrong state is refused alone."""
+    """One id uses RebootInstance, more use RebootInstances; a wrong state is refused alone."""
     async with emulated(130) as client:
         fleet = await whole_fleet(client)
         running = [row.id for row in fleet if row.status is Status.RUNNING and not row.locks]
@@ -144,7 +144,7 @@ async def test_permission_to_describe_is_asked_by_dry_run() -> None:
 
 @pytest.mark.asyncio
 async def test_a_wrong_secret_is_denied_without_repeating_the_request() -> None:
-    """The gateway's text repeats what was signed; the outcome does not."""
+    """The gateway's text repeats the signed request; the outcome does not."""
     async with emulated(10, secret="wrong") as client:
         refused = await client.get_caller_identity()
         assert isinstance(refused, Refused)

@@ -1,4 +1,4 @@
-"""The contract table: complete in itself, and true to what the API reference prints."""
+"""The contract table: complete, and equal to the API reference."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_ids_of_an_action_agree_with_its_parameters() -> None:
 
 
 def test_every_documented_code_has_a_error_class() -> None:
-    """No documented error is left to chance: each code has a class of its own."""
+    """Each documented error code has a class."""
     for action in contract.ACTIONS.values():
         for row in action.errors:
             assert contract.error_class(row.code) is not ErrorClass.UNKNOWN_CODE, row.code

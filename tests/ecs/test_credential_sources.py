@@ -1,4 +1,4 @@
-"""The choice of credentials: exactly the source that is named, or an error that says why not."""
+"""The choice of credentials: exactly the named source, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_missing_profile_says_who_named_it(
     ],
 )
 def test_the_order_of_sources(tmp_path: Path, environment: dict[str, str], chosen: str) -> None:
-    """What names an identity more explicitly wins, in the order of docs/cli.md."""
+    """The more explicit setting wins, in the order of docs/cli.md."""
     ini = write_ini(tmp_path, "default")
     configured = home(tmp_path, static("one"), static("two"), current="one")
     given = {key: str(ini) if text == "FILE" else text for key, text in environment.items()}
@@ -145,7 +145,7 @@ def test_the_order_of_sources(tmp_path: Path, environment: dict[str, str], chose
 def test_the_instance_role_is_for_machines_that_name_nothing_else(
     tmp_path: Path, environment: dict[str, str], chosen: str
 ) -> None:
-    """Without keys, files and profiles the role of the instance is what is left."""
+    """Without keys, files and profiles the role of the instance is used."""
     assert credential_sources.choose({"HOME": str(tmp_path), **environment}).name == chosen
 
 
@@ -326,7 +326,7 @@ def test_terraform_may_have_the_configuration_elsewhere(tmp_path: Path) -> None:
 
 @dataclass
 class Library:
-    """Records what the providers of the official library are made with."""
+    """Records the arguments of the official library's providers."""
 
     made: dict[str, Any] = field(default_factory=dict)
 
@@ -341,7 +341,7 @@ class Library:
 
 
 class StaticCredentials(NamedTuple):
-    """What a provider of the library returns."""
+    """Keys as a provider of the library returns them."""
 
     key_id: str
     secret: str

@@ -1,4 +1,4 @@
-"""Keys: nobody sees them, one fetch serves all, and they are renewed before they end."""
+"""Keys: never printed, fetched once for all calls, and renewed before they expire."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ REFUSED: list[Callable[[object], object]] = [
 
 @pytest.mark.parametrize("take", REFUSED)
 def test_a_secret_has_no_other_form(take: Callable[[object], object]) -> None:
-    """No plain text, no pickle, no copy, no JSON, and no word of it in the refusal."""
+    """No plain text, no pickle, no copy, no JSON, and no part of it in the error."""
     with pytest.raises((TypeError, AttributeError)) as caught:
         take(Secret(CANARY))
     assert CANARY not in "".join(traceback.format_exception(caught.value))
@@ -210,7 +210,7 @@ async def test_keys_with_a_line_break_are_told_before_anything_is_signed(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("blocks", [False, True])
 async def test_two_hundred_callers_make_one_fetch(*, blocks: bool) -> None:
-    """Whoever comes while keys are being fetched waits for them."""
+    """Calls wait while keys are being fetched."""
     source = Sts(blocks=blocks)
     ring = Keyring(source, JumpClock())
     found = await asyncio.gather(*[ring.get() for _ in range(200)])
@@ -252,7 +252,7 @@ async def test_keys_without_an_end_are_fetched_once() -> None:
 
 @pytest.mark.asyncio
 async def test_an_old_token_outlives_a_failed_refresh() -> None:
-    """While it is valid it serves; the source is asked again after a pause, not by every call."""
+    """A valid token stays in use; the source is called again after a pause, not by every call."""
     source, clock = Sts(), JumpClock()
     ring = Keyring(source, clock)
     first = await ring.get()
@@ -322,7 +322,7 @@ async def test_a_source_without_other_keys_gives_the_same_ones() -> None:
 
 @pytest.mark.asyncio
 async def test_a_failed_renewal_takes_the_old_keys_from_nobody() -> None:
-    """One lane may be forbidden what others may do: they continue with the valid token."""
+    """One lane may lack a permission that others have: they continue with the valid token."""
     source = Sts()
     ring = Keyring(source, JumpClock())
     refused = await ring.get()

@@ -1,4 +1,4 @@
-"""An endpoint that repeats what it was sent: no outcome holds a secret of the call."""
+"""An endpoint that repeats its request: no outcome contains a secret of the call."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_headers_of_a_real_connection_are_read_after_the_blanking() -> Non
 
 @pytest.mark.parametrize("text", ["ops-2026", "the secret of the emulator"])
 def test_other_text_of_a_reply_stays(text: str) -> None:
-    """What is no secret of the process is reported as it came."""
+    """Text that is no secret of the process is reported unchanged."""
     known = KnownSecrets()
     clock = JumpClock(NOW)
     keyring = Keyring(StaticSource("id", Secret("emulator")), clock, on_secret=known.learn)

@@ -76,7 +76,7 @@ def test_sts_is_asked_at_the_endpoint_of_the_same_kind(text: str, sts: str) -> N
 
 
 def test_every_host_of_the_official_sdks_is_accepted() -> None:
-    """What the SDKs would call by themselves may be named, for both products."""
+    """All endpoints of the SDKs may be named, for both products."""
     hosts = {endpoints.host(region) for region in regions.KNOWN}
     hosts |= {f"ecs-vpc.{region}.aliyuncs.com" for region in regions.KNOWN}
     hosts |= {f"sts-vpc.{region}.aliyuncs.com" for region in regions.KNOWN}
@@ -148,7 +148,7 @@ def test_any_other_endpoint_is_a_configuration_error(text: str, *, private: bool
 
 
 def test_a_private_cloud_must_be_allowed() -> None:
-    """Another domain is an endpoint only where the caller says so, and STS is then on that host."""
+    """Another domain is an endpoint only if explicitly allowed, and STS is then on that host."""
     with pytest.raises(ConfigError, match="private cloud"):
         endpoints.address("https://ecs.cloud.corp.example")
     chosen = endpoints.Endpoints(endpoints.address("ecs.cloud.corp.example", private=True))

@@ -1,4 +1,4 @@
-"""Keys that a command prints: what is accepted, what is reported, and that no command stays."""
+"""Keys that a command prints: accepted output, errors, and no command that keeps running."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_printed_keys_are_used() -> None:
 def test_a_failing_command_is_reported_with_its_cause(
     provider: ExternalProvider, words: str
 ) -> None:
-    """The error says what the command did, and repeats none of its output."""
+    """The error names the cause and repeats none of the command's output."""
     with pytest.raises(AccessError) as caught:
         provider.get_credentials()
     assert words in str(caught.value)

@@ -1,4 +1,4 @@
-"""What each method puts on the wire, typed by hand: no table of ours is asked."""
+"""The request of each method, typed by hand, independent of the contract table."""
 
 from __future__ import annotations
 

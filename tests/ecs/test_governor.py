@@ -98,7 +98,7 @@ def test_what_was_accepted_in_the_first_throttled_minute_is_the_quota() -> None:
 
 
 def test_a_stray_first_throttle_teaches_no_quota() -> None:
-    """Somebody else's burst in our first minute does not cripple the lane for the whole run."""
+    """A burst of another client in our first minute does not slow the lane for the whole run."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
     rate.accept(rate.leave(NOW))
     empty(rate, NOW)
@@ -133,7 +133,7 @@ def test_the_services_own_wait_is_obeyed(wait_ms: Duration) -> None:
 
 
 def test_throttles_in_a_row_pause_longer_and_close_the_lane_until_the_next_minute() -> None:
-    """Whatever is left of the minute is for people; the next one is closed sooner."""
+    """The rest of the minute is left to others; the next one is closed sooner."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
     calls, at = [], NOW
     while at < NOW + 3 * MINUTE:
@@ -155,7 +155,7 @@ def test_calls_that_were_on_their_way_at_a_throttle_are_part_of_it() -> None:
 
 
 def test_after_a_pause_one_call_probes_the_lane() -> None:
-    """The others leave once it was accepted, or after two seconds without a word."""
+    """The others are sent after it was accepted, or after two seconds without a reply."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM, start=6_000)
     rate.throttle(rate.leave(NOW), NOW, 1_000)
     at = rate.earliest(NOW)
@@ -176,7 +176,7 @@ def test_an_accepted_probe_disproves_a_quota() -> None:
 
 
 def test_a_probe_at_the_turn_of_the_minute_disproves_nothing() -> None:
-    """The service's minute may have begun already."""
+    """The service's minute may have started already."""
     rate, at = learned(1000)
     at += 57 * SECOND
     rate.throttle(rate.leave(at), at, 1_000)
@@ -185,7 +185,7 @@ def test_a_probe_at_the_turn_of_the_minute_disproves_nothing() -> None:
 
 
 def test_a_throttle_before_the_turn_of_the_minute_teaches_the_quota_too() -> None:
-    """There is no time left to close the minute, and nothing was accepted after it."""
+    """The minute is nearly over, and nothing was accepted after the throttled call."""
     rate = Rate(NOW, leave_ppm=LEAVE_PPM)
     for _ in range(90):
         rate.accept(rate.leave(NOW + 50 * SECOND))
@@ -226,7 +226,7 @@ def test_random_throttling_does_not_make_a_lane_crawl(start: float) -> None:
 
 def test_an_outage_of_throttling_is_not_amplified() -> None:
     """Ten minutes in which everything is throttled cost a lane two calls a minute, and the minute
-    after it goes at its former pace."""
+    after it has its former pace."""
     rate, at = learned(1000)
     end = at + 10 * MINUTE
     told = drive(rate, at, end, quota=0)
@@ -311,7 +311,7 @@ def test_a_clock_that_is_set_back_closes_no_lane() -> None:
 
 
 class VirtualClock:
-    """Time that moves on when nobody has anything left to do now."""
+    """Time that advances when no task can run."""
 
     def __init__(self) -> None:
         self.at = NOW
@@ -365,7 +365,7 @@ class Bucket:
 
 
 async def worker(pace: Governor, clock: VirtualClock, bucket: Bucket, latency_ms: Duration) -> None:
-    """One caller who always has something to ask."""
+    """One client that always has a call to send."""
     while True:
         ticket = await pace.admit(LANE, NOW + HOUR)
         assert ticket is not None
@@ -380,7 +380,7 @@ async def worker(pace: Governor, clock: VirtualClock, bucket: Bucket, latency_ms
 
 
 async def foreigner(clock: VirtualClock, bucket: Bucket, per_minute: float) -> None:
-    """Somebody else, evenly, after two minutes of silence."""
+    """Another client, at an even pace, after two minutes without calls."""
     n = 0
     while True:
         await clock.sleep_until(NOW + 2 * MINUTE + round((n + 0.5) * MINUTE / per_minute))
@@ -493,7 +493,7 @@ async def test_who_is_cancelled_while_waiting_keeps_no_place() -> None:
 
 @pytest.mark.asyncio
 async def test_the_share_for_others_reaches_lanes_old_and_new() -> None:
-    """What the plan says holds for lanes that were opened before it was read."""
+    """The share of the plan holds for lanes that were opened before it was read."""
     pace = Governor(JumpClock(NOW))
     old = pace.rate(LANE)
     for _ in range(100):

@@ -34,7 +34,7 @@ def throttled(retry_after_ms: int = 0) -> HttpReply:
 
 
 def patient(wire: Wire, clock: JumpClock, budget_ms: Duration = 5 * MINUTE) -> EcsClient:
-    """A client on a list of scripts, as it is before a run begins."""
+    """A client on a list of scripts, as before a run starts."""
     client = client_on(InProcessTransport(wire), clock)
     client.patience = Patience(clock, budget_ms)
     return client
@@ -105,7 +105,7 @@ async def test_what_a_repeat_cannot_cure_ends_at_once(failure: Script, tries: in
     "failure", [PAGE_502, NotSent(Unsent.REFUSED, "127.0.0.1:1"), Lost("reset")]
 )
 async def test_the_budget_is_used_up_and_not_exceeded(failure: Script, minutes: int) -> None:
-    """The last failure says how often and for how long the call was tried."""
+    """The last failure names the number and the duration of the attempts."""
     clock, wire = JumpClock(), Wire([failure])
     outcome = await patient(wire, clock, minutes * MINUTE).describe_instances(REGION)
     assert isinstance(outcome, Refused | Unknown)
@@ -118,7 +118,7 @@ async def test_the_budget_is_used_up_and_not_exceeded(failure: Script, minutes: 
     "failure", [NotSent(Unsent.PROXY_LOGIN, "h:443"), NotSent(Unsent.DNS, "h:443")]
 )
 async def test_the_end_of_the_budget_does_not_hide_the_cause(failure: NotSent) -> None:
-    """The last attempt has no time left to connect: the failure before it is reported."""
+    """The last attempt has no time to connect: the failure before it is reported."""
 
     def handle(call: SignedCall) -> HttpReply:
         raise failure if call.connect_ms >= SECOND else NotSent(Unsent.CONNECT_TIMEOUT, "h:443")

@@ -182,7 +182,7 @@ async def test_calls_pass_through_the_proxy_by_connect() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status,reason", [(407, "proxy_login"), (403, "proxy_refused")])
 async def test_a_proxy_that_refuses_was_sent_nothing(status: int, reason: str) -> None:
-    """The call has not left, and the reason names the proxy."""
+    """The call was not sent, and the reason names the proxy."""
     tunnel = Tunnel(status=status)
     async with (
         tunneling(tunnel) as address,

@@ -1,4 +1,4 @@
-"""Refused and lost calls before a run, as errors that say what happened and what to check."""
+"""Refused and lost calls before a run, as errors with a cause and a check."""
 
 import pytest
 

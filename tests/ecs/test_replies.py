@@ -310,7 +310,7 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ATTACH)
 async def test_attach(name: str) -> None:
-    """Each reply to AttachKeyPair means exactly what the contract says, per call and instance."""
+    """Each reply to AttachKeyPair has exactly the documented meaning, per call and instance."""
     script, expected = ATTACH[name]
     async with talking_to(script) as (client, server):
         answer = await client.attach_key_pair(REGION, "ops", IDS, not_after=FAR)
@@ -336,7 +336,7 @@ REBOOT_ONE = {
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", REBOOT_ONE)
 async def test_restart_of_one(name: str) -> None:
-    """For one id a request id is all the service says."""
+    """For one id the reply has a request id only."""
     script, expected = REBOOT_ONE[name]
     async with talking_to(script) as (client, _):
         answer = await client.restart(RestartKind.REBOOT, REGION, IDS[:1], not_after=FAR)
@@ -412,7 +412,7 @@ async def test_api_time_is_believed_within_reason(date: str, api_time: int) -> N
 
 @pytest.mark.asyncio
 async def test_texts_of_the_service_are_bounded_and_on_one_line() -> None:
-    """A message goes into journal and terminal: no novel, no line breaks."""
+    """A message is written to journal and terminal: it is short and has no line breaks."""
     script = error(400, "Teapot", "a\nb\t" + "x" * 5000)
     async with talking_to(script) as (client, _):
         answer = await client.attach_key_pair(REGION, "ops", IDS, not_after=FAR)

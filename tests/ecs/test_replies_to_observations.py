@@ -161,7 +161,7 @@ async def test_odd_words_of_a_row_are_unknown_not_guessed() -> None:
 
 @pytest.mark.asyncio
 async def test_a_lock_without_a_reason_is_a_lock() -> None:
-    """An instance whose lock says nothing more is not taken for unlocked."""
+    """An instance with a lock without a reason is not taken for unlocked."""
     row = instance(OperationLocks={"LockReason": [{"LockMsg": "ask the owner"}]})
     async with talking_to(page(row)) as (client, _):
         seen = await client.observe_instances(REGION, ["i-1"])

@@ -109,14 +109,14 @@ def test_percent_encoding_is_that_of_the_sdk(text: str, times: int) -> None:
 
 @given(st.dictionaries(st.sampled_from(["A", "B", "InstanceId.1"]), texts | st.just("i-plain_1.~")))
 def test_a_canonical_query_encodes_every_value(params: dict[str, str]) -> None:
-    """Queries of nothing but plain ids go a shorter way; what comes out is the same text."""
+    """Queries of plain ids take a faster path, with the same result."""
     encoded = [f"{name}={sign.percent_encode(params[name])}" for name in sorted(params)]
     assert sign.canonical_query(params) == "&".join(encoded)
 
 
 @given(params_of_a_call, secrets, st.sampled_from(["GET", "POST"]))
 def test_v1_agrees_with_both_sdks(params: dict[str, str], secret: str, method: str) -> None:
-    """What the classic SDK signs verifies here from the decoded URL; the Tea signer agrees."""
+    """Signatures of the classic SDK verify here from the decoded URL; the Tea signer agrees."""
     sent = {name: text for name, text in params.items() if name != "Signature"}
     url, string_to_sign = get_signed_url(dict(sent), "testid", secret, "JSON", method, {})
     arrived = dict(parse_qsl(url.removeprefix("/?"), keep_blank_values=True))
@@ -130,7 +130,7 @@ def test_v1_agrees_with_both_sdks(params: dict[str, str], secret: str, method: s
 def test_v3_agrees_with_the_sdk(
     params: dict[str, str], headers: dict[str, str], secret: str
 ) -> None:
-    """What the new SDK signs verifies here."""
+    """Signatures of the new SDK verify here."""
     request = _request(params, headers)
     header = Utils.get_authorization(
         request, sign.V3_ALGORITHM, sign.EMPTY_SHA256, "testid", secret

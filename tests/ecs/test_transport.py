@@ -1,4 +1,4 @@
-"""The transport: what proves that nothing left, what proves nothing, and what never happens."""
+"""The transport: proofs that nothing was sent, lost calls, and behavior it must not have."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ async def test_what_failed_before_the_request_left_is_not_sent(
     ],
 )
 async def test_whatever_else_fails_is_lost(failure: Exception, reason: str) -> None:
-    """After the first byte may have left, no failure proves anything."""
+    """After the first byte may have been sent, no failure proves anything."""
     async with Broken(reading=failure) as transport:
         with pytest.raises(Lost) as raised:
             await transport.send(call())
@@ -169,7 +169,7 @@ async def test_whatever_else_fails_is_lost(failure: Exception, reason: str) -> N
 
 @pytest.mark.asyncio
 async def test_a_peer_that_left_with_the_handshake_was_sent_nothing() -> None:
-    """TLS 1.2 ends with the peer's word, and its farewell may come with it."""
+    """In TLS 1.2 the last handshake message is the peer's, and its close may come with it."""
     async with Broken(closed=True) as transport:
         with pytest.raises(NotSent) as raised:
             await transport.send(call())
@@ -239,7 +239,7 @@ async def test_what_came_unasked_is_nobodys_reply() -> None:
 
 @pytest.mark.asyncio
 async def test_redirects_are_not_followed() -> None:
-    """A 307 would carry the signature to whoever it names."""
+    """A 307 would send the signature to another host."""
     elsewhere = reply(307, headers={"Location": "/elsewhere"})
     async with scripted(elsewhere, reply(200)) as server, AiohttpTransport() as transport:
         got = await transport.send(call(server.url))
@@ -288,7 +288,7 @@ async def test_a_body_may_drip_but_not_for_ever(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.asyncio
 async def test_a_closed_port_is_refused_and_named() -> None:
-    """The reason and the address are shown, so that a person can act on it."""
+    """The error has the reason and the address, so that an operator can act on it."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -412,7 +412,7 @@ async def test_in_process_calls_look_like_those_of_the_network() -> None:
 
 
 class Trick(enum.Enum):
-    """What becomes of one call at a server, a proxy or a caller that has a bad day."""
+    """Outcomes of one call with a failing server, proxy or caller."""
 
     WHOLE = "whole"
     IN_PIECES = "in pieces"
@@ -479,7 +479,7 @@ async def _ask(transport: AiohttpTransport, url: str, n: int, trick: Trick) -> s
 
 
 async def _ask_in_turn(tricks: Sequence[Trick], callers: int) -> list[str]:
-    """What each call got, where so many callers take turns over the same kept connections."""
+    """Return the reply of each call, with parallel callers on shared connections."""
     got = [""] * len(tricks)
     left = iter(enumerate(tricks))
 

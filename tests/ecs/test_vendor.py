@@ -58,7 +58,7 @@ def test_a_named_profile_is_the_only_source(tmp_path: Path) -> None:
 
 
 def test_a_token_comes_along_and_is_fetched_again(tmp_path: Path) -> None:
-    """Keys of mode StsToken have their token, and an end, so that they are asked for again."""
+    """Keys of mode StsToken have their token and an expiry, so that they are fetched again."""
     source = _profile("one", _home(tmp_path, _keys("one", "StsToken")))
     found = source.fetch(1_000)
     assert found.token is not None
@@ -96,7 +96,7 @@ def test_no_source_at_all_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_librarys_errors_are_told_in_our_words(tmp_path: Path) -> None:
-    """A source that fails shows its kind of error, never a secret, and no chained traceback."""
+    """A failing source reports its kind of error, never a secret, and no chained traceback."""
     bad = {**_keys("one"), "access_key_secret": ""}
     source = _profile("one", _home(tmp_path, bad))
     with pytest.raises(AccessError) as caught:

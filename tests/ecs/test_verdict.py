@@ -36,7 +36,7 @@ def fifty() -> list[Fields]:
 
 
 def body_of(rows: list[Fields]) -> Fields:
-    """What AttachKeyPair answers."""
+    """A body of AttachKeyPair."""
     return {"RequestId": "R-1", "TotalCount": 50, "Results": {"Result": rows}}
 
 
@@ -84,7 +84,7 @@ def _with_more(row: Fields) -> Fields:
 
 @pytest.mark.parametrize("spell", [_as_texts, _in_lower_case, _with_numbers, _with_more])
 def test_drift_of_the_schema_changes_no_verdict(spell: Callable[[Fields], Fields]) -> None:
-    """Texts for booleans, numbers for texts, another case, fields nobody knows, nulls."""
+    """Texts for booleans, numbers for texts, another case, unknown fields, nulls."""
     rows = [spell(row) for row in fifty()]
     assert judged(json.dumps(body_of(rows)).encode()) == EXPECTED
 
@@ -117,13 +117,13 @@ def test_no_id_is_called_done_without_a_row_that_says_so(
     [{"RequestId": "R-1"}, {"RequestId": "R-1", "Results": None}, {"requestid": "R-1", "X": {}}],
 )
 def test_success_without_results_is_accepted_and_unproven(body: Fields) -> None:
-    """The old edition says that it took the call: every id has to be read."""
+    """The old edition confirms the call only: every id must be observed."""
     answer = judged(wire.encode_json(body))
     assert answer == Answer(Unknown("accepted_unproven", "R-1", NOW))
 
 
 def test_an_empty_list_is_no_success() -> None:
-    """A list of results that names nobody leaves everybody unknown."""
+    """A list of results without ids leaves every instance unknown."""
     answer = judged(wire.encode_json(body_of([])))
     assert set(answer.items) == set(IDS)
     assert all(isinstance(outcome, Unknown) for outcome in answer.items.values())
@@ -165,7 +165,7 @@ def test_the_text_of_a_wrong_signature_is_not_kept() -> None:
 
 
 def test_a_reply_that_nobody_wrote_keeps_the_trace_of_the_gateway() -> None:
-    """The request id of the header is there for whoever asks the provider."""
+    """The request id of the header is kept for questions to the provider."""
     reply = wire.HttpReply(502, DATE | {"x-acs-request-id": "R-9"}, b"<html>")
     answer = verdict.answer("AttachKeyPair", IDS, verdict.received(reply, NOW))
     assert answer == Answer(Unknown("http_502", "R-9", NOW))

@@ -1,4 +1,4 @@
-"""The wire forms: what goes out comes back, what is hostile is refused."""
+"""The wire formats: round trips, and refusal of hostile documents."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def test_pairs_follow_the_rules_of_forms(text: str, pairs: dict[str, str]) -> No
 
 
 def test_numbered_parameters_come_in_numeric_order() -> None:
-    """`InstanceId.10` follows `InstanceId.9`; nested and foreign names are left alone."""
+    """`InstanceId.10` follows `InstanceId.9`; nested and other names are ignored."""
     params = {
         "InstanceId.10": "j",
         "InstanceId.2": "b",
@@ -232,7 +232,7 @@ def test_encoded_json_is_json() -> None:
 
 
 def _as_text(value: object) -> object:
-    """What XML leaves of a value: scalars as text."""
+    """A value after XML: scalars as text."""
     if isinstance(value, dict):
         return {key: _as_text(inner) for key, inner in value.items()}
     if isinstance(value, list):
