@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rollout.core.invariant import invariant
 from rollout.core.running.arrivals import (
     Arrival,
     CallEnded,
@@ -78,6 +79,7 @@ class Loop:
         Events share a line until an intent, a command of an operator or a stop needs them durable,
         at most for `SYNC_EVERY_MS`. Empty where nothing is due. `synced` or `failed` must follow.
         """
+        invariant(not self._due, "a step follows the report on the line before it")
         arrivals, self.inbox = self.inbox, []
         for arrival in arrivals:
             self._handle(arrival, now)
@@ -94,7 +96,7 @@ class Loop:
             return self._effects(Turn((), (), None), ())
         acknowledged: tuple[OperatorCommand, ...] = ()
         if self._due:
-            self._line, self._line_since = [], None
+            self._line, self._line_since, self._due = [], None, False
             acknowledged, self._commands = tuple(self._commands), []
         return self._effects(self._turn, acknowledged)
 
@@ -102,7 +104,7 @@ class Loop:
         """Halt because the line could not be made durable: its intents are never sent, and no
         later line is returned.
         """
-        self.error, self._line_since = error, None
+        self.error, self._line_since, self._due = error, None, False
         reason = HaltReason.LOST if isinstance(error, IntegrityError) else HaltReason.DISK
         self.decider.halt(halted(reason, str(error)[:DETAIL_MAX]), now)
         unsent = Answer(Unsent.DISK.refusal())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollout.core.invariant import Bug
 from rollout.core.running.arrivals import (
     Arrival,
     CallEnded,
@@ -182,6 +183,16 @@ def test_a_command_is_acknowledged_once_it_is_durable() -> None:
     assert driven.acknowledged == [ABORT] and ABORT in driven.lines[-1]
     assert not broken.acknowledged
     assert driven.step().acknowledged == ()
+
+
+def test_no_step_follows_a_line_that_was_not_reported() -> None:
+    """An engine that forgets to report on a line is stopped before it can lose its intents."""
+    driven = Driven()
+    driven.loop.receive(Signal("SIGTERM"))
+    assert driven.loop.step(driven.now)
+
+    with pytest.raises(Bug):
+        driven.loop.step(driven.now)
 
 
 def test_the_first_signal_drains_and_the_second_gives_up() -> None:
