@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -55,6 +56,13 @@ def install() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _receive)
     signal.signal(signal.SIGALRM, _insist)
+    sys.unraisablehook = _report_unraisable
+
+
+def _report_unraisable(found: sys.UnraisableHookArgs) -> None:
+    """Report an exception in a destructor, unless a signal raised it: then the timer ends it."""
+    if not isinstance(found.exc_value, Interrupted | SystemExit):
+        sys.__unraisablehook__(found)
 
 
 def uninstall() -> None:
