@@ -105,7 +105,9 @@ class Decider:
         rebuild(self.waiting, now)
 
     def carry(self) -> bytes:
-        """Return the state, so that the decider of another process can continue with `load`."""
+        """Return the state as bytes, so that another process can continue with `load`. Events that
+        are not in the journal yet are not part of it.
+        """
         return carry.carry(self.waiting)
 
     def load(self, carried: bytes) -> None:

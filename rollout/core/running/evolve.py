@@ -249,12 +249,8 @@ def _foreign_restart(run: Run, event: ev.ForeignRestart) -> None:
     run.restarted_elsewhere.update(dict.fromkeys(event.ordinals))
 
 
-def _clock_skew(_: Run, __: ev.ClockSkew) -> None:
-    """For readers only: all times of the journal are the service's."""
-
-
-def _split(_: Run, __: ev.Split) -> None:
-    """For readers only: which instances share the next call is not state."""
+def _ignored(_: Run, __: ev.ClockSkew | ev.Split) -> None:
+    """For readers only: times are the service's, and the halves of a call are not state."""
 
 
 def _calibrated(run: Run, event: ev.Calibrated) -> None:
@@ -285,12 +281,12 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Released: _released,
     ev.Drifted: _drifted,
     ev.ForeignRestart: _foreign_restart,
-    ev.Split: _split,
+    ev.Split: _ignored,
     ev.Calibrated: _calibrated,
     ev.Anomaly: _anomaly,
     ev.OperatorCommand: _operator_command,
     ev.FailuresAccepted: _failures_accepted,
-    ev.ClockSkew: _clock_skew,
+    ev.ClockSkew: _ignored,
     ev.LaneSlowed: _lane_slowed,
     ev.LaneRecovered: _lane_recovered,
     ev.Halted: _halted,

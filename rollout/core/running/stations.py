@@ -57,7 +57,6 @@ IN_FLIGHT = frozenset({S.CHECKING, S.OBSERVING, S.REFRESHING})
 """Stations of instances that are being observed by DescribeInstances."""
 
 _AFTER_OBSERVATION = frozenset({S.WATCHED, S.MISSING, S.READY_LATER, S.READY})
-_IN_FLIGHT = frozenset({S.CHECKING, S.REFRESHING, S.OBSERVING})
 
 TABLE: Mapping[Station, frozenset[Station]] = {
     S.NONE: frozenset({S.QUEUED, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER, S.READY}),
@@ -70,7 +69,7 @@ TABLE: Mapping[Station, frozenset[Station]] = {
     S.CALLING: frozenset({S.SPLITTING, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER}),
     # observations
     S.WATCHED: frozenset({S.DUE, S.READY_LATER}),
-    S.DUE: _IN_FLIGHT | {S.READY_LATER},
+    S.DUE: IN_FLIGHT | {S.READY_LATER},
     S.OBSERVING: _AFTER_OBSERVATION | {S.DELAYED},
     S.MISSING: frozenset({S.CONFIRMING, S.WATCHED, S.READY_LATER}),
     S.CONFIRMING: frozenset({S.WATCHED, S.READY_LATER}),
