@@ -1,1 +1,1 @@
-"""L4, the simulator: virtual time, injected faults, crashes, and checkers of what came of it."""
+"""L4, the simulator: virtual time, injected faults, crashes, and checkers of the results."""

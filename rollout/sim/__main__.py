@@ -1,8 +1,8 @@
 """`python -m rollout.sim --seeds N [--start S] [--jobs J]`: one line for each seed that fails.
 
 With `--crash-pairs` it simulates no seeds, but two crashes at all pairs of points of one calm run.
-Exit 0 where every checker is content and everything rare was met, else 1. What was never met is
-demanded from MET_FROM seeds on: fewer cannot meet it all.
+Exit 0 if no checker found anything and coverage is complete, else 1. Coverage is required from
+MET_FROM seeds on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHUNK = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the seeds that were asked for, and say what came of them."""
+    """Run the requested seeds and print their results."""
     asked = _parser().parse_args(arguments)
     if asked.crash_pairs:
         return _crash_pairs(asked.jobs)
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m rollout.sim",
-        description="Run simulated rotations with faults, crashes and other hands, and check them.",
+        description="Run simulated rotations with faults, crashes and external changes.",
     )
     parser.add_argument("--seeds", type=int, default=200, help="how many (200)")
     parser.add_argument("--start", type=int, default=0, help="the first of them (0)")
@@ -68,7 +68,7 @@ def _trials(seeds: Iterable[int], jobs: int, *, real: bool) -> Iterator[Trial]:
 
 
 def _crash_pairs(jobs: int) -> int:
-    """Two crashes at every pair of points of a run of twelve instances."""
+    """Simulate two crashes at every pair of points of a run of twelve instances."""
     began = time.perf_counter()
     expected = crashes.ends(World(TWELVE).run())
     after = functools.partial(crashes.pairs_after, TWELVE, expected)

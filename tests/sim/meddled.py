@@ -1,4 +1,4 @@
-"""Scenarios in which other hands reboot much and many calls are lost or late: what seeds of the
+"""Scenarios in which other operators reboot much and many calls are lost or late: what seeds of the
 simulator bring about once in ten thousand comes once in a hundred here.
 """
 
@@ -25,7 +25,7 @@ def wrong(seed: int) -> list[str]:
 
 
 def trailing(seed: int) -> list[str]:
-    """The same where restarts arrive up to half of a settle window late, and nearly every look
+    """The same where restarts arrive up to half of a settle window late, and nearly every reply
     trails behind by the other half: longer together than a settle window covers.
     """
     drawn = scenario.draw(seed)

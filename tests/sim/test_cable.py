@@ -89,7 +89,7 @@ def test_a_reset_reaches_the_client() -> None:
 
 
 def test_a_cut_lets_arrive_what_is_under_way_and_nothing_else() -> None:
-    """A dead process sends and hears nothing; what it sent before arrives all the same."""
+    """A dead process sends and receives nothing; data it sent before still arrives."""
     arrived = []
 
     async def notes(http: web.BaseRequest) -> web.StreamResponse:
@@ -129,7 +129,7 @@ def test_the_private_names_of_aiohttp_are_there() -> None:
 
 
 def test_an_idle_connection_ages_by_virtual_time() -> None:
-    """Inside `in_order` the age of an idle connection is told by the loop's clock."""
+    """Inside `in_order` the age of an idle connection is measured by the loop's clock."""
 
     async def main() -> float:
         with in_order(asyncio.get_running_loop().time):

@@ -1,6 +1,6 @@
-"""Each checker can fail: a sound story is doctored in one place, and its checker must say so.
+"""Each checker can fail: a valid record with one planted defect must be reported.
 
-By invariant, so that none stands in a list without anything that looks after it.
+By invariant, so that each listed invariant has a working checker.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def retell(record: RunRecord, tell: Callable[[AnyEvent], Iterable[AnyEvent]]) ->
 
 
 def before_all(record: RunRecord, *events: AnyEvent) -> None:
-    """Tell these in the first line, behind the begin of the run."""
+    """Add events to the first line, after the start of the run."""
     (line, end), *rest = record.lines
     record.lines = [(msgspec.structs.replace(line, body=(*line.body, *events)), end), *rest]
 
 
 def after_all(record: RunRecord, *events: AnyEvent) -> None:
-    """Tell these in the last line."""
+    """Add events to the last line."""
     *rest, (line, end) = record.lines
     record.lines = [*rest, (msgspec.structs.replace(line, body=(*line.body, *events)), end)]
 
@@ -71,13 +71,13 @@ def change_intent(
     kind: type[Attach | RestartCall],
     change: Callable[[Issued], Issued],
 ) -> None:
-    """Tell the first intent of a kind otherwise."""
+    """Replace the first intent of a kind."""
     first = intent(record, kind)
     retell(record, lambda event: [change(first) if event is first else event])
 
 
 def see(record: RunRecord, kind: type[Attach | RestartCall], **changes: object) -> None:
-    """Let the first intent of a kind rest on another look."""
+    """Replace the observation of the first intent of a kind."""
 
     def change(first: Issued) -> Issued:
         seen = [msgspec.structs.replace(one, **changes) for one in spread(first.seen)]

@@ -1,4 +1,4 @@
-"""The pretend disk keeps the promises of the real one, where locks rest on them."""
+"""The simulated disk has the properties of a real one that locks depend on."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Forecasts: percentiles are some seed's own value, peaks are nobody's mean, halts are told."""
+"""Forecasts: percentiles and peaks are the value of one seed, halts are listed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_calls_are_summed_over_regions_and_the_fullest_minute_is_of_one() -> Non
 
 
 def test_seeds_that_stopped_do_not_shorten_the_forecast() -> None:
-    """A run that halts early is no quick run; it is told beside the others, by its kind."""
+    """A run that halts early is not a fast run; it is listed separately, by its kind."""
     halts = [rehearsed(n, 5, halted=f"denied: no. {n}", exit_code=4) for n in (2, 3)]
 
     found = forecast([rehearsed(1, 100), *halts])

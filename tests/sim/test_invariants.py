@@ -48,7 +48,7 @@ def test_every_invariant_has_its_checker_or_its_reason() -> None:
 
 
 def test_every_number_that_is_cited_is_explained() -> None:
-    """Code and tests speak of invariants and promises by number; docs/safety.md tells each, and
+    """Code and tests name invariants and promises by number; docs/safety.md states each, and
     which of them are not built."""
     page = (tree.ROOT / "docs" / "safety.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| ([IP]-?\d+) \| (.+) \|$", page, re.MULTILINE))

@@ -58,7 +58,7 @@ def test_a_deadlock_is_reported_with_what_waits() -> None:
 
 
 def test_time_that_stands_still_is_reported() -> None:
-    """A task that never lets time pass would run for ever: an exception names it."""
+    """A task that never lets time pass would run endlessly: an exception names it."""
 
     async def spins() -> None:
         while True:  # noqa: ASYNC110 - to spin is the point
@@ -120,7 +120,7 @@ def test_what_is_no_step_of_a_task_keeps_its_order() -> None:
 
 
 def test_a_virtual_clock_refuses_real_time() -> None:
-    """On any other loop it would stand still for ever."""
+    """On any other loop it would never end."""
 
     async def main() -> None:
         VirtualClock().now()

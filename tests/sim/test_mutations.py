@@ -40,7 +40,7 @@ from rollout.sim.world.disk import SimDisk
 from tests.sim import meddled
 
 SEEDS = (17, *range(17), *range(18, 120))
-"""A core that goes on after a halt spends a minute in seeds 7 and 11, and is caught in 17."""
+"""A core that continues after a halt spends a minute in seeds 7 and 11, and is caught in 17."""
 BESIDE = range(24)
 """Seeds of scenarios with another run."""
 
@@ -72,7 +72,7 @@ def forget_the_settle_window(patch: pytest.MonkeyPatch) -> None:
 
 
 def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
-    """A call of which nothing was heard is taken as done."""
+    """A call without a reply counts as done."""
     receive = Loop.receive
 
     def trusting(self: Loop, arrival: Arrival) -> None:
@@ -87,7 +87,7 @@ def trust_a_lost_reply(patch: pytest.MonkeyPatch) -> None:
 
 
 def believe_any_running(patch: pytest.MonkeyPatch) -> None:
-    """Running is believed, however old the look."""
+    """Running is believed, however old the observation."""
     patch.setattr(restart_evidence, "_runs_again", lambda *_: True)
 
 
@@ -201,7 +201,7 @@ def ignore_aborts(patch: pytest.MonkeyPatch) -> None:
 
 
 def let_anybody_in(patch: pytest.MonkeyPatch) -> None:
-    """Nobody looks whether a lock is held."""
+    """The lock is never checked."""
     patch.setattr(SimDisk, "seize", lambda *_: True)
 
 

@@ -72,7 +72,7 @@ def test_a_rehearsal_agrees_with_the_real_engine(
 
 
 def test_a_rehearsal_agrees_with_the_real_engine_when_the_cloud_misbehaves(tmp_path: Path) -> None:
-    """Faults befall other calls in either, so single seeds differ: over many, half of the
+    """Faults hit different calls in each, so single seeds differ: over many, half of the
     durations lie about as high and the runs end in the same ways.
     """
     plan = factory.plan(60)
@@ -178,7 +178,7 @@ def test_faults_show_in_the_outcomes() -> None:
 
 
 def test_what_takes_too_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run without an end in sight is told as one, with the figures so far."""
+    """A run that does not end is reported as such, with the figures so far."""
     monkeypatch.setattr(rehearsal, "LIFE_DAYS_MAX", 0)
 
     rehearsed = rehearsal.simulate(factory.plan(40), CALM_CLOUD, 1)

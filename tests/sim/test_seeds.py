@@ -54,7 +54,7 @@ def test_many_seeds_that_never_met_something_rare_fail(
 
 
 def test_the_core_waits_longer_than_any_view_of_a_scenario_trails_behind() -> None:
-    """A status is stale and its view lags besides: both together, and the second of a look, must
+    """A status is stale, its view lags: both together, and the second of an observation, must
     fit into the time in which Running is not believed.
     """
     drawn = [scenario.draw(seed).switches for seed in range(200)]

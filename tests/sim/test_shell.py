@@ -52,7 +52,7 @@ def test_no_checker_finds_anything() -> None:
 
 
 def test_a_seed_gives_the_same_journal_again() -> None:
-    """Journals are equal to the byte when seeds are lived through twice in one process."""
+    """Journals are equal to the byte when seeds are simulated twice in one process."""
     first = [journal(seed) for seed in ALIKE]
 
     assert first == [journal(seed) for seed in ALIKE]
@@ -94,7 +94,7 @@ def leave_when_connected(patch: pytest.MonkeyPatch) -> None:
 
 
 def insist_on_changes(patch: pytest.MonkeyPatch) -> None:
-    """A change whose connection failed is sent again, as looks are."""
+    """A change whose connection failed is sent again, like observations."""
     patch.setattr(Caller, "_attempt", insisting(Caller._attempt))
 
 
@@ -111,7 +111,7 @@ def insisting(attempt: Callable[..., object]) -> Callable[..., object]:
 
 
 def forget_the_stop(patch: pytest.MonkeyPatch) -> None:
-    """Calls that wait in the client are not told that the run was stopped."""
+    """Calls that wait in the client do not learn that the run was stopped."""
     patch.setattr(Service, "stop", lambda self: None)
 
 
@@ -137,7 +137,7 @@ def test_a_broken_shell_is_caught(
 
 
 def test_a_server_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An accident of the emulator is told, and not taken for one more error 500."""
+    """An exception in the emulator is reported, not counted as another error 500."""
     monkeypatch.setattr(shell.Front, "deliver", lambda *_, **__: 1 // 0)
 
     (wrong, *_) = trial.run(0, real=True).wrong
@@ -155,10 +155,10 @@ def test_what_fails_before_a_call_leaves_is_a_finding(monkeypatch: pytest.Monkey
 
 
 def test_a_run_that_nothing_wakes_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deadlock is told with the places where the tasks wait."""
+    """A deadlock is reported with the positions where the tasks wait."""
 
     async def unheard(*_: object) -> None:
-        """A call whose answer nobody is told."""
+        """Start a call whose reply is dropped."""
 
     monkeypatch.setattr(LocalEngine, "_call", unheard)
     monkeypatch.setattr(LocalEngine, "_observe", unheard)

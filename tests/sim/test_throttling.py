@@ -36,7 +36,7 @@ SLOWER_AT_MOST = 4
 
 
 def slowed(folder: Path) -> int:
-    """How often the journal of the one run there tells of a slowed lane."""
+    """Count the slowed lanes in the journal of the only run in a directory."""
     (run_dir,) = folder.glob("r-*")
     events = (event for line in read(run_dir) for event in line.body)
     return sum(isinstance(event, LaneSlowed) for event in events)

@@ -1,7 +1,6 @@
-"""What must hold of every simulated run, and what is wrong with one.
+"""The list of checkers, and the violations they find in a simulated run.
 
-Called after each run with its history. The checkers are small classes, one an invariant; here is
-the list of them.
+Called after each run with its record. The checkers are small classes, one per invariant.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from rollout.sim.world.record import RunRecord
 
 
 class Checker(Protocol):
-    """One property. `ids` are the invariants and promises of docs/safety.md it stands for."""
+    """One property. `ids` are the invariants and promises of docs/safety.md that it checks."""
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Such as `I-01`."""
+        """Return the ids, such as `I-01`."""
 
     def check(self, history: History) -> Iterator[str]:
-        """What breaks it, in words; nothing where all is well."""
+        """Yield each violation as text."""
 
 
 CHECKERS: tuple[Checker, ...] = (
@@ -62,11 +61,11 @@ CHECKERS: tuple[Checker, ...] = (
     others.StartsAsPlanned(),
     others.ForeignRunsHalt(),
 )
-"""The first two also judge runs that lost their way; the others need a journal to its end."""
+"""The first two also check runs that got stuck; the others need a complete journal."""
 
 
 def violations(record: RunRecord) -> list[str]:
-    """Return everything that is wrong with a run; of one that got lost only that it did."""
+    """Return all violations of a run; of one that got stuck only that."""
     history = History(record)
     lost = record.stuck or record.bug
     return [

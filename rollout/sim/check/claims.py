@@ -1,4 +1,4 @@
-"""Checkers of what was said: claims, classes, budgets, journal and end, one small class each.
+"""Checkers of what the run reports: results, classes, budgets, journal and end.
 
 Each compares the run's report with the hidden state of the emulated cloud. Listed and called by
 `checkers`.
@@ -26,12 +26,12 @@ _FAILED = (Phase.FAILED, Phase.STRANDED)
 
 
 class AttachFirst:
-    """A restart only where the new key was seen on the record, and truly is there."""
+    """A restart only after the new key was observed on the record, and truly is there."""
 
     ids = ("I-08", "I-18")
 
     def check(self, history: History) -> Iterator[str]:
-        """The ledger knows which key each boot installs."""
+        """Compare with the key that each boot installed, by the hidden ledger."""
         record = history.record
         for name, effects in history.restarts.items():
             for effect in effects:
@@ -55,19 +55,19 @@ class AttachFirst:
 
 
 class InForce:
-    """`done` is never said unless a boot later than the attach has ended, on the new key.
+    """`done` only after a boot later than the attach has ended, on the new key.
 
-    One case is let pass: our restart was lost, a replica far behind showed the end of a boot by
-    another hand from before the attach as if it came afterwards, and StartTime does not move here.
+    One case is accepted: the run's restart was lost, a replica far behind reported the end of an
+    external boot from before the attach as a later one, and StartTime does not change here.
     """
 
     ids = ("I-19", "I-20", "I-24", "P4")
 
     _REKEYS: ClassVar[tuple[ExternalChange, ...]] = (ExternalChange.KEY, ExternalChange.GONE)
-    """Hands after which another key, or none, may rightly be in force at the end."""
+    """External changes after which another key, or none, may be in force at the end."""
 
     def check(self, history: History) -> Iterator[str]:
-        """The ledger says which boots had ended by then, and the guest which key it accepts."""
+        """Compare with the boots in the hidden ledger and with the key that the guest accepts."""
         run, wanted = history.record.run, history.record.wanted
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
@@ -117,12 +117,12 @@ class InForce:
 
 
 class FailedByFact:
-    """Never `failed` where the ending is only unknown."""
+    """Never `failed` where the result is only unknown."""
 
     ids = ("I-21",)
 
     def check(self, history: History) -> Iterator[str]:
-        """A failure needs a refusal for a fact, a read-back after the window, or a time-out."""
+        """Require a permanent refusal, a read-back after the window, or a timeout."""
         run = history.record.run
         ends = (Trigger.GAVE_UP, Trigger.TIMED_OUT)
         for ordinal in range(len(history.layout.targets)) if run else ():
@@ -137,12 +137,12 @@ class FailedByFact:
 
 
 class GoneIsGone:
-    """Missing from an answer is not gone."""
+    """An instance that a reply omits is not gone."""
 
     ids = ("I-22",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Who is said to be gone was released in truth, before it was said."""
+        """Compare with the releases in the scenario, which must come first."""
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
             touches = history.record.touched.get(name, ())
@@ -159,7 +159,7 @@ class ClassesPartition:
     ids = ("I-25", "I-27", "P5")
 
     def check(self, history: History) -> Iterator[str]:
-        """The close against the inventory; what is attached and not booted is not let go."""
+        """Compare the close with the inventory. Attached instances without a boot need a class."""
         record, run = history.record, history.record.run
         closed = [t.event for t in history.journaled if isinstance(t.event, ev.RunClosed)]
         for event in closed:
@@ -186,18 +186,18 @@ class ClassesPartition:
 
 
 class BudgetHeld:
-    """Never more of a group down at once than its cap, by the hidden ledger: whatever other hands
-    do, our reboots alone never pass it.
+    """Never more of a group down at once than its cap, by the hidden ledger: the run's reboots
+    alone never exceed it, whatever other operators do.
     """
 
     ids = ("I-28", "P6")
 
     _TAKES_OVER: ClassVar[tuple[ExternalChange, ...]] = (ExternalChange.GONE, ExternalChange.HANGS)
-    """Hands after which it is no longer our reboot that keeps an instance down."""
+    """External changes after which the run's reboot no longer keeps an instance down."""
     _STATED: ClassVar[tuple[Trigger, ...]] = (Trigger.STATED_RESTARTED, Trigger.ABANDONED)
 
     def check(self, history: History) -> Iterator[str]:
-        """Sweep over the intervals in which our reboots had instances down."""
+        """Sweep over the intervals in which the run's reboots had instances down."""
         groups = history.record.plan.groups
         changes: list[tuple[Instant, int, int]] = []
         for name, effects in history.restarts.items():
@@ -219,7 +219,7 @@ class BudgetHeld:
     def _interval(
         self, history: History, name: str, ordinal: int, effect: AttributedEffect
     ) -> list[tuple[Instant, int, int]]:
-        """Down from the effect on, until it serves again or is given up by the operator's word."""
+        """Return the interval from the effect until it serves again or an operator gives it up."""
         entry = effect.entry
         ends = [] if entry.until is None else [entry.until]
         ends += [
@@ -247,12 +247,12 @@ class BudgetHeld:
 
 
 class JournalSound:
-    """The chain holds, the epoch never falls, and a second opinion finds nothing wrong."""
+    """The chain is intact, epochs never decrease, and the recheck finds nothing."""
 
     ids = ("I-26", "I-29", "I-30", "I-31", "I-40", "I-43")
 
     def check(self, history: History) -> Iterator[str]:
-        """What `audit verify` says of the directory."""
+        """Report what `audit verify` finds in the directory."""
         verdict = history.record.verdict
         if verdict is None:
             yield "the journal was not read"
@@ -278,7 +278,7 @@ class FoldIsState:
     ids = ("I-42", "I-59", "P2")
 
     def check(self, history: History) -> Iterator[str]:
-        """What the world compared on the way."""
+        """Report what the world found during the run."""
         for name in history.record.unfolded:
             yield f"{name} differs between the run and the fold of its journal"
         if history.record.undecided:
@@ -296,12 +296,12 @@ class OneStation:
 
 
 class ComesToAnEnd:
-    """Without faults the run ends: closed, or stopped for a person by what is really there."""
+    """Without faults the run ends: closed, or stopped for a person for a true reason."""
 
     ids = ("I-52", "I-55", "P21")
 
     def check(self, history: History) -> Iterator[str]:
-        """How the last process ended, and what it left open."""
+        """Compare the end of the last process with the state of the cloud."""
         record, run = history.record, history.record.run
         if record.stuck:
             yield f"stuck: {record.stuck}"
@@ -328,12 +328,12 @@ class ComesToAnEnd:
 
 
 class DrainsSoon:
-    """A drain is over within the time-out of a call, while the machine is awake."""
+    """A drain ends within the timeout of a call, while the machine is awake."""
 
     ids = ("I-53",)
 
     def check(self, history: History) -> Iterator[str]:
-        """From the signal to the end of the process."""
+        """Measure from the signal to the end of the process."""
         for life in history.record.processes:
             if life.drained is None or life.end not in (End.STOPPED, End.CLOSED):
                 continue

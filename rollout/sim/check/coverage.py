@@ -1,7 +1,7 @@
-"""Rare things that the simulator must have met, and how often one run met them.
+"""Coverage: rare situations that the simulator must meet, and how often one run met them.
 
-A simulator that never meets a late effect proves nothing about late effects: over enough seeds each
-of these must be counted at least once, or the run of the simulator fails.
+A simulator that never meets a late effect proves nothing about late effects. Over enough seeds each
+situation must be counted at least once, or the command fails.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ RARE: tuple[str, ...] = (
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
     *(f"hand {change.value}" for change in ExternalChange),
 )
-"""All of them; the name is what the table prints."""
+"""All situations, by the name in the table."""
 
 
 def met(record: RunRecord) -> dict[str, int]:
-    """Return how often one run met each of them."""
+    """Return how often one run met each situation."""
     counts: dict[str, int] = dict(record.words)
 
     def count(word: str, by: int = 1) -> None:
@@ -73,12 +73,12 @@ def met(record: RunRecord) -> dict[str, int]:
 
 
 def missing(total: Mapping[str, int]) -> list[str]:
-    """Return what was never met."""
+    """Return the situations that were never met."""
     return [word for word in RARE if not total.get(word)]
 
 
 def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
-    """Return what one line of the journal counts as."""
+    """Return the situations of one journal event."""
     match event:
         case ev.Settled(n=n, outcome=outcome, items=items):
             return [
@@ -174,7 +174,7 @@ def _of_outcomes(whole: Outcome, items: tuple[tuple[int, Outcome], ...]) -> list
 def _of_ends(
     issued: ev.Issued | None, whole: Outcome, items: tuple[tuple[int, Outcome], ...]
 ) -> list[str]:
-    """Return what became of each instance that an attach or a restart named."""
+    """Return situations in the results of the instances of attaches and restarts."""
     if issued is None or isinstance(issued.command, ImportKey):
         return []
     restart, others, words = isinstance(issued.command, RestartCall), dict(items), []
@@ -195,7 +195,7 @@ _UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "uns
 
 
 def _of_lives(record: RunRecord) -> list[str]:
-    """Return how the processes of a run ended, and what became of its instances."""
+    """Return situations in the ends of processes and in the results of instances."""
     words = []
     for life in record.processes:
         if life.end is End.CRASHED:

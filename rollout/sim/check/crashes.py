@@ -1,7 +1,7 @@
-"""Crashes at every point of small calm runs, alone and in pairs: each must end as without them.
+"""Crashes at every point of small calm runs, alone and in pairs. The result must be the same.
 
 Called by `--crash-pairs` of the command line and by the tests. A point is a pass of the fuse:
-around locks, writes, syncs and renames, before a call leaves and before an answer is heard.
+around locks, writes, syncs and renames, before a call is sent and before a reply is received.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from rollout.sim.world.world import World
 PAUSE_MS = 5 * SECOND
 
 Ends = dict[str, tuple[str, int, str | None]]
-"""By instance: its phase, how often it was restarted, which key is in force."""
+"""By instance: its phase, number of restarts, key in force."""
 
 
 class Pairs(msgspec.Struct, frozen=True):
-    """All second crashes after one first: how many there are, and which of them end otherwise."""
+    """All second crashes after one first: their number, and those with another result."""
 
     count: int
     wrong: dict[tuple[int, int], list[str]]
 
 
 def calm(**changes: object) -> Scenario:
-    """Fourteen instances of one region and nothing that goes wrong, unless `changes` say so."""
+    """Return a scenario of fourteen instances in one region without faults, with `changes`."""
     plain = msgspec.structs.replace(
         scenario.draw(1),
         size=14,
@@ -74,14 +74,14 @@ TWELVE = calm(size=18)
 
 
 def points(reference: Scenario) -> int:
-    """Return how many points an undisturbed run passes at which its process may die."""
+    """Return the number of points of an undisturbed run at which its process may die."""
     world = World(reference)
     world.run()
     return world.fuse.passed
 
 
 def crashed(reference: Scenario, *passes: int) -> RunRecord:
-    """Return the story with a crash at each of these points, counted from the process's begin."""
+    """Return the record of a run with a crash at each of these points, counted per process."""
     stops = tuple(Stopping(Stop.CRASH, after, PAUSE_MS) for after in passes)
     return World(msgspec.structs.replace(reference, stops=stops)).run()
 
@@ -99,8 +99,8 @@ def pairs_after(reference: Scenario, expected: Ends, first: int) -> Pairs:
 
 
 def ends(record: RunRecord) -> Ends:
-    """Return how each target of a story ends."""
-    assert record.run is not None  # noqa: S101 - every story that came to its end has one
+    """Return the result of each target."""
+    assert record.run is not None  # noqa: S101 - every run that ended has one
     restarts: dict[str | None, int] = {}
     for entry in record.cloud.ledger:
         if entry.effect in ("reboot", "start"):
@@ -117,10 +117,10 @@ def ends(record: RunRecord) -> Ends:
 
 
 def wrong(record: RunRecord, expected: Ends) -> list[str]:
-    """Return what the checkers say, and which targets end otherwise.
+    """Return violations, and targets with another result.
 
-    A restart whose call nobody heard of may stay in doubt where StartTime is not trusted yet: then
-    it was made once or never, and what waits only for the permits it keeps is held back.
+    A restart without a reply may stay in doubt where StartTime is not trusted yet: then it happened
+    once or never, and instances that wait only for its permits are held.
     """
     if record.stuck or record.bug:
         return checkers.violations(record)

@@ -20,12 +20,12 @@ from rollout.sim.world.scenario import ExternalChange
 
 
 class LinuxOnly:
-    """No effect on an instance that is not Linux, or was not when it was seen last."""
+    """No effect on an instance that is not Linux, or was not at its last observation."""
 
     ids = ("I-06",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Look every instance up in the cloud."""
+        """Look up every instance in the cloud."""
         instances = history.record.cloud.instances
         for effect in history.effects:
             name = effect.entry.instance
@@ -36,7 +36,7 @@ class LinuxOnly:
                 yield f"{effect.entry.effect} of {name}, which is not Linux"
 
     def _unseen(self, history: History, name: str, effect: AttributedEffect) -> bool:
-        """Its OS was changed by another hand so late that a look need not show it."""
+        """Return whether its OS was changed externally too late to be observed."""
         touches = history.record.touched.get(name, ())
         changed = [at for at, drift in touches if drift.change is ExternalChange.WINDOWS]
         late_ms = history.record.scenario.settle_ms + limits.STATE_AGE_MAX_MS
@@ -44,12 +44,12 @@ class LinuxOnly:
 
 
 class CompareAndSet:
-    """No attach over a key that is neither the former nor the wanted one, and none of a third."""
+    """No attach over a key other than the former and the wanted one, and of no third key."""
 
     ids = ("I-07",)
 
     def check(self, history: History) -> Iterator[str]:
-        """What was seen, and the truth where no other hand moved in between."""
+        """Compare observations, and the true state where nothing else changed it in between."""
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, Attach):
                 for ordinal, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True):
@@ -64,7 +64,7 @@ class CompareAndSet:
 
 
 class EffectsIntended:
-    """Every effect has its intent, which names the instance and the action."""
+    """Every effect has an intent that names the instance and the action."""
 
     ids = ("I-23", "P11")
 
@@ -76,7 +76,7 @@ class EffectsIntended:
     }
 
     def check(self, history: History) -> Iterator[str]:
-        """The hidden ledger against the journal."""
+        """Compare the hidden ledger with the journal."""
         for effect in history.effects:
             entry = effect.entry
             if effect.n == 0:
@@ -90,12 +90,12 @@ class EffectsIntended:
 
 
 class WavesInOrder:
-    """Nothing of a wave is touched before all waves before it are closed."""
+    """No instance of a wave changes before all earlier waves are closed."""
 
     ids = ("I-33", "P7")
 
     def check(self, history: History) -> Iterator[str]:
-        """Effects in the ledger against the waves of the journal."""
+        """Compare effects in the hidden ledger with the waves of the journal."""
         begun = {
             journaled.event.wave: journaled.at
             for journaled in history.journaled
@@ -124,7 +124,7 @@ class KeysStay:
     ids = ("I-57",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Nothing of this run deletes or imports over a key pair."""
+        """Find deletes of key pairs, and imports over one, by this run."""
         if any(effect.ours and effect.entry.effect == "delete" for effect in history.effects):
             yield "a key pair was deleted"
         imports = Counter(
@@ -143,7 +143,7 @@ class PlanOnlyLooks:
     ids = ("I-58", "P10")
 
     def check(self, history: History) -> Iterator[str]:
-        """The ledger when the plan was made, and the plan's digest in the journal."""
+        """Compare the hidden ledger at planning, and the plan's digest in the journal."""
         if history.record.planned_effects:
             yield f"planning left {history.record.planned_effects} effects"
         digest = planmodel.digest(history.record.raw)

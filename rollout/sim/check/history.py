@@ -1,7 +1,7 @@
-"""A story in the order and under the names the checkers ask for: made once, read by all of them.
+"""The record of a run, indexed for the checkers: built once, read by all of them.
 
-Puts the cloud's effects beside the intents that caused them, and the journal's events beside the
-bytes and instants at which they were written.
+Joins the cloud's effects with the intents that caused them, and the journal's events with their
+positions and instants.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from rollout.sim.world.scenario import ExternalChange
 
 @dataclass(frozen=True, slots=True)
 class Journaled:
-    """One event of the journal: where it stands, when it was written, in which process.
+    """One event of the journal: its position, time and process.
 
-    `at` is the world's time, `line_at` the process's own, which stands in the line.
+    `at` is the world's time, `line_at` the process's own, as in the line.
     """
 
     event: AnyEvent
@@ -37,7 +37,7 @@ class Journaled:
 
 @dataclass(slots=True)
 class Intent:
-    """One mutation as the journal tells it; `ended` is None where nothing was heard of it."""
+    """One mutation by the journal; `ended` is None without a reply."""
 
     issued: ev.Issued
     journaled: Journaled
@@ -45,18 +45,18 @@ class Intent:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Return the instances it names."""
+        """Return the ids of its instances."""
         command = self.issued.command
         return () if isinstance(command, ImportKey) else command.instances
 
     @property
     def ordinals(self) -> tuple[int, ...]:
-        """Return the same by ordinal."""
+        """Return the ordinals of its instances."""
         command = self.issued.command
         return () if isinstance(command, ImportKey) else command.ordinals
 
     def outcome(self, ordinal: int) -> Outcome | None:
-        """Return how it ended for one of them."""
+        """Return the outcome for one of them."""
         if self.ended is None or not isinstance(self.ended.event, ev.Settled):
             return None
         return dict(self.ended.event.items).get(ordinal, self.ended.event.outcome)
@@ -64,8 +64,8 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class AttributedEffect:
-    """One effect in the hidden ledger. `n` is its intent, 0 where another hand did it; a ghost is
-    what a second copy of one request did, which no client can prevent.
+    """One effect in the hidden ledger. `n` is its intent, 0 for an external change; a ghost is the
+    effect of a second copy of one request, which no client can prevent.
     """
 
     entry: LedgerEntry
@@ -74,13 +74,13 @@ class AttributedEffect:
 
     @property
     def ours(self) -> bool:
-        """Return whether this run asked for it."""
+        """Return whether this run caused it."""
         return self.n > 0
 
 
 @dataclass
 class History:
-    """One story, indexed."""
+    """The record of one run, indexed."""
 
     record: RunRecord
     layout: Layout = field(init=False)
@@ -119,12 +119,12 @@ class History:
 
     @cached_property
     def sent(self) -> list[Sent]:
-        """Return every mutation that left."""
+        """Return every mutation that was sent."""
         return self.record.sent
 
     @cached_property
     def effects(self) -> list[AttributedEffect]:
-        """Return everything that happened in the cloud after the plan was made."""
+        """Return all effects in the cloud after planning."""
         arrivals, foreign = self.record.arrivals, self.record.foreign
         found = []
         for entry in self.record.cloud.ledger.since(self.record.planned_effects):
@@ -140,27 +140,27 @@ class History:
 
     @cached_property
     def restarts(self) -> dict[str, list[AttributedEffect]]:
-        """Restarts of each instance, by whomever, in order."""
+        """Return the restarts of each instance by anyone, in order."""
         return self._effects_of("reboot", "start")
 
     @cached_property
     def attaches(self) -> dict[str, list[AttributedEffect]]:
-        """Attaches of each instance, by whomever, in order."""
+        """Return the attaches of each instance by anyone, in order."""
         return self._effects_of("attach")
 
     @cached_property
     def restart_intents(self) -> dict[int, list[Intent]]:
-        """Intents to restart, by ordinal, in order."""
+        """Return intents to restart, by ordinal, in order."""
         return self._intents_of(RestartCall)
 
     @cached_property
     def attach_intents(self) -> dict[int, list[Intent]]:
-        """Intents to attach, by ordinal, in order."""
+        """Return intents to attach, by ordinal, in order."""
         return self._intents_of(Attach)
 
     @cached_property
     def moves(self) -> dict[int, list[tuple[ev.Moved, Journaled]]]:
-        """Return what looks and due times did to each target, in order."""
+        """Return the moves of each target by observations and times, in order."""
         found: dict[int, list[tuple[ev.Moved, Journaled]]] = {}
         for journaled in self.journaled:
             if isinstance(journaled.event, ev.Moved):
@@ -169,12 +169,12 @@ class History:
         return found
 
     def touched(self, instance: str, *hands: ExternalChange) -> bool:
-        """Return whether one of these hands (any, where none is named) was on the instance."""
+        """Return whether one of these external changes (or any) concerned the instance."""
         found = [drift.change for _, drift in self.record.touched.get(instance, ())]
         return any(change in hands or not hands for change in found)
 
     def fact(self, name: str, instance: str) -> bool:
-        """Return whether the instance was drawn to have this fault of its own."""
+        """Return whether the instance has this instance fault."""
         return self.record.cloud.faults.has(name, instance)
 
     def _effects_of(self, *words: str) -> dict[str, list[AttributedEffect]]:

@@ -27,7 +27,7 @@ class LaterWavesWait:
     ids = ("I-60",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Who of the earlier waves had failed, or was in doubt, when each wave started."""
+        """Find instances of earlier waves that had failed or were in doubt when a wave started."""
         run = history.record.run
         if run is None:
             return
@@ -72,7 +72,7 @@ def _concerned(history: History, event: ev.AnyEvent) -> tuple[int, ...]:
 
 
 def _still_doubted(history: History, doubted: set[int], event: ev.AnyEvent) -> set[int]:
-    """Whose restart is neither proved nor disproved after an event."""
+    """Return the ordinals whose restart is neither proved nor disproved after an event."""
     match event:
         case ev.Settled(n=n, outcome=whole, items=items) if n in history.intents:
             intent = history.intents[n]
@@ -90,7 +90,7 @@ def _still_doubted(history: History, doubted: set[int], event: ev.AnyEvent) -> s
 
 
 class OwnMaterial:
-    """`done` at the end only where the key in force is the plan's own, not another of its name."""
+    """`done` at the end only if the key in force is the plan's, not another of that name."""
 
     ids = ("I-61",)
 
@@ -100,10 +100,10 @@ class OwnMaterial:
         ExternalChange.ROTATED,
         ExternalChange.FOREIGN_RUN,
     )
-    """Hands after which another key may rightly be in force once we said `done`."""
+    """External changes after which another key may be in force although `done` is true."""
 
     def check(self, history: History) -> Iterator[str]:
-        """The cloud knows the public key behind each number, whatever its pair is called."""
+        """Compare the public key in force, not the name of its key pair."""
         record, run = history.record, history.record.run
         if run is None:
             return
@@ -129,7 +129,7 @@ class BusyWaits:
     ids = ("I-62",)
 
     def check(self, history: History) -> Iterator[str]:
-        """From the first to the last refusal in a row, of what ended with such a code."""
+        """Measure from the first to the last consecutive refusal of given-up instances."""
         run = history.record.run
         for kind in (history.attach_intents, history.restart_intents) if run else ():
             for ordinal, intents in kind.items():
@@ -143,7 +143,7 @@ class BusyWaits:
                     yield f"{name} was given up after {patience_ms} ms of {refused[-1][1]}"
 
     def _last_refusals(self, intents: list[Intent], ordinal: int) -> list[tuple[Instant, str]]:
-        """When the last call was refused, and those before it in a row, with their codes."""
+        """Return times and codes of the last consecutive refusals."""
         found: list[tuple[Instant, str]] = []
         for intent in intents:
             outcome = intent.outcome(ordinal)
@@ -156,12 +156,12 @@ class BusyWaits:
 
 
 class StartsAsPlanned:
-    """A start is only for what was Stopped when it was planned."""
+    """Only instances that were Stopped at planning are started."""
 
     ids = ("I-63",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Every start in the hidden ledger against the plan."""
+        """Compare every start in the hidden ledger with the plan."""
         for name, effects in history.restarts.items():
             ordinal = history.ordinal_of.get(name)
             if ordinal is None or history.layout.targets[ordinal].restart is RestartKind.START:
@@ -171,14 +171,14 @@ class StartsAsPlanned:
 
 
 class ForeignRunsHalt:
-    """Of instances that others rotate to the same key, no more are restarted than the limit allows
-    before the run has halted for them.
+    """The run halts before it restarts more instances than the limit allows that another run also
+    rotates.
     """
 
     ids = ("I-64",)
 
     def check(self, history: History) -> Iterator[str]:
-        """The foreign attaches in the hidden ledger against our restarts, by wave."""
+        """Compare foreign attaches in the hidden ledger with the run's restarts, by wave."""
         wanted = history.record.wanted
         foreign = {
             ordinal
@@ -201,4 +201,4 @@ class ForeignRunsHalt:
         for wave, beside in restarted.items():
             share = history.layout.waves[wave].targets * limits.ELSEWHERE_SHARE_PPM // 1_000_000
             if len(beside) > max(limits.ELSEWHERE_MAX, share):
-                yield f"{len(beside)} of wave {wave} were restarted beside another run"
+                yield f"{len(beside)} of wave {wave} were restarted during another rotation"

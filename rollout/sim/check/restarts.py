@@ -24,12 +24,12 @@ from rollout.sim.world.scenario import ExternalChange
 
 
 class RightState:
-    """Reboot what was last seen Running, start what was Stopped."""
+    """Reboot only instances last observed Running, start only Stopped ones."""
 
     ids = ("I-09",)
 
     def check(self, history: History) -> Iterator[str]:
-        """What each restart intent says it saw."""
+        """Compare with the observations in each restart intent."""
         for n, intent in history.intents.items():
             command = intent.issued.command
             if isinstance(command, RestartCall):
@@ -40,12 +40,12 @@ class RightState:
 
 
 class NotLocked:
-    """No effect on what was locked before the look it was judged on."""
+    """No effect on instances that were locked before the observation of the intent."""
 
     ids = ("I-10",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Locks put on by another hand, long enough before for every look to show them."""
+        """Compare with external locks that were old enough to be observed."""
         patience = history.record.scenario.settle_ms
         for name, touches in history.record.touched.items():
             locked = [at for at, drift in touches if drift.change is ExternalChange.LOCKED]
@@ -61,7 +61,7 @@ class OneOpen:
     ids = ("I-11",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Follow the journal."""
+        """Count open mutations along the journal."""
         open_: dict[int, int] = {}
         for journaled in history.journaled:
             match journaled.event:
@@ -85,7 +85,7 @@ class RestartedOnce:
     ids = ("I-12", "P3")
 
     def check(self, history: History) -> Iterator[str]:
-        """Count in the hidden ledger, by intents: a doubled request is not ours."""
+        """Count in the hidden ledger, by intents: a doubled request is not the run's."""
         retries = history.record.plan.on_unknown is OnUnknown.RETRY_ONCE
         for name, effects in history.restarts.items():
             intents = {effect.n for effect in effects if effect.ours and not effect.ghost}
@@ -102,7 +102,7 @@ class SettledFirst:
     ids = ("I-13",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Follow the intents of each instance."""
+        """Compare the consecutive intents of each instance."""
         settle_ms = history.record.plan.restart.settle_window_ms
         for ordinal, intents in history.restart_intents.items():
             for first, second in itertools.pairwise(intents):
@@ -120,7 +120,7 @@ class MinuteGuard:
     ids = ("I-14",)
 
     def check(self, history: History) -> Iterator[str]:
-        """The clocks of cloud and run are one here."""
+        """Compare the minutes: cloud and run share one clock here."""
         for n, intent in history.intents.items():
             command = intent.issued.command
             if isinstance(command, RestartCall) and command.kind is RestartKind.REBOOT:

@@ -19,7 +19,7 @@ from rollout.sim.check.history import History, Journaled
 
 
 class DurableFirst:
-    """An intent is durable before its call leaves."""
+    """An intent is durable before its call is sent."""
 
     ids = ("I-01",)
 
@@ -32,12 +32,12 @@ class DurableFirst:
 
 
 class IntentsAreWhole:
-    """An intent names what it is judged on, and ids of one cell of the plan, not too many."""
+    """An intent contains its observations, and ids of one cell of the plan, not too many."""
 
     ids = ("I-02", "I-03", "I-05")
 
     def check(self, history: History) -> Iterator[str]:
-        """Read every intent against the plan."""
+        """Compare every intent with the plan."""
         for n, intent in history.intents.items():
             issued, command = intent.issued, intent.issued.command
             if issued.epoch != intent.journaled.epoch or issued.attempt < 1:
@@ -58,7 +58,7 @@ class IntentsAreWhole:
 
 
 class SentAsIntended:
-    """What leaves is what was intended, once, and nothing but the four kinds of mutation."""
+    """Each intent is sent unchanged and once, and only the four kinds of mutation exist."""
 
     ids = ("I-04", "I-15")
 
@@ -84,12 +84,12 @@ class SentAsIntended:
 
 
 class OneProcess:
-    """Never two live processes of one run: whoever comes second is refused its locks."""
+    """Never two live processes of one run: the locks refuse the second."""
 
     ids = ("I-41", "P17")
 
     def check(self, history: History) -> Iterator[str]:
-        """Who got in beside a living process, and whose lives overlap."""
+        """Find processes that got the locks of a live one, and overlapping processes."""
         begun = history.record.begun
         for at in history.record.intruders:
             yield f"another process held the locks of a living one at {at - begun} ms"
@@ -101,12 +101,12 @@ class OneProcess:
 
 
 class HaltHolds:
-    """After a halt, a drain or an abort no intent is written, and none that is written leaves."""
+    """After a halt, a drain or an abort no intent is written or sent."""
 
     ids = ("I-38", "P8")
 
     def check(self, history: History) -> Iterator[str]:
-        """Lines in order, and at each send how much of the journal was durable by then."""
+        """Compare the order of lines, and the durable bytes at each send."""
         stopped: list[tuple[int, int]] = []
         stopping: Journaled | None = None
         aborted: Journaled | None = None
@@ -136,12 +136,12 @@ class HaltHolds:
 
 
 class SentInTime:
-    """No call leaves after its `not_after`, nor when what it was judged on has grown too old."""
+    """No call is sent after its `not_after`, or on observations that are too old."""
 
     ids = ("I-50", "P22")
 
     def check(self, history: History) -> Iterator[str]:
-        """Every send, in the world's time, against the observation behind its intent."""
+        """Compare every send, in the world's time, with the observation of its intent."""
         for sent in history.sent:
             intent = history.intents.get(sent.n)
             if intent is None:

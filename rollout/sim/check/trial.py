@@ -1,4 +1,4 @@
-"""One seed from its number to a verdict, and what many of them add up to.
+"""Simulate and check one seed, and sum up many of them.
 
 Called by the command line of the simulator and by its tests.
 """
@@ -17,7 +17,7 @@ from rollout.sim.world.world import World
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of one seed. `digest` is the same for the same seed and code, always."""
+    """The result of one seed. `digest` is always the same for the same seed and code."""
 
     seed: int
     wrong: list[str]
@@ -27,21 +27,21 @@ class Trial:
 
     @property
     def replay(self) -> str:
-        """Return the command that does exactly this again."""
+        """Return the command that repeats exactly this seed."""
         command = f"python -m rollout.sim --start {self.seed} --seeds 1"
         return f"{command} --shell" if self.real else command
 
 
 @dataclass
 class Tally:
-    """Many trials together."""
+    """The sum of many trials."""
 
     seeds: int = 0
     failed: list[Trial] = field(default_factory=list)
     met: dict[str, int] = field(default_factory=dict)
 
     def add(self, trial: Trial) -> None:
-        """Count one more."""
+        """Add one trial."""
         self.seeds += 1
         if trial.wrong:
             self.failed.append(trial)
@@ -50,9 +50,9 @@ class Tally:
 
 
 def run(seed: int, *, real: bool = False) -> Trial:
-    """Live through one seed and judge it. Whatever it raises is a finding, not an accident.
+    """Simulate and check one seed. Any exception is a finding.
 
-    With `real` the real engine and client live through it, else the heap driver.
+    With `real` the real engine and client run it, else the heap driver.
     """
     try:
         record = _world(real=real)(scenario.draw(seed)).run()
@@ -71,12 +71,12 @@ def run(seed: int, *, real: bool = False) -> Trial:
 
 
 def run_many(seeds: Iterable[int], *, real: bool = False) -> Iterator[Trial]:
-    """One after the other."""
+    """Yield the trials of these seeds in order."""
     return (run(seed, real=real) for seed in seeds)
 
 
 def _world(*, real: bool) -> type[World]:
-    """HTTP is imported only where it is needed."""
+    """Return the kind of world. HTTP is imported only if needed."""
     if not real:
         return World
     from rollout.sim.world.shell import ShellWorld

@@ -1,7 +1,7 @@
-"""What many rehearsed seeds say together: percentiles, peaks, outcomes. Pure.
+"""Forecast from many rehearsed seeds: percentiles, peaks, outcomes. Pure.
 
-Called by the command line with what `rehearsal.simulate` gave. A percentile is a seed's own value
-(nearest rank), never a mean of two.
+Called by the command line with the results of `rehearsal.simulate`. A percentile is a seed's own
+value (nearest rank), never a mean of two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class WaveEnd(msgspec.Struct, frozen=True):
-    """When a wave was closed, since the run began; `seeds` is in how many it was."""
+    """When a wave was closed, since the run began, in `seeds` seeds."""
 
     name: str
     after_ms: Spread
@@ -32,7 +32,7 @@ class WaveEnd(msgspec.Struct, frozen=True):
 
 
 class CallForecast(msgspec.Struct, frozen=True):
-    """Calls of one action over all regions; `peak` is the fullest minute of one region, there."""
+    """Calls of one action over all regions; `peak` is the fullest minute of one region."""
 
     action: str
     calls: Spread
@@ -42,9 +42,9 @@ class CallForecast(msgspec.Struct, frozen=True):
 
 
 class RunEnding(msgspec.Struct, frozen=True):
-    """How so many seeds ended: the exit code of `apply`, and why it stopped where it did.
+    """One ending and its seeds: the exit code of `apply`, and why it stopped.
 
-    `example` is what the first of them said.
+    `example` is the text of the first of them.
     """
 
     seeds: int
@@ -54,8 +54,8 @@ class RunEnding(msgspec.Struct, frozen=True):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """All seeds together. `duration_ms` counts the `ended`, seeds that came to their end, or all
-    where none did. `outcomes` are instances by class. `down` is of the seed `shown`: its duration
+    """The results of all seeds. `duration_ms` counts the `ended`, seeds that finished, or all
+    if none did. `outcomes` are instances by class. `down` is of the seed `shown`: its duration
     is the P50; `down_most` is the peak over all seeds, group by group.
     """
 
@@ -93,7 +93,7 @@ def forecast(rehearsed: Sequence[RehearsedSeed]) -> Forecast:
 
 
 def spread(values: Sequence[int]) -> Spread:
-    """P50, P90 and the largest of one value or more."""
+    """Return P50, P90 and the maximum of one value or more."""
     ordered = sorted(values)
     return Spread(_rank(ordered, 50), _rank(ordered, 90), ordered[-1])
 
@@ -111,7 +111,7 @@ def _waves(rehearsed: Sequence[RehearsedSeed]) -> tuple[WaveEnd, ...]:
 
 
 def _calls(rehearsed: Sequence[RehearsedSeed]) -> tuple[CallForecast, ...]:
-    """By action in the order of the alphabet."""
+    """Return the calls by action in alphabetical order."""
     lanes = [lane for one in rehearsed for lane in one.lanes]
     rows = []
     for action in sorted({lane.action for lane in lanes}):

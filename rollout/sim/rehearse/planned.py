@@ -1,7 +1,7 @@
-"""The pretend cloud that a plan describes: its targets with their statuses, keys and key pairs.
+"""The emulated cloud that a plan describes: its targets with their statuses, keys and key pairs.
 
-Called by rehearsals. Only targets are there: what the plan leaves out is never asked for. When an
-instance was last started the plan does not say; here it is a month ago.
+Called by rehearsals. Only targets exist, because other instances are never requested. A plan does
+not contain the last start of an instance; here it is a month ago.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rollout.model.plan import Plan, Target
 from rollout.model.time import HOUR, MINUTE, Instant
 
 FORMER_KEY = "ssh-rsa AAAA former"
-"""Nobody asks for the public half of a former key."""
+"""A placeholder: the public key of a former key pair is never requested."""
 
 _STARTED_BEFORE = 30 * 24 * HOUR
 
 
 def fleet_of(plan: Plan, now: Instant) -> Fleet:
-    """Return the fleet of a plan, region by region; about 75 bytes an instance beside the plan."""
+    """Return the fleet of a plan, region by region; about 75 bytes per instance."""
     builder = FleetBuilder(now)
     no_tags = builder.tags(())
     by_region: dict[str, list[Target]] = {}

@@ -1,7 +1,7 @@
 """Rehearse a plan: simulate one seed on the emulated cloud that the plan describes.
 
-Called by `rollout rehearse`. The same decider as in `apply` runs it, on the simulator's heap; no
-journal is kept and nothing outside this process is asked or touched.
+Called by `rollout rehearse`. The same decider as in `apply` runs on the simulator's heap, without a
+journal and without any call outside this process.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from rollout.sim.world.process import Process
 from rollout.sim.world.values import ValueArrivals
 
 LIFE_DAYS_MAX = 30
-"""A run that would take longer is not followed to its end."""
+"""A longer run is not simulated to its end."""
 STILL_GOING = 8
-"""What a seed ends with that was not followed to its end."""
+"""The ending of a seed that was not simulated to its end."""
 
 OnTurn = Callable[[int, int], None]
-"""Told after every turn how many targets are left, and of how many."""
+"""Called after every turn with the number of unfinished targets, and of all."""
 
 
 class Assumed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rehearsal takes for granted of the service.
+    """Assumptions of a rehearsal about the service.
 
-    `quota` is calls a minute of each action in each region, None = as many as one likes; `lanes`
-    are those known better. `latency_ms` is one way.
+    `quota` is calls a minute of each action in each region, None = unlimited; `lanes` are more
+    specific quotas. `latency_ms` is one way.
     """
 
     boot_ms: Duration
@@ -63,7 +63,7 @@ class Assumed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def quotas(self) -> QuotaSettings:
-        """Return all of them as the emulator takes them: the first that fits counts."""
+        """Return the quotas for the emulator: the first that fits applies."""
         general = (Quota(self.quota),) if self.quota else ()
         return QuotaSettings((*self.lanes, *general))
 
@@ -89,8 +89,8 @@ class LaneCalls(msgspec.Struct, frozen=True):
 
 
 class RehearsedSeed(msgspec.Struct, frozen=True):
-    """What came of one seed. `halted` says why the run stopped before its end; `exit` is what
-    `apply` would have ended with. `waves` are the names and ends of those that were closed.
+    """The result of one seed. `halted` says why the run stopped before its end; `exit` is the exit
+    code of `apply`. `waves` are the names and ends of those that were closed.
     """
 
     seed: int
@@ -106,7 +106,7 @@ class RehearsedSeed(msgspec.Struct, frozen=True):
 def simulate(
     plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None
 ) -> RehearsedSeed:
-    """Live through one seed. The same plan, assumptions and seed give the same figures."""
+    """Simulate one seed. The same plan, assumptions and seed give the same figures."""
     dice = Dice(seed, "rehearsal")
     heap = Heap(begin(plan, seed))
     cloud = cloud_of(plan, assumed, seed, heap.now)
@@ -125,7 +125,7 @@ def simulate(
 
 
 def begin(plan: Plan, seed: int) -> Instant:
-    """When a seed begins: any second of a minute, since quotas and StartTime go by the minute."""
+    """Return the start of a seed: any second of a minute, as quotas and StartTime have minutes."""
     second = Dice(seed, "begin").between(0, MINUTE // SECOND - 1)
     return plan.made_at // MINUTE * MINUTE + second * SECOND
 
@@ -149,14 +149,14 @@ def cloud_of(plan: Plan, assumed: Assumed, seed: int, now: Instant) -> Cloud:
 
 
 def _arrivals(plan: Plan, assumed: Assumed, cloud: Cloud, heap: Heap) -> Arrivals:
-    """Answers as values, unless a fault may damage their bytes."""
+    """Return arrivals with replies as values, unless a fault may damage their bytes."""
     if any(fault.fault not in INSTANCE_FAULTS for fault in assumed.faults):
         return Arrivals(cloud, heap)
     return ValueArrivals(cloud, heap, planned.account_of(plan))
 
 
 class _Watch:
-    """In the place of the journal: keeps no event, and of what happens no more than figures."""
+    """Replaces the journal: stores no event, only figures."""
 
     def __init__(self, run: Run, begun: Instant, on_turn: OnTurn | None) -> None:
         self.run = run
@@ -169,7 +169,7 @@ class _Watch:
         self._waves: list[tuple[str, Duration]] = []
 
     def sending(self, call: Call) -> None:
-        """A call leaves."""
+        """Count a call that is sent."""
         lane = (call.request.region, call.request.action)
         minutes = self._calls.get(lane)
         if minutes is None:
@@ -196,7 +196,7 @@ class _Watch:
         """See Journal: nothing to make durable."""
 
     def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
-        """See Journal: there is no disk that could refuse."""
+        """See Journal: there is no disk."""
         return False
 
     def low_space(self) -> bool:
@@ -212,7 +212,7 @@ class _Watch:
     def rehearsed(
         self, seed: int, now: Instant, throttled: dict[tuple[str, str], int]
     ) -> RehearsedSeed:
-        """Return what is left of it."""
+        """Return the result of the seed."""
         run, after = self.run, now - self._begun
         code, halted = _ending(run)
         down = []
@@ -228,14 +228,14 @@ class _Watch:
 
 
 def _ending(run: Run) -> tuple[int, str]:
-    """Exit code, and why it did not come to its end."""
+    """Return the exit code, and why the run did not finish."""
     if not run.stopping:
         return STILL_GOING, f"not over after {LIFE_DAYS_MAX} days"
     return exit_of(run), f"{run.halted.reason}: {run.halted.detail}" if run.halted else ""
 
 
 class _Minutes:
-    """Calls of one lane, and those of its fullest minute; minutes come in their order."""
+    """Calls of one lane, and of its fullest minute; minutes are counted in order."""
 
     __slots__ = ("_in_minute", "_minute", "calls", "peak")
 
@@ -243,7 +243,7 @@ class _Minutes:
         self.calls = self.peak = self._minute = self._in_minute = 0
 
     def count(self, minute: int) -> None:
-        """One more call in this minute."""
+        """Count a call in this minute."""
         if minute != self._minute:
             self._minute, self._in_minute = minute, 0
         self.calls += 1

@@ -1,4 +1,4 @@
-"""A quantity over time in bounded memory: the largest value in each of a few hundred stretches.
+"""A quantity over time in bounded memory: the largest value in each of a few hundred intervals.
 
 Pure. Filled by a rehearsal, drawn by the command line.
 """
@@ -11,7 +11,7 @@ POINTS_MAX = 240
 
 
 class Series:
-    """Values that hold until the next one. When there are too many stretches they grow in pairs."""
+    """Values that are valid until the next one. Too many intervals are merged in pairs."""
 
     def __init__(self, points_max: int = POINTS_MAX) -> None:
         self.step: Duration = SECOND
@@ -25,13 +25,13 @@ class Series:
         return max(self.points, default=0)
 
     def note(self, after: Duration, value: int) -> None:
-        """The value from `after` (milliseconds since the begin, never going back) on."""
+        """Set the value from `after` on (milliseconds since the start, never decreasing)."""
         self.until(after)
         self.points[-1] = max(self.points[-1], value)
         self._value = value
 
     def until(self, after: Duration) -> None:
-        """The last value held up to here."""
+        """Extend the last value up to here."""
         while after // self.step >= self._points_max:
             self._widen()
         missing = after // self.step + 1 - len(self.points)

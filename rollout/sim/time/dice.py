@@ -1,6 +1,6 @@
-"""Chance without a generator: a stream of draws that depends on a seed and a name alone.
+"""Random draws that depend only on a seed and a name.
 
-Used by everything in the simulator that has a choice. Equal in every process and on every machine.
+Used for every choice in the simulator. Equal in every process and on every machine.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _WORDS = 8
-"""Draws that one digest of 64 bytes gives."""
+"""Draws per digest of 64 bytes."""
 
 
 class Dice:
-    """One stream. Streams of other names are independent of it."""
+    """One stream of draws. Streams of other names are independent of it."""
 
     def __init__(self, seed: int, name: str) -> None:
         self._key = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=32).digest()
@@ -35,13 +35,13 @@ class Dice:
         return self._left.pop()
 
     def chance(self, percent: int) -> bool:
-        """True in so many of a hundred draws."""
+        """Return true in `percent` of a hundred draws."""
         return self.number() % 100 < percent
 
     def between(self, least: int, most: int) -> int:
-        """Return a whole number, both ends included."""
+        """Return an integer, both ends included."""
         return least + self.number() % (most - least + 1)
 
     def pick(self, values: Sequence[T]) -> T:
-        """Return one of them."""
+        """Return one of the choices."""
         return values[self.number() % len(values)]

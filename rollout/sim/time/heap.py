@@ -1,7 +1,7 @@
-"""Virtual time: what is to happen, in order; time jumps to whatever comes next.
+"""Virtual time: a heap of scheduled actions; time jumps to the next one.
 
-Used by the simulated network and by the processes on it. What falls on the same millisecond
-happens in the order in which it was planned.
+Used by the simulated network and its processes. Actions of the same millisecond run in the order in
+which they were scheduled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rollout.model.time import Instant
 
 
 class Time(Protocol):
-    """Virtual time as a world uses it, whatever keeps it."""
+    """The interface of virtual time."""
 
     @property
     def now(self) -> Instant:
@@ -28,7 +28,7 @@ class Time(Protocol):
 
 
 class Heap:
-    """The clock of a simulated world and everything that is still to come in it."""
+    """The clock of a simulated world and its scheduled actions."""
 
     def __init__(self, now: Instant) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class Heap:
 
     @property
     def next(self) -> Instant | None:
-        """When something happens again."""
+        """Return the time of the next action; None without one."""
         return self._planned[0][0] if self._planned else None
 
     def advance(self, until: Instant) -> None:

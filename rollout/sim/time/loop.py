@@ -1,7 +1,7 @@
 """Virtual time for asyncio: a loop whose clock jumps to the next timer when nothing is ready.
 
-Used by whatever drives real async code where an hour must cost nothing: the simulator, benchmarks,
-tests. No sockets and no threads: they take real time, and time that is jumped over ends them all.
+Used to run real async code without waiting: by the simulator, benchmarks and tests. Sockets and
+threads do not work: they take real time, and skipped time would time them out.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from rollout.sim.time.dice import Dice
 T = TypeVar("T")
 
 START_MS: Instant = 1_767_225_600_000
-"""2026-01-01T00:00:00Z, where a virtual run begins unless told otherwise."""
+"""2026-01-01T00:00:00Z, the default start of a virtual run."""
 
 ROUNDS_MAX: Final = 100_000
-"""Rounds of the loop in one instant; more is a circle of tasks that wake each other."""
+"""Rounds of the loop in one instant; more means tasks that wake each other in a circle."""
 
 _NS = 1_000_000_000
 
 
 class Deadlock(Exception):
-    """Everybody waits and no timer is set, or time stands still, or more of it passed than may.
+    """All tasks wait without a timer, time stands still, or the time limit has passed.
 
-    The message names what waits, one line a task, in an order that is the same in every process.
+    The message has one line per waiting task, in an order that is the same in every process.
     """
 
 
@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on virtual time.
 
     With dice, tasks that are ready in the same round take their steps in an order that is drawn;
-    everything else (what transports, timers and futures call) keeps the order of its planning.
+    all other callbacks (of transports, timers and futures) keep their order.
     """
 
     def __init__(self, dice: Dice | None = None) -> None:
@@ -76,22 +76,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Return virtual seconds since the loop was created."""
         return self._jumping.passed_ns / _NS
 
     @property
     def passed_ms(self) -> Duration:
-        """Return the same in whole milliseconds: what clocks are made of."""
+        """Return virtual whole milliseconds since the loop was created."""
         return round(self._jumping.passed_ns / 1_000_000)
 
     def may_last(self, duration: Duration) -> None:
-        """Report a deadlock once so much more time has passed; no timer is set for it."""
+        """Report a deadlock after this much more time, without a timer."""
         self._jumping.ends_ns = self._jumping.passed_ns + duration * 1_000_000
 
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Call it here and now: a thread would be late by real time, which has no place here."""
+        """Call the function directly: a thread would take real time."""
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
@@ -100,11 +100,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
     def tell(self) -> str:
-        """Return what waits, by the place in the code where it does, sorted."""
+        """Return the waiting tasks by their position in the code, sorted."""
         return "\n".join(sorted(_place(task) for task in asyncio.all_tasks(self)))
 
     def _run_once(self) -> None:
-        """Draw who goes first before each round. A private name of asyncio, as `_ready` is."""
+        """Shuffle the ready tasks before each round. A private name of asyncio, like `_ready`."""
         if self._dice is not None:
             _shuffle(self._ready, self._dice)  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]
@@ -140,7 +140,7 @@ def run(main: Callable[..., Coroutine[Any, Any, T]], *arguments: object) -> T:
 
 
 def _shuffle(ready: Any, dice: Dice) -> None:
-    """Redistribute the steps of tasks over the places that steps of tasks have."""
+    """Permute the steps of tasks among their positions."""
     if len(ready) < 2:
         return
     places = [place for place, handle in enumerate(ready) if _is_step(handle)]
@@ -150,12 +150,12 @@ def _shuffle(ready: Any, dice: Dice) -> None:
 
 
 def _is_step(handle: Any) -> bool:
-    """Return whether a handle is a step of a task. `_callback` is what asyncio itself looks at."""
+    """Return whether a handle is a step of a task. asyncio itself uses `_callback`."""
     return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # noqa: SLF001
 
 
 def _place(task: asyncio.Task[Any]) -> str:
-    """Who awaits whom in a task, down to the line it waits in."""
+    """Return the await chain of a task, down to the waiting line."""
     one: Any = task.get_coro()
     names, line = [], 0
     while getattr(one, "cr_frame", None) is not None:

@@ -1,6 +1,6 @@
-"""What libraries leave to chance, put in order while a simulation runs, and only then.
+"""Deterministic replacements of nondeterministic parts of libraries during a simulation.
 
-anyio keeps tasks and scopes in sets hashed by address, so cancelling them takes another order in
+anyio stores tasks and scopes in sets hashed by address, so the order of cancellation differs in
 every run; aiohttp reads the machine's clock for the age of idle connections. Both are replaced by
 name inside `in_order`; each name has a contract test.
 """
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class InOrder(MutableSet[T]):
-    """A set that is walked in the order in which things came."""
+    """A set that is iterated in the order of insertion."""
 
     def __init__(self, things: Iterable[T] = ()) -> None:
         self._things = dict.fromkeys(things)
@@ -44,7 +44,7 @@ class InOrder(MutableSet[T]):
 
 @contextlib.contextmanager
 def in_order(seconds: Callable[[], float]) -> Iterator[None]:
-    """Sets of anyio in the order of their filling; ages of connections by `seconds`."""
+    """Let anyio use ordered sets, and aiohttp the clock `seconds`."""
     with (
         _named(anyio_asyncio, "set", InOrder),
         _named(aiohttp.connector, "monotonic", seconds),
@@ -54,7 +54,7 @@ def in_order(seconds: Callable[[], float]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _named(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    """Let a name of a module mean something else, and then what it meant before."""
+    """Replace a name of a module, and restore it afterwards."""
     names = vars(module)
     before = names.get(name, _ABSENT)
     names[name] = value

@@ -1,7 +1,7 @@
-"""The clock of one simulated process, and the machine under it that may be suspended.
+"""The clock of one simulated process, whose machine may be suspended.
 
-Used by `process` and `network` for everything the process itself knows of time. The world and the
-emulated cloud keep their own time, on the heap.
+Used by `process` and `network` for the time that the process itself reads. The world and the
+emulated cloud use the time of the heap.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rollout.sim.time.heap import Heap
 class ProcessClock:
     """Milliseconds UTC as a process on this machine reads them.
 
-    While the machine is suspended nothing of the process happens. The process reads the true time
-    afterwards, as by CLOCK_BOOTTIME, or, where its virtual machine was paused, a time that lags
-    behind for the rest of its life; only its wall clock is set.
+    While the machine is suspended the process does nothing. Afterwards it reads the true time, as
+    by CLOCK_BOOTTIME, or, if its virtual machine was paused, a time that stays behind; only its
+    wall clock is set.
     """
 
     def __init__(self, heap: Heap) -> None:
@@ -33,7 +33,7 @@ class ProcessClock:
 
     @property
     def suspended(self) -> bool:
-        """Return whether nothing of the process can happen now."""
+        """Return whether the machine is suspended now."""
         return self._heap.now < self.wakes_at
 
     def world(self, instant: Instant) -> Instant:
@@ -46,7 +46,7 @@ class ProcessClock:
         return self.now + gained > not_after
 
     def suspend(self, duration: Duration, *, paused: bool) -> None:
-        """Let the machine stand still for so long; `paused` = its steady clock stands still too."""
+        """Suspend the machine for a duration; `paused` = its steady clock stops too."""
         now = self.now
         self.wakes_at = self._heap.now + duration
         if paused:

@@ -64,7 +64,7 @@ def cloud_of(scenario: Scenario, now: Instant) -> Cloud:
 
 
 def _rotate_some(scenario: Scenario, cloud: Cloud) -> None:
-    """Instances on which somebody attached the wanted key already: they only need a boot."""
+    """Attach the wanted key to some instances, which then only need a boot."""
     dice = Dice(scenario.seed, "already")
     for region in scenario.regions if scenario.key_present else ():
         pair = cloud.pairs.find(region, WANTED)
@@ -83,7 +83,7 @@ def _wanted(scenario: Scenario) -> list[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=8)
 def public_key(number: int) -> str:
-    """Return an OpenSSH line."""
+    """Return an OpenSSH public key line."""
     return synthetic.ed25519_line(bytes([number]) * 32, f"sim-{number}")
 
 
@@ -100,7 +100,7 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     dice = Dice(scenario.seed, "wanted")
     try:
         plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
-    except PlanError:  # a wave that comes to nothing in a small fleet
+    except PlanError:  # a wave without targets in a small fleet
         plain = msgspec.structs.replace(_spec(scenario, inventory), waves=_REST)
         plan = planner.make_plan(plain, inventory, {}, now, context)
     return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))

@@ -1,7 +1,7 @@
-"""A cable instead of a socket: joins the protocol objects of aiohttp's client and server in memory.
+"""A cable instead of a socket: connects aiohttp's client and server protocols in memory.
 
-Bytes take their time and are parsed for real on both sides; time-outs, keep-alive, cut bodies and
-resets are those of the library. Private names of aiohttp used here (`_create_connection`,
+Bytes arrive with delay and both sides parse them; timeouts, keep-alive, cut bodies and resets are
+those of the library. Private names of aiohttp used here (`_create_connection`,
 `_factory`) have a contract test each.
 """
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 LATENCY_MS = (5, 150)
 GAP_S = 0.001
-"""A socket is read once a round of its loop: what is read is dealt with before more comes."""
+"""A socket is read once per round of its loop: these bytes are handled before the next."""
 SPLIT_PERCENT = 10
-"""So many writes arrive in two pieces: a stream keeps no boundaries."""
+"""Percentage of writes that arrive in two pieces: a stream has no boundaries."""
 
 OnWrite = Callable[[bytes], None]
-"""Told of the bytes that a client writes, before they are under way."""
+"""Called with the bytes that a client writes, before they are sent."""
 
 _Item = bytes | ConnectionResetError | None
-"""What comes through a cable: bytes, a reset, or the end."""
+"""Data of a cable: bytes, a reset, or the end."""
 
 
 class Plug(asyncio.Transport):
-    """One end of a cable: a transport to its protocol. What it sends arrives late, and in order."""
+    """One end of a cable: the transport of its protocol. Data arrives late, and in order."""
 
     def __init__(self, dice: Dice, on_write: OnWrite | None = None) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Plug(asyncio.Transport):
     # what the protocol does
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """See Transport. What is written after a close goes nowhere, as with a socket."""
+        """See Transport. Writes after a close are dropped, as with a socket."""
         if self._closing or self.cut:
             return
         whole = bytes(data)
@@ -73,7 +73,7 @@ class Plug(asyncio.Transport):
         return self._closing or self.cut
 
     def close(self) -> None:
-        """See Transport: what was written still arrives, then the other end reads the end."""
+        """See Transport: written data still arrives, then the other end reads the end."""
         self._end(None)
 
     def abort(self) -> None:
@@ -96,12 +96,12 @@ class Plug(asyncio.Transport):
     # what the cable does
 
     def plug_in(self, protocol: asyncio.Protocol) -> None:
-        """Begin: the protocol learns its transport."""
+        """Start: give the protocol its transport."""
         self._protocol = protocol
         protocol.connection_made(self)
 
     def die(self) -> None:
-        """The process at this end is gone: it writes and hears nothing more, the other end is
+        """End the process at this end: it writes and receives nothing more, the other end is
         reset."""
         if not self.cut and not self._closing:
             self._send(ConnectionResetError())
@@ -121,7 +121,7 @@ class Plug(asyncio.Transport):
         self._loop.call_at(self._due, self.other.arrive, item)
 
     def arrive(self, item: _Item) -> None:
-        """Something comes out at this end."""
+        """Receive data at this end."""
         self._coming.append(item)
         self._hear()
 
@@ -143,7 +143,7 @@ class Plug(asyncio.Transport):
 
 
 class Exchange:
-    """Where cables of one process end at the server. `on_write` hears what the process sends."""
+    """Connects the cables of one process to the server. `on_write` receives what it sends."""
 
     def __init__(self, server: web.Server, dice: Dice, on_write: OnWrite | None = None) -> None:
         self._server, self._dice, self._on_write = server, dice, on_write
@@ -151,7 +151,7 @@ class Exchange:
         self._cut = False
 
     async def join(self, client: asyncio.Protocol) -> None:
-        """Lay one more cable from a client's protocol to a fresh one of the server."""
+        """Connect a client's protocol to a new protocol of the server."""
         await asyncio.sleep(2 * self._dice.between(*LATENCY_MS) / 1000)
         here, there = Plug(self._dice, self._on_write), Plug(self._dice)
         here.other, there.other = there, here
@@ -162,7 +162,7 @@ class Exchange:
         here.plug_in(client)
 
     def cut(self) -> None:
-        """The process dies: nothing leaves it any more, what is under way arrives."""
+        """Kill the process: it sends nothing more, data in flight still arrives."""
         self._cut = True
         for plug in self._plugs:
             plug.die()
@@ -181,7 +181,7 @@ class CableConnector(aiohttp.BaseConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the library's signature
     ) -> ResponseHandler:
-        """Called by the pool where no connection is idle; its time-out is around it."""
+        """Called by the pool, with its timeout, if no connection is idle."""
         protocol = self._factory()
         await self._exchange.join(protocol)
         return protocol

@@ -22,11 +22,11 @@ GARBAGE_BYTES_MAX = 64
 
 
 class Crash(Exception):
-    """The process died here."""
+    """The process died at this point."""
 
 
 class Fuse:
-    """Counts the points where a process may die, and lets it die at one of them."""
+    """Counts the points where a process may die, and kills it at one of them."""
 
     def __init__(self) -> None:
         self.passed = 0
@@ -36,7 +36,7 @@ class Fuse:
 
     @contextlib.contextmanager
     def spared(self) -> Iterator[None]:
-        """Somebody else's steps: the fuse does not burn meanwhile."""
+        """Do not count points of another process."""
         left, self.left = self.left, None
         try:
             yield
@@ -44,7 +44,7 @@ class Fuse:
             self.left = left
 
     def burn(self, point: str) -> None:
-        """Pass a point; `Crash` where the fuse ends, and at every point a dead process comes to."""
+        """Pass a point. Errors: Crash where the fuse ends, and at every later point."""
         self.passed += 1
         if self.left is None:
             return
@@ -58,7 +58,7 @@ class Fuse:
 
 
 class _File:
-    """What a reader sees, and what a power cut leaves of it at least."""
+    """The visible data of a file, and the data that survives a power cut."""
 
     __slots__ = ("data", "durable", "inode")
     _inodes = itertools.count(1)
@@ -70,7 +70,7 @@ class _File:
 
 
 class SimDisk:
-    """Files by path. `refuse` makes later writes or syncs fail until `mend`."""
+    """Files by path. `refuse` makes later writes or syncs fail until `repair`."""
 
     inline = True
 
@@ -86,26 +86,26 @@ class SimDisk:
         self._fails: dict[str, int] = {}
         self._fails_after = 0
 
-    # what goes wrong
+    # failures
 
     def refuse(self, name: str, number: int, after: int) -> None:
-        """Let every `write` or `fdatasync` fail with this errno, after so many that work."""
+        """Let every `write` or `fdatasync` fail with this errno, after a number that succeed."""
         self._fails = {name: number}
         self._fails_after = after
 
-    def mend(self) -> None:
-        """All works again, with space to spare."""
+    def repair(self) -> None:
+        """Repair the disk and free its space."""
         self._fails = {}
         self.space_bytes = SPACE_BYTES
 
     def die(self, dice: Dice) -> None:
-        """What a power cut leaves: the durable bytes and any part of the others, maybe garbage."""
+        """Keep what a power cut leaves: durable bytes and any part of the others, or garbage."""
         self.files = dict(self.names_durable)
         self._handles.clear()
         self._seized.clear()
         for file in self.files.values():
             if not file.data.startswith(file.durable):
-                continue  # cut and not yet synced: the cut may hold
+                continue  # truncated and not yet synced: the truncation may survive
             rest = len(file.data) - len(file.durable)
             keep = dice.pick((0, rest, dice.between(0, rest)))
             del file.data[len(file.durable) + keep :]
@@ -173,7 +173,7 @@ class SimDisk:
         self.files.pop(path, None)
 
     def sync_dir(self, path: Path) -> None:
-        """See Disk. Names further below become durable too, which no test may rely on."""
+        """See Disk. Names in subdirectories become durable too; no test may rely on it."""
         self.fuse.burn("sync_dir")
         for name in [one for one in self.names_durable if path in one.parents]:
             if name not in self.files:
@@ -209,7 +209,7 @@ class SimDisk:
         return len(data)
 
     def fdatasync(self, handle: int) -> None:
-        """See Disk. A sync that fails loses what it was to make durable."""
+        """See Disk. A sync that fails loses the unsynced data."""
         file = self._handles[handle]
         try:
             self._effect("fdatasync")
@@ -265,7 +265,7 @@ class SimDisk:
         return bytes(self._handles[handle].data)
 
     def tell(self, handle: int, text: bytes) -> None:
-        """See LockFiles. The process may die before and after its name stands there."""
+        """See LockFiles. The process may die before and after the owner is written."""
         self.fuse.burn("before a lock is named")
         self._handles[handle].data[:] = text
         self.fuse.burn("lock named")
@@ -277,7 +277,7 @@ class SimDisk:
         self._fails_after -= 1
         if self._fails_after < 0:
             if number == errno.ENOSPC:
-                self._fails = {}  # what was reserved is freed by then
+                self._fails = {}  # the reserve is freed by then
             raise OSError(number, "refused")
 
 

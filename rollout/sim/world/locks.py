@@ -1,7 +1,7 @@
-"""The locks of a simulated run, taken and given back by the code and in the order of the commands.
+"""The locks of a simulated run, taken and released by the code and in the order of the commands.
 
-Used by the world for each of its processes, and for rivals: other processes that want to go on with
-the same run. Says in the story what was refused or taken over.
+Used by the world for each of its processes, and for rivals: other processes that try to resume the
+same run. Records which locks were refused or taken over.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ELSEWHERE = "sim-2"
 
 
 class Locks:
-    """The locks of the living process: first that of the store, then that of its run."""
+    """The locks of the live process: first that of the store, then that of its run."""
 
     def __init__(self, disk: SimDisk, record: RunRecord, run_dir: Path) -> None:
         self.machine = HERE
-        """Where the next process lives."""
+        """The host name of the next process."""
         self._disk = disk
         self._record = record
         self._run_dir = run_dir
@@ -50,7 +50,7 @@ class Locks:
         return journal
 
     def release(self) -> None:
-        """The process ends in order, or reports why it does not."""
+        """Release the locks of a process that ends regularly."""
         if self._journal is not None:
             self._journal.release()
         if self._locked is not None:
@@ -58,11 +58,11 @@ class Locks:
         self.die()
 
     def die(self) -> None:
-        """The process is killed and releases nothing."""
+        """Drop the locks of a killed process without releasing them."""
         self._locked = self._journal = None
 
     def contest(self, rival: Rival, now: Instant) -> None:
-        """Another process tries to resume the run of a living one: it must be refused."""
+        """Let another process try to resume the run of a live one: it must be refused."""
         for path in (self._run_dir.parent / lock.RUNS_LOCK, self._run_dir / lock.RUN_LOCK)[
             : rival.removes
         ]:

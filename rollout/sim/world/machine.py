@@ -1,7 +1,7 @@
-"""The machine that the simulated processes of a run live on: it is suspended where a scenario says.
+"""The machine of the simulated processes of a run, which a scenario may suspend.
 
-Used by the world. Only heap-driven processes live on one; the real shell shares its event loop with
-the emulated cloud, which goes on.
+Used by the world for heap-driven processes only: the real shell shares its event loop with the
+emulated cloud, which is never suspended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rollout.sim.world.scenario import Suspension
 
 
 class Machine:
-    """Suspends whatever process lives on it, one after the other."""
+    """Suspends the current process."""
 
     def __init__(self, record: RunRecord) -> None:
         self._record = record
@@ -24,12 +24,12 @@ class Machine:
         self._journal: RunJournal | None = None
 
     def start(self, process: Process, journal: RunJournal) -> None:
-        """A process begins to live here."""
+        """Start a process on this machine."""
         self._process, self._journal = process, journal
         process.before_call = self._before_call
 
     def forget(self, epoch: int) -> None:
-        """A process of this epoch begins: one before it never got that far on the disk."""
+        """Start an epoch: drop the pauses of an earlier process that left no line of it."""
         pauses = self._record.pauses
         self._record.pauses = [pause for pause in pauses if pause.epoch < epoch]
 
@@ -41,13 +41,13 @@ class Machine:
                 heap.at(self._record.begun + one.at_ms, suspend)
 
     def _before_call(self, n: int) -> None:
-        """An intent is durable, and its call is about to be queued."""
+        """Suspend before the call of a durable intent is queued, if the scenario says so."""
         for one in self._record.scenario.suspensions:
             if one.before_call == n:
                 self._suspend(one)
 
     def _suspend(self, suspension: Suspension) -> None:
-        """Let the machine stand still, once at a time."""
+        """Suspend the machine, unless it is suspended."""
         process, record = self._process, self._record
         if process is None or self._journal is None or not process.alive:
             return

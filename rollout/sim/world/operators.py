@@ -1,6 +1,6 @@
-"""Operators of a simulated run: they abort it, and say truly what became of instances in doubt.
+"""Operators of a simulated run: they abort it, and state the truth about instances in doubt.
 
-Called by the world. A command that comes while no process lives is applied by the next one.
+Called by the world. A command without a live process is applied by the next one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OperatorScript:
             process.command(order)
 
     def resolve(self, now: Instant) -> bool:
-        """State what is true of each instance in doubt, or give it up; false where none is."""
+        """State the truth about each instance in doubt, or give it up; false if there is none."""
         run = self._record.run
         if run is None or not self._record.scenario.resolves:
             return False
@@ -61,7 +61,7 @@ class OperatorScript:
         }
 
     def due(self, applied: dict[str, None]) -> list[OperatorCommand]:
-        """Return what no journal has yet."""
+        """Return the commands that no journal has yet."""
         self._waiting = [order for order in self._waiting if order.id not in applied]
         return list(self._waiting)
 

@@ -1,7 +1,7 @@
-"""Other hands: what other operators and the cloud itself do to the fleet during a run.
+"""External changes: what other operators and the cloud itself do to the fleet during a run.
 
-Planned by the world on its heap, or done right before an intent leaves, where no look can see it in
-time. Everything goes through the pretend cloud, so that the hidden ledger tells it too.
+Scheduled by the world, or done right before an intent is sent, too late to be observed. All changes
+go through the emulated cloud, so that the hidden ledger contains them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rollout.sim.world.scenario import ExternalChange, Interference
 OTHER = "fleet-other"
 LOITER_MS: Duration = 20 * SECOND
 LOITERS_MAX = 60
-"""How often a patient hand looks whether there is somebody to restart; then it gives up."""
+"""Attempts to find an instance to restart."""
 
 
 def plan_all(record: RunRecord, heap: Time) -> None:
-    """Put the drifts that have a time on the heap."""
+    """Schedule the external changes that have a time."""
     for drift in record.scenario.drifts:
         if drift.before_call:
             continue
@@ -36,7 +36,7 @@ def plan_all(record: RunRecord, heap: Time) -> None:
 
 
 def act_before(record: RunRecord, n: int, ids: Sequence[str], now: Instant) -> None:
-    """Do what is to be done right before intent `n` leaves, to an instance it names, once."""
+    """Make the external changes due right before intent `n` is sent, to one of its instances."""
     if not ids or any(sent.n == n for sent in record.sent):
         return
     for drift in record.scenario.drifts:
@@ -45,9 +45,7 @@ def act_before(record: RunRecord, n: int, ids: Sequence[str], now: Instant) -> N
 
 
 def _run_elsewhere(record: RunRecord, drift: Interference, heap: Time) -> None:
-    """Another run rotates some of the same instances: it attaches the key and reboots them, one a
-    second.
-    """
+    """Let another run rotate some of the same instances: attach the key, reboot one per second."""
     chosen = _share(record, drift)
     begun = heap.now
     for number, instance in enumerate(chosen):
@@ -62,14 +60,14 @@ def _reboot(record: RunRecord, drift: Interference, instance: str, heap: Time) -
 
 
 def _unlist(record: RunRecord, drift: Interference, heap: Time) -> None:
-    """DescribeInstances leaves some out for a while, as if they were not there."""
+    """Let DescribeInstances omit some instances for a while."""
     until = heap.now + drift.lasts_ms
     record.arrivals.unlisted.update(dict.fromkeys(_share(record, drift), until))
     record.count(f"hand {drift.change}")
 
 
 def _keep_busy(record: RunRecord, drift: Interference, heap: Time) -> None:
-    """An operation of the service keeps some busy for a while: they refuse any other."""
+    """Keep some instances busy for a while: they refuse other operations."""
     instances, until = record.cloud.instances, heap.now + drift.lasts_ms
     for instance in _share(record, drift):
         ordinal = instances.find(instance)
@@ -86,7 +84,7 @@ _OF_MANY: Mapping[ExternalChange, Callable[[RunRecord, Interference, Time], None
 
 
 def _share(record: RunRecord, drift: Interference) -> list[str]:
-    """Return the targets that a drift of many concerns."""
+    """Return the targets of a change of many instances."""
     dice = Dice(drift.target, "share")
     percent = dice.pick((10, 40, 100))
     return [instance for instance in _targets(record) if dice.chance(percent)]
@@ -94,20 +92,18 @@ def _share(record: RunRecord, drift: Interference) -> list[str]:
 
 def _act_in_time(record: RunRecord, drift: Interference, heap: Time) -> None:
     targets = _targets(record)
-    if (
-        drift.change is ExternalChange.RESTARTED
-    ):  # of most interest where the key waits for its boot
+    if drift.change is ExternalChange.RESTARTED:  # of most interest while the key waits for a boot
         instances = record.cloud.instances
         found = [(one, instances.find(one)) for one in targets]
         waiting = [n for n, o in found if o is not None and _waits(record, n, o)]
-        targets = waiting[len(waiting) // 2 :] or targets  # the later ones wait longest
+        targets = waiting[len(waiting) // 2 :] or targets  # later ones wait longest
     if targets:
         _act(record, drift, targets[drift.target % len(targets)], heap.now)
 
 
 def _loiter(record: RunRecord, drift: Interference, heap: Time, left: int = LOITERS_MAX) -> None:
-    """Restart who has waited for a permit so long that a boot now proves that the key is in force:
-    it is met so rarely that nobody may be missed.
+    """Restart an instance that has waited for a permit so long that a boot now proves the key: the
+    case is too rare to miss one.
     """
     waiting = _long_attached(record, heap.now - record.scenario.settle_ms - MINUTE)
     if waiting:
@@ -118,7 +114,7 @@ def _loiter(record: RunRecord, drift: Interference, heap: Time, left: int = LOIT
 
 
 def _long_attached(record: RunRecord, since: Instant) -> list[str]:
-    """Targets that wait for their restart and were attached before `since`."""
+    """Return targets that wait for their restart and were attached before `since`."""
     run = record.run
     if run is None:
         return []
@@ -178,7 +174,7 @@ def _call(
 
 
 def _becomes_windows(record: RunRecord, region: str, ordinal: int) -> None:
-    """Somebody changed its system disk: the same id, another OS."""
+    """Replace the system disk of an instance: the same id, another OS."""
     instances = record.cloud.instances
     windows = [o for o in instances.spans[region] if instances.shape_of(o).windows]
     if windows:
@@ -186,7 +182,7 @@ def _becomes_windows(record: RunRecord, region: str, ordinal: int) -> None:
 
 
 def _replace_key_pair(record: RunRecord, region: str, name: str, now: Instant) -> None:
-    """Deleted and created anew under its name, with another key."""
+    """Delete a key pair and create it again with another key."""
     pairs = record.cloud.pairs
     pair = pairs.find(region, name)
     other = pairs.find(region, OTHER)

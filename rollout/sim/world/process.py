@@ -99,7 +99,7 @@ class Process:
 
     @property
     def clock(self) -> ProcessClock:
-        """What the process knows of time."""
+        """The clock of the process."""
         return self.network.clock
 
     @property

@@ -1,7 +1,7 @@
-"""What one simulated run left behind: the material of the checkers.
+"""The record of one simulated run, for the checkers.
 
-Filled by the world. Truth (the cloud's hidden ledger, what was sent when) and tale (plan, journal,
-final state) stand side by side; nothing here judges.
+Filled by the world. It contains the truth (hidden ledger, sent calls) and the report (plan,
+journal, final state), and checks nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rollout.sim.world.scenario import Interference, Scenario
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One mutation that left: when, and how much of the journal was durable at that moment."""
+    """One mutation that was sent: its time, and the durable bytes of the journal then."""
 
     n: int
     action: str
@@ -37,7 +37,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """One process: from when to when, how it ended, how its drain went, where it died."""
+    """One process: start, end, how and where it ended, and when it was drained."""
 
     begun: Instant
     ended: Instant
@@ -79,7 +79,7 @@ class RunRecord:
     keys_replaced: bool = False
     intruders: list[Instant] = field(default_factory=list)
     sent_after_loss: int = 0
-    """Calls that left a process after somebody had removed its locks."""
+    """Calls that a process sent after its locks were removed."""
     undecided: int = 0
     unfolded: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
@@ -104,20 +104,20 @@ class RunRecord:
         return {one.instance: self.plan.keys[one.key] for one in layout.targets}
 
     def count(self, word: str) -> None:
-        """One more of something that coverage asks for."""
+        """Count a situation for coverage."""
         self.words[word] = self.words.get(word, 0) + 1
 
     def suspended(self, since: Instant, until: Instant) -> Duration:
-        """For how long of that time the machine of the process was suspended."""
+        """Return how long the machine was suspended within an interval."""
         return sum(max(0, min(end, until) - max(begin, since)) for begin, end in self.asleep)
 
     def lag_in(self, epoch: int, seq: int) -> Duration:
-        """Return how far the clock behind that line was behind the world."""
+        """Return how far the process's clock was behind the world at a line."""
         lags = [one.lag for one in self.pauses if one.epoch == epoch and one.seq < seq]
         return lags[-1] if lags else 0
 
     def lag_at(self, epoch: int, instant: Instant) -> Duration:
-        """Return how far that process's clock was behind the world when it showed this."""
+        """Return how far the process's clock was behind the world at its own time."""
         lags = [one.lag for one in self.pauses if one.epoch == epoch and one.at <= instant]
         return lags[-1] if lags else 0
 

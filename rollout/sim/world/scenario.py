@@ -1,8 +1,8 @@
 """The scenario of a seed: fleet, plan, the cloud's behavior, faults and other operators.
 
-Swarm: each seed arms about a quarter of the faults, so that deep combinations of few appear. Small
-fleets and short boots come more often than large and long ones: waiting is dear to simulate and
-brings nothing about. Pure: the same seed is the same scenario everywhere.
+Swarm testing: each seed arms about a quarter of the faults, so that combinations of a few occur.
+Small fleets and short boots are more frequent, because waiting is expensive to simulate and finds
+nothing. Pure: the same seed gives the same scenario everywhere.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from rollout.sim.time.dice import Dice
 
 SIZE = (14, 60)
 SMALL_MAX = 20
-"""Three of four fleets are small: what goes wrong in large ones goes wrong in these too, sooner."""
+"""Three of four fleets are small: they show the faults of large ones, earlier."""
 INSTANCES_A_REGION_MIN = 14
-"""The first instances of each region are odd ones; the plain ones come after them."""
+"""The first instances of each region are special ones, followed by plain ones."""
 PROCESSES_MAX = 4
-"""Processes that are made to stop before the run is left alone."""
+"""Maximum number of processes that the scenario stops."""
 DRIFTS_MAX = 4
 STORM = 24
 
@@ -38,11 +38,11 @@ _STOPPING_FAULTS = frozenset(
         *("results_extra", "results_doubled"),
     }
 )
-"""Each stops the whole run at once: armed rarely, or nothing else would ever be seen."""
+"""Each stops the whole run at once: armed rarely, because nothing else would happen."""
 
 
 class Stop(enum.StrEnum):
-    """What ends a process before its run is at its end."""
+    """What ends a process before its run is finished."""
 
     CRASH = "crash"
     DRAIN = "drain"
@@ -53,9 +53,9 @@ class Stop(enum.StrEnum):
 
 
 class Stopping(msgspec.Struct, frozen=True):
-    """`after`: passes of the fuse for a crash, writes for a disk, milliseconds for people.
+    """`after`: passes of the fuse for a crash, writes for a disk, milliseconds for signals.
 
-    `pause_ms` is how long it takes until the run is resumed.
+    `pause_ms` is the time until the run is resumed.
     """
 
     stop: Stop
@@ -64,12 +64,12 @@ class Stopping(msgspec.Struct, frozen=True):
 
     @property
     def errno(self) -> int:
-        """Return what a disk refuses with."""
+        """Return the error number of the disk."""
         return errno.ENOSPC if self.stop is Stop.DISK_FULL else errno.EIO
 
 
 class ExternalChange(enum.StrEnum):
-    """What another operator, or the cloud itself, does to one instance or key pair."""
+    """A change by another operator, or by the cloud, to one instance or key pair."""
 
     KEY = "key"
     ROTATED = "rotated"
@@ -86,14 +86,14 @@ class ExternalChange(enum.StrEnum):
 
 
 _OF_MANY = (ExternalChange.FOREIGN_RUN, ExternalChange.UNLISTED, ExternalChange.BUSY)
-"""Not drawn with the others: each concerns a share of the targets for a while."""
+"""Drawn separately: each concerns a share of the targets for a while."""
 _OF_ONE = tuple(change for change in ExternalChange if change not in _OF_MANY)
 
 
 class Interference(msgspec.Struct, frozen=True):
     """One interference. `at_ms` counts from the run's begin; with `before_call` it happens right
-    before that intent leaves, to an instance it names, where no look can see it in time. What does
-    not happen at once `lasts_ms`.
+    before that intent is sent, to one of its instances, too late to be observed. Changes that take
+    time last `lasts_ms`.
     """
 
     change: ExternalChange
@@ -104,10 +104,10 @@ class Interference(msgspec.Struct, frozen=True):
 
 
 class Suspension(msgspec.Struct, frozen=True):
-    """The machine of the process stands still for `lasts_ms`: when intent `before_call` is durable
-    and its call did not leave yet, or so long after the run's begin.
+    """The machine of the process is suspended for `lasts_ms`: when intent `before_call` is durable
+    and not yet sent, or at a time after the start of the run.
 
-    `paused`: a virtual machine whose steady clock stands still with it.
+    `paused`: a virtual machine whose steady clock stops too.
     """
 
     lasts_ms: Duration
@@ -117,11 +117,11 @@ class Suspension(msgspec.Struct, frozen=True):
 
 
 class Rival(msgspec.Struct, frozen=True):
-    """Another process that would go on with the run, from another machine where `elsewhere`.
+    """Another process that tries to resume the run, on another machine if `elsewhere`.
 
-    Where one is alive, the rival must be refused: by the lock of all runs, or, where somebody
-    `removes` that file first, by the lock of the run, or, where that one is removed too, by the
-    lock of the journal. Where none is, it is the next process.
+    While a process is alive, the rival must be refused: by the lock of all runs; after `removes`
+    of that file by the lock of the run; if that is removed too, by the lock of the journal.
+    Without a live process it is the next one.
     """
 
     at_ms: Duration
@@ -130,7 +130,7 @@ class Rival(msgspec.Struct, frozen=True):
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that makes one simulated run."""
+    """All parameters of one simulated run."""
 
     seed: int
     size: int
@@ -155,9 +155,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     rivals: tuple[Rival, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
     abort_ms: Duration | None = None
-    """When an operator aborts the run; None = nobody does."""
+    """When an operator aborts the run; None = never."""
     resolves: bool = False
-    """Whether an operator resolves what is left in doubt at the end."""
+    """Whether an operator resolves instances in doubt at the end."""
     keys: int = 1
     """Wanted keys of the plan."""
 
@@ -233,7 +233,7 @@ def _stopping(dice: Dice) -> Stopping:
     stop = dice.pick((*[Stop.CRASH] * 5, *Stop))
     pause_ms = dice.pick((200, 5 * SECOND, 50 * SECOND, 10 * MINUTE))
     match stop:
-        case Stop.CRASH:  # the first sixteen points lie before the run's first line
+        case Stop.CRASH:  # the first sixteen points are before the run's first line
             return Stopping(stop, dice.between(1, dice.pick((16, 24, 80, 300, 1000))), pause_ms)
         case Stop.DRAIN | Stop.INTERRUPT:
             return Stopping(stop, dice.between(0, dice.pick((5, 60, 300)) * SECOND), pause_ms)
@@ -242,7 +242,7 @@ def _stopping(dice: Dice) -> Stopping:
 
 
 def _drifts(dice: Dice) -> tuple[Interference, ...]:
-    """Return a few; now and then so many at once that the plan is stale."""
+    """Return a few external changes; rarely so many at once that the plan is stale."""
     if dice.chance(3):
         change = dice.pick(
             (ExternalChange.GONE, ExternalChange.LOCKED, ExternalChange.STOPPED, ExternalChange.KEY)
@@ -255,7 +255,7 @@ def _drift(dice: Dice) -> Interference:
     often = [change for change in _OF_ONE if change is not ExternalChange.KEY_PAIR_REPLACED]
     change = dice.pick(
         (*often * 3, *_OF_ONE, *[ExternalChange.RESTARTED] * 8)
-    )  # it rarely meets who waits
+    )  # it rarely hits a waiting instance
     target = dice.number()
     if dice.chance(30) or (change is ExternalChange.WINDOWS and dice.chance(80)):
         return Interference(change, target, before_call=dice.between(1, 12))
@@ -269,7 +269,7 @@ def _rival(dice: Dice) -> Rival:
 
 
 def _of_many(dice: Dice) -> tuple[Interference, ...]:
-    """Return what concerns many instances, or the key pair of all of them."""
+    """Return changes of many instances, or of the key pair of all of them."""
     drawn = (
         (ExternalChange.FOREIGN_RUN, 5, (0, 0)),
         (ExternalChange.UNLISTED, 15, (2, 30)),

@@ -1,8 +1,8 @@
 """The real shell under virtual time: engine, client, governor, aiohttp, on cables to the emulator.
 
-The same scenario, world and checkers as with the heap driver; only what keeps time and what drives
-the decider are others. A process dies where the fuse says: at that moment its cables and its disk
-are cut, so that what its tasks do on their way out reaches nobody.
+The same scenario, world and checkers as with the heap driver; only the clock and the driver of the
+decider differ. When the fuse kills a process, its cables and disk are cut, so that its tasks have
+no effect while they end.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ from rollout.sim.world.world import World
 ENDPOINT = "http://127.0.0.1:1"
 NONCE = "x-acs-signature-nonce"
 _INTENT: ContextVar[int] = ContextVar("_INTENT", default=-1)
-"""Number of the intent that the current task carries out; -1 where it carries out none."""
+"""Number of the intent that the current task executes; -1 without one."""
 
 
 class LoopTime:
-    """The time of a world on a virtual loop: whatever lives on the loop goes on while it passes."""
+    """The time of a world on a virtual loop: its tasks run while time passes."""
 
     def __init__(self, loop: VirtualLoop, begin: Instant) -> None:
         self._loop, self._begin = loop, begin
@@ -105,13 +105,13 @@ class ShellWorld(World):
         return record
 
     def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What no task was there to hear."""
+        """Record exceptions that no task received."""
         error = context.get("exception")
         self._accidents.append(f"{context['message']}: {type(error).__name__}: {error}")
 
     @contextlib.contextmanager
     def _served(self) -> Iterator[None]:
-        """The emulator's HTTP server is there from the begin to the end of the story."""
+        """Serve the emulator over HTTP during the whole run."""
         with in_order(self._loop.time), contextlib.closing(self._loop):
             front = Front(self.arrivals, lambda: self.heap.now)
             self._server = self._loop.run_until_complete(serve(front, self._accidents))
@@ -122,27 +122,27 @@ class ShellWorld(World):
                 self._loop.run_until_complete(end(self._server))
 
     def _written(self, data: bytes) -> None:
-        """A process writes to the cloud: tell of its mutations, or let it die before them."""
+        """Report the mutations that a process writes, or kill it before them."""
         try:
             found = _mutation(data)
             if found is not None:
                 self.leaves(*found)
         except Crash:
             raise
-        except Exception as error:  # aiohttp would make a lost connection of it
+        except Exception as error:  # aiohttp would convert it to a lost connection
             self._accidents.append(f"before a call leaves: {type(error).__name__}: {error}")
             raise
 
 
 class Front(HttpFrontEnd):
-    """The emulator's front end; what arrives is noted with the intent it belongs to."""
+    """The emulator's HTTP front end; records each arrival with its intent."""
 
     def __init__(self, arrivals: Arrivals, clock: Callable[[], int]) -> None:
         super().__init__(arrivals.cloud, clock)
         self._arrivals = arrivals
 
     def deliver(self, http: web.BaseRequest, request: Request, now: int, *, copy: int = 0) -> Reply:
-        """See FrontEnd."""
+        """See HttpFrontEnd."""
         self._arrivals.late += http.transport is None or http.transport.is_closing()
         n = _intent_of(http.headers.get(NONCE, ""))
         return self._arrivals.deliver(request, n, ghost=copy > 0)
@@ -186,7 +186,7 @@ class Shell:
         self._main: asyncio.Task[None] | None = None
 
     def drive(self) -> End:
-        """See Driver. Errors: Crash, Stuck, whatever the engine raises."""
+        """See Driver. Errors: Crash, Stuck, and those of the engine."""
         self._fuse.on_death = self._die
         self._loop.may_last(LIFE_MS_MAX)
         try:
@@ -223,7 +223,7 @@ class Shell:
         self._link.exchange.cut()
 
     async def _live(self) -> None:
-        """What the command line does between its checks and its report."""
+        """Run the engine as the command line does."""
         self._main = asyncio.current_task()
         self._link.service.allow_changes(
             self.decider.run.plan.limits.leave_quota_ppm, self._journal.lost
@@ -244,7 +244,7 @@ class Shell:
             self.poisoned = True
 
     def _die(self) -> None:
-        """From here on nothing it does has an effect; its tasks are told to go."""
+        """Cut the process off, so that nothing has an effect, and cancel its tasks."""
         self.bury()
         if self._main is not None:
             self._main.cancel()
@@ -252,7 +252,7 @@ class Shell:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One process's way to the cloud."""
+    """The connection of one process to the cloud."""
 
     exchange: Exchange
     service: Service
@@ -286,7 +286,7 @@ def _intent_of(nonce: str) -> int:
 
 
 def _mutation(data: bytes) -> tuple[int, ApiRequest] | None:
-    """Intent and call of the request that begins with these bytes, if it has consequences."""
+    """Return intent and call of the request that begins with these bytes, if it is a mutation."""
     if not data.startswith(b"POST "):
         return None
     first, *lines = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
@@ -300,7 +300,7 @@ def _mutation(data: bytes) -> tuple[int, ApiRequest] | None:
 
 
 def _ids(params: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the instances a call names, in the order of its parameters."""
+    """Return the instance ids of a call, in the order of its parameters."""
     if "InstanceIds" in params:
         return tuple(wire.json_array(params["InstanceIds"]) or ())
     if "InstanceId" in params:
@@ -310,19 +310,19 @@ def _ids(params: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return what went wrong first, out of the groups that task groups make of it."""
+    """Return the first error inside the groups of task groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 async def serve(front: Front, accidents: list[str]) -> web.Server:
-    """A server that fails, or cannot read what it gets, is a finding and not an answer 500."""
+    """Run a server whose errors are findings instead of replies with status 500."""
     return web.Server(front.answer, access_log=None, logger=_Notes(accidents))
 
 
 class _Notes(logging.Logger):
-    """Puts what the server says into a list."""
+    """Collects the server's log messages in a list."""
 
     def __init__(self, accidents: list[str]) -> None:
         super().__init__("server", logging.ERROR)
@@ -335,7 +335,7 @@ class _Notes(logging.Logger):
 
 
 async def end(server: web.Server) -> None:
-    """Close every connection, and let go whoever still waits."""
+    """Close every connection and cancel waiting handlers."""
     await server.shutdown(1)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:

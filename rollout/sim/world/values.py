@@ -1,7 +1,7 @@
-"""Answers of the pretend cloud as values: what bytes would say, without writing and reading them.
+"""Replies of the emulated cloud as values, without encoding and decoding bytes.
 
-Used where a million instances are rehearsed: half of a look is its JSON. Only while no fault can
-befall a call, since damage is done to bytes. A test holds values and bytes against each other.
+Used for rehearsals of a million instances: JSON is half the cost of an observation. Only possible
+without faults, because damage applies to bytes. A test compares values with bytes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from rollout.sim.time.heap import Time
 from rollout.sim.world.network import Arrivals, Received
 
 ROWS_KEPT_MAX = 100_000
-"""Rows remembered: those that are looked at every two seconds. About 35 MiB."""
+"""Cached rows: those that are observed every two seconds. About 35 MiB."""
 
 _STATUSES = tuple(status_of(name) for name in STATUS_NAMES)
 
 
 class ValueArrivals(Arrivals):
-    """What reaches the cloud and what comes back, as values wherever all went well."""
+    """Arrivals whose successful replies are values."""
 
     def __init__(self, cloud: Cloud, heap: Time, account: str) -> None:
         super().__init__(cloud, heap)
         cloud.rows = _Rows(cloud, account)
 
     def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
-        """See Arrivals; nobody asks later which call a request id belongs to."""
+        """See Arrivals; request ids are not recorded."""
         return self.cloud.handle(request, self.heap.now)
 
     def read(
@@ -60,7 +60,7 @@ _SINGLE = ("RebootInstance", "StartInstance")
 
 
 def _all_went_well(body: Mapping[str, Any]) -> bool:
-    """Return whether there are results, and none of them is of a failure."""
+    """Return whether there are results and all of them succeeded."""
     if "FailCount" in body:
         return bool(body["FailCount"] == 0)
     results = body.get("InstanceResponses", {}).get("InstanceResponse")
@@ -68,7 +68,7 @@ def _all_went_well(body: Mapping[str, Any]) -> bool:
 
 
 class _Rows:
-    """See `emulator.rows.Shown`: each row as the model's instance, kept for the next look."""
+    """See RowRenderer: each row is a cached instance of the model."""
 
     def __init__(self, cloud: Cloud, account: str) -> None:
         self._instances = cloud.instances
@@ -78,7 +78,7 @@ class _Rows:
         self._tag_sets = Cache(cloud.instances.tag_sets.value, TAG_SETS_CACHED_MAX)
 
     def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
-        """See Shown."""
+        """See RowRenderer."""
         rows, kept = [], self._kept
         for ordinal, seen in zip(
             ordinals, self._instances.views(ordinals, now, lag_ms), strict=True
@@ -115,7 +115,7 @@ class _Rows:
 
 @lru_cache(maxsize=4096)
 def _facts(shape: Shape) -> tuple[str, str, OsFamily, str, str, Instant, bool]:
-    """Return what all instances of a shape show."""
+    """Return the values that all instances of a shape share."""
     image = shape.image
     return (
         shape.region.name,

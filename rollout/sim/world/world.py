@@ -1,7 +1,7 @@
-"""A simulated world: builds cloud and plan from a scenario, and lets one run live through it.
+"""A simulated world: simulates one run of a scenario.
 
-Called by the command line of the simulator and by its tests. First faults, crashes and other hands
-(safety), then calm, in which the run must come to an end (liveness).
+Called by the command line of the simulator and by its tests. First with faults, crashes and
+external changes (safety), then without, when the run must end (liveness).
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
 BEGIN: Instant = 1_795_400_000_000
 RUNS = Path("runs")
 RESUMES_MAX = 12
-"""Processes of one run before it is given up; a run that only halts is resumed by people."""
+"""Maximum number of processes of one run with faults."""
 CALM_RESUMES_MAX = 30
 ALIKE_MAX = 2
-"""A calm run that halts for the same reason so often in a row will not get further, unless each
-resume accepts the failures it halted for: they are others the next time."""
+"""A calm run that halts for the same reason this often in a row makes no progress, unless each
+resume accepts different failures."""
 _PASSES = ("failures", "lost")
-"""Halts that a resume overcomes: it accepts failures, and takes the run back from a rival."""
+"""Halts that a resume passes: it accepts failures, and takes the run back from a rival."""
 
 
 class World:
-    """One scenario being lived through."""
+    """The simulation of one scenario."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -70,7 +70,7 @@ class World:
         self._sent_at_loss: int | None = None
 
     def run(self) -> RunRecord:
-        """Let the run begin, be stopped and resumed as the scenario says, and come to its end."""
+        """Start, stop and resume the run as the scenario says, until it ends."""
         record, scenario = self.record, self.scenario
         self.cloud.arm(FaultPlan(scenario.faults, scenario.seed))
         self.heap.advance(self.heap.now + 5 * SECOND)
@@ -92,14 +92,14 @@ class World:
         record.ended = self.heap.now
         return record
 
-    # what another kind of world makes otherwise
+    # what the real shell replaces
 
     def make_time(self, begin: Instant) -> Time:
-        """Return what keeps the time of this world."""
+        """Return the time of this world."""
         return Heap(begin)
 
     def make_process(self, journal: RunJournal, decider: Decider) -> Driver:
-        """Return one more process."""
+        """Return a new process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
         process = Process(self.heap, self.fuse, journal, decider)
         dice = Dice(self.scenario.seed, f"network/{len(self.record.processes)}")
@@ -111,7 +111,7 @@ class World:
     # phases
 
     def _safety(self) -> bool:
-        """Processes that are made to stop, and what is left of the faults; true = it closed."""
+        """Run processes with stops and faults; true = the run closed."""
         for stopping in self.scenario.stops:
             if self._one(stopping) is End.CLOSED:
                 return True
@@ -126,7 +126,7 @@ class World:
         return False
 
     def _liveness(self) -> None:
-        """Nothing goes wrong any more: the run closes, or stops for good for a good reason."""
+        """Run processes without faults: the run closes, or stops permanently for a good reason."""
         facts = [one for one in self.scenario.faults if one.fault in INSTANCE_FAULTS]
         self.cloud.arm(FaultPlan(facts, self.scenario.seed))
         self._pause(2 * MINUTE)
@@ -151,7 +151,7 @@ class World:
     # one process
 
     def _one(self, stopping: Stopping | None) -> End:
-        """One process from its begin to its end."""
+        """Run one process to its end."""
         record, begun = self.record, self.heap.now
         died_at, drained = "", None
         self.process = None
@@ -171,13 +171,13 @@ class World:
             self.locks.die()
             self.disk.die(self.dice)
         self.fuse.left = None
-        self.disk.mend()
+        self.disk.repair()
         self._buried(self.process)
         record.processes.append(ProcessRecord(begun, self.heap.now, end, died_at, drained))
         return end
 
     def _open(self, locked: LockedDirectory) -> Driver | None:
-        """Start the run, or continue where its journal ends; None if it is closed."""
+        """Start the run, or resume it from its journal; None if it is closed."""
         record = self.record
         if self.run_dir.name not in self.disk.names(RUNS) or not self._stored.started:
             if record.processes:
@@ -231,7 +231,7 @@ class World:
             self.leaves(call.n, call.request)
 
     def leaves(self, n: int, request: ApiRequest) -> None:
-        """A mutation is about to leave: the last moment to die, and what the checkers ask later."""
+        """Record a mutation right before it is sent; the process may die here."""
         others.act_before(self.record, n, request.ids, self.heap.now)
         self.fuse.burn("before a call leaves")
         durable = self.disk.durable_bytes(self.run_dir, "journal-")
@@ -247,7 +247,7 @@ class World:
         )
 
     def _trouble(self, process: Driver, stopping: Stopping | None) -> Instant | None:
-        """Set up how this process is made to stop; when it is drained, if it is."""
+        """Schedule the stop of this process; return when it is drained, if it is."""
         if stopping is None:
             return None
         match stopping.stop:
@@ -279,7 +279,7 @@ class World:
         self.heap.at(at, act)
 
     def _rival(self, rival: Rival) -> None:
-        """Another process wants the run: while one is alive in vain, else it is the next one."""
+        """Let another process try to resume the run: refused while one is alive, else the next."""
         if self.process is not None and self.process.alive:
             with self.fuse.spared():
                 self.locks.contest(rival, self.heap.now)
@@ -289,7 +289,7 @@ class World:
             self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
 
     def _buried(self, process: Driver | None) -> None:
-        """What the dead process waited for is heard by nobody; its copies still arrive."""
+        """Drop the replies of a dead process; its sent copies still arrive."""
         if process is None:
             return
         process.bury()
@@ -300,7 +300,7 @@ class World:
             self.record.count(word)
 
     def _compare_fold(self, process: Driver) -> None:
-        """The state of a process is the fold of what it wrote (I-42)."""
+        """Compare the state of a process with the fold of its journal (I-42)."""
         if not self.dice.chance(25) or process.poisoned:
             return
         if not process.decides_nothing_more():
@@ -313,7 +313,7 @@ class World:
             self.record.unfolded.append("ledger")
 
     def _read_back(self) -> None:
-        """The journal as an auditor finds it."""
+        """Read and verify the journal like an auditor."""
         record = self.record
         if record.stuck or record.bug or self.run_dir.name not in self.disk.names(RUNS):
             return
