@@ -94,7 +94,7 @@ def test_a_command_for_the_next_boot_waits_for_it() -> None:
         ("echo 'open", 2, "sh: unterminated quoted string\n"),
     ],
 )
-def test_the_pretend_shell(script: str, code: int, output: str) -> None:
+def test_the_simulated_shell(script: str, code: int, output: str) -> None:
     """It answers a few commands from the guest's state and knows no others."""
     cloud = fixtures.cloud()
     seen = result(cloud, send(cloud, script), NOW + 2_000)
@@ -247,7 +247,7 @@ def test_a_command_for_the_next_boot_waits_for_a_stopped_instance_too() -> None:
     assert result(cloud, invoke_id, NOW + 60_000) == seen
 
 
-def test_a_command_for_the_next_boot_reads_that_boot_however_late_it_is_asked_for() -> None:
+def test_a_late_query_returns_the_output_of_the_next_boot() -> None:
     """Two boots later its output is still that of the first, with the key of that one."""
     cloud = fixtures.cloud()
     witness = send(cloud, PROOF, {"RepeatMode": "NextRebootOnly"})
@@ -442,7 +442,7 @@ def test_agents_are_counted_and_filtered() -> None:
     assert stopped["CloudAssistantVersion"] == ""
 
 
-def test_agents_of_nobody_and_of_too_many_are_refused() -> None:
+def test_agents_of_no_or_too_many_instances_are_refused() -> None:
     """Unlike DescribeInstances, an unknown id is an error here."""
     cloud = fixtures.cloud()
     unknown = {"RegionId": REGION, "InstanceId.1": "i-none"}
@@ -454,7 +454,7 @@ def test_agents_of_nobody_and_of_too_many_are_refused() -> None:
 @pytest.mark.parametrize(
     "action", ["DescribeInvocationResults", "DescribeCloudAssistantStatus", "RunCommand"]
 )
-def test_who_may_not_is_told(action: str) -> None:
+def test_a_call_without_permission_is_refused(action: str) -> None:
     """No line allows it: Forbidden.RAM, no empty list."""
     nobody = User(statements=(Statement("allow", ("ecs:DescribeInstances",)),))
     cloud = Cloud(fixtures.fleet(), access=Access([nobody]))

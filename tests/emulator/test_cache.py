@@ -7,7 +7,9 @@ from rollout.emulator.cloud.cache import Cache
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 8))
-def test_a_kept_value_is_the_made_one_and_few_are_kept(keys: list[int], most: int) -> None:
+def test_a_cached_value_is_the_computed_one_and_the_cache_is_bounded(
+    keys: list[int], most: int
+) -> None:
     """Results are the function's, a repeated key computes nothing, memory is bounded."""
     made: list[int] = []
 

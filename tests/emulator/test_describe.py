@@ -31,7 +31,7 @@ def test_a_row_has_the_fields_of_the_reference() -> None:
     assert seen["PublicIpAddress"] == {"IpAddress": []}
 
 
-def test_a_row_that_was_kept_shows_whatever_changed_since() -> None:
+def test_a_cached_row_has_later_changes() -> None:
     """Rows are cached between calls; key, status, StartTime, lock and image are current."""
     cloud = fixtures.cloud()
     before = row(cloud, "i-plain-1")
@@ -151,7 +151,7 @@ def test_a_caller_without_permission_gets_an_empty_list() -> None:
     assert (refused.status, refused.code) == (403, "Forbidden.RAM")
 
 
-def test_permission_is_told_per_resource() -> None:
+def test_permission_is_checked_per_resource() -> None:
     """AttachKeyPair asks for each instance and for the key pair; a deny wins."""
     narrow = User(
         key_id="narrow",
@@ -171,7 +171,7 @@ def test_permission_is_told_per_resource() -> None:
     assert code("i-plain-1", "i-plain-2") == "Forbidden.RAM"
 
 
-def test_the_lag_shows_what_was() -> None:
+def test_the_lag_returns_the_former_state() -> None:
     """Status, key and StartTime of a few seconds ago, through attach, reboot and its end."""
     cloud = fixtures.cloud(Switches(describe_lag_ms=3_000))
     attach(cloud, "i-plain-1")

@@ -32,7 +32,7 @@ def first_cells(marker: str) -> list[str]:
         ("switches", list(Switches.__struct_fields__)),
     ],
 )
-def test_tables_tell_all_and_nothing_else(marker: str, names: list[str]) -> None:
+def test_tables_are_complete(marker: str, names: list[str]) -> None:
     """A new fault or switch without a word in the docs fails here, and so does a dropped one."""
     assert sorted(first_cells(marker)) == sorted(names)
 
@@ -46,7 +46,7 @@ def test_defaults_of_switches_are_those_of_the_code() -> None:
         assert told[1].strip("` ") == msgspec.json.encode(value).decode().strip('"')
 
 
-def test_fields_endpoints_commands_and_lines_are_told() -> None:
+def test_fields_endpoints_commands_and_lines_are_documented() -> None:
     """Fields of a fleet file, admin endpoints, shell commands, environment lines: documented."""
     told = set(re.findall(r"`([^`\n]+)`", PAGE.partition("Fields:")[2].partition("## ")[0]))
     assert set(file_rows.FleetRow.__struct_fields__) <= told
@@ -63,7 +63,7 @@ def test_every_action_of_the_contract_is_answered() -> None:
     assert list(dispatch.HANDLERS) == list(contract.ACTIONS)
 
 
-def test_the_fleets_shown_can_be_loaded(tmp_path: Path) -> None:
+def test_documented_fleets_can_be_loaded(tmp_path: Path) -> None:
     """The YAML blocks of the page are fleet files; together they are one."""
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     real = synthetic.ed25519_line(b"1" * 32, "me@laptop")

@@ -300,7 +300,7 @@ def test_an_image_may_never_install_a_key() -> None:
     assert observed_one(cloud, "i-plain-1", NOW + 19_000).key_in_force == FRESH
 
 
-def test_a_stale_read_shows_the_past() -> None:
+def test_a_stale_read_returns_the_past() -> None:
     """An armed stale read makes the cloud keep what was, and the lag of the request shows it."""
     cloud = fixtures.cloud(faults=FaultPlan([Fault("stale_describe", delay_ms=30_000)]))
     attach(cloud, "i-plain-1")

@@ -227,7 +227,7 @@ def test_a_key_pair_can_be_given_its_public_key(tmp_path: Path, name: str, text:
         ("missing.jsonl", None, None, "No such file"),
     ],
 )
-def test_a_wrong_fleet_file_is_told_with_its_line(
+def test_an_error_in_a_fleet_file_names_its_line(
     tmp_path: Path, name: str, text: str | None, line: int | None, word: str
 ) -> None:
     """Code R0013, the file, the line where one is known, and what is wrong there."""
@@ -274,7 +274,7 @@ def test_wrong_faults_are_refused(tmp_path: Path, text: str, word: str) -> None:
     assert problem.place.line == 1
 
 
-def test_the_oldest_start_there_is_can_be_told(tmp_path: Path) -> None:
+def test_the_oldest_possible_start_can_be_stated(tmp_path: Path) -> None:
     """An instance of 1970 was created in 1970, not before."""
     path = write(tmp_path / "f.jsonl", '{"instance":"i-1","start_time":"1970-01-02T00:00Z"}')
     seen = fixtures.row(Cloud(file.load(path, seed=1, now=NOW)), "i-1")

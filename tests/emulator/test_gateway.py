@@ -150,7 +150,7 @@ def test_v1_says_how_it_was_signed(name: str) -> None:
     assert refusal(v1(params)) == f"Missing{name}"
 
 
-def test_the_digest_of_the_body_is_told_truly() -> None:
+def test_the_digest_of_the_body_must_be_correct() -> None:
     """A signature over the right body does not excuse a header with another digest."""
     headers = dict(v3().headers)
     headers["x-acs-content-sha256"] = "0" * 64
@@ -179,7 +179,7 @@ def test_a_wrong_signature_does_not_use_up_the_nonce() -> None:
     admit(v3(), gateway=gateway)
 
 
-def test_v1_mismatch_tells_the_string_to_sign() -> None:
+def test_v1_mismatch_returns_the_string_to_sign() -> None:
     """The classic SDK compares it with its own and says "wrong secret" where they are equal."""
     params = {**v1_params(), "Signature": "AAAA"}
     with pytest.raises(Refusal) as caught:
@@ -208,7 +208,7 @@ def test_v3_must_sign_what_makes_the_call() -> None:
     assert refusal(Message("POST", "/", message.query, headers, b"")) == "IncompleteSignature"
 
 
-def test_other_algorithms_of_v3_are_told_from_v1() -> None:
+def test_other_algorithms_of_v3_are_not_v1() -> None:
     """SM3 and RSA cannot be checked here; they are answered as V3, not as a V1 without Action."""
     message = v3()
     headers = CIMultiDict(message.headers)

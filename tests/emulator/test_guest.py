@@ -101,7 +101,7 @@ async def test_the_new_key_works_after_the_restart_and_the_old_one_before(tmp_pa
 
 @needs_openssh
 @pytest.mark.asyncio
-async def test_the_guest_answers_what_a_probe_asks(tmp_path: Path) -> None:
+async def test_the_guest_answers_the_commands_of_a_probe(tmp_path: Path) -> None:
     """User, keys and a boot id that moves with the boot; the key of the listener stays."""
     async with rotation(tmp_path) as r:
         _, first = await r.ssh(r.old, "root@i-plain-2", "cat /proc/sys/kernel/random/boot_id")
@@ -120,7 +120,7 @@ async def test_the_guest_answers_what_a_probe_asks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "user", ["i-stopped", "i-windows", "i-none", "admin@i-plain-1", "root", ""]
 )
-async def test_nobody_answers_for_what_is_not_there(tmp_path: Path, user: str) -> None:
+async def test_there_is_no_login_to_absent_instances(tmp_path: Path, user: str) -> None:
     """Stopped, Windows, unknown, another login user: no login with any key."""
     async with rotation(tmp_path) as r:
         assert (await r.ssh(r.old, user or "x"))[0] == 255

@@ -125,7 +125,9 @@ def test_success_first_answers_per_instance() -> None:
 
 
 @pytest.mark.parametrize("charge_type, words", [("PostPaid", "postPaid"), ("PrePaid", "prePaid")])
-def test_an_expired_instance_is_told_by_how_it_is_paid(charge_type: str, words: str) -> None:
+def test_the_refusal_of_an_expired_instance_depends_on_its_charge_type(
+    charge_type: str, words: str
+) -> None:
     """InstanceExpired has two printed texts; both the single and the batch action have them."""
     cloud = fixtures.cloud()
     ordinal = cloud.instances.find("i-arrears")
@@ -188,7 +190,7 @@ def test_a_stop_ends_stopped_and_keeps_the_guest() -> None:
     assert observed_one(cloud, "i-plain-1", NOW + 1_000).key_in_force == fixtures.FORMER
 
 
-def test_how_an_instance_was_stopped_is_shown_until_it_is_started() -> None:
+def test_the_stop_mode_is_returned_until_the_start() -> None:
     """StoppedMode as it was asked for; a start and another stop forget it."""
     cloud = fixtures.cloud()
 

@@ -36,7 +36,7 @@ def change(cloud: Cloud, hand: str, name: str, now: int) -> None:
 
 
 @given(steps, lags, st.sampled_from([0, 3_000]))
-def test_a_kept_row_is_the_one_that_would_be_made(
+def test_a_cached_row_equals_a_new_one(
     steps: list[tuple[str, str, int]], lag_ms: int, stale_ms: int
 ) -> None:
     """After any calls, external changes and lags, no reply contains an outdated row."""

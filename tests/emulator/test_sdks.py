@@ -293,7 +293,7 @@ async def test_every_listed_field_arrives_in_the_typed_model() -> None:
 
 
 @pytest.mark.asyncio
-async def test_every_action_of_the_contract_is_asked_by_an_sdk() -> None:
+async def test_every_action_of_the_contract_is_called_by_an_sdk() -> None:
     """The table above leaves none out; STS has a test of its own."""
     asked = {"".join(part.title() for part in action.split("_")) for action, _, _ in ACTIONS}
     assert asked | {"GetCallerIdentity"} == set(contract.ACTIONS)
@@ -390,7 +390,7 @@ async def test_throttling_reaches_the_new_sdk_as_such_only_with_its_header() -> 
 
 
 @pytest.mark.asyncio
-async def test_a_wrong_secret_is_told_as_such() -> None:
+async def test_a_wrong_secret_is_reported() -> None:
     """The classic SDK finds its own string to sign in our message and names the secret."""
     async with server.serve(fixtures.cloud()) as url:
         wrong = AcsClient("emulator", "wrong", REGION, port=int(url.rpartition(":")[2]))

@@ -101,7 +101,7 @@ def test_the_four_errors_of_the_page(
     assert list(reply.body) == ["RequestId", "HostId", "Code", "Message"]
 
 
-def test_who_may_not_use_a_resource_is_told_that_the_region_is_missing() -> None:
+def test_a_forbidden_resource_is_reported_as_a_missing_region() -> None:
     """The second cause that the page prints for the code; today it is Forbidden.RAM."""
     user = User(statements=(Statement("deny"),))
     for switches, code in ((SEED, "MissingParameter"), (Switches(), "Forbidden.RAM")):
@@ -109,7 +109,7 @@ def test_who_may_not_use_a_resource_is_told_that_the_region_is_missing() -> None
         assert attach(cloud, "i-plain-1").code == code
 
 
-def test_another_missing_parameter_is_told_by_the_common_table() -> None:
+def test_another_missing_parameter_has_the_common_error() -> None:
     """Curly quotes, "mandatory", no full stop."""
     reply = call(fixtures.cloud(SEED), "AttachKeyPair", RegionId=REGION)
     assert reply.body["Message"] == (

@@ -362,7 +362,7 @@ async def test_the_answer_of_the_call_before_can_come_again() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_throttled_call_tells_when_to_come_back() -> None:
+async def test_a_throttled_call_returns_its_retry_time() -> None:
     """The header is in milliseconds, the status 400."""
     async with served(faulty("throttle", delay_ms=250)) as caller:
         signed = caller.signed("POST", "DescribeRegions", {})
@@ -371,7 +371,7 @@ async def test_a_throttled_call_tells_when_to_come_back() -> None:
 
 
 @pytest.mark.asyncio
-async def test_only_loopback_is_served_unless_told() -> None:
+async def test_only_loopback_is_served_by_default() -> None:
     """An emulator with a published secret does not listen to the network by accident."""
     with pytest.raises(ValueError, match="not a loopback"):
         async with server.serve(fixtures.cloud(), "0.0.0.0"):  # noqa: S104 - that is the point

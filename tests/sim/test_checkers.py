@@ -466,7 +466,7 @@ def lived() -> World:
     return world
 
 
-def test_a_calm_story_is_sound() -> None:
+def test_a_calm_run_has_no_violations() -> None:
     """What is found below is found for what was planted."""
     assert not checkers.violations(lived().record)
 

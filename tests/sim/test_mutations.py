@@ -333,7 +333,7 @@ def test_a_broken_core_is_caught(
         (free_the_permit_of_a_lost_restart, 2127, "P6"),
     ],
 )
-def test_reboots_by_other_hands_excuse_nothing(
+def test_external_reboots_excuse_nothing(
     mutation: Break, seed: int, checker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A core that takes another hand's boot for its own is caught by budget and by `done`; the
@@ -360,7 +360,7 @@ def test_attempts_are_bounded_over_all_processes_of_a_run(monkeypatch: pytest.Mo
     assert any(text.startswith("I-37") for text in meddled.wrong(95))
 
 
-def test_a_restart_that_shows_late_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_observed_late_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """A core that no longer knows what it judged absent restarts twice; the whole core does not
     in the same scenario.
     """
@@ -370,7 +370,7 @@ def test_a_restart_that_shows_late_is_not_made_again(monkeypatch: pytest.MonkeyP
     assert any(text.startswith("I-12") for text in meddled.trailing(17))
 
 
-def test_a_run_beside_another_run_halts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_during_another_run_halts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A core that does not count what others attached restarts their instances too, and is caught;
     the whole core does not in the same scenarios.
     """
