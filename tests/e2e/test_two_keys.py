@@ -66,10 +66,4 @@ def _write_plan(made: Stage) -> dict[str, str]:
     earlier = WantedKey(EARLIER, FOREIGN_KEY, public_key_digest(FOREIGN_KEY), regions)
     two = with_keys(plan, (*plan.keys, earlier), lambda one: int(one.instance[-1], 16) % 2)
     plan_file.save_plan(plan_file.with_digest(two), made.folder / "two.plan.json")
-    return {
-        target.instance: two.keys[target.key].name
-        for wave in two.waves
-        for cell in wave.cells
-        for batch in cell.batches
-        for target in batch.targets
-    }
+    return {target.instance: two.keys[target.key].name for target in two.targets()}

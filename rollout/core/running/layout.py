@@ -51,8 +51,8 @@ class Layout:
                 for batch in cell.batches:
                     low = len(self.targets)
                     self.targets.extend(batch.targets)
+                    used.update(KeySite(cell.site, one.key) for one in batch.targets[:1])
                     spans.append((low, len(self.targets)))
-                used.update(KeySite(cell.site, target.key) for target in self.targets[start:])
                 end = len(self.targets)
                 self.cell_of.extend([len(self.cells)] * (end - start))
                 self.cells.append(CellSpan(number, cell.site, start, end, tuple(spans)))
