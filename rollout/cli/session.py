@@ -1,12 +1,18 @@
-"""Make the session of a use case from the options of a command."""
+"""Make the session of a use case from a command's options, and print the result of a run."""
 
 from __future__ import annotations
 
+from rollout.app.runs import RunResult
 from rollout.app.session import Connection, Session
 from rollout.cli import progress
 from rollout.cli.notices import TerminalNotices
 from rollout.cli.options import CloudOptions, Common
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import render, report
+from rollout.errors import Exit
+
+RESULT_S = 60.0
+"""Time limit for reading the result, so that unattended commands end."""
 
 
 def make(
@@ -24,3 +30,20 @@ def make(
         notices=TerminalNotices(terminal),
         progress=progress.make(common, live=terminal.live),
     )
+
+
+def show(terminal: Terminal, ended: RunResult, output: str) -> Exit:
+    """Print the state of the run and return its exit code. Errors: R0804, R0806."""
+    terminal.show(_text(terminal, ended, output), RESULT_S)
+    return ended.exit
+
+
+def _text(terminal: Terminal, ended: RunResult, output: str) -> str:
+    """Return the summary in the requested format."""
+    match output:
+        case "json":
+            return render.as_json(report.data(ended.view, ended.facts))
+        case "ids":
+            return report.left_ids(ended.view.left)
+        case _:
+            return report.summary(ended.view, ended.facts, terminal.width)

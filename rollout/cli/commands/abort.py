@@ -36,13 +36,13 @@ def abort(
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import operate, runs
-    from rollout.cli import confirmation, eventloop, results, session
+    from rollout.cli import confirmation, eventloop, session
 
     terminal = Terminal.of(common)
     found = runs.find(common.runs_dir, run)
     if (closed := runs.closed_result(found)) is not None:
         terminal.say(f"Nothing to do: run {found.id} is closed.")
-        return results.show(terminal, closed, output)
+        return session.show(terminal, closed, output)
     confirmation.confirm_abort(terminal, found.id, runs.plan_of(found).name, confirm)
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
-    return results.show(terminal, eventloop.run(operate.abort, found, reason, made), output)
+    return session.show(terminal, eventloop.run(operate.abort, found, reason, made), output)

@@ -54,7 +54,7 @@ def apply(
     """
     from rollout.app import execute, plan_file
     from rollout.app.plan import Allow
-    from rollout.cli import eventloop, results, session
+    from rollout.cli import eventloop, session
 
     terminal = Terminal.of(common)
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
@@ -66,7 +66,7 @@ def apply(
         ended = eventloop.run(execute.plan_and_apply, target, made, review, allow)
     else:
         ended = eventloop.run(execute.apply, plan_file.load_plan(target, digest), made)
-    return _nothing(terminal, output) if ended is None else results.show(terminal, ended, output)
+    return _nothing(terminal, output) if ended is None else session.show(terminal, ended, output)
 
 
 def _review(terminal: Terminal, given: str | None, again_max: int, planned: PlanResult) -> None:

@@ -36,7 +36,7 @@ def resume(
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import execute
-    from rollout.cli import eventloop, results, session
+    from rollout.cli import eventloop, session
 
     if (run is None) is not last:
         raise UsageError.of(
@@ -48,4 +48,4 @@ def resume(
     if ended is None:
         terminal.say("Nothing to do: no run is open.")
         return Exit.DONE
-    return results.show(terminal, ended, output)
+    return session.show(terminal, ended, output)
