@@ -75,7 +75,7 @@ def test_silence_is_unknown(
         ({"RegionId": ""}, "cn-hangzhou"),
     ],
 )
-def test_a_row_may_call_its_region_in_other_words(
+def test_a_row_may_use_another_field_for_its_region(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     words: dict[str, object],
@@ -122,7 +122,7 @@ def test_every_form_names_the_same_instances(tmp_path: Path, kind: str, content:
 
 
 def test_a_rows_own_region_wins_however_it_is_spelled(tmp_path: Path) -> None:
-    """A region in another spelling beside an `InstanceId` is read, not taken for the source's."""
+    """A region in another spelling next to an `InstanceId` is read, not taken for the source's."""
     text = json.dumps({"InstanceId": A, "region": "cn-shanghai"})
 
     gathered = read(tmp_path, "fleet.jsonl", text, region="cn-hangzhou")
@@ -146,7 +146,7 @@ def test_a_table_gives_all_it_says(tmp_path: Path) -> None:
     assert list(gathered.instances.values()) == [samples.INSTANCE]
 
 
-def test_columns_name_what_nobody_could_know(tmp_path: Path) -> None:
+def test_columns_name_unknown_headings(tmp_path: Path) -> None:
     """The spec's `columns` win over looks; what nobody uses is noted (B-I06)."""
     content = f"id,机器,所在,备注\nx,{A},cn-shanghai,old\n"
 
@@ -167,7 +167,7 @@ def test_the_same_row_twice_is_merged(tmp_path: Path) -> None:
     assert gathered.instances[A] == samples.INSTANCE
 
 
-def test_a_million_dull_rows_share_their_words(tmp_path: Path) -> None:
+def test_a_million_similar_rows_share_their_texts(tmp_path: Path) -> None:
     """Equal regions, images and tags are one object each: memory stays small (B-I18)."""
     lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(5_000)]
 
@@ -375,7 +375,7 @@ ROWS = [
 @pytest.mark.parametrize(
     "kind,content,code,at", ROWS, ids=[f"{row[2]} {row[0]} {row[1][:30]!r}" for row in ROWS]
 )
-def test_a_bad_row_is_told_at_its_line(
+def test_a_bad_row_is_reported_at_its_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
@@ -407,7 +407,7 @@ def test_a_row_without_any_region_is_refused(tmp_path: Path, kind: str) -> None:
     assert problem.code == "R0204"
 
 
-def test_all_bad_rows_are_told_at_once(tmp_path: Path) -> None:
+def test_all_bad_rows_are_reported_at_once(tmp_path: Path) -> None:
     """One reading shows everything that is to be corrected, the good rows among them kept."""
     content = f'"{A}"\n"x"\n{{"id":7}}\n"{B}"\n"i-1 "\n'
 

@@ -108,7 +108,7 @@ ANSWERED = [*sorted(set(samples.ROW) - {"InstanceId", "RegionId", "ZoneId"}), "t
         max_size=5,
     )
 )
-def test_no_column_that_the_service_answers_refuses_a_live_plan(
+def test_a_column_that_is_read_from_the_service_refuses_no_live_plan(
     tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
     """A file only says which instances: every id is named, whatever else a row holds."""

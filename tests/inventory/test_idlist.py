@@ -33,7 +33,9 @@ def test_a_list_of_ids_is_read(tmp_path: Path, end: str) -> None:
     "line, code",
     [(f"{A} {B}", "R0203"), ("web-01", "R0203"), ("LTAI5tSecretSecretSecret", "R0112")],
 )
-def test_a_line_that_is_no_id_is_told_with_its_value(tmp_path: Path, line: str, code: str) -> None:
+def test_a_line_that_is_not_an_id_is_reported_with_its_value(
+    tmp_path: Path, line: str, code: str
+) -> None:
     """Line and text of what is no id; a secret is never repeated."""
     found = read(tmp_path, "fleet.ids", f"{A}\n{line}\n", region="cn-hangzhou")
 

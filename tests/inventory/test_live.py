@@ -120,7 +120,7 @@ async def test_pages_without_end_are_refused(shown: tuple[Instance, ...]) -> Non
     assert len(service.calls) < 50
 
 
-async def test_a_circle_that_opens_is_forgiven() -> None:
+async def test_a_cycle_of_pages_is_read_again() -> None:
     """The second walk through the pages may be whole."""
     service = Service(fleet(3))
     service.first[HANGZHOU] = [listing(tuple(fleet(1)), "1"), listing((), "1")]
@@ -167,9 +167,7 @@ async def test_a_problem_that_many_calls_of_a_region_share_is_reported_once() ->
         (Refused("InvalidRegionId.NotFound", RetryClass.KEY_PAIR), "R0411", Exit.FAILED),
     ],
 )
-async def test_what_the_service_says_no_with_is_told(
-    reply: Refused | Unknown, code: str, status: Exit
-) -> None:
+async def test_a_refusal_is_reported(reply: Refused | Unknown, code: str, status: Exit) -> None:
     """Each refusal has its code and exit, with the region and the service's own word."""
     service = Service(fleet(3))
     service.first[HANGZHOU] = [reply] * 40
@@ -181,7 +179,7 @@ async def test_what_the_service_says_no_with_is_told(
 
 
 async def test_all_regions_fail_at_once() -> None:
-    """Every region's problem is told, and the worse exit wins."""
+    """Every region's problem is reported, and the worse exit wins."""
     service = Service([])
     service.first = {
         HANGZHOU: [Refused("Forbidden.RAM", RetryClass.DENIED)],
@@ -194,7 +192,7 @@ async def test_all_regions_fail_at_once() -> None:
     assert error.exit is Exit.FAILED
 
 
-async def test_an_empty_answer_with_permission_is_believed() -> None:
+async def test_an_empty_listing_with_permission_is_accepted() -> None:
     """A dry run that passes says that the region is truly empty."""
     service = Service([])
 
@@ -203,7 +201,7 @@ async def test_an_empty_answer_with_permission_is_believed() -> None:
     assert (listed.instances, len(service.asked("probe"))) == ([], 1)
 
 
-async def test_an_empty_answer_without_permission_is_explained() -> None:
+async def test_an_empty_listing_without_permission_is_refused() -> None:
     """Without permission the service shows an empty list: exit 4 names region and cure."""
     service = Service(fleet(3) + fleet(3, SHANGHAI))
     service.blind = (SHANGHAI,)
@@ -217,7 +215,7 @@ async def test_an_empty_answer_without_permission_is_explained() -> None:
     assert "not accepted" in " ".join(problem.notes)
 
 
-async def test_ids_are_looked_at_by_the_hundred() -> None:
+async def test_ids_are_read_in_pages_of_100() -> None:
     """250 ids of one region take three looks of at most 100 ids."""
     service = Service(fleet(250) + fleet(1, SHANGHAI))
 
@@ -232,7 +230,7 @@ async def test_ids_are_looked_at_by_the_hundred() -> None:
     assert sizes == [2, 50, 100, 100]
 
 
-async def test_ids_that_nobody_sees_are_doubted() -> None:
+async def test_a_region_without_any_of_its_ids_counts_as_empty() -> None:
     """A region that shows none of its ids may just not be permitted."""
     service = Service(fleet(3))
     service.blind = (HANGZHOU,)

@@ -173,7 +173,7 @@ async def instances_observed(service: Service, *, allow_partial: bool = False) -
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("read", [listed, instances_observed])
-async def test_a_live_answer_that_counts_more_than_it_shows_is_refused(read: Any) -> None:
+async def test_an_incomplete_live_listing_is_refused(read: Any) -> None:
     """It is read a second time; then exit 65, or a warning with `--allow-partial`."""
     passing, failing = Counting(fleet(3)), Counting(fleet(3))
     passing.wrong = 1

@@ -84,7 +84,7 @@ async def test_files_say_which_the_service_says_what(tmp_path: Path) -> None:
         ({"ZoneId": "cn-shanghai-b"}, {"TagSets": 1}),
     ],
 )
-async def test_what_the_service_says_is_not_looked_for_in_files(
+async def test_fields_read_from_the_service_are_not_read_from_files(
     tmp_path: Path, first: dict[str, object], second: dict[str, object]
 ) -> None:
     """For a live plan a file only says which: other columns are neither compared nor refused."""
@@ -100,7 +100,7 @@ async def test_what_the_service_says_is_not_looked_for_in_files(
 LIST = FileSource("ids", "fleet.ids", regions=(HANGZHOU, SHANGHAI))
 
 
-async def test_ids_of_several_regions_are_looked_for_in_each(tmp_path: Path) -> None:
+async def test_ids_of_several_regions_are_looked_up_in_each(tmp_path: Path) -> None:
     """A list such as `-o ids` prints does not say where its instances are."""
     rows = fleet(3) + fleet(2, SHANGHAI)
     (tmp_path / "fleet.ids").write_text("".join(f"{one.id}\n" for one in rows) + "i-bp1gone\n")
@@ -139,7 +139,7 @@ async def test_a_list_of_ids_contradicts_another_region(tmp_path: Path) -> None:
         assert error.problems[0].code == "R0205"
 
 
-async def test_several_regions_are_not_told_apart_offline(tmp_path: Path) -> None:
+async def test_ids_of_several_regions_are_refused_offline(tmp_path: Path) -> None:
     """Without the service the region of an instance is unknown."""
     (tmp_path / "fleet.ids").write_text("i-bp1aaaa\n")
 
@@ -148,7 +148,7 @@ async def test_several_regions_are_not_told_apart_offline(tmp_path: Path) -> Non
     assert error.problems[0].code == "R0204"
 
 
-async def test_columns_that_the_service_answers_are_no_surprise(tmp_path: Path) -> None:
+async def test_columns_read_from_the_service_give_no_warning(tmp_path: Path) -> None:
     """Only unknown columns are noted; status and tags are in every export."""
     one = fleet(1)[0]
     head = "InstanceId,RegionId,Status,OSType,Tags,Owner\n"
@@ -213,7 +213,7 @@ async def test_offline_a_file_is_narrowed_by_its_own_tags(tmp_path: Path) -> Non
     assert [one.id for one in inventory.instances] == ["i-bp1prod"]
 
 
-async def test_ids_nobody_shows_are_lost(tmp_path: Path) -> None:
+async def test_ids_that_the_service_does_not_list_are_lost(tmp_path: Path) -> None:
     """Unknown ids stay in the inventory as lost, so that the plan can say so (B-I12)."""
     service = Service(fleet(1))
 
@@ -310,7 +310,7 @@ async def test_a_live_source_cannot_be_read_offline(tmp_path: Path) -> None:
 
 
 async def test_the_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
-    """A missing file and a bad row of another are told together; 74 wins over 65."""
+    """A missing file and a bad row of another are reported together; 74 wins over 65."""
     gone = FileSource("csv", "gone.csv")
 
     error = await refused(spec(FILE, gone), written(tmp_path, "i-bp1000000", "x"), Service([]))

@@ -80,7 +80,7 @@ async def test_known_regions_cost_no_call(tmp_path: Path) -> None:
     assert "regions" not in [call[0] for call in cloud.calls]
 
 
-async def test_an_operator_may_accept_a_region_unasked(tmp_path: Path) -> None:
+async def test_an_operator_may_skip_the_region_check(tmp_path: Path) -> None:
     """`--allow-unknown-region` works without the permission for DescribeRegions."""
     cloud = service()
     cloud.regions = DENIED

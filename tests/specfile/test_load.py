@@ -126,7 +126,7 @@ def test_a_huge_file_is_refused_unparsed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
-def test_an_empty_file_is_told_as_such(tmp_path: Path, text: str) -> None:
+def test_an_empty_file_is_reported_as_empty(tmp_path: Path, text: str) -> None:
     """No document is one problem, not a list of missing fields."""
     (problem,) = example.problems(tmp_path, text)
 
@@ -187,7 +187,7 @@ SECRETS = [
 
 @pytest.mark.parametrize("old,new", SECRETS)
 def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, old: str, new: str) -> None:
-    """A key or AccessKey in any value is told by its place alone."""
+    """A key or AccessKey in any value is reported by its place only."""
     text = example.TEXT.replace(old, new)
 
     with pytest.raises(SpecError) as caught:
@@ -206,9 +206,7 @@ def test_a_reference_to_a_secret_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
-def test_a_comment_does_not_end_at_a_character_that_looks_like_none(
-    tmp_path: Path, mark: str
-) -> None:
+def test_a_comment_does_not_end_at_an_invisible_character(tmp_path: Path, mark: str) -> None:
     """What stands behind it on the same line would be read as YAML: refused with its place."""
     text = example.TEXT.replace("apiVersion", f"# note{mark}labels: 1\napiVersion", 1)
 
@@ -284,7 +282,7 @@ def test_the_shipped_specs_are_right(path: Path) -> None:
     assert [warning.code for warning in loaded.warnings] == []
 
 
-def test_all_faults_of_the_waves_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_the_waves_are_reported_at_once(tmp_path: Path) -> None:
     """Names, sizes and the place of `rest`, also where a wave by itself is wrong."""
     waves = """  waves:
     - { name: a, size: 0 }
@@ -329,7 +327,7 @@ def test_a_plan_is_not_read_as_a_spec(tmp_path: Path) -> None:
         ("region: cn-hangzhou, regions: [cn-shanghai]", False),
     ],
 )
-def test_a_list_of_ids_needs_to_be_told_where(tmp_path: Path, fields: str, *, good: bool) -> None:
+def test_a_list_of_ids_needs_a_region(tmp_path: Path, fields: str, *, good: bool) -> None:
     """One region or several, and not both: the ids alone do not say it."""
     source = f"    - {{ source: ids, path: fleet.ids, {fields} }}\n"
     start, end = example.TEXT.index("    - source: ecs"), example.TEXT.index("  exclude:")

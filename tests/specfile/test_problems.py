@@ -1,4 +1,4 @@
-"""Everything wrong with a spec is told at once, at its place, with what to write instead."""
+"""All problems of a spec are reported at once, each with its place and a fix."""
 
 from pathlib import Path
 

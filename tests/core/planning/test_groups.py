@@ -112,7 +112,7 @@ def test_a_budget_that_means_nothing_is_refused(amount: Amount, word: str) -> No
     assert caught.value.problems[0].code == "R0312"
 
 
-def test_a_wave_of_nobody_is_refused() -> None:
+def test_a_wave_without_targets_is_refused() -> None:
     """One percent of ten comes to 0."""
     wave = WaveSpec("one", WaveKind.AMOUNT, Amount(share_ppm=10_000))
     with pytest.raises(PlanError) as caught:
@@ -190,7 +190,7 @@ def test_a_share_of_the_fleet_does_not_depend_on_its_neighbors(
     assert plan.groups[0].cap == base * share // 1_000_000
 
 
-def test_a_count_above_the_base_is_refused_whoever_stands_beside() -> None:
+def test_a_count_above_the_base_is_refused_in_any_fleet() -> None:
     """Windows instances do not make room for more instances that are down."""
     rows = [samples.instance(n, os=OsFamily.WINDOWS) for n in range(5, 20)]
 

@@ -133,14 +133,14 @@ def test_what_is_counted_on_the_way_is_what_counting_finds(rows: list[Instance])
         ({"image": "winery-linux"}, None),
     ],
 )
-def test_only_linux_that_nobody_calls_windows_is_rotated(
+def test_only_linux_without_a_windows_name_is_rotated(
     changes: dict[str, object], reason: Reason | None
 ) -> None:
     """The service's word decides, and a name that says otherwise makes it unknown, never in."""
     assert rotatable_os(samples.instance(1, **changes)) is reason
 
 
-def test_a_rule_past_its_day_leaves_nobody_out_and_is_told() -> None:
+def test_an_expired_rule_excludes_no_instance_and_is_a_warning() -> None:
     """An expired exclusion does not hold, and is named as expired."""
     rule = Exclude("for a week", instances=frozenset({"i-0001"}), until=samples.NOW)
     spec = samples.spec(exclude=(rule,))
