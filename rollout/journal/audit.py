@@ -189,7 +189,7 @@ class _Entries:
                 return _with(entry, text=f"{text} in {command.region}", call=call, action=action)
             return None
         if self.only is not None and self.only in command.ordinals:
-            seen = dict(zip(command.ordinals, spread(event.seen), strict=False)).get(self.only)
+            seen = dict(zip(command.ordinals, spread(event.observed), strict=False)).get(self.only)
             text += _seen(seen) if seen else ""
         return self._about(entry, command.ordinals, text=text, call=call, action=action)
 

@@ -105,7 +105,7 @@ class _Seen:
                 issued = self._open.pop(event.n, None)
                 if issued is not None:
                     self._settled(issued, event)
-            case Moved(trigger=Trigger.SEEN_RUNNING, ordinals=ordinals, api_time=at) if at:
+            case Moved(trigger=Trigger.OBSERVED_RUNNING, ordinals=ordinals, api_time=at) if at:
                 for ordinal in ordinals:
                     begun = self._restarted.pop(ordinal, None)
                     if begun is not None:

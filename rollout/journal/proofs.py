@@ -82,10 +82,10 @@ def _done(
                 attached.update(zip(ordinals, instances, strict=True))
                 for ordinal in ordinals:
                     comparisons.remove(ordinal)
-            case Moved(trigger=Trigger.SEEN_ATTACHED, ordinals=ordinals):
+            case Moved(trigger=Trigger.OBSERVED_ATTACHED, ordinals=ordinals):
                 for ordinal in ordinals:
                     comparisons.observe(ordinal)
-            case Moved(trigger=Trigger.SEEN_RUNNING, ordinals=ordinals):
+            case Moved(trigger=Trigger.OBSERVED_RUNNING, ordinals=ordinals):
                 for ordinal in ordinals:
                     key_site = layout.key_site_of(ordinal)
                     if comparisons.vouched(key_site, ordinal):

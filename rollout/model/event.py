@@ -117,14 +117,14 @@ class CellClosed(Event, frozen=True):
 class Issued(Event, frozen=True):
     """The intent of call `n`, durable before the call is sent, which is not after `not_after`.
 
-    `seen` is the observed state of each instance, in the order of the command's ordinals. Command
+    `observed` is the last state of each instance, in the order of the command's ordinals. Command
     and plan together are the parameters of the call. `epoch` and `attempt` are written if not 1.
     """
 
     n: int
     command: Command
     not_after: Instant
-    seen: tuple[ObservedGroup, ...] = ()
+    observed: tuple[ObservedGroup, ...] = ()
     epoch: int = 1
     attempt: int = 1
 
@@ -146,19 +146,19 @@ class Trigger(enum.StrEnum):
     ATTACH_ISSUED = "attach_issued"
     ATTACH_REFUSED = "attach_refused"
     ATTACH_REPEATABLE = "attach_repeatable"
-    SEEN_ATTACHED = "seen_attached"
-    SEEN_UNATTACHED = "seen_unattached"
+    OBSERVED_ATTACHED = "observed_attached"
+    OBSERVED_UNATTACHED = "observed_unattached"
     RESTART_ISSUED = "restart_issued"
     RESTART_REPEATABLE = "restart_repeatable"
     RESTART_REFUSED = "restart_refused"
     ANSWER_LOST = "answer_lost"
-    SEEN_BOOTED = "seen_booted"
-    SEEN_RUNNING = "seen_running"
+    OBSERVED_BOOTED = "observed_booted"
+    OBSERVED_RUNNING = "observed_running"
     LEFT_STOPPED = "left_stopped"
     KEY_UNPROVED = "key_unproved"
     KEY_PROVED = "key_proved"
     KEY_CHANGED = "key_changed"
-    SEEN_UNTOUCHED = "seen_untouched"
+    OBSERVED_UNTOUCHED = "observed_untouched"
     DOUBTED = "doubted"
     RETRIED = "retried"
     ASSUMED = "assumed"
@@ -167,7 +167,7 @@ class Trigger(enum.StrEnum):
     STATED_RESTARTED = "stated_restarted"
     STATED_UNTOUCHED = "stated_untouched"
     ABANDONED = "abandoned"
-    SEEN_SERVING = "seen_serving"
+    OBSERVED_SERVING = "observed_serving"
     DROPPED = "dropped"
     CLOSED = "closed"
 

@@ -131,7 +131,7 @@ def test_success_is_counted_not_listed(stream: io.StringIO) -> None:
     watched.begin()
     issued = attach(watched, 0)
     watched.put(issued, ev.Settled(issued.n, watched.now, Done("1")))
-    watched.put(ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair", 1))
+    watched.put(ev.Moved(Trigger.OBSERVED_ATTACHED, (0,), "key_pair", 1))
 
     assert names(stream) == ["run.started", "wave.started"]
 
@@ -159,7 +159,7 @@ def test_bars_show_the_wave_and_replace_routine_lines(monkeypatch: pytest.Monkey
         issued = attach(watched, 0)
         watched.put(issued)
         watched.put(ev.Settled(issued.n, watched.now, Done("1")))
-        watched.put(ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair", 1))
+        watched.put(ev.Moved(Trigger.OBSERVED_ATTACHED, (0,), "key_pair", 1))
         watched.put(ev.Anomaly(0, "something odd"), SLOWED)
         watched.put(ev.Drained("SIGINT", "signal"), after_ms=60_000)
 

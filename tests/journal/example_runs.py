@@ -143,7 +143,7 @@ class ExampleRun:
 
     def move(self, trigger: Trigger, *ordinals: int) -> "ExampleRun":
         """An observation showed this."""
-        if trigger is Trigger.SEEN_ATTACHED:
+        if trigger is Trigger.OBSERVED_ATTACHED:
             self.observed += len(ordinals)
         return self.add(ev.Moved(trigger, ordinals, "status", NOW))
 
@@ -161,7 +161,7 @@ class ExampleRun:
 
     def attached(self, *ordinals: int) -> "ExampleRun":
         """Attached and read back."""
-        return self.attach(*ordinals).settle().move(Trigger.SEEN_ATTACHED, *ordinals)
+        return self.attach(*ordinals).settle().move(Trigger.OBSERVED_ATTACHED, *ordinals)
 
     def rotated(self, *ordinals: int) -> "ExampleRun":
         """Attached, restarted one after the other, serving again."""
@@ -175,8 +175,8 @@ class ExampleRun:
 
     def back(self, *ordinals: int) -> "ExampleRun":
         """The key pair compared, booted and serving again."""
-        self.compare(self.key_of(ordinals[0])).move(Trigger.SEEN_BOOTED, *ordinals)
-        return self.move(Trigger.SEEN_RUNNING, *ordinals)
+        self.compare(self.key_of(ordinals[0])).move(Trigger.OBSERVED_BOOTED, *ordinals)
+        return self.move(Trigger.OBSERVED_RUNNING, *ordinals)
 
     def close(self, exit_code: int = 0, **counts: int) -> "ExampleRun":
         """Close the run with these counts and the two excluded instances."""

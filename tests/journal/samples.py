@@ -45,7 +45,7 @@ def turn(number: int) -> list[AnyEvent]:
     return [
         issued(number),
         Settled(number, NOW, Done(f"473469C7-AA6F-4DC5-B3DB-{number:012}", NOW)),
-        Moved(Trigger.SEEN_BOOTED, (number,), "start_time", NOW),
+        Moved(Trigger.OBSERVED_BOOTED, (number,), "start_time", NOW),
     ]
 
 

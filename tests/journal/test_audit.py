@@ -24,7 +24,7 @@ def mixed() -> ExampleRun:
     """A batch of two of which one is refused, and a restart whose answer is lost."""
     example = ExampleRun().open_wave(0).attach(0, 1)
     example.add(ev.Settled(1, NOW, Done("REQ-0", NOW), ((1, REFUSED),)))
-    example.move(Trigger.SEEN_ATTACHED, 0)
+    example.move(Trigger.OBSERVED_ATTACHED, 0)
     example.restart(0).settle(Unknown("timeout")).resume()
     example.add(ev.Settled(2, NOW, Done("REQ-9", NOW)))
     return example.add(
@@ -85,7 +85,7 @@ def test_a_life_says_why_it_moved(tmp_path: Path) -> None:
     told = audit.life(example.plan, lines(tmp_path, example), "i-00000000")
 
     texts = {entry.event: (entry.text, entry.epoch) for entry in told}
-    assert texts["Moved"] == ("seen_attached: status", 1)
+    assert texts["Moved"] == ("observed_attached: status", 1)
     assert texts["Settled"] == ("unknown, may have been executed: timeout", 1)
     assert texts["Held"] == ("unproven", 2)
     assert texts["Released"] == ("start_time_trusted", 2)

@@ -90,7 +90,7 @@ def test_five_boots_are_enough_to_learn_from(count: int) -> None:
         command = RestartCall(RestartKind.REBOOT, (ordinal,), (row.id,))
         seen.take(Issued(ordinal + 1, command, begun))
         seen.take(Settled(ordinal + 1, begun, Done("473469C7", begun)))
-        seen.take(Moved(Trigger.SEEN_RUNNING, (ordinal,), "status", begun + 15 * SECOND))
+        seen.take(Moved(Trigger.OBSERVED_RUNNING, (ordinal,), "status", begun + 15 * SECOND))
 
     boots = seen.boots("r-1")
 

@@ -67,7 +67,7 @@ def test_each_instance_is_proved_for_its_own_key(tmp_path: Path) -> None:
 def test_an_instance_is_proved_by_the_comparison_after_it(tmp_path: Path) -> None:
     """Running alone proves nothing until the key pair was compared again."""
     example = ExampleRun().open_wave(0).attached(0, 1).restart(0)
-    example.move(Trigger.SEEN_BOOTED, 0).move(Trigger.SEEN_RUNNING, 0)
+    example.move(Trigger.OBSERVED_BOOTED, 0).move(Trigger.OBSERVED_RUNNING, 0)
     run(tmp_path, example, 1)
     assert proofs.fold(DirectoryStore(tmp_path)).proofs == {}
 

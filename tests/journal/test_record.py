@@ -104,7 +104,7 @@ def test_an_intent_of_an_earlier_release_is_read() -> None:
     raw = (
         b'{"seq":3,"at":1795400009120,"prev":"00","body":[{"type":"Issued","n":1,"epoch":1,"command":'
         b'{"type":"AttachKeyPair","cell":0,"ordinals":[0,1],"instances":["i-0","i-1"]},"attempt":1,'
-        b'"not_after":1795400060000,"digest":"0000000000000000","seen":'
+        b'"not_after":1795400060000,"digest":"0000000000000000","observed":'
         b'[["Running","ops",1795313600000,1795400000000],["Running","ops",0,1795400000000]]}]}'
     )
 
@@ -112,4 +112,4 @@ def test_an_intent_of_an_earlier_release_is_read() -> None:
 
     assert isinstance(event, Issued)
     assert (event.epoch, event.attempt) == (1, 1)
-    assert [sight.started_at for sight in spread(event.seen)] == [1_795_313_600_000, 0]
+    assert [sight.started_at for sight in spread(event.observed)] == [1_795_313_600_000, 0]

@@ -80,8 +80,8 @@ def see(record: RunRecord, kind: type[Attach | RestartCall], **changes: object) 
     """Replace the observation of the first intent of a kind."""
 
     def change(first: Issued) -> Issued:
-        seen = [msgspec.structs.replace(one, **changes) for one in spread(first.seen)]
-        return msgspec.structs.replace(first, seen=gather(seen))
+        seen = [msgspec.structs.replace(one, **changes) for one in spread(first.observed)]
+        return msgspec.structs.replace(first, observed=gather(seen))
 
     change_intent(record, kind, change)
 
@@ -198,11 +198,11 @@ def _sent_twice(world: World) -> None:
 
 
 def _attached_before_the_attach(world: World) -> None:
-    before_all(world.record, ev.Moved(Trigger.SEEN_ATTACHED, (0,), "key_pair"))
+    before_all(world.record, ev.Moved(Trigger.OBSERVED_ATTACHED, (0,), "key_pair"))
 
 
 def _done_before_its_boot(world: World) -> None:
-    before_all(world.record, ev.Moved(Trigger.SEEN_RUNNING, (0,), "status"))
+    before_all(world.record, ev.Moved(Trigger.OBSERVED_RUNNING, (0,), "status"))
 
 
 def _done_on_another_key(world: World) -> None:

@@ -176,7 +176,7 @@ def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
 
     def eager(findings: Findings, ordinal: int, instance: Instance) -> None:
         if findings.run.attach_tries[ordinal]:
-            findings.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
+            findings.move(ordinal, Trigger.OBSERVED_ATTACHED, "key_pair")
             findings.ready.append(ordinal)
         else:
             attaching(findings, ordinal, instance)

@@ -43,7 +43,7 @@ def judge_planned(findings: Findings, ordinal: int, instance: Instance) -> None:
     elif found is not None and found.ends:
         findings.move(ordinal, Trigger.DROPPED, found.ends)
     elif instance.key_pair == wanted:
-        findings.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
+        findings.move(ordinal, Trigger.OBSERVED_ATTACHED, "key_pair")
         _ready(findings, ordinal, instance)
     else:
         _steady(findings, ordinal, instance, findings.checked)
@@ -54,14 +54,14 @@ def judge_attaching(findings: Findings, ordinal: int, instance: Instance) -> Non
     run = findings.run
     record = run.attaching[ordinal]
     if instance.key_pair == run.layout.wanted(ordinal).name:
-        findings.move(ordinal, Trigger.SEEN_ATTACHED, "key_pair")
+        findings.move(ordinal, Trigger.OBSERVED_ATTACHED, "key_pair")
         _ready(findings, ordinal, instance)
     elif instance.key_pair != run.layout.targets[ordinal].former_key:
         report_conflict(findings, ordinal, instance)
     elif findings.at < record.left_by + run.plan.restart.settle_window_ms:
         findings.watch(ordinal)  # the reply may be outdated, or the call still arrive
     elif run.attach_tries[ordinal] < limits.ATTEMPTS_MAX:
-        findings.move(ordinal, Trigger.SEEN_UNATTACHED, "key_pair")
+        findings.move(ordinal, Trigger.OBSERVED_UNATTACHED, "key_pair")
     else:
         findings.move(ordinal, Trigger.GAVE_UP, "not_attached")
 
@@ -78,11 +78,11 @@ def judge_attached(findings: Findings, ordinal: int, instance: Instance) -> None
     elif ordinal in run.comparisons.doubted:
         findings.hold(ordinal, KEY_CHANGED)  # a restart would put other material in force
     elif (record := run.restarting.get(ordinal)) and start_moved(record, instance):
-        findings.move(ordinal, Trigger.SEEN_BOOTED, "start_time")  # the former restart, late
+        findings.move(ordinal, Trigger.OBSERVED_BOOTED, "start_time")  # the former restart, late
         judge_settling(findings, ordinal, instance)
     elif instance.status is Status.RUNNING and 0 < attached_at < instance.started_at - window_ms:
-        findings.move(ordinal, Trigger.SEEN_BOOTED, "foreign_restart")
-        findings.move(ordinal, Trigger.SEEN_RUNNING, "status")
+        findings.move(ordinal, Trigger.OBSERVED_BOOTED, "foreign_restart")
+        findings.move(ordinal, Trigger.OBSERVED_RUNNING, "status")
     elif spent(run, ordinal):
         findings.hold(ordinal, "attempts")
     else:

@@ -155,7 +155,7 @@ def _key_changed(run: Run, event: ev.KeyChanged) -> None:
 def _moved(run: Run, event: ev.Moved) -> None:
     for ordinal in event.ordinals:
         match event.trigger:
-            case Trigger.SEEN_ATTACHED:
+            case Trigger.OBSERVED_ATTACHED:
                 run.attached_at[ordinal] = event.api_time
                 run.comparisons.observe(ordinal)
                 run.busy.pop(ordinal, None)
@@ -166,10 +166,10 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.troubles.accept(ordinal)
                 if event.trigger is Trigger.ABANDONED:
                     run.abandoned[ordinal] = None
-            case Trigger.SEEN_SERVING:
+            case Trigger.OBSERVED_SERVING:
                 invariant(ordinal in run.abandoned, "only what was abandoned is let go")
                 run.ledger.release(ordinal, Phase.IN_DOUBT)
-            case Trigger.SEEN_UNTOUCHED | Trigger.RETRIED if run.restarting[ordinal].answered:
+            case Trigger.OBSERVED_UNTOUCHED | Trigger.RETRIED if run.restarting[ordinal].answered:
                 invariant(condition=False, text="I-12: an accepted restart is not repeated")
             case Trigger.RETRIED:
                 invariant(not run.retried[ordinal], "I-12: retryOnce is once")
@@ -178,7 +178,7 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.causes[ordinal] = "assumed"
             case _:
                 pass
-        if event.trigger is Trigger.SEEN_RUNNING:
+        if event.trigger is Trigger.OBSERVED_RUNNING:
             _running(run, ordinal)
         else:
             move_target(run, ordinal, event.trigger)
@@ -188,7 +188,7 @@ def _running(run: Run, ordinal: int) -> None:
     """The key is in force. Done where a comparison since its attach says that it is the plan's."""
     key_site = run.layout.key_site_of(ordinal)
     if run.comparisons.vouched(key_site, ordinal):
-        move_target(run, ordinal, Trigger.SEEN_RUNNING)
+        move_target(run, ordinal, Trigger.OBSERVED_RUNNING)
     elif ordinal in run.comparisons.doubted:
         prove_wrong(run, ordinal)
     else:

@@ -59,7 +59,7 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
     key_site = KeySite(run.layout.site_of(command.ordinals[0]), command.key)
     invariant(key_site in run.keys, "no attach before the key is there")
     wanted = run.plan.keys[command.key].name
-    for ordinal, observed in zip(command.ordinals, spread(event.seen), strict=True):
+    for ordinal, observed in zip(command.ordinals, spread(event.observed), strict=True):
         target = run.layout.targets[ordinal]
         invariant(target.key == command.key, "one call attaches one key")
         invariant(observed.key_pair in (target.former_key, wanted), "I-07: compare and set")
@@ -74,7 +74,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
     _check_ids(run, command, limits.RESTART_IDS_MAX)
     reboot = command.kind is RestartKind.REBOOT
     wanted = Status.RUNNING if reboot else Status.STOPPED
-    for ordinal, observed in zip(command.ordinals, spread(event.seen), strict=True):
+    for ordinal, observed in zip(command.ordinals, spread(event.observed), strict=True):
         invariant(observed.status is wanted, "I-09: reboot what is Running, start what is Stopped")
         invariant(
             observed.key_pair == run.layout.wanted(ordinal).name,

@@ -16,7 +16,7 @@ FOREIGN_KEY = "foreign_key"
 KEY_CHANGED = "key_pair_changed"
 """Cause of an instance that may carry other key material under the wanted name."""
 
-_JUDGED_ABSENT = frozenset({Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED})
+_JUDGED_ABSENT = frozenset({Trigger.OBSERVED_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED})
 """Refusals after which a restart is repeated; the former restart stays on record."""
 
 

@@ -117,13 +117,13 @@ _RANKS = {
     trigger: rank
     for rank, trigger in enumerate(
         (
-            Trigger.SEEN_ATTACHED,
-            Trigger.SEEN_UNATTACHED,
-            Trigger.SEEN_BOOTED,
-            Trigger.SEEN_RUNNING,
+            Trigger.OBSERVED_ATTACHED,
+            Trigger.OBSERVED_UNATTACHED,
+            Trigger.OBSERVED_BOOTED,
+            Trigger.OBSERVED_RUNNING,
             Trigger.DOUBTED,
-            Trigger.SEEN_SERVING,
-            Trigger.SEEN_UNTOUCHED,
+            Trigger.OBSERVED_SERVING,
+            Trigger.OBSERVED_UNTOUCHED,
             Trigger.RETRIED,
             Trigger.ASSUMED,
             Trigger.TIMED_OUT,

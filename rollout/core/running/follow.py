@@ -23,7 +23,7 @@ from rollout.model.outcome import Refused
 from rollout.model.time import Instant
 
 _T = TypeVar("_T")
-_ABSENT = (Trigger.SEEN_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED)
+_ABSENT = (Trigger.OBSERVED_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED)
 """A restart did not happen: it may be repeated."""
 
 
@@ -176,7 +176,7 @@ def _to_halve(
 
 def _moved(waiting: Waiting, trigger: Trigger, ordinals: Sequence[int], now: Instant) -> None:
     run = waiting.run
-    if trigger is Trigger.SEEN_UNATTACHED:
+    if trigger is Trigger.OBSERVED_UNATTACHED:
         tries = max(run.attach_tries[ordinal] for ordinal in ordinals)
         cells: dict[int, list[int]] = {}
         for ordinal in ordinals:
@@ -185,7 +185,7 @@ def _moved(waiting: Waiting, trigger: Trigger, ordinals: Sequence[int], now: Ins
             waiting.delay(members, now, tries)
         return
     for ordinal in ordinals:
-        if trigger is Trigger.SEEN_ATTACHED:
+        if trigger is Trigger.OBSERVED_ATTACHED:
             waiting.uncheck(ordinal)
             waiting.watching.attached_since[ordinal] = now
         if trigger in _ABSENT:

@@ -37,7 +37,7 @@ def judge_restarting(findings: Findings, ordinal: int, instance: Instance) -> No
     findings.since[ordinal] = None
     evidence = _boot_evidence(record, instance)
     if evidence:
-        findings.move(ordinal, Trigger.SEEN_BOOTED, evidence)
+        findings.move(ordinal, Trigger.OBSERVED_BOOTED, evidence)
         judge_settling(findings, ordinal, instance)
     elif findings.at < run.settle_end(ordinal):
         findings.watch(ordinal)
@@ -125,7 +125,7 @@ def _judge_doubt(findings: Findings, ordinal: int, record: Restarting, instance:
         _judge_abandoned(findings, ordinal, instance)
         return
     if _untouched(run, ordinal, record, instance):
-        findings.move(ordinal, Trigger.SEEN_UNTOUCHED, "settle_window")
+        findings.move(ordinal, Trigger.OBSERVED_UNTOUCHED, "settle_window")
         if spent(run, ordinal):
             findings.hold(ordinal, "attempts")
         return
@@ -145,7 +145,7 @@ def _judge_abandoned(findings: Findings, ordinal: int, instance: Instance) -> No
     its restart can no longer come: its permit comes back.
     """
     if instance.status is Status.RUNNING and findings.run.ledger.permits[ordinal]:
-        findings.move(ordinal, Trigger.SEEN_SERVING, "status")
+        findings.move(ordinal, Trigger.OBSERVED_SERVING, "status")
     findings.hold(ordinal, "abandoned")
 
 
@@ -189,7 +189,7 @@ def _runs_again(findings: Findings, ordinal: int, record: Restarting, instance: 
 def _judge_foreign_boot(findings: Findings, ordinal: int, instance: Instance) -> None:
     """Another operator booted it, and this process stopped before it was observed Running."""
     if instance.status is Status.RUNNING:
-        findings.move(ordinal, Trigger.SEEN_RUNNING, "status")
+        findings.move(ordinal, Trigger.OBSERVED_RUNNING, "status")
     elif waited_out(findings, ordinal):
         findings.move(ordinal, Trigger.TIMED_OUT, "not_running")
     else:
@@ -198,7 +198,7 @@ def _judge_foreign_boot(findings: Findings, ordinal: int, instance: Instance) ->
 
 def _running(findings: Findings, ordinal: int, record: Restarting, instance: Instance) -> None:
     run = findings.run
-    findings.move(ordinal, Trigger.SEEN_RUNNING, "status")
+    findings.move(ordinal, Trigger.OBSERVED_RUNNING, "status")
     clean = record.answered and run.restart_tries[ordinal] == 1
     if record.kind is RestartKind.START or not clean or not record.base.started_at:
         return

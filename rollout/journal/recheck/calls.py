@@ -61,13 +61,13 @@ class RunCalls:
                 )
             case Attach():
                 self.counts["AttachKeyPair"] += 1
-                before = list(spread(event.seen))
+                before = list(spread(event.observed))
                 if self._check_ids(command, before, limits.ATTACH_IDS_MAX):
                     self._attach(command, before)
             case RestartCall():
                 many = "s" if len(command.ordinals) > 1 else ""
                 self.counts[f"{command.kind.value.title()}Instance{many}"] += 1
-                before = list(spread(event.seen))
+                before = list(spread(event.observed))
                 if self._check_ids(command, before, limits.RESTART_IDS_MAX):
                     self._restart(command, before)
 

@@ -43,7 +43,7 @@ class Commands:
 
     def allows(self, trigger: Trigger, ordinal: int) -> bool:
         """Return whether the move needs no statement, or an operator made it. It counts once."""
-        if trigger is Trigger.SEEN_SERVING:
+        if trigger is Trigger.OBSERVED_SERVING:
             return ordinal in self.abandoned
         resolution = STATED.get(trigger)
         if resolution is None:

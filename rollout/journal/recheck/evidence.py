@@ -12,7 +12,7 @@ from rollout.journal.recheck.legal_moves import ABANDONED, FREES, MOVES, POLICIE
 from rollout.model import event as ev
 from rollout.model.event import Trigger
 
-_REPEATS = frozenset({Trigger.SEEN_UNTOUCHED, Trigger.RETRIED})
+_REPEATS = frozenset({Trigger.OBSERVED_UNTOUCHED, Trigger.RETRIED})
 """Triggers after which an instance is restarted again."""
 
 
@@ -48,12 +48,12 @@ class EvidenceRules:
                 self._add(f"{trigger} without the statement of an operator")
             if abandons:
                 target = ABANDONED.get(State(instances.states[ordinal]), State.SKIPPED)
-            elif trigger is Trigger.SEEN_RUNNING:
+            elif trigger is Trigger.OBSERVED_RUNNING:
                 target = self._running(ordinal)
             instances.move(ordinal, sources, target, trigger)
             if stated and trigger in STATED:
                 instances.failures.accept((ordinal,))
-            if trigger is Trigger.SEEN_ATTACHED:
+            if trigger is Trigger.OBSERVED_ATTACHED:
                 self._calls.observe_attach(ordinal)
                 instances.material.attached(ordinal)
             if trigger in FREES:

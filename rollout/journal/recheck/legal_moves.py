@@ -34,16 +34,16 @@ EXPOSED = frozenset({S.ATTACHING, S.ATTACHED, S.RESTARTING})
 ENDED_BADLY = frozenset({S.FAILED, S.STRANDED})
 
 MOVES: dict[Trigger, tuple[frozenset[int], int]] = {
-    Trigger.SEEN_ATTACHED: (frozenset({S.PLANNED, S.ATTACHING}), S.ATTACHED),
-    Trigger.SEEN_UNATTACHED: (frozenset({S.ATTACHING}), S.PLANNED),
+    Trigger.OBSERVED_ATTACHED: (frozenset({S.PLANNED, S.ATTACHING}), S.ATTACHED),
+    Trigger.OBSERVED_UNATTACHED: (frozenset({S.ATTACHING}), S.PLANNED),
     Trigger.GAVE_UP: (frozenset({S.ATTACHING}), S.FAILED),
     Trigger.LEFT_STOPPED: (frozenset({S.ATTACHED}), S.STRANDED),
-    Trigger.SEEN_BOOTED: (frozenset({S.ATTACHED, S.RESTARTING}), S.BOOTED),
+    Trigger.OBSERVED_BOOTED: (frozenset({S.ATTACHED, S.RESTARTING}), S.BOOTED),
     Trigger.DOUBTED: (frozenset({S.RESTARTING}), S.RESTARTING),
-    Trigger.SEEN_UNTOUCHED: (frozenset({S.RESTARTING}), S.ATTACHED),
+    Trigger.OBSERVED_UNTOUCHED: (frozenset({S.RESTARTING}), S.ATTACHED),
     Trigger.RETRIED: (frozenset({S.RESTARTING}), S.ATTACHED),
     Trigger.ASSUMED: (frozenset({S.RESTARTING}), S.UNVERIFIED),
-    Trigger.SEEN_RUNNING: (frozenset({S.BOOTED}), S.DONE),
+    Trigger.OBSERVED_RUNNING: (frozenset({S.BOOTED}), S.DONE),
     Trigger.TIMED_OUT: (frozenset({S.BOOTED}), S.FAILED),
     Trigger.DROPPED: (UNFINISHED, S.SKIPPED),
     Trigger.STATED_RESTARTED: (
@@ -51,7 +51,7 @@ MOVES: dict[Trigger, tuple[frozenset[int], int]] = {
         S.UNVERIFIED,
     ),
     Trigger.STATED_UNTOUCHED: (frozenset({S.RESTARTING}), S.ATTACHED),
-    Trigger.SEEN_SERVING: (frozenset({S.RESTARTING}), S.RESTARTING),
+    Trigger.OBSERVED_SERVING: (frozenset({S.RESTARTING}), S.RESTARTING),
 }
 """The states from which an observation or a timeout moves an instance, and the state after it."""
 
@@ -66,14 +66,14 @@ ABANDONED = {
 
 FREES = frozenset(
     {
-        Trigger.SEEN_RUNNING,
-        Trigger.SEEN_UNTOUCHED,
+        Trigger.OBSERVED_RUNNING,
+        Trigger.OBSERVED_UNTOUCHED,
         Trigger.RETRIED,
         Trigger.ASSUMED,
         Trigger.DROPPED,
         Trigger.STATED_RESTARTED,
         Trigger.STATED_UNTOUCHED,
-        Trigger.SEEN_SERVING,
+        Trigger.OBSERVED_SERVING,
     }
 )
 """Triggers that return a permit: the instance serves again, was not restarted or is gone, or an

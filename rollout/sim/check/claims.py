@@ -42,13 +42,13 @@ class AttachFirst:
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, RestartCall) and any(
                 seen.key_pair != record.wanted[name].name
-                for name, seen in zip(intent.ids, spread(intent.issued.seen), strict=True)
+                for name, seen in zip(intent.ids, spread(intent.issued.observed), strict=True)
             ):
                 yield f"intent {n} restarts what was not seen on the new key"
         for ordinal, moves in history.moves.items():
             target = history.layout.targets[ordinal]
             for move, journaled in moves:
-                if move.trigger is Trigger.SEEN_ATTACHED and target.attach:
+                if move.trigger is Trigger.OBSERVED_ATTACHED and target.attach:
                     attached = history.attaches.get(target.instance, ())
                     if not any(one.entry.at <= journaled.at for one in attached):
                         yield f"{target.instance} is said to be attached and never was"
@@ -72,7 +72,7 @@ class InForce:
         for ordinal, moves in history.moves.items():
             name = history.layout.targets[ordinal].instance
             for move, journaled in moves:
-                if move.trigger is not Trigger.SEEN_RUNNING:
+                if move.trigger is not Trigger.OBSERVED_RUNNING:
                     continue
                 boots = history.restarts.get(name, ())
                 proved = any(
@@ -105,7 +105,7 @@ class InForce:
                 journaled.at,
             )
             for move, journaled in history.moves.get(ordinal, ())
-            if move.trigger is Trigger.SEEN_BOOTED and move.evidence == "status"
+            if move.trigger is Trigger.OBSERVED_BOOTED and move.evidence == "status"
         ]
         boots = history.restarts.get(history.layout.targets[ordinal].instance, ())
         ends = [boot.entry.until for boot in boots if not boot.ours]

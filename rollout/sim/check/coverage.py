@@ -123,15 +123,15 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
 _HAPPENING = ev.Trigger
 _MOVES: dict[tuple[ev.Trigger, str], list[str]] = {
     (_HAPPENING.DOUBTED, ""): ["in doubt by silence"],
-    (_HAPPENING.SEEN_UNTOUCHED, ""): ["did not happen"],
+    (_HAPPENING.OBSERVED_UNTOUCHED, ""): ["did not happen"],
     (_HAPPENING.RETRIED, ""): ["retried once"],
     (_HAPPENING.LEFT_STOPPED, ""): ["left stopped"],
     (_HAPPENING.ASSUMED, ""): ["assumed done"],
     (_HAPPENING.TIMED_OUT, ""): ["not running"],
     (_HAPPENING.GAVE_UP, ""): ["attach given up"],
     (_HAPPENING.DROPPED, "gone"): ["gone"],
-    (_HAPPENING.SEEN_BOOTED, "foreign_restart"): ["booted by others"],
-    (_HAPPENING.SEEN_BOOTED, "start_time"): ["late boot seen"],
+    (_HAPPENING.OBSERVED_BOOTED, "foreign_restart"): ["booted by others"],
+    (_HAPPENING.OBSERVED_BOOTED, "start_time"): ["late boot seen"],
 }
 _DRIFTS = {
     ev.DriftKind.CONFLICT: ["conflict"],

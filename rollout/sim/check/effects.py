@@ -52,7 +52,9 @@ class CompareAndSet:
         """Compare observations, and the true state where nothing else changed it in between."""
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, Attach):
-                for ordinal, seen in zip(intent.ordinals, spread(intent.issued.seen), strict=True):
+                for ordinal, seen in zip(
+                    intent.ordinals, spread(intent.issued.observed), strict=True
+                ):
                     target = history.layout.targets[ordinal]
                     wanted = history.layout.wanted(ordinal).name
                     if seen.key_pair not in (target.former_key, wanted):

@@ -48,7 +48,7 @@ class IntentsAreWhole:
             ids = command.instances
             if not 0 < len(ids) <= most or len(set(ids)) != len(ids):
                 yield f"intent {n} names {len(ids)} ids, or one twice"
-            if len(list(spread(issued.seen))) != len(ids):
+            if len(list(spread(issued.observed))) != len(ids):
                 yield f"intent {n} does not say what was seen of each id"
             planned = [history.ordinal_of.get(one) for one in ids]
             if planned != list(command.ordinals):

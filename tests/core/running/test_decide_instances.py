@@ -50,7 +50,7 @@ def test_batch_calls_name_many_and_single_calls_name_one() -> None:
     story = World(samples.make_plan(rows, wanted), rows).start().go()
     restarts = [e for e in story.events(ev.Issued) if isinstance(e.command, RestartCall)]
 
-    assert [len(list(spread(e.seen))) for e in restarts] == [8]
+    assert [len(list(spread(e.observed))) for e in restarts] == [8]
 
 
 def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:
@@ -59,8 +59,8 @@ def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:
     story = World(samples.make_plan(rows), rows).start().go()
 
     for issued in story.events(ev.Issued):
-        assert issued.seen
-        oldest = min(sight.api_time for sight in issued.seen)
+        assert issued.observed
+        oldest = min(sight.api_time for sight in issued.observed)
         assert issued.not_after == oldest + limits.STATE_AGE_MAX_MS
 
 
@@ -129,7 +129,7 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     numbers = {target.instance: n for n, target in enumerate(story.run.layout.targets)}
     start, reserved, claiming, last = (numbers[row.id] for row in rows)
     story.decider.put(
-        ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
+        ev.Moved(ev.Trigger.OBSERVED_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
     story.run.ledger.reserve(reserved, Phase.ATTACHED)
     ready = {RestartKind.START: [start], RestartKind.REBOOT: [reserved, claiming, last]}
@@ -170,7 +170,7 @@ def test_restarts_end_before_the_next_wave() -> None:
     story.turn()
     waiting, site = story.decider.waiting, story.run.layout.sites[0]
     story.decider.put(
-        ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
+        ev.Moved(ev.Trigger.OBSERVED_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
     waiting.ready[site] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
     step = decide_instances.Step(waiting, story.now)

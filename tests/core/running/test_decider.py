@@ -47,7 +47,7 @@ def test_the_happy_path_attaches_reads_back_restarts_and_is_done() -> None:
 
     assert story.classes["done"] == 6
     assert story.run.closed is not None and story.run.closed.exit == 0
-    assert moves.index(ev.Trigger.SEEN_ATTACHED) < moves.index(ev.Trigger.SEEN_BOOTED)
+    assert moves.index(ev.Trigger.OBSERVED_ATTACHED) < moves.index(ev.Trigger.OBSERVED_BOOTED)
     assert all(len(machine.restarts) == 1 for machine in story.machines.values())
 
 
@@ -321,7 +321,7 @@ def test_parked_instances_do_not_repeat_a_turn_while_observations_are_full() -> 
     story.turn()
     waiting, site = story.decider.waiting, story.run.layout.sites[0]
     waiting.watching.keys.good[KeySite(site, 0)] = Comparison(story.now, 0, last=False)
-    attached = ev.Moved(ev.Trigger.SEEN_ATTACHED, (0, 1), "key_pair", story.now)
+    attached = ev.Moved(ev.Trigger.OBSERVED_ATTACHED, (0, 1), "key_pair", story.now)
     story.decider.put(attached, story.now)
     for ordinal in (0, 1):
         waiting.leave(ordinal)
@@ -421,18 +421,18 @@ def test_the_view_sums_up_to_the_inventory() -> None:
 
 
 def test_a_boot_by_another_operator_survives_a_crash_within_its_line() -> None:
-    """A line cut between `seen_booted` and `seen_running` is continued without a restart record."""
+    """A line cut before `observed_running` is continued without a record of a restart."""
     story = world(1, 1)
     decider = Decider(story.plan)
     story.go()
     upto = next(
         n
         for n, event in enumerate(story.journal)
-        if isinstance(event, ev.Moved) and event.trigger is ev.Trigger.SEEN_ATTACHED
+        if isinstance(event, ev.Moved) and event.trigger is ev.Trigger.OBSERVED_ATTACHED
     )
     for event in story.journal[: upto + 1]:
         decider.fold(event)
-    decider.fold(ev.Moved(ev.Trigger.SEEN_BOOTED, (0,), "foreign_restart", story.now))
+    decider.fold(ev.Moved(ev.Trigger.OBSERVED_BOOTED, (0,), "foreign_restart", story.now))
     decider.resume(samples.ACTOR, story.now)
     looks = decider.turn(story.now).observations
     look = next(one for one in looks if isinstance(one, ObserveInstances))

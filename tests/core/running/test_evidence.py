@@ -41,14 +41,14 @@ def test_another_status_proves_a_boot() -> None:
     """ObservedGroup not Running after the intent: the restart happened."""
     story = world(1, 1).go()
 
-    assert moves(story)["i-0000"][1:] == ["seen_booted:status", "seen_running:status"]
+    assert moves(story)["i-0000"][1:] == ["observed_booted:status", "observed_running:status"]
 
 
 def test_a_moved_start_time_proves_an_unobserved_boot() -> None:
     """A boot between two observations is proved by its StartTime."""
     story = world(1, 1, Script(boot_ms=500)).go()
 
-    assert moves(story)["i-0000"][1:] == ["seen_booted:start_time", "seen_running:status"]
+    assert moves(story)["i-0000"][1:] == ["observed_booted:start_time", "observed_running:status"]
 
 
 def test_done_is_not_believed_from_a_reply() -> None:
@@ -101,7 +101,8 @@ def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> 
     story.check_end()
 
     assert not machine.restarts
-    assert moves(story)["i-0005"][-2:] == ["seen_booted:foreign_restart", "seen_running:status"]
+    last = ["observed_booted:foreign_restart", "observed_running:status"]
+    assert moves(story)["i-0005"][-2:] == last
 
 
 def test_a_boot_that_may_have_begun_before_the_attach_is_not_enough() -> None:
@@ -148,9 +149,9 @@ def test_a_restart_that_shows_after_its_settle_window_is_not_made_again(late_s: 
     story.check_end()
 
     assert moves(story)["i-0000"][-3:] == [
-        "seen_untouched:settle_window",
-        "seen_booted:start_time",
-        "seen_running:status",
+        "observed_untouched:settle_window",
+        "observed_booted:start_time",
+        "observed_running:status",
     ]
 
 
@@ -160,8 +161,8 @@ def test_a_restart_is_judged_on_a_look_well_after_the_attach() -> None:
     """
     story = world(1, 1).go()
     attach, restart = story.events(ev.Issued)
-    seen = next(iter(spread(restart.seen)))
-    read_back = next(e for e in story.events(ev.Moved) if e.trigger is Trigger.SEEN_ATTACHED)
+    seen = next(iter(spread(restart.observed)))
+    read_back = next(e for e in story.events(ev.Moved) if e.trigger is Trigger.OBSERVED_ATTACHED)
 
     assert attach.n < restart.n
     assert seen.api_time >= read_back.api_time + limits.STATUS_LAG_MS
@@ -171,7 +172,7 @@ def test_running_right_after_the_reply_is_not_believed() -> None:
     """A StartTime that moved may be of a boot before ours, until the status must have changed."""
     story = world(1, 1, Script(boot_ms=100)).go()
     answered = story.events(ev.Settled)[1]
-    running = next(e for e in story.events(ev.Moved) if e.trigger is Trigger.SEEN_RUNNING)
+    running = next(e for e in story.events(ev.Moved) if e.trigger is Trigger.OBSERVED_RUNNING)
 
     assert story.classes["done"] == 1
     assert running.api_time >= answered.at + limits.STATUS_LAG_MS
@@ -213,7 +214,7 @@ def test_a_start_that_others_undid_is_not_made_again() -> None:
     story.resume(pause_ms=5 * MINUTE).go()
 
     assert len(machine.restarts) == 1
-    assert moves(story)["i-0000"][1:] == ["seen_booted:start_time", "timed_out:not_running"]
+    assert moves(story)["i-0000"][1:] == ["observed_booted:start_time", "timed_out:not_running"]
 
 
 def test_a_boot_beside_a_foreign_key_proves_nothing() -> None:

@@ -214,7 +214,7 @@ def _when_attached(story: World, ordinal: int, action: object) -> None:
 
     def watch(event: ev.AnyEvent) -> None:
         append(event)
-        moved = isinstance(event, ev.Moved) and event.trigger is Trigger.SEEN_ATTACHED
+        moved = isinstance(event, ev.Moved) and event.trigger is Trigger.OBSERVED_ATTACHED
         if moved and ordinal in event.ordinals:  # type: ignore[union-attr]
             action()  # type: ignore[operator]
 

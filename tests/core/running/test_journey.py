@@ -29,7 +29,7 @@ def test_a_second_restart_needs_evidence_or_the_operator() -> None:
     or where the operator asked for it."""
     assert {pair for pair in ways_into(Phase.ATTACHED) if pair[0] in DOWN} == {
         (Phase.RESTARTING, Trigger.RESTART_REPEATABLE),
-        (Phase.IN_DOUBT, Trigger.SEEN_UNTOUCHED),
+        (Phase.IN_DOUBT, Trigger.OBSERVED_UNTOUCHED),
         (Phase.IN_DOUBT, Trigger.RETRIED),
         (Phase.RESTARTING, Trigger.STATED_UNTOUCHED),
         (Phase.IN_DOUBT, Trigger.STATED_UNTOUCHED),
@@ -40,7 +40,7 @@ def test_a_second_attach_needs_proof_that_the_first_had_no_effect() -> None:
     """Back to PLANNED leads a refusal that may be repeated, or an observation of another key."""
     assert ways_into(Phase.PLANNED) == {
         (Phase.ATTACHING, Trigger.ATTACH_REPEATABLE),
-        (Phase.ATTACHING, Trigger.SEEN_UNATTACHED),
+        (Phase.ATTACHING, Trigger.OBSERVED_UNATTACHED),
     }
 
 
@@ -92,14 +92,14 @@ def test_done_is_reached_only_from_a_boot() -> None:
     ways = [pair for pair, after in TABLE.items() if after is Phase.DONE]
 
     assert ways == [
-        (Phase.SETTLING, Trigger.SEEN_RUNNING),
+        (Phase.SETTLING, Trigger.OBSERVED_RUNNING),
         (Phase.COMPARING, Trigger.KEY_PROVED),
     ]
     assert {pair[0] for pair, after in TABLE.items() if after is Phase.COMPARING} == {
         Phase.SETTLING
     }
     assert {trigger for (_, trigger), after in TABLE.items() if after is Phase.SETTLING} == {
-        Trigger.SEEN_BOOTED
+        Trigger.OBSERVED_BOOTED
     }
 
 

@@ -51,7 +51,7 @@ def _phases(story: World) -> set[str]:
 
 @pytest.mark.parametrize("pair", [FOREIGN, (samples.PUBLIC_KEY, "0000"), None])
 @pytest.mark.parametrize(
-    "trigger", [Trigger.SEEN_ATTACHED, Trigger.SEEN_BOOTED, Trigger.SEEN_RUNNING]
+    "trigger", [Trigger.OBSERVED_ATTACHED, Trigger.OBSERVED_BOOTED, Trigger.OBSERVED_RUNNING]
 )
 def test_nothing_is_done_with_a_key_pair_that_was_recreated(
     trigger: Trigger, pair: tuple[str, str] | None
@@ -97,7 +97,7 @@ def test_a_resume_compares_before_anything_else() -> None:
 def test_what_was_doubted_is_never_done_although_the_key_pair_was_restored() -> None:
     """After a mismatch a good comparison proves later attaches only: unverified, or held."""
     story = world(4, 4)
-    _when(story, Trigger.SEEN_BOOTED, lambda: _recreate(story))
+    _when(story, Trigger.OBSERVED_BOOTED, lambda: _recreate(story))
     story.go()
     assert halt_of(story) == HALT
     story.keys[REGION] = (samples.PUBLIC_KEY, samples.FINGERPRINT)
@@ -112,7 +112,7 @@ def test_what_was_doubted_is_never_done_although_the_key_pair_was_restored() -> 
 def test_a_doubted_instance_is_not_restarted() -> None:
     """A restart would put the other material in force, so the instance is held."""
     story = world(4, 1)
-    _when(story, Trigger.SEEN_ATTACHED, lambda: _recreate(story))
+    _when(story, Trigger.OBSERVED_ATTACHED, lambda: _recreate(story))
     story.go()
     story.keys[REGION] = (samples.PUBLIC_KEY, samples.FINGERPRINT)
     restarts = len(commands(story, RestartCall))
@@ -172,7 +172,7 @@ def test_a_running_instance_waits_a_minute_at_most_for_its_comparison() -> None:
 def test_the_last_comparison_decides_at_the_close() -> None:
     """A key pair recreated after the last boot is found before the run closes."""
     story = world(1, 1)
-    _when(story, Trigger.SEEN_RUNNING, lambda: _recreate(story))
+    _when(story, Trigger.OBSERVED_RUNNING, lambda: _recreate(story))
     story.go()
 
     assert halt_of(story) == HALT
@@ -185,7 +185,7 @@ def test_a_region_is_not_vouched_for_by_another() -> None:
     rows = samples.fleet(4, regions=2)
     story = World(samples.make_plan(rows, samples.capped(4)), rows).start()
     site = Site(samples.ACCOUNT, REGION)
-    _when(story, Trigger.SEEN_RUNNING, lambda: _recreate(story))
+    _when(story, Trigger.OBSERVED_RUNNING, lambda: _recreate(story))
     story.go()
 
     assert halt_of(story) == HALT

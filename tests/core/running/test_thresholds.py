@@ -169,7 +169,7 @@ def test_released_members_of_an_earlier_wave_finish_before_a_later_one_starts() 
     story.check_end()
 
     started = next(e for e in story.events(ev.WaveStarted) if e.wave == 1)
-    done = next(e for e in story.events(ev.Moved) if e.trigger == "seen_running")
+    done = next(e for e in story.events(ev.Moved) if e.trigger == "observed_running")
     assert done.ordinals == (0,)
     assert story.journal.index(done) < story.journal.index(started)
     assert story.classes["done"] == 6

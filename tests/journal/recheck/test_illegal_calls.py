@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[str, Callable[[], ExampleRun]]] = {
     "a restart that was accepted is repeated": (
         "i-00000002: its restart was accepted and may not be repeated",
         lambda: (
-            in_rest().attached(2).restart(2).settle().move(Trigger.SEEN_UNTOUCHED, 2).restart(2)
+            in_rest().attached(2).restart(2).settle().move(Trigger.OBSERVED_UNTOUCHED, 2).restart(2)
         ),
     ),
     "an intent after an abort": (
@@ -96,8 +96,8 @@ WRONG: dict[str, tuple[str, Callable[[], ExampleRun]]] = {
             .settle()
             .change_key(1)
             .compare(0)
-            .move(Trigger.SEEN_BOOTED, 3)
-            .move(Trigger.SEEN_RUNNING, 3)
+            .move(Trigger.OBSERVED_BOOTED, 3)
+            .move(Trigger.OBSERVED_RUNNING, 3)
             .attached(4)
             .close(done=5)
         ),
@@ -153,8 +153,8 @@ WRONG: dict[str, tuple[str, Callable[[], ExampleRun]]] = {
         lambda: in_rest().add(ev.Held((2,), "transitional")).attach(2),
     ),
     "done without a boot": (
-        "i-00000002: seen_running while restarting",
-        lambda: in_rest().attached(2).restart(2).move(Trigger.SEEN_RUNNING, 2),
+        "i-00000002: observed_running while restarting",
+        lambda: in_rest().attached(2).restart(2).move(Trigger.OBSERVED_RUNNING, 2),
     ),
     "evidence that only an ending can be": (
         "restart_refused follows from the result of a call",

@@ -59,7 +59,7 @@ LEGAL: dict[str, Callable[[], ExampleRun]] = {
         .attached(2)
         .restart(2)
         .settle(Unknown("timeout"))
-        .move(Trigger.SEEN_UNTOUCHED, 2)
+        .move(Trigger.OBSERVED_UNTOUCHED, 2)
         .restart(2)
         .back(2)
     ),
@@ -77,7 +77,7 @@ LEGAL: dict[str, Callable[[], ExampleRun]] = {
         .settle()
     ),
     "an attach of a dead process is read back and repeated": lambda: (
-        in_rest().attach(2, 3).resume().move(Trigger.SEEN_UNATTACHED, 2, 3).attach(2, 3)
+        in_rest().attach(2, 3).resume().move(Trigger.OBSERVED_UNATTACHED, 2, 3).attach(2, 3)
     ),
     "what was held is taken up by a resume, also after its wave": lambda: (
         ExampleRun()
@@ -104,8 +104,8 @@ LEGAL: dict[str, Callable[[], ExampleRun]] = {
         .attached(2, 3, 4)
         .restart(2)
         .settle()
-        .move(Trigger.SEEN_BOOTED, 2)
-        .move(Trigger.SEEN_RUNNING, 2)
+        .move(Trigger.OBSERVED_BOOTED, 2)
+        .move(Trigger.OBSERVED_RUNNING, 2)
         .compare()
         .rotated_on(3, 4)
         .close_wave(1)
@@ -116,8 +116,8 @@ LEGAL: dict[str, Callable[[], ExampleRun]] = {
         .attached(2, 3, 4)
         .restart(2)
         .settle()
-        .move(Trigger.SEEN_BOOTED, 2)
-        .move(Trigger.SEEN_RUNNING, 2)
+        .move(Trigger.OBSERVED_BOOTED, 2)
+        .move(Trigger.OBSERVED_RUNNING, 2)
         .change_key()
         .rotated_on(3, 4)
         .close_wave(1)
@@ -149,7 +149,7 @@ LEGAL: dict[str, Callable[[], ExampleRun]] = {
         .settle(Unknown("timeout"))
         .add(resolved(2, Resolution.ABANDON))
         .move(Trigger.ABANDONED, 2)
-        .move(Trigger.SEEN_SERVING, 2)
+        .move(Trigger.OBSERVED_SERVING, 2)
         .add(ev.Held((2,), "abandoned"))
         .close_wave(1)
         .close(5, done=4, in_doubt=1)
@@ -172,7 +172,7 @@ LEGAL: dict[str, Callable[[], ExampleRun]] = {
         in_rest()
         .attached(2)
         .restart(2)
-        .move(Trigger.SEEN_BOOTED, 2)
+        .move(Trigger.OBSERVED_BOOTED, 2)
         .move(Trigger.TIMED_OUT, 2)
         .attach(3)
         .settle()
