@@ -11,7 +11,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -124,11 +123,10 @@ class LockedDirectory:
         held = lock.take_run(self._path / run, owner, disk=self._disk)
         try:
             self.held.name(owner)
-        except OSError as error:
+        except BaseException as error:
             held.release()
-            raise unusable(self.held.path, error) from None
-        except BaseException:
-            held.release()
+            if isinstance(error, OSError):
+                raise unusable(self.held.path, error) from None
             raise
         return held
 
@@ -139,12 +137,7 @@ class LockedDirectory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 
