@@ -90,7 +90,7 @@ def never_sync(patch: pytest.MonkeyPatch) -> None:
 
 def leave_when_connected(patch: pytest.MonkeyPatch) -> None:
     """Nobody asks again after the connection is there."""
-    patch.setattr(transport, "_ask_last", lambda call: None)
+    patch.setattr(transport, "_check_again", lambda call: None)
 
 
 def insist_on_changes(patch: pytest.MonkeyPatch) -> None:
