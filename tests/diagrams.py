@@ -1,14 +1,21 @@
-"""Diagrams of the core's tables in docs/architecture.md. `python -m tests.diagrams` writes them."""
+"""Generated documentation: the diagrams in docs/architecture.md, and docs/files.md.
+
+`python -m tests.diagrams` writes both.
+"""
 
 from __future__ import annotations
 
+import ast
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from rollout.core.running import journey, stations
+from tests import tree
 
-PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+PAGE = tree.ROOT / "docs" / "architecture.md"
+FILES = tree.ROOT / "docs" / "files.md"
 
 
 def phases() -> list[str]:
@@ -50,5 +57,30 @@ def page() -> str:
     return text
 
 
+def files() -> str:
+    """Return the index of all files: the first sentence of each module's docstring, by folder."""
+    package = tree.ROOT / "rollout"
+    modules = [path for path in package.rglob("*.py") if path.name != "__init__.py"]
+    lines = ["# Files", "", "Generated from the docstrings of the modules.", ""]
+    for folder, paths in itertools.groupby(
+        sorted(modules, key=_by_folder), lambda path: path.parent
+    ):
+        lines += [f"## `{folder.relative_to(tree.ROOT).as_posix()}/`", ""]
+        lines += [f"- `{path.name}`: {first_sentence(path)}" for path in paths]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def first_sentence(path: Path) -> str:
+    """Return the first sentence of a module's docstring, in one line."""
+    text = ast.get_docstring(tree.parse(path)) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _by_folder(path: Path) -> tuple[str, str]:
+    return path.parent.as_posix(), path.name
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
+    FILES.write_text(files(), "utf-8")

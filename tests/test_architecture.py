@@ -15,6 +15,11 @@ def test_the_diagrams_are_the_tables() -> None:
     assert diagrams.page() == diagrams.PAGE.read_text("utf-8")
 
 
+def test_the_index_of_files_is_current() -> None:
+    """Each file has its line in docs/files.md: run `python -m tests.diagrams`."""
+    assert diagrams.files() == diagrams.FILES.read_text("utf-8")
+
+
 def test_every_file_of_the_core_is_introduced() -> None:
     """A reader finds each core file on the page, except helpers that decide nothing."""
     text = diagrams.PAGE.read_text("utf-8")
