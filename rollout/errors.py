@@ -184,6 +184,7 @@ CODES: dict[str, Code] = {
     "R0013": Code(Exit.CONFIG, "a file of emulator settings is wrong"),
     "R0014": Code(Exit.CONFIG, "a setting in the environment is unknown or wrong"),
     "R0015": Code(Exit.CONFIG, "a proxy setting is not acceptable"),
+    "R0016": Code(Exit.USAGE, "no such error code"),
     # R01xx spec
     "R0100": Code(Exit.IO, "the spec cannot be read"),
     "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),

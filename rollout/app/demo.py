@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from rollout.app import shipped
 from rollout.errors import StorageError
 from rollout.journal.disk import make_private
 from rollout.model.limits import ATTACH_IDS_MAX
@@ -102,15 +103,8 @@ def lay_out(folder: Path) -> None:
         for name in (SPEC, KEY):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(_original(name), target)
+            shutil.copyfile(shipped.find(name), target)
     except OSError as error:
         message = f"the demo cannot be set up in {folder}: {error.strerror or error}"
         cure = "name another --runs-dir, or free disk space"
         raise StorageError.of("R0802", message, help=cure) from error
-
-
-def _original(name: str) -> Path:
-    """Return a file of the installed package, or of the repository in a clone."""
-    package = Path(__file__).parents[1]
-    places = (package / name, package.parent / name)
-    return next((place for place in places if place.is_file()), places[0])

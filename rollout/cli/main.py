@@ -31,6 +31,7 @@ COMMANDS = {
     "history": ("", "List the runs, one line each."),
     "emulator": ("", "Run the ECS emulator on this machine."),
     "demo": ("", "Rotate an emulated fleet, kill the run halfway, resume, verify."),
+    "explain": ("CODE", "Explain an error code, or all exit codes."),
     "schema": ("KIND", "Print a JSON Schema."),
     "version": ("", "Print the versions of the program, Python and file formats."),
     "audit show": ("[RUN]", "Show who changed which instance, when and why."),
@@ -50,6 +51,7 @@ OTHER_NAMES = {
     "history": "list ls runs",
     "emulator": "serve mock",
     "demo": "example tutorial",
+    "explain": "errors why",
     "audit show": "log list",
     "audit verify": "check",
     "audit": "log verify",
@@ -58,7 +60,7 @@ OTHER_NAMES = {
 
 CHANGING = ("apply", "resume")
 """Commands that change instances."""
-NO_FILES = ("schema", "version")
+NO_FILES = ("explain", "schema", "version")
 """Commands that read no file, so that they work without a working directory."""
 
 

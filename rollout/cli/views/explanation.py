@@ -1,0 +1,45 @@
+"""Format the explanation of an error code and the list of exit codes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollout.app.pages import ErrorPage
+from rollout.cli.views import render
+from rollout.errors import EXIT_ORDER, Exit
+
+
+def text(page: ErrorPage, width: int) -> list[str]:
+    """Return the lines of one error code's page."""
+    rows = {
+        page.code: page.title,
+        "area": page.family,
+        "exit": f"{int(page.exit)}" if page.exit else "0: a warning never changes the exit code",
+        "what to do": "",
+    }
+    lines = [f"{name:<10}{value}".rstrip() for name, value in rows.items()]
+    return [*lines, *render.wrap(page.cure, width, first="  ")]
+
+
+def data(page: ErrorPage) -> dict[str, Any]:
+    """Return one error code's page as plain data."""
+    return {"format_version": "1.0", **page._asdict(), "exit": int(page.exit)}
+
+
+def exits(meanings: Mapping[Exit, str], width: int) -> list[str]:
+    """Return a line for each exit code, and the order in which they count."""
+    lines = [
+        line
+        for code, meaning in meanings.items()
+        for line in render.wrap(meaning, width, first=f"{int(code):>5}  ", rest=" " * 7)
+    ]
+    order = ", ".join(str(int(code)) for code in EXIT_ORDER)
+    note = f"If several exit codes apply to a run, the first of {order} is used."
+    return [*lines, "", *render.wrap(note, width, rest="")]
+
+
+def exits_data(meanings: Mapping[Exit, str]) -> dict[str, Any]:
+    """Return the exit codes as plain data."""
+    rows = [{"exit": int(code), "meaning": meaning} for code, meaning in meanings.items()]
+    return {"format_version": "1.0", "exit_codes": rows, "order": [int(one) for one in EXIT_ORDER]}
