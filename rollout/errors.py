@@ -244,6 +244,10 @@ CODES: dict[str, Code] = {
     "R0320": Code(Exit.IO, "the plan file cannot be read"),
     "R0321": Code(Exit.BAD_INPUT, "not a plan that this version can read"),
     "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),
+    "R0323": Code(Exit.DONE, "instances without a former key"),
+    "R0324": Code(Exit.DONE, "former key pairs were deleted or changed"),
+    "R0325": Code(Exit.DONE, "instances no longer have the run's key pair"),
+    "R0326": Code(Exit.DONE, "a former key pair does not exist: an undo is not possible"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
     "R0402": Code(Exit.DENIED, "the credentials are not accepted"),
@@ -280,6 +284,9 @@ CODES: dict[str, Code] = {
     "R0607": Code(Exit.CONFLICT, "the fleet drifted too far from the plan"),
     "R0608": Code(Exit.CONFLICT, "the run does not accept this command now"),
     "R0610": Code(Exit.CONFLICT, "another operator rotates the same instances"),
+    "R0611": Code(Exit.CONFLICT, "the run is not closed"),
+    "R0612": Code(Exit.CONFLICT, "the key pair is in use"),
+    "R0613": Code(Exit.CONFLICT, "a lost restart may still take effect"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

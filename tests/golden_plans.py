@@ -9,11 +9,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from rollout import specfile
 from rollout.app import plan_file
 from rollout.core.planning import planner
+from rollout.core.planning.scope import Scope
 from rollout.model.instance import Instance, Inventory, MissingInstance, OsFamily, Proof, Status
-from rollout.model.plan import Identity, Plan, RegionKey, WantedKey, public_key_digest
+from rollout.model.plan import (
+    FormerKey,
+    Identity,
+    Origin,
+    OriginKind,
+    Plan,
+    Reason,
+    RegionKey,
+    WantedKey,
+    public_key_digest,
+)
 from rollout.model.spec import (
     Amount,
     Budget,
@@ -109,6 +122,33 @@ def every_exclusion() -> Plan:
     return _plan(spec, rows)
 
 
+def undo() -> Plan:
+    """Former key pairs come back, recorded ones are in the plan, and each reason to leave an
+    instance out of an undo.
+    """
+    digest = public_key_digest(FORMER_PUBLIC_KEY)
+    regions = tuple(map(_region, REGIONS))
+    keys = tuple(
+        WantedKey(name, FORMER_PUBLIC_KEY, digest, regions) for name in ("ops-old", "ops-older")
+    )
+    rows = samples.fleet(10, regions=2, key_pair=NEW_KEY)
+    reasons = (
+        (Reason.OUTSIDE_RUN, "no attach of the run or wave"),
+        (Reason.OTHER_KEY, "ops-other"),
+        (Reason.NO_FORMER_KEY, ""),
+        (Reason.FORMER_KEY_LOST, "ops-gone in cn-shanghai was deleted after planning"),
+    )
+    out = {row.id: reason for row, reason in zip(rows, reasons, strict=False)}
+    key_of = {row.id: number % 2 for number, row in enumerate(rows[4:])}
+    origin = Origin(OriginKind.UNDO, "r-c3yhleleg3", f"sha256:{'9f' * 32}")
+    plan = _plan(samples.spec(), rows, scope=Scope(keys, key_of, out, origin))
+    former = tuple(
+        FormerKey(ACCOUNT, region, NEW_KEY, public_key_digest(PUBLIC_KEY), FINGERPRINT)
+        for region in REGIONS
+    )
+    return msgspec.structs.replace(plan, former_keys=former)
+
+
 def offline() -> Plan:
     """Made from files without API calls: it knows no identity and no key pairs, and cannot be
     applied.
@@ -128,7 +168,7 @@ def no_targets() -> Plan:
 
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
-    *(every_exclusion, offline, no_targets),
+    *(every_exclusion, undo, offline, no_targets),
 )
 
 
@@ -141,11 +181,12 @@ def _plan(
     rows: Sequence[Instance],
     identity: tuple[Identity, ...] = LIVE,
     regions: Sequence[RegionKey] = tuple(map(_region, REGIONS)),
+    scope: Scope | None = None,
 ) -> Plan:
     proof = Proof(NEW_KEY, public_key_digest(PUBLIC_KEY), "r-earlier")
     lost = (MissingInstance("i-9999", ACCOUNT, REGIONS[0]),)
     rows = sorted(rows, key=lambda one: (one.region, one.id))
-    context = planner.PlanContext("rollout 1.0.0", identity, tuple(regions))
+    context = planner.PlanContext("rollout 1.0.0", identity, tuple(regions), scope=scope)
     inventory = Inventory(tuple(rows), NOW, lost=lost, calls=2)
     return planner.make_plan(spec, inventory, {"i-0005": proof}, NOW, context)
 

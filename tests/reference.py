@@ -107,7 +107,11 @@ def page() -> str:
     """The whole page."""
     blocks = [HEAD, *(_command(words, app) for words, app in commands())]
     blocks.append(_shared("Common options", "Taken by every command.", options.COMMON.name))
-    blocks.append(_shared("Cloud options", "Taken by plan, apply and resume.", options.CLOUD.name))
+    blocks.append(
+        _shared(
+            "Cloud options", "Taken by every command that calls the service.", options.CLOUD.name
+        )
+    )
     return "\n".join([*blocks, CREDENTIALS, _samples()])
 
 

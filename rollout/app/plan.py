@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, connect, parallel, plan_file
+from rollout.app import about, connect, former_keys, parallel, plan_file
 from rollout.app.plan_file import SavedPlan
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
@@ -28,7 +28,7 @@ from rollout.model.instance import Inventory, Proofs
 from rollout.model.observation import KeyDescribed
 from rollout.model.plan import Plan, RegionKey, Warn, public_key_digest
 from rollout.model.site import Site
-from rollout.model.spec import Ensure, Spec
+from rollout.model.spec import Ensure, KeyPairSpec, Spec
 from rollout.model.time import Duration, Instant
 
 
@@ -120,6 +120,8 @@ async def create(
         age_max_ms,
     )
     made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
+    if service is not None:
+        made = await former_keys.record(service, made)
     return PlanResult(plan_file.with_digest(made), InventoryReading(inventory.calls, took))
 
 
@@ -151,24 +153,24 @@ async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[Reg
 
     async def read(site: Site) -> None:
         key = await connect.describe_key_pair(service, site, spec.key_pair.name)
-        _check_key(spec, site.region, key)
+        check_key(spec.key_pair, site.region, key)
         found[site] = RegionKey(*site, bool(key.public_key), key.fingerprint)
 
     await parallel.check_all(read, sites)
     return tuple(found[site] for site in sites)
 
 
-def _check_key(spec: Spec, region: str, key: KeyDescribed) -> None:
+def check_key(wanted: KeyPairSpec, region: str, key: KeyDescribed) -> None:
     """Raise R0606 for a missing key pair, R0314 for another public key."""
-    name = spec.key_pair.name
+    name = wanted.name
     if not key.public_key:
-        if spec.key_pair.ensure is not Ensure.IMPORT:
+        if wanted.ensure is not Ensure.IMPORT:
             raise ConflictError.of(
                 "R0606",
                 f"there is no key pair {name} in {region}",
                 help="create it there, or set keyPair.ensure: import",
             )
-    elif public_key_digest(key.public_key) != public_key_digest(spec.key_pair.public_key):
+    elif public_key_digest(key.public_key) != public_key_digest(wanted.public_key):
         raise PlanError.of(
             "R0314",
             f"key pair {name} in {region} has another public key than keyPair.publicKeyFile",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-from rollout.app import connect, parallel, runs
+from rollout.app import connect, former_keys, parallel, runs
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
@@ -36,6 +36,7 @@ async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     check_identity(saved.plan, service)
     check_runs(saved, store)
     await check_keys(saved.plan, service)
+    await check_former_keys(saved.plan, service)
     await check_restarts(saved.plan, service)
 
 
@@ -156,6 +157,18 @@ async def check_keys(plan: Plan, service: Service) -> None:
 
     keys = [(wanted, planned) for wanted in plan.keys for planned in wanted.regions]
     await parallel.check_all(check_key, keys)
+
+
+async def check_former_keys(plan: Plan, service: Service) -> None:
+    """Raise R0606 if a former key pair was deleted or changed: the run could not be undone."""
+    found = await former_keys.describe(service, ((key.site, key.name) for key in plan.former()))
+    for key in plan.former():
+        if change := former_keys.change(key, found[key.site, key.name]):
+            raise ConflictError.of(
+                "R0606",
+                f"former key pair {key.name} in {key.region} {change}; the run could not be undone",
+                help="restore the key pair; or create a new plan, which accepts the change",
+            )
 
 
 async def check_restarts(

@@ -32,6 +32,10 @@ class Reason(enum.StrEnum):
     WINDOWS = "windows"
     OS_UNKNOWN = "os_unknown"
     RULE = "rule"
+    OUTSIDE_RUN = "outside_run"
+    OTHER_KEY = "other_key"
+    NO_FORMER_KEY = "no_former_key"
+    FORMER_KEY_LOST = "former_key_lost"
     ALREADY_DONE = "already_done"
     LOCKED = "locked"
     EXPIRED = "expired"
@@ -167,6 +171,33 @@ class WantedKey(msgspec.Struct, frozen=True):
     regions: tuple[RegionKey, ...]
 
 
+class FormerKey(AtSite, msgspec.Struct, frozen=True):
+    """A key pair that targets of one region had when planning. An undo attaches it again only if
+    it still has this public key and this fingerprint.
+    """
+
+    account: str
+    region: str
+    name: str
+    public_key_digest: str
+    fingerprint: str
+
+
+class OriginKind(enum.StrEnum):
+    """The command that made a plan from a closed run."""
+
+    UNDO = "undo"
+    RETRY = "retry"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The run that a plan was made from, with the digest of that run's plan."""
+
+    kind: OriginKind
+    run: str
+    plan_digest: str
+
+
 class Counts(msgspec.Struct, frozen=True):
     """found = targets + excluded; excluded by reason."""
 
@@ -218,6 +249,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     exclusions: tuple[Exclusion, ...]
     warnings: tuple[Warn, ...]
     estimate: Estimate
+    origin: Origin | msgspec.UnsetType = msgspec.UNSET
+    """Set if the plan undoes or retries a run."""
+    former_keys: tuple[FormerKey, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Key pairs of targets that existed when planning; not set in offline plans."""
 
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""
@@ -226,6 +261,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def targets(self) -> Iterator[Target]:
         """Yield all targets in order of their ordinals."""
         return itertools.chain.from_iterable(cell.targets() for _, cell in self.cells())
+
+    def former(self) -> tuple[FormerKey, ...]:
+        """Return the recorded former key pairs; none for a plan that records none."""
+        return () if isinstance(self.former_keys, msgspec.UnsetType) else self.former_keys
 
     @property
     def emulated(self) -> bool:

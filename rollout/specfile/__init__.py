@@ -24,7 +24,7 @@ from rollout.specfile.models import KeyRotation
 from rollout.specfile.problems import validation_problems
 from rollout.specfile.project import Project
 
-__all__ = ["Loaded", "json_schema", "load"]
+__all__ = ["Loaded", "json_schema", "load", "parse_stored"]
 
 _PLAN = re.compile(r'\s*\{(?=.*"format"\s*:\s*"rollout\.plan")', re.DOTALL)
 """The start of a plan file: a JSON object, which is valid YAML too."""
@@ -56,6 +56,18 @@ def load(path: Path, project: Path) -> Loaded:
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
     return Loaded(build.build(form, text), warnings)
+
+
+def parse_stored(text: str, public_key: str, project: Path) -> Spec:
+    """Return the spec that a plan stores. `public_key` replaces the content of its key file.
+
+    Errors: SpecError with the problems of a spec that this version does not accept.
+    """
+    found = document.parse("the stored spec", text)
+    form, problems = _check(found, Project(project, public_key))
+    if problems or form is None:
+        raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
+    return build.build(form, text)
 
 
 def json_schema() -> dict[str, Any]:

@@ -26,9 +26,13 @@ class KeyFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The directory at which relative paths start. All files of a spec must be in it."""
+    """The directory at which relative paths start. All files of a spec must be in it.
+
+    `stored_key` is the public key of a spec that a plan stores; its file is not read again.
+    """
 
     root: Path
+    stored_key: str = ""
 
     def path(self, text: str) -> Path:
         """Return the path of a file named in a spec."""
@@ -51,6 +55,8 @@ class Project:
         Errors: KeyFileError if the file does not exist or contains something else. The message
         repeats nothing of the content, which may be a private key.
         """
+        if self.stored_key:
+            return self.stored_key
         path = self.path(text)
         try:
             if not stat.S_ISREG(path.stat().st_mode):

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag, duration
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import render
-from rollout.errors import Exit, UsageError
-from rollout.model import limits
-from rollout.model.time import Duration
-
-if TYPE_CHECKING:
-    from rollout.app.plan import PlanResult
+from rollout.errors import Exit
 
 
 def plan(
@@ -56,8 +50,7 @@ def plan(
         Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
     from rollout.app import plan as planning
-    from rollout.app import plan_file
-    from rollout.cli import eventloop, session
+    from rollout.cli import eventloop, planned_result, session
 
     terminal = Terminal.of(common)
     planned = eventloop.run(
@@ -66,46 +59,10 @@ def plan(
             spec,
             session.make(terminal, common, cloud),
             offline=offline,
-            age_max_ms=_age(max_age),
+            age_max_ms=planned_result.age_max(max_age),
             allow=planning.Allow(allow_empty, allow_partial, allow_unknown_region),
         )
     )
-    if out is not None:
-        plan_file.save_plan(planned.saved, out)
-    terminal.show(_text(planned, output, terminal.width))
-    if output == "table" and planned.saved.plan.counts.targets:
-        terminal.show(_next(planned, spec, out))
+    planned_result.show(terminal, planned, output, out, f"rollout plan {spec}")
     changes = detailed_exitcode and planned.saved.plan.counts.targets
     return Exit.CHANGES if changes else Exit.DONE
-
-
-def _age(text: str) -> Duration:
-    age_ms = duration(text, "--max-age")
-    if not 0 < age_ms <= limits.DURATION_MAX_MS:
-        cure = "write more than `0s` and at most `168h`, for example `24h`"
-        raise UsageError.of("R0001", f"--max-age {text}: out of range", help=cure)
-    return age_ms
-
-
-def _text(planned: PlanResult, output: str, width: int) -> str:
-    from rollout.cli.views import preview
-
-    saved = planned.saved
-    match output:
-        case "json":
-            return render.as_json(preview.data(saved.plan, saved.digest))
-        case "jsonl":
-            return "\n".join(render.as_json(row) for row in preview.rows(saved.plan))
-        case "ids":
-            return "\n".join(target.instance for target in saved.plan.targets())
-        case _:
-            return preview.text(saved.plan, saved.digest, width, reading=planned.reading)
-
-
-def _next(planned: PlanResult, spec: Path, out: Path | None) -> str:
-    """Return the line about the saved files, and the next command."""
-    if out is None:
-        return f"\nNext:  rollout plan {spec} --out {planned.saved.plan.name}.plan.json"
-    saved = f"\nSaved {out} ({len(planned.saved.raw) / 1e6:.1f} MB) and {out}.sha256"
-    forecast = f"{saved}\nNext:  rollout rehearse {out}"
-    return f"{forecast}\n       rollout apply {out}" if planned.saved.plan.applyable else forecast

@@ -18,6 +18,7 @@ ABOUT: dict[Reason, str] = {
     Reason.NOT_FOUND: "the service does not list them",
     Reason.WINDOWS: "key pairs are for Linux only",
     Reason.OS_UNKNOWN: "OS type is unknown or contradicts the OS name",
+    Reason.NO_FORMER_KEY: "no key pair before the run; undo never detaches one",
     Reason.ALREADY_DONE: "booted after {key} was attached",
     Reason.EXPIRED: "subscription has ended",
     Reason.NOT_IO_OPTIMIZED: "key pairs need I/O optimized instances",
@@ -62,6 +63,7 @@ def rows(plan: Plan) -> Iterator[dict[str, Any]]:
             "wave": wave.name,
             "restart": target.restart.value,
             "former_key": target.former_key,
+            **({"key": plan.keys[target.key].name} if len(plan.keys) > 1 else {}),
         }
     for out in plan.exclusions:
         yield {
@@ -84,6 +86,9 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
     lines += [f"Identity   {identity.arn} ({identity.provider})" for identity in plan.identity]
     if not plan.identity:
         lines.append("Identity   none: created offline")
+    if not isinstance(plan.origin, msgspec.UnsetType):
+        verb = plan.origin.kind.value.capitalize()
+        lines.append(f"{verb:<10} of run {plan.origin.run}, plan {plan.origin.plan_digest}")
     sites = [cell.site for _, cell in plan.cells()] + [out.site for out in plan.exclusions]
     accounts, regions = (len({site[part] for site in sites} - {""}) for part in (0, 1))
     parts = [

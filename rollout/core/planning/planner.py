@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rollout.core.planning import selection
+from rollout.core.planning import scope, selection
 from rollout.core.planning.groups import make_groups
+from rollout.core.planning.scope import Scope
 from rollout.core.planning.waves import FleetTargets, make_waves
 from rollout.errors import PlanError
 from rollout.model import limits
@@ -28,10 +29,8 @@ from rollout.model.plan import (
     Reason,
     RegionKey,
     RestartKind,
-    WantedKey,
     Warn,
     Wave,
-    public_key_digest,
 )
 from rollout.model.site import Lane
 from rollout.model.spec import Calls, OnUnknown, Spec
@@ -42,7 +41,8 @@ class PlanContext(msgspec.Struct, frozen=True):
     """Further inputs of planning, in addition to spec and inventory.
 
     `identity` and `keys` were read from the service (empty offline). `tool` is the program's
-    version. `boot_time_ms` and `calls_per_minute` feed the estimate only.
+    version. `boot_time_ms` and `calls_per_minute` feed the estimate only. `scope` limits the plan
+    to instances of a closed run, with a wanted key for each.
     """
 
     tool: str
@@ -51,6 +51,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS
     boot_time_ms: Duration = 60 * SECOND
     calls_per_minute: int = 300
+    scope: Scope | None = None
 
 
 def make_plan(
@@ -63,8 +64,10 @@ def make_plan(
     Errors: PlanError R0312 if a budget or wave comes to 0, R0313 above `maxInstances`.
     Source: 50 ids per call and the Windows rule: AttachKeyPair reference.
     """
-    digest, selected = Digest(), selection.Selection(spec, proofs, at)
-    targets = FleetTargets(spec)
+    regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
+    scoped = context.scope or scope.of_spec(spec, regions)
+    digest, selected = Digest(), selection.Selection(spec, proofs, at, scoped)
+    targets = FleetTargets(spec, scoped)
     selected.lose(inventory.lost)
     for page in inventory.pages():  # one pass: instances are made page by page
         digest.add(page)
@@ -72,11 +75,10 @@ def make_plan(
     digest.add(inventory.lost)
     _check_size(spec, selected.chosen)
     groups = make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
-    waves = make_waves(spec, targets.sorted(), groups)
+    waves = make_waves(spec, targets.sorted(), groups, size_min=int(context.scope is not None))
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
     found = len(inventory.instances) + len(inventory.lost)
-    regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
     return Plan(
         tool=context.tool,
         name=spec.name,
@@ -90,14 +92,7 @@ def make_plan(
         inventory_digest=digest.text(),
         counts=Counts(found, selected.chosen, excluded),
         applyable=inventory.live and bool(context.identity),
-        keys=(
-            WantedKey(
-                spec.key_pair.name,
-                spec.key_pair.public_key,
-                public_key_digest(spec.key_pair.public_key),
-                regions,
-            ),
-        ),
+        keys=scoped.keys,
         restart=spec.restart,
         on_unknown=spec.on_unknown,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
@@ -105,8 +100,9 @@ def make_plan(
         groups=tuple(groups),
         waves=waves,
         exclusions=tuple(selected.exclusions),
-        warnings=_warnings(spec, inventory, selected, groups, waves, regions, at),
+        warnings=_warnings(spec, inventory, selected, groups, waves, scoped, at),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
+        origin=scoped.origin or msgspec.UNSET,
     )
 
 
@@ -126,11 +122,11 @@ def _warnings(
     selected: selection.Selection,
     groups: Sequence[Group],
     waves: Sequence[Wave],
-    regions: Sequence[RegionKey],
+    scoped: Scope,
     at: Instant,
 ) -> tuple[Warn, ...]:
-    kept = sum(1 for one in selected.exclusions if one.reason is Reason.PASSWORD_ONLY)
-    missing = sum(1 for region in regions if not region.present)
+    out = Counter(one.reason for one in selected.exclusions)
+    missing = sum(not region.present for key in scoped.keys for region in key.regions)
     one_by_one = [group for group in groups if group.cap == 1]
     kept_waves = {wave.name for wave in waves}
     empty = [wave.name for wave in spec.waves if wave.name not in kept_waves and waves]
@@ -139,8 +135,14 @@ def _warnings(
               "(restart.stopped: start)."),
         _warn("R0303", selected.keyless, "instance", "will permanently lose password "
               "login (allowPasswordLoss)."),
-        _warn("R0301", kept, "instance", "left out because rotation would permanently end "
-              "password login."),
+        _warn("R0301", out[Reason.PASSWORD_ONLY], "instance", "left out because rotation would "
+              "permanently end password login."),
+        _warn("R0323", out[Reason.NO_FORMER_KEY], "instance", "left out because of a missing "
+              "former key: undo attaches key pairs, it never detaches them."),
+        _warn("R0324", out[Reason.FORMER_KEY_LOST], "instance", "left out because the former key "
+              "pair was deleted or changed."),
+        _warn("R0325", out[Reason.OTHER_KEY], "instance", "left out because the run's key pair is "
+              "no longer attached."),
         _warn("R0315", selected.keyed, "target", "with the key already attached: this runs "
               "directory has no proof of a later boot, so apply restarts them again."),
         _warn("R0304", inventory.merged, "row", "about the same instance merged."),

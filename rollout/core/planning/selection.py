@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 
+from rollout.core.planning.scope import Scope, of_spec
 from rollout.model.instance import Instance, MissingInstance, OsFamily, Proofs, Status
-from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason, public_key_digest
+from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason
 from rollout.model.spec import Exclude, Spec, Stopped
 from rollout.model.time import Instant
 
@@ -30,11 +31,13 @@ class Selection:
     covers and that are not Stopped. It does not cover exclusions with a reason in `OUT_OF_BASE`.
     """
 
-    def __init__(self, spec: Spec, proofs: Proofs, at: Instant) -> None:
+    def __init__(self, spec: Spec, proofs: Proofs, at: Instant, scope: Scope | None = None) -> None:
+        scope = scope or of_spec(spec)
         self.exclusions: list[Exclusion] = []
         self.chosen = self.base = self.stopped = self.keyless = self.keyed = 0
-        self._wanted = spec.key_pair.name
-        self._judge = _judge(spec, proofs, at)
+        self._names = [key.name for key in scope.keys]
+        self._key_of = scope.key_of.get
+        self._judge = _judge(spec, proofs, at, scope)
 
     def lose(self, lost: Iterable[MissingInstance]) -> None:
         """Exclude instances that a file names and the service does not list."""
@@ -44,7 +47,8 @@ class Selection:
 
     def choose(self, page: Iterable[Instance]) -> list[Instance]:
         """Return the targets among these instances, in order. The others become exclusions."""
-        judge, wanted, chosen = self._judge, self._wanted, []
+        judge, names, key_of = self._judge, self._names, self._key_of
+        chosen = []
         others = stopped = keyless = keyed = 0
         for one in page:
             verdict = judge(one)
@@ -52,7 +56,7 @@ class Selection:
                 chosen.append(one)
                 stopped += one.status is _STOPPED
                 keyless += not one.key_pair
-                keyed += one.key_pair == wanted
+                keyed += one.key_pair == names[key_of(one.id, 0)]
             else:
                 others += one.status is not _STOPPED and verdict[0] not in OUT_OF_BASE
                 self.exclusions.append(Exclusion(one.id, one.account, one.region, *verdict))
@@ -84,10 +88,10 @@ def rotatable_os(instance: Instance) -> Reason | None:
     return None
 
 
-def _judge(spec: Spec, proofs: Proofs, at: Instant) -> Callable[[Instance], Verdict]:
+def _judge(spec: Spec, proofs: Proofs, at: Instant, scope: Scope) -> Callable[[Instance], Verdict]:
     """Return the function that checks an instance, in the order of `Reason`."""
-    wanted = spec.key_pair.name
-    wanted_digest = public_key_digest(spec.key_pair.public_key)
+    wanted = [(key.name, key.public_key_digest) for key in scope.keys]
+    key_of, left_out = scope.key_of.get, scope.left_out
     expired = expired_rules(spec, at)
     rules = tuple(rule for rule in spec.exclude if rule not in expired)
     leave_stopped = spec.restart.stopped is Stopped.LEAVE
@@ -100,7 +104,10 @@ def _judge(spec: Spec, proofs: Proofs, at: Instant) -> Callable[[Instance], Verd
         for rule in rules:
             if _applies(rule, instance):
                 return Reason.RULE, rule.reason
-        if instance.key_pair == wanted and _proved(proofs, instance.id, wanted, wanted_digest):
+        if instance.id in left_out:
+            return left_out[instance.id]
+        name, digest = wanted[key_of(instance.id, 0)]
+        if instance.key_pair == name and _proved(proofs, instance.id, name, digest):
             return Reason.ALREADY_DONE, proofs[instance.id].run
         if instance.locks:
             return Reason.LOCKED, ", ".join(instance.locks)

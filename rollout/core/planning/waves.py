@@ -12,6 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
+from rollout.core.planning.scope import Scope
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Instance, Status, Tags
@@ -35,14 +36,15 @@ class SiteTargets(msgspec.Struct, frozen=True):
 class FleetTargets:
     """Targets by site, made from the selected instances page by page."""
 
-    def __init__(self, spec: Spec) -> None:
-        self._wanted = spec.key_pair.name
+    def __init__(self, spec: Spec, scope: Scope) -> None:
+        self._names = [key.name for key in scope.keys]
+        self._key_of = scope.key_of.get
         self._groups = tuple(range(len(spec.budgets)))
         self._parts: dict[Site, SiteTargets] = {}
 
     def add(self, chosen: Iterable[Instance]) -> None:
         """Add targets for these instances, in this order."""
-        wanted, groups = self._wanted, self._groups
+        names, key_of, groups = self._names, self._key_of, self._groups
         for key, run in itertools.groupby(chosen, _SITE):
             members = list(run)
             site = Site(*key)
@@ -56,11 +58,13 @@ class FleetTargets:
                         one.image,
                         one.status,
                         one.key_pair,
-                        one.key_pair != wanted,
+                        one.key_pair != names[key],
                         restart_kind(one.status),
                         groups,
+                        key,
                     )
                     for one in members
+                    for key in (key_of(one.id, 0),)
                 ]
             )
 
@@ -70,19 +74,19 @@ class FleetTargets:
 
 
 def make_waves(
-    spec: Spec, parts: Sequence[SiteTargets], groups: Sequence[Group]
+    spec: Spec, parts: Sequence[SiteTargets], groups: Sequence[Group], *, size_min: int = 0
 ) -> tuple[Wave, ...]:
     """Return the waves. Each target is in exactly one batch.
 
     A wave without targets, because earlier waves take all, is left out. Errors: PlanError R0312
-    if a share of the targets comes to 0.
+    if a share of the targets comes to 0, unless `size_min` is 1.
     """
     caps = [group.cap for group in groups if group.cap]
     batch_max = min([limits.ATTACH_IDS_MAX, spec.limits.exposed_max, *caps])
     total = _size(parts)
     waves = []
     for wave in spec.waves:
-        share, parts = _part(parts, _taken(wave, parts, total))
+        share, parts = _part(parts, _taken(wave, parts, total, size_min))
         if share:
             cells = [cell for part in share for cell in _cells(part, batch_max)]
             waves.append(Wave(wave.name, tuple(cells)))
@@ -132,7 +136,7 @@ def _only(part: SiteTargets, marks: Sequence[int]) -> SiteTargets:
     return SiteTargets(part.site, targets, list(itertools.compress(part.tags, marks)))
 
 
-def _taken(wave: WaveSpec, rest: Sequence[SiteTargets], total: int) -> Sequence[int]:
+def _taken(wave: WaveSpec, rest: Sequence[SiteTargets], total: int, size_min: int) -> Sequence[int]:
     """Return the positions in `rest` that this wave takes, ascending."""
     size = _size(rest)
     if wave.kind is WaveKind.REST or not size:
@@ -142,7 +146,7 @@ def _taken(wave: WaveSpec, rest: Sequence[SiteTargets], total: int) -> Sequence[
     if wave.amount is None:
         message = f"wave {wave.name} has no amount"
         raise PlanError.of("R0312", message)
-    count = wave.amount.of(total)
+    count = max(size_min, wave.amount.of(total))
     if count == 0:
         raise PlanError.of(
             "R0312",

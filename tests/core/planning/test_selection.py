@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollout.core.planning import scope as scopes
 from rollout.core.planning.selection import Selection, expired_rules, rotatable_os
 from rollout.model.instance import Instance, MissingInstance, OsFamily, Proof, Status
 from rollout.model.plan import Reason, public_key_digest
@@ -40,6 +41,13 @@ STEPS: list[tuple[Reason, dict[str, object]]] = [
     (Reason.PASSWORD_ONLY, {"key_pair": samples.OLD_KEY}),
 ]
 """What the worst instance is out for, and what heals just that."""
+OF_SCOPE = (
+    Reason.OUTSIDE_RUN,
+    Reason.OTHER_KEY,
+    Reason.NO_FORMER_KEY,
+    Reason.FORMER_KEY_LOST,
+)
+"""Reasons of plans that are made from a run."""
 
 
 def strict() -> Spec:
@@ -67,8 +75,30 @@ def test_the_first_reason_that_applies_is_the_one_reason() -> None:
 
 
 def test_the_order_is_that_of_the_reasons() -> None:
-    """The enum is the order people read about."""
-    assert [Reason.NOT_FOUND, *(reason for reason, _ in STEPS)] == list(Reason)
+    """The enum is the order people read about; reasons of a scope come after the spec's rules."""
+    reasons = [Reason.NOT_FOUND, *(reason for reason, _ in STEPS)]
+    place = reasons.index(Reason.RULE) + 1
+
+    assert [*reasons[:place], *OF_SCOPE, *reasons[place:]] == list(Reason)
+
+
+@pytest.mark.parametrize("reason", OF_SCOPE)
+def test_a_scope_leaves_out_what_the_spec_does_not(reason: Reason) -> None:
+    """A rule of the spec and Windows outrank the reasons of an undo or a retry; these outrank what
+    is temporary, such as a lock.
+    """
+    scope = scopes.of_spec(samples.spec())
+    scope = msgspec.structs.replace(scope, left_out={WORST.id: (reason, "detail")})
+    shown, one = [], WORST
+    for _, cure in STEPS:
+        selected = Selection(strict(), PROOFS, samples.NOW, scope)
+        assert selected.choose([one]) == []
+        shown.append(selected.exclusions[0].reason)
+        one = msgspec.structs.replace(one, **cure)
+
+    place = [step for step, _ in STEPS].index(Reason.RULE) + 1
+    assert shown[:place] == [step for step, _ in STEPS[:place]]
+    assert set(shown[place:]) == {reason}
 
 
 @st.composite

@@ -1,0 +1,114 @@
+"""Make a plan from a closed run: read its plan, its instances and their key pairs.
+
+Called by `undo` and `retry`. Sends Describe* and GetCallerIdentity only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from rollout import specfile
+from rollout.app import about, former_keys, plan_file, preflight, runs
+from rollout.app.plan import InventoryReading, PlanResult
+from rollout.app.runs import Folded
+from rollout.core.planning import planner
+from rollout.core.planning.scope import Scope
+from rollout.core.running.journey import Phase
+from rollout.engines.service import Service
+from rollout.errors import ConflictError
+from rollout.inventory import live
+from rollout.journal import proofs, store
+from rollout.journal.store import RunStore
+from rollout.model.instance import Inventory, MissingInstance
+from rollout.model.plan import Origin, OriginKind, Reason
+from rollout.model.site import Site
+from rollout.model.spec import Spec
+from rollout.model.time import Duration, Instant, format_instant
+
+
+def closed_run(runs_of: RunStore, run: str) -> Folded:
+    """Return a closed run, given by its id or a unique prefix.
+
+    Errors: as `runs.fold`; ConflictError R0611 if the run is open.
+    """
+    folded = runs.fold(store.find(runs_of, run))
+    if folded.run.closed is None:
+        raise ConflictError.of(
+            "R0611",
+            f"run {folded.stored.id} is not closed",
+            help=f"run `rollout resume {folded.stored.id}` to finish it, or "
+            f"`rollout abort {folded.stored.id}` to close it",
+        )
+    return folded
+
+
+def origin(folded: Folded, kind: OriginKind) -> Origin:
+    """Return the run and its plan's digest, for the new plan."""
+    return Origin(kind, folded.stored.id, folded.started.plan_digest)
+
+
+def check_settled(folded: Folded, ordinals: Iterable[int], now: Instant) -> None:
+    """Raise ConflictError R0613 while the lost restart of one of these targets can take effect.
+
+    A restart of the new plan would be a second one.
+    """
+    run = folded.run
+    doubtful = [one for one in ordinals if run.phase(one) is Phase.IN_DOUBT]
+    end = max((run.settle_end(ordinal) for ordinal in doubtful), default=0)
+    if now < end:
+        raise ConflictError.of(
+            "R0613",
+            f"a lost restart of run {folded.stored.id} may take effect until {format_instant(end)}",
+            help="repeat this command after that time",
+        )
+
+
+def spec_of(folded: Folded) -> Spec:
+    """Return the spec that the run's plan stores. Errors: as `specfile.parse_stored`."""
+    plan = folded.run.plan
+    return specfile.parse_stored(plan.spec_text, plan.keys[0].public_key, Path.cwd())
+
+
+async def read(folded: Folded, service: Service) -> Inventory:
+    """Return the current state of all instances that the run's plan found, targets or not.
+
+    All of them count for the budgets. Errors: AccessError R0405 for another account,
+    or for an emulator instead of the service; as `live.hydrate`.
+    """
+    plan = folded.run.plan
+    preflight.check_identity(plan, service)
+    sites: dict[str, Site] = {
+        one.instance: one.site for one in plan.exclusions if one.reason is not Reason.NOT_FOUND
+    }
+    sites |= {target.instance: cell.site for _, cell in plan.cells() for target in cell.targets()}
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for instance in sorted(sites):
+        ids[sites[instance].region].append(instance)
+    now = service.clock.now()
+    listed = await live.hydrate(service.client, ids)
+    rows = sorted(listed.instances, key=lambda one: (one.region, one.id))
+    found = {one.id for one in rows}
+    lost = [MissingInstance(one, *sites[one]) for one in sorted(sites) if one not in found]
+    return Inventory(tuple(rows), now, lost=tuple(lost), calls=listed.calls)
+
+
+async def make(
+    folded: Folded,
+    scope: Scope,
+    inventory: Inventory,
+    service: Service,
+    runs_of: RunStore,
+    age_max_ms: Duration,
+) -> PlanResult:
+    """Return the plan of this scope, with the settings of the run's spec.
+
+    Errors: as `planner.make_plan`; SpecError if the stored spec cannot be read.
+    """
+    context = planner.PlanContext(about.tool(), (service.identity,), (), age_max_ms, scope=scope)
+    proved = proofs.fold(runs_of).proofs
+    made = planner.make_plan(spec_of(folded), inventory, proved, service.clock.now(), context)
+    recorded = await former_keys.record(service, made)
+    took = service.clock.now() - inventory.as_of
+    return PlanResult(plan_file.with_digest(recorded), InventoryReading(inventory.calls, took))

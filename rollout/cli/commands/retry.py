@@ -1,0 +1,54 @@
+"""`rollout retry`: create a plan of the instances that a run did not rotate."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit
+
+
+def retry(
+    run: str,
+    /,
+    *,
+    failed: Flag = False,
+    in_doubt: Flag = False,
+    out: Path | None = None,
+    max_age: str = "24h",
+    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Create a plan of a run's failed, stranded and skipped instances. Changes nothing.
+
+    Parameters
+    ----------
+    run
+        The id of a closed run or a unique prefix of it.
+    failed
+        Leave skipped instances out: plan failed and stranded ones only.
+    in_doubt
+        Also plan instances whose restart is in doubt. They may be restarted a second time.
+    out
+        File to save the plan to, for `rollout apply`.
+    max_age
+        How long the plan is valid.
+    output
+        Format of the result. jsonl: one line per instance. ids: the targets' ids.
+    """
+    from rollout.app import retry as retrying
+    from rollout.cli import eventloop, planned_result, session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud)
+    age_max_ms = planned_result.age_max(max_age)
+    planned = eventloop.run(
+        partial(retrying.retry, run, made, failed=failed, in_doubt=in_doubt, age_max_ms=age_max_ms)
+    )
+    flags = f"{' --failed' if failed else ''}{' --in-doubt' if in_doubt else ''}"
+    planned_result.show(terminal, planned, output, out, f"rollout retry {run}{flags}")
+    return Exit.DONE

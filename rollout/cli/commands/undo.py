@@ -1,0 +1,49 @@
+"""`rollout undo`: create a plan that attaches the former key pairs of a run again."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rollout.cli.options import OUTPUT, CloudOptions, Common
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit
+
+
+def undo(
+    run: str,
+    /,
+    *,
+    wave: str | None = None,
+    out: Path | None = None,
+    max_age: str = "24h",
+    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Create a plan that attaches a run's former key pairs again. Changes nothing.
+
+    Parameters
+    ----------
+    run
+        The id of a closed run or a unique prefix of it.
+    wave
+        Undo only this wave of the run.
+    out
+        File to save the plan to, for `rollout apply`.
+    max_age
+        How long the plan is valid.
+    output
+        Format of the result. jsonl: one line per instance. ids: the targets' ids.
+    """
+    from rollout.app import undo as undoing
+    from rollout.cli import eventloop, planned_result, session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud)
+    age_max_ms = planned_result.age_max(max_age)
+    planned = eventloop.run(partial(undoing.undo, run, made, wave=wave, age_max_ms=age_max_ms))
+    again = f"rollout undo {run}{f' --wave {wave}' if wave else ''}"
+    planned_result.show(terminal, planned, output, out, again)
+    return Exit.DONE

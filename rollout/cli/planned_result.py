@@ -1,0 +1,62 @@
+"""Save and print a new plan.
+
+Called by `plan`, `undo` and `retry`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rollout.app import plan_file
+from rollout.app.plan import PlanResult
+from rollout.cli.options import duration
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import preview, render
+from rollout.errors import UsageError
+from rollout.model import limits
+from rollout.model.time import Duration
+
+
+def age_max(text: str) -> Duration:
+    """Return the value of --max-age in milliseconds. UsageError R0001 if it is out of range."""
+    age_max_ms = duration(text, "--max-age")
+    if not 0 < age_max_ms <= limits.DURATION_MAX_MS:
+        cure = "write more than `0s` and at most `168h`, for example `24h`"
+        raise UsageError.of("R0001", f"--max-age {text}: out of range", help=cure)
+    return age_max_ms
+
+
+def show(
+    terminal: Terminal, planned: PlanResult, output: str, out: Path | None, command: str
+) -> None:
+    """Save the plan to `out`, and print it with the next commands.
+
+    `command` repeats the planning, to save its plan. Errors: StorageError R0803.
+    """
+    if out is not None:
+        plan_file.save_plan(planned.saved, out)
+    terminal.show(_text(planned, output, terminal.width))
+    if output == "table" and planned.saved.plan.counts.targets:
+        terminal.show(_next(planned, out, command))
+
+
+def _text(planned: PlanResult, output: str, width: int) -> str:
+    saved = planned.saved
+    match output:
+        case "json":
+            return render.as_json(preview.data(saved.plan, saved.digest))
+        case "jsonl":
+            return "\n".join(render.as_json(row) for row in preview.rows(saved.plan))
+        case "ids":
+            return "\n".join(target.instance for target in saved.plan.targets())
+        case _:
+            return preview.text(saved.plan, saved.digest, width, reading=planned.reading)
+
+
+def _next(planned: PlanResult, out: Path | None, command: str) -> str:
+    """Return the line about the saved files, and the next command."""
+    if out is None:
+        return f"\nNext:  {command} --out {planned.saved.plan.name}.plan.json"
+    saved = f"\nSaved {out} ({len(planned.saved.raw) / 1e6:.1f} MB) and {out}.sha256"
+    forecast = f"{saved}\nNext:  rollout rehearse {out}"
+    return f"{forecast}\n       rollout apply {out}" if planned.saved.plan.applyable else forecast

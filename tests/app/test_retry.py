@@ -1,0 +1,104 @@
+"""Retry: which instances of a closed run a new plan takes, by their phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rollout.app import plan as planning
+from rollout.app import runs
+from rollout.app.plan_file import load_plan, save_plan
+from rollout.app.retry import retry
+from rollout.app.session import Connection, Session
+from rollout.app.undo import undo
+from rollout.core.running.journey import Phase
+from rollout.emulator.http import server
+from rollout.errors import RolloutError
+from rollout.journal import proofs
+from rollout.journal.directory import DirectoryStore
+from rollout.model.plan import Origin, OriginKind
+from tests.app import service as stage
+from tests.app.test_preflight import applied
+
+PHASES = (Phase.FAILED, Phase.STRANDED, Phase.SKIPPED, Phase.IN_DOUBT, Phase.UNVERIFIED, Phase.DONE)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "failed,in_doubt,taken",
+    [
+        (False, False, {0, 1, 2}),
+        (True, False, {0, 1}),
+        (False, True, {0, 1, 2, 3}),
+        (True, True, {0, 1, 3}),
+    ],
+)
+async def test_the_flags_choose_the_phases(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    failed: bool,
+    in_doubt: bool,
+    taken: set[int],
+) -> None:
+    """Failed, stranded and skipped; `--failed` without skipped ones, `--in-doubt` with doubtful
+    ones; never done or unverified ones. The plan names its run.
+    """
+    cloud, fold = stage.pretend(), runs.fold
+    store = DirectoryStore(Path("runs"))
+    async with stage.connected(cloud) as service:
+        spec = stage.write_spec(project)
+        saved = (await planning.create(spec, service, store)).saved
+    result = await applied(cloud, saved)
+    run, ids = result.view.run, [target.instance for target in saved.plan.targets()]
+
+    def with_phases(stored: runs.StoredRun) -> runs.Folded:
+        folded = fold(stored)
+        folded.run.phases[: len(PHASES)] = bytes(PHASES)
+        return folded
+
+    monkeypatch.setattr(runs, "fold", with_phases)
+    monkeypatch.setattr(proofs, "fold", lambda _: proofs.FoldedProofs({}, ()))
+    async with server.serve(cloud) as url:
+        session = Session(connection=Connection(endpoint=url, emulator=True))
+        planned = await retry(run, session, failed=failed, in_doubt=in_doubt)
+
+    save_plan(planned.saved, project / "retry.plan.json")
+    plan = load_plan(project / "retry.plan.json").plan
+    assert {target.instance for target in plan.targets()} == {ids[one] for one in taken}
+    assert plan.origin == Origin(OriginKind.RETRY, run, saved.digest)
+    assert plan.counts.found == saved.plan.counts.found
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("make", [retry, undo])
+async def test_an_open_run_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, make: object
+) -> None:
+    """A run that is not closed may still change its instances: exit 6, R0611, no call."""
+    cloud = stage.pretend()
+    async with stage.connected(cloud) as service:
+        saved = (
+            await planning.create(stage.write_spec(project), service, DirectoryStore(Path("runs")))
+        ).saved
+    result = await applied(cloud, saved)
+    fold = runs.fold
+
+    def still_open(stored: runs.StoredRun) -> runs.Folded:
+        folded = fold(stored)
+        folded.run.closed = None
+        return folded
+
+    monkeypatch.setattr(runs, "fold", still_open)
+    assert callable(make)
+    with pytest.raises(RolloutError) as caught:
+        await make(result.view.run, Session())
+    assert caught.value.problems[0].code == "R0611"
