@@ -1,10 +1,12 @@
-"""Ask for confirmation before a spec's plan is executed and before a run is aborted.
+"""Ask for confirmation before a spec's plan is executed, a run aborted or a key pair deleted.
 
-Called by `apply` and `abort`. A plan file was reviewed and needs no confirmation. Makes no API
-calls.
+Called by `apply`, `abort` and `keys retire`. A plan file was reviewed and needs no confirmation.
+Makes no API calls.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import preview
@@ -53,6 +55,28 @@ def confirm_abort(terminal: Terminal, run: str, name: str, given: str | None) ->
         raise ConfirmationError.of(
             "R0702",
             f"the answer is neither {run} nor {name}; the run was not aborted",
+            help=f"add --confirm {name}",
+        )
+
+
+def confirm_retire(
+    terminal: Terminal, name: str, regions: Sequence[str], given: str | None
+) -> None:
+    """Return when an operator, or --confirm, confirmed that this key pair is deleted.
+
+    The answer is the key pair's name. Errors: R0701, R0702 as above.
+    """
+    if given is None:
+        if not terminal.interactive:
+            raise _required(f"add --confirm {name}")
+        given = terminal.prompt(
+            f"Delete key pair {name} in {', '.join(regions)}? It cannot be restored.\n"
+            "Type its name:"
+        )
+    if given != name:
+        raise ConfirmationError.of(
+            "R0702",
+            f"the answer is not {name}; nothing was deleted",
             help=f"add --confirm {name}",
         )
 

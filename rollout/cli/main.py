@@ -36,6 +36,10 @@ COMMANDS = {
     "explain": ("CODE", "Explain an error code, or all exit codes."),
     "schema": ("KIND", "Print a JSON Schema."),
     "version": ("", "Print the versions of the program, Python and file formats."),
+    "keys list": ("", "List the key pairs of each region."),
+    "keys usage": ("NAME", "List the instances that have a key pair."),
+    "keys ensure": ("NAME", "Import a public key into each region that lacks it."),
+    "keys retire": ("NAME", "Delete a key pair that nothing uses."),
     "audit show": ("[RUN]", "Show who changed which instance, when and why."),
     "audit verify": ("[RUN]", "Verify a run's hash chain, rules and caps from its journal alone."),
 }
@@ -59,10 +63,21 @@ OTHER_NAMES = {
     "audit show": "log list",
     "audit verify": "check",
     "audit": "log verify",
+    "keys": "keypairs key-pairs",
+    "keys list": "ls show",
+    "keys usage": "users who",
+    "keys ensure": "import add",
+    "keys retire": "delete remove rm",
 }
 """Names of the commands in other tools; "did you mean" suggests the command for such a name."""
 
-CHANGING = ("apply", "resume")
+PARENTS = {
+    "audit": "Show or verify the audit log.",
+    "keys": "List, import and delete key pairs.",
+}
+"""Help of the commands that only group others."""
+
+CHANGING = ("apply", "resume", "ensure", "retire")
 """Commands that change instances."""
 NO_FILES = ("explain", "schema", "version")
 """Commands that read no file, so that they work without a working directory."""
@@ -79,14 +94,17 @@ def make_app() -> App:
         print_error=False,
     )
     synonyms = {command: tuple(names.split()) for command, names in OTHER_NAMES.items()}
-    audit = App(name="audit", help="Show or verify the audit log.", synonym=synonyms["audit"])
+    parents = {
+        name: App(name=name, help=text, synonym=synonyms[name]) for name, text in PARENTS.items()
+    }
     for command, (takes, text) in COMMANDS.items():
         usage = " ".join(filter(None, ("Usage: rollout", command, takes, "[OPTIONS]")))
         module, _, name = command.rpartition(" ")
         path = f"rollout.cli.commands.{module or name}:{name}"
-        parent = audit if module else app
+        parent = parents[module] if module else app
         parent.command(path, name=name, usage=usage, help=text, synonym=synonyms.get(command, ()))
-    app.command(audit)
+    for parent in parents.values():
+        app.command(parent)
     return app
 
 
@@ -178,7 +196,7 @@ def _options_last(arguments: Sequence[str]) -> Sequence[str]:
     names: list[str] = []
     before: list[str] = []
     rest = list(arguments)
-    while rest and names in ([], ["audit"]):
+    while rest and (not names or (names[0] in PARENTS and len(names) == 1)):
         word = rest.pop(0)
         if not word.startswith("-"):
             names.append(word)

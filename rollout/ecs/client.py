@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _PAGES_MAX: Final = 12
 """A call names at most 100 ids and a page holds at least ten: more pages are a loop."""
+_KEY_PAGES_MAX: Final = 200
+"""A region has 500 key pairs by default, which are 10 pages."""
 _REGION_OF_REGIONS: Final = "cn-hangzhou"
 """DescribeRegions gives the same reply everywhere; the SDKs call it here."""
 
@@ -113,6 +115,11 @@ class EcsClient:
         params = {f"InstanceId.{n}": id_ for n, id_ in enumerate(instances, 1)}
         params |= {"RegionId": region, "BatchOptimization": "SuccessFirst"}
         return await self._change(action, region, params, instances, not_after)
+
+    async def delete_key_pair(self, region: str, key_pair: str, *, not_after: Instant) -> Outcome:
+        """DeleteKeyPairs for one key pair. A missing key pair is no error."""
+        params = {"RegionId": region, "KeyPairNames": _json_array([key_pair])}
+        return (await self._change("DeleteKeyPairs", region, params, (), not_after)).outcome
 
     async def import_key_pair(
         self, region: str, key_pair: str, public_key: str, *, not_after: Instant
@@ -200,6 +207,22 @@ class EcsClient:
             params,
             lambda reply: replies.key_described(reply, key_pair),
         )
+
+    async def list_key_pairs(
+        self, region: str
+    ) -> tuple[replies.ListedKeyPair, ...] | Refused | Unknown:
+        """DescribeKeyPairs, all pages: the region's key pairs in the service's order."""
+        found: dict[str, replies.ListedKeyPair] = {}
+        for number in range(1, _KEY_PAGES_MAX + 1):
+            params = {"RegionId": region, "PageNumber": str(number)}
+            params["PageSize"] = str(contract.KEY_PAIRS_PAGE_SIZE_MAX)
+            page = await self._observe("DescribeKeyPairs", region, params, replies.key_pairs)
+            if not isinstance(page, replies.KeyPairPage):
+                return page
+            found |= {one.name: one for one in page.key_pairs}
+            if not page.key_pairs or number * contract.KEY_PAIRS_PAGE_SIZE_MAX >= page.total:
+                return tuple(found.values())
+        return Unknown("page_loop")
 
     async def describe_regions(self) -> tuple[replies.Region, ...] | Refused | Unknown:
         """DescribeRegions: the regions this account can use."""

@@ -33,6 +33,21 @@ class Region(msgspec.Struct, frozen=True):
     endpoint: str
 
 
+class ListedKeyPair(msgspec.Struct, frozen=True):
+    """A key pair of a region."""
+
+    name: str
+    fingerprint: str
+    created_at: Instant
+
+
+class KeyPairPage(msgspec.Struct, frozen=True):
+    """A page of a region's key pairs. `total` counts the key pairs of all pages."""
+
+    key_pairs: tuple[ListedKeyPair, ...]
+    total: int
+
+
 class CallerIdentity(msgspec.Struct, frozen=True):
     """The owner of the credentials. `kind` is `Account`, `RAMUser` or `AssumedRoleUser`."""
 
@@ -92,6 +107,7 @@ class _Key(msgspec.Struct, frozen=True, gc=False):
     name: str = msgspec.field(name="KeyPairName")
     fingerprint: str | None = msgspec.field(name="KeyPairFingerPrint", default=None)
     public_key: str | None = msgspec.field(name="PublicKey", default=None)
+    created: str | None = msgspec.field(name="CreationTime", default=None)
 
 
 class _StatusRow(msgspec.Struct, frozen=True, gc=False):
@@ -140,6 +156,21 @@ def key_described(reply: verdict.JudgedReply, name: str) -> KeyDescribed | Refus
             if row.name == name:
                 return KeyDescribed(row.public_key or "", row.fingerprint or "", at)
         return KeyDescribed("", "", at, found=False)
+
+    return _read(reply, read)
+
+
+def key_pairs(reply: verdict.JudgedReply) -> KeyPairPage | Refused | Unknown:
+    """Read a page of DescribeKeyPairs."""
+
+    def read(_: Instant) -> KeyPairPage:
+        document = wire.decode(reply.body)
+        rows = _rows(document, "keypairs", "keypair", _Key)
+        pairs = [
+            ListedKeyPair(row.name, row.fingerprint or "", _instant(row.created)) for row in rows
+        ]
+        total = document.get("totalcount")
+        return KeyPairPage(tuple(pairs), _count(total if isinstance(total, int | str) else None))
 
     return _read(reply, read)
 

@@ -58,6 +58,10 @@ class Service:
         self.gate.lost = lost
         self.gate.shut = False
 
+    def allow_key_changes(self) -> None:
+        """Allow mutating calls outside a run. Read-only calls are still retried."""
+        self.gate.shut = False
+
     def lane_changes(self) -> list[LaneSlowed | LaneRecovered]:
         """Return the changes of throttled lanes since the last call of this method."""
         return self._slowdowns.changes()

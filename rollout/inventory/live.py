@@ -72,9 +72,16 @@ class Listed(msgspec.Struct):
 
 
 async def list_regions(
-    lister: Lister, regions: Sequence[str], select: Selector | None, *, allow_partial: bool = False
+    lister: Lister,
+    regions: Sequence[str],
+    select: Selector | None,
+    *,
+    key_pair: str = "",
+    allow_partial: bool = False,
 ) -> Listed:
     """Return all instances of these regions that the selector matches, each id once.
+
+    With `key_pair`, only instances that have this key pair.
 
     Errors, collected over all regions: AccessError if a call is refused or has no reply;
     InventoryError R0211 if an empty listing hides a missing permission, R0213 if the pages form a
@@ -83,7 +90,7 @@ async def list_regions(
     whole = Listed([], allow_partial=allow_partial)
 
     async def read(region: str) -> None:
-        whole.instances.extend(await _Region(lister, region, whole).matching(select))
+        whole.instances.extend(await _Region(lister, region, whole).matching(select, key_pair))
 
     await _all(read, regions)
     whole.notes.sort()
@@ -120,12 +127,12 @@ class _Region:
     def __init__(self, lister: Lister, region: str, whole: Listed) -> None:
         self._lister, self._region, self._whole = lister, region, whole
 
-    async def matching(self, select: Selector | None) -> list[Instance]:
-        """Return the region's instances that the selector matches."""
-        filters = _filters(select)
-        listed = await self._pages(filters)
-        if filters and len(listed) >= TAG_MATCHES_MAX:
-            listed = await self._pages({})
+    async def matching(self, select: Selector | None, key_pair: str) -> list[Instance]:
+        """Return the region's instances that the selector matches, with this key pair if given."""
+        tags, by_key = _filters(select), {"KeyPairName": key_pair} if key_pair else {}
+        listed = await self._pages(tags | by_key)
+        if tags and len(listed) >= TAG_MATCHES_MAX:
+            listed = await self._pages(by_key)
         if not listed:
             await self._check_permission()
         return [one for one in listed if select is None or select.matches(one.tags)]

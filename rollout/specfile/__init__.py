@@ -22,9 +22,9 @@ from rollout.model.spec import Spec
 from rollout.specfile import build, document, screen, waves
 from rollout.specfile.models import KeyRotation
 from rollout.specfile.problems import validation_problems
-from rollout.specfile.project import Project
+from rollout.specfile.project import KeyFileError, Project
 
-__all__ = ["Loaded", "json_schema", "load", "parse_stored"]
+__all__ = ["Loaded", "json_schema", "load", "parse_stored", "read_public_key"]
 
 _PLAN = re.compile(r'\s*\{(?=.*"format"\s*:\s*"rollout\.plan")', re.DOTALL)
 """The start of a plan file: a JSON object, which is valid YAML too."""
@@ -68,6 +68,15 @@ def parse_stored(text: str, public_key: str, project: Path) -> Spec:
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
     return build.build(form, text)
+
+
+def read_public_key(path: Path) -> str:
+    """Return the OpenSSH public key in a file. Errors: SpecError R0112 or R0113."""
+    try:
+        return Project(Path.cwd()).public_key(str(path))
+    except KeyFileError as error:
+        code, message, hint = error.args
+        raise SpecError.of(code, message, place=Place(str(path)), help=hint) from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rollout.emulator.http import server
 from rollout.errors import RolloutError
 from rollout.journal import proofs
 from rollout.journal.directory import DirectoryStore
+from rollout.journal.store import StoredRun
 from rollout.model.plan import Origin, OriginKind
 from tests.app import service as stage
 from tests.app.test_preflight import applied
@@ -52,7 +53,7 @@ async def test_the_flags_choose_the_phases(
     """Failed, stranded and skipped; `--failed` without skipped ones, `--in-doubt` with doubtful
     ones; never done or unverified ones. The plan names its run.
     """
-    cloud, fold = stage.pretend(), runs.fold
+    cloud, fold = stage.emulated(), runs.fold
     store = DirectoryStore(Path("runs"))
     async with stage.connected(cloud) as service:
         spec = stage.write_spec(project)
@@ -60,7 +61,7 @@ async def test_the_flags_choose_the_phases(
     result = await applied(cloud, saved)
     run, ids = result.view.run, [target.instance for target in saved.plan.targets()]
 
-    def with_phases(stored: runs.StoredRun) -> runs.Folded:
+    def with_phases(stored: StoredRun) -> runs.Folded:
         folded = fold(stored)
         folded.run.phases[: len(PHASES)] = bytes(PHASES)
         return folded
@@ -84,7 +85,7 @@ async def test_an_open_run_is_refused(
     project: Path, monkeypatch: pytest.MonkeyPatch, make: object
 ) -> None:
     """A run that is not closed may still change its instances: exit 6, R0611, no call."""
-    cloud = stage.pretend()
+    cloud = stage.emulated()
     async with stage.connected(cloud) as service:
         saved = (
             await planning.create(stage.write_spec(project), service, DirectoryStore(Path("runs")))
@@ -92,7 +93,7 @@ async def test_an_open_run_is_refused(
     result = await applied(cloud, saved)
     fold = runs.fold
 
-    def still_open(stored: runs.StoredRun) -> runs.Folded:
+    def still_open(stored: StoredRun) -> runs.Folded:
         folded = fold(stored)
         folded.run.closed = None
         return folded

@@ -215,7 +215,10 @@ def test_help_fits_eighty_columns(
 
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert len([line for line in lines if line.startswith("│")]) == len(main.COMMANDS) + 1
+    assert (
+        len([line for line in lines if line.startswith("│")])
+        == len({one.partition(" ")[0] for one in main.COMMANDS}) + 2
+    )
 
 
 def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
         "ImportKeyPair",
         {"RegionId": REGION, "KeyPairName": "ops", "PublicKeyBody": "ssh-ed25519 AAAA x"},
     ),
+    ("DeleteKeyPairs", {"RegionId": REGION, "KeyPairNames": '["ops"]'}),
     (
         "DescribeInstances",
         {"RegionId": REGION, "InstanceIds": '["i-1","i-2"]', "MaxResults": "100"},
@@ -46,6 +47,7 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
         "DescribeKeyPairs",
         {"RegionId": REGION, "KeyPairName": "ops", "IncludePublicKey": "true", "PageSize": "50"},
     ),
+    ("DescribeKeyPairs", {"RegionId": REGION, "PageNumber": "1", "PageSize": "50"}),
     ("DescribeRegions", {}),
     ("GetCallerIdentity", {}),
 ]
@@ -59,6 +61,7 @@ async def _every_method(client: EcsClient) -> None:
     await client.restart(RestartKind.REBOOT, REGION, IDS, not_after=FAR)
     await client.restart(RestartKind.START, REGION, IDS, not_after=FAR)
     await client.import_key_pair(REGION, "ops", "ssh-ed25519 AAAA x", not_after=FAR)
+    await client.delete_key_pair(REGION, "ops", not_after=FAR)
     await client.observe_instances(REGION, IDS)
     await client.describe_instances(REGION, {"Status": "Running"}, next_token="t+/=")
     await client.may_describe(REGION)
@@ -66,6 +69,7 @@ async def _every_method(client: EcsClient) -> None:
     await client.may_restart(RestartKind.START, REGION, ["i-1"], many=True)
     await client.describe_instance_status(REGION, IDS)
     await client.observe_key_pair(REGION, "ops")
+    await client.list_key_pairs(REGION)
     await client.describe_regions()
     await client.get_caller_identity()
 

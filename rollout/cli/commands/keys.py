@@ -1,0 +1,178 @@
+"""`rollout keys`: list, import and delete key pairs, and find the instances that have one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
+from rollout.errors import Exit
+
+if TYPE_CHECKING:
+    from rollout.app.keys import KeyPairState
+
+Rows = Sequence[Mapping[str, str]]
+"""Rows of a result; all have the same fields."""
+Output = Annotated[Literal["table", "json"], OUTPUT]
+Region = Annotated[tuple[str, ...], Parameter(negative="")]
+
+
+def list(  # noqa: A001 - the name of the command
+    *,
+    region: Region = (),
+    output: Output = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """List the key pairs of each region. Changes nothing.
+
+    Parameters
+    ----------
+    region
+        Region to list; repeatable. Default: all regions of the account.
+    output
+        Format of the result.
+    """
+    from rollout.app import keys
+    from rollout.cli import eventloop, session
+    from rollout.model.time import format_instant
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud)
+    found = eventloop.run(partial(keys.list_all, made, region))
+    rows = [
+        {
+            "region": name,
+            "key_pair": one.name,
+            "fingerprint": one.fingerprint,
+            "created_at": format_instant(one.created_at),
+        }
+        for name, pairs in found.items()
+        for one in pairs
+    ]
+    return _show(terminal, "key_pairs", rows, output, "No key pairs.")
+
+
+def usage(
+    name: str,
+    /,
+    *,
+    region: Region = (),
+    output: Output = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """List the instances that have a key pair. Changes nothing.
+
+    Parameters
+    ----------
+    name
+        Name of the key pair.
+    region
+        Region to search; repeatable. Default: all regions of the account.
+    output
+        Format of the result.
+    """
+    from rollout.app import keys
+    from rollout.cli import eventloop, session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud)
+    found = eventloop.run(partial(keys.usage, name, made, region))
+    rows = [{"region": one.region, "instance": one.id, "status": one.status.value} for one in found]
+    return _show(terminal, "instances", rows, output, f"No instance has key pair {name}.")
+
+
+def ensure(
+    name: str,
+    /,
+    *,
+    public_key: Path,
+    region: Region = (),
+    output: Output = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Import a public key into each region that lacks the key pair; compare it in the others.
+
+    Parameters
+    ----------
+    name
+        Name of the key pair.
+    public_key
+        File with the OpenSSH public key.
+    region
+        Region to import into; repeatable. Default: all regions of the account.
+    output
+        Format of the result.
+    """
+    from rollout.app import keys
+    from rollout.cli import eventloop, session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud)
+    states = eventloop.run(partial(keys.ensure, name, public_key, made, region))
+    return _show(terminal, "key_pairs", _states(states), output, "No regions.")
+
+
+def retire(
+    name: str,
+    /,
+    *,
+    confirm: str | None = None,
+    region: Region = (),
+    allow_unsafe_fs: Flag = False,
+    output: Output = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Delete a key pair, if no instance has it and no open run needs it.
+
+    Parameters
+    ----------
+    name
+        Name of the key pair.
+    confirm
+        The key pair's name: confirms without a prompt.
+    region
+        Region to delete it in; repeatable. Default: all regions of the account.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs directory.
+    output
+        Format of the result.
+    """
+    from rollout.app import keys
+    from rollout.cli import confirmation, eventloop, session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
+
+    def ask(regions: keys.Regions) -> None:
+        confirmation.confirm_retire(terminal, name, regions, confirm)
+
+    states = eventloop.run(partial(keys.retire, name, made, ask, region))
+    return _show(terminal, "key_pairs", _states(states), output, "No regions.")
+
+
+def _states(states: Sequence[KeyPairState]) -> Rows:
+    return [
+        {"region": one.region, "state": one.state, "fingerprint": one.fingerprint} for one in states
+    ]
+
+
+def _show(terminal: Terminal, noun: str, rows: Rows, output: str, nothing: str) -> Exit:
+    """Print rows with the same fields as a table or as JSON."""
+    if output == "json":
+        terminal.show(render.as_json({"format_version": "1.0", noun: rows}))
+    elif rows:
+        table = [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
+        terminal.show("\n".join(render.table(table, "<" * len(rows[0]), indent=0)))
+    else:
+        terminal.show(nothing)
+    return Exit.DONE
