@@ -1,4 +1,4 @@
-"""`rollout audit show|verify`: print a run's journal, or verify it."""
+"""`rollout audit show`, `rollout audit verify`: print a run's journal, or verify it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rollout keys`: list, import and delete key pairs, and find the instances that have one."""
+"""Commands about key pairs: list, import and delete them, and find the instances that have one."""
 
 from __future__ import annotations
 
