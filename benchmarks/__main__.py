@@ -1,7 +1,7 @@
-"""`python -m benchmarks [NAME ...] [--full | --tiny] [--strict]`: measures what is claimed.
+"""Measure the performance claims: `python -m benchmarks [NAME ...] [--full | --tiny] [--strict]`.
 
-Every script prints its table, and bounds that were missed are named again at the end. A busy
-machine misses bounds too, so only `--strict` makes the exit code 1 of it.
+Each script prints a table. Missed bounds are listed again at the end. A busy machine also misses
+bounds, so only `--strict` turns them into exit code 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMES = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run the scripts that were named, or all."""
+    """Run the named scripts, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     size = parser.add_mutually_exclusive_group()

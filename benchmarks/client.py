@@ -1,7 +1,7 @@
-"""The client's claim: calls per CPU second over TLS, beside the official SDK and bare aiohttp.
+"""Compare the client with the official SDK and bare aiohttp: calls per CPU second over TLS.
 
-AttachKeyPair of 50 ids; all of them talk to one server that answers a constant, so that the same
-bytes come back and nothing but the client is measured. Each client is a process of its own.
+Every client sends AttachKeyPair calls with 50 ids to a server that returns a constant reply, so
+only the client is measured. Each client runs in its own process.
 """
 
 from __future__ import annotations
@@ -36,18 +36,21 @@ from rollout.model.outcome import Done
 AT_ONCE = 16
 IDS = 50
 ROUNDS = 5
-"""The clients take turns, so that a busy neighbour hits all of them, and the best of each counts;
-the SDK, which is slower by two orders, has one turn."""
+"""Run the clients in turn, so that other load on the machine affects all of them, and keep the best
+round of each. The SDK is a hundred times slower and has one round.
+"""
 _CALLS = {Size.TINY: 20, Size.DEFAULT: 3_000, Size.FULL: 3_000}
 _SDK_CALLS = {Size.TINY: 20, Size.DEFAULT: 200, Size.FULL: 3_000}
 _REGION = "cn-hangzhou"
 _LANES = tuple(f"cn-bench-{number}" for number in range(64))
-"""Regions in turn: one lane's pace ends at a thousand calls a second, below what we measure."""
+"""Region of each call, in turn: a lane is limited to 1,000 calls a second, which is less than the
+client's speed.
+"""
 _HOUR_MS = 3_600_000
 
 
 def run(size: Size) -> list[Row]:
-    """Calls per CPU second of each, and what ours are to the others."""
+    """Return the calls per CPU second of each client, and the ratio of rollout to the others."""
     calls = dict.fromkeys(_CLIENTS, _CALLS[size]) | {"sdk": _SDK_CALLS[size]}
     paces: dict[str, list[float]] = {name: [] for name in _CLIENTS}
     peaks = dict.fromkeys(_CLIENTS, 0.0)
@@ -77,12 +80,12 @@ def run(size: Size) -> list[Row]:
 
 
 def send(name: str, url: str, authority: str, calls: int) -> float:
-    """Send with one of the clients; calls per CPU second."""
+    """Send the calls with one client. Return calls per CPU second."""
     return asyncio.run(_CLIENTS[name](url, authority, calls))
 
 
 def reply() -> str:
-    """What AttachKeyPair answers for our 50 ids."""
+    """Return the reply to AttachKeyPair for the 50 ids."""
     results = [
         {"InstanceId": one, "Success": True, "Code": "200", "Message": "successful"}
         for one in _ids()
@@ -104,7 +107,7 @@ def _ids() -> list[str]:
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:
-    """An authority's certificate, and a server's with its key."""
+    """Create a certificate authority, and a server certificate with its key."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "authority.pem")
     issued = authority.issue_cert("127.0.0.1")
@@ -159,7 +162,7 @@ async def _bare(url: str, authority: str, calls: int) -> float:
 
 
 async def _timed(call: Callable[[], Awaitable[bool]], calls: int) -> float:
-    """Calls per CPU second, `AT_ONCE` at a time."""
+    """Return calls per CPU second, with `AT_ONCE` calls in flight."""
     left = iter(range(calls))
     good = 0
 

@@ -1,11 +1,10 @@
-"""The emulator's claim: requests per CPU second beside a bare handler of a constant.
+"""Compare the emulator with a bare aiohttp handler: requests per CPU second.
 
-Both servers get the same signed requests from a bare client in a process of its own; the constant
-is the very body that the emulator answers the first of them with, and its handler reads the query
-and the body as any handler does. The calls go round the whole fleet, batch after batch, as those of
-a rotation do; each time round the batches are others, so that no list of ids comes twice. They go
-to both servers by turns: whatever else the machine does meets both alike, and the turn in the
-middle counts. The last row weighs the kinds as a rotation of single restarts calls them.
+Both servers receive the same signed requests from a bare client in its own process. The bare
+handler reads query and body, and returns the emulator's reply to the first request. The requests
+iterate over the fleet in batches; each round has other batches, so no list of ids occurs twice. The
+servers take turns, so that other load affects both, and the median turn counts. The last row
+weights the calls by their frequency in a rotation with single restarts.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from benchmarks.report import Row, Size
 AT_ONCE = 16
 INSTANCES = 10_000
 _TURN = {Size.TINY: 40, Size.DEFAULT: 300, Size.FULL: 300}
-"""Calls to one server before it is the other's turn."""
+"""Calls to one server in each turn."""
 _TURNS = {Size.TINY: 1, Size.DEFAULT: 9, Size.FULL: 25}
 _ROTATED = 1_000
-"""Instances of the rotation that says how often each kind is called."""
+"""Number of instances in the rotation that determines how often each action is called."""
 _REGION = "cn-hangzhou"
 
 
 def run(size: Size) -> list[Row]:
-    """One pair of figures and their ratio for each kind of call."""
+    """Return the two rates and their ratio for each action."""
     rows = []
     paces: dict[str, tuple[float, float]] = {}
     for what in list(_KINDS)[: 1 if size is Size.TINY else None]:
@@ -52,7 +51,7 @@ def run(size: Size) -> list[Row]:
 
 
 def _mixed(paces: Mapping[str, tuple[float, float]]) -> float:
-    """The ratio over all calls of one rotation, each kind as often as it is called there."""
+    """Return the ratio over all calls of a rotation, weighted by the frequency of each action."""
     took = measure.in_child("benchmarks.rotation:rotate", size=_ROTATED, calls="single")
     counts: dict[str, int] = {
         action: count for action, count in took.value["calls"].items() if action in paces
@@ -63,7 +62,7 @@ def _mixed(paces: Mapping[str, tuple[float, float]]) -> float:
 
 
 def body(what: str) -> str:
-    """What the emulator answers to the first of a kind."""
+    """Return the emulator's reply to the first call of an action."""
     kind = _KINDS[what]
     with servers.running(servers.Settings(size=INSTANCES, boot_ms=0)) as emulator:
         [(url, headers)] = signed.requests(emulator.url, kind.action, islice(_params(kind), 1))
@@ -79,7 +78,7 @@ async def _fetch(url: str, headers: Mapping[str, str]) -> str:
 
 
 def _paces(what: str, body: str, size: Size) -> tuple[float, float]:
-    """Calls per CPU second of the emulator and of the constant."""
+    """Return the calls per CPU second of the emulator and of the bare handler."""
     with (
         servers.running(servers.Settings(size=INSTANCES, boot_ms=0)) as emulator,
         servers.running(servers.Settings(body=body)) as constant,
@@ -90,7 +89,7 @@ def _paces(what: str, body: str, size: Size) -> tuple[float, float]:
 
 
 async def _by_turns(both: Sequence[servers.Running], kind: _Kind, size: Size) -> list[list[float]]:
-    """Go round the batches with each; the CPU seconds of each one's turns."""
+    """Send the batches to each server in turn. Return the CPU seconds of each turn."""
     calls = _TURN[size]
     params = list(islice(_params(kind), calls * _TURNS[size]))
     prepared = [signed.requests(server.url, kind.action, params) for server in both]
@@ -129,14 +128,14 @@ def _reboot(ids: list[str]) -> _Params:
 
 
 class _Kind(NamedTuple):
-    """Calls of one action about `ids` instances each."""
+    """Calls of one action, with `ids` instances each."""
 
     action: str
     ids: int
     params: Callable[[list[str]], _Params]
 
 
-_KINDS: Final = {  # the calls a rotation consists of
+_KINDS: Final = {  # the calls of a rotation
     "AttachKeyPair of 50": _Kind("AttachKeyPair", 50, _attach),
     "DescribeInstances of 100": _Kind("DescribeInstances", 100, _look),
     "DescribeInstanceStatus of 50": _Kind("DescribeInstanceStatus", 50, _poll),
@@ -145,7 +144,7 @@ _KINDS: Final = {  # the calls a rotation consists of
 
 
 def _params(kind: _Kind) -> Iterator[_Params]:
-    """The parameters of calls about every instance of the region, round and round."""
+    """Yield the parameters of calls that iterate over all instances of the region, endlessly."""
     ids = world.linux_fleet(INSTANCES).instances.ids
     every = [ids.id_of(ordinal) for ordinal in range(INSTANCES // len(world.REGIONS))]
     while True:

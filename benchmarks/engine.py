@@ -1,7 +1,8 @@
-"""The engine's claims: CPU, journal, calls and makespan of a whole rotation, beside a plain script.
+"""Measure a whole rotation with the engine and compare it with a plain script: CPU time, journal
+size, API calls, makespan.
 
-The rotation runs in virtual time against the pretend cloud in one process, the cloud's CPU time
-included. The script uses the official SDK over loopback, on a cloud whose clock runs faster.
+The rotation runs in one process, in virtual time, against the emulated cloud, whose CPU time is
+included. The script uses the official SDK over loopback, against an emulator with a faster clock.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from rollout.model import limits
 
 BOOT_MS = 30_000
 PEER_SPEED = 4
-"""How much faster than life the script's cloud runs; its two seconds of waiting shrink alike."""
+"""How much faster the clock of the script's emulator runs. The script's two seconds between polls
+are divided by the same factor.
+"""
 _SIZES = {Size.TINY: (200, 50), Size.DEFAULT: (10_000, 200), Size.FULL: (10_000, 500)}
 _MORE = {Size.TINY: (), Size.DEFAULT: (1_000,), Size.FULL: (1_000, 100_000)}
 _PER_CPU_SECOND = {"single": 500, "batch": 2_000}
 _JOURNAL_BYTES = {"single": 500, "batch": 300}
 _GROWTH = 1.5
-"""An instance of a large fleet may cost so many times one of the reference fleet."""
+"""Upper bound for the CPU time per instance of a large fleet, relative to the reference fleet."""
 
 
 def run(size: Size) -> list[Row]:
-    """All figures of the engine."""
+    """Return all figures of the engine."""
     instances, peer_instances = _SIZES[size]
     boot_ms = BOOT_MS // 10 if size is Size.TINY else BOOT_MS
     peer_calls = measure.in_child(
@@ -93,11 +96,12 @@ def _rotation(calls: str, size: int, peer_calls: float, took: measure.Measured) 
 
 
 def bound_ms(size: int, cap: int, calls: str) -> tuple[int, float]:
-    """The least a rotation can take: rounds of booting, and before them the lanes' cold start.
+    """Return the lower bound of a rotation's duration: the rounds of boots, and the lanes' cold
+    start.
 
-    Nothing is known of the quota at first: a lane begins at `RATE_START` and doubles.
-    Permits come free in the order they were taken, so what the first round waits for its lane the
-    last round waits too.
+    The quota is unknown at first: a lane starts at `RATE_START` calls a minute and doubles. Permits
+    are released in the order in which they were taken, so the last round waits as long as the first
+    round waited for its lane.
     """
     tick = limits.LOOK_TICK_MS
     caps = -(-size // cap) * (-(-BOOT_MS // tick) * tick)
@@ -112,7 +116,7 @@ def bound_ms(size: int, cap: int, calls: str) -> tuple[int, float]:
 
 
 def peer_calls(size: int, boot_ms: int) -> float:
-    """Calls an instance of the plain script; runs in a child."""
+    """Return the number of API calls per instance of the plain script. Runs in a child process."""
     settings = servers.Settings(size=size, boot_ms=boot_ms, speed=PEER_SPEED, counting=True)
     with servers.running(settings) as cloud:
         asyncio.run(_peer(cloud.url, size))

@@ -1,7 +1,7 @@
-"""The emulator's claim about large fleets: bytes an instance, and seconds until it can answer.
+"""Measure how the emulator loads large fleets: bytes per instance, and seconds to the first reply.
 
-Each fleet is made in a process of its own, from a description or from a file, and one call is
-answered. Its bytes are what the peak of that process has grown over one of three instances.
+Each fleet is loaded in its own process, from a description or a file, and one call is made. The
+memory of a fleet is the peak of that process minus the peak with three instances.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REGIONS = ("cn-beijing", "cn-hangzhou", "cn-shanghai")
 
 
 def run(size: Size) -> list[Row]:
-    """Memory and time of each fleet."""
+    """Return memory and time of each fleet."""
     count = _SIZES[size]
     rows = []
     for what in _FLEETS:
@@ -43,7 +43,7 @@ def run(size: Size) -> list[Row]:
 
 
 def _made(what: str, count: int) -> measure.Measured:
-    """What it takes to have a fleet of so many."""
+    """Return the figures of one fleet."""
     with tempfile.TemporaryDirectory() as folder:
         path = ""
         if lines := _FLEETS[what]:
@@ -57,7 +57,9 @@ def _made(what: str, count: int) -> measure.Measured:
 
 
 def ready(path: str, size: int) -> int:
-    """Have a cloud answer over the fleet of a file, or a synthetic one; how many instances."""
+    """Create a cloud with a synthetic fleet, or with the fleet of a file. Return its number of
+    instances.
+    """
     if path:
         fleet = fleet_file.load(Path(path), seed=1, now=START_MS)
     else:
@@ -103,7 +105,7 @@ def _own_tags(number: int) -> dict[str, str]:
 
 
 def _numbers(count: int) -> Iterator[tuple[int, str]]:
-    """Numbers with their regions, one region after the other."""
+    """Yield each index with its region, one region after the other."""
     return ((number, _REGIONS[number * len(_REGIONS) // count]) for number in range(count))
 
 

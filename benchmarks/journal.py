@@ -1,7 +1,7 @@
-"""The journal's claims: folding and verifying a finished run, in time and memory.
+"""Measure time and memory of folding and verifying the journal of a finished run.
 
-Runs a rotation to its close first. Then `resume` folds its journal, as the command does before it
-calls the service, and `audit verify` checks chain and rules.
+First runs a rotation until it closes. Then `resume` folds its journal, as the command does before
+its first API call, and `audit verify` checks the hash chain and the rules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PEAK_MIB = 1024
 
 
 def run(size: Size) -> list[Row]:
-    """Both, after each run."""
+    """Return both figures for each run."""
     return [row for instances, calls in _RUNS[size] for row in _after(instances, calls)]
 
 
@@ -55,7 +55,7 @@ def _after(instances: int, calls: str) -> list[Row]:
 
 
 def resume(folder: str) -> dict[str, float]:
-    """Fold the one run of a folder as a resume does."""
+    """Fold the only run in a directory, as `resume` does."""
     run = _only_run(folder)
     began = time.process_time()
     folded = runs.fold(run)
@@ -65,7 +65,7 @@ def resume(folder: str) -> dict[str, float]:
 
 
 def verify(folder: str) -> dict[str, float]:
-    """Verify the one run of a folder."""
+    """Verify the only run in a directory."""
     run = _only_run(folder)
     began = time.process_time()
     verdict = verifying.verify(run)

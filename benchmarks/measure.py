@@ -1,7 +1,8 @@
-"""One measurement in a process of its own: CPU time, wall time and the largest resident size.
+"""Run one measurement in its own process: CPU time, wall time and peak memory.
 
-Called by the scripts of this folder; `python -m benchmarks.measure MODULE:FUNCTION JSON` is the
-child. A fresh process, so that neither memory nor warm caches of one figure colour the next.
+Called by the other scripts. `python -m benchmarks.measure MODULE:FUNCTION JSON` is the child
+process. It is a new process, so that memory and warm caches of one measurement do not affect the
+next.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _STATUS = Path("/proc/self/status")
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What a function gave, the seconds it took, and the peak of its process."""
+    """The return value of a function, its duration in seconds, and its process' peak memory."""
 
     value: Any
     cpu_s: float
@@ -31,11 +32,11 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class ChildError(Exception):
-    """A measurement failed; its own words are in the message."""
+    """A measurement failed. The message contains its error output."""
 
 
 def in_child(function: str, **arguments: object) -> Measured:
-    """Call `module:function` with JSON arguments in a fresh interpreter."""
+    """Call `module:function` with JSON arguments in a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.measure", function, json.dumps(arguments)],
         cwd=_ROOT,
@@ -48,7 +49,9 @@ def in_child(function: str, **arguments: object) -> Measured:
 
 
 def peak_mib() -> float:
-    """Largest resident size of this process. Linux's own line, since rusage outlives an exec."""
+    """Return the peak memory of this process. Reads /proc, because the value of getrusage includes
+    the program that ran before `exec`.
+    """
     try:
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,9 +1,9 @@
-"""The planner's claims: an offline plan from a JSONL file, beside msgspec decoding the same file.
+"""Compare offline planning from a JSONL file with msgspec decoding the same file.
 
-Rows are as DescribeInstances prints them, about 700 bytes each. The plan is made, encoded and
-digested as `rollout plan --offline` does; each size is a process of its own. Of either side the
-least of three runs counts: the first plan of a million after its file was written costs up to a
-fifth more.
+Rows have the form of DescribeInstances replies, about 700 bytes each. The plan is created, encoded
+and digested as in `rollout plan --offline`. Each size runs in its own process, and the fastest of
+three runs counts, because the first plan of a million instances after its file was written takes up
+to 20 % longer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SIZES = {
     Size.FULL: (1_000, 10_000, 100_000, 1_000_000),
 }
 _REFERENCE = 10_000
-"""Cost per instance is compared with this size's; smaller ones mostly measure starting up."""
+"""Size with which the time per instance is compared. Startup dominates smaller sizes."""
 _PEAK_MIB = 1024
 _RUNS = 3
 _REGIONS = ("cn-hangzhou", "cn-shanghai", "cn-beijing")
@@ -39,7 +39,7 @@ _NOW = 1_767_225_600_000
 
 
 def run(size: Size) -> list[Row]:
-    """Time, memory and cost per instance at each size."""
+    """Return time, memory and time per instance for each size."""
     rows: list[Row] = []
     reference: float | None = None
     with tempfile.TemporaryDirectory() as folder:
@@ -77,13 +77,15 @@ def run(size: Size) -> list[Row]:
 
 
 def _least(function: str, path: Path) -> measure.Measured:
-    """The run with the least CPU time of three."""
+    """Return the run with the least CPU time of three."""
     runs = [measure.in_child(function, path=str(path)) for _ in range(_RUNS)]
     return min(runs, key=lambda run: run.cpu_s)
 
 
 def decode(path: str) -> float:
-    """CPU seconds in which msgspec decodes every line of the file, keeping none."""
+    """Return the CPU seconds in which msgspec decodes every line of the file and discards the
+    result.
+    """
     decoder = msgspec.json.Decoder()
     began = time.process_time()
     with Path(path).open("rb", buffering=1 << 20) as file:
@@ -93,7 +95,9 @@ def decode(path: str) -> float:
 
 
 def plan(path: str) -> dict[str, float]:
-    """CPU seconds of reading, planning and encoding; how many are targets, and the plan's size."""
+    """Return the CPU seconds of reading, planning and encoding, the number of targets, and the
+    plan's size.
+    """
     return anyio.run(_plan, path)
 
 
@@ -116,7 +120,7 @@ async def _plan(path: str) -> dict[str, float]:
 
 
 def _write(path: Path, count: int) -> int:
-    """Write the rows; the mean length of a line."""
+    """Write the rows. Return the mean length of a line."""
     with path.open("wb", buffering=1 << 20) as file:
         for row in _rows(count):
             file.write(row)
@@ -124,7 +128,7 @@ def _write(path: Path, count: int) -> int:
 
 
 def _rows(count: int) -> Iterator[bytes]:
-    """Nine of ten are Linux; every id, name and start is its own."""
+    """Return one row. Nine of ten instances are Linux; ids, names and start times are unique."""
     for number in range(count):
         luck = hashlib.blake2b(number.to_bytes(8, "big"), digest_size=12).hexdigest()
         region = _REGIONS[number % len(_REGIONS)]

@@ -1,8 +1,8 @@
-"""The governor's claims: it finds a hidden quota, uses its share of it, and leaves the rest alone.
+"""Measure the governor: it finds a hidden quota, uses its share, and leaves the rest to others.
 
-Virtual time: the real client and governor send looks on one lane of the pretend cloud as fast as
-they may. For two minutes nobody else calls; then a tool of other people calls at the reserved
-share. Judged from the third minute on.
+In virtual time, the real client and governor send read-only calls on one lane of the emulated
+cloud, as fast as they may. They run alone for two minutes; then another tool calls at the reserved
+share. The result covers the time from the third minute on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MINUTES = {Size.TINY: 2, Size.DEFAULT: 10, Size.FULL: 30}
 
 
 def run(size: Size) -> list[Row]:
-    """Use, throttles and the other client's luck at each hidden quota."""
+    """Return use, throttled calls and the other client's accepted calls for each hidden quota."""
     rows: list[Row] = []
     for per_minute in _QUOTAS[size]:
         found = virtual.run(_lane, per_minute, _MINUTES[size])
@@ -75,6 +75,6 @@ async def _lane(per_minute: int, minutes: int) -> dict[str, float]:
 
 
 def _luck(usage: list[Usage]) -> float:
-    """Share of the other client's calls that were accepted."""
+    """Return the share of the other client's calls that were accepted."""
     accepted = sum(one.foreign_accepted for one in usage)
     return accepted / max(1, accepted + sum(one.foreign_refused for one in usage))

@@ -1,6 +1,6 @@
-"""Rehearsing plans of a thousand to a million instances: one seed, time and memory.
+"""Measure rehearsals of 1,000 to 1,000,000 instances: time and memory of one seed.
 
-Loading the plan is part of it, as in the command. Nothing is learned from earlier runs.
+The figures include loading the plan, as in the command. No earlier runs are used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PEAK_MIB = 1024
 
 
 def run(size: Size) -> list[Row]:
-    """Every size of the claim, one restart a call and a hundred."""
+    """Return the figures for each size, with single and with batch restarts."""
     return [row for instances in _SIZES[size] for row in _of(instances)]
 
 
@@ -57,7 +57,7 @@ def _of(instances: int) -> list[Row]:
 
 
 def make(instances: int, calls: str, path: str) -> None:
-    """Save a plan with `maxDown: 10%` over two regions; runs in a child."""
+    """Save a plan over two regions with `maxDown: 10%`. Runs in a child process."""
     plan = world.plan_of(list(_instances(instances)), Calls(calls), START_MS)
     plan_file.save_plan(plan_file.with_digest(plan), Path(path))
 
@@ -80,7 +80,9 @@ def _instances(count: int) -> Iterator[Instance]:
 
 
 def rehearse(path: str) -> dict[str, float]:
-    """What `rollout rehearse --seeds 1 --boot-time 60s` does with it; runs in a child."""
+    """Simulate the plan as `rollout rehearse --seeds 1 --boot-time 60s` does. Runs in a child
+    process.
+    """
     began = time.process_time()
     plan = plan_file.load_plan(Path(path)).plan
     given = RehearsalOptions(seeds=1, boot_ms=BOOT_MS, quota=None, faults=None)

@@ -1,6 +1,6 @@
-"""Rows of figures beside the bound each is held to, and the table they are printed as.
+"""Figures with their bounds, and the table that shows them.
 
-Made by every script of this folder, printed by `__main__`. Judges nothing but the bound.
+Created by every script of this folder and printed by `__main__`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Size(enum.StrEnum):
-    """How much a script measures: a smoke test's, the default's, or the claim's own size."""
+    """The size of a measurement: of a smoke test, of a default run, or of the claim."""
 
     TINY = "tiny"
     DEFAULT = "default"
@@ -20,9 +20,9 @@ class Size(enum.StrEnum):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One figure. `least` and `most` are its bounds, None where it is only told.
+    """One figure. `least` and `most` are its bounds; both are None if it has no bound.
 
-    `peak_mib` is the largest resident size of the process that measured, 0 where it says nothing.
+    `peak_mib` is the peak memory of the measuring process, 0 if it was not measured.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`ok`, `MISSED`, or nothing where there is no bound."""
+        """Return `ok` or `MISSED`, or an empty string without a bound."""
         if self.least is None and self.most is None:
             return ""
         low = self.least is not None and self.value < self.least
@@ -43,21 +43,21 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def bound(self) -> str:
-        """The bound in words."""
+        """Return the bound as text."""
         least = "" if self.least is None else f"≥ {figure(self.least)}"
         most = "" if self.most is None else f"≤ {figure(self.most)}"
         return " ".join(part for part in (least, most) if part)
 
 
 def figure(value: float) -> str:
-    """A number with as many digits as matter."""
+    """Format a number with its significant digits."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def table(title: str, rows: Sequence[Row]) -> str:
-    """All rows under one title, in columns."""
+    """Return all rows under one title, in columns."""
     cells = [("", "measured", "bound", "", "peak")]
     for row in rows:
         peak = f"{figure(row.peak_mib)} MiB" if row.peak_mib else ""

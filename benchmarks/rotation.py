@@ -1,7 +1,8 @@
-"""One whole rotation by the local engine in virtual time: what it costs and how long it takes.
+"""Run one rotation with the local engine in virtual time and measure its cost and duration.
 
-A child of `engine`: prints nothing, returns figures. The journal goes to a real disk, written and
-synced by the loop's own thread, since virtual time would run on while a worker thread syncs.
+Runs in a child process of `engine`; returns figures and prints nothing. The journal is written and
+synced on a real disk by the event loop's own thread, because virtual time would advance while a
+worker thread syncs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rollout.sim.time import loop as virtual
 
 
 class InlineDisk(RealDisk):
-    """The disk of this machine, called from the loop itself."""
+    """The disk of this machine, called by the event loop's thread."""
 
     inline = True
 
@@ -35,7 +36,7 @@ def rotate(
 ) -> dict[str, object]:
     """Rotate `size` Linux instances in two regions with `maxDown: 10%`.
 
-    The run's directory stays in `folder`, where one is named.
+    The run directory is kept in `folder`, if given.
     """
     if folder is not None:
         return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(folder))

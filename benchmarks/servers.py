@@ -1,8 +1,8 @@
-"""Servers in processes of their own, so that a client's CPU time is the client's.
+"""Servers in their own processes, so that a client's CPU time contains no server time.
 
-`with running(...) as server` starts one; afterwards `server.cpu_s` is what it used for its
-requests. `python -m benchmarks.servers` is the child: it reads its settings, and ends with its
-input.
+`with running(...) as server` starts a server. Afterwards `server.cpu_s` is the CPU time of its
+requests. `python -m benchmarks.servers` is the child process: it reads its settings from stdin and
+ends when stdin closes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`body` makes it a server of that constant; else it is the emulator with `size` instances.
+    """Settings of a server. With `body` it returns this constant reply; otherwise it is the
+    emulator with `size` instances.
 
-    `certificate` is a PEM file with key and chain. `speed`: how fast the emulator's clock runs;
-    `counting`: whether it counts its calls by action.
+    `certificate` is a PEM file with key and chain, `speed` the speed of the emulator's clock. With
+    `counting` the emulator counts its calls by action.
     """
 
     body: str | None = None
@@ -49,32 +50,32 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Running:
-    """A server that runs. `cpu_s` and `calls` (by action, the emulator's) are set at its end."""
+    """A running server. `cpu_s` and `calls` (of the emulator, by action) are set when it ends."""
 
-    def __init__(self, url: str, asking: IO[bytes], told: IO[bytes]) -> None:
+    def __init__(self, url: str, requests: IO[bytes], replies: IO[bytes]) -> None:
         self.url = url
-        self._asking, self._told = asking, told
+        self._requests, self._replies = requests, replies
         self.cpu_s = 0.0
         self.calls: dict[str, int] = {}
 
     def spent(self) -> float:
-        """CPU seconds so far. Asking costs it about as much as one call."""
-        self._asking.write(b"\n")
-        self._asking.flush()
-        return float(self._told.readline())
+        """Return the CPU seconds used so far. This request costs about as much as one call."""
+        self._requests.write(b"\n")
+        self._requests.flush()
+        return float(self._replies.readline())
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Running]:
-    """A server in a child process, up to the end of the block."""
+    """Run a server in a child process until the block ends."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.servers"],
         cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child:
-        assert child.stdout is not None  # noqa: S101 - asked for above
-        assert child.stdin is not None  # noqa: S101 - asked for above
+        assert child.stdout is not None  # noqa: S101 - a pipe was requested above
+        assert child.stdin is not None  # noqa: S101 - a pipe was requested above
         child.stdin.write(msgspec.json.encode(settings) + b"\n")
         child.stdin.flush()
         url = child.stdout.readline().decode().strip()
@@ -115,7 +116,7 @@ async def _serve(settings: Settings) -> None:
             tls=tls,
         )
     async with serving as url:
-        gc.collect()  # what the start left behind is not to be weighed with some request
+        gc.collect()  # garbage of the start must not be collected during a request
         print(url, flush=True)
         before = time.process_time()
         while await asyncio.to_thread(sys.stdin.readline):
@@ -124,14 +125,14 @@ async def _serve(settings: Settings) -> None:
 
 
 class _Counting(Cloud):
-    """A cloud that counts the calls it is handed, by action."""
+    """A cloud that counts the calls it receives, by action."""
 
     def __init__(self, fleet: Fleet, switches: Switches) -> None:
         super().__init__(fleet, switches)
         self.counts: Counter[str] = Counter()
 
     def handle(self, request: Request, now: int) -> Reply:
-        """See Cloud."""
+        """Handle one call as Cloud does."""
         self.counts[request.action] += 1
         return super().handle(request, now)
 

@@ -1,4 +1,4 @@
-"""Requests signed beforehand, for the bare client: nothing but sending is left to measure."""
+"""Requests for the bare client that are signed in advance, so that only sending is measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.ecs import contract, sign, wire
 
 
 def requests(url: str, action: str, calls: Iterable[Mapping[str, str]]) -> list[Signed]:
-    """One signed request for each set of parameters; good for fifteen minutes."""
+    """Return one signed request for each set of parameters. It is valid for fifteen minutes."""
     key_id, secret = EMULATOR_KEY
     common = {
         "host": urllib.parse.urlsplit(url).netloc,
@@ -36,7 +36,7 @@ def requests(url: str, action: str, calls: Iterable[Mapping[str, str]]) -> list[
 
 
 def attach(region: str, key_pair: str, instances: list[str]) -> dict[str, str]:
-    """Parameters of an AttachKeyPair."""
+    """Return the parameters of an AttachKeyPair call."""
     return {
         "RegionId": region,
         "KeyPairName": key_pair,

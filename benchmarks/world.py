@@ -1,7 +1,7 @@
-"""The world of the in-process measurements: a pretend cloud, the real client, no socket between.
+"""The emulated cloud and the real client in one process, connected without a socket.
 
-Used by `engine`, `quota` and `journal`. Requests are signed, checked, answered and rendered as on
-a network; what the cloud's half costs is counted apart.
+Used by `engine`, `quota` and `journal`. Requests are signed, checked and rendered as over a
+network. The CPU time of the cloud is counted separately.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MONTH_MS = 30 * 24 * 3600 * 1000
 
 
 def linux_fleet(size: int, *, regions: tuple[str, ...] = REGIONS, now: int = START_MS) -> Fleet:
-    """Running Linux instances with the former key, spread evenly: the reference fleet."""
+    """Return the reference fleet: Running Linux instances with the former key, spread evenly."""
     builder = FleetBuilder(now)
     for index, name in enumerate(regions):
         region = builder.open_region(name)
@@ -71,7 +71,9 @@ def linux_fleet(size: int, *, regions: tuple[str, ...] = REGIONS, now: int = STA
 
 
 class InProcess:
-    """A cloud behind an in-process transport. `calls` by action; `cloud_s` is the cloud's time."""
+    """A cloud behind an in-process transport. `calls` counts by action; `cloud_s` is the cloud's
+    CPU time.
+    """
 
     def __init__(
         self, fleet: Fleet, clock: VirtualClock, switches: Switches, quotas: Quotas | None = None
@@ -83,7 +85,7 @@ class InProcess:
         self._clock = clock
 
     def handle(self, call: SignedCall) -> HttpReply:
-        """One signed call, as the HTTP server answers it."""
+        """Answer one signed call like the HTTP server."""
         began = time.process_time()
         self.calls[call.action] += 1
         now = self._clock.now()
@@ -96,15 +98,15 @@ class InProcess:
         return reply
 
     async def send(self, call: SignedCall) -> HttpReply:
-        """Answer as a transport does, without a socket."""
+        """Answer like a transport, without a socket."""
         await asyncio.sleep(0)
         return self.handle(call)
 
     async def aclose(self) -> None:
-        """Hold nothing open."""
+        """Do nothing: no connection is open."""
 
     def client(self, governor: Governor | None = None) -> EcsClient:
-        """The real client on this cloud."""
+        """Return the real client, connected to this cloud."""
         key_id, secret = EMULATOR_KEY
         source = credentials.StaticSource(key_id, credentials.Secret(secret), name="emulator key")
         return EcsClient(
@@ -118,17 +120,17 @@ class InProcess:
 
 
 def service_on(client: EcsClient, clock: LoopClock | VirtualClock) -> Service:
-    """The engine's port on a client, open for changes."""
+    """Return the engine's port of a client, with changes permitted."""
     return Service(client, clock, identity(), Gate(shut=False))
 
 
 def identity() -> Identity:
-    """Who runs: nobody in particular."""
+    """Return the operator that the journal names."""
     return Identity(ACCOUNT_ID, "acs:ram::bench", "emulator key", emulator=True)
 
 
 async def listed(client: EcsClient, regions: tuple[str, ...] = REGIONS) -> list[Instance]:
-    """Every instance the service shows, by region and id."""
+    """Return every instance that the service lists, by region and id."""
     found: list[Instance] = []
     for region in regions:
         token = ""
@@ -144,7 +146,7 @@ async def listed(client: EcsClient, regions: tuple[str, ...] = REGIONS) -> list[
 
 
 def spec(calls: Calls, max_down: str = "10%") -> Spec:
-    """The reference spec: one wave, one budget over the fleet."""
+    """Return the reference spec: one wave, and one budget over the fleet."""
     key = KeyPairSpec(KEY_NAME, synthetic.ed25519_line(b"1" * 32, "next"), Ensure.IMPORT)
     return Spec(
         name="reference",
@@ -157,7 +159,7 @@ def spec(calls: Calls, max_down: str = "10%") -> Spec:
 
 
 def plan_of(instances: list[Instance], calls: Calls, now: int, max_down: str = "10%") -> Plan:
-    """The plan of the reference spec over these instances."""
+    """Return the plan of the reference spec for these instances."""
     keys = tuple(RegionKey(ACCOUNT_ID, region, present=False) for region in REGIONS)
     return make_plan(
         spec(calls, max_down),

@@ -13,9 +13,9 @@
     ├── StorageError       R08xx  74  disk and journal writing
     └── IntegrityError     R09xx   9  journal, audit or plan digest broken
 
-Each error has a code, a message, and where known its place and a fix. `CODES` lists all codes; a
-code is never reused. A `Bug` (see core.invariant) is a defect of the program, exit 1, and no part
-of this tree.
+Each error has a code, a message and, if known, a location and a fix. `CODES` lists all codes; a
+code is never reused. A `Bug` (see core.invariant) is a defect of the program with exit code 1. It
+is not a RolloutError.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Exit(enum.IntEnum):
     HALTED = 5
     CONFLICT = 6
     CONFIRM = 7
-    STILL_GOING = 8
+    IN_PROGRESS = 8
     INTEGRITY = 9
     USAGE = 64
     BAD_INPUT = 65
@@ -113,7 +113,9 @@ class RolloutError(Exception):
         request_id: str | None = None,
         exit: Exit | None = None,  # noqa: A002 - the word users see
     ) -> Self:
-        """An error of one problem; `exit` is the code's own where it is left out."""
+        """Return an error with one problem. The default of `exit` is the exit code of the error
+        code.
+        """
         problem = Problem(code, message, place, help, notes, request_id)
         return cls((problem,), CODES[code].exit if exit is None else exit)
 
@@ -122,47 +124,47 @@ class RolloutError(Exception):
 
 
 class UsageError(RolloutError):
-    """The command line cannot be obeyed."""
+    """The command line is invalid."""
 
 
 class ConfigError(RolloutError):
-    """Settings, endpoint or run directory are wrong."""
+    """A setting, the endpoint or the runs directory is invalid."""
 
 
 class SpecError(RolloutError):
-    """The spec cannot be read; carries every complaint."""
+    """The spec is invalid. Contains all problems of the file."""
 
 
 class InventoryError(RolloutError):
-    """A source of the inventory cannot be believed."""
+    """A source of the inventory is unreadable, invalid or incomplete."""
 
 
 class PlanError(RolloutError):
-    """No plan can be made, or a plan file is not one."""
+    """The spec gives no plan, or a plan file is invalid."""
 
 
 class AccessError(RolloutError):
-    """The service does not let us in, or cannot be reached."""
+    """Credentials or permissions are missing, or the service cannot be reached."""
 
 
 class RunError(RolloutError):
-    """The run stopped itself."""
+    """The run halted."""
 
 
 class ConflictError(RolloutError):
-    """Somebody or something else is in the way."""
+    """Another run, another operator or a change of the fleet conflicts with the command."""
 
 
 class ConfirmationError(RolloutError):
-    """A person would have to say yes."""
+    """A confirmation is missing or wrong."""
 
 
 class StorageError(RolloutError):
-    """The disk refused."""
+    """A file or the journal cannot be read or written."""
 
 
 class IntegrityError(RolloutError):
-    """What is on disk is not what was written."""
+    """A plan or journal was changed after rollout wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ CODES: dict[str, Code] = {
     "R0003": Code(Exit.USAGE, "no such run"),
     "R0010": Code(Exit.CONFIG, "the endpoint is not acceptable"),
     "R0011": Code(Exit.CONFIG, "the runs directory is not safe"),
-    "R0012": Code(Exit.CONFIG, "an optional part is not installed"),
+    "R0012": Code(Exit.CONFIG, "an optional dependency is not installed"),
     "R0013": Code(Exit.CONFIG, "a file of emulator settings is wrong"),
     "R0014": Code(Exit.CONFIG, "a setting in the environment is unknown or wrong"),
     "R0015": Code(Exit.CONFIG, "a proxy setting is not acceptable"),
@@ -197,30 +199,30 @@ CODES: dict[str, Code] = {
     "R0108": Code(Exit.BAD_INPUT, "a count or percent is wrong"),
     "R0109": Code(Exit.BAD_INPUT, "a selector is wrong"),
     "R0110": Code(Exit.BAD_INPUT, "a name is wrong"),
-    "R0111": Code(Exit.BAD_INPUT, "a tag, an alias or a second document in the spec"),
+    "R0111": Code(Exit.BAD_INPUT, "the spec contains a tag, an alias or a second document"),
     "R0112": Code(Exit.BAD_INPUT, "the input contains a secret"),
     "R0113": Code(Exit.BAD_INPUT, "the public key file is wrong"),
     "R0114": Code(Exit.BAD_INPUT, "a path leaves the project"),
     "R0115": Code(Exit.BAD_INPUT, "waves contradict each other"),
     "R0116": Code(Exit.DONE, "the file is world-writable"),
     "R0117": Code(Exit.IO, "the working directory cannot be used"),
-    "R0118": Code(Exit.DONE, "a variable looks like a misspelled setting"),
-    "R0119": Code(Exit.BAD_INPUT, "a plan was given instead of a spec"),
+    "R0118": Code(Exit.DONE, "the name of a variable is similar to a setting"),
+    "R0119": Code(Exit.BAD_INPUT, "the file is a plan, not a spec"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
     "R0202": Code(Exit.BAD_INPUT, "a column is missing, unknown or duplicated"),
-    "R0203": Code(Exit.BAD_INPUT, "a malformed instance id"),
+    "R0203": Code(Exit.BAD_INPUT, "an instance id is malformed"),
     "R0204": Code(Exit.BAD_INPUT, "a region is missing or unknown"),
     "R0205": Code(Exit.BAD_INPUT, "rows contradict each other"),
     "R0206": Code(Exit.BAD_INPUT, "an inventory file is empty"),
-    "R0207": Code(Exit.BAD_INPUT, "an inventory file passes a limit"),
+    "R0207": Code(Exit.BAD_INPUT, "an inventory file exceeds a limit"),
     "R0208": Code(Exit.DONE, "rows were merged or columns ignored"),
     "R0209": Code(Exit.BAD_INPUT, "an inventory file changed while it was read"),
     "R0210": Code(Exit.BAD_INPUT, "no instance was found"),
     "R0211": Code(Exit.DENIED, "an empty listing was not accepted"),
     "R0212": Code(Exit.CONFLICT, "far fewer instances than last time"),
-    "R0213": Code(Exit.CONFLICT, "the pages of an answer contradict each other"),
+    "R0213": Code(Exit.CONFLICT, "the pages of a listing contradict each other"),
     "R0214": Code(Exit.BAD_INPUT, "a live source cannot be read offline"),
     "R0215": Code(Exit.BAD_INPUT, "the listing is incomplete"),
     "R0216": Code(Exit.DONE, "an incomplete listing was accepted"),
@@ -242,7 +244,7 @@ CODES: dict[str, Code] = {
     "R0316": Code(Exit.DONE, "empty waves are left out"),
     "R0317": Code(Exit.DONE, "selectors were evaluated without any tags"),
     "R0320": Code(Exit.IO, "the plan file cannot be read"),
-    "R0321": Code(Exit.BAD_INPUT, "not a plan that this version can read"),
+    "R0321": Code(Exit.BAD_INPUT, "this version cannot read the plan"),
     "R0322": Code(Exit.BAD_INPUT, "the plan contradicts itself"),
     "R0323": Code(Exit.DONE, "instances without a former key"),
     "R0324": Code(Exit.DONE, "former key pairs were deleted or changed"),
@@ -254,13 +256,13 @@ CODES: dict[str, Code] = {
     "R0403": Code(Exit.DENIED, "not permitted"),
     "R0404": Code(Exit.DENIED, "the service does not accept the signing time"),
     "R0405": Code(Exit.DENIED, "the plan is for another account"),
-    "R0406": Code(Exit.DENIED, "a credential source that is not supported"),
+    "R0406": Code(Exit.DENIED, "the credential source is not supported"),
     "R0407": Code(Exit.DENIED, "the credential settings are incomplete or contradict each other"),
-    "R0408": Code(Exit.DENIED, "credentials would be sent in clear to a loopback address"),
+    "R0408": Code(Exit.DENIED, "credentials would be sent unencrypted to a loopback address"),
     "R0409": Code(Exit.DENIED, "the clock differs from the service's by more than 24 hours"),
     "R0410": Code(Exit.FAILED, "the service cannot be reached"),
-    "R0411": Code(Exit.FAILED, "the service answered with an error"),
-    "R0412": Code(Exit.FAILED, "the service answered something unreadable"),
+    "R0411": Code(Exit.FAILED, "the service returned an error"),
+    "R0412": Code(Exit.FAILED, "the service sent an unreadable reply"),
     "R0413": Code(Exit.DENIED, "the permission to restart could not be verified"),
     "R0420": Code(Exit.DONE, "the clock differs from the service's by more than a minute"),
     "R0421": Code(Exit.DONE, "calls go to a host outside the service's domain"),

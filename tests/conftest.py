@@ -1,4 +1,4 @@
-"""What all tests share: the speed of the machine never decides, so Hypothesis has no deadline."""
+"""Settings of all tests. Hypothesis has no deadline, so a slow machine fails no test."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""What the fuzz tests of the input readers share: how many examples, and odd pieces of text."""
+"""Settings and sample texts of the fuzz tests of the input readers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "500"))
-"""Examples of each fuzz test; `make soak` sets more."""
+"""Examples of each fuzz test. `make soak` sets more."""
 
 fuzzed = settings(
     max_examples=EXAMPLES,
@@ -55,7 +55,7 @@ ODD = [
     "<<: ",
     "%",
 ]
-"""Pieces that readers have stumbled over, here or elsewhere."""
+"""Texts that have caused errors in readers, here or elsewhere."""
 
 PIECE = st.sampled_from(ODD) | st.text(max_size=4)
 SCALAR = (
@@ -69,7 +69,7 @@ SCALAR = (
 
 
 def json_values(keys: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """JSON values whose objects have such keys."""
+    """Return a strategy for JSON values whose objects have these keys."""
     return st.recursive(
         SCALAR,
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
@@ -79,7 +79,7 @@ def json_values(keys: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def edited(draw: st.DrawFn, text: str) -> bytes:
-    """The text with some odd pieces in it, as bytes that may be no UTF-8."""
+    """Insert some of these texts. Return bytes that may be invalid UTF-8."""
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 6)))

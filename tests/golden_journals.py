@@ -1,8 +1,8 @@
-"""Golden journals: small runs of the format 1.0, one for each ending that a run can have.
+"""Golden journals: small runs in format 1.0, one for each way in which a run can end.
 
-`python -m tests.golden_journals NAME…` writes the named ones again to `tests/data/journals`. Do
-this only for a new ending: a file that exists is what released versions have written, and must stay
-readable. The decider of the core makes the events, against the service of `tests.core.world`.
+`python -m tests.golden_journals NAME…` writes the named journals to `tests/data/journals`. Use it
+only for a new ending: existing files represent what released versions have written and must stay
+readable. The core's decider creates the events, with the simulated service of `tests.core.world`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NO_SPACE = halts.halted(halts.HaltReason.DISK, "no space left on device")
 
 
 class GoldenRun(World):
-    """A run whose events keep the time at which they were written."""
+    """A run that records the time of each event."""
 
     def __init__(self, plan: Plan, *args: object, **kwargs: object) -> None:
         self.saved = plan_file.with_digest(plan)
@@ -56,13 +56,15 @@ class GoldenRun(World):
         self.times.append(self.now)
 
     def lines(self) -> Iterator[tuple[Instant, list[AnyEvent]]]:
-        """Yield the events of each instant, which is the time of their line."""
+        """Yield the events of each instant; the instant is the time of their line."""
         pairs = zip(self.times, self.journal, strict=True)
         for at, group in groupby(pairs, key=lambda pair: pair[0]):
             yield at, [event for _, event in group]
 
     def write(self, runs_dir: Path) -> Path:
-        """Write the run as its process left it: sealed if it closed or stopped."""
+        """Write the run as its process left it: with a seal if the process closed or stopped the
+        run.
+        """
         journal = writer.create(runs_dir, run_id(self.saved.digest), self.saved.raw)
         for at, events in self.lines():
             journal.append(events, at)
@@ -75,35 +77,35 @@ class GoldenRun(World):
 
 
 def golden(size: int, script: Script | None = None, **changes: object) -> GoldenRun:
-    """Start a run over `size` instances of which two may be down at a time."""
+    """Start a run of `size` instances, of which two may be down at a time."""
     rows = samples.fleet(size)
     return GoldenRun(samples.make_plan(rows, samples.capped(2, **changes)), rows, script).start()
 
 
 def closed(runs_dir: Path) -> GoldenRun:
-    """Every instance is done."""
+    """A run in which every instance is done."""
     return _written(golden(4, waves=(samples.CANARY, *samples.REST)), runs_dir)
 
 
 def failed(runs_dir: Path) -> GoldenRun:
-    """One instance refuses its attach for good; the run closes without it."""
+    """A run that closes although the attach of one instance was refused permanently."""
     return _written(golden(12, Script(refuse={"i-0003": FACT})), runs_dir)
 
 
 def halted(runs_dir: Path) -> GoldenRun:
-    """Too many instances refuse their attach."""
+    """A run that halts because too many attaches were refused."""
     refuse = {f"i-{number:04d}": FACT for number in range(6)}
     return _written(golden(12, Script(refuse=refuse)), runs_dir)
 
 
 def in_doubt(runs_dir: Path) -> GoldenRun:
-    """The reply to a restart is lost, and no observation shows whether the instance booted."""
+    """A run with a restart whose reply was lost and whose boot was never observed."""
     run = golden(3, Script(calls={2: "lost_before"}, start_time_moves=False))
     return _written(run, runs_dir)
 
 
 def aborted(runs_dir: Path) -> GoldenRun:
-    """An operator aborts the run while instances are restarting."""
+    """A run that an operator aborts while instances are restarting."""
     run = golden(6)
     run.go(until=run.now + 11 * SECOND)
     order = ev.OperatorCommand(
@@ -114,7 +116,7 @@ def aborted(runs_dir: Path) -> GoldenRun:
 
 
 def torn(runs_dir: Path) -> GoldenRun:
-    """The process was killed while it wrote a line."""
+    """A run whose process was killed while it wrote a line."""
     run = golden(4)
     run.go(until=run.now + 10 * SECOND)
     path = run.write(runs_dir) / "journal-000001.jsonl"
@@ -124,7 +126,7 @@ def torn(runs_dir: Path) -> GoldenRun:
 
 
 def poisoned(runs_dir: Path) -> GoldenRun:
-    """The disk was full before two restarts were sent: the last lines use the reserve's space."""
+    """A run whose disk was full before two restarts: the last lines use the reserve's space."""
     run = golden(4)
     run.go(until=run.now + 9_900)
     run.heap.clear()
@@ -150,7 +152,7 @@ def poisoned(runs_dir: Path) -> GoldenRun:
 
 
 def resumed_twice(runs_dir: Path) -> GoldenRun:
-    """Two processes were killed with calls open; the third one closes the run."""
+    """A run of three processes: two were killed with open calls, the third one closes the run."""
     run = golden(5)
     for _ in range(2):
         run.go(until=run.now + 10 * SECOND)
@@ -159,7 +161,9 @@ def resumed_twice(runs_dir: Path) -> GoldenRun:
 
 
 def stranded(runs_dir: Path) -> GoldenRun:
-    """An instance was stopped after its attach, and stopped instances are left alone."""
+    """A run with an instance that was stopped after its attach; stopped instances are left
+    unchanged.
+    """
     run = golden(3, restart=Restart(stopped=Stopped.LEAVE))
     machine = run.machines["i-0001"]
     run.at(run.now + 3 * SECOND, lambda: machine.change(run.now, status=Status.STOPPED))
@@ -167,7 +171,7 @@ def stranded(runs_dir: Path) -> GoldenRun:
 
 
 def foreign_change(runs_dir: Path) -> GoldenRun:
-    """Other operators gave one instance a third key and restarted another one."""
+    """A run in which other operators gave one instance a third key and restarted another one."""
     run = golden(5)
     run.machines["i-0001"].change(run.now, key_pair="theirs")
     run.at(run.now + 4 * SECOND, lambda: run.boot(run.machines["i-0000"]))
@@ -186,17 +190,17 @@ ENDINGS: dict[Callable[[Path], GoldenRun], str] = {
     stranded: "closed with exit code 3: 2 done, 1 stranded",
     foreign_change: "closed with exit code 3: 4 done, 1 skipped",
 }
-"""How each run ends."""
+"""The function for each ending."""
 
 
 def find(folder: Path) -> DirectoryRun:
-    """Return the one run in a folder."""
+    """Return the only run in a directory."""
     (path,) = folder.glob("r-*")
     return DirectoryRun(path)
 
 
 class _FullDisk(RealDisk):
-    """A disk that refuses writes to the journal while it is `full`."""
+    """A disk that refuses journal writes while it is `full`."""
 
     full = False
 
@@ -213,7 +217,7 @@ def _written(run: GoldenRun, runs_dir: Path) -> GoldenRun:
 
 
 def write(*names: str) -> None:
-    """Write the runs with these names."""
+    """Write the journals with these names."""
     for ending in ENDINGS:
         folder = FOLDER / ending.__name__
         if ending.__name__ in names:

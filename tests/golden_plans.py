@@ -1,7 +1,7 @@
-"""Golden plans: small plans of the format 1.0, one for each shape that a plan can have.
+"""Golden plans: small plans in format 1.0, one for each form of a plan.
 
-`python -m tests.golden_plans NAME…` writes the named ones again to `tests/data/plans`. Do this only
-for a new shape: a file that exists is what released versions have written, and must stay readable.
+`python -m tests.golden_plans NAME…` writes the named plans to `tests/data/plans`. Use it only for a
+new form: existing files represent what released versions have written and must stay readable.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ BUDGETS = (Budget("fleet", Amount(share_ppm=250_000)), Budget("fleet", Amount(co
 
 
 def quickstart() -> Plan:
-    """The quickstart spec against an emulated service; one region imports the key pair."""
+    """The quickstart spec with an emulated service. One region imports the key pair."""
     spec = specfile.load(ROOT / "plans" / "quickstart.yaml", ROOT).spec
     names = ("cn-hangzhou", "cn-shanghai", "cn-beijing")
     regions = [_region(name, present=name != "cn-beijing") for name in names]
@@ -67,7 +67,7 @@ def quickstart() -> Plan:
 
 
 def two_regions() -> Plan:
-    """Waves of a percentage over two regions, two budgets, stopped instances, labels."""
+    """Waves with percentages over two regions, two budgets, stopped instances, labels."""
     stopped = Restart(stopped=Stopped.START)
     waves = (
         samples.CANARY,
@@ -84,7 +84,9 @@ def two_regions() -> Plan:
 
 
 def batch_calls() -> Plan:
-    """Restarts in batch calls; doubts are retried once; at most two instances exposed."""
+    """Restarts in batch calls. A restart in doubt is retried once, and at most two instances are
+    exposed.
+    """
     batch = Restart(Stopped.LEAVE, Calls.BATCH, 10 * MINUTE, 90 * SECOND)
     limits = Limits(leave_quota_ppm=500_000, instances_max=12, exposed_max=2)
     spec = samples.spec(restart=batch, on_unknown=OnUnknown.RETRY_ONCE, limits=limits)
@@ -100,7 +102,7 @@ def two_keys() -> Plan:
 
 
 def every_exclusion() -> Plan:
-    """Exclusions of each reason, and instances that lost their password login are left out."""
+    """Exclusions with every reason."""
     bastion = Exclude("break-glass", instances=frozenset({"i-0004"}))
     expired = Exclude("freeze", instances=frozenset({"i-0000"}), until=NOW - HOUR)
     spec = samples.spec(exclude=(bastion, expired), restart=Restart(stopped=Stopped.LEAVE))
@@ -150,7 +152,7 @@ def undo() -> Plan:
 
 
 def offline() -> Plan:
-    """Made from files without API calls: it knows no identity and no key pairs, and cannot be
+    """A plan from files without API calls: it has no identity and no key pairs, and cannot be
     applied.
     """
     inventory = Inventory(
@@ -162,7 +164,7 @@ def offline() -> Plan:
 
 
 def no_targets() -> Plan:
-    """Nothing needs rotation: no wave is left."""
+    """A plan without targets and without waves."""
     return _plan(samples.spec(), [samples.instance(1, os=OsFamily.WINDOWS)])
 
 

@@ -1,4 +1,4 @@
-"""What tests ask of processes that are not their children."""
+"""Query processes that are not children of the test process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process runs. One that ended and was not collected by its parent does not."""
+    """Return whether a process runs. A zombie does not run."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -16,7 +16,7 @@ def is_running(pid: int) -> bool:
 
 
 def ends(pid: int, within_s: float = 5) -> bool:
-    """Whether a process ends within this time."""
+    """Return whether a process ends within this time."""
     patience = time.monotonic() + within_s
     while is_running(pid) and time.monotonic() < patience:
         time.sleep(0.02)

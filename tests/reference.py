@@ -104,7 +104,7 @@ and networks in `NO_PROXY`, loopback addresses and the metadata service of an in
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     blocks = [HEAD, *(_command(words, app) for words, app in commands())]
     blocks.append(_shared("Common options", "Taken by every command.", options.COMMON.name))
     blocks.append(
@@ -116,7 +116,7 @@ def page() -> str:
 
 
 def _samples() -> str:
-    """What a preview looks like, made by the program from a small plan."""
+    """Return the preview of a small plan, created by the program."""
     shortened = "sha256:9f2c…e41b"
     text = preview.text(factory.plan(), shortened, 100, reading=InventoryReading(2, 14_000))
     intro = "What `rollout plan` prints of a fleet of 100; the text is the same without a terminal."
@@ -133,7 +133,7 @@ def _forecast() -> str:
 
 
 def commands() -> Iterator[tuple[str, App]]:
-    """Every command as it is typed, with its parser."""
+    """Yield every command as it is typed, with its parser."""
     app = main.make_app()
     for command in main.COMMANDS:
         parent, _, name = command.rpartition(" ")
@@ -141,13 +141,13 @@ def commands() -> Iterator[tuple[str, App]]:
 
 
 def arguments(app: App) -> list[Argument]:
-    """What a command takes, without the groups that several commands share."""
+    """Return a command's arguments, without the groups that several commands share."""
     shown = app.assemble_argument_collection(parse_docstring=True)
     return [one for one in shown if not one.children]
 
 
 def spellings() -> dict[str, list[str]]:
-    """Every option of every command, with all its names."""
+    """Return all names of all options of all commands."""
     return {
         words: [name for one in arguments(app) for name in one.names if name.startswith("-")]
         for words, app in commands()
@@ -155,7 +155,7 @@ def spellings() -> dict[str, list[str]]:
 
 
 def usage(words: str, app: App) -> str:
-    """How a command is typed, from what it takes."""
+    """Return the usage line of a command."""
     positions = [one for one in arguments(app) if not one.names[0].startswith("-")]
     return " ".join([f"rollout {words}", *(_position(one) for one in positions), "[OPTIONS]"])
 

@@ -10,8 +10,10 @@ PACKAGE = tree.ROOT / "rollout"
 HELPERS = {"__init__.py", "invariant.py", "retry.py", "layout.py"}
 
 
-def test_the_diagrams_are_the_tables() -> None:
-    """Phases and stations are drawn as the tables have them: run `python -m tests.diagrams`."""
+def test_the_diagrams_match_the_tables() -> None:
+    """The diagrams match the tables of phases and stations; `python -m tests.diagrams` updates
+    them.
+    """
     assert diagrams.page() == diagrams.PAGE.read_text("utf-8")
 
 
@@ -20,15 +22,15 @@ def test_the_index_of_files_is_current() -> None:
     assert diagrams.files() == diagrams.FILES.read_text("utf-8")
 
 
-def test_every_file_of_the_core_is_introduced() -> None:
-    """A reader finds each core file on the page, except helpers that decide nothing."""
+def test_every_core_file_has_a_row() -> None:
+    """Every core file is listed on the page, except helpers that decide nothing."""
     text = diagrams.PAGE.read_text("utf-8")
     files = {path.name for path in (PACKAGE / "core").rglob("*.py")}
     assert {name for name in files if f"`{name}`" not in text} <= HELPERS
 
 
-def test_every_folder_has_a_line() -> None:
-    """Each folder of the package has a row, and each row names a folder that exists."""
+def test_every_folder_has_a_row() -> None:
+    """Every folder of the package has a row, and every row names an existing folder."""
     text = diagrams.PAGE.read_text("utf-8")
     rows = set(re.findall(r"^\| `(\w+(?:/\w+)*/)` \|", text, re.MULTILINE))
     folders = {
@@ -40,7 +42,7 @@ def test_every_folder_has_a_line() -> None:
 
 
 def test_every_file_named_in_a_recipe_exists() -> None:
-    """The recipes of "Where to add" lead to files and folders that exist."""
+    """Files and folders named in "Where to add" exist."""
     text = diagrams.PAGE.read_text("utf-8").partition("## Where to add")[2].partition("\n## ")[0]
     named = re.findall(r"`((?:rollout|tests|docs)/[\w/.-]+)`", text)
     assert named

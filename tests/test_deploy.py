@@ -1,4 +1,4 @@
-"""The manifests under deploy/: they parse, and the program accepts their command lines."""
+"""The manifests in deploy/ can be parsed, and the program accepts their command lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 
 
 class Unit(configparser.RawConfigParser):
-    """A systemd unit: keys keep their case and may repeat."""
+    """Parser of a systemd unit: keys are case-sensitive and can repeat."""
 
     def __init__(self, name: str) -> None:
         super().__init__(strict=False, delimiters=("=",), comment_prefixes=("#",))
@@ -35,7 +35,7 @@ class Unit(configparser.RawConfigParser):
 
 
 def cron_job() -> dict[str, Any]:
-    """The CronJob's spec."""
+    """Return the spec of the CronJob."""
     documents = list(YAML(typ="safe").load_all(DEPLOY / "kubernetes" / "cronjob.yaml"))
     assert [document["kind"] for document in documents] == ["CronJob", "PersistentVolumeClaim"]
     spec: dict[str, Any] = documents[0]["spec"]
@@ -43,13 +43,13 @@ def cron_job() -> dict[str, Any]:
 
 
 def pod() -> dict[str, Any]:
-    """The spec of its pods."""
+    """Return the spec of the CronJob's pods."""
     spec: dict[str, Any] = cron_job()["jobTemplate"]["spec"]["template"]["spec"]
     return spec
 
 
 def command_lines() -> list[list[str]]:
-    """Every command line of all manifests, `rollout` first."""
+    """Return every command line of all manifests; `rollout` is the first word."""
     unit = Unit("rollout@.service")
     lines = [shlex.split(line.replace("%i", "prod")) for line in unit.all("ExecStart")]
     lines += [one["command"] for one in (*pod()["initContainers"], *pod()["containers"])]
@@ -57,7 +57,7 @@ def command_lines() -> list[list[str]]:
 
 
 def names_in_environment() -> list[str]:
-    """Every variable that a manifest sets for the program."""
+    """Return every environment variable that a manifest sets for the program."""
     unit = Unit("rollout@.service")
     names = [line.partition("=")[0] for line in unit.all("Environment")]
     containers = (*pod()["initContainers"], *pod()["containers"])
@@ -66,7 +66,7 @@ def names_in_environment() -> list[str]:
 
 @pytest.mark.parametrize("line", command_lines(), ids=" ".join)
 def test_command_lines_are_accepted(line: list[str]) -> None:
-    """No manifest names a command or an option that does not exist."""
+    """Manifests use only commands and options that exist."""
     assert line[0].rpartition("/")[2] == "rollout"
 
     command, _, _ = main.make_app().parse_args(line[1:])
@@ -75,47 +75,51 @@ def test_command_lines_are_accepted(line: list[str]) -> None:
 
 
 @pytest.mark.parametrize("line", command_lines(), ids=" ".join)
-def test_nothing_is_ever_asked(line: list[str]) -> None:
-    """A scheduled start never waits for an answer, and an apply names what it confirms."""
+def test_no_command_prompts(line: list[str]) -> None:
+    """A scheduled start never prompts: it has --no-input, and an apply has --confirm."""
     assert "--no-input" in line
     assert line[1] != "apply" or "--confirm" in line
 
 
-def test_environment_is_known() -> None:
-    """No manifest sets a variable of ours that the program does not read."""
+def test_environment_variables_exist() -> None:
+    """Manifests set only `ROLLOUT_` variables that the program reads."""
     ours = [name for name in names_in_environment() if name.startswith("ROLLOUT_")]
 
     assert set(ours) <= set(options.ENVIRONMENT)
 
 
-def test_open_runs_are_finished_before_new_ones_begin() -> None:
-    """Both schedulers resume first, and only a resume that ended well lets an apply begin."""
+def test_resume_precedes_apply() -> None:
+    """Both schedulers resume first and apply only if the resume succeeded."""
     assert [line[1] for line in command_lines()] == ["resume", "apply", "resume", "apply"]
     assert Unit("rollout@.service")["Service"]["Type"] == "oneshot"
 
 
 def test_a_missed_start_is_not_caught_up() -> None:
-    """Restarts happen at the hour somebody chose, or not at all."""
+    """Restarts happen only at the scheduled hour: a missed start is not caught up."""
     assert Unit("rollout@.timer")["Timer"]["Persistent"] == "false"
     assert cron_job()["startingDeadlineSeconds"] <= 3600
 
 
 def test_no_scheduler_starts_a_failed_run_again() -> None:
-    """Resuming is ours; a blind retry is not. Two starts never overlap."""
+    """No scheduler retries a failed start, because `resume` continues the run. Two starts never
+    overlap.
+    """
     assert Unit("rollout@.service")["Service"]["Restart"] == "no"
     assert cron_job()["jobTemplate"]["spec"]["backoffLimit"] == 0
     assert cron_job()["concurrencyPolicy"] == "Forbid"
     assert pod()["restartPolicy"] == "Never"
 
 
-def test_a_stop_leaves_time_to_drain() -> None:
-    """SIGTERM is answered within a call time-out and a sync; both schedulers wait longer."""
+def test_the_stop_timeout_is_long_enough_to_drain() -> None:
+    """Both schedulers wait after SIGTERM for longer than a call's timeout and a sync."""
     assert pod()["terminationGracePeriodSeconds"] >= 120
     assert int(Unit("rollout@.service")["Service"]["TimeoutStopSec"]) >= 120
 
 
 def test_runs_are_kept_on_a_volume() -> None:
-    """The proofs of earlier runs survive, so that a second start has nothing to do."""
+    """The runs directory is on a volume that is kept, so a second start finds the proofs of the
+    first.
+    """
     volumes = {volume["name"]: volume for volume in pod()["volumes"]}
 
     assert "persistentVolumeClaim" in volumes["runs"]
@@ -127,7 +131,7 @@ MAX_DOWN = 4
 
 
 def as_pod(host: str, words: list[str]) -> tuple[str, ...]:
-    """A container's command line under the host name of its pod, with the manifest's variables."""
+    """Return a container's command line with the manifest's variables, under its pod's host."""
     [container, *_] = pod()["containers"]
     variables = {one["name"]: one["value"] for one in container["env"]} | {
         "ROLLOUT_RUNS_DIR": "runs"
@@ -137,9 +141,10 @@ def as_pod(host: str, words: list[str]) -> tuple[str, ...]:
     return (*UNSHARE, f'hostname {host}; exec env {given} "$@"', "sh", *command)
 
 
-def test_the_next_pod_finishes_what_a_killed_pod_began(tmp_path: Path) -> None:
-    """Every pod has another host name: the commands of the CronJob finish the run of a pod that
-    was killed, and then find nothing to do."""
+def test_the_next_pod_finishes_the_run_of_a_killed_pod(tmp_path: Path) -> None:
+    """The CronJob's next pod, which has another host name, finishes the run of a killed pod. The
+    pod after it has nothing to do.
+    """
     if subprocess.run([*UNSHARE, "hostname pod-0"], check=False, capture_output=True).returncode:
         pytest.skip("unshare --uts is not permitted on this machine")
     [resume], [apply] = (
@@ -170,6 +175,6 @@ def test_the_next_pod_finishes_what_a_killed_pod_began(tmp_path: Path) -> None:
 
 
 def plan_of(folder: Path) -> str:
-    """The plan of the one run below a project folder."""
+    """Return the plan of the only run in a project directory."""
     [plan] = folder.glob("runs/r-*/plan.json")
     return str(plan.relative_to(folder))

@@ -1,4 +1,4 @@
-"""The docs say what the program does: nothing undocumented, nothing documented that is absent."""
+"""The docs match the program: they name all commands, options, codes and fields, and no others."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ BANNED = {
 }
 
 
-def test_the_command_line_reference_is_the_parser_s() -> None:
-    """Every command and option is documented as it is, and no other (python -m tests.reference)."""
+def test_the_command_line_reference_is_up_to_date() -> None:
+    """docs/cli.md equals the output of its generator (`python -m tests.reference`)."""
     assert TEXTS["docs/cli.md"] == reference.page()
 
 
-def test_every_option_has_a_sentence() -> None:
-    """Neither help nor reference has an empty cell."""
+def test_every_option_has_a_help_text() -> None:
+    """Every option and argument has a help text."""
     silent = [
         f"{words} {one.names[0]}"
         for words, app in reference.commands()
@@ -53,7 +53,7 @@ def test_every_option_has_a_sentence() -> None:
 
 
 def test_error_codes_are_documented_with_exit_and_title() -> None:
-    """The table of codes says the same as the program's, row by row, and nothing else."""
+    """The table of error codes has the program's codes, exit codes and titles, in order."""
     rows = re.findall(r"^\| (R\d{4}) \| (\d+) \| (.*?) \| (.+?) \|$", ERRORS, re.MULTILINE)
 
     assert [row[:3] for row in rows] == [
@@ -63,7 +63,7 @@ def test_error_codes_are_documented_with_exit_and_title() -> None:
 
 
 def test_exit_codes_are_documented() -> None:
-    """Every exit code has its line, in order, and the order of precedence is told as it is."""
+    """The table of exit codes is complete and in order, and the page states their precedence."""
     documented = re.findall(r"^\| (\d+) \| [a-z]", ERRORS, re.MULTILINE)
     order = ", ".join(str(int(code)) for code in EXIT_ORDER)
 
@@ -73,7 +73,7 @@ def test_exit_codes_are_documented() -> None:
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_codes_and_variables_in_prose_exist(name: str) -> None:
-    """No page names an error code or an environment variable that there is not."""
+    """Error codes and environment variables in prose exist."""
     codes = set(re.findall(r"\bR0\d{3}\b", TEXTS[name]))
     variables = set(re.findall(r"\bROLLOUT_[A-Z_]+\b", TEXTS[name]))
 
@@ -85,14 +85,14 @@ def test_codes_and_variables_in_prose_exist(name: str) -> None:
 
 
 def test_every_field_of_a_spec_is_documented() -> None:
-    """Each key that a spec may have stands on the spec's page as code."""
+    """Every field of the spec is documented in docs/spec.md."""
     missing = [key for key in _keys(specfile.json_schema()) if f"`{key}" not in SPEC]
 
     assert not missing
 
 
 def _keys(schema: Any) -> set[str]:
-    """Names of all properties of a JSON Schema, at any depth."""
+    """Return the names of all properties of a JSON Schema, at any depth."""
     if isinstance(schema, list):
         return {key for part in schema for key in _keys(part)}
     if not isinstance(schema, dict):
@@ -101,8 +101,8 @@ def _keys(schema: Any) -> set[str]:
     return own | {key for part in schema.values() for key in _keys(part)}
 
 
-def test_the_words_of_the_code_are_in_the_glossary() -> None:
-    """Phases are explained where a reader looks for words."""
+def test_every_phase_is_in_the_glossary() -> None:
+    """Every phase is in the glossary."""
     missing = [phase.word for phase in Phase if phase.word not in GLOSSARY]
 
     assert not missing
@@ -110,7 +110,7 @@ def test_the_words_of_the_code_are_in_the_glossary() -> None:
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_no_banned_synonyms(name: str) -> None:
-    """One word for one thing: none of the words that other tools use for ours."""
+    """Docs use the glossary's terms and not their synonyms from other tools."""
     prose = re.sub(r"`[^`]*`|```.*?```|CronJobs?|cron jobs?", "", TEXTS[name], flags=re.DOTALL)
     found = [pattern for pattern in BANNED if re.search(pattern, prose)]
 
@@ -118,24 +118,37 @@ def test_no_banned_synonyms(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
-def test_links_lead_somewhere(name: str) -> None:
-    """Every relative link of a page names a file that exists."""
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[name])
-    folder = (tree.ROOT / name).parent
+def test_links_lead_to_files_and_headings(name: str) -> None:
+    """Every relative link leads to an existing file, and its fragment to a heading of that file."""
+    broken = []
+    for target, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", TEXTS[name]):
+        path = (tree.ROOT / name).parent / target if target else tree.ROOT / name
+        if not path.exists() or (heading and heading not in _headings(path.read_text("utf-8"))):
+            broken.append(f"{target}#{heading}")
 
-    assert [one for one in targets if not (folder / one).exists()] == []
+    assert not broken
+
+
+def _headings(page: str) -> set[str]:
+    """Return the fragments of a page's headings, as GitHub creates them."""
+    prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
-def test_files_named_in_code_exist(name: str) -> None:
-    """A path of this repository that a page names in code marks is there."""
-    named = re.findall(r"`((?:tests|plans|schemas|deploy|benchmarks|docs)/[\w./-]+)`", TEXTS[name])
+def test_files_named_in_code_marks_exist(name: str) -> None:
+    """Paths in code marks exist, in the repository or in the package."""
+    rooted = r"(?:tests|plans|schemas|deploy|benchmarks|docs|rollout)/[\w./-]+"
+    sources = r"[\w-]+(?:/[\w-]+)*/[\w-]+\.py"
+    named = re.findall(rf"`(?!rollout/v1`)({rooted}|{sources})`", TEXTS[name])
+    roots = (tree.ROOT, tree.ROOT / "rollout")
 
-    assert [one for one in named if not (tree.ROOT / one).exists()] == []
+    assert [one for one in named if not any((root / one).exists() for root in roots)] == []
 
 
 def commands_in(text: str) -> list[str]:
-    """Command lines of `rollout` in a page: in console blocks, and in code marks."""
+    """Return the `rollout` command lines of a page: in code blocks and in code marks."""
     blocks = re.findall(r"```(?:console|sh|bash|shell)?\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     typed = [line.removeprefix("$ ").partition("  #")[0] for line in lines]
@@ -151,7 +164,7 @@ NAMED = sorted(
 
 @pytest.mark.parametrize("line", NAMED)
 def test_commands_in_the_docs_exist(line: str) -> None:
-    """No page names a command or an option that the parser does not take."""
+    """Command lines in the docs use only commands and options that exist."""
     words = [word for word in shlex.split(line)[1:] if not word.startswith("[") and word != "&"]
     app, rest = _command(words)
     taken = {name for one in reference.arguments(app) for name in one.names} | {"--help"}
@@ -160,7 +173,7 @@ def test_commands_in_the_docs_exist(line: str) -> None:
 
 
 def _command(words: list[str]) -> tuple[Any, list[str]]:
-    """The parser of the command that the words name, and what follows the name."""
+    """Return the parser of the named command, and the remaining words."""
     app: Any = main.make_app()
     while words and words[0] in app and not words[0].startswith("-"):
         app, words = app[words[0]], words[1:]
@@ -169,7 +182,7 @@ def _command(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def test_hints_in_the_code_name_real_commands() -> None:
-    """No help line, summary or message of the program names a command that does not exist."""
+    """Messages and help texts of the program name only commands that exist."""
     known = {words for words, _ in reference.commands()}
     strangers = [
         f"{name}: {text}"
@@ -184,7 +197,7 @@ def test_hints_in_the_code_name_real_commands() -> None:
 
 
 def _texts(path: Path) -> list[str]:
-    """The texts in a module that are no docstrings."""
+    """Return the string constants of a module without its docstrings."""
     module = tree.parse(path)
     docstrings = {
         node.body[0].value
@@ -201,12 +214,12 @@ def _texts(path: Path) -> list[str]:
 
 
 def _is_hint(text: str) -> bool:
-    """A text that tells somebody what to type, and not just mentions the program."""
+    """Return whether a text contains a command for the user to type."""
     return bool(re.search(r"(?:^|[`:;·(] ?|type |try )rollout [a-z]", text))
 
 
-def test_events_and_commands_are_told_in_the_journal_page() -> None:
-    """Whoever reads a journal finds each type of event and of command explained."""
+def test_every_event_and_command_is_documented() -> None:
+    """Every type of event and command is documented in docs/journal.md."""
     page = TEXTS["docs/journal.md"]
     kinds = (*event.AnyEvent.__args__, *command.Command.__args__)
     names = [kind.__struct_config__.tag for kind in kinds]
@@ -214,20 +227,20 @@ def test_events_and_commands_are_told_in_the_journal_page() -> None:
     assert [name for name in names if f"`{name}`" not in page] == []
 
 
-def test_reasons_are_told() -> None:
-    """Each reason to be left out stands where an operator looks for it."""
+def test_every_reason_is_documented() -> None:
+    """Every reason for an exclusion is documented in docs/spec.md."""
     assert [reason.value for reason in Reason if f"`{reason.value}`" not in SPEC] == []
 
 
-def test_the_committed_schema_is_the_program_s() -> None:
-    """`rollout schema spec` prints what schemas/ holds."""
+def test_the_committed_schema_is_up_to_date() -> None:
+    """The schema in schemas/ equals the output of `rollout schema spec`."""
     committed = json.loads((tree.ROOT / "schemas" / specfile.SCHEMA_ID).read_text("utf-8"))
 
     assert committed == specfile.json_schema()
 
 
-def test_the_readme_s_commands_work(tmp_path: Path) -> None:
-    """What a newcomer types from the README, in order, against an emulator: each ends with 0."""
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    """The README's commands, run in order against an emulator, succeed."""
     from tests.e2e.stage import Stage, stage
 
     lines = commands_in(TEXTS["README.md"].partition("## What it")[0])

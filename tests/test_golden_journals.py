@@ -1,4 +1,4 @@
-"""Journal format 1.0: the journals of released versions stay readable, and their runs resumable."""
+"""Journal format 1.0: journals of released versions stay readable and their runs resumable."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ golden = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.na
 
 
 def test_each_ending_has_a_golden_journal() -> None:
-    """An ending without a file would not be read by any test; `python -m tests.golden_journals
-    NAME` writes it.
+    """Every ending has a golden journal. Without a file no test reads it; `python -m
+    tests.golden_journals NAME` writes it.
     """
     assert {folder.name for folder in FOLDERS} == set(BY_NAME)
 
 
 @golden
 def test_a_golden_journal_is_read_and_written_unchanged(folder: Path) -> None:
-    """The current code writes the same bytes for each line, up to a torn tail."""
+    """The current code reads each line and writes the same bytes for it, up to a torn tail."""
     run, again, buffer = find(folder), Chain(), bytearray()
     reader = run.read()
     for line in reader:
@@ -46,7 +46,7 @@ def test_a_golden_journal_is_read_and_written_unchanged(folder: Path) -> None:
 
 @golden
 def test_a_golden_journal_is_verified(folder: Path) -> None:
-    """No rule is violated, and the run ended as it did when the journal was written."""
+    """The journal violates no rule, and the result of the run is unchanged."""
     run = find(folder)
     verdict = verify(run)
     counts = ", ".join(f"{count} {name}" for name, count in verdict.classes.items() if count)
@@ -63,7 +63,7 @@ def test_a_golden_journal_is_verified(folder: Path) -> None:
 
 @golden
 def test_a_golden_run_that_is_open_is_resumed(folder: Path, tmp_path: Path) -> None:
-    """The current code continues it to its close or to a halt, and the whole journal is sound."""
+    """The current code resumes the run until it closes or halts, and the whole journal is valid."""
     runs_dir = Path(shutil.copytree(folder, tmp_path / "runs"))
     run = find(runs_dir)
     if run.is_closed():
@@ -78,7 +78,7 @@ def test_a_golden_run_that_is_open_is_resumed(folder: Path, tmp_path: Path) -> N
 
 
 def test_a_journal_of_another_format_is_refused(tmp_path: Path) -> None:
-    """Fields of a newer format must not be skipped in silence."""
+    """A journal of a newer format is refused, so that its new fields are not ignored silently."""
     run = find(Path(shutil.copytree(golden_journals.FOLDER / "torn", tmp_path / "runs")))
     path = run.path / "journal-000001.jsonl"
     path.write_bytes(
@@ -90,7 +90,7 @@ def test_a_journal_of_another_format_is_refused(tmp_path: Path) -> None:
 
 
 def _continue(world: GoldenRun, run: DirectoryRun) -> None:
-    """Resume a stored run in the world that it left, and journal what follows."""
+    """Resume a stored run with the simulated service that it left, and journal the rest."""
     reader = run.read()
     lines = list(reader)
     assert run.started is not None

@@ -1,4 +1,4 @@
-"""Plan format 1.0: the plans of released versions stay readable."""
+"""Plan format 1.0: plans of released versions stay readable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = sorted(golden_plans.FOLDER.glob("*.plan.json"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.partition(".")[0])
 def test_a_golden_plan_is_read_and_written_unchanged(path: Path) -> None:
-    """Its digest holds, its fields are consistent, and the current code writes the same bytes."""
+    """The digest matches, the fields are consistent, and the current code writes the same bytes."""
     saved = plan_file.load_plan(path)
 
     assert saved.plan.format_version == "1.0"
@@ -28,17 +28,17 @@ def test_a_golden_plan_is_read_and_written_unchanged(path: Path) -> None:
 
 
 def test_each_shape_has_a_golden_plan() -> None:
-    """A shape without a file would not be read by any test; `python -m tests.golden_plans NAME`
-    writes it.
+    """Every form has a golden plan. Without a file no test reads it; `python -m tests.golden_plans
+    NAME` writes it.
     """
     shapes = {shape.__name__ for shape in golden_plans.SHAPES}
 
     assert {path.name.partition(".")[0] for path in FILES} == shapes
 
 
-def test_the_shapes_cover_what_a_plan_can_say() -> None:
-    """Each reason of an exclusion, both restarts, both kinds of calls, several keys, a key pair to
-    import, emulated, live and offline: each is in some golden plan.
+def test_the_golden_plans_cover_all_values() -> None:
+    """The golden plans include every exclusion reason, both restarts, both kinds of restart calls,
+    several keys, an imported key pair, and emulated, live and offline plans.
     """
     made = [plan_file.load_plan(path).plan for path in FILES]
 

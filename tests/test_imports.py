@@ -1,4 +1,4 @@
-"""Imports within the package: no circles, and every module can be imported first."""
+"""Imports within the package have no cycle, and every module can be imported first."""
 
 import ast
 import subprocess
@@ -26,7 +26,7 @@ for name in sys.argv[1:]:
 
 
 def test_no_files_import_each_other() -> None:
-    """The imports of all files form no circle, those within functions and for types included."""
+    """The imports of all files have no cycle, also in functions and for type checkers."""
     modules = tree.package_modules()
     graph = {
         name: {found for found in imports(tree.parse(path), modules) if found != name}
@@ -39,8 +39,8 @@ def test_no_files_import_each_other() -> None:
         raise AssertionError(" imports ".join(reversed(error.args[1]))) from None
 
 
-def test_an_import_is_found_wherever_it_stands() -> None:
-    """The guard sees imports of modules and of names, in functions and for the type checker."""
+def test_imports_are_found_at_any_position() -> None:
+    """The check finds imports of modules and names, also in functions and for type checkers."""
     source = """
 if TYPE_CHECKING:
     import rollout.a
@@ -54,7 +54,7 @@ def f():
 
 
 def test_every_module_can_be_imported_first() -> None:
-    """Each module is imported in a process in which no other module of the package is loaded."""
+    """Every module can be imported in a process that has loaded no other module of the package."""
     command = [sys.executable, "-c", IMPORT_EACH_ALONE, *tree.package_modules()]
 
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -63,7 +63,7 @@ def test_every_module_can_be_imported_first() -> None:
 
 
 def imports(module: ast.Module, modules: Container[str]) -> Iterator[str]:
-    """Yield each of the modules that a file imports, or from which it imports a name."""
+    """Yield the modules that a file imports or from which it imports a name."""
     for node in ast.walk(module):
         match node:
             case ast.Import(names=names):

@@ -1,4 +1,4 @@
-"""The layers: imports point down only, and what lies below the adapters is pure."""
+"""Imports point down only, and the layers below the adapters are pure."""
 
 import ast
 import sys
@@ -26,7 +26,7 @@ ORDERED_BY_SET = {"list", "tuple", "enumerate", "iter", "next", "map", "filter",
 
 
 def pure_modules() -> list[tuple[str, Path]]:
-    """List the modules of the three lowest layers."""
+    """Return the modules of the three lowest layers."""
     return [
         (name, path)
         for name, path in tree.package_modules().items()
@@ -35,16 +35,16 @@ def pure_modules() -> list[tuple[str, Path]]:
 
 
 def test_import_contracts_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every contract of pyproject.toml holds, as `make check` would find."""
+    """Every import contract in pyproject.toml is kept, as in `make check`."""
     status = cli.lint_imports(config_filename=str(tree.ROOT / "pyproject.toml"), no_cache=True)
 
     assert status == cli.EXIT_STATUS_SUCCESS, capsys.readouterr().out
 
 
 def test_every_module_has_its_layer() -> None:
-    """A new module cannot slip past the contracts: it belongs to one declared layer."""
+    """Every module belongs to exactly one declared layer, so that the contracts cover it."""
     placed = [name for layer in tree.layers() for name in layer]
-    gates = {"rollout", "rollout.__main__", "rollout.ecs"}  # they hold no code of a layer
+    gates = {"rollout", "rollout.__main__", "rollout.ecs"}  # they contain no code of a layer
 
     homeless = [
         name
@@ -56,7 +56,7 @@ def test_every_module_has_its_layer() -> None:
 
 
 def test_every_pure_module_is_under_the_purity_contract() -> None:
-    """The contract `pure` covers all that the contract `layers` puts below the adapters."""
+    """The contract `pure` covers all modules that the contract `layers` puts below the adapters."""
     existing = tree.package_modules()
     expected = {name for name in PURE if name in existing}
 
@@ -64,7 +64,7 @@ def test_every_pure_module_is_under_the_purity_contract() -> None:
 
 
 def test_every_adapter_is_under_the_sibling_contract() -> None:
-    """The contract `siblings` covers all adapters, and only API facts are exempt from it."""
+    """The contract `siblings` covers all adapters; only facts about the API are exempt."""
     existing = tree.package_modules()
     siblings = tree.contract("siblings")
     shared = {line.removeprefix("rollout.** -> ") for line in siblings["ignore_imports"]}
@@ -76,7 +76,7 @@ def test_every_adapter_is_under_the_sibling_contract() -> None:
 
 
 def test_pure_layers_use_the_standard_library_and_msgspec() -> None:
-    """Below the adapters no other library is imported; the wire format alone also reads XML."""
+    """Layers below the adapters import only msgspec; the wire format alone also parses XML."""
     strangers = [
         f"{name}: {imported}"
         for name, path in pure_modules()
@@ -88,8 +88,8 @@ def test_pure_layers_use_the_standard_library_and_msgspec() -> None:
     assert not strangers
 
 
-def test_pure_layers_call_nothing_impure() -> None:
-    """Below the adapters no clock is read, no seeded hash taken, nothing opened or printed."""
+def test_pure_layers_call_no_impure_function() -> None:
+    """Layers below the adapters read no clock, use no seeded hash, open no file, print nothing."""
     calls = [
         f"{name}:{line} {call}"
         for name, path in pure_modules()
@@ -100,7 +100,7 @@ def test_pure_layers_call_nothing_impure() -> None:
 
 
 def test_pure_layers_never_iterate_a_set() -> None:
-    """The order of a set of strings changes from process to process, so none is iterated."""
+    """No pure code iterates over a set: the order of strings in a set differs between processes."""
     loops = [
         f"{name}:{line}"
         for name, path in pure_modules()
@@ -122,7 +122,7 @@ def test_pure_layers_never_iterate_a_set() -> None:
     ],
 )
 def test_iterating_a_set_is_found(source: str) -> None:
-    """The guard sees each usual way of iterating a set."""
+    """The check finds every common way to iterate over a set."""
     assert list(set_iterations(ast.parse(source)))
 
 
@@ -130,7 +130,7 @@ def test_iterating_a_set_is_found(source: str) -> None:
     "source", ["sorted(set(names))", "x in {1, 2}", "len(set(names))", "for x in a - b: pass"]
 )
 def test_ordering_or_counting_a_set_is_allowed(source: str) -> None:
-    """The guard leaves alone what does not depend on the order of a set."""
+    """The check accepts uses that do not depend on the order of a set."""
     assert not list(set_iterations(ast.parse(source)))
 
 
@@ -138,12 +138,12 @@ def test_ordering_or_counting_a_set_is_allowed(source: str) -> None:
     "source", ["hash(name)", "datetime.now()", "datetime.datetime.now(UTC)", "dt.date.today()"]
 )
 def test_impure_call_is_found(source: str) -> None:
-    """The guard sees clocks and the seeded hash."""
+    """The check finds clocks and the seeded hash."""
     assert list(impure_calls(ast.parse(source)))
 
 
 def imported_roots(module: ast.Module) -> Iterator[str]:
-    """Yield the top-level name of each import, wherever in the module it stands."""
+    """Yield the top-level module of each import in a file."""
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -168,7 +168,7 @@ def impure_calls(module: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def set_iterations(module: ast.Module) -> Iterator[int]:
-    """Yield the line of each loop, comprehension or call that takes the order of a set."""
+    """Yield the line of each loop, comprehension or call that uses the order of a set."""
     for node in ast.walk(module):
         match node:
             case ast.For(iter=source) | ast.comprehension(iter=source) | ast.Starred(value=source):
@@ -183,7 +183,7 @@ def set_iterations(module: ast.Module) -> Iterator[int]:
 
 
 def is_set(node: ast.expr) -> bool:
-    """Tell whether an expression is a set by its very form."""
+    """Return whether an expression is syntactically a set."""
     match node:
         case ast.Set() | ast.SetComp():
             return True

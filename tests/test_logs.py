@@ -1,4 +1,4 @@
-"""Log lines: their form, and that no secret passes."""
+"""Log lines have a fixed format and contain no secret."""
 
 import io
 import json
@@ -15,12 +15,12 @@ TOKEN = "planted-token-4711-abcdef"
 
 @pytest.fixture
 def stream() -> io.StringIO:
-    """A place that log lines go to."""
+    """Yield a stream that receives log lines."""
     return io.StringIO()
 
 
 def test_a_text_line_has_time_level_name_and_fields(stream: io.StringIO) -> None:
-    """People and grep find the same columns in every line."""
+    """A text line has time, level, logger name and fields in fixed columns."""
     logs.configure(stream)
 
     structlog.get_logger().warning("run.halted", run="r-1", detail="two words", exit=5)
@@ -31,7 +31,7 @@ def test_a_text_line_has_time_level_name_and_fields(stream: io.StringIO) -> None
 
 
 def test_a_json_line_is_one_object(stream: io.StringIO) -> None:
-    """Collectors read the same facts as JSON, one object a line."""
+    """With the JSON format each line is one object with the same facts."""
     logs.configure(stream, form="json")
 
     structlog.get_logger().info("wave.started", wave="canary", targets=2)
@@ -43,8 +43,10 @@ def test_a_json_line_is_one_object(stream: io.StringIO) -> None:
 
 @pytest.mark.parametrize("value", ["\x1b[2J", "two words\u202e", "\x85"])
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_value_cannot_steer_the_terminal(stream: io.StringIO, form: str, value: str) -> None:
-    """Control and bidirectional characters of a value are spelled in both forms."""
+def test_control_characters_of_a_value_are_escaped(
+    stream: io.StringIO, form: str, value: str
+) -> None:
+    """Control and bidirectional characters of a value are escaped in both formats."""
     logs.configure(stream, form=form)
 
     structlog.get_logger().warning("instance.held", reason=value)
@@ -52,26 +54,28 @@ def test_a_value_cannot_steer_the_terminal(stream: io.StringIO, form: str, value
     assert stream.getvalue().rstrip("\n").isprintable()
 
 
-@pytest.mark.parametrize("verbose,seen", [(0, False), (1, True)])
-def test_debug_lines_need_verbose(stream: io.StringIO, verbose: int, *, seen: bool) -> None:
-    """What only developers want is not in the way."""
+@pytest.mark.parametrize("verbose,shown", [(0, False), (1, True)])
+def test_debug_lines_need_verbose(stream: io.StringIO, verbose: int, *, shown: bool) -> None:
+    """Debug lines appear only with --verbose."""
     logs.configure(stream, verbose=verbose)
 
     structlog.get_logger().debug("call.sent")
 
-    assert bool(stream.getvalue()) is seen
+    assert bool(stream.getvalue()) is shown
 
 
 @pytest.fixture(autouse=True)
-def _loggers_speak() -> None:
-    """Other tools of the suite (import-linter) disable every logger that exists by then."""
+def _enabled_loggers() -> None:
+    """Enable the loggers again: other tools of the test suite (import-linter) disable existing
+    loggers.
+    """
     logging.disable(logging.NOTSET)
     for name in list(logging.root.manager.loggerDict):
         logging.getLogger(name).disabled = False
 
 
-def test_lines_of_libraries_enter_the_same_stream(stream: io.StringIO) -> None:
-    """A library's warning has our form and passes our redaction."""
+def test_lines_of_libraries_are_formatted_and_redacted(stream: io.StringIO) -> None:
+    """A library's warning is formatted and redacted like a line of the program."""
     logs.configure(stream)
 
     logging.getLogger("a.library.of.this.test").warning("gone: %s", KEY_ID)
@@ -80,21 +84,19 @@ def test_lines_of_libraries_enter_the_same_stream(stream: io.StringIO) -> None:
     assert KEY_ID not in stream.getvalue()
 
 
-@pytest.mark.parametrize("verbose,heard", [(0, False), (1, True)])
-def test_chatty_libraries_are_heard_on_request(
-    stream: io.StringIO, verbose: int, *, heard: bool
-) -> None:
-    """What we report ourselves is not said twice, unless somebody wants to know."""
+@pytest.mark.parametrize("verbose,shown", [(0, False), (1, True)])
+def test_libraries_are_logged_on_request(stream: io.StringIO, verbose: int, *, shown: bool) -> None:
+    """Libraries that repeat the program's own messages are logged only with -vv."""
     logs.configure(stream, verbose=verbose)
 
     logging.getLogger("credentials").error("no role")
 
-    assert ("no role" in stream.getvalue()) is heard
+    assert ("no role" in stream.getvalue()) is shown
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_an_exception_is_named_without_its_traceback(stream: io.StringIO, form: str) -> None:
-    """A traceback never reaches a terminal, and what it would show is redacted."""
+    """An exception is logged without its traceback, and its message is redacted."""
     logs.configure(stream, form=form)
 
     structlog.get_logger().error("call.failed", exc_info=ValueError(f"Signature={TOKEN}"))
@@ -104,8 +106,8 @@ def test_an_exception_is_named_without_its_traceback(stream: io.StringIO, form: 
     assert TOKEN not in stream.getvalue()
 
 
-def test_a_closed_stream_stops_nothing() -> None:
-    """A terminal that went away never stops a run."""
+def test_a_closed_stream_does_not_stop_the_program() -> None:
+    """A closed terminal does not stop a run."""
     stream = io.StringIO()
     logs.configure(stream)
     stream.close()
@@ -129,23 +131,23 @@ def test_a_closed_stream_stops_nothing() -> None:
         "STS.NUcanaryCANARY12345",
     ],
 )
-def test_secrets_are_blanked(text: str) -> None:
-    """Every shape a secret takes in URLs, headers, JSON and files is blanked."""
+def test_secrets_are_redacted(text: str) -> None:
+    """Secrets are redacted in the forms in which URLs, headers, JSON and files contain them."""
     redacted = logs.redact(text)
 
     assert "***" in redacted
     assert TOKEN not in redacted and KEY_ID not in redacted and "NUcanary" not in redacted
 
 
-def test_a_known_secret_is_blanked_in_any_surroundings() -> None:
-    """A secret that we hold is never printed, whatever stands around it."""
+def test_a_known_secret_is_redacted_in_any_context() -> None:
+    """The current secret is redacted in any context."""
     logs.hide("s3cr3t-of-no-shape")
 
     assert logs.redact("[s3cr3t-of-no-shape]") == "[***]"
 
 
-def test_ordinary_words_stay() -> None:
-    """Redaction does not eat what operators must read."""
+def test_other_text_is_unchanged() -> None:
+    """Redaction leaves text unchanged that is not a secret."""
     text = "instance=i-1 key_pair=ops-new request_id=473469C7 signature version 3"
 
     assert logs.redact(text) == text

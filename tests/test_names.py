@@ -1,4 +1,4 @@
-"""One name stands for one thing in the whole package."""
+"""A public class name is unique in the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests import tree
 
 
 def test_no_two_modules_define_a_public_class_of_the_same_name() -> None:
-    """A reader who sees the name of a class knows the class, without a look at the imports."""
+    """A class name identifies one class, without a check of the imports."""
     modules: dict[str, list[str]] = {}
     for module, path in tree.package_modules().items():
         for node in ast.parse(path.read_text("utf-8")).body:

@@ -1,4 +1,4 @@
-"""Packaging: exact versions without a registry, a typed package, one command."""
+"""Packaging: exact versions without a registry address, a typed package, one command."""
 
 import itertools
 import re
@@ -11,7 +11,7 @@ CONSTRAINTS = (tree.ROOT / "constraints.txt").read_text("utf-8")
 
 
 def test_constraints_are_exact_versions_and_nothing_else() -> None:
-    """Each line is name==version, so no address of any kind can hide in the file."""
+    """Every line of constraints.txt is name==version, without an address."""
     odd = [line for line in CONSTRAINTS.splitlines() if not PINNED.fullmatch(line)]
 
     assert not odd
@@ -19,24 +19,24 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
 
 
 def test_constraints_name_each_package_once() -> None:
-    """No package has two versions, whichever way its name is spelled."""
+    """No package is listed twice under different spellings."""
     names = pinned_names()
 
     assert len(names) == len(set(names))
 
 
 def test_every_direct_dependency_is_pinned() -> None:
-    """A dependency added to pyproject.toml without `make constraints` is noticed."""
+    """Every dependency in pyproject.toml has a pin, so a missing `make constraints` is noticed."""
     assert not set(direct_dependencies()) - set(pinned_names())
 
 
 def test_every_pin_is_needed_by_something() -> None:
-    """A pin whose package nothing requires any more is noticed."""
+    """Every pin is required by some package."""
     assert not set(pinned_names()) - required_closure(direct_dependencies())
 
 
 def test_the_package_is_typed_and_has_one_command() -> None:
-    """Type checkers read the annotations; the command is called like the package."""
+    """The package ships its type annotations, and its command is called `rollout`."""
     project = tree.config()["project"]
 
     assert (tree.ROOT / "rollout" / "py.typed").is_file()
@@ -45,12 +45,12 @@ def test_the_package_is_typed_and_has_one_command() -> None:
 
 
 def pinned_names() -> list[str]:
-    """List the packages of constraints.txt, names normalised."""
+    """Return the packages of constraints.txt, with normalized names."""
     return [normalised(line.partition("==")[0]) for line in CONSTRAINTS.splitlines()]
 
 
 def direct_dependencies() -> list[str]:
-    """List what pyproject.toml asks for, extras included, without the package itself."""
+    """Return the dependencies in pyproject.toml with all extras, without the package itself."""
     project = tree.config()["project"]
     asked = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
     names = [requirement_name(line) for line in asked]
@@ -58,7 +58,7 @@ def direct_dependencies() -> list[str]:
 
 
 def required_closure(names: list[str]) -> set[str]:
-    """Follow the requirements of installed packages, with the extras they ask for, to the end."""
+    """Return all direct and indirect requirements of installed packages, with their extras."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -79,19 +79,21 @@ def required_closure(names: list[str]) -> set[str]:
 
 
 def requirement_extras(line: str) -> list[str]:
-    """The extras of a requirement: `name[extra` for each, as `required_closure` keeps them."""
+    """Yield `name[extra` for each extra of a requirement, in the form that `required_closure`
+    keeps.
+    """
     matched = re.match(r"[A-Za-z0-9._-]+\s*\[([^]]+)\]", line)
     extras = matched[1].split(",") if matched else []
     return [f"{requirement_name(line)}[{normalised(extra.strip())}" for extra in extras]
 
 
 def requirement_name(line: str) -> str:
-    """Take the name off the front of a requirement."""
+    """Return the package name of a requirement."""
     matched = re.match(r"[A-Za-z0-9._-]+", line)
     assert matched, line
     return normalised(matched.group())
 
 
 def normalised(name: str) -> str:
-    """Spell a package name the one way that compares equal."""
+    """Return a package name in its normalized form."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -25,7 +25,7 @@ NAMES = """
 
 
 def test_the_public_names_are_pinned() -> None:
-    """A name that programs use is neither lost nor added by accident."""
+    """The list of public names changes only on purpose."""
     assert rollout.__all__ == NAMES.split() == sorted(rollout.__all__)
     assert dir(rollout) == rollout.__all__
 
@@ -46,13 +46,13 @@ def test_every_public_name_can_be_loaded() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """`hasattr` and tools that inspect a module get the error that they expect."""
+    """An unknown name raises AttributeError, which `hasattr` and inspection tools expect."""
     with pytest.raises(AttributeError, match="has no attribute 'rotate'"):
         rollout.rotate  # noqa: B018
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
-    """`import rollout` is fast: no module of the package and no library comes with it."""
+    """`import rollout` is fast: it loads no other module of the package and no library."""
     program = (
         "import sys, rollout; print([m for m in sys.modules if m.startswith('rollout.')"
         " or m in ('aiohttp', 'anyio', 'msgspec', 'pydantic')])"
@@ -65,12 +65,12 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 
 def test_every_public_name_is_documented() -> None:
-    """The page names everything that a program may use."""
+    """docs/python-api.md names every public name."""
     assert [name for name in rollout.__all__ if not re.search(rf"\b{name}\b", PAGE)] == []
 
 
 def test_the_documented_program_rotates_a_fleet(tmp_path: Path) -> None:
-    """The program of the page plans, applies and verifies against an emulator."""
+    """The program on the page plans, applies and verifies with an emulator."""
     (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     shutil.copytree(tree.ROOT / "plans", tmp_path / "plans")
     (tmp_path / "rotate.py").write_text(program, "utf-8")

@@ -1,4 +1,4 @@
-"""Tidiness no reviewer should have to ask for: nothing left over, nothing unused, nothing local."""
+"""The repository has no leftovers, no unused modules and no machine-specific paths."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from rollout.cli import main
 from tests import tree
 
-# Spelled in pieces, so that this file does not contain what it looks for.
+# Split into pieces, so that this file does not match its own patterns.
 LEFTOVERS = re.compile(
     r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b"
     "|NotImplemented" + "Error|pragma: no " + "cover"
@@ -29,19 +29,19 @@ REGISTRIES = re.compile(
 MACHINE_PATHS = re.compile(r"(?<![\w.~$})-])/(?:work|root|home|tmp)/")
 
 
-def test_nothing_is_left_over() -> None:
-    """No marker of unfinished work is in any tracked file."""
+def test_no_leftovers() -> None:
+    """No tracked file contains a marker of unfinished work."""
     assert not list(places(LEFTOVERS))
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
-    """A clone works anywhere: no download address, no folder of the machine it was written on."""
+    """No tracked file contains a registry address or a path of one machine."""
     assert not list(places(REGISTRIES))
     assert not list(places(MACHINE_PATHS))
 
 
 def test_no_hidden_characters() -> None:
-    """Texts hold no control or formatting characters but line ends and tabs: nothing hides."""
+    """Texts contain no control or formatting characters except tabs and line ends."""
     hidden = [
         f"{name}: U+{ord(character):04X}"
         for name, text in tree.tracked_texts()
@@ -68,8 +68,8 @@ def test_every_module_is_used() -> None:
     assert not unused
 
 
-def test_engines_know_no_phases() -> None:
-    """An engine only carries: what an instance's phase means is decided in core."""
+def test_engines_do_not_use_phases() -> None:
+    """Engines do not know phases: the core decides what a phase means."""
     engines = {
         name: path
         for name, path in tree.package_modules().items()
@@ -87,7 +87,7 @@ def test_engines_know_no_phases() -> None:
 
 
 def spreadsheet_free(name: str, text: str) -> str:
-    """Drop what spreadsheets put into the CSV files they save: a byte order mark, CR LF."""
+    """Remove what spreadsheets add to CSV files: a byte order mark and CR LF."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n") if name.endswith(".csv") else text
 
 
@@ -100,17 +100,17 @@ def places(pattern: re.Pattern[str]) -> Iterator[str]:
 
 
 def python_files() -> list[Path]:
-    """List the tracked Python sources."""
+    """Return the tracked Python files."""
     return [path for path in tree.tracked_files() if path.suffix == ".py"]
 
 
 def of(path: Path) -> str:
-    """Name the module of a file."""
+    """Return the module name of a file."""
     return tree.module_name(path.relative_to(tree.ROOT))
 
 
 def references(path: Path) -> Iterator[str]:
-    """Yield each dotted name a file imports, or names in a text for a lazy import."""
+    """Yield each dotted name that a file imports, also names in strings for lazy imports."""
     for node in ast.walk(tree.parse(path)):
         match node:
             case ast.Import(names=names):
@@ -123,7 +123,7 @@ def references(path: Path) -> Iterator[str]:
 
 
 def mentioned_names(node: ast.AST) -> set[str]:
-    """Collect the names a node imports or looks up."""
+    """Yield the names that a node imports or reads."""
     match node:
         case ast.ImportFrom(names=names):
             return {alias.name for alias in names}

@@ -1,4 +1,4 @@
-"""The repository as the guard tests see it: tracked files, parsed modules, the declared layers."""
+"""The repository for tests that check its files: tracked files, parsed modules, declared layers."""
 
 import ast
 import subprocess
@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def config() -> dict[str, Any]:
-    """Read pyproject.toml."""
+    """Return the contents of pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def tracked_files() -> list[Path]:
-    """List what git tracks or would add and is on disk; never what it ignores."""
+    """Return the existing files that git tracks or would add, without ignored files."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -29,7 +29,7 @@ def tracked_files() -> list[Path]:
 
 
 def tracked_texts() -> Iterator[tuple[str, str]]:
-    """Yield name and text of each tracked file that is UTF-8; others are binary."""
+    """Yield name and text of each tracked file that is UTF-8; other files are binary."""
     for path in tracked_files():
         try:
             yield path.relative_to(ROOT).as_posix(), path.read_bytes().decode("utf-8")
@@ -38,7 +38,7 @@ def tracked_texts() -> Iterator[tuple[str, str]]:
 
 
 def package_modules() -> dict[str, Path]:
-    """Map the dotted name of each module of the package to its file, in order of names."""
+    """Return the file of each module of the package by its dotted name, in order of names."""
     return {
         module_name(path.relative_to(ROOT)): path
         for path in sorted((ROOT / "rollout").rglob("*.py"))
@@ -46,7 +46,7 @@ def package_modules() -> dict[str, Path]:
 
 
 def module_name(path: Path) -> str:
-    """Spell the dotted name of a file; a package is named by its folder."""
+    """Return the dotted name of a file; a package has the name of its folder."""
     parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -57,17 +57,17 @@ def parse(path: Path) -> ast.Module:
 
 
 def layers() -> list[list[str]]:
-    """Give the modules of each declared layer, the highest layer first."""
+    """Return the modules of each declared layer, from the highest layer to the lowest."""
     rows: list[str] = contract("layers")["layers"]
     return [[name.strip("() \n") for name in row.split(":")] for row in rows]
 
 
 def contract(contract_id: str) -> dict[str, Any]:
-    """Give one import-linter contract as declared."""
+    """Return one contract of import-linter as declared."""
     contracts: list[dict[str, Any]] = config()["tool"]["importlinter"]["contracts"]
     return next(one for one in contracts if one["id"] == contract_id)
 
 
 def is_within(module: str, package: str) -> bool:
-    """Tell whether a module is the package or lies in it."""
+    """Return whether a module is the package or in it."""
     return module == package or module.startswith(package + ".")

@@ -1,6 +1,6 @@
-"""Bare aiohttp as a client: requests that were signed beforehand, replies that nobody reads into.
+"""A bare aiohttp client: sends requests that were signed in advance and does not parse replies.
 
-The upper bound of what a Python client on aiohttp can do.
+It is the upper bound for a Python client on aiohttp.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import aiohttp
 from yarl import URL
 
 Signed = tuple[str, dict[str, str]]
-"""URL with its query, and headers."""
+"""The URL with its query, and the headers."""
 
 
 async def send_all(
     requests: Sequence[Signed], *, at_once: int, tls: ssl.SSLContext | None = None
 ) -> int:
-    """POST all of them over connections of their own; see `send_over`."""
+    """POST all requests over new connections; see `send_over`."""
     async with session(tls) as connections:
         return await send_over(connections, requests, at_once=at_once)
 
 
 def session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
-    """Connections that stay open from one `send_over` to the next."""
+    """Yield connections that stay open between two calls of `send_over`."""
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls or True, limit=0))
 
 
 async def send_over(
     connections: aiohttp.ClientSession, requests: Sequence[Signed], *, at_once: int
 ) -> int:
-    """POST all of them, `at_once` at a time; the number of replies with status 200."""
+    """POST all requests, `at_once` at a time. Return the number of replies with status 200."""
     prepared = iter([(URL(url, encoded=True), headers) for url, headers in requests])
     good = 0
 

@@ -1,6 +1,6 @@
-"""Bare aiohttp as a server: one handler that answers a constant.
+"""A bare aiohttp server with one handler that returns a constant reply.
 
-The upper bound of what a Python server on aiohttp can do.
+It is the upper bound for a Python server on aiohttp.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from aiohttp import web
 
 @contextlib.asynccontextmanager
 async def serve(body: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Read every request's query and body, and answer it with `body`; gives the URL."""
+    """Serve until the block ends: read the query and body of every request and reply with `body`.
+    Yield the URL.
+    """
 
     async def answer(request: web.BaseRequest) -> web.Response:
         _ = dict(request.query), await request.read()

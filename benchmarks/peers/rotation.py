@@ -1,7 +1,8 @@
-"""The same rotation as a straightforward script with the official async SDK, as a user writes it.
+"""The same rotation as a plain script with the official async SDK, as a user would write it.
 
-Batches of 50 side by side: AttachKeyPair, RebootInstance for each, DescribeInstanceStatus every two
-seconds until all are Running. No budget, no journal, no resume, no doubt: a lost reply ends it.
+Batches of 50 run concurrently: AttachKeyPair, RebootInstance for each instance, and
+DescribeInstanceStatus every two seconds until all are Running. The script has no budget, no journal
+and no resume, and a lost reply ends it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ POLL_S = 2.0
 
 
 def client(endpoint: str, *, protocol: str = "http", ca: str | None = None) -> Any:
-    """The official client on an endpoint (`host:port`)."""
+    """Return the official client for an endpoint (`host:port`)."""
     return Client(
         Config(
             access_key_id="emulator",
-            access_key_secret="emulator-secret",  # noqa: S106 - a published pretend secret
+            access_key_secret="emulator-secret",  # noqa: S106 - the emulator's public secret
             endpoint=endpoint,
             protocol=protocol,
             ca=ca,

@@ -80,7 +80,7 @@ class RehearsalSettings(msgspec.Struct, frozen=True):
 
     seeds: int
     assumed: Assumed
-    because: AssumptionSources
+    sources: AssumptionSources
     faults: str
 
 

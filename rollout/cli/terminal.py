@@ -84,7 +84,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Print a message to stderr."""
         if self.json_lines:
-            logs.say("talk", text=text)
+            logs.say("message", text=text)
             return
         text = escaped_lines(logs.redact(text))
         write(sys.stderr, paint(text) if self.err_color else text)
@@ -115,7 +115,7 @@ class Terminal:
 
 
 def _log(level: str, problem: Problem) -> None:
-    details = {"place": problem.place, "help": problem.help, "request_id": problem.request_id}
+    details = {"location": problem.place, "help": problem.help, "request_id": problem.request_id}
     known = {name: str(value) for name, value in details.items() if value}
     logs.say(level, level, code=problem.code, message=problem.message, **known)
 

@@ -1,4 +1,4 @@
-"""The bare client of the benchmarks: what it counts, since a ratio stands on it."""
+"""The bare client of the benchmarks counts correctly, because a ratio depends on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ URL = "https://ecs.cn-beijing.aliyuncs.com/?RegionId=cn-beijing"
 
 
 class Shimmed(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not know an argument that aiohttp 3.14 demands."""
+    """Adds an argument that aiohttp 3.14 requires and aioresponses 0.7.9 does not know."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", Mock(output_size=0))
@@ -26,7 +26,7 @@ class Shimmed(aiohttp.ClientResponse):
 
 @pytest.fixture
 def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponses]:
-    """No socket: replies and exceptions as told."""
+    """Returns scripted replies and raises scripted exceptions, without a socket."""
     monkeypatch.setattr(aioresponses.core, "ClientResponse", Shimmed)
     with aioresponses.aioresponses() as mock:
         yield mock
@@ -34,7 +34,7 @@ def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponse
 
 @pytest.mark.asyncio
 async def test_the_shim_for_aioresponses_is_still_needed() -> None:
-    """Once this fails, `Shimmed` can go."""
+    """The argument is still missing in aioresponses. If this test fails, remove `Shimmed`."""
     with aioresponses.aioresponses() as mock:
         mock.post(URL)
         async with aiohttp.ClientSession() as session:
@@ -44,7 +44,7 @@ async def test_the_shim_for_aioresponses_is_still_needed() -> None:
 
 @pytest.mark.asyncio
 async def test_only_good_replies_count(mocked: aioresponses.aioresponses) -> None:
-    """A server that throttles is fast: its refusals must not pass for throughput."""
+    """Refused calls do not count, because a server that throttles is fast."""
     for status in (200, 429, 200, 503):
         mocked.post(URL, status=status, body=b"{}")
     assert await bare_client.send_all([(URL, {})] * 4, at_once=2) == 2
@@ -52,7 +52,7 @@ async def test_only_good_replies_count(mocked: aioresponses.aioresponses) -> Non
 
 @pytest.mark.asyncio
 async def test_a_lost_call_ends_the_measurement(mocked: aioresponses.aioresponses) -> None:
-    """A figure over fewer calls than were asked for would be a wrong one."""
+    """A count below the number of requested calls is an error, not a result."""
     mocked.post(URL, exception=aiohttp.ServerDisconnectedError())
     with pytest.raises(ExceptionGroup):
         await bare_client.send_all([(URL, {})], at_once=1)

@@ -1,4 +1,4 @@
-"""Every benchmark runs, at sizes that say nothing about speed: what measures must not rot."""
+"""Every benchmark runs at a small size. The test does not check speed."""
 
 import importlib
 
@@ -10,7 +10,7 @@ from benchmarks.report import Row, Size, table
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name: str) -> None:
-    """The script measures something at its smallest size, and every figure can be printed."""
+    """Each script returns figures at its smallest size, and every figure can be printed."""
     rows: list[Row] = importlib.import_module(f"benchmarks.{name}").run(Size.TINY)
     assert rows
     assert all(row.value >= 0 for row in rows)
@@ -28,5 +28,7 @@ def test_runs(name: str) -> None:
     ],
 )
 def test_a_bound_is_kept_or_missed(row: Row, verdict: str) -> None:
-    """A figure on its bound keeps it; past it on the wrong side it misses; no bound, no verdict."""
+    """A figure on its bound passes, a figure past its bound misses, and a figure without a bound
+    has no verdict.
+    """
     assert row.verdict == verdict

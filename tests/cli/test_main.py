@@ -365,7 +365,7 @@ def test_talk_is_json_where_a_collector_reads_it(
     assert main.main(["--log-format=json", "statsu"]) == Exit.USAGE
 
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["event"] for line in lines] == ["error", "talk", "error", "error"]
+    assert [line["event"] for line in lines] == ["error", "message", "error", "error"]
     assert [line.get("code") for line in lines] == ["R0100", None, "R0003", "R0001"]
     assert {line["level"] for line in lines} == {"error", "info"}
 

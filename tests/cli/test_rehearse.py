@@ -83,7 +83,7 @@ def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -
 
     assert found["format_version"] == "1.0"
     assert found["assumed"]["boot_ms"] == 20_000
-    assert [one["seed"] for one in found["lived"]] == [1, 2]
+    assert [one["seed"] for one in found["seeds"]] == [1, 2]
     assert found["forecast"]["outcomes"]["done"]["p50"] == factory.plan(60).counts.targets
     assert found["digest"] == planfile.load_plan(plan_file).digest
     assert json.loads(rehearsed(capsys, *words)) == found

@@ -1,13 +1,12 @@
-"""The command line with one fatal point in it: `deadly.py "before sync:Restart 1" apply …`.
+"""Run the command line and kill it at one point: `deadly.py "before sync:Restart 1" apply …`.
 
-A launcher of the tests; nothing of it is in the product. It wraps the disk and the transport of
-this process, then does what `rollout` does, until the point is passed for the n-th time: there the
-process kills itself by SIGKILL.
+Used only by tests. It wraps the disk and the transport of this process, then runs `rollout`. When
+the process reaches the point for the n-th time, it kills itself with SIGKILL.
 
-A point is `before`, `half`, `during` or `after`, what is done, and the how-manieth time. What is
-done is an operation of the journal's disk (`write`, `sync`, `open`, `replace`, `save`), one of
-those on a file (`save:journal.seal.new` for a temporary name of the seal), a write or sync of a
-line that holds a kind of record (`sync:Restart`), or a call that leaves (`send:RebootInstance`).
+A point is `before`, `half`, `during` or `after`, an operation, and a number. An operation is one of
+the journal's disk (`write`, `sync`, `open`, `replace`, `save`), one of these on a file
+(`save:journal.seal.new` for a temporary file of the seal), a write or sync of a line with a type of
+record (`sync:Restart`), or a call that is sent (`send:RebootInstance`).
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from rollout.journal.disk import RealDisk
 from rollout.model import limits
 
 DURING_S = 0.3
-"""From the beginning of a call to its death: long enough for its bytes to leave."""
+"""Time from the start of a call to the kill: long enough for its bytes to be sent."""
 
 _TEMPORARY = re.compile(r"^\.(.+)\.[0-9a-f]{16}\.new$")
-"""A name that `RealDisk.fresh` makes."""
+"""Matches a name that `RealDisk.fresh` creates."""
 
 
 class Point:
-    """Where this process dies."""
+    """The point at which this process kills itself."""
 
     def __init__(self, text: str) -> None:
         self.when, self.what, times = text.split()
@@ -44,27 +43,27 @@ class Point:
         self.passed: Counter[str] = Counter()
 
     def due(self, *names: str) -> bool:
-        """Whether what these names stand for, about to be done, is the fatal one."""
+        """Count these names of an operation; return whether the point is reached."""
         self.passed.update(names)
         return self.what in names and self.passed[self.what] == self.times
 
 
 def die() -> None:
-    """What `kill -9` does."""
+    """Kill this process with SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def arm(point: Point) -> None:
-    """Put the point into the disk and the transport of this process."""
+    """Wrap the disk and the transport of this process."""
     _arm_files(point)
     _arm_lines(point)
     _arm_calls(point)
     if point.what.startswith("open:"):
-        limits.SEGMENT_BYTES_MAX = 4_096  # a next segment comes early
+        limits.SEGMENT_BYTES_MAX = 4_096  # the next segment starts early
 
 
 def _arm_files(point: Point) -> None:
-    """Operations whose last path names the file."""
+    """Wrap the operations whose last path is the file."""
     for operation in ("open", "save", "replace"):
         setattr(RealDisk, operation, _fatal(point, operation, getattr(RealDisk, operation)))
 
@@ -85,7 +84,7 @@ def _fatal(point: Point, operation: str, done: Callable[..., Any]) -> Callable[.
 
 
 def _arm_lines(point: Point) -> None:
-    """Writes, and the syncs that make them durable, by the kinds of record in them."""
+    """Wrap writes, and the syncs that make them durable, by the types of record in them."""
     write, sync = RealDisk.write, RealDisk.fdatasync
     unsynced: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Another operator in front of the emulator of a black-box test: signed calls and interventions."""
+"""Another operator of the emulated cloud: signed calls, and changes through admin endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _nonces = itertools.count(1)
 
 
 def call(made: Stage, action: str, **params: str) -> dict[str, Any]:
-    """Call the emulated service as another client would; HTTPError where it refuses."""
+    """Call the emulated service like another client. Raises HTTPError for a refusal."""
     whole = {
         "Action": action,
         "Version": "2014-05-26",
@@ -40,12 +40,12 @@ def call(made: Stage, action: str, **params: str) -> dict[str, Any]:
 
 
 def recreate_key_pair(made: Stage, region: str, name: str, public_key: str = FOREIGN_KEY) -> None:
-    """Delete a key pair and import another public key under its name (edition `seed` allows it)."""
+    """Delete a key pair and import another public key under its name (edition `seed` only)."""
     call(made, "DeleteKeyPairs", RegionId=region, KeyPairNames=json.dumps([name]))
     call(made, "ImportKeyPair", RegionId=region, KeyPairName=name, PublicKeyBody=public_key)
 
 
 def admin(made: Stage, what: str, value: object) -> None:
-    """Change something inside the emulator."""
+    """Change the emulator's state through an admin endpoint."""
     body = json.dumps(value).encode()
     urllib.request.urlopen(f"{made.url}/_admin/{what}", body).close()  # noqa: S310

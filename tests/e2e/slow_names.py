@@ -1,6 +1,6 @@
-"""The command line on a machine whose name servers do not answer: `slow_names.py plan …`.
+"""Run the command line with name servers that do not answer: `slow_names.py plan …`.
 
-A launcher of the tests; nothing of it is in the product.
+Used only by tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SILENCE_S = 60
 
 
 def _no_answer(*_: Any, **__: Any) -> Any:
-    """Block as the C library does until its own time is up."""
+    """Block until the C library's own timeout."""
     time.sleep(SILENCE_S)
     raise socket.gaierror(socket.EAI_AGAIN, "no answer")
 

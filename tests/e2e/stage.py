@@ -1,4 +1,4 @@
-"""A stage for black-box tests: the real command line, an emulator process, the hidden ledger."""
+"""Environment of black-box tests: the real command line, an emulator process, its hidden ledger."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STANDARD = {
     "select": "",
     "regions": "cn-hangzhou, cn-shanghai",
 }
-"""What fills the gaps of a spec unless a test says otherwise."""
+"""Default values of the placeholders in a spec."""
 
 ROLLOUT = (sys.executable, "-m", "rollout")
 
@@ -50,7 +50,7 @@ PUBLIC_KEY = (
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
+    """Return a loopback port that was free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -58,30 +58,30 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Stage:
-    """One emulator and one project folder."""
+    """One emulator and one project directory."""
 
     folder: Path
     url: str
 
     def environment(self) -> dict[str, str]:
-        """What a user would have exported, and where this very tree is."""
+        """Return the variables that a user would export, and the path of this source tree."""
         kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         kept["PYTHONPATH"] = str(Path(__file__).parents[2])
         return {**kept, "ROLLOUT_EMULATOR": "1", "ROLLOUT_ENDPOINT": self.url, "NO_COLOR": "1"}
 
     def beside(self, folder: Path) -> Stage:
-        """Another project folder before the same emulator."""
+        """Return another project directory that uses the same emulator."""
         folder.mkdir()
         return Stage(folder, self.url)
 
     def command(self, *words: str) -> list[str]:
-        """A `rollout` command line of this interpreter."""
+        """Return a `rollout` command line for this interpreter."""
         return [*ROLLOUT, *words]
 
     def run(
         self, *words: str, timeout: float = 90, program: Sequence[str] = ROLLOUT
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; `program` may be another that obeys the same words."""
+        """Run a command until it ends. `program` can be another program with the same arguments."""
         return subprocess.run(
             [*program, *words],
             cwd=self.folder,
@@ -94,7 +94,7 @@ class Stage:
         )
 
     def begin(self, *words: str, program: Sequence[str] = ROLLOUT) -> subprocess.Popen[str]:
-        """Start a command and leave it running; `program` as in `run`."""
+        """Start a command without waiting for it. `program` as in `run`."""
         return subprocess.Popen(
             [*program, *words],
             cwd=self.folder,
@@ -106,29 +106,30 @@ class Stage:
         )
 
     def admin(self, what: str) -> list[dict[str, Any]]:
-        """Rows of the emulator's hidden ledger, or of its instances."""
+        """Return rows of the emulator's hidden ledger, or of its instances."""
         with urllib.request.urlopen(f"{self.url}/_admin/{what}") as answer:  # noqa: S310
             return [json.loads(line) for line in answer.read().splitlines()]
 
     def disarm(self) -> None:
-        """From now on nothing goes wrong in the emulator."""
+        """Remove all faults from the emulator."""
         self.arm()
 
     def arm(self, *faults: dict[str, Any]) -> None:
-        """From now on these faults, and no others, are drawn in the emulator."""
+        """Replace the emulator's faults."""
         body = json.dumps({"faults": faults}).encode()
         urllib.request.urlopen(f"{self.url}/_admin/faults", body).close()  # noqa: S310
 
     def restarts(self) -> Counter[str]:
-        """How often each instance was rebooted or started."""
+        """Return how often each instance was rebooted or started."""
         rows = self.admin("ledger")
         return Counter(row["instance"] for row in rows if row["effect"] in ("reboot", "start"))
 
     def wrong(self, plan: str, *, down_max: int) -> str:
-        """What the hidden ledger holds against the rotation of a plan; empty where nothing.
+        """Compare the hidden ledger with the rotation of a plan. Return the differences, empty if
+        none.
 
-        Each target is restarted once and has the plan's key in force, nothing else of the plan's
-        key was touched, and never more than `down_max` targets were down at once.
+        Each target is restarted once and has the plan's key in force, no other instance has the
+        key, and at most `down_max` targets were down at once.
         """
         targets = self.targets(plan)
         key = json.loads((self.folder / plan).read_bytes())["keys"][0]["name"]
@@ -142,7 +143,7 @@ class Stage:
         return "" if fine else f"not once {twice} in force {in_force ^ targets} down {down}"
 
     def targets(self, plan: str) -> set[str]:
-        """Ids of the instances that a plan rotates."""
+        """Return the ids of the instances that a plan rotates."""
         read = json.loads((self.folder / plan).read_bytes())
         return {
             target["instance"]
@@ -153,9 +154,10 @@ class Stage:
         }
 
     def down_at_most(self, instances: set[str]) -> int:
-        """The most of these instances that were down at once, by the hidden ledger.
+        """Return how many of these instances were down at once at most, by the hidden ledger.
 
-        Only reboots count: what was Stopped when it was planned was down without us.
+        Only reboots count: instances that were Stopped at planning were not down because of the
+        run.
         """
         rows = [row for row in self.admin("ledger") if row["instance"] in instances]
         boots = [row for row in rows if row["effect"] == "reboot"]
@@ -163,9 +165,9 @@ class Stage:
         return max(itertools.accumulate(step for _, step in sorted(steps)), default=0)
 
     def write_spec(self, name: str, *, case: str = "", **words: str) -> Path:
-        """A spec in the project folder, and the public key it names; `words` fill its gaps.
+        """Write a spec and its public key to the project directory. `words` replace default values.
 
-        `case`: only the instances with this value of the tag `case`.
+        With `case` it selects only instances with this value of the tag `case`.
         """
         if case:
             words["select"] = f'      select: "case={case}"\n'
@@ -184,7 +186,9 @@ LISTENING_S = 60
 def stage(
     folder: Path, *, size: int | None = 40, seed: int = 1, options: tuple[str, ...] = ()
 ) -> Iterator[Stage]:
-    """An emulator process on a free port, ended with the block; size None = options say which."""
+    """Run an emulator on a free port until the block ends. Without `size`, `options` give the
+    fleet.
+    """
     port = free_port()
     words = ["emulator", "--listen", f"127.0.0.1:{port}", "--seed", str(seed)]
     words += [] if size is None else ["--size", str(size)]

@@ -1,12 +1,12 @@
-"""The command line on a machine that is suspended once: `suspended.py HOW apply …`.
+"""Run the command line on a machine that is suspended once: `suspended.py HOW apply …`.
 
-A launcher of the tests; nothing of it is in the product. When the first AttachKeyPair is signed and
-its connection is not open yet, 96 seconds pass for the world and for the clocks that HOW says, and
-another operator attaches the key pair `foreign` to the instances of that call. Timers of the event
-loop stand still meanwhile, as they do on a real machine.
+Used only by tests. When the first AttachKeyPair is signed and its connection is not open yet, 96
+seconds pass in the world and on the clocks that HOW names. Another operator attaches the key pair
+`foreign` to the instances of that call. Timers of the event loop do not advance, as on a real
+machine.
 
 HOW is `suspend` (CLOCK_BOOTTIME and the wall clock count the time) or `pause` (only the wall clock
-does, as in a virtual machine that its host had paused).
+counts it, as in a virtual machine that its host paused).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NS = 1_000_000_000
 
 
 class Machine:
-    """The clocks of this process."""
+    """The simulated clocks of this process."""
 
     def __init__(self, how: str) -> None:
         self._suspends = how == "suspend"
@@ -45,12 +45,12 @@ class Machine:
         )
 
     def lose(self) -> None:
-        """Be suspended now, once."""
+        """Suspend the machine now, once."""
         self._lost_ns = LOST_S * _NS
 
 
 async def _attach_elsewhere(call: SignedCall) -> None:
-    """Attach another key pair to the same instances, as another operator would."""
+    """Attach another key pair to the same instances, like another operator."""
     params = wire.parse_pairs(call.query)
     instances = tuple(wire.json_array(params["InstanceIds"]) or ())
     where = Connection(emulator=True, endpoint=os.environ["ROLLOUT_ENDPOINT"])
@@ -65,7 +65,7 @@ async def _attach_elsewhere(call: SignedCall) -> None:
 
 
 def arm(machine: Machine) -> None:
-    """Suspend the machine in the first attach of the process."""
+    """Suspend the machine during the first attach of the process."""
     send = AiohttpTransport.send
 
     async def suspended_send(transport: AiohttpTransport, call: SignedCall) -> wire.HttpReply:

@@ -1,4 +1,4 @@
-"""How a command may end other than well: signals, a full disk, a second operator, bad input."""
+"""Commands that cannot finish: signals, a full disk, a second operator, invalid input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _planned(made: Stage, *, max_down: str = "50%") -> Path:
 
 
 def _until(reached: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait until a running command has come so far."""
+    """Wait until a running command has reached a state."""
     patience = time.monotonic() + LISTENING_S
     while not reached():
         assert process.poll() is None, process.communicate()
@@ -35,10 +35,12 @@ def _until(reached: Callable[[], object], process: subprocess.Popen[str]) -> Non
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_drains_and_the_run_goes_on_later(
+def test_a_signal_drains_and_a_resume_finishes(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    """One SIGTERM or Ctrl-C: nothing new begins, the resume command is shown, resume ends it."""
+    """After one SIGTERM or Ctrl-C nothing new starts, the resume command is shown, and it finishes
+    the run.
+    """
     with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
         _planned(made)
         apply = made.begin("apply", "end.plan.json", "--no-input")
@@ -54,8 +56,10 @@ def test_a_signal_drains_and_the_run_goes_on_later(
         assert set(made.restarts().values()) == {1}
 
 
-def test_a_disk_without_room_stops_before_any_call(tmp_path: Path) -> None:
-    """Where the journal's reserve does not fit nothing is sent: exit 74, a cure, no traceback."""
+def test_a_full_disk_stops_apply_before_any_call(tmp_path: Path) -> None:
+    """If the journal's reserve does not fit on the disk, no call is sent: exit 74, a fix, no
+    traceback.
+    """
     with stage(tmp_path, size=36) as made:
         _planned(made)
         ended = subprocess.run(
@@ -75,8 +79,8 @@ def test_a_disk_without_room_stops_before_any_call(tmp_path: Path) -> None:
         assert made.admin("ledger") == []
 
 
-def test_a_second_operator_is_turned_away(tmp_path: Path) -> None:
-    """Two applies of one directory: the second ends with 6 and names who holds the lock."""
+def test_a_second_apply_is_refused(tmp_path: Path) -> None:
+    """A second apply with the same runs directory ends with 6 and names the lock's holder."""
     with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
         _planned(made)
         first = made.begin("apply", "end.plan.json", "--no-input")
@@ -92,7 +96,7 @@ def test_a_second_operator_is_turned_away(tmp_path: Path) -> None:
 
 
 def test_applying_the_spec_again_finds_nothing_to_do(tmp_path: Path) -> None:
-    """The proofs of the first run leave everything out of the second: exit 0, no effect."""
+    """The second run excludes every instance that the first run proved: exit 0, no effect."""
     with stage(tmp_path, size=36, options=("--boot-time", "1s")) as made:
         made.write_spec("end")
         words = ("apply", "end.yaml", "--confirm", "end", "--no-input")
@@ -108,7 +112,7 @@ def test_applying_the_spec_again_finds_nothing_to_do(tmp_path: Path) -> None:
 
 def test_another_runs_directory_does_not_restart_a_finished_fleet(tmp_path: Path) -> None:
     """A second runs directory has no proofs: the plan warns, and `apply` of the spec restarts
-    instances again only when an option names how many; otherwise exit 7 and no effect.
+    instances again only with an option that states how many; otherwise exit 7 and no effect.
     """
     with stage(tmp_path, size=24, options=("--boot-time", "200ms")) as made:
         made.write_spec("end")
@@ -131,8 +135,10 @@ def test_another_runs_directory_does_not_restart_a_finished_fleet(tmp_path: Path
         assert set(made.restarts().values()) == {2}
 
 
-def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
-    """Plan edited by hand, unknown option, missing file, unreachable endpoint: code and exit."""
+def test_invalid_inputs_have_an_exit_code_and_a_fix(tmp_path: Path) -> None:
+    """An edited plan, an unknown option, a missing file and an unreachable endpoint have their exit
+    codes and a fix.
+    """
     with stage(tmp_path, size=36) as made:
         plan = _planned(made)
         edited = plan.read_bytes().replace(b'"name":"end"', b'"name":"END"', 1)
@@ -164,8 +170,8 @@ def test_bad_inputs_end_with_their_code_and_a_cure(tmp_path: Path) -> None:
         assert made.admin("ledger") == []
 
 
-def test_no_credentials_is_told_and_nothing_is_sent(tmp_path: Path) -> None:
-    """Without any source of credentials the command ends with 4 and says what was tried."""
+def test_without_credentials_no_call_is_sent(tmp_path: Path) -> None:
+    """Without credentials the command ends with 4 and lists the sources that it checked."""
     with stage(tmp_path, size=36) as made:
         made.write_spec("end")
         environment = made.environment()

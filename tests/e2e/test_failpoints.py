@@ -1,4 +1,4 @@
-"""Killed at a named point, resumed: every target attached and restarted once, nothing forgotten."""
+"""A run that is killed at a given point and resumed attaches and restarts every target once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from pathlib import Path
 from tests.e2e.stage import Stage, stage
 
 SIZE = 8
-"""Targets of one case; all of one image, so that the canary shows that StartTime moves."""
+"""Targets of one case. All have one image, so that the canary shows that StartTime moves."""
 DOWN = 4
-"""One more than the canary has: even where its three are in doubt, another can be restarted."""
+"""One more than the canary has: another instance can be restarted even if its three are in doubt.
+"""
 DEADLY = Path(__file__).with_name("deadly.py")
 
 
 @dataclass(frozen=True)
 class Case:
-    """Where the first process dies, and where the one that resumes does, if it does."""
+    """Where the first process is killed, and where the resuming process is killed, if it is."""
 
     point: str
     then: str = ""
 
     @property
     def name(self) -> str:
-        """A word for tags, keys and folders."""
+        """Name for tags, keys and directories."""
         words = f"{self.point} {self.then}".strip().lower()
         return "".join(letter if letter.isalnum() else "-" for letter in words)
 
@@ -55,46 +56,48 @@ CALM = (
     Case("after send:AttachKeyPair 1", then="after sync:Resumed 1"),
     Case("before send:RebootInstance 4", then="before send:RebootInstance 1"),
 )
-ON_THE_WIRE = (Case("during send:AttachKeyPair 1"), Case("during send:RebootInstance 4"))
+IN_FLIGHT = (Case("during send:AttachKeyPair 1"), Case("during send:RebootInstance 4"))
 
 
-def test_killed_at_a_point_of_the_program(tmp_path: Path) -> None:
-    """SIGKILL around every write, sync, call and rename that matters, also twice in one run."""
+def test_killed_at_given_points(tmp_path: Path) -> None:
+    """SIGKILL before, in and after each write, sync, call and rename, also twice in one run."""
     assert _all(tmp_path, CALM) == []
 
 
-def test_killed_while_a_call_is_on_the_wire(tmp_path: Path) -> None:
-    """SIGKILL after the bytes left: the call took effect already, or does when nobody waits."""
+def test_killed_while_a_call_is_in_flight(tmp_path: Path) -> None:
+    """SIGKILL after the bytes were sent: the call has already taken effect, or will later."""
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda fault: _on_the_wire(tmp_path, fault), SLOW)) == [[], []]
+        assert list(pool.map(lambda fault: _in_flight(tmp_path, fault), SLOW)) == [[], []]
 
 
 SLOW = ("slow", "slow_arrival")
-"""A reply that takes its time, and a request that does."""
+"""The reply is slow, or the request is."""
 
 
-def _on_the_wire(folder: Path, fault: str) -> list[str]:
+def _in_flight(folder: Path, fault: str) -> list[str]:
     faults = folder / f"{fault}.yaml"
     faults.write_text(
         f"- {{ fault: {fault}, actions: [AttachKeyPair, RebootInstance], delay_ms: 1200 }}\n"
     )
     (folder / fault).mkdir()
-    return _all(folder / fault, ON_THE_WIRE, "--faults", str(faults))
+    return _all(folder / fault, IN_FLIGHT, "--faults", str(faults))
 
 
 def _all(folder: Path, cases: tuple[Case, ...], *options: str) -> list[str]:
-    """All cases at once against one emulator; each has its own instances, key pair and folder."""
+    """Run all cases concurrently against one emulator; each has its own instances, key pair and
+    directory.
+    """
     fleet = folder / "fleet.yaml"
     rows = [f"- {{ count: {SIZE}, tags: {{ case: {case.name} }} }}\n" for case in cases]
     fleet.write_text("".join(rows))
     words = ("--fleet", str(fleet), "--boot-time", "1s", *options)
     with stage(folder, size=None, options=words) as made, ThreadPoolExecutor(len(cases)) as pool:
-        stories = list(pool.map(lambda case: _story(made, case), cases))
-    return [f"{case.name}: {story}" for case, story in zip(cases, stories, strict=True) if story]
+        errors = list(pool.map(lambda case: _run_case(made, case), cases))
+    return [f"{case.name}: {error}" for case, error in zip(cases, errors, strict=True) if error]
 
 
-def _story(shared: Stage, case: Case) -> str:
-    """Kill, perhaps kill again, resume, judge; what was wrong."""
+def _run_case(shared: Stage, case: Case) -> str:
+    """Kill once or twice, resume and verify. Return the errors."""
     made = shared.beside(shared.folder / case.name)
     made.write_spec(case.name, max_down=str(DOWN), case=case.name)
     plan = made.run("plan", f"{case.name}.yaml", "--out", "case.plan.json")
@@ -105,16 +108,16 @@ def _story(shared: Stage, case: Case) -> str:
             killed = made.run(*words, program=(sys.executable, str(DEADLY), point))
             if killed.returncode != -signal.SIGKILL:
                 return f"{point} never came: {killed.returncode} {killed.stdout}{killed.stderr}"
-    return _go_on(made) or made.wrong("case.plan.json", down_max=DOWN)
+    return _resume(made) or made.wrong("case.plan.json", down_max=DOWN)
 
 
 APPLY = ("apply", "case.plan.json", "--no-input")
 RESUME = ("resume", "--last")
 
 
-def _go_on(made: Stage) -> str:
-    """Resume; a run that never started is started by its plan, one that ended is not. A canary that
-    is in doubt halts the run: the operator accepts that, since the next wave resolves the doubt.
+def _resume(made: Stage) -> str:
+    """Resume the run. A run that never started is started from its plan. A canary in doubt halts
+    the run; the operator accepts that, because the next wave resolves the doubt.
     """
     ended = made.run(*RESUME)
     if "no run is open" in ended.stderr:

@@ -1,4 +1,4 @@
-"""What may befall a run half-way: a second hand, a disk that fills up, signals at a bad moment."""
+"""Events in the middle of a run: a second process, a disk that fills up, several signals."""
 
 from __future__ import annotations
 
@@ -21,32 +21,35 @@ FLEET = "- {{ count: 8, tags: {{ case: {name} }} }}\n"
 TRACEBACK = "Traceback (most recent call last)"
 
 
-def test_one_hand_at_a_time(tmp_path: Path) -> None:
-    """A live or stopped holder is named and kept; of three that take over a dead one's run at the
-    same moment one goes on, and the others say which."""
-    with _cloud(tmp_path, ("hand",), "--boot-time", "3s") as shared:
-        made = _planned(shared, "hand")
+def test_one_process_drives_a_run(tmp_path: Path) -> None:
+    """A second process is refused while the holder of the lock runs or is stopped. Of three that
+    take over from a killed process at the same time, one succeeds and the others name it.
+    """
+    with _cloud(tmp_path, ("second",), "--boot-time", "3s") as shared:
+        made = _planned(shared, "second")
         apply = _half_way(made, "reboot")
-        _turned_away(made.run("resume", "--last"), apply.pid)
+        _refused_by_lock(made.run("resume", "--last"), apply.pid)
         apply.send_signal(signal.SIGSTOP)
-        _turned_away(made.run("resume", "--last"), apply.pid)
+        _refused_by_lock(made.run("resume", "--last"), apply.pid)
         apply.kill()
         apply.communicate()
-        hands = [made.begin("resume", "--last") for _ in range(3)]
+        processes = [made.begin("resume", "--last") for _ in range(3)]
         with ThreadPoolExecutor(3) as pool:
-            ended = list(pool.map(_ended, hands))
-        assert sorted(hand.returncode for hand in ended) == [0, 6, 6], ended
-        winner = next(hand.pid for hand in hands if hand.returncode == 0)
-        for hand in ended:
-            if hand.returncode:
-                _turned_away(hand, winner)
+            ended = list(pool.map(_ended, processes))
+        assert sorted(one.returncode for one in ended) == [0, 6, 6], ended
+        winner = next(one.pid for one in processes if one.returncode == 0)
+        for one in ended:
+            if one.returncode:
+                _refused_by_lock(one, winner)
         assert made.wrong("case.plan.json", down_max=DOWN) == ""
 
 
 @pytest.mark.parametrize("rescued", [True, False])
-def test_a_disk_that_fills_up_half_way(tmp_path: Path, *, rescued: bool) -> None:
-    """No byte more in the journal: exit 74 and no further restart; the halt stands in the reserve's
-    room, or what is lost on the terminal; resume brings the run to its end either way."""
+def test_a_file_size_limit_during_a_run(tmp_path: Path, *, rescued: bool) -> None:
+    """If the journal cannot grow, the run ends with exit 74 and sends no further restart. The halt
+    is written to the reserve's space, or the lost events are printed; a resume finishes the run
+    either way.
+    """
     with _cloud(tmp_path, ("full",), "--boot-time", "1s") as shared:
         made = _planned(shared, "full")
         apply = _half_way(made, "reboot")
@@ -66,11 +69,13 @@ def test_a_disk_that_fills_up_half_way(tmp_path: Path, *, rescued: bool) -> None
         effects = len(made.admin("ledger"))
         time.sleep(1.5)
         assert len(made.admin("ledger")) == effects, "an effect began after the halt"
-        _goes_on(made)
+        _resumed(made)
 
 
-def test_a_file_system_that_fills_up_half_way(tmp_path: Path) -> None:
-    """Nearly full, the run halts before any error (exit 74) and goes on once there is room."""
+def test_a_file_system_that_fills_up_during_a_run(tmp_path: Path) -> None:
+    """A nearly full file system halts the run before any error (exit 74). The run can be resumed
+    once there is space.
+    """
     with _cloud(tmp_path, ("brim",), "--boot-time", "1s") as shared:
         made = _planned(shared, "brim")
         (made.folder / "runs").mkdir()
@@ -104,15 +109,18 @@ SIGNALS = {
     "thrice-attach": ("attach", (signal.SIGINT, signal.SIGTERM, signal.SIGINT)),
     "thrice-reboot": ("reboot", (signal.SIGTERM, signal.SIGINT, signal.SIGTERM)),
 }
-"""Which call is on its way when the signals come. Its effect is there, its reply takes a while."""
+"""The call that is in flight when the signals arrive. Its effect has happened, its reply is slow.
+"""
 
 PATIENCE_S = 0.5
-"""Between two signals of a person who presses twice."""
+"""Time between two signals."""
 
 
-def test_signals_while_a_call_is_on_its_way(tmp_path: Path) -> None:
-    """The first signal waits for the reply, the second gives it up as unknown, three in a row leave
-    at once: 130 or 143, no traceback, a whole journal, and resume does the rest."""
+def test_signals_while_a_call_is_in_flight(tmp_path: Path) -> None:
+    """The first signal waits for the reply, the second records the outcome as unknown, and the
+    third ends the process immediately: 130 or 143, no traceback, a complete journal, and a resume
+    finishes.
+    """
     faults = tmp_path / "faults.yaml"
     faults.write_text(
         "- { fault: slow, actions: [AttachKeyPair, RebootInstance], delay_ms: 3000 }\n"
@@ -132,7 +140,7 @@ def test_signals_while_a_call_is_on_its_way(tmp_path: Path) -> None:
                 given_up = '"interrupted"' in _journal(made).read_text()
                 assert given_up is (len(numbers) == 2), said
         shared.disarm()
-        list(pool.map(lambda one: _goes_on(one[0]), found))
+        list(pool.map(lambda one: _resumed(one[0]), found))
 
 
 def _signalled(shared: Stage, name: str) -> tuple[Stage, subprocess.CompletedProcess[str]]:
@@ -146,21 +154,23 @@ def _signalled(shared: Stage, name: str) -> tuple[Stage, subprocess.CompletedPro
 
 
 def _codes(numbers: tuple[signal.Signals, ...]) -> set[int]:
-    """The first signal names the exit; the last of three may also meet a process that is going."""
+    """Return the possible exit codes. The first signal determines the code; the last of three may
+    reach a process that is already ending.
+    """
     if len(numbers) < 3:
         return {128 + numbers[0]}
     return {code for number in numbers for code in (128 + number, -number)}
 
 
 def _cloud(folder: Path, names: tuple[str, ...], *options: str) -> AbstractContextManager[Stage]:
-    """An emulator with eight alike for each name."""
+    """Start an emulator with eight equal instances for each name."""
     fleet = folder / "fleet.yaml"
     fleet.write_text("".join(FLEET.format(name=name) for name in names))
     return stage(folder, size=None, options=("--fleet", str(fleet), *options))
 
 
 def _planned(shared: Stage, name: str) -> Stage:
-    """A folder of its own with the plan of these eight."""
+    """Create a project directory with the plan of the eight instances."""
     made = shared.beside(shared.folder / name)
     made.write_spec(name, case=name, max_down=str(DOWN))
     planned = made.run("plan", f"{name}.yaml", "--out", "case.plan.json")
@@ -169,7 +179,9 @@ def _planned(shared: Stage, name: str) -> Stage:
 
 
 def _half_way(made: Stage, effect: str) -> subprocess.Popen[str]:
-    """An apply that has had this effect on one of its own, and goes on."""
+    """Start an apply. Return when one of its instances shows this effect and the process still
+    runs.
+    """
     targets = made.targets("case.plan.json")
     apply = made.begin("apply", "case.plan.json", "--no-input")
     while apply.poll() is None:
@@ -185,15 +197,15 @@ def _ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _turned_away(ended: subprocess.CompletedProcess[str], holder: int) -> None:
-    """Exit 6, and who holds the lock."""
+def _refused_by_lock(ended: subprocess.CompletedProcess[str], holder: int) -> None:
+    """Check for exit 6 and the lock's holder in the message."""
     assert ended.returncode == 6, ended
     assert "error[R0603]" in ended.stderr
     assert f"by process {holder} on" in ended.stderr
 
 
-def _goes_on(made: Stage) -> None:
-    """Resume brings it to the end that it would have had."""
+def _resumed(made: Stage) -> None:
+    """Resume the run, and check that it ends like an undisturbed run."""
     resumed = made.run("resume", "--last")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     verified = made.run("audit", "verify")

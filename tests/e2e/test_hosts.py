@@ -1,4 +1,4 @@
-"""Two host names on one runs directory, as the pods of a CronJob have them."""
+"""Two host names with one runs directory, as with the pods of a CronJob."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ UNSHARE = ("unshare", "--user", "--map-root-user", "--uts", "sh", "-c")
 
 
 def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
-    """While the first pod lives the second is refused; once it is killed, even as a zombie, status
-    and history offer the resume, and a pod of another host name finishes the run."""
+    """While the first pod runs, the second is refused. Once it is killed, even as a zombie, status
+    and history suggest a resume, and a pod with another host name finishes the run.
+    """
     if subprocess.run([*UNSHARE, "hostname pod-0"], check=False, capture_output=True).returncode:
         pytest.skip("unshare --uts is not permitted on this machine")
     fleet = tmp_path / "fleet.yaml"
@@ -27,7 +28,7 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
         assert made.run("plan", "hosts.yaml", "--out", "case.plan.json").returncode == 0
         apply = made.begin("apply", "case.plan.json", "--no-input", program=_on("pod-1"))
         _first_restart(made, apply)
-        apply.send_signal(signal.SIGSTOP)  # it holds its lock, and does not finish meanwhile
+        apply.send_signal(signal.SIGSTOP)  # it holds the lock and does not finish meanwhile
         refused = made.run("resume", "--last", program=_on("pod-2"))
         assert refused.returncode == 6, refused.stderr
         assert "error[R0603]" in refused.stderr and "on pod-1" in refused.stderr
@@ -49,7 +50,7 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
 
 
 def _on(host: str) -> tuple[str, ...]:
-    """The program under another host name; `exec` keeps the process id."""
+    """Return the program under another host name; `exec` keeps the process id."""
     return (*UNSHARE, f'hostname {host}; exec "$@"', "sh", *ROLLOUT)
 
 

@@ -1,4 +1,4 @@
-"""Inventories as people have them: lists in pipes, exports of tools, parts of listings."""
+"""Inventories from pipes, exports of other tools, and incomplete listings."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PATIENCE_S = 60
 
 
 def spec(made: Stage, name: str, source: str, more: str = "") -> str:
-    """A spec with this source in the project folder; its name."""
+    """Write a spec with this source to the project directory. Return its file name."""
     (made.folder / "new.pub").write_text(PUBLIC_KEY + "\n")
     (made.folder / f"{name}.yaml").write_text(SPEC.format(name=name, source=source, more=more))
     return f"{name}.yaml"
 
 
 def ids(made: Stage, *words: str, piped: str = "") -> list[str]:
-    """The targets that `plan … -o ids` prints."""
+    """Return the targets that `plan … -o ids` prints."""
     ended = subprocess.run(
         made.command("plan", *words, "-o", "ids"),
         cwd=made.folder,
@@ -51,8 +51,8 @@ def ids(made: Stage, *words: str, piped: str = "") -> list[str]:
     return ended.stdout.split()
 
 
-def test_what_one_plan_prints_another_one_reads(tmp_path: Path) -> None:
-    """`plan -o ids` through a pipe: the same targets in both regions, and nothing else."""
+def test_printed_ids_are_a_valid_inventory(tmp_path: Path) -> None:
+    """The output of `plan -o ids` in a pipe gives a plan with the same targets in both regions."""
     with stage(tmp_path, size=60) as made:
         first = ids(made, spec(made, "live", LIVE))
         again = ids(made, spec(made, "listed", LISTED), piped="\n".join(first))
@@ -60,9 +60,9 @@ def test_what_one_plan_prints_another_one_reads(tmp_path: Path) -> None:
     assert first and sorted(again) == sorted(first)
 
 
-def test_an_excluded_instance_stays_out_whatever_a_file_says(tmp_path: Path) -> None:
-    """Tags of the service decide in a live plan: a file without tags, or with other ones, opens
-    no door for an instance that a rule excludes.
+def test_a_file_cannot_override_an_exclusion(tmp_path: Path) -> None:
+    """A live plan uses the tags of the service: a file without tags, or with other tags, does not
+    include an instance that a rule excludes.
     """
     tags = ("bastion", "web")
     fleet = [f"- {{ count: 3, region: cn-hangzhou, tags: {{ role: {role} }} }}" for role in tags]
@@ -85,7 +85,9 @@ def test_an_excluded_instance_stays_out_whatever_a_file_says(tmp_path: Path) -> 
 
 
 def test_a_page_of_a_listing_is_not_applied_as_the_fleet(tmp_path: Path) -> None:
-    """Exit 65 with both counts and no run; `--allow-partial` applies what the page names."""
+    """An incomplete listing ends with exit 65, both counts and no run; `--allow-partial` applies
+    its instances.
+    """
     with stage(tmp_path, size=30, options=("--boot-time", "200ms")) as made:
         one = ids(made, spec(made, "live", LIVE.replace(", cn-shanghai", "")))[0]
         page = {"Instances": {"Instance": [{"InstanceId": one}]}, "TotalCount": 10, "PageNumber": 1}
@@ -110,7 +112,7 @@ def test_a_page_of_a_listing_is_not_applied_as_the_fleet(tmp_path: Path) -> None
 def test_a_signal_ends_a_command_that_waits_for_its_list(
     tmp_path: Path, number: int, code: int
 ) -> None:
-    """A pipe whose other end stays open and says nothing more keeps nobody waiting."""
+    """SIGTERM ends a command that waits for a pipe whose writer stays open and sends nothing."""
     made = Stage(tmp_path, "http://127.0.0.1:9")
     name = spec(
         made, "listed", LISTED.replace("regions: [cn-hangzhou, cn-shanghai]", "region: cn-hangzhou")
@@ -138,6 +140,6 @@ def test_a_signal_ends_a_command_that_waits_for_its_list(
 
 
 def _unread(pipe: int) -> int:
-    """Bytes in a pipe that its reader has not taken."""
+    """Return the number of bytes in a pipe that its reader has not read."""
     answer = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
     return int(struct.unpack("i", answer)[0])

@@ -1,4 +1,4 @@
-"""A key pair that another operator recreates while a run goes on."""
+"""Another operator recreates a key pair during a run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ SIZE = 8
 
 
 def test_a_recreated_key_pair_stops_the_run(tmp_path: Path) -> None:
-    """Recreated while instances reboot: exit 6, R0606, and no instance that may carry the foreign
-    key is done or proved; a resume stops before any further effect."""
+    """If the key pair is recreated while instances reboot, the run ends with exit 6 and R0606. No
+    instance that may have the foreign key is done or proved; a resume stops before any further
+    effect.
+    """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(f"- {{ count: {SIZE} }}\n")
     options = ("--fleet", str(fleet), "--edition", "seed", "--boot-time", "700ms")

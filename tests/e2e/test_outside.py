@@ -1,4 +1,4 @@
-"""What other operators do to a fleet while a run goes on, or between plan and apply."""
+"""Changes by other operators during a run, or between plan and apply."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tests.e2e.stage import Stage, stage
 TWICE, STOPPED, DOWN = 18, 4, 8
 
 
-def test_other_operators_are_noticed(tmp_path: Path) -> None:
-    """Two runs directories on one fleet: the second run stops with exit 6 (R0610). Stopped by hand
-    after planning: skipped, never started."""
+def test_changes_by_other_operators_are_detected(tmp_path: Path) -> None:
+    """A second run on the same fleet in another runs directory stops with exit 6 (R0610). An
+    instance that was stopped after planning is skipped and never started.
+    """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(
         f"- {{ count: {TWICE}, tags: {{ case: twice }} }}\n"

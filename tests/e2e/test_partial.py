@@ -1,4 +1,4 @@
-"""A service that refuses restarts as busy, then leaves rebooting instances out of answers."""
+"""A service that refuses restarts as busy, then omits rebooting instances from its replies."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ BUSY = {"faults": [{"fault": "conflict", "actions": ["RebootInstance"]}]}
 PARTIAL = {"faults": [{"fault": "partial_describe", "actions": ["DescribeInstances"]}]}
 
 
-def test_busy_refusals_and_partial_answers_cost_only_time(tmp_path: Path) -> None:
-    """More refusals than attempts, then five seconds of half answers while instances reboot: the
-    budget holds, nothing is gone or stranded, and all end done."""
+def test_busy_refusals_and_partial_replies_only_delay(tmp_path: Path) -> None:
+    """After more refusals than attempts, and five seconds of incomplete replies while instances
+    reboot, the budget holds, no instance is gone or stranded, and all are done.
+    """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(f"- {{ count: {SIZE} }}\n")
     options = ("--fleet", str(fleet), "--boot-time", "2s")
@@ -48,7 +49,7 @@ def test_busy_refusals_and_partial_answers_cost_only_time(tmp_path: Path) -> Non
 
 
 def _most_restart_intents(made: Stage) -> int:
-    """How many restart calls the journal names for the instance with the most."""
+    """Return the highest number of restart calls of one instance in the journal."""
     counts: Counter[int] = Counter()
     for run_dir in (made.folder / "runs").glob("r-*"):
         for line in read(run_dir):

@@ -1,4 +1,4 @@
-"""Waiting for a service that is busy or away, as the real command line does it."""
+"""Waiting for a service that is busy or not reachable, with the real command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRY_RUNS = ["RebootInstance", "StartInstance"]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One emulator and a reviewed plan for all tests; nothing here may change an instance."""
+    """Yield one emulator and a reviewed plan for all tests, which must not change any instance."""
     folder = tmp_path_factory.mktemp("patience")
     with stage(folder, size=12, options=("--boot-time", "200ms")) as started:
         started.write_spec("wait")
@@ -30,7 +30,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def after_a_line(command: subprocess.Popen[str], what: Callable[[], Any]) -> tuple[float, str]:
-    """Do something when the command says that it waits; seconds until then, and all its stderr."""
+    """Call a function once the command shows that it waits. Return the seconds until then, and
+    stderr.
+    """
     began, said_after, lines = time.monotonic(), 0.0, []
     assert command.stderr is not None
     for line in command.stderr:
@@ -41,8 +43,8 @@ def after_a_line(command: subprocess.Popen[str], what: Callable[[], Any]) -> tup
     return said_after, "".join(lines)
 
 
-def test_planning_outlasts_a_proxy_that_answers_for_a_while(made: Stage) -> None:
-    """It says within seconds who is waited for, and ends well once the service is back."""
+def test_planning_waits_while_a_proxy_answers(made: Stage) -> None:
+    """The command shows within seconds that it waits, and succeeds once the service is back."""
     made.arm({"fault": "html_502", "actions": READS})
     planning = made.begin("plan", "wait.yaml", "-o", "json")
     said_after, said = after_a_line(planning, made.disarm)
@@ -53,8 +55,8 @@ def test_planning_outlasts_a_proxy_that_answers_for_a_while(made: Stage) -> None
     assert re.search(r"api.waiting +action=GetCallerIdentity .*tries=\d.* since=.* until=", said)
 
 
-def test_planning_outlasts_throttling(made: Stage) -> None:
-    """A lane that is throttled pauses for the time the service names, not for the minute."""
+def test_planning_waits_for_a_throttled_lane(made: Stage) -> None:
+    """A throttled lane pauses for the time that the service states, not until the next minute."""
     made.arm({"fault": "throttle_user", "actions": READS, "delay_ms": 3_000})
     planning = made.begin("plan", "wait.yaml", "-o", "json")
     _, said = after_a_line(planning, made.disarm)
@@ -65,7 +67,7 @@ def test_planning_outlasts_throttling(made: Stage) -> None:
 
 
 def test_planning_starts_before_the_service_listens(tmp_path: Path) -> None:
-    """A refused connection is repeated."""
+    """A refused connection is retried."""
     port = free_port()
     before = Stage(tmp_path, f"http://127.0.0.1:{port}")
     before.write_spec("early")
@@ -97,7 +99,9 @@ def test_planning_starts_before_the_service_listens(tmp_path: Path) -> None:
 def test_a_signal_ends_the_waiting_within_two_seconds(
     made: Stage, number: signal.Signals, code: int, words: tuple[str, ...], actions: list[str]
 ) -> None:
-    """In planning and in the checks before a run, which has not begun then."""
+    """A signal ends the waiting during planning and during the checks before a run, which has not
+    started yet.
+    """
     made.arm({"fault": "html_502", "actions": actions})
     command = made.begin(*words)
     sent: list[float] = []
@@ -114,7 +118,9 @@ def test_a_signal_ends_the_waiting_within_two_seconds(
 
 
 def test_dry_runs_that_never_pass_refuse_the_run(made: Stage) -> None:
-    """Exit 1 with how often and how long they were tried, and no instance has the new key."""
+    """The command ends with exit 1 and the number and duration of attempts; no instance has the new
+    key.
+    """
     made.arm({"fault": "unavailable", "actions": DRY_RUNS})
     ended = made.run("apply", "wait.plan.json", "--no-input", "--api-timeout", "2s")
     assert ended.returncode == 1, ended.stderr
@@ -124,8 +130,8 @@ def test_dry_runs_that_never_pass_refuse_the_run(made: Stage) -> None:
     assert made.admin("ledger") == []
 
 
-def test_dry_runs_that_pass_later_let_the_run_begin(made: Stage) -> None:
-    """Answered by a proxy at first; then the run rotates each target once."""
+def test_dry_runs_that_pass_later_start_the_run(made: Stage) -> None:
+    """A proxy answers the dry runs at first; then the run rotates each target once."""
     made.arm({"fault": "html_502", "actions": DRY_RUNS})
     applying = made.begin("apply", "wait.plan.json", "--no-input")
     before: list[int] = []
@@ -143,7 +149,7 @@ def test_dry_runs_that_pass_later_let_the_run_begin(made: Stage) -> None:
 
 @pytest.fixture(scope="module")
 def drained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, str]]:
-    """An emulator with a run that was throttled and then drained, and its status meanwhile."""
+    """Yield an emulator with a run that was throttled and drained, and its status before that."""
     folder = tmp_path_factory.mktemp("drained")
     with stage(folder, size=12, options=("--boot-time", "200ms")) as slow:
         slow.write_spec("slow")
@@ -169,7 +175,7 @@ def test_status_shows_lanes_that_are_throttled(drained: tuple[Stage, str]) -> No
 
 
 def test_a_resumed_run_is_checked_too(drained: tuple[Stage, str]) -> None:
-    """Where no dry run passes, resume changes nothing; later it finishes the run."""
+    """If no dry run passes, resume changes nothing. Later it finishes the run."""
     slow, _ = drained
     before = slow.admin("ledger")
     slow.arm({"fault": "unavailable", "actions": DRY_RUNS})

@@ -1,4 +1,4 @@
-"""A FIFO under the runs directory keeps no command waiting."""
+"""A FIFO in the runs directory does not block any command."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tests.e2e.stage import Stage
 from tests.journal import samples
 
 NAMES = ("journal-000001.jsonl", "journal.seal", "plan.json", "lock", ".lock", samples.RUN)
-"""Files of a run, the lock of all runs, and the run directory itself."""
+"""Files of a run, the lock of the runs directory, and the run directory itself."""
 COMMANDS = (("history",), ("resume", "--last"))
 MORE = (("status",), ("audit", "verify"))
-"""Commands that open no further file, and so meet two kinds of file only."""
+"""Commands that open no other file, and are tested with two kinds of file only."""
 PATIENCE_S = 20
 TRACEBACK = "Traceback (most recent call last)"
 
 
-def test_a_fifo_under_the_runs_directory_hangs_no_command(tmp_path: Path) -> None:
-    """Every command that reads or writes runs ends by itself, without a traceback."""
+def test_a_fifo_in_the_runs_directory_blocks_no_command(tmp_path: Path) -> None:
+    """Every command that reads or writes runs ends without a traceback."""
     made = Stage(tmp_path, "http://127.0.0.1:1")
     commands = []
     for number, name in enumerate(NAMES):
@@ -39,7 +39,7 @@ def test_a_fifo_under_the_runs_directory_hangs_no_command(tmp_path: Path) -> Non
 
 
 def _plant(runs: Path, name: str) -> None:
-    """A runs directory with one open run, and a FIFO in the place of one of its files."""
+    """Return a runs directory with one open run, and a FIFO in place of one of its files."""
     runs.mkdir(mode=0o700)
     run_dir = samples.write(runs, 3)
     if name == samples.RUN:

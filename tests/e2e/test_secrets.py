@@ -1,4 +1,4 @@
-"""Secrets that the program really uses, and the search for them in everything it leaves behind."""
+"""Secrets that the program uses, and a search for them in all files and output of the program."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def broken(self):
 EcsClient.identify = broken
 main.run()
 """
-"""A program with a defect: its message and its traceback repeat the keys that are in use."""
+"""A program with a defect: its message and its traceback contain the current keys."""
 
 PRINTING = """
 import sys
@@ -69,19 +69,19 @@ logs.hide = lambda secret: None
 
 
 def forms(secret: str) -> Iterator[str]:
-    """The secret as it is, and as the encodings in use write it."""
+    """Return the secret unchanged and in the usual encodings."""
     yield secret
     yield quote(secret, safe="")
     yield quote(secret)
     yield secret.encode().hex()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for lead in range(3):  # inside a longer text it may begin at any of three places
+        for lead in range(3):  # in a longer text it can start at three positions
             whole = encode(bytes(lead) + secret.encode())
             yield whole[4 if lead else 0 : -4].decode()
 
 
 def leaks(texts: Mapping[str, str]) -> list[str]:
-    """Which text holds which secret."""
+    """Return which text contains which secret."""
     return [
         f"{secret} in {name}"
         for name, text in texts.items()
@@ -91,7 +91,7 @@ def leaks(texts: Mapping[str, str]) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Every file that the program left below a folder."""
+    """Yield every file that the program left in a directory."""
     return {
         str(path.relative_to(folder)): path.read_text("utf-8", errors="replace")
         for path in folder.rglob("*")
@@ -102,8 +102,8 @@ def files(folder: Path) -> dict[str, str]:
 def run(
     made: Stage, *words: str, secret: str = SECRET, program: Sequence[str] = ROLLOUT
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with the temporary keys of a profile, in a unit of systemd. The home directory
-    is beside the folder that is searched.
+    """Run a command with the temporary keys of a profile, in a systemd unit. The home directory is
+    outside the searched directory.
     """
     home = made.folder.parent / f"home-of-{made.folder.name}"
     (home / ".aliyun").mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def run(
 
 
 def admit(made: Stage) -> None:
-    """Make the planted keys the only ones with which a call is accepted."""
+    """Configure the emulator to accept only the planted keys."""
     users = (
         {"name": "canary", "key_id": KEY_ID, "secret": SECRET, "token": TOKEN},
         {"enabled": False},  # the emulator's own user
@@ -144,8 +144,8 @@ def admit(made: Stage) -> None:
         urllib.request.urlopen(f"{made.url}/_admin/users", body).close()  # noqa: S310
 
 
-def test_no_secret_in_any_artefact(tmp_path: Path) -> None:
-    """Keys that sign every call of a rotation are in no file and no output, in no encoding."""
+def test_no_secret_in_any_file_or_output(tmp_path: Path) -> None:
+    """The keys that sign the calls of a rotation are in no file and no output, in no encoding."""
     with stage(tmp_path, size=12, options=FAST) as made:
         admit(made)
         made.write_spec("end")
@@ -180,8 +180,8 @@ def test_no_secret_in_any_artefact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", [PRINTING, LOGGING, UNREDACTED])
-def test_the_search_finds_a_secret_that_is_shown(tmp_path: Path, program: str) -> None:
-    """A program that prints, logs or does not blank what it uses fails the search above."""
+def test_the_search_finds_a_leaked_secret(tmp_path: Path, program: str) -> None:
+    """The search finds the secrets of a program that prints, logs or does not redact them."""
     with stage(tmp_path, size=2, options=FAST) as made:
         admit(made)
         made.write_spec("end")
@@ -214,7 +214,7 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def _repeat(self) -> bytes:
-        """Everything that was sent, and the secret behind it, in several encodings."""
+        """Return the received call and its secret in several encodings."""
         sent = [TOKEN, SECRET, self.headers["authorization"]]
         text = " ".join([*sent, *(form for each in sent[:2] for form in forms(each))])
         body = {"Code": f"Echo.{TOKEN}", "Message": text, "RequestId": TOKEN, "HostId": text}
@@ -234,7 +234,7 @@ class Echo(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def echoing(made: Stage, *actions: str) -> Iterator[Stage]:
-    """The same project before an endpoint that repeats these calls."""
+    """Yield the same project with an endpoint that repeats these calls."""
     handler = type("One", (Echo,), {"emulator": made.url, "echoed": frozenset(actions)})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

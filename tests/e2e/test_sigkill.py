@@ -1,4 +1,4 @@
-"""Killed anywhere, resumed: the end is as if nothing had happened."""
+"""A run that is killed at any point and resumed ends like an undisturbed run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from tests.e2e.stage import Stage, stage
 
 KILLS = 20
 LATEST_S = 14.0
-"""A run takes about twelve seconds, and its program starts up late beside nineteen others."""
+"""A run takes about twelve seconds, and its process starts late with nineteen others."""
 DOWN = 3
-"""Fewer than a family has, so that a kill leaves one of it to show that StartTime moves there."""
+"""Less than an image family has, so that after a kill one instance remains to show that StartTime
+moves.
+"""
 FLEET = """\
 - {{ count: 5, region: cn-hangzhou, tags: {{ case: {name} }} }}
 - {{ count: 1, region: cn-hangzhou, tags: {{ case: {name} }}, status: Stopped }}
@@ -24,7 +26,7 @@ FLEET = """\
 
 
 def test_twenty_kills_leave_every_instance_restarted_once(tmp_path: Path) -> None:
-    """SIGKILL at 20 random points and a resume: each target is attached and restarted once."""
+    """After SIGKILL at 20 random points and a resume, each target has one attach, one restart."""
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("".join(FLEET.format(name=_name(number)) for number in range(KILLS)))
     options = ("--fleet", str(fleet), "--boot-time", "1s")
@@ -49,7 +51,7 @@ def _killed_once(shared: Stage, number: int) -> str:
 
 
 def _resume(made: Stage) -> str:
-    """Resume; before the run began there is nothing to resume and the plan is applied."""
+    """Resume the run. If the run had not started, apply the plan."""
     for words in (("resume", "--last"), ("apply", "kill.plan.json", "--no-input")):
         ended = made.run(*words)
         if ended.returncode not in (0, 6):

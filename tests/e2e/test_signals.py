@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any instant: the command ends soon, with its code, and nothing is lost."""
+"""Ctrl-C and SIGTERM at any time end the command soon, with its exit code and no lost effect."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ CASES = 5
 FLEET = "- {{ count: 6, tags: {{ case: signal-{number} }} }}\n"
 EXITS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 NOISE = ("Traceback", "never retrieved", "Exception ignored")
-"""What the interpreter and asyncio print when an exception goes where none is expected."""
+"""Output of the interpreter and asyncio for an exception that nothing catches."""
 LATEST_S = 2.0
-"""Commands of these small fleets take one to three seconds."""
+"""Commands with these small fleets take one to three seconds."""
 
 
-def test_a_signal_at_any_of_twenty_instants(tmp_path: Path) -> None:
-    """plan, apply, resume and status end soon with 130 or 143 and no traceback; the interrupted
-    run is resumed, and each instance is restarted once."""
+def test_signals_at_twenty_random_times(tmp_path: Path) -> None:
+    """plan, apply, resume and status end soon with 130 or 143 and no traceback; the interrupted run
+    is resumed, and each instance is restarted once.
+    """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("".join(FLEET.format(number=number) for number in range(CASES)))
     options = ("--fleet", str(fleet), "--boot-time", "300ms")
@@ -41,7 +42,7 @@ def test_a_signal_at_any_of_twenty_instants(tmp_path: Path) -> None:
 
 
 def _one_case(shared: Stage, number: int) -> str:
-    """Four interrupted commands and what is left to do; what went wrong, or nothing."""
+    """Interrupt four commands, then finish. Return the errors."""
     name = f"signal-{number}"
     made = shared.beside(shared.folder / name)
     made.write_spec(name, max_down="3", case=name)
@@ -58,7 +59,7 @@ def _one_case(shared: Stage, number: int) -> str:
 
 
 def _interrupted(made: Stage, number: int, *words: str) -> str:
-    """Send a signal at a random instant; what is wrong with the end of the command."""
+    """Send a signal at a random time. Return what is wrong with the end of the command."""
     which = signal.SIGINT if number % 2 else signal.SIGTERM
     process = made.begin(*words)
     _wait_until_caught(process.pid)
@@ -69,7 +70,9 @@ def _interrupted(made: Stage, number: int, *words: str) -> str:
 def _ends_soon(
     process: subprocess.Popen[str], which: signal.Signals, done: tuple[int, ...] = ()
 ) -> str:
-    """Signal a process; empty where it ends soon and properly. `done`: it may have ended before."""
+    """Signal a process. Return an empty string if it ends soon and correctly. With `done` it may
+    have ended before the signal.
+    """
     ended_before = process.poll() is not None
     process.send_signal(which)
     sent = time.monotonic()
@@ -87,7 +90,7 @@ def _ends_soon(
 
 
 def _wait_until_caught(pid: int) -> None:
-    """Return once the process handles SIGTERM: before, the interpreter is still starting."""
+    """Return once the process handles SIGTERM; before that the interpreter is still starting."""
     bit = 1 << (signal.SIGTERM - 1)
     with contextlib.suppress(OSError):
         while True:
@@ -99,14 +102,15 @@ def _wait_until_caught(pid: int) -> None:
 
 
 def _draw(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
+    """Return a number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
-def test_nothing_that_hangs_keeps_a_command_from_ending(tmp_path: Path) -> None:
-    """A command that prints keys, a silent credential server, a silent STS and silent name servers:
-    `plan` ends soon after either signal, and the command that printed nothing ends with it."""
+def test_a_signal_ends_a_command_that_hangs(tmp_path: Path) -> None:
+    """With a command that prints keys, a silent credential server, a silent STS or silent name
+    servers, `plan` ends soon after either signal, and so does the command.
+    """
     with _silent_server() as url, ThreadPoolExecutor(8) as pool:
         jobs = [
             pool.submit(_hanging, tmp_path / f"{name}-{which.name}", name, which, url)
@@ -117,7 +121,7 @@ def test_nothing_that_hangs_keeps_a_command_from_ending(tmp_path: Path) -> None:
 
 
 def _hanging(folder: Path, name: str, which: signal.Signals, url: str) -> str:
-    """One command that waits for what never comes."""
+    """Run one command that hangs. Return the errors."""
     folder.mkdir()
     made = Stage(folder, url)
     made.write_spec("hang")
@@ -162,7 +166,7 @@ def _hanging(folder: Path, name: str, which: signal.Signals, url: str) -> str:
 
 @contextlib.contextmanager
 def _silent_server() -> Iterator[str]:
-    """A server that takes connections and says nothing."""
+    """Yield a server that accepts connections and sends nothing."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)

@@ -1,4 +1,4 @@
-"""How a run stops for failures, and how an operator continues it."""
+"""How failures stop a run, and how an operator continues or closes it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ FLEET = "- {{ count: {size} }}\n- {{ count: 1, tags: {{ case: theirs }} }}\n"
 
 
 def write_spec(made: Stage, name: str, *, max_down: str = "50%", select: str = "") -> None:
-    """A spec of all instances, or of those that `select` names, with a key pair of its own."""
+    """Write a spec of all instances, or of those that `select` matches, with its own key pair."""
     made.write_spec(name)  # and the public key
     text = SPEC.format(name=name, key=f"{name}-key", max_down=max_down, select=select)
     (made.folder / f"{name}.yaml").write_text(text)
 
 
 def planned(folder: Path, made: Stage, *, max_down: str = "50%") -> list[str]:
-    """Plan the whole fleet; the ids of its canary."""
+    """Plan the whole fleet. Return the ids of its canary."""
     write_spec(made, "fleet", max_down=max_down)
     plan = made.run("plan", "fleet.yaml", "--out", "fleet.plan.json")
     assert plan.returncode == 0, plan.stderr
@@ -48,7 +48,9 @@ def planned(folder: Path, made: Stage, *, max_down: str = "50%") -> list[str]:
 
 
 def cloud(folder: Path, faults: str = "", boot: str = "1s", size: int = 4) -> tuple[str, ...]:
-    """Options of an emulator with `size` instances, one more with a tag, and these faults."""
+    """Return the options of an emulator with `size` instances, one more with a tag, and these
+    faults.
+    """
     (folder / "fleet.rows.yaml").write_text(FLEET.format(size=size))
     (folder / "faults.yaml").write_text(faults or "[]\n")
     rows, chances = str(folder / "fleet.rows.yaml"), str(folder / "faults.yaml")
@@ -56,14 +58,14 @@ def cloud(folder: Path, faults: str = "", boot: str = "1s", size: int = 4) -> tu
 
 
 def run_id(text: str) -> str:
-    """The id of the run that an output names."""
+    """Return the run id in an output."""
     found = re.search(r"r-[a-z2-7]{10}", text)
     assert found, text
     return found[0]
 
 
 def test_a_canary_that_fails_stops_the_run_until_resume_accepts_it(tmp_path: Path) -> None:
-    """No instance of the next wave is touched, exit 5 names what to do, resume continues."""
+    """No instance of the next wave is changed, exit 5 names the next step, and resume continues."""
     options = cloud(tmp_path, "- { fault: boot_stuck_starting, probability: 1 }\n")
     with stage(tmp_path, size=None, options=options) as made:
         canary = planned(tmp_path, made)
@@ -85,7 +87,7 @@ def test_a_canary_that_fails_stops_the_run_until_resume_accepts_it(tmp_path: Pat
 
 
 def attach_a_third_key(made: Stage) -> str:
-    """Another operator rotates one instance to another key pair; its id."""
+    """Attach another key pair to one instance, like another operator. Return its id."""
     write_spec(made, "theirs", max_down="1", select='      select: "case=theirs"\n')
     text = (made.folder / "theirs.yaml").read_text()
     (made.folder / "theirs.yaml").write_text(text.replace("    - { name: canary, size: 1 }\n", ""))
@@ -117,7 +119,7 @@ def change(made: Stage, what: str, value: dict[str, object]) -> None:
 
 
 def half_way(made: Stage, effect: str = "reboot") -> subprocess.Popen[str]:
-    """An apply of the plan that has had this effect and is still alive."""
+    """Start an apply of the plan. Return when this effect has happened and the process is alive."""
     process = made.begin("apply", "fleet.plan.json", "--no-input")
     while not any(row["effect"] == effect for row in made.admin("ledger")):
         assert process.poll() is None, process.communicate()
@@ -126,7 +128,7 @@ def half_way(made: Stage, effect: str = "reboot") -> subprocess.Popen[str]:
 
 
 def test_a_halted_run_is_aborted_and_planned_again(tmp_path: Path) -> None:
-    """The dead end of a failed canary: abort closes the run, and a new plan is accepted."""
+    """After a failed canary, abort closes the run and a new plan is accepted."""
     options = cloud(tmp_path, "- { fault: boot_stuck_starting, probability: 1 }\n")
     with stage(tmp_path, size=None, options=options) as made:
         canary = planned(tmp_path, made)
@@ -151,7 +153,9 @@ def test_a_halted_run_is_aborted_and_planned_again(tmp_path: Path) -> None:
 
 
 def test_a_live_run_is_aborted_through_its_inbox(tmp_path: Path) -> None:
-    """The process that drives it starts nothing more, settles and closes; both commands say so."""
+    """The driving process starts nothing new, settles open calls and closes; both commands report
+    it.
+    """
     with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s")) as made:
         planned(tmp_path, made, max_down="1")
         apply = half_way(made)
@@ -167,7 +171,7 @@ def test_a_live_run_is_aborted_through_its_inbox(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_is_aborted(tmp_path: Path) -> None:
-    """SIGKILL with a restart on its way: abort observes it to its end and starts nothing."""
+    """After SIGKILL during a restart, abort observes its outcome and starts nothing."""
     with stage(tmp_path, size=None, options=cloud(tmp_path, boot="2s")) as made:
         planned(tmp_path, made, max_down="1")
         apply = half_way(made)
@@ -182,8 +186,8 @@ def test_a_killed_run_is_aborted(tmp_path: Path) -> None:
         assert made.run("audit", "verify", run).returncode == 0
 
 
-def test_an_abort_that_finds_no_service_is_not_forgotten(tmp_path: Path) -> None:
-    """The service is away: the abort fails, and a scheduler's resume aborts the run later."""
+def test_an_abort_without_service_is_kept(tmp_path: Path) -> None:
+    """The service is not reachable, so the abort fails; a scheduled resume aborts the run later."""
     with stage(tmp_path, size=None, options=cloud(tmp_path)) as made:
         planned(tmp_path, made, max_down="1")
         apply = half_way(made)
@@ -204,8 +208,10 @@ def test_an_abort_that_finds_no_service_is_not_forgotten(tmp_path: Path) -> None
         assert made.run("audit", "verify", run).returncode == 0
 
 
-def test_an_operator_resolves_the_only_instance_that_may_be_down(tmp_path: Path) -> None:
-    """StartTime does not move, one may be down, and a reply is lost: resolve ends the dead end."""
+def test_resolve_unblocks_a_budget_of_one(tmp_path: Path) -> None:
+    """If StartTime does not move, only one instance may be down and a reply is lost, resolve
+    unblocks the run.
+    """
     with stage(tmp_path, size=None, options=cloud(tmp_path, boot="3s", size=1)) as made:
         change(made, "switches", {"start_time_moves_on_reboot": False})
         planned(tmp_path, made, max_down="1")

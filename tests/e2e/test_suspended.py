@@ -1,4 +1,4 @@
-"""A machine that is suspended between an observation and the call that was judged on it."""
+"""A machine that is suspended between an observation and the call that depends on it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SIZE = 12
 
 
 @pytest.mark.parametrize("how", ["suspend", "pause"])
-def test_an_attach_does_not_leave_after_a_suspension(tmp_path: Path, how: str) -> None:
-    """Keys that others attached while the machine was suspended are not overwritten, whether its
+def test_no_attach_is_sent_after_a_suspension(tmp_path: Path, how: str) -> None:
+    """Keys that other operators attached during a suspension are not overwritten, whether the
     steady clock counted the time or only the wall clock was set afterwards.
     """
     with stage(tmp_path, size=SIZE) as scene:

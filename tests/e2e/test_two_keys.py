@@ -1,4 +1,4 @@
-"""A plan with two keys through the real command line: the shape of a plan that restores keys."""
+"""A plan with two keys through the real command line, as in a plan that restores former keys."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ REGIONS = ("cn-hangzhou", "cn-shanghai")
 
 
 def test_each_instance_ends_with_its_own_key(tmp_path: Path) -> None:
-    """Half of the targets get the new key, which is imported, and half an earlier key that exists:
-    by the hidden ledger each has its own key in force, no call mixed keys, the journal verifies,
+    """Half of the targets get the new key, which is imported, and half an existing earlier key. In
+    the hidden ledger each has its own key in force and no call mixed keys. The journal verifies,
     and the proofs of the run are for these keys.
     """
     fleet = tmp_path / "fleet.yaml"
@@ -50,7 +50,7 @@ def test_each_instance_ends_with_its_own_key(tmp_path: Path) -> None:
 
 
 def _write_plan(made: Stage) -> dict[str, str]:
-    """Write `two.plan.json`; return the name of the wanted key of each instance."""
+    """Write `two.plan.json`. Return the name of the wanted key of each instance."""
     reply = {}
     for region in REGIONS:
         params = {"RegionId": region, "KeyPairName": EARLIER, "PublicKeyBody": FOREIGN_KEY}

@@ -1,4 +1,4 @@
-"""Two processes on one run, after somebody removed its locks or put a copy in its place."""
+"""Two processes on one run, after its locks were removed or replaced by a copy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ TRACEBACK = "Traceback (most recent call last)"
 
 
 def test_no_instance_is_restarted_twice_by_two_writers(tmp_path: Path) -> None:
-    """The first process is alive, or stopped with SIGSTOP, while its lock files are removed, or
-    stopped while a copy takes the place of its runs directory. The second is refused where it works
-    on the same journal. The first changes nothing more and ends with exit 9; a resume finishes the
-    run, and the hidden ledger holds one restart of each instance."""
+    """The first process runs or is stopped with SIGSTOP while its lock files are removed, or is
+    stopped while a copy replaces its runs directory. The second is refused if it uses the same
+    journal. The first changes nothing more and ends with exit 9. A resume finishes the run, and the
+    hidden ledger has one restart of each instance.
+    """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("".join(FLEET.format(name=name) for name in CASES))
     options = ("--fleet", str(fleet), "--boot-time", "1s")

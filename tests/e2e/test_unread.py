@@ -1,4 +1,4 @@
-"""Output that nobody reads: decisions, signals and exit codes do not depend on a reader."""
+"""Output without a reader does not affect decisions, signals or exit codes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.e2e.stage import Stage, stage
 CASES = ("drains", "both")
 PATIENCE_S = 60
 SIGNAL_S = 10
-"""A stopping process has no call open that lasts longer than this."""
+"""A stopping process has no open call that lasts longer than this."""
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One emulator with four instances for each test."""
+    """Yield one emulator with four instances for each test."""
     folder = tmp_path_factory.mktemp("unread")
     fleet = folder / "fleet.yaml"
     rows = [f"- {{ count: 4, tags: {{ case: {case} }} }}\n" for case in CASES]
@@ -37,7 +37,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def unread() -> Iterator[int]:
-    """The writing end of a pipe that is full, and that nobody reads."""
+    """Yield the writing end of a pipe that is full and has no reader."""
     reader, writer = os.pipe()
     os.write(writer, b"." * fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ))
     yield writer
@@ -45,12 +45,8 @@ def unread() -> Iterator[int]:
     os.close(reader)
 
 
-def test_a_run_drains_and_finishes_though_nobody_reads_its_stderr(
-    shared: Stage, unread: int
-) -> None:
-    """SIGTERM is heard and the run stops in order; a resume rotates the rest, with the result and
-    the exit code of any other run.
-    """
+def test_a_run_drains_with_an_unread_stderr(shared: Stage, unread: int) -> None:
+    """After SIGTERM the run drains; a resume rotates the rest with the usual result and code."""
     made = _planned(shared, "drains")
     result = made.folder / "result.json"
     targets = made.targets("plan.json")
@@ -69,9 +65,9 @@ def test_a_run_drains_and_finishes_though_nobody_reads_its_stderr(
     assert made.wrong("plan.json", down_max=4) == ""
 
 
-def test_a_run_finishes_though_nobody_reads_anything(shared: Stage, unread: int) -> None:
-    """Where stdout leads into the same pipe, the run itself closes and gives its locks back; the
-    result waits for a reader, until a signal ends it.
+def test_a_run_closes_with_unread_output(shared: Stage, unread: int) -> None:
+    """If stdout is the same pipe, the run closes and releases its locks; the result waits for a
+    reader until a signal ends the process.
     """
     made = _planned(shared, "both")
     with _running(made, unread, unread, "apply", "plan.json") as apply:
@@ -85,8 +81,8 @@ def test_a_run_finishes_though_nobody_reads_anything(shared: Stage, unread: int)
         assert apply.wait(SIGNAL_S) in (143, -signal.SIGTERM)
 
 
-def test_sigterm_ends_a_command_whose_result_nobody_reads(tmp_path: Path, unread: int) -> None:
-    """One signal is enough, though the result is still unwritten at the end of the process."""
+def test_sigterm_ends_a_command_with_an_unread_result(tmp_path: Path, unread: int) -> None:
+    """One signal is enough, although the result is not written when the process ends."""
     here = Stage(tmp_path, "http://127.0.0.1:1")
     with _running(here, unread, subprocess.DEVNULL, "schema", "spec") as schema:
         time.sleep(1)
@@ -107,7 +103,7 @@ def _planned(shared: Stage, case: str) -> Stage:
 
 @contextlib.contextmanager
 def _running(made: Stage, out: int, err: int, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command with these two streams; killed at the end if it still runs."""
+    """Yield a command with these two streams. Kill it at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rollout", *words],
         cwd=made.folder,

@@ -53,9 +53,9 @@ def data(plan: Plan, digest: str, rehearsed: Rehearsal) -> dict[str, Any]:
         "digest": digest,
         "emulator": plan.emulated,
         "assumed": msgspec.to_builtins(chosen.assumed),
-        "because": msgspec.to_builtins(chosen.because),
+        "sources": msgspec.to_builtins(chosen.sources),
         "forecast": msgspec.to_builtins(rehearsed.forecast),
-        "lived": [msgspec.to_builtins(_without_points(one)) for one in rehearsed.results],
+        "seeds": [msgspec.to_builtins(_without_points(one)) for one in rehearsed.results],
     }
 
 
@@ -80,19 +80,19 @@ def _head(plan: Plan, digest: str, chosen: RehearsalSettings, width: int) -> lis
 
 def assumptions(chosen: RehearsalSettings) -> list[tuple[str, str, str]]:
     """Return the assumptions, their values and their sources."""
-    assumed, because = chosen.assumed, chosen.because
+    assumed, sources = chosen.assumed, chosen.sources
     boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
     quota = "none"
     if assumed.quota is not None:
         quota = f"{assumed.quota:,} calls a minute of each action in each region"
     least, most = (2 * way for way in assumed.latency_ms)
     return [
-        ("boot", boot, because.boot),
-        ("quota", quota, because.quota),
-        *(_lane(lane) for lane in because.lanes),
+        ("boot", boot, sources.boot),
+        ("quota", quota, sources.quota),
+        *(_lane(lane) for lane in sources.lanes),
         ("call", f"{least:,}–{most:,} ms", "assumed"),
         ("faults", chosen.faults or "none", "--faults" if chosen.faults else ""),
-        ("seeds", f"{chosen.seeds:,}", because.seeds),
+        ("seeds", f"{chosen.seeds:,}", sources.seeds),
     ]
 
 

@@ -151,10 +151,10 @@ def _down(group: Down) -> str:
     )
 
 
-def _dots(found: Forecast, lived: Sequence[RehearsedSeed]) -> str:
+def _dots(found: Forecast, results: Sequence[RehearsedSeed]) -> str:
     """Draw one dot for each seed, from the shortest to the longest duration."""
-    least = min(one.duration_ms for one in lived)
-    most = max(one.duration_ms for one in lived)
+    least = min(one.duration_ms for one in results)
+    most = max(one.duration_ms for one in results)
 
     def x(duration: Duration) -> float:
         return 10 + (WIDTH - 20) * (duration - least) / max(1, most - least)
@@ -163,7 +163,7 @@ def _dots(found: Forecast, lived: Sequence[RehearsedSeed]) -> str:
         f'<circle class="dot" cx="{x(one.duration_ms):.1f}" cy="12" r="6">'
         f"<title>seed {one.seed}: {_text(render.span(one.duration_ms))}, exit {one.exit}</title>"
         "</circle>"
-        for one in lived
+        for one in results
     )
     label = f"{render.span(least)} to {render.span(most)}, P50 {render.span(found.duration_ms.p50)}"
     return (

@@ -35,7 +35,7 @@ from rollout.sim.world.values import ValueArrivals
 
 LIFE_DAYS_MAX = 30
 """A longer run is not simulated to its end."""
-STILL_GOING = 8
+IN_PROGRESS = 8
 """The ending of a seed that was not simulated to its end."""
 
 OnTurn = Callable[[int, int], None]
@@ -230,7 +230,7 @@ class _Watch:
 def _ending(run: Run) -> tuple[int, str]:
     """Return the exit code, and why the run did not finish."""
     if not run.stopping:
-        return STILL_GOING, f"not over after {LIFE_DAYS_MAX} days"
+        return IN_PROGRESS, f"not over after {LIFE_DAYS_MAX} days"
     return exit_of(run), f"{run.halted.reason}: {run.halted.detail}" if run.halted else ""
 
 
