@@ -45,13 +45,6 @@ WORDS = {
     r"sisters?|brothers?": "the related actions by name",
     r"colou?rful|whims?": "(delete)",
 }
-PENDING: tuple[str, ...] = (
-    "rollout/inventory/",
-    "rollout/specfile/",
-    "tests/inventory/",
-    "tests/specfile/",
-)
-"""Folders whose texts still have to be rewritten."""
 QUOTED = ("rollout/ecs/contract/errors.py",)
 """Files with texts of the service, which are kept unchanged."""
 BANNED = re.compile(r"(?<![\w-])(?:" + "|".join(WORDS) + r")(?![\w-])", re.IGNORECASE)
@@ -62,7 +55,7 @@ def test_documents_use_standard_terms() -> None:
     found = [
         f"{name}:{number}: {word}"
         for name, text in tree.tracked_texts()
-        if name.endswith(".md") and not name.startswith(PENDING)
+        if name.endswith(".md")
         for number, line in enumerate(text.splitlines(), 1)
         for word in banned_in(line)
     ]
@@ -75,9 +68,7 @@ def test_code_uses_standard_terms(folder: str) -> None:
     found = [
         f"{name}:{number}: {word}"
         for name, text in tree.tracked_texts()
-        if name.startswith(f"{folder}/")
-        and name.endswith(".py")
-        and not name.startswith(PENDING + QUOTED)
+        if name.startswith(f"{folder}/") and name.endswith(".py") and not name.startswith(QUOTED)
         for number, prose in prose_of(text, strings=folder == "rollout")
         for word in banned_in(prose)
     ]

@@ -98,7 +98,7 @@ def _name(text: str) -> str:
 
 def _key_pair_name(text: str) -> str:
     if not _KEY_PAIR.fullmatch(text):
-        hint = "2 to 128 characters: a letter, then letters, digits, `:`, `_`, `.` or `-`"
+        hint = "2 to 128 characters: a-z, A-Z, 0-9, `:`, `_`, `.` or `-`, first a letter"
         raise fault("R0110", f"`{text[:80]}` cannot be the name of a key pair", hint)
     return text
 

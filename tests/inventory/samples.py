@@ -103,8 +103,8 @@ Reply = Described | Refused | Unknown
 class Service:
     """A emulated service: regions with instances, pages of `size`, and replies put before others.
 
-    `calls` are what was asked. `blind` regions show nothing and permit nothing. `first` gives
-    replies to the next listing or look of a region, before the true ones.
+    `calls` records the calls. `blind` regions list nothing and permit nothing. `first` gives
+    replies to the next listing or observation of a region, before the regular ones.
     """
 
     def __init__(self, instances: Sequence[Instance], *, size: int = 100) -> None:

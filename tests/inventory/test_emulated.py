@@ -88,8 +88,8 @@ async def test_a_file_of_ids_is_hydrated(tmp_path: Path) -> None:
     assert [one.id for one in named.lost] == ["i-bp1gone"]
 
 
-async def test_missing_permission_is_found_out(tmp_path: Path) -> None:
-    """The service answers an empty list; the dry run tells the truth, and so does exit 4."""
+async def test_a_missing_permission_is_detected(tmp_path: Path) -> None:
+    """The service lists no instance, the dry run is denied, and the command ends with exit 4."""
     async with emulated(20, statements=BLIND) as client:
         with pytest.raises(RolloutError) as caught:
             await sources.collect(spec(EcsSource(DEFAULT)), tmp_path, client, 7)
@@ -99,8 +99,8 @@ async def test_missing_permission_is_found_out(tmp_path: Path) -> None:
     assert all(each.request_id for each in caught.value.problems)
 
 
-async def test_an_empty_region_is_believed_with_permission(tmp_path: Path) -> None:
-    """Where we may look and nothing is there, another region's instances are the fleet."""
+async def test_an_empty_region_is_accepted_with_permission(tmp_path: Path) -> None:
+    """With the permission, an empty region is accepted next to a region with instances."""
     async with emulated(20, regions=DEFAULT[:1]) as client:
         inventory = await sources.collect(spec(EcsSource(DEFAULT)), tmp_path, client, 7)
 

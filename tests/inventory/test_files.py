@@ -147,7 +147,7 @@ def test_a_table_gives_all_it_says(tmp_path: Path) -> None:
 
 
 def test_columns_name_unknown_headings(tmp_path: Path) -> None:
-    """The spec's `columns` win over looks; what nobody uses is noted (B-I06)."""
+    """The spec's `columns` override recognized headings; unused columns are noted (B-I06)."""
     content = f"id,机器,所在,备注\nx,{A},cn-shanghai,old\n"
 
     gathered = read(tmp_path, "fleet.csv", content, columns={"id": "机器", "region": "所在"})
@@ -204,7 +204,7 @@ def test_a_world_writable_file_is_warned_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "device", "loop"])
 def test_what_is_no_file_is_an_io_error(tmp_path: Path, kind: str) -> None:
-    """Neither waits for a fifo nor reads a device for ever (B-I01)."""
+    """The reader neither waits for a FIFO nor reads a device without end (B-I01)."""
     path = tmp_path / "fleet.jsonl"
     if kind == "directory":
         path.mkdir()

@@ -145,7 +145,7 @@ PAIRS = st.dictionaries(WORD, WORD, min_size=1, max_size=4)
 def test_plain_pairs_come_back_with_every_separator(
     pairs: dict[str, str], mark: str, separator: str
 ) -> None:
-    """Keys and values of letters and digits are read as they were written."""
+    """Alphanumeric keys and values are read unchanged with every separator."""
     text = separator.join(f"{key}{mark}{value}" for key, value in pairs.items())
 
     assert dict(forms.tags(text)) == pairs

@@ -110,7 +110,7 @@ async def test_an_empty_page_inside_is_no_end() -> None:
 
 @pytest.mark.parametrize("shown", [tuple(fleet(1)), ()])
 async def test_pages_without_end_are_refused(shown: tuple[Instance, ...]) -> None:
-    """A token that comes again and empty pages for ever end with 6, after a second try."""
+    """A repeated token, or empty pages without end, end with exit 6 after a second attempt."""
     service = Service([])
     service.paging = lambda _, token: listing(shown, str(int(token or 0) + 1) if not shown else "t")
 
@@ -216,7 +216,7 @@ async def test_an_empty_listing_without_permission_is_refused() -> None:
 
 
 async def test_ids_are_read_in_pages_of_100() -> None:
-    """250 ids of one region take three looks of at most 100 ids."""
+    """250 ids of one region are observed by three calls with at most 100 ids."""
     service = Service(fleet(250) + fleet(1, SHANGHAI))
 
     ids = {
