@@ -1,4 +1,4 @@
-"""Rows, files and a emulated service for the tests of the inventory."""
+"""Rows, files and an emulated service for the tests of the inventory."""
 
 from __future__ import annotations
 
@@ -53,17 +53,19 @@ INSTANCE = Instance(
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    """A row as DescribeInstances prints it, with other values; None takes a field away."""
+    """Return a row as in DescribeInstances, with changed fields. A field with the value None is
+    removed.
+    """
     return {name: value for name, value in {**ROW, **changes}.items() if value is not None}
 
 
 def line(**changes: Any) -> str:
-    """The same as one line of text."""
+    """Return the same row as one line of text."""
     return json.dumps(row(**changes), separators=(",", ":"))
 
 
 def page(*rows: dict[str, Any], token: str = "", **facts: Any) -> dict[str, Any]:
-    """A page of DescribeInstances; `facts` are what else it says of its listing."""
+    """Return a page of DescribeInstances. `facts` are its other fields."""
     head = {"RequestId": "R", "NextToken": token, **facts}
     return {**head, "Instances": {"Instance": list(rows)}}
 
@@ -78,7 +80,7 @@ def read(
     allow_partial: bool = False,
     live: bool = False,
 ) -> Gathered:
-    """What a file with this content names. `name` ends with its format."""
+    """Read a file with this content. The suffix of `name` determines its format."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     gathered = Gathered(allow_partial=allow_partial)
@@ -88,12 +90,12 @@ def read(
 
 
 def ids(gathered: Gathered) -> list[str]:
-    """The ids a file named, in its order."""
+    """Return the ids that a file names, in order."""
     return list(gathered.instances)
 
 
 def listing(instances: Sequence[Instance], next_token: str = "", total: int = 0) -> Described:
-    """A page of the emulated service."""
+    """Return a page of the emulated service."""
     return Described(tuple(instances), 0, next_token, total=total)
 
 
@@ -101,7 +103,7 @@ Reply = Described | Refused | Unknown
 
 
 class Service:
-    """A emulated service: regions with instances, pages of `size`, and replies put before others.
+    """An emulated service: regions with instances, pages of `size`, and replies for the next calls.
 
     `calls` records the calls. `blind` regions list nothing and permit nothing. `first` gives
     replies to the next listing or observation of a region, before the regular ones.
@@ -149,7 +151,7 @@ class Service:
         return Done("REQ-2")
 
     def asked(self, kind: str) -> list[tuple[str, str, object]]:
-        """The calls of one kind."""
+        """Return the calls of one kind."""
         return [call for call in self.calls if call[0] == kind]
 
     def _shown(self, region: str) -> list[Instance]:
@@ -168,7 +170,7 @@ def _matches(one: Instance, filters: Mapping[str, str]) -> bool:
 
 
 def fleet(count: int, region: str = "cn-hangzhou", **fields: Any) -> list[Instance]:
-    """Running Linux instances of one region."""
+    """Return Running Linux instances of one region."""
     blank = Instance("", "1", region, os=OsFamily.LINUX, status=Status.RUNNING)
     letters = {"cn-hangzhou": "bp1", "cn-shanghai": "uf6"}.get(region, "2ze")
     return [

@@ -1,4 +1,4 @@
-"""Cells and tables as consoles, spreadsheets and command lines write them."""
+"""Cells and tables as written by consoles, spreadsheets and command lines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ TABLES = [
 
 @pytest.mark.parametrize("content", [row[1] for row in TABLES], ids=[row[0] for row in TABLES])
 def test_a_table_as_people_have_it_is_read(tmp_path: Path, content: str) -> None:
-    """Exactly the one instance, whatever a console or a spreadsheet puts around it."""
+    """Exactly the one instance is read, with everything that a console or spreadsheet adds to its
+    id.
+    """
     found = read(tmp_path, "fleet.csv", content, region="cn-hangzhou")
 
     assert (ids(found), found.problems) == ([A], [])
@@ -72,20 +74,22 @@ def test_a_table_as_people_have_it_is_read(tmp_path: Path, content: str) -> None
     ],
 )
 def test_a_cell_with_two_meanings_is_refused(tmp_path: Path, content: str) -> None:
-    """Two ids, a name before the id, rows before the headings, two regions."""
+    """Two ids in a cell, a name before the id, rows before the headings and two regions are
+    refused.
+    """
     found = read(tmp_path, "fleet.csv", content)
 
     assert found.problems and not found.instances
 
 
 def test_rows_before_the_headings_are_no_titles(tmp_path: Path) -> None:
-    """Only lines with one text may stand above the headings; others may be instances."""
+    """Only lines with one text may precede the headings, because others may be instances."""
     with pytest.raises(InventoryError, match="R0202"):
         read(tmp_path, "fleet.csv", f"a,b\n{HEAD}{A},cn-hangzhou\n")
 
 
 def test_an_error_names_line_column_and_value(tmp_path: Path) -> None:
-    """What is wrong can be found in a spreadsheet; control characters are escaped."""
+    """An error shows the text as in the spreadsheet, with control characters escaped."""
     found = read(tmp_path, "fleet.csv", f"{HEAD}{A},cn-hangzhou\ni-bp1\x1b[31m x,cn-hangzhou\n")
 
     (problem,) = found.problems
@@ -105,7 +109,7 @@ def test_an_error_names_line_column_and_value(tmp_path: Path) -> None:
 def test_any_value_that_is_refused_is_named_with_its_column(
     tmp_path: Path, heading: str, cell: str, value: str
 ) -> None:
-    """Tags, expiry and region, too."""
+    """Tags, expiry and region are read too."""
     found = read(tmp_path, "fleet.csv", f"id,{heading}\n{A},{cell}\n", region="cn-hangzhou")
 
     (problem,) = found.problems
@@ -113,7 +117,7 @@ def test_any_value_that_is_refused_is_named_with_its_column(
 
 
 def test_every_known_region_has_names_of_its_own() -> None:
-    """No name means two regions, and every name leads to a region of the list."""
+    """A console name belongs to exactly one region, and every name has a region of the list."""
     for region, names in region_names._NAMES.items():
         assert regions.is_known(region)
         assert {region_names.region_of(name) for name in names} == {region}
@@ -121,5 +125,5 @@ def test_every_known_region_has_names_of_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "i-1", "=1+1", "a'b", "’"])
 def test_what_is_no_decoration_is_kept(text: str) -> None:
-    """Only what spreadsheets add is removed."""
+    """Only characters that spreadsheets add are removed."""
     assert cells.clean(text) == text.strip()

@@ -1,4 +1,4 @@
-"""The inventory against the emulator, through the real client over loopback."""
+"""The inventory with the emulator, through the real client over loopback."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ BLIND = (Statement("allow"), Statement("deny", ("ecs:DescribeInstances",)))
 async def emulated(
     size: int, *, regions: Sequence[str] = DEFAULT, statements: tuple[Statement, ...] = ()
 ) -> AsyncIterator[EcsClient]:
-    """A client of an emulated fleet; `statements` replace the permission to do everything."""
+    """Yield a client of an emulated fleet. `statements` replace the permission for all actions."""
     clock = LoopClock()
     fleet = synthetic.build(size=size, seed=7, now=clock.now(), regions=regions)
     user = User(statements=statements or (Statement("allow"),))
@@ -43,12 +43,12 @@ async def emulated(
 
 
 def spec(*inventory: Source) -> Spec:
-    """A spec with these sources."""
+    """Return a spec with these sources."""
     return Spec("quick", KeyPairSpec("k", "ssh-ed25519 A"), inventory, "")
 
 
 async def test_the_quickstart_reads_the_emulated_fleet() -> None:
-    """The spec of the first minute finds 600 instances in three regions, and rules that match."""
+    """The quickstart spec finds 600 instances in three regions, and its rules match."""
     wanted = specfile.load(tree.ROOT / "plans" / "quickstart.yaml", tree.ROOT).spec
 
     async with emulated(600) as client:
@@ -63,7 +63,7 @@ async def test_the_quickstart_reads_the_emulated_fleet() -> None:
 
 
 async def test_a_selector_finds_the_same_with_and_without_the_service(tmp_path: Path) -> None:
-    """Tags filtered by the service and tags matched here give one fleet."""
+    """Tags that the service filters and tags that are matched locally give the same fleet."""
     select = selector.parse("env=prod, tier in (web,app), !quorum")
 
     async with emulated(300) as client:
@@ -75,7 +75,7 @@ async def test_a_selector_finds_the_same_with_and_without_the_service(tmp_path: 
 
 
 async def test_a_file_of_ids_is_hydrated(tmp_path: Path) -> None:
-    """Ids of a file become what the service shows; one that it does not know is lost."""
+    """Ids of a file are read from the service; an id that it does not know is lost."""
     async with emulated(250) as client:
         whole = await sources.collect(spec(EcsSource(DEFAULT)), tmp_path, client, 7)
         rows = [{"id": one.id, "region": one.region} for one in whole.instances]

@@ -1,4 +1,4 @@
-"""Files name instances: every accepted form, and every bad input with its code and line."""
+"""Files name instances: every accepted form, and every invalid input with its code and line."""
 
 import json
 import os
@@ -21,21 +21,21 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----"
 
 
 def problems(folder: Path, name: str, content: str | bytes, **options: Any) -> list[Problem]:
-    """What is wrong with a file, whether it is refused as a whole or by the row."""
+    """Return the problems of a file, whether the whole file or single rows are refused."""
     try:
         return read(folder, name, content, **options).problems
     except InventoryError as error:
         return list(error.problems) if error.exit is Exit.BAD_INPUT else []
 
 
-# what is accepted
+# accepted
 
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_row_of_the_api_gives_all_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, strict: bool
 ) -> None:
-    """Block by block and value by value the same instance comes out."""
+    """Block by block and value by value, the same instance is read."""
     monkeypatch.setattr(documents, "STRICT_BYTES", 10**9 if strict else 0)
 
     gathered = read(tmp_path, "fleet.jsonl", line() + "\n")
@@ -47,7 +47,7 @@ def test_a_row_of_the_api_gives_all_it_says(
 def test_silence_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, strict: bool
 ) -> None:
-    """Nulls, empty texts and absent fields are all nothing said."""
+    """Nulls, empty texts and absent fields all mean that there is no value."""
     monkeypatch.setattr(documents, "STRICT_BYTES", 10**9 if strict else 0)
     bare = dict.fromkeys(("ZoneId", "OSType", "StartTime", "KeyPairName", "Status"), "")
     text = json.dumps({"InstanceId": A, "RegionId": "cn-hangzhou", **bare, "OSName": None})
@@ -83,7 +83,7 @@ def test_a_row_may_use_another_field_for_its_region(
     *,
     strict: bool,
 ) -> None:
-    """What the row says goes before the source's region, however far down the file it stands."""
+    """The region of a row takes precedence over the source's region at any position in the file."""
     monkeypatch.setattr(documents, "STRICT_BYTES", 10**9 if strict else 0)
     text = json.dumps({"InstanceId": A, **words})
 
@@ -114,7 +114,9 @@ FORMS = [
 
 @pytest.mark.parametrize("kind,content", FORMS, ids=[f"{k} {c[:24]!r}" for k, c in FORMS])
 def test_every_form_names_the_same_instances(tmp_path: Path, kind: str, content: str) -> None:
-    """Ids, objects, rows, pages; in lists, one a line, one after the other; tables (B-I03)."""
+    """Ids, objects, rows and pages are read from lists, from lines, in sequence and from tables
+    (B-I03).
+    """
     gathered = read(tmp_path, f"fleet.{kind}", content, region="cn-hangzhou")
 
     assert (samples.ids(gathered), gathered.problems) == ([A, B], [])
@@ -122,7 +124,7 @@ def test_every_form_names_the_same_instances(tmp_path: Path, kind: str, content:
 
 
 def test_a_rows_own_region_wins_however_it_is_spelled(tmp_path: Path) -> None:
-    """A region in another spelling next to an `InstanceId` is read, not taken for the source's."""
+    """A region with another spelling next to `InstanceId` is used, not the source's region."""
     text = json.dumps({"InstanceId": A, "region": "cn-shanghai"})
 
     gathered = read(tmp_path, "fleet.jsonl", text, region="cn-hangzhou")
@@ -131,7 +133,7 @@ def test_a_rows_own_region_wins_however_it_is_spelled(tmp_path: Path) -> None:
 
 
 def test_a_table_gives_all_it_says(tmp_path: Path) -> None:
-    """With `--offline` a table of the console is as good as a row of the API."""
+    """With `--offline` a table of the console gives the same instance as a row of the API."""
     heads = (
         "实例ID,地域,可用区,操作系统类型,操作系统,状态,"
         "密钥对,镜像ID,启动时间,到期时间,锁定原因,标签"
@@ -158,7 +160,7 @@ def test_columns_name_unknown_headings(tmp_path: Path) -> None:
 
 
 def test_the_same_row_twice_is_merged(tmp_path: Path) -> None:
-    """Doubled rows are counted; a fuller one fills in what the other left out (B-I07)."""
+    """Duplicate rows are counted, and a row supplies fields that the other omits (B-I07)."""
     content = f'{line()}\n{line()}\n{{"id":"{A}"}}\n'
 
     gathered = read(tmp_path, "fleet.jsonl", content, region="cn-hangzhou")
@@ -168,7 +170,7 @@ def test_the_same_row_twice_is_merged(tmp_path: Path) -> None:
 
 
 def test_a_million_similar_rows_share_their_texts(tmp_path: Path) -> None:
-    """Equal regions, images and tags are one object each: memory stays small (B-I18)."""
+    """Equal regions, images and tags share one object, so that memory stays small (B-I18)."""
     lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(5_000)]
 
     gathered = read(tmp_path, "fleet.jsonl", "\n".join(lines))
@@ -180,7 +182,7 @@ def test_a_million_similar_rows_share_their_texts(tmp_path: Path) -> None:
 
 
 def test_names_and_tags_may_hold_anything(tmp_path: Path) -> None:
-    """Escapes of terminals, marks of other scripts and markup are data (B-I19)."""
+    """Terminal escapes, marks of other scripts and markup are accepted as data (B-I19)."""
     odd = "\x1b[31m\u202e<script>"
     content = line(Tags={"Tag": [{"TagKey": odd, "TagValue": odd}]})
 
@@ -188,7 +190,7 @@ def test_names_and_tags_may_hold_anything(tmp_path: Path) -> None:
 
 
 def test_a_world_writable_file_is_warned_of(tmp_path: Path) -> None:
-    """Whoever may write the inventory decides what is rotated (B-I22)."""
+    """A world-writable file causes a warning, because it determines the targets (B-I22)."""
     path = tmp_path / "fleet.jsonl"
     path.write_text(line())
     path.chmod(0o666)
@@ -199,7 +201,7 @@ def test_a_world_writable_file_is_warned_of(tmp_path: Path) -> None:
     assert [code for code, _ in gathered.notes] == ["R0116"]
 
 
-# what is refused as a whole
+# the whole file is refused
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "device", "loop"])
@@ -259,7 +261,7 @@ WHOLE = [
 def test_a_file_is_refused_as_a_whole(
     tmp_path: Path, kind: str, content: str | bytes, code: str, words: str
 ) -> None:
-    """Empty, of another encoding, over a limit, without headings: one problem that says so."""
+    """Empty files, other encodings, exceeded limits and missing headings are one problem each."""
     (problem,) = problems(tmp_path, f"fleet.{kind}", content, region="cn-hangzhou")
 
     assert problem.code == code
@@ -267,7 +269,7 @@ def test_a_file_is_refused_as_a_whole(
 
 
 def test_an_empty_file_is_accepted_where_that_is_meant(tmp_path: Path) -> None:
-    """`--allow-empty` lifts the refusal and nothing else."""
+    """`--allow-empty` accepts an empty file and nothing else."""
     (tmp_path / "fleet.jsonl").write_text("")
     gathered = Gathered()
 
@@ -278,14 +280,14 @@ def test_an_empty_file_is_accepted_where_that_is_meant(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_not_there_is_suggested(tmp_path: Path) -> None:
-    """A heading that the spec names and the file lacks leads to the one it has (B-I06)."""
+    """If a heading in `columns` is missing, the error suggests the existing one (B-I06)."""
     (problem,) = problems(tmp_path, "fleet.csv", f"实例编码\n{A}\n", columns={"id": "实例编号"})
 
     assert (problem.code, problem.help) == ("R0202", "did you mean `实例编码`?")
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is judged before the first byte is read (B-I05)."""
+    """The size limit is checked before the first byte is read (B-I05)."""
     monkeypatch.setattr("rollout.model.limits.INVENTORY_BYTES_MAX", 3)
 
     (problem,) = problems(tmp_path, "fleet.jsonl", line())
@@ -294,7 +296,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    """What was planned must be what the file said (B-I23)."""
+    """A file that changes while it is read is refused (B-I23)."""
     path = tmp_path / "fleet.jsonl"
     path.write_text(line())
 
@@ -310,7 +312,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
     assert caught.value.problems[0].code == "R0209"
 
 
-# what is refused by the row
+# single rows are refused
 
 ROWS = [
     ("jsonl", f'{{"InstanceId":"{A}","region":["cn-hangzhou"]}}', "R0201", 1),
@@ -385,10 +387,10 @@ def test_a_bad_row_is_reported_at_its_line(
     *,
     fast: bool,
 ) -> None:
-    """Code and line of each fault, wherever in a file it stands; no secret is repeated."""
+    """Each problem has its code and line at any position in a file, and repeats no secret."""
     is_doubled = content.startswith(f'{{"InstanceId":"{A}","InstanceId"')
     is_odd = "tag_list" in content or "TagSets" in content
-    if fast and not is_doubled and not is_odd:  # these are found in the strict part only
+    if fast and not is_doubled and not is_odd:  # these are found only by the strict reader
         monkeypatch.setattr(documents, "STRICT_BYTES", 0)
 
     found = problems(tmp_path, f"fleet.{kind}", content, region="cn-hangzhou")
@@ -399,7 +401,7 @@ def test_a_bad_row_is_reported_at_its_line(
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
 def test_a_row_without_any_region_is_refused(tmp_path: Path, kind: str) -> None:
-    """Where neither row nor source says the region nothing is guessed (B-I09)."""
+    """A row without a region in a source without one is refused, not guessed (B-I09)."""
     content = f"InstanceId\n{A}\n" if kind == "csv" else f'"{A}"'
 
     (problem,) = problems(tmp_path, f"fleet.{kind}", content)
@@ -408,7 +410,7 @@ def test_a_row_without_any_region_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 def test_all_bad_rows_are_reported_at_once(tmp_path: Path) -> None:
-    """One reading shows everything that is to be corrected, the good rows among them kept."""
+    """One reading reports all problems, and keeps the valid rows."""
     content = f'"{A}"\n"x"\n{{"id":7}}\n"{B}"\n"i-1 "\n'
 
     gathered = read(tmp_path, "fleet.jsonl", content, region="cn-hangzhou")
@@ -419,7 +421,7 @@ def test_all_bad_rows_are_reported_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("around", [0, 4_000])
 def test_a_page_with_an_id_of_its_own_is_a_page(tmp_path: Path, around: int) -> None:
-    """What stands among plain rows is understood as it is alone, near the top and far down."""
+    """A value among plain rows is read like a value alone, near the start and far down."""
     lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(2 * around)]
     lines.insert(around, line(InstanceId=A, Instances=[row(InstanceId=B)]))
 
@@ -430,7 +432,7 @@ def test_a_page_with_an_id_of_its_own_is_a_page(tmp_path: Path, around: int) -> 
 
 @pytest.mark.parametrize("where", [0, 1_500])
 def test_a_doubled_key_among_plain_rows_is_found(tmp_path: Path, where: int) -> None:
-    """Rows that are taken by the block do not hide one that says a thing twice."""
+    """Decoding whole blocks does not hide a row with a duplicate key."""
     lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(1_600)]
     lines[where] = lines[where].replace('"Status"', '"OSName":"Windows","Status"')
 
@@ -440,7 +442,7 @@ def test_a_doubled_key_among_plain_rows_is_found(tmp_path: Path, where: int) -> 
 
 
 def test_a_wrong_file_is_given_up(tmp_path: Path) -> None:
-    """After a thousand bad rows nobody reads the rest."""
+    """Reading stops after a thousand invalid rows."""
     with pytest.raises(InventoryError) as caught:
         read(tmp_path, "fleet.jsonl", '"x"\n' * 5_000, region="cn-hangzhou")
 
@@ -448,7 +450,7 @@ def test_a_wrong_file_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_far_down_has_its_line(tmp_path: Path) -> None:
-    """Blocks that were decoded as a whole count their lines right."""
+    """Line numbers are correct after blocks that were decoded at once."""
     lines = [line(InstanceId=f"i-bp1{number:08d}") for number in range(8_000)]
     lines[6_321] = lines[6_321].replace("cn-hangzhou-h", "cn-shanghai-b")
     lines[7_000] = lines[6_999]
@@ -463,7 +465,7 @@ def test_a_bad_row_far_down_has_its_line(tmp_path: Path) -> None:
 def test_one_line_holds_one_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    """The fast way does not take what the slow one refuses."""
+    """The fast reader refuses whatever the strict reader refuses."""
     monkeypatch.setattr(documents, "STRICT_BYTES", 0)
 
     assert [each.code for each in problems(tmp_path, "fleet.jsonl", content)] == ["R0201"]

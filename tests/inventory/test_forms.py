@@ -1,4 +1,4 @@
-"""Tags and locks in the forms of other tools: understood without doubt, or refused."""
+"""Tags and locks in the forms of other tools are read unambiguously or refused."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ REFUSED: list[object] = [
 def test_tags_in_the_forms_of_other_tools_are_understood(
     value: object, tags: dict[str, str]
 ) -> None:
-    """Objects, lists, JSON in a cell and pairs with each usual separator."""
+    """Tags are read from objects, lists, JSON in a cell and pairs with each common separator."""
     assert dict(forms.tags(value)) == tags
 
 
 @pytest.mark.parametrize("value", REFUSED, ids=[str(value)[:40] for value in REFUSED])
 def test_tags_in_doubt_are_refused(value: object) -> None:
-    """A text with two readings, or a form that is not known, is never taken for no tags."""
+    """An ambiguous text or an unknown form is refused and never read as no tags."""
     with pytest.raises(forms.FormError):
         forms.tags(value)
 
@@ -123,7 +123,7 @@ LOCKS: list[tuple[object, tuple[str, ...]]] = [
 def test_locks_in_the_forms_of_other_tools_are_understood(
     value: object, reasons: tuple[str, ...]
 ) -> None:
-    """A lock is a lock, however it is written."""
+    """A lock is read in every known form."""
     assert forms.locks(value) == reasons
 
 
@@ -132,7 +132,7 @@ def test_locks_in_the_forms_of_other_tools_are_understood(
     [True, 7, {"Since": "2026"}, [{"Since": "2026"}], [""], {"LockReason": 7}, [None], [[]]],
 )
 def test_locks_in_doubt_are_refused(value: object) -> None:
-    """A form that is not known is never taken for no lock."""
+    """An unknown form is refused and never read as no lock."""
     with pytest.raises(forms.FormError):
         forms.locks(value)
 
@@ -162,7 +162,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 @given(JSON)
 def test_any_value_is_understood_or_refused(value: object) -> None:
-    """No value crashes a reader, and nothing but silence is read as no tags or no lock."""
+    """No value crashes a reader, and only an empty value means no tags or no lock."""
     for read, nothing in ((forms.tags, forms.NOTHING), (forms.locks, forms._UNLOCKED)):
         try:
             found = read(value)
@@ -187,7 +187,7 @@ RULE_ROWS = [
 def test_a_row_has_its_tags_however_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], strict_bytes: int
 ) -> None:
-    """Read by the block or value by value, a tag that a rule excludes by is there."""
+    """A tag that a rule excludes by is found by the block reader and the value-by-value reader."""
     monkeypatch.setattr("rollout.inventory.documents.STRICT_BYTES", strict_bytes)
     plain = samples.row(Tags=None)
 

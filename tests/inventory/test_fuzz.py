@@ -1,4 +1,4 @@
-"""Whatever a file of the inventory holds: it is read or refused, never a crash, nothing is lost."""
+"""Any content of an inventory file is read or refused, without a crash and without a lost id."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CSV = (
 
 
 def read(folder: Path, kind: str, content: bytes) -> Gathered | None:
-    """What a file names, None where it is refused as a whole."""
+    """Return the instances that a file names, or None if the whole file is refused."""
     try:
         return samples.read(folder, f"fleet.{kind}", content, region="cn-hangzhou")
     except InventoryError:
@@ -35,7 +35,7 @@ def read(folder: Path, kind: str, content: bytes) -> Gathered | None:
 
 
 def check(found: Gathered | None) -> None:
-    """What was read can be planned with: known ids, and texts that a plan can hold."""
+    """Check that a plan can contain the instances: known ids and valid texts."""
     for one in (found.instances if found else {}).values():
         assert instance.is_id(one.id)
         json.dumps([one.tags, one.locks, one.key_pair, one.os_name], ensure_ascii=False).encode()
@@ -44,21 +44,21 @@ def check(found: Gathered | None) -> None:
 @fuzzed
 @given(edited(CSV))
 def test_no_table_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
-    """Odd bytes anywhere in a table."""
+    """Random bytes at any position of a table."""
     check(read(tmp_path, "csv", content))
 
 
 @fuzzed
 @given(edited(json.dumps([row(), page(row(InstanceId=IDS[0])), IDS[1]], ensure_ascii=False)))
 def test_no_json_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
-    """Odd bytes anywhere in a JSON file."""
+    """Random bytes at any position of a JSON file."""
     check(read(tmp_path, "json", content))
 
 
 @fuzzed
 @given(edited(line() + "\n" + json.dumps(page(row(InstanceId=IDS[0]))) + f'\n"{IDS[1]}"\n'))
 def test_no_jsonl_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
-    """Odd bytes anywhere in a JSONL file."""
+    """Random bytes at any position of a JSONL file."""
     check(read(tmp_path, "jsonl", content))
 
 
@@ -78,7 +78,7 @@ def test_no_value_crashes_the_reader(tmp_path: Path, values: list[Any], kind: st
     st.sampled_from(["lines", "list", "page", "pages"]),
 )
 def test_no_row_is_lost_in_silence(tmp_path: Path, rows: list[dict[str, Any]], form: str) -> None:
-    """Each id that is written is named, or the file is refused with a problem."""
+    """Each id in the file is named, or the file is refused with a problem."""
     named = [
         {**{name: value for name, value in fields.items() if name != "id"}, "InstanceId": each}
         for each, fields in zip(IDS, rows, strict=False)
@@ -97,7 +97,7 @@ def test_no_row_is_lost_in_silence(tmp_path: Path, rows: list[dict[str, Any]], f
 
 
 ANSWERED = [*sorted(set(samples.ROW) - {"InstanceId", "RegionId", "ZoneId"}), "tags", "TagSet"]
-"""Fields that the service answers for a live plan."""
+"""Fields that a live plan reads from the service."""
 
 
 @fuzzed
@@ -111,7 +111,7 @@ ANSWERED = [*sorted(set(samples.ROW) - {"InstanceId", "RegionId", "ZoneId"}), "t
 def test_a_column_that_is_read_from_the_service_refuses_no_live_plan(
     tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
-    """A file only says which instances: every id is named, whatever else a row holds."""
+    """For a live plan every id is named, whatever other fields a row contains."""
     named = [
         {**fields, "InstanceId": each, "RegionId": "cn-hangzhou"}
         for each, fields in zip(IDS, rows, strict=False)
@@ -136,7 +136,7 @@ def _is_json(value: object) -> bool:
 @fuzzed
 @given(edited("\n".join(["# ids", *IDS]) + "\n"))
 def test_no_list_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
-    """Odd bytes anywhere in a list of ids."""
+    """Random bytes at any position of a list of ids."""
     check(read(tmp_path, "ids", content))
 
 
@@ -158,7 +158,7 @@ CORPUS = [
 def test_texts_that_were_cut_inside_a_character(
     tmp_path: Path, kind: str, content: str | bytes
 ) -> None:
-    """Refused where they are needed, passed over where they are not; found by the tests above."""
+    """Forms that are refused if they are needed, and ignored if they are not."""
     raw = content.encode() if isinstance(content, str) else content
 
     found = read(tmp_path, kind, raw)

@@ -1,4 +1,4 @@
-"""Lists of ids: one a line, from a file or from the standard input."""
+"""Lists of ids, one per line, from a file or from the standard input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ A, B = "i-bp1aaaa0001", "i-bp1aaaa0002"
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_list_of_ids_is_read(tmp_path: Path, end: str) -> None:
-    """Empty lines, comments and blanks around an id do not matter."""
+    """Empty lines, comments and blanks around an id are ignored."""
     content = end.join(["\ufeff# of today", A, "", f"  {B}\t", A])
 
     found = read(tmp_path, "fleet.ids", content, region="cn-hangzhou")
@@ -36,7 +36,7 @@ def test_a_list_of_ids_is_read(tmp_path: Path, end: str) -> None:
 def test_a_line_that_is_not_an_id_is_reported_with_its_value(
     tmp_path: Path, line: str, code: str
 ) -> None:
-    """Line and text of what is no id; a secret is never repeated."""
+    """An invalid id is reported with its line and text; a secret is never repeated."""
     found = read(tmp_path, "fleet.ids", f"{A}\n{line}\n", region="cn-hangzhou")
 
     (problem,) = found.problems
@@ -46,7 +46,7 @@ def test_a_line_that_is_not_an_id_is_reported_with_its_value(
 
 @contextlib.contextmanager
 def stdin(content: bytes) -> Iterator[None]:
-    """Make the content what the standard input holds."""
+    """Replace the standard input by this content."""
     out, into = os.pipe()
     os.write(into, content)
     os.close(into)
@@ -80,7 +80,7 @@ def test_a_dash_means_the_standard_input(tmp_path: Path, kind: str, content: str
 
 
 def test_a_closed_input_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its number may belong to another file by now, which must not be read."""
+    """A closed standard input is not read, because its number may belong to another file."""
     monkeypatch.setattr(sys, "stdin", None)
 
     with pytest.raises(InventoryError, match="closed"):
@@ -88,7 +88,7 @@ def test_a_closed_input_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_terminal_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command must not wait for a person who does not know that it waits."""
+    """A terminal as standard input is refused, because the command would wait without a message."""
     monkeypatch.setattr(os, "isatty", lambda _: True)
 
     with pytest.raises(InventoryError) as caught:

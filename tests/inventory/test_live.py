@@ -1,4 +1,4 @@
-"""The live inventory: paged to the end, all regions at once, an empty answer not believed."""
+"""The live inventory: all pages, all regions in parallel, no empty listing without proof."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ THROTTLED = Refused("Throttling.User", RetryClass.THROTTLED, "slow down")
 
 
 async def failure(service: Service, *regions: str) -> RolloutError:
-    """The error of listing these regions."""
+    """Return the error of listing these regions."""
     with pytest.raises(RolloutError) as caught:
         await live.list_regions(service, regions, None)
     return caught.value
@@ -34,7 +34,7 @@ async def test_pages_are_read_to_the_end() -> None:
 
 
 async def test_regions_are_read_at_once() -> None:
-    """No region waits for another: each first page is on its way before one has come."""
+    """Regions are read in parallel: the first page of each is requested before one arrives."""
     service = Service(fleet(1) + fleet(1, SHANGHAI))
     begun, both = [], anyio.Event()
     true_reply = service.describe_instances
@@ -57,7 +57,7 @@ async def test_regions_are_read_at_once() -> None:
 
 
 async def test_equalities_are_filtered_by_the_service_the_rest_here() -> None:
-    """`env=prod` goes along as a tag filter; sets, negations and existence are matched locally."""
+    """`env=prod` is sent as a tag filter; sets, negations and existence are matched locally."""
     web = fleet(2, tags=(("env", "prod"), ("tier", "web")))
     others = [
         *fleet(4, tags=(("env", "prod"), ("tier", "db")))[2:],
@@ -73,7 +73,7 @@ async def test_equalities_are_filtered_by_the_service_the_rest_here() -> None:
 
 
 async def test_many_matches_of_a_tag_filter_are_not_believed() -> None:
-    """From a thousand matches on the filter may hide some, so the region is listed whole."""
+    """From a thousand matches on, the filter may hide some, so the region is listed without it."""
     service = Service(fleet(1_000, tags=(("env", "prod"),)), size=500)
 
     listed = await live.list_regions(service, [HANGZHOU], selector.parse("env=prod"))
@@ -85,7 +85,7 @@ async def test_many_matches_of_a_tag_filter_are_not_believed() -> None:
 
 
 async def test_an_instance_on_two_pages_is_one() -> None:
-    """A fleet that shifts while it is read shows an instance twice; the later reading counts."""
+    """A fleet that changes during a listing can list an instance twice; the later row counts."""
     first, second = fleet(2)
     service = Service([])
     service.paging = lambda _, token: (
@@ -98,7 +98,7 @@ async def test_an_instance_on_two_pages_is_one() -> None:
 
 
 async def test_an_empty_page_inside_is_no_end() -> None:
-    """Only the missing token ends a listing."""
+    """A listing ends only with a page without a token."""
     service = Service([])
     pages = {"": listing((), "a"), "a": listing(tuple(fleet(1)), "b"), "b": listing(())}
     service.paging = lambda _, token: pages[token]
@@ -121,7 +121,7 @@ async def test_pages_without_end_are_refused(shown: tuple[Instance, ...]) -> Non
 
 
 async def test_a_cycle_of_pages_is_read_again() -> None:
-    """The second walk through the pages may be whole."""
+    """If the second listing is complete, it is used."""
     service = Service(fleet(3))
     service.first[HANGZHOU] = [listing(tuple(fleet(1)), "1"), listing((), "1")]
 
@@ -132,7 +132,7 @@ async def test_a_cycle_of_pages_is_read_again() -> None:
 
 @pytest.mark.parametrize("reply", [THROTTLED, Unknown("lost")])
 async def test_the_client_alone_repeats_calls(reply: Reply) -> None:
-    """A failure that reaches the inventory is final: a second layer of repeats multiplies them."""
+    """A failed call is not repeated here, because the client has already retried it."""
     service = Service(fleet(3))
     service.first[HANGZHOU] = [reply]
 
@@ -142,7 +142,7 @@ async def test_the_client_alone_repeats_calls(reply: Reply) -> None:
 
 
 async def test_a_problem_that_many_calls_of_a_region_share_is_reported_once() -> None:
-    """A hundred lookups in a region that does not answer are one problem."""
+    """A hundred lookups in a region that does not answer give one problem."""
     service = Service([])
     service.first[HANGZHOU] = [THROTTLED] * 100
     ids = {HANGZHOU: [one.id for one in fleet(5_000)]}
@@ -168,7 +168,7 @@ async def test_a_problem_that_many_calls_of_a_region_share_is_reported_once() ->
     ],
 )
 async def test_a_refusal_is_reported(reply: Refused | Unknown, code: str, status: Exit) -> None:
-    """Each refusal has its code and exit, with the region and the service's own word."""
+    """Each refusal has its code and exit code, with the region and the service's message."""
     service = Service(fleet(3))
     service.first[HANGZHOU] = [reply] * 40
 
@@ -179,7 +179,9 @@ async def test_a_refusal_is_reported(reply: Refused | Unknown, code: str, status
 
 
 async def test_all_regions_fail_at_once() -> None:
-    """Every region's problem is reported, and the worse exit wins."""
+    """The problems of all regions are reported, and the exit code with the highest precedence is
+    used.
+    """
     service = Service([])
     service.first = {
         HANGZHOU: [Refused("Forbidden.RAM", RetryClass.DENIED)],
@@ -193,7 +195,7 @@ async def test_all_regions_fail_at_once() -> None:
 
 
 async def test_an_empty_listing_with_permission_is_accepted() -> None:
-    """A dry run that passes says that the region is truly empty."""
+    """A dry run that passes proves that the region is empty."""
     service = Service([])
 
     listed = await live.list_regions(service, [HANGZHOU], None)
@@ -202,7 +204,7 @@ async def test_an_empty_listing_with_permission_is_accepted() -> None:
 
 
 async def test_an_empty_listing_without_permission_is_refused() -> None:
-    """Without permission the service shows an empty list: exit 4 names region and cure."""
+    """Without permission the service lists no instance: exit 4 with region and fix."""
     service = Service(fleet(3) + fleet(3, SHANGHAI))
     service.blind = (SHANGHAI,)
 
@@ -231,7 +233,7 @@ async def test_ids_are_read_in_pages_of_100() -> None:
 
 
 async def test_a_region_without_any_of_its_ids_counts_as_empty() -> None:
-    """A region that shows none of its ids may just not be permitted."""
+    """A region that lists none of its ids needs a proof of permission."""
     service = Service(fleet(3))
     service.blind = (HANGZHOU,)
 

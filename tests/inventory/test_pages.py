@@ -20,7 +20,7 @@ HANGZHOU, SHANGHAI = "cn-hangzhou", "cn-shanghai"
 
 
 def one(instance: str, region: str = HANGZHOU) -> dict[str, Any]:
-    """A row of this instance."""
+    """Return a row of this instance."""
     return row(InstanceId=instance, RegionId=region, ZoneId="")
 
 
@@ -94,7 +94,7 @@ WHOLES: list[tuple[str, list[dict[str, Any]]]] = [
 
 
 def content(kind: str, parts: list[dict[str, Any]]) -> str:
-    """The pages as a file of this kind."""
+    """Return the pages as a file of this format."""
     lines = [json.dumps(part) for part in parts]
     return "\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]"
 
@@ -104,7 +104,7 @@ def content(kind: str, parts: list[dict[str, Any]]) -> str:
 def test_a_part_of_a_listing_is_refused_with_its_counts(
     tmp_path: Path, kind: str, parts: list[dict[str, Any]], words: str
 ) -> None:
-    """A total above the rows, a missing page, a token that leads nowhere: exit 65."""
+    """A total above the number of rows, a missing page or a token without a next page: exit 65."""
     with pytest.raises(InventoryError) as caught:
         samples.read(tmp_path, f"fleet.{kind}", content(kind, parts), region=HANGZHOU)
 
@@ -129,7 +129,7 @@ def test_a_part_is_accepted_where_that_is_said(
 @pytest.mark.parametrize("kind", ["json", "jsonl"])
 @pytest.mark.parametrize("parts", [x[1] for x in WHOLES], ids=[x[0] for x in WHOLES])
 def test_a_whole_listing_is_read(tmp_path: Path, kind: str, parts: list[dict[str, Any]]) -> None:
-    """Pages in any order, by token or by number, of several regions."""
+    """Complete pages are accepted in any order, by token or by number, also of several regions."""
     found = samples.read(tmp_path, f"fleet.{kind}", content(kind, parts), region=HANGZHOU)
 
     assert (found.problems, found.notes) == ([], [])
@@ -138,14 +138,14 @@ def test_a_whole_listing_is_read(tmp_path: Path, kind: str, parts: list[dict[str
 
 @pytest.mark.parametrize("facts", [{"TotalCount": "many"}, {"PageNumber": -1}, {"TotalCount": 1.5}])
 def test_a_count_that_is_none_is_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
-    """What cannot be read is not taken for silence."""
+    """A page fact that cannot be read is refused, not ignored."""
     found = samples.read(tmp_path, "fleet.json", json.dumps(page(one(A), **facts)))
 
     assert [problem.code for problem in found.problems] == ["R0201"]
 
 
 class Counting(Service):
-    """A service that counts more than it shows, as often as `wrong` says."""
+    """A service whose TotalCount is more than its instances in the first `wrong` listings."""
 
     wrong = 99
 
@@ -161,12 +161,12 @@ class Counting(Service):
 
 
 async def listed(service: Service, *, allow_partial: bool = False) -> live.Listed:
-    """The one region of the service."""
+    """Return the only region of the service."""
     return await live.list_regions(service, [HANGZHOU], None, allow_partial=allow_partial)
 
 
 async def instances_observed(service: Service, *, allow_partial: bool = False) -> live.Listed:
-    """The instances of the service by their ids."""
+    """Return the instances of the service by their ids."""
     ids = [instance.id for instance in service.fleet]
     return await live.hydrate(service, {HANGZHOU: ids}, allow_partial=allow_partial)
 
@@ -174,7 +174,7 @@ async def instances_observed(service: Service, *, allow_partial: bool = False) -
 @pytest.mark.asyncio
 @pytest.mark.parametrize("read", [listed, instances_observed])
 async def test_an_incomplete_live_listing_is_refused(read: Any) -> None:
-    """It is read a second time; then exit 65, or a warning with `--allow-partial`."""
+    """An incomplete listing is read again; then exit 65, or a warning with `--allow-partial`."""
     passing, failing = Counting(fleet(3)), Counting(fleet(3))
     passing.wrong = 1
 

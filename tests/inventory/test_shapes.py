@@ -1,4 +1,4 @@
-"""JSON of SDKs and tools: which instances it names, or a refusal in words that help."""
+"""Which instances JSON of SDKs and tools names, and which JSON is refused with a fix."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ UNKNOWN: list[Any] = [
 @pytest.mark.parametrize("kind", ["json", "jsonl"])
 @pytest.mark.parametrize("value", [row[1] for row in KNOWN], ids=[row[0] for row in KNOWN])
 def test_json_of_other_tools_names_its_instances(tmp_path: Path, kind: str, value: Any) -> None:
-    """Replies of SDKs, outputs and states of Terraform, Ansible, Resource Center."""
+    """Replies of SDKs, outputs and states of Terraform, Ansible and Resource Center are read."""
     found = samples.read(tmp_path, f"fleet.{kind}", json.dumps(value), region="cn-hangzhou")
 
     assert (sorted(found.instances), found.problems) == ([A, B], [])
@@ -122,13 +122,13 @@ def test_json_of_other_tools_names_its_instances(tmp_path: Path, kind: str, valu
 
 @pytest.mark.parametrize("value", UNKNOWN, ids=[str(value)[:40] for value in UNKNOWN])
 def test_json_that_names_no_instance_is_refused(value: Any) -> None:
-    """Nothing is guessed, and no part of a value is passed over as if it were all."""
+    """An unknown form is refused: nothing is guessed, and no part of a value is ignored."""
     with pytest.raises(RowError):
         list(shapes.pages(value))
 
 
 def test_a_row_of_texts_is_a_row_only_with_one_region(tmp_path: Path) -> None:
-    """Two regions, or two ids, are no row: they are read one by one, and refused."""
+    """A list with two regions or two ids is not one row: its items are read singly and refused."""
     for row in ([A, "cn-hangzhou", "cn-shanghai"], [A, B, "cn-hangzhou"], [A, "web-01"]):
         found = samples.read(tmp_path, "fleet.json", json.dumps([row]), region="cn-hangzhou")
 
@@ -136,7 +136,7 @@ def test_a_row_of_texts_is_a_row_only_with_one_region(tmp_path: Path) -> None:
 
 
 def test_the_state_of_terraform_says_region_and_tags(tmp_path: Path) -> None:
-    """The region follows from the zone, and tags are there for an offline plan."""
+    """The region is derived from the zone, and an offline plan has the tags."""
     found = samples.read(tmp_path, "fleet.json", json.dumps(STATE))
 
     assert found.instances[A].region == "cn-hangzhou"
@@ -144,7 +144,7 @@ def test_the_state_of_terraform_says_region_and_tags(tmp_path: Path) -> None:
 
 
 def test_names_of_fields_differ_in_case_and_separators_only() -> None:
-    """`InstanceId`, `instance_id`, `instance-id` and `instanceId` are one name."""
+    """`InstanceId`, `instance_id`, `instance-id` and `instanceId` are the same field."""
     names = ("InstanceId", "instance_id", "instance-id", "instanceId", "Instance ID")
 
     assert {shapes.fold(name) for name in names} == {"instanceid"}

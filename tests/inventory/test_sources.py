@@ -1,4 +1,4 @@
-"""All sources of a spec become one inventory."""
+"""All sources of a spec are merged to one inventory."""
 
 import json
 import random
@@ -22,12 +22,12 @@ FILE = FileSource("jsonl", "fleet.jsonl", region=HANGZHOU)
 
 
 def spec(*inventory: Source) -> Spec:
-    """A spec with these sources."""
+    """Return a spec with these sources."""
     return Spec("quick", KeyPairSpec("k", "ssh-ed25519 A"), inventory, "")
 
 
 def written(folder: Path, *ids: str) -> Path:
-    """A project whose file names these ids."""
+    """Return a project with a file that names these ids."""
     (folder / "fleet.jsonl").write_text("".join(f'"{each}"\n' for each in ids))
     return folder
 
@@ -35,14 +35,14 @@ def written(folder: Path, *ids: str) -> Path:
 async def refused(
     wanted: Spec, project: Path, service: Service | None, **options: int
 ) -> RolloutError:
-    """The error of reading these sources."""
+    """Return the error of reading these sources."""
     with pytest.raises(RolloutError) as caught:
         await sources.collect(wanted, project, service, 7, **options)  # type: ignore[arg-type]
     return caught.value
 
 
 async def test_a_live_fleet_is_read_and_sorted(tmp_path: Path) -> None:
-    """Instances come by region and id, with the instant and the calls they took."""
+    """The inventory is sorted by region and id, with its time and number of calls."""
     service = Service(list(reversed(fleet(150) + fleet(2, SHANGHAI))))
 
     inventory = await sources.collect(spec(ECS), tmp_path, service, 7)
@@ -51,7 +51,7 @@ async def test_a_live_fleet_is_read_and_sorted(tmp_path: Path) -> None:
 
 
 async def test_the_same_fleet_is_the_same_inventory(tmp_path: Path) -> None:
-    """In whatever order the service lists it: so its digest is the same."""
+    """The digest does not depend on the order in which the service lists instances."""
     instances = fleet(120) + fleet(40, SHANGHAI)
     found = set()
     for seed in range(4):
@@ -63,7 +63,7 @@ async def test_the_same_fleet_is_the_same_inventory(tmp_path: Path) -> None:
 
 
 async def test_files_say_which_the_service_says_what(tmp_path: Path) -> None:
-    """What a file claims about an instance is replaced by what the service shows."""
+    """Attributes in a file are replaced by those of the service."""
     one = fleet(1, tags=(("env", "prod"),))[0]
     row = samples.row(InstanceId=one.id, Status="Stopped", Tags=None)
     (tmp_path / "fleet.jsonl").write_text(json.dumps(row))
@@ -87,7 +87,7 @@ async def test_files_say_which_the_service_says_what(tmp_path: Path) -> None:
 async def test_fields_read_from_the_service_are_not_read_from_files(
     tmp_path: Path, first: dict[str, object], second: dict[str, object]
 ) -> None:
-    """For a live plan a file only says which: other columns are neither compared nor refused."""
+    """A live plan uses only the ids of a file: other columns are neither compared nor refused."""
     one = fleet(1)[0]
     rows = [samples.row(InstanceId=one.id, **fields) for fields in (first, second)]
     (tmp_path / "fleet.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
@@ -101,7 +101,7 @@ LIST = FileSource("ids", "fleet.ids", regions=(HANGZHOU, SHANGHAI))
 
 
 async def test_ids_of_several_regions_are_looked_up_in_each(tmp_path: Path) -> None:
-    """A list such as `-o ids` prints does not say where its instances are."""
+    """Ids without a region, as in the output of `-o ids`, are looked up in the listed regions."""
     rows = fleet(3) + fleet(2, SHANGHAI)
     (tmp_path / "fleet.ids").write_text("".join(f"{one.id}\n" for one in rows) + "i-bp1gone\n")
 
@@ -117,7 +117,7 @@ async def test_ids_of_several_regions_are_looked_up_in_each(tmp_path: Path) -> N
 async def test_a_list_of_ids_agrees_with_sources_that_know_the_region(
     tmp_path: Path, *, first: bool
 ) -> None:
-    """What another source says of the region is taken, in whatever order they stand."""
+    """A region in another source is used, whatever the order of the sources."""
     rows = fleet(1, SHANGHAI)
     (tmp_path / "fleet.ids").write_text(f"{rows[0].id}\n")
     known = msgspec.structs.replace(FILE, region=SHANGHAI)
@@ -130,7 +130,7 @@ async def test_a_list_of_ids_agrees_with_sources_that_know_the_region(
 
 
 async def test_a_list_of_ids_contradicts_another_region(tmp_path: Path) -> None:
-    """An instance that is named outside the list's regions is in one of the two places only."""
+    """An id that two sources place in different regions is a contradiction."""
     (tmp_path / "fleet.ids").write_text("i-bp1aaaa\n")
     other = msgspec.structs.replace(FILE, region="cn-beijing")
 
@@ -140,7 +140,7 @@ async def test_a_list_of_ids_contradicts_another_region(tmp_path: Path) -> None:
 
 
 async def test_ids_of_several_regions_are_refused_offline(tmp_path: Path) -> None:
-    """Without the service the region of an instance is unknown."""
+    """Offline, an id without a region is refused."""
     (tmp_path / "fleet.ids").write_text("i-bp1aaaa\n")
 
     error = await refused(spec(LIST), tmp_path, None)
@@ -161,11 +161,11 @@ async def test_columns_read_from_the_service_give_no_warning(tmp_path: Path) -> 
 
 
 SELECTED = msgspec.structs.replace(FILE, select=selector.parse("env=prod"))
-"""The same file, of which only production counts."""
+"""The same file, of which only production instances are selected."""
 
 
 async def test_a_file_can_be_narrowed_by_tags_of_the_service(tmp_path: Path) -> None:
-    """Tags are those that the service shows; ids it does not show stay lost."""
+    """A selector uses the tags of the service; ids that it does not list stay lost."""
     prod, test = fleet(2)
     prod = msgspec.structs.replace(prod, tags=(("env", "prod"),))
     folder = written(tmp_path, prod.id, test.id, "i-bp1gone")
@@ -177,7 +177,7 @@ async def test_a_file_can_be_narrowed_by_tags_of_the_service(tmp_path: Path) -> 
 
 
 async def test_what_another_source_names_is_not_narrowed(tmp_path: Path) -> None:
-    """A selector belongs to its source: the sources of a spec are joined."""
+    """A selector applies to its own source only; the sources are merged."""
     rows = fleet(2)
     folder = written(tmp_path, *(one.id for one in rows))
 
@@ -187,7 +187,7 @@ async def test_what_another_source_names_is_not_narrowed(tmp_path: Path) -> None
 
 
 async def test_offline_rules_by_tag_are_warned_of_where_no_tags_are(tmp_path: Path) -> None:
-    """A bastion is not excluded by a rule that nothing can be compared with, and that is said."""
+    """An exclusion by tags that cannot be evaluated offline causes a warning."""
     row = samples.row(InstanceId="i-bp1bastion", Tags=None)
     (tmp_path / "fleet.jsonl").write_text(json.dumps(row))
     rule = Exclude("by hand", select=selector.parse("role=bastion"))
@@ -201,7 +201,7 @@ async def test_offline_rules_by_tag_are_warned_of_where_no_tags_are(tmp_path: Pa
 
 
 async def test_offline_a_file_is_narrowed_by_its_own_tags(tmp_path: Path) -> None:
-    """Without the service the rows are all there is."""
+    """Offline, the inventory consists of the rows of the files."""
     rows = [
         samples.row(InstanceId="i-bp1prod", Tags={"env": "prod"}),
         samples.row(InstanceId="i-bp1test", Tags={"env": "test"}),
@@ -214,7 +214,7 @@ async def test_offline_a_file_is_narrowed_by_its_own_tags(tmp_path: Path) -> Non
 
 
 async def test_ids_that_the_service_does_not_list_are_lost(tmp_path: Path) -> None:
-    """Unknown ids stay in the inventory as lost, so that the plan can say so (B-I12)."""
+    """Unknown ids stay in the inventory as lost, and the plan reports them (B-I12)."""
     service = Service(fleet(1))
 
     inventory = await sources.collect(
@@ -229,7 +229,7 @@ async def test_ids_that_the_service_does_not_list_are_lost(tmp_path: Path) -> No
 
 
 async def test_sources_that_overlap_are_one_fleet(tmp_path: Path) -> None:
-    """What two sources name is counted as merged and asked for once (B-I20)."""
+    """An id in two sources is counted as merged and requested once (B-I20)."""
     service = Service(fleet(3))
     prod = EcsSource((HANGZHOU,), selector.parse("!legacy"))
 
@@ -251,7 +251,9 @@ async def test_a_file_cannot_move_an_instance(tmp_path: Path) -> None:
 
 
 async def test_nothing_at_all_is_refused(tmp_path: Path) -> None:
-    """With permission proven and nothing found, the spec is wrong, unless that is meant (B-S07)."""
+    """If permission is proved and no instance is found, the spec is refused without `--allow-empty`
+    (B-S07).
+    """
     error = await refused(spec(ECS), tmp_path, Service([]))
     assert (error.problems[0].code, error.exit) == ("R0210", Exit.BAD_INPUT)
 
@@ -263,7 +265,7 @@ async def test_nothing_at_all_is_refused(tmp_path: Path) -> None:
 async def test_a_fleet_that_melted_away_is_not_believed(
     tmp_path: Path, found: int, earlier: int
 ) -> None:
-    """Less than half of what the last plan found ends with 6 (B-I13)."""
+    """Less than half of the last plan's instances ends with exit 6 (B-I13)."""
     error = await refused(spec(ECS), tmp_path, Service(fleet(found)), earlier=earlier)
 
     assert (error.problems[0].code, error.exit) == ("R0212", Exit.CONFLICT)
@@ -274,7 +276,7 @@ async def test_a_fleet_that_melted_away_is_not_believed(
 async def test_a_fleet_of_about_the_same_size_is(
     tmp_path: Path, found: int, earlier: int | None
 ) -> None:
-    """Half of it, more, or no earlier plan: nothing to doubt."""
+    """Half or more, or no earlier plan, is accepted."""
     inventory = await sources.collect(
         spec(ECS), tmp_path, Service(fleet(found)), 7, earlier=earlier
     )
@@ -283,7 +285,7 @@ async def test_a_fleet_of_about_the_same_size_is(
 
 
 async def test_a_fleet_may_shrink_where_that_is_said(tmp_path: Path) -> None:
-    """`--allow-empty` is the operator's word that it is so."""
+    """`--allow-empty` accepts the smaller fleet."""
     inventory = await sources.collect(
         spec(ECS), tmp_path, Service(fleet(1)), 7, earlier=100, allow_empty=True
     )
@@ -292,7 +294,7 @@ async def test_a_fleet_may_shrink_where_that_is_said(tmp_path: Path) -> None:
 
 
 async def test_offline_the_rows_are_all_there_is(tmp_path: Path) -> None:
-    """Nothing is asked, the account is unknown, and the inventory says that it is not live."""
+    """Offline no call is made, the account is unknown, and the inventory is marked as not live."""
     (tmp_path / "fleet.jsonl").write_text(samples.line() + "\n" + samples.line())
 
     inventory = await sources.collect(spec(FILE), tmp_path, None, 7)
@@ -303,14 +305,14 @@ async def test_offline_the_rows_are_all_there_is(tmp_path: Path) -> None:
 
 
 async def test_a_live_source_cannot_be_read_offline(tmp_path: Path) -> None:
-    """There is nothing to read, and an empty part of the fleet would be a lie."""
+    """A live source is refused offline, because a part of the fleet would be missing silently."""
     error = await refused(spec(FILE, ECS), written(tmp_path, "i-bp1000000"), None)
 
     assert (error.problems[0].code, error.exit) == ("R0214", Exit.BAD_INPUT)
 
 
 async def test_the_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
-    """A missing file and a bad row of another are reported together; 74 wins over 65."""
+    """A missing file and an invalid row of another file are reported together; 74 precedes 65."""
     gone = FileSource("csv", "gone.csv")
 
     error = await refused(spec(FILE, gone), written(tmp_path, "i-bp1000000", "x"), Service([]))

@@ -16,14 +16,14 @@ from tests.inventory import samples
 
 A, B = "i-bp1aaaa0001", "i-bp1aaaa0002"
 NO_ROW_ENDS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
-"""Line ends to `str.splitlines` only."""
+"""Characters that only `str.splitlines` treats as line ends."""
 
 HYPOTHESIS = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("mark", NO_ROW_ENDS, ids=[f"U+{ord(mark):04X}" for mark in NO_ROW_ENDS])
 def test_only_cr_and_lf_end_a_row(tmp_path: Path, mark: str) -> None:
-    """An id that a note mentions behind another separator is no row (RFC 4180)."""
+    """An id in a note behind another separator does not start a row (RFC 4180)."""
     content = f"InstanceId,RegionId,Note\n{A},cn-hangzhou,twin of{mark}{B},cn-hangzhou,x\n"
 
     found = samples.read(tmp_path, "fleet.csv", content.replace(f"{B},cn-hangzhou,x", B))
@@ -35,7 +35,7 @@ def test_only_cr_and_lf_end_a_row(tmp_path: Path, mark: str) -> None:
 
 @pytest.mark.parametrize("mark", NO_ROW_ENDS, ids=[f"U+{ord(mark):04X}" for mark in NO_ROW_ENDS])
 def test_other_separators_do_not_split_a_line_of_jsonl(tmp_path: Path, mark: str) -> None:
-    """In JSONL they are part of a text, or no JSON at all, and never the end of a value."""
+    """In JSONL these characters are part of a text or invalid JSON, and never end a value."""
     content = f'{{"InstanceId":"{A}","Note":"twin of{mark}","RegionId":"cn-hangzhou"}}\n'
 
     found = samples.read(tmp_path, "fleet.jsonl", content)
@@ -58,7 +58,7 @@ def test_rows_end_the_same_wherever_a_block_is_cut(
 
 
 def test_a_long_table_with_cr_only_is_read_block_by_block(tmp_path: Path) -> None:
-    """A file of old spreadsheets has no LF at all, and its rows are no line of 1 MiB."""
+    """Files of old spreadsheets have only CR, and are not read as one line of 1 MiB."""
     ids = [f"i-bp1{number:08d}" for number in range(60_000)]
 
     found = samples.read(tmp_path, "fleet.csv", "\r".join(["id", *ids]), region="cn-hangzhou")
@@ -80,7 +80,7 @@ CELL = st.text(
 def test_a_table_has_as_many_rows_as_were_written(
     tmp_path: Path, notes: list[str], block: int
 ) -> None:
-    """Whatever stands in a column that is not used, each written row is one instance."""
+    """Each row is one instance, whatever unused columns contain."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(["InstanceId", "Note", "RegionId"])

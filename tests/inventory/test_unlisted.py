@@ -1,4 +1,4 @@
-"""Regions outside the built-in list: the service is asked, and one odd row refuses nothing."""
+"""Regions outside the built-in list: the service is called, and one odd row refuses no file."""
 
 import json
 from pathlib import Path
@@ -20,19 +20,19 @@ DENIED = Refused("Forbidden.RAM", RetryClass.DENIED, "no")
 
 
 def spec(*inventory: Source) -> Spec:
-    """A spec with these sources."""
+    """Return a spec with these sources."""
     return Spec("quick", KeyPairSpec("k", "ssh-ed25519 A"), inventory, "")
 
 
 def service(*regions: str) -> Service:
-    """An account with one instance in the new region, and these regions."""
+    """Return an account with one instance in the new region, and these regions."""
     made = Service(fleet(1, NEW))
     made.regions = tuple(Region(region, "") for region in regions)
     return made
 
 
 async def test_a_region_that_the_account_has_is_listed(tmp_path: Path) -> None:
-    """A region opened after the release is used without an update of the program."""
+    """A region that opened after the release can be used without an update of the program."""
     cloud = service(HANGZHOU, NEW)
 
     found = await sources.collect(spec(EcsSource((NEW,))), tmp_path, cloud, 7)
@@ -41,7 +41,7 @@ async def test_a_region_that_the_account_has_is_listed(tmp_path: Path) -> None:
 
 
 async def test_a_region_that_the_account_lacks_is_refused_with_a_suggestion(tmp_path: Path) -> None:
-    """A typing error in a spec is found before anything is listed."""
+    """A misspelled region in a spec is reported before anything is listed."""
     cloud = service(HANGZHOU)
 
     with pytest.raises(RolloutError) as caught:
@@ -95,7 +95,7 @@ async def test_an_operator_may_skip_the_region_check(tmp_path: Path) -> None:
 
 
 async def test_offline_a_region_outside_the_list_is_warned_of(tmp_path: Path) -> None:
-    """Without the service a typing error is a warning with the nearest known region."""
+    """Offline, a misspelled region is a warning with the closest known region."""
     row = samples.row(RegionId=TYPO, ZoneId=None)
     (tmp_path / "x.jsonl").write_text(json.dumps(row), "utf-8")
 

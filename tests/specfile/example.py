@@ -1,4 +1,4 @@
-"""A small right spec, and how to make a wrong one of it: replace a part, mark the place."""
+"""A small valid spec, and functions that replace a part of it and mark a position."""
 
 from pathlib import Path
 
@@ -34,11 +34,11 @@ spec:
   limits: { leaveQuota: 30%, maxInstances: 100 }
 """
 MARK = "@@"
-"""Stands in a replacement right before the place a complaint must name."""
+"""Marks the position in a replacement that the problem must name."""
 
 
 def project(folder: Path) -> Path:
-    """A project folder with the public key that the example names."""
+    """Return a project directory with the public key that the example names."""
     (folder / "keys").mkdir(exist_ok=True)
     (folder / "keys" / "ops.pub").write_text(KEY + "\n", "utf-8")
     return folder
@@ -52,14 +52,14 @@ def load(folder: Path, text: str) -> specfile.Loaded:
 
 
 def problems(folder: Path, text: str) -> tuple[Problem, ...]:
-    """What is wrong with a text."""
+    """Return the problems of a text."""
     with pytest.raises(SpecError) as caught:
         load(folder, text)
     return caught.value.problems
 
 
 def edited(old: str, new: str) -> tuple[str, int, int]:
-    """The example with a part replaced, and line and column of the mark in it."""
+    """Return the example with a part replaced, and line and column of the mark in it."""
     assert TEXT.count(old) == 1, old
     text = TEXT.replace(old, new)
     before = text[: text.index(MARK)]

@@ -1,4 +1,4 @@
-"""Whatever a spec holds: it is read or refused with a place, never a crash."""
+"""Any content of a spec is read or refused with a place, without a crash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.specfile import example
 @fuzzed
 @given(edited(example.TEXT))
 def test_no_spec_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
-    """Odd bytes anywhere; what is accepted can be written into a plan."""
+    """Random bytes at any position; an accepted spec can be written to a plan."""
     path = example.project(tmp_path) / "spec.yaml"
     path.write_bytes(content)
     try:
@@ -43,7 +43,7 @@ def test_no_spec_crashes_the_reader(tmp_path: Path, content: bytes) -> None:
 def test_a_text_that_was_cut_inside_a_character_is_refused(
     tmp_path: Path, old: str, new: str
 ) -> None:
-    """YAML escapes can write halves of surrogate pairs, and nothing else can hold them."""
+    """YAML escapes can produce lone surrogates, which plans cannot contain."""
     problems = example.problems(tmp_path, example.TEXT.replace(old, new))
 
     assert [problem.code for problem in problems] == ["R0105"]

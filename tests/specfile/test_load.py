@@ -1,4 +1,4 @@
-"""From a file to a Spec: what is read, what is refused before reading, what is never repeated."""
+"""Loading a spec: the values read, the files refused before parsing, and no repeated secret."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ PEM = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 
 def test_the_example_becomes_a_spec(tmp_path: Path) -> None:
-    """Every field arrives parsed: durations in milliseconds, shares in millionths."""
+    """Every field is parsed: durations in milliseconds, shares in millionths."""
     loaded = example.load(tmp_path, example.TEXT)
 
     read = loaded.spec
@@ -39,7 +39,7 @@ def test_the_example_becomes_a_spec(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_gets_its_default(tmp_path: Path) -> None:
-    """The shortest spec is one wave, five percent down, nothing in doubt restarted twice."""
+    """Defaults of the shortest spec: one wave, five percent down, restarts in doubt are held."""
     head, _, _ = example.TEXT.partition("  exclude:")
 
     read = example.load(tmp_path, head).spec
@@ -53,7 +53,7 @@ def test_what_is_left_out_gets_its_default(tmp_path: Path) -> None:
 
 
 def test_file_sources_keep_columns_and_region(tmp_path: Path) -> None:
-    """A table's headings and the region of its rows travel to the inventory."""
+    """A table's headings and the region of its rows are in the spec's source."""
     columns = "{ id: 实例, osType: 系统 }"
     source = f"    - {{ source: csv, path: fleet.csv, region: cn-beijing, columns: {columns} }}"
     text = example.TEXT.replace("    - source: ecs\n", source + "\n    - source: ecs\n")
@@ -65,7 +65,7 @@ def test_file_sources_keep_columns_and_region(tmp_path: Path) -> None:
 
 
 def test_a_rule_holds_through_its_last_day(tmp_path: Path) -> None:
-    """`until` names the last day, so the rule ends with the midnight after it, UTC."""
+    """`until` is the last day of the rule, which ends at the next midnight UTC."""
     text = example.TEXT.replace('reason: "by hand"', "reason: x, until: 2026-12-15")
 
     (rule,) = example.load(tmp_path, text).spec.exclude
@@ -75,7 +75,7 @@ def test_a_rule_holds_through_its_last_day(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bom,newline", [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
 def test_editors_of_windows_are_welcome(tmp_path: Path, bom: str, newline: str) -> None:
-    """A BOM and CRLF change nothing but the text that travels with the plan."""
+    """A BOM and CRLF change only the text that the plan stores."""
     text = bom + example.TEXT.replace("\n", newline)
 
     read = example.load(tmp_path, text).spec
@@ -97,7 +97,7 @@ def _unreadable(folder: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "loop"])
 def test_what_is_no_file_is_an_io_error(tmp_path: Path, kind: str) -> None:
-    """A spec that cannot be read ends with 74, at once: a fifo is not waited for."""
+    """A spec that cannot be read ends with 74, and a FIFO is refused without waiting."""
     with pytest.raises(SpecError) as caught:
         specfile.load(_unreadable(tmp_path, kind), tmp_path)
 
@@ -106,7 +106,7 @@ def test_what_is_no_file_is_an_io_error(tmp_path: Path, kind: str) -> None:
 
 
 def test_not_utf_8_is_refused_with_its_place(tmp_path: Path) -> None:
-    """GB18030 is named by line and column of its first byte."""
+    """GB18030 is reported with line and column of its first byte."""
     path = tmp_path / "spec.yaml"
     path.write_bytes(b"a: 1\nb: " + "华东".encode("gb18030"))
 
@@ -119,7 +119,7 @@ def test_not_utf_8_is_refused_with_its_place(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_refused_unparsed(tmp_path: Path) -> None:
-    """More than 5 MiB is no spec."""
+    """A spec of more than 5 MiB is refused."""
     found = example.problems(tmp_path, "#" * (5 * 1024**2 + 1))
 
     assert [problem.code for problem in found] == ["R0111"]
@@ -127,21 +127,21 @@ def test_a_huge_file_is_refused_unparsed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
 def test_an_empty_file_is_reported_as_empty(tmp_path: Path, text: str) -> None:
-    """No document is one problem, not a list of missing fields."""
+    """An empty file is one problem, not a list of missing fields."""
     (problem,) = example.problems(tmp_path, text)
 
     assert problem.code in {"R0103", "R0105"}
 
 
 def test_a_list_is_no_spec(tmp_path: Path) -> None:
-    """A document of another shape gets one sentence."""
+    """A document that is not a mapping has one problem."""
     (problem,) = example.problems(tmp_path, "- 1\n")
 
     assert (problem.code, problem.message) == ("R0105", "expected a mapping, found a list")
 
 
 def test_a_world_writable_spec_is_warned_of(tmp_path: Path) -> None:
-    """Whoever may write the spec may rotate the fleet."""
+    """A world-writable spec causes a warning, because its writers can rotate the fleet."""
     path = example.project(tmp_path) / "spec.yaml"
     path.write_text(example.TEXT, "utf-8")
     path.chmod(0o666)
@@ -159,12 +159,12 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 @pytest.mark.parametrize("text", [BOMB, "a: &a [*a]\n", "a: " + "[" * 40 + "]" * 40])
 def test_aliases_and_nesting_have_bounds(tmp_path: Path, text: str) -> None:
-    """A bomb of aliases, an alias of itself and deep nesting end with a sentence."""
+    """An alias bomb, a recursive alias and deep nesting are each one problem."""
     assert "R0111" in [problem.code for problem in example.problems(tmp_path, text)]
 
 
 def test_an_alias_within_bounds_is_fine(tmp_path: Path) -> None:
-    """Repeating a value by alias is good YAML."""
+    """Repeating a value by alias is valid."""
     text = example.TEXT.replace('"env=prod"', '&prod "env=prod"').replace('"role=bastion"', "*prod")
 
     read = example.load(tmp_path, text).spec
@@ -187,7 +187,7 @@ SECRETS = [
 
 @pytest.mark.parametrize("old,new", SECRETS)
 def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, old: str, new: str) -> None:
-    """A key or AccessKey in any value is reported by its place only."""
+    """A key or AccessKey in any value is reported without its text."""
     text = example.TEXT.replace(old, new)
 
     with pytest.raises(SpecError) as caught:
@@ -199,7 +199,7 @@ def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, old: str, new: s
 
 
 def test_a_reference_to_a_secret_is_none(tmp_path: Path) -> None:
-    """`env:NAME` says where the secret is, and is what people shall write."""
+    """`env:NAME` names the variable with the secret and is accepted."""
     text = example.TEXT.replace("  onUnknown: hold", '  notify: [{ secret: "env:HOOK" }]')
 
     assert [each.code for each in example.problems(tmp_path, text)] == ["R0106"]
@@ -207,7 +207,9 @@ def test_a_reference_to_a_secret_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
 def test_a_comment_does_not_end_at_an_invisible_character(tmp_path: Path, mark: str) -> None:
-    """What stands behind it on the same line would be read as YAML: refused with its place."""
+    """U+0085, U+2028 and U+2029 in a comment are refused with their place, because the text after
+    them would be read as YAML.
+    """
     text = example.TEXT.replace("apiVersion", f"# note{mark}labels: 1\napiVersion", 1)
 
     (problem,) = example.problems(tmp_path, text)
@@ -217,7 +219,7 @@ def test_a_comment_does_not_end_at_an_invisible_character(tmp_path: Path, mark: 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x0c"])
 def test_the_comment_of_a_public_key_may_hold_any_character(tmp_path: Path, mark: str) -> None:
-    """A key file is one line as OpenSSH counts lines."""
+    """A key file has one line, by OpenSSH's definition of a line."""
     folder = example.project(tmp_path)
     (folder / "keys" / "odd.pub").write_bytes(f"{example.KEY}{mark}desk\r\n".encode())
 
@@ -230,7 +232,7 @@ def test_the_comment_of_a_public_key_may_hold_any_character(tmp_path: Path, mark
     "path", ["../ops.pub", "keys/../../ops.pub", "/etc/passwd", "link.pub", "keys/out/ops.pub"]
 )
 def test_paths_stay_in_the_project(tmp_path: Path, path: str) -> None:
-    """Neither dots nor an absolute path nor a link lead out of the project."""
+    """Paths with dots, absolute paths and links must not leave the project."""
     inside = tmp_path / "project"
     inside.mkdir()
     (tmp_path / "ops.pub").write_text(example.KEY, "utf-8")
@@ -244,7 +246,7 @@ def test_paths_stay_in_the_project(tmp_path: Path, path: str) -> None:
 
 
 def test_an_absolute_path_inside_is_fine(tmp_path: Path) -> None:
-    """What counts is where the file lies, not how it is written."""
+    """A path is checked by its real location, not by its spelling."""
     text = example.TEXT.replace("keys/ops.pub", str(tmp_path / "keys" / "ops.pub"))
 
     assert example.load(tmp_path, text).spec.key_pair.public_key == example.KEY
@@ -263,7 +265,7 @@ def test_an_absolute_path_inside_is_fine(tmp_path: Path) -> None:
     ],
 )
 def test_the_public_key_is_checked(tmp_path: Path, content: str, code: str) -> None:
-    """One OpenSSH line is wanted; a private key is refused and not shown."""
+    """The key file must have one OpenSSH line; a private key is refused and not repeated."""
     example.project(tmp_path)
     (tmp_path / "keys" / "other.pub").write_text(content, "utf-8")
 
@@ -275,7 +277,7 @@ def test_the_public_key_is_checked(tmp_path: Path, content: str, code: str) -> N
 
 @pytest.mark.parametrize("path", sorted((tree.ROOT / "plans").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_specs_are_right(path: Path) -> None:
-    """Every example of the repository loads without a warning from the repository's folder."""
+    """Every example of the repository loads without a warning from the repository's directory."""
     loaded = specfile.load(path, tree.ROOT)
 
     assert loaded.spec.name
@@ -283,7 +285,7 @@ def test_the_shipped_specs_are_right(path: Path) -> None:
 
 
 def test_all_problems_of_the_waves_are_reported_at_once(tmp_path: Path) -> None:
-    """Names, sizes and the place of `rest`, also where a wave by itself is wrong."""
+    """Names, sizes and the position of `rest` are checked, also if another wave is invalid."""
     waves = """  waves:
     - { name: a, size: 0 }
     - { name: a, size: rest }
@@ -309,7 +311,7 @@ def test_all_problems_of_the_waves_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_not_read_as_a_spec(tmp_path: Path) -> None:
-    """A plan file is YAML too: it is named for what it is, and not by each of its fields."""
+    """A plan file, which is valid YAML too, gives one problem that says so."""
     raw = plans.encode(factory.plan(40)).decode()
 
     for text in (raw, raw.replace(":", ": "), f" {raw}\n"):
@@ -328,7 +330,7 @@ def test_a_plan_is_not_read_as_a_spec(tmp_path: Path) -> None:
     ],
 )
 def test_a_list_of_ids_needs_a_region(tmp_path: Path, fields: str, *, good: bool) -> None:
-    """One region or several, and not both: the ids alone do not say it."""
+    """An id source has one region or several, not both; ids alone name no region."""
     source = f"    - {{ source: ids, path: fleet.ids, {fields} }}\n"
     start, end = example.TEXT.index("    - source: ecs"), example.TEXT.index("  exclude:")
     text = example.TEXT[:start] + source + example.TEXT[end:]

@@ -7,7 +7,7 @@ import pytest
 from tests.specfile import example
 
 BAD = [
-    # header and names
+    # head and names
     ("rollout/v1", "@@rollout/v2", "R0102", "rollout/v1"),
     ("KeyRotation", "@@KeyRotations", "R0102", "KeyRotation"),
     ("name: prod-2026q4", "name: @@Prod", "R0110", "a-z"),
@@ -15,7 +15,7 @@ BAD = [
     ("name: prod-2026q4", "name: @@" + "a" * 64, "R0110", "63"),
     ("name: ops-2026q4", "name: @@2fast", "R0110", "letter"),
     ("{ team: platform }", "{ team: @@48213 }", "R0105", "quotes"),
-    # unknown words, and words of other tools
+    # unknown names, and names of other tools
     ("  onUnknown: hold", "  @@onUnkown: hold", "R0104", "onUnknown"),
     ("  onUnknown: hold", "  @@on_unknown: hold", "R0104", "write `onUnknown`"),
     ("maxDown: 5%", "@@maxUnavailable: 5%", "R0104", "of kubectl is called"),
@@ -72,7 +72,7 @@ BAD = [
     ("size: rest", "size: @@10%", "R0115", "never be rotated"),
     ("size: cover", "size: @@rest", "R0115", None),
     ("name: bulk", "name: @@canary", "R0115", "unique name"),
-    # what comes later
+    # fields of later versions
     ("  onUnknown: hold", "  @@verify: { ssh: {} }", "R0106", None),
     ("  onUnknown: hold", "  @@accounts: []", "R0106", None),
     ("  onUnknown: hold", "  @@gates: []", "R0106", None),
@@ -103,7 +103,7 @@ BAD = [
     ("  onUnknown: hold", "@@\tonUnknown: hold", "R0101", "spaces"),
     ("team: platform", "team: '@@\x07'", "R0101", None),
 ]
-"""Part of the example, its replacement with the mark, the code, a word of the help."""
+"""Part of the example, its replacement with the mark, the code, a word of the fix."""
 
 
 MISSING = [
@@ -115,14 +115,14 @@ MISSING = [
     (", size: rest", "size", 21),
     ("      regions: [cn-hangzhou]\n", "regions", 11),
 ]
-"""What is taken out of the example, the field that is missed then, the line of its mapping."""
+"""The part to remove from the example, the missing field, the line of its mapping."""
 
 
 @pytest.mark.parametrize("old,new,code,hint", BAD, ids=[f"{row[2]} {row[1]!r}" for row in BAD])
 def test_a_wrong_part_is_reported_at_its_place(
     tmp_path: Path, old: str, new: str, code: str, hint: str | None
 ) -> None:
-    """Each fault gives its own code at the exact line and column, with a cure where known."""
+    """Each problem has its code, the exact line and column, and a fix if one is known."""
     text, line, column = example.edited(old, new)
 
     found = example.problems(tmp_path, text)
@@ -137,7 +137,7 @@ def test_a_wrong_part_is_reported_at_its_place(
 def test_a_missing_field_is_reported_at_its_mapping(
     tmp_path: Path, part: str, field: str, line: int
 ) -> None:
-    """What is not there has no place of its own, so the mapping it belongs to is named."""
+    """A missing field has the place of its mapping."""
     (found,) = example.problems(tmp_path, example.TEXT.replace(part, "", 1))
 
     assert (found.code, found.message) == ("R0103", f"`{field}` is missing")
@@ -146,7 +146,7 @@ def test_a_missing_field_is_reported_at_its_mapping(
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    """One run of validate shows everything that is to be corrected."""
+    """One run of validate reports all problems."""
     text = (
         example.TEXT.replace("rollout/v1", "v1")
         .replace("ops.pub", "none.pub")
@@ -164,7 +164,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
 
 
 def test_a_typo_is_one_problem(tmp_path: Path) -> None:
-    """The missing field that a typo stood for is the same fault, not a second one."""
+    """A misspelled required field is one problem, not also a missing field."""
     text = example.TEXT.replace("maxDown", "maxUnavailable")
 
     (found,) = example.problems(tmp_path, text)
@@ -173,14 +173,14 @@ def test_a_typo_is_one_problem(tmp_path: Path) -> None:
 
 
 def test_a_typo_next_to_the_right_field_hides_nothing(tmp_path: Path) -> None:
-    """A typo is folded into a missing field only, never into a wrong value of the field meant."""
+    """A misspelled field is combined with a missing field only, not with an invalid value."""
     text = example.TEXT.replace('select: "env=prod"', 'select: "env="\n      slect: x')
 
     assert [each.code for each in example.problems(tmp_path, text)] == ["R0109", "R0104"]
 
 
 def test_the_marked_width_is_that_of_the_name(tmp_path: Path) -> None:
-    """The caret underlines the whole word, quotes included, and one character of a selector."""
+    """The caret marks the whole word with its quotes, or one character of a selector."""
     text = example.TEXT.replace("onUnknown: hold", "onUnknown: 'hodl'")
 
     (found,) = example.problems(tmp_path, text)

@@ -1,4 +1,4 @@
-"""The JSON Schema that editors use: generated, fresh, and of one mind with the loader."""
+"""The JSON Schema for editors is generated, up to date, and agrees with the loader."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.specfile.test_problems import BAD
 
 SCHEMA = tree.ROOT / "schemas" / "key-rotation.v1.json"
 BEYOND_A_SCHEMA = {"R0101", "R0109", "R0111", "R0115"}
-"""What a schema cannot say: YAML itself, selectors, the order of waves."""
+"""Invalid specs that a schema cannot describe: YAML itself, selectors, the order of waves."""
 LOOSER = (
     "mars",
     "nowhere",
@@ -29,11 +29,11 @@ LOOSER = (
     "2026-13-01",
     "tomorrow",
 )
-"""Values of which only the loader sees that they are wrong."""
+"""Values that only the loader recognizes as invalid."""
 
 
 def fields(part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every field of the schema, wherever it is defined."""
+    """Yield every field of the schema, at any depth."""
     if isinstance(part, dict):
         yield from part.get("properties", {}).items()
         for inner in part.values():
@@ -44,12 +44,12 @@ def fields(part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_the_committed_schema_is_fresh() -> None:
-    """`rollout schema spec > schemas/key-rotation.v1.json` would change nothing."""
+    """`rollout schema spec > schemas/key-rotation.v1.json` changes nothing."""
     assert json.loads(SCHEMA.read_text("utf-8")) == specfile.json_schema()
 
 
 def test_every_field_explains_itself() -> None:
-    """An editor shows a description for each field."""
+    """Every field has a description for editors."""
     schema = specfile.json_schema()
     parts = schema["$defs"]
     found = [
@@ -62,7 +62,7 @@ def test_every_field_explains_itself() -> None:
 
 
 def test_every_field_is_documented() -> None:
-    """The reference names each field of the form, and each one that comes later."""
+    """The reference names each field of the form and each field of a later version."""
     text = (tree.ROOT / "docs" / "spec.md").read_text("utf-8")
 
     names = {name for name, _ in fields(specfile.json_schema())}
@@ -71,13 +71,13 @@ def test_every_field_is_documented() -> None:
 
 
 def test_the_schema_is_one() -> None:
-    """It is valid JSON Schema 2020-12."""
+    """The schema is valid JSON Schema 2020-12."""
     Draft202012Validator.check_schema(specfile.json_schema())
 
 
 @pytest.mark.parametrize("path", sorted((tree.ROOT / "plans").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_specs_satisfy_the_schema(path: Path) -> None:
-    """An editor finds nothing in the examples, and their first line leads to the schema."""
+    """The schema accepts the examples, and their first line names the schema."""
     text = path.read_text("utf-8")
 
     assert text.startswith("# yaml-language-server: $schema=../schemas/key-rotation.v1.json\n")
@@ -89,7 +89,7 @@ def test_the_shipped_specs_satisfy_the_schema(path: Path) -> None:
     [row[:2] for row in BAD if row[2] not in BEYOND_A_SCHEMA and not row[1].endswith("b")],
 )
 def test_the_schema_refuses_what_the_loader_refuses(old: str, new: str) -> None:
-    """Editor and loader differ only in what a schema cannot say."""
+    """Editor and loader differ only in problems that a schema cannot describe."""
     text, _, _ = example.edited(old, new)
     data = document.parse("spec.yaml", text).data
     valid = Draft202012Validator(specfile.json_schema()).is_valid(data)
