@@ -187,6 +187,8 @@ CODES: dict[str, Code] = {
     "R0014": Code(Exit.CONFIG, "a setting in the environment is unknown or wrong"),
     "R0015": Code(Exit.CONFIG, "a proxy setting is not acceptable"),
     "R0016": Code(Exit.USAGE, "no such error code"),
+    "R0017": Code(Exit.USAGE, "an option that narrows the plan matches nothing"),
+    "R0018": Code(Exit.USAGE, "--max-down is more than the plan allows"),
     # R01xx spec
     "R0100": Code(Exit.IO, "the spec cannot be read"),
     "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),

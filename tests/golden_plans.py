@@ -14,6 +14,7 @@ import msgspec
 from rollout import specfile
 from rollout.app import plan_file
 from rollout.core.planning import planner
+from rollout.core.planning.narrowing import Narrowing, Pattern
 from rollout.core.planning.scope import Scope
 from rollout.model.instance import Instance, Inventory, MissingInstance, OsFamily, Proof, Status
 from rollout.model.plan import (
@@ -168,9 +169,19 @@ def no_targets() -> Plan:
     return _plan(samples.spec(), [samples.instance(1, os=OsFamily.WINDOWS)])
 
 
+def narrowed() -> Plan:
+    """One wave of some instances with a lower cap; the options are recorded."""
+    some = Pattern("i-000*", globs=("i-000*",))
+    one = Pattern("i-0003", frozenset({"i-0003"}))
+    waves = (samples.CANARY, *samples.REST)
+    narrowing = Narrowing((some,), (one,), "all", 2)
+    spec = samples.spec(waves=waves)
+    return _plan(spec, samples.fleet(14, regions=2), narrowing=narrowing)
+
+
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
-    *(every_exclusion, undo, offline, no_targets),
+    *(every_exclusion, undo, offline, no_targets, narrowed),
 )
 
 
@@ -184,11 +195,14 @@ def _plan(
     identity: tuple[Identity, ...] = LIVE,
     regions: Sequence[RegionKey] = tuple(map(_region, REGIONS)),
     scope: Scope | None = None,
+    narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
 ) -> Plan:
     proof = Proof(NEW_KEY, public_key_digest(PUBLIC_KEY), "r-earlier")
     lost = (MissingInstance("i-9999", ACCOUNT, REGIONS[0]),)
     rows = sorted(rows, key=lambda one: (one.region, one.id))
-    context = planner.PlanContext("rollout 1.0.0", identity, tuple(regions), scope=scope)
+    context = planner.PlanContext(
+        "rollout 1.0.0", identity, tuple(regions), scope=scope, narrowing=narrowing
+    )
     inventory = Inventory(tuple(rows), NOW, lost=lost, calls=2)
     return planner.make_plan(spec, inventory, {"i-0005": proof}, NOW, context)
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, connect, former_keys, parallel, plan_file
+from rollout.app import about, connect, former_keys, narrow, parallel, plan_file
 from rollout.app.plan_file import SavedPlan
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
+from rollout.core.planning.narrowing import Narrowing
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Service
 from rollout.errors import ConflictError, PlanError, RolloutError
@@ -71,13 +72,21 @@ async def plan(
     offline: bool = False,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
+    narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
 ) -> PlanResult:
     """Return a plan of the spec in a file; an offline plan makes no API calls and is not
     applyable. `age_max_ms` is how long it is valid. Errors: as `connect` and `create`.
     """
     connected = connect.connect(session.connection, session.notices)
     async with contextlib.nullcontext() if offline else connected as service:
-        return await create(path, service, session.store, age_max_ms=age_max_ms, allow=allow)
+        return await create(
+            path,
+            service,
+            session.store,
+            age_max_ms=age_max_ms,
+            allow=allow,
+            narrowing=narrowing,
+        )
 
 
 async def create(
@@ -87,6 +96,7 @@ async def create(
     *,
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
+    narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
 ) -> PlanResult:
     """Return a plan of the spec in a file; without a service an offline plan.
 
@@ -95,6 +105,7 @@ async def create(
     """
     loaded = specfile.load(path, Path.cwd())
     spec = loaded.spec
+    narrow.check_input(narrowing, spec)
     clock = LoopClock() if service is None else service.clock
     began = clock.now()
     inventory = await sources.collect(
@@ -118,6 +129,7 @@ async def create(
         (service.identity,) if service else (),
         await _keys(service, spec, inventory) if service else (),
         age_max_ms,
+        narrowing,
     )
     made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
     if service is not None:

@@ -14,7 +14,7 @@ from rollout.core.planning import waves
 from rollout.errors import Exit, Place, PlanError, Problem
 from rollout.model import limits, spec
 from rollout.model.instance import Status
-from rollout.model.plan import OUT_OF_BASE, Plan, RestartKind, Target, public_key_digest
+from rollout.model.plan import OUT_OF_BASE, Plan, Reason, RestartKind, Target, public_key_digest
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
@@ -50,6 +50,8 @@ def _header(plan: Plan) -> Iterator[str]:
         yield "expires_at is before made_at"
     if plan.applyable and not plan.identity:
         yield "it is applyable, but without identity"
+    if Reason.NARROWED.value in plan.counts.excluded and not plan.narrowed:
+        yield "it excludes instances as narrowed, but does not name what narrowed it"
 
 
 def _keys(plan: Plan) -> Iterator[str]:

@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     TRANSITIONAL = "transitional"
     STOPPED = "stopped"
     PASSWORD_ONLY = "password_only"  # noqa: S105 - a reason, not a password
+    NARROWED = "narrowed"
 
 
 OUT_OF_BASE = frozenset({Reason.NOT_FOUND, Reason.WINDOWS, Reason.OS_UNKNOWN, Reason.RULE})
@@ -198,6 +199,22 @@ class Origin(msgspec.Struct, frozen=True):
     plan_digest: str
 
 
+class Narrowed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The options that narrowed the plan: patterns as typed, one wave, a further cap."""
+
+    limit: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    wave: str = ""
+    max_down: int = 0
+
+    def options(self) -> list[str]:
+        """Return the options as typed."""
+        parts = [f"--limit {text}" for text in self.limit]
+        parts += [f"--exclude {text}" for text in self.exclude]
+        parts += [f"--wave {self.wave}"] if self.wave else []
+        return parts + ([f"--max-down {self.max_down}"] if self.max_down else [])
+
+
 class Counts(msgspec.Struct, frozen=True):
     """found = targets + excluded; excluded by reason."""
 
@@ -253,6 +270,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Set if the plan undoes or retries a run."""
     former_keys: tuple[FormerKey, ...] | msgspec.UnsetType = msgspec.UNSET
     """Key pairs of targets that existed when planning; not set in offline plans."""
+    narrowed: Narrowed | msgspec.UnsetType = msgspec.UNSET
+    """Set if options narrowed the plan."""
 
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""

@@ -81,7 +81,7 @@ def test_every_option_with_a_value_is_known_before_the_command() -> None:
         ("validate --file x.yaml", "unknown option `--file`"),
         ("apply x.yaml --dry-run", "`rollout plan` changes nothing"),
         ("apply x.yaml -y", "--confirm"),
-        ("plan x.yaml --limit i-1", "`exclude` rule"),
+        ("apply x.yaml --limit i-1", "--limit PATTERN --out FILE"),
     ],
 )
 def test_a_wrong_command_line_is_exit_64_with_a_way_out(

@@ -6,9 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
+
 from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
+
+Patterns = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
 def plan(
@@ -18,6 +22,10 @@ def plan(
     out: Path | None = None,
     max_age: str = "24h",
     offline: Flag = False,
+    limit: Patterns = (),
+    exclude: Patterns = (),
+    wave: str | None = None,
+    max_down: int | None = None,
     allow_empty: Flag = False,
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
@@ -38,6 +46,15 @@ def plan(
         How long the plan is valid.
     offline
         Make no API calls. Such a plan cannot be applied.
+    limit
+        Plan only these instances: an id, a glob of ids, a tag selector, or a file (`@FILE`, `@-`)
+        with one of these on each line. Repeatable.
+    exclude
+        Leave these instances out, in the same forms. Repeatable.
+    wave
+        Plan only this wave of the spec.
+    max_down
+        At most this many instances down at once; not more than the spec allows.
     allow_empty
         Accept an empty inventory.
     allow_partial
@@ -49,6 +66,7 @@ def plan(
     output
         Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
+    from rollout.app import narrow
     from rollout.app import plan as planning
     from rollout.cli import eventloop, planned_result, session
 
@@ -61,6 +79,7 @@ def plan(
             offline=offline,
             age_max_ms=planned_result.age_max(max_age),
             allow=planning.Allow(allow_empty, allow_partial, allow_unknown_region),
+            narrowing=narrow.read(limit=limit, exclude=exclude, wave=wave, max_down=max_down),
         )
     )
     planned_result.show(terminal, planned, output, out, f"rollout plan {spec}")

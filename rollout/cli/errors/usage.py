@@ -23,7 +23,10 @@ _ELSEWHERE = (
         "apply a plan file that was reviewed, or name the spec with --confirm",
     ),
     (("--watch", "-w"), "the command prints the state once; run it with `watch` to repeat it"),
-    (("--limit", "--target"), "narrow the spec with `select` or an `exclude` rule"),
+    (
+        ("--limit", "--exclude", "--target"),
+        "create a narrowed plan with `rollout plan SPEC --limit PATTERN --out FILE`",
+    ),
     (("--region",), "name the regions in the spec, under `inventory`"),
 )
 """Options of other tools, and the equivalents of this program."""

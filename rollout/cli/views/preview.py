@@ -97,7 +97,11 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
         f"{render.count(plan.counts.found, 'instance')} {_how_read(plan, reading)}",
     ]
     rest = " " * len("Inventory  ")
-    return [*lines, *render.wrap(" · ".join(parts), width, first="Inventory  ", rest=rest)]
+    lines += render.wrap(" · ".join(parts), width, first="Inventory  ", rest=rest)
+    if plan.narrowed:
+        options = " · ".join(plan.narrowed.options())
+        lines += render.wrap(options, width, first="Narrowed   ", rest=rest)
+    return lines
 
 
 def _how_read(plan: Plan, reading: InventoryReading | None) -> str:

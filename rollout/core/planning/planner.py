@@ -13,6 +13,7 @@ import msgspec
 
 from rollout.core.planning import scope, selection
 from rollout.core.planning.groups import make_groups
+from rollout.core.planning.narrowing import Narrower, Narrowing
 from rollout.core.planning.scope import Scope
 from rollout.core.planning.waves import FleetTargets, make_waves
 from rollout.errors import PlanError
@@ -42,13 +43,14 @@ class PlanContext(msgspec.Struct, frozen=True):
 
     `identity` and `keys` were read from the service (empty offline). `tool` is the program's
     version. `boot_time_ms` and `calls_per_minute` feed the estimate only. `scope` limits the plan
-    to instances of a closed run, with a wanted key for each.
+    to instances of a closed run, with a wanted key for each. `narrowing` leaves targets out.
     """
 
     tool: str
     identity: tuple[Identity, ...] = ()
     keys: tuple[RegionKey, ...] = ()
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS
+    narrowing: Narrowing = Narrowing()
     boot_time_ms: Duration = 60 * SECOND
     calls_per_minute: int = 300
     scope: Scope | None = None
@@ -61,21 +63,25 @@ def make_plan(
 
     Each instance of the inventory, including missing ones, is exactly one target or exclusion.
     `at` and all times in the plan are milliseconds since the epoch, UTC.
-    Errors: PlanError R0312 if a budget or wave comes to 0, R0313 above `maxInstances`.
+    Errors: PlanError R0312 if a budget or wave comes to 0, R0313 above `maxInstances`; as
+    `Narrower.narrow`.
     Source: 50 ids per call and the Windows rule: AttachKeyPair reference.
     """
     regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
     scoped = context.scope or scope.of_spec(spec, regions)
     digest, selected = Digest(), selection.Selection(spec, proofs, at, scoped)
-    targets = FleetTargets(spec, scoped)
+    targets, narrower = FleetTargets(spec, scoped), Narrower(context.narrowing, spec)
     selected.lose(inventory.lost)
     for page in inventory.pages():  # one pass: instances are made page by page
         digest.add(page)
         targets.add(selected.choose(page))
+        narrower.add(page)
     digest.add(inventory.lost)
-    _check_size(spec, selected.chosen)
+    narrower.add(inventory.lost)
     groups = make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
-    waves = make_waves(spec, targets.sorted(), groups, size_min=int(context.scope is not None))
+    all_waves = make_waves(spec, targets.sorted(), groups, size_min=int(context.scope is not None))
+    waves, groups = narrower.narrow(all_waves, groups, selected)
+    _check_size(spec, selected.chosen)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
     found = len(inventory.instances) + len(inventory.lost)
@@ -96,13 +102,17 @@ def make_plan(
         restart=spec.restart,
         on_unknown=spec.on_unknown,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
-        budgets=tuple(BudgetText(one.by, str(one.max_down)) for one in spec.budgets),
+        budgets=(
+            *(BudgetText(one.by, str(one.max_down)) for one in spec.budgets),
+            *narrower.budgets(),
+        ),
         groups=tuple(groups),
         waves=waves,
         exclusions=tuple(selected.exclusions),
-        warnings=_warnings(spec, inventory, selected, groups, waves, scoped, at),
+        warnings=_warnings(spec, inventory, selected, groups, all_waves, scoped, at),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
         origin=scoped.origin or msgspec.UNSET,
+        narrowed=context.narrowing.recorded(),
     )
 
 

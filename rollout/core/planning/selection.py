@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from rollout.core.planning.scope import Scope, of_spec
 from rollout.model.instance import Instance, MissingInstance, OsFamily, Proofs, Status
-from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason
+from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason, RestartKind, Target
+from rollout.model.site import Site
 from rollout.model.spec import Exclude, Spec, Stopped
 from rollout.model.time import Instant
 
@@ -66,6 +67,14 @@ class Selection:
         self.keyless += keyless
         self.keyed += keyed
         return chosen
+
+    def leave_out(self, site: Site, target: Target, detail: str) -> None:
+        """Exclude a chosen target as narrowed. It stays in the base: it still serves traffic."""
+        self.exclusions.append(Exclusion(target.instance, *site, Reason.NARROWED, detail))
+        self.chosen -= 1
+        self.stopped -= target.restart is RestartKind.START
+        self.keyless -= not target.former_key
+        self.keyed -= not target.attach
 
 
 def expired_rules(spec: Spec, at: Instant) -> tuple[Exclude, ...]:

@@ -79,7 +79,8 @@ def test_the_order_is_that_of_the_reasons() -> None:
     reasons = [Reason.NOT_FOUND, *(reason for reason, _ in STEPS)]
     place = reasons.index(Reason.RULE) + 1
 
-    assert [*reasons[:place], *OF_SCOPE, *reasons[place:]] == list(Reason)
+    expected = [*reasons[:place], *OF_SCOPE, *reasons[place:], Reason.NARROWED]
+    assert expected == list(Reason)
 
 
 @pytest.mark.parametrize("reason", OF_SCOPE)
