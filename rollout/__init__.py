@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from rollout.app.plan import Allow, PlanResult, make_plan, plan
     from rollout.app.plan_file import SavedPlan, load_plan, save_plan
     from rollout.app.rehearse import Rehearsal, RehearsalOptions, rehearse
+    from rollout.app.retry import retry
     from rollout.app.runs import RunResult
     from rollout.app.session import Connection, Session
     from rollout.app.specs import load_spec
+    from rollout.app.undo import undo
     from rollout.errors import Exit, Problem, RolloutError
     from rollout.model.instance import Instance, Inventory
     from rollout.model.plan import Plan
@@ -54,7 +56,9 @@ __all__ = [
     "plan",
     "rehearse",
     "resume",
+    "retry",
     "save_plan",
+    "undo",
     "verify_journal",
 ]
 
@@ -66,9 +70,11 @@ _MODULES = {
     "app.plan": ("Allow", "PlanResult", "make_plan", "plan"),
     "app.plan_file": ("SavedPlan", "load_plan", "save_plan"),
     "app.rehearse": ("RehearsalOptions", "Rehearsal", "rehearse"),
+    "app.retry": ("retry",),
     "app.runs": ("RunResult",),
     "app.session": ("Connection", "Session"),
     "app.specs": ("load_spec",),
+    "app.undo": ("undo",),
     "errors": ("Exit", "Problem", "RolloutError"),
     "model.instance": ("Instance", "Inventory"),
     "model.plan": ("Plan",),

@@ -19,8 +19,8 @@ PAGE = (tree.ROOT / "docs" / "python-api.md").read_text("utf-8")
 NAMES = """
     Allow Connection Exit Instance Inventory Notices Plan PlanResult Problem Progress
     Rehearsal RehearsalOptions RolloutError RunResult RunView SavedPlan Session Spec Verdict
-    __version__ apply load_plan load_spec make_plan plan rehearse resume save_plan
-    verify_journal
+    __version__ apply load_plan load_spec make_plan plan rehearse resume retry save_plan
+    undo verify_journal
 """
 
 

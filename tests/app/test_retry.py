@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rollout.app import derived, runs
 from rollout.app import plan as planning
-from rollout.app import runs
 from rollout.app.plan_file import load_plan, save_plan
 from rollout.app.retry import retry
 from rollout.app.session import Connection, Session
@@ -16,11 +16,13 @@ from rollout.core.running.journey import Phase
 from rollout.emulator.http import server
 from rollout.errors import RolloutError
 from rollout.journal import proofs
-from rollout.journal.directory import DirectoryStore
+from rollout.journal.directory import DirectoryRun, DirectoryStore
 from rollout.journal.store import StoredRun
+from rollout.model.outcome import Unknown
 from rollout.model.plan import Origin, OriginKind
 from tests.app import service as stage
 from tests.app.test_preflight import applied
+from tests.journal import example_runs
 
 PHASES = (Phase.FAILED, Phase.STRANDED, Phase.SKIPPED, Phase.IN_DOUBT, Phase.UNVERIFIED, Phase.DONE)
 
@@ -77,6 +79,27 @@ async def test_the_flags_choose_the_phases(
     assert {target.instance for target in plan.targets()} == {ids[one] for one in taken}
     assert plan.origin == Origin(OriginKind.RETRY, run, saved.digest)
     assert plan.counts.found == saved.plan.counts.found
+
+
+def test_a_lost_restart_holds_a_new_plan_back() -> None:
+    """Until the settle window of a doubtful restart is over, a second one could follow it: exit 6.
+    Instances that are not in doubt hold nothing back.
+    """
+    folded = runs.fold(open_run())
+    end = folded.run.settle_end(1)
+    assert folded.run.phase(1) is Phase.IN_DOUBT
+
+    with pytest.raises(RolloutError, match="R0613"):
+        derived.check_settled(folded, [0, 1], end - 1)
+    derived.check_settled(folded, [0, 1], end)
+    derived.check_settled(folded, [0], end - 1)
+
+
+def open_run() -> StoredRun:
+    """A run with one instance done, and one whose restart got no reply."""
+    example = example_runs.ExampleRun().open_wave(0).rotated(0).attached(1).restart(1)
+    example.settle(Unknown("timeout"))
+    return DirectoryRun(example.write(Path("runs")))
 
 
 @pytest.mark.asyncio

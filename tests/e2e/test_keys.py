@@ -91,6 +91,21 @@ def test_a_public_key_is_imported_where_it_is_missing(made: Stage) -> None:
     assert sum(changes(made).values()) == 2
 
 
+def test_a_lost_reply_is_decided_by_what_the_region_has(made: Stage) -> None:
+    """Imports and deletions whose replies are lost took effect: both commands succeed, and nothing
+    is sent twice.
+    """
+    lost = {"fault": "lost_after", "probability": 1}
+    made.arm(lost | {"actions": ["ImportKeyPair", "DeleteKeyPairs"]})
+
+    imported = rows(made, "ensure", "fleet-2026", "--public-key", "keys/new.pub", *BOTH)
+    deleted = rows(made, "retire", "fleet-2026", "--confirm", "fleet-2026", *BOTH)
+
+    assert [row["state"] for row in imported] == ["imported", "imported"]
+    assert [row["state"] for row in deleted] == ["deleted", "deleted"]
+    assert set(changes(made).values()) == {1} and len(changes(made)) == 4
+
+
 def test_another_public_key_under_the_name_is_refused_everywhere(made: Stage) -> None:
     """R0314 names the region, and no other region gets the key pair; a private key is refused."""
     call(

@@ -143,6 +143,27 @@ async def test_permission_to_describe_is_asked_by_dry_run() -> None:
 
 
 @pytest.mark.asyncio
+async def test_key_pairs_are_read_page_after_page_and_deleted_by_name() -> None:
+    """A hundred and one key pairs are three pages; deleting one that is gone is no error."""
+    async with emulated(10) as client:
+        before = await client.list_key_pairs(REGION)
+        assert isinstance(before, tuple)
+        for number in range(101):
+            made = await client.import_key_pair(REGION, f"k-{number}", PUBLIC_KEY, not_after=FAR)
+            assert isinstance(made, Done)
+        listed = await client.list_key_pairs(REGION)
+        assert isinstance(listed, tuple)
+        assert {one.name for one in listed} - {one.name for one in before} == {
+            f"k-{number}" for number in range(101)
+        }
+        assert all(one.fingerprint and one.created_at for one in listed)
+        for _ in range(2):
+            assert isinstance(await client.delete_key_pair(REGION, "k-7", not_after=FAR), Done)
+        seen = await client.observe_key_pair(REGION, "k-7")
+        assert isinstance(seen, KeyDescribed) and not seen.found
+
+
+@pytest.mark.asyncio
 async def test_a_wrong_secret_is_denied_without_repeating_the_request() -> None:
     """The gateway's text repeats the signed request; the outcome does not."""
     async with emulated(10, secret="wrong") as client:

@@ -72,6 +72,16 @@ async def test_equalities_are_filtered_by_the_service_the_rest_here() -> None:
     assert service.calls == [("list", HANGZHOU, {"Tag.1.Key": "env", "Tag.1.Value": "prod"})]
 
 
+async def test_a_key_pair_is_filtered_by_the_service() -> None:
+    """Only instances with the key pair are requested; a thousand of them are read as listed."""
+    service = Service(fleet(1_000, key_pair="ops"), size=500)
+
+    listed = await live.list_regions(service, [HANGZHOU], None, key_pair="ops")
+
+    assert len(listed.instances) == 1_000
+    assert [filters for _, _, filters in service.calls] == [{"KeyPairName": "ops"}] * 2
+
+
 async def test_many_matches_of_a_tag_filter_are_not_believed() -> None:
     """From a thousand matches on, the filter may hide some, so the region is listed without it."""
     service = Service(fleet(1_000, tags=(("env", "prod"),)), size=500)

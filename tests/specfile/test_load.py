@@ -340,3 +340,25 @@ def test_a_list_of_ids_needs_a_region(tmp_path: Path, fields: str, *, good: bool
         assert isinstance(found, spec.FileSource) and found.format == "ids"
     else:
         assert [one.code for one in example.problems(tmp_path, text)] == ["R0105"]
+
+
+def test_the_spec_of_a_plan_is_read_without_its_files(tmp_path: Path) -> None:
+    """The stored text and key give the spec again, although the key file is gone; problems of the
+    text are reported as for a file.
+    """
+    spec = example.load(tmp_path, example.TEXT).spec
+    (tmp_path / "keys" / "ops.pub").unlink()
+
+    assert specfile.parse_stored(spec.text, spec.key_pair.public_key, tmp_path) == spec
+    with pytest.raises(SpecError, match="R0104"):
+        specfile.parse_stored(spec.text.replace("budgets:", "budgetz:"), example.KEY, tmp_path)
+
+
+def test_a_public_key_file_outside_a_spec_is_checked_too(tmp_path: Path) -> None:
+    """It is returned without white space; a private key is refused and not repeated."""
+    (example.project(tmp_path) / "private").write_text(f"{PEM}\nabc\n")
+
+    assert specfile.read_public_key(tmp_path / "keys" / "ops.pub") == example.KEY
+    with pytest.raises(SpecError, match="R0112") as caught:
+        specfile.read_public_key(tmp_path / "private")
+    assert "abc" not in str(caught.value)
