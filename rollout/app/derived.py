@@ -9,11 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from rollout import specfile
 from rollout.app import about, former_keys, plan_file, preflight, runs
 from rollout.app.plan import InventoryReading, PlanResult
 from rollout.app.runs import Folded
 from rollout.core.planning import planner
+from rollout.core.planning.narrowing import Narrowing
 from rollout.core.planning.scope import Scope
 from rollout.core.running.journey import Phase
 from rollout.engines.service import Service
@@ -102,11 +105,15 @@ async def make(
     runs_of: RunStore,
     age_max_ms: Duration,
 ) -> PlanResult:
-    """Return the plan of this scope, with the settings of the run's spec.
+    """Return the plan of this scope, with the settings of the run's spec and its --max-down.
 
     Errors: as `planner.make_plan`; SpecError if the stored spec cannot be read.
     """
-    context = planner.PlanContext(about.tool(), (service.identity,), (), age_max_ms, scope=scope)
+    narrowed = folded.run.plan.narrowed
+    cap = 0 if isinstance(narrowed, msgspec.UnsetType) else narrowed.max_down
+    narrowing = Narrowing(max_down=cap)
+    identity = (service.identity,)
+    context = planner.PlanContext(about.tool(), identity, (), age_max_ms, narrowing, scope=scope)
     proved = proofs.fold(runs_of).proofs
     made = planner.make_plan(spec_of(folded), inventory, proved, service.clock.now(), context)
     recorded = await former_keys.record(service, made)

@@ -39,9 +39,9 @@ def made(tmp_path: Path) -> Iterator[Stage]:
         yield staged
 
 
-def plan_and_apply(made: Stage) -> str:
+def plan_and_apply(made: Stage, *options: str) -> str:
     """Rotate the fleet; return the run's id."""
-    ran(made, "plan", "fleet.yaml", "--out", "fleet.plan.json")
+    ran(made, "plan", "fleet.yaml", "--out", "fleet.plan.json", *options)
     ran(made, "apply", "fleet.plan.json", "--no-input")
     assert set(in_force(made).values()) == {NEW_KEY, None}
     return newest_run(made)
@@ -105,13 +105,17 @@ def test_an_undo_gives_each_instance_its_former_key_back(made: Stage) -> None:
 
 
 def test_one_wave_is_undone(made: Stage) -> None:
-    """`--wave canary` plans the run's canary only; a name that is no wave is refused."""
-    run = plan_and_apply(made)
+    """`--wave canary` plans the run's canary only, under the run's `--max-down`; a name that is no
+    wave is refused.
+    """
+    run = plan_and_apply(made, "--max-down", "2")
     canary = plan_file.load_plan(made.folder / "fleet.plan.json").plan.waves[0]
     ids = {target.instance for cell in canary.cells for target in cell.targets()}
 
     planned = rows(made, "undo", run, "--wave", "canary")
 
+    caps = json.loads(ran(made, "undo", run, "-o", "json"))["budgets"]
+    assert [budget["max_down"] for budget in caps] == ["50%", "2"]
     kept = {row["instance"] for row in planned if row.get("reason") == "no_former_key"}
     targets = {row["instance"] for row in planned if row["target"]}
     assert targets | kept == ids and len(targets) > 0
