@@ -113,7 +113,7 @@ def _attach(ids: list[str]) -> _Params:
     return signed.attach(_REGION, world.KEY_NAME, ids)
 
 
-def _look(ids: list[str]) -> _Params:
+def _observe(ids: list[str]) -> _Params:
     asked = json.dumps(ids, separators=(",", ":"))
     return {"RegionId": _REGION, "MaxResults": "100", "InstanceIds": asked}
 
@@ -137,7 +137,7 @@ class _Kind(NamedTuple):
 
 _KINDS: Final = {  # the calls of a rotation
     "AttachKeyPair of 50": _Kind("AttachKeyPair", 50, _attach),
-    "DescribeInstances of 100": _Kind("DescribeInstances", 100, _look),
+    "DescribeInstances of 100": _Kind("DescribeInstances", 100, _observe),
     "DescribeInstanceStatus of 50": _Kind("DescribeInstanceStatus", 50, _poll),
     "RebootInstance": _Kind("RebootInstance", 1, _reboot),
 }

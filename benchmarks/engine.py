@@ -103,7 +103,7 @@ def bound_ms(size: int, cap: int, calls: str) -> tuple[int, float]:
     are released in the order in which they were taken, so the last round waits as long as the first
     round waited for its lane.
     """
-    tick = limits.LOOK_TICK_MS
+    tick = limits.OBSERVE_TICK_MS
     caps = -(-size // cap) * (-(-BOOT_MS // tick) * tick)
     in_call = 1 if calls == "single" else limits.RESTART_IDS_MAX
     left, pace, cold = cap / 2 / in_call - 1, RATE_START / 60_000, 0.0  # two regions; one at once

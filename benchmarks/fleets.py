@@ -70,7 +70,7 @@ def ready(path: str, size: int) -> int:
     return len(fleet.instances)
 
 
-def _alike(count: int) -> Iterator[str]:
+def _equal_rows(count: int) -> Iterator[str]:
     for index, region in enumerate(_REGIONS):
         share = count // len(_REGIONS) + (index < count % len(_REGIONS))
         yield f"- {{ region: {region}, count: {share}, tags: {{ app: cart, tier: web }} }}\n"
@@ -111,7 +111,7 @@ def _numbers(count: int) -> Iterator[tuple[int, str]]:
 
 _FLEETS: Final[Mapping[str, Callable[[int], Iterator[str]] | None]] = {
     "synthetic": None,
-    "YAML with counts": _alike,
+    "YAML with counts": _equal_rows,
     "CSV with own ids and names": _named,
     "CSV with own ids, names and tags": _own_csv,
     "JSONL with own ids, names and tags": _own_jsonl,

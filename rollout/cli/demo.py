@@ -187,5 +187,5 @@ class Demo:
 
 def _program() -> str:
     """Return the command for `rollout`, with its path if it is not in PATH."""
-    beside = Path(sys.executable).with_name("rollout")
-    return str(beside) if shutil.which("rollout") is None and beside.is_file() else "rollout"
+    neighbor = Path(sys.executable).with_name("rollout")
+    return str(neighbor) if shutil.which("rollout") is None and neighbor.is_file() else "rollout"

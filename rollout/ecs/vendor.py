@@ -48,7 +48,7 @@ MODES = frozenset(
 """Modes of a CLI profile that alibabacloud-credentials 1.0.12 reads."""
 
 
-_LOOKED_FOR: Final = (
+_SEARCHED: Final = (
     "--profile, ALIBABA_CLOUD_PROFILE (ALIBABACLOUD_PROFILE, ALICLOUD_PROFILE): not set",
     "ALIBABA_CLOUD_ACCESS_KEY_ID (ALIBABACLOUD_…, ALICLOUD_…, ALICLOUD_ACCESS_KEY): not set",
     "ALIBABA_CLOUD_ROLE_ARN with its OIDC variables (ALIBABACLOUD_…, ALICLOUD_…): not set",
@@ -159,7 +159,7 @@ def nothing_found(why: str) -> AccessError:
     return AccessError.of(
         "R0401",
         "no credentials were found",
-        notes=(*_LOOKED_FOR, why),
+        notes=(*_SEARCHED, why),
         help="set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run "
         "`aliyun configure`, or name a profile with --profile",
     )

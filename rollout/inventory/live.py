@@ -143,11 +143,11 @@ class _Region:
         limiter = anyio.CapacityLimiter(CALLS_OPEN_MAX)
 
         async def read(start: int) -> None:
-            page = tuple(ids[start : start + limits.LOOK_IDS_MAX])
+            page = tuple(ids[start : start + limits.OBSERVE_IDS_MAX])
             async with limiter:
                 found.extend(await self._page(page))
 
-        await _all(read, range(0, len(ids), limits.LOOK_IDS_MAX))
+        await _all(read, range(0, len(ids), limits.OBSERVE_IDS_MAX))
         if not found:
             await self._check_permission()
         return found

@@ -63,7 +63,7 @@ def learn(store: RunStore, plan: Plan) -> Estimates:
             continue
         with contextlib.suppress(RolloutError):
             seen = _Seen(run.plan(run.started.plan_digest))
-            if not _alike(seen.run.plan, plan):
+            if not _comparable(seen.run.plan, plan):
                 continue
             for line in run.read():
                 for event in line.body:
@@ -76,7 +76,7 @@ def learn(store: RunStore, plan: Plan) -> Estimates:
     return Estimates(boots, tuple(sorted(known, key=lambda one: (one.region, one.action))))
 
 
-def _alike(earlier: Plan, plan: Plan) -> bool:
+def _comparable(earlier: Plan, plan: Plan) -> bool:
     """Whether what one of them met is to be expected of the other."""
     return earlier.emulated == plan.emulated and not _sites(earlier).isdisjoint(_sites(plan))
 
@@ -109,7 +109,7 @@ class _Seen:
                 for ordinal in ordinals:
                     begun = self._restarted.pop(ordinal, None)
                     if begun is not None:
-                        self._boots.append(max(0, at - begun - limits.LOOK_TICK_MS // 2))
+                        self._boots.append(max(0, at - begun - limits.OBSERVE_TICK_MS // 2))
             case _:
                 pass
 

@@ -10,7 +10,7 @@ from rollout.model.time import HOUR, MINUTE, SECOND
 # ids in one call
 ATTACH_IDS_MAX = 50
 """AttachKeyPair takes at most 50 ids (API reference)."""
-LOOK_IDS_MAX = 100
+OBSERVE_IDS_MAX = 100
 """DescribeInstances takes at most 100 ids (API reference)."""
 STATUS_IDS_MAX = 50
 """One page of DescribeInstanceStatus holds at most 50 rows (API reference)."""
@@ -42,7 +42,7 @@ BUSY_PAUSE_CAP_MS = 60 * SECOND
 BUSY_WHOLE_MAX = 2
 """A call refused as a whole this many times because an instance is busy is halved from then on, so
 that the busy instance does not hold back the others."""
-LOOK_TICK_MS = 2 * SECOND
+OBSERVE_TICK_MS = 2 * SECOND
 """Observations become due on this common tick, so that calls of 100 ids fill; the API recommends
 1-2 s."""
 STATUS_LAG_MS = 8 * SECOND

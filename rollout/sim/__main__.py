@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     for one in _trials(seeds, asked.jobs, real=asked.shell):
         tally.add(one)
         if one.wrong:
-            _tell(one)
+            _report(one)
     took = time.perf_counter() - began
     return _conclude(tally, took, verbose=asked.verbose)
 
@@ -86,7 +86,7 @@ def _crash_pairs(jobs: int) -> int:
     return 1 if wrong else 0
 
 
-def _tell(one: Trial) -> None:
+def _report(one: Trial) -> None:
     for text in itertools.islice(one.wrong, WRONG_SHOWN):
         print(f"seed {one.seed}: {text}", flush=True)
     print(f"  replay: {one.replay}", flush=True)

@@ -39,7 +39,7 @@ async def refusal(
 
 
 @pytest.mark.asyncio
-async def test_planning_only_looks(project: Path) -> None:
+async def test_planning_is_read_only(project: Path) -> None:
     """A plan sends only Describe* and GetCallerIdentity, and changes nothing."""
     cloud = stage.emulated()
     stage.ReadOnly.sent.clear()
@@ -59,7 +59,7 @@ async def test_planning_only_looks(project: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_connection_cannot_change_anything_until_told(project: Path) -> None:
+async def test_a_connection_is_read_only_by_default(project: Path) -> None:
     """A mutating call during planning is refused and not sent."""
     cloud = stage.emulated()
     stage.ReadOnly.sent.clear()
@@ -77,7 +77,7 @@ async def test_a_connection_cannot_change_anything_until_told(project: Path) -> 
 
 
 @pytest.mark.asyncio
-async def test_regions_without_the_key_pair_are_told(project: Path) -> None:
+async def test_regions_without_the_key_pair_are_reported(project: Path) -> None:
     """With ensure: import the plan counts these regions; with require it is refused."""
     cloud = stage.emulated()
 

@@ -85,9 +85,7 @@ def test_a_plan_without_its_digest_needs_one_from_the_command_line(saved: Path) 
         ("prose", "does not contain a digest"),
     ],
 )
-def test_a_digest_file_that_cannot_be_used_is_told_as_it_is(
-    saved: Path, kind: str, words: str
-) -> None:
+def test_an_unusable_digest_file_is_reported(saved: Path, kind: str, words: str) -> None:
     """Only an absent file is reported as missing."""
     sidecar = saved.with_name(saved.name + ".sha256")
     sidecar.unlink()

@@ -133,7 +133,7 @@ async def applied(
 
 
 @pytest.mark.asyncio
-async def test_a_key_pair_made_anew_is_refused(project: Path) -> None:
+async def test_a_recreated_key_pair_is_refused(project: Path) -> None:
     """A key of the plan's name with other material, imported after planning: exit 6, no run."""
     cloud = stage.emulated()
     saved = await planned(cloud, project)
@@ -237,7 +237,7 @@ FAILURES = [
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reply, code, exit_code", FAILURES)
-async def test_dry_runs_that_never_tell_are_no_permission(
+async def test_inconclusive_dry_runs_are_no_permission(
     project: Path, reply: HttpReply | Exception, code: str, exit_code: Exit
 ) -> None:
     """Throttled, lost, answered by a proxy or refused for another reason: no run starts."""

@@ -101,7 +101,7 @@ def test_faults_are_armed_and_named(plan_file: Path, capsys: pytest.CaptureFixtu
     assert "failed" in text
 
 
-def test_the_page_is_written_beside_the_text(
+def test_the_page_is_written_in_addition_to_the_text(
     plan_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--out` writes one file; the text is printed as well."""
@@ -113,7 +113,7 @@ def test_the_page_is_written_beside_the_text(
     assert (plan_file.parent / "forecast.html").read_text("utf-8").startswith("<!doctype html>")
 
 
-def test_a_page_that_cannot_be_saved_is_told_before_the_work(
+def test_an_unwritable_page_is_refused_before_the_work(
     plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unwritable --out is refused before the simulation."""

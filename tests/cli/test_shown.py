@@ -130,7 +130,7 @@ def entries(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, A
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_audit_show_tells_the_whole_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_show_prints_the_whole_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From start to close, each call with its result; text and JSON have the same rows."""
     rows = entries(capsys)
 
@@ -142,7 +142,7 @@ def test_audit_show_tells_the_whole_run(here: Path, capsys: pytest.CaptureFixtur
     assert json.loads(shown(capsys, "audit", "show", "-o", "json"))["entries"] == rows
 
 
-def test_audit_show_tells_one_instance(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_show_prints_one_instance(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its attach and restart with request ids, its former state, and its boot."""
     done = next(row for row in entries(capsys) if row["action"] == "RebootInstance")
     (instance,) = done["instances"]

@@ -183,7 +183,7 @@ def test_a_known_secret_is_blanked_on_both_outputs(
     assert stream.getvalue() == '{"a": "***"}\n'
 
 
-def test_colour_only_stands_beside_words() -> None:
+def test_color_only_adds_escape_codes() -> None:
     """Coloring adds escape codes and changes no text."""
     text = "error[R0104]: unknown\n! 2 stopped\nEMULATOR"
 

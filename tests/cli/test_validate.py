@@ -46,7 +46,9 @@ def test_a_file_that_is_missing_is_an_io_error(project: Path) -> None:
     assert main.main(["validate", written(project, "source: json, path: none.json")]) == Exit.IO
 
 
-def test_a_part_of_a_listing_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_incomplete_listing_is_reported(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Refused with its counts, or a warning with --allow-partial."""
     page = {"Instances": {"Instance": [A]}, "TotalCount": 7}
     (project / "page.json").write_text(json.dumps(page))

@@ -396,9 +396,9 @@ class World:
             shown = [] if self.blind else shown
             self._answer(back, lambda: decider.statuses_observed(look, shown, at, self.now))
             return
-        self._look_at_machines(look, at, lag, back)
+        self._observe_machines(look, at, lag, back)
 
-    def _look_at_machines(
+    def _observe_machines(
         self, look: ObserveInstances, at: Instant, lag: int, back: Instant
     ) -> None:
         decider = self.decider

@@ -152,7 +152,7 @@ def test_a_halted_run_is_aborted_and_planned_again(tmp_path: Path) -> None:
         assert made.run("apply", "again.plan.json", "--no-input").returncode == 0
 
 
-def test_a_live_run_is_aborted_through_its_inbox(tmp_path: Path) -> None:
+def test_a_driven_run_is_aborted_by_its_inbox(tmp_path: Path) -> None:
     """The driving process starts nothing new, settles open calls and closes; both commands report
     it.
     """

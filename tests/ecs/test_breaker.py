@@ -110,7 +110,7 @@ def test_a_sound_probe_closes(outcome: Outcome) -> None:
         refused(RetryClass.UNSENT),
     ],
 )
-def test_a_bad_probe_waits_once_more(outcome: Outcome) -> None:
+def test_a_failed_probe_waits_again(outcome: Outcome) -> None:
     """A lost probe closes nothing: the pause starts again and ends with another probe."""
     circuit = noted(refused(RetryClass.DENIED))
     later = NOW + breaker.OPEN_MS

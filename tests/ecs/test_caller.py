@@ -370,7 +370,7 @@ async def test_reads_have_the_time_outs_of_their_action() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_stopped_run_changes_nothing_more_and_may_still_look() -> None:
+async def test_a_stopped_run_can_only_observe() -> None:
     """The gate is checked right before each mutation is sent."""
     wire = Wire()
     client = client_of(wire, stopped=lambda: True)

@@ -246,7 +246,7 @@ def test_profiles_in_a_circle_are_an_error(tmp_path: Path) -> None:
     assert refused(home(tmp_path, *circle), "a").problems[0].code == "R0407"
 
 
-def test_the_secrets_of_a_chosen_profile_are_told(tmp_path: Path) -> None:
+def test_the_secrets_of_a_chosen_profile_are_known(tmp_path: Path) -> None:
     """The profile's own secrets, and those of the profiles it depends on, can be blanked."""
     role = {"name": "role", "mode": "ChainableRamRoleArn", "source_profile": "one"}
     told: list[str] = []

@@ -127,7 +127,7 @@ async def test_neither_logs_nor_errors_carry_a_secret(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.asyncio
-async def test_logs_are_told_what_to_blank() -> None:
+async def test_secrets_are_announced_before_use() -> None:
     """Every secret of every fetch is announced before the keys are used."""
     told: list[str] = []
     ring = Keyring(Sts(), JumpClock(), on_secret=told.append)
@@ -148,7 +148,7 @@ async def test_logs_are_told_what_to_blank() -> None:
         (["TOKEN"], "ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
     ],
 )
-def test_half_of_a_key_pair_is_told(names: list[str], missing: str) -> None:
+def test_half_of_a_key_pair_is_an_error(names: list[str], missing: str) -> None:
     """Half of a pair is an error, no other source is tried: R0401 names the missing half."""
     spelled = {
         "ID": "ALIBABA_CLOUD_ACCESS_KEY_ID",
@@ -163,7 +163,7 @@ def test_half_of_a_key_pair_is_told(names: list[str], missing: str) -> None:
     assert caught.value.problems[0].help
 
 
-def test_the_environment_is_read_anew() -> None:
+def test_the_environment_is_read_again() -> None:
     """Both variables, and the token where there is one; empty is not set."""
     environment = {
         "ALIBABA_CLOUD_ACCESS_KEY_ID": "id-1",
@@ -194,7 +194,7 @@ def test_the_environment_is_read_anew() -> None:
         ("id-1", "", "", "secret"),
     ],
 )
-async def test_keys_with_a_line_break_are_told_before_anything_is_signed(
+async def test_keys_with_a_line_break_are_refused_before_signing(
     key_id: str, secret: str, token: str, named: str
 ) -> None:
     """A stray character of a mounted file would fail in a header, or as a wrong signature."""

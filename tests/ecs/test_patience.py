@@ -255,7 +255,7 @@ async def test_a_dry_run_shows_permission_or_another_instance_is_named(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("failure", [PAGE_502, throttled(), refused(409, "OperationConflict")])
-async def test_a_dry_run_that_never_tells_is_no_permission(failure: Script) -> None:
+async def test_an_inconclusive_dry_run_is_no_permission(failure: Script) -> None:
     """It is repeated while there is time, and then it is a refusal."""
     clock, wire = JumpClock(), Wire([failure])
     outcome = await patient(wire, clock).may_restart(RestartKind.REBOOT, REGION, ["i-1", "i-2"])

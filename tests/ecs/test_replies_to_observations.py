@@ -125,7 +125,7 @@ async def test_look(name: str) -> None:
         ),
     ],
 )
-async def test_rows_read_alike_in_every_spelling(script: Scripted) -> None:
+async def test_rows_are_read_in_every_spelling(script: Scripted) -> None:
     """Numbers as texts, nulls, extra fields, another case, XML: the same instance comes out."""
     async with talking_to(script) as (client, _):
         seen = await client.observe_instances("cn-hangzhou", ["i-1"])
@@ -171,7 +171,7 @@ async def test_a_lock_without_a_reason_is_a_lock() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_look_keeps_what_was_asked_for_once() -> None:
+async def test_an_observation_keeps_each_requested_row_once() -> None:
     """Foreign rows and doubled ones are dropped; two rows that contradict each other are none."""
     rows = [
         instance("i-1"),
@@ -187,7 +187,7 @@ async def test_a_look_keeps_what_was_asked_for_once() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_look_follows_pages_and_ends_in_a_loop_of_them() -> None:
+async def test_an_observation_follows_pages_and_ends_at_a_cycle() -> None:
     """Short pages are joined; a token that never ends is no answer."""
     first, second = page(instance("i-1"), NextToken="t"), page(instance("i-2"), NextToken="")
     async with talking_to(first, second) as (client, server):
@@ -201,7 +201,7 @@ async def test_a_look_follows_pages_and_ends_in_a_loop_of_them() -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_key_of_a_look_has_exactly_the_name_asked_for() -> None:
+async def test_an_observed_key_pair_has_exactly_the_requested_name() -> None:
     """DescribeKeyPairs matches wildcards, so neighbours by name are passed over."""
     rows = [{"KeyPairName": name, "PublicKey": f"ssh {name}"} for name in ("ops-2", "ops", "xops")]
     body = {"RequestId": REQUEST_ID, "KeyPairs": {"KeyPair": rows}, "TotalCount": 3}

@@ -20,7 +20,7 @@ def throttle(governor: Governor, retry_after_ms: Duration = 1_000) -> None:
     rate.throttle(rate.leave(governor.now()), governor.now(), retry_after_ms)
 
 
-def test_a_throttle_is_told_once_and_the_recovery_after_a_minute_without_one() -> None:
+def test_a_throttle_is_reported_once_and_recovery_after_a_minute() -> None:
     """Pace, number of throttled calls, and until when the lane pauses."""
     clock = JumpClock(NOW)
     governor = Governor(clock)
@@ -36,7 +36,7 @@ def test_a_throttle_is_told_once_and_the_recovery_after_a_minute_without_one() -
     assert told == [(61 * SECOND, LaneRecovered(*LANE.site, LANE.action))]
 
 
-def test_a_closed_lane_is_told_at_once_and_only_once() -> None:
+def test_a_closed_lane_is_reported_immediately_and_once() -> None:
     """Four throttles in a row: the first, and the closing with the end of the minute."""
     clock = JumpClock(NOW)
     governor = Governor(clock)
@@ -55,7 +55,7 @@ def test_a_closed_lane_is_told_at_once_and_only_once() -> None:
     ]
 
 
-def test_a_lane_that_stays_throttled_is_told_once_a_minute() -> None:
+def test_a_lane_that_stays_throttled_is_reported_once_a_minute() -> None:
     """Ten minutes of random throttling are a handful of lines, not thousands."""
     clock = JumpClock(NOW)
     governor = Governor(clock)

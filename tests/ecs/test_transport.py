@@ -275,7 +275,7 @@ async def test_a_late_head_leaves_the_body_its_own_wait() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_body_may_drip_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_body_has_a_total_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte earns another wait, up to the time that a call may take as a whole."""
     dripping = Scripted(reply(200, missing_bytes=12).raw, then=[b"x"] * 12)
     async with scripted(dripping) as server, AiohttpTransport() as transport:
@@ -395,7 +395,7 @@ async def test_a_body_has_a_bound_and_may_reach_it() -> None:
 
 
 @pytest.mark.asyncio
-async def test_in_process_calls_look_like_those_of_the_network() -> None:
+async def test_in_process_calls_are_like_network_calls() -> None:
     """Headers answer to lower-case names, and the handler may lose a call."""
 
     def handle(asked: SignedCall) -> HttpReply:

@@ -95,7 +95,7 @@ def test_no_source_at_all_says_what_to_do(tmp_path: Path) -> None:
     assert "aliyun configure" in str(caught.value.problems[0].help)
 
 
-def test_the_librarys_errors_are_told_in_our_words(tmp_path: Path) -> None:
+def test_the_librarys_errors_have_our_messages(tmp_path: Path) -> None:
     """A failing source reports its kind of error, never a secret, and no chained traceback."""
     bad = {**_keys("one"), "access_key_secret": ""}
     source = _profile("one", _home(tmp_path, bad))

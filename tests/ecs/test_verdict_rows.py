@@ -29,7 +29,7 @@ def test_all_rows_well_is_one_outcome_for_all() -> None:
     [[*GOOD, BAD], [GOOD[0], BAD, GOOD[1]], [BAD, *GOOD]],
     ids=["behind", "between", "before"],
 )
-def test_a_failed_row_beside_good_ones_is_seen(rows: list[dict[str, object]]) -> None:
+def test_a_failed_row_among_good_ones_is_detected(rows: list[dict[str, object]]) -> None:
     """A second row that contradicts the good one leaves that instance in doubt, wherever it is."""
     found = judged(rows)
     assert isinstance(found.items["i-b"], Unknown)

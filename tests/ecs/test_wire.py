@@ -159,7 +159,7 @@ def test_hostile_or_broken_xml_is_malformed(data: bytes) -> None:
         (None, []),
     ],
 )
-def test_lists_read_alike_from_json_and_xml(parent: object, found: list[object]) -> None:
+def test_lists_are_equal_from_json_and_xml(parent: object, found: list[object]) -> None:
     """In XML a list of one is the same as a child, and an empty list is an empty text."""
     assert wire.items(parent, "Result") == found
 

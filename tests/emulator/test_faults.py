@@ -45,7 +45,7 @@ def test_without_faults_every_call_is_calm() -> None:
     assert FaultPlan().injection(ATTACH) is NO_INJECTION
 
 
-def test_the_same_seed_gives_the_same_fates() -> None:
+def test_the_same_seed_gives_the_same_faults() -> None:
     """Equal plans draw the same; another seed draws differently."""
     armed = [Fault("lost_after", 0.5)]
     first = injections(FaultPlan(armed, 7), ATTACH, 64)

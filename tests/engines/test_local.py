@@ -174,7 +174,7 @@ async def test_a_nearly_full_disk_halts_while_it_still_can_say_so() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_look_that_waited_for_its_lane_is_as_fresh_as_its_leaving() -> None:
+async def test_an_observation_is_dated_when_it_was_sent() -> None:
     """A crowded lane makes a run slow, not endless: an observation is dated when it was sent."""
     stage = Stage()
     stage.ecs.lane_wait_ms = 45 * SECOND
@@ -198,7 +198,7 @@ async def test_what_needs_no_effect_waits_for_the_next_line() -> None:
 
 
 @pytest.mark.asyncio
-async def test_progress_hears_every_event_once() -> None:
+async def test_progress_receives_every_event_once() -> None:
     """`on_step` receives all events in order."""
     stage = Stage()
     heard: list[ev.AnyEvent] = []
@@ -208,7 +208,7 @@ async def test_progress_hears_every_event_once() -> None:
     assert heard == stage.journal.durable
 
 
-def test_a_run_that_goes_on_has_no_exit_code() -> None:
+def test_a_run_in_progress_has_no_exit_code() -> None:
     """The exit code of a run that has not stopped is a defect of the caller."""
     with pytest.raises(Bug):
         exit_of(Stage().decider.run)

@@ -40,7 +40,7 @@ def mixed() -> ExampleRun:
     )
 
 
-def test_one_life_is_told_with_its_request_ids(tmp_path: Path) -> None:
+def test_the_history_of_an_instance_has_request_ids(tmp_path: Path) -> None:
     """Call, observation before it, outcome for this instance, and operator."""
     example = mixed()
 
@@ -100,7 +100,7 @@ def test_who_is_no_target_has_no_life(tmp_path: Path) -> None:
     assert audit.life(example.plan, lines(tmp_path, example), "i-windows1") == []
 
 
-def test_the_whole_run_is_told(tmp_path: Path) -> None:
+def test_the_whole_run_is_listed(tmp_path: Path) -> None:
     """One entry an event, named by line and place, in order."""
     example = example_runs.whole()
     example.events[4:4] = [

@@ -75,7 +75,7 @@ def test_a_long_turn_takes_several_lines() -> None:
     assert [event for line in followed(lines) for event in line.body] == turn
 
 
-def test_an_event_about_very_many_instances_is_told_in_parts() -> None:
+def test_an_event_about_many_instances_is_split() -> None:
     """A million ordinals do not fit a line: several events say the same."""
     ordinals = tuple(range(1_000_000, 1_050_000))
 

@@ -57,7 +57,7 @@ def flipped(data: bytes, position: int) -> bytes:
     return data[:position] + bytes([data[position] ^ 1 << position % 8]) + data[position + 1 :]
 
 
-def test_a_torn_last_line_is_told_and_cut(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_reported_and_removed(tmp_path: Path) -> None:
     """B-J01: what a crash left of the last line is reported by length and digest, then cut."""
     run_dir = samples.write(tmp_path, 5, close=False)
     path = run_dir / SEGMENT
@@ -153,7 +153,7 @@ def test_a_journal_without_its_seal_is_read(tmp_path: Path) -> None:
     assert len(list(reader)) == 5 and not reader.sealed_at
 
 
-def test_a_journal_may_go_on_after_its_seal(tmp_path: Path) -> None:
+def test_a_journal_can_continue_after_its_seal(tmp_path: Path) -> None:
     """A seal of an earlier process still holds for the lines it covers."""
     run_dir = samples.write(tmp_path, 3)
     reader = writer.read(run_dir)

@@ -16,7 +16,7 @@ from tests.journal import example_runs, samples
 from tests.journal.recheck.cases import in_rest, messages
 
 
-def test_a_clean_run_is_told_in_figures(tmp_path: Path) -> None:
+def test_a_clean_run_is_reported_in_figures(tmp_path: Path) -> None:
     """Lines, population, calls and peaks come from the journal; nothing is wrong."""
     example = example_runs.whole()
 
@@ -47,7 +47,7 @@ def test_another_plan_is_named_and_the_chain_still_followed(tmp_path: Path) -> N
     assert not verdict.plan_matches and verdict.lines == len(example.events)
 
 
-def test_a_broken_chain_ends_the_story(tmp_path: Path) -> None:
+def test_verification_stops_at_a_broken_chain(tmp_path: Path) -> None:
     """Lines before the break are counted, later lines are ignored."""
     run_dir = example_runs.whole().write(tmp_path)
     path = run_dir / "journal-000001.jsonl"
@@ -61,7 +61,7 @@ def test_a_broken_chain_ends_the_story(tmp_path: Path) -> None:
     assert verdict.lines == 9 and not verdict.sealed
 
 
-def test_a_torn_tail_is_told_not_refused(tmp_path: Path) -> None:
+def test_a_torn_tail_is_reported_not_refused(tmp_path: Path) -> None:
     """A crash may leave half a line; behind the close of a run there is nothing to leave."""
     for example, code in ((in_rest(), []), (example_runs.whole(), ["R0904"])):
         run_dir = example.write(tmp_path / ("x" + "".join(code)))
@@ -141,7 +141,7 @@ def test_the_last_line_is_protected_by_head_seal_or_nothing(tmp_path: Path) -> N
     assert verify(DirectoryRun(run_dir), head=third).last_line == "seal"
 
 
-def test_a_journal_that_goes_on_behind_its_seal_has_an_unprotected_end(tmp_path: Path) -> None:
+def test_a_journal_that_continues_after_its_seal_has_an_unprotected_end(tmp_path: Path) -> None:
     """The seal of a run that was halted says nothing of the lines of a later process."""
     run_dir = in_rest().add(samples.HALTED).write(tmp_path)
     reader = writer.read(run_dir)

@@ -118,7 +118,7 @@ def test_the_chain_runs_on_over_segments(tmp_path: Path, monkeypatch: pytest.Mon
     assert [line.seq for line in writer.read(run_dir)] == list(range(1, 22))
 
 
-def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_reopened_journal_continues(tmp_path: Path) -> None:
     """Reopening continues sequence and chain."""
     run_dir = samples.write(tmp_path, 3)
     reader = writer.read(run_dir)

@@ -60,7 +60,7 @@ def digest(*pages: Sequence[Instance | MissingInstance]) -> str:
     return found.text()
 
 
-def test_the_digest_tells_inventories_apart() -> None:
+def test_the_digest_distinguishes_inventories() -> None:
     """Any changed field and any lost id changes the digest; the same fleet keeps it."""
     one = Instance("i-1", "1", "cn-hangzhou")
     fleets: list[list[Instance | MissingInstance]] = [
@@ -107,7 +107,7 @@ def test_no_region_is_listed_twice() -> None:
 
 
 @given(st.text(alphabet="LTAISTabc5.-\n ", max_size=40))
-def test_text_and_bytes_are_searched_alike(text: str) -> None:
+def test_text_and_bytes_are_searched_equally(text: str) -> None:
     """What is a secret in a text is one in its bytes, at the same offset of ASCII."""
     assert secrecy.find(text) == secrecy.find_in_bytes(text.encode())
 
@@ -130,6 +130,6 @@ def test_a_masked_text_has_no_secret_left() -> None:
         ("allowPasswordLoss", "abc", False),
     ],
 )
-def test_telling_names_are_recognised(name: str, value: str, *, secret: bool) -> None:
+def test_names_of_secret_fields_are_recognized(name: str, value: str, *, secret: bool) -> None:
     """A value is secret by its field's name, unless it only refers to one."""
     assert secrecy.is_named(name, value) is secret

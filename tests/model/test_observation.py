@@ -21,7 +21,7 @@ SIGHTS = st.lists(
 
 
 @given(SIGHTS)
-def test_what_is_told_together_is_read_one_by_one(sights: list[Observed]) -> None:
+def test_shared_entries_are_read_per_instance(sights: list[Observed]) -> None:
     """Every instance's status, key pair, StartTime and time of the service come back, in order."""
     told = msgspec.json.encode(gather(sights))
 
@@ -29,7 +29,7 @@ def test_what_is_told_together_is_read_one_by_one(sights: list[Observed]) -> Non
 
 
 @given(SIGHTS)
-def test_neighbours_that_look_alike_share_an_entry(sights: list[Observed]) -> None:
+def test_equal_neighbors_share_an_entry(sights: list[Observed]) -> None:
     """Two entries in a row differ in more than StartTime; one instance's entry has one number."""
     told = gather(sights)
 

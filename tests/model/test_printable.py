@@ -23,7 +23,7 @@ RIGHT_TO_LEFT = "\u202e"
         ("杭州\u3000 café\u00a0ok", "杭州\u3000 café\u00a0ok"),
     ],
 )
-def test_unsafe_characters_are_spelled_and_letters_stay(text: str, shown: str) -> None:
+def test_unsafe_characters_are_escaped_and_others_unchanged(text: str, shown: str) -> None:
     """Escape sequences and bidirectional marks are visible; Chinese text is unchanged."""
     assert printable.escaped(text) == shown
 

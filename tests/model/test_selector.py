@@ -67,7 +67,7 @@ def test_an_apostrophe_can_be_selected(text: str) -> None:
         ("a='b", "closed", 2),
     ],
 )
-def test_a_stray_quote_is_told_at_its_place(text: str, words: str, offset: int) -> None:
+def test_a_stray_quote_is_reported_with_its_place(text: str, words: str, offset: int) -> None:
     """An ambiguous text is refused."""
     with pytest.raises(SelectorError, match=words) as caught:
         selector.parse(text)

@@ -50,7 +50,7 @@ def test_no_text_breaks_the_parser(text: str) -> None:
         ("0%", "more than 0"),
     ],
 )
-def test_a_number_out_of_bounds_is_told_as_one(text: str, words: str) -> None:
+def test_a_number_out_of_bounds_is_reported(text: str, words: str) -> None:
     """`0` is refused as a count that is too small."""
     with pytest.raises(ValueError, match=words):
         parse_amount(text)

@@ -48,7 +48,7 @@ def trailing(seed: int) -> list[str]:
     )
 
 
-def beside_another_run(seed: int) -> list[str]:
+def during_another_run(seed: int) -> list[str]:
     """The same where nothing goes wrong, but another run rotates all or many of the instances."""
     drawn, dice = scenario.draw(seed), Dice(seed, "beside")
     drift = Interference(

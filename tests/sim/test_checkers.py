@@ -270,7 +270,7 @@ def _more_exposed_than_allowed(world: World) -> None:
     world.record.verdict = msgspec.structs.replace(verdict, exposed_peak=1_001)
 
 
-def _a_restart_beyond_the_cap(world: World) -> None:
+def _a_restart_over_the_cap(world: World) -> None:
     verdict = world.record.verdict
     assert verdict is not None
     problem = Problem("R0905", "i-1: 3 down of 2 in fleet", Place("journal", 1))
@@ -302,7 +302,7 @@ def _lives_that_overlap(world: World) -> None:
     world.record.processes *= 2
 
 
-def _a_state_that_no_journal_tells(world: World) -> None:
+def _a_state_that_no_journal_has(world: World) -> None:
     world.record.unfolded.append("phases")
 
 
@@ -391,7 +391,7 @@ def _a_start_of_what_ran(world: World) -> None:
     call(world, "StartInstance", first.n, InstanceId=restarted(world.record)[1])
 
 
-def _restarted_beside_another_run(world: World) -> None:
+def _restarted_during_another_run(world: World) -> None:
     record = world.record
     ours = [e for e in journaled(record) if isinstance(e, Issued) and isinstance(e.command, Attach)]
     for one in ours:
@@ -433,14 +433,14 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-28", _all_down_at_once),
     ("I-29", _more_permits_than_the_cap),
     ("I-30", _more_exposed_than_allowed),
-    ("I-31", _a_restart_beyond_the_cap),
+    ("I-31", _a_restart_over_the_cap),
     ("I-33", _a_wave_that_never_began),
     ("I-37", _asked_four_times),
     ("I-38", _intents_after_a_drain),
     ("I-40", _a_line_is_missing),
     ("I-41", _two_at_once),
     ("I-41", _lives_that_overlap),
-    ("I-42", _a_state_that_no_journal_tells),
+    ("I-42", _a_state_that_no_journal_has),
     ("I-43", _a_byte_is_changed),
     ("I-50", _sent_too_late),
     ("I-52", _never_closed),
@@ -454,7 +454,7 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-61", _other_material_of_that_name),
     ("I-62", _given_up_at_once),
     ("I-63", _a_start_of_what_ran),
-    ("I-64", _restarted_beside_another_run),
+    ("I-64", _restarted_during_another_run),
     ("I-65", _an_instance_at_no_station),
 )
 

@@ -146,7 +146,7 @@ def believe_absence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evidence, "_missing", gone)
 
 
-def go_on_after_a_halt(patch: pytest.MonkeyPatch) -> None:
+def continue_after_a_halt(patch: pytest.MonkeyPatch) -> None:
     """Nothing stops a run: it only says that it does."""
     patch.setattr(Run, "stopping", property(lambda self: self.closed is not None))
 
@@ -238,7 +238,7 @@ def believe_the_name_of_a_key_pair(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Decider, "key_pair_observed", trusting)
 
 
-def restart_beside_others(patch: pytest.MonkeyPatch) -> None:
+def restart_next_to_others(patch: pytest.MonkeyPatch) -> None:
     """Nobody counts instances that others attached the new key to."""
     patch.setattr(thresholds, "_elsewhere", lambda _: None)
 
@@ -292,7 +292,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (let_anybody_in, "OneProcess"),
     (forget_the_lock_of_the_journal, "OneProcess"),
     (overlook_a_lost_run, "OneProcess"),
-    (go_on_after_a_halt, "HaltHolds"),
+    (continue_after_a_halt, "HaltHolds"),
     (attach_over_anything, "CompareAndSet"),
     (attach_the_first_key, "CompareAndSet"),
     (restart_before_the_attach, "AttachFirst"),
@@ -374,8 +374,8 @@ def test_a_run_during_another_run_halts(monkeypatch: pytest.MonkeyPatch) -> None
     """A core that does not count what others attached restarts their instances too, and is caught;
     the whole core does not in the same scenarios.
     """
-    assert not [seed for seed in BESIDE if meddled.beside_another_run(seed)]
-    restart_beside_others(monkeypatch)
+    assert not [seed for seed in BESIDE if meddled.during_another_run(seed)]
+    restart_next_to_others(monkeypatch)
 
-    found = [text for seed in BESIDE for text in meddled.beside_another_run(seed)]
+    found = [text for seed in BESIDE for text in meddled.during_another_run(seed)]
     assert any(text.startswith("I-64") for text in found)

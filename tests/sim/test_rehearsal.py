@@ -214,7 +214,7 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
             received = arrivals.read(
                 NO_INJECTION, request, arrivals.deliver(request, 1, ghost=False), heap.now
             )
-            journaled.append(_told(received, api_request, planned.account_of(plan)))
+            journaled.append(_reported(received, api_request, planned.account_of(plan)))
         assert journaled[0] == journaled[1]
 
 
@@ -236,7 +236,7 @@ def _wish(kind: int, region: str, ids: tuple[str, ...], plan: Plan) -> calls.Api
             return calls.ApiRequest("RebootInstances", region, params, ids)
 
 
-def _told(received: Received, api_request: calls.ApiRequest, account: str) -> object:
+def _reported(received: Received, api_request: calls.ApiRequest, account: str) -> object:
     """What the run would learn of it."""
     if api_request.action == "DescribeInstances":
         return read_instances(received, account, api_request.region, api_request.ids)

@@ -136,9 +136,9 @@ def _compare_key(step: Step, key_site: KeySite) -> None:
 
 def _observe_due(step: Step, site: Site) -> None:
     """Add the due observations, 100 ids per call."""
-    due = list(islice(step.watching.due[site], step.room(site) * limits.LOOK_IDS_MAX))
-    for start in range(0, len(due), limits.LOOK_IDS_MAX):
-        step.observations.append(_observe(step, site, due[start : start + limits.LOOK_IDS_MAX]))
+    due = list(islice(step.watching.due[site], step.room(site) * limits.OBSERVE_IDS_MAX))
+    for start in range(0, len(due), limits.OBSERVE_IDS_MAX):
+        step.observations.append(_observe(step, site, due[start : start + limits.OBSERVE_IDS_MAX]))
 
 
 def _confirm_missing(step: Step, site: Site) -> None:
@@ -159,7 +159,7 @@ def _observe(step: Step, site: Site, ordinals: Sequence[int]) -> ObserveInstance
     ends = layout.site_ends[site]
     candidates = ends if known is None else (known, *ends)
     witnesses = [o for o in candidates if o not in ordinals and o not in watching.absent]
-    if witnesses and len(ids) < limits.LOOK_IDS_MAX:
+    if witnesses and len(ids) < limits.OBSERVE_IDS_MAX:
         ids.append(layout.targets[witnesses[0]].instance)
     return ObserveInstances(site, tuple(ordinals), tuple(ids))
 
@@ -235,7 +235,9 @@ def _restart_site(step: Step, site: Site, end: int, free: list[int]) -> None:
     """A full site costs nothing: no instance that waits for it is observed or claims a permit."""
     run, waiting, watching = step.run, step.waiting, step.watching
     refresh: list[int] = []
-    room_to_observe = 0 if _observed_in(step, site) or not step.room(site) else limits.LOOK_IDS_MAX
+    room_to_observe = (
+        0 if _observed_in(step, site) or not step.room(site) else limits.OBSERVE_IDS_MAX
+    )
     for kind, calls in _lane_room(run, site).items():
         room = calls
         begin: dict[int, list[int]] = {}

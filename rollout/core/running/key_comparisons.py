@@ -131,7 +131,7 @@ class KeyWatch(msgspec.Struct, eq=False):
     def again_later(self, key_site: KeySite, now: Instant) -> None:
         """Compare again on the next tick."""
         self.busy[key_site] = None
-        tick = (now // limits.LOOK_TICK_MS + 1) * limits.LOOK_TICK_MS
+        tick = (now // limits.OBSERVE_TICK_MS + 1) * limits.OBSERVE_TICK_MS
         heapq.heappush(self.later, (tick, key_site))
 
     def _ends(self) -> bool:

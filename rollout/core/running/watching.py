@@ -120,11 +120,13 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
         """Observe it on a coming tick: the next one at first, less often the longer it takes."""
         record = self.run.restarting.get(ordinal)
         age = now - record.begun if record else 0
-        self._observe_on((now // limits.LOOK_TICK_MS + _ticks(age)) * limits.LOOK_TICK_MS, ordinal)
+        self._observe_on(
+            (now // limits.OBSERVE_TICK_MS + _ticks(age)) * limits.OBSERVE_TICK_MS, ordinal
+        )
 
     def watch_from(self, ordinal: int, instant: Instant) -> None:
         """Observe it on the first tick from this instant on: earlier observations prove nothing."""
-        self._observe_on(-(-instant // limits.LOOK_TICK_MS) * limits.LOOK_TICK_MS, ordinal)
+        self._observe_on(-(-instant // limits.OBSERVE_TICK_MS) * limits.OBSERVE_TICK_MS, ordinal)
 
     def confirm(self, ordinal: int) -> None:
         """Call the second API for it."""

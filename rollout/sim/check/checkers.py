@@ -25,7 +25,7 @@ class Checker(Protocol):
 
 
 CHECKERS: tuple[Checker, ...] = (
-    claims.ComesToAnEnd(),
+    claims.RunFinishes(),
     claims.OneStation(),
     sends.DurableFirst(),
     sends.IntentsAreWhole(),
@@ -45,7 +45,7 @@ CHECKERS: tuple[Checker, ...] = (
     sends.HaltHolds(),
     sends.SentInTime(),
     effects.KeysStay(),
-    effects.PlanOnlyLooks(),
+    effects.PlanIsReadOnly(),
     claims.AttachFirst(),
     claims.InForce(),
     claims.FailedByFact(),

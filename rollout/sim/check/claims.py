@@ -295,7 +295,7 @@ class OneStation:
         yield from history.record.misplaced[:3]
 
 
-class ComesToAnEnd:
+class RunFinishes:
     """Without faults the run ends: closed, or stopped for a person for a true reason."""
 
     ids = ("I-52", "I-55", "P21")

@@ -120,18 +120,18 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return []
 
 
-_HAPPENING = ev.Trigger
+_TRIGGER = ev.Trigger
 _MOVES: dict[tuple[ev.Trigger, str], list[str]] = {
-    (_HAPPENING.DOUBTED, ""): ["in doubt by silence"],
-    (_HAPPENING.OBSERVED_UNTOUCHED, ""): ["did not happen"],
-    (_HAPPENING.RETRIED, ""): ["retried once"],
-    (_HAPPENING.LEFT_STOPPED, ""): ["left stopped"],
-    (_HAPPENING.ASSUMED, ""): ["assumed done"],
-    (_HAPPENING.TIMED_OUT, ""): ["not running"],
-    (_HAPPENING.GAVE_UP, ""): ["attach given up"],
-    (_HAPPENING.DROPPED, "gone"): ["gone"],
-    (_HAPPENING.OBSERVED_BOOTED, "foreign_restart"): ["booted by others"],
-    (_HAPPENING.OBSERVED_BOOTED, "start_time"): ["late boot seen"],
+    (_TRIGGER.DOUBTED, ""): ["in doubt by silence"],
+    (_TRIGGER.OBSERVED_UNTOUCHED, ""): ["did not happen"],
+    (_TRIGGER.RETRIED, ""): ["retried once"],
+    (_TRIGGER.LEFT_STOPPED, ""): ["left stopped"],
+    (_TRIGGER.ASSUMED, ""): ["assumed done"],
+    (_TRIGGER.TIMED_OUT, ""): ["not running"],
+    (_TRIGGER.GAVE_UP, ""): ["attach given up"],
+    (_TRIGGER.DROPPED, "gone"): ["gone"],
+    (_TRIGGER.OBSERVED_BOOTED, "foreign_restart"): ["booted by others"],
+    (_TRIGGER.OBSERVED_BOOTED, "start_time"): ["late boot seen"],
 }
 _DRIFTS = {
     ev.DriftKind.CONFLICT: ["conflict"],

@@ -139,7 +139,7 @@ class KeysStay:
                 yield f"key pair {name} was imported {count} times in {region}"
 
 
-class PlanOnlyLooks:
+class PlanIsReadOnly:
     """Planning leaves no effect, and applying does not change the plan."""
 
     ids = ("I-58", "P10")

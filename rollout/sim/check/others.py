@@ -198,7 +198,7 @@ class ForeignRunsHalt:
                         restarted.setdefault(history.layout.wave_of(ordinal), set()).add(ordinal)
                 case _:
                     pass
-        for wave, beside in restarted.items():
+        for wave, others in restarted.items():
             share = history.layout.waves[wave].targets * limits.ELSEWHERE_SHARE_PPM // 1_000_000
-            if len(beside) > max(limits.ELSEWHERE_MAX, share):
-                yield f"{len(beside)} of wave {wave} were restarted during another rotation"
+            if len(others) > max(limits.ELSEWHERE_MAX, share):
+                yield f"{len(others)} of wave {wave} were restarted during another rotation"

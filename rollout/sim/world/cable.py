@@ -87,7 +87,7 @@ class Plug(asyncio.Transport):
     def resume_reading(self) -> None:
         """See Transport."""
         self._paused = False
-        self._hear()
+        self._receive()
 
     def get_write_buffer_size(self) -> int:
         """See Transport: a cable takes everything at once."""
@@ -123,9 +123,9 @@ class Plug(asyncio.Transport):
     def arrive(self, item: _Item) -> None:
         """Receive data at this end."""
         self._coming.append(item)
-        self._hear()
+        self._receive()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while self._coming and not (self._paused or self._closing or self.cut):
             item = self._coming.popleft()
             if isinstance(item, bytes):

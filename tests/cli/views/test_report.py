@@ -75,7 +75,7 @@ def test_throttled_lanes_are_shown_with_their_pace_and_pause() -> None:
     assert report.data(view, FACTS)["lanes"][0]["per_minute"] == 276
 
 
-def test_a_halted_run_says_why_what_is_left_and_how_to_go_on() -> None:
+def test_a_halted_run_shows_reason_rest_and_next_step() -> None:
     """Reason, permits, classes, each unfinished instance with its next step, and resume."""
     text = report.status(VIEW, FACTS, 100)
 

@@ -97,10 +97,10 @@ def test_the_most_open_instances_fit_a_megabyte() -> None:
     run = Run.of(samples.make_plan(samples.fleet(limits.OPEN_INSTANCES_MAX)))
     waiting = Waiting.of(run)
     site, at = run.layout.sites[0], samples.NOW
-    for first in range(0, limits.OPEN_INSTANCES_MAX, limits.LOOK_IDS_MAX):
+    for first in range(0, limits.OPEN_INSTANCES_MAX, limits.OBSERVE_IDS_MAX):
         at += rng.randrange(SECOND)
         findings = Findings(run, waiting.watching, site, at, at)
-        for ordinal in range(first, first + limits.LOOK_IDS_MAX):
+        for ordinal in range(first, first + limits.OBSERVE_IDS_MAX):
             starts = [at // MINUTE * MINUTE - rng.randrange(500_000) * MINUTE for _ in range(2)]
             before, after = (Observed(Status.RUNNING, samples.NEW_KEY, one, at) for one in starts)
             findings.samples[ordinal] = Sample(after, at)

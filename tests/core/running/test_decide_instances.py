@@ -64,7 +64,7 @@ def test_an_intent_may_not_outlive_what_it_was_judged_on() -> None:
         assert issued.not_after == oldest + limits.STATE_AGE_MAX_MS
 
 
-def test_a_look_names_a_witness() -> None:
+def test_an_observation_names_a_witness() -> None:
     """A known instance is observed too, so that an empty reply proves something."""
     rows = samples.fleet(4)
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
@@ -78,18 +78,18 @@ def test_a_look_names_a_witness() -> None:
     assert (look.ordinals[0], look.instances[-1]) == (0, "i-0003")
 
 
-def test_a_full_look_has_no_room_for_a_witness() -> None:
+def test_a_full_observation_has_no_witness() -> None:
     """DescribeInstances takes 100 ids: a witness is named only where it is not one too many."""
-    rows = samples.fleet(limits.LOOK_IDS_MAX + 1)
+    rows = samples.fleet(limits.OBSERVE_IDS_MAX + 1)
     story = World(samples.make_plan(rows), rows).start()
     story.turn()
     site = story.run.layout.sites[0]
     step = decide_instances.Step(story.decider.waiting, story.now)
-    step.watching.witness[site] = limits.LOOK_IDS_MAX
-    for count in (limits.LOOK_IDS_MAX - 1, limits.LOOK_IDS_MAX):
+    step.watching.witness[site] = limits.OBSERVE_IDS_MAX
+    for count in (limits.OBSERVE_IDS_MAX - 1, limits.OBSERVE_IDS_MAX):
         look = decide_instances._observe(step, site, range(count))
 
-        assert len(look.instances) == limits.LOOK_IDS_MAX
+        assert len(look.instances) == limits.OBSERVE_IDS_MAX
         assert look.instances[:count] == tuple(row.id for row in rows[:count])
 
 
@@ -102,7 +102,7 @@ def test_a_full_lane_gets_no_further_attach() -> None:
     looked = story.decider.instances_observed
     attaches: list[int] = []
 
-    def looked_in_a_full_lane(*answer: Any) -> None:
+    def observed_in_a_full_lane(*answer: Any) -> None:
         looked(*answer)
         if waiting.checked[site] and not attaches:
             for opened in (use.window, use.window - 1):
@@ -111,7 +111,7 @@ def test_a_full_lane_gets_no_further_attach() -> None:
                 attaches.append(sum(isinstance(one, ev.Issued) for one in step.events))
             use.open = 0
 
-    story.decider.instances_observed = looked_in_a_full_lane  # type: ignore[method-assign, assignment]
+    story.decider.instances_observed = observed_in_a_full_lane  # type: ignore[method-assign, assignment]
     story.go(until=story.now + 5 * SECOND)
 
     assert attaches == [0, 1]

@@ -43,7 +43,7 @@ def test_what_is_as_planned_or_passes_by_itself_is_no_drift(status: Status) -> N
     assert judge(target, seen, samples.NEW_KEY, own_attach=False, at_api=samples.NOW) is None
 
 
-def test_a_stopped_target_that_runs_is_told_and_rotated() -> None:
+def test_a_started_target_is_reported_and_rotated() -> None:
     """Somebody started it meanwhile: a drift of state that ends nothing."""
     rows = samples.fleet(1, status=Status.STOPPED)
     target = samples.targets_of(samples.make_plan(rows).waves[0])[0]

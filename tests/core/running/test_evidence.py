@@ -155,7 +155,7 @@ def test_a_restart_that_shows_after_its_settle_window_is_not_made_again(late_s: 
     ]
 
 
-def test_a_restart_is_judged_on_a_look_well_after_the_attach() -> None:
+def test_a_restart_needs_an_observation_well_after_the_attach() -> None:
     """Running may be shown for seconds after somebody else's reboot has begun: a boot from before
     the attach must show in the observation before our restart.
     """
@@ -217,7 +217,7 @@ def test_a_start_that_others_undid_is_not_made_again() -> None:
     assert moves(story)["i-0000"][1:] == ["observed_booted:start_time", "timed_out:not_running"]
 
 
-def test_a_boot_beside_a_foreign_key_proves_nothing() -> None:
+def test_a_boot_with_a_foreign_key_proves_nothing() -> None:
     """Another hand's key was on the record when it may have booted; putting ours back afterwards
     does not bring it into force, so the instance waits for a person.
     """

@@ -24,7 +24,7 @@ SEEDS = 300
 FAULTS = {"throttled": 0.1, "lost_before": 0.07, "lost_after": 0.1, "late": 0.05}
 
 
-def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
+def scenario(seed: int, *, photos: bool = False, calm: bool = False) -> World:
     """A random small fleet, budget, spec and script, all from the seed."""
     rows = samples.fleet(6 + seed % 7, regions=1 + seed % 2)
     if seed % 3 == 0:
@@ -60,7 +60,7 @@ def story(seed: int, *, photos: bool = False, calm: bool = False) -> World:
 
 def test_throttled_lanes_are_those_of_this_process() -> None:
     """Slowed until recovered; reports of an earlier process are dropped on resume."""
-    world = story(0)
+    world = scenario(0)
     slowed = ev.LaneSlowed("1", "cn-hangzhou", "RebootInstance", 60, 1, 0)
     other = ev.LaneSlowed("1", "cn-hangzhou", "AttachKeyPair", 30, 4, 0)
     for event in (slowed, other, ev.LaneRecovered("1", "cn-hangzhou", "AttachKeyPair")):
@@ -82,10 +82,10 @@ FACT = Refused("OperationDenied.NoStock", RetryClass.FACT)
 
 
 @pytest.mark.parametrize("block", range(6))
-def test_random_stories_keep_every_rule(block: int) -> None:
+def test_random_runs_keep_every_rule(block: int) -> None:
     """Whatever goes wrong: budgets hold at every instant, turns settle, nobody waits for nobody."""
     for seed in range(block, SEEDS, 6):
-        world = story(seed).go()
+        world = scenario(seed).go()
         world.check_end(restarts_max=2 if seed % 11 == 0 else 1)
         assert world.run.closed or world.run.halted
 
@@ -93,7 +93,7 @@ def test_random_stories_keep_every_rule(block: int) -> None:
 def test_the_fold_of_every_prefix_is_the_state_that_was_live_then() -> None:
     """`evolve` reads nothing but the event: folding the journal gives every state again."""
     for seed in range(0, 60, 3):
-        world = story(seed, photos=True).go()
+        world = scenario(seed, photos=True).go()
         assert isinstance(world.decider, Probed)
         again = Run.of(world.plan)
         for event, live in zip(world.journal, world.decider.photos, strict=True):
@@ -104,10 +104,10 @@ def test_the_fold_of_every_prefix_is_the_state_that_was_live_then() -> None:
 @pytest.mark.parametrize("seed", [2, 3, 6, 9])
 def test_a_crash_after_any_event_costs_nothing_but_time(seed: int) -> None:
     """Resumed from every prefix, the run ends in the same classes, one restart an instance."""
-    whole = story(seed, calm=True).go()
+    whole = scenario(seed, calm=True).go()
     assert whole.classes["done"] == whole.plan.counts.targets
     for k in range(1, len(whole.journal)):
-        world = story(seed, calm=True)
+        world = scenario(seed, calm=True)
         world.crash_at = k
         with pytest.raises(Crash):
             world.go()
@@ -124,7 +124,7 @@ def test_a_crash_after_any_event_costs_nothing_but_time(seed: int) -> None:
 def test_a_crash_with_calls_on_their_way_restarts_nobody_twice() -> None:
     """Killed at random instants, effects under way or not: never a second restart."""
     for seed in range(40):
-        world = story(seed * 11 + 1, calm=seed % 2 == 0)
+        world = scenario(seed * 11 + 1, calm=seed % 2 == 0)
         for _ in range(3):
             world.go(until=world.now + (1 + seed % 17) * SECOND)
             if not world.run.stopping:
@@ -136,7 +136,7 @@ def test_a_crash_with_calls_on_their_way_restarts_nobody_twice() -> None:
 def test_asking_more_often_decides_nothing_else() -> None:
     """Turns between the wakes find nothing to do: the journal is the same."""
     for seed in range(1, 60, 3):
-        plain, restless = story(seed), story(seed)
+        plain, restless = scenario(seed), scenario(seed)
         restless.restless = True
 
         assert restless.go().journal == plain.go().journal
@@ -144,7 +144,7 @@ def test_asking_more_often_decides_nothing_else() -> None:
 
 def test_the_whole_journal_survives_its_encoding() -> None:
     """What is written is what is folded: events come back from JSON as they were."""
-    world = story(3).go()
+    world = scenario(3).go()
     encoded = msgspec.json.encode(world.journal)
 
     assert msgspec.json.decode(encoded, type=list[ev.AnyEvent]) == world.journal
@@ -233,7 +233,7 @@ def test_only_what_is_held_is_released() -> None:
 
 def test_nothing_follows_the_close() -> None:
     """An event after RunClosed is a defect."""
-    world = story(3, calm=True).go()
+    world = scenario(3, calm=True).go()
     with pytest.raises(Bug, match="RunClosed"):
         evolve(world.run, ev.Drained("SIGTERM", "signal"))
 

@@ -15,7 +15,7 @@ from tests.core.stories import commands, world
 from tests.core.world import Script, World
 
 
-def _status_looks(story: World) -> list[Instant]:
+def _status_calls(story: World) -> list[Instant]:
     """When DescribeInstanceStatus was called, filled while the run continues."""
     asked: list[Instant] = []
     original = story._look
@@ -46,7 +46,7 @@ def test_a_partial_answer_makes_nothing_gone(seconds: int) -> None:
 def test_an_instance_that_the_second_api_shows_is_not_gone() -> None:
     """Missing for minutes from DescribeInstances alone: it keeps its permit and is watched."""
     story = world(4, 1)
-    asked = _status_looks(story)
+    asked = _status_calls(story)
     while not commands(story, RestartCall):
         story.go(until=story.now + SECOND)
     story.hidden.add("i-0000")
@@ -62,7 +62,7 @@ def test_an_instance_that_the_second_api_shows_is_not_gone() -> None:
 def test_a_released_instance_is_gone_after_a_settle_window_and_a_second_opinion() -> None:
     """Released while it reboots: its permit comes back once both APIs leave it out, not before."""
     story = world(4, 1)
-    asked = _status_looks(story)
+    asked = _status_calls(story)
     while not commands(story, RestartCall):
         story.go(until=story.now + SECOND)
     story.machines["i-0000"].gone = True
@@ -107,7 +107,7 @@ def test_an_empty_answer_just_before_the_second_opinion_ends_nothing(*, returns:
     while not commands(story, RestartCall):
         story.go(until=story.now + SECOND)
     story.hidden.add("i-0000")
-    original = story._look_at_machines
+    original = story._observe_machines
     emptied: list[Instant] = []
 
     def look(look: ObserveInstances, at: Instant, lag: int, back: Instant) -> None:
@@ -121,7 +121,7 @@ def test_an_empty_answer_just_before_the_second_opinion_ends_nothing(*, returns:
         if emptied and returns:
             story.hidden.clear()
 
-    story._look_at_machines = look  # type: ignore[method-assign]
+    story._observe_machines = look  # type: ignore[method-assign]
     story.go()
 
     assert emptied

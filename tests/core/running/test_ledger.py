@@ -130,7 +130,7 @@ def test_a_part_of_a_batch_is_attached_only_where_little_is_ahead() -> None:
     assert book.attachable(range(5, 30), [0], 0) == 6
 
 
-def test_a_part_waits_for_exposure_alike() -> None:
+def test_a_part_waits_for_exposure_too() -> None:
     """What is exposed and not suspended comes back; what is suspended is not waited for."""
     book = ledger(30, 30, exposed_max=10)
     expose(book, *range(5))
