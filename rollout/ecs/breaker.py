@@ -2,7 +2,7 @@
 
 Called by the client around every call. Pure: instants are arguments. An open breaker stops the
 calls of its lane; a read-only probe closes it again.
-Source of the figures: docs/safety.md, "Pace, repeats and breakers".
+Source of the figures: docs/safety.md, "Pace, retries and circuit breakers".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Called by the client before and after every call. A lane is account × region × action, the unit the
 service throttles, minute by minute, and shares between this program, operators and their other
 tools. `Rate` computes on the instants it is given; `Governor` waits.
-Source of the figures: docs/safety.md, "Pace, repeats and breakers".
+Source of the figures: docs/safety.md, "Pace, retries and circuit breakers".
 """
 
 from __future__ import annotations
