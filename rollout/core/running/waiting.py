@@ -88,16 +88,14 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         self._wake_parked()
 
     def wake(self) -> Instant | None:
-        """Return the next instant at which something falls due, in the watch list too; None where
-        only a reply can bring more.
-        """
+        """Return the next due time of queues and watch list; None if only a reply can add work."""
         firsts = [heap[0][0] for heap in (self.delayed, self.ready_later) if heap]
         observation = self.watching.wake()
         return min(firsts if observation is None else [*firsts, observation], default=None)
 
     @property
     def stalled(self) -> bool:
-        """Nothing is on its way and nothing falls due: only a new decision can bring more."""
+        """Return whether no call is open and nothing is due, so that only a decision adds work."""
         return not (self.run.open_calls or self.watching.busy) and self.wake() is None
 
     def waits(self, site: Site) -> bool:
@@ -120,7 +118,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     # observations
 
     def observation_started(self, site: Site, ordinals: Sequence[int]) -> None:
-        """A call that observes these is open."""
+        """Record an open call that observes these instances."""
         self.watching.open[site] += 1
         due, move = self.watching.due[site], self.stations.move
         for ordinal in ordinals:
@@ -139,7 +137,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 move(ordinal, Station.OBSERVING)
 
     def observation_ended(self, site: Site, ordinals: Sequence[int]) -> None:
-        """The call that observed these has ended, with or without a reply."""
+        """Record the end of the call that observed these instances, with or without a reply."""
         self.watching.open[site] -= 1
         for ordinal in ordinals:
             self.refreshing.pop(ordinal, None)
@@ -154,11 +152,11 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             self.stations.move(ordinal, Station.QUEUED)
 
     def next_batch(self, site: Site, end: int) -> tuple[int, ...]:
-        """Return the next batch of the site below ordinal `end`; empty where there is none."""
+        """Return the next batch of the site below ordinal `end`, empty if there is none."""
         return next((batch for batch in self.queued[site] if batch[0] < end), ())
 
     def add_checked(self, site: Site, ordinals: Sequence[int]) -> None:
-        """These match the plan and may be attached: one call for each cell and key."""
+        """Queue instances that match the plan for their attach: one call for each cell and key."""
         layout = self.run.layout
         calls: dict[tuple[int, int], list[int]] = {}
         for ordinal in ordinals:
@@ -170,7 +168,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.checked[site].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
 
     def split(self, ordinals: Sequence[int]) -> None:
-        """Their attach call is to be repeated in two halves."""
+        """Queue the attach call of these instances again, in two halves."""
         self.splitting.append(tuple(ordinals))
         for ordinal in ordinals:
             self.stations.move(ordinal, Station.SPLITTING)
@@ -191,8 +189,9 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     # on the way to a restart
 
     def make_ready(self, ordinal: int, now: Instant) -> None:
-        """Observed just now: it may be restarted, but not before the minute guard allows (StartTime
-        has minutes only), and on an observation that shows every boot from before the attach.
+        """Queue an instance that was just observed for its restart. The restart waits for the
+        minute guard (StartTime has minutes only) and needs an observation that shows every boot
+        from before the attach.
         """
         watching = self.watching
         instant = max(self.run.not_before, self._guard(ordinal, now))
@@ -207,7 +206,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             self._insert_ready(ordinal)
 
     def ready_again(self, ordinal: int, now: Instant) -> None:
-        """It may be restarted again after a pause, on a new observation."""
+        """Queue an instance for another restart after a pause, on a new observation."""
         self.watching.discard(ordinal)
         tries = self.run.restart_tries[ordinal]
         instance = self.run.layout.targets[ordinal].instance
@@ -217,7 +216,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         self._ready_at(ordinal, max(now + pause, self.run.not_before))
 
     def park(self, ordinal: int, group: int) -> None:
-        """It waits for a permit of this group."""
+        """Park an instance until this group has a permit."""
         self.leave(ordinal)
         self.stations.move(ordinal, Station.PARKED)
         insort(self.parked[group], ordinal)
@@ -241,7 +240,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     # leaving a station
 
     def call_started(self, ordinals: tuple[int, ...]) -> None:
-        """An attach or a restart of these is open."""
+        """Record an open attach or restart call of these instances."""
         if self.stations.at(ordinals[0]) is Station.CHECKED:
             self.checked[self.run.layout.site_of(ordinals[0])].remove(ordinals)
         else:
@@ -252,14 +251,14 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             self.stations.move(ordinal, Station.CALLING)
 
     def finish(self, ordinal: int) -> None:
-        """It is finished or held: it waits for nothing, and is not observed any more."""
+        """Remove a finished or held instance from all queues and from the watch list."""
         self.leave(ordinal)
         self.watching.remove_samples(ordinal)
         self.uncheck(ordinal)
         self.stations.move(ordinal, Station.NONE)
 
     def drop_attaches(self) -> None:
-        """After an abort no attach begins."""
+        """Clear the queues to attaches, because after an abort no attach starts."""
         for ordinal, station in enumerate(self.stations.column):
             if station in _BEFORE_ATTACH:
                 self.stations.move(ordinal, Station.NONE)
@@ -270,7 +269,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             self.checked[site].clear()
 
     def leave(self, ordinal: int) -> None:
-        """Take it out of the queue of its station."""
+        """Remove the instance from the queue of its station."""
         site = self.run.layout.site_of(ordinal)
         match self.stations.at(ordinal):
             case Station.QUEUED:
@@ -296,7 +295,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.watching.remove(ordinal)
 
     def uncheck(self, ordinal: int) -> None:
-        """It is no longer on its way to an attach."""
+        """Count an instance as no longer on its way to an attach."""
         if ordinal in self.checking:
             del self.checking[ordinal]
             for group in self.run.ledger.reboot_groups(ordinal):
@@ -305,7 +304,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     # private
 
     def _check(self, ordinal: int) -> None:
-        """It is on its way to an attach: it counts as if exposed."""
+        """Count an instance on its way to an attach as if it were exposed."""
         if ordinal not in self.checking:
             self.checking[ordinal] = None
             for group in self.run.ledger.reboot_groups(ordinal):
@@ -321,7 +320,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         heapq.heapify(rest)
 
     def _busy_until(self, ordinals: Sequence[int]) -> Instant:
-        """Return when the last of these that are busy may be tried again; 0 where none is busy."""
+        """Return when the last busy one of these may be called again; 0 if none is busy."""
         run, targets = self.run, self.run.layout.targets
         refused = [(targets[o].instance, run.busy[o]) for o in ordinals if o in run.busy]
         return max(
@@ -338,7 +337,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         insort(self.ready[self.run.layout.site_of(ordinal)][self._kind(ordinal)], ordinal)
 
     def _wake_parked(self) -> None:
-        """Where a group has permits again, its parked instances are ready, in ordinal order."""
+        """Make parked instances ready, in ordinal order, if their group has permits again."""
         if not any(self.parked):
             return
         for group, left in enumerate(self.permits_left()):
@@ -375,7 +374,7 @@ _BEFORE_ATTACH = frozenset({Station.QUEUED, Station.DELAYED, Station.CHECKED, St
 
 
 def _take(batches: list[tuple[int, ...]], ordinal: int) -> None:
-    """Take an ordinal out of its batch, and an empty batch out of the queue."""
+    """Remove an ordinal from its batch, and an empty batch from the queue."""
     for number, batch in enumerate(batches):
         if ordinal in batch:
             rest = tuple(other for other in batch if other != ordinal)
@@ -387,7 +386,7 @@ def _take(batches: list[tuple[int, ...]], ordinal: int) -> None:
 
 
 def _remove(ordered: list[int], ordinal: int) -> None:
-    """Take an ordinal out of an ascending list, where it is in it."""
+    """Remove an ordinal from an ascending list if it contains it."""
     position = bisect_left(ordered, ordinal)
     if position < len(ordered) and ordered[position] == ordinal:
         del ordered[position]
