@@ -210,6 +210,7 @@ CODES: dict[str, Code] = {
     "R0117": Code(Exit.IO, "the working directory cannot be used"),
     "R0118": Code(Exit.DONE, "the name of a variable is similar to a setting"),
     "R0119": Code(Exit.BAD_INPUT, "the file is a plan, not a spec"),
+    "R0120": Code(Exit.BAD_INPUT, "the last wave has a bake or a gate"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
@@ -275,6 +276,9 @@ CODES: dict[str, Code] = {
     "R0504": Code(Exit.HALTED, "too many instances failed"),
     "R0505": Code(Exit.HALTED, "the process that drives the run does not take commands"),
     "R0506": Code(Exit.HALTED, "the run waits for an operator's decision"),
+    "R0507": Code(Exit.HALTED, "an operator paused the run"),
+    "R0508": Code(Exit.HALTED, "a gate waits for a promotion"),
+    "R0509": Code(Exit.HALTED, "the run is paused"),
     "R0510": Code(Exit.SOME_FAILED, "the key was not attached"),
     "R0511": Code(Exit.SOME_FAILED, "the instance was not Running in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),

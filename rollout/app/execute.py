@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from rollout.app.runs import Folded, RunFacts, RunResult
 from rollout.app.session import Session
 from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
+from rollout.core.running.gates import paused_by
 from rollout.core.running.thresholds import waits_for_operator
 from rollout.core.running.view import view
 from rollout.engines.clock import LoopClock
@@ -34,7 +36,7 @@ from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError
 from rollout.journal import record, store
 from rollout.journal.store import LockedStore
 from rollout.journal.writer import RunJournal
-from rollout.model.event import Actor, AnyEvent, OperatorCommand
+from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorWord
 from rollout.model.time import Instant
 
 LOST_SHOWN = 20
@@ -80,13 +82,14 @@ async def _connected(session: Session) -> AsyncIterator[tuple[Runner, Service]]:
 
 
 async def resume(
-    run: str | None, session: Session, *, unattended: bool = False
+    run: str | None, session: Session, *, unattended: bool = False, reason: str = ""
 ) -> RunResult | None:
-    """Continue an open run to its close or its stop; return the state of a closed one.
+    """Continue an open run to its close or its stop; return the state of a closed one. `reason` is
+    why a paused run continues.
 
     `run` is its id or a unique prefix. None means the newest open run, and returns None if no run
-    is open. Errors: RunError R0506 if it is `unattended` and only an operator may decide that the
-    halted run continues; as `preflight`; as for `apply`.
+    is open. Errors: RunError R0506 or R0507 if it is `unattended` and only an operator may decide
+    that the halted or paused run continues; as `preflight`; as for `apply`.
     """
     if run is not None:
         found = [store.find(session.store, run)]
@@ -104,11 +107,19 @@ async def resume(
             _check_unattended(folded)
         async with connect.connect(session.connection, session.notices) as service:
             await preflight.check_resume(folded, service)
-            return await runner.resume(folded, service)
+            paused = folded.run.paused is not None and folded.run.aborted is None
+            order = command(OperatorWord.RESUME, reason) if paused else None
+            return await runner.resume(folded, service, order)
 
 
 def _check_unattended(folded: Folded) -> None:
     run = folded.run
+    if run.paused is not None and run.aborted is None:
+        raise RunError.of(
+            "R0507",
+            f"run {run.run_id} was {paused_by(run.paused)}",
+            help=f"rollout resume {run.run_id} or rollout promote {run.run_id} continues it",
+        )
     if run.halted is not None and waits_for_operator(run):
         raise RunError.of(
             "R0506",
@@ -185,6 +196,7 @@ class Runner:
         operators = journal.inbox(self._warn_unread)
         engine = LocalEngine(Ports(service.clock, service, journal, operators), progress.on_turn)
         journal.keep_secret(logs.KNOWN)
+        decider.waits = self.session.wait
         start()
         service.allow_changes(decider.run.plan.limits.leave_quota_ppm, journal.lost)
         try:
@@ -232,6 +244,12 @@ def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
 def actor(arn: str = "") -> Actor:
     """Return the operator of this process, with its cloud identity if there is one."""
     return Actor(_user(), arn, socket.gethostname(), os.getpid(), about.tool())
+
+
+def command(word: OperatorWord, reason: str) -> OperatorCommand:
+    """Return a command by the operator of this process."""
+    at = LoopClock().now()
+    return OperatorCommand(secrets.token_hex(8), word, actor(), at, "command line", reason)
 
 
 def _user() -> str:

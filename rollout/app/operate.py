@@ -1,14 +1,13 @@
-"""Operator commands for a run: abort it, or state the outcome of one instance.
+"""Operator commands for a run: abort, pause, promote, resume, or state an instance's outcome.
 
-Called by `abort` and `resolve`. A command goes to the process that drives the run; without such a
+Called by the commands of these names. A command goes to the process that drives the run; without such a
 process it is applied here, under the run's lock.
 """
 
 from __future__ import annotations
 
-import secrets
-
 import anyio
+import msgspec
 
 from rollout import logs
 from rollout.app import connect, execute, preflight, runs
@@ -31,7 +30,7 @@ async def abort(run: StoredRun, reason: str, session: Session) -> RunResult:
 
     Errors: R0505 if the driving process does not react; as `execute.resume`.
     """
-    order = _order(OperatorWord.ABORT, reason)
+    order = execute.command(OperatorWord.ABORT, reason)
     while await _send(run, order, session.notices):
         if (closed := await _until_closed(run)) is not None:
             return closed
@@ -45,10 +44,39 @@ async def resolve(
 
     Errors: R0505 if that process does not react, R0608 if the command is refused.
     """
-    order = _order(OperatorWord.RESOLVE, reason, instance, resolution)
+    order = execute.command(OperatorWord.RESOLVE, reason)
+    stated = msgspec.structs.replace(order, instance=instance, resolution=resolution)
+    return await _command(run, stated, session)
+
+
+async def pause(run: StoredRun, reason: str, session: Session) -> bool:
+    """Start nothing new in a run until an operator continues it. Returns and errors: as `resolve`."""
+    return await _command(run, execute.command(OperatorWord.PAUSE, reason), session)
+
+
+async def promote(run: StoredRun, reason: str, session: Session, *, full: bool = False) -> bool:
+    """Continue a paused run, or answer the manual gate that waits; with `full` both, and all later
+    gates. Returns and errors: as `resolve`.
+    """
+    order = execute.command(OperatorWord.PROMOTE, reason)
+    return await _command(run, msgspec.structs.replace(order, full=full), session)
+
+
+async def resume_driven(run: StoredRun, reason: str, session: Session) -> bool:
+    """Continue a paused run that another process drives; return False if none drives it.
+
+    Errors: R0505 if that process does not react, R0608 if the run is not paused.
+    """
+    return await _send(run, execute.command(OperatorWord.RESUME, reason), session.notices)
+
+
+async def _command(run: StoredRun, order: OperatorCommand, session: Session) -> bool:
+    """Hand a command to the process that drives the run, or apply it here; return whether a process
+    drives the run.
+    """
     if await _send(run, order, session.notices):
         return True
-    await _resolve_here(run, order, session)
+    await _apply_here(run, order, session)
     return False
 
 
@@ -78,7 +106,7 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
                 )
 
 
-async def _resolve_here(run: StoredRun, order: OperatorCommand, session: Session) -> None:
+async def _apply_here(run: StoredRun, order: OperatorCommand, session: Session) -> None:
     """Apply the command to a run that no process drives, under its lock, in its journal."""
     async with execute.hold_runs(session, order.at) as runner:
         folded = runs.fold(run)
@@ -94,22 +122,6 @@ async def _resolve_here(run: StoredRun, order: OperatorCommand, session: Session
             journal.append(folded.decider.take_events(), order.at)
             journal.sync_now()
             journal.close()
-
-
-def _order(
-    command: OperatorWord, reason: str, instance: str = "", resolution: Resolution | None = None
-) -> OperatorCommand:
-    """Return a command by the operator of this process."""
-    return OperatorCommand(
-        secrets.token_hex(8),
-        command,
-        execute.actor(),
-        LoopClock().now(),
-        "command line",
-        reason,
-        instance,
-        resolution,
-    )
 
 
 async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> bool:

@@ -138,6 +138,11 @@ def _take(decider: Decider, line: Line, reader: Reader) -> None:
         ) from error
 
 
+def paused_and_driven(run: StoredRun) -> bool:
+    """Return whether a process drives the run and an operator paused it. Errors: as `fold`."""
+    return bool(run.driver()) and fold(run).run.paused is not None
+
+
 def open_runs(runs: RunStore) -> list[Folded]:
     """Return the runs that started and did not close, oldest first.
 

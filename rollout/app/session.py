@@ -38,12 +38,14 @@ class Connection:
 class Session:
     """Where runs are stored, how to connect and where to report.
 
-    `allow_unsafe_fs` accepts a network or user-space file system for the runs directory.
+    `allow_unsafe_fs` accepts a network or user-space file system for the runs directory. Without
+    `wait`, a run that is paused or reaches a manual gate halts instead of waiting (R0508, R0509).
     """
 
     runs_dir: Path = Path("runs")
     connection: Connection = Connection()
     allow_unsafe_fs: bool = False
+    wait: bool = True
     notices: Notices = field(default_factory=Notices)
     progress: Progress = field(default_factory=Progress)
 

@@ -21,12 +21,16 @@ def make(
     cloud: CloudOptions | None = None,
     *,
     unsafe_fs: bool = False,
+    wait: bool = True,
 ) -> Session:
-    """Return a session that reports to `terminal`. `unsafe_fs` is `--allow-unsafe-fs`."""
+    """Return a session that reports to `terminal`. `unsafe_fs` is `--allow-unsafe-fs`, and without
+    `wait` (`--no-wait`) the process halts where it would wait for an operator.
+    """
     return Session(
         runs_dir=common.runs_dir,
         connection=Connection() if cloud is None else cloud.connection(),
         allow_unsafe_fs=unsafe_fs,
+        wait=wait,
         notices=TerminalNotices(terminal),
         progress=progress.make(common, live=terminal.live),
     )

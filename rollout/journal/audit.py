@@ -131,6 +131,7 @@ class _Entries:
         self.actor = ""
         self.epoch = 0
         self.calls: dict[int, Command] = {}
+        self.promotions: dict[str, str] = {}
 
     def of_line(self, line: Line) -> Iterator[AuditEntry]:
         """Yield the entries of one line."""
@@ -214,7 +215,10 @@ class _Entries:
 
     def _commanded(self, event: ev.OperatorCommand, entry: AuditEntry) -> AuditEntry | None:
         stated = f" {event.resolution.value}" if event.resolution else ""
+        stated += " of this and all later gates" if event.full else ""
         reason = f": {event.reason}" if event.reason else ""
+        if event.command is ev.OperatorWord.PROMOTE:
+            self.promotions[event.id] = f"promoted by {_actor(event.actor)}{reason}"
         text = f"{_actor(event.actor)} commanded {event.command.value}{stated}{reason}"
         ordinal = self.layout.ordinal_of(event.instance) if event.instance else None
         if ordinal is not None:
@@ -244,6 +248,9 @@ class _Entries:
             case ev.WaveClosed():
                 name = self.layout.waves[event.wave].name
                 return f"wave {name}" if self._in_wave(event.wave) else None
+            case ev.GateOpened():
+                name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
+                return f"gate after wave {name}: {given or 'its bake is over'}"
             case ev.CellOpened() | ev.CellClosed():
                 own = self.only is None or self.layout.cell_of[self.only] == event.cell
                 return f"cell {event.cell}" if own else None

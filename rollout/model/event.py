@@ -97,9 +97,22 @@ class WaveStarted(Event, frozen=True):
 
 
 class WaveClosed(Event, frozen=True):
-    """No instance of the wave is unfinished."""
+    """No instance of the wave is unfinished. The bake of a wave with a gate counts from `at`, the
+    later of this machine's and the service's time; 0 for other waves.
+    """
 
     wave: int
+    at: Instant = 0
+
+
+class GateOpened(Event, frozen=True):
+    """The gate after a closed wave is open: its bake is over, and the operator's command with the
+    id `order` promoted it if it is manual. The next wave may start.
+    """
+
+    wave: int
+    at: Instant
+    order: str = ""
 
 
 class CellOpened(Event, frozen=True):
@@ -258,6 +271,9 @@ class OperatorWord(enum.StrEnum):
 
     ABORT = "abort"
     RESOLVE = "resolve"
+    PAUSE = "pause"
+    PROMOTE = "promote"
+    RESUME = "resume"
 
 
 class Resolution(enum.StrEnum):
@@ -272,7 +288,7 @@ class OperatorCommand(Event, frozen=True):
     """A command of an operator; also the message that a running process receives.
 
     `source` is `command line` or `inbox`. `at` is by the sender's clock. `instance` and
-    `resolution` belong to `resolve`.
+    `resolution` belong to `resolve`; `full` belongs to `promote` and answers all later gates too.
     """
 
     id: str
@@ -283,6 +299,7 @@ class OperatorCommand(Event, frozen=True):
     reason: str = ""
     instance: str = ""
     resolution: Resolution | None = None
+    full: bool = False
 
 
 class FailuresAccepted(Event, frozen=True):
@@ -368,6 +385,7 @@ AnyEvent = (
     | KeyChanged
     | WaveStarted
     | WaveClosed
+    | GateOpened
     | CellOpened
     | CellClosed
     | Issued

@@ -54,6 +54,8 @@ RETRY_BASE_MS = 1 * SECOND
 RETRY_CAP_MS = 30 * SECOND
 KEY_AGE_MAX_MS = 60 * SECOND
 """An attach needs a comparison of the key pair that began at most this long ago."""
+CLOCKS_DIFFER_MS = 2 * MINUTE
+"""How far the clocks of two machines may differ: each may be a minute from the service's."""
 CALL_TIMEOUT_MS = 60 * SECOND
 """No single call may take longer; above every per-action read time-out of `ecs.contract`."""
 UNKNOWN_CODES_MAX = 3

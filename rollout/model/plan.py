@@ -16,7 +16,7 @@ import msgspec
 
 from rollout.model.instance import Status
 from rollout.model.site import AtSite
-from rollout.model.spec import Calls, OnUnknown, Restart
+from rollout.model.spec import Calls, Gate, OnUnknown, Restart
 from rollout.model.time import Duration, Instant
 
 FORMAT = "rollout.plan"
@@ -96,11 +96,20 @@ class Cell(AtSite, msgspec.Struct, frozen=True):
         return itertools.chain.from_iterable(batch.targets for batch in self.batches)
 
 
-class Wave(msgspec.Struct, frozen=True):
-    """An ordered slice of the fleet."""
+class Wave(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An ordered slice of the fleet. The next wave starts `bake_ms` after this one closed, and
+    after an operator's promotion if `gate` is manual. The last wave has neither.
+    """
 
     name: str
     cells: tuple[Cell, ...]
+    bake_ms: Duration = 0
+    gate: Gate = Gate.AUTO
+
+    @property
+    def gated(self) -> bool:
+        """Whether the next wave waits for a bake or a promotion."""
+        return bool(self.bake_ms or self.gate is Gate.MANUAL)
 
 
 class Group(msgspec.Struct, frozen=True):

@@ -154,12 +154,24 @@ class WaveKind(enum.StrEnum):
     REST = "rest"
 
 
+class Gate(enum.StrEnum):
+    """How the gate after a wave opens: `auto` after the bake, `manual` by a promotion too."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
 class WaveSpec(msgspec.Struct, frozen=True):
-    """One wave as written: an amount of all targets, one of each kind (`cover`), or the rest."""
+    """One wave as written: an amount of all targets, one of each kind (`cover`), or the rest.
+
+    `bake_ms` and `gate` delay the next wave.
+    """
 
     name: str
     kind: WaveKind
     amount: Amount | None = None
+    bake_ms: Duration = 0
+    gate: Gate = Gate.AUTO
 
 
 class Limits(msgspec.Struct, frozen=True):

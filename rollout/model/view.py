@@ -6,13 +6,16 @@ import msgspec
 
 
 class WaveView(msgspec.Struct, frozen=True):
-    """One wave: number of targets in each phase, and whether it is open."""
+    """One wave: number of targets in each phase, and whether it is open. `gate` says what the next
+    wave waits for after this one closed; empty where it does not wait.
+    """
 
     name: str
     targets: int
     state: str
     phases: dict[str, int]
     held: int
+    gate: str = ""
 
 
 class GroupView(msgspec.Struct, frozen=True):
@@ -47,7 +50,7 @@ class LaneView(msgspec.Struct, frozen=True):
 
 
 class RunView(msgspec.Struct, frozen=True):
-    """One run: `state` is running, drained, halted or closed; `waiting` has the number of
+    """One run: `state` is running, paused, drained, halted or closed; `waiting` has the number of
     instances by cause; `classes` sum to the inventory.
     """
 
@@ -70,5 +73,7 @@ class RunView(msgspec.Struct, frozen=True):
     lanes: tuple[LaneView, ...] = ()
     restarted_elsewhere: tuple[str, ...] = ()
     """Instances that other operators restarted during the run, in order; the first thousand."""
+    to_promote: bool = False
+    """Whether a manual gate waits for `rollout promote`."""
     skipped: tuple[Left, ...] = ()
     """Instances that drifted out of the plan and need no operator; the first thousand."""

@@ -57,9 +57,10 @@ def _exclude(form: models.ExcludeForm) -> spec.Exclude:
 
 
 def _wave(form: models.WaveForm) -> spec.WaveSpec:
-    if form.size in ("cover", "rest"):
-        return spec.WaveSpec(form.name, spec.WaveKind(form.size))
-    return spec.WaveSpec(form.name, spec.WaveKind.AMOUNT, spec.parse_amount(form.size))
+    whole = form.size in ("cover", "rest")
+    kind = spec.WaveKind(form.size) if whole else spec.WaveKind.AMOUNT
+    amount = None if whole else spec.parse_amount(form.size)
+    return spec.WaveSpec(form.name, kind, amount, time.parse_duration(form.bake), form.gate)
 
 
 def _limits(form: models.LimitsForm) -> spec.Limits:

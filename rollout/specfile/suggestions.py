@@ -11,7 +11,7 @@ from difflib import get_close_matches
 LATER: dict[str, str] = {
     "spec.accounts": "the account is that of the credentials",
     "spec.spreadOver": "batches are made zone by zone already",
-    "spec.gates": "run one wave at a time, or watch `rollout status`",
+    "spec.gates": "write `gate: manual` in a wave",
     "spec.windows": "start the run inside the window",
     "spec.verify": "every run verifies through the API that instances booted after the attach",
     "spec.onFailure": "watch `rollout status`; Ctrl-C drains the run",
@@ -19,8 +19,6 @@ LATER: dict[str, str] = {
     "spec.approvals": "review the plan file before `rollout apply`",
     "spec.notify": "",
     "spec.schedule": "let cron or a systemd timer run `rollout apply`",
-    "spec.waves.*.bake": "",
-    "spec.waves.*.gate": "",
     "spec.budgets.*.restartsPer10m": "`maxDown` alone bounds the run",
     "spec.budgets.*.atLeast": "write a count",
 }

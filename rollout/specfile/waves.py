@@ -1,4 +1,4 @@
-"""Rules about the waves of a spec: unique names, and `rest` only at the end.
+"""Rules about the waves of a spec: unique names, `rest` only at the end, and no gate there.
 
 Called by `specfile.load` with the document, so that these problems are reported even if one wave
 is invalid. `models` checks each wave on its own.
@@ -32,6 +32,17 @@ def problems(document: Document) -> Iterator[Problem]:
             yield Problem("R0115", message, place, "give each wave a unique name")
         names.add(name if isinstance(name, str) else None)
         yield from _rest(document, index, wave, last=index == len(waves) - 1)
+    if waves and isinstance(waves[-1], dict):
+        yield from _gate(document, len(waves) - 1, waves[-1])
+
+
+def _gate(document: Document, index: int, wave: dict[str, Any]) -> Iterator[Problem]:
+    """Yield the problems of a last wave that has a bake or a gate."""
+    for field in ("bake", "gate"):
+        if field in wave:
+            message = f"the last wave has a `{field}`, but no wave follows it"
+            place = document.at_value((*_WAVES, index, field))
+            yield Problem("R0120", message, place, f"remove `{field}`")
 
 
 def _rest(document: Document, index: int, wave: dict[str, Any], *, last: bool) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ def apply(
     allow_empty: Flag = False,
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
+    no_wait: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
@@ -47,6 +48,8 @@ def apply(
         Accept an incomplete listing of instances, with a warning.
     allow_unknown_region
         Accept regions that the program does not know, without a DescribeRegions call.
+    no_wait
+        End with exit 5 where the run would wait for an operator: paused, or at a manual gate.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     output
@@ -57,7 +60,7 @@ def apply(
     from rollout.cli import eventloop, session
 
     terminal = Terminal.of(common)
-    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
+    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs, wait=not no_wait)
     if target.suffix in (".yaml", ".yml"):
         if digest is not None:
             raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")

@@ -1,4 +1,4 @@
-"""`rollout resume`: continue an open run."""
+"""`rollout resume`: continue an open run, also a paused one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def resume(
     /,
     *,
     last: Flag = False,
+    reason: str = "",
+    no_wait: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Continue an open run after a crash, Ctrl-C or a halt.
+    """Continue an open run after a crash, Ctrl-C, a halt or a pause.
 
     Parameters
     ----------
@@ -28,14 +30,18 @@ def resume(
         The run's id or a unique prefix of it.
     last
         Resume the newest open run, or do nothing if none is open. For schedulers: unlike
-        `resume RUN`, it continues no run that halted for failures, conflicts, drift or another
-        run.
+        `resume RUN`, it continues no paused run, and none that halted for failures, conflicts,
+        drift or another run.
+    reason
+        Reason why a paused run continues, for the journal.
+    no_wait
+        End with exit 5 where the run would wait for an operator: paused, or at a manual gate.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.app import execute
+    from rollout.app import execute, operate, runs
     from rollout.cli import eventloop, session
 
     if (run is None) is not last:
@@ -43,8 +49,12 @@ def resume(
             "R0002", "name a run, or pass --last", help="rollout history lists them"
         )
     terminal = Terminal.of(common)
-    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
-    ended = eventloop.run(partial(execute.resume, run, made, unattended=last))
+    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs, wait=not no_wait)
+    if run is not None and runs.paused_and_driven(found := runs.find(common.runs_dir, run)):
+        if eventloop.run(operate.resume_driven, found, reason, made):
+            terminal.say("Continued. The process that drives the run starts new calls again.")
+            return Exit.DONE
+    ended = eventloop.run(partial(execute.resume, run, made, unattended=last, reason=reason))
     if ended is None:
         terminal.say("Nothing to do: no run is open.")
         return Exit.DONE

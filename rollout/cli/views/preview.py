@@ -160,14 +160,24 @@ def _wanted(plan: Plan) -> str:
 
 
 def _waves(waves: tuple[Wave, ...]) -> list[str]:
-    rows: list[tuple[str, ...]] = [("wave", "targets", "cells", "batches", "restarts")]
-    for wave in waves:
+    gated = any(wave.gated for wave in waves)
+    head = ("wave", "targets", "cells", "batches", "restarts", *(("bake", "gate") if gated else ()))
+    rows: list[tuple[str, ...]] = [head]
+    for number, wave in enumerate(waves, 1):
         batches = [batch for cell in wave.cells for batch in cell.batches]
         kinds = Counter(target.restart for batch in batches for target in batch.targets)
         restarts = [f"{kinds[kind]:,} {kind.value}" for kind in RestartKind if kinds[kind]]
-        numbers = (sum(kinds.values()), len(wave.cells), len(batches))
-        rows.append((wave.name, *(f"{number:,}" for number in numbers), " · ".join(restarts)))
-    return render.table(rows, "<>>><")
+        counts = (sum(kinds.values()), len(wave.cells), len(batches))
+        gate = _gate(wave, last=number == len(waves)) if gated else ()
+        cells = (f"{count:,}" for count in counts)
+        rows.append((wave.name, *cells, " · ".join(restarts), *gate))
+    return render.table(rows, "<>>><" + "<<" * gated)
+
+
+def _gate(wave: Wave, *, last: bool) -> tuple[str, str]:
+    """Return the bake and the gate after a wave as text."""
+    bake = format_duration(wave.bake_ms) if wave.bake_ms else "-"
+    return bake, "-" if last else wave.gate.value
 
 
 def _bounds(plan: Plan, width: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -71,12 +71,20 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
         if waiting:
             lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
     lines += [*_sum(view, width), *_elsewhere(view, width), *_listed(view, width)]
-    if view.state in ("halted", "drained") or (view.state == "running" and not facts.holder):
+    steps = list(_next_commands(view, facts))
+    return "\n".join(map(escaped, [*lines, *([""] if steps else []), *steps]))
+
+
+def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
+    """Yield the commands that continue or close the run."""
+    if view.to_promote:
+        yield f"promote: rollout promote {view.run}"
+    stopped = view.state in ("halted", "drained", "paused")
+    if stopped or (view.state == "running" and not facts.holder):
         accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
-        lines += ["", f"resume: {accepts}rollout resume {view.run}"]
-        if view.state == "halted":
-            lines.append(f"abort:  rollout abort {view.run}")
-    return "\n".join(map(escaped, lines))
+        yield f"resume: {accepts}rollout resume {view.run}"
+    if view.state == "halted":
+        yield f"abort:  rollout abort {view.run}"
 
 
 def summary(view: RunView, facts: RunFacts, width: int) -> str:
@@ -87,7 +95,7 @@ def summary(view: RunView, facts: RunFacts, width: int) -> str:
         f"files:  {facts.location}",
     ]
     text = status(view, facts, width)
-    ends_with_commands = text.rpartition("\n")[2].startswith(("resume", "abort"))
+    ends_with_commands = text.rpartition("\n")[2].startswith(("promote", "resume", "abort"))
     return "\n".join([text, *([] if ends_with_commands else [""]), *files])
 
 
@@ -145,7 +153,8 @@ def _waves(view: RunView) -> list[str]:
     rows = [("wave", "targets", *names, "")]
     for wave, numbers in zip(view.waves, counts, strict=True):
         cells = [f"{numbers[name]:,}" for name in names]
-        rows.append((wave.name, f"{wave.targets:,}", *cells, wave.state))
+        state = f"{wave.state}, next wave {wave.gate}" if wave.gate else wave.state
+        rows.append((wave.name, f"{wave.targets:,}", *cells, state))
     return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
 
 

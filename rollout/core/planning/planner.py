@@ -182,7 +182,7 @@ def _doubtful(spec: Spec, targets: int) -> int:
 def _estimate(
     waves: Sequence[Wave], groups: Sequence[Group], calls: Calls, context: PlanContext
 ) -> Estimate:
-    """Return the calls by action, and the duration from waves, permits, boot time and quota.
+    """Return the calls by action, and the duration from waves, permits, boots, bakes and quota.
 
     A quota applies to one action in one region. An emulator has none.
     """
@@ -207,7 +207,7 @@ def _estimate(
         rounds = -(-reboots // cap) if cap else 0
         boots = max(rounds, 1) * context.boot_time_ms
         sending = 0 if emulated else max(lanes.values()) * MINUTE // context.calls_per_minute
-        duration += max(boots, sending)
+        duration += max(boots, sending) + wave.bake_ms
     ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
     return Estimate(ordered, duration, context.boot_time_ms)
 

@@ -89,7 +89,9 @@ def make_waves(
         share, parts = _part(parts, _taken(wave, parts, total, size_min))
         if share:
             cells = [cell for part in share for cell in _cells(part, batch_max)]
-            waves.append(Wave(wave.name, tuple(cells)))
+            waves.append(Wave(wave.name, tuple(cells), wave.bake_ms, wave.gate))
+    if waves:  # no wave follows the last one
+        waves[-1] = Wave(waves[-1].name, waves[-1].cells)
     return tuple(waves)
 
 

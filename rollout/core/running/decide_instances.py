@@ -93,7 +93,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
     if run.alarm is not None:
         return step
     front = end = run.front_end
-    if front < len(run.phases) and waiting.stalled:
+    if run.paused is None and front < len(run.phases) and waiting.stalled:
         # The restarts of attached instances give their permits back. No attach of the later wave
         # begins.
         end = len(run.phases)
@@ -124,6 +124,8 @@ def _compare_key(step: Step, key_site: KeySite) -> None:
         return
     keys = step.watching.keys
     if key_site in keys.missing:
+        if step.run.paused is not None:
+            return
         command = ImportKey(*key_site.site, key_site.key)
         not_after = step.now + limits.STATE_AGE_MAX_MS
         step.intend(command, not_after, 1 + keys.imports.get(key_site, 0))

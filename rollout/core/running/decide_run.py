@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.core.invariant import invariant
-from rollout.core.running import thresholds
-from rollout.core.running.evolve import OBSERVED
+from rollout.core.running import gates, thresholds
 from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.core.running.watching import Watching
@@ -22,19 +21,15 @@ from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import PPM
 from rollout.model.time import Instant
 
-_AWAITED = OBSERVED | {Phase.COMPARING}
-"""Phases of instances that an aborted run still observes before it closes."""
-
 
 def decide(run: Run, watching: Watching, now: Instant) -> tuple[list[AnyEvent], Instant | None]:
     """Return the events about the run as a whole that are due at `now`, and when the next one is
     due without new input: None where only an event can bring one.
     """
-    del now  # no rule about the run as a whole waits for a time yet
-    return list(_events(run, watching)), None
+    return list(_events(run, watching, now)), None if run.frozen else gates.opens_at(run)
 
 
-def _events(run: Run, watching: Watching) -> Iterator[AnyEvent]:
+def _events(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
     if run.stopping:
         return
     if run.aborted is None:
@@ -48,16 +43,12 @@ def _events(run: Run, watching: Watching) -> Iterator[AnyEvent]:
     elif run.aborted is not None:
         yield from _close_aborted(run)
     else:
-        yield from _waves(run, watching)
+        yield from _waves(run, watching, now)
 
 
 def _close_aborted(run: Run) -> Iterator[ev.RunClosed]:
     """Close the run once no call is open and no observation is awaited."""
-    awaited = any(
-        run.phase(ordinal) in _AWAITED and not run.held[ordinal]
-        for ordinal in range(len(run.phases))
-    )
-    if not run.open_calls and not awaited:
+    if not gates.awaited(run):
         yield _closed(run)
 
 
@@ -83,25 +74,32 @@ def _released(run: Run, watching: Watching) -> Iterator[ev.Released]:
                 yield ev.Released(part, "start_time_trusted")
 
 
-def _waves(run: Run, watching: Watching) -> Iterator[AnyEvent]:
+def _waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
     if run.wave_open is None:
-        yield from _between_waves(run, watching)
+        yield from _between_waves(run, watching, now)
         return
     span = run.layout.waves[run.wave_open]
     closed = [cell for cell in run.cells_open if run.left_in_cell[cell] == 0]
     yield from map(ev.CellClosed, closed)
     if run.cells_next < span.cells[1]:
-        if run.left_before is None and run.left_in_open_cells < limits.OPEN_INSTANCES_MAX:
+        room = run.left_in_open_cells < limits.OPEN_INSTANCES_MAX
+        if run.left_before is None and room and run.paused is None:
             yield ev.CellOpened(run.cells_next)
     elif len(closed) == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
-        yield ev.WaveClosed(run.wave_open)
+        gated = run.plan.waves[run.wave_open].gated
+        yield ev.WaveClosed(run.wave_open, max(now, run.service_time) if gated else 0)
 
 
-def _between_waves(run: Run, watching: Watching) -> Iterator[AnyEvent]:
+def _between_waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
     if run.left_before is not None:
         return
-    if run.waves_closed < len(run.layout.waves):
-        yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
+    if run.gate is not None:
+        opened = gates.opened(run, now)
+        if opened is not None:
+            yield opened
+    elif run.waves_closed < len(run.layout.waves):
+        if run.paused is None:
+            yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
     elif run.left == 0 and not run.open_calls and watching.keys.all_compared():
         given_up = sum(run.phase(ordinal) in DOWN for ordinal in run.abandoned)
         doubts = classes(run)["in_doubt"] - given_up  # a restart that is held unseen is one too

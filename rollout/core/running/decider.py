@@ -16,6 +16,7 @@ from rollout.core.running import (
     decide_instances,
     decide_run,
     evidence,
+    gates,
     operators,
     thresholds,
 )
@@ -67,6 +68,8 @@ class Decider:
         self._new: list[AnyEvent] = []
         self.after_step: Callable[[Decider], None] = lambda _: None
         """Called after every step of a turn: the simulator checks invariants here."""
+        self.waits = True
+        """Whether this process waits for an operator. It halts instead where it does not."""
         self._use(Waiting.of(Run.of(plan)))
 
     def _use(self, waiting: Waiting) -> None:
@@ -280,6 +283,9 @@ class Decider:
             self.waiting.advance(now)
             step = decide_instances.decide(self.waiting, now) if not events else None
             if not events and not step:
+                stop = None if self.waits else gates.stop(self.run)
+                if stop is not None:
+                    self.put(stop, now)
                 self.watching.calibrated.clear()
                 return Turn(tuple(intents), tuple(observations), self._wake(wake))
             events = events if step is None else step.events

@@ -13,11 +13,12 @@ from rollout.core.invariant import invariant
 from rollout.core.running.evolve_calls import begin, lose, settle
 from rollout.core.running.evolve_phases import count_left, count_trouble, move_target, prove_wrong
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
-from rollout.core.running.state import Run
+from rollout.core.running.state import GateWait, Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent, Trigger
 from rollout.model.halts import HaltReason, halted
+from rollout.model.spec import Gate
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
@@ -39,13 +40,13 @@ def evolve(run: Run, event: AnyEvent) -> None:
 
 def _started(run: Run, event: ev.RunStarted) -> None:
     invariant(run.epoch == 0, "a run starts once")
-    run.run_id, run.epoch = event.run, event.epoch
+    run.run_id, run.epoch, run.machine = event.run, event.epoch, event.actor.machine
 
 
 def _resumed(run: Run, event: ev.Resumed) -> None:
     """Another process: the outcome of each open call is unknown, each held instance is released."""
     invariant(event.epoch == run.epoch + 1, "I-40: the epoch rises by one")
-    run.epoch = event.epoch
+    run.epoch, run.machine = event.epoch, event.actor.machine
     run.slowed.clear()
     for issued in list(run.open_calls.values()):
         left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
@@ -77,8 +78,17 @@ def _halted(run: Run, event: ev.Halted) -> None:
 
 def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
     run.orders[event.id] = None
-    if event.command is ev.OperatorWord.ABORT:
-        run.aborted = event
+    match event.command:
+        case ev.OperatorWord.ABORT:
+            run.aborted = event
+        case ev.OperatorWord.PAUSE:
+            run.paused = event
+        case ev.OperatorWord.RESUME:
+            run.paused = None
+        case ev.OperatorWord.PROMOTE:
+            if event.full or run.paused is None:
+                run.promoted = event
+            run.paused = None
 
 
 def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
@@ -106,6 +116,8 @@ def _run_closed(run: Run, event: ev.RunClosed) -> None:
 def _wave_started(run: Run, event: ev.WaveStarted) -> None:
     invariant(run.left_before is None, "I-33: earlier waves finish first")
     invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
+    invariant(run.gate is None, "I-34: the gate opens before the next wave")
+    invariant(run.paused is None, "I-38: no wave starts in a paused run")
     run.wave_open = event.wave
     run.cells_next = run.layout.waves[event.wave].cells[0]
 
@@ -114,10 +126,25 @@ def _wave_closed(run: Run, event: ev.WaveClosed) -> None:
     invariant(run.wave_open == event.wave, "only the open wave closes")
     run.wave_open = None
     run.waves_closed += 1
+    if run.plan.waves[event.wave].gated:
+        run.gate = GateWait(event.wave, event.at, run.machine)
+
+
+def _gate_opened(run: Run, event: ev.GateOpened) -> None:
+    invariant(run.gate is not None and run.gate.wave == event.wave, "only a shut gate opens")
+    invariant(event.at >= (run.baked_at or 0), "I-35: a bake is not shortened")
+    order = run.promoted
+    manual = run.plan.waves[event.wave].gate is Gate.MANUAL
+    answered = order is not None and order.id == event.order
+    invariant(answered or not manual, "I-34: an operator promotes a manual gate")
+    run.gate = None
+    if order is not None and not order.full:
+        run.promoted = None
 
 
 def _cell_opened(run: Run, event: ev.CellOpened) -> None:
     invariant(event.cell == run.cells_next, "cells open in order")
+    invariant(run.paused is None, "I-38: no cell opens in a paused run")
     run.cells_open[event.cell] = None
     run.cells_next += 1
     run.left_in_open_cells += run.left_in_cell[event.cell]
@@ -153,6 +180,7 @@ def _key_changed(run: Run, event: ev.KeyChanged) -> None:
 
 
 def _moved(run: Run, event: ev.Moved) -> None:
+    run.service_time = max(run.service_time, event.api_time)
     for ordinal in event.ordinals:
         match event.trigger:
             case Trigger.OBSERVED_ATTACHED:
@@ -272,6 +300,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.KeyChanged: _key_changed,
     ev.WaveStarted: _wave_started,
     ev.WaveClosed: _wave_closed,
+    ev.GateOpened: _gate_opened,
     ev.CellOpened: _cell_opened,
     ev.CellClosed: _cell_closed,
     ev.Issued: begin,

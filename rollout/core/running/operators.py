@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rollout.core.running import gates
 from rollout.core.running.journey import TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
@@ -31,6 +32,8 @@ def refusal(run: Run, order: OperatorCommand, now: Instant) -> str:
         return "the run is being aborted already" if run.aborted else ""
     if run.aborted is not None:
         return "the run is being aborted"
+    if order.command is not OperatorWord.RESOLVE:
+        return gates.refusal(run, order)
     ordinal = run.layout.ordinal_of(order.instance)
     if ordinal is None:
         return f"{order.instance} is not a target of this run"
@@ -38,7 +41,7 @@ def refusal(run: Run, order: OperatorCommand, now: Instant) -> str:
 
 
 def follows(run: Run, order: OperatorCommand) -> Iterator[AnyEvent]:
-    """Yield the events that follow a command without a `refusal`; none follow an abort."""
+    """Yield the events that follow a command without a `refusal`: those of a statement."""
     ordinal = run.layout.ordinal_of(order.instance)
     if order.resolution is None or ordinal is None:
         return

@@ -60,6 +60,14 @@ class LaneUse(msgspec.Struct, eq=False, gc=False):
     window: int = limits.LANE_CALLS_START
 
 
+class GateWait(msgspec.Struct, frozen=True):
+    """A gate that is shut: its wave, when the wave closed, and on which machine."""
+
+    wave: int
+    since: Instant
+    machine: str
+
+
 class Run(msgspec.Struct, eq=False, kw_only=True):
     """Everything a run knows that its journal knows. Dicts to None are sets that keep order."""
 
@@ -109,6 +117,8 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     wave_open: int | None = None
     run_id: str = ""
     epoch: int = 0
+    machine: str = ""
+    """The machine of the process that drives the run."""
     calls_issued: int = 0
     odd_codes: int = 0
     """Number of refusals in this process with an unexpected code."""
@@ -122,6 +132,14 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     closed: ev.RunClosed | None = None
     aborted: ev.OperatorCommand | None = None
     """The operator's abort: observe instances with open questions, then close."""
+    paused: ev.OperatorCommand | None = None
+    """The operator's pause: no call, wave or cell begins until an operator continues the run."""
+    gate: GateWait | None = None
+    """The gate after the last closed wave, until it opens."""
+    promoted: ev.OperatorCommand | None = None
+    """The operator's promotion of the gate that waits, or of all gates."""
+    service_time: Instant = 0
+    """The latest time of the service that an event has."""
     slowed: dict[Lane, ev.LaneSlowed] = {}
     """Throttled lanes, as this process reported last."""
     orders: dict[str, None] = {}
@@ -181,10 +199,25 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
 
     @property
     def front_end(self) -> int:
-        """Return the end of the ordinals that calls may begin for: earlier waves finish first."""
+        """Return the end of the ordinals that calls may begin for: earlier waves finish first. None
+        begins in a paused run.
+        """
+        if self.paused is not None:
+            return 0
         wave = self.left_before
         cells = self.layout.cells
         return len(self.phases) if wave is None else cells[self.layout.waves[wave].cells[1] - 1].end
+
+    @property
+    def baked_at(self) -> Instant | None:
+        """Return when the bake of the last closed wave is over; None where no gate waits. Another
+        machine than the one that closed the wave adds the possible difference of their clocks.
+        """
+        if self.gate is None:
+            return None
+        bake_ms = self.plan.waves[self.gate.wave].bake_ms
+        margin = limits.CLOCKS_DIFFER_MS if bake_ms and self.gate.machine != self.machine else 0
+        return self.gate.since + bake_ms + margin
 
     def at_rest(self, ordinal: int) -> bool:
         """Return whether no observation of it is needed: it is finished or held, or only a

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from rollout.core.running import gates
 from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
@@ -51,6 +52,7 @@ def view(run: Run) -> RunView:
             for ordinal in sorted(run.restarted_elsewhere)[:LEFT_MAX]
         ),
         lanes=lanes(run) if run.closed is None else (),
+        to_promote=run.aborted is None and gates.unanswered(run),
     )
 
 
@@ -90,6 +92,8 @@ def _state(run: Run) -> tuple[str, str, int]:
         return "halted", f"{halted.code} {halted.reason}: {halted.detail}", exit_of(run)
     if run.drained is not None:
         return "drained", run.drained.word, exit_of(run)
+    if run.paused is not None and run.aborted is None:
+        return "paused", gates.paused_by(run.paused), 0
     return "running", _aborted(run), 0
 
 
@@ -108,7 +112,7 @@ def _wave(run: Run, number: int) -> WaveView:
     phases = {phase.word: counts[phase] for phase in Phase if counts[phase]}
     held = run.held.count(1, start, end)
     if number < run.waves_closed:
-        return WaveView(span.name, span.targets, "closed", phases, held)
+        return WaveView(span.name, span.targets, "closed", phases, held, gates.text(run, number))
     state = "open" if number == run.wave_open else "waiting"
     if run.closed is not None:
         state = "aborted" if number == run.wave_open else "not started"
@@ -128,8 +132,9 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
     def free(phase: Phase) -> int:
         return run.phase_counts[phase] - held[phase]
 
+    gate = gates.text(run, run.waves_closed - 1)
     reasons = {
-        "for an earlier wave or cell": later,
+        gate or "for an earlier wave or cell": later,
         restart: free(Phase.ATTACHED),
         "for an attach": max(0, free(Phase.PLANNED) - later),
         "for a comparison of the key pair": free(Phase.COMPARING),

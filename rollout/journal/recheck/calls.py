@@ -116,6 +116,7 @@ class RunCalls:
         self._demand(event.epoch == self.epoch, stale)
         self._demand(not self.stopped, f"{call} was issued after the run halted or drained")
         self._demand(not self._commands.aborted, f"{call} was issued after the run was aborted")
+        self._demand(not self._commands.paused, f"{call} was issued in a paused run")
         wave, failures = self._waves.wave, self._instances.failures
         if wave is not None:
             for count, what in (

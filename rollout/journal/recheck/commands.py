@@ -1,4 +1,4 @@
-"""The commands of operators, checked from the journal alone: aborts and statements.
+"""The commands of operators, checked from the journal alone.
 
 Called by `rules`. Shares no code with the core.
 """
@@ -24,14 +24,27 @@ class Commands:
     def __init__(self, targets: Sequence[Target]) -> None:
         self._targets = targets
         self._stated: set[tuple[int, Resolution]] = set()
-        self.aborted = False
+        self._promotions: dict[str, bool] = {}
+        self.aborted = self.paused = False
         self.abandoned: set[int] = set()
 
     def take(self, event: OperatorCommand) -> str:
         """Fold one command; return its violation as text, empty if there is none."""
-        if event.command is OperatorWord.ABORT:
-            self.aborted = True
-            return ""
+        match event.command:
+            case OperatorWord.ABORT:
+                self.aborted = True
+                return ""
+            case OperatorWord.PAUSE:
+                self.paused = True
+                return ""
+            case OperatorWord.RESUME:
+                self.paused = False
+                return ""
+            case OperatorWord.PROMOTE:
+                if event.full or not self.paused:
+                    self._promotions[event.id] = event.full
+                self.paused = False
+                return ""
         named = (o for o, target in enumerate(self._targets) if target.instance == event.instance)
         ordinal = next(named, None)
         if ordinal is None or event.resolution is None:
@@ -40,6 +53,13 @@ class Commands:
         if event.resolution is Resolution.ABANDON:
             self.abandoned.add(ordinal)
         return ""
+
+    def promotes(self, order: str) -> bool:
+        """Return whether this command opens a manual gate. Only a full promotion opens several."""
+        full = self._promotions.get(order)
+        if full is False:
+            del self._promotions[order]
+        return full is not None
 
     def allows(self, trigger: Trigger, ordinal: int) -> bool:
         """Return whether the move needs no statement, or an operator made it. It counts once."""

@@ -25,7 +25,7 @@ class Rules:
         self._violations = violations = Violations()
         self.instances = TargetStates(plan, violations)
         self.commands = Commands(self.instances.targets)
-        self.waves = WaveRules(self.instances, violations)
+        self.waves = WaveRules(self.instances, self.commands, violations)
         self.calls = RunCalls(self.instances, self.waves, self.commands, violations)
         self.evidence = EvidenceRules(self.instances, self.calls, self.commands, violations)
         self.resumes = 0
@@ -60,6 +60,8 @@ class Rules:
                 self.waves.wave_started(event)
             case ev.WaveClosed():
                 self.waves.wave_closed(event)
+            case ev.GateOpened():
+                self.waves.gate_opened(event)
             case ev.KeyReady():
                 self.evidence.compare(event)
             case ev.KeyChanged():

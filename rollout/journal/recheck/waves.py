@@ -5,17 +5,21 @@ Called by `rules`. Shares no code with the core.
 
 from __future__ import annotations
 
+from rollout.journal.recheck.commands import Commands
 from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.model import event as ev
+from rollout.model.spec import Gate
 
 
 class WaveRules:
     """The waves and cells of one run: waves follow one another, and so do the cells in a wave."""
 
-    def __init__(self, instances: TargetStates, violations: Violations) -> None:
+    def __init__(self, instances: TargetStates, commands: Commands, violations: Violations) -> None:
         self.cells_opened = 0
         self.wave: int | None = None
         self._closed = 0
+        self._gate: ev.WaveClosed | None = None
+        self._commands = commands
         self._instances = instances
         self._demand = violations.demand
 
@@ -25,6 +29,9 @@ class WaveRules:
         self._demand(due, f"wave {event.name} started out of order or while another wave is open")
         failed = self._instances.failures.before(event.wave)
         self._demand(not failed, f"wave {event.name} started after {failed} unaccepted failures")
+        self._demand(self._gate is None, f"wave {event.name} started before the gate opened")
+        paused = self._commands.paused
+        self._demand(not paused, f"wave {event.name} started in a paused run")
         left = self._left_before(event.wave)
         self._demand(not left, f"wave {event.name} started before an earlier wave finished")
         self.wave = event.wave
@@ -40,10 +47,25 @@ class WaveRules:
         self._demand(not unopened and not left, text)
         self.wave = None
         self._closed = event.wave + 1
+        wave = self._instances.plan.waves[event.wave]
+        self._gate = event if wave.bake_ms or wave.gate is Gate.MANUAL else None
+
+    def gate_opened(self, event: ev.GateOpened) -> None:
+        """Check that a gate waits, that its bake is over, and that an operator promoted it."""
+        closed, self._gate = self._gate, None
+        if closed is None or closed.wave != event.wave:
+            self._demand(condition=False, text=f"the gate after wave {event.wave} was not shut")
+            return
+        wave = self._instances.plan.waves[event.wave]
+        baked = event.at >= closed.at + wave.bake_ms
+        self._demand(baked, f"the gate after wave {wave.name} opened before its bake was over")
+        promoted = wave.gate is not Gate.MANUAL or self._commands.promotes(event.order)
+        self._demand(promoted, f"the gate after wave {wave.name} opened without a promotion")
 
     def cell_opened(self, event: ev.CellOpened) -> None:
         """Check that the cell is the next one and in the open wave."""
         wave_of_cell = self._instances.wave_of_cell
+        self._demand(not self._commands.paused, f"cell {event.cell} opened in a paused run")
         known = event.cell == self.cells_opened and event.cell < len(wave_of_cell)
         self._demand(known, f"cell {event.cell} opened out of order")
         if known:

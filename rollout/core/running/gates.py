@@ -1,0 +1,98 @@
+"""Decide when the next wave may start: bakes, manual gates, pauses, and the operators' answers.
+
+Called by `decide_run`, `operators` and the decider. Reads the state only.
+"""
+
+from __future__ import annotations
+
+from rollout.core.running.evolve import OBSERVED
+from rollout.core.running.journey import Phase
+from rollout.core.running.state import Run
+from rollout.model import event as ev
+from rollout.model.event import OperatorWord
+from rollout.model.halts import HaltReason, halted
+from rollout.model.spec import Gate
+from rollout.model.time import Instant, format_instant
+
+AWAITED = OBSERVED | {Phase.COMPARING}
+"""Phases of instances that a run without new calls still observes."""
+
+
+def opened(run: Run, now: Instant) -> ev.GateOpened | None:
+    """Return the verdict of the gate that waits, or None while it is shut."""
+    gate, at = run.gate, opens_at(run)
+    if gate is None or at is None or now < at:
+        return None
+    manual = run.plan.waves[gate.wave].gate is Gate.MANUAL
+    return ev.GateOpened(gate.wave, now, run.promoted.id if manual and run.promoted else "")
+
+
+def opens_at(run: Run) -> Instant | None:
+    """Return when the gate that waits opens; None where only an event can bring that about."""
+    if run.gate is None or run.paused or run.left_before is not None or unanswered(run):
+        return None
+    return run.baked_at
+
+
+def unanswered(run: Run) -> bool:
+    """Return whether the gate that waits is manual and no operator promoted it."""
+    gate = run.gate
+    manual = gate is not None and run.plan.waves[gate.wave].gate is Gate.MANUAL
+    return manual and run.promoted is None
+
+
+def gates_left(run: Run) -> bool:
+    """Return whether a manual gate without a promotion is waiting or still to come."""
+    first = run.waves_closed - (run.gate is not None)
+    later = any(wave.gate is Gate.MANUAL for wave in run.plan.waves[first:])
+    return later and run.promoted is None
+
+
+def refusal(run: Run, order: ev.OperatorCommand) -> str:
+    """Return why a pause, a promotion or a resume cannot be applied; empty where it can."""
+    match order.command:
+        case OperatorWord.PAUSE:
+            return "it is paused already" if run.paused else ""
+        case OperatorWord.RESUME:
+            return "" if run.paused else "it is not paused"
+    if run.paused or unanswered(run) or (order.full and gates_left(run)):
+        return ""
+    return "it is not paused, and no gate waits for a promotion"
+
+
+def stop(run: Run) -> ev.Halted | None:
+    """Return the halt of a process that may not wait for an operator; None while the run works."""
+    if run.frozen or not (run.paused or unanswered(run)) or awaited(run):
+        return None
+    if run.paused is not None:
+        return halted(HaltReason.PAUSED, paused_by(run.paused))
+    if run.gate is None or run.left_before is not None:
+        return None
+    return halted(HaltReason.GATE, f"wave {run.plan.waves[run.gate.wave].name} is finished")
+
+
+def awaited(run: Run) -> bool:
+    """Return whether a call is open or an observation is awaited."""
+    return bool(run.open_calls) or any(
+        run.phase(ordinal) in AWAITED and not run.held[ordinal]
+        for ordinal in range(len(run.phases))
+    )
+
+
+def paused_by(order: ev.OperatorCommand) -> str:
+    """Return who paused the run, and why."""
+    return f"paused by {order.actor.user}" + (f": {order.reason}" if order.reason else "")
+
+
+def text(run: Run, wave: int) -> str:
+    """Return what the next wave waits for after `wave`, as text; empty where no gate waits."""
+    at = run.baked_at
+    if run.gate is None or at is None or run.gate.wave != wave or run.closed is not None:
+        return ""
+    planned = run.plan.waves[wave]
+    parts = [f"until {format_instant(at)} (bake of wave {planned.name})"] if planned.bake_ms else []
+    if unanswered(run):
+        parts.append(f"for a promotion after wave {planned.name}")
+    elif planned.gate is Gate.MANUAL and run.promoted is not None:
+        parts.append(f"promoted by {run.promoted.actor.user}")
+    return ", ".join(parts)
