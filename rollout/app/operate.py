@@ -1,7 +1,7 @@
 """Operator commands for a run: abort, pause, promote, resume, or state an instance's outcome.
 
-Called by the commands of these names. A command goes to the process that drives the run; without such a
-process it is applied here, under the run's lock.
+Called by the commands of these names. A command goes to the process that drives the run; without
+such a process it is applied here, under the run's lock.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def resolve(
 
 
 async def pause(run: StoredRun, reason: str, session: Session) -> bool:
-    """Start nothing new in a run until an operator continues it. Returns and errors: as `resolve`."""
+    """Start nothing new in a run until an operator continues it. Otherwise as `resolve`."""
     return await _command(run, execute.command(OperatorWord.PAUSE, reason), session)
 
 

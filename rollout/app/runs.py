@@ -138,9 +138,10 @@ def _take(decider: Decider, line: Line, reader: Reader) -> None:
         ) from error
 
 
-def paused_and_driven(run: StoredRun) -> bool:
-    """Return whether a process drives the run and an operator paused it. Errors: as `fold`."""
-    return bool(run.driver()) and fold(run).run.paused is not None
+def find_paused(runs_dir: Path, run: str) -> StoredRun | None:
+    """Return the run if an operator paused it and a process drives it. Errors: `find`, `fold`."""
+    found = find(runs_dir, run)
+    return found if found.driver() and fold(found).run.paused is not None else None
 
 
 def open_runs(runs: RunStore) -> list[Folded]:

@@ -50,10 +50,10 @@ def resume(
         )
     terminal = Terminal.of(common)
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs, wait=not no_wait)
-    if run is not None and runs.paused_and_driven(found := runs.find(common.runs_dir, run)):
-        if eventloop.run(operate.resume_driven, found, reason, made):
-            terminal.say("Continued. The process that drives the run starts new calls again.")
-            return Exit.DONE
+    found = None if run is None else runs.find_paused(common.runs_dir, run)
+    if found is not None and eventloop.run(operate.resume_driven, found, reason, made):
+        terminal.say("Continued. The process that drives the run starts new calls again.")
+        return Exit.DONE
     ended = eventloop.run(partial(execute.resume, run, made, unattended=last, reason=reason))
     if ended is None:
         terminal.say("Nothing to do: no run is open.")

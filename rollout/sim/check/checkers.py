@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rollout.sim.check import claims, effects, others, restarts, sends
+from rollout.sim.check import claims, effects, gates, others, restarts, sends
 from rollout.sim.check.history import History
 from rollout.sim.world.record import RunRecord
 
@@ -55,6 +55,9 @@ CHECKERS: tuple[Checker, ...] = (
     claims.JournalSound(),
     claims.FoldIsState(),
     claims.DrainsSoon(),
+    gates.GatesAnswered(),
+    gates.BakesHeld(),
+    gates.PauseHolds(),
     others.LaterWavesWait(),
     others.OwnMaterial(),
     others.BusyWaits(),

@@ -38,7 +38,9 @@ RARE: tuple[str, ...] = (
         "failures accepted",
     ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
-    *("aborted", "resolve restarted", "resolve untouched", "resolve abandon"),
+    *("abort", "pause", "promote", "resume", "gate promoted", "gate opened"),
+    *("halted: gate", "halted: paused"),
+    *("resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
     *("lock taken over", "lock taken over elsewhere"),
@@ -97,7 +99,9 @@ def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
         case ev.Drifted(kind=kind, detail=detail):
             return _DRIFTS.get(kind, []) + (["locked"] if detail.startswith("locked") else [])
         case ev.OperatorCommand(command=command, resolution=resolution):
-            return [f"{command.value} {resolution.value}" if resolution else "aborted"]
+            return [f"{command.value} {resolution.value}" if resolution else command.value]
+        case ev.GateOpened(order=order):
+            return ["gate promoted" if order else "gate opened"]
         case ev.FailuresAccepted():
             return ["failures accepted"]
         case ev.Split():

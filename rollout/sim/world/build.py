@@ -144,10 +144,15 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         allow_password_loss=scenario.allow_password_loss,
         restart=Restart(scenario.stopped, scenario.calls, scenario.timeout_ms, scenario.settle_ms),
         budgets=tuple(Budget("fleet", Amount(count=cap)) for cap in caps),
-        waves=(*waves, *_REST),
+        waves=(*(_gated(scenario, wave) for wave in waves), *_REST),
         on_unknown=scenario.on_unknown,
         limits=Limits(exposed_max=scenario.exposed_max),
     )
+
+
+def _gated(scenario: Scenario, wave: WaveSpec) -> WaveSpec:
+    gating = scenario.gating
+    return msgspec.structs.replace(wave, bake_ms=gating.bake_ms, gate=gating.gate)
 
 
 def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:

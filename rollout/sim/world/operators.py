@@ -1,9 +1,11 @@
-"""Operators of a simulated run: they abort it, and state the truth about instances in doubt.
+"""Operators of a simulated run: they abort, pause and promote it, and resolve doubts truthfully.
 
 Called by the world. A command without a live process is applied by the next one.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from rollout.core.running.journey import Phase
 from rollout.model.event import Actor, OperatorCommand, OperatorWord, Resolution
@@ -24,12 +26,12 @@ class OperatorScript:
         self._count = 0
         self._waiting: list[OperatorCommand] = []
 
-    def abort(self, process: Driver | None, now: Instant) -> None:
-        """Abort the run. The command waits until a journal has it."""
-        order = self._order(now, OperatorWord.ABORT)
-        self._waiting.append(order)
+    def command(self, word: OperatorWord, process: Driver | None, now: Instant) -> None:
+        """Send a command without a statement. It waits until a journal has it."""
+        full = word is OperatorWord.PROMOTE and self._record.scenario.gating.full
+        self._waiting.append(msgspec.structs.replace(self._order(now, word), full=full))
         if process is not None and process.alive:
-            process.command(order)
+            process.command(self._waiting[-1])
 
     def resolve(self, now: Instant) -> bool:
         """State the truth about each instance in doubt, or give it up; false if there is none."""

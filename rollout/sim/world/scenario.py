@@ -20,6 +20,8 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import Calls, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
+from rollout.sim.world import gating
+from rollout.sim.world.gating import Gating
 
 SIZE = (14, 60)
 SMALL_MAX = 20
@@ -160,6 +162,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an operator resolves instances in doubt at the end."""
     keys: int = 1
     """Wanted keys of the plan."""
+    gating: Gating = Gating()
 
 
 def draw(seed: int) -> Scenario:
@@ -197,6 +200,7 @@ def draw(seed: int) -> Scenario:
         abort_ms=operators.between(0, 300) * SECOND if operators.chance(8) else None,
         resolves=operators.chance(50),
         keys=Dice(seed, "keys").pick((1, 1, 1, 2, 3)),
+        gating=gating.draw(seed),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rollout.core.invariant import Bug
+from rollout.core.running import gates
 from rollout.core.running.decider import Decider
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.faults import INSTANCE_FAULTS, FaultPlan
@@ -19,7 +20,7 @@ from rollout.journal.directory import DirectoryRun, LockedDirectory
 from rollout.journal.reader import Reader, run_id
 from rollout.journal.writer import RunJournal
 from rollout.model import plan as planmodel
-from rollout.model.event import Actor
+from rollout.model.event import Actor, OperatorWord
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.check.stations import misplaced
 from rollout.sim.time.dice import Dice
@@ -68,6 +69,8 @@ class World:
         self.operators = OperatorScript(self.record)
         self.process: Driver | None = None
         self._sent_at_loss: int | None = None
+        self._attending = False
+        self._waits = scenario.gating.waits
 
     def run(self) -> RunRecord:
         """Start, stop and resume the run as the scenario says, until it ends."""
@@ -80,7 +83,11 @@ class World:
         for rival in scenario.rivals:
             self.heap.at(record.begun + rival.at_ms, functools.partial(self._rival, rival))
         if scenario.abort_ms is not None:
-            self.heap.at(record.begun + scenario.abort_ms, self._abort)
+            self._command_at(record.begun + scenario.abort_ms, OperatorWord.ABORT)
+        for pause in scenario.gating.pauses:
+            paused_at = record.begun + pause.at_ms
+            self._command_at(paused_at, OperatorWord.PAUSE)
+            self._command_at(paused_at + pause.lasts_ms, pause.ended_by)
         try:
             if not self._safety():
                 self._liveness()
@@ -130,6 +137,7 @@ class World:
         facts = [one for one in self.scenario.faults if one.fault in INSTANCE_FAULTS]
         self.cloud.arm(FaultPlan(facts, self.scenario.seed))
         self._pause(2 * MINUTE)
+        self._waits = True
         reasons: list[str] = []
         for _ in range(CALM_RESUMES_MAX):
             if self._one(None) is End.CLOSED:
@@ -184,11 +192,12 @@ class World:
                 record.count("never began")
             digest = planmodel.digest(record.raw)
             decider = Decider(record.plan)
-            decider.after_step = self._check_stations
+            decider.after_step = self._after_step
             process = self._process(locked.create(digest, record.raw, self.heap.now), decider)
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
             record.decider = decider
+            decider.waits = self._waits
             return process
         folded, reader = self._fold()
         record.decider = folded
@@ -196,13 +205,15 @@ class World:
             return None
         journal = locked.open(reader, folded.run.epoch + 1, self.heap.now)
         process = self._process(journal, folded)
-        folded.after_step = self._check_stations
+        folded.after_step = self._after_step
         if reader.torn is not None:
             folded.put(reader.torn, self.heap.now)
         self.machine.forget(folded.run.epoch + 1)
         for order in self.operators.due(folded.run.orders):
             folded.operate(order, self.heap.now)
         folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
+        folded.waits = self._waits
+        self._attend(folded)
         return process
 
     @property
@@ -222,7 +233,8 @@ class World:
         process = self.process = self.make_process(self.locks.hold(journal), decider)
         return process
 
-    def _check_stations(self, decider: Decider) -> None:
+    def _after_step(self, decider: Decider) -> None:
+        self._attend(decider)
         if not self.record.misplaced:
             self.record.misplaced += misplaced(decider.waiting)
 
@@ -268,8 +280,21 @@ class World:
                     self._alive_at(process, at + 100, lambda: process.receive_signal("SIGTERM"))
                 return at
 
-    def _abort(self) -> None:
-        self.operators.abort(self.process, self.heap.now)
+    def _command_at(self, at: Instant, word: OperatorWord) -> None:
+        self.heap.at(at, lambda: self.operators.command(word, self.process, self.heap.now))
+
+    def _attend(self, decider: Decider) -> None:
+        """Have an operator answer the manual gate that waits, again until it is answered."""
+        if not self._attending and gates.unanswered(decider.run):
+            self._attending = True
+            self.heap.at(self.heap.now + self.scenario.gating.answered_ms, self._promote)
+
+    def _promote(self) -> None:
+        self._attending = False
+        if self.record.decider is not None and gates.unanswered(self.record.decider.run):
+            self.operators.command(OperatorWord.PROMOTE, self.process, self.heap.now)
+            if self.process is not None and self.process.alive:
+                self._attend(self.record.decider)
 
     def _alive_at(self, process: Driver, at: Instant, action: Callable[[], None]) -> None:
         def act() -> None:

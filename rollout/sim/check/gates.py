@@ -1,0 +1,99 @@
+"""Checkers of bakes, gates and pauses: nothing begins before an operator or the clock allows it.
+
+They compare intents and sends with the plan and the operators' commands and never use the core's
+decisions. Listed and called by `checkers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.event import OperatorWord
+from rollout.model.spec import Gate
+from rollout.sim.check.history import History, Journaled
+
+
+class GatesAnswered:
+    """No intent of a wave before the verdict on each gate before it, and before the promotion of a
+    manual one.
+    """
+
+    ids = ("I-34",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Compare the order of lines: promotions, verdicts and intents."""
+        waves = history.record.plan.waves
+        opened: set[int] = set()
+        promotions, full, paused = 0, False, False
+        for journaled in history.journaled:
+            match journaled.event:
+                case ev.OperatorCommand(command=OperatorWord.PAUSE):
+                    paused = True
+                case ev.OperatorCommand(command=OperatorWord.RESUME):
+                    paused = False
+                case ev.OperatorCommand(command=OperatorWord.PROMOTE) as order:
+                    promotions += order.full or not paused
+                    full, paused = full or order.full, False
+                case ev.GateOpened(wave=wave):
+                    if waves[wave].gate is Gate.MANUAL:
+                        if not promotions:
+                            yield f"the gate after wave {wave} opened without a promotion"
+                        promotions = promotions if full else 0
+                    opened.add(wave)
+                case ev.Issued(n=n):
+                    for wave in range(_wave(history, n)):
+                        if waves[wave].gated and wave not in opened:
+                            yield f"intent {n} before the gate after wave {wave} opened"
+                case _:
+                    pass
+
+
+class BakesHeld:
+    """No call for a wave is sent before the bakes of earlier waves are over."""
+
+    ids = ("I-35",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Compare sends with the lines that closed the waves before, in the world's time. A line is
+        written up to a second after its events.
+        """
+        waves = history.record.plan.waves
+        closed = {
+            one.event.wave: one.at
+            for one in history.journaled
+            if isinstance(one.event, ev.WaveClosed)
+        }
+        for sent in history.sent:
+            for wave in range(_wave(history, sent.n)):
+                early_ms = closed.get(wave, sent.at) + waves[wave].bake_ms - sent.at
+                if waves[wave].bake_ms and early_ms > limits.SYNC_EVERY_MS:
+                    yield f"call {sent.n} left {early_ms} ms before the bake of wave {wave} ended"
+
+
+class PauseHolds:
+    """Between a pause and the command that ends it no wave or cell opens, and no call begins."""
+
+    ids = ("I-38",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Compare the order of lines."""
+        pause: Journaled | None = None
+        for journaled in history.journaled:
+            match journaled.event:
+                case ev.OperatorCommand(command=OperatorWord.PAUSE):
+                    pause = journaled
+                case ev.OperatorCommand(command=OperatorWord.PROMOTE | OperatorWord.RESUME):
+                    pause = None
+                case ev.Issued() | ev.WaveStarted() | ev.CellOpened() as begun:
+                    if pause is not None:
+                        yield f"{type(begun).__name__} at line {journaled.seq} in a paused run"
+                case _:
+                    pass
+
+
+def _wave(history: History, n: int) -> int:
+    """Return the wave of the instances of a call; 0 for a call without instances."""
+    intent = history.intents.get(n)
+    return history.layout.wave_of(intent.ordinals[0]) if intent and intent.ordinals else 0
