@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from rollout.core.running import decide_instances, decide_run
+from rollout.core.running import decide_instances, decide_run, gates
 from rollout.core.running.decider import Decider
 from rollout.core.running.journey import EXPOSED, FINAL
 from rollout.core.running.key_coverage import Comparisons
@@ -229,7 +229,8 @@ class World:
         if not believed and self.plan.on_unknown.value == "hold":
             down = sum(machine.down_by_us for machine in self.machines.values())
             assert down <= min([group.cap for group in self.plan.groups], default=down)
-        waits = not run.stopping and run.left
+        idle = run.paused is not None or gates.unanswered(run)
+        waits = not run.stopping and run.left and not idle
         assert not waits or self.in_flight or self.wake is not None
 
     def check_end(self, *, restarts_max: int = 1) -> None:

@@ -20,8 +20,9 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
 from rollout.model import event as ev
-from rollout.model.event import Actor, AnyEvent
+from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorWord
 from rollout.model.plan import Plan
+from rollout.model.spec import Gate
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from rollout.sim.rehearse import planned
 from rollout.sim.rehearse.series import Series
@@ -106,7 +107,9 @@ class RehearsedSeed(msgspec.Struct, frozen=True):
 def simulate(
     plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None
 ) -> RehearsedSeed:
-    """Simulate one seed. The same plan, assumptions and seed give the same figures."""
+    """Simulate one seed. The same plan, assumptions and seed give the same figures. Manual gates
+    are promoted at once.
+    """
     dice = Dice(seed, "rehearsal")
     heap = Heap(begin(plan, seed))
     cloud = cloud_of(plan, assumed, seed, heap.now)
@@ -119,6 +122,9 @@ def simulate(
     arrivals = _arrivals(plan, assumed, cloud, heap)
     process.network = Network(arrivals, heap, dice, watch.sending, conditions)
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
+    if any(wave.gate is Gate.MANUAL for wave in plan.waves):
+        promotion = OperatorCommand("1", OperatorWord.PROMOTE, _NOBODY, heap.now, "rehearsal")
+        decider.operate(msgspec.structs.replace(promotion, full=True), heap.now)
     with contextlib.suppress(Endless):
         process.drive()
     return watch.rehearsed(seed, heap.now, process.network.throttled)
