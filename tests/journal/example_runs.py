@@ -16,7 +16,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, gather
 from rollout.model.outcome import Done, Outcome
 from rollout.model.plan import RestartKind
-from rollout.model.spec import OnUnknown, Restart
+from rollout.model.spec import Gate, OnUnknown, Restart
 from rollout.sim.world.several_keys import with_keys
 from tests.journal import samples
 from tests.journal.samples import ACTOR, NOW
@@ -71,6 +71,13 @@ def a_plan(
     )
 
 
+def gated(bake_ms: int = 60_000, gate: Gate = Gate.MANUAL) -> plans.Plan:
+    """The same plan with a bake and a gate after the canary."""
+    plan = a_plan()
+    canary = msgspec.structs.replace(plan.waves[0], bake_ms=bake_ms, gate=gate)
+    return msgspec.structs.replace(plan, waves=(canary, *plan.waves[1:]))
+
+
 def two_keys() -> plans.Plan:
     """The same plan with a second key at the same site, wanted on ordinals 3 and 4."""
     plan = a_plan()
@@ -96,6 +103,16 @@ class ExampleRun:
         """These happened next."""
         self.events += events
         return self
+
+    def command(self, word: ev.OperatorWord, *, full: bool = False) -> "ExampleRun":
+        """An operator commanded this; the ids are `1`, `2` and so on."""
+        number = str(1 + sum(isinstance(event, ev.OperatorCommand) for event in self.events))
+        order = ev.OperatorCommand(number, word, ACTOR, NOW, "inbox", "checked", full=full)
+        return self.add(order)
+
+    def close_gated(self, wave: int) -> "ExampleRun":
+        """Its cell and the wave, before a gate."""
+        return self.add(ev.CellClosed(wave), ev.WaveClosed(wave, NOW))
 
     def resume(self) -> "ExampleRun":
         """Another process took over."""

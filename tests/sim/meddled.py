@@ -11,6 +11,7 @@ from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import scenario
+from rollout.sim.world.gating import Gating
 from rollout.sim.world.scenario import ExternalChange, Interference, Scenario
 from rollout.sim.world.world import World
 
@@ -43,6 +44,7 @@ def trailing(seed: int) -> list[str]:
                 stops=(),
                 rivals=(),
                 suspensions=(),
+                gating=Gating(),
             )
         ).run()
     )
@@ -57,7 +59,13 @@ def during_another_run(seed: int) -> list[str]:
     return checkers.violations(
         World(
             msgspec.structs.replace(
-                drawn, drifts=(drift,), faults=(), stops=(), rivals=(), suspensions=()
+                drawn,
+                drifts=(drift,),
+                faults=(),
+                stops=(),
+                rivals=(),
+                suspensions=(),
+                gating=Gating(),
             )
         ).run()
     )
@@ -74,7 +82,7 @@ def _meddled(seed: int) -> Scenario:
     drifts = tuple(_reboot(dice) for _ in range(dice.between(2, 10)))
     faults = (*drawn.faults, *_faults(dice))
     return msgspec.structs.replace(
-        drawn, drifts=drifts, faults=faults, switches=switches, suspensions=()
+        drawn, drifts=drifts, faults=faults, switches=switches, suspensions=(), gating=Gating()
     )
 
 

@@ -23,7 +23,7 @@ from rollout.model.event import AnyEvent, Issued, Trigger
 from rollout.model.instance import Status
 from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
-from rollout.model.spec import Stopped
+from rollout.model.spec import Gate, Stopped
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
@@ -404,6 +404,32 @@ def _restarted_during_another_run(world: World) -> None:
     retell(record, lambda event: [] if event in ours else [event])
 
 
+def _gate_after_the_canary(record: RunRecord, **changes: object) -> None:
+    """Let the plan have a bake or a gate after the canary."""
+    canary, *rest = record.plan.waves
+    waves = (msgspec.structs.replace(canary, **changes), *rest)
+    record.plan = msgspec.structs.replace(record.plan, waves=waves)
+
+
+def _no_verdict(world: World) -> None:
+    _gate_after_the_canary(world.record, bake_ms=1)
+
+
+def _a_manual_gate_that_opened_by_itself(world: World) -> None:
+    _gate_after_the_canary(world.record, gate=Gate.MANUAL)
+    opened = ev.GateOpened(0, 0, "1")
+    retell(world.record, lambda e: [e, opened] if isinstance(e, ev.WaveClosed) else [e])
+
+
+def _a_short_bake(world: World) -> None:
+    _gate_after_the_canary(world.record, bake_ms=HOUR)
+
+
+def _intents_in_a_pause(world: World) -> None:
+    actor = ev.Actor("operator", "", "sim", 0, "test")
+    before_all(world.record, ev.OperatorCommand("1", ev.OperatorWord.PAUSE, actor, 0, "inbox"))
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -435,8 +461,12 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-30", _more_exposed_than_allowed),
     ("I-31", _a_restart_over_the_cap),
     ("I-33", _a_wave_that_never_began),
+    ("I-34", _no_verdict),
+    ("I-34", _a_manual_gate_that_opened_by_itself),
+    ("I-35", _a_short_bake),
     ("I-37", _asked_four_times),
     ("I-38", _intents_after_a_drain),
+    ("I-38", _intents_in_a_pause),
     ("I-40", _a_line_is_missing),
     ("I-41", _two_at_once),
     ("I-41", _lives_that_overlap),

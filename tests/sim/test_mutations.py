@@ -12,6 +12,7 @@ from rollout.core.running import (
     evolve,
     evolve_calls,
     evolve_phases,
+    gates,
     ledger,
     restart_evidence,
     thresholds,
@@ -28,7 +29,14 @@ from rollout.engines.clock import WallJumps
 from rollout.journal.locks.ownership import Claim
 from rollout.model import limits
 from rollout.model.command import Attach, ObserveKeyPair
-from rollout.model.event import AnyEvent, Issued, OperatorCommand, Settled, Trigger
+from rollout.model.event import (
+    AnyEvent,
+    Issued,
+    OperatorCommand,
+    Settled,
+    Trigger,
+    WaveClosed,
+)
 from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.model.plan import Plan
@@ -258,6 +266,40 @@ def give_up_on_the_busy(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evolve_calls, "_busy_too_long", lambda *_: True)
 
 
+def forget_gates(patch: pytest.MonkeyPatch) -> None:
+    """The next wave starts at once, whatever the plan says."""
+    _check_nothing(patch)
+    patch.setitem(evolve._FOLDS, WaveClosed, _close_without_gate)
+
+
+def _close_without_gate(run: Run, _: WaveClosed) -> None:
+    run.wave_open = None
+    run.waves_closed += 1
+
+
+def open_gates_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the end of a bake."""
+    _check_nothing(patch)
+    patch.setattr(Run, "baked_at", property(lambda run: run.gate and 0))
+
+
+def promote_without_operators(patch: pytest.MonkeyPatch) -> None:
+    """Every gate counts as automatic."""
+    _check_nothing(patch)
+    patch.setattr(gates, "unanswered", lambda _: False)
+
+
+def ignore_pauses(patch: pytest.MonkeyPatch) -> None:
+    """A pause is journaled and not obeyed."""
+    fold = evolve._operator_command
+
+    def folded(run: Run, order: OperatorCommand) -> None:
+        fold(run, order)
+        run.paused = None
+
+    patch.setitem(evolve._FOLDS, OperatorCommand, folded)
+
+
 def park_outside_the_queue(patch: pytest.MonkeyPatch) -> None:
     """Instances that wait for a permit are in no queue from which they are woken."""
 
@@ -304,6 +346,10 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (give_up_on_the_busy, "BusyWaits"),
     (ignore_aborts, "HaltHolds"),
     (start_what_others_stopped, "StartsAsPlanned"),
+    (forget_gates, "GatesAnswered"),
+    (promote_without_operators, "GatesAnswered"),
+    (open_gates_at_once, "BakesHeld"),
+    (ignore_pauses, "PauseHolds"),
     (park_outside_the_queue, "OneStation"),
     (keep_the_station_of_the_finished, "OneStation"),
 )

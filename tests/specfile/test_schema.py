@@ -15,7 +15,7 @@ from tests.specfile import example
 from tests.specfile.test_problems import BAD
 
 SCHEMA = tree.ROOT / "schemas" / "key-rotation.v1.json"
-BEYOND_A_SCHEMA = {"R0101", "R0109", "R0111", "R0115"}
+BEYOND_A_SCHEMA = {"R0101", "R0109", "R0111", "R0115", "R0120"}
 """Invalid specs that a schema cannot describe: YAML itself, selectors, the order of waves."""
 LOOSER = (
     "mars",
