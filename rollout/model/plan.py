@@ -16,7 +16,7 @@ import msgspec
 
 from rollout.model.instance import Status
 from rollout.model.site import AtSite
-from rollout.model.spec import Calls, Gate, OnUnknown, Restart
+from rollout.model.spec import Calls, OnUnknown, Restart, WaveGate
 from rollout.model.time import Duration, Instant
 
 FORMAT = "rollout.plan"
@@ -104,12 +104,12 @@ class Wave(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     cells: tuple[Cell, ...]
     bake_ms: Duration = 0
-    gate: Gate = Gate.AUTO
+    gate: WaveGate = WaveGate.AUTO
 
     @property
     def gated(self) -> bool:
         """Whether the next wave waits for a bake or a promotion."""
-        return bool(self.bake_ms or self.gate is Gate.MANUAL)
+        return bool(self.bake_ms or self.gate is WaveGate.MANUAL)
 
 
 class Group(msgspec.Struct, frozen=True):

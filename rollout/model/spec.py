@@ -154,7 +154,7 @@ class WaveKind(enum.StrEnum):
     REST = "rest"
 
 
-class Gate(enum.StrEnum):
+class WaveGate(enum.StrEnum):
     """How the gate after a wave opens: `auto` after the bake, `manual` by a promotion too."""
 
     AUTO = "auto"
@@ -171,7 +171,7 @@ class WaveSpec(msgspec.Struct, frozen=True):
     kind: WaveKind
     amount: Amount | None = None
     bake_ms: Duration = 0
-    gate: Gate = Gate.AUTO
+    gate: WaveGate = WaveGate.AUTO
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 
 from rollout.model import limits, time
-from rollout.model.spec import Calls, Ensure, Gate, OnUnknown, Stopped
+from rollout.model.spec import Calls, Ensure, OnUnknown, Stopped, WaveGate
 from rollout.specfile.fields import (
     Amount,
     Date,
@@ -235,7 +235,7 @@ class WaveForm(Form):
     """A count, a percentage of all targets, `cover` (one of each image, zone, tier) or `rest`."""
     bake: Duration = "0s"
     """How long the next wave waits after this wave is finished."""
-    gate: Annotated[Gate, Field(strict=False)] = Gate.AUTO
+    gate: Annotated[WaveGate, Field(strict=False)] = WaveGate.AUTO
     """`auto` opens after the bake; `manual` also waits for `rollout promote`."""
 
 

@@ -16,7 +16,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, gather
 from rollout.model.outcome import Done, Outcome
 from rollout.model.plan import RestartKind
-from rollout.model.spec import Gate, OnUnknown, Restart
+from rollout.model.spec import OnUnknown, Restart, WaveGate
 from rollout.sim.world.several_keys import with_keys
 from tests.journal import samples
 from tests.journal.samples import ACTOR, NOW
@@ -71,7 +71,7 @@ def a_plan(
     )
 
 
-def gated(bake_ms: int = 60_000, gate: Gate = Gate.MANUAL) -> plans.Plan:
+def gated(bake_ms: int = 60_000, gate: WaveGate = WaveGate.MANUAL) -> plans.Plan:
     """The same plan with a bake and a gate after the canary."""
     plan = a_plan()
     canary = msgspec.structs.replace(plan.waves[0], bake_ms=bake_ms, gate=gate)

@@ -23,7 +23,7 @@ from rollout.model.event import AnyEvent, Issued, Trigger
 from rollout.model.instance import Status
 from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
-from rollout.model.spec import Gate, Stopped
+from rollout.model.spec import Stopped, WaveGate
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
@@ -416,7 +416,7 @@ def _no_verdict(world: World) -> None:
 
 
 def _a_manual_gate_that_opened_by_itself(world: World) -> None:
-    _gate_after_the_canary(world.record, gate=Gate.MANUAL)
+    _gate_after_the_canary(world.record, gate=WaveGate.MANUAL)
     opened = ev.GateOpened(0, 0, "1")
     retell(world.record, lambda e: [e, opened] if isinstance(e, ev.WaveClosed) else [e])
 

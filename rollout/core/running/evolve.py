@@ -18,7 +18,7 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent, Trigger
 from rollout.model.halts import HaltReason, halted
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
@@ -134,7 +134,7 @@ def _gate_opened(run: Run, event: ev.GateOpened) -> None:
     invariant(run.gate is not None and run.gate.wave == event.wave, "only a shut gate opens")
     invariant(event.at >= (run.baked_at or 0), "I-35: a bake is not shortened")
     order = run.promoted
-    manual = run.plan.waves[event.wave].gate is Gate.MANUAL
+    manual = run.plan.waves[event.wave].gate is WaveGate.MANUAL
     answered = order is not None and order.id == event.order
     invariant(answered or not manual, "I-34: an operator promotes a manual gate")
     run.gate = None

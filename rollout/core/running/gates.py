@@ -11,7 +11,7 @@ from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model.event import OperatorWord
 from rollout.model.halts import HaltReason, halted
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 from rollout.model.time import Instant, format_instant
 
 AWAITED = OBSERVED | {Phase.COMPARING}
@@ -23,7 +23,7 @@ def opened(run: Run, now: Instant) -> ev.GateOpened | None:
     gate, at = run.gate, opens_at(run)
     if gate is None or at is None or now < at:
         return None
-    manual = run.plan.waves[gate.wave].gate is Gate.MANUAL
+    manual = run.plan.waves[gate.wave].gate is WaveGate.MANUAL
     return ev.GateOpened(gate.wave, now, run.promoted.id if manual and run.promoted else "")
 
 
@@ -37,14 +37,14 @@ def opens_at(run: Run) -> Instant | None:
 def unanswered(run: Run) -> bool:
     """Return whether the gate that waits is manual and no operator promoted it."""
     gate = run.gate
-    manual = gate is not None and run.plan.waves[gate.wave].gate is Gate.MANUAL
+    manual = gate is not None and run.plan.waves[gate.wave].gate is WaveGate.MANUAL
     return manual and run.promoted is None
 
 
 def gates_left(run: Run) -> bool:
     """Return whether a manual gate without a promotion is waiting or still to come."""
     first = run.waves_closed - (run.gate is not None)
-    later = any(wave.gate is Gate.MANUAL for wave in run.plan.waves[first:])
+    later = any(wave.gate is WaveGate.MANUAL for wave in run.plan.waves[first:])
     return later and run.promoted is None
 
 
@@ -93,6 +93,6 @@ def text(run: Run, wave: int) -> str:
     parts = [f"until {format_instant(at)} (bake of wave {planned.name})"] if planned.bake_ms else []
     if unanswered(run):
         parts.append(f"for a promotion after wave {planned.name}")
-    elif planned.gate is Gate.MANUAL and run.promoted is not None:
+    elif planned.gate is WaveGate.MANUAL and run.promoted is not None:
         parts.append(f"promoted by {run.promoted.actor.user}")
     return ", ".join(parts)

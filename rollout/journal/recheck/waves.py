@@ -8,7 +8,7 @@ from __future__ import annotations
 from rollout.journal.recheck.commands import Commands
 from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.model import event as ev
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 
 
 class WaveRules:
@@ -48,7 +48,7 @@ class WaveRules:
         self.wave = None
         self._closed = event.wave + 1
         wave = self._instances.plan.waves[event.wave]
-        self._gate = event if wave.bake_ms or wave.gate is Gate.MANUAL else None
+        self._gate = event if wave.bake_ms or wave.gate is WaveGate.MANUAL else None
 
     def gate_opened(self, event: ev.GateOpened) -> None:
         """Check that a gate waits, that its bake is over, and that an operator promoted it."""
@@ -59,7 +59,7 @@ class WaveRules:
         wave = self._instances.plan.waves[event.wave]
         baked = event.at >= closed.at + wave.bake_ms
         self._demand(baked, f"the gate after wave {wave.name} opened before its bake was over")
-        promoted = wave.gate is not Gate.MANUAL or self._commands.promotes(event.order)
+        promoted = wave.gate is not WaveGate.MANUAL or self._commands.promotes(event.order)
         self._demand(promoted, f"the gate after wave {wave.name} opened without a promotion")
 
     def cell_opened(self, event: ev.CellOpened) -> None:

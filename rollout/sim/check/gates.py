@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import OperatorWord
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 from rollout.sim.check.history import History, Journaled
 
 
@@ -37,7 +37,7 @@ class GatesAnswered:
                     promotions += order.full or not paused
                     full, paused = full or order.full, False
                 case ev.GateOpened(wave=wave):
-                    if waves[wave].gate is Gate.MANUAL:
+                    if waves[wave].gate is WaveGate.MANUAL:
                         if not promotions:
                             yield f"the gate after wave {wave} opened without a promotion"
                         promotions = promotions if full else 0

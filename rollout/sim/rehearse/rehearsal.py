@@ -22,7 +22,7 @@ from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
 from rollout.model import event as ev
 from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorWord
 from rollout.model.plan import Plan
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from rollout.sim.rehearse import planned
 from rollout.sim.rehearse.series import Series
@@ -122,7 +122,7 @@ def simulate(
     arrivals = _arrivals(plan, assumed, cloud, heap)
     process.network = Network(arrivals, heap, dice, watch.sending, conditions)
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
-    if any(wave.gate is Gate.MANUAL for wave in plan.waves):
+    if any(wave.gate is WaveGate.MANUAL for wave in plan.waves):
         promotion = OperatorCommand("1", OperatorWord.PROMOTE, _NOBODY, heap.now, "rehearsal")
         decider.operate(msgspec.structs.replace(promotion, full=True), heap.now)
     with contextlib.suppress(Endless):

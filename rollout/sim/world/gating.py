@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from rollout.model.event import OperatorWord
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
 
@@ -28,7 +28,7 @@ class Gating(msgspec.Struct, frozen=True):
     """
 
     bake_ms: Duration = 0
-    gate: Gate = Gate.AUTO
+    gate: WaveGate = WaveGate.AUTO
     answered_ms: Duration = 0
     full: bool = False
     waits: bool = True
@@ -43,7 +43,7 @@ def draw(seed: int) -> Gating:
         return Gating(pauses=pauses, waits=dice.chance(70))
     return Gating(
         dice.pick((0, 10 * SECOND, 2 * MINUTE, 20 * MINUTE)),
-        dice.pick((Gate.AUTO, Gate.MANUAL, Gate.MANUAL)),
+        dice.pick((WaveGate.AUTO, WaveGate.MANUAL, WaveGate.MANUAL)),
         dice.pick((100, 30 * SECOND, 10 * MINUTE)),
         dice.chance(30),
         dice.chance(60),

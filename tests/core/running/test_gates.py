@@ -13,7 +13,7 @@ from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent, OperatorWord
-from rollout.model.spec import Gate, WaveKind
+from rollout.model.spec import WaveGate, WaveKind
 from rollout.model.time import HOUR, MINUTE, SECOND
 from tests.core import samples
 from tests.core.world import Script, World
@@ -22,7 +22,11 @@ SECOND_WAVE = msgspec.structs.replace(samples.CANARY, name="early")
 
 
 def story(
-    *, bake_ms: int = 0, gate: Gate = Gate.AUTO, waves: int = 2, script: Script | None = None
+    *,
+    bake_ms: int = 0,
+    gate: WaveGate = WaveGate.AUTO,
+    waves: int = 2,
+    script: Script | None = None,
 ) -> World:
     """A started run of five instances whose waves before the last have this bake and gate."""
     gated = [
@@ -123,7 +127,7 @@ def test_a_bake_counts_from_the_later_of_both_clocks() -> None:
 
 def test_a_manual_gate_waits_for_a_promotion() -> None:
     """Nothing wakes the run; the promotion opens the gate and the verdict names it."""
-    made = to_the_gate(story(gate=Gate.MANUAL))
+    made = to_the_gate(story(gate=WaveGate.MANUAL))
     made.turn()
     assert made.wake is None
     assert view(made.run).to_promote
@@ -137,7 +141,7 @@ def test_a_manual_gate_waits_for_a_promotion() -> None:
 
 def test_a_promotion_does_not_shorten_the_bake() -> None:
     """An operator who promotes during the bake answers the gate, and the bake continues."""
-    made = to_the_gate(story(bake_ms=HOUR, gate=Gate.MANUAL))
+    made = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL))
     operate(made, OperatorWord.PROMOTE)
     made.go()
 
@@ -146,13 +150,13 @@ def test_a_promotion_does_not_shorten_the_bake() -> None:
 
 def test_a_promotion_answers_one_gate_and_a_full_one_all() -> None:
     """With `--full` the run needs no operator at the gates after it."""
-    made = story(gate=Gate.MANUAL, waves=3)
+    made = story(gate=WaveGate.MANUAL, waves=3)
     to_the_gate(made)
     operate(made, OperatorWord.PROMOTE)
     until_closed(made, 2)
     assert gates.unanswered(made.run)
 
-    full = story(gate=Gate.MANUAL, waves=3)
+    full = story(gate=WaveGate.MANUAL, waves=3)
     assert operate(full, OperatorWord.PROMOTE, full=True) == ""
     full.go()
     assert full.run.closed is not None and len(full.events(ev.GateOpened)) == 2
@@ -167,7 +171,7 @@ def test_a_promotion_answers_one_gate_and_a_full_one_all() -> None:
 )
 def test_an_answer_without_a_question_is_refused(word: OperatorWord, refused: str) -> None:
     """A promotion before its wave is finished is no answer to a gate that nobody saw."""
-    made = story(gate=Gate.MANUAL)
+    made = story(gate=WaveGate.MANUAL)
 
     assert refused in operate(made, word)
     assert not made.events(ev.OperatorCommand)
@@ -214,7 +218,7 @@ def test_an_operator_continues_a_paused_run(word: OperatorWord) -> None:
 
 def test_a_promotion_of_a_paused_run_leaves_the_gate_shut() -> None:
     """One command answers one question: the pause ends, and the gate waits for another one."""
-    made = to_the_gate(story(gate=Gate.MANUAL))
+    made = to_the_gate(story(gate=WaveGate.MANUAL))
     operate(made, OperatorWord.PAUSE)
     operate(made, OperatorWord.PROMOTE)
 
@@ -253,7 +257,7 @@ def test_a_process_that_does_not_wait_halts_with_exit_5(
     word: OperatorWord | None, reason: str, code: str
 ) -> None:
     """The halt says what the run waits for; the answer and a resume continue the run."""
-    made = story(gate=Gate.MANUAL, bake_ms=HOUR if word is None else 0)
+    made = story(gate=WaveGate.MANUAL, bake_ms=HOUR if word is None else 0)
     made.decider.waits = False
     if word is not None:
         operate(made, word)
@@ -293,7 +297,7 @@ def test_nothing_begins_before_its_time(
     pause_s: int, lasts_s: int, bake_s: int, *, manual: bool, seed: int
 ) -> None:
     """Whenever operators pause and promote: no call in a pause, and none before a gate opens."""
-    gate = Gate.MANUAL if manual else Gate.AUTO
+    gate = WaveGate.MANUAL if manual else WaveGate.AUTO
     made = story(bake_ms=bake_s * SECOND, gate=gate, script=Script(boot_ms=(1 + seed) * SECOND))
     pause_at = made.now + pause_s * SECOND
     made.at(pause_at, lambda: operate(made, OperatorWord.PAUSE))
@@ -317,7 +321,7 @@ def test_nothing_begins_before_its_time(
 
 def test_the_state_refuses_a_wave_before_its_gate() -> None:
     """`evolve` checks again that the gate is open, that its bake is over and who promoted it."""
-    made = to_the_gate(story(bake_ms=HOUR, gate=Gate.MANUAL))
+    made = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL))
     for event, rule in (
         (ev.WaveStarted(1, "all"), "I-34"),
         (ev.GateOpened(0, made.now), "I-35"),
@@ -345,7 +349,7 @@ def test_the_state_refuses_an_intent_in_a_paused_run() -> None:
 def test_the_last_wave_of_a_plan_has_no_gate() -> None:
     """Where an empty rest is left out, the wave before it is the last, and nothing follows it."""
     whole = msgspec.structs.replace(
-        samples.CANARY, amount=None, kind=WaveKind.REST, bake_ms=HOUR, gate=Gate.MANUAL
+        samples.CANARY, amount=None, kind=WaveKind.REST, bake_ms=HOUR, gate=WaveGate.MANUAL
     )
     plan = samples.make_plan(samples.fleet(3), samples.spec(waves=(whole, *samples.REST)))
 

@@ -10,7 +10,7 @@ from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.event import OperatorWord
-from rollout.model.spec import Gate
+from rollout.model.spec import WaveGate
 from tests.journal import example_runs
 from tests.journal.example_runs import ExampleRun
 from tests.journal.recheck.cases import messages
@@ -20,7 +20,7 @@ PAUSE, PROMOTE, RESUME = OperatorWord.PAUSE, OperatorWord.PROMOTE, OperatorWord.
 LATER = NOW + 60_000
 
 
-def at_the_gate(gate: Gate = Gate.MANUAL) -> ExampleRun:
+def at_the_gate(gate: WaveGate = WaveGate.MANUAL) -> ExampleRun:
     """A run whose canary is finished, with a bake of a minute."""
     example = ExampleRun(example_runs.gated(gate=gate))
     return example.open_wave(0).rotated(0, 1).close_gated(0)
@@ -28,7 +28,7 @@ def at_the_gate(gate: Gate = Gate.MANUAL) -> ExampleRun:
 
 LEGAL: dict[str, Callable[[], ExampleRun]] = {
     "an automatic gate after its bake": lambda: (
-        at_the_gate(Gate.AUTO).add(ev.GateOpened(0, LATER)).open_wave(1).rotated(2)
+        at_the_gate(WaveGate.AUTO).add(ev.GateOpened(0, LATER)).open_wave(1).rotated(2)
     ),
     "a promoted gate": lambda: (
         at_the_gate().command(PROMOTE).add(ev.GateOpened(0, LATER, "1")).open_wave(1)
@@ -56,7 +56,7 @@ ILLEGAL: dict[str, tuple[str, Callable[[], ExampleRun]]] = {
     ),
     "a short bake": (
         "the gate after wave canary opened before its bake was over",
-        lambda: at_the_gate(Gate.AUTO).add(ev.GateOpened(0, LATER - 1)),
+        lambda: at_the_gate(WaveGate.AUTO).add(ev.GateOpened(0, LATER - 1)),
     ),
     "a manual gate that nobody promoted": (
         "the gate after wave canary opened without a promotion",
