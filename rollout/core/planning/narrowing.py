@@ -141,7 +141,7 @@ class Narrower:
                 if batches:
                     cells.append(Cell(*cell.site, batches))
             if cells:
-                yield Wave(wave.name, tuple(cells))
+                yield msgspec.structs.replace(wave, cells=tuple(cells))
 
     def _batches(self, wave: Wave, whole: Batch, group: int | None) -> Iterator[Batch]:
         """Yield the rest of a batch; in several batches if it is larger than the cap."""

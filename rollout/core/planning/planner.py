@@ -15,7 +15,7 @@ from rollout.core.planning import scope, selection
 from rollout.core.planning.groups import make_groups
 from rollout.core.planning.narrowing import Narrower, Narrowing
 from rollout.core.planning.scope import Scope
-from rollout.core.planning.waves import FleetTargets, make_waves
+from rollout.core.planning.waves import FleetTargets, end_ungated, make_waves
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Digest, Inventory, Proofs
@@ -80,7 +80,8 @@ def make_plan(
     narrower.add(inventory.lost)
     groups = make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
     all_waves = make_waves(spec, targets.sorted(), groups, size_min=int(context.scope is not None))
-    waves, groups = narrower.narrow(all_waves, groups, selected)
+    narrowed, groups = narrower.narrow(all_waves, groups, selected)
+    waves = end_ungated(narrowed)
     _check_size(spec, selected.chosen)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}

@@ -90,9 +90,12 @@ def make_waves(
         if share:
             cells = [cell for part in share for cell in _cells(part, batch_max)]
             waves.append(Wave(wave.name, tuple(cells), wave.bake_ms, wave.gate))
-    if waves:  # no wave follows the last one
-        waves[-1] = Wave(waves[-1].name, waves[-1].cells)
     return tuple(waves)
+
+
+def end_ungated(waves: Sequence[Wave]) -> tuple[Wave, ...]:
+    """Return the waves with no bake and no gate after the last one, which no wave follows."""
+    return (*waves[:-1], *(Wave(last.name, last.cells) for last in waves[-1:]))
 
 
 def make_batches(targets: Iterable[Target], size: int) -> tuple[Batch, ...]:
