@@ -267,6 +267,9 @@ CODES: dict[str, Code] = {
     "R0411": Code(Exit.FAILED, "the service returned an error"),
     "R0412": Code(Exit.FAILED, "the service sent an unreadable reply"),
     "R0413": Code(Exit.DENIED, "the permission to restart could not be verified"),
+    "R0414": Code(Exit.DENIED, "the clock differs from the service's by more than 15 minutes"),
+    "R0415": Code(Exit.DONE, "the credentials expire soon"),
+    "R0416": Code(Exit.DONE, "the policy is longer than RAM accepts"),
     "R0420": Code(Exit.DONE, "the clock differs from the service's by more than a minute"),
     "R0421": Code(Exit.DONE, "calls go to a host outside the service's domain"),
     # R05xx run and instances

@@ -25,18 +25,23 @@ def check(found: ClockSkew, *, allowed: bool) -> str:
     ahead_ms = found.service - found.local
     if abs(ahead_ms) <= WARNED_MS:
         return ""
-    side = "behind" if ahead_ms > 0 else "ahead of"
-    sentence = (
-        f"this machine's clock is {_span(abs(ahead_ms))} {side} the service's: "
-        f"{format_instant(found.local)} here, {format_instant(found.service)} there"
-    )
     if abs(ahead_ms) > REFUSED_MS and not allowed:
         raise AccessError.of(
             "R0409",
-            sentence,
+            sentence(found),
             help="set this machine's clock (NTP), or add --allow-clock-skew to use the service's",
         )
-    return f"{sentence}. The service's time is used"
+    return f"{sentence(found)}. The service's time is used"
+
+
+def sentence(found: ClockSkew) -> str:
+    """Return how far this machine's clock differs from the service's."""
+    ahead_ms = found.service - found.local
+    side = "behind" if ahead_ms > 0 else "ahead of"
+    return (
+        f"this machine's clock is {_span(abs(ahead_ms))} {side} the service's: "
+        f"{format_instant(found.local)} here, {format_instant(found.service)} there"
+    )
 
 
 def _span(span: Duration) -> str:

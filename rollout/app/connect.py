@@ -56,9 +56,8 @@ async def connect(
     Errors: AccessError, ConfigError, UsageError.
     """
     where = endpoint_of(connection, environment)
-    for name in where.private:
-        text = f"calls go to {name}, a host outside {endpoints.DOMAIN}"
-        notices.warn(Problem("R0421", text))
+    for problem in private_hosts(where):
+        notices.warn(problem)
     clock, gate = LoopClock(), Gate()
     source = source_of(connection, where, environment)
     vendor.use_sts(where.sts())
@@ -126,6 +125,12 @@ def _follow_service(
     notices.warn(Problem("R0420", warning))
     clock.follow(client.service_ahead_ms)
     return found
+
+
+def private_hosts(where: endpoints.Endpoints) -> list[Problem]:
+    """Return a warning for each named host that is not the service's own."""
+    text = f"a host outside {endpoints.DOMAIN}"
+    return [Problem("R0421", f"calls go to {name}, {text}") for name in where.private]
 
 
 def endpoint_of(

@@ -157,16 +157,26 @@ def _earlier(spec: Spec, store: RunStore) -> int | None:
     return None
 
 
+def sites_of(inventory: Inventory) -> list[Site]:
+    """Return the sites with possible targets, in order."""
+    rotatable = (one for one in inventory.instances if selection.rotatable_os(one) is None)
+    return sorted({Site(one.account, one.region) for one in rotatable})
+
+
+async def read_key(service: Service, spec: Spec, site: Site) -> RegionKey:
+    """Return the spec's key pair in one region. Errors: as `check_key`, AccessError."""
+    key = await connect.describe_key_pair(service, site, spec.key_pair.name)
+    check_key(spec.key_pair, site.region, key)
+    return RegionKey(*site, bool(key.public_key), key.fingerprint)
+
+
 async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[RegionKey, ...]:
     """Read the key pair in every region with possible targets."""
-    rotatable = (one for one in inventory.instances if selection.rotatable_os(one) is None)
-    sites = sorted({Site(one.account, one.region) for one in rotatable})
+    sites = sites_of(inventory)
     found: dict[Site, RegionKey] = {}
 
     async def read(site: Site) -> None:
-        key = await connect.describe_key_pair(service, site, spec.key_pair.name)
-        check_key(spec.key_pair, site.region, key)
-        found[site] = RegionKey(*site, bool(key.public_key), key.fingerprint)
+        found[site] = await read_key(service, spec, site)
 
     await parallel.check_all(read, sites)
     return tuple(found[site] for site in sites)

@@ -183,32 +183,42 @@ async def check_restarts(
     did not answer or ignores `DryRun`.
     """
 
-    async def check(item: tuple[_Restarts, list[str]]) -> None:
-        (site, kind, many), instances = item
-        found = await service.may_restart(site, kind, instances, many=many)
-        if isinstance(found, Refused | Unknown):
-            raise _unconfirmed(found, kind.action(many=many), site.region)
+    async def check(item: tuple[Restarts, list[str]]) -> None:
+        await check_restart(service, *item)
 
-    await parallel.check_all(check, _restarts(plan, unfinished).items())
+    await parallel.check_all(check, restarts_of(plan, unfinished).items())
 
 
-class _Restarts(NamedTuple):
+class Restarts(NamedTuple):
     """Restarts of one site, kind and action; one dry run checks their permission."""
 
     site: Site
     kind: RestartKind
     many: bool
 
+    @property
+    def action(self) -> str:
+        """The API action that restarts."""
+        return self.kind.action(many=self.many)
 
-def _restarts(plan: Plan, unfinished: Container[str] | None) -> dict[_Restarts, list[str]]:
+
+async def check_restart(service: Service, restarts: Restarts, instances: list[str]) -> None:
+    """Raise an error unless a dry run of one of these instances shows that it may be restarted."""
+    site, kind, many = restarts
+    found = await service.may_restart(site, kind, instances, many=many)
+    if isinstance(found, Refused | Unknown):
+        raise _unconfirmed(found, restarts.action, site.region)
+
+
+def restarts_of(plan: Plan, unfinished: Container[str] | None = None) -> dict[Restarts, list[str]]:
     """Return the restarts of a plan, each with a few targets for its dry runs."""
-    found: dict[_Restarts, list[str]] = {}
+    found: dict[Restarts, list[str]] = {}
     for many in (False, True) if plan.calls is Calls.BATCH else (False,):
         for _, cell in plan.cells():
             for target in cell.targets():
                 if unfinished is not None and target.instance not in unfinished:
                     continue
-                check = _Restarts(cell.site, target.restart, many)
+                check = Restarts(cell.site, target.restart, many)
                 named = found.setdefault(check, [])
                 if len(named) < DRY_RUNS_MAX:
                     named.append(target.instance)

@@ -35,6 +35,10 @@ COMMANDS = {
     "history": ("", "List the runs, one line each."),
     "emulator": ("", "Run the ECS emulator on this machine."),
     "demo": ("", "Rotate an emulated fleet, kill the run halfway, resume, verify."),
+    "doctor": (
+        "[SPEC]",
+        "Check identity, permissions, key pairs, clock and disk. Changes nothing.",
+    ),
     "explain": ("CODE", "Explain an error code, or all exit codes."),
     "schema": ("KIND", "Print a JSON Schema."),
     "version": ("", "Print the versions of the program, Python and file formats."),
@@ -63,6 +67,7 @@ OTHER_NAMES = {
     "history": "list ls runs",
     "emulator": "serve mock",
     "demo": "example tutorial",
+    "doctor": "diagnose preflight",
     "explain": "errors why",
     "audit show": "log list",
     "audit verify": "check",

@@ -1,0 +1,266 @@
+"""Check everything that planning and applying need, and report all findings at once.
+
+Called by `doctor`. Changes nothing: it sends Describe*, GetCallerIdentity and dry runs of restarts.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rollout.app import about, clock_skew, connect, preflight, specs
+from rollout.app import plan as planning
+from rollout.app.notices import Notices, WaitingCall
+from rollout.app.session import Session
+from rollout.core.planning import planner
+from rollout.ecs import proxies
+from rollout.engines.service import Service
+from rollout.errors import CODES, Exit, Problem, RolloutError
+from rollout.inventory import sources
+from rollout.model.event import ClockSkew
+from rollout.model.instance import Inventory
+from rollout.model.plan import Plan, RegionKey
+from rollout.model.spec import Spec
+from rollout.model.time import MINUTE, Duration, Instant, format_instant
+
+SKEW_REFUSED_MS: Final = 15 * MINUTE
+"""A signature is valid for 15 minutes (signature reference): other tools on this machine fail."""
+FREE_WARNED, FREE_REFUSED = 1 << 30, 64 << 20
+"""Bytes free in the runs directory. A journal has about 500 bytes for each instance."""
+EXPIRY_WARNED_MS: Final = 60 * MINUTE
+
+
+class CheckState(enum.StrEnum):
+    """The result of one check."""
+
+    OK = "ok"
+    UNKNOWN = "not checkable"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Check(NamedTuple):
+    """One finding: what was checked, the result, and a fix where one is needed."""
+
+    name: str
+    state: CheckState
+    text: str
+    fix: str = ""
+    code: str = ""
+    exit: Exit = Exit.DONE
+
+
+def exit_of(checks: Iterable[Check]) -> Exit:
+    """Return the exit code of the first problem; 0 without a problem."""
+    return next((one.exit for one in checks if one.state is CheckState.PROBLEM), Exit.DONE)
+
+
+async def examine(
+    session: Session,
+    spec: Path | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    connected: Callable[..., AbstractAsyncContextManager[Service]] = connect.connect,
+) -> list[Check]:
+    """Return the findings in order. A spec adds its inventory, key pairs and restart permissions.
+
+    Raises no RolloutError: each is a finding.
+    """
+    found = _Findings()
+    _local(found, session, environment)
+    loaded = None
+    if spec is not None:
+        with found.problems("spec"):
+            loaded = specs.load_spec(spec)
+            found.ok("spec", f"{spec} is valid")
+    connection = replace(session.connection, allow_clock_skew=True)
+    with found.problems("identity"):
+        async with connected(connection, _WithoutWarnings(session.notices)) as service:
+            await _account(found, service)
+            now = service.clock.now()
+            found.checks.append(clock(service.clock_skew, service.client.service_ahead_ms, now))
+            if loaded is not None:
+                await _spec(found, loaded, service)
+    return found.checks
+
+
+def clock(corrected: ClockSkew | None, ahead_ms: Duration, now: Instant) -> Check:
+    """Compare this machine's clock with the service's. `corrected` is the difference that the
+    connection already corrects; without one, `ahead_ms` is the difference.
+    """
+    found = corrected or ClockSkew(now, now + ahead_ms)
+    skew_ms = abs(found.service - found.local)
+    if skew_ms <= clock_skew.WARNED_MS:
+        return Check(
+            "clock", CheckState.OK, f"differs from the service's by {skew_ms / 1000:.1f} s"
+        )
+    text = clock_skew.sentence(found)
+    if skew_ms <= SKEW_REFUSED_MS:
+        return Check("clock", CheckState.WARNING, text, _NTP, "R0420")
+    return Check("clock", CheckState.PROBLEM, text, _NTP, "R0414", CODES["R0414"].exit)
+
+
+def disk(path: Path) -> Check:
+    """Check the free space of the file system that has, or will have, the runs directory."""
+    existing = next(one for one in (path.resolve(), *path.resolve().parents) if one.exists())
+    free = shutil.disk_usage(existing).free
+    text = f"{free / 1e9:,.1f} GB free"
+    if free >= FREE_WARNED:
+        return Check("disk", CheckState.OK, text)
+    cure = "free disk space, or name another --runs-dir"
+    if free >= FREE_REFUSED:
+        return Check("disk", CheckState.WARNING, text, cure, "R0802")
+    return Check("disk", CheckState.PROBLEM, text, cure, "R0802", CODES["R0802"].exit)
+
+
+_NTP = "set this machine's clock (NTP)"
+
+
+@dataclass
+class _Findings:
+    """The checks so far."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    def ok(self, name: str, text: str) -> None:
+        """Add a check that found nothing wrong."""
+        self.checks.append(Check(name, CheckState.OK, text))
+
+    def unknown(self, name: str, text: str, fix: str = "") -> None:
+        """Add a check that cannot be made."""
+        self.checks.append(Check(name, CheckState.UNKNOWN, text, fix))
+
+    def warn(self, name: str, *warnings: Problem) -> None:
+        """Add warnings."""
+        for one in warnings:
+            fix = one.help or ""
+            self.checks.append(Check(name, CheckState.WARNING, one.message, fix, one.code))
+
+    @contextmanager
+    def problems(self, name: str) -> Iterator[None]:
+        """Turn an error of the block into findings."""
+        try:
+            yield
+        except RolloutError as error:
+            for one in error.problems:
+                text = f"{one.place}: {one.message}" if one.place else one.message
+                check = Check(name, CheckState.PROBLEM, text, one.help or "", one.code, error.exit)
+                self.checks.append(check)
+
+
+class _WithoutWarnings(Notices):
+    """Forwards notices, except warnings: these are findings."""
+
+    def __init__(self, inner: Notices) -> None:
+        self._inner = inner
+
+    def warn(self, problem: Problem) -> None:
+        """Ignore the warning: endpoint and clock are checks of their own."""
+
+    def say(self, text: str) -> None:
+        """Forward the message."""
+        self._inner.say(text)
+
+    def waiting(self, call: WaitingCall | None, now: Instant) -> None:
+        """Forward the waiting call."""
+        self._inner.waiting(call, now)
+
+
+def _local(found: _Findings, session: Session, environment: Mapping[str, str]) -> None:
+    """Check this machine."""
+    path, store = session.runs_dir, session.store
+    with found.problems("runs directory"):
+        if path.exists() or path.is_symlink():  # the store's check creates it
+            found.warn("runs directory", *store.check(allow_unsafe=session.allow_unsafe_fs))
+            found.ok("runs directory", f"{path} can be used")
+        else:
+            found.ok("runs directory", f"{path} does not exist yet; `apply` creates it")
+    found.checks.append(disk(path))
+    with found.problems("lock"):
+        drivers = {run.id: run.driver() for run in store.runs() if not run.is_closed()}
+        held = {run: driver for run, driver in drivers.items() if driver}
+        for run, driver in held.items():
+            text = f"run {run} is in progress: {driver}"
+            found.warn("lock", Problem("R0603", text, help="wait for it before you apply"))
+        if not held:
+            found.ok("lock", "free: no run is in progress")
+    with found.problems("endpoint"):
+        where = connect.endpoint_of(session.connection, environment)
+        found.warn("endpoint", *connect.private_hosts(where))
+        found.ok("endpoint", where.override or "the service's own, by region")
+    with found.problems("proxy"):
+        proxy = proxies.read(environment).proxy
+        found.ok("proxy", proxy.url if proxy else "none")
+
+
+async def _account(found: _Findings, service: Service) -> None:
+    """Check the identity and the expiry of its credentials."""
+    mine, now = service.identity, service.clock.now()
+    emulator = "EMULATOR: " if mine.emulator else ""
+    found.ok("identity", f"{emulator}account {mine.account}, {mine.arn} ({mine.provider})")
+    if mine.arn.endswith(":root"):
+        text = "the AccessKey of the account itself has all permissions"
+        cure = "use a RAM user or role with the policy of `rollout doctor --policy apply`"
+        found.warn("identity", Problem("", text, help=cure))
+    keyring = service.client.keyring
+    keys = await keyring.get()
+    text = f"expire at {format_instant(keys.expires_at)}" if keys.expires_at else "do not expire"
+    if keys.token is not None and not keys.expires_at:
+        text = "are temporary, and their source does not name their expiry"
+    renewed = keyring.source.blocks or keys.expires_at - now > EXPIRY_WARNED_MS
+    if keys.token is None or (keys.expires_at and renewed):
+        found.ok("credentials", text)
+    else:
+        cure = "renew them, or use a source that renews them, such as a profile with a role"
+        found.warn("credentials", Problem("R0415", text, help=cure))
+
+
+async def _spec(found: _Findings, spec: Spec, service: Service) -> None:
+    """Check the inventory, key pairs and restart permissions of a spec."""
+    with found.problems("inventory"):
+        inventory = await sources.collect(spec, Path.cwd(), service.client, service.clock.now())
+        count = len(inventory.instances) + len(inventory.lost)
+        found.ok("inventory", f"{count:,} instances; DescribeInstances is permitted")
+        await _inventory(found, spec, service, inventory)
+
+
+async def _inventory(found: _Findings, spec: Spec, service: Service, inventory: Inventory) -> None:
+    """Check the key pairs and restart permissions for these instances."""
+    keys = []
+    for site in planning.sites_of(inventory):
+        with found.problems("key pair"):
+            keys.append(await planning.read_key(service, spec, site))
+            found.ok("key pair", f"{site.region}: {_key_text(spec, keys[-1])}")
+    with found.problems("plan"):
+        context = planner.PlanContext(about.tool(), (service.identity,), tuple(keys))
+        plan = planner.make_plan(spec, inventory, {}, service.clock.now(), context)
+        await _restarts(found, plan, service)
+    found.unknown(
+        "attach permission",
+        "AttachKeyPair and ImportKeyPair have no dry run",
+        "compare the identity's policy with `rollout doctor --policy apply`",
+    )
+
+
+def _key_text(spec: Spec, key: RegionKey) -> str:
+    name = spec.key_pair.name
+    if not key.present:
+        return f"{name} does not exist; `apply` imports it"
+    return f"{name} has the spec's public key, fingerprint {key.fingerprint}"
+
+
+async def _restarts(found: _Findings, plan: Plan, service: Service) -> None:
+    """Check by dry runs whether the restarts of a plan are permitted."""
+    restarts = preflight.restarts_of(plan)
+    for one, instances in restarts.items():
+        with found.problems("restart permission"):
+            await preflight.check_restart(service, one, instances)
+            found.ok("restart permission", f"{one.site.region}: {one.action} is permitted")
+    if not restarts:
+        found.unknown("restart permission", "no instance needs rotation, so none can be tried")

@@ -1,0 +1,75 @@
+"""`rollout doctor`: check what planning and applying need, or print the least RAM policy."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
+from rollout.errors import Exit, Problem, UsageError
+
+
+def doctor(
+    spec: Path | None = None,
+    /,
+    *,
+    policy: Literal["plan", "apply"] | None = None,
+    for_: Annotated[Path | None, Parameter(name="--for")] = None,
+    allow_unsafe_fs: Flag = False,
+    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Check identity, permissions, key pairs, clock and disk. Changes nothing.
+
+    Parameters
+    ----------
+    spec
+        Spec whose inventory, key pairs and restart permissions are checked too.
+    policy
+        Print the least RAM policy for planning or applying as JSON, and check nothing.
+    for_
+        Plan file that limits the policy to its instances and key pairs.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs directory.
+    output
+        Format of the result.
+    """
+    from rollout.app import doctor as checks
+    from rollout.cli import eventloop, session
+    from rollout.cli.views import checkup
+
+    terminal = Terminal.of(common)
+    if policy is not None:
+        _show_policy(terminal, policy, for_)
+        return Exit.DONE
+    if for_ is not None:
+        raise UsageError.of("R0002", "--for is for --policy", help="add --policy apply")
+    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
+    found = eventloop.run(partial(checks.examine, made, spec))
+    terminal.show(
+        render.as_json(checkup.data(found))
+        if output == "json"
+        else "\n".join(checkup.text(found, terminal.width))
+    )
+    return checks.exit_of(found)
+
+
+def _show_policy(
+    terminal: Terminal, purpose: Literal["plan", "apply"], plan_path: Path | None
+) -> None:
+    from rollout.app import plan_file
+    from rollout.app import policy as policies
+
+    plan = None if plan_path is None else plan_file.load_plan(plan_path).plan
+    made = policies.make(purpose, plan)
+    text = render.as_json(made, indent=2)
+    terminal.show(text)
+    if policies.is_too_long(made):
+        text = f"the policy has more than {policies.CHARACTERS_MAX:,} characters, RAM's limit"
+        terminal.warn(Problem("R0416", text))
