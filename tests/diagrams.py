@@ -23,7 +23,7 @@ def phases() -> list[str]:
     moves = journey.TABLE.items()
     return [
         "[*] --> planned",
-        *(f"{start.word} --> {end.word}: {trigger.value}" for (start, trigger), end in moves),
+        *(f"{start.label} --> {end.label}: {trigger.value}" for (start, trigger), end in moves),
     ]
 
 

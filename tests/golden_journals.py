@@ -22,7 +22,7 @@ from rollout.journal.disk import RealDisk
 from rollout.journal.reader import run_id
 from rollout.model import event as ev
 from rollout.model import halts
-from rollout.model.event import AnyEvent, OperatorWord
+from rollout.model.event import AnyEvent, OperatorVerb
 from rollout.model.instance import Status
 from rollout.model.outcome import Answer, Refused, RetryClass, Unsent
 from rollout.model.plan import Plan
@@ -109,7 +109,7 @@ def aborted(runs_dir: Path) -> GoldenRun:
     run = golden(6)
     run.go(until=run.now + 11 * SECOND)
     order = ev.OperatorCommand(
-        "4f2a", OperatorWord.ABORT, samples.ACTOR, run.now, "inbox", "wrong key"
+        "4f2a", OperatorVerb.ABORT, samples.ACTOR, run.now, "inbox", "wrong key"
     )
     run.decider.operate(order, run.now)
     return _written(run, runs_dir)
@@ -146,7 +146,7 @@ def poisoned(runs_dir: Path) -> GoldenRun:
         for n in sorted(run.run.open_calls):
             run.decider.call_ended(n, Answer(UNSENT), run.now)
         run.decider.halt(NO_SPACE, run.now)
-        assert journal.last_words(run.journal[durable:], run.now)
+        assert journal.append_final(run.journal[durable:], run.now)
     journal.release()
     return run
 

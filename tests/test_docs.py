@@ -103,7 +103,7 @@ def _keys(schema: Any) -> set[str]:
 
 def test_every_phase_is_in_the_glossary() -> None:
     """Every phase is in the glossary."""
-    missing = [phase.word for phase in Phase if phase.word not in GLOSSARY]
+    missing = [phase.label for phase in Phase if phase.label not in GLOSSARY]
 
     assert not missing
 

@@ -36,7 +36,7 @@ from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError
 from rollout.journal import record, store
 from rollout.journal.store import LockedStore
 from rollout.journal.writer import RunJournal
-from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorWord
+from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorVerb
 from rollout.model.time import Instant
 
 LOST_SHOWN = 20
@@ -108,7 +108,7 @@ async def resume(
         async with connect.connect(session.connection, session.notices) as service:
             await preflight.check_resume(folded, service)
             paused = folded.run.paused is not None and folded.run.aborted is None
-            order = command(OperatorWord.RESUME, reason) if paused else None
+            order = command(OperatorVerb.RESUME, reason) if paused else None
             return await runner.resume(folded, service, order)
 
 
@@ -246,10 +246,10 @@ def actor(arn: str = "") -> Actor:
     return Actor(_user(), arn, socket.gethostname(), os.getpid(), about.tool())
 
 
-def command(word: OperatorWord, reason: str) -> OperatorCommand:
+def command(verb: OperatorVerb, reason: str) -> OperatorCommand:
     """Return a command by the operator of this process."""
     at = LoopClock().now()
-    return OperatorCommand(secrets.token_hex(8), word, actor(), at, "command line", reason)
+    return OperatorCommand(secrets.token_hex(8), verb, actor(), at, "command line", reason)
 
 
 def _user() -> str:

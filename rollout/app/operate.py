@@ -18,7 +18,7 @@ from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
 from rollout.journal.record import Line
 from rollout.journal.store import StoredRun
-from rollout.model.event import OperatorCommand, OperatorWord, Resolution
+from rollout.model.event import OperatorCommand, OperatorVerb, Resolution
 
 POLL_S = 0.3
 TAKEN_WITHIN_S = 30
@@ -30,7 +30,7 @@ async def abort(run: StoredRun, reason: str, session: Session) -> RunResult:
 
     Errors: R0505 if the driving process does not react; as `execute.resume`.
     """
-    order = execute.command(OperatorWord.ABORT, reason)
+    order = execute.command(OperatorVerb.ABORT, reason)
     while await _send(run, order, session.notices):
         if (closed := await _until_closed(run)) is not None:
             return closed
@@ -44,21 +44,21 @@ async def resolve(
 
     Errors: R0505 if that process does not react, R0608 if the command is refused.
     """
-    order = execute.command(OperatorWord.RESOLVE, reason)
+    order = execute.command(OperatorVerb.RESOLVE, reason)
     stated = msgspec.structs.replace(order, instance=instance, resolution=resolution)
     return await _command(run, stated, session)
 
 
 async def pause(run: StoredRun, reason: str, session: Session) -> bool:
     """Start nothing new in a run until an operator continues it. Otherwise as `resolve`."""
-    return await _command(run, execute.command(OperatorWord.PAUSE, reason), session)
+    return await _command(run, execute.command(OperatorVerb.PAUSE, reason), session)
 
 
 async def promote(run: StoredRun, reason: str, session: Session, *, full: bool = False) -> bool:
     """Continue a paused run, or answer the manual gate that waits; with `full` both, and all later
     gates. Returns and errors: as `resolve`.
     """
-    order = execute.command(OperatorWord.PROMOTE, reason)
+    order = execute.command(OperatorVerb.PROMOTE, reason)
     return await _command(run, msgspec.structs.replace(order, full=full), session)
 
 
@@ -67,7 +67,7 @@ async def resume_driven(run: StoredRun, reason: str, session: Session) -> bool:
 
     Errors: R0505 if that process does not react, R0608 if the run is not paused.
     """
-    return await _send(run, execute.command(OperatorWord.RESUME, reason), session.notices)
+    return await _send(run, execute.command(OperatorVerb.RESUME, reason), session.notices)
 
 
 async def _command(run: StoredRun, order: OperatorCommand, session: Session) -> bool:

@@ -159,12 +159,12 @@ def _saved_digest(path: Path) -> tuple[str | None, str]:
         mode = _sidecar(path).stat().st_mode
         if not stat.S_ISREG(mode):  # a FIFO would wait for a writer
             return None, "is not a regular file"
-        words = _sidecar(path).read_bytes().split()
+        parts = _sidecar(path).read_bytes().split()
     except FileNotFoundError:
         return None, "is missing"
     except OSError as error:
         return None, f"cannot be read ({error.strerror})"
-    figures = words[0].removeprefix(b"\\").decode("ascii", "replace").lower() if words else ""
+    figures = parts[0].removeprefix(b"\\").decode("ascii", "replace").lower() if parts else ""
     if not _FIGURES.fullmatch(figures):
         return None, "does not contain a digest"
     return f"sha256:{figures}", ""

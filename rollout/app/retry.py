@@ -85,6 +85,6 @@ def _scope(
     for one in inventory.instances:
         if one.id not in key_of:
             ordinal = ordinals.get(one.id)
-            detail = "excluded" if ordinal is None else run.phase(ordinal).word
+            detail = "excluded" if ordinal is None else run.phase(ordinal).label
             left_out[one.id] = Reason.OUTSIDE_RUN, f"{detail} in the run"
     return Scope(keys, key_of, left_out, derived.origin(folded, OriginKind.RETRY))

@@ -122,15 +122,15 @@ def main(arguments: Sequence[str]) -> int:
     terminal.harden()
     common = _before_parsing(arguments, os.environ)
     try:
-        command, words, options = _parse(arguments)
-        common = _common(words, options)
+        command, positional, options = _parse(arguments)
+        common = _common(positional, options)
         if command.__module__.startswith("rollout."):
             stderr_queue.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
             _check_environment(command.__name__, common)
             if command.__name__ not in NO_FILES:
                 check_directory()
-        return int(command(*words, **options) or Exit.DONE)
+        return int(command(*positional, **options) or Exit.DONE)
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
         return _end(_innermost(raised), common)
 
@@ -206,23 +206,23 @@ def _options_last(arguments: Sequence[str]) -> Sequence[str]:
     before: list[str] = []
     rest = list(arguments)
     while rest and (not names or (names[0] in PARENTS and len(names) == 1)):
-        word = rest.pop(0)
-        if not word.startswith("-"):
-            names.append(word)
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            names.append(argument)
             continue
-        before.append(word)
-        if word in VALUED and rest:
+        before.append(argument)
+        if argument in VALUED and rest:
             before.append(rest.pop(0))
     return [*names, *before, *rest]
 
 
 def _before_parsing(arguments: Sequence[str], environment: Mapping[str, str]) -> Common:
     """Return the options that decide the form of errors in a command line that cannot be parsed."""
-    words = " ".join(arguments).replace("=", " ")
-    json = environment.get("ROLLOUT_LOG_FORMAT") == "json" or "--log-format json" in words
+    text = " ".join(arguments).replace("=", " ")
+    json = environment.get("ROLLOUT_LOG_FORMAT") == "json" or "--log-format json" in text
     return Common(log_format="json" if json else "text")
 
 
-def _common(words: tuple[Any, ...], options: dict[str, Any]) -> Common:
-    given = (*words, *options.values())
+def _common(positional: tuple[Any, ...], options: dict[str, Any]) -> Common:
+    given = (*positional, *options.values())
     return next((value for value in given if isinstance(value, Common)), Common())

@@ -156,7 +156,7 @@ def _table(run: Run, number: int, eta: str) -> Any:
     down = [f"{used} down of {cap} permits" for used, cap in permits]
     doubt = [f"{counts[Phase.IN_DOUBT]} in doubt"] if counts[Phase.IN_DOUBT] else []
     bad = (Phase.FAILED, Phase.STRANDED)
-    ended = [f"{counts[phase]} {phase.word}" for phase in bad if counts[phase]]
+    ended = [f"{counts[phase]} {phase.label}" for phase in bad if counts[phase]]
     rows = (
         ("attach", attached, [f"{run.ledger.exposed} exposed"]),
         ("restart", booted, [*down, *doubt]),

@@ -114,15 +114,15 @@ _lock = threading.Lock()
 _ending = False
 
 
-def _start(words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a command in a new session, so that it can be ended with all its children."""
-    if not words:
+    if not command:
         raise ValueError("`process_command` is empty")
     with _lock:
         if _ending:
             raise OSError("the program is ending")
         process = subprocess.Popen(  # noqa: S603 - the operator's own configuration
-            words,
+            command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -209,7 +209,7 @@ def dry_run(reply: verdict.JudgedReply) -> Done | Refused | Unknown:
     """Read a dry run. It passes with an error code; a success proves nothing about permission."""
     failure = reply.failure
     if failure is None:
-        code, _, request_id = verdict.api_words(reply.body)
+        code, _, request_id = verdict.error_fields(reply.body)
         why = DRY_RUN_IGNORED if request_id else verdict.PROXY
         failure = Unknown(why, reply.trace, reply.api_time)
     else:

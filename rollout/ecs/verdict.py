@@ -135,7 +135,7 @@ def received(reply: wire.HttpReply, now: Instant, left_at: Instant = 0) -> Judge
     at = date or 0
     if at > now + API_TIME_AHEAD_MS_MAX:
         at = 0
-    trace = _word(reply.headers.get("x-acs-request-id"))
+    trace = _printable(reply.headers.get("x-acs-request-id"))
     failure = None if 200 <= reply.status < 300 else _failure(reply, at, trace)
     return JudgedReply(reply.body, failure, date, at, trace, left_at)
 
@@ -161,14 +161,14 @@ def answer(action: str, ids: Sequence[str], reply: JudgedReply) -> Answer:
     return _per_instance(ids, rows, request_id, at)
 
 
-def api_words(body: bytes) -> tuple[str, str, str]:
+def error_fields(body: bytes) -> tuple[str, str, str]:
     """Return code, message and request id of an API document; empty where it has none."""
     try:
         document = wire.decode(body)
     except wire.MalformedError:
         return "", "", ""
     code, message, request_id = (document.get(name) for name in ("code", "message", "requestid"))
-    return _word(code), _word(message, _MESSAGE_CHARS_MAX), _word(request_id)
+    return _printable(code), _printable(message, _MESSAGE_CHARS_MAX), _printable(request_id)
 
 
 def retry_after_ms(reply: wire.HttpReply) -> int:
@@ -183,7 +183,7 @@ def _failure(reply: wire.HttpReply, at: Instant, trace: str) -> Refused | Unknow
     """Judge a reply whose status is not 2xx."""
     if 300 <= reply.status < 400:
         return Unknown(REDIRECT, trace, at)
-    code, message, request_id = api_words(reply.body)
+    code, message, request_id = error_fields(reply.body)
     if not code or not request_id:  # no whole API error
         why = PROXY if reply.status < 500 else f"http_{reply.status}"
         return Unknown(why, trace, at)
@@ -223,7 +223,7 @@ def _all_good(ids: Sequence[str], body: bytes) -> str:
     parent = usual.results or usual.responses
     if parent is None or [row.id for row in parent.rows if row.success] != list(ids):
         return ""
-    return _word(usual.request_id) if len(parent.rows) == len(ids) else ""
+    return _printable(usual.request_id) if len(parent.rows) == len(ids) else ""
 
 
 def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
@@ -237,13 +237,15 @@ def _accepted(body: bytes) -> tuple[str, list[Item] | None]:
         return _tolerated(wire.decode(body))
     parent = known.results or known.responses
     return (
-        _tolerated(wire.decode(body)) if parent is None else (_word(known.request_id), parent.rows)
+        _tolerated(wire.decode(body))
+        if parent is None
+        else (_printable(known.request_id), parent.rows)
     )
 
 
 def _tolerated(document: Mapping[str, object]) -> tuple[str, list[Item] | None]:
     """Read the same from XML, other spelling, numbers as text, nulls."""
-    request_id = _word(document.get("requestid"))
+    request_id = _printable(document.get("requestid"))
     for plural, singular in (("results", "result"), ("instanceresponses", "instanceresponse")):
         if document.get(plural) is not None:
             rows = wire.items(document[plural], singular)
@@ -262,7 +264,7 @@ def _item(row: object) -> Item:
         row["instanceid"],
         code if isinstance(code, str | int) else None,
         success if isinstance(success, str | bool) else None,
-        _word(row.get("message")),
+        _printable(row.get("message")),
     )
 
 
@@ -283,7 +285,7 @@ def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at:
     for row in rows:
         outcome = _of_row(row, done)
         if row.id not in requested:
-            anomalies.append(f"{ANOMALY_EXTRA}: {_word(row.id)}")
+            anomalies.append(f"{ANOMALY_EXTRA}: {_printable(row.id)}")
         elif row.id in found:
             anomalies.append(f"{ANOMALY_DOUBLED}: {row.id}")
             if found[row.id] != outcome:
@@ -299,13 +301,13 @@ def _per_instance(ids: Sequence[str], rows: Sequence[Item], request_id: str, at:
 
 def _of_row(row: Item, done: Done) -> Outcome:
     """Judge one row. Code and `Success` must agree; a row with neither proves nothing."""
-    code = "200" if row.code in {"200", 200} else _word(str(row.code or ""))
+    code = "200" if row.code in {"200", 200} else _printable(str(row.code or ""))
     success = wire.parse_bool(row.success) if isinstance(row.success, str) else row.success
     match success, code:
         case (True | None, "200") | (True, ""):
             return done
         case (False | None, _) if code not in {"", "200"}:
-            message = _word(row.message, _MESSAGE_CHARS_MAX)
+            message = _printable(row.message, _MESSAGE_CHARS_MAX)
             return _judged(code, message, done.request_id, done.api_time, 0, status=200)
         case True | False | None, _:
             return Unknown(CONTRADICTORY, done.request_id, done.api_time)
@@ -313,7 +315,7 @@ def _of_row(row: Item, done: Done) -> Outcome:
             assert_never(never)
 
 
-def _word(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:
+def _printable(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:
     """Return a text as one bounded, printable line; empty for any other value."""
     if not isinstance(value, str):
         return ""

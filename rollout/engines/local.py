@@ -94,7 +94,7 @@ class LocalEngine:
             for observation in effects.observations:
                 tasks.start_soon(self._observe, observation)
             if effects.finished:
-                self._write_last_words()
+                self._append_final()
                 return
             await self._wait(effects.wake)
 
@@ -137,11 +137,11 @@ class LocalEngine:
         with anyio.move_on_after(max(0, wake - self.ports.clock.now()) / 1000):
             await self._arrived.wait()
 
-    def _write_last_words(self) -> None:
+    def _append_final(self) -> None:
         """After an error of the journal, write later events to the space left, or keep all."""
         if self.loop.error is not None:
             unwritten = self.loop.unwritten
-            if not self.ports.journal.last_words(unwritten, self.ports.clock.now()):
+            if not self.ports.journal.append_final(unwritten, self.ports.clock.now()):
                 self.lost = self.loop.not_durable
 
     # effects, each in a task of its own

@@ -67,7 +67,7 @@ class Journal(Protocol):
         Errors, permanently: StorageError, or IntegrityError R0906 where another process took over.
         """
 
-    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+    def append_final(self, events: list[AnyEvent], at: Instant) -> bool:
         """Write these events after an error, when nothing is in flight, if the error allows it.
 
         Return False if nothing may be written any more; the caller prints them instead.

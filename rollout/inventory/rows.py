@@ -190,25 +190,25 @@ _REGIONS = {region: region for region in regions.KNOWN}
 
 def _region_text(row: Row) -> str:
     """Return the region of a row without RegionId: another field, its zone or an empty text."""
-    word = row.region_id or row.region_name or _home(row.zone) or ""
-    if not isinstance(word, str):
+    text = row.region_id or row.region_name or _home(row.zone) or ""
+    if not isinstance(text, str):
         raise RowError("R0201", "the row's region is not text")
-    return word
+    return text
 
 
-def _region(word: str) -> str:
+def _region(text: str) -> str:
     """Return the region with this id, or with this name in consoles."""
-    if not word:
+    if not text:
         hint = "add a column or field for it, or give the source a `region`"
         raise RowError("R0204", "the row names no region", hint, "region")
-    if word in _REGIONS:
-        return _REGIONS[word]
-    named = region_names.region_of(word)
-    if not named and regions.is_name(word):
-        return sys.intern(word)
+    if text in _REGIONS:
+        return _REGIONS[text]
+    named = region_names.region_of(text)
+    if not named and regions.is_name(text):
+        return sys.intern(text)
     if not named:
-        hint = regions.advice(word[:40])
-        raise RowError("R0204", f"unknown region {_quoted(word)}", hint, "region")
+        hint = regions.advice(text[:40])
+        raise RowError("R0204", f"unknown region {_quoted(text)}", hint, "region")
     return _REGIONS[named]
 
 

@@ -96,7 +96,7 @@ def tally(lines: Iterable[Line]) -> RunTally:
                 issued = open_calls.pop(event.n, None)
                 if issued is not None:
                     for _, outcome in endings(issued.command, event):
-                        outcomes[_word(outcome)] += 1
+                        outcomes[_name_of(outcome)] += 1
     return RunTally(*(dict(sorted(counter.items())) for counter in (calls, outcomes, events)))
 
 
@@ -190,8 +190,10 @@ class _Entries:
                 return _with(entry, text=f"{text} in {command.region}", call=call, action=action)
             return None
         if self.only is not None and self.only in command.ordinals:
-            seen = dict(zip(command.ordinals, spread(event.observed), strict=False)).get(self.only)
-            text += _seen(seen) if seen else ""
+            observed = dict(zip(command.ordinals, spread(event.observed), strict=False)).get(
+                self.only
+            )
+            text += _observation(observed) if observed else ""
         return self._about(entry, command.ordinals, text=text, call=call, action=action)
 
     def _settled(self, event: ev.Settled, entry: AuditEntry) -> AuditEntry | None:
@@ -199,25 +201,25 @@ class _Entries:
         if command is None:
             late = f"call {event.n} had a late reply, which was ignored"
             return None if self.only is not None else _with(entry, text=late, call=event.n)
-        words: dict[str, object] = {"call": event.n, "action": action_of(command)}
+        fields: dict[str, object] = {"call": event.n, "action": action_of(command)}
         if isinstance(command, ImportKey):
             concerned = self._concerns(command.key_site)
-            return _with(entry, **words, **_ending(event.outcome, event.at)) if concerned else None
+            return _with(entry, **fields, **_ending(event.outcome, event.at)) if concerned else None
         ended = dict(endings(command, event))
         if self.only is not None:
             if self.only not in ended:
                 return None
-            return self._about(entry, [self.only], **words, **_ending(ended[self.only], event.at))
-        made = self._about(entry, command.ordinals, **words, **_ending(event.outcome, event.at))
-        counts = Counter(_word(outcome) for outcome in ended.values())
-        text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+            return self._about(entry, [self.only], **fields, **_ending(ended[self.only], event.at))
+        made = self._about(entry, command.ordinals, **fields, **_ending(event.outcome, event.at))
+        counts = Counter(_name_of(outcome) for outcome in ended.values())
+        text = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         return made if made is None or not event.items else _with(made, text=text)
 
     def _commanded(self, event: ev.OperatorCommand, entry: AuditEntry) -> AuditEntry | None:
         stated = f" {event.resolution.value}" if event.resolution else ""
         stated += " of this and all later gates" if event.full else ""
         reason = f": {event.reason}" if event.reason else ""
-        if event.command is ev.OperatorWord.PROMOTE:
+        if event.command is ev.OperatorVerb.PROMOTE:
             self.promotions[event.id] = f"promoted by {_actor(event.actor)}{reason}"
         text = f"{_actor(event.actor)} commanded {event.command.value}{stated}{reason}"
         ordinal = self.layout.ordinal_of(event.instance) if event.instance else None
@@ -277,7 +279,7 @@ class _Entries:
                 return None
 
     def _about(
-        self, entry: AuditEntry, ordinals: Sequence[int], **words: object
+        self, entry: AuditEntry, ordinals: Sequence[int], **fields: object
     ) -> AuditEntry | None:
         """Return the entry with its instances, None if the requested one is not among them."""
         if self.only is not None:
@@ -285,7 +287,7 @@ class _Entries:
                 return None
             ordinals = [self.only]
         ids = tuple(self.layout.targets[ordinal].instance for ordinal in ordinals)
-        return _with(entry, instances=ids, **words)
+        return _with(entry, instances=ids, **fields)
 
     def _concerns(self, key_site: KeySite) -> bool:
         return self.only is None or self.layout.key_site_of(self.only) == key_site
@@ -299,8 +301,8 @@ class _Entries:
         return self.only is None or self.layout.wave_of(self.only) == wave
 
 
-def _with(entry: AuditEntry, **words: object) -> AuditEntry:
-    return msgspec.structs.replace(entry, **words)
+def _with(entry: AuditEntry, **fields: object) -> AuditEntry:
+    return msgspec.structs.replace(entry, **fields)
 
 
 def _actor(actor: Actor) -> str:
@@ -308,34 +310,34 @@ def _actor(actor: Actor) -> str:
     return f"{actor.user} on {actor.machine}{identity}"
 
 
-def _seen(sight: Observed) -> str:
+def _observation(observed: Observed) -> str:
     """Return the observation before an intent as text."""
-    key = sight.key_pair or "none"
+    key = observed.key_pair or "none"
     since = ""
-    if sight.started_at and sight.status is Status.RUNNING:
-        since = f" since {times.format_instant(sight.started_at)}"
-    return f"; observed before: {sight.status.value}{since}, key pair {key}"
+    if observed.started_at and observed.status is Status.RUNNING:
+        since = f" since {times.format_instant(observed.started_at)}"
+    return f"; observed before: {observed.status.value}{since}, key pair {key}"
 
 
-def _word(outcome: Outcome) -> str:
+def _name_of(outcome: Outcome) -> str:
     return type(outcome).__name__.lower()
 
 
 def _ending(outcome: Outcome, at: Instant) -> dict[str, object]:
     """Return an outcome, received at an instant, as fields of an entry."""
-    words = {
-        "outcome": _word(outcome),
+    fields = {
+        "outcome": _name_of(outcome),
         "request_id": outcome.request_id,
         "api_time": api_time_of(outcome, at),
     }
     match outcome:
         case Done():
-            return {**words, "text": "done"}
+            return {**fields, "text": "done"}
         case Refused():
-            return {**words, "code": outcome.code, "text": outcome.message or outcome.code}
+            return {**fields, "code": outcome.code, "text": outcome.message or outcome.code}
         case Unknown():
             return {
-                **words,
+                **fields,
                 "code": outcome.why,
                 "text": f"unknown, may have been executed: {outcome.why}",
             }

@@ -44,13 +44,13 @@ class LockFiles(Protocol):
     def fstat(self, handle: int) -> Stat:
         """Return the file of a handle."""
 
-    def told(self, handle: int) -> bytes:
+    def read_lock(self, handle: int) -> bytes:
         """Return the text of a handle's file."""
 
     def text(self, path: Path) -> bytes:
         """Return the text of a lock file as the file server has it now; empty if it is missing."""
 
-    def tell(self, handle: int, text: bytes) -> None:
+    def write_lock(self, handle: int, text: bytes) -> None:
         """Replace the text, visible to other machines on return."""
 
     def close(self, handle: int) -> None:
@@ -269,7 +269,7 @@ class RealDisk:
         """See LockFiles."""
         return _stat(os.fstat(handle))
 
-    def told(self, handle: int) -> bytes:
+    def read_lock(self, handle: int) -> bytes:
         """See LockFiles."""
         return os.pread(handle, _TEXT_BYTES_MAX, 0)
 
@@ -281,11 +281,11 @@ class RealDisk:
         except FileNotFoundError:
             return b""
         try:
-            return self.told(handle)
+            return self.read_lock(handle)
         finally:
             os.close(handle)
 
-    def tell(self, handle: int, text: bytes) -> None:
+    def write_lock(self, handle: int, text: bytes) -> None:
         """See LockFiles."""
         os.pwrite(handle, text, 0)
         os.ftruncate(handle, len(text))

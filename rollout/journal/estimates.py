@@ -62,14 +62,14 @@ def learn(store: RunStore, plan: Plan) -> Estimates:
         if run.started is None:
             continue
         with contextlib.suppress(RolloutError):
-            seen = _Seen(run.plan(run.started.plan_digest))
-            if not _comparable(seen.run.plan, plan):
+            measured = _Measured(run.plan(run.started.plan_digest))
+            if not _comparable(measured.run.plan, plan):
                 continue
             for line in run.read():
                 for event in line.body:
-                    seen.take(event)
-            boots = boots or seen.boots(run.id)
-            for quota in seen.quotas(run.id):
+                    measured.take(event)
+            boots = boots or measured.boots(run.id)
+            for quota in measured.quotas(run.id):
                 quotas.setdefault((quota.region, quota.action), quota)
     regions = {region for _, region in _sites(plan)}
     known = (quota for quota in quotas.values() if quota.region in regions)
@@ -85,7 +85,7 @@ def _sites(plan: Plan) -> frozenset[Site]:
     return frozenset(cell.site for _, cell in plan.cells())
 
 
-class _Seen:
+class _Measured:
     """Boots and throttled calls of one journal, event by event."""
 
     def __init__(self, plan: Plan) -> None:

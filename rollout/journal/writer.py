@@ -90,7 +90,7 @@ class RunJournal:
 
     The first error poisons it: every later call raises it again (StorageError R0801, or
     IntegrityError R0906 if the files no longer belong to this process), and nothing is retried.
-    The one exception is `last_words` after a full disk.
+    The one exception is `append_final` after a full disk.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class RunJournal:
         except OSError:
             return True
 
-    def last_words(self, events: Sequence[AnyEvent], at: Instant) -> bool:
+    def append_final(self, events: Sequence[AnyEvent], at: Instant) -> bool:
         """After a full disk, write the pending lines and these events into the reserved space.
 
         The caller passes once the results of open calls (unsent ones as refused unsent) and
@@ -220,12 +220,12 @@ class RunJournal:
         """
         if self._rescue is None or self.lost():
             return False
-        words = bytearray(self._rescue) + self._pending
+        final_lines = bytearray(self._rescue) + self._pending
         self._rescue = None
         try:
-            self._chain.extend(words, events, at)
+            self._chain.extend(final_lines, events, at)
             self._next_segment()
-            self._write(words)
+            self._write(final_lines)
             self._disk.fdatasync(self._file)
         except OSError:
             return False
@@ -335,7 +335,7 @@ class RunJournal:
             raise OSError(errno.EIO, error.strerror) from None
 
     def _make_room(self, batch: bytes) -> None:
-        """Cut the journal to its durable lines, and free the reserve for the last words."""
+        """Cut the journal to its durable lines, and free the reserve for the final events."""
         with contextlib.suppress(OSError):
             self._disk.truncate(self._file, self._size)
             self._disk.fdatasync(self._file)

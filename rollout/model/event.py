@@ -266,7 +266,7 @@ class Anomaly(Event, frozen=True):
     text: str
 
 
-class OperatorWord(enum.StrEnum):
+class OperatorVerb(enum.StrEnum):
     """Commands of operators to a run."""
 
     ABORT = "abort"
@@ -292,7 +292,7 @@ class OperatorCommand(Event, frozen=True):
     """
 
     id: str
-    command: OperatorWord
+    command: OperatorVerb
     actor: Actor
     at: Instant
     source: str

@@ -41,10 +41,10 @@ class HaltReason(enum.StrEnum):
 
     code: str
 
-    def __new__(cls, word: str, code: str) -> Self:
-        """Make the member with this word, and its code as an attribute."""
-        member = str.__new__(cls, word)
-        member._value_ = word
+    def __new__(cls, reason: str, code: str) -> Self:
+        """Make the member with this value, and its code as an attribute."""
+        member = str.__new__(cls, reason)
+        member._value_ = reason
         member.code = code
         return member
 

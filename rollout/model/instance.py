@@ -43,14 +43,14 @@ is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
 """Truthy if the whole text has that form; other ids are never sent to the API."""
 
 
-def os_family(word: str) -> OsFamily:
+def os_family(text: str) -> OsFamily:
     """Return the family of an `OSType` in any case; `UNKNOWN` for a missing or other value."""
-    return _FAMILIES.get(word.lower(), OsFamily.UNKNOWN)
+    return _FAMILIES.get(text.lower(), OsFamily.UNKNOWN)
 
 
-def status_of(word: str) -> Status:
+def status_of(text: str) -> Status:
     """Return the state of a value in any case; `UNKNOWN` for a missing or unknown value."""
-    return _STATUSES.get(word.lower(), Status.UNKNOWN)
+    return _STATUSES.get(text.lower(), Status.UNKNOWN)
 
 
 _FAMILIES = {family.value: family for family in OsFamily}

@@ -95,8 +95,8 @@ def _report(one: Trial) -> None:
 def _conclude(tally: Tally, took: float, *, verbose: bool) -> int:
     missing = coverage.missing(tally.met)
     if verbose:
-        for word in coverage.RARE:
-            print(f"  {tally.met.get(word, 0):>8,}  {word}")
+        for incident in coverage.RARE:
+            print(f"  {tally.met.get(incident, 0):>8,}  {incident}")
     rate = tally.seeds / took if took else 0.0
     met = len(coverage.RARE) - len(missing)
     print(

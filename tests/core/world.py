@@ -246,7 +246,7 @@ class World:
         for ordinal, target in enumerate(self.run.layout.targets):
             machine = self.machines[target.instance]
             assert len(machine.restarts) <= restarts_max
-            if self.run.phase(ordinal).word == "done":
+            if self.run.phase(ordinal).label == "done":
                 assert machine.now.key_pair == samples.NEW_KEY
                 assert samples.NEW_KEY in machine.boots
 

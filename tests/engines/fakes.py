@@ -63,7 +63,7 @@ class FakeJournal:
         self.pending.clear()
         self.log.append("sync")
 
-    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+    def append_final(self, events: list[AnyEvent], at: Instant) -> bool:
         self.words += events
         return self.hears_words
 

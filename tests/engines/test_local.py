@@ -76,7 +76,7 @@ async def test_an_operator_aborts_a_run_that_is_driven() -> None:
     """It is durable before it is confirmed; no call is sent after it, and the run closes."""
     stage = Stage()
     stage.ecs.hangs = "attach"
-    word = ev.OperatorWord.ABORT
+    word = ev.OperatorVerb.ABORT
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stage.drive)
         await stage.ecs.entered.wait()

@@ -137,13 +137,13 @@ class FaultyDisk:
         data = self.files[self.handles[handle]]
         return Stat((0, id(data)), len(data))
 
-    def told(self, handle: int) -> bytes:
+    def read_lock(self, handle: int) -> bytes:
         return bytes(self.files[self.handles[handle]])
 
     def text(self, path: Path) -> bytes:
         return bytes(self.files.get(path, b""))
 
-    def tell(self, handle: int, text: bytes) -> None:
+    def write_lock(self, handle: int, text: bytes) -> None:
         self.files[self.handles[handle]][:] = text
 
     def _below(self, path: Path) -> list[Path]:

@@ -104,7 +104,7 @@ class ExampleRun:
         self.events += events
         return self
 
-    def command(self, word: ev.OperatorWord, *, full: bool = False) -> "ExampleRun":
+    def command(self, word: ev.OperatorVerb, *, full: bool = False) -> "ExampleRun":
         """An operator commanded this; the ids are `1`, `2` and so on."""
         number = str(1 + sum(isinstance(event, ev.OperatorCommand) for event in self.events))
         order = ev.OperatorCommand(number, word, ACTOR, NOW, "inbox", "checked", full=full)

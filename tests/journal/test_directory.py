@@ -13,7 +13,7 @@ from rollout.journal.locks import lock
 from rollout.journal.reader import Reader, run_id
 from rollout.journal.store import RunStore
 from rollout.model import event as ev
-from rollout.model.event import OperatorWord
+from rollout.model.event import OperatorVerb
 from tests.journal import example_runs, samples
 from tests.journal.disks import FaultyDisk
 from tests.journal.samples import NOW
@@ -202,7 +202,7 @@ def test_a_plan_is_returned_only_with_its_digest(tmp_path: Path) -> None:
 def test_a_command_is_sent_taken_or_withdrawn(tmp_path: Path) -> None:
     """A command is pending until the process that drives the run has journaled it."""
     run = DirectoryRun(samples.write(tmp_path, 1))
-    first = ev.OperatorCommand("a", OperatorWord.ABORT, samples.ACTOR, NOW, "command line")
+    first = ev.OperatorCommand("a", OperatorVerb.ABORT, samples.ACTOR, NOW, "command line")
     sent, other = run.send(first), run.send(msgspec.structs.replace(first, id="b", at=NOW + 1))
     other.withdraw()
     reader = exhausted(run)

@@ -84,7 +84,7 @@ def test_a_damaged_run_teaches_nothing(taught: tuple[Plan, Path], tmp_path: Path
 def test_five_boots_are_enough_to_learn_from(count: int) -> None:
     """Fewer boots than the least number teach nothing, and that number teaches."""
     rows = samples.fleet(count)
-    seen = estimates._Seen(samples.make_plan(rows))
+    seen = estimates._Measured(samples.make_plan(rows))
     begun = samples.NOW
     for ordinal, row in enumerate(rows):
         command = RestartCall(RestartKind.REBOOT, (ordinal,), (row.id,))

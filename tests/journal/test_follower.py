@@ -135,7 +135,7 @@ def test_the_next_segment_is_followed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_lines_that_a_full_disk_moved_to_the_next_segment_are_not_repeated() -> None:
-    """The writer cuts what it could not sync and writes it again as its last words."""
+    """The writer cuts what it could not sync and writes it again as its final events."""
     disk = FaultyDisk()
     runs = Path("/runs")
     journal = writer.create(runs, samples.RUN, b"{}", disk=disk)
@@ -152,7 +152,7 @@ def test_lines_that_a_full_disk_moved_to_the_next_segment_are_not_repeated() -> 
     disk.fail(1, errno.ENOSPC, once=True)
     with pytest.raises(Exception, match="cannot be written"):
         journal.sync_now()
-    assert journal.last_words([samples.HALTED], samples.NOW)
+    assert journal.append_final([samples.HALTED], samples.NOW)
 
     assert seqs(follower.poll()) == [3]
 

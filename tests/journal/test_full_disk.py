@@ -30,13 +30,13 @@ try:
         journal.sync_now()
         durable = journal.seq
 except RolloutError as error:
-    words = durable > 0 and journal.last_words([samples.HALTED], samples.NOW)
+    words = durable > 0 and journal.append_final([samples.HALTED], samples.NOW)
     print(json.dumps([error.problems[0].code, int(error.exit), durable, words]))
 """
 
 
 def limited(runs_dir: Path, limit: int) -> tuple[str, int, int, bool]:
-    """Write until the limit: code, exit, last durable line, whether last words were written."""
+    """Write until the limit: code, exit, last durable line, whether final events were written."""
     command = [sys.executable, "-c", WRITER, str(runs_dir), str(limit)]
     done = subprocess.run(command, cwd=tree.ROOT, check=True, capture_output=True, text=True)
     code, exit_code, durable, words = json.loads(done.stdout)
@@ -45,7 +45,7 @@ def limited(runs_dir: Path, limit: int) -> tuple[str, int, int, bool]:
 
 @pytest.mark.parametrize("limit", [4_200_000, 4_200_321])
 def test_what_was_durable_stays_and_the_halt_is_written(tmp_path: Path, limit: int) -> None:
-    """EFBIG after a short write: cut back to the last durable line, then the last words."""
+    """EFBIG after a short write: cut back to the last durable line, then the final events."""
     code, exit_code, durable, words = limited(tmp_path, limit)
 
     assert (code, exit_code, words) == ("R0801", 74, True)

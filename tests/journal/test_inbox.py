@@ -14,13 +14,13 @@ import pytest
 from rollout.errors import RolloutError, StorageError
 from rollout.journal.disk import RealDisk
 from rollout.journal.inbox import BYTES_MAX, Inbox, send
-from rollout.model.event import OperatorCommand, OperatorWord
+from rollout.model.event import OperatorCommand, OperatorVerb
 from tests.journal.samples import ACTOR, NOW
 
 
 def order(name: str, at: int = NOW) -> OperatorCommand:
     """An abort of this id."""
-    return OperatorCommand(name, OperatorWord.ABORT, ACTOR, at, "command line", "test")
+    return OperatorCommand(name, OperatorVerb.ABORT, ACTOR, at, "command line", "test")
 
 
 def test_commands_are_taken_once_in_the_order_of_their_sending(tmp_path: Path) -> None:

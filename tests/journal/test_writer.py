@@ -243,9 +243,9 @@ def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
         journal.sync_now()
     assert DIRECTORY / "reserve" not in disk.files
 
-    assert journal.last_words([samples.HALTED], samples.NOW)
+    assert journal.append_final([samples.HALTED], samples.NOW)
 
-    assert not journal.last_words([samples.HALTED], samples.NOW)
+    assert not journal.append_final([samples.HALTED], samples.NOW)
     with pytest.raises(StorageError):
         journal.append(samples.turn(2), samples.NOW)
     disk.crash()
@@ -257,7 +257,7 @@ def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
 
 
 def test_a_disk_that_stays_full_gets_no_last_words() -> None:
-    """An error while making room, or in the last words, ends all writing; nothing is damaged."""
+    """An error while making room, or in the final events, ends all writing; nothing is damaged."""
     for at in range(1, 40):
         disk = FaultyDisk()
         journal = begun(disk)
@@ -266,13 +266,13 @@ def test_a_disk_that_stays_full_gets_no_last_words() -> None:
         with pytest.raises(StorageError):
             journal.sync_now()
         disk.fail(at, errno.ENOSPC)
-        if journal.last_words([samples.HALTED], samples.NOW):
+        if journal.append_final([samples.HALTED], samples.NOW):
             assert at > 4
             return
         disk.crash(keep=100)
         assert samples.events(DIRECTORY, disk=disk) == [samples.started()]
         writer.reopen(exhausted(disk)).close()
-    pytest.fail("the last words were never written: some of these disks has room")
+    pytest.fail("the final events were never written: some of these disks has room")
 
 
 def exhausted(disk: FaultyDisk) -> Reader:
@@ -301,7 +301,7 @@ def test_a_broken_disk_gets_no_last_words(at: int, number: int) -> None:
     assert disk.log[-1] == SYNC[at - 1], "the effect that was meant has failed"
     effects = disk.effects
 
-    assert not journal.last_words([samples.HALTED], samples.NOW)
+    assert not journal.append_final([samples.HALTED], samples.NOW)
     assert disk.effects == effects
 
 

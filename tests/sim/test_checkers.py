@@ -427,7 +427,7 @@ def _a_short_bake(world: World) -> None:
 
 def _intents_in_a_pause(world: World) -> None:
     actor = ev.Actor("operator", "", "sim", 0, "test")
-    before_all(world.record, ev.OperatorCommand("1", ev.OperatorWord.PAUSE, actor, 0, "inbox"))
+    before_all(world.record, ev.OperatorCommand("1", ev.OperatorVerb.PAUSE, actor, 0, "inbox"))
 
 
 PLANTS: tuple[tuple[str, Plant], ...] = (

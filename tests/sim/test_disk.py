@@ -7,13 +7,13 @@ import pytest
 from rollout.journal.disk import LockFiles, RealDisk
 from rollout.journal.locks import lock
 from rollout.sim.time.dice import Dice
-from rollout.sim.world.disk import Fuse, SimDisk
+from rollout.sim.world.disk import CrashPoints, SimDisk
 
 
 @pytest.fixture(params=["real", "pretend"])
 def disk(request: pytest.FixtureRequest) -> LockFiles:
     """Both disks."""
-    return RealDisk() if request.param == "real" else SimDisk(Fuse())
+    return RealDisk() if request.param == "real" else SimDisk(CrashPoints())
 
 
 def test_a_file_is_held_by_one_handle_until_it_is_closed(disk: LockFiles, tmp_path: Path) -> None:
@@ -29,14 +29,14 @@ def test_a_file_is_held_by_one_handle_until_it_is_closed(disk: LockFiles, tmp_pa
 def test_a_text_takes_the_place_of_the_one_before(disk: LockFiles, tmp_path: Path) -> None:
     """Nothing of a longer text is left behind a shorter one, whoever reads it."""
     handle = disk.open_lock(tmp_path / "lock")
-    disk.tell(handle, b"a long text")
-    disk.tell(handle, b"short")
-    assert disk.told(disk.open_lock(tmp_path / "lock")) == b"short"
+    disk.write_lock(handle, b"a long text")
+    disk.write_lock(handle, b"short")
+    assert disk.read_lock(disk.open_lock(tmp_path / "lock")) == b"short"
 
 
 def test_a_lock_dies_with_its_machine() -> None:
     """After a power cut the file is free, whatever is left of its text."""
-    disk, path = SimDisk(Fuse()), Path("runs")
+    disk, path = SimDisk(CrashPoints()), Path("runs")
     owner = lock.Owner("sim", 1, 0)
     lock.take_runs(path, owner, disk=disk)
     disk.sync_dir(path)

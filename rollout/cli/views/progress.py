@@ -125,7 +125,7 @@ def _failures(
         if phase in _CODES:
             fields = {
                 "instance": _id(run, ordinal),
-                "phase": phase.word,
+                "phase": phase.label,
                 "code": code or _CODES[phase],
                 "cause": run.causes.get(ordinal, ""),
             }

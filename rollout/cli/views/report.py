@@ -104,7 +104,7 @@ def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
     return {
         "format_version": "1.0",
         **msgspec.to_builtins(view),
-        "state": word(view, facts.holder),
+        "state": state_of(view, facts.holder),
         "run_dir": facts.location,
         "plan_digest": facts.plan_digest,
         "emulator": facts.emulated,
@@ -121,15 +121,15 @@ def classes(counts: Mapping[str, int]) -> str:
     return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
 
 
-def word(view: RunView, holder: str) -> str:
-    """Return the state in one word. A running run that no process drives is `interrupted`."""
+def state_of(view: RunView, holder: str) -> str:
+    """Return the displayed state: a running run that no process drives is `interrupted`."""
     return "interrupted" if view.state == "running" and not holder else view.state
 
 
 def _head(view: RunView, facts: RunFacts, width: int) -> list[str]:
     took: Duration = facts.at - facts.started_at
     open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
-    parts = [f"{view.run}  {word(view, facts.holder).upper()}"]
+    parts = [f"{view.run}  {state_of(view, facts.holder).upper()}"]
     if open_wave is not None:
         parts.append(f"wave {open_wave + 1}/{len(view.waves)} {view.waves[open_wave].name}")
     since = f"since {format_instant(facts.started_at)} ({render.span(took)})"
@@ -211,11 +211,11 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
     if len(rows) > len(shown):
         more = f"rollout status {view.run} -o {form}"
         lines.append(f"  … {len(rows) - len(shown):,} more: {more}")
-    for word in dict.fromkeys(_next_step(one) for one in rows):
-        closed = NEXT_STEP_CLOSED.get(word) if view.state == "closed" else None
-        step = closed or NEXT_STEP_FOR.get(word) or NEXT_STEP.get(word)
+    for key in dict.fromkeys(_next_step(one) for one in rows):
+        closed = NEXT_STEP_CLOSED.get(key) if view.state == "closed" else None
+        step = closed or NEXT_STEP_FOR.get(key) or NEXT_STEP.get(key)
         if step:
-            lines += render.wrap(f"{word}: {step}", width, first="  → ", rest="    ")
+            lines += render.wrap(f"{key}: {step}", width, first="  → ", rest="    ")
     return lines
 
 
@@ -237,7 +237,7 @@ def row(listed: ListedRun) -> dict[str, Any]:
         return {**known, "state": "unreadable", "why": listed.why}
     return {
         **known,
-        "state": word(view, facts.holder),
+        "state": state_of(view, facts.holder),
         "plan": view.name,
         "emulator": facts.emulated,
         "targets": sum(wave.targets for wave in view.waves),

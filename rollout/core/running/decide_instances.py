@@ -58,12 +58,12 @@ class Step:
         command: Command,
         not_after: Instant,
         attempt: int,
-        seen: tuple[ObservedGroup, ...] = (),
+        observed: tuple[ObservedGroup, ...] = (),
     ) -> None:
         """Add the intent of a call, numbered after those before it."""
         self.intents += 1
         run, n = self.run, self.run.calls_issued + self.intents
-        self.events.append(ev.Issued(n, command, not_after, seen, run.epoch, attempt))
+        self.events.append(ev.Issued(n, command, not_after, observed, run.epoch, attempt))
 
     def intend_on_samples(self, command: Attach | RestartCall, attempt: int) -> None:
         """Add an intent judged on the last observations; to be sent before they are too old."""

@@ -119,7 +119,7 @@ def classes(run: Run) -> dict[str, int]:
             last = TABLE.get((phase, Trigger.CLOSED), Phase.IN_DOUBT)
         else:
             continue
-        counts[last.word] += run.phase_counts[phase]
+        counts[last.label] += run.phase_counts[phase]
     counts["excluded"] = len(run.plan.exclusions)
     return counts
 

@@ -79,13 +79,13 @@ def _halted(run: Run, event: ev.Halted) -> None:
 def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
     run.orders[event.id] = None
     match event.command:
-        case ev.OperatorWord.ABORT:
+        case ev.OperatorVerb.ABORT:
             run.aborted = event
-        case ev.OperatorWord.PAUSE:
+        case ev.OperatorVerb.PAUSE:
             run.paused = event
-        case ev.OperatorWord.RESUME:
+        case ev.OperatorVerb.RESUME:
             run.paused = None
-        case ev.OperatorWord.PROMOTE:
+        case ev.OperatorVerb.PROMOTE:
             if event.full or run.paused is None:
                 run.promoted = event
             run.paused = None

@@ -52,7 +52,7 @@ def follow(waiting: Waiting, event: AnyEvent, issued: ev.Issued | None, now: Ins
         case ev.Released(ordinals=ordinals):
             for ordinal in ordinals:
                 watching.watch(ordinal, now)
-        case ev.OperatorCommand(command=ev.OperatorWord.ABORT):
+        case ev.OperatorCommand(command=ev.OperatorVerb.ABORT):
             waiting.drop_attaches()
         case ev.Split(ordinals=ordinals):
             for ordinal in ordinals:

@@ -9,7 +9,7 @@ from rollout.core.running.evolve import OBSERVED
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
-from rollout.model.event import OperatorWord
+from rollout.model.event import OperatorVerb
 from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import WaveGate
 from rollout.model.time import Instant, format_instant
@@ -51,9 +51,9 @@ def gates_left(run: Run) -> bool:
 def refusal(run: Run, order: ev.OperatorCommand) -> str:
     """Return why a pause, a promotion or a resume cannot be applied; empty where it can."""
     match order.command:
-        case OperatorWord.PAUSE:
+        case OperatorVerb.PAUSE:
             return "it is paused already" if run.paused else ""
-        case OperatorWord.RESUME:
+        case OperatorVerb.RESUME:
             return "" if run.paused else "it is not paused"
     if run.paused or unanswered(run) or (order.full and gates_left(run)):
         return ""

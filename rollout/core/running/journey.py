@@ -30,7 +30,7 @@ class Phase(enum.IntEnum):
     STRANDED = 11
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """The phase as people read it: `in_doubt`."""
         return self.name.lower()
 
@@ -114,5 +114,5 @@ def move(phase: Phase, trigger: H) -> Phase:
     try:
         return TABLE[phase, trigger]
     except KeyError:
-        message = f"{trigger} cannot happen to an instance that is {phase.word}"
+        message = f"{trigger} cannot happen to an instance that is {phase.label}"
         raise Bug(message) from None

@@ -12,7 +12,7 @@ from rollout.core.running.journey import TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.event import AnyEvent, OperatorCommand, OperatorWord, Resolution, Trigger
+from rollout.model.event import AnyEvent, OperatorCommand, OperatorVerb, Resolution, Trigger
 from rollout.model.time import Instant, format_instant
 
 STATED: dict[Resolution, Trigger] = {
@@ -28,11 +28,11 @@ def refusal(run: Run, order: OperatorCommand, now: Instant) -> str:
         return "the run is closed"
     if order.id in run.orders:
         return "it was applied already"
-    if order.command is OperatorWord.ABORT:
+    if order.command is OperatorVerb.ABORT:
         return "the run is being aborted already" if run.aborted else ""
     if run.aborted is not None:
         return "the run is being aborted"
-    if order.command is not OperatorWord.RESOLVE:
+    if order.command is not OperatorVerb.RESOLVE:
         return gates.refusal(run, order)
     ordinal = run.layout.ordinal_of(order.instance)
     if ordinal is None:
@@ -56,7 +56,7 @@ def _unresolvable(run: Run, ordinal: int, resolution: Resolution | None, now: In
     if any(ordinal in call for call in _open_calls(run)):
         return f"a call for {name} is open; resume the run first, so that it observes the outcome"
     if resolution is None or (phase, STATED[resolution]) not in TABLE:
-        return f"{name} is {phase.word}: this statement does not apply to it"
+        return f"{name} is {phase.label}: this statement does not apply to it"
     if phase is Phase.FAILED and not _was_restarted(run, ordinal):
         return f"{name} failed before its restart: plan again"
     settled = run.settle_end(ordinal)

@@ -41,7 +41,7 @@ def view(run: Run) -> RunView:
         exposed=run.ledger.exposed,
         exposed_max=run.ledger.exposed_max,
         in_doubt=run.phase_counts[Phase.IN_DOUBT],
-        phases={phase.word: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
+        phases={phase.label: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
         classes=_classes(run),
         waiting=_waiting(run, groups),
         left=tuple(_rows(run, _needs_a_person)),
@@ -78,7 +78,7 @@ def _classes(run: Run) -> dict[str, int]:
     if run.closed is not None:
         return classes(run)
     settled = [phase for phase in Phase if phase in FINAL or phase is Phase.IN_DOUBT]
-    counts = {phase.word: run.phase_counts[phase] for phase in settled}
+    counts = {phase.label: run.phase_counts[phase] for phase in settled}
     counts["open"] = len(run.phases) - sum(counts.values())
     counts["excluded"] = len(run.plan.exclusions)
     return counts
@@ -109,7 +109,7 @@ def _wave(run: Run, number: int) -> WaveView:
     first, last = span.cells
     start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
     counts = [run.phases.count(phase, start, end) for phase in Phase]
-    phases = {phase.word: counts[phase] for phase in Phase if counts[phase]}
+    phases = {phase.label: counts[phase] for phase in Phase if counts[phase]}
     held = run.held.count(1, start, end)
     if number < run.waves_closed:
         return WaveView(span.name, span.targets, "closed", phases, held, gates.text(run, number))
@@ -166,4 +166,4 @@ def _rows(run: Run, wanted: Callable[[Run, int], bool]) -> Iterator[Left]:
     for ordinal in islice(chosen, LEFT_MAX):
         _, region = run.layout.site_of(ordinal)
         instance = run.layout.targets[ordinal].instance
-        yield Left(instance, region, run.phase(ordinal).word, run.causes.get(ordinal, ""))
+        yield Left(instance, region, run.phase(ordinal).label, run.causes.get(ordinal, ""))

@@ -133,7 +133,7 @@ def describe_instance_attribute(call: Context) -> Body:
             "NatIpAddress": "",
         },
         "OperationLocks": {
-            "LockReason": [{"LockReason": word} for word in instances.locks_of(ordinal)]
+            "LockReason": [{"LockReason": name} for name in instances.locks_of(ordinal)]
         },
         "InternetChargeType": shape.internet_charge_type,
         "InstanceName": name,

@@ -62,9 +62,9 @@ class Rows:
     def _cached(self, ordinal: int, now: int, lag_ms: int = 0) -> msgspec.Raw:
         """Return the row of one instance, cached unless it is in a transition."""
         i = self._instances
-        seen = i.view(ordinal, now, lag_ms)
-        mode = i.stopped_mode(ordinal, seen[0])
-        facts = seen, mode, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
+        view = i.view(ordinal, now, lag_ms)
+        mode = i.stopped_mode(ordinal, view[0])
+        facts = view, mode, i.lock[ordinal], i.shape[ordinal], i.tags[ordinal]
         if lag_ms or ordinal in i.moves:
             return self._row(ordinal, *facts)
         if len(i.rendered) >= ROWS_CACHED_MAX:
@@ -73,14 +73,14 @@ class Rows:
         return row
 
     def _render(
-        self, ordinal: int, seen: View, mode: str, lock: int, shape: int, tags: int
+        self, ordinal: int, view: View, mode: str, lock: int, shape: int, tags: int
     ) -> msgspec.Raw:
         """Return one row. All values that can change are arguments, so that a cached row is valid.
 
         Ids need no escape: they consist of [A-Za-z0-9] and hyphens.
         """
         i = self._instances
-        status, record, start_ms = seen
+        status, record, start_ms = view
         own = i.own_name(ordinal)
         name = _json_text(own) if own else f'"ecs-{ordinal:07d}"'
         address = i.address_of(ordinal)

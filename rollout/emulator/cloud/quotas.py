@@ -76,8 +76,8 @@ class _Bucket:
     __slots__ = (
         "accepted",
         "foreign_accepted",
+        "foreign_counted",
         "foreign_refused",
-        "foreign_seen",
         "minute",
         "refused",
         "taken",
@@ -94,13 +94,13 @@ class _Bucket:
         self.taken = 0
         self.accepted = 0
         self.refused = 0
-        self.foreign_seen = 0
+        self.foreign_counted = 0
 
     def foreign_until(self, due: int, limit: int) -> None:
         """Count the foreign calls of this minute that are due by now."""
-        fresh = max(due - self.foreign_seen, 0)
+        fresh = max(due - self.foreign_counted, 0)
         accepted = min(fresh, max(limit - self.taken, 0))
-        self.foreign_seen += fresh
+        self.foreign_counted += fresh
         self.taken += accepted
         self.foreign_accepted += accepted
         self.foreign_refused += fresh - accepted

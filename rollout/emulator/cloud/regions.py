@@ -20,11 +20,11 @@ class EmulatedRegion(msgspec.Struct, frozen=True):
     zones: tuple[str, ...]
 
 
-def _region(name: str, local_name: str, prefix: str, zone_letters: str) -> EmulatedRegion:
+def _region(name: str, local_name: str, prefix: str, zone_suffixes: str) -> EmulatedRegion:
     # cn-beijing-f, but us-west-1a.
     separator = "" if name[-1].isdigit() else "-"
     return EmulatedRegion(
-        name, local_name, prefix, tuple(f"{name}{separator}{z}" for z in zone_letters)
+        name, local_name, prefix, tuple(f"{name}{separator}{z}" for z in zone_suffixes)
     )
 
 

@@ -181,12 +181,12 @@ def _status(text: str) -> BaseStatus:
     return status
 
 
-def _lock(words: Iterable[str]) -> OperationLock:
+def _lock(names: Iterable[str]) -> OperationLock:
     lock = OperationLock.NONE
-    for word in words:
-        if word.upper() not in OperationLock.__members__:
-            raise ValueError(f"not a lock reason: {word!r}")
-        lock |= OperationLock[word.upper()]
+    for name in names:
+        if name.upper() not in OperationLock.__members__:
+            raise ValueError(f"not a lock reason: {name!r}")
+        lock |= OperationLock[name.upper()]
     return lock
 
 

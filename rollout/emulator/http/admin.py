@@ -81,10 +81,10 @@ def _intervene(cloud: Cloud, body: bytes, now: int) -> None:
         raise ValueError(f"no instance {change.instance}")
     if change.locks is not None:
         lock = OperationLock.NONE
-        for word in change.locks:
-            if word.upper() not in OperationLock.__members__:
-                raise ValueError(f"no lock reason {word}")
-            lock |= OperationLock[word.upper()]
+        for name in change.locks:
+            if name.upper() not in OperationLock.__members__:
+                raise ValueError(f"no lock reason {name}")
+            lock |= OperationLock[name.upper()]
         cloud.instances.set_lock(ordinal, lock)
     if change.status is not None:
         cloud.instances.put(ordinal, BaseStatus[change.status.upper()], now)

@@ -53,7 +53,7 @@ class Lock:
 
     def __init__(self, disk: LockFiles, path: Path, handle: int) -> None:
         self.path = path
-        self.former = parse(disk.told(handle))
+        self.former = parse(disk.read_lock(handle))
         self._disk = disk
         self._handle: int | None = handle
         self._identity = disk.fstat(handle).identity
@@ -67,7 +67,7 @@ class Lock:
         with self._writing:
             if self._handle is not None:
                 self._owner = owner
-                self._disk.tell(self._handle, msgspec.json.encode(owner) + b"\n")
+                self._disk.write_lock(self._handle, msgspec.json.encode(owner) + b"\n")
 
     def share(self) -> None:
         """From now on, the text of another owner means that the lock is lost."""
@@ -79,7 +79,7 @@ class Lock:
             if self._handle is None or self._owner is None or self.lost():
                 return False
             self._owner = msgspec.structs.replace(self._owner, beat=self._owner.beat + 1)
-            self._disk.tell(self._handle, msgspec.json.encode(self._owner) + b"\n")
+            self._disk.write_lock(self._handle, msgspec.json.encode(self._owner) + b"\n")
             return True
 
     def forfeit(self, why: str) -> None:
@@ -112,7 +112,7 @@ class Lock:
             handle, self._handle = self._handle, None
             if not self.lost():
                 with contextlib.suppress(OSError):
-                    self._disk.tell(handle, b"")
+                    self._disk.write_lock(handle, b"")
             self._disk.close(handle)
 
     def __enter__(self) -> Self:
@@ -158,7 +158,7 @@ def seize(path: Path, disk: LockFiles) -> Lock:
         raise unusable(path, error) from None
     try:
         if not disk.seize(handle):
-            raise held(path, parse(disk.told(handle)))
+            raise held(path, parse(disk.read_lock(handle)))
         lock = Lock(disk, path, handle)
     except OSError as error:
         disk.close(handle)

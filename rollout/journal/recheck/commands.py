@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.model.event import OperatorCommand, OperatorWord, Resolution, Trigger
+from rollout.model.event import OperatorCommand, OperatorVerb, Resolution, Trigger
 from rollout.model.plan import Target
 
 STATED: dict[Trigger, Resolution] = {
@@ -31,16 +31,16 @@ class Commands:
     def take(self, event: OperatorCommand) -> str:
         """Fold one command; return its violation as text, empty if there is none."""
         match event.command:
-            case OperatorWord.ABORT:
+            case OperatorVerb.ABORT:
                 self.aborted = True
                 return ""
-            case OperatorWord.PAUSE:
+            case OperatorVerb.PAUSE:
                 self.paused = True
                 return ""
-            case OperatorWord.RESUME:
+            case OperatorVerb.RESUME:
                 self.paused = False
                 return ""
-            case OperatorWord.PROMOTE:
+            case OperatorVerb.PROMOTE:
                 if event.full or not self.paused:
                     self._promotions[event.id] = event.full
                 self.paused = False

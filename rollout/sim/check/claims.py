@@ -41,10 +41,10 @@ class AttachFirst:
                     yield f"{name} restarted on {key}"
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, RestartCall) and any(
-                seen.key_pair != record.wanted[name].name
-                for name, seen in zip(intent.ids, spread(intent.issued.observed), strict=True)
+                observed.key_pair != record.wanted[name].name
+                for name, observed in zip(intent.ids, spread(intent.issued.observed), strict=True)
             ):
-                yield f"intent {n} restarts what was not seen on the new key"
+                yield f"intent {n} restarts what was not observed on the new key"
         for ordinal, moves in history.moves.items():
             target = history.layout.targets[ordinal]
             for move, journaled in moves:
@@ -78,7 +78,7 @@ class InForce:
                 proved = any(
                     self._proves(effect, wanted[name].name, journaled.at) for effect in boots
                 )
-                if not proved and not self._shown_late(history, ordinal):
+                if not proved and not self._observed_late(history, ordinal):
                     yield f"{name} is said to be done without a boot on the new key"
         if run is None or history.record.keys_replaced:
             return
@@ -87,12 +87,12 @@ class InForce:
         for ordinal, target in enumerate(history.layout.targets):
             name = target.instance
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
-            odd = odd or self._shown_late(history, ordinal)
+            odd = odd or self._observed_late(history, ordinal)
             done = run.phase(ordinal) is Phase.DONE
             if done and not odd and in_force.get(name) != wanted[name].name:
                 yield f"{name} is done and {in_force.get(name)} is in force"
 
-    def _shown_late(self, history: History, ordinal: int) -> bool:
+    def _observed_late(self, history: History, ordinal: int) -> bool:
         scenario = history.record.scenario
         lag_ms = FaultPlan(scenario.faults).lag_ms_max
         received = [one.outcome(ordinal) for one in history.restart_intents.get(ordinal, ())]

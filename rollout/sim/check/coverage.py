@@ -41,7 +41,7 @@ RARE: tuple[str, ...] = (
     *("abort", "pause", "promote", "resume", "gate promoted", "gate opened"),
     *("halted: gate", "halted: paused"),
     *("resolve restarted", "resolve untouched", "resolve abandon"),
-    *("torn tail", "never began", "drained", "interrupted", "poisoned", "last words"),
+    *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
     *("lock taken over", "lock taken over elsewhere"),
     *("suspended", "paused", "busy", "key changed", "left stopped", "restarted elsewhere"),
@@ -53,10 +53,10 @@ RARE: tuple[str, ...] = (
 
 def met(record: RunRecord) -> dict[str, int]:
     """Return how often one run met each situation."""
-    counts: dict[str, int] = dict(record.words)
+    counts: dict[str, int] = dict(record.incidents)
 
-    def count(word: str, by: int = 1) -> None:
-        counts[word] = counts.get(word, 0) + by
+    def count(incident: str, by: int = 1) -> None:
+        counts[incident] = counts.get(incident, 0) + by
 
     sites = Layout(record.plan).key_sites.values()
     count("several keys at one site", sum(len(keys) > 1 for keys in sites))
@@ -67,19 +67,19 @@ def met(record: RunRecord) -> dict[str, int]:
         for event in line.body:
             if isinstance(event, ev.Issued):
                 intents[event.n] = event
-            for word in _words(event, intents):
-                count(word)
-    for word in _of_lives(record):
-        count(word)
-    return {word: number for word, number in counts.items() if number}
+            for incident in _incidents(event, intents):
+                count(incident)
+    for incident in _of_lives(record):
+        count(incident)
+    return {incident: number for incident, number in counts.items() if number}
 
 
 def missing(total: Mapping[str, int]) -> list[str]:
     """Return the situations that were never met."""
-    return [word for word in RARE if not total.get(word)]
+    return [incident for incident in RARE if not total.get(incident)]
 
 
-def _words(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
+def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
     """Return the situations of one journal event."""
     match event:
         case ev.Settled(n=n, outcome=outcome, items=items):
@@ -159,20 +159,20 @@ def _of_call(issued: ev.Issued | None) -> list[str]:
 
 
 def _of_outcomes(whole: Outcome, items: tuple[tuple[int, Outcome], ...]) -> list[str]:
-    words = ["results in part"] if items else []
+    incidents = ["results in part"] if items else []
     for outcome in (whole, *(outcome for _, outcome in items)):
         match outcome:
             case Unknown():
-                words.append("outcome unknown")
+                incidents.append("outcome unknown")
             case Refused(retry=RetryClass.THROTTLED):
-                words.append("throttled")
+                incidents.append("throttled")
             case Refused(retry=RetryClass.STATE):
-                words.append("busy")
+                incidents.append("busy")
             case Refused(retry=RetryClass.UNSENT, code=code):
-                words.append(_UNSENT.get(code, "unsent: stopped"))
+                incidents.append(_UNSENT.get(code, "unsent: stopped"))
             case _:
                 pass
-    return words
+    return incidents
 
 
 def _of_ends(
@@ -181,18 +181,18 @@ def _of_ends(
     """Return situations in the results of the instances of attaches and restarts."""
     if issued is None or isinstance(issued.command, ImportKey):
         return []
-    restart, others, words = isinstance(issued.command, RestartCall), dict(items), []
+    restart, others, incidents = isinstance(issued.command, RestartCall), dict(items), []
     for ordinal in issued.command.ordinals:
         match others.get(ordinal, whole):
             case Refused(retry=RetryClass.THROTTLED | RetryClass.UNSENT):
                 pass
             case Refused():
-                words.append("restart refused" if restart else "attach refused")
+                incidents.append("restart refused" if restart else "attach refused")
             case Unknown() if restart:
-                words.append("in doubt by a lost answer")
+                incidents.append("in doubt by a lost answer")
             case _:
                 pass
-    return words
+    return incidents
 
 
 _UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "unsent: disk"}
@@ -200,20 +200,20 @@ _UNSENT: dict[str, str] = {Unsent.EXPIRED: "unsent: too late", Unsent.DISK: "uns
 
 def _of_lives(record: RunRecord) -> list[str]:
     """Return situations in the ends of processes and in the results of instances."""
-    words = []
+    incidents = []
     for life in record.processes:
         if life.end is End.CRASHED:
-            words += ["crashed", *_DEATHS.get(life.died_at, [])]
+            incidents += ["crashed", *_DEATHS.get(life.died_at, [])]
         if life.end is End.POISONED:
-            words.append("poisoned")
+            incidents.append("poisoned")
         if life.drained is not None and life.end is End.STOPPED:
-            words.append("drained")
+            incidents.append("drained")
     stops = [stopping.stop for stopping in record.scenario.stops[: len(record.processes)]]
     if Stop.INTERRUPT in stops:
-        words.append("interrupted")
+        incidents.append("interrupted")
     if len(record.processes) > 3:
-        words.append("resumed three times")
-    return words
+        incidents.append("resumed three times")
+    return incidents
 
 
 _DEATHS = {

@@ -1,7 +1,7 @@
 """Crashes at every point of small calm runs, alone and in pairs. The result must be the same.
 
-Called by `--crash-pairs` of the command line and by the tests. A point is a pass of the fuse:
-around locks, writes, syncs and renames, before a call is sent and before a reply is received.
+Called by `--crash-pairs` of the command line and by the tests. Crash points are around
+locks, writes, syncs and renames, before a call is sent and before a reply is received.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def points(reference: Scenario) -> int:
     """Return the number of points of an undisturbed run at which its process may die."""
     world = World(reference)
     world.run()
-    return world.fuse.passed
+    return world.crash_points.passed
 
 
 def crashed(reference: Scenario, *passes: int) -> RunRecord:
@@ -108,7 +108,7 @@ def ends(record: RunRecord) -> Ends:
     in_force = {one.instance: one.key_in_force for one in record.cloud.observe(record.ended)}
     return {
         target.instance: (
-            record.run.phase(ordinal).word,
+            record.run.phase(ordinal).label,
             restarts.get(target.instance, 0),
             in_force[target.instance],
         )

@@ -29,13 +29,13 @@ class LinuxOnly:
         instances = history.record.cloud.instances
         for effect in history.effects:
             name = effect.entry.instance
-            if not effect.ours or name is None or self._unseen(history, name, effect):
+            if not effect.ours or name is None or self._unobserved(history, name, effect):
                 continue
             ordinal = instances.ids.ordinal_of(name)
             if ordinal is None or instances.shape_of(ordinal).image.os_type != "linux":
                 yield f"{effect.entry.effect} of {name}, which is not Linux"
 
-    def _unseen(self, history: History, name: str, effect: AttributedEffect) -> bool:
+    def _unobserved(self, history: History, name: str, effect: AttributedEffect) -> bool:
         """Return whether its OS was changed externally too late to be observed."""
         touches = history.record.touched.get(name, ())
         changed = [at for at, drift in touches if drift.change is ExternalChange.WINDOWS]
@@ -52,13 +52,13 @@ class CompareAndSet:
         """Compare observations, and the true state where nothing else changed it in between."""
         for n, intent in history.intents.items():
             if isinstance(intent.issued.command, Attach):
-                for ordinal, seen in zip(
+                for ordinal, observed in zip(
                     intent.ordinals, spread(intent.issued.observed), strict=True
                 ):
                     target = history.layout.targets[ordinal]
                     wanted = history.layout.wanted(ordinal).name
-                    if seen.key_pair not in (target.former_key, wanted):
-                        yield f"intent {n}: {target.instance} was seen on {seen.key_pair}"
+                    if observed.key_pair not in (target.former_key, wanted):
+                        yield f"intent {n}: {target.instance} was observed on {observed.key_pair}"
         for name, effects in history.attaches.items():
             for key in (effect.entry.key_pair for effect in effects if effect.ours):
                 if name in history.ordinal_of and key != history.record.wanted[name].name:

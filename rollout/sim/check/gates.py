@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.event import OperatorWord
+from rollout.model.event import OperatorVerb
 from rollout.model.spec import WaveGate
 from rollout.sim.check.history import History, Journaled
 
@@ -29,11 +29,11 @@ class GatesAnswered:
         promotions, full, paused = 0, False, False
         for journaled in history.journaled:
             match journaled.event:
-                case ev.OperatorCommand(command=OperatorWord.PAUSE):
+                case ev.OperatorCommand(command=OperatorVerb.PAUSE):
                     paused = True
-                case ev.OperatorCommand(command=OperatorWord.RESUME):
+                case ev.OperatorCommand(command=OperatorVerb.RESUME):
                     paused = False
-                case ev.OperatorCommand(command=OperatorWord.PROMOTE) as order:
+                case ev.OperatorCommand(command=OperatorVerb.PROMOTE) as order:
                     promotions += order.full or not paused
                     full, paused = full or order.full, False
                 case ev.GateOpened(wave=wave):
@@ -82,9 +82,9 @@ class PauseHolds:
         pause: Journaled | None = None
         for journaled in history.journaled:
             match journaled.event:
-                case ev.OperatorCommand(command=OperatorWord.PAUSE):
+                case ev.OperatorCommand(command=OperatorVerb.PAUSE):
                     pause = journaled
-                case ev.OperatorCommand(command=OperatorWord.PROMOTE | OperatorWord.RESUME):
+                case ev.OperatorCommand(command=OperatorVerb.PROMOTE | OperatorVerb.RESUME):
                     pause = None
                 case ev.Issued() | ev.WaveStarted() | ev.CellOpened() as begun:
                     if pause is not None:

@@ -35,7 +35,7 @@ class RightState:
             if isinstance(command, RestartCall):
                 reboot = command.kind is RestartKind.REBOOT
                 due = Status.RUNNING if reboot else Status.STOPPED
-                if any(seen.status is not due for seen in spread(intent.issued.observed)):
+                if any(observed.status is not due for observed in spread(intent.issued.observed)):
                     yield f"intent {n}: {command.kind} of what was not {due.value}"
 
 
@@ -124,7 +124,7 @@ class MinuteGuard:
         for n, intent in history.intents.items():
             command = intent.issued.command
             if isinstance(command, RestartCall) and command.kind is RestartKind.REBOOT:
-                last = max(seen.started_at for seen in spread(intent.issued.observed))
+                last = max(observed.started_at for observed in spread(intent.issued.observed))
                 if minute(intent.journaled.at) <= minute(last):
                     yield f"call {n} reboots in the minute of a start"
 

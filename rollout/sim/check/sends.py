@@ -118,7 +118,7 @@ class HaltHolds:
                     if stopping is not None:
                         stopped.append((stopping.end_bytes, journaled.end_bytes))
                     stopping = None
-                case ev.OperatorCommand(command=ev.OperatorWord.ABORT):
+                case ev.OperatorCommand(command=ev.OperatorVerb.ABORT):
                     aborted = journaled
                     stopped.append((journaled.end_bytes, 1 << 60))
                 case ev.Issued(n=n):

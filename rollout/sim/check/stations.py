@@ -42,9 +42,9 @@ def _misplaced(waiting: Waiting, ordinal: int, queue: int, *, waits: bool) -> It
     phase = run.phase(ordinal)
     if station is Station.NONE:
         if run.aborted is None or phase not in _NOT_BEGUN:
-            yield f"ordinal {ordinal} is {phase.word} and at no station"
+            yield f"ordinal {ordinal} is {phase.label} and at no station"
     elif not waits:
-        yield f"ordinal {ordinal} is {phase.word}, waits for nothing, and is at {station.name}"
+        yield f"ordinal {ordinal} is {phase.label}, waits for nothing, and is at {station.name}"
     elif station in _OBSERVED_NOW:
         if not waiting.watching.open[run.layout.site_of(ordinal)]:
             yield f"ordinal {ordinal} is at {station.name}, but no observation is open"

@@ -45,8 +45,8 @@ class Tally:
         self.seeds += 1
         if trial.wrong:
             self.failed.append(trial)
-        for word, number in trial.met.items():
-            self.met[word] = self.met.get(word, 0) + number
+        for incident, number in trial.met.items():
+            self.met[incident] = self.met.get(incident, 0) + number
 
 
 def run(seed: int, *, real: bool = False) -> Trial:

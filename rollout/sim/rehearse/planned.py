@@ -59,15 +59,15 @@ def add_key_pairs(plan: Plan, cloud: Cloud, now: Instant) -> None:
     used = sorted({(region, target.key) for region, target in _targets(plan)})
     for region, key in used:
         wanted = plan.keys[key]
-        seen = next((one for one in wanted.regions if one.region == region), None)
-        if seen is not None and not seen.present:
+        row = next((one for one in wanted.regions if one.region == region), None)
+        if row is not None and not row.present:
             continue
         pair = cloud.pairs.find(region, wanted.name)
         if pair is None:
             pair = cloud.pairs.add(region, wanted.name, wanted.public_key, now)
         pair.body = wanted.public_key
-        if seen is not None and seen.fingerprint:
-            pair.fingerprint = seen.fingerprint
+        if row is not None and row.fingerprint:
+            pair.fingerprint = row.fingerprint
 
 
 def account_of(plan: Plan) -> str:

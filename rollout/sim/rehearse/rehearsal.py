@@ -20,7 +20,7 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
 from rollout.model import event as ev
-from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorWord
+from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorVerb
 from rollout.model.plan import Plan
 from rollout.model.spec import WaveGate
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
@@ -28,7 +28,7 @@ from rollout.sim.rehearse import planned
 from rollout.sim.rehearse.series import Series
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap
-from rollout.sim.world.disk import Fuse
+from rollout.sim.world.disk import CrashPoints
 from rollout.sim.world.driver import Endless
 from rollout.sim.world.network import Arrivals, Call, Conditions, Network
 from rollout.sim.world.process import Process
@@ -115,7 +115,7 @@ def simulate(
     cloud = cloud_of(plan, assumed, seed, heap.now)
     decider = Decider(plan)
     watch = _Watch(decider.run, heap.now, on_turn)
-    process = Process(heap, Fuse(), watch, decider)
+    process = Process(heap, CrashPoints(), watch, decider)
     process.on_step = watch.on_step
     process.steps_max, process.life_ms_max = 1 << 60, LIFE_DAYS_MAX * 24 * HOUR
     conditions = Conditions(assumed.rate_start, assumed.latency_ms, plan.limits.leave_quota_ppm)
@@ -123,7 +123,7 @@ def simulate(
     process.network = Network(arrivals, heap, dice, watch.sending, conditions)
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
     if any(wave.gate is WaveGate.MANUAL for wave in plan.waves):
-        promotion = OperatorCommand("1", OperatorWord.PROMOTE, _NOBODY, heap.now, "rehearsal")
+        promotion = OperatorCommand("1", OperatorVerb.PROMOTE, _NOBODY, heap.now, "rehearsal")
         decider.operate(msgspec.structs.replace(promotion, full=True), heap.now)
     with contextlib.suppress(Endless):
         process.drive()
@@ -201,7 +201,7 @@ class _Watch:
     def sync_now(self) -> None:
         """See Journal: nothing to make durable."""
 
-    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+    def append_final(self, events: list[AnyEvent], at: Instant) -> bool:
         """See Journal: there is no disk."""
         return False
 

@@ -1,7 +1,7 @@
 """A simulated disk that distinguishes written from durable data, so that a crash loses the rest.
 
 Implements the journal's `Disk` and `LockFiles` in memory. Every effect is a point where the process
-may die (the fuse) and where the disk may refuse, as a full or a broken one does.
+may die (the crash points) and where the disk may refuse, as a full or a broken one does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Crash(Exception):
     """The process died at this point."""
 
 
-class Fuse:
+class CrashPoints:
     """Counts the points where a process may die, and kills it at one of them."""
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Fuse:
         finally:
             self.left = left
 
-    def burn(self, point: str) -> None:
-        """Pass a point. Errors: Crash where the fuse ends, and at every later point."""
+    def visit(self, point: str) -> None:
+        """Pass a point. Errors: Crash at the chosen one, and at every later point."""
         self.passed += 1
         if self.left is None:
             return
@@ -74,8 +74,8 @@ class SimDisk:
 
     inline = True
 
-    def __init__(self, fuse: Fuse) -> None:
-        self.fuse = fuse
+    def __init__(self, crash_points: CrashPoints) -> None:
+        self.crash_points = crash_points
         self.files: dict[Path, _File] = {}
         self.names_durable: dict[Path, _File] = {}
         self.space_bytes = SPACE_BYTES
@@ -154,7 +154,7 @@ class SimDisk:
 
     def save(self, path: Path, data: bytes) -> None:
         """See Disk."""
-        self.fuse.burn("save")
+        self.crash_points.visit("save")
         if path in self.files:
             raise FileExistsError(errno.EEXIST, "file exists", str(path))
         file = self.files[path] = _File()
@@ -163,7 +163,7 @@ class SimDisk:
 
     def replace(self, source: Path, target: Path) -> None:
         """See Disk."""
-        self.fuse.burn("replace")
+        self.crash_points.visit("replace")
         for path in [one for one in self.files if one == source or source in one.parents]:
             name = target if path == source else target / path.relative_to(source)
             self.files[name] = self.files.pop(path)
@@ -174,7 +174,7 @@ class SimDisk:
 
     def sync_dir(self, path: Path) -> None:
         """See Disk. Names in subdirectories become durable too; no test may rely on it."""
-        self.fuse.burn("sync_dir")
+        self.crash_points.visit("sync_dir")
         for name in [one for one in self.names_durable if path in one.parents]:
             if name not in self.files:
                 del self.names_durable[name]
@@ -199,13 +199,13 @@ class SimDisk:
     def write(self, handle: int, data: memoryview) -> int:
         """See Disk. The process may die in the middle of it."""
         file = self._handles[handle]
-        self.fuse.burn("before write")
+        self.crash_points.visit("before write")
         half = len(data) // 2
         file.data += data[:half]
         self._effect("write")
-        self.fuse.burn("half written")
+        self.crash_points.visit("half written")
         file.data += data[half:]
-        self.fuse.burn("written")
+        self.crash_points.visit("written")
         return len(data)
 
     def fdatasync(self, handle: int) -> None:
@@ -217,7 +217,7 @@ class SimDisk:
             file.data[:] = file.durable
             raise
         file.durable = bytes(file.data)
-        self.fuse.burn("synced")
+        self.crash_points.visit("synced")
 
     def truncate(self, handle: int, size: int) -> None:
         """See Disk."""
@@ -260,15 +260,15 @@ class SimDisk:
         """See LockFiles."""
         return bytes(self.files[path].data) if path in self.files else b""
 
-    def told(self, handle: int) -> bytes:
+    def read_lock(self, handle: int) -> bytes:
         """See LockFiles."""
         return bytes(self._handles[handle].data)
 
-    def tell(self, handle: int, text: bytes) -> None:
+    def write_lock(self, handle: int, text: bytes) -> None:
         """See LockFiles. The process may die before and after the owner is written."""
-        self.fuse.burn("before a lock is named")
+        self.crash_points.visit("before a lock is named")
         self._handles[handle].data[:] = text
-        self.fuse.burn("lock named")
+        self.crash_points.visit("lock named")
 
     def _effect(self, name: str) -> None:
         number = self._fails.get(name)

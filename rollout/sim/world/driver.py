@@ -38,7 +38,7 @@ class Driver(Protocol):
     """One process of a run."""
 
     decider: Decider
-    words: set[str]
+    incidents: set[str]
 
     def drive(self) -> End:
         """Return how the process ended. `Crash` where it dies."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rollout.model.event import OperatorWord
+from rollout.model.event import OperatorVerb
 from rollout.model.spec import WaveGate
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
@@ -18,7 +18,7 @@ class OperatorPause(msgspec.Struct, frozen=True):
 
     at_ms: Duration
     lasts_ms: Duration
-    ended_by: OperatorWord
+    ended_by: OperatorVerb
 
 
 class Gating(msgspec.Struct, frozen=True):
@@ -55,5 +55,5 @@ def _pause(dice: Dice) -> OperatorPause:
     return OperatorPause(
         dice.between(0, dice.pick((20, 60, 300))) * SECOND,
         dice.between(0, dice.pick((2, 60, 600))) * SECOND,
-        dice.pick((OperatorWord.PROMOTE, OperatorWord.RESUME)),
+        dice.pick((OperatorVerb.PROMOTE, OperatorVerb.RESUME)),
     )

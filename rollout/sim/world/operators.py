@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from rollout.core.running.journey import Phase
-from rollout.model.event import Actor, OperatorCommand, OperatorWord, Resolution
+from rollout.model.event import Actor, OperatorCommand, OperatorVerb, Resolution
 from rollout.model.time import Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.world.driver import Driver
@@ -26,10 +26,10 @@ class OperatorScript:
         self._count = 0
         self._waiting: list[OperatorCommand] = []
 
-    def command(self, word: OperatorWord, process: Driver | None, now: Instant) -> None:
+    def command(self, verb: OperatorVerb, process: Driver | None, now: Instant) -> None:
         """Send a command without a statement. It waits until a journal has it."""
-        full = word is OperatorWord.PROMOTE and self._record.scenario.gating.full
-        self._waiting.append(msgspec.structs.replace(self._order(now, word), full=full))
+        full = verb is OperatorVerb.PROMOTE and self._record.scenario.gating.full
+        self._waiting.append(msgspec.structs.replace(self._order(now, verb), full=full))
         if process is not None and process.alive:
             process.command(self._waiting[-1])
 
@@ -48,7 +48,7 @@ class OperatorScript:
             booted = in_force.get(target.instance) == wanted or target.instance in restarted
             truth = Resolution.RESTARTED if booted else Resolution.UNTOUCHED
             stated = Resolution.ABANDON if self._dice.chance(30) else truth
-            self._waiting.append(self._order(now, OperatorWord.RESOLVE, target.instance, stated))
+            self._waiting.append(self._order(now, OperatorVerb.RESOLVE, target.instance, stated))
             found = True
         return found
 
@@ -70,11 +70,11 @@ class OperatorScript:
     def _order(
         self,
         now: Instant,
-        word: OperatorWord,
+        verb: OperatorVerb,
         instance: str = "",
         resolution: Resolution | None = None,
     ) -> OperatorCommand:
         self._count += 1
         return OperatorCommand(
-            str(self._count), word, _ACTOR, now, "inbox", "sim", instance, resolution
+            str(self._count), verb, _ACTOR, now, "inbox", "sim", instance, resolution
         )

@@ -1,7 +1,7 @@
 """One simulated process: performs on a heap, in virtual time, what the loop of a run returns.
 
 Made by the world for every start and resume, and by rehearsals. Like the local engine it only
-appends, syncs, starts calls and waits. It dies where the fuse says.
+appends, syncs, starts calls and waits. It dies at its crash point.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rollout.model.time import Instant
 from rollout.sim.time.heap import Heap
 from rollout.sim.time.suspension import ProcessClock
 from rollout.sim.world import calls, driver
-from rollout.sim.world.disk import Fuse
+from rollout.sim.world.disk import CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, End, Endless, Stuck
 from rollout.sim.world.network import WAIT_MS_MAX, Call, Network, Received
 
@@ -48,7 +48,7 @@ class JournalSink(Protocol):
     def sync_now(self) -> None:
         """See RunJournal."""
 
-    def last_words(self, events: list[AnyEvent], at: Instant) -> bool:
+    def append_final(self, events: list[AnyEvent], at: Instant) -> bool:
         """See RunJournal."""
 
     def low_space(self) -> bool:
@@ -67,14 +67,16 @@ class Process:
     steps_max = STEPS_MAX
     life_ms_max = LIFE_MS_MAX
 
-    def __init__(self, heap: Heap, fuse: Fuse, journal: JournalSink, decider: Decider) -> None:
+    def __init__(
+        self, heap: Heap, crash_points: CrashPoints, journal: JournalSink, decider: Decider
+    ) -> None:
         self.heap = heap
-        self.fuse = fuse
+        self.crash_points = crash_points
         self.journal = journal
         self.decider = decider
         self.loop = Loop(decider)
         self.network: Network
-        self.words: set[str] = set()
+        self.incidents: set[str] = set()
         self.before_call: Callable[[int], None] = lambda _: None
         self.on_step: Callable[[list[AnyEvent], Instant], None] = lambda *_: None
 
@@ -133,7 +135,7 @@ class Process:
     def _step(self) -> Effects:
         """Take one step of the loop and make its line durable."""
         for _ in self.loop.inbox:
-            self.fuse.burn("before an arrival is handled")
+            self.crash_points.visit("before an arrival is handled")
         now = self.clock.now
         if self.journal.low_space():
             self.loop.receive(LowSpace())
@@ -145,7 +147,7 @@ class Process:
                 self.journal.sync_now()
         except (StorageError, IntegrityError) as error:
             if isinstance(error, IntegrityError):
-                self.words.add("lost the run")
+                self.incidents.add("lost the run")
             effects = self.loop.failed(error, now)
             self.network.stopped = True
         else:
@@ -156,8 +158,8 @@ class Process:
 
     def _end(self) -> End:
         if self.loop.error is not None:
-            if self.journal.last_words(self.loop.unwritten, self.clock.now):
-                self.words.add("last words")
+            if self.journal.append_final(self.loop.unwritten, self.clock.now):
+                self.incidents.add("final events")
             self.journal.release()
             return End.POISONED
         try:

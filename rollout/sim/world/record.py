@@ -84,7 +84,7 @@ class RunRecord:
     unfolded: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
     """Instances at a wrong station, after the first step that left one there."""
-    words: dict[str, int] = field(default_factory=dict)
+    incidents: dict[str, int] = field(default_factory=dict)
     stuck: str = ""
     bug: str = ""
     ended: Instant = 0
@@ -103,9 +103,9 @@ class RunRecord:
         layout = Layout(self.plan)
         return {one.instance: self.plan.keys[one.key] for one in layout.targets}
 
-    def count(self, word: str) -> None:
+    def count(self, incident: str) -> None:
         """Count a situation for coverage."""
-        self.words[word] = self.words.get(word, 0) + 1
+        self.incidents[incident] = self.incidents.get(incident, 0) + 1
 
     def suspended(self, since: Instant, until: Instant) -> Duration:
         """Return how long the machine was suspended within an interval."""

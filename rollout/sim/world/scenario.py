@@ -55,7 +55,7 @@ class Stop(enum.StrEnum):
 
 
 class Stopping(msgspec.Struct, frozen=True):
-    """`after`: passes of the fuse for a crash, writes for a disk, milliseconds for signals.
+    """`after`: crash points passed before a crash, writes for a disk, milliseconds for signals.
 
     `pause_ms` is the time until the run is resumed.
     """

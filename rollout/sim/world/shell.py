@@ -1,7 +1,7 @@
 """The real shell under virtual time: engine, client, governor, aiohttp, on cables to the emulator.
 
 The same scenario, world and checkers as with the heap driver; only the clock and the driver of the
-decider differ. When the fuse kills a process, its cables and disk are cut, so that its tasks have
+decider differ. When a crash point ends a process, its cables and disk are cut: its tasks have
 no effect while they end.
 """
 
@@ -41,7 +41,7 @@ from rollout.sim.time.order import in_order
 from rollout.sim.world import driver
 from rollout.sim.world.cable import CableTransport, Exchange
 from rollout.sim.world.calls import ApiRequest
-from rollout.sim.world.disk import Crash, Fuse
+from rollout.sim.world.disk import Crash, CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
 from rollout.sim.world.network import RATE_START, Arrivals
 from rollout.sim.world.record import RunRecord
@@ -95,7 +95,7 @@ class ShellWorld(World):
         dice = Dice(self.scenario.seed, f"cables/{number}")
         exchange = Exchange(self._server, dice, self._written)
         link = link_to(exchange, self._clock, number)
-        return Shell(self._loop, self._time, self.fuse, journal, link, decider)
+        return Shell(self._loop, self._time, self.crash_points, journal, link, decider)
 
     def run(self) -> RunRecord:
         """See World."""
@@ -149,13 +149,13 @@ class Front(HttpFrontEnd):
 
 
 class Engine(LocalEngine):
-    """The local engine, with a fuse before each arrival, and calls that know their intent."""
+    """The local engine, with a crash point before each arrival; calls know their intent."""
 
-    fuse: Fuse
+    crash_points: CrashPoints
 
     async def _step(self) -> Effects:
         for _ in self.loop.inbox:
-            self.fuse.burn("before an arrival is handled")
+            self.crash_points.visit("before an arrival is handled")
         return await super()._step()
 
     async def _call(self, issued: Issued) -> None:
@@ -170,24 +170,24 @@ class Shell:
         self,
         loop: VirtualLoop,
         time: LoopTime,
-        fuse: Fuse,
+        crash_points: CrashPoints,
         journal: RunJournal,
         link: Link,
         decider: Decider,
     ) -> None:
         self.decider = decider
-        self.words: set[str] = set()
+        self.incidents: set[str] = set()
         self.alive = True
         self.poisoned = False
-        self._loop, self._time, self._fuse = loop, time, fuse
+        self._loop, self._time, self._crash_points = loop, time, crash_points
         self._journal, self._link = journal, link
         self._engine = Engine(Ports(link.clock, link.service, journal))
-        self._engine.fuse = fuse
+        self._engine.crash_points = crash_points
         self._main: asyncio.Task[None] | None = None
 
     def drive(self) -> End:
         """See Driver. Errors: Crash, Stuck, and those of the engine."""
-        self._fuse.on_death = self._die
+        self._crash_points.on_death = self._die
         self._loop.may_last(LIFE_MS_MAX)
         try:
             self._loop.run_until_complete(self._live())
@@ -197,10 +197,10 @@ class Shell:
             if self.alive:
                 raise _innermost(error) from None
         finally:
-            self._fuse.on_death = None
+            self._crash_points.on_death = None
             self._loop.run_until_complete(self._link.service.client.aclose())
         if not self.alive:
-            raise Crash(self._fuse.died_at)
+            raise Crash(self._crash_points.died_at)
         if self.poisoned:
             return End.POISONED
         return End.CLOSED if self.decider.run.closed is not None else End.STOPPED
@@ -233,9 +233,9 @@ class Shell:
         except (StorageError, IntegrityError) as error:
             self.poisoned = True
             if isinstance(error, IntegrityError):
-                self.words.add("lost the run")
+                self.incidents.add("lost the run")
             if not self._engine.lost:
-                self.words.add("last words")
+                self.incidents.add("final events")
             self._journal.release()
             return
         try:

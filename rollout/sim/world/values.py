@@ -80,20 +80,20 @@ class _Rows:
     def render(self, ordinals: Sequence[int], now: Instant, lag_ms: int = 0) -> list[Instance]:
         """See RowRenderer."""
         rows, kept = [], self._kept
-        for ordinal, seen in zip(
+        for ordinal, view in zip(
             ordinals, self._instances.views(ordinals, now, lag_ms), strict=True
         ):
             known = kept.get(ordinal)
-            if known is None or known[0] != seen:
+            if known is None or known[0] != view:
                 if len(kept) >= ROWS_KEPT_MAX:
                     kept.clear()
-                kept[ordinal] = known = (seen, self._row(ordinal, seen))
+                kept[ordinal] = known = (view, self._row(ordinal, view))
             rows.append(known[1])
         return rows
 
-    def _row(self, ordinal: int, seen: View) -> Instance:
+    def _row(self, ordinal: int, view: View) -> Instance:
         i = self._instances
-        status, record, start_ms = seen
+        status, record, start_ms = view
         region, zone, family, os_name, image, expires, optimized = _facts(i.shape_of(ordinal))
         return Instance(
             i.ids.id_of(ordinal),

@@ -20,14 +20,14 @@ from rollout.journal.directory import DirectoryRun, LockedDirectory
 from rollout.journal.reader import Reader, run_id
 from rollout.journal.writer import RunJournal
 from rollout.model import plan as planmodel
-from rollout.model.event import Actor, OperatorWord
+from rollout.model.event import Actor, OperatorVerb
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.check.stations import misplaced
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
 from rollout.sim.world import build, others
 from rollout.sim.world.calls import ApiRequest
-from rollout.sim.world.disk import Crash, Fuse, SimDisk
+from rollout.sim.world.disk import Crash, CrashPoints, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
 from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.world.machine import Machine
@@ -42,7 +42,7 @@ RUNS = Path("runs")
 RESUMES_MAX = 12
 """Maximum number of processes of one run with faults."""
 CALM_RESUMES_MAX = 30
-ALIKE_MAX = 2
+REPEATED_MAX = 2
 """A calm run that halts for the same reason this often in a row makes no progress, unless each
 resume accepts different failures."""
 _PASSES = ("failures", "lost")
@@ -56,8 +56,8 @@ class World:
         self.scenario = scenario
         self.dice = Dice(scenario.seed, "world")
         self.heap = self.make_time(BEGIN + self.dice.between(0, MINUTE // SECOND) * SECOND)
-        self.fuse = Fuse()
-        self.disk = SimDisk(self.fuse)
+        self.crash_points = CrashPoints()
+        self.disk = SimDisk(self.crash_points)
         self.cloud = build.cloud_of(scenario, self.heap.now)
         self.arrivals = Arrivals(self.cloud, self.heap)
         plan = build.plan_of(scenario, self.cloud, self.heap.now)
@@ -83,10 +83,10 @@ class World:
         for rival in scenario.rivals:
             self.heap.at(record.begun + rival.at_ms, functools.partial(self._rival, rival))
         if scenario.abort_ms is not None:
-            self._command_at(record.begun + scenario.abort_ms, OperatorWord.ABORT)
+            self._command_at(record.begun + scenario.abort_ms, OperatorVerb.ABORT)
         for pause in scenario.gating.pauses:
             paused_at = record.begun + pause.at_ms
-            self._command_at(paused_at, OperatorWord.PAUSE)
+            self._command_at(paused_at, OperatorVerb.PAUSE)
             self._command_at(paused_at + pause.lasts_ms, pause.ended_by)
         try:
             if not self._safety():
@@ -108,7 +108,7 @@ class World:
     def make_process(self, journal: RunJournal, decider: Decider) -> Driver:
         """Return a new process."""
         assert isinstance(self.heap, Heap)  # noqa: S101 - the one of `make_time`
-        process = Process(self.heap, self.fuse, journal, decider)
+        process = Process(self.heap, self.crash_points, journal, decider)
         dice = Dice(self.scenario.seed, f"network/{len(self.record.processes)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
         process.network.lost = journal.lost
@@ -144,8 +144,8 @@ class World:
                 return
             reasons.append(self._halted_for())
             last = reasons[-1]
-            alike = last not in _PASSES and reasons[-ALIKE_MAX:].count(last) == ALIKE_MAX
-            if alike and not self.operators.resolve(self.heap.now):
+            repeated = last not in _PASSES and reasons[-REPEATED_MAX:].count(last) == REPEATED_MAX
+            if repeated and not self.operators.resolve(self.heap.now):
                 return
             self._pause(SECOND)
 
@@ -165,7 +165,7 @@ class World:
         self.process = None
         try:
             if stopping is not None and stopping.stop is Stop.CRASH:
-                self.fuse.left = stopping.after
+                self.crash_points.left = stopping.after
             process = self._open(self.locks.take(begun))
             if process is None:
                 self.locks.release()
@@ -178,7 +178,7 @@ class World:
             end, died_at = End.CRASHED, str(crash)
             self.locks.die()
             self.disk.die(self.dice)
-        self.fuse.left = None
+        self.crash_points.left = None
         self.disk.repair()
         self._buried(self.process)
         record.processes.append(ProcessRecord(begun, self.heap.now, end, died_at, drained))
@@ -245,7 +245,7 @@ class World:
     def leaves(self, n: int, request: ApiRequest) -> None:
         """Record a mutation right before it is sent; the process may die here."""
         others.act_before(self.record, n, request.ids, self.heap.now)
-        self.fuse.burn("before a call leaves")
+        self.crash_points.visit("before a call leaves")
         durable = self.disk.durable_bytes(self.run_dir, "journal-")
         self.record.sent.append(
             Sent(
@@ -280,8 +280,8 @@ class World:
                     self._alive_at(process, at + 100, lambda: process.receive_signal("SIGTERM"))
                 return at
 
-    def _command_at(self, at: Instant, word: OperatorWord) -> None:
-        self.heap.at(at, lambda: self.operators.command(word, self.process, self.heap.now))
+    def _command_at(self, at: Instant, verb: OperatorVerb) -> None:
+        self.heap.at(at, lambda: self.operators.command(verb, self.process, self.heap.now))
 
     def _attend(self, decider: Decider) -> None:
         """Have an operator answer the manual gate that waits, again until it is answered."""
@@ -292,7 +292,7 @@ class World:
     def _promote(self) -> None:
         self._attending = False
         if self.record.decider is not None and gates.unanswered(self.record.decider.run):
-            self.operators.command(OperatorWord.PROMOTE, self.process, self.heap.now)
+            self.operators.command(OperatorVerb.PROMOTE, self.process, self.heap.now)
             if self.process is not None and self.process.alive:
                 self._attend(self.record.decider)
 
@@ -306,7 +306,7 @@ class World:
     def _rival(self, rival: Rival) -> None:
         """Let another process try to resume the run: refused while one is alive, else the next."""
         if self.process is not None and self.process.alive:
-            with self.fuse.spared():
+            with self.crash_points.spared():
                 self.locks.contest(rival, self.heap.now)
             if rival.removes and self._sent_at_loss is None:
                 self._sent_at_loss = len(self.record.sent)
@@ -321,8 +321,8 @@ class World:
         if self._sent_at_loss is not None:
             self.record.sent_after_loss += len(self.record.sent) - self._sent_at_loss
             self._sent_at_loss = None
-        for word in sorted(process.words):
-            self.record.count(word)
+        for incident in sorted(process.incidents):
+            self.record.count(incident)
 
     def _compare_fold(self, process: Driver) -> None:
         """Compare the state of a process with the fold of its journal (I-42)."""

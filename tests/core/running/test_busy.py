@@ -17,7 +17,7 @@ from rollout.model.outcome import Answer, Refused, RetryClass
 from rollout.model.plan import RestartKind
 from rollout.model.time import MINUTE, SECOND, Instant
 from tests.core import samples
-from tests.core.stories import commands, world
+from tests.core.scenarios import commands, world
 from tests.core.world import World
 
 BUSY = Refused("IncorrectInstanceStatus", RetryClass.STATE)

@@ -21,7 +21,7 @@ from rollout.model.site import KeySite
 from rollout.model.spec import OnUnknown
 from rollout.model.time import SECOND
 from tests.core import samples
-from tests.core.stories import commands, halt_of, named, world
+from tests.core.scenarios import commands, halt_of, named, world
 from tests.core.world import Script, World
 
 STATE = Refused("IncorrectInstanceStatus", RetryClass.STATE)
@@ -84,7 +84,7 @@ def test_a_stopped_instance_does_not_wait_for_a_permit_that_is_kept() -> None:
     story = World(samples.make_plan(rows, samples.capped(1)), rows, script).start().go()
     story.check_end()
 
-    assert story.run.phase(1).word == "done"
+    assert story.run.phase(1).label == "done"
     assert story.run.causes[2] == "budget_held by i-0000"
 
 
@@ -440,4 +440,4 @@ def test_a_boot_by_another_operator_survives_a_crash_within_its_line() -> None:
         look, [story.machines["i-0000"].now], story.now, story.now, story.now
     )
 
-    assert decider.run.phase(0).word == "comparing"
+    assert decider.run.phase(0).label == "comparing"

@@ -16,7 +16,7 @@ from rollout.model.instance import Status
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
-from tests.core.stories import commands, halt_of, named, world
+from tests.core.scenarios import commands, halt_of, named, world
 from tests.core.world import Script, World
 
 STATE = Refused("IncorrectInstanceStatus", RetryClass.STATE)

@@ -92,7 +92,7 @@ def test_a_boot_by_somebody_else_after_the_attach_needs_no_restart_of_ours() -> 
     """The key came into force by a foreign reboot while the instance waited for a permit."""
     story = world(6, 4, Script(boot_ms=90 * SECOND))
     machine = story.machines["i-0005"]
-    while story.run.phase(5).word != "attached":
+    while story.run.phase(5).label != "attached":
         story.go(until=story.now + SECOND)
     later = (story.now // MINUTE + 3) * MINUTE
     machine.change(story.now, started_at=later)
@@ -111,7 +111,7 @@ def test_a_boot_that_may_have_begun_before_the_attach_is_not_enough() -> None:
     """
     story = world(6, 4, Script(boot_ms=90 * SECOND))
     machine = story.machines["i-0005"]
-    while story.run.phase(5).word != "attached":
+    while story.run.phase(5).label != "attached":
         story.go(until=story.now + SECOND)
     machine.change(story.now, started_at=(story.now // MINUTE + 1) * MINUTE)
     story.go()
@@ -192,13 +192,13 @@ def test_an_observation_older_than_the_one_before_the_restart_proves_nothing() -
 def test_an_instance_that_became_windows_is_never_done() -> None:
     """Its system disk was changed after the attach: it is held, and not restarted if it waits."""
     story = world(3, 1)
-    while story.run.phase(0).word != "restarting" or story.run.phase(1).word != "planned":
+    while story.run.phase(0).label != "restarting" or story.run.phase(1).label != "planned":
         story.go(until=story.now + SECOND)
     story.machines["i-0000"].change(story.now, os=OsFamily.WINDOWS)
     story.meddled = True
     story.go()
 
-    assert story.run.causes[0] == "os_changed" and story.run.phase(0).word != "done"
+    assert story.run.causes[0] == "os_changed" and story.run.phase(0).label != "done"
     assert story.run.ledger.kept == [1]
 
 
@@ -271,7 +271,7 @@ def test_not_running_in_time_is_failed() -> None:
     """Booted, and not Running when the time-out is over: failed, with its permit kept."""
     story = world(2, 2, Script(stuck=("i-0001",))).go()
 
-    assert story.run.phase(1).word == "failed" and story.run.causes[1] == "not_running"
+    assert story.run.phase(1).label == "failed" and story.run.causes[1] == "not_running"
     assert story.run.ledger.kept == [1]
 
 
@@ -322,12 +322,12 @@ def test_what_may_not_be_rotated_any_more_is_never_asked(
 def test_a_lock_after_the_attach_strands_the_instance() -> None:
     """Locked between attach and restart: nothing more is asked, the key is on and not in force."""
     story = world(6, 4, Script(boot_ms=90 * SECOND))
-    while story.run.phase(5).word != "attached":
+    while story.run.phase(5).label != "attached":
         story.go(until=story.now + SECOND)
     story.machines["i-0005"].change(story.now, locks=("security",))
     story.go()
 
-    assert story.run.phase(5).word == "stranded" and story.run.causes[5] == "locked"
+    assert story.run.phase(5).label == "stranded" and story.run.causes[5] == "locked"
 
 
 def test_absence_needs_a_witness_and_two_answers() -> None:

@@ -15,7 +15,7 @@ from rollout.model.plan import RestartKind
 from rollout.model.spec import Stopped
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
-from tests.core.stories import commands, halt_of, world
+from tests.core.scenarios import commands, halt_of, world
 from tests.core.world import Script, World
 
 
@@ -119,7 +119,7 @@ def test_a_restart_by_somebody_else_is_journaled_and_reported(phase: str) -> Non
     """A StartTime that moved without an intent stands in the journal and in the view, once."""
     story = world(3, 1)
     machine = story.machines["i-0002"]
-    while story.run.phase(2).word != phase:
+    while story.run.phase(2).label != phase:
         story.go(until=story.now + SECOND)
     machine.change(story.now, started_at=samples.NOW + MINUTE)
     story.go()

@@ -12,7 +12,7 @@ from rollout.core.running import gates
 from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.event import AnyEvent, OperatorWord
+from rollout.model.event import AnyEvent, OperatorVerb
 from rollout.model.spec import WaveGate, WaveKind
 from rollout.model.time import HOUR, MINUTE, SECOND
 from tests.core import samples
@@ -39,14 +39,14 @@ def story(
 
 
 def command(
-    made: World, word: OperatorWord, *, full: bool = False, number: str = "1"
+    made: World, word: OperatorVerb, *, full: bool = False, number: str = "1"
 ) -> ev.OperatorCommand:
     """A command of an operator, sent now."""
     reason = "looks good"
     return ev.OperatorCommand(number, word, samples.ACTOR, made.now, "inbox", reason, full=full)
 
 
-def operate(made: World, word: OperatorWord, *, full: bool = False) -> str:
+def operate(made: World, word: OperatorVerb, *, full: bool = False) -> str:
     """Apply a command now; return why it was refused."""
     number = str(len(made.journal))
     return made.decider.operate(command(made, word, full=full, number=number), made.now)
@@ -131,7 +131,7 @@ def test_a_manual_gate_waits_for_a_promotion() -> None:
     made.turn()
     assert made.wake is None
     assert view(made.run).to_promote
-    assert operate(made, OperatorWord.PROMOTE) == ""
+    assert operate(made, OperatorVerb.PROMOTE) == ""
     made.go().check_end()
 
     (order,) = made.events(ev.OperatorCommand)
@@ -142,7 +142,7 @@ def test_a_manual_gate_waits_for_a_promotion() -> None:
 def test_a_promotion_does_not_shorten_the_bake() -> None:
     """An operator who promotes during the bake answers the gate, and the bake continues."""
     made = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL))
-    operate(made, OperatorWord.PROMOTE)
+    operate(made, OperatorVerb.PROMOTE)
     made.go()
 
     assert made.events(ev.GateOpened)[0].at == close_of(made).at + HOUR
@@ -152,12 +152,12 @@ def test_a_promotion_answers_one_gate_and_a_full_one_all() -> None:
     """With `--full` the run needs no operator at the gates after it."""
     made = story(gate=WaveGate.MANUAL, waves=3)
     to_the_gate(made)
-    operate(made, OperatorWord.PROMOTE)
+    operate(made, OperatorVerb.PROMOTE)
     until_closed(made, 2)
     assert gates.unanswered(made.run)
 
     full = story(gate=WaveGate.MANUAL, waves=3)
-    assert operate(full, OperatorWord.PROMOTE, full=True) == ""
+    assert operate(full, OperatorVerb.PROMOTE, full=True) == ""
     full.go()
     assert full.run.closed is not None and len(full.events(ev.GateOpened)) == 2
 
@@ -165,11 +165,11 @@ def test_a_promotion_answers_one_gate_and_a_full_one_all() -> None:
 @pytest.mark.parametrize(
     "word, refused",
     [
-        (OperatorWord.PROMOTE, "no gate waits for a promotion"),
-        (OperatorWord.RESUME, "it is not paused"),
+        (OperatorVerb.PROMOTE, "no gate waits for a promotion"),
+        (OperatorVerb.RESUME, "it is not paused"),
     ],
 )
-def test_an_answer_without_a_question_is_refused(word: OperatorWord, refused: str) -> None:
+def test_an_answer_without_a_question_is_refused(word: OperatorVerb, refused: str) -> None:
     """A promotion before its wave is finished is no answer to a gate that nobody saw."""
     made = story(gate=WaveGate.MANUAL)
 
@@ -181,8 +181,8 @@ def test_a_promotion_of_a_run_without_manual_gates_is_refused() -> None:
     """Neither form of it has anything to answer."""
     made = story(bake_ms=HOUR)
 
-    assert "no gate waits" in operate(made, OperatorWord.PROMOTE)
-    assert "no gate waits" in operate(made, OperatorWord.PROMOTE, full=True)
+    assert "no gate waits" in operate(made, OperatorVerb.PROMOTE)
+    assert "no gate waits" in operate(made, OperatorVerb.PROMOTE, full=True)
 
 
 # pause
@@ -193,8 +193,8 @@ def test_a_paused_run_begins_nothing_and_settles_what_is_open() -> None:
     made = story(script=Script(boot_ms=30 * SECOND))
     while not made.events(ev.Issued):
         made.go(until=made.now + 500)
-    assert operate(made, OperatorWord.PAUSE) == ""
-    assert operate(made, OperatorWord.PAUSE) == "it is paused already"
+    assert operate(made, OperatorVerb.PAUSE) == ""
+    assert operate(made, OperatorVerb.PAUSE) == "it is paused already"
     before = len(made.events(ev.Issued))
     made.at(made.now + HOUR, lambda: None)
     made.go(until=made.now + 50 * MINUTE)
@@ -205,11 +205,11 @@ def test_a_paused_run_begins_nothing_and_settles_what_is_open() -> None:
     assert view(made.run).reason == "paused by ops: looks good"
 
 
-@pytest.mark.parametrize("word", [OperatorWord.PROMOTE, OperatorWord.RESUME])
-def test_an_operator_continues_a_paused_run(word: OperatorWord) -> None:
+@pytest.mark.parametrize("word", [OperatorVerb.PROMOTE, OperatorVerb.RESUME])
+def test_an_operator_continues_a_paused_run(word: OperatorVerb) -> None:
     """Either command ends the pause, and the run is finished as without it."""
     made = story()
-    operate(made, OperatorWord.PAUSE)
+    operate(made, OperatorVerb.PAUSE)
     made.at(made.now + HOUR, lambda: operate(made, word))
     made.go().check_end()
 
@@ -219,8 +219,8 @@ def test_an_operator_continues_a_paused_run(word: OperatorWord) -> None:
 def test_a_promotion_of_a_paused_run_leaves_the_gate_shut() -> None:
     """One command answers one question: the pause ends, and the gate waits for another one."""
     made = to_the_gate(story(gate=WaveGate.MANUAL))
-    operate(made, OperatorWord.PAUSE)
-    operate(made, OperatorWord.PROMOTE)
+    operate(made, OperatorVerb.PAUSE)
+    operate(made, OperatorVerb.PROMOTE)
 
     assert made.run.paused is None
     assert gates.unanswered(made.run)
@@ -229,9 +229,9 @@ def test_a_promotion_of_a_paused_run_leaves_the_gate_shut() -> None:
 def test_a_gate_stays_shut_in_a_paused_run() -> None:
     """The bake ends during the pause; the next wave starts when the pause ends."""
     made = to_the_gate(story(bake_ms=MINUTE))
-    operate(made, OperatorWord.PAUSE)
+    operate(made, OperatorVerb.PAUSE)
     end = made.now + HOUR
-    made.at(end, lambda: operate(made, OperatorWord.RESUME))
+    made.at(end, lambda: operate(made, OperatorVerb.RESUME))
     made.go()
 
     assert made.events(ev.GateOpened)[0].at >= end
@@ -241,7 +241,7 @@ def test_a_gate_stays_shut_in_a_paused_run() -> None:
 def test_a_pause_outlasts_its_process() -> None:
     """A crash and a resume by a scheduler do not continue what an operator paused."""
     made = story()
-    operate(made, OperatorWord.PAUSE)
+    operate(made, OperatorVerb.PAUSE)
     made.resume()
     made.turn()
 
@@ -251,10 +251,10 @@ def test_a_pause_outlasts_its_process() -> None:
 
 @pytest.mark.parametrize(
     "word, reason, code",
-    [(OperatorWord.PAUSE, "paused", "R0509"), (None, "gate", "R0508")],
+    [(OperatorVerb.PAUSE, "paused", "R0509"), (None, "gate", "R0508")],
 )
 def test_a_process_that_does_not_wait_halts_with_exit_5(
-    word: OperatorWord | None, reason: str, code: str
+    word: OperatorVerb | None, reason: str, code: str
 ) -> None:
     """The halt says what the run waits for; the answer and a resume continue the run."""
     made = story(gate=WaveGate.MANUAL, bake_ms=HOUR if word is None else 0)
@@ -267,7 +267,7 @@ def test_a_process_that_does_not_wait_halts_with_exit_5(
     assert (halt.reason, halt.code, halt.exit) == (reason, code, 5)
     assert made.run.paused is not None or view(made.run).to_promote
 
-    assert operate(made, OperatorWord.PROMOTE, full=True) == ""
+    assert operate(made, OperatorVerb.PROMOTE, full=True) == ""
     made.resume().go().check_end()
     assert made.classes["done"] == 5
 
@@ -278,7 +278,7 @@ def test_a_process_that_does_not_wait_finishes_what_is_open_first() -> None:
     made.decider.waits = False
     while not made.run.restarting:
         made.go(until=made.now + 500)
-    operate(made, OperatorWord.PAUSE)
+    operate(made, OperatorVerb.PAUSE)
     made.go()
 
     assert made.classes["done"] >= 1
@@ -300,16 +300,16 @@ def test_nothing_begins_before_its_time(
     gate = WaveGate.MANUAL if manual else WaveGate.AUTO
     made = story(bake_ms=bake_s * SECOND, gate=gate, script=Script(boot_ms=(1 + seed) * SECOND))
     pause_at = made.now + pause_s * SECOND
-    made.at(pause_at, lambda: operate(made, OperatorWord.PAUSE))
-    made.at(pause_at + lasts_s * SECOND, lambda: operate(made, OperatorWord.RESUME))
+    made.at(pause_at, lambda: operate(made, OperatorVerb.PAUSE))
+    made.at(pause_at + lasts_s * SECOND, lambda: operate(made, OperatorVerb.RESUME))
     for minutes in range(1, 40):
-        made.at(made.now + minutes * MINUTE, lambda: operate(made, OperatorWord.PROMOTE))
+        made.at(made.now + minutes * MINUTE, lambda: operate(made, OperatorVerb.PROMOTE))
     made.go().check_end()
 
     paused = False
     for event in made.journal:
         if isinstance(event, ev.OperatorCommand):
-            paused = event.command is OperatorWord.PAUSE
+            paused = event.command is OperatorVerb.PAUSE
         assert not (paused and isinstance(event, ev.Issued | ev.WaveStarted | ev.CellOpened))
     if bake_s or manual:
         assert made.events(ev.GateOpened)[0].at >= close_of(made).at + bake_s * SECOND
@@ -338,7 +338,7 @@ def test_the_state_refuses_an_intent_in_a_paused_run() -> None:
         made.go(until=made.now + 500)
     issued = made.events(ev.Issued)[0]
     fresh = story()
-    operate(fresh, OperatorWord.PAUSE)
+    operate(fresh, OperatorVerb.PAUSE)
 
     with pytest.raises(Bug, match="I-38"):
         fresh.decider.put(issued, fresh.now)

@@ -11,7 +11,7 @@ from rollout.model import event as ev
 from rollout.model.command import ObserveInstances, ObserveStatuses, RestartCall
 from rollout.model.event import Trigger
 from rollout.model.time import SECOND, Instant
-from tests.core.stories import commands, world
+from tests.core.scenarios import commands, world
 from tests.core.world import Script, World
 
 

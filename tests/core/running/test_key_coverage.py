@@ -14,7 +14,7 @@ from rollout.model.site import Site
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
-from tests.core.stories import commands, halt_of, world
+from tests.core.scenarios import commands, halt_of, world
 from tests.core.world import Script, World
 
 REGION = samples.REGIONS[0]
@@ -46,7 +46,7 @@ def _when(story: World, trigger: Trigger | type, action: Callable[[], object]) -
 
 
 def _phases(story: World) -> set[str]:
-    return {story.run.phase(ordinal).word for ordinal in range(len(story.run.phases))}
+    return {story.run.phase(ordinal).label for ordinal in range(len(story.run.phases))}
 
 
 @pytest.mark.parametrize("pair", [FOREIGN, (samples.PUBLIC_KEY, "0000"), None])
@@ -161,7 +161,7 @@ def test_a_running_instance_waits_a_minute_at_most_for_its_comparison() -> None:
     while story.run.closed is None:
         story.go(until=story.now + SECOND)
         for ordinal in range(20):
-            if story.run.phase(ordinal).word == "comparing":
+            if story.run.phase(ordinal).label == "comparing":
                 assert not story.run.ledger.permits[ordinal]
                 since.setdefault(ordinal, story.now)
                 waited[ordinal] = story.now - since[ordinal]
@@ -190,4 +190,4 @@ def test_a_region_is_not_vouched_for_by_another() -> None:
 
     assert halt_of(story) == HALT
     bad = [o for o in range(4) if story.run.layout.site_of(o) == site]
-    assert all(story.run.phase(ordinal).word != "done" for ordinal in bad)
+    assert all(story.run.phase(ordinal).label != "done" for ordinal in bad)

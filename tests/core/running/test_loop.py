@@ -34,7 +34,7 @@ from tests.core.world import Probed
 
 BROKEN = StorageError.of("R0801", "the disk is broken")
 LOST = IntegrityError.of("R0906", "the lock was removed")
-ABORT = OperatorCommand("1", ev.OperatorWord.ABORT, samples.ACTOR, samples.NOW, "inbox")
+ABORT = OperatorCommand("1", ev.OperatorVerb.ABORT, samples.ACTOR, samples.NOW, "inbox")
 
 
 class Driven:
@@ -261,7 +261,7 @@ def test_nothing_leaves_undurable_and_no_event_is_lost(
 ) -> None:
     """With replies, losses, signals, commands and a disk error at any point: calls start only
     from durable lines, none starts after the error, and each event is in exactly one of the lines,
-    the failed line, the last words and the line that was not due yet.
+    the failed line, the final events and the line that was not due yet.
     """
     driven, dice = Driven(12), random.Random(seed)
     finished = False

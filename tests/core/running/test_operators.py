@@ -7,18 +7,18 @@ import pytest
 from rollout.core.invariant import Bug
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
-from rollout.model.event import OperatorWord, Resolution
+from rollout.model.event import OperatorVerb, Resolution
 from rollout.model.instance import Status
 from rollout.model.spec import OnUnknown
 from rollout.model.time import MINUTE, SECOND
 from tests.core import samples
 from tests.core.running.test_thresholds import waves
-from tests.core.stories import commands, halt_of, world
+from tests.core.scenarios import commands, halt_of, world
 from tests.core.world import Script, World
 
 
 def order(
-    story: World, word: OperatorWord, instance: str = "", resolution: Resolution | None = None
+    story: World, word: OperatorVerb, instance: str = "", resolution: Resolution | None = None
 ) -> ev.OperatorCommand:
     """A command of an operator, sent now."""
     return ev.OperatorCommand(
@@ -28,7 +28,7 @@ def order(
 
 def abort(story: World) -> World:
     """Abort the run, whether it is driven or not, and drive it to its close."""
-    assert story.decider.operate(order(story, OperatorWord.ABORT), story.now) == ""
+    assert story.decider.operate(order(story, OperatorVerb.ABORT), story.now) == ""
     before = len(story.events(ev.Issued))
     if story.run.stopping:
         story.resume()
@@ -42,7 +42,7 @@ def abort(story: World) -> World:
 def resolve(story: World, instance: str, resolution: Resolution) -> str:
     """Resolve one instance of a run that no process drives; return why it was refused."""
     return story.decider.operate(
-        order(story, OperatorWord.RESOLVE, instance, resolution), story.now
+        order(story, OperatorVerb.RESOLVE, instance, resolution), story.now
     )
 
 
@@ -71,7 +71,7 @@ def test_an_abort_starts_nothing_and_classes_every_instance() -> None:
     assert story.classes["stranded"] + story.classes["skipped"] == 7
     assert story.classes["in_doubt"] == 0
     assert story.run.closed is not None and story.run.closed.exit == 3
-    left = [o for o in range(9) if story.run.phase(o).word in ("stranded", "skipped")]
+    left = [o for o in range(9) if story.run.phase(o).label in ("stranded", "skipped")]
     assert {story.run.causes[ordinal] for ordinal in left} == {"aborted"}
 
 
@@ -111,7 +111,7 @@ def test_an_abort_is_continued_by_a_resume() -> None:
     story = world(6, 2, Script(boot_ms=60 * SECOND))
     while not commands(story, RestartCall):
         story.go(until=story.now + 500)
-    story.decider.operate(order(story, OperatorWord.ABORT), story.now)
+    story.decider.operate(order(story, OperatorVerb.ABORT), story.now)
     story.go(until=story.now + 5 * SECOND)
     story.decider.drain("SIGTERM", "signal", story.now)
     story.go()
@@ -127,13 +127,13 @@ def test_an_abort_is_continued_by_a_resume() -> None:
 def test_an_abort_compares_the_key_pair_again(material: str, outcome: str) -> None:
     """A running instance whose key pair was not compared since its attach gets its true class."""
     story = world(4, 1)
-    while story.run.phase(0).word != "comparing":
+    while story.run.phase(0).label != "comparing":
         story.go(until=story.now + 200)
     if material:
         story.keys[samples.REGIONS[0]] = (material, "0000")
     abort(story)
 
-    assert story.run.phase(0).word == outcome
+    assert story.run.phase(0).label == outcome
 
 
 def test_an_abort_repeats_no_restart_under_retry_once() -> None:
@@ -166,7 +166,7 @@ def test_no_intent_is_folded_after_an_abort() -> None:
     for event in story.journal[: story.journal.index(intent)]:
         if event not in fresh.journal:
             fresh.decider.put(event, fresh.now)
-    fresh.decider.operate(order(fresh, OperatorWord.ABORT), fresh.now)
+    fresh.decider.operate(order(fresh, OperatorVerb.ABORT), fresh.now)
 
     with pytest.raises(Bug, match="I-38"):
         fresh.decider.put(intent, fresh.now)
@@ -175,11 +175,11 @@ def test_no_intent_is_folded_after_an_abort() -> None:
 def test_a_second_abort_and_one_of_a_closed_run_are_refused() -> None:
     """Only the first abort of an open run counts."""
     story = world(2, 2)
-    story.decider.operate(order(story, OperatorWord.ABORT), story.now)
+    story.decider.operate(order(story, OperatorVerb.ABORT), story.now)
 
-    assert story.decider.operate(order(story, OperatorWord.ABORT), story.now)
+    assert story.decider.operate(order(story, OperatorVerb.ABORT), story.now)
     story.go()
-    assert story.decider.operate(order(story, OperatorWord.ABORT), story.now)
+    assert story.decider.operate(order(story, OperatorVerb.ABORT), story.now)
 
 
 # resolve
@@ -221,11 +221,11 @@ def test_untouched_is_refused_where_another_key_was_observed() -> None:
     """
     story = world(1, 1, Script(calls={2: "lost_before"}))
     machine = story.machines["i-0000"]
-    while story.run.phase(0).word != "in_doubt":
+    while story.run.phase(0).label != "in_doubt":
         story.go(until=story.now + SECOND)
     machine.change(story.now, key_pair="theirs")
     story.go()
-    assert story.run.causes[0] == "foreign_key" and story.run.phase(0).word == "in_doubt"
+    assert story.run.causes[0] == "foreign_key" and story.run.phase(0).label == "in_doubt"
     story.now += 5 * MINUTE
 
     assert "another key pair" in resolve(story, "i-0000", Resolution.UNTOUCHED)
@@ -310,7 +310,7 @@ def test_a_restart_that_may_still_happen_cannot_be_resolved(resolution: Resoluti
 def test_statements_that_do_not_apply_are_refused() -> None:
     """A done instance, one of another run, and one that was never restarted cannot be resolved."""
     story = world(4, 1)
-    while story.run.phase(0).word != "done":
+    while story.run.phase(0).label != "done":
         story.go(until=story.now + SECOND)
 
     assert "not a target" in resolve(story, "i-9999", Resolution.ABANDON)

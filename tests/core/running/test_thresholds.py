@@ -11,7 +11,7 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Amount, WaveKind, WaveSpec
 from rollout.sim.check.stations import misplaced
 from tests.core import samples
-from tests.core.stories import commands, halt_of, named, world
+from tests.core.scenarios import commands, halt_of, named, world
 from tests.core.world import Script, World
 
 FACT = Refused("OperationDenied.NoStock", RetryClass.FACT)
@@ -270,6 +270,6 @@ def test_only_some_halts_wait_for_an_operator(reason: str, *, waits: bool) -> No
     assert thresholds.waits_for_operator(run) is waits
 
     run.aborted = ev.OperatorCommand(
-        "1", ev.OperatorWord.ABORT, samples.ACTOR, samples.NOW, "command line"
+        "1", ev.OperatorVerb.ABORT, samples.ACTOR, samples.NOW, "command line"
     )
     assert not thresholds.waits_for_operator(run)

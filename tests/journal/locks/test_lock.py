@@ -140,10 +140,10 @@ class Refusing(RealDisk):
 
     full = False
 
-    def tell(self, handle: int, text: bytes) -> None:
+    def write_lock(self, handle: int, text: bytes) -> None:
         if self.full:
             raise OSError(errno.EIO, "refused")
-        super().tell(handle, text)
+        super().write_lock(handle, text)
 
 
 def test_a_lock_is_given_back_where_the_disk_refuses(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_writer_notices_that_the_run_is_not_its_own(tmp_path: Path, harm: str)
         with pytest.raises(IntegrityError) as caught:
             journal.sync_now()
         assert (caught.value.problems[0].code, caught.value.exit) == ("R0906", Exit.INTEGRITY)
-    assert not journal.last_words([samples.HALTED], samples.NOW)
+    assert not journal.append_final([samples.HALTED], samples.NOW)
     journal.close()
 
     assert files(tmp_path) == left

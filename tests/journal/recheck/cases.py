@@ -2,7 +2,7 @@
 
 from rollout.journal.verify import Verdict
 from rollout.model import event as ev
-from rollout.model.event import OperatorWord, Resolution
+from rollout.model.event import OperatorVerb, Resolution
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.plan import Plan
 from tests.journal import example_runs, samples
@@ -11,13 +11,13 @@ from tests.journal.samples import NOW
 
 REFUSED = Refused("OperationConflict", RetryClass.STATE)
 FACT = Refused("DependencyViolation.WindowsInstance", RetryClass.FACT)
-ABORT = ev.OperatorCommand("1", OperatorWord.ABORT, samples.ACTOR, NOW, "inbox")
+ABORT = ev.OperatorCommand("1", OperatorVerb.ABORT, samples.ACTOR, NOW, "inbox")
 
 
 def resolved(ordinal: int, resolution: Resolution) -> ev.OperatorCommand:
     """An operator stated this about an instance."""
     name = example_runs.names((ordinal,))[0]
-    word = OperatorWord.RESOLVE
+    word = OperatorVerb.RESOLVE
     return ev.OperatorCommand("2", word, samples.ACTOR, NOW, "inbox", "seen", name, resolution)
 
 

@@ -9,14 +9,14 @@ from rollout.errors import Exit
 from rollout.journal.directory import DirectoryRun
 from rollout.journal.verify import verify
 from rollout.model import event as ev
-from rollout.model.event import OperatorWord
+from rollout.model.event import OperatorVerb
 from rollout.model.spec import WaveGate
 from tests.journal import example_runs
 from tests.journal.example_runs import ExampleRun
 from tests.journal.recheck.cases import messages
 from tests.journal.samples import NOW
 
-PAUSE, PROMOTE, RESUME = OperatorWord.PAUSE, OperatorWord.PROMOTE, OperatorWord.RESUME
+PAUSE, PROMOTE, RESUME = OperatorVerb.PAUSE, OperatorVerb.PROMOTE, OperatorVerb.RESUME
 LATER = NOW + 60_000
 
 
