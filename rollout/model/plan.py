@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import itertools
+import shlex
 from collections.abc import Iterator
 
 import msgspec
@@ -217,9 +218,9 @@ class Narrowed(msgspec.Struct, frozen=True, omit_defaults=True):
     max_down: int = 0
 
     def options(self) -> list[str]:
-        """Return the options as typed."""
-        parts = [f"--limit {text}" for text in self.limit]
-        parts += [f"--exclude {text}" for text in self.exclude]
+        """Return the options as typed in a shell."""
+        parts = [f"--limit {shlex.quote(text)}" for text in self.limit]
+        parts += [f"--exclude {shlex.quote(text)}" for text in self.exclude]
         parts += [f"--wave {self.wave}"] if self.wave else []
         return parts + ([f"--max-down {self.max_down}"] if self.max_down else [])
 

@@ -82,6 +82,8 @@ def plan(
             narrowing=narrow.read(limit=limit, exclude=exclude, wave=wave, max_down=max_down),
         )
     )
-    planned_result.show(terminal, planned, output, out, f"rollout plan {spec}")
+    narrowed = planned.saved.plan.narrowed
+    again = " ".join(["rollout plan", str(spec), *(narrowed.options() if narrowed else ())])
+    planned_result.show(terminal, planned, output, out, again)
     changes = detailed_exitcode and planned.saved.plan.counts.targets
     return Exit.CHANGES if changes else Exit.DONE

@@ -107,7 +107,7 @@ def test_the_plan_records_what_was_typed() -> None:
     again = plans.decode(plans.encode(plan))
     assert again == plan and again.narrowed
     assert again.narrowed.options() == [
-        "--limit i-000*", "--exclude i-0002", "--wave all", "--max-down 2",
+        "--limit 'i-000*'", "--exclude i-0002", "--wave all", "--max-down 2",
     ]  # fmt: skip
     assert {one.detail for one in plan.exclusions} == {"--limit", "--exclude i-0002", "--wave"}
 
