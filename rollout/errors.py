@@ -253,6 +253,8 @@ CODES: dict[str, Code] = {
     "R0324": Code(Exit.DONE, "former key pairs were deleted or changed"),
     "R0325": Code(Exit.DONE, "instances no longer have the run's key pair"),
     "R0326": Code(Exit.DONE, "a former key pair does not exist: an undo is not possible"),
+    "R0327": Code(Exit.BAD_INPUT, "no budget limits some targets"),
+    "R0328": Code(Exit.DONE, "a budget has no members among the targets"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
     "R0402": Code(Exit.DENIED, "the credentials are not accepted"),

@@ -19,6 +19,7 @@ from rollout.errors import StorageError
 from rollout.journal.disk import make_private
 from rollout.model.limits import ATTACH_IDS_MAX
 from rollout.model.plan import Plan
+from rollout.model.spec import FLEET
 
 SPEC = "plans/quickstart.yaml"
 KEY = "plans/keys/quickstart.pub"
@@ -66,7 +67,7 @@ def judge(
     largest = max(Counter(effect.request_id for effect in attached).values(), default=0)
     twice = sum(number > 1 for number in restarts.values())
     peak = most_down(effect for effect in effects if effect.effect == "reboot")
-    cap = min((group.cap for group in plan.groups), default=0)
+    cap = min((group.cap for group in plan.groups if group.key == FLEET), default=0)
     done = sum(in_force.get(one.instance) == plan.keys[one.key].name for one in targets)
     strangers = len(touched.difference(one.instance for one in targets))
     return [

@@ -14,7 +14,15 @@ from rollout.core.planning import waves
 from rollout.errors import Exit, Place, PlanError, Problem
 from rollout.model import limits, spec
 from rollout.model.instance import Status
-from rollout.model.plan import OUT_OF_BASE, Plan, Reason, RestartKind, Target, public_key_digest
+from rollout.model.plan import (
+    OUT_OF_BASE,
+    BudgetText,
+    Plan,
+    Reason,
+    RestartKind,
+    Target,
+    public_key_digest,
+)
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
@@ -134,16 +142,17 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
             yield f"group {group.key}: members is not others plus targets"
         elif not 0 <= group.others <= covered:
             yield f"group {group.key}: others is {group.others:,}, at most {covered:,} are possible"
-        elif group.cap != _cap(plan.budgets[group.budget].max_down, group.members):
+        elif group.cap != _cap(plan.budgets[group.budget], group.members):
             yield f"group {group.key}: cap is not {plan.budgets[group.budget].max_down}"
         elif members[index] and not group.cap:
             yield f"group {group.key}: a cap of 0"
-    if targets and not plan.groups:
+    if not all(target.groups for target in targets):
         yield "no budget limits how many instances are down"
 
 
-def _cap(text: str, members: int) -> int | None:
+def _cap(budget: BudgetText, members: int) -> int | None:
     try:
-        return spec.parse_amount(text).of(members)
+        amount = spec.parse_amount(budget.max_down)
+        return spec.Budget(budget.by, amount, budget.at_least).cap(members)
     except ValueError:
         return None

@@ -152,8 +152,7 @@ def _table(run: Run, number: int, eta: str) -> Any:
     total = sum(counts.values())
     attached = total - sum(counts[phase] for phase in progress.BEFORE_ATTACHED)
     booted = total - sum(counts[phase] for phase in progress.BEFORE_BOOTED)
-    permits = zip(run.ledger.used, run.ledger.caps, strict=True)
-    down = [f"{used} down of {cap} permits" for used, cap in permits]
+    down = [f"{run.ledger.down} down of {run.ledger.down_max} permits"]
     doubt = [f"{counts[Phase.IN_DOUBT]} in doubt"] if counts[Phase.IN_DOUBT] else []
     bad = (Phase.FAILED, Phase.STRANDED)
     ended = [f"{counts[phase]} {phase.label}" for phase in bad if counts[phase]]

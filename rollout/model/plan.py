@@ -127,11 +127,12 @@ class Group(msgspec.Struct, frozen=True):
     others: int
 
 
-class BudgetText(msgspec.Struct, frozen=True):
+class BudgetText(msgspec.Struct, frozen=True, omit_defaults=True):
     """A budget as written in the spec."""
 
     by: str
     max_down: str
+    at_least: int = 0
 
 
 class Exclusion(AtSite, msgspec.Struct, frozen=True, gc=False):

@@ -139,11 +139,24 @@ class OnUnknown(enum.StrEnum):
     ASSUME_DONE = "assumeDone"
 
 
-class Budget(msgspec.Struct, frozen=True):
-    """At most `max_down` of each group that `by` makes may be down at once."""
+FLEET = "fleet"
+"""The budget, and the key of its one group, that limits all instances together."""
+TAG_PREFIX = "tag:"
 
-    by: str = "fleet"
+
+class Budget(msgspec.Struct, frozen=True):
+    """At most `max_down` of each group that `by` makes may be down at once, in any case `at_least`.
+
+    `by` is fleet, region, zone, account or `tag:KEY`.
+    """
+
+    by: str = FLEET
     max_down: Amount = Amount(share_ppm=limits.BUDGET_PPM)
+    at_least: int = 0
+
+    def cap(self, members: int) -> int:
+        """Return the number of instances of a group that may be down at once; may be 0."""
+        return max(self.max_down.of(members), self.at_least)
 
 
 class WaveKind(enum.StrEnum):

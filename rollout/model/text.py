@@ -1,6 +1,8 @@
-"""Check texts that plans, journals and requests must be able to contain."""
+"""Check texts that plans, journals and requests must be able to contain; join texts."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def is_text(text: str) -> bool:
@@ -10,3 +12,10 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def some(texts: Sequence[str], most: int = 4) -> str:
+    """Return the first texts separated by commas, and the number of the others."""
+    rest = len(texts) - most
+    shown = ", ".join(texts[:most])
+    return f"{shown} and {rest:,} more" if rest > 0 else shown

@@ -28,7 +28,8 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
             settle_window_ms=time.parse_duration(wanted.restart.settle_window),
         ),
         budgets=tuple(
-            spec.Budget(each.by, spec.parse_amount(each.max_down)) for each in wanted.budgets
+            spec.Budget(each.by, spec.parse_amount(each.max_down), each.at_least)
+            for each in wanted.budgets
         ),
         waves=tuple(_wave(wave) for wave in wanted.waves),
         on_unknown=wanted.on_unknown,

@@ -6,6 +6,7 @@ show. Fields of later versions are in `suggestions.LATER`.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -32,6 +33,8 @@ from rollout.specfile.fields import (
     later,
 )
 
+BY_PATTERN = r"^(fleet|region|zone|account|tag:[^\x00-\x1f\x7f]{1,128})$"
+
 
 class Form(BaseModel):
     """Common settings: camelCase, no unknown fields, no conversion of types.
@@ -51,9 +54,15 @@ class Form(BaseModel):
     )
 
 
+_BY_LATER = ("resourceGroup", "deploymentSet", "scalingGroup", "loadBalancer")
+
+
 def _by(value: object) -> object:
-    if isinstance(value, str) and value != "fleet":
-        raise later(f"`by: {value}`", "write `by: fleet`")
+    if value in _BY_LATER:
+        raise later(f"`by: {value}`", "write `by: tag:KEY` with a tag of these instances")
+    if isinstance(value, str) and re.fullmatch(BY_PATTERN, value) is None:
+        hint = "write `fleet`, `region`, `zone`, `account` or `tag:KEY`"
+        raise fault("R0105", f"`by: {value[:80]}` does not name an attribute", hint)
     return value
 
 
@@ -220,10 +229,19 @@ class RestartForm(Form):
 class BudgetForm(Form):
     """How many instances may be down at once."""
 
-    by: Annotated[Literal["fleet"], BeforeValidator(_by)]
-    """The attribute that instances are grouped by."""
+    by: Annotated[str, BeforeValidator(_by), Field(json_schema_extra={"pattern": BY_PATTERN})]
+    """Groups: `fleet`, `region`, `zone`, `account`, or each value of a tag (`tag:KEY`)."""
     max_down: Amount
     """Maximum number of instances of a group down at once: a count, or a percentage."""
+    at_least: Annotated[int, Field(ge=1)] = 0
+    """Maximum for groups in which the percentage rounds down to less, so that none has 0."""
+
+    @model_validator(mode="after")
+    def _share(self) -> Self:
+        if self.at_least and not self.max_down.endswith("%"):
+            hint = "write a percentage, or leave out `atLeast`"
+            raise fault("R0105", "`atLeast` needs a percentage in `maxDown`", hint)
+        return self
 
 
 class WaveForm(Form):

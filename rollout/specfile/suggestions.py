@@ -20,7 +20,6 @@ LATER: dict[str, str] = {
     "spec.notify": "",
     "spec.schedule": "let cron or a systemd timer run `rollout apply`",
     "spec.budgets.*.restartsPer10m": "`maxDown` alone bounds the run",
-    "spec.budgets.*.atLeast": "write a count",
 }
 """Fields of later versions, each with an alternative until then."""
 

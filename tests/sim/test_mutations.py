@@ -67,6 +67,16 @@ def skip_the_budget_check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ledger.Ledger, "of", unbounded)
 
 
+def respect_the_first_group_alone(patch: pytest.MonkeyPatch) -> None:
+    """Of the groups of an instance only the first has a cap."""
+
+    def first(book: ledger.Ledger, ordinal: int) -> tuple[int, ...]:
+        return book.layout.targets[ordinal].groups[:1]
+
+    patch.setattr(ledger.Ledger, "groups_of", first)
+    patch.setattr(ledger.Ledger, "reboot_groups", first)
+
+
 def reboot_twice(patch: pytest.MonkeyPatch) -> None:
     """What shows no sign of a restart is taken as not restarted, also where it was accepted."""
     _check_nothing(patch)
@@ -195,7 +205,7 @@ def restart_before_the_attach(patch: pytest.MonkeyPatch) -> None:
 def ask_too_many(patch: pytest.MonkeyPatch) -> None:
     """Attaches run ahead of every limit, and nobody counts them on the way into the state."""
     _check_nothing(patch)
-    patch.setattr(ledger.Ledger, "attachable", lambda self, ordinals, *_: len(ordinals))
+    patch.setattr(ledger.Ledger, "attachable", lambda self, ordinals, *_: (list(ordinals), []))
 
 
 def pass_over_failures(patch: pytest.MonkeyPatch) -> None:
@@ -323,6 +333,7 @@ def _check_nothing(patch: pytest.MonkeyPatch) -> None:
 
 MUTATIONS: tuple[tuple[Break, str], ...] = (
     (skip_the_budget_check, "BudgetHeld"),
+    (respect_the_first_group_alone, "BudgetHeld"),
     (reboot_twice, "RestartedOnce"),
     (forget_the_settle_window, "SettledFirst"),
     (trust_a_lost_reply, "InForce"),

@@ -28,6 +28,7 @@ LOOSER = (
     "1e9",
     "2026-13-01",
     "tomorrow",
+    "{ by: fleet, maxDown: 5, atLeast: 1 }",
 )
 """Values that only the loader recognizes as invalid."""
 

@@ -10,6 +10,8 @@ from rollout.app.audit import AuditEntry, LastLine, Verdict
 from rollout.cli.views import render, report
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
+from rollout.model.spec import FLEET
+from rollout.model.text import some
 from rollout.model.time import format_instant
 
 _IDS_SHOWN = 3
@@ -86,14 +88,15 @@ def verdict_text(verdict: Verdict, width: int) -> str:
     if verdict.plan_matches:
         calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
         judged = "see the errors" if verdict.problems_found else "each follows its intent"
-        peaks = [f"at most {one.peak:,} of {one.cap:,} ({one.key})" for one in verdict.groups]
+        fullest = sorted(verdict.groups, key=lambda one: (one.key != FLEET, one.cap - one.peak))
+        peaks = [f"at most {one.peak:,} of {one.cap:,} ({escaped(one.key)})" for one in fullest]
         unfinished = (
             "" if verdict.closed else f", if it ended here ({verdict.unfinished:,} unfinished)"
         )
         rows += [
             ("population", f"{verdict.found:,} = {report.classes(verdict.classes)}{unfinished}"),
             ("effects", f"{calls or 'no calls'}; {judged}"),
-            ("down", ", ".join(peaks)),
+            ("down", some(peaks)),
             ("exposed", f"at most {verdict.exposed_peak:,}"),
             ("resumes", f"{verdict.resumes}; {verdict.late} late replies, ignored"),
         ]

@@ -38,9 +38,9 @@ class Eta:
 
 def rounds_left(run: Run) -> float:
     """Return the number of remaining rounds: for each unfinished wave, at least one, or its
-    remaining targets divided by the smallest cap.
+    remaining targets divided by the permits.
     """
-    cap = min((one for one in run.ledger.caps if one), default=1)
+    cap = run.ledger.down_max or 1
     rounds = 0.0
     for wave, left in enumerate(run.left_in_wave):
         if left:

@@ -12,6 +12,7 @@ from rollout.app.plan import InventoryReading
 from rollout.cli.views import render
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn, Wave
 from rollout.model.printable import escaped
+from rollout.model.spec import FLEET
 from rollout.model.time import format_duration, format_instant
 
 ABOUT: dict[Reason, str] = {
@@ -181,7 +182,7 @@ def _gate(wave: Wave, *, last: bool) -> tuple[str, str]:
 
 
 def _bounds(plan: Plan, width: int) -> list[str]:
-    caps = ", ".join(_cap(plan, group) for group in plan.groups)
+    caps = ", ".join(_budget(plan, number) for number in range(len(plan.budgets)))
     down = f"Down at once: {caps}.{_base(plan)}"
     exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
     boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
@@ -191,18 +192,35 @@ def _bounds(plan: Plan, width: int) -> list[str]:
     ]
 
 
+def _budget(plan: Plan, number: int) -> str:
+    """Return the caps of one budget: a number, or the least and the greatest of its groups."""
+    groups = [group for group in plan.groups if group.budget == number]
+    budget = plan.budgets[number]
+    if budget.by == FLEET and groups:
+        return _cap(plan, groups[0])
+    caps = sorted(group.cap for group in groups) or [0]
+    most = f"{caps[0]:,}" if caps[0] == caps[-1] else f"{caps[0]:,} to {caps[-1]:,}"
+    sizes = sorted(group.members for group in groups) or [0]
+    size = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
+    share = f"{budget.max_down.removesuffix('%')} % of " if budget.max_down.endswith("%") else ""
+    least = f", at least {budget.at_least:,}" if budget.at_least else ""
+    counted = f"{render.count(len(groups), 'group')}, {share}{size} members{least}"
+    return f"at most {most} of any {budget.by} ({counted})"
+
+
 def _cap(plan: Plan, group: Group) -> str:
     limit = plan.budgets[group.budget].max_down
-    where = "the fleet" if group.key == "fleet" else group.key
     if limit.endswith("%"):
-        share = f"{limit.removesuffix('%')} % of {group.members:,} = {group.cap:,}"
-        return f"at most {group.cap:,} of {where} ({share})"
-    return f"at most {group.cap:,} of {where} ({group.members:,})"
+        least = plan.budgets[group.budget].at_least
+        floor = f", at least {least:,}" if least else ""
+        share = f"{limit.removesuffix('%')} % of {group.members:,}{floor} = {group.cap:,}"
+        return f"at most {group.cap:,} of the fleet ({share})"
+    return f"at most {group.cap:,} of the fleet ({group.members:,})"
 
 
 def _base(plan: Plan) -> str:
     """Return ` Base 90 = …` if the base holds more than the targets, else an empty text."""
-    fleet = next((group for group in plan.groups if group.others), None)
+    fleet = next((one for one in plan.groups if one.others and one.key == FLEET), None)
     if fleet is None:
         return ""
     reboots = fleet.members - fleet.others

@@ -56,7 +56,7 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
         case ev.LaneRecovered(region=region, action=action):
             return _info("lane.recovered", region=region, action=action)
         case ev.WaveStarted(wave=wave, name=name):
-            targets, permits = run.layout.waves[wave].targets, sum(run.ledger.caps)
+            targets, permits = run.layout.waves[wave].targets, run.ledger.down_max
             return _info(
                 "wave.started", run=run.run_id, wave=name, targets=targets, permits=permits
             )
@@ -160,7 +160,7 @@ def figures(run: Run, number: int) -> dict[str, object]:
         "done": by_phase[Phase.DONE],
         "failed": by_phase[Phase.FAILED],
         "stranded": by_phase[Phase.STRANDED],
-        "down": f"{sum(run.ledger.used)}/{sum(run.ledger.caps)}",
+        "down": f"{run.ledger.down}/{run.ledger.down_max}",
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from rollout.app.runs import ListedRun, RunFacts
 from rollout.cli.views import render
 from rollout.model.printable import escaped
+from rollout.model.text import some
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.model.view import LaneView, Left, RunView
 
@@ -161,7 +162,9 @@ def _waves(view: RunView) -> list[str]:
 def _permits(view: RunView) -> list[str]:
     if view.state == "closed":
         return []
-    down = ", ".join(f"{one.used:,} of {one.cap:,} permits ({one.key})" for one in view.groups)
+    down = some(
+        [f"{one.used:,} of {one.cap:,} permits ({escaped(one.key)})" for one in view.groups]
+    )
     return [f"  down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"]
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from rollout.core.planning import scope, selection
-from rollout.core.planning.groups import make_groups
+from rollout.core.planning.groups import Groups
 from rollout.core.planning.narrowing import Narrower, Narrowing
 from rollout.core.planning.scope import Scope
 from rollout.core.planning.waves import FleetTargets, end_ungated, make_waves
@@ -34,7 +34,7 @@ from rollout.model.plan import (
     Wave,
 )
 from rollout.model.site import Lane
-from rollout.model.spec import Calls, OnUnknown, Spec
+from rollout.model.spec import FLEET, Calls, OnUnknown, Spec
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 
@@ -63,22 +63,26 @@ def make_plan(
 
     Each instance of the inventory, including missing ones, is exactly one target or exclusion.
     `at` and all times in the plan are milliseconds since the epoch, UTC.
-    Errors: PlanError R0312 if a budget or wave comes to 0, R0313 above `maxInstances`; as
-    `Narrower.narrow`.
+    Errors: PlanError R0312 if a budget or wave comes to 0, R0313 above `maxInstances`, R0327 if no
+    budget limits a target; as `Narrower.narrow`.
     Source: 50 ids per call and the Windows rule: AttachKeyPair reference.
     """
     regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
     scoped = context.scope or scope.of_spec(spec, regions)
     digest, selected = Digest(), selection.Selection(spec, proofs, at, scoped)
-    targets, narrower = FleetTargets(spec, scoped), Narrower(context.narrowing, spec)
+    targets, narrower = FleetTargets(scoped), Narrower(context.narrowing, spec)
+    grouping = Groups(spec.budgets)
     selected.lose(inventory.lost)
     for page in inventory.pages():  # one pass: instances are made page by page
         digest.add(page)
-        targets.add(selected.choose(page))
+        chosen, others = selected.choose(page)
+        targets.add(chosen, grouping.add(chosen))
+        grouping.count(others)
         narrower.add(page)
     digest.add(inventory.lost)
     narrower.add(inventory.lost)
-    groups = make_groups(spec.budgets, selected.base, selected.chosen - selected.stopped)
+    _check_grouped(grouping.ungrouped)
+    groups = grouping.made()
     all_waves = make_waves(spec, targets.sorted(), groups, size_min=int(context.scope is not None))
     narrowed, groups = narrower.narrow(all_waves, groups, selected)
     waves = end_ungated(narrowed)
@@ -104,7 +108,7 @@ def make_plan(
         on_unknown=spec.on_unknown,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
         budgets=(
-            *(BudgetText(one.by, str(one.max_down)) for one in spec.budgets),
+            *(BudgetText(one.by, str(one.max_down), one.at_least) for one in spec.budgets),
             *narrower.budgets(),
         ),
         groups=tuple(groups),
@@ -127,6 +131,15 @@ def _check_size(spec: Spec, targets: int) -> None:
         )
 
 
+def _check_grouped(ungrouped: int) -> None:
+    if ungrouped:
+        raise PlanError.of(
+            "R0327",
+            f"no budget limits {ungrouped:,} of the targets: they have none of the tags",
+            help="add a budget for all instances, for example `{ by: fleet, maxDown: 5% }`",
+        )
+
+
 def _warnings(
     spec: Spec,
     inventory: Inventory,
@@ -138,7 +151,9 @@ def _warnings(
 ) -> tuple[Warn, ...]:
     out = Counter(one.reason for one in selected.exclusions)
     missing = sum(not region.present for key in scoped.keys for region in key.regions)
-    one_by_one = [group for group in groups if group.cap == 1]
+    one_by_one = [group for group in groups if group.cap == 1 and group.key == FLEET]
+    used = {group.budget for group in groups}
+    unused = [one.by for index, one in enumerate(spec.budgets) if index not in used]
     kept_waves = {wave.name for wave in waves}
     empty = [wave.name for wave in spec.waves if wave.name not in kept_waves and waves]
     warnings = [
@@ -163,6 +178,8 @@ def _warnings(
               f"{', '.join(empty)}."),
         _warn("R0309", len(one_by_one), "budget", "with room for one instance: instances "
               "restart one at a time."),
+        _warn("R0328", len(unused) if waves else 0, "budget", f"without a target in a group: "
+              f"{', '.join(unused)}."),
         _warn("R0306", 0 if inventory.live else selected.chosen, "target", "created without API "
               "calls (--offline): this plan cannot be applied."),
         _warn("R0307", _doubtful(spec, selected.chosen), "target", f"under onUnknown: "
@@ -189,14 +206,13 @@ def _estimate(
     """
     counts: Counter[str] = Counter()
     duration = 0
-    cap = min((group.cap for group in groups if group.cap), default=0)
     emulated = any(one.emulator for one in context.identity)
     for wave in waves:
         lanes: Counter[Lane] = Counter()
-        reboots = 0
+        reboots: Counter[tuple[int, ...]] = Counter()
         for cell in wave.cells:
             kinds = Counter(target.restart for target in cell.targets())
-            reboots += kinds[RestartKind.REBOOT]
+            reboots.update(t.groups for t in cell.targets() if t.restart is RestartKind.REBOOT)
             attaching = sum(any(t.attach for t in batch.targets) for batch in cell.batches)
             counts["DescribeInstances"] += len(cell.batches) + attaching
             lanes[Lane(cell.site, "AttachKeyPair")] += attaching
@@ -205,12 +221,20 @@ def _estimate(
                 lanes[Lane(cell.site, action)] += _calls(number, calls)
         for lane, number in lanes.items():
             counts[lane.action] += number
-        rounds = -(-reboots // cap) if cap else 0
-        boots = max(rounds, 1) * context.boot_time_ms
+        boots = _rounds(reboots, groups) * context.boot_time_ms
         sending = 0 if emulated else max(lanes.values()) * MINUTE // context.calls_per_minute
         duration += max(boots, sending) + wave.bake_ms
     ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
     return Estimate(ordered, duration, context.boot_time_ms)
+
+
+def _rounds(reboots: Mapping[tuple[int, ...], int], groups: Sequence[Group]) -> int:
+    """Return how many times in a row the slowest group reboots as many as its cap; at least 1."""
+    members: Counter[int] = Counter()
+    for several, number in reboots.items():
+        for group in several:
+            members[group] += number
+    return max((-(-number // groups[group].cap) for group, number in members.items()), default=1)
 
 
 def _calls(number: int, calls: Calls) -> int:

@@ -46,11 +46,14 @@ class Selection:
             Exclusion(one.id, one.account, one.region, Reason.NOT_FOUND) for one in lost
         ]
 
-    def choose(self, page: Iterable[Instance]) -> list[Instance]:
-        """Return the targets among these instances, in order. The others become exclusions."""
+    def choose(self, page: Iterable[Instance]) -> tuple[list[Instance], list[Instance]]:
+        """Return the targets among these instances, in order, and the other members of their
+        groups. All but the targets become exclusions.
+        """
         judge, names, key_of = self._judge, self._names, self._key_of
-        chosen = []
-        others = stopped = keyless = keyed = 0
+        chosen: list[Instance] = []
+        others: list[Instance] = []
+        stopped = keyless = keyed = 0
         for one in page:
             verdict = judge(one)
             if verdict is None:
@@ -59,14 +62,15 @@ class Selection:
                 keyless += not one.key_pair
                 keyed += one.key_pair == names[key_of(one.id, 0)]
             else:
-                others += one.status is not _STOPPED and verdict[0] not in OUT_OF_BASE
+                if one.status is not _STOPPED and verdict[0] not in OUT_OF_BASE:
+                    others.append(one)
                 self.exclusions.append(Exclusion(one.id, one.account, one.region, *verdict))
         self.chosen += len(chosen)
-        self.base += len(chosen) - stopped + others
+        self.base += len(chosen) - stopped + len(others)
         self.stopped += stopped
         self.keyless += keyless
         self.keyed += keyed
-        return chosen
+        return chosen, others
 
     def leave_out(self, site: Site, target: Target, detail: str) -> None:
         """Exclude a chosen target as narrowed. It stays in the base: it still serves traffic."""

@@ -7,8 +7,9 @@ that it has its share of every region.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,7 +19,7 @@ from rollout.model import limits
 from rollout.model.instance import Instance, Status, Tags
 from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
 from rollout.model.site import Site
-from rollout.model.spec import Spec, WaveKind, WaveSpec
+from rollout.model.spec import FLEET, Spec, WaveKind, WaveSpec
 
 _SITE, _KEY = attrgetter("account", "region"), attrgetter("key")
 _STOPPED, _START, _REBOOT = Status.STOPPED, RestartKind.START, RestartKind.REBOOT
@@ -36,15 +37,14 @@ class SiteTargets(msgspec.Struct, frozen=True):
 class FleetTargets:
     """Targets by site, made from the selected instances page by page."""
 
-    def __init__(self, spec: Spec, scope: Scope) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._names = [key.name for key in scope.keys]
         self._key_of = scope.key_of.get
-        self._groups = tuple(range(len(spec.budgets)))
         self._parts: dict[Site, SiteTargets] = {}
 
-    def add(self, chosen: Iterable[Instance]) -> None:
-        """Add targets for these instances, in this order."""
-        names, key_of, groups = self._names, self._key_of, self._groups
+    def add(self, chosen: Iterable[Instance], groups: Sequence[tuple[int, ...]]) -> None:
+        """Add targets for these instances, in this order, with the groups of each."""
+        names, key_of, groups_left = self._names, self._key_of, iter(groups)
         for key, run in itertools.groupby(chosen, _SITE):
             members = list(run)
             site = Site(*key)
@@ -60,10 +60,10 @@ class FleetTargets:
                         one.key_pair,
                         one.key_pair != names[key],
                         restart_kind(one.status),
-                        groups,
+                        grouped,
                         key,
                     )
-                    for one in members
+                    for one, grouped in zip(members, groups_left, strict=False)
                     for key in (key_of(one.id, 0),)
                 ]
             )
@@ -81,14 +81,15 @@ def make_waves(
     A wave without targets, because earlier waves take all, is left out. Errors: PlanError R0312
     if a share of the targets comes to 0, unless `size_min` is 1.
     """
-    caps = [group.cap for group in groups if group.cap]
-    batch_max = min([limits.ATTACH_IDS_MAX, spec.limits.exposed_max, *caps])
+    fleet = [group.cap for group in groups if group.cap and group.key == FLEET]
+    batch_max = min([limits.ATTACH_IDS_MAX, spec.limits.exposed_max, *fleet])
+    tight = tight_caps(groups, batch_max)
     total = _size(parts)
     waves = []
     for wave in spec.waves:
         share, parts = _part(parts, _taken(wave, parts, total, size_min))
         if share:
-            cells = [cell for part in share for cell in _cells(part, batch_max)]
+            cells = [cell for part in share for cell in _cells(part, batch_max, tight)]
             waves.append(Wave(wave.name, tuple(cells), wave.bake_ms, wave.gate))
     return tuple(waves)
 
@@ -98,13 +99,59 @@ def end_ungated(waves: Sequence[Wave]) -> tuple[Wave, ...]:
     return (*waves[:-1], *(Wave(last.name, last.cells) for last in waves[-1:]))
 
 
-def make_batches(targets: Iterable[Target], size: int) -> tuple[Batch, ...]:
-    """Return batches of at most `size` targets with the same key, in the order of keys."""
-    batches = []
+def tight_caps(groups: Iterable[Group], size: int) -> dict[int, int]:
+    """Return the caps, by group, that are less than the size of a batch."""
+    return {number: group.cap for number, group in enumerate(groups) if 0 < group.cap < size}
+
+
+def make_batches(
+    targets: Iterable[Target], size: int, tight: Mapping[int, int] = MappingProxyType({})
+) -> tuple[Batch, ...]:
+    """Return batches of at most `size` targets with the same key, in the order of keys.
+
+    A batch holds at most as many members of a group as the cap of the group in `tight`.
+    """
+    batches: list[Batch] = []
     for _, run in itertools.groupby(sorted(targets, key=_KEY), _KEY):
         same = tuple(run)
-        batches += [Batch(same[at : at + size]) for at in range(0, len(same), size)]
+        parts = _spread(same, size, tight) if tight else _pages(same, size)
+        batches += [Batch(tuple(part)) for part in parts]
     return tuple(batches)
+
+
+def _pages(targets: tuple[Target, ...], size: int) -> Iterable[tuple[Target, ...]]:
+    return (targets[at : at + size] for at in range(0, len(targets), size))
+
+
+def _spread(
+    targets: Iterable[Target], size: int, tight: Mapping[int, int]
+) -> Iterable[list[Target]]:
+    """Put each target in the first batch that is not full and comes after none of its full groups.
+
+    For each tight group, `last` is the last batch with a member, and the number of members in it:
+    earlier batches get no more of them, so a target costs no search through the batches.
+    """
+    batches: list[list[Target]] = []
+    last: dict[int, tuple[int, int]] = {}
+    front = 0
+    for target in targets:
+        groups = [group for group in target.groups if group in tight]
+        number = front
+        for group in groups:
+            batch, members = last.get(group, (0, 0))
+            number = max(number, batch + (members >= tight[group]))
+        while number < len(batches) and len(batches[number]) >= size:
+            number += 1
+        if number >= len(batches):
+            number = len(batches)
+            batches.append([])
+        batches[number].append(target)
+        for group in groups:
+            batch, members = last.get(group, (0, 0))
+            last[group] = number, members + 1 if batch == number else 1
+        while front < len(batches) and len(batches[front]) >= size:
+            front += 1
+    return batches
 
 
 def restart_kind(status: Status) -> RestartKind:
@@ -175,9 +222,9 @@ def _cover(rest: Iterable[SiteTargets]) -> list[int]:
     return sorted(kinds.values())
 
 
-def _cells(part: SiteTargets, batch_max: int) -> Iterable[Cell]:
+def _cells(part: SiteTargets, batch_max: int, tight: Mapping[int, int]) -> Iterable[Cell]:
     for page in _even_pages(part.targets, limits.CELL_INSTANCES_MAX):
-        batches = make_batches(page, batch_max)
+        batches = make_batches(page, batch_max, tight)
         yield Cell(*part.site, batches)
 
 

@@ -7,9 +7,11 @@ the decider.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
+from rollout.core.running.permit_queues import FreePermits
 from rollout.core.running.state import Run
 from rollout.core.running.waiting import Waiting
 from rollout.model import event as ev
@@ -48,7 +50,9 @@ class Step:
         self.events: list[AnyEvent] = []
         self.observations: list[Observation] = []
         self.parks: list[tuple[int, int]] = []
+        self.free = FreePermits(waiting.permits)
         self.intents = 0
+        self.reserved: Counter[int] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self.events or self.observations or self.parks)
@@ -70,6 +74,17 @@ class Step:
         samples = [self.watching.last[ordinal] for ordinal in command.ordinals]
         not_after = min(sample.at for sample in samples) + limits.STATE_AGE_MAX_MS
         self.intend(command, not_after, attempt, gather(sample.observed for sample in samples))
+
+    def reserve(self, ordinals: Sequence[int]) -> bool:
+        """Return whether all of these can reserve their permits in this step, and count them."""
+        ledger, wanted = self.run.ledger, Counter[int](self.reserved)
+        for ordinal in ordinals:
+            if not ledger.permits[ordinal]:
+                wanted.update(ledger.groups_of(ordinal))
+        if any(ledger.used[group] + count > ledger.caps[group] for group, count in wanted.items()):
+            return False
+        self.reserved = wanted
+        return True
 
     def room(self, site: Site) -> int:
         """Return how many more observations of a site may be open, this step not counted."""
@@ -175,14 +190,20 @@ def _check(step: Step, site: Site, end: int) -> None:
     if use.open + len(waiting.checked[site]) >= use.window:
         return
     batch = waiting.next_batch(site, end)
-    if run.ledger.frozen:
-        blocked = [ordinal for ordinal in batch if run.ledger.blocked_by(ordinal) is not None]
+    ledger, permits = run.ledger, waiting.permits
+    if ledger.frozen:
+        blocked = [ordinal for ordinal in batch if ledger.blocked_by(ordinal) is not None]
         if blocked:
-            step.events.append(_budget_held(run, blocked, run.ledger.blocked_by(blocked[0])))
+            step.events.append(_budget_held(run, blocked, ledger.blocked_by(blocked[0])))
             return
-    count = run.ledger.attachable(batch, waiting.checking_in, len(waiting.checking))
-    if count:
-        step.observations.append(_observe(step, site, batch[:count]))
+    checking = permits.checking_in, len(permits.checking)
+    attached, parks = ledger.attachable(batch, *checking, step.free.left)
+    step.parks += parks
+    if attached:
+        step.observations.append(_observe(step, site, attached))
+        for ordinal in attached:
+            if ledger.reserves_early(ordinal):
+                step.free.take(ordinal)
 
 
 def _observed_in(step: Step, site: Site) -> bool:
@@ -211,8 +232,7 @@ def _attach(step: Step, site: Site) -> None:
     if any(watching.outdated(ordinal, step.now) for ordinal in ordinals):
         return
     early = [ordinal for ordinal in ordinals if run.ledger.reserves_early(ordinal)]
-    free = run.ledger.free()
-    if any(run.ledger.full_group(o, RestartKind.REBOOT, free) is not None for o in early):
+    if not step.reserve(early):
         return
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
     tries = 1 + max(run.attach_tries[ordinal] for ordinal in ordinals)
@@ -227,13 +247,12 @@ def _restart(step: Step, end: int) -> None:
     waiting = step.waiting
     ready = [site for site in step.run.layout.sites if any(waiting.ready[site].values())]
     sites = [site for site in ready if step.watching.keys.ready(site)]
-    free = waiting.permits_left() if sites else []
     for site in sites:
-        _restart_site(step, site, end, free)
+        _restart_site(step, site, end)
     _hold_parked(step)
 
 
-def _restart_site(step: Step, site: Site, end: int, free: list[int]) -> None:
+def _restart_site(step: Step, site: Site, end: int) -> None:
     """A full site costs nothing: no instance that waits for it is observed or claims a permit."""
     run, waiting, watching = step.run, step.waiting, step.watching
     refresh: list[int] = []
@@ -249,13 +268,12 @@ def _restart_site(step: Step, site: Site, end: int, free: list[int]) -> None:
             outdated = watching.outdated(ordinal, step.now)
             if outdated and len(refresh) >= room_to_observe:
                 continue  # claims no permit in this step, so that no instance is parked behind it
-            full = run.ledger.full_group(ordinal, kind, free)
+            full = run.ledger.full_group(ordinal, kind, step.free.left)
             if full is not None:
                 step.parks.append((ordinal, full))
                 continue
             if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
-                for group in run.ledger.groups_of(ordinal):
-                    free[group] -= 1
+                step.free.take(ordinal)
             if outdated:
                 refresh.append(ordinal)
                 continue
@@ -290,9 +308,8 @@ def _lane_room(run: Run, site: Site) -> dict[RestartKind, int]:
 
 def _hold_parked(step: Step) -> None:
     """Hold instances that wait for a permit which only an operator can free."""
-    ledger = step.run.ledger
-    for group, parked in enumerate(step.waiting.parked):
-        if parked and ledger.kept[group] >= ledger.caps[group]:
-            part = parked[: limits.EVENT_ORDINALS_MAX]
-            step.events.append(_budget_held(step.run, part, ledger.keeper[group]))
-            return
+    permits = step.waiting.permits
+    for group in permits.stuck()[:1]:
+        waiting = permits.parked.get(group) or permits.blocked[group]
+        part = waiting[: limits.EVENT_ORDINALS_MAX]
+        step.events.append(_budget_held(step.run, part, step.run.ledger.keeper[group]))

@@ -186,7 +186,7 @@ def _moved(waiting: Waiting, trigger: Trigger, ordinals: Sequence[int], now: Ins
         return
     for ordinal in ordinals:
         if trigger is Trigger.OBSERVED_ATTACHED:
-            waiting.uncheck(ordinal)
+            waiting.permits.uncheck(ordinal)
             waiting.watching.attached_since[ordinal] = now
         if trigger in _ABSENT:
             waiting.leave(ordinal)

@@ -7,7 +7,8 @@ not happen, the instance does not exist. Knows nothing of waves, calls or time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,7 @@ from rollout.core.invariant import invariant
 from rollout.core.running.journey import EXPOSED, Phase
 from rollout.core.running.layout import Layout
 from rollout.model.plan import Group, RestartKind
+from rollout.model.spec import FLEET
 
 CLOSE_CAP = 4
 """In groups with a smaller cap an instance is attached only when a permit is free for it."""
@@ -31,7 +33,10 @@ class Ledger(msgspec.Struct, eq=False):
     operator can bring back (failed and down, held in doubt), and `keeper` is one of these. `ahead`
     instances of a group are attached, or about to be, and have no permit yet; those postponed
     (`aside`) because the service refuses their restart for now do not count there. `exposed_kept`
-    of the exposed instances are suspended, and `exposed_keeper` is one of them.
+    of the exposed instances are suspended, and `exposed_keeper` is one of them. `parts` marks the
+    groups that are only a part of the fleet. `touched` are the groups whose counts changed since
+    `permit_queues` used them, and `full` those whose permits are all kept; both are sets. At most
+    `down_max` instances can be down at once, if the caps of all groups are used.
     """
 
     layout: Layout
@@ -44,6 +49,10 @@ class Ledger(msgspec.Struct, eq=False):
     permits: bytearray
     suspended: bytearray
     aside: bytearray
+    parts: bytearray
+    touched: dict[int, None]
+    full: dict[int, None]
+    down_max: int = 0
     exposed: int = 0
     exposed_kept: int = 0
     exposed_keeper: int = -1
@@ -63,13 +72,18 @@ class Ledger(msgspec.Struct, eq=False):
             permits=bytearray(count),
             suspended=bytearray(count),
             aside=bytearray(count),
+            parts=bytearray(group.key != FLEET for group in groups),
+            touched={},
+            full={number: None for number, cap in enumerate(caps) if not cap},
+            down_max=_down_max(groups),
         )
 
     # queries
 
-    def free(self) -> list[int]:
-        """Return the permits left, by group."""
-        return [cap - used for cap, used in zip(self.caps, self.used, strict=True)]
+    @property
+    def down(self) -> int:
+        """Return how many instances have permits."""
+        return self.permits.count(1)
 
     def groups_of(self, ordinal: int) -> tuple[int, ...]:
         """Return the groups that one instance counts in."""
@@ -84,51 +98,66 @@ class Ledger(msgspec.Struct, eq=False):
         """Return whether its permits are taken before its attach: one of its groups has cap 1."""
         return any(self.caps[group] == 1 for group in self.reboot_groups(ordinal))
 
-    def full_group(self, ordinal: int, kind: RestartKind, free: Sequence[int]) -> int | None:
+    def full_group(self, ordinal: int, kind: RestartKind, left: Callable[[int], int]) -> int | None:
         """Return the first group without a permit left for this restart; None = it may begin.
 
-        A start takes no permit: a stopped instance cannot go down. A permit reserved before the
-        attach counts.
+        `left` returns the permits left in a group. A start takes no permit: a stopped instance
+        cannot go down. A permit reserved before the attach counts.
         """
         if kind is RestartKind.START or self.permits[ordinal]:
             return None
-        return next((group for group in self.groups_of(ordinal) if free[group] <= 0), None)
+        return next((group for group in self.groups_of(ordinal) if left(group) <= 0), None)
 
-    def attachable(self, ordinals: Sequence[int], checking: Sequence[int], exposing: int) -> int:
-        """Return how many of these, from the front, may be attached now.
+    def attachable(
+        self,
+        ordinals: Sequence[int],
+        checking: Sequence[int],
+        exposing: int,
+        left: Callable[[int], int],
+    ) -> Admission:
+        """Return which of these may be attached now.
 
         `checking` (by group) and `exposing` count instances on their way to an attach that the
-        ledger does not count yet. Attaches run ahead of restarts by no more than the permits that
-        can still be returned, so that no instance is stranded behind a group whose permits are all
-        kept. While enough instances are ahead, no call is made for a part of them: then 0.
+        ledger does not count yet; `left` returns the permits left in a group. Attaches run ahead of
+        restarts by no more than the permits that can still be returned, so that no instance is
+        stranded behind a group whose permits are all kept. An instance that only a part of the
+        fleet has no room for is blocked, and does not hold back the others. While enough instances
+        are ahead, no call is made for a part of these: then none may.
         """
-        left = self.exposed_max - self.exposed - exposing
-        if left <= 0:
-            return 0
-        room = [
-            self._ahead_max(group) - self.ahead[group] - checking[group]
-            for group in range(len(self.caps))
-        ]
-        for count, ordinal in enumerate(ordinals):
-            groups = self.reboot_groups(ordinal)
-            if left <= 0:
+        admission, counted = Admission([], []), _Counted()
+        exposable = self.exposed_max - self.exposed - exposing
+        if exposable <= 0:
+            return admission
+        for ordinal in ordinals:
+            if len(admission.attached) >= exposable:
                 busy = self.exposed - self.exposed_kept + exposing
-                return 0 if 2 * busy >= self.exposed_max - self.exposed_kept else count
-            full = [group for group in groups if room[group] <= 0]
-            if full:
-                enough = any(self._enough_ahead(group, checking[group]) for group in full)
-                return 0 if enough else count
-            left -= 1
-            for group in groups:
-                room[group] -= 1
-        return len(ordinals)
+                if 2 * busy >= self.exposed_max - self.exposed_kept:
+                    admission.attached.clear()
+                return admission
+            groups = self.reboot_groups(ordinal)
+            early = self.reserves_early(ordinal)
+            full = [
+                group
+                for group in groups
+                if self.room(group, checking[group]) <= counted.all.get(group, 0)
+                or (early and left(group) <= counted.early.get(group, 0))
+            ]
+            part = next((group for group in full if self.parts[group]), None)
+            if part is not None:
+                admission.blocked.append((ordinal, part))
+            elif full:
+                if any(self.enough_ahead(group, checking[group]) for group in full):
+                    admission.attached.clear()
+                return admission
+            else:
+                admission.attached.append(ordinal)
+                counted.add(groups, early=early)
+        return admission
 
     @property
     def frozen(self) -> bool:
         """Return whether exposure or a group is kept in full: only then `blocked_by` has one."""
-        if self.exposed_kept >= self.exposed_max:
-            return True
-        return any(kept >= cap for kept, cap in zip(self.kept, self.caps, strict=True))
+        return bool(self.full) or self.exposed_kept >= self.exposed_max
 
     def blocked_by(self, ordinal: int) -> int | None:
         """Return a suspended instance that keeps what this one needs before its attach; None where
@@ -142,6 +171,17 @@ class Ledger(msgspec.Struct, eq=False):
             if self.kept[group] >= self.caps[group]:
                 return self.keeper[group]
         return None
+
+    def room(self, group: int, checking: int) -> int:
+        """Return how many more members of a group may be ahead of their permits."""
+        return self._ahead_max(group) - self.ahead[group] - checking
+
+    def enough_ahead(self, group: int, checking: int) -> bool:
+        """Return whether half of the allowed instances are ahead: a batch can wait until all of it
+        fits, and no permit is idle.
+        """
+        cap = self.caps[group]
+        return cap >= CLOSE_CAP and 2 * (self.ahead[group] + checking) >= self._ahead_max(group)
 
     # updates
 
@@ -167,6 +207,7 @@ class Ledger(msgspec.Struct, eq=False):
                 f"I-31: group {group} has no permit for ordinal {ordinal}",
             )
             self.used[group] += 1
+            self.touched[group] = None
         if _WAITS[phase] and not self.aside[ordinal]:
             self._wait(ordinal, -1)
         self.permits[ordinal] = 1
@@ -179,6 +220,7 @@ class Ledger(msgspec.Struct, eq=False):
         self.permits[ordinal] = 0
         for group in self.groups_of(ordinal):
             self.used[group] -= 1
+            self.touched[group] = None
         if _WAITS[phase]:
             self._wait(ordinal, 1)
 
@@ -211,22 +253,47 @@ class Ledger(msgspec.Struct, eq=False):
             for group in self.groups_of(ordinal):
                 self.kept[group] -= change
                 self.keeper[group] = ordinal
+                self.touched[group] = None
+                if self.kept[group] >= self.caps[group]:
+                    self.full[group] = None
+                else:
+                    self.full.pop(group, None)
         elif _WAITS[phase] and not self.aside[ordinal]:
             self._wait(ordinal, change)
 
     def _wait(self, ordinal: int, change: int) -> None:
         for group in self.reboot_groups(ordinal):
             self.ahead[group] += change
-
-    def _enough_ahead(self, group: int, checking: int) -> bool:
-        """Return whether half of the allowed instances are ahead: a batch can wait until all of it
-        fits, and no permit is idle.
-        """
-        cap = self.caps[group]
-        return cap >= CLOSE_CAP and 2 * (self.ahead[group] + checking) >= self._ahead_max(group)
+            self.touched[group] = None
 
     def _ahead_max(self, group: int) -> int:
         cap = self.caps[group]
         if cap < CLOSE_CAP:
             return cap - self.used[group]
         return cap - self.kept[group]
+
+
+def _down_max(groups: Sequence[Group]) -> int:
+    fleet = [group.cap for group in groups if group.key == FLEET]
+    return min(fleet) if fleet else sum(group.cap for group in groups)
+
+
+class Admission(NamedTuple):
+    """Instances that may be attached now, and blocked ones, each with a group without room."""
+
+    attached: list[int]
+    blocked: list[tuple[int, int]]
+
+
+class _Counted:
+    """By group: the instances that one decision attaches, and those that reserve permits early."""
+
+    def __init__(self) -> None:
+        self.all: dict[int, int] = {}
+        self.early: dict[int, int] = {}
+
+    def add(self, groups: Sequence[int], *, early: bool) -> None:
+        for group in groups:
+            self.all[group] = self.all.get(group, 0) + 1
+            if early:
+                self.early[group] = self.early.get(group, 0) + 1

@@ -49,6 +49,8 @@ class Station(enum.IntEnum):
     """It waits for a permit of one group."""
     REFRESHING = 15
     """It is being observed before its restart."""
+    BLOCKED = 16
+    """It waits for room in one group before the observation for its attach."""
 
 
 S = Station
@@ -61,7 +63,8 @@ _AFTER_OBSERVATION = frozenset({S.WATCHED, S.MISSING, S.READY_LATER, S.READY})
 TABLE: Mapping[Station, frozenset[Station]] = {
     S.NONE: frozenset({S.QUEUED, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER, S.READY}),
     # on the way to an attach
-    S.QUEUED: frozenset({S.CHECKING}),
+    S.QUEUED: frozenset({S.CHECKING, S.BLOCKED}),
+    S.BLOCKED: frozenset({S.DELAYED}),
     S.DELAYED: frozenset({S.QUEUED}),
     S.CHECKING: _AFTER_OBSERVATION | {S.CHECKED},
     S.CHECKED: frozenset({S.CALLING, S.DUE, S.DELAYED}),

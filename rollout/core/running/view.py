@@ -13,6 +13,8 @@ from rollout.core.running import gates
 from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
+from rollout.model.spec import FLEET
+from rollout.model.text import some
 from rollout.model.time import format_instant
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
@@ -25,10 +27,7 @@ _LEFT = frozenset({Phase.FAILED, Phase.STRANDED, Phase.UNVERIFIED, Phase.IN_DOUB
 def view(run: Run) -> RunView:
     """The whole run. Walks every target: for a screen, not for every event."""
     state, reason, exit_code = _state(run)
-    groups = tuple(
-        GroupView(group.key, group.cap, run.ledger.used[number], run.ledger.kept[number])
-        for number, group in enumerate(run.plan.groups)
-    )
+    groups = _groups(run)
     return RunView(
         run=run.run_id,
         name=run.plan.name,
@@ -54,6 +53,22 @@ def view(run: Run) -> RunView:
         lanes=lanes(run) if run.closed is None else (),
         to_promote=run.aborted is None and gates.unanswered(run),
     )
+
+
+def _groups(run: Run) -> tuple[GroupView, ...]:
+    """The groups of the whole fleet, then the other groups with permits in use, the fullest first:
+    the fewest permits left, then the most kept.
+    """
+    ledger = run.ledger
+    shown = [
+        GroupView(group.key, group.cap, ledger.used[number], ledger.kept[number])
+        for number, group in enumerate(run.plan.groups)
+        if ledger.used[number] or not ledger.parts[number]
+    ]
+    shown.sort(
+        key=lambda one: (one.key != FLEET, one.key != FLEET and (one.cap - one.used, -one.kept))
+    )
+    return tuple(shown[:LEFT_MAX])
 
 
 def lanes(run: Run) -> tuple[LaneView, ...]:
@@ -127,7 +142,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
     open_end = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
     later = len(run.phases) - open_end
     full = [group.key for group in groups if group.used >= group.cap]
-    restart = f"for a permit of {', '.join(full)}" if full else "for a restart call"
+    restart = f"for a permit of {some(full)}" if full else "for a restart call"
 
     def free(phase: Phase) -> int:
         return run.phase_counts[phase] - held[phase]

@@ -7,12 +7,13 @@ applies the findings of `evidence`; read by `decide_instances` and `decide_run`.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from rollout.core.running.journey import Phase
+from rollout.core.running.permit_queues import PermitQueues, remove_sorted
 from rollout.core.running.retry import backoff_ms, busy_pause_ms
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Station, Stations
@@ -34,9 +35,8 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     """Batches whose instances are next observed for their attach."""
     delayed: list[tuple[Instant, Site, tuple[int, ...]]] = []
     """Heap of batches that return to `queued` after a pause."""
-    checking: dict[int, None] = {}
-    """Observed on the way to an attach and not attached yet; `checking_in` counts by group."""
-    checking_in: list[int]
+    permits: PermitQueues
+    """Instances that wait for a permit of a group, and those that are about to need one."""
     checked: dict[Site, list[tuple[int, ...]]]
     """Instances that match the plan, grouped by attach call."""
     splitting: list[tuple[int, ...]] = []
@@ -45,10 +45,6 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     """Ordinals that may be restarted, ascending."""
     ready_later: list[tuple[Instant, int]] = []
     """Heap of instances that are ready from an instant on."""
-    parked: list[list[int]]
-    """By group: instances that wait for a permit of it, ascending."""
-    refreshing: dict[int, None] = {}
-    """Attached instances that are being observed before their restart."""
 
     @classmethod
     def of(cls, run: Run) -> Waiting:
@@ -59,10 +55,9 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             stations=stations,
             watching=Watching.of(run, stations),
             queued={site: [] for site in sites},
-            checking_in=[0] * len(run.plan.groups),
+            permits=PermitQueues.of(run),
             checked={site: [] for site in sites},
             ready={site: {kind: [] for kind in RestartKind} for site in sites},
-            parked=[[] for _ in run.plan.groups],
         )
 
     # time
@@ -85,11 +80,13 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             while groups and self.watching.outdated(groups[0][0], now):
                 for ordinal in groups.pop(0):
                     self.watching.observe_soon(ordinal)
-        self._wake_parked()
+        self._wake_waiting(now)
 
     def wake(self) -> Instant | None:
         """Return the next due time of queues and watch list; None if only a reply can add work."""
         firsts = [heap[0][0] for heap in (self.delayed, self.ready_later) if heap]
+        if self.permits.unblocked_at:
+            firsts.append(self.permits.unblocked_at)
         observation = self.watching.wake()
         return min(firsts if observation is None else [*firsts, observation], default=None)
 
@@ -128,10 +125,10 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.leave(ordinal)
             phase = self.run.phases[ordinal]
             if phase == Phase.PLANNED:
-                self._check(ordinal)
+                self.permits.check(ordinal)
                 move(ordinal, Station.CHECKING)
             elif phase == Phase.ATTACHED:
-                self.refreshing[ordinal] = None
+                self.permits.refreshing[ordinal] = None
                 move(ordinal, Station.REFRESHING)
             else:
                 move(ordinal, Station.OBSERVING)
@@ -140,7 +137,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         """Record the end of the call that observed these instances, with or without a reply."""
         self.watching.open[site] -= 1
         for ordinal in ordinals:
-            self.refreshing.pop(ordinal, None)
+            self.permits.refreshed(ordinal)
 
     # on the way to an attach
 
@@ -179,7 +176,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         """
         members = tuple(ordinals)
         for ordinal in members:
-            self.uncheck(ordinal)
+            self.permits.uncheck(ordinal)
             self.stations.move(ordinal, Station.DELAYED)
         first = self.run.layout.targets[members[0]].instance
         pause = backoff_ms(self.run.run_id, first, tries) if tries else 0
@@ -216,26 +213,15 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         self._ready_at(ordinal, max(now + pause, self.run.not_before))
 
     def park(self, ordinal: int, group: int) -> None:
-        """Park an instance until this group has a permit."""
+        """Park an instance until this group has room for its attach, or a permit for its restart."""
+        before_attach = self.stations.at(ordinal) is Station.QUEUED
         self.leave(ordinal)
-        self.stations.move(ordinal, Station.PARKED)
-        insort(self.parked[group], ordinal)
-
-    def permits_left(self) -> list[int]:
-        """Return the permits that a new restart may take, by group. Instances that are being
-        observed before their restart have theirs, and where a cap is 1 those that are being
-        checked will reserve it before their attach.
-        """
-        ledger = self.run.ledger
-        left = ledger.free()
-        for group, cap in enumerate(ledger.caps):
-            if cap == 1:
-                left[group] -= self.checking_in[group]
-        for ordinal in self.refreshing:
-            if not ledger.permits[ordinal]:
-                for group in ledger.groups_of(ordinal):
-                    left[group] -= 1
-        return left
+        if before_attach:
+            self.stations.move(ordinal, Station.BLOCKED)
+            self.permits.block(ordinal, group)
+        else:
+            self.stations.move(ordinal, Station.PARKED)
+            self.permits.park(ordinal, group)
 
     # leaving a station
 
@@ -247,14 +233,15 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             for ordinal in ordinals:
                 self.leave(ordinal)
         for ordinal in ordinals:
-            self.uncheck(ordinal)
+            self.permits.uncheck(ordinal)
             self.stations.move(ordinal, Station.CALLING)
 
     def finish(self, ordinal: int) -> None:
         """Remove a finished or held instance from all queues and from the watch list."""
         self.leave(ordinal)
         self.watching.remove_samples(ordinal)
-        self.uncheck(ordinal)
+        self.permits.uncheck(ordinal)
+        self.permits.touch(ordinal)
         self.stations.move(ordinal, Station.NONE)
 
     def drop_attaches(self) -> None:
@@ -264,6 +251,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.stations.move(ordinal, Station.NONE)
         self.delayed.clear()
         self.splitting.clear()
+        self.permits.drop_attaches()
         for site in self.run.layout.sites:
             self.queued[site].clear()
             self.checked[site].clear()
@@ -282,35 +270,23 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 _take(self.splitting, ordinal)
             case Station.READY:
                 for ready in self.ready[site].values():
-                    _remove(ready, ordinal)
+                    remove_sorted(ready, ordinal)
             case Station.READY_LATER:
                 self.ready_later = [one for one in self.ready_later if one[1] != ordinal]
                 heapq.heapify(self.ready_later)
             case Station.PARKED:
-                for group in self.run.ledger.groups_of(ordinal):
-                    _remove(self.parked[group], ordinal)
+                self.permits.unpark(ordinal)
+            case Station.BLOCKED:
+                self.permits.unblock(ordinal)
             case Station.REFRESHING:
-                self.refreshing.pop(ordinal, None)
+                self.permits.refreshed(ordinal)
             case _:
                 self.watching.remove(ordinal)
 
-    def uncheck(self, ordinal: int) -> None:
-        """Count an instance as no longer on its way to an attach."""
-        if ordinal in self.checking:
-            del self.checking[ordinal]
-            for group in self.run.ledger.reboot_groups(ordinal):
-                self.checking_in[group] -= 1
-
     # private
 
-    def _check(self, ordinal: int) -> None:
-        """Count an instance on its way to an attach as if it were exposed."""
-        if ordinal not in self.checking:
-            self.checking[ordinal] = None
-            for group in self.run.ledger.reboot_groups(ordinal):
-                self.checking_in[group] += 1
-
     def _take_delayed(self, ordinal: int) -> None:
+        self.permits.forget_unblocked(ordinal)
         rest = []
         for instant, site, ordinals in self.delayed:
             members = tuple(one for one in ordinals if one != ordinal)
@@ -336,16 +312,17 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         self.stations.move(ordinal, Station.READY)
         insort(self.ready[self.run.layout.site_of(ordinal)][self._kind(ordinal)], ordinal)
 
-    def _wake_parked(self) -> None:
-        """Make parked instances ready, in ordinal order, if their group has permits again."""
-        if not any(self.parked):
-            return
-        for group, left in enumerate(self.permits_left()):
-            if left > 0 and self.parked[group]:
-                woken = self.parked[group][:left]
-                del self.parked[group][:left]
-                for ordinal in woken:
-                    self._insert_ready(ordinal)
+    def _wake_waiting(self, now: Instant) -> None:
+        """Make instances ready, or queue them for their attach, if their group has permits again."""
+        ready, unblocked = self.permits.wake(now)
+        for ordinal in ready:
+            self._insert_ready(ordinal)
+        for ordinal in unblocked:
+            self.stations.move(ordinal, Station.DELAYED)
+        for ordinals in reversed(self.permits.due(now)):
+            self.queued[self.run.layout.site_of(ordinals[0])].insert(0, ordinals)
+            for ordinal in ordinals:
+                self.stations.move(ordinal, Station.QUEUED)
 
     def _kind(self, ordinal: int) -> RestartKind:
         """Return the restart that its last observation requires, or that of the plan without one.
@@ -370,7 +347,9 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         return now + (minute(sample.observed.started_at) + 1) * MINUTE - api_now
 
 
-_BEFORE_ATTACH = frozenset({Station.QUEUED, Station.DELAYED, Station.CHECKED, Station.SPLITTING})
+_BEFORE_ATTACH = frozenset(
+    {Station.QUEUED, Station.BLOCKED, Station.DELAYED, Station.CHECKED, Station.SPLITTING}
+)
 
 
 def _take(batches: list[tuple[int, ...]], ordinal: int) -> None:
@@ -383,10 +362,3 @@ def _take(batches: list[tuple[int, ...]], ordinal: int) -> None:
             else:
                 del batches[number]
             return
-
-
-def _remove(ordered: list[int], ordinal: int) -> None:
-    """Remove an ordinal from an ascending list if it contains it."""
-    position = bisect_left(ordered, ordinal)
-    if position < len(ordered) and ordered[position] == ordinal:
-        del ordered[position]

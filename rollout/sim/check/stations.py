@@ -65,7 +65,9 @@ def _queues(waiting: Waiting) -> Iterator[tuple[Station, Iterable[int]]]:
     yield Station.DELAYED, flat(batch for _, _, batch in waiting.delayed)
     yield Station.SPLITTING, flat(waiting.splitting)
     yield Station.READY_LATER, (ordinal for _, ordinal in waiting.ready_later)
-    yield Station.PARKED, flat(waiting.parked)
+    yield Station.PARKED, flat(waiting.permits.parked.values())
+    yield Station.BLOCKED, flat(waiting.permits.blocked.values())
+    yield Station.DELAYED, flat(waiting.permits.unblocked.values())
     yield Station.WATCHED, flat(watching.ticks.values())
     for issued in waiting.run.open_calls.values():
         yield Station.CALLING, getattr(issued.command, "ordinals", ())

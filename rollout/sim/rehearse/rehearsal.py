@@ -22,7 +22,7 @@ from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
 from rollout.model import event as ev
 from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorVerb
 from rollout.model.plan import Plan
-from rollout.model.spec import WaveGate
+from rollout.model.spec import FLEET, WaveGate
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from rollout.sim.rehearse import planned
 from rollout.sim.rehearse.series import Series
@@ -70,7 +70,9 @@ class Assumed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Down(msgspec.Struct, frozen=True):
-    """Permits of one group in use: the most at once, and over time in steps of `step_ms`."""
+    """Permits in use of one budget of the fleet, or of all other budgets together where there is
+    none: the most at once, and over time in steps of `step_ms`.
+    """
 
     key: str
     cap: int
@@ -169,8 +171,9 @@ class _Watch:
         self._plan = plan = run.plan
         self._begun = begun
         self._on_turn = on_turn
-        self._down = [Series() for _ in plan.groups]
-        self._used = [-1] * len(plan.groups)
+        self._fleet = [number for number, one in enumerate(plan.groups) if one.key == FLEET]
+        self._down = [Series() for _ in self._fleet or (0,)]
+        self._used = [-1] * len(self._down)
         self._calls: dict[tuple[str, str], _Minutes] = {}
         self._waves: list[tuple[str, Duration]] = []
 
@@ -188,7 +191,9 @@ class _Watch:
             if isinstance(event, ev.WaveClosed):
                 name = self._plan.waves[event.wave].name
                 self._waves.append((name, at - self._begun))
-        for group, used in enumerate(self.run.ledger.used):
+        ledger = self.run.ledger
+        down = [ledger.used[group] for group in self._fleet] or [ledger.down]
+        for group, used in enumerate(down):
             if used != self._used[group]:
                 self._used[group] = used
                 self._down[group].note(at - self._begun, used)
@@ -222,9 +227,10 @@ class _Watch:
         run, after = self.run, now - self._begun
         code, halted = _ending(run)
         down = []
-        for group, series in zip(self._plan.groups, self._down, strict=True):
+        caps = [self._plan.groups[group].cap for group in self._fleet] or [run.ledger.down_max]
+        for cap, series in zip(caps, self._down, strict=True):
             series.until(after)
-            down.append(Down(group.key, group.cap, series.peak, series.step, tuple(series.points)))
+            down.append(Down(FLEET, cap, series.peak, series.step, tuple(series.points)))
         lanes = tuple(
             LaneCalls(*lane, minutes.calls, minutes.peak, throttled[lane])
             for lane, minutes in sorted(self._calls.items())

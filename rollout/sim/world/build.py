@@ -34,6 +34,7 @@ from rollout.model.spec import (
     Spec,
     WaveKind,
     WaveSpec,
+    parse_amount,
 )
 from rollout.model.time import Instant
 from rollout.sim.time.dice import Dice
@@ -143,7 +144,10 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         text=f"seed: {scenario.seed}\n",
         allow_password_loss=scenario.allow_password_loss,
         restart=Restart(scenario.stopped, scenario.calls, scenario.timeout_ms, scenario.settle_ms),
-        budgets=tuple(Budget("fleet", Amount(count=cap)) for cap in caps),
+        budgets=(
+            *(Budget("fleet", Amount(count=cap)) for cap in caps),
+            *(Budget(by, parse_amount(most), int("%" in most)) for by, most in scenario.parts),
+        ),
         waves=(*(_gated(scenario, wave) for wave in waves), *_REST),
         on_unknown=scenario.on_unknown,
         limits=Limits(exposed_max=scenario.exposed_max),

@@ -163,6 +163,19 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     keys: int = 1
     """Wanted keys of the plan."""
     gating: Gating = Gating()
+    parts: tuple[tuple[str, str], ...] = ()
+    """Further budgets, of parts of the fleet: `by` and `maxDown`."""
+
+
+_PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
+    *[()] * 3,
+    (("tag:quorum", "1"),),
+    (("zone", "1"),),
+    (("tag:app", "2"), ("tag:quorum", "1")),
+    (("zone", "30%"), ("tag:app", "50%"), ("tag:tier", "3")),
+    (("region", "5"), ("tag:app", "1")),
+)
+"""Budgets of parts of the fleet that a scenario may have; a share is at least 1."""
 
 
 def draw(seed: int) -> Scenario:
@@ -201,6 +214,7 @@ def draw(seed: int) -> Scenario:
         resolves=operators.chance(50),
         keys=Dice(seed, "keys").pick((1, 1, 1, 2, 3)),
         gating=gating.draw(seed),
+        parts=Dice(seed, "budgets").pick(_PARTS),
     )
 
 

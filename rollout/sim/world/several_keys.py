@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from rollout.core.planning.waves import make_batches
+from rollout.core.planning.waves import make_batches, tight_caps
 from rollout.model.plan import Cell, Plan, Target, WantedKey
 
 
@@ -24,7 +24,9 @@ def with_keys(plan: Plan, keys: Sequence[WantedKey], key_of: Callable[[Target], 
     def cut(cell: Cell) -> Cell:
         size = max(len(batch.targets) for batch in cell.batches)
         targets = [with_key(target) for target in cell.targets()]
-        return msgspec.structs.replace(cell, batches=make_batches(targets, size))
+        return msgspec.structs.replace(
+            cell, batches=make_batches(targets, size, tight_caps(plan.groups, size))
+        )
 
     waves = tuple(
         msgspec.structs.replace(wave, cells=tuple(cut(cell) for cell in wave.cells))

@@ -127,7 +127,7 @@ def test_every_instance_ends_in_exactly_one_place(rows: list[Instance], lost: li
     )
     selected = Selection(strict(), PROOFS, samples.NOW)
     selected.lose(gone)
-    chosen = [one for page in (rows[:2], rows[2:]) for one in selected.choose(page)]
+    chosen = [one for page in (rows[:2], rows[2:]) for one in selected.choose(page)[0]]
 
     ids = [one.id for one in chosen] + [one.instance for one in selected.exclusions]
     assert sorted(ids) == sorted([one.id for one in rows] + [one.id for one in gone])
@@ -139,7 +139,9 @@ def test_every_instance_ends_in_exactly_one_place(rows: list[Instance], lost: li
 def test_what_is_counted_on_the_way_is_what_counting_finds(rows: list[Instance]) -> None:
     """The base of percents, the starts and the logins that end are numbers of the plan."""
     selected = Selection(samples.spec(allow_password_loss=True), {}, samples.NOW)
-    chosen = [one for page in (rows[:2], rows[2:]) for one in selected.choose(page)]
+    pages = [selected.choose(page) for page in (rows[:2], rows[2:])]
+    chosen = [one for page in pages for one in page[0]]
+    others = [one for page in pages for one in page[1]]
 
     assert selected.chosen == len(chosen)
     outside = {
@@ -148,7 +150,9 @@ def test_what_is_counted_on_the_way_is_what_counting_finds(rows: list[Instance])
         if one.reason.value in ("windows", "os_unknown", "rule", "not_found_or_not_permitted")
     }
     covered = [one for one in rows if one.id not in outside]
-    assert selected.base == sum(one.status is not Status.STOPPED for one in covered)
+    running = [one.id for one in covered if one.status is not Status.STOPPED]
+    members = [one.id for one in (*chosen, *others) if one.status is not Status.STOPPED]
+    assert sorted(members) == sorted(running)
     assert selected.stopped == sum(one.status is Status.STOPPED for one in chosen)
     assert selected.keyed == sum(one.key_pair == samples.NEW_KEY for one in chosen)
     assert selected.keyless == sum(not one.key_pair for one in chosen)
@@ -176,7 +180,7 @@ def test_an_expired_rule_excludes_no_instance_and_is_a_warning() -> None:
     rule = Exclude("for a week", instances=frozenset({"i-0001"}), until=samples.NOW)
     spec = samples.spec(exclude=(rule,))
 
-    assert len(Selection(spec, {}, samples.NOW).choose([samples.instance(1)])) == 1
+    assert len(Selection(spec, {}, samples.NOW).choose([samples.instance(1)])[0]) == 1
     assert expired_rules(spec, samples.NOW) == (rule,)
 
 
@@ -184,4 +188,4 @@ def test_the_new_key_without_a_proof_is_still_to_be_restarted() -> None:
     """The record says attached; without a proof of the boot the instance stays in."""
     one = samples.instance(1, key_pair=samples.NEW_KEY)
 
-    assert Selection(samples.spec(), {}, samples.NOW).choose([one]) == [one]
+    assert Selection(samples.spec(), {}, samples.NOW).choose([one]) == ([one], [])

@@ -174,7 +174,7 @@ def test_restarts_end_before_the_next_wave() -> None:
     )
     waiting.ready[site] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
     step = decide_instances.Step(waiting, story.now)
-    decide_instances._restart_site(step, site, 2, [4])
+    decide_instances._restart_site(step, site, 2)
 
     [look] = step.observations
     assert isinstance(look, ObserveInstances) and look.ordinals == (0, 1)

@@ -331,7 +331,7 @@ def test_parked_instances_do_not_repeat_a_turn_while_observations_are_full() -> 
     waiting.watching.open[site] = decide_instances.OBSERVATIONS_OPEN_MAX
     story.decider.turn(story.now)
 
-    assert ready == [0, 1] and waiting.parked == [[]]
+    assert ready == [0, 1] and not waiting.permits.parked
     waiting.watching.open[site] = 0
     (look,) = decide_instances.decide(waiting, story.now).observations
     assert isinstance(look, ObserveInstances) and look.ordinals == (0,)

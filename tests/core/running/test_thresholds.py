@@ -207,8 +207,8 @@ def test_a_stalled_earlier_wave_lets_no_planned_instance_of_a_later_one_begin(
     key = ObserveKeyPair(run.layout.sites[0])
     story.decider.key_pair_observed(key, samples.PUBLIC_KEY, samples.FINGERPRINT, story.now)
     story.decider.put(ev.Released((0,), "resolved"), story.now)
-    for ordinal in tuple(waiting.checking):
-        waiting.uncheck(ordinal)  # so that the budget has room for others
+    for ordinal in tuple(waiting.permits.checking):
+        waiting.permits.uncheck(ordinal)  # so that the budget has room for others
     monkeypatch.setattr(type(waiting), "stalled", property(lambda _: True))
     assert run.left_before == 0 and any(waiting.queued.values())
 
@@ -226,9 +226,9 @@ def test_a_stalled_earlier_wave_lets_no_checked_instance_of_a_later_one_be_attac
     """A batch that was compared before the earlier wave got work again is compared again later."""
     story = waves(8, Script(calls={2: "lost_before"}), cap=3).go().resume()
     waiting = story.decider.waiting
-    while story.run.wave_open != 1 or not waiting.checking:
+    while story.run.wave_open != 1 or not waiting.permits.checking:
         story.go(until=story.now + 1)
-    site, ordinals = story.run.layout.sites[0], tuple(waiting.checking)
+    site, ordinals = story.run.layout.sites[0], tuple(waiting.permits.checking)
     names = tuple(story.run.layout.targets[ordinal].instance for ordinal in ordinals)
     story.decider.instances_observed(
         ObserveInstances(site, ordinals, names),
@@ -244,7 +244,7 @@ def test_a_stalled_earlier_wave_lets_no_checked_instance_of_a_later_one_be_attac
     waiting.advance(story.now)
 
     assert not decide_instances.decide(waiting, story.now).events
-    assert not any(waiting.checked.values()) and not waiting.checking
+    assert not any(waiting.checked.values()) and not waiting.permits.checking
     assert not list(misplaced(waiting))
 
 

@@ -61,6 +61,10 @@ def place(waiting: Waiting, station: Station) -> None:
             place(waiting, Station.READY)
             for ordinal in BOTH:
                 waiting.park(ordinal, 0)
+        case Station.BLOCKED:
+            place(waiting, Station.QUEUED)
+            for ordinal in BOTH:
+                waiting.park(ordinal, 0)
         case _:
             for ordinal in BOTH:
                 waiting.run.phases[ordinal] = Phase.ATTACHED
@@ -94,7 +98,7 @@ def test_a_held_instance_leaves_every_queue(station: Station) -> None:
     assert not list(misplaced(waiting))
     assert waiting.stations.at(0) is Station.NONE
     assert waiting.stations.at(1) is station
-    assert 0 not in waiting.checking and 0 not in waiting.refreshing
+    assert 0 not in waiting.permits.checking and 0 not in waiting.permits.refreshing
 
 
 def test_an_instance_in_no_queue_is_reported() -> None:
