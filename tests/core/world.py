@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -216,6 +217,7 @@ class World:
         assert not decide_instances.decide(self.decider.waiting, self.now)
         for group in range(len(ledger.caps)):
             holders = [o for o, has in enumerate(ledger.permits) if has]
+            holders = [o for o in holders if group in ledger.groups_of(o)]
             assert len(holders) == ledger.used[group] <= ledger.caps[group]
             kept = sum(1 for o in holders if ledger.suspended[o])
             assert kept == ledger.kept[group]
@@ -227,11 +229,17 @@ class World:
         assert run.left == sum(run.left_in_cell) == sum(run.left_in_wave)
         believed = self.script.look_odds.get("stale") or self.meddled
         if not believed and self.plan.on_unknown.value == "hold":
-            down = sum(machine.down_by_us for machine in self.machines.values())
-            assert down <= min([group.cap for group in self.plan.groups], default=down)
+            self._check_down()
         idle = run.paused is not None or gates.unanswered(run)
         waits = not run.stopping and run.left and not idle
         assert not waits or self.in_flight or self.wake is not None
+
+    def _check_down(self) -> None:
+        """No group has more members down by us than its cap, in truth."""
+        down = Counter[int]()
+        for target in self.run.layout.targets:
+            down.update(target.groups if self.machines[target.instance].down_by_us else ())
+        assert all(count <= self.plan.groups[group].cap for group, count in down.items())
 
     def check_end(self, *, restarts_max: int = 1) -> None:
         """What must hold of the whole run, compared with the truth."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rollout.app import plan_check
 from rollout.core.planning import planner
 from rollout.errors import PlanError
 from rollout.model import limits, selector
-from rollout.model.instance import MissingInstance, OsFamily, Proof, Status
+from rollout.model.instance import Instance, MissingInstance, OsFamily, Proof, Status
 from rollout.model.plan import Plan, RestartKind, public_key_digest
-from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec
+from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec, parse_amount
 from tests.core import samples
 
 PERCENT = WaveSpec("tenth", WaveKind.AMOUNT, Amount(share_ppm=100_000))
@@ -203,3 +206,97 @@ def test_a_fleet_of_stopped_instances_needs_no_budget() -> None:
     plan = samples.make_plan(samples.fleet(3, status=Status.STOPPED))
 
     assert plan.groups[0].cap == 0 and sizes(plan) == [3]
+
+
+def budget(by: str, most: str, at_least: int = 0) -> Budget:
+    """A budget as written in a spec."""
+    return Budget(by, parse_amount(most), at_least)
+
+
+def tagged(number: int, value: str, **changes: object) -> Instance:
+    """An instance with a value of the tag `quorum`."""
+    return samples.instance(number, tags=(("quorum", value),), **changes)
+
+
+def test_each_value_is_a_group_with_its_own_cap() -> None:
+    """A target lists a group of each budget, in ascending order; a group's base is its members
+    that the spec covers, targets or not.
+    """
+    rows = [tagged(n, "ab"[n % 2], zone="xy"[n // 4]) for n in range(8)]
+    rows += [tagged(8, "a", zone="x", locks=("financial",)), samples.instance(9, zone="y")]
+    budgets = (budget("tag:quorum", "1"), budget("fleet", "50%"), budget("zone", "60%"))
+    plan = samples.make_plan(rows, samples.spec(budgets=budgets))
+    sizes = {group.key: (group.cap, group.members, group.others) for group in plan.groups}
+
+    assert sizes == {
+        "fleet": (5, 10, 1),
+        "tag:quorum=a": (1, 5, 1),
+        "tag:quorum=b": (1, 4, 0),
+        "zone:x": (3, 5, 1),
+        "zone:y": (3, 5, 0),
+    }
+    by_id = {target.instance: target for target in samples.targets_of(plan.waves[0])}
+    keys = [[plan.groups[group].key for group in by_id[f"i-000{n}"].groups] for n in (0, 9)]
+    assert keys == [["fleet", "tag:quorum=a", "zone:x"], ["fleet", "zone:y"]]
+    assert not list(plan_check.contradictions(plan))
+
+
+def test_a_share_that_comes_to_0_names_the_group_and_its_size() -> None:
+    """Each group without a permit is a problem of its own, and `atLeast` solves it."""
+    rows = [tagged(n, "large" if n < 20 else f"small-{n % 2}") for n in range(24)]
+    budgets = (budget("fleet", "50%"), budget("tag:quorum", "10%"))
+    with pytest.raises(PlanError) as caught:
+        samples.make_plan(rows, samples.spec(budgets=budgets))
+
+    assert [one.code for one in caught.value.problems] == ["R0312", "R0312"]
+    assert "maxDown 10% of the 2 members of tag:quorum=small-0 comes to 0" in str(caught.value)
+    budgets = (budget("fleet", "50%"), budget("tag:quorum", "10%", at_least=1))
+    plan = samples.make_plan(rows, samples.spec(budgets=budgets))
+    assert [group.cap for group in plan.groups] == [12, 2, 1, 1]
+
+
+def test_a_target_without_any_budget_is_refused() -> None:
+    """Where all budgets are by tag, an instance without these tags would have no limit: R0327."""
+    rows = [tagged(0, "a"), samples.instance(1), samples.instance(2)]
+    with pytest.raises(PlanError, match="no budget limits 2 of the targets") as caught:
+        samples.make_plan(rows, samples.spec(budgets=(budget("tag:quorum", "1"),)))
+
+    assert caught.value.problems[0].code == "R0327"
+
+
+def test_a_budget_without_members_is_a_warning() -> None:
+    """A misspelled tag limits nothing: the plan warns with R0328 and names the budget."""
+    budgets = (budget("fleet", "50%"), budget("tag:qourum", "1"))
+    plan = samples.make_plan([tagged(n, "a") for n in range(4)], samples.spec(budgets=budgets))
+
+    [warning] = [one for one in plan.warnings if one.code == "R0328"]
+    assert "tag:qourum" in warning.text
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=150),
+    st.integers(1, 3),
+    st.integers(1, 60),
+)
+def test_batches_hold_at_most_the_cap_of_each_group(
+    values: list[int], cap: int, exposed_max: int
+) -> None:
+    """Each target is in one batch, no batch exceeds a cap, and instances without a group fill
+    whole batches: a small cap does not shrink the batches of others.
+    """
+    rows = [tagged(n, str(value)) if value else samples.instance(n) for n, value in
+            enumerate(values)]  # fmt: skip
+    budgets = (budget("fleet", "100%"), budget("tag:quorum", str(cap)))
+    plan = samples.make_plan(rows, samples.exposing(exposed_max, budgets=budgets))
+    batches = [batch for cell in plan.waves[0].cells for batch in cell.batches]
+    size = min(limits.ATTACH_IDS_MAX, exposed_max, len(rows))
+    groups = [Counter(group for one in batch.targets for group in one.groups if group)
+              for batch in batches]  # fmt: skip
+
+    assert sorted(one.instance for batch in batches for one in batch.targets) == sorted(
+        one.id for one in rows
+    )
+    assert all(len(batch.targets) <= size for batch in batches)
+    assert all(count <= cap for counts in groups for count in counts.values())
+    largest = max(Counter(value for value in values if value).values(), default=0)
+    assert len(batches) <= -(-len(rows) // size) + -(-largest // cap)
