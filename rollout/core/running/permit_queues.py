@@ -118,7 +118,7 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
             cell = self.run.layout.cell_of[ordinal]
             insort(self.unblocked.setdefault(cell, []), ordinal)
         if unblocked and not self.unblocked_at:
-            self.unblocked_at = now + limits.LOOK_TICK_MS
+            self.unblocked_at = now + limits.OBSERVE_TICK_MS
         return ready, unblocked
 
     def due(self, now: Instant) -> list[tuple[int, ...]]:

@@ -213,7 +213,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         self._ready_at(ordinal, max(now + pause, self.run.not_before))
 
     def park(self, ordinal: int, group: int) -> None:
-        """Park an instance until this group has room for its attach, or a permit for its restart."""
+        """Park an instance until this group has room for its attach or a permit for its restart."""
         before_attach = self.stations.at(ordinal) is Station.QUEUED
         self.leave(ordinal)
         if before_attach:
@@ -313,7 +313,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         insort(self.ready[self.run.layout.site_of(ordinal)][self._kind(ordinal)], ordinal)
 
     def _wake_waiting(self, now: Instant) -> None:
-        """Make instances ready, or queue them for their attach, if their group has permits again."""
+        """Make instances ready or queue them for their attach if their group has permits again."""
         ready, unblocked = self.permits.wake(now)
         for ordinal in ready:
             self._insert_ready(ordinal)
