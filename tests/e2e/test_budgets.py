@@ -19,8 +19,12 @@ FLEET = """\
 
 
 def _members(made: Stage) -> set[str]:
-    rows = made.admin("instances")
-    return {row["instance"] for row in rows if row.get("tags", {}).get("quorum") == "db"}
+    """The members of the quorum, by the plan."""
+    plan = json.loads((made.folder / "quorum.plan.json").read_bytes())
+    [quorum] = [n for n, one in enumerate(plan["groups"]) if one["key"] == "tag:quorum=db"]
+    cells = [cell for wave in plan["waves"] for cell in wave["cells"]]
+    targets = [one for cell in cells for batch in cell["batches"] for one in batch["targets"]]
+    return {one["instance"] for one in targets if quorum in one["groups"]}
 
 
 def _planned(made: Stage) -> None:
