@@ -43,7 +43,7 @@ def test_no_second_member_goes_down_while_one_of_a_quorum_is_in_doubt(tmp_path: 
     """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(FLEET)
-    options = ("--fleet", str(fleet), "--boot-time", "500ms")
+    options = ("--fleet", str(fleet), "--boot-time", "3s")
     with stage(tmp_path, size=None, options=options) as made:
         change(made, "switches", {"start_time_moves_on_reboot": False})
         _planned(made)
