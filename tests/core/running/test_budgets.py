@@ -73,4 +73,4 @@ def test_a_member_that_stays_down_keeps_its_permits_alone(
             keeper = cause.removeprefix("budget_held by ")
             assert groups[keeper] & groups[target.instance]
         elif target.instance not in stuck:
-            assert run.phase(ordinal).word == "done", cause
+            assert run.phase(ordinal).label == "done", cause
