@@ -76,6 +76,27 @@ def test_what_is_refused_changes_nothing(
     assert (run_dir / "journal-000001.jsonl").read_bytes() == before
 
 
+def test_a_run_that_no_process_drives_is_paused_and_promoted_in_its_journal(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are journaled with their reasons, and the journal stays sound."""
+    assert main.main(["pause", RUN, "--reason", "incident"]) == Exit.DONE
+    assert "Paused" in capsys.readouterr().err
+    assert main.main(["pause", RUN]) == Exit.CONFLICT
+    assert "it is paused already" in " ".join(capsys.readouterr().err.split())
+    assert main.main(["resume", "--last"]) == Exit.HALTED
+    assert "error[R0507]" in capsys.readouterr().err
+
+    assert main.main(["promote", RUN, "--reason", "over"]) == Exit.DONE
+    assert f"resume: rollout resume {RUN}" in capsys.readouterr().err
+    assert main.main(["promote", RUN]) == Exit.CONFLICT
+    assert "no gate waits for a promotion" in " ".join(capsys.readouterr().err.split())
+    assert verify(DirectoryRun(run_dir)).exit is Exit.DONE
+    main.main(["audit", "show", RUN])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "commanded pause: incident" in told and "commanded promote: over" in told
+
+
 def test_a_closed_run_needs_no_abort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with the run's own exit code, and asks for nothing."""
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+import msgspec
 import pytest
 
 from rollout import logs
@@ -18,6 +19,7 @@ from rollout.model.event import Actor, AnyEvent, Trigger
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Done, Refused, RetryClass
 from rollout.model.plan import RULES
+from rollout.model.spec import WaveGate
 from tests.app import factory
 
 ACTOR = Actor("me", "arn", "here", 1, "rollout")
@@ -175,3 +177,21 @@ def test_bars_show_the_wave_and_replace_routine_lines(monkeypatch: pytest.Monkey
 def test_lines_are_the_choice_off_a_terminal() -> None:
     """Bars need a terminal that can redraw lines."""
     assert type(progress.make(Common(), live=False)) is progress.Lines
+
+
+def test_a_gate_says_what_the_next_wave_waits_for(stream: io.StringIO) -> None:
+    """The end of the wave names the command that opens the gate, and the opening has its line."""
+    canary = msgspec.structs.replace(PLAN.waves[0], gate=WaveGate.MANUAL)
+    plan = msgspec.structs.replace(PLAN, waves=(canary, *PLAN.waves[1:]))
+    watched = Watched(progress.Lines())
+    watched.run = Run.of(plan)
+    watched.begin()
+    watched.run.wave_open = 0
+    watched.put(ev.WaveClosed(0, 1))
+    order = ev.OperatorCommand("1", ev.OperatorWord.PROMOTE, ACTOR, 2, "inbox", "checked")
+    watched.put(order, ev.GateOpened(0, 3, "1"))
+
+    told = " ".join(stream.getvalue().split())
+    assert "for a promotion after wave canary" in told
+    assert "rollout promote r-1" in told
+    assert "gate.opened" in told

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rollout.cli.views import report
+from rollout.core.running import gates
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.view import lanes
@@ -61,11 +62,20 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
                 "wave.started", run=run.run_id, wave=name, targets=targets, permits=permits
             )
         case ev.WaveClosed(wave=wave):
-            return _info("wave.closed", **figures(run, wave))
+            return _info("wave.closed", **figures(run, wave), **_gate(run, wave))
+        case ev.GateOpened(wave=wave):
+            return _info("gate.opened", run=run.run_id, wave=run.layout.waves[wave].name)
         case ev.RunClosed(counts=counts, exit=exit_code):
             return _info("run.closed", run=run.run_id, **counts, exit=exit_code)
         case _:
             return _of_halt(run, event)
+
+
+def _gate(run: Run, wave: int) -> dict[str, object]:
+    """Return what the next wave waits for and the command that promotes it; empty without gate."""
+    waits = {"next_wave": gates.text(run, wave)} if run.gate is not None else {}
+    promote = {"promote": f"rollout promote {run.run_id}"} if gates.unanswered(run) else {}
+    return {**waits, **promote}
 
 
 def _of_halt(run: Run, event: AnyEvent) -> LogLine | None:

@@ -9,6 +9,7 @@ from rollout.app.plan import InventoryReading
 from rollout.cli.views import preview, render
 from rollout.core.planning import planner
 from rollout.model.plan import Plan, Warn
+from rollout.model.spec import WaveGate
 from tests.app import factory
 
 DIGEST = "sha256:" + "ab" * 32
@@ -47,6 +48,19 @@ def shown(plan: Plan, width: int = 100) -> str:
 def test_the_whole_preview() -> None:
     """The whole text of a preview."""
     assert shown(factory.plan()) == EXPECTED
+
+
+def test_bakes_and_gates_have_columns() -> None:
+    """Two more columns, where a wave has one: the last wave has neither."""
+    plan = factory.plan()
+    canary = msgspec.structs.replace(plan.waves[0], bake_ms=1_800_000, gate=WaveGate.MANUAL)
+    gated = msgspec.structs.replace(plan, waves=(canary, *plan.waves[1:]))
+
+    assert """\
+  wave    targets  cells  batches  restarts             bake  gate
+  canary        2      2        2  2 reboot             30m   manual
+  rest         78      2       20  73 reboot · 5 start  -     -
+""" in shown(gated)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

@@ -91,6 +91,28 @@ def test_a_halted_run_shows_reason_rest_and_next_step() -> None:
     assert "EMULATOR" not in text
 
 
+def test_a_gate_shows_what_it_waits_for_and_the_command() -> None:
+    """The wave names the next wave's gate, and the commands that open it are printed."""
+    waits = "for a promotion after wave canary"
+    first = msgspec.structs.replace(VIEW.waves[0], state="closed", gate=waits)
+    changes = {"waves": (first, *VIEW.waves[1:]), "to_promote": True, "reason": "R0508 gate: x"}
+    text = report.status(msgspec.structs.replace(VIEW, **changes), FACTS, 100)
+
+    assert f"closed, next wave {waits}" in text
+    assert text.endswith(
+        "promote: rollout promote r-1\nresume: rollout resume r-1\nabort:  rollout abort r-1"
+    )
+
+
+def test_a_paused_run_names_the_command_that_continues_it() -> None:
+    """Whether a process drives it or not."""
+    paused = msgspec.structs.replace(VIEW, state="paused", reason="paused by ops: incident 7")
+    text = report.status(paused, FACTS, 100)
+
+    assert "r-1  PAUSED" in text and "paused by ops: incident 7" in text
+    assert text.endswith("resume: rollout resume r-1")
+
+
 def test_a_closed_run_offers_no_resume_and_no_resolve() -> None:
     """Both do nothing for a closed run; the next step is a new plan."""
     left = (*VIEW.left, Left("i-4", "cn-shanghai", "skipped", "foreign_key"))
