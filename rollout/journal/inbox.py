@@ -1,7 +1,7 @@
 """The inbox of a run: operators' commands for the process that drives it, one file each.
 
-Written by `rollout abort` and `rollout resolve`, read by the run's engine, which removes a file
-after its command is journaled. Makes no decision about the commands.
+Written by commands such as `rollout abort` and `rollout pause`, read by the run's engine, which
+removes a file after its command is journaled. Makes no decision about the commands.
 """
 
 from __future__ import annotations

@@ -12,11 +12,13 @@ import msgspec
 
 from rollout.core.running.layout import Layout
 from rollout.emulator.cloud.switches import Switches
-from rollout.model.spec import Calls, OnUnknown, Stopped
+from rollout.model.event import OperatorWord
+from rollout.model.spec import Calls, OnUnknown, Stopped, WaveGate
 from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.world import scenario
 from rollout.sim.world.driver import End
+from rollout.sim.world.gating import Gating, OperatorPause
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario, Stop, Stopping
 from rollout.sim.world.world import World
@@ -57,6 +59,7 @@ def calm(**changes: object) -> Scenario:
         drifts=(),
         rivals=(),
         suspensions=(),
+        gating=Gating(),
         abort_ms=None,
         keys=1,
         resolves=False,
@@ -68,6 +71,15 @@ REFERENCES = {
     "one by one": calm(),
     "many a call": calm(calls=Calls.BATCH, canary=False),
     "key imported": calm(key_present=False, cap_percents=(100,)),
+    "gated and paused": calm(
+        cap_percents=(100,),
+        gating=Gating(
+            10 * SECOND,
+            WaveGate.MANUAL,
+            SECOND,
+            pauses=(OperatorPause(15 * SECOND, 40 * SECOND, OperatorWord.RESUME),),
+        ),
+    ),
 }
 TWELVE = calm(size=18)
 """Twelve targets, of which one is a canary; the other six instances are excluded."""
