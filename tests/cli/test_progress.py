@@ -188,7 +188,7 @@ def test_a_gate_says_what_the_next_wave_waits_for(stream: io.StringIO) -> None:
     watched.begin()
     watched.run.wave_open = 0
     watched.put(ev.WaveClosed(0, 1))
-    order = ev.OperatorCommand("1", ev.OperatorWord.PROMOTE, ACTOR, 2, "inbox", "checked")
+    order = ev.OperatorCommand("1", ev.OperatorVerb.PROMOTE, ACTOR, 2, "inbox", "checked")
     watched.put(order, ev.GateOpened(0, 3, "1"))
 
     told = " ".join(stream.getvalue().split())

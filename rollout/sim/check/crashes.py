@@ -12,7 +12,7 @@ import msgspec
 
 from rollout.core.running.layout import Layout
 from rollout.emulator.cloud.switches import Switches
-from rollout.model.event import OperatorWord
+from rollout.model.event import OperatorVerb
 from rollout.model.spec import Calls, OnUnknown, Stopped, WaveGate
 from rollout.model.time import SECOND
 from rollout.sim.check import checkers
@@ -77,7 +77,7 @@ REFERENCES = {
             10 * SECOND,
             WaveGate.MANUAL,
             SECOND,
-            pauses=(OperatorPause(15 * SECOND, 40 * SECOND, OperatorWord.RESUME),),
+            pauses=(OperatorPause(15 * SECOND, 40 * SECOND, OperatorVerb.RESUME),),
         ),
     ),
 }
