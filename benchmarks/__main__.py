@@ -17,6 +17,7 @@ from benchmarks.report import Row, Size, table
 
 NAMES = {
     "engine": "local engine, a whole rotation in virtual time",
+    "groups": "many small groups against one, a whole rotation",
     "client": "the client over TLS, 50 ids a call",
     "emulator": "the emulator on HTTP",
     "fleets": "the emulator's fleets in memory",

@@ -32,26 +32,40 @@ class InlineDisk(RealDisk):
 
 
 def rotate(
-    size: int, calls: str, boot_ms: int = 30_000, folder: str | None = None
+    size: int,
+    calls: str,
+    boot_ms: int = 30_000,
+    folder: str | None = None,
+    *,
+    grouped: bool = False,
 ) -> dict[str, object]:
-    """Rotate `size` Linux instances in two regions with `maxDown: 10%`.
+    """Rotate `size` Linux instances in two regions with `maxDown: 10%`; `grouped`: and half of each
+    of many groups, so that their caps are 1 to 3.
 
     The run directory is kept in `folder`, if given.
     """
     if folder is not None:
-        return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(folder))
+        return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(folder), grouped)
     with tempfile.TemporaryDirectory() as passing:
-        return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(passing))
+        return virtual.run(_rotate, size, Calls(calls), boot_ms, Path(passing), grouped)
 
 
-async def _rotate(size: int, calls: Calls, boot_ms: int, folder: Path) -> dict[str, object]:
+async def _rotate(
+    size: int,
+    calls: Calls,
+    boot_ms: int,
+    folder: Path,
+    grouped: bool,  # noqa: FBT001 - `virtual.run` passes positions
+) -> dict[str, object]:
     clock = virtual.VirtualClock()
-    near = world.InProcess(world.linux_fleet(size), clock, Switches(boot_time_ms=boot_ms))
+    near = world.InProcess(
+        world.linux_fleet(size, grouped=grouped), clock, Switches(boot_time_ms=boot_ms)
+    )
     client = near.client()
-    plan = world.plan_of(await world.listed(client), calls, clock.now())
+    plan = world.plan_of(await world.listed(client), calls, clock.now(), grouped=grouped)
     figures = await _apply(folder, plan, client, clock, near)
     cells = [cell for wave in plan.waves for cell in wave.cells]
-    return {**figures, "cells": len(cells), "cap": plan.groups[0].cap}
+    return {**figures, "cells": len(cells), "cap": plan.groups[0].cap, "groups": len(plan.groups)}
 
 
 async def _apply(

@@ -10,6 +10,8 @@ import asyncio
 import time
 from collections import Counter
 
+import msgspec
+
 from rollout.app.connect import EMULATOR_KEY
 from rollout.core.planning.planner import PlanContext, make_plan
 from rollout.ecs import credentials, endpoints
@@ -49,8 +51,17 @@ KEY_NAME = "fleet-next"
 MONTH_MS = 30 * 24 * 3600 * 1000
 
 
-def linux_fleet(size: int, *, regions: tuple[str, ...] = REGIONS, now: int = START_MS) -> Fleet:
-    """Return the reference fleet: Running Linux instances with the former key, spread evenly."""
+def linux_fleet(
+    size: int,
+    *,
+    regions: tuple[str, ...] = REGIONS,
+    now: int = START_MS,
+    grouped: bool = False,
+) -> Fleet:
+    """Return the reference fleet: Running Linux instances with the former key, spread evenly.
+
+    `grouped`: with a tag `quorum` that groups neighbors by 3, 5 and 7 in turn.
+    """
     builder = FleetBuilder(now)
     for index, name in enumerate(regions):
         region = builder.open_region(name)
@@ -60,6 +71,10 @@ def linux_fleet(size: int, *, regions: tuple[str, ...] = REGIONS, now: int = STA
         ]
         tags = builder.tags((("app", "cart"), ("env", "prod")))
         for number in range(size // len(regions) + (index < size % len(regions))):
+            if grouped:
+                fifteen, rest = divmod(number, 15)
+                quorum = f"{name}-{fifteen * 3 + (rest >= 3) + (rest >= 8)}"
+                tags = builder.tags((("app", "cart"), ("env", "prod"), ("quorum", quorum)))
             builder.add(
                 shapes[number % len(shapes)],
                 tags,
@@ -158,11 +173,24 @@ def spec(calls: Calls, max_down: str = "10%") -> Spec:
     )
 
 
-def plan_of(instances: list[Instance], calls: Calls, now: int, max_down: str = "10%") -> Plan:
-    """Return the plan of the reference spec for these instances."""
+def plan_of(
+    instances: list[Instance],
+    calls: Calls,
+    now: int,
+    max_down: str = "10%",
+    *,
+    grouped: bool = False,
+) -> Plan:
+    """Return the plan of the reference spec for these instances; `grouped`: with a budget of half
+    of each quorum too.
+    """
+    made = spec(calls, max_down)
+    if grouped:
+        parts = Budget("tag:quorum", parse_amount("50%"), 1)
+        made = msgspec.structs.replace(made, budgets=(*made.budgets, parts))
     keys = tuple(RegionKey(ACCOUNT_ID, region, present=False) for region in REGIONS)
     return make_plan(
-        spec(calls, max_down),
+        made,
         Inventory(tuple(instances), now),
         {},
         now,
