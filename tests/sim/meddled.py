@@ -82,7 +82,13 @@ def _meddled(seed: int) -> Scenario:
     drifts = tuple(_reboot(dice) for _ in range(dice.between(2, 10)))
     faults = (*drawn.faults, *_faults(dice))
     return msgspec.structs.replace(
-        drawn, drifts=drifts, faults=faults, switches=switches, suspensions=(), gating=Gating()
+        drawn,
+        drifts=drifts,
+        faults=faults,
+        switches=switches,
+        suspensions=(),
+        gating=Gating(),
+        parts=(),
     )
 
 
