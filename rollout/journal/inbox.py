@@ -127,7 +127,7 @@ class Inbox:
         with self._disk.read(path) as file:
             try:
                 return msgspec.json.decode(file.read(BYTES_MAX), type=OperatorCommand)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return None
 
 

@@ -52,7 +52,7 @@ def test_a_command_is_private_and_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_no_command_is_left_alone(tmp_path: Path) -> None:
-    """Drafts, other JSON, links, FIFOs and very long files neither count nor block."""
+    """Drafts, other JSON, no JSON, links, FIFOs and very long files neither count nor block."""
     path = Path(str(send(tmp_path, order("a"))))
     folder = path.parent
     (folder / ".x.new").write_bytes(path.read_bytes())
@@ -60,6 +60,8 @@ def test_what_is_no_command_is_left_alone(tmp_path: Path) -> None:
     (folder / "2-long.json").write_text(" " * BYTES_MAX + path.read_text())
     (folder / "3-link.json").symlink_to(path)
     os.mkfifo(folder / "4-fifo.json")
+    (folder / "5-octets.json").write_bytes(path.read_bytes().replace(b"test", b"\xff"))
+    (folder / "6-nested.json").write_text('{"x":' + "[" * 10_000)
 
     assert [one.id for one in Inbox(tmp_path).take()] == ["a"]
 
