@@ -43,9 +43,10 @@ def unanswered(run: Run) -> bool:
 
 def gates_left(run: Run) -> bool:
     """Return whether a manual gate without a promotion is waiting or still to come."""
-    first = run.waves_closed - (run.gate is not None)
-    later = any(wave.gate is WaveGate.MANUAL for wave in run.plan.waves[first:])
-    return later and run.promoted is None
+    if run.promoted is not None and run.promoted.full:
+        return False
+    first = run.waves_closed - unanswered(run)
+    return any(wave.gate is WaveGate.MANUAL for wave in run.plan.waves[first:])
 
 
 def refusal(run: Run, order: ev.OperatorCommand) -> str:

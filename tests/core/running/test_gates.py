@@ -162,6 +162,21 @@ def test_a_promotion_answers_one_gate_and_a_full_one_all() -> None:
     assert full.run.closed is not None and len(full.events(ev.GateOpened)) == 2
 
 
+def test_a_full_promotion_extends_one_that_waits_for_the_bake() -> None:
+    """It is accepted while a later manual gate is left, and neither of them is accepted twice."""
+    made = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL, waves=3))
+    assert operate(made, OperatorWord.PROMOTE) == ""
+    assert operate(made, OperatorWord.PROMOTE, full=True) == ""
+    assert "no gate waits" in operate(made, OperatorWord.PROMOTE, full=True)
+    assert "no gate waits" in operate(made, OperatorWord.PROMOTE)
+    made.go()
+    assert made.run.closed is not None and len(made.events(ev.GateOpened)) == 2
+
+    last = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL))
+    assert operate(last, OperatorWord.PROMOTE) == ""
+    assert "no gate waits" in operate(last, OperatorWord.PROMOTE, full=True)
+
+
 @pytest.mark.parametrize(
     "word, refused",
     [
