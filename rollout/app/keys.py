@@ -29,7 +29,7 @@ from rollout.model.outcome import Done, Outcome, Refused, Unknown
 from rollout.model.plan import Plan
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, KeyPairSpec
-from rollout.specfile import read_public_key
+from rollout.specfile import KEY_PAIR_HINT, is_key_pair_name, read_public_key
 
 Regions = Sequence[str]
 """Regions to work in; empty means all regions of the account."""
@@ -61,9 +61,10 @@ async def list_all(session: Session, regions: Regions = ()) -> dict[str, tuple[L
 async def usage(name: str, session: Session, regions: Regions = ()) -> tuple[Instance, ...]:
     """Return the instances that have this key pair, by region and id.
 
-    An empty listing is accepted only if a dry run shows that listing is permitted. Errors: as
-    `live.list_regions`.
+    An empty listing is accepted only if a dry run shows that listing is permitted. Errors:
+    UsageError R0001 for a malformed name; as `live.list_regions`.
     """
+    _check_name(name)
     async with _connected(session, regions) as (service, sites):
         return await _users(service, name, sites)
 
@@ -74,9 +75,10 @@ async def ensure(
     """Import a public key into each region that lacks the key pair, and compare it elsewhere.
 
     Nothing is imported if a region has another public key under this name. Errors: UsageError R0001
-    for an unknown region; SpecError R0112 or R0113 for the file; PlanError R0314; as
-    `refusal.explain`.
+    for an unknown region or a malformed name; SpecError R0112 or R0113 for the file; PlanError
+    R0314; as `refusal.explain`.
     """
+    _check_name(name)
     wanted = KeyPairSpec(name, read_public_key(public_key_file), Ensure.IMPORT)
     async with _connected(session, regions) as (service, sites):
         before = await _describe(service, name, sites)
@@ -111,8 +113,10 @@ async def retire(
 
     `confirm` gets the regions that have the key pair, and raises an error unless the operator
     confirmed. The lock of the runs directory is held, so that no run starts meanwhile. Errors:
-    ConflictError R0612 if the key pair is in use; R0603; as `confirm` and `refusal.explain`.
+    ConflictError R0612 if the key pair is in use; UsageError R0001; R0603; as `confirm` and
+    `refusal.explain`.
     """
+    _check_name(name)
     async with (
         execute.hold_runs(session, LoopClock().now()),
         _connected(session, regions) as (service, sites),
@@ -159,6 +163,15 @@ async def _connected(
                 help="`rollout keys list` shows the account's regions",
             )
         yield service, [Site(account, region) for region in sorted(set(regions) or known)]
+
+
+def _check_name(name: str) -> None:
+    """Raise R0001 for a name that no key pair has: instances without one would match the empty
+    name, and the service reads `*` as a wildcard.
+    """
+    if not is_key_pair_name(name):
+        text = f"`{name[:80]}` cannot be the name of a key pair"
+        raise UsageError.of("R0001", text, help=KEY_PAIR_HINT)
 
 
 async def _describe(service: Service, name: str, sites: Sequence[Site]) -> dict[Site, KeyDescribed]:

@@ -20,11 +20,20 @@ from rollout.model import limits
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
 from rollout.specfile import build, document, screen, waves
+from rollout.specfile.fields import KEY_PAIR_HINT, is_key_pair_name
 from rollout.specfile.models import KeyRotation
 from rollout.specfile.problems import validation_problems
 from rollout.specfile.project import KeyFileError, Project
 
-__all__ = ["Loaded", "json_schema", "load", "parse_stored", "read_public_key"]
+__all__ = [
+    "KEY_PAIR_HINT",
+    "Loaded",
+    "is_key_pair_name",
+    "json_schema",
+    "load",
+    "parse_stored",
+    "read_public_key",
+]
 
 _PLAN = re.compile(r'\s*\{(?=.*"format"\s*:\s*"rollout\.plan")', re.DOTALL)
 """The start of a plan file: a JSON object, which is valid YAML too."""

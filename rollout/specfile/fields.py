@@ -19,6 +19,7 @@ from rollout.specfile.project import KeyFileError, Project
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY_PAIR = re.compile(r"[A-Za-z\u4e00-\u9fff][A-Za-z0-9\u4e00-\u9fff:_.-]{1,127}")
 _NUMBER = re.compile(r"\d+")
+KEY_PAIR_HINT = "2 to 128 characters: a-z, A-Z, 0-9, `:`, `_`, `.` or `-`, first a letter"
 
 
 def fault(code: str, message: str, advice: str = "", **context: Any) -> PydanticCustomError:
@@ -96,10 +97,14 @@ def _name(text: str) -> str:
     return text
 
 
+def is_key_pair_name(text: str) -> bool:
+    """Return whether a key pair can have this name; the empty one and wildcards are none."""
+    return _KEY_PAIR.fullmatch(text) is not None
+
+
 def _key_pair_name(text: str) -> str:
-    if not _KEY_PAIR.fullmatch(text):
-        hint = "2 to 128 characters: a-z, A-Z, 0-9, `:`, `_`, `.` or `-`, first a letter"
-        raise fault("R0110", f"`{text[:80]}` cannot be the name of a key pair", hint)
+    if not is_key_pair_name(text):
+        raise fault("R0110", f"`{text[:80]}` cannot be the name of a key pair", KEY_PAIR_HINT)
     return text
 
 

@@ -148,6 +148,16 @@ def test_a_key_pair_is_retired_only_when_nothing_uses_it(made: Stage) -> None:
     assert rows(made, "usage", "ops-b") != []
 
 
+@pytest.mark.parametrize("name", ["", "ops-*", 'x"],["y'])
+def test_a_malformed_name_is_refused_before_any_call(made: Stage, name: str) -> None:
+    """The empty name is not that of instances without a key pair, and a wildcard is no name."""
+    key = made.folder / "key.pub"
+    key.write_text(FOREIGN_KEY)
+    for words in (("usage",), ("retire", "--confirm", name), ("ensure", "--public-key", str(key))):
+        assert "R0001" in ran(made, words[0], name, *words[1:], code=64)
+    assert not changes(made)
+
+
 def test_a_key_pair_of_an_open_run_is_not_retired(made: Stage) -> None:
     """A run that stopped may still attach its key pair, and its undo needs the former one."""
     assert made.run("plan", "fleet.yaml", "--out", "fleet.plan.json").returncode == 0
