@@ -165,16 +165,16 @@ def test_a_promotion_answers_one_gate_and_a_full_one_all() -> None:
 def test_a_full_promotion_extends_one_that_waits_for_the_bake() -> None:
     """It is accepted while a later manual gate is left, and neither of them is accepted twice."""
     made = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL, waves=3))
-    assert operate(made, OperatorWord.PROMOTE) == ""
-    assert operate(made, OperatorWord.PROMOTE, full=True) == ""
-    assert "no gate waits" in operate(made, OperatorWord.PROMOTE, full=True)
-    assert "no gate waits" in operate(made, OperatorWord.PROMOTE)
+    assert operate(made, OperatorVerb.PROMOTE) == ""
+    assert operate(made, OperatorVerb.PROMOTE, full=True) == ""
+    assert "no gate waits" in operate(made, OperatorVerb.PROMOTE, full=True)
+    assert "no gate waits" in operate(made, OperatorVerb.PROMOTE)
     made.go()
     assert made.run.closed is not None and len(made.events(ev.GateOpened)) == 2
 
     last = to_the_gate(story(bake_ms=HOUR, gate=WaveGate.MANUAL))
-    assert operate(last, OperatorWord.PROMOTE) == ""
-    assert "no gate waits" in operate(last, OperatorWord.PROMOTE, full=True)
+    assert operate(last, OperatorVerb.PROMOTE) == ""
+    assert "no gate waits" in operate(last, OperatorVerb.PROMOTE, full=True)
 
 
 @pytest.mark.parametrize(
