@@ -114,7 +114,7 @@ class Ledger(msgspec.Struct, eq=False):
         checking: Sequence[int],
         exposing: int,
         left: Callable[[int], int],
-    ) -> Admission:
+    ) -> AttachRoom:
         """Return which of these may be attached now.
 
         `checking` (by group) and `exposing` count instances on their way to an attach that the
@@ -124,7 +124,7 @@ class Ledger(msgspec.Struct, eq=False):
         fleet has no room for is blocked, and does not hold back the others. While enough instances
         are ahead, no call is made for a part of these: then none may.
         """
-        admission, counted = Admission([], []), _Counted()
+        admission, counted = AttachRoom([], []), _Counted()
         exposable = self.exposed_max - self.exposed - exposing
         if exposable <= 0:
             return admission
@@ -278,7 +278,7 @@ def _down_max(groups: Sequence[Group]) -> int:
     return min(fleet) if fleet else sum(group.cap for group in groups)
 
 
-class Admission(NamedTuple):
+class AttachRoom(NamedTuple):
     """Instances that may be attached now, and blocked ones, each with a group without room."""
 
     attached: list[int]
