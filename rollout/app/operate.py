@@ -135,16 +135,23 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
         return False
     sent = run.send(given)
     notices.say(f"Sent to {holder}.")
-    with anyio.move_on_after(TAKEN_WITHIN_S):
-        while sent.pending():
-            if not run.driver():
-                sent.withdraw()
-                return False
-            await anyio.sleep(POLL_S)
-        if not any(_applies(line, given) for line in run.follow().poll()):
-            why = "its process refused it; `rollout audit show` shows the reason"
-            raise _refused(run, given, why)
-        return True
+    try:
+        with anyio.move_on_after(TAKEN_WITHIN_S):
+            while sent.pending():
+                if not run.driver():
+                    sent.withdraw()
+                    return False
+                await anyio.sleep(POLL_S)
+            if not any(_applies(line, given) for line in run.follow().poll()):
+                why = "its process refused it; `rollout audit show` shows the reason"
+                raise _refused(run, given, why)
+            return True
+    except anyio.get_cancelled_exc_class():
+        if sent.pending():
+            notices.say(
+                f"Interrupted; the command is still in its inbox. To withdraw it, remove {sent}"
+            )
+        raise
     raise RunError.of(
         "R0505",
         f"{holder} did not react within {TAKEN_WITHIN_S} s; the command is still in its inbox",

@@ -100,7 +100,7 @@ def check_runs(saved: SavedPlan, store: RunStore) -> None:
         raise ConflictError.of(
             "R0602",
             f"this plan was already applied, in run {earlier.id}",
-            help="create a new plan from its spec",
+            help="create a new plan",
         )
     targets = {target.instance for target in saved.plan.targets()}
     for folded in open_runs:

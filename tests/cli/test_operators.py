@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 import time
 from pathlib import Path
@@ -117,6 +119,20 @@ def test_a_process_that_does_not_react_is_named(
     assert "error[R0505]" in told
     assert "process 4711 on ops-1" in told
     assert [order.reason for order in Inbox(run_dir).take()] == ["uptime"]
+
+
+def test_an_interrupted_command_names_the_file_that_waits(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C does not take the command back: the operator learns how to withdraw it."""
+    interrupt = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
+    with lock.take_run(run_dir, OWNER):
+        interrupt.start()
+        assert main.main(["pause", RUN]) == Exit.INTERRUPTED
+
+    (waiting,) = (run_dir / "inbox").glob("*.json")
+    told = capsys.readouterr().err
+    assert "still in its inbox" in told and waiting.name in told
 
 
 def test_a_process_that_refuses_the_command_is_believed(
