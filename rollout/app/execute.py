@@ -161,10 +161,7 @@ class Runner:
             return await self._drive(decider, journal, service, start, facts)
 
     async def resume(
-        self,
-        folded: Folded,
-        service: Service,
-        order: OperatorCommand | None = None,
+        self, folded: Folded, service: Service, order: OperatorCommand | None = None
     ) -> RunResult:
         """Continue an open run, folded under the lock of all runs.
 

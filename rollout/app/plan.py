@@ -80,12 +80,7 @@ async def plan(
     connected = connect.connect(session.connection, session.notices)
     async with contextlib.nullcontext() if offline else connected as service:
         return await create(
-            path,
-            service,
-            session.store,
-            age_max_ms=age_max_ms,
-            allow=allow,
-            narrowing=narrowing,
+            path, service, session.store, age_max_ms=age_max_ms, allow=allow, narrowing=narrowing
         )
 
 

@@ -75,9 +75,7 @@ def confirm_retire(
         )
     if given != name:
         raise ConfirmationError.of(
-            "R0702",
-            f"the answer is not {name}; nothing was deleted",
-            help=f"add --confirm {name}",
+            "R0702", f"the answer is not {name}; nothing was deleted", help=f"add --confirm {name}"
         )
 
 

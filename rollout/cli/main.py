@@ -80,10 +80,7 @@ OTHER_NAMES = {
 }
 """Names of the commands in other tools; "did you mean" suggests the command for such a name."""
 
-PARENTS = {
-    "audit": "Show or verify the audit log.",
-    "keys": "List, import and delete key pairs.",
-}
+PARENTS = {"audit": "Show or verify the audit log.", "keys": "List, import and delete key pairs."}
 """Help of the commands that only group others."""
 
 CHANGING = ("apply", "resume", "ensure", "retire")
@@ -190,9 +187,7 @@ def run() -> None:
     sys.exit(code)
 
 
-def _parse(
-    arguments: Sequence[str],
-) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+def _parse(arguments: Sequence[str]) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     try:
         command, bound, _ = make_app().parse_args(_options_last(arguments))
     except CycloptsError as error:

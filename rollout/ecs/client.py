@@ -202,10 +202,7 @@ class EcsClient:
         params = {"RegionId": region, "KeyPairName": key_pair, "IncludePublicKey": "true"}
         params["PageSize"] = str(contract.KEY_PAIRS_PAGE_SIZE_MAX)
         return await self._observe(
-            "DescribeKeyPairs",
-            region,
-            params,
-            lambda reply: replies.key_described(reply, key_pair),
+            "DescribeKeyPairs", region, params, lambda reply: replies.key_described(reply, key_pair)
         )
 
     async def list_key_pairs(

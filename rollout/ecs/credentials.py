@@ -180,11 +180,7 @@ class Keyring:
     """
 
     def __init__(
-        self,
-        source: Source,
-        clock: Clock,
-        *,
-        on_secret: Callable[[str], None] = lambda _: None,
+        self, source: Source, clock: Clock, *, on_secret: Callable[[str], None] = lambda _: None
     ) -> None:
         self.source = source
         self._clock = clock

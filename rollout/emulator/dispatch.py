@@ -13,15 +13,7 @@ from typing import Final
 
 from rollout.ecs import contract
 from rollout.ecs.contract import Edition
-from rollout.emulator.actions import (
-    assistant,
-    attach,
-    commands,
-    describe,
-    keypairs,
-    power,
-    regions,
-)
+from rollout.emulator.actions import assistant, attach, commands, describe, keypairs, power, regions
 from rollout.emulator.actions.context import Context
 from rollout.emulator.actions.instance_rows import RowRenderer, Rows
 from rollout.emulator.cloud.state import CloudState

@@ -65,11 +65,7 @@ async def collect(
 
 
 async def _read_live(
-    spec: Spec,
-    lister: live.Lister,
-    files: naming.Named,
-    now: Instant,
-    absent: frozenset[str],
+    spec: Spec, lister: live.Lister, files: naming.Named, now: Instant, absent: frozenset[str]
 ) -> Inventory:
     """List the live sources, then look up the ids that only files name."""
     unlisted.refuse(absent & unlisted.named_by(spec))

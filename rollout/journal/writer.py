@@ -22,15 +22,7 @@ from rollout.journal.disk import REAL, Disk
 from rollout.journal.inbox import Inbox
 from rollout.journal.locks.lock import Lock
 from rollout.journal.locks.ownership import Claim
-from rollout.journal.reader import (
-    PLAN,
-    SEAL,
-    Reader,
-    Seal,
-    read,
-    segment_name,
-    unusable,
-)
+from rollout.journal.reader import PLAN, SEAL, Reader, Seal, read, segment_name, unusable
 from rollout.model import limits
 from rollout.model.event import AnyEvent
 from rollout.model.known_secrets import KnownSecrets

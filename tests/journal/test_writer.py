@@ -233,7 +233,7 @@ def test_the_first_error_is_the_last_effect_on_the_journal(at: int, number: int)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
+def test_a_full_disk_leaves_room_for_the_final_events(number: int) -> None:
     """The reserve is given up, and the refused turn, the outcomes and the halt become durable."""
     disk = FaultyDisk()
     journal = begun(disk)
@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_room_for_the_last_words(number: int) -> None:
     ]
 
 
-def test_a_disk_that_stays_full_gets_no_last_words() -> None:
+def test_a_disk_that_stays_full_gets_no_final_events() -> None:
     """An error while making room, or in the final events, ends all writing; nothing is damaged."""
     for at in range(1, 40):
         disk = FaultyDisk()
@@ -290,7 +290,7 @@ def exhausted(disk: FaultyDisk) -> Reader:
         *((DATA_SYNC, full) for full in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
     ],
 )
-def test_a_broken_disk_gets_no_last_words(at: int, number: int) -> None:
+def test_a_broken_disk_gets_no_final_events(at: int, number: int) -> None:
     """After EIO, or any failed sync, nothing more is written: what was lost is unknown."""
     disk = FaultyDisk()
     journal = begun(disk)

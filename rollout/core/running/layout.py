@@ -57,11 +57,7 @@ class Layout:
                 self.cell_of.extend([len(self.cells)] * (end - start))
                 self.cells.append(CellSpan(number, cell.site, start, end, tuple(spans)))
             self.waves.append(
-                WaveSpan(
-                    wave.name,
-                    (first_cell, len(self.cells)),
-                    len(self.targets) - first_target,
-                )
+                WaveSpan(wave.name, (first_cell, len(self.cells)), len(self.targets) - first_target)
             )
         self.sites: tuple[Site, ...] = tuple(sorted({cell.site for cell in self.cells}))
         self.key_sites: dict[Site, list[KeySite]] = {site: [] for site in self.sites}

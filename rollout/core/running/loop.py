@@ -10,13 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from rollout.core.invariant import invariant
-from rollout.core.running.arrivals import (
-    Arrival,
-    CallEnded,
-    LowSpace,
-    ObservationEnded,
-    Signal,
-)
+from rollout.core.running.arrivals import Arrival, CallEnded, LowSpace, ObservationEnded, Signal
 from rollout.core.running.decider import Decider, Turn
 from rollout.errors import IntegrityError, RolloutError
 from rollout.model import limits

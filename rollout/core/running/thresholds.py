@@ -115,11 +115,7 @@ def _after_wave(run: Run) -> ev.Halted | None:
 
 
 def _halted(
-    run: Run,
-    wave: int,
-    found: list[int],
-    what: str,
-    reason: HaltReason = HaltReason.FAILURES,
+    run: Run, wave: int, found: list[int], what: str, reason: HaltReason = HaltReason.FAILURES
 ) -> ev.Halted:
     span = run.layout.waves[wave]
     names = ", ".join(run.layout.targets[ordinal].instance for ordinal in found[:NAMED_MAX])

@@ -20,10 +20,7 @@ from rollout.model.observation import Observed
 from rollout.model.site import Site
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
-SLOWER_AFTER: tuple[tuple[Duration, int], ...] = (
-    (60 * SECOND, 1),
-    (5 * MINUTE, 2),
-)
+SLOWER_AFTER: tuple[tuple[Duration, int], ...] = ((60 * SECOND, 1), (5 * MINUTE, 2))
 """Ticks between two observations, by the time since the restart."""
 SLOWEST = 5
 """The same for older restarts."""

@@ -240,10 +240,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                 mutating=True,
             ),
             Action(
-                "CreateKeyPair",
-                (_REGION, _KEY_PAIR, _GROUP, _TAGS),
-                errors.CREATE,
-                mutating=True,
+                "CreateKeyPair", (_REGION, _KEY_PAIR, _GROUP, _TAGS), errors.CREATE, mutating=True
             ),
             Action(
                 "DeleteKeyPairs",

@@ -129,11 +129,7 @@ COMMON: Final = (
         " trying again.",
     ),
     # Printed for the dry runs of other actions of the service, not for those of this table.
-    _e(
-        400,
-        "DryRunOperation",
-        "Request validation has been passed with DryRun flag set.",
-    ),
+    _e(400, "DryRunOperation", "Request validation has been passed with DryRun flag set."),
     _e(400, "DRYRUN.SUCCESS", "This request is a dryrun request with successful result."),
 )
 
@@ -440,11 +436,7 @@ RUN_COMMAND: Final = (
     *_ASSISTANT,
     *_NEW_TAGS,
     _NO_GROUP,
-    _e(
-        400,
-        "InvalidInstance.NotMatch",
-        "The specified instance type does not match the command.",
-    ),
+    _e(400, "InvalidInstance.NotMatch", "The specified instance type does not match the command."),
     _e(403, "InvalidCmdType.NotFound", "The specified command type does not exist."),
     _e(404, "InvalidRepeatMode.NotFound", "The specified repeat mode does not exist."),
     _e(
@@ -478,11 +470,7 @@ RUN_COMMAND: Final = (
         "IdempotentParameterMismatch",
         "The specified parameter has changed while using an already used clientToken.",
     ),
-    _e(
-        403,
-        "IdempotentProcessing",
-        "The previous idempotent request(s) is still processing.",
-    ),
+    _e(403, "IdempotentProcessing", "The previous idempotent request(s) is still processing."),
     _e(400, "InvalidClientToken.Malformed", "The specified parameter clientToken is not valid."),
     _ours(400, "InvalidParameter.CommandContent", "The specified CommandContent is invalid."),
     _e(400, "InvalidParameter.Parameters", "The specified parameter Parameters is not valid."),

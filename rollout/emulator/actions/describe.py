@@ -176,10 +176,7 @@ def _by_token(
 ) -> dict[str, object]:
     """Return one page from the token on. TotalCount means nothing here, so it is 0."""
     limit = call.number_in(
-        "MaxResults",
-        contract.PAGE_SIZE_DEFAULT,
-        contract.MAX_RESULTS_MIN,
-        contract.MAX_RESULTS_MAX,
+        "MaxResults", contract.PAGE_SIZE_DEFAULT, contract.MAX_RESULTS_MIN, contract.MAX_RESULTS_MAX
     )
     first = call.first()
     page = _page_from(candidates, first, matches, limit + 1)

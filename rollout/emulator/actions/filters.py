@@ -68,12 +68,7 @@ _SHAPE_FIELDS: Final[Mapping[str, Callable[[Shape], str]]] = {
 }
 
 # Addresses of these kinds do not exist here: a filter by one matches nothing.
-_NO_ADDRESSES: Final = (
-    "PublicIpAddresses",
-    "InnerIpAddresses",
-    "EipAddresses",
-    "RdmaIpAddresses",
-)
+_NO_ADDRESSES: Final = ("PublicIpAddresses", "InnerIpAddresses", "EipAddresses", "RdmaIpAddresses")
 
 
 def matcher(call: Context) -> Matches | None:
@@ -89,12 +84,7 @@ def matcher(call: Context) -> Matches | None:
             raise Refusal(code)
     if params.get("HpcClusterId"):  # no instance has one
         raise Refusal("InvalidHpcClusterId.NotFound")
-    tests = [
-        *_of_shape(call),
-        *_of_tags(call),
-        *_of_columns(call),
-        *_of_times(call),
-    ]
+    tests = [*_of_shape(call), *_of_tags(call), *_of_columns(call), *_of_times(call)]
     if not tests:
         return None
     return lambda ordinal: all(test(ordinal) for test in tests)

@@ -55,9 +55,7 @@ class CloudState:
         self.make_key = make_key
         self.assistant = Assistant(fleet.instances, fleet.pairs)
         self.ledger = HiddenLedger(
-            fleet.instances.ids.id_of,
-            lambda number: self.pairs.all[number].name,
-            self.request_id,
+            fleet.instances.ids.id_of, lambda number: self.pairs.all[number].name, self.request_id
         )
         key = hashlib.blake2b(f"requests/{seed}".encode(), digest_size=32).digest()
         self._request_ids = hashlib.blake2b(digest_size=16, key=key)

@@ -21,9 +21,7 @@ FORMER_KEY_PAIR: Final = "fleet-former"
 
 LINUX_IMAGES: Final = (
     Image(
-        "aliyun_3_x64_20G_alibase_20250629.vhd",
-        "linux",
-        "Alibaba Cloud Linux  3.2104 LTS 64 bit",
+        "aliyun_3_x64_20G_alibase_20250629.vhd", "linux", "Alibaba Cloud Linux  3.2104 LTS 64 bit"
     ),
     Image("ubuntu_22_04_x64_20G_alibase_20250623.vhd", "linux", "Ubuntu  22.04 64 bit"),
     Image("debian_12_10_x64_20G_alibase_20250617.vhd", "linux", "Debian  12.10 64 bit", "ecs-user"),

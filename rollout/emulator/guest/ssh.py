@@ -66,9 +66,7 @@ def host_key(seed: int) -> bytes:
 
     private = hashlib.blake2b(f"host-key/{seed}".encode(), digest_size=32).digest()
     return Ed25519PrivateKey.from_private_bytes(private).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 

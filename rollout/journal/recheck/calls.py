@@ -26,11 +26,7 @@ class RunCalls:
     """The calls of one run. `stopped`: the run halted or drained and may not issue any."""
 
     def __init__(
-        self,
-        instances: TargetStates,
-        waves: WaveRules,
-        commands: Commands,
-        violations: Violations,
+        self, instances: TargetStates, waves: WaveRules, commands: Commands, violations: Violations
     ) -> None:
         count = len(instances.targets)
         self.open: dict[int, ev.Issued] = {}
@@ -219,16 +215,8 @@ class RunCalls:
             self._instances.free_permit(ordinal)
             ends = ends or retry is RetryClass.FACT
             move(
-                ordinal,
-                (State.RESTARTING,),
-                State.STRANDED if ends else State.ATTACHED,
-                "refused",
+                ordinal, (State.RESTARTING,), State.STRANDED if ends else State.ATTACHED, "refused"
             )
         else:
             ends = ends or (retry is RetryClass.FACT and not whole)
-            move(
-                ordinal,
-                (State.ATTACHING,),
-                State.FAILED if ends else State.PLANNED,
-                "refused",
-            )
+            move(ordinal, (State.ATTACHING,), State.FAILED if ends else State.PLANNED, "refused")

@@ -20,11 +20,7 @@ class EvidenceRules:
     """Moves of instances that no call caused."""
 
     def __init__(
-        self,
-        instances: TargetStates,
-        calls: RunCalls,
-        commands: Commands,
-        violations: Violations,
+        self, instances: TargetStates, calls: RunCalls, commands: Commands, violations: Violations
     ) -> None:
         self._instances, self._calls, self._commands = instances, calls, commands
         self._retried = bytearray(len(instances.targets))

@@ -45,10 +45,7 @@ class InOrder(MutableSet[T]):
 @contextlib.contextmanager
 def in_order(seconds: Callable[[], float]) -> Iterator[None]:
     """Let anyio use ordered sets, and aiohttp the clock `seconds`."""
-    with (
-        _named(anyio_asyncio, "set", InOrder),
-        _named(aiohttp.connector, "monotonic", seconds),
-    ):
+    with _named(anyio_asyncio, "set", InOrder), _named(aiohttp.connector, "monotonic", seconds):
         yield
 
 

@@ -136,9 +136,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
     return Spec(
         name="sim",
         key_pair=KeyPairSpec(
-            WANTED,
-            public_key(1),
-            Ensure.REQUIRE if scenario.key_present else Ensure.IMPORT,
+            WANTED, public_key(1), Ensure.REQUIRE if scenario.key_present else Ensure.IMPORT
         ),
         inventory=(EcsSource(scenario.regions),),
         text=f"seed: {scenario.seed}\n",

@@ -12,13 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from rollout.core.running.arrivals import (
-    CallEnded,
-    LowSpace,
-    ObservationEnded,
-    Reply,
-    Signal,
-)
+from rollout.core.running.arrivals import CallEnded, LowSpace, ObservationEnded, Reply, Signal
 from rollout.core.running.decider import Decider
 from rollout.core.running.loop import Effects, Loop
 from rollout.core.running.state import lane_of_call

@@ -248,14 +248,7 @@ class World:
         self.crash_points.visit("before a call leaves")
         durable = self.disk.durable_bytes(self.run_dir, "journal-")
         self.record.sent.append(
-            Sent(
-                n,
-                request.action,
-                request.region,
-                request.ids,
-                self.heap.now,
-                durable,
-            )
+            Sent(n, request.action, request.region, request.ids, self.heap.now, durable)
         )
 
     def _trouble(self, process: Driver, stopping: Stopping | None) -> Instant | None:

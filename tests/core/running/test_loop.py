@@ -156,7 +156,7 @@ def test_a_line_that_fails_takes_its_intents_with_it(error: RolloutError, reason
     assert effects.finished and driven.loop.not_durable == driven.put
 
 
-def test_replies_after_an_error_are_kept_for_the_last_words() -> None:
+def test_replies_after_an_error_are_kept_for_the_final_events() -> None:
     """A call that was in flight when the journal broke still ends, without another line."""
     driven = Driven()
     issued = driven.until_call().intents[0]
