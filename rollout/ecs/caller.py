@@ -143,7 +143,7 @@ class Caller:
 
     async def _attempt(self, lane: Lane, request: UnsignedCall) -> verdict.JudgedReply | Refused:
         """Wait for the lane, send, and report the outcome to lane and breaker."""
-        stopped = self._stopped if request.action.mutating else _never
+        stopped = self._stopped if request.action.mutating else (lambda: False)
         ticket = await self.governor.admit(lane, request.not_after, stopped)
         if ticket is None and stopped():
             return Unsent.HALTED.refusal(_HELD_BACK[Unsent.HALTED])
@@ -373,7 +373,3 @@ def _authority(endpoint: str) -> str:
 def _iso_seconds(second: int) -> str:
     """Format a second; all calls of one second share it."""
     return wire.iso_seconds(second * SECOND)
-
-
-def _never() -> bool:
-    return False

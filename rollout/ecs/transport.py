@@ -65,10 +65,6 @@ class Lost(Exception):
         self.reason = reason
 
 
-def _never() -> None:
-    return None
-
-
 class SignedCall(msgspec.Struct, frozen=True):
     """One attempt, signed: POST to `endpoint` with `query` and an empty body.
 
@@ -85,7 +81,7 @@ class SignedCall(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     connect_ms: int
     read_ms: int
-    held_back: Callable[[], Unsent | None] = _never
+    held_back: Callable[[], Unsent | None] = lambda: None
 
 
 class Transport(Protocol):

@@ -132,11 +132,8 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
             run.attach_tries[ordinal] += 1
             run.busy.pop(ordinal, None)
         case Refused(retry=retry):
-            if retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome)):
-                run.causes[ordinal] = outcome.code
-                move_target(run, ordinal, Trigger.ATTACH_REFUSED)
-                return
-            if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
+            final = retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome))
+            if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at)):
                 run.causes[ordinal] = outcome.code
                 move_target(run, ordinal, Trigger.ATTACH_REFUSED)
                 return
@@ -156,11 +153,8 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
             run.busy.pop(ordinal, None)
             move_target(run, ordinal, Trigger.ANSWER_LOST)
         case Refused(retry=retry):
-            if retry in (RetryClass.FACT, RetryClass.ODD):
-                run.causes[ordinal] = outcome.code
-                move_target(run, ordinal, Trigger.RESTART_REFUSED)
-                return
-            if is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at):
+            final = retry in (RetryClass.FACT, RetryClass.ODD)
+            if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at)):
                 run.causes[ordinal] = outcome.code
                 move_target(run, ordinal, Trigger.RESTART_REFUSED)
                 return
