@@ -113,7 +113,7 @@ class Demo:
 
     def _point_at(self, process: subprocess.Popen[bytes]) -> None:
         """Read the environment from the lines that the emulator prints when it is ready."""
-        assert process.stdout is not None  # noqa: S101 - asked for in _start
+        assert process.stdout is not None  # noqa: S101 - requested in _start
         for raw in process.stdout:
             name, _, value = raw.decode().removeprefix("export ").strip().partition("=")
             self.environment[name] = value

@@ -158,11 +158,11 @@ def _regions(spec: Spec, files: naming.Named) -> frozenset[str]:
 
 
 def _elsewhere(
-    named: Gathered, asked: dict[str, list[str]], found: dict[str, Instance]
+    named: Gathered, requested: dict[str, list[str]], found: dict[str, Instance]
 ) -> dict[str, list[str]]:
     """Return the next region of each id that was not found, by region."""
     further: dict[str, list[str]] = {}
-    for region, ids in sorted(asked.items()):
+    for region, ids in sorted(requested.items()):
         for each in ids:
             regions = named.candidates.get(each, ())
             if each not in found and region in regions[:-1]:

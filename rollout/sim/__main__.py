@@ -28,17 +28,17 @@ CHUNK = 20
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the requested seeds and print their results."""
-    asked = _parser().parse_args(arguments)
-    if asked.crash_pairs:
-        return _crash_pairs(asked.jobs)
-    seeds = range(asked.start, asked.start + asked.seeds)
+    options = _parser().parse_args(arguments)
+    if options.crash_pairs:
+        return _crash_pairs(options.jobs)
+    seeds = range(options.start, options.start + options.seeds)
     began, tally = time.perf_counter(), Tally()
-    for one in _trials(seeds, asked.jobs, real=asked.shell):
+    for one in _trials(seeds, options.jobs, real=options.shell):
         tally.add(one)
         if one.wrong:
             _report(one)
     took = time.perf_counter() - began
-    return _conclude(tally, took, verbose=asked.verbose)
+    return _conclude(tally, took, verbose=options.verbose)
 
 
 def _parser() -> argparse.ArgumentParser:

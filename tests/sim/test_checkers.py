@@ -104,7 +104,7 @@ def sent(record: RunRecord, **changes: object) -> None:
 
 def call(world: World, action: str, n: int, **params: str) -> None:
     """One more effect in the cloud, as if intent `n` had asked for it."""
-    world.arrivals.deliver(Request(action, params), n, ghost=False)
+    world.arrivals.deliver(Request(action, params), n, duplicate=False)
 
 
 def restarted(record: RunRecord) -> tuple[int, str]:

@@ -25,14 +25,14 @@ def describe_invocation_results(call: Context) -> Body:
     region = call.region()
     instance = call.text("InstanceId")
     call.demand(region, instances=[instance] if instance else None)
-    tags = filters.tags_asked(call.params)
+    tags = filters.requested_tags(call.params)
     assistant_, invoke_id = call.cloud.assistant, call.text("InvokeId")
     past = invoke_id and call.flag("IncludeHistory")
     found = assistant_.history if past else assistant_.results
     results = [
         result
         for result in found(region, invoke_id, call.now)
-        if _asked(call, result) and filters.has_tags(result.order.tags, tags)
+        if _is_requested(call, result) and filters.has_tags(result.order.tags, tags)
     ]
     on_page, page = _page(call, results)
     rows = [_row(call, result) for result in on_page]
@@ -109,15 +109,15 @@ def _living(call: Context, region: str) -> Sequence[int]:
     return [o for o in span if instances.base[o] != BaseStatus.RELEASED]
 
 
-def _asked(call: Context, result: Result) -> bool:
+def _is_requested(call: Context, result: Result) -> bool:
     order = result.order
-    asked = {
+    requested = {
         "InstanceId": call.cloud.instances.ids.id_of(result.ordinal),
         "CommandId": order.command_id,
         "InvokeRecordStatus": result.record_status,
         "ResourceGroupId": order.group,
     }
-    return all(call.text(name) in {"", value} for name, value in asked.items())
+    return all(call.text(name) in {"", value} for name, value in requested.items())
 
 
 def _row(call: Context, result: Result) -> dict[str, object]:

@@ -95,7 +95,7 @@ def wildcard(pattern: str, text: str) -> bool:
     return _pattern(pattern).match(text) is not None
 
 
-def tags_asked(params: Mapping[str, str]) -> Tags:
+def requested_tags(params: Mapping[str, str]) -> Tags:
     """Return `Tag.N.Key` and `Tag.N.Value`, in the order of N; a missing value is empty.
 
     Errors: Refusal for more than 20 tags and for a value without its key.
@@ -126,16 +126,18 @@ def tags_given(params: Mapping[str, str]) -> Tags:
     return tags
 
 
-def tagged(instances: Instances, asked: Tags) -> Matches:
+def tagged(instances: Instances, requested: Tags) -> Matches:
     """Return which instances have all these tags."""
     value = instances.tag_sets.value
-    verdicts = Cache[int, bool](lambda number: has_tags(value(number), asked), _JUDGED_CACHED_MAX)
+    verdicts = Cache[int, bool](
+        lambda number: has_tags(value(number), requested), _JUDGED_CACHED_MAX
+    )
     return lambda ordinal: verdicts[instances.tags[ordinal]]
 
 
-def has_tags(tags: Tags, asked: Tags) -> bool:
+def has_tags(tags: Tags, requested: Tags) -> bool:
     """Return whether all these tags are present; an empty value matches any value."""
-    return all(any(k == key and value in {"", v} for k, v in tags) for key, value in asked)
+    return all(any(k == key and value in {"", v} for k, v in tags) for key, value in requested)
 
 
 @lru_cache(maxsize=64)
@@ -164,13 +166,13 @@ def _plain(text: str) -> bool:
 
 
 def _of_shape(call: Context) -> list[Matches]:
-    asked = [(get, call.params[n]) for n, get in _SHAPE_FIELDS.items() if call.params.get(n)]
+    requested = [(get, call.params[n]) for n, get in _SHAPE_FIELDS.items() if call.params.get(n)]
     optimized = wire.parse_bool(call.text("IoOptimized"))
-    if not asked and optimized is None:
+    if not requested and optimized is None:
         return []
 
     def fits(shape: Shape) -> bool:
-        return all(get(shape) == value for get, value in asked) and (
+        return all(get(shape) == value for get, value in requested) and (
             optimized is None or shape.io_optimized is optimized
         )
 
@@ -181,8 +183,8 @@ def _of_shape(call: Context) -> list[Matches]:
 
 
 def _of_tags(call: Context) -> list[Matches]:
-    asked = tags_asked(call.params)
-    return [tagged(call.cloud.instances, asked)] if asked else []
+    requested = requested_tags(call.params)
+    return [tagged(call.cloud.instances, requested)] if requested else []
 
 
 def _of_columns(call: Context) -> list[Matches]:

@@ -107,7 +107,7 @@ def _wanted(call: Context, region: str, pair: KeyPair) -> bool:
         (not name or filters.wildcard(name, pair.name))
         and (not print_ or print_ == pair.fingerprint)
         and (not group or group == pair.group)
-        and filters.has_tags(pair.tags, filters.tags_asked(call.params))
+        and filters.has_tags(pair.tags, filters.requested_tags(call.params))
         and call.may(region, key=pair.name)
     )
 

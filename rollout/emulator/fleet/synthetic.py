@@ -75,7 +75,6 @@ def build(
     seed: int,
     now: int,
     regions: Sequence[str] = region_table.DEFAULT,
-    former_key_pair: str = FORMER_KEY_PAIR,
 ) -> Fleet:
     """Return a fleet of `size` instances, spread evenly over `regions`.
 
@@ -87,7 +86,7 @@ def build(
     builder = FleetBuilder(now)
     for index, name in enumerate(regions):
         region = builder.open_region(name)
-        former = builder.key_pair(former_key_pair, former_public_key(seed, name))
+        former = builder.key_pair(FORMER_KEY_PAIR, former_public_key(seed, name))
         count = size // len(regions) + (index < size % len(regions))
         _Region(builder, region, seed, now, former.number).fill(count)
     return builder.finish(seed, list(region_table.KNOWN.values()))

@@ -196,14 +196,12 @@ async def serve(
     *,
     clock: Callable[[], int] = wall_clock_ms,
     tls: ssl.SSLContext | None = None,
-    anywhere: bool = False,
 ) -> AsyncIterator[str]:
     """Serve `cloud` and yield its URL; port 0 selects a free one.
 
-    Errors: ValueError for an address that is not loopback, unless `anywhere`; OSError when the
-    address is taken.
+    Errors: ValueError for an address that is not loopback; OSError when the address is taken.
     """
-    if not anywhere and not _is_loopback(address):
+    if not _is_loopback(address):
         raise ValueError(f"{address} is not a loopback address")
     front = HttpFrontEnd(cloud, clock)
     http = web.Server(front.answer, access_log=None, max_line_size=REQUEST_LINE_BYTES_MAX)

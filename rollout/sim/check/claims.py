@@ -205,7 +205,7 @@ class BudgetHeld:
             if ordinal is None:
                 continue
             for effect in effects:
-                if effect.entry.effect == "reboot" and effect.ours and not effect.ghost:
+                if effect.entry.effect == "reboot" and effect.ours and not effect.duplicate:
                     changes += self._interval(history, name, ordinal, effect)
         down = [0] * len(groups)
         for at, change, ordinal in sorted(changes):

@@ -61,7 +61,7 @@ def met(record: RunRecord) -> dict[str, int]:
     sites = Layout(record.plan).key_sites.values()
     count("several keys at one site", sum(len(keys) > 1 for keys in sites))
     count("late effect", record.arrivals.late)
-    count("doubled request", len(record.arrivals.ghosts))
+    count("doubled request", len(record.arrivals.duplicates))
     intents: dict[int, ev.Issued] = {}
     for line, _ in record.lines:
         for event in line.body:

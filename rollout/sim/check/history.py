@@ -64,13 +64,13 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class AttributedEffect:
-    """One effect in the hidden ledger. `n` is its intent, 0 for an external change; a ghost is the
-    effect of a second copy of one request, which no client can prevent.
+    """One effect in the hidden ledger. `n` is its intent, 0 for an external change. A duplicate is
+    the effect of a second copy of one request, which no client can prevent.
     """
 
     entry: LedgerEntry
     n: int
-    ghost: bool
+    duplicate: bool
 
     @property
     def ours(self) -> bool:
@@ -129,12 +129,16 @@ class History:
         found = []
         for entry in self.record.cloud.ledger.since(self.record.planned_effects):
             if entry.request_id in foreign:
-                found.append(AttributedEffect(entry, 0, ghost=False))
-            elif entry.request_id in arrivals.ghosts:
-                found.append(AttributedEffect(entry, arrivals.ghosts[entry.request_id], ghost=True))
+                found.append(AttributedEffect(entry, 0, duplicate=False))
+            elif entry.request_id in arrivals.duplicates:
+                found.append(
+                    AttributedEffect(entry, arrivals.duplicates[entry.request_id], duplicate=True)
+                )
             else:
                 found.append(
-                    AttributedEffect(entry, arrivals.calls.get(entry.request_id, -1), ghost=False)
+                    AttributedEffect(
+                        entry, arrivals.calls.get(entry.request_id, -1), duplicate=False
+                    )
                 )
         return found
 

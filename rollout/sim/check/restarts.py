@@ -88,7 +88,7 @@ class RestartedOnce:
         """Count in the hidden ledger, by intents: a doubled request is not the run's."""
         retries = history.record.plan.on_unknown is OnUnknown.RETRY_ONCE
         for name, effects in history.restarts.items():
-            intents = {effect.n for effect in effects if effect.ours and not effect.ghost}
+            intents = {effect.n for effect in effects if effect.ours and not effect.duplicate}
             ordinal = history.ordinal_of.get(name)
             moves = history.moves.get(ordinal, []) if ordinal is not None else []
             retried = sum(move.trigger is Trigger.RETRIED for move, _ in moves)

@@ -113,7 +113,7 @@ def _region_keys(
     """Return one key pair in each region, as the cloud describes it."""
     found = []
     for region in scenario.regions:
-        key = read_key(_ask(cloud, calls.describe_key(region, name), now), name)
+        key = read_key(_called(cloud, calls.describe_key(region, name), now), name)
         assert isinstance(key, KeyDescribed)  # noqa: S101 - nothing is armed yet
         found.append(RegionKey(ACCOUNT_ID, region, bool(key.public_key), key.fingerprint))
     return tuple(found)
@@ -161,7 +161,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
     filters: Mapping[str, str] = {}
     rows: list[Instance] = []
     while True:
-        received = _ask(cloud, calls.describe(region, filters), now)
+        received = _called(cloud, calls.describe(region, filters), now)
         page = replies.described(received, ACCOUNT_ID, region)
         assert isinstance(page, Described)  # noqa: S101 - nothing is armed yet
         rows += page.instances
@@ -170,7 +170,7 @@ def _listed(cloud: Cloud, region: str, now: Instant) -> list[Instance]:
         filters = {"NextToken": page.next_token}
 
 
-def _ask(cloud: Cloud, request: ApiRequest, now: Instant) -> verdict.JudgedReply:
+def _called(cloud: Cloud, request: ApiRequest, now: Instant) -> verdict.JudgedReply:
     reply: Reply = cloud.handle(Request(request.action, request.params), now)
     rendered = render(reply, request.action, Format.JSON)
     return verdict.received(wire.HttpReply(rendered.status, {}, rendered.body), now)

@@ -60,7 +60,7 @@ class Driver(Protocol):
     def command(self, order: OperatorCommand) -> None:
         """Receive an operator's command."""
 
-    def bury(self) -> None:
+    def cut_off(self) -> None:
         """End the process: it receives no reply any more, but its sent calls still arrive."""
 
 

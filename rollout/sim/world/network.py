@@ -81,17 +81,17 @@ class Arrivals:
         self.cloud = cloud
         self.heap = heap
         self.calls: dict[str, int] = {}
-        self.ghosts: dict[str, int] = {}
+        self.duplicates: dict[str, int] = {}
         self.unlisted: dict[str, Instant] = {}
         """Instances that DescribeInstances does not list, and until when."""
         self.late = 0
 
-    def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
-        """Let the cloud handle one copy now. A ghost is a copy of an earlier arrival."""
+    def deliver(self, request: Request, n: int, *, duplicate: bool) -> Reply:
+        """Let the cloud handle one copy now. A duplicate is a copy of an earlier arrival."""
         if self.unlisted and request.action == "DescribeInstances":
             request = _without(request, self.unlisted, self.heap.now)
         reply = self.cloud.handle(request, self.heap.now)
-        (self.ghosts if ghost else self.calls)[reply.request_id] = n
+        (self.duplicates if duplicate else self.calls)[reply.request_id] = n
         return reply
 
     def read(
@@ -243,9 +243,9 @@ class Network:
         for index, delay_ms in enumerate(injection.arrivals_ms):
             arrives = begun + there + delay_ms
 
-            def arrive(*, ghost: bool = index > 0, late: bool = arrives > ends) -> None:
+            def arrive(*, duplicate: bool = index > 0, late: bool = arrives > ends) -> None:
                 self._arrivals.late += late
-                replies.append(self._arrivals.deliver(request, call.n, ghost=ghost))
+                replies.append(self._arrivals.deliver(request, call.n, duplicate=duplicate))
 
             heap.at(arrives, arrive)
 

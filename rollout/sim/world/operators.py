@@ -55,7 +55,7 @@ class OperatorScript:
     def _restarted(self) -> set[str]:
         """Return the instances that calls of this run restarted, with any key."""
         record = self._record
-        ours = record.arrivals.calls.keys() | record.arrivals.ghosts.keys()
+        ours = record.arrivals.calls.keys() | record.arrivals.duplicates.keys()
         return {
             entry.instance
             for entry in record.cloud.ledger.since(record.planned_effects)

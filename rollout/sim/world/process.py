@@ -108,7 +108,7 @@ class Process:
         """See Driver."""
         return self.network.alive
 
-    def bury(self) -> None:
+    def cut_off(self) -> None:
         """See Driver."""
         self.network.alive = False
 
@@ -219,9 +219,9 @@ class Process:
 
 
 def read_instances(
-    received: Received, account: str, region: str, asked: Sequence[str]
+    received: Received, account: str, region: str, requested: Sequence[str]
 ) -> Described | Refused | Unknown:
-    """Decode a page of instances like the real client; leave out instances not in `asked`."""
+    """Decode a page of instances like the real client; leave out instances not in `requested`."""
     if isinstance(received, Answer):
         raise TypeError("an observation is not answered like a call")
     if not isinstance(received, verdict.JudgedReply):
@@ -231,7 +231,7 @@ def read_instances(
         return page
     if page.next_token:
         return Unknown("page_loop")
-    return msgspec.structs.replace(page, instances=replies.only(page.instances, asked))
+    return msgspec.structs.replace(page, instances=replies.only(page.instances, requested))
 
 
 def read_statuses(received: Received) -> StatusesDescribed | Refused | Unknown:

@@ -145,7 +145,7 @@ class Front(HttpFrontEnd):
         """See HttpFrontEnd."""
         self._arrivals.late += http.transport is None or http.transport.is_closing()
         n = _intent_of(http.headers.get(NONCE, ""))
-        return self._arrivals.deliver(request, n, ghost=copy > 0)
+        return self._arrivals.deliver(request, n, duplicate=copy > 0)
 
 
 class Engine(LocalEngine):
@@ -217,7 +217,7 @@ class Shell:
         """See Driver."""
         self._engine.receive(order)
 
-    def bury(self) -> None:
+    def cut_off(self) -> None:
         """See Driver."""
         self.alive = False
         self._link.exchange.cut()
@@ -245,7 +245,7 @@ class Shell:
 
     def _die(self) -> None:
         """Cut the process off, so that nothing has an effect, and cancel its tasks."""
-        self.bury()
+        self.cut_off()
         if self._main is not None:
             self._main.cancel()
 

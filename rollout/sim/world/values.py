@@ -37,7 +37,7 @@ class ValueArrivals(Arrivals):
         super().__init__(cloud, heap)
         cloud.rows = _Rows(cloud, account)
 
-    def deliver(self, request: Request, n: int, *, ghost: bool) -> Reply:
+    def deliver(self, request: Request, n: int, *, duplicate: bool) -> Reply:
         """See Arrivals; request ids are not recorded."""
         return self.cloud.handle(request, self.heap.now)
 

@@ -310,7 +310,7 @@ class World:
         """Drop the replies of a dead process; its sent copies still arrive."""
         if process is None:
             return
-        process.bury()
+        process.cut_off()
         if self._sent_at_loss is not None:
             self.record.sent_after_loss += len(self.record.sent) - self._sent_at_loss
             self._sent_at_loss = None
