@@ -107,7 +107,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
         return step
     if run.alarm is not None:
         return step
-    front = end = run.front_end
+    front = end = run.startable_end
     if run.paused is None and front < len(run.phases) and waiting.stalled:
         # The restarts of attached instances give their permits back. No attach of the later wave
         # begins.

@@ -198,7 +198,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
         return None
 
     @property
-    def front_end(self) -> int:
+    def startable_end(self) -> int:
         """Return the end of the ordinals that calls may begin for: earlier waves finish first. None
         begins in a paused run.
         """

@@ -72,7 +72,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.stations.move(ordinal, Station.QUEUED)
         while self.ready_later and self.ready_later[0][0] <= now:
             self._insert_ready(heapq.heappop(self.ready_later)[1])
-        end = self.run.front_end
+        end = self.run.startable_end
         for groups in self.checked.values():
             for ordinals in [group for group in groups if group[0] >= end]:
                 groups.remove(ordinals)  # its wave waits for an earlier one, which has work again
