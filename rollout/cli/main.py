@@ -37,7 +37,7 @@ COMMANDS = {
     "demo": ("", "Rotate an emulated fleet, kill the run halfway, resume, verify."),
     "doctor": (
         "[SPEC]",
-        "Check identity, permissions, key pairs, clock and disk. Changes nothing.",
+        "Check access, key pairs, clock and disk. Changes nothing.",
     ),
     "explain": ("CODE", "Explain an error code, or all exit codes."),
     "schema": ("KIND", "Print a JSON Schema."),

@@ -25,7 +25,7 @@ def doctor(
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
-    """Check identity, permissions, key pairs, clock and disk. Changes nothing.
+    """Check access, key pairs, clock and disk. Changes nothing.
 
     Parameters
     ----------
