@@ -25,6 +25,11 @@ def test_no_checker_finds_anything_and_everything_rare_is_met(
     assert f"{SEEDS:,} seeds, 0 failed" in journaled
 
 
+def test_seed_2972_an_operator_ends_a_pause_that_was_refused_and_delivered_again() -> None:
+    """The next process accepts the pause, and no command of the scenario is left to end it."""
+    assert trial.run(2972).wrong == []
+
+
 def test_a_failing_seed_prints_the_line_that_replays_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

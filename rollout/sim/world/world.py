@@ -13,6 +13,7 @@ from pathlib import Path
 from rollout.core.invariant import Bug
 from rollout.core.running import gates
 from rollout.core.running.decider import Decider
+from rollout.core.running.state import Run
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.faults import INSTANCE_FAULTS, FaultPlan
 from rollout.journal import verify
@@ -71,6 +72,7 @@ class World:
         self._sent_at_loss: int | None = None
         self._attending = False
         self._waits = scenario.gating.waits
+        self._pauses_end: Instant = 0
 
     def run(self) -> RunRecord:
         """Start, stop and resume the run as the scenario says, until it ends."""
@@ -88,6 +90,7 @@ class World:
             paused_at = record.begun + pause.at_ms
             self._command_at(paused_at, OperatorVerb.PAUSE)
             self._command_at(paused_at + pause.lasts_ms, pause.ended_by)
+            self._pauses_end = max(self._pauses_end, paused_at + pause.lasts_ms)
         try:
             if not self._safety():
                 self._liveness()
@@ -277,17 +280,24 @@ class World:
         self.heap.at(at, lambda: self.operators.command(verb, self.process, self.heap.now))
 
     def _attend(self, decider: Decider) -> None:
-        """Have an operator answer the manual gate that waits, again until it is answered."""
-        if not self._attending and gates.unanswered(decider.run):
+        """Have an operator promote the run, again until it waits for nobody."""
+        if not self._attending and self._waits_for_operator(decider.run):
             self._attending = True
             self.heap.at(self.heap.now + self.scenario.gating.answered_ms, self._promote)
 
     def _promote(self) -> None:
         self._attending = False
-        if self.record.decider is not None and gates.unanswered(self.record.decider.run):
+        if self.record.decider is not None and self._waits_for_operator(self.record.decider.run):
             self.operators.command(OperatorVerb.PROMOTE, self.process, self.heap.now)
             if self.process is not None and self.process.alive:
                 self._attend(self.record.decider)
+
+    def _waits_for_operator(self, run: Run) -> bool:
+        """Return whether a manual gate waits, or a pause that no scheduled command ends any more: a
+        refused pause is delivered again to the next process, which may accept it.
+        """
+        forgotten = run.paused is not None and self.heap.now >= self._pauses_end
+        return forgotten or gates.unanswered(run)
 
     def _alive_at(self, process: Driver, at: Instant, action: Callable[[], None]) -> None:
         def act() -> None:
