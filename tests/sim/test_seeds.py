@@ -25,9 +25,20 @@ def test_no_checker_finds_anything_and_everything_rare_is_met(
     assert f"{SEEDS:,} seeds, 0 failed" in journaled
 
 
-def test_seed_2972_an_operator_ends_a_pause_that_was_refused_and_delivered_again() -> None:
+@pytest.mark.parametrize("seed, real", [(2972, False), (5264, False), (60, True)])
+def test_an_operator_ends_a_pause_that_was_refused_and_delivered_again(
+    seed: int, *, real: bool
+) -> None:
     """The next process accepts the pause, and no command of the scenario is left to end it."""
-    assert trial.run(2972).wrong == []
+    assert trial.run(seed, real=real).wrong == []
+
+
+@pytest.mark.parametrize("seed", [5489, 5905])
+def test_a_bake_is_not_shortened_by_a_machine_whose_clock_stopped(seed: int) -> None:
+    """The clock of a paused virtual machine stays behind; the bake counts from the service's time
+    in the replies that this process received since.
+    """
+    assert trial.run(seed).wrong == []
 
 
 def test_a_failing_seed_prints_the_line_that_replays_it(

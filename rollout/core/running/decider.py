@@ -181,6 +181,8 @@ class Decider:
         self, observation: Observation, reply: Reply, sent_at: Instant, now: Instant
     ) -> None:
         """Judge the reply to an observation that was sent at `sent_at`, or the lack of one."""
+        if not isinstance(reply, Refused | Unknown):
+            self.watching.service_time = max(self.watching.service_time, reply.api_time)
         match observation, reply:
             case ObserveInstances(), Described(instances=instances, api_time=api_time):
                 self.instances_observed(observation, instances, sent_at, api_time, now)

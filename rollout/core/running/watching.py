@@ -71,6 +71,8 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     not taken for a list of instances that do not exist.
     """
     drift_reported: dict[tuple[int, DriftKind], None] = {}
+    service_time: Instant = 0
+    """The latest time that a reply to an observation has, by the service's clock."""
     calibrated: list[tuple[str, str, str]] = []
     """Families (account, region, image) whose StartTime was judged since the last turn."""
 
