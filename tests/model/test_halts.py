@@ -16,6 +16,8 @@ TABLE = {
     "protocol_anomaly": ("R0502", 5),
     "unreachable": ("R0503", 5),
     "failures": ("R0504", 5),
+    "paused": ("R0509", 5),
+    "gate": ("R0508", 5),
     "foreign_key": ("R0605", 6),
     "key_pair": ("R0606", 6),
     "drift": ("R0607", 6),

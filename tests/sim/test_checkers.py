@@ -466,7 +466,7 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-35", _a_short_bake),
     ("I-37", _asked_four_times),
     ("I-38", _intents_after_a_drain),
-    ("I-38", _intents_in_a_pause),
+    ("I-66", _intents_in_a_pause),
     ("I-40", _a_line_is_missing),
     ("I-41", _two_at_once),
     ("I-41", _lives_that_overlap),

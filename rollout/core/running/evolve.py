@@ -117,7 +117,7 @@ def _wave_started(run: Run, event: ev.WaveStarted) -> None:
     invariant(run.left_before is None, "I-33: earlier waves finish first")
     invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
     invariant(run.gate is None, "I-34: the gate opens before the next wave")
-    invariant(run.paused is None, "I-38: no wave starts in a paused run")
+    invariant(run.paused is None, "I-66: no wave starts in a paused run")
     run.wave_open = event.wave
     run.cells_next = run.layout.waves[event.wave].cells[0]
 
@@ -144,7 +144,7 @@ def _gate_opened(run: Run, event: ev.GateOpened) -> None:
 
 def _cell_opened(run: Run, event: ev.CellOpened) -> None:
     invariant(event.cell == run.cells_next, "cells open in order")
-    invariant(run.paused is None, "I-38: no cell opens in a paused run")
+    invariant(run.paused is None, "I-66: no cell opens in a paused run")
     run.cells_open[event.cell] = None
     run.cells_next += 1
     run.left_in_open_cells += run.left_in_cell[event.cell]

@@ -42,7 +42,7 @@ def begin(run: Run, event: ev.Issued) -> None:
     invariant(event.epoch == run.epoch, "I-02: an intent names the epoch it was written in")
     invariant(event.n == run.calls_issued + 1, "I-02: calls are numbered without gap")
     invariant(not run.frozen, "I-38: no intent after a halt, a drain or an abort")
-    invariant(run.paused is None, "I-38: no intent in a paused run")
+    invariant(run.paused is None, "I-66: no intent in a paused run")
     run.calls_issued = event.n
     run.open_calls[event.n] = event
     match event.command:

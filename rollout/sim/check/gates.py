@@ -75,7 +75,7 @@ class BakesHeld:
 class PauseHolds:
     """Between a pause and the command that ends it no wave or cell opens, and no call begins."""
 
-    ids = ("I-38",)
+    ids = ("I-66",)
 
     def check(self, history: History) -> Iterator[str]:
         """Compare the order of lines."""

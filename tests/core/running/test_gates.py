@@ -355,9 +355,9 @@ def test_the_state_refuses_an_intent_in_a_paused_run() -> None:
     fresh = story()
     operate(fresh, OperatorVerb.PAUSE)
 
-    with pytest.raises(Bug, match="I-38"):
+    with pytest.raises(Bug, match="I-66"):
         fresh.decider.put(issued, fresh.now)
-    with pytest.raises(Bug, match="I-38"):
+    with pytest.raises(Bug, match="I-66"):
         fresh.decider.put(ev.WaveStarted(0, "canary"), fresh.now)
 
 
