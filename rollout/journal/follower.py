@@ -1,6 +1,6 @@
 """Follow the journal of a live run: whole lines as they are written, across segments and resumes.
 
-Called by whoever displays or reports a run while another process drives it. Changes nothing on
+Called to display or report a run while another process drives it. Changes nothing on
 disk; a line may be read before it is durable.
 """
 

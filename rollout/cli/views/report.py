@@ -65,7 +65,7 @@ _ALWAYS = ("done", "failed")
 
 def status(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
-    lines = [*_head(view, facts, width), *_waves(view), *_permits(view)]
+    lines = [*_head(view, facts, width), *_waves(view), *_permits(view, width)]
     lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
     if view.state != "closed":
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
@@ -154,18 +154,18 @@ def _waves(view: RunView) -> list[str]:
     rows = [("wave", "targets", *names, "")]
     for wave, numbers in zip(view.waves, counts, strict=True):
         cells = [f"{numbers[name]:,}" for name in names]
-        state = f"{wave.state}, next wave {wave.gate}" if wave.gate else wave.state
-        rows.append((wave.name, f"{wave.targets:,}", *cells, state))
+        rows.append((wave.name, f"{wave.targets:,}", *cells, wave.state))
     return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
 
 
-def _permits(view: RunView) -> list[str]:
+def _permits(view: RunView, width: int) -> list[str]:
     if view.state == "closed":
         return []
     down = some(
         [f"{one.used:,} of {one.cap:,} permits ({escaped(one.key)})" for one in view.groups]
     )
-    return [f"  down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"]
+    text = f"down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"
+    return render.wrap(text, width, first="  ", rest="    ")
 
 
 def lane(one: LaneView, at: Instant) -> str:

@@ -280,7 +280,7 @@ class World:
         self.heap.at(at, lambda: self.operators.command(verb, self.process, self.heap.now))
 
     def _attend(self, decider: Decider) -> None:
-        """Have an operator promote the run, again until it waits for nobody."""
+        """Have an operator promote the run until it no longer waits for one."""
         if not self._attending and self._waits_for_operator(decider.run):
             self._attending = True
             self.heap.at(self.heap.now + self.scenario.gating.answered_ms, self._promote)

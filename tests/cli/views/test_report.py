@@ -92,13 +92,23 @@ def test_a_halted_run_shows_reason_rest_and_next_step() -> None:
 
 
 def test_a_gate_shows_what_it_waits_for_and_the_command() -> None:
-    """The wave names the next wave's gate, and the commands that open it are printed."""
-    waits = "for a promotion after wave canary"
+    """The gate stands once, for the instances that wait for it, and not in the wave table, which
+    cannot be wrapped; the command that opens it is printed.
+    """
+    waits = "until 2026-11-30T17:20:45Z (bake of wave canary), for a promotion after wave canary"
     first = msgspec.structs.replace(VIEW.waves[0], state="closed", gate=waits)
-    changes = {"waves": (first, *VIEW.waves[1:]), "to_promote": True, "reason": "R0508 gate: x"}
-    text = report.status(msgspec.structs.replace(VIEW, **changes), FACTS, 100)
+    changes = {
+        "waves": (first, *VIEW.waves[1:]),
+        "waiting": {waits: 7},
+        "to_promote": True,
+        "reason": "R0508 gate: x",
+    }
+    text = report.status(msgspec.structs.replace(VIEW, **changes), FACTS, 80)
 
-    assert f"closed, next wave {waits}" in text
+    assert f"waiting: 7 {waits}" in " ".join(text.split())
+    assert text.count("promotion") == 1
+    table = ("  wave ", "  canary ", "  rest ")
+    assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith(table))
     assert text.endswith(
         "promote: rollout promote r-1\nresume: rollout resume r-1\nabort:  rollout abort r-1"
     )
