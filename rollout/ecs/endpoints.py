@@ -7,7 +7,6 @@ Pure. Source of the map and of the forms of hosts: `alibabacloud-ecs20140526` 7.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from rollout.errors import ConfigError, RolloutError
+from rollout.model.address import is_loopback
 
 DOMAIN: Final = "aliyuncs.com"
 STS: Final = "https://sts.aliyuncs.com"
@@ -131,16 +131,6 @@ def address(text: str, product: Product = "ecs", *, private: bool = False) -> st
     if not local:
         _check_name(name, displayed, product, private=private)
     return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def is_loopback(name: str) -> bool:
-    """Return whether this is exactly `localhost` or a loopback address."""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_name(name: str, displayed: str, product: Product, *, private: bool) -> None:

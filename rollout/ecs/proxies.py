@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from rollout.ecs.endpoints import is_loopback
 from rollout.errors import ConfigError
+from rollout.model.address import is_loopback
 
 HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 """The first one that has a value counts; the spelling in lower case is the older one."""

@@ -22,10 +22,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from rollout.core.invariant import invariant
-from rollout.ecs import endpoints
 from rollout.ecs.proxies import Proxies
 from rollout.ecs.wire import HttpReply
 from rollout.model import limits
+from rollout.model.address import is_loopback
 from rollout.model.outcome import Unsent
 
 BODY_BYTES_MAX: Final = 8 * 1024**2
@@ -209,7 +209,7 @@ async def _exchange(protocol: ResponseHandler, call: SignedCall) -> HttpReply:
 def _host(endpoint: str, proxies: Proxies) -> aiohttp.ClientRequest:
     """Return the pool's request. Secrets are never sent unencrypted to another machine."""
     url = URL(endpoint)
-    safe = url.scheme == "https" or endpoints.is_loopback(url.host or "")
+    safe = url.scheme == "https" or is_loopback(url.host or "")
     invariant(safe, "plain http leaves this machine")
     proxy = proxies.to(url.host or "", url.port)
     loop = asyncio.get_running_loop()
