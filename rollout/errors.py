@@ -300,6 +300,7 @@ CODES: dict[str, Code] = {
     "R0611": Code(Exit.CONFLICT, "the run is not closed"),
     "R0612": Code(Exit.CONFLICT, "the key pair is in use"),
     "R0613": Code(Exit.CONFLICT, "a lost restart may still take effect"),
+    "R0614": Code(Exit.CONFLICT, "a run changed targets after the plan was created"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

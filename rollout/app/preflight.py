@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-from rollout.app import connect, former_keys, parallel, runs
+from rollout.app import connect, earlier_runs, former_keys, parallel, runs
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
@@ -35,6 +35,7 @@ async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     check_time(saved.plan, service.clock.now())
     check_identity(saved.plan, service)
     check_runs(saved, store)
+    earlier_runs.check_changed(saved, store)
     await check_keys(saved.plan, service)
     await check_former_keys(saved.plan, service)
     await check_restarts(saved.plan, service)

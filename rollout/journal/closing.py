@@ -1,7 +1,7 @@
-"""Determine from its seal and the end of its journal whether a run is closed.
+"""Determine from its seal and the end of its journal whether a run is closed, and since when.
 
-Called by the directory store. Reads two lines whatever the length of the journal, and never answers
-yes unless these lines, the chain and the seal agree.
+Called by the directory store. Reads two lines whatever the length of the journal, and reports no
+close unless these lines, the chain and the seal agree.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from rollout.journal.reader import SEAL, Seal, segments
 from rollout.journal.record import LineError
 from rollout.model import limits
 from rollout.model.event import RunClosed
+from rollout.model.time import Instant
 
 
-def is_closed(run_dir: Path, *, disk: Disk = REAL) -> bool:
-    """Return whether the last line closes the run, follows the line before it and is sealed.
+def closed_at(run_dir: Path, *, disk: Disk = REAL) -> Instant | None:
+    """Return the time of the last line, if it closes the run, follows the line before it and is
+    sealed.
 
-    If not, the run may still be closed, as after a kill between the last line and the seal. Then
+    If None, the run may still be closed, as after a kill between the last line and the seal. Then
     only a fold of the whole journal decides.
     """
     try:
@@ -34,8 +36,9 @@ def is_closed(run_dir: Path, *, disk: Disk = REAL) -> bool:
         chain = Chain(seal.seq - 1, hashlib.sha256(before).hexdigest() if before else GENESIS)
         line = chain.follow(last)
     except (OSError, RolloutError, LineError, msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return chain.head == seal.sha256 and bool(line.body) and isinstance(line.body[-1], RunClosed)
+        return None
+    closes = bool(line.body) and isinstance(line.body[-1], RunClosed)
+    return line.at if closes and chain.head == seal.sha256 else None
 
 
 def _last_two(run_dir: Path, disk: Disk) -> tuple[bytes, bytes]:

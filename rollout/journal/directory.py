@@ -57,7 +57,11 @@ class DirectoryRun:
 
     def is_closed(self) -> bool:
         """See StoredRun."""
-        return closing.is_closed(self.path, disk=self._disk)
+        return self.closed_at() is not None
+
+    def closed_at(self) -> Instant | None:
+        """See StoredRun."""
+        return closing.closed_at(self.path, disk=self._disk)
 
     def read(self) -> Reader:
         """See StoredRun."""

@@ -49,6 +49,9 @@ class StoredRun(Protocol):
         length. False means that only a fold of the journal decides.
         """
 
+    def closed_at(self) -> Instant | None:
+        """Return the time of the line that closes the run, at the same cost; else None."""
+
     def read(self) -> Reader:
         """Return the lines of the journal, to be iterated once."""
 

@@ -402,3 +402,38 @@ async def test_an_open_run_keeps_its_unfinished_targets(
     assert code_of(caught) == ("R0602", Exit.CONFLICT)
     assert f"rollout resume {run}" in (caught.value.problems[0].help or "")
     assert f"rollout abort {run}" in (caught.value.problems[0].help or "")
+
+
+@pytest.mark.asyncio
+async def test_two_plans_of_the_same_instances_are_not_both_applied(project: Path) -> None:
+    """The second plan was written before the first ran: it would restart the instances again.
+    Exit 6, no call, and a plan that was created afterwards is not refused.
+    """
+    cloud = stage.emulated()
+    first = await planned(cloud, project)
+    second = await planned(cloud, project)
+    assert first.digest != second.digest
+    await applied(cloud, first)
+    effects = len(cloud.ledger)
+
+    with pytest.raises(RolloutError) as caught:
+        await applied(cloud, second)
+
+    assert code_of(caught) == ("R0614", Exit.CONFLICT)
+    message = caught.value.problems[0].message
+    assert run_id(first.digest) in message and f"{first.plan.counts.targets} of these" in message
+    assert len(cloud.ledger) == effects and len(RUNS.runs()) == 1
+    later = await planned(cloud, project, stage.SPEC.replace("fleet-2026", "fleet-2027"))
+    assert (await applied(cloud, later)).exit is Exit.DONE
+
+
+@pytest.mark.asyncio
+async def test_a_plan_of_other_instances_is_applied_after_a_run(project: Path) -> None:
+    """Two plans of one reading, each with one region: the run of the first is no obstacle."""
+    cloud = stage.emulated()
+    texts = [stage.SPEC.replace(f", cn-{name}", "").replace(f"cn-{name}, ", "")
+             for name in ("hangzhou", "shanghai")]  # fmt: skip
+    plans = [await planned(cloud, project, text) for text in texts]
+
+    for saved in plans:
+        assert (await applied(cloud, saved)).exit is Exit.DONE

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rollout.journal import writer
-from rollout.journal.closing import is_closed
+from rollout.journal.closing import closed_at
 from rollout.model import limits
 from rollout.model.event import RunClosed
 from tests.journal import samples
@@ -31,10 +31,10 @@ def write(runs_dir: Path, *, sealed: bool = True) -> Path:
 
 def test_a_closed_run_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where its last lines stand in different files of the journal."""
-    assert is_closed(write(tmp_path / "one"))
+    assert closed_at(write(tmp_path / "one")) == samples.NOW
 
     monkeypatch.setattr(limits, "SEGMENT_BYTES_MAX", 1)
-    assert is_closed(write(tmp_path / "three"))
+    assert closed_at(write(tmp_path / "three")) == samples.NOW
     assert (tmp_path / "three" / samples.RUN / "journal-000003.jsonl").exists()
 
 
@@ -81,7 +81,7 @@ def test_an_open_run_is_not_closed_by_a_forged_end(tmp_path: Path, forgery: str)
     run_dir = samples.write(tmp_path, 3)
     FORGERIES[forgery](run_dir)
 
-    assert not is_closed(run_dir)
+    assert closed_at(run_dir) is None
 
 
 @pytest.mark.parametrize("harm", ["no seal", "seal of an earlier line", "torn tail", "no journal"])
@@ -96,4 +96,4 @@ def test_what_is_not_certain_is_left_to_the_fold(tmp_path: Path, harm: str) -> N
     elif harm == "no journal":
         (run_dir / JOURNAL).unlink()
 
-    assert not is_closed(run_dir)
+    assert closed_at(run_dir) is None

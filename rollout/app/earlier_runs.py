@@ -1,0 +1,50 @@
+"""Check a plan against earlier runs of the runs directory: what changed since the plan was made.
+
+Called by `preflight`, under the lock of the runs directory. Makes no API calls.
+"""
+
+from __future__ import annotations
+
+from rollout.app.plan_file import SavedPlan
+from rollout.errors import ConflictError
+from rollout.journal.store import RunStore, StoredRun
+from rollout.model.command import Attach, RestartCall
+from rollout.model.event import Issued
+from rollout.model.time import Instant, format_instant
+
+
+def check_changed(saved: SavedPlan, store: RunStore) -> None:
+    """Raise ConflictError R0614 if a run attached a key to a target of this plan, or restarted one,
+    after the plan read the fleet. Such a plan would restart the instance again.
+
+    Reads only runs that were not closed by then. Errors: as `StoredRun.read`.
+    """
+    plan = saved.plan
+    targets = {target.instance for target in plan.targets()}
+    for run in reversed(store.runs()):
+        closed_at = run.closed_at()
+        if closed_at is not None and closed_at <= plan.as_of:
+            continue
+        shared = sorted(changed_after(run, plan.as_of) & targets)
+        if shared:
+            raise ConflictError.of(
+                "R0614",
+                f"run {run.id} changed {len(shared):,} of these targets ({shared[0]}"
+                f"{', …' if len(shared) > 1 else ''}) after this plan read the fleet at "
+                f"{format_instant(plan.as_of)}",
+                help="create a new plan",
+            )
+
+
+def changed_after(run: StoredRun, at: Instant) -> set[str]:
+    """Return the instances that calls of this run may have attached a key to or restarted after
+    this time. Errors: as `StoredRun.read`.
+    """
+    return {
+        instance
+        for line in run.read()
+        if line.at > at
+        for event in line.body
+        if isinstance(event, Issued) and isinstance(event.command, Attach | RestartCall)
+        for instance in event.command.instances
+    }
