@@ -254,6 +254,7 @@ CODES: dict[str, Code] = {
     "R0325": Code(Exit.DONE, "instances no longer have the run's key pair"),
     "R0326": Code(Exit.DONE, "a former key pair does not exist: an undo is not possible"),
     "R0327": Code(Exit.BAD_INPUT, "no budget limits some targets"),
+    "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
     "R0328": Code(Exit.DONE, "a budget has no members among the targets"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
@@ -301,6 +302,7 @@ CODES: dict[str, Code] = {
     "R0612": Code(Exit.CONFLICT, "the key pair is in use"),
     "R0613": Code(Exit.CONFLICT, "a lost restart may still take effect"),
     "R0614": Code(Exit.CONFLICT, "a run changed targets after the plan was created"),
+    "R0615": Code(Exit.CONFLICT, "the last rotation of targets is unproven"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

@@ -113,9 +113,12 @@ async def make(
     cap = 0 if isinstance(narrowed, msgspec.UnsetType) else narrowed.max_down
     narrowing = Narrowing(max_down=cap)
     identity = (service.identity,)
-    context = planner.PlanContext(about.tool(), identity, (), age_max_ms, narrowing, scope=scope)
-    proved = proofs.fold(runs_of).proofs
-    made = planner.make_plan(spec_of(folded), inventory, proved, service.clock.now(), context)
+    earlier = proofs.fold(runs_of)
+    context = planner.PlanContext(
+        about.tool(), identity, (), age_max_ms, narrowing, scope=scope, unproven=earlier.unproven
+    )
+    now = service.clock.now()
+    made = planner.make_plan(spec_of(folded), inventory, earlier.proofs, now, context)
     recorded = await former_keys.record(service, made)
     took = service.clock.now() - inventory.as_of
     return PlanResult(plan_file.with_digest(recorded), InventoryReading(inventory.calls, took))

@@ -1,4 +1,4 @@
-"""Check a plan against earlier runs of the runs directory: what changed since the plan was made.
+"""Check a plan against earlier runs of the runs directory: changed targets, unproven rotations.
 
 Called by `preflight`, under the lock of the runs directory. Makes no API calls.
 """
@@ -6,7 +6,9 @@ Called by `preflight`, under the lock of the runs directory. Makes no API calls.
 from __future__ import annotations
 
 from rollout.app.plan_file import SavedPlan
+from rollout.core.planning.chained import is_chained
 from rollout.errors import ConflictError
+from rollout.journal import proofs
 from rollout.journal.store import RunStore, StoredRun
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import Issued
@@ -34,6 +36,37 @@ def check_changed(saved: SavedPlan, store: RunStore) -> None:
                 f"{format_instant(plan.as_of)}",
                 help="create a new plan",
             )
+
+
+def check_chained(saved: SavedPlan, store: RunStore) -> None:
+    """Raise ConflictError R0615 if an attach of this plan covers an earlier rotation that is
+    unproven. The plan may have been created without this runs directory.
+
+    Reads each run once. All targets of a damaged run are unproven; a run whose plan is damaged too
+    refuses every plan. Errors: that run's error; as `proofs.fold`.
+    """
+    plan = saved.plan
+    folded = proofs.fold(store)
+    if folded.unknown:
+        raise folded.unknown[0]
+    unproven = folded.unproven
+    chained = [
+        target.instance
+        for target in plan.targets()
+        if target.instance in unproven
+        and is_chained(
+            unproven[target.instance], target.former_key, plan.keys[target.key], plan.made_from()
+        )
+    ]
+    if chained:
+        before = unproven[chained[0]]
+        raise ConflictError.of(
+            "R0615",
+            f"the last rotation of {len(chained):,} of these targets is unproven ({chained[0]}: "
+            f"{before.key_pair} in run {before.run})",
+            help=f"`rollout retry {before.run}` finishes that rotation, `rollout undo "
+            f"{before.run}` attaches the former key pairs again; then create a new plan",
+        )
 
 
 def changed_after(run: StoredRun, at: Instant) -> set[str]:

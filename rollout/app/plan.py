@@ -125,6 +125,7 @@ async def create(
         await _keys(service, spec, inventory) if service else (),
         age_max_ms,
         narrowing,
+        unproven=folded.unproven,
     )
     made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
     if service is not None:

@@ -36,6 +36,7 @@ async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     check_identity(saved.plan, service)
     check_runs(saved, store)
     earlier_runs.check_changed(saved, store)
+    earlier_runs.check_chained(saved, store)
     await check_keys(saved.plan, service)
     await check_former_keys(saved.plan, service)
     await check_restarts(saved.plan, service)

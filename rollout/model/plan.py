@@ -44,6 +44,7 @@ class Reason(enum.StrEnum):
     TRANSITIONAL = "transitional"
     STOPPED = "stopped"
     PASSWORD_ONLY = "password_only"  # noqa: S105 - a reason, not a password
+    FORMER_ROTATION_UNPROVEN = "former_rotation_unproven"
     NARROWED = "narrowed"
 
 
@@ -291,6 +292,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def targets(self) -> Iterator[Target]:
         """Yield all targets in order of their ordinals."""
         return itertools.chain.from_iterable(cell.targets() for _, cell in self.cells())
+
+    def made_from(self) -> Origin | None:
+        """Return the run that the plan undoes or retries; None for the plan of a spec."""
+        return None if isinstance(self.origin, msgspec.UnsetType) else self.origin
 
     def former(self) -> tuple[FormerKey, ...]:
         """Return the recorded former key pairs; none for a plan that records none."""

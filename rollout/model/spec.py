@@ -210,3 +210,5 @@ class Spec(msgspec.Struct, frozen=True):
     waves: tuple[WaveSpec, ...] = (WaveSpec("all", WaveKind.REST),)
     on_unknown: OnUnknown = OnUnknown.HOLD
     limits: Limits = Limits()
+    chain_unproven: bool = False
+    """Also rotate instances whose last rotation is unproven. Only an override sets it."""

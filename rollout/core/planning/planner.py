@@ -44,6 +44,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     `identity` and `keys` were read from the service (empty offline). `tool` is the program's
     version. `boot_time_ms` and `calls_per_minute` feed the estimate only. `scope` limits the plan
     to instances of a closed run, with a wanted key for each. `narrowing` leaves targets out.
+    `unproven` holds the instances whose last rotation is unproven, with the key of that rotation.
     """
 
     tool: str
@@ -54,6 +55,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     boot_time_ms: Duration = 60 * SECOND
     calls_per_minute: int = 300
     scope: Scope | None = None
+    unproven: Proofs = {}
 
 
 def make_plan(
@@ -69,7 +71,8 @@ def make_plan(
     """
     regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
     scoped = context.scope or scope.of_spec(spec, regions)
-    digest, selected = Digest(), selection.Selection(spec, proofs, at, scoped)
+    digest = Digest()
+    selected = selection.Selection(spec, proofs, at, scoped, context.unproven)
     targets, narrower = FleetTargets(scoped), Narrower(context.narrowing, spec)
     grouping = Groups(spec.budgets)
     selected.lose(inventory.lost)
@@ -163,6 +166,8 @@ def _warnings(
               "login (allowPasswordLoss)."),
         _warn("R0301", out[Reason.PASSWORD_ONLY], "instance", "left out because rotation would "
               "permanently end password login."),
+        _warn("R0350", out[Reason.FORMER_ROTATION_UNPROVEN], "instance", "left out because the "
+              "last rotation is unproven: retry or undo that run first."),
         _warn("R0323", out[Reason.NO_FORMER_KEY], "instance", "left out because of a missing "
               "former key: undo attaches key pairs, it never detaches them."),
         _warn("R0324", out[Reason.FORMER_KEY_LOST], "instance", "left out because the former key "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 
+from rollout.core.planning.chained import is_chained
 from rollout.core.planning.scope import Scope, of_spec
 from rollout.model.instance import Instance, MissingInstance, OsFamily, Proofs, Status
 from rollout.model.plan import OUT_OF_BASE, Exclusion, Reason, RestartKind, Target
@@ -30,15 +31,23 @@ class Selection:
     `chosen` counts the targets; of these, `stopped` will be started, `keyless` have no key pair and
     `keyed` have the wanted one. `base`, the base of percentages, counts instances that the spec
     covers and that are not Stopped. It does not cover exclusions with a reason in `OUT_OF_BASE`.
+    `unproven` holds the instances whose last rotation is unproven, with the key of that rotation.
     """
 
-    def __init__(self, spec: Spec, proofs: Proofs, at: Instant, scope: Scope | None = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        proofs: Proofs,
+        at: Instant,
+        scope: Scope | None = None,
+        unproven: Proofs | None = None,
+    ) -> None:
         scope = scope or of_spec(spec)
         self.exclusions: list[Exclusion] = []
         self.chosen = self.base = self.stopped = self.keyless = self.keyed = 0
         self._names = [key.name for key in scope.keys]
         self._key_of = scope.key_of.get
-        self._judge = _judge(spec, proofs, at, scope)
+        self._judge = _judge(spec, proofs, at, scope, unproven or {})
 
     def lose(self, lost: Iterable[MissingInstance]) -> None:
         """Exclude instances that a file names and the service does not list."""
@@ -101,10 +110,13 @@ def rotatable_os(instance: Instance) -> Reason | None:
     return None
 
 
-def _judge(spec: Spec, proofs: Proofs, at: Instant, scope: Scope) -> Callable[[Instance], Verdict]:
+def _judge(
+    spec: Spec, proofs: Proofs, at: Instant, scope: Scope, unproven: Proofs
+) -> Callable[[Instance], Verdict]:
     """Return the function that checks an instance, in the order of `Reason`."""
     wanted = [(key.name, key.public_key_digest) for key in scope.keys]
     key_of, left_out = scope.key_of.get, scope.left_out
+    earlier = {} if spec.chain_unproven else unproven
     expired = expired_rules(spec, at)
     rules = tuple(rule for rule in spec.exclude if rule not in expired)
     leave_stopped = spec.restart.stopped is Stopped.LEAVE
@@ -136,6 +148,10 @@ def _judge(spec: Spec, proofs: Proofs, at: Instant, scope: Scope) -> Callable[[I
                 return Reason.STOPPED, ""
         if keep_passwords and not instance.key_pair:
             return Reason.PASSWORD_ONLY, ""
+        if instance.id in earlier:
+            before, key = earlier[instance.id], scope.keys[key_of(instance.id, 0)]
+            if is_chained(before, instance.key_pair, key, scope.origin):
+                return Reason.FORMER_ROTATION_UNPROVEN, f"{before.key_pair} in run {before.run}"
         return None
 
     return judge

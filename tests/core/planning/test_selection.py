@@ -18,6 +18,7 @@ from tests.core import samples
 PROOFS = {
     "i-0007": Proof(samples.NEW_KEY, public_key_digest(samples.PUBLIC_KEY), "run-0"),
 }
+UNPROVEN = {"i-0007": Proof("ops-older", "sha256:1", "r-1")}
 WORST = samples.instance(
     7,
     os=OsFamily.WINDOWS,
@@ -38,7 +39,8 @@ STEPS: list[tuple[Reason, dict[str, object]]] = [
     (Reason.NOT_IO_OPTIMIZED, {"io_optimized": True}),
     (Reason.TRANSITIONAL, {"status": Status.STOPPED}),
     (Reason.STOPPED, {"status": Status.RUNNING}),
-    (Reason.PASSWORD_ONLY, {"key_pair": samples.OLD_KEY}),
+    (Reason.PASSWORD_ONLY, {"key_pair": "ops-older"}),
+    (Reason.FORMER_ROTATION_UNPROVEN, {"key_pair": samples.NEW_KEY}),
 ]
 """What the worst instance is out for, and what heals just that."""
 OF_SCOPE = (
@@ -58,7 +60,8 @@ def strict() -> Spec:
 
 def reason_of(one: Instance) -> Reason | None:
     """Why the instance is out of the strict spec."""
-    selected = Selection(strict(), PROOFS, samples.NOW)
+    proofs = PROOFS if one.key_pair == samples.NEW_KEY and one.locks else {}
+    selected = Selection(strict(), proofs, samples.NOW, unproven=UNPROVEN)
     selected.choose([one])
     return selected.exclusions[0].reason if selected.exclusions else None
 
