@@ -10,11 +10,12 @@ SHELL_SEEDS ?= 200
 SOAK_SEEDS ?= 100000
 FUZZ_EXAMPLES ?= 20000
 SOAK_SHELL_SEEDS ?= 10000
+VERSION := $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
 
 # A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
-.PHONY: help setup demo test check sim soak bench mutants constraints ci
+.PHONY: help setup demo test check sim soak bench dist mutants constraints ci
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +48,13 @@ soak: $(READY) ## simulate and fuzz for long (SOAK_SEEDS=100000, SOAK_SHELL_SEED
 
 bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks
+
+dist: $(READY) ## build the wheel and the source archive in dist/, and the image where docker runs
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+	@if docker info > /dev/null 2>&1; then \
+	  docker build -f deploy/container/Dockerfile -t rollout:$(VERSION) .; \
+	else echo 'No image: no container engine runs on this machine.' >&2; fi
 
 mutants: $(READY) ## change the core line by line and count changes that no test notices (hours)
 	@nice $(BIN)/mutmut run --max-children 2

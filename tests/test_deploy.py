@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
@@ -56,22 +57,38 @@ def command_lines() -> list[list[str]]:
     return lines
 
 
+def workflow() -> dict[str, Any]:
+    """Return the GitHub workflow."""
+    read: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "github" / "rotation.yaml")
+    return read
+
+
+def workflow_lines() -> list[list[str]]:
+    """Return every command line of the GitHub workflow that starts with `rollout`."""
+    scripts = [
+        step["run"] for job in workflow()["jobs"].values() for step in job["steps"] if "run" in step
+    ]
+    lines = [line.partition("|")[0] for script in scripts for line in script.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("rollout ")]
+
+
 def names_in_environment() -> list[str]:
     """Return every environment variable that a manifest sets for the program."""
     unit = Unit("rollout@.service")
     names = [line.partition("=")[0] for line in unit.all("Environment")]
     containers = (*pod()["initContainers"], *pod()["containers"])
-    return names + [variable["name"] for one in containers for variable in one["env"]]
+    names += [variable["name"] for one in containers for variable in one["env"]]
+    return names + list(workflow()["env"])
 
 
-@pytest.mark.parametrize("line", command_lines(), ids=" ".join)
+@pytest.mark.parametrize("line", [*command_lines(), *workflow_lines()], ids=" ".join)
 def test_command_lines_are_accepted(line: list[str]) -> None:
     """Manifests use only commands and options that exist."""
     assert line[0].rpartition("/")[2] == "rollout"
 
     command, _, _ = main.make_app().parse_args(line[1:])
 
-    assert command.__name__ == line[1]
+    assert command.__name__ in line[1:3]
 
 
 @pytest.mark.parametrize("line", command_lines(), ids=" ".join)
@@ -79,6 +96,40 @@ def test_no_command_prompts(line: list[str]) -> None:
     """A scheduled start never prompts: it has --no-input, and an apply has --confirm."""
     assert "--no-input" in line
     assert line[1] != "apply" or "--confirm" in line
+
+
+@pytest.mark.parametrize("schema, file", [("vendor.github-workflows", "github/rotation.yaml")])
+def test_files_match_the_schemas_of_their_readers(schema: str, file: str) -> None:
+    """The published schema of each reader accepts the file."""
+    checked = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, DEPLOY / file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_kubernetes_knows_every_field() -> None:
+    """The schema of Kubernetes accepts the manifests, and knows each of their fields."""
+    for document in YAML(typ="safe").load_all(DEPLOY / "kubernetes" / "cronjob.yaml"):
+        kubernetes_validate.validate(document, "1.33", strict=True)
+
+
+def test_the_workflow_applies_a_reviewed_plan_behind_an_environment() -> None:
+    """The plan of a pull request is a comment, and the apply waits for the environment's reviewers.
+    No two applies overlap, and an earlier run is resumed first.
+    """
+    jobs = workflow()["jobs"]
+
+    assert jobs["apply"]["environment"] == "production"
+    assert jobs["apply"]["needs"] == "prepare"
+    assert jobs["apply"]["concurrency"]["cancel-in-progress"] is False
+    assert jobs["plan"]["permissions"]["pull-requests"] == "write"
+    assert workflow()["permissions"] == {"contents": "read"}
+    ours = [line[1:3] for line in workflow_lines()[-3:]]
+    assert ours == [["resume", "--last"], ["apply", "prod.plan.json"], ["audit", "verify"]]
 
 
 def test_environment_variables_exist() -> None:
