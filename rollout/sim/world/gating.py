@@ -29,7 +29,7 @@ class Gating(msgspec.Struct, frozen=True):
 
     bake_ms: Duration = 0
     gate: WaveGate = WaveGate.AUTO
-    answered_ms: Duration = 0
+    answered_ms: Duration = 100
     full: bool = False
     waits: bool = True
     pauses: tuple[OperatorPause, ...] = ()
