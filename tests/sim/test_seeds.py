@@ -1,4 +1,6 @@
-"""Two thousand seeds on each run of the tests, as `make sim` does; `make soak` runs many more."""
+"""Five hundred seeds on each run of the tests; `make sim` and `make soak` run more, and require that
+every rare event occurs.
+"""
 
 import pytest
 
@@ -9,15 +11,11 @@ from rollout.sim.check import trial
 from rollout.sim.check.trial import Trial
 from rollout.sim.world import scenario
 
-SEEDS = 2_000
+SEEDS = 500
 
 
-def test_no_checker_finds_anything_and_everything_rare_is_met(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """No seed breaks an invariant, one that does is named with the command that replays it; and
-    together they meet every rare thing, or one is named that was never met.
-    """
+def test_no_checker_finds_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    """No seed breaks an invariant; one that does is named with the command that replays it."""
     failed = command.main(["--seeds", str(SEEDS), "--jobs", "2"])
 
     journaled = capsys.readouterr().out
