@@ -1,7 +1,7 @@
 """Write log lines to stderr as text or JSON, without secrets. The journal is the audit log.
 
-Configured once by `cli.main`; other modules get a logger from structlog. Error messages and crash
-files are redacted here too.
+Configured once by `cli.main`; `logger` returns the logger of other modules. Error messages and
+crash files are redacted here too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from rollout.model.known_secrets import KnownSecrets
 from rollout.model.printable import escaped, escaped_json
@@ -45,36 +45,53 @@ def redact(text: str) -> str:
     return _SHAPED.sub("***", _NAMED.sub(r"\1***", KNOWN.blank(text)))
 
 
+class _Settings(NamedTuple):
+    """The stream and form of log lines, until the first line needs them."""
+
+    stream: TextIO | None
+    form: str
+    verbose: int
+
+
+_settings: list[_Settings] = []
+"""The settings that structlog does not have yet: its import takes a fifth of a command's start."""
+
+
 def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) -> None:
     """Send all log lines to `stream`. `verbose` 1 adds our debug lines, 2 those of libraries."""
-    import structlog
-
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True, key="at"),
-        _name_exception,
-        _as_json if form == "json" else _as_text,
-        _redacted,
-    ]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.DEBUG if verbose else logging.INFO
-        ),
-        logger_factory=lambda *_: _Writer(stream),
-        cache_logger_on_first_use=False,
-    )
+    _settings[:] = [_Settings(stream, form, verbose)]
     root = logging.getLogger()
     root.handlers = [_Foreign(() if verbose else _MUTED)]
     root.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
 
 
-def say(event: str, level: str = "info", **fields: object) -> None:
-    """Write one log line."""
+def logger() -> Any:
+    """Return the logger of this program, with the last settings of `configure`."""
     import structlog
 
-    getattr(structlog.get_logger(), level)(event, **fields)
+    if _settings:
+        stream, form, verbose = _settings.pop()
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True, key="at"),
+                _name_exception,
+                _as_json if form == "json" else _as_text,
+                _redacted,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(
+                logging.DEBUG if verbose else logging.INFO
+            ),
+            logger_factory=lambda *_: _Writer(stream),
+            cache_logger_on_first_use=False,
+        )
+    return structlog.get_logger()
+
+
+def say(event: str, level: str = "info", **fields: object) -> None:
+    """Write one log line."""
+    getattr(logger(), level)(event, **fields)
 
 
 class _Writer:
@@ -103,13 +120,9 @@ class _Foreign(logging.Handler):
         self._muted = muted
 
     def emit(self, record: logging.LogRecord) -> None:
-        import structlog
-
         if record.name in self._muted:
             return
-        structlog.get_logger().log(
-            record.levelno, "library", logger=record.name, message=record.getMessage()
-        )
+        logger().log(record.levelno, "library", logger=record.name, message=record.getMessage())
 
 
 def _name_exception(_logger: object, _method: str, event: Event) -> Event:

@@ -5,7 +5,6 @@ import json
 import logging
 
 import pytest
-import structlog
 
 from rollout import logs
 
@@ -23,7 +22,7 @@ def test_a_text_line_has_time_level_name_and_fields(stream: io.StringIO) -> None
     """A text line has time, level, logger name and fields in fixed columns."""
     logs.configure(stream)
 
-    structlog.get_logger().warning("run.halted", run="r-1", detail="two words", exit=5)
+    logs.logger().warning("run.halted", run="r-1", detail="two words", exit=5)
 
     at, rest = stream.getvalue().split(" ", 1)
     assert at.endswith("Z") and "T" in at
@@ -34,7 +33,7 @@ def test_a_json_line_is_one_object(stream: io.StringIO) -> None:
     """With the JSON format each line is one object with the same facts."""
     logs.configure(stream, form="json")
 
-    structlog.get_logger().info("wave.started", wave="canary", targets=2)
+    logs.logger().info("wave.started", wave="canary", targets=2)
 
     line = json.loads(stream.getvalue())
     assert line.pop("at").endswith("Z")
@@ -49,7 +48,7 @@ def test_control_characters_of_a_value_are_escaped(
     """Control and bidirectional characters of a value are escaped in both formats."""
     logs.configure(stream, form=form)
 
-    structlog.get_logger().warning("instance.held", reason=value)
+    logs.logger().warning("instance.held", reason=value)
 
     assert stream.getvalue().rstrip("\n").isprintable()
 
@@ -59,7 +58,7 @@ def test_debug_lines_need_verbose(stream: io.StringIO, verbose: int, *, shown: b
     """Debug lines appear only with --verbose."""
     logs.configure(stream, verbose=verbose)
 
-    structlog.get_logger().debug("call.sent")
+    logs.logger().debug("call.sent")
 
     assert bool(stream.getvalue()) is shown
 
@@ -99,7 +98,7 @@ def test_an_exception_is_named_without_its_traceback(stream: io.StringIO, form: 
     """An exception is logged without its traceback, and its message is redacted."""
     logs.configure(stream, form=form)
 
-    structlog.get_logger().error("call.failed", exc_info=ValueError(f"Signature={TOKEN}"))
+    logs.logger().error("call.failed", exc_info=ValueError(f"Signature={TOKEN}"))
 
     assert "ValueError" in stream.getvalue()
     assert "Traceback" not in stream.getvalue()
@@ -112,7 +111,7 @@ def test_a_closed_stream_does_not_stop_the_program() -> None:
     logs.configure(stream)
     stream.close()
 
-    structlog.get_logger().info("wave.started")
+    logs.logger().info("wave.started")
 
     assert stream.closed
 

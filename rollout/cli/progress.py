@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 from typing import Any, Self, TextIO, cast
 
-import structlog
-
 from rollout import logs
 from rollout.app.notices import Progress
 from rollout.cli.options import Common
@@ -42,7 +40,6 @@ class Lines(Progress):
     """Whether routine lines are left out because the bars show the same."""
 
     def __init__(self) -> None:
-        self._log: Any = structlog.get_logger()
         self._calls: dict[int, Command] = {}
         self._next: Instant = 0
         self._began: Instant = 0
@@ -75,7 +72,7 @@ class Lines(Progress):
 
     def _write(self, line: LogLine) -> None:
         if not (self.quiet and line.level == "info"):
-            getattr(self._log, line.level)(line.event, **line.fields)
+            logs.say(line.event, line.level, **line.fields)
 
 
 class Bars(Lines):
