@@ -1,5 +1,5 @@
-"""Five hundred seeds on each run of the tests; `make sim` and `make soak` run more, and require that
-every rare event occurs.
+"""Five hundred seeds on each run of the tests; `make sim` and `make soak` run more, and require
+that every rare event occurs.
 """
 
 import pytest
