@@ -71,15 +71,16 @@ def logger() -> Any:
 
     if _settings:
         stream, form, verbose = _settings.pop()
+        processors: list[Any] = [
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True, key="at"),
+            _name_exception,
+            _as_json if form == "json" else _as_text,
+            _redacted,
+        ]
         structlog.configure(
-            processors=[
-                structlog.contextvars.merge_contextvars,
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True, key="at"),
-                _name_exception,
-                _as_json if form == "json" else _as_text,
-                _redacted,
-            ],
+            processors=processors,
             wrapper_class=structlog.make_filtering_bound_logger(
                 logging.DEBUG if verbose else logging.INFO
             ),
