@@ -143,16 +143,22 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
         elif not 0 <= group.others <= covered:
             yield f"group {group.key}: others is {group.others:,}, at most {covered:,} are possible"
         elif group.cap != _cap(plan.budgets[group.budget], group.members):
-            yield f"group {group.key}: cap is not {plan.budgets[group.budget].max_down}"
+            yield f"group {group.key}: cap is not {plan.budgets[group.budget].max_down or 'all'}"
+        elif group.rate != plan.budgets[group.budget].restarts_per_10m:
+            yield f"group {group.key}: rate is not that of its budget"
         elif members[index] and not group.cap:
             yield f"group {group.key}: a cap of 0"
-    if not all(target.groups for target in targets):
+    capped = [
+        0 <= one.budget < len(plan.budgets) and bool(plan.budgets[one.budget].max_down)
+        for one in plan.groups
+    ]
+    if not all(any(capped[group] for group in target.groups) for target in targets):
         yield "no budget limits how many instances are down"
 
 
 def _cap(budget: BudgetText, members: int) -> int | None:
     try:
-        amount = spec.parse_amount(budget.max_down)
+        amount = spec.parse_amount(budget.max_down) if budget.max_down else None
         return spec.Budget(budget.by, amount, budget.at_least).cap(members)
     except ValueError:
         return None

@@ -132,6 +132,7 @@ class Issued(Event, frozen=True):
 
     `observed` is the last state of each instance, in the order of the command's ordinals. Command
     and plan together are the parameters of the call. `epoch` and `attempt` are written if not 1.
+    `at` is when a restart was decided whose rate a budget limits, 0 for other calls.
     """
 
     n: int
@@ -140,6 +141,7 @@ class Issued(Event, frozen=True):
     observed: tuple[ObservedGroup, ...] = ()
     epoch: int = 1
     attempt: int = 1
+    at: Instant = 0
 
 
 class Settled(Event, frozen=True):

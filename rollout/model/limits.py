@@ -68,6 +68,10 @@ API_TIMEOUT_MS = 5 * MINUTE
 """How long a call that changes nothing is retried before a run starts, unless `--api-timeout`
 is given. Longer than four minute buckets of throttling."""
 
+# rates
+RATE_WINDOW_MS = 10 * MINUTE
+"""`restartsPer10m` limits the restarts that begin in any window of this length."""
+
 # number of calls that the core lets wait in one lane at once (adapts between the two)
 LANE_CALLS_MIN = 1
 LANE_CALLS_START = 16

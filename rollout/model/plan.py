@@ -114,8 +114,9 @@ class Wave(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.bake_ms or self.gate is WaveGate.MANUAL)
 
 
-class Group(msgspec.Struct, frozen=True):
-    """Instances that share a cap: at most `cap` of them are down at once.
+class Group(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Instances that share a cap: at most `cap` of them are down at once. If `rate` is not 0, at
+    most `rate` of their restarts begin in any ten minutes.
 
     `members` is the base that the cap was computed from: the instances that the spec covers and
     that were not Stopped when planned. `others` are those of them that are no targets.
@@ -126,14 +127,16 @@ class Group(msgspec.Struct, frozen=True):
     cap: int
     members: int
     others: int
+    rate: int = 0
 
 
 class BudgetText(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A budget as written in the spec."""
+    """A budget as written in the spec. `max_down` is empty if it limits only the rate."""
 
     by: str
     max_down: str
     at_least: int = 0
+    restarts_per_10m: int = 0
 
 
 class Exclusion(AtSite, msgspec.Struct, frozen=True, gc=False):

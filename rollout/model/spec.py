@@ -145,18 +145,27 @@ TAG_PREFIX = "tag:"
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """At most `max_down` of each group that `by` makes may be down at once, in any case `at_least`.
+    """At most `max_down` of each group that `by` makes may be down at once, in any case `at_least`,
+    and at most `restarts_per_10m` restarts of it begin in any ten minutes; 0 is no limit.
 
-    `by` is fleet, region, zone, account or `tag:KEY`.
+    `by` is fleet, region, zone, account or `tag:KEY`. `max_down` None: only the rate is limited.
     """
 
     by: str = FLEET
-    max_down: Amount = Amount(share_ppm=limits.BUDGET_PPM)
+    max_down: Amount | None = Amount(share_ppm=limits.BUDGET_PPM)
     at_least: int = 0
+    restarts_per_10m: int = 0
 
     def cap(self, members: int) -> int:
         """Return the number of instances of a group that may be down at once; may be 0."""
+        if self.max_down is None:
+            return max(members, 1)
         return max(self.max_down.of(members), self.at_least)
+
+    @property
+    def text(self) -> str:
+        """Return `max_down` as written; empty where there is none."""
+        return "" if self.max_down is None else str(self.max_down)
 
 
 class WaveKind(enum.StrEnum):

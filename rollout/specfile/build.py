@@ -28,7 +28,12 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
             settle_window_ms=time.parse_duration(wanted.restart.settle_window),
         ),
         budgets=tuple(
-            spec.Budget(each.by, spec.parse_amount(each.max_down), each.at_least)
+            spec.Budget(
+                each.by,
+                spec.parse_amount(each.max_down) if each.max_down else None,
+                each.at_least,
+                each.restarts_per_10m,
+            )
             for each in wanted.budgets
         ),
         waves=tuple(_wave(wave) for wave in wanted.waves),

@@ -227,17 +227,28 @@ class RestartForm(Form):
 
 
 class BudgetForm(Form):
-    """How many instances may be down at once."""
+    """How many instances may be down at once, and how many restarts may begin in ten minutes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["maxDown"]}, {"required": ["restartsPer10m"]}],
+        }
+    )
 
     by: Annotated[str, BeforeValidator(_by), Field(json_schema_extra={"pattern": BY_PATTERN})]
     """Groups: `fleet`, `region`, `zone`, `account`, or each value of a tag (`tag:KEY`)."""
-    max_down: Amount
+    max_down: Amount = ""
     """Maximum number of instances of a group down at once: a count, or a percentage."""
     at_least: Annotated[int, Field(ge=1)] = 0
     """Maximum for groups in which the percentage rounds down to less, so that none has 0."""
+    restarts_per_10m: Annotated[int, Field(ge=1, alias="restartsPer10m")] = 0
+    """Maximum number of restarts of a group that begin in any ten minutes: a count."""
 
     @model_validator(mode="after")
     def _share(self) -> Self:
+        if not self.max_down and not self.restarts_per_10m:
+            hint = "write `maxDown`, `restartsPer10m`, or both"
+            raise fault("R0130", f"the budget `by: {self.by}` limits nothing", hint)
         if self.at_least and not self.max_down.endswith("%"):
             hint = "write a percentage, or leave out `atLeast`"
             raise fault("R0105", "`atLeast` needs a percentage in `maxDown`", hint)

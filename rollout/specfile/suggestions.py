@@ -19,7 +19,6 @@ LATER: dict[str, str] = {
     "spec.approvals": "review the plan file before `rollout apply`",
     "spec.notify": "",
     "spec.schedule": "let cron or a systemd timer run `rollout apply`",
-    "spec.budgets.*.restartsPer10m": "`maxDown` alone bounds the run",
 }
 """Fields of later versions, each with an alternative until then."""
 

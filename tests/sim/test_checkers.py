@@ -430,6 +430,11 @@ def _intents_in_a_pause(world: World) -> None:
     before_all(world.record, ev.OperatorCommand("1", ev.OperatorVerb.PAUSE, actor, 0, "inbox"))
 
 
+def _more_than_the_rate(world: World) -> None:
+    groups = tuple(msgspec.structs.replace(one, rate=1) for one in world.record.plan.groups)
+    world.record.plan = msgspec.structs.replace(world.record.plan, groups=groups)
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -467,6 +472,7 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-37", _asked_four_times),
     ("I-38", _intents_after_a_drain),
     ("I-66", _intents_in_a_pause),
+    ("I-32", _more_than_the_rate),
     ("I-40", _a_line_is_missing),
     ("I-41", _two_at_once),
     ("I-41", _lives_that_overlap),

@@ -6,7 +6,6 @@ from rollout.sim.check.checkers import CHECKERS
 from tests import tree
 
 LATER = {
-    "I-32": "the rate budget",
     "I-39": "maintenance windows",
     "I-44": "checkpoints",
     "I-45": "signed checkpoints and anchors",

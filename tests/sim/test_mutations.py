@@ -22,6 +22,7 @@ from rollout.core.running.decider import Decider
 from rollout.core.running.findings import Findings
 from rollout.core.running.journey import Phase
 from rollout.core.running.loop import Loop
+from rollout.core.running.rates import Rates
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Station
 from rollout.core.running.waiting import Waiting
@@ -77,6 +78,12 @@ def respect_the_first_group_alone(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(ledger.Ledger, "groups_of", first)
     patch.setattr(ledger.Ledger, "reboot_groups", first)
+
+
+def forget_ended_restarts(patch: pytest.MonkeyPatch) -> None:
+    """A restart counts against the rates only while its call is open."""
+    end = Rates.end
+    patch.setattr(Rates, "end", lambda self, ordinal, _: end(self, ordinal, None))
 
 
 def reboot_twice(patch: pytest.MonkeyPatch) -> None:
@@ -336,6 +343,7 @@ def _check_nothing(patch: pytest.MonkeyPatch) -> None:
 MUTATIONS: tuple[tuple[Break, str], ...] = (
     (skip_the_budget_check, "BudgetHeld"),
     (respect_the_first_group_alone, "BudgetHeld"),
+    (forget_ended_restarts, "RateHeld"),
     (reboot_twice, "RestartedOnce"),
     (forget_the_settle_window, "SettledFirst"),
     (trust_a_lost_reply, "InForce"),

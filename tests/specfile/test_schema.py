@@ -29,6 +29,7 @@ LOOSER = (
     "2026-13-01",
     "tomorrow",
     "{ by: fleet, maxDown: 5, atLeast: 1 }",
+    "{ by: fleet, restartsPer10m: 5, atLeast: 1 }",
 )
 """Values that only the loader recognizes as invalid."""
 

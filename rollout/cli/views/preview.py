@@ -182,14 +182,25 @@ def _gate(wave: Wave, *, last: bool) -> tuple[str, str]:
 
 
 def _bounds(plan: Plan, width: int) -> list[str]:
-    caps = ", ".join(_budget(plan, number) for number in range(len(plan.budgets)))
+    capped = (number for number, one in enumerate(plan.budgets) if one.max_down)
+    caps = ", ".join(_budget(plan, number) for number in capped)
     down = f"Down at once: {caps}.{_base(plan)}"
     exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
     boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
     calls = f"At least {_calls(plan)} and {render.span(plan.estimate.duration_ms)}, {boot}."
-    return [
-        line for row in (f"{down} {exposed}", calls) for line in render.wrap(row, width, first="  ")
+    rows = (f"{down} {exposed}", *_rates(plan), calls)
+    return [line for row in rows for line in render.wrap(row, width, first="  ")]
+
+
+def _rates(plan: Plan) -> Iterator[str]:
+    """Yield how many restarts may begin in ten minutes, if a budget limits them."""
+    rates = [
+        f"at most {one.restarts_per_10m:,} of {'the fleet' if one.by == FLEET else f'any {one.by}'}"
+        for one in plan.budgets
+        if one.restarts_per_10m
     ]
+    if rates:
+        yield f"Restarts begun in any ten minutes: {', '.join(rates)}."
 
 
 def _budget(plan: Plan, number: int) -> str:

@@ -22,7 +22,7 @@ class Groups:
 
     A group of a part of the fleet is made for its first target; its number is its position in
     `Plan.groups`. An instance without the tag of a `tag:KEY` budget is in no group of that budget.
-    `ungrouped` counts the targets that no budget limits.
+    `ungrouped` counts the targets of which no budget limits how many are down.
     """
 
     def __init__(self, budgets: Sequence[Budget]) -> None:
@@ -37,6 +37,7 @@ class Groups:
             if one.by != FLEET
         ]
         self._reboots = [0] * len(fleet)
+        self._capped = [budgets[index].max_down is not None for index in fleet]
         self._others: Counter[tuple[int, str]] = Counter()
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
 
@@ -45,7 +46,9 @@ class Groups:
         running = [one.status is not _STOPPED for one in targets]
         for group in self._fleet:
             self._reboots[group] += sum(running)
+        fleet_capped = any(self._capped[: len(self._fleet)])
         if not self._parts:
+            self.ungrouped += 0 if fleet_capped else len(targets)
             return [self._fleet] * len(targets)
         found = []
         for one, reboots in zip(targets, running, strict=True):
@@ -54,7 +57,7 @@ class Groups:
                 for group in parts:
                     self._reboots[group] += 1
             groups = (*self._fleet, *sorted(parts))
-            self.ungrouped += not groups
+            self.ungrouped += not (fleet_capped or any(self._capped[group] for group in parts))
             found.append(self._known.setdefault(groups, groups))  # equal tuples share memory
         return found
 
@@ -84,7 +87,7 @@ class Groups:
             cap = budget.cap(members)
             if reboots and not (cap > 0 and (cap <= members or key != FLEET)):
                 problems.append(_bad_budget(index, budget, key, members, cap))
-            groups.append(Group(key, index, cap, members, others))
+            groups.append(Group(key, index, cap, members, others, budget.restarts_per_10m))
         if problems:
             raise PlanError(tuple(problems), CODES["R0312"].exit)
         return groups
@@ -98,6 +101,7 @@ class Groups:
                 number = self._numbers.setdefault((index, prefix + value), len(self._numbers))
                 if number == len(self._reboots):
                     self._reboots.append(0)
+                    self._capped.append(self._budgets[index].max_down is not None)
                 groups.append(number)
         return groups
 
@@ -117,7 +121,7 @@ def _value_of(by: str) -> Callable[[Instance], str | None]:
 
 
 def _bad_budget(index: int, budget: Budget, key: str, members: int, cap: int) -> Problem:
-    stated = f"budgets[{index}] ({budget.by}): maxDown {budget.max_down}"
+    stated = f"budgets[{index}] ({budget.by}): maxDown {budget.text}"
     if cap == 0:
         what = f"{members}" if key == FLEET else f"the {members} members of {key}"
         fix = f"add `atLeast: 1`, or write a count, for example `maxDown: 1`; {_BASE}"

@@ -111,7 +111,10 @@ def make_plan(
         on_unknown=spec.on_unknown,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
         budgets=(
-            *(BudgetText(one.by, str(one.max_down), one.at_least) for one in spec.budgets),
+            *(
+                BudgetText(one.by, one.text, one.at_least, one.restarts_per_10m)
+                for one in spec.budgets
+            ),
             *narrower.budgets(),
         ),
         groups=tuple(groups),
@@ -138,7 +141,7 @@ def _check_grouped(ungrouped: int) -> None:
     if ungrouped:
         raise PlanError.of(
             "R0327",
-            f"no budget limits {ungrouped:,} of the targets: they have none of the tags",
+            f"no budget limits how many of {ungrouped:,} targets are down",
             help="add a budget for all instances, for example `{ by: fleet, maxDown: 5% }`",
         )
 
@@ -229,6 +232,7 @@ def _estimate(
         boots = _rounds(reboots, groups) * context.boot_time_ms
         sending = 0 if emulated else max(lanes.values()) * MINUTE // context.calls_per_minute
         duration += max(boots, sending) + wave.bake_ms
+    duration = max(duration, _paced(waves, groups))
     ordered = {action: counts[action] for action in sorted(counts) if counts[action]}
     return Estimate(ordered, duration, context.boot_time_ms)
 
@@ -240,6 +244,18 @@ def _rounds(reboots: Mapping[tuple[int, ...], int], groups: Sequence[Group]) -> 
         for group in several:
             members[group] += number
     return max((-(-number // groups[group].cap) for group, number in members.items()), default=1)
+
+
+def _paced(waves: Sequence[Wave], groups: Sequence[Group]) -> Duration:
+    """Return how long the rates delay the last restart: each holds for all waves together."""
+    rated = {number for number, group in enumerate(groups) if group.rate}
+    restarts: Counter[int] = Counter()
+    if rated:
+        for wave in waves:
+            for cell in wave.cells:
+                restarts.update(one for t in cell.targets() for one in t.groups if one in rated)
+    windows = ((number - 1) // groups[group].rate for group, number in restarts.items())
+    return max(windows, default=0) * limits.RATE_WINDOW_MS
 
 
 def _calls(number: int, calls: Calls) -> int:

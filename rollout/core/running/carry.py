@@ -17,6 +17,7 @@ from rollout.core.running.key_comparisons import KeyWatch
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.ledger import Ledger
 from rollout.core.running.permit_queues import PermitQueues
+from rollout.core.running.rates import Rates
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Stations
 from rollout.core.running.waiting import Waiting
@@ -26,7 +27,7 @@ from rollout.model.plan import Plan
 _PRESET = 1
 """Effort of the compression: a larger one saves a tenth and takes six times as long."""
 _GIVEN = frozenset({"plan", "layout", "run", "stations"})
-_PARTS = (Comparisons, KeyWatch, Ledger, PermitQueues, Troubles, Watching)
+_PARTS = (Comparisons, KeyWatch, Ledger, PermitQueues, Rates, Troubles, Watching)
 
 
 def _shape(part: type) -> type[msgspec.Struct]:

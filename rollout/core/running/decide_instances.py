@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from rollout.core.running.permit_queues import FreePermits
+from rollout.core.running.permit_queues import FreePermits, FreeStarts
 from rollout.core.running.state import Run
 from rollout.core.running.waiting import Waiting
 from rollout.model import event as ev
@@ -40,7 +40,9 @@ RESTARTS_A_STEP_MAX = 256
 
 
 class Step:
-    """The decisions of one step: events to put, observations to start, instances to park."""
+    """The decisions of one step: events to put, observations to start, instances that wait for a
+    permit (`parks`) or a rate (`paced`), each with the group.
+    """
 
     def __init__(self, waiting: Waiting, now: Instant) -> None:
         self.run = waiting.run
@@ -50,12 +52,14 @@ class Step:
         self.events: list[AnyEvent] = []
         self.observations: list[Observation] = []
         self.parks: list[tuple[int, int]] = []
+        self.paced: list[tuple[int, int]] = []
         self.free = FreePermits(waiting.permits)
+        self.starts = FreeStarts(waiting.permits, now)
         self.intents = 0
         self.reserved: Counter[int] = Counter()
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.observations or self.parks)
+        return bool(self.events or self.observations or self.parks or self.paced)
 
     def intend(
         self,
@@ -67,7 +71,8 @@ class Step:
         """Add the intent of a call, numbered after those before it."""
         self.intents += 1
         run, n = self.run, self.run.calls_issued + self.intents
-        self.events.append(ev.Issued(n, command, not_after, observed, run.epoch, attempt))
+        at = self.now if run.rates.rates and isinstance(command, RestartCall) else 0
+        self.events.append(ev.Issued(n, command, not_after, observed, run.epoch, attempt, at))
 
     def intend_on_samples(self, command: Attach | RestartCall, attempt: int) -> None:
         """Add an intent judged on the last observations; to be sent before they are too old."""
@@ -272,6 +277,11 @@ def _restart_site(step: Step, site: Site, end: int) -> None:
             if full is not None:
                 step.parks.append((ordinal, full))
                 continue
+            used_up = step.starts.used_up(ordinal)
+            if used_up is not None:
+                step.paced.append((ordinal, used_up))
+                continue
+            step.starts.take(ordinal)
             if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
                 step.free.take(ordinal)
             if outdated:

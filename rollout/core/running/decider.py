@@ -321,6 +321,8 @@ class Decider:
                 self.watching.keys.start(observation.key_site, now)
         for ordinal, group in step.parks:
             self.waiting.park(ordinal, group)
+        for ordinal, group in step.paced:
+            self.waiting.pace(ordinal, group)
 
     def _key_missing(self, key_site: KeySite, *, importable: bool, now: Instant) -> None:
         tries = self.watching.keys.imports.get(key_site, 0)

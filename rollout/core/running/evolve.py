@@ -16,6 +16,7 @@ from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
 from rollout.core.running.state import GateWait, Run
 from rollout.model import event as ev
 from rollout.model import limits
+from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Trigger
 from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import WaveGate
@@ -46,11 +47,16 @@ def _started(run: Run, event: ev.RunStarted) -> None:
 def _resumed(run: Run, event: ev.Resumed) -> None:
     """Another process: the outcome of each open call is unknown, each held instance is released."""
     invariant(event.epoch == run.epoch + 1, "I-40: the epoch rises by one")
+    if event.actor.machine != run.machine:
+        run.rates.shift(limits.CLOCKS_DIFFER_MS)
     run.epoch, run.machine = event.epoch, event.actor.machine
     run.slowed.clear()
     for issued in list(run.open_calls.values()):
         left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
         lose(run, issued, left_by)
+        if isinstance(issued.command, RestartCall):
+            for ordinal in issued.command.ordinals:
+                run.rates.end(ordinal, event.at + run.plan.restart.settle_window_ms)
     for use in run.lanes.values():
         use.open = 0
     held = [ordinal for ordinal in range(len(run.held)) if run.held[ordinal]]
@@ -59,6 +65,8 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     _unhold(run, held)
     if run.torn:
         run.not_before = event.at + run.plan.restart.settle_window_ms
+        if run.rates.rates:
+            run.rates.shut(run.not_before)
     run.torn = False
     if run.halted is not None and run.halted.reason == HaltReason.ELSEWHERE:
         run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator accepted them

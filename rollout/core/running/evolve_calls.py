@@ -17,10 +17,10 @@ from rollout.model.event import Trigger
 from rollout.model.halts import HaltReason, halted
 from rollout.model.instance import Status
 from rollout.model.observation import spread
-from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown
+from rollout.model.outcome import Done, Outcome, Refused, RetryClass, Unknown, api_time_of
 from rollout.model.plan import RestartKind
 from rollout.model.site import KeySite
-from rollout.model.time import Instant
+from rollout.model.time import SECOND, Instant
 
 ALARMS: dict[RetryClass, HaltReason] = {
     RetryClass.DENIED: HaltReason.DENIED,
@@ -85,6 +85,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
         invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
         if reboot:
             run.ledger.reserve(ordinal, Phase.ATTACHED)
+        run.rates.begin(ordinal, event.at)
         move_target(run, ordinal, Trigger.RESTART_ISSUED)
         left_by = event.not_after + limits.CALL_TIMEOUT_MS
         run.restarting[ordinal] = Restarting(command.kind, observed, observed.api_time, left_by)
@@ -143,6 +144,7 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
 def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
     record = run.restarting[ordinal]
     record.left_by = record.begun = at
+    _count_begun(run, ordinal, outcome, at)
     match outcome:
         case Done():
             record.answered = True
@@ -161,6 +163,23 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
             move_target(run, ordinal, Trigger.RESTART_REPEATABLE)
             if is_busy(outcome):
                 run.ledger.postpone(ordinal)
+
+
+def _count_begun(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
+    """Count an ended restart against the rates: an accepted one began before the reply, a lost one
+    begins within the settle window, a refused one never. The clock of this process is behind the
+    service's if the machine was suspended.
+    """
+    match outcome:
+        case Done():
+            run.rates.end(ordinal, max(at, api_time_of(outcome, at) + SECOND))
+        case Unknown():
+            latest = max(at, run.service_time)
+            run.rates.end(ordinal, latest + run.plan.restart.settle_window_ms)
+        case Refused():
+            run.rates.end(ordinal, None)
+    for group in run.rates.groups_of(ordinal):
+        run.ledger.touched[group] = None
 
 
 def _busy_too_long(run: Run, ordinal: int, code: str, at: Instant) -> bool:

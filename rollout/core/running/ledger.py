@@ -34,9 +34,10 @@ class Ledger(msgspec.Struct, eq=False):
     instances of a group are attached, or about to be, and have no permit yet; those postponed
     (`aside`) because the service refuses their restart for now do not count there. `exposed_kept`
     of the exposed instances are suspended, and `exposed_keeper` is one of them. `parts` marks the
-    groups that are only a part of the fleet. `touched` are the groups whose counts changed since
-    `permit_queues` used them, and `full` those whose permits are all kept; both are sets. At most
-    `down_max` instances can be down at once, if the caps of all groups are used.
+    groups that are only a part of the fleet. At most `ahead_caps` of a group run ahead: its cap, or
+    its restarts in ten minutes if these are fewer. `touched` are the groups whose counts changed
+    since `permit_queues` used them, and `full` those whose permits are all kept; both are sets. At
+    most `down_max` instances can be down at once, if the caps of all groups are used.
     """
 
     layout: Layout
@@ -50,6 +51,7 @@ class Ledger(msgspec.Struct, eq=False):
     suspended: bytearray
     aside: bytearray
     parts: bytearray
+    ahead_caps: list[int]
     touched: dict[int, None]
     full: dict[int, None]
     down_max: int = 0
@@ -73,6 +75,7 @@ class Ledger(msgspec.Struct, eq=False):
             suspended=bytearray(count),
             aside=bytearray(count),
             parts=bytearray(group.key != FLEET for group in groups),
+            ahead_caps=[min(group.cap, group.rate or group.cap) for group in groups],
             touched={},
             full={number: None for number, cap in enumerate(caps) if not cap},
             down_max=_down_max(groups),
@@ -268,9 +271,8 @@ class Ledger(msgspec.Struct, eq=False):
 
     def _ahead_max(self, group: int) -> int:
         cap = self.caps[group]
-        if cap < CLOSE_CAP:
-            return cap - self.used[group]
-        return cap - self.kept[group]
+        taken = self.used[group] if cap < CLOSE_CAP else self.kept[group]
+        return min(cap - taken, self.ahead_caps[group])
 
 
 def _down_max(groups: Sequence[Group]) -> int:

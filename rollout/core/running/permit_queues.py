@@ -1,4 +1,4 @@
-"""The instances that wait for a permit of a group, before their attach or before their restart.
+"""The instances that wait for a permit or for the rate of a group, before attach or restart.
 
 Part of `waiting`, which moves the instances between stations. Work depends on the groups that
 changed (`Ledger.touched`), never on the number of groups.
@@ -6,6 +6,7 @@ changed (`Ledger.touched`), never on the number of groups.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, insort
 
 import msgspec
@@ -24,6 +25,12 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
     run: Run
     parked: dict[int, list[int]] = {}
     """By group: attached instances that wait for a permit of it, ascending."""
+    paced: dict[int, list[int]] = {}
+    """By group: attached instances that wait until another restart of it may begin, ascending."""
+    paced_until: list[tuple[Instant, int]] = []
+    """Heap of groups whose rate has room from an instant on, one entry per group."""
+    timed: dict[int, None] = {}
+    """Groups in that heap."""
     blocked: dict[int, list[int]] = {}
     """By group: instances that wait for room in it before their attach, ascending."""
     unblocked: dict[int, list[int]] = {}
@@ -75,6 +82,11 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
         insort(self.parked.setdefault(group, []), ordinal)
         self.touch(ordinal)
 
+    def pace(self, ordinal: int, group: int) -> None:
+        """Add an attached instance to the queue for the rate of a group."""
+        insort(self.paced.setdefault(group, []), ordinal)
+        self.touch(ordinal)
+
     def block(self, ordinal: int, group: int) -> None:
         """Add an instance before its attach. Room that it had in another group is for others."""
         insort(self.blocked.setdefault(group, []), ordinal)
@@ -83,8 +95,9 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
                 self.run.ledger.touched[other] = None
 
     def unpark(self, ordinal: int) -> None:
-        """Take it out of the queue for restarts."""
+        """Take it out of the queues for restarts."""
         self._remove(self.parked, ordinal)
+        self._remove(self.paced, ordinal)
 
     def unblock(self, ordinal: int) -> None:
         """Take it out of the queue for attaches."""
@@ -100,12 +113,16 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
         and those that are unblocked for their attach: both leave their queues.
         """
         ledger = self.run.ledger
-        if not (ledger.touched and (self.parked or self.blocked)):
+        while self.paced_until and self._over(*self.paced_until[0], now):
+            _, group = heapq.heappop(self.paced_until)
+            del self.timed[group]
+            ledger.touched[group] = None
+        if not (ledger.touched and (self.parked or self.blocked or self.paced)):
             ledger.touched.clear()
             return [], []
         free, groups = FreePermits(self), sorted(ledger.touched)
         ledger.touched.clear()
-        ready: list[int] = []
+        ready = self._wake_paced(groups, now)
         unblocked: list[int] = []
         for group in groups:
             left = free.left(group)
@@ -120,6 +137,36 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
         if unblocked and not self.unblocked_at:
             self.unblocked_at = now + limits.OBSERVE_TICK_MS
         return ready, unblocked
+
+    def _wake_paced(self, groups: list[int], now: Instant) -> list[int]:
+        """Return the instances that may restart now by the rates of these groups, and note when
+        the next ones may.
+        """
+        starts = FreeStarts(self, now)
+        ready: list[int] = []
+        for group in groups:
+            if group not in self.paced:
+                continue
+            left = starts.left(group)
+            ready += _first(self.paced, group, left)
+            if group not in self.paced:
+                continue
+            frees_at = self.run.rates.frees_at(group, now)
+            if left > 0:
+                self.run.ledger.touched[group] = None  # as for permits
+            elif frees_at is not None and group not in self.timed:
+                self.timed[group] = None
+                heapq.heappush(self.paced_until, (frees_at, group))
+        return ready
+
+    def _over(self, at: Instant, group: int, now: Instant) -> bool:
+        """Return whether the wait for a rate is over: the instant came, or nothing waits."""
+        return at <= now or group not in self.paced
+
+    def wakes(self) -> list[Instant]:
+        """Return the instants at which time alone moves an instance."""
+        paced = [at for at, _ in self.paced_until[:1]]
+        return [*paced, self.unblocked_at] if self.unblocked_at else paced
 
     def due(self, now: Instant) -> list[tuple[int, ...]]:
         """Return batches of unblocked instances that are queued now."""
@@ -202,6 +249,33 @@ class FreePermits:
     def take(self, ordinal: int) -> None:
         """Take a permit in every group of an instance."""
         for group in self._ledger.groups_of(ordinal):
+            self._taken[group] = self._taken.get(group, 0) + 1
+
+
+class FreeStarts:
+    """The restarts that may begin now by the rates, by group, in one step of decisions.
+
+    Instances that are being observed before their restart are counted as if they began; `take`
+    counts further ones of the same step.
+    """
+
+    def __init__(self, queues: PermitQueues, now: Instant) -> None:
+        self._rates, self._now = queues.run.rates, now
+        self._taken: dict[int, int] = {}
+        for ordinal in queues.refreshing if self._rates.rates else ():
+            self.take(ordinal)
+
+    def left(self, group: int) -> int:
+        """Return how many more restarts of this group may begin."""
+        return self._rates.left(group, self._now) - self._taken.get(group, 0)
+
+    def used_up(self, ordinal: int) -> int | None:
+        """Return the first group of an instance whose rate is used up; None: it may restart."""
+        return next((one for one in self._rates.groups_of(ordinal) if self.left(one) <= 0), None)
+
+    def take(self, ordinal: int) -> None:
+        """Count a restart in every group of an instance that has a rate."""
+        for group in self._rates.groups_of(ordinal):
             self._taken[group] = self._taken.get(group, 0) + 1
 
 

@@ -13,6 +13,7 @@ from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.layout import Layout
 from rollout.core.running.ledger import Ledger
+from rollout.core.running.rates import Rates
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey, RestartCall
@@ -74,6 +75,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     plan: Plan
     layout: Layout
     ledger: Ledger
+    rates: Rates
     troubles: Troubles
     phases: bytearray
     held: bytearray
@@ -156,6 +158,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
             plan=plan,
             layout=layout,
             ledger=Ledger.of(layout, plan.groups, plan.limits.exposed_max),
+            rates=Rates.of(layout, plan),
             troubles=Troubles.of(layout),
             phases=bytearray(count),
             held=bytearray(count),

@@ -51,6 +51,8 @@ class Station(enum.IntEnum):
     """It is being observed before its restart."""
     BLOCKED = 16
     """It waits for room in one group before the observation for its attach."""
+    PACED = 17
+    """It waits until another restart of one group may begin."""
 
 
 S = Station
@@ -78,8 +80,9 @@ TABLE: Mapping[Station, frozenset[Station]] = {
     S.CONFIRMING: frozenset({S.WATCHED, S.READY_LATER}),
     # on the way to a restart
     S.READY_LATER: frozenset({S.READY}),
-    S.READY: frozenset({S.CALLING, S.PARKED, S.REFRESHING}),
+    S.READY: frozenset({S.CALLING, S.PARKED, S.PACED, S.REFRESHING}),
     S.PARKED: frozenset({S.READY}),
+    S.PACED: frozenset({S.READY}),
     S.REFRESHING: _AFTER_OBSERVATION,
 }
 """The stations after each station. From each the instance can also finish, be held, or be

@@ -85,8 +85,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
     def wake(self) -> Instant | None:
         """Return the next due time of queues and watch list; None if only a reply can add work."""
         firsts = [heap[0][0] for heap in (self.delayed, self.ready_later) if heap]
-        if self.permits.unblocked_at:
-            firsts.append(self.permits.unblocked_at)
+        firsts += self.permits.wakes()
         observation = self.watching.wake()
         return min(firsts if observation is None else [*firsts, observation], default=None)
 
@@ -223,6 +222,12 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             self.stations.move(ordinal, Station.PARKED)
             self.permits.park(ordinal, group)
 
+    def pace(self, ordinal: int, group: int) -> None:
+        """Let an instance wait until another restart of this group may begin."""
+        self.leave(ordinal)
+        self.stations.move(ordinal, Station.PACED)
+        self.permits.pace(ordinal, group)
+
     # leaving a station
 
     def call_started(self, ordinals: tuple[int, ...]) -> None:
@@ -274,7 +279,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             case Station.READY_LATER:
                 self.ready_later = [one for one in self.ready_later if one[1] != ordinal]
                 heapq.heapify(self.ready_later)
-            case Station.PARKED:
+            case Station.PARKED | Station.PACED:
                 self.permits.unpark(ordinal)
             case Station.BLOCKED:
                 self.permits.unblock(ordinal)

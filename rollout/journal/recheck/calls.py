@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from rollout.journal.recheck.commands import Commands
 from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.journal.recheck.legal_moves import BUSY, State
+from rollout.journal.recheck.rates import RestartRates
 from rollout.journal.recheck.waves import WaveRules
 from rollout.model import event as ev
 from rollout.model import limits
@@ -38,6 +39,7 @@ class RunCalls:
         self.accepted = bytearray(count)
         self._tries = {kind: bytearray(count) for kind in (Attach, RestartCall)}
         self.busy_since: dict[int, int] = {}
+        self.rates = RestartRates(instances, violations)
         self._instances, self._waves, self._commands = instances, waves, commands
         self._add, self._demand = violations.add, violations.demand
 
@@ -46,6 +48,7 @@ class RunCalls:
         self._check_allowed(event)
         self.issued = max(self.issued, event.n)
         self.open[event.n] = event
+        self.rates.issue(event)
         command = event.command
         match command:
             case ImportKey():
@@ -75,6 +78,7 @@ class RunCalls:
         if issued is None:
             self.late += 1
             return
+        self.rates.settle(issued, event)
         command = issued.command
         if isinstance(command, ImportKey):
             return
@@ -93,8 +97,10 @@ class RunCalls:
                 self._attempted(command, ordinal)
                 self.accepted[ordinal] = isinstance(outcome, Done)
 
-    def lose_open(self) -> None:
+    def resume(self, event: ev.Resumed) -> None:
         """Count every open call as attempted: a new process does not know how it ended."""
+        self.rates.resume(event, list(self.open.values()))
+        self.epoch, self.stopped = event.epoch, False
         for issued in self.open.values():
             if not isinstance(issued.command, ImportKey):
                 for ordinal in issued.command.ordinals:

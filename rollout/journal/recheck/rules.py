@@ -72,6 +72,8 @@ class Rules:
                 self._start(event)
             case ev.Resumed():
                 self._resume(event)
+            case ev.TornTail():
+                self.calls.rates.torn()
             case ev.Halted():
                 self.calls.stopped = True
                 self.instances.failures.halted(event.reason)
@@ -96,6 +98,7 @@ class Rules:
         ):
             self._demand(found == planned, f"the {name} differs from the plan's")
         self.calls.epoch = event.epoch
+        self.calls.rates.start(event)
         names = {target.instance for target in targets}
         names.update(exclusion.instance for exclusion in plan.exclusions)
         population = len(targets) + len(plan.exclusions)
@@ -107,9 +110,7 @@ class Rules:
         calls = self.calls
         next_one = event.epoch == calls.epoch + 1
         self._demand(next_one, f"epoch {event.epoch} follows epoch {calls.epoch}")
-        calls.epoch = event.epoch
-        calls.stopped = False
-        calls.lose_open()
+        calls.resume(event)
         self.resumes += 1
         self.instances.failures.resumed()
         stay = frozenset({State.PLANNED, State.ATTACHED}) if self.commands.aborted else frozenset()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rollout.sim.check import claims, effects, gates, others, restarts, sends
+from rollout.sim.check import claims, effects, gates, others, rates, restarts, sends
 from rollout.sim.check.history import History
 from rollout.sim.world.record import RunRecord
 
@@ -52,6 +52,7 @@ CHECKERS: tuple[Checker, ...] = (
     claims.GoneIsGone(),
     claims.ClassesPartition(),
     claims.BudgetHeld(),
+    rates.RateHeld(),
     claims.JournalSound(),
     claims.FoldIsState(),
     claims.DrainsSoon(),

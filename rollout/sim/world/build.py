@@ -145,6 +145,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         budgets=(
             *(Budget("fleet", Amount(count=cap)) for cap in caps),
             *(Budget(by, parse_amount(most), int("%" in most)) for by, most in scenario.parts),
+            *(Budget(by, None, restarts_per_10m=rate) for by, rate in scenario.rates),
         ),
         waves=(*(_gated(scenario, wave) for wave in waves), *_REST),
         on_unknown=scenario.on_unknown,

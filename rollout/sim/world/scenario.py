@@ -165,6 +165,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     gating: Gating = Gating()
     parts: tuple[tuple[str, str], ...] = ()
     """Further budgets, of parts of the fleet: `by` and `maxDown`."""
+    rates: tuple[tuple[str, int], ...] = ()
+    """Budgets that limit only restarts per ten minutes: `by` and `restartsPer10m`."""
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -176,6 +178,14 @@ _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("region", "5"), ("tag:app", "1")),
 )
 """Budgets of parts of the fleet that a scenario may have; a share is at least 1."""
+
+_RATES: tuple[tuple[tuple[str, int], ...], ...] = (
+    *[()] * 5,
+    (("fleet", 4),),
+    (("fleet", 15), ("tag:app", 3)),
+    (("zone", 2),),
+)
+"""Rates that a scenario may have."""
 
 
 def draw(seed: int) -> Scenario:
@@ -215,6 +225,7 @@ def draw(seed: int) -> Scenario:
         keys=Dice(seed, "keys").pick((1, 1, 1, 2, 3)),
         gating=gating.draw(seed),
         parts=Dice(seed, "budgets").pick(_PARTS),
+        rates=Dice(seed, "rates").pick(_RATES),
     )
 
 
