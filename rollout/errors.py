@@ -212,6 +212,7 @@ CODES: dict[str, Code] = {
     "R0119": Code(Exit.BAD_INPUT, "the file is a plan, not a spec"),
     "R0120": Code(Exit.BAD_INPUT, "the last wave has a bake or a gate"),
     "R0130": Code(Exit.BAD_INPUT, "a budget limits nothing"),
+    "R0136": Code(Exit.BAD_INPUT, "onFailure is incomplete or contradicts itself"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
@@ -255,8 +256,9 @@ CODES: dict[str, Code] = {
     "R0325": Code(Exit.DONE, "instances no longer have the run's key pair"),
     "R0326": Code(Exit.DONE, "a former key pair does not exist: an undo is not possible"),
     "R0327": Code(Exit.BAD_INPUT, "no budget limits how many of some targets are down"),
-    "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
     "R0328": Code(Exit.DONE, "a budget has no members among the targets"),
+    "R0344": Code(Exit.DONE, "the plan has fewer targets than onFailure.minSample"),
+    "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
     "R0402": Code(Exit.DENIED, "the credentials are not accepted"),

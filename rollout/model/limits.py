@@ -89,6 +89,9 @@ FAILURES_SHARE_PPM = 10_000
 """A wave with at least FAILURES_MIN failures halts when they are this share of its targets (in
 millionths)."""
 
+SAMPLE_MIN = 100
+"""`onFailure.failedPercent` counts from this many finished instances on, by default."""
+
 CONFLICTS_MAX = 5
 """Up to this many instances of a wave with a third key are held and do not halt the run."""
 CONFLICTS_SHARE_PPM = 10_000

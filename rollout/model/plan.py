@@ -17,7 +17,7 @@ import msgspec
 
 from rollout.model.instance import Status
 from rollout.model.site import AtSite
-from rollout.model.spec import Calls, OnUnknown, Restart, WaveGate
+from rollout.model.spec import Calls, OnFailure, OnUnknown, Restart, WaveGate
 from rollout.model.time import Duration, Instant
 
 FORMAT = "rollout.plan"
@@ -287,6 +287,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Key pairs of targets that existed when planning; not set in offline plans."""
     narrowed: Narrowed | msgspec.UnsetType = msgspec.UNSET
     """Set if options narrowed the plan."""
+    on_failure: OnFailure | msgspec.UnsetType = msgspec.UNSET
+    """Set if the spec has `onFailure`; otherwise the rules of `limits.FAILURES_*` apply."""
 
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""
@@ -303,6 +305,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def former(self) -> tuple[FormerKey, ...]:
         """Return the recorded former key pairs; none for a plan that records none."""
         return () if isinstance(self.former_keys, msgspec.UnsetType) else self.former_keys
+
+    def failure_rule(self) -> OnFailure | None:
+        """Return the spec's limits of failures; None where the built-in rules apply."""
+        return None if isinstance(self.on_failure, msgspec.UnsetType) else self.on_failure
 
     @property
     def emulated(self) -> bool:

@@ -139,6 +139,18 @@ class OnUnknown(enum.StrEnum):
     ASSUME_DONE = "assumeDone"
 
 
+class OnFailure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When failures halt the run: at `failed` of them, or at the share `share_ppm` of at least
+    `min_sample` instances; 0 is no limit. `strict`: open calls count as failures when others are
+    admitted.
+    """
+
+    failed: int = 0
+    share_ppm: int = 0
+    min_sample: int = limits.SAMPLE_MIN
+    strict: bool = False
+
+
 FLEET = "fleet"
 """The budget, and the key of its one group, that limits all instances together."""
 TAG_PREFIX = "tag:"
@@ -217,6 +229,7 @@ class Spec(msgspec.Struct, frozen=True):
     restart: Restart = Restart()
     budgets: tuple[Budget, ...] = (Budget(),)
     waves: tuple[WaveSpec, ...] = (WaveSpec("all", WaveKind.REST),)
+    on_failure: OnFailure | None = None
     on_unknown: OnUnknown = OnUnknown.HOLD
     limits: Limits = Limits()
     chain_unproven: bool = False

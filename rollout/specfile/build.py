@@ -37,6 +37,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
             for each in wanted.budgets
         ),
         waves=tuple(_wave(wave) for wave in wanted.waves),
+        on_failure=_on_failure(wanted),
         on_unknown=wanted.on_unknown,
         limits=_limits(wanted.limits),
     )
@@ -67,6 +68,15 @@ def _wave(form: models.WaveForm) -> spec.WaveSpec:
     kind = spec.WaveKind(form.size) if whole else spec.WaveKind.AMOUNT
     amount = None if whole else spec.parse_amount(form.size)
     return spec.WaveSpec(form.name, kind, amount, time.parse_duration(form.bake), form.gate)
+
+
+def _on_failure(wanted: models.SpecForm) -> spec.OnFailure | None:
+    """Return the limits of failures; None where the spec has none."""
+    if "on_failure" not in wanted.model_fields_set:
+        return None
+    form = wanted.on_failure
+    share = spec.parse_amount(form.failed_percent).share_ppm if form.failed_percent else 0
+    return spec.OnFailure(form.failed, share or 0, form.min_sample, form.strict)
 
 
 def _limits(form: models.LimitsForm) -> spec.Limits:

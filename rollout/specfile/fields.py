@@ -70,6 +70,13 @@ def _quota(value: object) -> str:
     return text
 
 
+def _share(value: object) -> str:
+    text = _amount(value)
+    if spec.parse_amount(text).share_ppm is None:
+        raise fault("R0108", "this must be a percentage", f"write `{text}%`")
+    return text
+
+
 def _size(value: object) -> str:
     if value in ("cover", "rest"):
         return str(value)
@@ -168,6 +175,11 @@ Size = Annotated[
     WithJsonSchema({"anyOf": [{"enum": ["cover", "rest"]}, *_COUNT_OR_SHARE]}),
 ]
 Quota = Annotated[str, BeforeValidator(_quota), WithJsonSchema(_SHARE)]
+Share = Annotated[
+    str,
+    BeforeValidator(_share),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,4})?%$", "examples": ["1%"]}),
+]
 SelectorText = Annotated[str, AfterValidator(_selector), Field(examples=["env=prod, !legacy"])]
 Name = Annotated[
     str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})

@@ -27,6 +27,7 @@ from rollout.specfile.fields import (
     Quota,
     Region,
     SelectorText,
+    Share,
     Size,
     Text,
     fault,
@@ -255,6 +256,43 @@ class BudgetForm(Form):
         return self
 
 
+class OnFailureForm(Form):
+    """When failures halt the run. The first limit that is reached applies."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["failed"]}, {"required": ["failedPercent"]}]}
+    )
+    failed: Annotated[int, Field(ge=1)] = 0
+    """Number of failed instances at which the run halts."""
+    failed_percent: Share = ""
+    """Share of failed instances that halts the run: in total, in a wave, or in a budget's group."""
+    min_sample: Annotated[int, Field(ge=1)] = limits.SAMPLE_MIN
+    """Number of finished instances from which on `failedPercent` counts."""
+    strict: bool = False
+    """Count open attaches and restarts as failures: `failed` is never passed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: object) -> object:
+        if isinstance(value, dict) and "halt" in value:
+            hint = "write its fields in `onFailure` itself: `onFailure: { failed: 3 }`"
+            raise fault("R0136", "`onFailure` has no field `halt`", hint, at=("halt",))
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.failed and not self.failed_percent:
+            hint = "write `failed: 3` or `failedPercent: 1%`, or leave out `onFailure`"
+            raise fault("R0136", "`onFailure` needs `failed` or `failedPercent`", hint)
+        if self.strict and not self.failed:
+            hint = "add `failed`, or leave out `strict`"
+            raise fault("R0136", "`strict` needs `failed`", hint, at=("strict",))
+        if "min_sample" in self.model_fields_set and not self.failed_percent:
+            hint = "add `failedPercent`, or leave out `minSample`"
+            raise fault("R0136", "`minSample` needs `failedPercent`", hint, at=("minSample",))
+        return self
+
+
 class WaveForm(Form):
     """An ordered slice of the fleet."""
 
@@ -298,6 +336,8 @@ class SpecForm(Form):
     """How many instances may be down at once; the most restrictive budget applies."""
     waves: Annotated[list[WaveForm], Field(min_length=1)] = [WaveForm(name="all", size="rest")]
     """The waves in order; the first is the canary, the last takes the rest."""
+    on_failure: OnFailureForm = Field(default_factory=OnFailureForm.model_construct)
+    """When failures halt the run. Default: see the documentation of `onFailure`."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
     """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
     limits: LimitsForm = LimitsForm()

@@ -30,6 +30,8 @@ LOOSER = (
     "tomorrow",
     "{ by: fleet, maxDown: 5, atLeast: 1 }",
     "{ by: fleet, restartsPer10m: 5, atLeast: 1 }",
+    "true, failedPercent: 1% }",
+    "9 }",
 )
 """Values that only the loader recognizes as invalid."""
 

@@ -10,9 +10,10 @@ import msgspec
 
 from rollout.app.plan import InventoryReading
 from rollout.cli.views import render
+from rollout.model import limits
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn, Wave
 from rollout.model.printable import escaped
-from rollout.model.spec import FLEET
+from rollout.model.spec import FLEET, Amount
 from rollout.model.time import format_duration, format_instant
 
 ABOUT: dict[Reason, str] = {
@@ -188,7 +189,7 @@ def _bounds(plan: Plan, width: int) -> list[str]:
     exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
     boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
     calls = f"At least {_calls(plan)} and {render.span(plan.estimate.duration_ms)}, {boot}."
-    rows = (f"{down} {exposed}", *_rates(plan), calls)
+    rows = (f"{down} {exposed}", *_rates(plan), _failures(plan), calls)
     return [line for row in rows for line in render.wrap(row, width, first="  ")]
 
 
@@ -201,6 +202,23 @@ def _rates(plan: Plan) -> Iterator[str]:
     ]
     if rates:
         yield f"Restarts begun in any ten minutes: {', '.join(rates)}."
+
+
+def _failures(plan: Plan) -> str:
+    """Return the limits of failures as text: those of the spec, or the built-in ones."""
+    rule = plan.failure_rule()
+    if rule is None:
+        share = f"{Amount(share_ppm=limits.FAILURES_SHARE_PPM)}".removesuffix("%")
+        few = f"{limits.FAILURES_MIN} failures that are {share} % of"
+        if len(plan.waves) == 1:
+            return f"Halts at {few} the targets."
+        return f"Halts before the next wave after any failure, and at {few} a later wave."
+    share = f"{Amount(share_ppm=rule.share_ppm)}".removesuffix("%")
+    percent = f"{share} % of at least {rule.min_sample:,} finished"
+    parts = [render.count(rule.failed, "failure")] if rule.failed else []
+    parts += [f"{percent} instances, in total, of a wave or of a group"] if rule.share_ppm else []
+    strict = " Strict: open instances count as failures." if rule.strict else ""
+    return f"Halts at {', or '.join(parts)}.{strict}"
 
 
 def _budget(plan: Plan, number: int) -> str:

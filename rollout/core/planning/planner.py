@@ -109,6 +109,7 @@ def make_plan(
         keys=scoped.keys,
         restart=spec.restart,
         on_unknown=spec.on_unknown,
+        on_failure=spec.on_failure or msgspec.UNSET,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
         budgets=(
             *(
@@ -188,6 +189,8 @@ def _warnings(
               "restart one at a time."),
         _warn("R0328", len(unused) if waves else 0, "budget", f"without a target in a group: "
               f"{', '.join(unused)}."),
+        _warn("R0344", _unsampled(spec, selected.chosen), "target", "but no onFailure.failed: "
+              "failedPercent counts from minSample on, which this plan never reaches."),
         _warn("R0306", 0 if inventory.live else selected.chosen, "target", "created without API "
               "calls (--offline): this plan cannot be applied."),
         _warn("R0307", _doubtful(spec, selected.chosen), "target", f"under onUnknown: "
@@ -203,6 +206,12 @@ def _warn(code: str, count: int, noun: str, rest: str) -> Warn:
 
 def _doubtful(spec: Spec, targets: int) -> int:
     return 0 if spec.on_unknown is OnUnknown.HOLD else targets
+
+
+def _unsampled(spec: Spec, targets: int) -> int:
+    """Return the number of targets if it is below `minSample` and nothing else halts the run."""
+    rule = spec.on_failure
+    return targets if rule and not rule.failed and targets < rule.min_sample else 0
 
 
 def _estimate(

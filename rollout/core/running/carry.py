@@ -13,6 +13,7 @@ import msgspec
 
 from rollout.core.invariant import invariant
 from rollout.core.running.failure_counts import Troubles
+from rollout.core.running.failure_shares import Shares
 from rollout.core.running.key_comparisons import KeyWatch
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.ledger import Ledger
@@ -27,7 +28,7 @@ from rollout.model.plan import Plan
 _PRESET = 1
 """Effort of the compression: a larger one saves a tenth and takes six times as long."""
 _GIVEN = frozenset({"plan", "layout", "run", "stations"})
-_PARTS = (Comparisons, KeyWatch, Ledger, PermitQueues, Rates, Troubles, Watching)
+_PARTS = (Comparisons, KeyWatch, Ledger, PermitQueues, Rates, Shares, Troubles, Watching)
 
 
 def _shape(part: type) -> type[msgspec.Struct]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
+from rollout.core.running import thresholds
 from rollout.core.running.permit_queues import FreePermits, FreeStarts
 from rollout.core.running.state import Run
 from rollout.core.running.waiting import Waiting
@@ -201,6 +202,7 @@ def _check(step: Step, site: Site, end: int) -> None:
         if blocked:
             step.events.append(_budget_held(run, blocked, ledger.blocked_by(blocked[0])))
             return
+    batch = batch[: thresholds.admissible(run, len(permits.checking))]
     checking = permits.checking_in, len(permits.checking)
     attached, parks = ledger.attachable(batch, *checking, step.free.left)
     step.parks += parks

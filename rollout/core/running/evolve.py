@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout.core.invariant import invariant
 from rollout.core.running.evolve_calls import begin, lose, settle
-from rollout.core.running.evolve_phases import count_left, count_trouble, move_target, prove_wrong
+from rollout.core.running.evolve_phases import count_held, count_trouble, move_target, prove_wrong
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
 from rollout.core.running.state import GateWait, Run
 from rollout.model import event as ev
@@ -102,6 +102,7 @@ def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
 def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
     for ordinal in event.ordinals:
         run.troubles.accept(ordinal)
+        count_trouble(run, ordinal)
 
 
 def _drained(run: Run, event: ev.Drained) -> None:
@@ -242,8 +243,7 @@ def _held(run: Run, event: ev.Held) -> None:
         run.ledger.suspend(ordinal, run.phase(ordinal))
         if run.phase(ordinal) is Phase.IN_DOUBT:
             run.doubts_held[ordinal] = None
-        count_left(run, ordinal, -1)
-        count_trouble(run, ordinal)
+        count_held(run, ordinal, 1)
 
 
 def _released(run: Run, event: ev.Released) -> None:
@@ -257,8 +257,7 @@ def _unhold(run: Run, ordinals: list[int]) -> None:
         run.causes.pop(ordinal, None)
         run.doubts_held.pop(ordinal, None)
         run.ledger.take_back(ordinal, run.phase(ordinal))
-        count_left(run, ordinal, 1)
-        count_trouble(run, ordinal)
+        count_held(run, ordinal, -1)
 
 
 def _drifted(run: Run, event: ev.Drifted) -> None:

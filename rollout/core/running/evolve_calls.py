@@ -69,6 +69,12 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
         if run.ledger.reserves_early(ordinal):
             run.ledger.reserve(ordinal, Phase.ATTACHING)
     invariant(run.ledger.exposed <= run.ledger.exposed_max, "I-30: exposed passes its limit")
+    rule = run.plan.failure_rule()
+    if rule is not None and rule.strict:
+        invariant(
+            run.troubles.total() + run.at_risk <= rule.failed,
+            "I-75: with strict, failures and open instances stay within the limit",
+        )
 
 
 def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:

@@ -6,7 +6,7 @@ Part of `evolve`, called by it and by `evolve_calls`. Knows no events and no cal
 from __future__ import annotations
 
 from rollout.core.running.failure_counts import Trouble
-from rollout.core.running.journey import DOWN, FINAL, Phase, move
+from rollout.core.running.journey import AT_RISK, DOWN, FINAL, Phase, move
 from rollout.core.running.state import PHASES, Run
 from rollout.model.event import Trigger
 
@@ -16,8 +16,14 @@ FOREIGN_KEY = "foreign_key"
 KEY_CHANGED = "key_pair_changed"
 """Cause of an instance that may carry other key material under the wanted name."""
 
+_JUDGED = FINAL - {Phase.SKIPPED}
+"""Phases that show whether the rotation of an instance worked."""
+
 _JUDGED_ABSENT = frozenset({Trigger.OBSERVED_UNTOUCHED, Trigger.RETRIED, Trigger.STATED_UNTOUCHED})
 """Refusals after which a restart is repeated; the former restart stays on record."""
+
+
+_RISKY = bytes(phase in AT_RISK for phase in Phase)
 
 
 def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
@@ -28,6 +34,8 @@ def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
     run.phase_counts[before] -= 1
     run.phase_counts[after] += 1
     run.ledger.moved(ordinal, before, after)
+    if not run.held[ordinal]:
+        run.at_risk += _RISKY[after] - _RISKY[before]
     if after is Phase.COMPARING:
         _drop_calls(run, ordinal)
         run.ledger.release(ordinal, after)
@@ -54,6 +62,17 @@ def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
 def count_trouble(run: Run, ordinal: int) -> None:
     """Count the instance again after its phase or its hold changed."""
     run.troubles.count(ordinal, _trouble(run, ordinal))
+    if run.shares.counts:
+        failed = run.troubles.kinds[ordinal] == Trouble.FAILED
+        judged = failed or run.phase(ordinal) in _JUDGED
+        run.shares.count(ordinal, failed=failed, judged=judged)
+
+
+def count_held(run: Run, ordinal: int, change: int) -> None:
+    """Count the instance as held (1) or not held any longer (-1)."""
+    count_left(run, ordinal, -change)
+    run.at_risk -= change * _RISKY[run.phases[ordinal]]
+    count_trouble(run, ordinal)
 
 
 def _trouble(run: Run, ordinal: int) -> Trouble:

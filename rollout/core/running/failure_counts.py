@@ -61,6 +61,10 @@ class Troubles(msgspec.Struct, eq=False):
         self.accepted[ordinal] = 1
         self.count(ordinal, Trouble.NONE)
 
+    def total(self) -> int:
+        """Return the number of targets of all waves that count as any kind of trouble."""
+        return sum(self.failed) + sum(self.left) + sum(self.conflicts)
+
     def of_wave(self, wave: int, *kinds: Trouble) -> list[int]:
         """Return the targets of one wave that count as one of these kinds, in plan order."""
         first, last = self.layout.waves[wave].cells

@@ -46,6 +46,9 @@ EXPOSED: frozenset[Phase] = frozenset({P.ATTACHING, P.ATTACHED, P.RESTARTING, P.
 DOWN: frozenset[Phase] = frozenset({P.RESTARTING, P.IN_DOUBT, P.SETTLING})
 """May be unavailable because of us."""
 
+AT_RISK: frozenset[Phase] = EXPOSED | DOWN
+"""May still fail because of us."""
+
 TABLE: Mapping[tuple[Phase, H], Phase] = {
     # before the attach
     (P.PLANNED, H.ATTACH_ISSUED): P.ATTACHING,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from rollout.core.running.failure_counts import Troubles
+from rollout.core.running.failure_shares import Shares
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.layout import Layout
@@ -77,6 +78,9 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     ledger: Ledger
     rates: Rates
     troubles: Troubles
+    shares: Shares
+    at_risk: int = 0
+    """Instances in a phase of `AT_RISK` that are not held: each may still fail."""
     phases: bytearray
     held: bytearray
     attach_tries: bytearray
@@ -160,6 +164,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
             ledger=Ledger.of(layout, plan.groups, plan.limits.exposed_max),
             rates=Rates.of(layout, plan),
             troubles=Troubles.of(layout),
+            shares=Shares.of(layout, len(plan.groups), plan.failure_rule()),
             phases=bytearray(count),
             held=bytearray(count),
             attach_tries=bytearray(count),

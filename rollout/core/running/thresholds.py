@@ -13,7 +13,8 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import Actor
 from rollout.model.halts import HaltReason, halted
-from rollout.model.spec import PPM
+from rollout.model.spec import PPM, Amount, OnFailure
+from rollout.model.text import some
 
 ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
     HaltReason.FAILURES: (Trouble.FAILED, Trouble.LEFT),
@@ -39,7 +40,20 @@ NAMED_MAX = 3
 
 def halt(run: Run) -> ev.Halted | None:
     """Return the halt that is due, or None."""
+    rule = run.plan.failure_rule()
+    if rule is not None:
+        return _conflicts(run) or _elsewhere(run) or _stated(run, rule)
     return _conflicts(run) or _elsewhere(run) or _within_wave(run) or _after_wave(run)
+
+
+def admissible(run: Run, checking: int) -> int | None:
+    """Return how many more instances may be attached under `strict`; None = no limit. `checking`
+    instances are on their way to an attach.
+    """
+    rule = run.plan.failure_rule()
+    if rule is None or not rule.strict:
+        return None
+    return max(0, rule.failed - run.troubles.total() - run.at_risk - checking)
 
 
 def waits_for_operator(run: Run) -> bool:
@@ -56,8 +70,12 @@ def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
     it halted for another reason.
     """
     reason = run.halted.reason if run.halted else ""
-    for wave in range(len(run.layout.waves)) if reason in ACCEPTABLE else ():
-        found = run.troubles.of_wave(wave, *ACCEPTABLE[reason])
+    kinds = ACCEPTABLE.get(reason, ())
+    rule = run.plan.failure_rule()
+    if kinds and rule is not None and rule.strict:
+        kinds = tuple(kind for kind in Trouble if kind is not Trouble.NONE)
+    for wave in range(len(run.layout.waves)) if kinds else ():
+        found = run.troubles.of_wave(wave, *kinds)
         for start in range(0, len(found), limits.EVENT_ORDINALS_MAX):
             part = tuple(found[start : start + limits.EVENT_ORDINALS_MAX])
             yield ev.FailuresAccepted(reason, wave, part, actor)
@@ -87,6 +105,41 @@ def _elsewhere(run: Run) -> ev.Halted | None:
             )
             return halted(HaltReason.ELSEWHERE, text)
     return None
+
+
+def _stated(run: Run, rule: OnFailure) -> ev.Halted | None:
+    """Return the halt for the limits of the spec. Instances left in doubt or held for a budget
+    count from the end of their wave on, and at once under `strict`. Once no instance is left, the
+    run closes instead.
+    """
+    if not run.left:
+        return None
+    failed = run.troubles.total() if rule.strict else _failed_and_left(run)
+    if rule.failed and failed >= rule.failed:
+        what = "failed" if failed == sum(run.troubles.failed) else "failed or are held"
+        names = some([run.layout.targets[one].instance for one in _troubled(run)], NAMED_MAX)
+        text = f"{failed} instances {what}, onFailure.failed is {rule.failed}: {names}"
+        return halted(HaltReason.FAILURES, text)
+    shares = run.shares
+    if shares.over:
+        scope = min(shares.over)
+        name = shares.name(scope, [group.key for group in run.plan.groups])
+        share = Amount(share_ppm=rule.share_ppm)
+        text = (
+            f"{name}: {shares.failed[scope]} of {shares.judged[scope]} finished instances failed, "
+            f"onFailure.failedPercent is {share}"
+        )
+        return halted(HaltReason.FAILURES, text)
+    return None
+
+
+def _failed_and_left(run: Run) -> int:
+    return sum(run.troubles.failed) + sum(run.troubles.left[: run.waves_closed])
+
+
+def _troubled(run: Run) -> list[int]:
+    kinds = run.troubles.kinds
+    return [ordinal for ordinal, kind in enumerate(kinds) if kind in (Trouble.FAILED, Trouble.LEFT)]
 
 
 def _within_wave(run: Run) -> ev.Halted | None:

@@ -120,6 +120,8 @@ class RunCalls:
         self._demand(not self._commands.aborted, f"{call} was issued after the run was aborted")
         self._demand(not self._commands.paused, f"{call} was issued in a paused run")
         wave, failures = self._waves.wave, self._instances.failures
+        reached = failures.reached(self._waves.closed)
+        self._demand(not reached, f"{call} was issued after a limit was reached: {reached}")
         if wave is not None:
             for count, what in (
                 (failures.within(wave), "failures"),
@@ -170,6 +172,9 @@ class RunCalls:
         exposed, exposed_max = instances.exposed, instances.plan.limits.exposed_max
         text = f"{exposed} instances are exposed, the limit is {exposed_max}"
         self._demand(exposed <= exposed_max, text)
+        passed = instances.failures.passes(instances.at_risk)
+        text = f"{instances.at_risk} open instances could pass the strict onFailure.failed"
+        self._demand(not passed, text)
 
     def _restart(self, command: RestartCall, before: Sequence[Observed]) -> None:
         instances = self._instances

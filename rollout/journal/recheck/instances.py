@@ -11,7 +11,14 @@ from collections.abc import Container, Iterable, Iterator
 
 from rollout.journal.recheck.failures import Failures
 from rollout.journal.recheck.key_material import Material
-from rollout.journal.recheck.legal_moves import CLASSES, ENDED_BADLY, EXPOSED, UNFINISHED, State
+from rollout.journal.recheck.legal_moves import (
+    AT_RISK,
+    CLASSES,
+    EXPOSED,
+    JUDGED,
+    UNFINISHED,
+    State,
+)
 from rollout.model.plan import Plan, Target
 from rollout.model.site import KeySite, Site
 
@@ -54,10 +61,12 @@ class TargetStates:
                 self.sites.append(cell.site)
                 self.wave_of_cell.append(number)
         wave_of = [self.wave_of_cell[cell] for cell in self.cell_of]
-        self.failures = Failures(wave_of, len(plan.waves))
+        self.failures = Failures(
+            wave_of, len(plan.waves), plan.failure_rule(), [one.groups for one in self.targets]
+        )
         self.material = Material()
         self.states = bytearray(len(self.targets))
-        self.exposed = self.exposed_peak = 0
+        self.exposed = self.exposed_peak = self.at_risk = 0
         self.peaks = [0] * len(plan.groups)
         self.left_in_cell = Counter(self.cell_of)
         self.left_in_wave = Counter(wave_of)
@@ -114,7 +123,9 @@ class TargetStates:
         change = (target in UNFINISHED) - (before in UNFINISHED)
         if change and not held:
             self._count_left(ordinal, change)
-        if held or target in ENDED_BADLY:
+        if not held:
+            self.at_risk += (target in AT_RISK) - (before in AT_RISK)
+        if held or target in JUDGED:
             self._count_failure(ordinal)
 
     def held(self, ordinal: int) -> bool:
@@ -125,6 +136,7 @@ class TargetStates:
         """Hold an instance for an operator."""
         if ordinal not in self._held and self.states[ordinal] in UNFINISHED:
             self._count_left(ordinal, -1)
+            self.at_risk -= self.states[ordinal] in AT_RISK
         self._held[ordinal] = reason
         self._count_failure(ordinal)
 
@@ -132,6 +144,7 @@ class TargetStates:
         """Hold an instance no longer."""
         if self._held.pop(ordinal, None) is not None and self.states[ordinal] in UNFINISHED:
             self._count_left(ordinal, 1)
+            self.at_risk += self.states[ordinal] in AT_RISK
         self._count_failure(ordinal)
 
     def release_all(self, but: frozenset[int]) -> None:
@@ -174,3 +187,4 @@ class TargetStates:
         left = state in (State.RESTARTING, State.BOOTED) or (reason or "").startswith("budget_held")
         failed = state in (State.FAILED, State.STRANDED) or (stuck and not left)
         self.failures.count(ordinal, failed=failed, left=stuck and left, conflict=conflict)
+        self.failures.judge(ordinal, finished=state in JUDGED)

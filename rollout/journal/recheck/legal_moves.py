@@ -31,7 +31,8 @@ class State(IntEnum):
 S = State
 UNFINISHED = frozenset(range(S.DONE))
 EXPOSED = frozenset({S.ATTACHING, S.ATTACHED, S.RESTARTING})
-ENDED_BADLY = frozenset({S.FAILED, S.STRANDED})
+AT_RISK = EXPOSED | {S.BOOTED}
+JUDGED = frozenset({S.DONE, S.UNVERIFIED, S.FAILED, S.STRANDED})
 
 MOVES: dict[Trigger, tuple[frozenset[int], int]] = {
     Trigger.OBSERVED_ATTACHED: (frozenset({S.PLANNED, S.ATTACHING}), S.ATTACHED),

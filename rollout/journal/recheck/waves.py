@@ -17,7 +17,7 @@ class WaveRules:
     def __init__(self, instances: TargetStates, commands: Commands, violations: Violations) -> None:
         self.cells_opened = 0
         self.wave: int | None = None
-        self._closed = 0
+        self.closed = 0
         self._gate: ev.WaveClosed | None = None
         self._commands = commands
         self._instances = instances
@@ -25,10 +25,12 @@ class WaveRules:
 
     def wave_started(self, event: ev.WaveStarted) -> None:
         """Check that the wave is due and that nothing before it is left or failed."""
-        due = self.wave is None and event.wave == self._closed
+        due = self.wave is None and event.wave == self.closed
         self._demand(due, f"wave {event.name} started out of order or while another wave is open")
         failed = self._instances.failures.before(event.wave)
         self._demand(not failed, f"wave {event.name} started after {failed} unaccepted failures")
+        reached = self._instances.failures.reached(self.closed)
+        self._demand(not reached, f"wave {event.name} started after a limit was reached: {reached}")
         self._demand(self._gate is None, f"wave {event.name} started before the gate opened")
         paused = self._commands.paused
         self._demand(not paused, f"wave {event.name} started in a paused run")
@@ -46,7 +48,7 @@ class WaveRules:
         text = f"wave {event.wave} closed with {left} unfinished instances"
         self._demand(not unopened and not left, text)
         self.wave = None
-        self._closed = event.wave + 1
+        self.closed = event.wave + 1
         wave = self._instances.plan.waves[event.wave]
         self._gate = event if wave.bake_ms or wave.gate is WaveGate.MANUAL else None
 

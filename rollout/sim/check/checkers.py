@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rollout.sim.check import claims, effects, gates, others, rates, restarts, sends
+from rollout.sim.check import claims, effects, failures, gates, others, rates, restarts, sends
 from rollout.sim.check.history import History
 from rollout.sim.world.record import RunRecord
 
@@ -59,6 +59,7 @@ CHECKERS: tuple[Checker, ...] = (
     gates.GatesAnswered(),
     gates.BakesHeld(),
     gates.PauseHolds(),
+    failures.FailureLimits(),
     others.LaterWavesWait(),
     others.OwnMaterial(),
     others.BusyWaits(),

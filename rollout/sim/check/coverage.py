@@ -36,6 +36,8 @@ RARE: tuple[str, ...] = (
         "halted: failures",
         "halted: elsewhere",
         "failures accepted",
+        "limit of failures",
+        "share of failures",
     ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
     *("abort", "pause", "promote", "resume", "gate promoted", "gate opened"),
@@ -108,8 +110,12 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return ["bisected batch"]
         case ev.Anomaly():
             return ["anomaly"]
-        case ev.Halted(reason=reason):
-            return [f"halted: {reason}"]
+        case ev.Halted(reason=reason, detail=detail):
+            met_limits = (
+                ("onFailure.failed is", "limit of failures"),
+                ("onFailure.failedPercent is", "share of failures"),
+            )
+            return [f"halted: {reason}", *(name for text, name in met_limits if text in detail)]
         case ev.KeyChanged():
             return ["key changed"]
         case ev.ForeignRestart():

@@ -149,6 +149,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         ),
         waves=(*(_gated(scenario, wave) for wave in waves), *_REST),
         on_unknown=scenario.on_unknown,
+        on_failure=scenario.on_failure,
         limits=Limits(exposed_max=scenario.exposed_max),
     )
 

@@ -17,7 +17,7 @@ from rollout.emulator import faults
 from rollout.emulator.cloud import regions
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.faults import Fault
-from rollout.model.spec import Calls, OnUnknown, Stopped
+from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import gating
@@ -167,6 +167,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Further budgets, of parts of the fleet: `by` and `maxDown`."""
     rates: tuple[tuple[str, int], ...] = ()
     """Budgets that limit only restarts per ten minutes: `by` and `restartsPer10m`."""
+    on_failure: OnFailure | None = None
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -186,6 +187,19 @@ _RATES: tuple[tuple[tuple[str, int], ...], ...] = (
     (("zone", 2),),
 )
 """Rates that a scenario may have."""
+
+
+_ON_FAILURE: tuple[OnFailure | None, ...] = (
+    *[None] * 4,
+    *[OnFailure(failed=1)] * 2,
+    OnFailure(failed=3),
+    OnFailure(failed=1, strict=True),
+    OnFailure(failed=2, strict=True),
+    OnFailure(failed=5, strict=True),
+    OnFailure(share_ppm=PPM // 10, min_sample=5),
+    OnFailure(failed=4, share_ppm=PPM // 4, min_sample=3, strict=True),
+)
+"""Limits of failures that a scenario may have; None = the built-in ones."""
 
 
 def draw(seed: int) -> Scenario:
@@ -226,6 +240,7 @@ def draw(seed: int) -> Scenario:
         gating=gating.draw(seed),
         parts=Dice(seed, "budgets").pick(_PARTS),
         rates=Dice(seed, "rates").pick(_RATES),
+        on_failure=Dice(seed, "failures").pick(_ON_FAILURE),
     )
 
 

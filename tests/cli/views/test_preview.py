@@ -30,6 +30,7 @@ Inventory  1 account · 2 regions · 100 instances read live in 14 s (2 Describe
   rest         78      2       20  73 reboot · 5 start
   Down at once: at most 4 of the fleet (5 % of 85 = 4). Base 85 = 75 to reboot + 10 other running
   instances in scope. Exposed (key attached, not in force): at most 1,000.
+  Halts before the next wave after any failure, and at 3 failures that are 1 % of a later wave.
   At least 22 AttachKeyPair + 75 RebootInstance + 5 StartInstance calls and 20 m, with boots of 1 m.
 
 ! 5 stopped instances will be started and billed (restart.stopped: start).                     R0302
