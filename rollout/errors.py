@@ -282,6 +282,7 @@ CODES: dict[str, Code] = {
     "R0501": Code(Exit.HALTED, "restarts are in doubt"),
     "R0502": Code(Exit.HALTED, "the service refuses the requests"),
     "R0503": Code(Exit.HALTED, "the service is no longer reachable"),
+    "R0524": Code(Exit.USAGE, "the plan or run has no such instance or wave"),
     "R0504": Code(Exit.HALTED, "too many instances failed"),
     "R0505": Code(Exit.HALTED, "the process that drives the run does not take commands"),
     "R0506": Code(Exit.HALTED, "the run waits for an operator's decision"),

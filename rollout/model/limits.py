@@ -92,6 +92,11 @@ millionths)."""
 SAMPLE_MIN = 100
 """`onFailure.failedPercent` counts from this many finished instances on, by default."""
 
+COHORT_FAILURES_MIN = 3
+"""Fewer failures of one image or zone are not reported as a common cause."""
+COHORT_PERCENT = 80
+"""The share of all failures that one image or zone must have for such a report."""
+
 CONFLICTS_MAX = 5
 """Up to this many instances of a wave with a third key are held and do not halt the run."""
 CONFLICTS_SHARE_PPM = 10_000

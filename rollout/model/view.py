@@ -36,6 +36,21 @@ class Left(msgspec.Struct, frozen=True):
     why: str
 
 
+class InstanceView(msgspec.Struct, frozen=True):
+    """One target of a run. `waits` says what it waits for, `cause` why it ended or is held."""
+
+    instance: str
+    region: str
+    zone: str
+    image: str
+    wave: str
+    phase: str
+    groups: tuple[str, ...]
+    permit: bool
+    waits: str
+    cause: str
+
+
 class LaneView(msgspec.Struct, frozen=True):
     """A throttled lane: calls a minute now and of the quota (0 = not learned), throttled calls, and
     when it may be used again, in UTC.
@@ -75,5 +90,7 @@ class RunView(msgspec.Struct, frozen=True):
     """Instances that other operators restarted during the run, in order; the first thousand."""
     to_promote: bool = False
     """Whether a manual gate waits for `rollout promote`."""
+    clusters: tuple[str, ...] = ()
+    """What most of the failed instances have in common."""
     skipped: tuple[Left, ...] = ()
     """Instances that drifted out of the plan and need no operator; the first thousand."""

@@ -242,3 +242,32 @@ def test_resume_of_a_closed_run_changes_nothing(
 def test_resume_wants_a_name_or_last(words: tuple[str, ...]) -> None:
     """Neither and both are usage errors."""
     assert main.main(words) == Exit.USAGE
+
+
+def test_show_tells_the_life_of_an_instance(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The state of one instance, what it waits for, and its events; as data the same."""
+    run = run_dir(here).name
+    rows = json.loads(shown(capsys, "show", run, "--wave", "bulk", "-o", "json"))["instances"]
+    instance = rows[0]["instance"]
+    text = shown(capsys, "show", run, "--instance", instance)
+    life = json.loads(shown(capsys, "show", run, "--instance", instance, "-o", "json"))
+
+    assert text.startswith(f"{instance}  done since ")
+    assert "waits nothing: it is finished" not in text
+    assert life["phase"] == "done"
+    assert life["entries"][0]["action"] == "AttachKeyPair"
+    assert all(instance in one["instances"] for one in life["entries"])
+
+
+def test_show_finds_what_is_left_out_or_unknown(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exclusions have their reasons; an unknown instance or wave is R0524."""
+    run = run_dir(here).name
+    rows = json.loads(shown(capsys, "show", run, "--exclusions", "-o", "json"))["instances"]
+    assert rows
+    assert all(row["reason"] for row in rows)
+    shown(capsys, "show", run, "--instance", "i-none", end=64)
+    shown(capsys, "show", run, "--wave", "none", end=64)
+    shown(capsys, "show", run, "--wave", "bulk", "--exclusions", end=64)
+    assert shown(capsys, "show", run) == shown(capsys, "status", run)

@@ -71,6 +71,8 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:
             lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
+    for cluster in view.clusters:
+        lines += render.wrap(cluster, width, first="  ", rest="    ")
     lines += [*_sum(view, width), *_elsewhere(view, width), *_listed(view, width)]
     steps = list(_next_commands(view, facts))
     return "\n".join(map(escaped, [*lines, *([""] if steps else []), *steps]))

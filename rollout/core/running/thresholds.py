@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rollout.core.running import cohorts
 from rollout.core.running.failure_counts import Trouble
+from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -119,7 +121,7 @@ def _stated(run: Run, rule: OnFailure) -> ev.Halted | None:
         what = "failed" if failed == sum(run.troubles.failed) else "failed or are held"
         names = some([run.layout.targets[one].instance for one in _troubled(run)], NAMED_MAX)
         text = f"{failed} instances {what}, onFailure.failed is {rule.failed}: {names}"
-        return halted(HaltReason.FAILURES, text)
+        return halted(HaltReason.FAILURES, "; ".join((text, *clusters(run))))
     shares = run.shares
     if shares.over:
         scope = min(shares.over)
@@ -129,8 +131,19 @@ def _stated(run: Run, rule: OnFailure) -> ev.Halted | None:
             f"{name}: {shares.failed[scope]} of {shares.judged[scope]} finished instances failed, "
             f"onFailure.failedPercent is {share}"
         )
-        return halted(HaltReason.FAILURES, text)
+        return halted(HaltReason.FAILURES, "; ".join((text, *clusters(run))))
     return None
+
+
+def clusters(run: Run) -> tuple[str, ...]:
+    """Return what most failed instances have in common. Walks all targets if enough failed."""
+    bad = run.phase_counts[Phase.FAILED] + run.phase_counts[Phase.STRANDED]
+    if bad < limits.COHORT_FAILURES_MIN:
+        return ()
+    phases = [run.phase(ordinal) for ordinal in range(len(run.phases))]
+    failed = [one for one, phase in enumerate(phases) if phase in (Phase.FAILED, Phase.STRANDED)]
+    judged = [one for one, phase in enumerate(phases) if phase in FINAL - {Phase.SKIPPED}]
+    return cohorts.concentrated(run.layout.targets, failed, judged)
 
 
 def _failed_and_left(run: Run) -> int:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from rollout.core.running import gates
+from rollout.core.running import gates, thresholds
 from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
@@ -51,6 +51,7 @@ def view(run: Run) -> RunView:
             for ordinal in sorted(run.restarted_elsewhere)[:LEFT_MAX]
         ),
         lanes=lanes(run) if run.closed is None else (),
+        clusters=thresholds.clusters(run),
         to_promote=run.aborted is None and gates.unanswered(run),
     )
 
