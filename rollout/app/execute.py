@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from rollout import logs
-from rollout.app import about, connect, plan, preflight, runs
+from rollout.app import about, connect, plan, preflight, proofs, runs
 from rollout.app.plan import Allow, PlanResult
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded, RunFacts, RunResult
@@ -30,7 +30,7 @@ from rollout.core.running.thresholds import waits_for_operator
 from rollout.core.running.view import view
 from rollout.engines.clock import LoopClock
 from rollout.engines.local import LocalEngine
-from rollout.engines.ports import Ports
+from rollout.engines.ports import Ports, Prober
 from rollout.engines.service import Service
 from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError, StorageError
 from rollout.journal import record, store
@@ -148,6 +148,11 @@ class Runner:
     async def begin(self, saved: SavedPlan, service: Service) -> RunResult:
         """Check a plan, start its run and drive it."""
         await preflight.check(saved, service, self.session.store)
+        async with proofs.prober(saved.plan, service) as prober:
+            return await self._begin(saved, service, prober)
+
+    async def _begin(self, saved: SavedPlan, service: Service, prober: Prober | None) -> RunResult:
+        """Start the run of a checked plan and drive it."""
         now = service.clock.now()
         decider = Decider(saved.plan)
         journal = self.locked.create(saved.digest, saved.raw, now)
@@ -158,7 +163,7 @@ class Runner:
             _note_skew(decider, service, now)
 
         with journal:
-            return await self._drive(decider, journal, service, start, facts)
+            return await self._drive(decider, journal, service, start, facts, prober)
 
     async def resume(
         self, folded: Folded, service: Service, order: OperatorCommand | None = None
@@ -178,8 +183,9 @@ class Runner:
             decider.resume(actor(service.identity.arn), now)
             _note_skew(decider, service, now)
 
-        with self.locked.open(folded.reader, run.epoch + 1, now) as journal:
-            return await self._drive(decider, journal, service, start, facts)
+        async with proofs.prober(run.plan, service) as prober:
+            with self.locked.open(folded.reader, run.epoch + 1, now) as journal:
+                return await self._drive(decider, journal, service, start, facts, prober)
 
     async def _drive(
         self,
@@ -188,10 +194,12 @@ class Runner:
         service: Service,
         start: Callable[[], None],
         facts: RunFacts,
+        prober: Prober | None,
     ) -> RunResult:
         progress = self.session.progress
         operators = journal.inbox(self._warn_unread)
-        engine = LocalEngine(Ports(service.clock, service, journal, operators), progress.on_turn)
+        ports = Ports(service.clock, service, journal, operators, prober)
+        engine = LocalEngine(ports, progress.on_turn)
         journal.keep_secret(logs.KNOWN)
         decider.waits = self.session.wait
         start()

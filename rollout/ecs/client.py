@@ -27,6 +27,7 @@ from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Un
 from rollout.model.plan import RestartKind
 from rollout.model.site import Lane, Site
 from rollout.model.time import Clock, Duration, Instant
+from rollout.model.verify import Addresses
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class EcsClient:
     ) -> None:
         self.account = account
         self.patience = patience
+        self.addresses: dict[str, Addresses] | None = None
+        """The last observed addresses by instance id; None if nobody needs them."""
         self.keyring = keyring
         self.governor = governor or Governor(clock)
         self._transport, self._clock = transport, clock
@@ -161,8 +164,14 @@ class EcsClient:
             "DescribeInstances",
             region,
             params,
-            lambda reply: replies.described(reply, self.account, region),
+            lambda reply: self._described(reply, region),
         )
+
+    def _described(self, reply: verdict.JudgedReply, region: str) -> Described | Refused | Unknown:
+        page = replies.described(reply, self.account, region)
+        if self.addresses is not None and isinstance(page, Described):
+            self.addresses.update(replies.addresses(reply.body))
+        return page
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
         """Check by dry run whether DescribeInstances is permitted: without permission it returns an

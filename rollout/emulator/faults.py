@@ -190,8 +190,13 @@ INSTANCE_FAULTS: Final = (
     "disk_error",
     "key_never_installed",
     "former_key_kept",
+    "key_installed_late",
+    "host_key_changed",
 )
 """Faults of an instance, drawn once per instance."""
+
+LATE_KEY_MS: Final = 20_000
+"""How long after its boot a guest with `key_installed_late` keeps its former keys."""
 
 _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -223,8 +228,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One armed fault. `actions` empty = every action it applies to.
 
     `delay_ms` replaces the fault's own delay (slow, slow_arrival, drip_body, late_effect,
-    timeout_late, twice_late, stale_describe) or of its retry-after. `code` is that of `refused`,
-    which applies to the actions that document it.
+    timeout_late, twice_late, stale_describe, key_installed_late) or of its retry-after. `code` is
+    that of `refused`, which applies to the actions that document it.
     """
 
     fault: str
@@ -333,6 +338,13 @@ class FaultPlan:
         if armed is None:
             return False
         return draw(self.seed, fault, instance.encode(), 0) < armed.probability
+
+    def late_key_ms(self, instance: str) -> int:
+        """Return how long after its boot the guest of an instance keeps its former keys."""
+        if not self.has("key_installed_late", instance):
+            return 0
+        delay_ms = self._of_instances["key_installed_late"].delay_ms
+        return LATE_KEY_MS if delay_ms is None else delay_ms
 
     def _draws(self, action: str) -> list[tuple[bytes, bytes, Fault]]:
         """Return what `draw` hashes for each fault of an action, and the digest it stays below.

@@ -12,11 +12,13 @@ from collections.abc import Callable
 import anyio
 from anyio.abc import TaskGroup
 
+from rollout.core.invariant import invariant
 from rollout.core.running.arrivals import (
     Arrival,
     CallEnded,
     LowSpace,
     ObservationEnded,
+    ProbeEnded,
     Reply,
     Signal,
 )
@@ -30,6 +32,7 @@ from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair,
 from rollout.model.event import AnyEvent, Issued
 from rollout.model.observation import Described
 from rollout.model.outcome import Answer
+from rollout.model.probe import Probe, ReadHostKey
 from rollout.model.time import Instant
 
 OnStep = Callable[[Run, list[AnyEvent], Instant], None]
@@ -93,6 +96,8 @@ class LocalEngine:
                 tasks.start_soon(self._call, issued)
             for observation in effects.observations:
                 tasks.start_soon(self._observe, observation)
+            for probe in effects.probes:
+                tasks.start_soon(self._probe, probe)
             if effects.finished:
                 self._append_final()
                 return
@@ -170,6 +175,15 @@ class LocalEngine:
         if isinstance(reply, Described):
             sent_at = reply.left_at or sent_at  # it may have waited for its lane
         self.receive(ObservationEnded(observation, reply, sent_at))
+
+    async def _probe(self, probe: Probe) -> None:
+        prober = self.ports.prober
+        invariant(prober is not None, "a plan with `verify` is driven with a prober")
+        assert prober is not None  # noqa: S101 - for the type checker
+        if isinstance(probe, ReadHostKey):
+            self.receive(ProbeEnded(probe, await prober.read_host_key(probe)))
+        else:
+            self.receive(ProbeEnded(probe, await prober.prove_login(probe)))
 
     # operators and signals
 

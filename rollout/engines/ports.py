@@ -9,6 +9,7 @@ from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCom
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Outcome, Refused, Unknown
 from rollout.model.plan import RestartKind
+from rollout.model.probe import HostKeySeen, LoginSeen, ProbeLogin, ReadHostKey
 from rollout.model.site import Site
 from rollout.model.time import Clock, Instant
 
@@ -87,6 +88,16 @@ class Operators(Protocol):
         """Remove a command that is durable in the journal."""
 
 
+class Prober(Protocol):
+    """Probes of instances. Nothing raises: what cannot be observed is unknown."""
+
+    async def read_host_key(self, probe: ReadHostKey) -> HostKeySeen:
+        """Connect to the instance and return its host key. Sends no credentials."""
+
+    async def prove_login(self, probe: ProbeLogin) -> LoginSeen:
+        """Try the keys and run the hooks of one instance; the hooks only after both keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The ports of one engine."""
@@ -95,3 +106,5 @@ class Ports:
     ecs: Ecs
     journal: Journal
     operators: Operators | None = None
+    prober: Prober | None = None
+    """Set if the plan wants logins to prove the key."""

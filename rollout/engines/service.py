@@ -18,6 +18,7 @@ from rollout.model.outcome import Answer, Done, Outcome, Refused, Unknown
 from rollout.model.plan import Identity, RestartKind
 from rollout.model.site import Site
 from rollout.model.time import Clock, Instant
+from rollout.model.verify import Addresses
 
 
 @dataclass
@@ -111,6 +112,21 @@ class Service:
     async def observe_key_pair(self, site: Site, key_pair: str) -> KeyDescribed | Refused | Unknown:
         """DescribeKeyPairs with the public key, exact name."""
         return await self._client(site).observe_key_pair(site.region, key_pair)
+
+    def keep_addresses(self) -> None:
+        """Keep the addresses of observed instances from now on, for `addresses_of`."""
+        if self.client.addresses is None:
+            self.client.addresses = {}
+
+    async def addresses_of(self, site: Site, instance: str) -> Addresses:
+        """Return the last observed addresses of an instance, which is observed where there are
+        none; empty ones if the service does not list it.
+        """
+        client = self._client(site)
+        known = client.addresses if client.addresses is not None else {}
+        if instance not in known:
+            await client.observe_instances(site.region, (instance,))
+        return known.get(instance, Addresses())
 
     def _client(self, site: Site) -> EcsClient:
         """Return the client of this site."""

@@ -21,6 +21,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import Observed, spread
 from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
 from rollout.model.plan import Plan
+from rollout.model.probe import KeyAccess, LoginVerdict
 from rollout.model.site import KeySite
 from rollout.model.time import Instant
 
@@ -132,6 +133,7 @@ class _Entries:
         self.epoch = 0
         self.calls: dict[int, Command] = {}
         self.promotions: dict[str, str] = {}
+        self.host_keys: dict[int, str] = {}
 
     def of_line(self, line: Line) -> Iterator[AuditEntry]:
         """Yield the entries of one line."""
@@ -167,6 +169,11 @@ class _Entries:
             case ev.ForeignRestart():
                 text = f"restarted by another operator, evidence: {event.evidence}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
+            case ev.HostKeyRead() | ev.LoginProbed():
+                known = self.host_keys.get(event.ordinal, "")
+                if isinstance(event, ev.HostKeyRead):
+                    self.host_keys[event.ordinal] = event.host_key
+                return self._about(entry, (event.ordinal,), text=_login_text(event, known))
             case ev.Split():
                 return self._about(
                     entry, event.ordinals, text="a refused batch is divided into halves"
@@ -299,6 +306,39 @@ class _Entries:
 
     def _in_wave(self, wave: int) -> bool:
         return self.only is None or self.layout.wave_of(self.only) == wave
+
+
+def _login_text(event: ev.HostKeyRead | ev.LoginProbed, known: str) -> str:
+    """Return what a probe observed, in words. `known` is the host key before the restart."""
+    if isinstance(event, ev.HostKeyRead):
+        return (event.host_key and f"host key before the restart: {event.host_key}") or (
+            f"host key unknown before the restart: {event.why}"
+        )
+    parts = [f"{name} {access.value}" for name, access in _accesses(event)]
+    if event.verdict is LoginVerdict.HOST_KEY_CHANGED:
+        parts.append(f"host key changed to {event.host_key}: no key was tried on it")
+    elif event.host_key:
+        parts.append("host key unchanged" if event.host_key == known else "host key not compared")
+    head = _VERDICTS[event.verdict]
+    detail = f" ({event.detail})" if event.detail else ""
+    return f"{head}: {', '.join(parts) or 'all hooks passed'}{detail}"
+
+
+def _accesses(event: ev.LoginProbed) -> Iterator[tuple[str, KeyAccess]]:
+    """Yield the keys that were tried, by name."""
+    for name, access in (("new key", event.new_key), ("former key", event.former_key)):
+        if access is not KeyAccess.UNTRIED:
+            yield name, access
+
+
+_VERDICTS = {
+    LoginVerdict.PROVED: "login proven",
+    LoginVerdict.UNPROVED: "login not proven",
+    LoginVerdict.KEY_REFUSED: "login failed",
+    LoginVerdict.FORMER_KEY_ACCEPTED: "login failed",
+    LoginVerdict.HOST_KEY_CHANGED: "login not tried",
+    LoginVerdict.HOOK_FAILED: "check failed",
+}
 
 
 def _with(entry: AuditEntry, **fields: object) -> AuditEntry:

@@ -13,6 +13,7 @@ import msgspec
 from rollout.model.command import Command
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Outcome
+from rollout.model.probe import KeyAccess, LoginVerdict
 from rollout.model.site import AtSite, KeyAtSite, Lane
 from rollout.model.time import Instant
 
@@ -170,6 +171,9 @@ class Trigger(enum.StrEnum):
     OBSERVED_BOOTED = "observed_booted"
     OBSERVED_RUNNING = "observed_running"
     LEFT_STOPPED = "left_stopped"
+    LOGIN_AWAITED = "login_awaited"
+    LOGIN_PROVED = "login_proved"
+    LOGIN_FAILED = "login_failed"
     KEY_UNPROVED = "key_unproved"
     KEY_PROVED = "key_proved"
     KEY_CHANGED = "key_changed"
@@ -243,6 +247,30 @@ class ForeignRestart(Event, frozen=True):
     ordinals: tuple[int, ...]
     evidence: str
     api_time: Instant = 0
+
+
+class HostKeyRead(Event, frozen=True):
+    """The host key of an instance before its restart, as `SHA256:…`. It is empty where no probe
+    could read it, because of `why`: then it is not compared after the restart.
+    """
+
+    ordinal: int
+    host_key: str = ""
+    why: str = ""
+
+
+class LoginProbed(Event, frozen=True):
+    """The result of the login probes of an instance, and what the last of them observed.
+
+    `detail` is the failed hook, or why an access is unknown.
+    """
+
+    ordinal: int
+    verdict: LoginVerdict
+    new_key: KeyAccess = KeyAccess.UNTRIED
+    former_key: KeyAccess = KeyAccess.UNTRIED
+    host_key: str = ""
+    detail: str = ""
 
 
 class Split(Event, frozen=True):
@@ -397,6 +425,8 @@ AnyEvent = (
     | Released
     | Drifted
     | ForeignRestart
+    | HostKeyRead
+    | LoginProbed
     | Split
     | Calibrated
     | Anomaly

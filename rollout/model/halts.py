@@ -27,6 +27,8 @@ class HaltReason(enum.StrEnum):
     UNREACHABLE = "unreachable", "R0503"
     FAILURES = "failures", "R0504"
     GATE = "gate", "R0508"
+    LOGIN = "login", "R0528"
+    """An instance of the first wave runs and refuses the new key."""
     PAUSED = "paused", "R0509"
     """The run would wait for an operator, in a process that may not wait."""
     FOREIGN_KEY = "foreign_key", "R0605"

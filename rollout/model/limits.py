@@ -107,7 +107,17 @@ ELSEWHERE_MAX = 5
 ELSEWHERE_SHARE_PPM = 10_000
 """The same for this share of the wave's targets (in millionths); both must be exceeded."""
 
+# probes of logins
+PROBES_OPEN_MAX = 64
+"""Probes that are open at once, in all regions together."""
+PROBE_EVERY_MS = 5 * SECOND
+"""Longest pause between two login probes of one instance; the first pause is a second."""
+PROBE_ATTEMPT_MS = 10 * SECOND
+"""How long one connection of a probe may take."""
+
 # defaults of a spec
+LOGIN_TIMEOUT_MS = 5 * MINUTE
+"""How long after its boot an instance may take until a login succeeds."""
 SETTLE_WINDOW_MS = 120 * SECOND
 RESTART_TIMEOUT_MS = 10 * MINUTE
 EXPOSED_MAX = 1_000

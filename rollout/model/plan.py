@@ -19,6 +19,7 @@ from rollout.model.instance import Status
 from rollout.model.site import AtSite
 from rollout.model.spec import Calls, OnFailure, OnUnknown, Restart, WaveGate
 from rollout.model.time import Duration, Instant
+from rollout.model.verify import Verify
 
 FORMAT = "rollout.plan"
 FORMAT_VERSION = "1.0"
@@ -289,6 +290,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Set if options narrowed the plan."""
     on_failure: OnFailure | msgspec.UnsetType = msgspec.UNSET
     """Set if the spec has `onFailure`; otherwise the rules of `limits.FAILURES_*` apply."""
+    verify: Verify | msgspec.UnsetType = msgspec.UNSET
+    """Set if an instance is done only after a login proved its key."""
 
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""
@@ -309,6 +312,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def failure_rule(self) -> OnFailure | None:
         """Return the spec's limits of failures; None where the built-in rules apply."""
         return None if isinstance(self.on_failure, msgspec.UnsetType) else self.on_failure
+
+    def logins(self) -> Verify | None:
+        """Return the probes that prove a login; None where the service's evidence is enough."""
+        return None if isinstance(self.verify, msgspec.UnsetType) else self.verify
 
     @property
     def emulated(self) -> bool:

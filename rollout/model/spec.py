@@ -13,6 +13,7 @@ import msgspec
 from rollout.model import limits
 from rollout.model.selector import Selector
 from rollout.model.time import Duration, Instant
+from rollout.model.verify import Verify
 
 PPM = 1_000_000
 
@@ -234,3 +235,4 @@ class Spec(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     chain_unproven: bool = False
     """Also rotate instances whose last rotation is unproven. Only an override sets it."""
+    verify: Verify | None = None

@@ -40,6 +40,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         on_failure=_on_failure(wanted),
         on_unknown=wanted.on_unknown,
         limits=_limits(wanted.limits),
+        verify=wanted.verify.built() if "verify" in wanted.model_fields_set else None,
     )
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.model import limits, time
 from rollout.model.spec import Calls, Ensure, OnUnknown, Stopped, WaveGate
@@ -33,26 +32,10 @@ from rollout.specfile.fields import (
     fault,
     later,
 )
+from rollout.specfile.form import Form
+from rollout.specfile.verify import VerifyForm
 
 BY_PATTERN = r"^(fleet|region|zone|account|tag:[^\x00-\x1f\x7f]{1,128})$"
-
-
-class Form(BaseModel):
-    """Common settings: camelCase, no unknown fields, no conversion of types.
-
-    An optional field defaults to an empty value of its type, never to None. A field without a value
-    (`select:`) is therefore refused: it must not select a whole region by mistake.
-    """
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        model_title_generator=lambda form: form.__name__.removesuffix("Form"),
-        strict=True,
-        use_attribute_docstrings=True,
-        validate_default=False,
-    )
 
 
 _BY_LATER = ("resourceGroup", "deploymentSet", "scalingGroup", "loadBalancer")
@@ -342,6 +325,8 @@ class SpecForm(Form):
     """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
     limits: LimitsForm = LimitsForm()
     """Limits of the run."""
+    verify: VerifyForm = Field(default_factory=VerifyForm.model_construct)
+    """Probes that prove the new key on each instance after its restart; none without this field."""
 
 
 class KeyRotation(Form):

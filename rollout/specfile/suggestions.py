@@ -13,7 +13,6 @@ LATER: dict[str, str] = {
     "spec.spreadOver": "batches are made zone by zone already",
     "spec.gates": "write `gate: manual` in a wave",
     "spec.windows": "start the run inside the window",
-    "spec.verify": "every run verifies through the API that instances booted after the attach",
     "spec.terraform": "",
     "spec.approvals": "review the plan file before `rollout apply`",
     "spec.notify": "",

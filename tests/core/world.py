@@ -34,6 +34,7 @@ from rollout.model.event import AnyEvent, Issued, RunClosed
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.outcome import Answer, Done, Outcome, Refused, RetryClass, Unknown
 from rollout.model.plan import Plan, RestartKind
+from rollout.model.probe import HostKeySeen, KeyAccess, LoginSeen, Probe, ReadHostKey
 from rollout.model.time import MINUTE, SECOND, Instant
 from rollout.sim.check.stations import misplaced
 from tests.core import samples
@@ -134,6 +135,13 @@ class World:
         """Instances that DescribeInstances leaves out although they are there."""
         self.blind = False
         """Whether DescribeInstanceStatus shows nothing, as without the right to call it."""
+        self.guest: Callable[[Probe], HostKeySeen | LoginSeen] = lambda probe: (
+            HostKeySeen("SHA256:a")
+            if isinstance(probe, ReadHostKey)
+            else LoginSeen(KeyAccess.ACCEPTED, KeyAccess.REFUSED, "SHA256:a")
+        )
+        """What a probe observes."""
+        self.probes: list[Probe] = []
         self.deaf: set[str] = set()
         """Regions whose observations are lost."""
         self.meddled = False
@@ -190,6 +198,8 @@ class World:
             self._send(issued)
         for look in turn.observations:
             self._look(look)
+        for probe in turn.probes:
+            self._probe(probe)
         self.check()
 
     @property
@@ -263,9 +273,10 @@ class World:
         now = self.now
         assert decide_run.decide(run, watching, now) == decide_run.decide(run, watching, now)
         one, two = (decide_instances.decide(self.decider.waiting, self.now) for _ in range(2))
-        assert (one.events, one.observations, one.parks) == (
+        assert (one.events, one.observations, one.probes, one.parks) == (
             two.events,
             two.observations,
+            two.probes,
             two.parks,
         )
 
@@ -386,6 +397,14 @@ class World:
         machine.down_by_us = False
 
     # observations
+
+    def _probe(self, probe: Probe) -> None:
+        decider = self.decider
+        self.probes.append(probe)
+        self._answer(
+            self.now + LATENCY_MS,
+            lambda: decider.probe_ended(probe, self.guest(probe), self.now),
+        )
 
     def _look(self, look: Observation) -> None:
         decider, at = self.decider, self.now

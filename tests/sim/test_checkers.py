@@ -23,10 +23,12 @@ from rollout.model.event import AnyEvent, Issued, Trigger
 from rollout.model.instance import Status
 from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
+from rollout.model.probe import LoginVerdict
 from rollout.model.spec import Stopped, WaveGate
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
+from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import ExternalChange, Interference
 from rollout.sim.world.world import World
@@ -435,6 +437,27 @@ def _more_than_the_rate(world: World) -> None:
     world.record.plan = msgspec.structs.replace(world.record.plan, groups=groups)
 
 
+def _the_former_key_still_opens(world: World) -> None:
+    """The guest appended the new key, and the run says that the former one was refused."""
+    record = world.record
+    former = record.plan.former()[0]
+    pair = record.cloud.pairs.find(former.region, former.name)
+    keyed = [one.instance for one in record.plan.targets() if one.former_key == former.name]
+    number = record.cloud.instances.find(keyed[0])
+    assert pair is not None and number is not None
+    record.cloud.instances._former_keys[number] = (pair.number,)
+
+
+def _another_host_key(world: World) -> None:
+    """The boot made a new host key, and the run says that the login is proved."""
+    world.record.cloud.instances.host_keys[in_cloud(world.record)] = 1
+
+
+def _restarts_after_a_refusal(world: World) -> None:
+    """An instance of the first wave refused the new key, and the run continued."""
+    before_all(world.record, ev.LoginProbed(0, LoginVerdict.KEY_REFUSED))
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -473,6 +496,9 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-38", _intents_after_a_drain),
     ("I-66", _intents_in_a_pause),
     ("I-32", _more_than_the_rate),
+    ("I-79", _the_former_key_still_opens),
+    ("I-80", _another_host_key),
+    ("I-81", _restarts_after_a_refusal),
     ("I-40", _a_line_is_missing),
     ("I-41", _two_at_once),
     ("I-41", _lives_that_overlap),
@@ -497,7 +523,7 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
 
 def lived() -> World:
     """A calm run of two waves, in which all restarts are reboots, to its end."""
-    world = World(crashes.calm(stopped=Stopped.LEAVE))
+    world = World(crashes.calm(stopped=Stopped.LEAVE, logins=LoginProofs(proved=True)))
     world.run()
     return world
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,6 +28,7 @@ def emulator(
     boot_time: str = "5s",
     faults: Path | None = None,
     ssh: Annotated[bool, Parameter(negative="")] = False,
+    ssh_port: int = 0,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Run the ECS emulator on this machine.
@@ -48,7 +50,10 @@ def emulator(
     faults
         YAML list of faults to inject, each `{ fault, probability, actions }`. Default: none.
     ssh
-        Also serve SSH logins of Running Linux instances, on a free port of the same address.
+        Also serve SSH logins of Running Linux instances. On Linux each instance has a loopback
+        address of its own as its private address.
+    ssh_port
+        Port of these logins. 0 selects a free port.
     """
     import anyio
 
@@ -59,7 +64,9 @@ def emulator(
     host, port = _address(listen)
     boot_time_ms = duration(boot_time, "--boot-time", milliseconds=True)
     cloud = _cloud(600 if size is None else size, fleet, seed, edition, boot_time_ms, faults)
-    anyio.run(_serve, cloud, host, port, seed if ssh else None, Terminal.of(common))
+    cloud.instances.loopback = ssh and sys.platform == "linux"
+    guests = (seed, ssh_port) if ssh else None
+    anyio.run(_serve, cloud, host, port, guests, Terminal.of(common))
     return Exit.DONE
 
 
@@ -92,9 +99,9 @@ def _cloud(
 
 
 async def _serve(
-    cloud: Cloud, host: str, port: int, ssh_seed: int | None, terminal: Terminal
+    cloud: Cloud, host: str, port: int, ssh: tuple[int, int] | None, terminal: Terminal
 ) -> None:
-    """Serve until a signal; `ssh_seed` None = without guests."""
+    """Serve until a signal. `ssh`: seed and port of the guests; None = without guests."""
     import contextlib
     import os
     import signal
@@ -109,8 +116,8 @@ async def _serve(
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 terminal.show("\n".join(server.environment(url, *EMULATOR_KEY)))
                 count = len(cloud.instances)
-                if ssh_seed is not None:
-                    guests = await stack.enter_async_context(_guests(cloud, host, ssh_seed))
+                if ssh is not None:
+                    guests = await stack.enter_async_context(_guests(cloud, host, *ssh))
                     terminal.say(f"Guests: ssh -p {guests} INSTANCE_ID@{host}")
                 terminal.say(f"EMULATOR at {url}: {count:,} instances; Ctrl-C stops it")
                 async for _ in signals:
@@ -127,10 +134,10 @@ async def _serve(
         ) from None
 
 
-def _guests(cloud: Cloud, host: str, seed: int) -> AbstractAsyncContextManager[int]:
+def _guests(cloud: Cloud, host: str, seed: int, port: int) -> AbstractAsyncContextManager[int]:
     try:
         from rollout.emulator.guest import ssh
     except ModuleNotFoundError:
         message = "--ssh needs the extra `ssh`, which is not installed"
         raise ConfigError.of("R0012", message, help="pip install 'ecs-rollout[ssh]'") from None
-    return ssh.serve(cloud, host, seed=seed)
+    return ssh.serve(cloud, host, port, seed=seed)

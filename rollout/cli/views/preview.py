@@ -15,6 +15,7 @@ from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn
 from rollout.model.printable import escaped
 from rollout.model.spec import FLEET, Amount
 from rollout.model.time import format_duration, format_instant
+from rollout.model.verify import Verify
 
 ABOUT: dict[Reason, str] = {
     Reason.NOT_FOUND: "the service does not list them",
@@ -100,10 +101,25 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
     ]
     rest = " " * len("Inventory  ")
     lines += render.wrap(" · ".join(parts), width, first="Inventory  ", rest=rest)
+    if (verify := plan.logins()) is not None:
+        lines += render.wrap(_verified(verify), width, first="Verify     ", rest=rest)
     if plan.narrowed:
         options = " · ".join(plan.narrowed.options())
         lines += render.wrap(options, width, first="Narrowed   ", rest=rest)
     return lines
+
+
+def _verified(verify: Verify) -> str:
+    """Return what proves the new key on each instance."""
+    parts = []
+    if (ssh := verify.ssh) is not None:
+        via = f" through {ssh.via}" if ssh.via else ""
+        former = ", former key refused" if ssh.expect_old_key_refused else ""
+        key = f"new key ({ssh.identity}) accepted{former}, host key unchanged"
+        parts.append(f"SSH as {ssh.user} to the {ssh.address.value} address{via}: {key}")
+    parts += [f"GET {http.url}: {http.expect}" for http in verify.http]
+    parts += [f"{' '.join(command.argv)}: exit code 0" for command in verify.command]
+    return " · ".join(parts)
 
 
 def _how_read(plan: Plan, reading: InventoryReading | None) -> str:

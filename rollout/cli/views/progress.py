@@ -14,6 +14,7 @@ from rollout.model import event as ev
 from rollout.model.command import Command, ImportKey
 from rollout.model.event import AnyEvent, Trigger
 from rollout.model.outcome import Outcome
+from rollout.model.probe import LoginVerdict
 from rollout.model.time import Instant, format_instant
 
 LANES_SHOWN = 3
@@ -110,6 +111,8 @@ def of_instances(run: Run, event: AnyEvent, command: Command | None) -> Iterator
             yield from _failures(run, ((ordinal, None) for ordinal in ordinals), "R0511")
         case ev.Moved(trigger=Trigger.GAVE_UP | Trigger.LEFT_STOPPED | Trigger.CLOSED):
             yield from _failures(run, ((ordinal, None) for ordinal in event.ordinals))
+        case ev.LoginProbed(ordinal=ordinal) if event.verdict is not LoginVerdict.PROVED:
+            yield from _failures(run, ((ordinal, None),), "R0529")
         case ev.Held(ordinals=ordinals, reason=reason):
             for ordinal in ordinals:
                 yield _warning("instance.held", instance=_id(run, ordinal), reason=reason)
@@ -160,6 +163,7 @@ def figures(run: Run, number: int) -> dict[str, object]:
         "targets": sum(by_phase.values()),
         "attached": sum(by_phase.values()) - sum(by_phase[phase] for phase in BEFORE_ATTACHED),
         "restarting": by_phase[Phase.RESTARTING] + by_phase[Phase.SETTLING],
+        "verifying": by_phase[Phase.VERIFYING],
         "in_doubt": by_phase[Phase.IN_DOUBT],
         "done": by_phase[Phase.DONE],
         "failed": by_phase[Phase.FAILED],

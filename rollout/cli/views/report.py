@@ -35,6 +35,15 @@ NEXT_STEP_FOR = {
     "stopped_after_attach": (
         "stopped by another operator after the attach: the key takes effect at the next start"
     ),
+    "login_unproven": (
+        "restarted, but no login reached it: check address, port and jump host, then log in"
+    ),
+    "key_refused": "it runs and refuses the new key: log in by the console, then plan again",
+    "former_key_accepted": "the former key still opens it: remove that key from authorized_keys",
+    "host_key_changed": (
+        "its host key changed with the restart: find out why before you log in to it"
+    ),
+    "hook_failed": "it runs, and a check of `verify` failed: read the audit log",
     "key_pair_changed": (
         "attached while the key pair had another public key: attach a key pair with a new name"
     ),
@@ -53,6 +62,7 @@ _COLUMNS = {
     "done": ("done",),
     "unverified": ("unverified",),
     "restarting": ("restarting", "settling", "comparing"),
+    "verifying": ("verifying",),
     "in doubt": ("in_doubt",),
     "failed": ("failed",),
     "stranded": ("stranded",),

@@ -125,6 +125,7 @@ def make_plan(
         estimate=_estimate(waves, groups, spec.restart.calls, context),
         origin=scoped.origin or msgspec.UNSET,
         narrowed=context.narrowing.recorded(),
+        verify=spec.verify or msgspec.UNSET,
     )
 
 

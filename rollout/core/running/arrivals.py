@@ -11,6 +11,7 @@ from rollout.model.command import Observation
 from rollout.model.event import LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Refused, Unknown
+from rollout.model.probe import HostKeySeen, LoginSeen, Probe
 from rollout.model.time import Instant
 
 Reply = Described | StatusesDescribed | KeyDescribed | Refused | Unknown
@@ -32,6 +33,13 @@ class ObservationEnded(msgspec.Struct, frozen=True):
     sent_at: Instant
 
 
+class ProbeEnded(msgspec.Struct, frozen=True):
+    """A probe of an instance ended."""
+
+    probe: Probe
+    seen: HostKeySeen | LoginSeen
+
+
 class Signal(msgspec.Struct, frozen=True):
     """The process received SIGINT or SIGTERM."""
 
@@ -43,5 +51,12 @@ class LowSpace(msgspec.Struct, frozen=True):
 
 
 Arrival = (
-    CallEnded | ObservationEnded | LaneSlowed | LaneRecovered | OperatorCommand | Signal | LowSpace
+    CallEnded
+    | ObservationEnded
+    | ProbeEnded
+    | LaneSlowed
+    | LaneRecovered
+    | OperatorCommand
+    | Signal
+    | LowSpace
 )

@@ -17,6 +17,7 @@ from rollout.core.running.failure_shares import Shares
 from rollout.core.running.key_comparisons import KeyWatch
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.ledger import Ledger
+from rollout.core.running.logins import Logins
 from rollout.core.running.permit_queues import PermitQueues
 from rollout.core.running.rates import Rates
 from rollout.core.running.state import Run
@@ -28,7 +29,7 @@ from rollout.model.plan import Plan
 _PRESET = 1
 """Effort of the compression: a larger one saves a tenth and takes six times as long."""
 _GIVEN = frozenset({"plan", "layout", "run", "stations"})
-_PARTS = (Comparisons, KeyWatch, Ledger, PermitQueues, Rates, Shares, Troubles, Watching)
+_PARTS = (Comparisons, KeyWatch, Ledger, Logins, PermitQueues, Rates, Shares, Troubles, Watching)
 
 
 def _shape(part: type) -> type[msgspec.Struct]:

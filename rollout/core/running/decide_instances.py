@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from rollout.core.running import thresholds
+from rollout.core.running import login_evidence, thresholds
 from rollout.core.running.permit_queues import FreePermits, FreeStarts
 from rollout.core.running.state import Run
 from rollout.core.running.waiting import Waiting
@@ -30,6 +30,7 @@ from rollout.model.command import (
 from rollout.model.event import AnyEvent
 from rollout.model.observation import ObservedGroup, gather
 from rollout.model.plan import RestartKind
+from rollout.model.probe import Probe, ReadHostKey
 from rollout.model.site import KeySite, Lane, Site
 from rollout.model.spec import Calls
 from rollout.model.time import Instant
@@ -52,6 +53,7 @@ class Step:
         self.now = now
         self.events: list[AnyEvent] = []
         self.observations: list[Observation] = []
+        self.probes: list[Probe] = []
         self.parks: list[tuple[int, int]] = []
         self.paced: list[tuple[int, int]] = []
         self.free = FreePermits(waiting.permits)
@@ -60,7 +62,8 @@ class Step:
         self.reserved: Counter[int] = Counter()
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.observations or self.parks or self.paced)
+        observed = self.observations or self.probes
+        return bool(self.events or observed or self.parks or self.paced)
 
     def intend(
         self,
@@ -103,6 +106,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
     step = Step(waiting, now)
     if run.stopping:
         return step
+    _probe(step)
     if run.aborted is not None:
         for site in run.layout.sites:
             _observe_due(step, site)
@@ -224,6 +228,21 @@ def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.He
     return ev.Held(tuple(ordinals), f"budget_held by {holder}")
 
 
+# logins
+
+
+def _probe(step: Step) -> None:
+    """Add the due probes, host keys first: restarts wait for them."""
+    run, logins = step.run, step.watching.logins
+    layout = run.layout
+    unread = (o for o in logins.unread if o not in logins.reading) if run.aborted is None else ()
+    for ordinal in islice(unread, logins.room):
+        instance, site = layout.targets[ordinal].instance, layout.site_of(ordinal)
+        step.probes.append(ReadHostKey(site, ordinal, instance))
+    for ordinal in islice(logins.due, logins.room - len(step.probes)):
+        step.probes.append(login_evidence.probe(run, ordinal))
+
+
 # attaches
 
 
@@ -275,6 +294,8 @@ def _restart_site(step: Step, site: Site, end: int) -> None:
             outdated = watching.outdated(ordinal, step.now)
             if outdated and len(refresh) >= room_to_observe:
                 continue  # claims no permit in this step, so that no instance is parked behind it
+            if ordinal in watching.logins.unread:
+                continue  # its host key is read first
             full = run.ledger.full_group(ordinal, kind, step.free.left)
             if full is not None:
                 step.parks.append((ordinal, full))

@@ -17,6 +17,7 @@ from rollout.core.running import (
     decide_run,
     evidence,
     gates,
+    login_evidence,
     operators,
     thresholds,
 )
@@ -25,6 +26,7 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.evolve_calls import ALARMS
 from rollout.core.running.findings import Findings
 from rollout.core.running.follow import follow, place, rebuild, record
+from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.stations import IN_FLIGHT, Station
 from rollout.core.running.waiting import Waiting
@@ -43,6 +45,7 @@ from rollout.model.instance import Instance
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown, shortened
 from rollout.model.plan import RULES, Plan, public_key_digest
+from rollout.model.probe import HostKeySeen, LoginSeen, Probe
 from rollout.model.site import KeySite, Site
 from rollout.model.time import Instant, format_instant
 
@@ -59,6 +62,7 @@ class Turn(msgspec.Struct, frozen=True):
     intents: tuple[ev.Issued, ...]
     observations: tuple[Observation, ...]
     wake: Instant | None
+    probes: tuple[Probe, ...] = ()
 
 
 class Decider:
@@ -274,12 +278,32 @@ class Decider:
         if halt is not None:
             self.put(halt, now)
 
+    def probe_ended(self, probe: Probe, seen: HostKeySeen | LoginSeen, now: Instant) -> None:
+        """Judge what a probe observed; repeat the probe of a login that is not decided yet."""
+        run, logins, ordinal = self.run, self.watching.logins, probe.ordinal
+        logins.ended(probe)
+        if run.stopping:
+            return
+        if isinstance(seen, HostKeySeen):
+            if run.phase(ordinal) is Phase.ATTACHED and not run.held[ordinal]:
+                self.put(
+                    ev.HostKeyRead(ordinal, seen.host_key, seen.why[: login_evidence.DETAIL_MAX]),
+                    now,
+                )
+        elif run.phase(ordinal) is Phase.VERIFYING:
+            event = login_evidence.judge(run, ordinal, seen, logins.waited_ms(ordinal, now))
+            if event is None:
+                logins.again(ordinal, now)
+            else:
+                self.put(event, now)
+
     # decisions
 
     def turn(self, now: Instant) -> Turn:
         """Decide, put, decide again, until nothing is left to decide at this instant."""
         intents: list[ev.Issued] = []
         observations: list[Observation] = []
+        probes: list[Probe] = []
         events, wake = decide_run.decide(self.run, self.watching, now)
         for _ in range(STEPS_MAX):
             self.waiting.advance(now)
@@ -289,7 +313,8 @@ class Decider:
                 if stop is not None:
                     self.put(stop, now)
                 self.watching.calibrated.clear()
-                return Turn(tuple(intents), tuple(observations), self._wake(wake))
+                next_at = self._wake(wake)
+                return Turn(tuple(intents), tuple(observations), next_at, tuple(probes))
             events = events if step is None else step.events
             for event in events:
                 self.put(event, now)
@@ -297,6 +322,7 @@ class Decider:
                     intents.append(event)
             if step is not None:
                 observations += step.observations
+                probes += step.probes
                 self._begin(step, now)
             self.after_step(self)
             if events:  # without one, the run as a whole needs nothing that it did not need before
@@ -319,6 +345,8 @@ class Decider:
                 self.watching.confirmation_started(observation.site, observation.ordinals)
             else:
                 self.watching.keys.start(observation.key_site, now)
+        for probe in step.probes:
+            self.watching.logins.started(probe)
         for ordinal, group in step.parks:
             self.waiting.park(ordinal, group)
         for ordinal, group in step.paced:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rollout.core.invariant import invariant
+from rollout.core.running import login_evidence
 from rollout.core.running.evolve_calls import begin, lose, settle
 from rollout.core.running.evolve_phases import count_held, count_trouble, move_target, prove_wrong
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
@@ -19,11 +20,12 @@ from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Trigger
 from rollout.model.halts import HaltReason, halted
+from rollout.model.probe import LoginVerdict
 from rollout.model.spec import WaveGate
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
-_ATTACHED = EXPOSED | DOWN
+_ATTACHED = EXPOSED | DOWN | {Phase.VERIFYING}
 """Phases in which the key pair is, or may be, attached and the instance is unfinished."""
 
 OBSERVED = frozenset({Phase.ATTACHING, Phase.RESTARTING, Phase.IN_DOUBT, Phase.SETTLING})
@@ -215,22 +217,41 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.causes[ordinal] = "assumed"
             case _:
                 pass
-        if event.trigger is Trigger.OBSERVED_RUNNING:
-            _running(run, ordinal)
-        else:
+        if event.trigger is not Trigger.OBSERVED_RUNNING:
             move_target(run, ordinal, event.trigger)
+        elif run.plan.logins() is not None:
+            move_target(run, ordinal, Trigger.LOGIN_AWAITED)
+        else:
+            _in_force(run, ordinal, event.trigger)
 
 
-def _running(run: Run, ordinal: int) -> None:
+def _in_force(run: Run, ordinal: int, trigger: Trigger) -> None:
     """The key is in force. Done where a comparison since its attach says that it is the plan's."""
     key_site = run.layout.key_site_of(ordinal)
     if run.comparisons.vouched(key_site, ordinal):
-        move_target(run, ordinal, Trigger.OBSERVED_RUNNING)
+        move_target(run, ordinal, trigger)
     elif ordinal in run.comparisons.doubted:
         prove_wrong(run, ordinal)
     else:
         run.comparisons.wait(key_site, ordinal)
         move_target(run, ordinal, Trigger.KEY_UNPROVED)
+
+
+def _host_key_read(run: Run, event: ev.HostKeyRead) -> None:
+    run.host_keys[event.ordinal] = event.host_key
+
+
+def _login_probed(run: Run, event: ev.LoginProbed) -> None:
+    ordinal, proved = event.ordinal, event.verdict is LoginVerdict.PROVED
+    broken = login_evidence.unmet(run, event) if proved else ""
+    invariant(not broken, f"I-20: no login is proved where {broken}")
+    if proved:
+        _in_force(run, ordinal, Trigger.LOGIN_PROVED)
+        return
+    run.causes[ordinal] = event.verdict.value
+    if event.verdict is LoginVerdict.KEY_REFUSED:
+        run.refused_logins[ordinal] = None
+    move_target(run, ordinal, Trigger.LOGIN_FAILED)
 
 
 def _held(run: Run, event: ev.Held) -> None:
@@ -317,6 +338,8 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Released: _released,
     ev.Drifted: _drifted,
     ev.ForeignRestart: _foreign_restart,
+    ev.HostKeyRead: _host_key_read,
+    ev.LoginProbed: _login_probed,
     ev.Split: _ignored,
     ev.Calibrated: _calibrated,
     ev.Anomaly: _anomaly,

@@ -36,12 +36,13 @@ def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
     run.ledger.moved(ordinal, before, after)
     if not run.held[ordinal]:
         run.at_risk += _RISKY[after] - _RISKY[before]
-    if after is Phase.COMPARING:
+    if after in (Phase.VERIFYING, Phase.COMPARING):
         _drop_calls(run, ordinal)
         run.ledger.release(ordinal, after)
     elif after in FINAL:
         _drop_calls(run, ordinal)
         run.comparisons.remove(ordinal)
+        run.host_keys.pop(ordinal, None)
         if after is Phase.FAILED and before is Phase.SETTLING:
             run.ledger.suspend(ordinal, after)  # it is still down
         else:

@@ -54,6 +54,8 @@ def follow(waiting: Waiting, event: AnyEvent, issued: ev.Issued | None, now: Ins
                 watching.watch(ordinal, now)
         case ev.OperatorCommand(command=ev.OperatorVerb.ABORT):
             waiting.drop_attaches()
+        case ev.LoginProbed(ordinal=ordinal):
+            waiting.finish(ordinal)
         case ev.Split(ordinals=ordinals):
             for ordinal in ordinals:
                 waiting.leave(ordinal)
@@ -115,8 +117,11 @@ def rebuild(waiting: Waiting, now: Instant) -> None:
             continue
         if phase in OBSERVED:
             waiting.watching.observe_soon(ordinal)
+        elif phase is Phase.VERIFYING:
+            waiting.probe(ordinal, now)
         elif phase is Phase.ATTACHED:
             waiting.watching.attached_since[ordinal] = now
+            waiting.watching.logins.want_host_key(ordinal)
             if ordinal in run.busy:
                 waiting.ready_again(ordinal, now)
             else:
@@ -188,11 +193,14 @@ def _moved(waiting: Waiting, trigger: Trigger, ordinals: Sequence[int], now: Ins
         if trigger is Trigger.OBSERVED_ATTACHED:
             waiting.permits.uncheck(ordinal)
             waiting.watching.attached_since[ordinal] = now
+            waiting.watching.logins.want_host_key(ordinal)
         if trigger in _ABSENT:
             waiting.leave(ordinal)
             waiting.ready_again(ordinal, now + run.status_lag_ms)  # a boot may be visible that late
         elif run.at_rest(ordinal):
             waiting.finish(ordinal)
+        elif run.phases[ordinal] == Phase.VERIFYING:
+            waiting.probe(ordinal, now)
 
 
 def _update(known: dict[int, _T], changes: dict[int, _T | None]) -> None:

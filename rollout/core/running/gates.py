@@ -14,7 +14,7 @@ from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import WaveGate
 from rollout.model.time import Instant, format_instant
 
-AWAITED = OBSERVED | {Phase.COMPARING}
+AWAITED = OBSERVED | {Phase.VERIFYING, Phase.COMPARING}
 """Phases of instances that a run without new calls still observes."""
 
 

@@ -22,12 +22,13 @@ class Phase(enum.IntEnum):
     RESTARTING = 3
     IN_DOUBT = 4
     SETTLING = 5
-    COMPARING = 6
-    DONE = 7
-    UNVERIFIED = 8
-    FAILED = 9
-    SKIPPED = 10
-    STRANDED = 11
+    VERIFYING = 6
+    COMPARING = 7
+    DONE = 8
+    UNVERIFIED = 9
+    FAILED = 10
+    SKIPPED = 11
+    STRANDED = 12
 
     @property
     def label(self) -> str:
@@ -95,6 +96,7 @@ TABLE: Mapping[tuple[Phase, H], Phase] = {
     (P.IN_DOUBT, H.STATED_UNTOUCHED): P.ATTACHED,
     # booted after the attach: the key is in force once it is Running
     (P.SETTLING, H.OBSERVED_RUNNING): P.DONE,
+    (P.SETTLING, H.LOGIN_AWAITED): P.VERIFYING,
     (P.SETTLING, H.KEY_UNPROVED): P.COMPARING,
     (P.SETTLING, H.KEY_CHANGED): P.UNVERIFIED,
     (P.SETTLING, H.TIMED_OUT): P.FAILED,
@@ -102,6 +104,12 @@ TABLE: Mapping[tuple[Phase, H], Phase] = {
     (P.SETTLING, H.CLOSED): P.IN_DOUBT,
     (P.SETTLING, H.ABANDONED): P.FAILED,
     (P.SETTLING, H.STATED_RESTARTED): P.UNVERIFIED,
+    # Running, and the plan wants a login to prove the key
+    (P.VERIFYING, H.LOGIN_PROVED): P.DONE,
+    (P.VERIFYING, H.KEY_UNPROVED): P.COMPARING,
+    (P.VERIFYING, H.KEY_CHANGED): P.UNVERIFIED,
+    (P.VERIFYING, H.LOGIN_FAILED): P.FAILED,
+    (P.VERIFYING, H.CLOSED): P.UNVERIFIED,
     # Running, and the key pair was not compared since its attach: the next comparison decides
     (P.COMPARING, H.KEY_PROVED): P.DONE,
     (P.COMPARING, H.KEY_CHANGED): P.UNVERIFIED,

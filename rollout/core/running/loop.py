@@ -10,7 +10,14 @@ from __future__ import annotations
 import msgspec
 
 from rollout.core.invariant import invariant
-from rollout.core.running.arrivals import Arrival, CallEnded, LowSpace, ObservationEnded, Signal
+from rollout.core.running.arrivals import (
+    Arrival,
+    CallEnded,
+    LowSpace,
+    ObservationEnded,
+    ProbeEnded,
+    Signal,
+)
 from rollout.core.running.decider import Decider, Turn
 from rollout.errors import IntegrityError, RolloutError
 from rollout.model import limits
@@ -18,6 +25,7 @@ from rollout.model.command import Observation
 from rollout.model.event import AnyEvent, Issued, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.halts import HaltReason, halted
 from rollout.model.outcome import Answer, Refused, Unknown, Unsent
+from rollout.model.probe import Probe
 from rollout.model.time import Instant
 
 DETAIL_MAX = 200
@@ -38,6 +46,7 @@ class Effects(msgspec.Struct, frozen=True):
     acknowledged: tuple[OperatorCommand, ...]
     wake: Instant | None
     finished: bool
+    probes: tuple[Probe, ...] = ()
 
 
 class Loop:
@@ -133,6 +142,8 @@ class Loop:
                 decider.call_ended(n, answer, now)
             case ObservationEnded(observation, reply, sent_at):
                 decider.observation_ended(observation, reply, sent_at, now)
+            case ProbeEnded(probe, seen):
+                decider.probe_ended(probe, seen, now)
             case LaneSlowed() | LaneRecovered():
                 if not decider.run.stopping:
                     decider.put(arrival, now)
@@ -174,4 +185,12 @@ class Loop:
             wake = sync_at if wake is None else min(wake, sync_at)
         ends = run.stopping and (self.decider.idle or self._gave_up)
         finished = run.closed is not None or ends
-        return Effects(self._events, turn.intents, turn.observations, acknowledged, wake, finished)
+        return Effects(
+            self._events,
+            turn.intents,
+            turn.observations,
+            acknowledged,
+            wake,
+            finished,
+            turn.probes,
+        )

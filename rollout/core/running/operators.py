@@ -13,6 +13,7 @@ from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import AnyEvent, OperatorCommand, OperatorVerb, Resolution, Trigger
+from rollout.model.probe import LoginVerdict
 from rollout.model.time import Instant, format_instant
 
 STATED: dict[Resolution, Trigger] = {
@@ -72,7 +73,9 @@ def _unresolvable(run: Run, ordinal: int, resolution: Resolution | None, now: In
 
 def _was_restarted(run: Run, ordinal: int) -> bool:
     """Return whether it failed after a restart, not because its attach was refused."""
-    return run.causes.get(ordinal, "") in ("not_running", f"operator: {Resolution.ABANDON.value}")
+    cause = run.causes.get(ordinal, "")
+    probed = cause in LoginVerdict.__members__.values()
+    return probed or cause in ("not_running", f"operator: {Resolution.ABANDON.value}")
 
 
 def _open_calls(run: Run) -> Iterator[tuple[int, ...]]:

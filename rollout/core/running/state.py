@@ -100,6 +100,10 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     """Instances in doubt that are held."""
     foreign: dict[int, None] = {}
     """Instances on which another key was observed while they were down."""
+    host_keys: dict[int, str] = {}
+    """Host keys before the restart; empty where no probe could read one."""
+    refused_logins: dict[int, None] = {}
+    """Instances that run and refuse the new key."""
     open_calls: dict[int, ev.Issued] = {}
     lanes: dict[Lane, LaneUse] = {}
     keys: dict[KeySite, str] = {}

@@ -53,6 +53,8 @@ class Station(enum.IntEnum):
     """It waits for room in one group before the observation for its attach."""
     PACED = 17
     """It waits until another restart of one group may begin."""
+    PROBING = 18
+    """A login to it is probed, or waits for its next probe."""
 
 
 S = Station
@@ -63,7 +65,7 @@ IN_FLIGHT = frozenset({S.CHECKING, S.OBSERVING, S.REFRESHING})
 _AFTER_OBSERVATION = frozenset({S.WATCHED, S.MISSING, S.READY_LATER, S.READY})
 
 TABLE: Mapping[Station, frozenset[Station]] = {
-    S.NONE: frozenset({S.QUEUED, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER, S.READY}),
+    S.NONE: frozenset({S.QUEUED, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER, S.READY, S.PROBING}),
     # on the way to an attach
     S.QUEUED: frozenset({S.CHECKING, S.BLOCKED}),
     S.BLOCKED: frozenset({S.DELAYED}),
@@ -75,7 +77,7 @@ TABLE: Mapping[Station, frozenset[Station]] = {
     # observations
     S.WATCHED: frozenset({S.DUE, S.READY_LATER}),
     S.DUE: IN_FLIGHT | {S.READY_LATER},
-    S.OBSERVING: _AFTER_OBSERVATION | {S.DELAYED},
+    S.OBSERVING: _AFTER_OBSERVATION | {S.DELAYED, S.PROBING},
     S.MISSING: frozenset({S.CONFIRMING, S.WATCHED, S.READY_LATER}),
     S.CONFIRMING: frozenset({S.WATCHED, S.READY_LATER}),
     # on the way to a restart
@@ -83,7 +85,9 @@ TABLE: Mapping[Station, frozenset[Station]] = {
     S.READY: frozenset({S.CALLING, S.PARKED, S.PACED, S.REFRESHING}),
     S.PARKED: frozenset({S.READY}),
     S.PACED: frozenset({S.READY}),
-    S.REFRESHING: _AFTER_OBSERVATION,
+    S.REFRESHING: _AFTER_OBSERVATION | {S.PROBING},
+    # after a restart
+    S.PROBING: frozenset(),
 }
 """The stations after each station. From each the instance can also finish, be held, or be
 dropped by an abort: then it has none.

@@ -21,11 +21,13 @@ from rollout.model.text import some
 ACCEPTABLE: dict[str, tuple[Trouble, ...]] = {
     HaltReason.FAILURES: (Trouble.FAILED, Trouble.LEFT),
     HaltReason.FOREIGN_KEY: (Trouble.CONFLICT,),
+    HaltReason.LOGIN: (Trouble.FAILED, Trouble.LEFT),
 }
 """Troubles that a resume accepts, by the reason of the halt."""
 _DECIDED_BY_OPERATORS = frozenset(
     {
         HaltReason.FAILURES,
+        HaltReason.LOGIN,
         HaltReason.FOREIGN_KEY,
         HaltReason.ELSEWHERE,
         HaltReason.DRIFT,
@@ -42,10 +44,11 @@ NAMED_MAX = 3
 
 def halt(run: Run) -> ev.Halted | None:
     """Return the halt that is due, or None."""
+    always = _canary_login(run) or _conflicts(run) or _elsewhere(run)
     rule = run.plan.failure_rule()
     if rule is not None:
-        return _conflicts(run) or _elsewhere(run) or _stated(run, rule)
-    return _conflicts(run) or _elsewhere(run) or _within_wave(run) or _after_wave(run)
+        return always or _stated(run, rule)
+    return always or _within_wave(run) or _after_wave(run)
 
 
 def admissible(run: Run, checking: int) -> int | None:
@@ -81,6 +84,15 @@ def accepted(run: Run, actor: Actor) -> Iterator[ev.FailuresAccepted]:
         for start in range(0, len(found), limits.EVENT_ORDINALS_MAX):
             part = tuple(found[start : start + limits.EVENT_ORDINALS_MAX])
             yield ev.FailuresAccepted(reason, wave, part, actor)
+
+
+def _canary_login(run: Run) -> ev.Halted | None:
+    """Return the halt for the first instance of the first wave that runs and refuses the new key:
+    no other one may lose its logins.
+    """
+    accepted, layout = run.troubles.accepted, run.layout
+    found = [o for o in run.refused_logins if not layout.wave_of(o) and not accepted[o]]
+    return _halted(run, 0, found, "refuse the new key", HaltReason.LOGIN) if found else None
 
 
 def _conflicts(run: Run) -> ev.Halted | None:

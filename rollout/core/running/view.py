@@ -153,6 +153,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
         gate or "for an earlier wave or cell": later,
         restart: free(Phase.ATTACHED),
         "for an attach": max(0, free(Phase.PLANNED) - later),
+        "for a login that proves the key": free(Phase.VERIFYING),
         "for a comparison of the key pair": free(Phase.COMPARING),
         "for evidence (keep their permits)": free(Phase.IN_DOUBT),
         "for an operator (held)": sum(held[phase] for phase in held if phase not in FINAL),

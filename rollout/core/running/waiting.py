@@ -249,6 +249,14 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         self.permits.touch(ordinal)
         self.stations.move(ordinal, Station.NONE)
 
+    def probe(self, ordinal: int, now: Instant) -> None:
+        """Probe the login of an instance that runs again, until it is proved or has failed."""
+        self.leave(ordinal)
+        self.watching.remove_samples(ordinal)
+        self.permits.touch(ordinal)
+        self.stations.move(ordinal, Station.PROBING)
+        self.watching.logins.await_login(ordinal, now)
+
     def drop_attaches(self) -> None:
         """Clear the queues to attaches, because after an abort no attach starts."""
         for ordinal, station in enumerate(self.stations.column):
@@ -285,6 +293,8 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.permits.unblock(ordinal)
             case Station.REFRESHING:
                 self.permits.refreshed(ordinal)
+            case Station.PROBING:
+                self.watching.logins.remove(ordinal)
             case _:
                 self.watching.remove(ordinal)
 

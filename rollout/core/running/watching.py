@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rollout.core.running.key_comparisons import KeyWatch
+from rollout.core.running.logins import Logins
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Station, Stations
 from rollout.model import limits
@@ -55,6 +56,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     silent_since: dict[Site, Instant] = {}
     """Since when observations of a site have had no reply, by the first lost one."""
     keys: KeyWatch
+    logins: Logins
     last: dict[int, Sample] = {}
     """The last observation of each instance."""
     unfit: dict[int, None] = {}
@@ -84,6 +86,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
             run=run,
             stations=stations,
             keys=KeyWatch(run),
+            logins=Logins(run=run),
             due={site: {} for site in sites},
             open=dict.fromkeys(sites, 0),
             missing={site: {} for site in sites},
@@ -97,16 +100,19 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
             for ordinal in self.ticks.pop(heapq.heappop(self.tick_heap)):
                 self.observe_soon(ordinal)
         self.keys.advance(now)
+        self.logins.advance(now)
 
     def wake(self) -> Instant | None:
         """Return the next instant at which something falls due; None without one."""
-        return min([*self.keys.wakes(), *self.tick_heap[:1]], default=None)
+        wakes = [*self.keys.wakes(), *self.logins.wake(), *self.tick_heap[:1]]
+        return min(wakes, default=None)
 
     @property
     def busy(self) -> bool:
         """Return whether an observation is open or due."""
         parts = (self.open, self.due, self.missing)
-        return self.keys.busy != {} or any(any(part.values()) for part in parts)
+        busy = self.keys.busy != {} or self.logins.busy
+        return busy or any(any(part.values()) for part in parts)
 
     # the schedule
 
@@ -186,6 +192,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
         """Drop all observations of an instance that is finished or held."""
         for known in (self.last, self.unfit, self.since, self.attached_since, self.absent):
             known.pop(ordinal, None)
+        self.logins.unread.pop(ordinal, None)
 
     def _observe_on(self, tick: Instant, ordinal: int) -> None:
         self.stations.move(ordinal, Station.WATCHED)

@@ -50,7 +50,8 @@ def _move(call: Context, kind: TransitionKind, instance: str, boots: int, key: i
     if kind is TransitionKind.REBOOT and has("reboot_ends_stopped", instance):
         return Transition(TransitionKind.REBOOT_ENDS_STOPPED, now, now + boot_ms, boot_ms)
     appends = switches.boot_keeps_former_keys or has("former_key_kept", instance)
-    return Transition(kind, now, now + boot_ms, stopping_ms, key, appends)
+    late_ms, host_key = call.cloud.faults.late_key_ms(instance), has("host_key_changed", instance)
+    return Transition(kind, now, now + boot_ms, stopping_ms, key, appends, late_ms, host_key)
 
 
 def _never_installs(call: Context, instance: str, ordinal: int) -> bool:

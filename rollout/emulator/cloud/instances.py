@@ -64,7 +64,8 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     """A transition: Stopping for `stopping_ms` from `begin`, then Starting until `until`.
 
     `key` is the key pair that the boot installs: the one recorded when the motion began, or `LEFT`.
-    With `appends` the boot also keeps the former keys.
+    With `appends` the boot also keeps the former keys. The key is installed `late_ms` after the
+    boot. `new_host_key`: the boot makes a new host key.
     """
 
     kind: TransitionKind
@@ -73,12 +74,30 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     stopping_ms: int
     key: int = keypairs.NONE
     appends: bool = False
+    late_ms: int = 0
+    new_host_key: bool = False
 
     def status_at(self, now: int) -> BaseStatus:
         """Return the status during the transition."""
         if self.kind is TransitionKind.STOP or now < self.begin + self.stopping_ms:
             return BaseStatus.STOPPING
         return BaseStatus.STARTING
+
+
+_FIRST_LOOPBACK: Final = 256
+"""127.0.0.0/24 stays free for services of this machine."""
+
+
+def loopback_address(ordinal: int) -> str:
+    """Return the loopback address of an instance."""
+    number = ordinal + _FIRST_LOOPBACK
+    return f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def ordinal_at(address: str) -> int | None:
+    """Return the ordinal of a loopback address; None for one that belongs to no instance."""
+    number = int.from_bytes(bytes(int(part) for part in address.split(".")[1:]), "big")
+    return number - _FIRST_LOOPBACK if number >= _FIRST_LOOPBACK else None
 
 
 View = tuple[int, int, int]
@@ -123,6 +142,8 @@ class Instances:
         self.booted: Callable[[int, int], None] | None = None
         """Called for each settled boot with the ordinal and the instant of Running."""
 
+        self.loopback = False
+        """Whether the private addresses are loopback addresses of this machine."""
         self.released = 0
         self.start_moves_on_reboot = True
         self.stale_ms = 0
@@ -130,6 +151,10 @@ class Instances:
         self.keep_ms = 0
         """How long former values are stored for reads with a lag; 0 = not at all."""
         self._former_keys: dict[int, tuple[int, ...]] = {}
+        self._late: dict[int, tuple[int, tuple[int, ...]]] = {}
+        """Guests that accept these keys until an instant, and the installed ones later."""
+        self.host_keys: dict[int, int] = {}
+        """How many host keys a guest had before its present one; 0 where there is no entry."""
         self._past: dict[int, list[_Past]] = {}
 
     def __len__(self) -> int:
@@ -202,7 +227,11 @@ class Instances:
         return [str(flag.name).lower() for flag in OperationLock if lock & flag]
 
     def address_of(self, ordinal: int) -> str:
-        """Return the private address: 10.0.0.0/8 has sixteen million."""
+        """Return the private address: 10.0.0.0/8 has sixteen million. With `loopback` it is one of
+        this machine, on which the SSH guests listen.
+        """
+        if self.loopback:
+            return loopback_address(ordinal)
         return f"10.{ordinal >> 16 & 255}.{ordinal >> 8 & 255}.{ordinal & 255}"
 
     def status(self, ordinal: int, now: int) -> int:
@@ -328,12 +357,22 @@ class Instances:
     def keys_in_force(self, ordinal: int, now: int) -> tuple[int, ...]:
         """Return the key pairs the guest accepts, newest first; none: password login is on."""
         self.advance(ordinal, now)
+        until, keys = self._late.get(ordinal, (0, ()))
+        if now < until:
+            return keys
         guest = self.guest[ordinal]
         return (guest, *self._former_keys.get(ordinal, ())) if guest else ()
 
     def _install(self, ordinal: int, transition: Transition) -> None:
         """Write authorized_keys as the boot does, or append to it."""
+        if transition.new_host_key:
+            self.host_keys[ordinal] = self.host_keys.get(ordinal, 0) + 1
         former, fresh = self.guest[ordinal], transition.key
+        if transition.late_ms:
+            former_keys = (former, *self._former_keys.get(ordinal, ())) if former else ()
+            self._late[ordinal] = (transition.until + transition.late_ms, former_keys)
+        else:
+            self._late.pop(ordinal, None)
         if fresh == KEYS_UNCHANGED or self.shape_of(ordinal).windows:
             return
         if not transition.appends:

@@ -164,6 +164,7 @@ class Assistant:
             boot_id=shell.boot_id(instances.ids.id_of(ordinal), instances.boots[ordinal]),
             booted_at=instances.start_ms[ordinal],
             keys=tuple(self._pairs.all[number].body for number in numbers),
+            host_key=f"{instances.ids.id_of(ordinal)}/{instances.host_keys.get(ordinal, 0)}",
             password_login=not numbers and not (attached and self.attach_ends_password_login),
         )
 

@@ -30,6 +30,8 @@ class Guest(msgspec.Struct, frozen=True):
     booted_at: int
     keys: tuple[str, ...]
     password_login: bool
+    host_key: str = ""
+    """Identifies the host key: another text means another key."""
 
     @property
     def key_file(self) -> str:

@@ -45,7 +45,8 @@ class EvidenceRules:
             if abandons:
                 target = ABANDONED.get(State(instances.states[ordinal]), State.SKIPPED)
             elif trigger is Trigger.OBSERVED_RUNNING:
-                target = self._running(ordinal)
+                awaited = instances.plan.logins() is not None
+                target = State.VERIFYING if awaited else self.in_force(ordinal)
             instances.move(ordinal, sources, target, trigger)
             if stated and trigger in STATED:
                 instances.failures.accept((ordinal,))
@@ -70,7 +71,7 @@ class EvidenceRules:
     def differ(self, event: ev.KeyChanged) -> None:
         """The key pair has other material: instances that waited are not verified."""
         instances = self._instances
-        touched = (State.ATTACHING, State.ATTACHED, State.RESTARTING, State.BOOTED)
+        touched = range(State.ATTACHING, State.VERIFYING + 1)
         attached = [
             ordinal
             for ordinal, state in enumerate(instances.states)
@@ -79,8 +80,8 @@ class EvidenceRules:
         for ordinal in instances.material.bad(event.key_site, attached):
             instances.move(ordinal, (State.COMPARING,), State.UNVERIFIED, "compared")
 
-    def _running(self, ordinal: int) -> int:
-        """Return the state of an instance observed Running: done, unverified or comparing."""
+    def in_force(self, ordinal: int) -> int:
+        """Return the state of an instance with the key in force: done, unverified or comparing."""
         key_site, material = self._instances.key_site(ordinal), self._instances.material
         if material.holds(key_site, ordinal):
             return State.DONE

@@ -13,19 +13,22 @@ from rollout.model.spec import OnUnknown
 
 
 class State(IntEnum):
-    """Where an instance is. COMPARING: it runs, and its key pair has not been compared yet."""
+    """Where an instance is. VERIFYING: it runs, and no login has proved its key yet. COMPARING: it
+    runs, and its key pair has not been compared yet.
+    """
 
     PLANNED = 0
     ATTACHING = 1
     ATTACHED = 2
     RESTARTING = 3
     BOOTED = 4
-    COMPARING = 5
-    DONE = 6
-    UNVERIFIED = 7
-    FAILED = 8
-    SKIPPED = 9
-    STRANDED = 10
+    VERIFYING = 5
+    COMPARING = 6
+    DONE = 7
+    UNVERIFIED = 8
+    FAILED = 9
+    SKIPPED = 10
+    STRANDED = 11
 
 
 S = State
@@ -91,6 +94,7 @@ CLASSES = {
     S.ATTACHED: "stranded",
     S.RESTARTING: "in_doubt",
     S.BOOTED: "in_doubt",
+    S.VERIFYING: "unverified",
     S.COMPARING: "unverified",
     S.DONE: "done",
     S.UNVERIFIED: "unverified",

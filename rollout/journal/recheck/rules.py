@@ -11,6 +11,7 @@ from rollout.journal.recheck.commands import Commands
 from rollout.journal.recheck.evidence import EvidenceRules
 from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.journal.recheck.legal_moves import State
+from rollout.journal.recheck.logins import LoginRules
 from rollout.journal.recheck.waves import WaveRules
 from rollout.model import event as ev
 from rollout.model.event import AnyEvent
@@ -28,6 +29,7 @@ class Rules:
         self.waves = WaveRules(self.instances, self.commands, violations)
         self.calls = RunCalls(self.instances, self.waves, self.commands, violations)
         self.evidence = EvidenceRules(self.instances, self.calls, self.commands, violations)
+        self.logins = LoginRules(self.instances, self.evidence, violations)
         self.resumes = 0
         self.closed = False
         self._demand = violations.demand
@@ -66,6 +68,10 @@ class Rules:
                 self.evidence.compare(event)
             case ev.KeyChanged():
                 self.evidence.differ(event)
+            case ev.HostKeyRead():
+                self.logins.host_key(event)
+            case ev.LoginProbed():
+                self.logins.probed(event)
             case ev.Drifted(kind=ev.DriftKind.ELSEWHERE, ordinals=ordinals):
                 self.instances.failures.attached_elsewhere(ordinals)
             case ev.RunStarted():

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from rollout.sim.check import claims, effects, failures, gates, others, rates, restarts, sends
+from rollout.sim.check import (
+    claims,
+    effects,
+    failures,
+    gates,
+    logins,
+    others,
+    rates,
+    restarts,
+    sends,
+)
 from rollout.sim.check.history import History
 from rollout.sim.world.record import RunRecord
 
@@ -56,6 +66,9 @@ CHECKERS: tuple[Checker, ...] = (
     claims.JournalSound(),
     claims.FoldIsState(),
     claims.DrainsSoon(),
+    logins.LoginProved(),
+    logins.HostKeyKept(),
+    logins.CanaryLoginHalts(),
     gates.GatesAnswered(),
     gates.BakesHeld(),
     gates.PauseHolds(),

@@ -17,6 +17,7 @@ from rollout.model.command import RestartCall
 from rollout.model.event import Trigger
 from rollout.model.observation import spread
 from rollout.model.outcome import Done, Refused
+from rollout.model.probe import LoginVerdict
 from rollout.model.time import Instant
 from rollout.sim.check.history import AttributedEffect, History, Journaled
 from rollout.sim.world.driver import End
@@ -66,6 +67,9 @@ class InForce:
     _REKEYS: ClassVar[tuple[ExternalChange, ...]] = (ExternalChange.KEY, ExternalChange.GONE)
     """External changes after which another key, or none, may be in force at the end."""
 
+    _GUESTS: ClassVar[tuple[str, ...]] = ("key_never_installed", "key_installed_late")
+    """Faults that only a login shows: see `logins`."""
+
     def check(self, history: History) -> Iterator[str]:
         """Compare with the boots in the hidden ledger and with the key that the guest accepts."""
         run, wanted = history.record.run, history.record.wanted
@@ -86,7 +90,9 @@ class InForce:
         in_force = {s.instance: s.key_in_force for s in history.record.cloud.observe(now)}
         for ordinal, target in enumerate(history.layout.targets):
             name = target.instance
-            odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
+            odd = any(history.fact(fault, name) for fault in self._GUESTS) or history.touched(
+                name, *self._REKEYS
+            )
             odd = odd or self._observed_late(history, ordinal)
             done = run.phase(ordinal) is Phase.DONE
             if done and not odd and in_force.get(name) != wanted[name].name:
@@ -125,6 +131,12 @@ class FailedByFact:
         """Require a permanent refusal, a read-back after the window, or a timeout."""
         run = history.record.run
         ends = (Trigger.GAVE_UP, Trigger.TIMED_OUT)
+        probed = {
+            one.event.ordinal
+            for one in history.journaled
+            if isinstance(one.event, ev.LoginProbed)
+            and one.event.verdict is not LoginVerdict.PROVED
+        }
         for ordinal in range(len(history.layout.targets)) if run else ():
             if run is None or run.phase(ordinal) is not Phase.FAILED:
                 continue
@@ -132,7 +144,11 @@ class FailedByFact:
                 intent.outcome(ordinal) for intent in history.attach_intents.get(ordinal, ())
             ]
             moved = any(m.trigger in ends for m, _ in history.moves.get(ordinal, ()))
-            if not moved and not any(isinstance(one, Refused) for one in refused):
+            if (
+                not moved
+                and ordinal not in probed
+                and not any(isinstance(one, Refused) for one in refused)
+            ):
                 yield f"{history.layout.targets[ordinal].instance} failed on nothing known"
 
 

@@ -13,6 +13,7 @@ from rollout.model import event as ev
 from rollout.model.command import ImportKey, RestartCall
 from rollout.model.event import AnyEvent
 from rollout.model.outcome import Outcome, Refused, RetryClass, Unknown, Unsent
+from rollout.model.probe import LoginVerdict
 from rollout.sim.world.driver import End
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import ExternalChange, Stop
@@ -41,7 +42,9 @@ RARE: tuple[str, ...] = (
     ),
     *("crashed", "crashed in a write", "crashed after a sync", "crashed before a call"),
     *("abort", "pause", "promote", "resume", "gate promoted", "gate opened"),
-    *("halted: gate", "halted: paused"),
+    *("halted: gate", "halted: paused", "halted: login"),
+    *("login proved", "login key_refused", "login former_key_accepted"),
+    *("login host_key_changed", "login login_unproven", "host key unread"),
     *("resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
@@ -110,6 +113,10 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return ["bisected batch"]
         case ev.Anomaly():
             return ["anomaly"]
+        case ev.LoginProbed(verdict=verdict):
+            return [f"login {verdict}" if verdict is not LoginVerdict.PROVED else "login proved"]
+        case ev.HostKeyRead(host_key=""):
+            return ["host key unread"]
         case ev.Halted(reason=reason, detail=detail):
             met_limits = (
                 ("onFailure.failed is", "limit of failures"),

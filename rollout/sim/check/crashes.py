@@ -19,6 +19,7 @@ from rollout.sim.check import checkers
 from rollout.sim.world import scenario
 from rollout.sim.world.driver import End
 from rollout.sim.world.gating import Gating, OperatorPause
+from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario, Stop, Stopping
 from rollout.sim.world.world import World
@@ -60,6 +61,7 @@ def calm(**changes: object) -> Scenario:
         rivals=(),
         suspensions=(),
         gating=Gating(),
+        logins=LoginProofs(),
         abort_ms=None,
         keys=1,
         resolves=False,

@@ -70,5 +70,7 @@ def _queues(waiting: Waiting) -> Iterator[tuple[Station, Iterable[int]]]:
     yield Station.BLOCKED, flat(waiting.permits.blocked.values())
     yield Station.DELAYED, flat(waiting.permits.unblocked.values())
     yield Station.WATCHED, flat(watching.ticks.values())
+    yield Station.PROBING, (*watching.logins.due, *watching.logins.open)
+    yield Station.PROBING, (ordinal for _, ordinal in watching.logins.later)
     for issued in waiting.run.open_calls.values():
         yield Station.CALLING, getattr(issued.command, "ordinals", ())

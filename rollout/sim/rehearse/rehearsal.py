@@ -30,6 +30,7 @@ from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap
 from rollout.sim.world.disk import CrashPoints
 from rollout.sim.world.driver import Endless
+from rollout.sim.world.guests import Guests
 from rollout.sim.world.network import Arrivals, Call, Conditions, Network
 from rollout.sim.world.process import Process
 from rollout.sim.world.values import ValueArrivals
@@ -123,6 +124,7 @@ def simulate(
     conditions = Conditions(assumed.rate_start, assumed.latency_ms, plan.limits.leave_quota_ppm)
     arrivals = _arrivals(plan, assumed, cloud, heap)
     process.network = Network(arrivals, heap, dice, watch.sending, conditions)
+    process.guests = Guests(cloud, plan, dice)
     decider.start("r-rehearsal", plan.spec_digest, _NOBODY, heap.now)
     if any(wave.gate is WaveGate.MANUAL for wave in plan.waves):
         promotion = OperatorCommand("1", OperatorVerb.PROMOTE, _NOBODY, heap.now, "rehearsal")

@@ -22,7 +22,14 @@ from rollout.errors import PlanError
 from rollout.model.instance import Instance, Inventory
 from rollout.model.instance import Status as ObservedGroup
 from rollout.model.observation import Described, KeyDescribed
-from rollout.model.plan import Identity, Plan, RegionKey, WantedKey, public_key_digest
+from rollout.model.plan import (
+    FormerKey,
+    Identity,
+    Plan,
+    RegionKey,
+    WantedKey,
+    public_key_digest,
+)
 from rollout.model.spec import (
     Amount,
     Budget,
@@ -37,9 +44,11 @@ from rollout.model.spec import (
     parse_amount,
 )
 from rollout.model.time import Instant
+from rollout.model.verify import SshLogin, Verify
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import calls
 from rollout.sim.world.calls import ApiRequest
+from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.process import read_key
 from rollout.sim.world.scenario import Scenario
 from rollout.sim.world.several_keys import with_keys
@@ -104,7 +113,20 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     except PlanError:  # a wave without targets in a small fleet
         plain = msgspec.structs.replace(_spec(scenario, inventory), waves=_REST)
         plan = planner.make_plan(plain, inventory, {}, now, context)
+    if scenario.logins.proved:
+        plan = msgspec.structs.replace(plan, former_keys=_former_keys(cloud, plan))
     return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
+
+
+def _former_keys(cloud: Cloud, plan: Plan) -> tuple[FormerKey, ...]:
+    """Return the former key pairs of the targets, as the cloud has them."""
+    used = {(cell.site, one.former_key) for _, cell in plan.cells() for one in cell.targets()}
+    found = [(site, cloud.pairs.find(site.region, name)) for site, name in sorted(used) if name]
+    return tuple(
+        FormerKey(*site, pair.name, public_key_digest(pair.body), pair.fingerprint)
+        for site, pair in found
+        if pair is not None
+    )
 
 
 def _region_keys(
@@ -150,8 +172,16 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         waves=(*(_gated(scenario, wave) for wave in waves), *_REST),
         on_unknown=scenario.on_unknown,
         on_failure=scenario.on_failure,
+        verify=_verify(scenario.logins),
         limits=Limits(exposed_max=scenario.exposed_max),
     )
+
+
+def _verify(logins: LoginProofs) -> Verify | None:
+    if not logins.proved:
+        return None
+    refused, timeout_ms = logins.expect_refused, logins.timeout_ms
+    return Verify(SshLogin("root", expect_old_key_refused=refused, timeout_ms=timeout_ms))
 
 
 def _gated(scenario: Scenario, wave: WaveSpec) -> WaveSpec:

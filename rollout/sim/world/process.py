@@ -12,7 +12,14 @@ from typing import Protocol
 
 import msgspec
 
-from rollout.core.running.arrivals import CallEnded, LowSpace, ObservationEnded, Reply, Signal
+from rollout.core.running.arrivals import (
+    CallEnded,
+    LowSpace,
+    ObservationEnded,
+    ProbeEnded,
+    Reply,
+    Signal,
+)
 from rollout.core.running.decider import Decider
 from rollout.core.running.loop import Effects, Loop
 from rollout.core.running.state import lane_of_call
@@ -22,12 +29,14 @@ from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair,
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Refused, Unknown
+from rollout.model.probe import HostKeySeen, LoginSeen, Probe
 from rollout.model.time import Instant
 from rollout.sim.time.heap import Heap
 from rollout.sim.time.suspension import ProcessClock
 from rollout.sim.world import calls, driver
 from rollout.sim.world.disk import CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, End, Endless, Stuck
+from rollout.sim.world.guests import Guests
 from rollout.sim.world.network import WAIT_MS_MAX, Call, Network, Received
 
 STEPS_MAX = 50_000
@@ -70,6 +79,7 @@ class Process:
         self.decider = decider
         self.loop = Loop(decider)
         self.network: Network
+        self.guests: Guests
         self.incidents: set[str] = set()
         self.before_call: Callable[[int], None] = lambda _: None
         self.on_step: Callable[[list[AnyEvent], Instant], None] = lambda *_: None
@@ -86,6 +96,8 @@ class Process:
                 self._call(issued)
             for observation in effects.observations:
                 self._observe(observation)
+            for probe in effects.probes:
+                self._probe(probe)
             if effects.finished:
                 return self._end()
             self._wait(effects.wake)
@@ -205,6 +217,23 @@ class Process:
         request = calls.of_observation(observation, self.decider.run.plan)
         observed = functools.partial(self._observed, observation)
         self.network.submit(Call(request, 0, self.clock.now + WAIT_MS_MAX, observed))
+
+    def _probe(self, probe: Probe) -> None:
+        """Let a probe arrive at its guest, and its reply at the process."""
+        heap, guests = self.heap, self.guests
+
+        def arrive() -> None:
+            seen = guests.observe(probe, heap.now)
+            heap.at(heap.now + guests.delay(), functools.partial(self._probed, probe, seen))
+
+        heap.at(heap.now + guests.delay(), arrive)
+
+    def _probed(self, probe: Probe, seen: HostKeySeen | LoginSeen) -> None:
+        if self.clock.suspended:
+            again = functools.partial(self._probed, probe, seen)
+            self.heap.at(self.clock.wakes_at, again)
+        elif self.alive:
+            self.loop.receive(ProbeEnded(probe, seen))
 
     def _observed(self, observation: Observation, call: Call, received: Received) -> None:
         reply: Reply

@@ -20,8 +20,9 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import gating
+from rollout.sim.world import gating, logins
 from rollout.sim.world.gating import Gating
+from rollout.sim.world.logins import LoginProofs
 
 SIZE = (14, 60)
 SMALL_MAX = 20
@@ -41,6 +42,14 @@ _STOPPING_FAULTS = frozenset(
     }
 )
 """Each stops the whole run at once: armed rarely, because nothing else would happen."""
+
+
+_FACTS = tuple(
+    name
+    for name in faults.INSTANCE_FAULTS
+    if name not in ("key_installed_late", "host_key_changed")
+)
+"""The other two show only in logins, and are drawn with them."""
 
 
 class Stop(enum.StrEnum):
@@ -163,6 +172,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     keys: int = 1
     """Wanted keys of the plan."""
     gating: Gating = Gating()
+    logins: LoginProofs = LoginProofs()
     parts: tuple[tuple[str, str], ...] = ()
     """Further budgets, of parts of the fleet: `by` and `maxDown`."""
     rates: tuple[tuple[str, int], ...] = ()
@@ -206,6 +216,7 @@ def draw(seed: int) -> Scenario:
     """Return the scenario of a seed."""
     dice, others = Dice(seed, "scenario"), Dice(seed, "others")
     operators = Dice(seed, "operators")
+    proofs, guest_faults = logins.draw(seed)
     names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
     least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
     most = dice.pick((SMALL_MAX, SMALL_MAX, SMALL_MAX, SIZE[1]))
@@ -214,7 +225,7 @@ def draw(seed: int) -> Scenario:
         size=dice.between(least, max(least, most)),
         regions=tuple(names),
         switches=_switches(dice),
-        faults=_faults(dice),
+        faults=(*_faults(dice), *guest_faults),
         calls_per_minute=dice.between(5, 60) if dice.chance(20) else None,
         key_present=dice.chance(70),
         already_percent=dice.pick((0, 0, 20, 100)),
@@ -238,6 +249,7 @@ def draw(seed: int) -> Scenario:
         resolves=operators.chance(50),
         keys=Dice(seed, "keys").pick((1, 1, 1, 2, 3)),
         gating=gating.draw(seed),
+        logins=proofs,
         parts=Dice(seed, "budgets").pick(_PARTS),
         rates=Dice(seed, "rates").pick(_RATES),
         on_failure=Dice(seed, "failures").pick(_ON_FAILURE),
@@ -269,7 +281,7 @@ def _faults(dice: Dice) -> tuple[Fault, ...]:
         drawn = dice.chance(6 if name in _STOPPING_FAULTS else 25)
         if drawn and per_mille:
             armed.append(Fault(name, per_mille / 1000))
-    facts = [Fault(name, 0.08) for name in faults.INSTANCE_FAULTS if dice.chance(8)]
+    facts = [Fault(name, 0.08) for name in _FACTS if dice.chance(8)]
     return (*armed, *facts)
 
 

@@ -34,6 +34,7 @@ from rollout.errors import IntegrityError, StorageError
 from rollout.journal.writer import RunJournal
 from rollout.model.event import Issued, OperatorCommand
 from rollout.model.plan import Identity
+from rollout.model.probe import HostKeySeen, LoginSeen, Probe, ProbeLogin, ReadHostKey
 from rollout.model.time import SECOND, Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.loop import Deadlock, VirtualClock, VirtualLoop
@@ -43,6 +44,7 @@ from rollout.sim.world.cable import CableTransport, Exchange
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
+from rollout.sim.world.guests import Guests
 from rollout.sim.world.network import RATE_START, Arrivals
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario
@@ -95,7 +97,7 @@ class ShellWorld(World):
         dice = Dice(self.scenario.seed, f"cables/{number}")
         exchange = Exchange(self._server, dice, self._written)
         link = link_to(exchange, self._clock, number)
-        return Shell(self._loop, self._time, self.crash_points, journal, link, decider)
+        return Shell(self._loop, self._time, self.crash_points, journal, link, decider, self.guests)
 
     def run(self) -> RunRecord:
         """See World."""
@@ -163,6 +165,31 @@ class Engine(LocalEngine):
         await super()._call(issued)
 
 
+class LoopProber:
+    """The emulated prober on the virtual loop. Implements the engine's port `Prober`."""
+
+    def __init__(self, guests: Guests, time: LoopTime) -> None:
+        self._guests, self._time = guests, time
+
+    async def read_host_key(self, probe: ReadHostKey) -> HostKeySeen:
+        """See Prober."""
+        seen = await self._observe(probe)
+        assert isinstance(seen, HostKeySeen)  # noqa: S101 - as the probe
+        return seen
+
+    async def prove_login(self, probe: ProbeLogin) -> LoginSeen:
+        """See Prober."""
+        seen = await self._observe(probe)
+        assert isinstance(seen, LoginSeen)  # noqa: S101 - as the probe
+        return seen
+
+    async def _observe(self, probe: Probe) -> HostKeySeen | LoginSeen:
+        await asyncio.sleep(self._guests.delay() / SECOND)
+        seen = self._guests.observe(probe, self._time.now)
+        await asyncio.sleep(self._guests.delay() / SECOND)
+        return seen
+
+
 class Shell:
     """One process: the real engine on the real client. Implements Driver."""
 
@@ -174,6 +201,7 @@ class Shell:
         journal: RunJournal,
         link: Link,
         decider: Decider,
+        guests: Guests,
     ) -> None:
         self.decider = decider
         self.incidents: set[str] = set()
@@ -181,7 +209,8 @@ class Shell:
         self.poisoned = False
         self._loop, self._time, self._crash_points = loop, time, crash_points
         self._journal, self._link = journal, link
-        self._engine = Engine(Ports(link.clock, link.service, journal))
+        ports = Ports(link.clock, link.service, journal, prober=LoopProber(guests, time))
+        self._engine = Engine(ports)
         self._engine.crash_points = crash_points
         self._main: asyncio.Task[None] | None = None
 

@@ -30,6 +30,7 @@ from rollout.sim.world import build, others
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, CrashPoints, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
+from rollout.sim.world.guests import Guests
 from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.world.machine import Machine
 from rollout.sim.world.network import Arrivals, Call, Network
@@ -46,7 +47,7 @@ CALM_RESUMES_MAX = 30
 REPEATED_MAX = 2
 """A calm run that halts for the same reason this often in a row makes no progress, unless each
 resume accepts different failures."""
-_PASSES = ("failures", "lost")
+_PASSES = ("failures", "login", "lost")
 """Halts that a resume passes: it accepts failures, and takes the run back from a rival."""
 
 
@@ -68,6 +69,8 @@ class World:
         self.locks = Locks(self.disk, self.record, self.run_dir)
         self.machine = Machine(self.record)
         self.operators = OperatorScript(self.record)
+        lost_percent = scenario.logins.lost_percent
+        self.guests = Guests(self.cloud, plan, Dice(scenario.seed, "probes"), lost_percent)
         self.process: Driver | None = None
         self._sent_at_loss: int | None = None
         self._attending = False
@@ -115,6 +118,7 @@ class World:
         dice = Dice(self.scenario.seed, f"network/{len(self.record.processes)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
         process.network.lost = journal.lost
+        process.guests = self.guests
         self.machine.start(process, journal)
         return process
 
@@ -139,6 +143,7 @@ class World:
         """Run processes without faults: the run closes, or stops permanently for a good reason."""
         facts = [one for one in self.scenario.faults if one.fault in INSTANCE_FAULTS]
         self.cloud.arm(FaultPlan(facts, self.scenario.seed))
+        self.guests.lost_percent = 0
         self._pause(2 * MINUTE)
         self._waits = True
         reasons: list[str] = []

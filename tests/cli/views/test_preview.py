@@ -10,6 +10,7 @@ from rollout.cli.views import preview, render
 from rollout.core.planning import planner
 from rollout.model.plan import Plan, Warn
 from rollout.model.spec import WaveGate
+from rollout.model.verify import CommandHook, HttpHook, SshLogin, Verify
 from tests.app import factory
 
 DIGEST = "sha256:" + "ab" * 32
@@ -62,6 +63,22 @@ def test_bakes_and_gates_have_columns() -> None:
   canary        2      2        2  2 reboot             30m   manual
   rest         78      2       20  73 reboot · 5 start  -     -
 """ in shown(gated)
+
+
+def test_the_proof_of_login_is_named() -> None:
+    """Who logs in where, with which keys, and every further check."""
+    verify = Verify(
+        SshLogin("root", via="ops@bastion"),
+        (HttpHook("https://health/{instance}"),),
+        (CommandHook(("./check", "{instance}")),),
+    )
+    text = shown(msgspec.structs.replace(factory.plan(), verify=verify), 200)
+
+    assert (
+        "Verify SSH as root to the private address through ops@bastion: new key (agent) "
+        "accepted, former key refused, host key unchanged · GET https://health/{instance}: 200 · "
+        "./check {instance}: exit code 0 "
+    ) in " ".join(text.split())
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

@@ -51,6 +51,7 @@ def test_what_has_the_key_and_no_restart_is_stranded() -> None:
         Phase.PLANNED: Phase.SKIPPED,
         Phase.ATTACHING: Phase.STRANDED,
         Phase.ATTACHED: Phase.STRANDED,
+        Phase.VERIFYING: Phase.UNVERIFIED,
         Phase.COMPARING: Phase.UNVERIFIED,
         Phase.RESTARTING: Phase.IN_DOUBT,
         Phase.SETTLING: Phase.IN_DOUBT,
@@ -93,11 +94,14 @@ def test_done_is_reached_only_from_a_boot() -> None:
 
     assert ways == [
         (Phase.SETTLING, Trigger.OBSERVED_RUNNING),
+        (Phase.VERIFYING, Trigger.LOGIN_PROVED),
         (Phase.COMPARING, Trigger.KEY_PROVED),
     ]
     assert {pair[0] for pair, after in TABLE.items() if after is Phase.COMPARING} == {
-        Phase.SETTLING
+        Phase.SETTLING,
+        Phase.VERIFYING,
     }
+    assert ways_into(Phase.VERIFYING) == {(Phase.SETTLING, Trigger.LOGIN_AWAITED)}
     assert {trigger for (_, trigger), after in TABLE.items() if after is Phase.SETTLING} == {
         Trigger.OBSERVED_BOOTED
     }

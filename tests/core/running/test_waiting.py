@@ -61,6 +61,10 @@ def place(waiting: Waiting, station: Station) -> None:
             place(waiting, Station.READY)
             for ordinal in BOTH:
                 waiting.park(ordinal, 0)
+        case Station.PACED:
+            place(waiting, Station.READY)
+            for ordinal in BOTH:
+                waiting.pace(ordinal, 0)
         case Station.BLOCKED:
             place(waiting, Station.QUEUED)
             for ordinal in BOTH:
@@ -76,6 +80,7 @@ PLACES: dict[Station, Callable[[Waiting, int], None]] = {
     Station.DUE: lambda waiting, ordinal: waiting.watching.observe_soon(ordinal),
     Station.READY: lambda waiting, ordinal: waiting.make_ready(ordinal, samples.NOW),
     Station.READY_LATER: lambda waiting, ordinal: waiting.ready_again(ordinal, samples.NOW),
+    Station.PROBING: lambda waiting, ordinal: waiting.probe(ordinal, samples.NOW),
 }
 
 
