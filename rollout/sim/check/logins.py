@@ -24,7 +24,7 @@ class LoginProved:
     where the plan says so.
     """
 
-    ids = ("I-20", "I-79")
+    ids = ("I-79",)
 
     def check(self, history: History) -> Iterator[str]:
         """Compare the accepted keys of each guest that is done with the plan, at the end."""
