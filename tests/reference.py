@@ -227,6 +227,7 @@ _VALUES = {
     "--boot-time": "DURATION",
     "--confirm": "NAME",
     "--restart-again": "COUNT",
+    "--until-wave": "NAME",
     "--listen": "ADDRESS:PORT",
     "--size": "COUNT",
     "--seed": "NUMBER",

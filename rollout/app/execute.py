@@ -32,11 +32,20 @@ from rollout.engines.clock import LoopClock
 from rollout.engines.local import LocalEngine
 from rollout.engines.ports import Ports, Prober
 from rollout.engines.service import Service
-from rollout.errors import Exit, IntegrityError, Problem, RolloutError, RunError, StorageError
+from rollout.errors import (
+    Exit,
+    IntegrityError,
+    Problem,
+    RolloutError,
+    RunError,
+    StorageError,
+    UsageError,
+)
 from rollout.journal import record, store
 from rollout.journal.store import LockedStore
 from rollout.journal.writer import RunJournal
-from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorVerb
+from rollout.model.event import Actor, AnyEvent, LastWaveSet, OperatorCommand, OperatorVerb
+from rollout.model.plan import Plan
 from rollout.model.time import Instant
 
 LOST_SHOWN = 20
@@ -147,6 +156,7 @@ class Runner:
 
     async def begin(self, saved: SavedPlan, service: Service) -> RunResult:
         """Check a plan, start its run and drive it."""
+        last = last_wave(saved.plan, self.session.until_wave)
         await preflight.check(saved, service, self.session.store)
         async with proofs.prober(saved.plan, service) as prober:
             return await self._begin(saved, service, prober)
@@ -159,8 +169,10 @@ class Runner:
         facts = RunFacts(journal.location, saved.digest, saved.plan.emulated, now, now)
 
         def start() -> None:
-            decider.start(journal.run, saved.digest, actor(service.identity.arn), now)
+            mine = actor(service.identity.arn)
+            decider.start(journal.run, saved.digest, mine, now)
             _note_skew(decider, service, now)
+            _limit(decider, last, mine, now)
 
         with journal:
             return await self._drive(decider, journal, service, start, facts, prober)
@@ -173,6 +185,7 @@ class Runner:
         `order` is applied first, so that nothing starts before it.
         """
         now, run, decider = service.clock.now(), folded.run, folded.decider
+        last = last_wave(run.plan, self.session.until_wave, closed=run.waves_closed)
         facts = runs.facts(folded)
 
         def start() -> None:
@@ -180,8 +193,10 @@ class Runner:
                 decider.put(folded.reader.torn, now)
             if order is not None:
                 decider.operate(order, now)
-            decider.resume(actor(service.identity.arn), now)
+            mine = actor(service.identity.arn)
+            decider.resume(mine, now)
             _note_skew(decider, service, now)
+            _limit(decider, last, mine, now)
 
         async with proofs.prober(run.plan, service) as prober:
             with self.locked.open(folded.reader, run.epoch + 1, now) as journal:
@@ -238,6 +253,29 @@ class Runner:
             lines.append(f"not in the journal: {len(lost) - LOST_SHOWN:,} more events")
         if lines:
             self.session.notices.say("\n".join(lines))
+
+
+def last_wave(plan: Plan, name: str, closed: int = 0) -> int | None:
+    """Return the number of the wave that `--until-wave` names; None for an empty name. `closed`
+    waves are over. Errors: UsageError R0017.
+    """
+    if not name:
+        return None
+    names = [wave.name for wave in plan.waves]
+    if name in names[closed:]:
+        return names.index(name)
+    why = "is closed already" if name in names else "is no wave of the plan"
+    raise UsageError.of(
+        "R0017",
+        f"--until-wave {name}: this {why}",
+        help=f"choose from {', '.join(names[closed:]) or 'no wave: all are closed'}",
+    )
+
+
+def _limit(decider: Decider, last: int | None, mine: Actor, now: Instant) -> None:
+    """Journal the last wave that this process may start."""
+    if last is not None:
+        decider.put(LastWaveSet(last, mine), now)
 
 
 def _note_skew(decider: Decider, service: Service, now: Instant) -> None:

@@ -22,15 +22,18 @@ def make(
     *,
     unsafe_fs: bool = False,
     wait: bool = True,
+    until_wave: str | None = None,
 ) -> Session:
     """Return a session that reports to `terminal`. `unsafe_fs` is `--allow-unsafe-fs`, and without
-    `wait` (`--no-wait`) the process halts where it would wait for an operator.
+    `wait` (`--no-wait`) the process halts where it would wait for an operator. `until_wave` is the
+    value of `--until-wave`.
     """
     return Session(
         runs_dir=common.runs_dir,
         connection=Connection() if cloud is None else cloud.connection(),
         allow_unsafe_fs=unsafe_fs,
         wait=wait,
+        until_wave=until_wave or "",
         notices=TerminalNotices(terminal),
         progress=progress.make(common, live=terminal.live),
     )

@@ -260,6 +260,9 @@ class _Entries:
             case ev.GateOpened():
                 name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
                 return f"gate after wave {name}: {given or 'its bake is over'}"
+            case ev.LastWaveSet():
+                name = self.layout.waves[event.wave].name
+                return f"{_actor(event.actor)}: no wave starts after wave {name} (--until-wave)"
             case ev.CellOpened() | ev.CellClosed():
                 own = self.only is None or self.layout.cell_of[self.only] == event.cell
                 return f"cell {event.cell}" if own else None

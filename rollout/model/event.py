@@ -156,6 +156,15 @@ class Settled(Event, frozen=True):
     items: tuple[tuple[int, Outcome], ...] = ()
 
 
+class LastWaveSet(Event, frozen=True):
+    """The operator of this process lets it start no wave after this one (`--until-wave`). The run
+    halts when this wave is closed; a resume forgets the limit.
+    """
+
+    wave: int
+    actor: Actor
+
+
 class Trigger(enum.StrEnum):
     """Causes that move one instance from phase to phase (the columns of `core.journey.TABLE`)."""
 
@@ -416,6 +425,7 @@ AnyEvent = (
     | WaveStarted
     | WaveClosed
     | GateOpened
+    | LastWaveSet
     | CellOpened
     | CellClosed
     | Issued

@@ -29,6 +29,8 @@ class HaltReason(enum.StrEnum):
     GATE = "gate", "R0508"
     LOGIN = "login", "R0528"
     """An instance of the first wave runs and refuses the new key."""
+    LAST_WAVE = "last_wave", "R0616"
+    """The wave that `--until-wave` names is closed."""
     PAUSED = "paused", "R0509"
     """The run would wait for an operator, in a process that may not wait."""
     FOREIGN_KEY = "foreign_key", "R0605"

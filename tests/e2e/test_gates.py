@@ -53,6 +53,31 @@ def test_a_manual_gate_ends_no_wait_with_exit_5_and_a_promotion_continues(tmp_pa
         assert made.run("audit", "verify", run).returncode == 0
 
 
+def test_until_wave_stops_after_that_wave_and_a_resume_continues(tmp_path: Path) -> None:
+    """Exit 5 with only the canary touched, and the audit log names the operator. A name that is no
+    wave, or a closed one, is refused before any change.
+    """
+    with stage(tmp_path, size=None, options=cloud(tmp_path)) as made:
+        planned(made, "bake: 1s")
+        words = ("apply", "fleet.plan.json", "--no-input", "--until-wave")
+        unknown = made.run(*words, "canry")
+        assert unknown.returncode == 64 and "R0017" in unknown.stderr
+        assert "choose from canary, " in unknown.stderr and restarts(made) == 0
+
+        applied = made.run(*words, "canary")
+        assert applied.returncode == 5, applied.stdout + applied.stderr
+        assert "R0616" in applied.stdout and restarts(made) == 1
+        run = run_id(applied.stdout)
+        closed = made.run("resume", run, "--until-wave", "canary")
+        assert closed.returncode == 64 and "is closed already" in closed.stderr
+        assert made.run("resume", "--last").returncode == 5 and restarts(made) == 1
+
+        assert made.run("resume", run).returncode == 0 and restarts(made) == 5
+        shown = " ".join(made.run("audit", "show", run).stdout.split())
+        assert "no wave starts after wave canary (--until-wave)" in shown
+        assert made.run("audit", "verify", run).returncode == 0
+
+
 def test_a_driven_run_waits_at_its_gate_for_another_terminal(tmp_path: Path) -> None:
     """The process bakes, shows what it waits for, and continues after the promotion."""
     with stage(tmp_path, size=None, options=cloud(tmp_path)) as made:

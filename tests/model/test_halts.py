@@ -18,6 +18,7 @@ TABLE = {
     "failures": ("R0504", 5),
     "paused": ("R0509", 5),
     "gate": ("R0508", 5),
+    "last_wave": ("R0616", 5),
     "foreign_key": ("R0605", 6),
     "key_pair": ("R0606", 6),
     "drift": ("R0607", 6),

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "I-46": ("core/running/test_decider.py", "core/running/test_evolve.py"),
     "I-47": ("journal/test_record.py", "journal/test_chain.py"),
     "I-51": ("journal/test_writer.py", "app/test_preflight.py"),
+    "I-82": ("core/running/test_last_wave.py", "journal/recheck/test_last_wave.py"),
     "I-54": ("engines/test_local.py",),
     "I-56": ("sim/test_determinism.py", "sim/test_shell.py"),
 }

@@ -24,6 +24,7 @@ def apply(
     allow_empty: Flag = False,
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
+    until_wave: str | None = None,
     no_wait: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
@@ -48,6 +49,8 @@ def apply(
         Accept an incomplete listing of instances, with a warning.
     allow_unknown_region
         Accept regions that the program does not know, without a DescribeRegions call.
+    until_wave
+        Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
     no_wait
         End with exit 5 where the run would wait for an operator: paused, or at a manual gate.
     allow_unsafe_fs
@@ -60,7 +63,14 @@ def apply(
     from rollout.cli import eventloop, session
 
     terminal = Terminal.of(common)
-    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs, wait=not no_wait)
+    made = session.make(
+        terminal,
+        common,
+        cloud,
+        unsafe_fs=allow_unsafe_fs,
+        wait=not no_wait,
+        until_wave=until_wave,
+    )
     if target.suffix in (".yaml", ".yml"):
         if digest is not None:
             raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")

@@ -16,6 +16,7 @@ def resume(
     *,
     last: Flag = False,
     reason: str = "",
+    until_wave: str | None = None,
     no_wait: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
@@ -34,6 +35,8 @@ def resume(
         drift or another run.
     reason
         Reason why a paused run continues, for the journal.
+    until_wave
+        Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
     no_wait
         End with exit 5 where the run would wait for an operator: paused, or at a manual gate.
     allow_unsafe_fs
@@ -49,7 +52,14 @@ def resume(
             "R0002", "name a run, or pass --last", help="rollout history lists them"
         )
     terminal = Terminal.of(common)
-    made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs, wait=not no_wait)
+    made = session.make(
+        terminal,
+        common,
+        cloud,
+        unsafe_fs=allow_unsafe_fs,
+        wait=not no_wait,
+        until_wave=until_wave,
+    )
     found = None if run is None else runs.find_paused(common.runs_dir, run)
     if found is not None and eventloop.run(operate.resume_driven, found, reason, made):
         terminal.say("Continued. The process that drives the run starts new calls again.")

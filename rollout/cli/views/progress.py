@@ -80,6 +80,9 @@ def _of_halt(run: Run, event: AnyEvent) -> LogLine | None:
             stated = {"instance": event.instance} if event.instance else {}
             return _warning("operator.command", run=run.run_id, command=command.value,
                             by=actor.user, reason=reason, **stated)  # fmt: skip
+        case ev.LastWaveSet(wave=wave, actor=actor):
+            return _info("wave.last", run=run.run_id, wave=run.layout.waves[wave].name,
+                         by=actor.user)  # fmt: skip
         case ev.FailuresAccepted(reason=reason, wave=wave, ordinals=ordinals, actor=actor):
             return _warning("failures.accepted", wave=run.layout.waves[wave].name,
                             count=len(ordinals), reason=reason, by=actor.user)  # fmt: skip

@@ -94,7 +94,10 @@ def _waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
 def _between_waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
     if run.left_before is not None:
         return
-    if run.gate is not None:
+    if run.last_wave is not None and run.last_wave < run.waves_closed < len(run.layout.waves):
+        name = run.layout.waves[run.last_wave].name
+        yield halted(HaltReason.LAST_WAVE, f"wave {name} is closed (--until-wave)")
+    elif run.gate is not None:
         opened = gates.opened(run, now)
         if opened is not None:
             yield opened

@@ -53,6 +53,7 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
         run.rates.shift(limits.CLOCKS_DIFFER_MS)
     run.epoch, run.machine = event.epoch, event.actor.machine
     run.slowed.clear()
+    run.last_wave = None
     for issued in list(run.open_calls.values()):
         left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
         lose(run, issued, left_by)
@@ -129,6 +130,8 @@ def _wave_started(run: Run, event: ev.WaveStarted) -> None:
     invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
     invariant(run.gate is None, "I-34: the gate opens before the next wave")
     invariant(run.paused is None, "I-66: no wave starts in a paused run")
+    last = run.last_wave
+    invariant(last is None or event.wave <= last, "I-82: no wave starts after --until-wave")
     run.wave_open = event.wave
     run.cells_next = run.layout.waves[event.wave].cells[0]
 
@@ -151,6 +154,10 @@ def _gate_opened(run: Run, event: ev.GateOpened) -> None:
     run.gate = None
     if order is not None and not order.full:
         run.promoted = None
+
+
+def _last_wave_set(run: Run, event: ev.LastWaveSet) -> None:
+    run.last_wave = event.wave
 
 
 def _cell_opened(run: Run, event: ev.CellOpened) -> None:
@@ -329,6 +336,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.WaveStarted: _wave_started,
     ev.WaveClosed: _wave_closed,
     ev.GateOpened: _gate_opened,
+    ev.LastWaveSet: _last_wave_set,
     ev.CellOpened: _cell_opened,
     ev.CellClosed: _cell_closed,
     ev.Issued: begin,

@@ -146,6 +146,8 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     """The operator's pause: no call, wave or cell begins until an operator continues the run."""
     gate: GateWait | None = None
     """The gate after the last closed wave, until it opens."""
+    last_wave: int | None = None
+    """The last wave that this process may start; None: all."""
     promoted: ev.OperatorCommand | None = None
     """The operator's promotion of the gate that waits, or of all gates."""
     service_time: Instant = 0

@@ -34,6 +34,7 @@ _DECIDED_BY_OPERATORS = frozenset(
         HaltReason.INPUT,
         HaltReason.UNKNOWN_CODE,
         HaltReason.PROTOCOL_ANOMALY,
+        HaltReason.LAST_WAVE,
     }
 )
 """Reasons of halts that a resume passes over: it counts from zero again."""

@@ -64,6 +64,8 @@ class Rules:
                 self.waves.wave_closed(event)
             case ev.GateOpened():
                 self.waves.gate_opened(event)
+            case ev.LastWaveSet(wave=wave):
+                self.waves.last = wave
             case ev.KeyReady():
                 self.evidence.compare(event)
             case ev.KeyChanged():
@@ -117,6 +119,10 @@ class Rules:
         next_one = event.epoch == calls.epoch + 1
         self._demand(next_one, f"epoch {event.epoch} follows epoch {calls.epoch}")
         calls.resume(event)
+        calls.epoch = event.epoch
+        calls.stopped = False
+        self.waves.last = None
+        calls.lose_open()
         self.resumes += 1
         self.instances.failures.resumed()
         stay = frozenset({State.PLANNED, State.ATTACHED}) if self.commands.aborted else frozenset()

@@ -18,6 +18,7 @@ class WaveRules:
         self.cells_opened = 0
         self.wave: int | None = None
         self.closed = 0
+        self.last: int | None = None
         self._gate: ev.WaveClosed | None = None
         self._commands = commands
         self._instances = instances
@@ -34,6 +35,8 @@ class WaveRules:
         self._demand(self._gate is None, f"wave {event.name} started before the gate opened")
         paused = self._commands.paused
         self._demand(not paused, f"wave {event.name} started in a paused run")
+        late = self.last is not None and event.wave > self.last
+        self._demand(not late, f"wave {event.name} started after the last one (--until-wave)")
         left = self._left_before(event.wave)
         self._demand(not left, f"wave {event.name} started before an earlier wave finished")
         self.wave = event.wave
