@@ -213,6 +213,8 @@ CODES: dict[str, Code] = {
     "R0120": Code(Exit.BAD_INPUT, "the last wave has a bake or a gate"),
     "R0130": Code(Exit.BAD_INPUT, "a budget limits nothing"),
     "R0136": Code(Exit.BAD_INPUT, "onFailure is incomplete or contradicts itself"),
+    "R0150": Code(Exit.USAGE, "an override cannot be applied"),
+    "R0151": Code(Exit.USAGE, "an override needs a reason"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),

@@ -228,6 +228,7 @@ _VALUES = {
     "--confirm": "NAME",
     "--restart-again": "COUNT",
     "--until-wave": "NAME",
+    "--override": "FIELD=VALUE",
     "--listen": "ADDRESS:PORT",
     "--size": "COUNT",
     "--seed": "NUMBER",

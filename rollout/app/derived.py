@@ -25,10 +25,11 @@ from rollout.inventory import live
 from rollout.journal import proofs, store
 from rollout.journal.store import RunStore
 from rollout.model.instance import Inventory, MissingInstance
-from rollout.model.plan import Origin, OriginKind, Reason
+from rollout.model.plan import Origin, OriginKind, Plan, PlanOverride, Reason
 from rollout.model.site import Site
 from rollout.model.spec import Spec
 from rollout.model.time import Duration, Instant, format_instant
+from rollout.specfile.overrides import UNPROVEN, Override
 
 
 def closed_run(runs_of: RunStore, run: str) -> Folded:
@@ -71,7 +72,15 @@ def check_settled(folded: Folded, ordinals: Iterable[int], now: Instant) -> None
 def spec_of(folded: Folded) -> Spec:
     """Return the spec that the run's plan stores. Errors: as `specfile.parse_stored`."""
     plan = folded.run.plan
-    return specfile.parse_stored(plan.spec_text, plan.keys[0].public_key, Path.cwd())
+    given = [Override(one.field, one.value) for one in kept_overrides(plan)]
+    return specfile.parse_stored(plan.spec_text, plan.keys[0].public_key, Path.cwd(), given)
+
+
+def kept_overrides(plan: Plan) -> tuple[PlanOverride, ...]:
+    """Return the overrides of a run's plan that hold for its undo and its retry: the run's
+    settings, without the permission to cover unproven rotations.
+    """
+    return tuple(one for one in plan.overridden() if one.field != UNPROVEN)
 
 
 async def read(folded: Folded, service: Service) -> Inventory:
@@ -115,7 +124,14 @@ async def make(
     identity = (service.identity,)
     earlier = proofs.fold(runs_of)
     context = planner.PlanContext(
-        about.tool(), identity, (), age_max_ms, narrowing, scope=scope, unproven=earlier.unproven
+        about.tool(),
+        identity,
+        (),
+        age_max_ms,
+        narrowing,
+        scope=scope,
+        unproven=earlier.unproven,
+        overrides=kept_overrides(folded.run.plan),
     )
     now = service.clock.now()
     made = planner.make_plan(spec_of(folded), inventory, earlier.proofs, now, context)

@@ -19,7 +19,7 @@ import msgspec
 
 from rollout import logs
 from rollout.app import about, connect, plan, preflight, proofs, runs
-from rollout.app.plan import Allow, PlanResult
+from rollout.app.plan import Allow, Overriding, PlanResult
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded, RunFacts, RunResult
 from rollout.app.session import Session
@@ -44,7 +44,14 @@ from rollout.errors import (
 from rollout.journal import record, store
 from rollout.journal.store import LockedStore
 from rollout.journal.writer import RunJournal
-from rollout.model.event import Actor, AnyEvent, LastWaveSet, OperatorCommand, OperatorVerb
+from rollout.model.event import (
+    Actor,
+    AnyEvent,
+    LastWaveSet,
+    OperatorCommand,
+    OperatorVerb,
+    Overridden,
+)
 from rollout.model.plan import Plan
 from rollout.model.time import Instant
 
@@ -69,13 +76,14 @@ async def plan_and_apply(
     session: Session,
     review: Callable[[PlanResult], None],
     allow: Allow = Allow(),  # noqa: B008 - immutable
+    looser: Overriding = Overriding(),  # noqa: B008 - immutable
 ) -> RunResult | None:
     """Plan a spec and execute the plan, unless `review` raises; return None without targets.
 
     Errors: as `plan.create` and `apply`.
     """
     async with _connected(session) as (runner, service):
-        planned = await plan.create(spec, service, session.store, allow=allow)
+        planned = await plan.create(spec, service, session.store, allow=allow, looser=looser)
         review(planned)
         saved = planned.saved
         return await runner.begin(saved, service) if saved.plan.counts.targets else None
@@ -172,6 +180,8 @@ class Runner:
             mine = actor(service.identity.arn)
             decider.start(journal.run, saved.digest, mine, now)
             _note_skew(decider, service, now)
+            for one in saved.plan.overridden():
+                decider.put(Overridden(one.field, one.value, one.former, one.reason), now)
             _limit(decider, last, mine, now)
 
         with journal:

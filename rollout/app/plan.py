@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -19,17 +20,19 @@ from rollout.core.planning import planner, selection
 from rollout.core.planning.narrowing import Narrowing
 from rollout.engines.clock import LoopClock
 from rollout.engines.service import Service
-from rollout.errors import ConflictError, PlanError, RolloutError
+from rollout.errors import ConflictError, PlanError, RolloutError, UsageError
 from rollout.inventory import sources
 from rollout.journal import proofs
 from rollout.journal.store import RunStore
 from rollout.model import limits
 from rollout.model.instance import Inventory, Proofs
 from rollout.model.observation import KeyDescribed
-from rollout.model.plan import Plan, RegionKey, Warn, public_key_digest
+from rollout.model.plan import Plan, PlanOverride, RegionKey, Warn, public_key_digest
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, KeyPairSpec, Spec
 from rollout.model.time import Duration, Instant
+from rollout.specfile import overrides
+from rollout.specfile.overrides import Override
 
 
 class InventoryReading(NamedTuple):
@@ -44,6 +47,39 @@ class PlanResult(NamedTuple):
 
     saved: SavedPlan
     reading: InventoryReading
+
+
+class Overriding(NamedTuple):
+    """Fields of the spec that options replace, and the reason."""
+
+    overrides: tuple[Override, ...] = ()
+    reason: str = ""
+
+    @classmethod
+    def of(cls, texts: Iterable[str], reason: str) -> Self:
+        """Return the overrides of `--override` and `--reason`. Errors: UsageError R0150, R0002."""
+        parsed = overrides.parse(texts)
+        if reason and not parsed:
+            raise UsageError.of("R0002", "--reason is the reason of an --override")
+        return cls(parsed, reason)
+
+    def recorded(self, applied: tuple[Override, ...]) -> tuple[PlanOverride, ...]:
+        """Return the overrides for the plan. Errors: UsageError R0151 if a looser value has no
+        reason.
+        """
+        looser = [one for one in applied if one.looser]
+        if looser and not self.reason:
+            first = looser[0]
+            former = f" instead of {first.former}" if first.former else ""
+            raise UsageError.of(
+                "R0151",
+                f"--override {first.field}={first.value}{former} may be less safe than the spec",
+                help="add --reason TEXT; the plan and the journal record it",
+            )
+        return tuple(
+            PlanOverride(one.field, one.value, one.former, one.looser, self.reason)
+            for one in applied
+        )
 
 
 class Allow(NamedTuple):
@@ -72,6 +108,7 @@ async def plan(
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
     narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
+    looser: Overriding = Overriding(),  # noqa: B008 - immutable
 ) -> PlanResult:
     """Return a plan of the spec in a file; an offline plan makes no API calls and is not
     applyable. `age_max_ms` is how long it is valid. Errors: as `connect` and `create`.
@@ -79,7 +116,13 @@ async def plan(
     connected = connect.connect(session.connection, session.notices)
     async with contextlib.nullcontext() if offline else connected as service:
         return await create(
-            path, service, session.store, age_max_ms=age_max_ms, allow=allow, narrowing=narrowing
+            path,
+            service,
+            session.store,
+            age_max_ms=age_max_ms,
+            allow=allow,
+            narrowing=narrowing,
+            looser=looser,
         )
 
 
@@ -91,6 +134,7 @@ async def create(
     age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
     allow: Allow = Allow(),  # noqa: B008 - immutable
     narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
+    looser: Overriding = Overriding(),  # noqa: B008 - immutable
 ) -> PlanResult:
     """Return a plan of the spec in a file; without a service an offline plan.
 
@@ -99,8 +143,9 @@ async def create(
     """
     from rollout import specfile  # with pydantic: a fifth of the start of `apply` and `resume`
 
-    loaded = specfile.load(path, Path.cwd())
+    loaded = specfile.load(path, Path.cwd(), looser.overrides)
     spec = loaded.spec
+    replaced = looser.recorded(loaded.overrides)
     narrow.check_input(narrowing, spec)
     clock = LoopClock() if service is None else service.clock
     began = clock.now()
@@ -127,6 +172,7 @@ async def create(
         age_max_ms,
         narrowing,
         unproven=folded.unproven,
+        overrides=replaced,
     )
     made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
     if service is not None:

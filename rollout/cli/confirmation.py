@@ -1,6 +1,7 @@
 """Ask for confirmation before a spec's plan is executed, a run aborted or a key pair deleted.
 
-Called by `apply`, `abort` and `keys retire`. A plan file was reviewed and needs no confirmation.
+Called by `apply`, `abort` and `keys retire`. A plan file was reviewed, so
+only its overrides need a confirmation.
 Makes no API calls.
 """
 
@@ -37,6 +38,23 @@ def confirm_plan(terminal: Terminal, plan: Plan, given: str | None, again_max: i
         raise ConfirmationError.of(
             "R0702", f"the answer is not `{wanted}`; nothing was started", help="run apply again"
         )
+
+
+def confirm_overrides(terminal: Terminal, plan: Plan, given: str | None) -> None:
+    """Return when an operator, or --confirm, confirmed the overrides of a plan file. Those that are
+    at least as safe as the spec need no confirmation. Errors: R0701, R0702 as above.
+    """
+    looser = [one.text for one in plan.overridden() if one.looser]
+    if not looser or not plan.counts.targets:
+        return
+    if given is None:
+        if not terminal.interactive:
+            raise _required(f"add --confirm {plan.name}: the plan has {looser[0]}")
+        given = terminal.prompt(
+            "\n".join(["This plan may be less safe than its spec:", *looser])
+            + f"\nType the spec's name, {plan.name}, to start:"
+        )
+    _check_name(given, plan)
 
 
 def confirm_abort(terminal: Terminal, run: str, name: str, given: str | None) -> None:

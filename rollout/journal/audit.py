@@ -260,6 +260,9 @@ class _Entries:
             case ev.GateOpened():
                 name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
                 return f"gate after wave {name}: {given or 'its bake is over'}"
+            case ev.Overridden():
+                former = f" instead of {event.former}" if event.former else ""
+                return f"{event.field}={event.value}{former}: {event.reason or 'no reason needed'}"
             case ev.LastWaveSet():
                 name = self.layout.waves[event.wave].name
                 return f"{_actor(event.actor)}: no wave starts after wave {name} (--until-wave)"

@@ -156,6 +156,15 @@ class Settled(Event, frozen=True):
     items: tuple[tuple[int, Outcome], ...] = ()
 
 
+class Overridden(Event, frozen=True):
+    """The plan of this run has a value that `--override` set, for this reason."""
+
+    field: str
+    value: str
+    former: str = ""
+    reason: str = ""
+
+
 class LastWaveSet(Event, frozen=True):
     """The operator of this process lets it start no wave after this one (`--until-wave`). The run
     halts when this wave is closed; a resume forgets the limit.
@@ -426,6 +435,7 @@ AnyEvent = (
     | WaveClosed
     | GateOpened
     | LastWaveSet
+    | Overridden
     | CellOpened
     | CellClosed
     | Issued

@@ -231,6 +231,24 @@ class Narrowed(msgspec.Struct, frozen=True, omit_defaults=True):
         return parts + ([f"--max-down {self.max_down}"] if self.max_down else [])
 
 
+class PlanOverride(msgspec.Struct, frozen=True):
+    """A field of the spec that `--override` replaced. `former` is empty if the file has no value.
+    `looser` is false if the value is known to be at least as safe as the former one.
+    """
+
+    field: str
+    value: str
+    former: str
+    looser: bool
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """Field, values and reason, for people."""
+        former = f" instead of {self.former}" if self.former else ""
+        return f"{self.field}={self.value}{former}" + (f": {self.reason}" if self.reason else "")
+
+
 class Counts(msgspec.Struct, frozen=True):
     """found = targets + excluded; excluded by reason."""
 
@@ -292,6 +310,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Set if the spec has `onFailure`; otherwise the rules of `limits.FAILURES_*` apply."""
     verify: Verify | msgspec.UnsetType = msgspec.UNSET
     """Set if an instance is done only after a login proved its key."""
+    overrides: tuple[PlanOverride, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Set if options replaced fields of the spec."""
 
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""
@@ -304,6 +324,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def made_from(self) -> Origin | None:
         """Return the run that the plan undoes or retries; None for the plan of a spec."""
         return None if isinstance(self.origin, msgspec.UnsetType) else self.origin
+
+    def overridden(self) -> tuple[PlanOverride, ...]:
+        """Return the overrides; none for a plan without them."""
+        return () if isinstance(self.overrides, msgspec.UnsetType) else self.overrides
 
     def former(self) -> tuple[FormerKey, ...]:
         """Return the recorded former key pairs; none for a plan that records none."""

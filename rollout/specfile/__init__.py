@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from rollout.errors import Exit, Place, Problem, SpecError
 from rollout.model import limits
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
-from rollout.specfile import build, document, screen, waves
+from rollout.specfile import build, document, overrides, screen, waves
 from rollout.specfile.fields import KEY_PAIR_HINT, is_key_pair_name
 from rollout.specfile.models import KeyRotation
+from rollout.specfile.overrides import Override
 from rollout.specfile.problems import validation_problems
 from rollout.specfile.project import KeyFileError, Project
 
@@ -45,13 +47,15 @@ class Loaded(msgspec.Struct, frozen=True):
 
     spec: Spec
     warnings: tuple[Warn, ...] = ()
+    overrides: tuple[Override, ...] = ()
 
 
-def load(path: Path, project: Path) -> Loaded:
-    """Return the spec in a file. Relative paths in it start at the directory `project`.
+def load(path: Path, project: Path, given: Sequence[Override] = ()) -> Loaded:
+    """Return the spec in a file. Relative paths in it start at the directory `project`. The
+    overrides `given` replace fields before the spec is validated.
 
-    Errors: SpecError with all problems in the order of the file; exit 74 if the file cannot be
-    read, else 65. No message repeats a secret of the file.
+    Errors: UsageError R0150 for an override; SpecError with all problems in the order of the file,
+    exit 74 if the file cannot be read, else 65. No message repeats a secret of the file.
     """
     text, warnings = _read(path)
     if _PLAN.match(text):
@@ -60,23 +64,32 @@ def load(path: Path, project: Path) -> Loaded:
         raise SpecError.of("R0119", "this is a plan, not a spec", place=place, help=hint)
     found = document.parse(str(path), text)
     secret_lines = screen.secrets(found)
+    applied = overrides.apply(found, given) if given and not found.problems else ()
     form, problems = _check(found, Project(project))
     problems = screen.without_secrets(problems, secret_lines)
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
-    return Loaded(build.build(form, text), warnings)
+    return Loaded(_built(form, text, applied), warnings, applied)
 
 
-def parse_stored(text: str, public_key: str, project: Path) -> Spec:
-    """Return the spec that a plan stores. `public_key` replaces the content of its key file.
+def parse_stored(text: str, public_key: str, project: Path, given: Sequence[Override] = ()) -> Spec:
+    """Return the spec that a plan stores, with its overrides. `public_key` replaces the content of
+    its key file.
 
     Errors: SpecError with the problems of a spec that this version does not accept.
     """
     found = document.parse("the stored spec", text)
+    applied = overrides.apply(found, given) if given and not found.problems else ()
     form, problems = _check(found, Project(project, public_key))
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
-    return build.build(form, text)
+    return _built(form, text, applied)
+
+
+def _built(form: KeyRotation, text: str, applied: Sequence[Override]) -> Spec:
+    made = build.build(form, text)
+    allowed = overrides.allows_unproven(applied)
+    return msgspec.structs.replace(made, chain_unproven=allowed) if allowed else made
 
 
 def read_public_key(path: Path) -> str:

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from cyclopts import Parameter
+
 from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
@@ -21,6 +23,8 @@ def apply(
     confirm: str | None = None,
     restart_again: int = 0,
     digest: str | None = None,
+    override: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    reason: str = "",
     allow_empty: Flag = False,
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
@@ -38,11 +42,15 @@ def apply(
     target
         Plan file, which needs no confirmation because it was reviewed, or a spec to plan now.
     confirm
-        The spec's name: confirms the plan of a spec without a prompt.
+        The spec's name: confirms the plan of a spec, or a plan with overrides, without a prompt.
     restart_again
         Restart up to this many targets that already have the key but no proof of a later boot.
     digest
         Expected digest of the plan file, instead of the one in its `.sha256` file.
+    override
+        For a spec: replace one of its fields, as in `rollout plan`. Repeatable.
+    reason
+        For a spec: reason of the overrides.
     allow_empty
         Accept an empty inventory.
     allow_partial
@@ -59,8 +67,8 @@ def apply(
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import execute, plan_file
-    from rollout.app.plan import Allow
-    from rollout.cli import eventloop, session
+    from rollout.app.plan import Allow, Overriding
+    from rollout.cli import confirmation, eventloop, session
 
     terminal = Terminal.of(common)
     made = session.make(
@@ -76,9 +84,15 @@ def apply(
             raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")
         allow = Allow(allow_empty, allow_partial, allow_unknown_region)
         review = partial(_review, terminal, confirm, restart_again)
-        ended = eventloop.run(execute.plan_and_apply, target, made, review, allow)
+        looser = Overriding.of(override, reason)
+        ended = eventloop.run(execute.plan_and_apply, target, made, review, allow, looser)
     else:
-        ended = eventloop.run(execute.apply, plan_file.load_plan(target, digest), made)
+        if override or reason:
+            help_text = "pass it to `rollout plan`, which records it in the plan"
+            raise UsageError.of("R0002", "--override is for a spec, this is a plan", help=help_text)
+        saved = plan_file.load_plan(target, digest)
+        confirmation.confirm_overrides(terminal, saved.plan, confirm)
+        ended = eventloop.run(execute.apply, saved, made)
     return _nothing(terminal, output) if ended is None else session.show(terminal, ended, output)
 
 

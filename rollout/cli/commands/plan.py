@@ -26,6 +26,8 @@ def plan(
     exclude: Patterns = (),
     wave: str | None = None,
     max_down: int | None = None,
+    override: Patterns = (),
+    reason: str = "",
     allow_empty: Flag = False,
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
@@ -55,6 +57,11 @@ def plan(
         Plan only this wave of the spec.
     max_down
         At most this many instances down at once; not more than the spec allows.
+    override
+        Replace a field of the spec: FIELD=VALUE, such as `budgets[0].maxDown=20%`,
+        `allowPasswordLoss=true` or `formerRotationUnproven=allow`. Repeatable.
+    reason
+        Reason of the overrides, for the plan and the journal. Needed if one may be less safe.
     allow_empty
         Accept an empty inventory.
     allow_partial
@@ -80,6 +87,7 @@ def plan(
             age_max_ms=planned_result.age_max(max_age),
             allow=planning.Allow(allow_empty, allow_partial, allow_unknown_region),
             narrowing=narrow.read(limit=limit, exclude=exclude, wave=wave, max_down=max_down),
+            looser=planning.Overriding.of(override, reason),
         )
     )
     narrowed = planned.saved.plan.narrowed

@@ -106,6 +106,8 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
     if plan.narrowed:
         options = " · ".join(plan.narrowed.options())
         lines += render.wrap(options, width, first="Narrowed   ", rest=rest)
+    for one in plan.overridden():
+        lines += render.wrap(one.text, width, first="Override   ", rest=rest)
     return lines
 
 

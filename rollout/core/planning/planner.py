@@ -27,6 +27,7 @@ from rollout.model.plan import (
     Identity,
     Plan,
     PlanLimits,
+    PlanOverride,
     Reason,
     RegionKey,
     RestartKind,
@@ -45,6 +46,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     version. `boot_time_ms` and `calls_per_minute` feed the estimate only. `scope` limits the plan
     to instances of a closed run, with a wanted key for each. `narrowing` leaves targets out.
     `unproven` holds the instances whose last rotation is unproven, with the key of that rotation.
+    `overrides` records fields that options replaced in the spec.
     """
 
     tool: str
@@ -56,6 +58,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     calls_per_minute: int = 300
     scope: Scope | None = None
     unproven: Proofs = {}
+    overrides: tuple[PlanOverride, ...] = ()
 
 
 def make_plan(
@@ -126,6 +129,7 @@ def make_plan(
         origin=scoped.origin or msgspec.UNSET,
         narrowed=context.narrowing.recorded(),
         verify=spec.verify or msgspec.UNSET,
+        overrides=context.overrides or msgspec.UNSET,
     )
 
 

@@ -337,6 +337,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.WaveClosed: _wave_closed,
     ev.GateOpened: _gate_opened,
     ev.LastWaveSet: _last_wave_set,
+    ev.Overridden: _ignored,
     ev.CellOpened: _cell_opened,
     ev.CellClosed: _cell_closed,
     ev.Issued: begin,
