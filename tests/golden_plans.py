@@ -23,6 +23,7 @@ from rollout.model.plan import (
     Origin,
     OriginKind,
     Plan,
+    PlanOverride,
     Reason,
     RegionKey,
     WantedKey,
@@ -179,9 +180,17 @@ def narrowed() -> Plan:
     return _plan(spec, samples.fleet(14, regions=2), narrowing=narrowing)
 
 
+def guarded() -> Plan:
+    """Two instances are left out because their last rotation is unproven, and a recorded override
+    raises the cap.
+    """
+    looser = PlanOverride("budgets[0].maxDown", "50%", "5%", looser=True, reason="CHG0042")
+    return _plan(samples.spec(), samples.fleet(8), unproven=("i-0002", "i-0003"), looser=(looser,))
+
+
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
-    *(every_exclusion, undo, offline, no_targets, narrowed),
+    *(every_exclusion, undo, offline, no_targets, narrowed, guarded),
 )
 
 
@@ -196,12 +205,20 @@ def _plan(
     regions: Sequence[RegionKey] = tuple(map(_region, REGIONS)),
     scope: Scope | None = None,
     narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
+    unproven: Sequence[str] = (),
+    looser: tuple[PlanOverride, ...] = (),
 ) -> Plan:
     proof = Proof(NEW_KEY, public_key_digest(PUBLIC_KEY), "r-earlier")
     lost = (MissingInstance("i-9999", ACCOUNT, REGIONS[0]),)
     rows = sorted(rows, key=lambda one: (one.region, one.id))
     context = planner.PlanContext(
-        "rollout 1.0.0", identity, tuple(regions), scope=scope, narrowing=narrowing
+        "rollout 1.0.0",
+        identity,
+        tuple(regions),
+        scope=scope,
+        narrowing=narrowing,
+        unproven=dict.fromkeys(unproven, Proof("ops-older", f"sha256:{'7e' * 32}", "r-unproven")),
+        overrides=looser,
     )
     inventory = Inventory(tuple(rows), NOW, lost=lost, calls=2)
     return planner.make_plan(spec, inventory, {"i-0005": proof}, NOW, context)
