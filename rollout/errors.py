@@ -314,6 +314,7 @@ CODES: dict[str, Code] = {
     "R0614": Code(Exit.CONFLICT, "a run changed targets after the plan was created"),
     "R0615": Code(Exit.CONFLICT, "the last rotation of targets is unproven"),
     "R0616": Code(Exit.HALTED, "the wave that --until-wave names is closed"),
+    "R0617": Code(Exit.CONFLICT, "none of the run's instances exists there"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

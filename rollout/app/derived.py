@@ -32,8 +32,8 @@ from rollout.model.time import Duration, Instant, format_instant
 from rollout.specfile.overrides import UNPROVEN, Override
 
 
-def closed_run(runs_of: RunStore, run: str) -> Folded:
-    """Return a closed run, given by its id or a unique prefix.
+def closed_run(runs_of: RunStore, run: str | None) -> Folded:
+    """Return a closed run, given by its id or a unique prefix; None means the newest run.
 
     Errors: as `runs.fold`; ConflictError R0611 if the run is open.
     """
@@ -87,7 +87,8 @@ async def read(folded: Folded, service: Service) -> Inventory:
     """Return the current state of all instances that the run's plan found, targets or not.
 
     All of them count for the budgets. Errors: AccessError R0405 for another account,
-    or for an emulator instead of the service; as `live.hydrate`.
+    or for an emulator instead of the service; ConflictError R0617 if none of the instances exists
+    there, as on another emulator; as `live.hydrate`.
     """
     plan = folded.run.plan
     preflight.check_identity(plan, service)
@@ -102,6 +103,13 @@ async def read(folded: Folded, service: Service) -> Inventory:
     listed = await live.hydrate(service.client, ids)
     rows = sorted(listed.instances, key=lambda one: (one.region, one.id))
     found = {one.id for one in rows}
+    if sites and not found:
+        raise ConflictError.of(
+            "R0617",
+            f"the service lists none of the {len(sites):,} instances of run {folded.stored.id}",
+            help="use the endpoint and the credentials of the run: another emulator, or the same "
+            "one after a restart, has other instances",
+        )
     lost = [MissingInstance(one, *sites[one]) for one in sorted(sites) if one not in found]
     return Inventory(tuple(rows), now, lost=tuple(lost), calls=listed.calls)
 
@@ -134,7 +142,17 @@ async def make(
         overrides=kept_overrides(folded.run.plan),
     )
     now = service.clock.now()
-    made = planner.make_plan(spec_of(folded), inventory, earlier.proofs, now, context)
+    spec = spec_of(folded)
+    if scope.origin is not None and scope.origin.kind is OriginKind.UNDO:
+        name = f"{spec.name.removesuffix(_UNDO)[: _NAME_MAX - len(_UNDO)]}{_UNDO}"
+        spec = msgspec.structs.replace(spec, name=name)
+    made = planner.make_plan(spec, inventory, earlier.proofs, now, context)
     recorded = await former_keys.record(service, made)
     took = service.clock.now() - inventory.as_of
     return PlanResult(plan_file.with_digest(recorded), InventoryReading(inventory.calls, took))
+
+
+_UNDO = "-undo"
+"""The end of the name of a plan that undoes a run, so that its confirmation is another word."""
+_NAME_MAX = 63
+"""Maximum length of a spec's name."""

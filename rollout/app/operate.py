@@ -6,6 +6,8 @@ such a process it is applied here, under the run's lock.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import anyio
 import msgspec
 
@@ -14,11 +16,12 @@ from rollout.app import connect, execute, preflight, runs
 from rollout.app.notices import Notices
 from rollout.app.runs import RunResult
 from rollout.app.session import Session
+from rollout.core.running.operators import refused_text
 from rollout.engines.clock import LoopClock
 from rollout.errors import ConflictError, RunError
 from rollout.journal.record import Line
 from rollout.journal.store import StoredRun
-from rollout.model.event import OperatorCommand, OperatorVerb, Resolution
+from rollout.model.event import Anomaly, OperatorCommand, OperatorVerb, Resolution
 
 POLL_S = 0.3
 TAKEN_WITHIN_S = 30
@@ -142,9 +145,9 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
                     sent.withdraw()
                     return False
                 await anyio.sleep(POLL_S)
-            if not any(_applies(line, given) for line in run.follow().poll()):
-                why = "its process refused it; `rollout audit show` shows the reason"
-                raise _refused(run, given, why)
+            lines = run.follow().poll()
+            if not any(_applies(line, given) for line in lines):
+                raise _refused(run, given, _reason(lines, given))
             return True
     except anyio.get_cancelled_exc_class():
         if sent.pending():
@@ -168,6 +171,17 @@ async def _until_closed(run: StoredRun) -> RunResult | None:
 
 def _applies(line: Line, given: OperatorCommand) -> bool:
     return any(isinstance(one, OperatorCommand) and one.id == given.id for one in line.body)
+
+
+def _reason(lines: Iterable[Line], given: OperatorCommand) -> str:
+    """Return why the process that drives the run refused the command, by the run's journal."""
+    texts = [
+        event.text.removeprefix(refused_text(given.command, ""))
+        for line in lines
+        for event in line.body
+        if isinstance(event, Anomaly) and event.text.startswith(refused_text(given.command, ""))
+    ]
+    return texts[-1] if texts else "its process refused it"
 
 
 def _refused(run: StoredRun, given: OperatorCommand, why: str) -> ConflictError:

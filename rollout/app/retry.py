@@ -27,7 +27,7 @@ LEFT = FAILED | {Phase.SKIPPED}
 
 
 async def retry(
-    run: str,
+    run: str | None,
     session: Session,
     *,
     failed: bool = False,

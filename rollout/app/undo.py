@@ -33,7 +33,7 @@ from rollout.model.time import Duration
 
 
 async def undo(
-    run: str,
+    run: str | None,
     session: Session,
     *,
     wave: str | None = None,

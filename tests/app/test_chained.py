@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from rollout.app.plan import PlanResult
 from rollout.app.plan_file import SavedPlan
 from rollout.app.retry import retry
 from rollout.app.session import Connection, Session
 from rollout.app.undo import undo
 from rollout.ecs.transport import AiohttpTransport, SignedCall
 from rollout.ecs.wire import HttpReply
+from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud as EmulatedCloud
+from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import server
 from rollout.errors import Exit, RolloutError
 from rollout.journal import proofs
@@ -90,9 +94,29 @@ async def test_an_undo_of_the_unproven_rotation_is_no_chain(project: Path) -> No
         session = Session(connection=Connection(endpoint=url, emulator=True))
         back = (await undo(run, session)).saved
 
+    assert back.plan.name == "fleet-undo"
     assert not unproven(back) and one in {target.instance for target in back.plan.targets()}
     assert (await applied(cloud, back)).exit is Exit.DONE
     assert not unproven(await planned(cloud, project, NEXT))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("make", [retry, undo])
+async def test_another_emulator_has_none_of_the_instances(
+    project: Path, make: Callable[[str | None, Session], Awaitable[PlanResult]]
+) -> None:
+    """Exit 6 instead of a plan without targets. Without an id, the newest run is used."""
+    cloud = stage.emulated()
+    assert (await applied(cloud, await planned(cloud, project))).exit is Exit.DONE
+    now = server.wall_clock_ms()
+    other = synthetic.build(size=5, seed=2, now=now, regions=("cn-hangzhou", "cn-shanghai"))
+
+    async with server.serve(EmulatedCloud(other, Switches())) as url:
+        session = Session(connection=Connection(endpoint=url, emulator=True))
+        with pytest.raises(RolloutError) as caught:
+            await make(None, session)
+
+    assert code_of(caught) == ("R0617", Exit.CONFLICT)
 
 
 @pytest.mark.asyncio

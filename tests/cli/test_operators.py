@@ -13,10 +13,12 @@ import pytest
 
 from rollout.app import operate
 from rollout.cli import main
+from rollout.core.running.operators import refused_text
 from rollout.errors import Exit
 from rollout.journal.directory import DirectoryRun
 from rollout.journal.inbox import Inbox
 from rollout.journal.locks import lock
+from rollout.journal.record import Line
 from rollout.journal.verify import verify
 from rollout.model import event as ev
 from rollout.model.outcome import Unknown
@@ -157,6 +159,17 @@ def test_a_process_that_refuses_the_command_is_believed(
         process.join()
 
     assert "error[R0608]" in capsys.readouterr().err
+
+
+def test_the_reason_of_a_refusal_is_the_last_one_of_the_journal() -> None:
+    """The message gives the reason, which the process wrote to the journal."""
+    order = ev.OperatorCommand("1", ev.OperatorVerb.PAUSE, samples.ACTOR, samples.NOW, "inbox")
+    texts = [refused_text(ev.OperatorVerb.PAUSE, f"reason {number}") for number in (1, 2)]
+    texts.append(refused_text(ev.OperatorVerb.ABORT, "another command"))
+    lines = [Line(1, 0, "", (ev.Anomaly(0, text),)) for text in texts]
+
+    assert operate._reason(lines, order) == "reason 2"
+    assert operate._reason([], order) == "its process refused it"
 
 
 def test_a_command_whose_receiver_died_is_applied_by_its_sender(

@@ -10,7 +10,7 @@ from rollout.errors import Exit
 
 
 def abort(
-    run: str,
+    run: str | None = None,
     /,
     *,
     reason: str = "",
@@ -25,7 +25,7 @@ def abort(
     Parameters
     ----------
     run
-        The run's id or a unique prefix of it.
+        The run's id or a unique prefix of it; left out, the newest run.
     reason
         Reason, for the journal.
     confirm

@@ -8,7 +8,7 @@ from rollout.errors import Exit
 
 
 def pause(
-    run: str,
+    run: str | None = None,
     /,
     *,
     reason: str = "",
@@ -20,7 +20,7 @@ def pause(
     Parameters
     ----------
     run
-        The run's id or a unique prefix of it.
+        The run's id or a unique prefix of it; left out, the newest run.
     reason
         Reason, for the journal.
     allow_unsafe_fs

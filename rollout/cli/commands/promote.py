@@ -10,7 +10,7 @@ from rollout.errors import Exit
 
 
 def promote(
-    run: str,
+    run: str | None = None,
     /,
     *,
     full: Flag = False,
@@ -23,7 +23,7 @@ def promote(
     Parameters
     ----------
     run
-        The run's id or a unique prefix of it.
+        The run's id or a unique prefix of it; left out, the newest run.
     full
         Continue a paused run, and open this gate and all later ones.
     reason

@@ -15,7 +15,7 @@ EFFECT = {
 
 
 def resolve(
-    run: str,
+    run: str | None = None,
     /,
     *,
     instance: str,
@@ -31,7 +31,7 @@ def resolve(
     Parameters
     ----------
     run
-        The run's id or a unique prefix of it.
+        The run's id or a unique prefix of it; left out, the newest run.
     instance
         The instance's id.
     restarted

@@ -12,7 +12,7 @@ from rollout.errors import Exit
 
 
 def retry(
-    run: str,
+    run: str | None = None,
     /,
     *,
     failed: Flag = False,
@@ -28,7 +28,7 @@ def retry(
     Parameters
     ----------
     run
-        The id of a closed run or a unique prefix of it.
+        The id of a closed run or a unique prefix of it; left out, the newest run.
     failed
         Leave skipped instances out: plan failed and stranded ones only.
     in_doubt

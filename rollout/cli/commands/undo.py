@@ -12,7 +12,7 @@ from rollout.errors import Exit
 
 
 def undo(
-    run: str,
+    run: str | None = None,
     /,
     *,
     wave: str | None = None,
@@ -27,7 +27,7 @@ def undo(
     Parameters
     ----------
     run
-        The id of a closed run or a unique prefix of it.
+        The id of a closed run or a unique prefix of it; left out, the newest run.
     wave
         Undo only this wave of the run.
     out
@@ -44,6 +44,7 @@ def undo(
     made = session.make(terminal, common, cloud)
     age_max_ms = planned_result.age_max(max_age)
     planned = eventloop.run(partial(undoing.undo, run, made, wave=wave, age_max_ms=age_max_ms))
-    again = f"rollout undo {run}{f' --wave {wave}' if wave else ''}"
+    origin = planned.saved.plan.made_from()
+    again = f"rollout undo {origin.run if origin else run}{f' --wave {wave}' if wave else ''}"
     planned_result.show(terminal, planned, output, out, again)
     return Exit.DONE

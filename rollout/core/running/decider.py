@@ -139,7 +139,8 @@ class Decider:
         refused = operators.refusal(self.run, order, now)
         if refused:
             if self.run.closed is None:
-                self.put(ev.Anomaly(0, f"operator command {order.command} refused: {refused}"), now)
+                text = operators.refused_text(order.command, refused)
+                self.put(ev.Anomaly(0, text), now)
             return refused
         self.put(order, now)
         for event in list(operators.follows(self.run, order)):

@@ -41,6 +41,11 @@ def refusal(run: Run, order: OperatorCommand, now: Instant) -> str:
     return _unresolvable(run, ordinal, order.resolution, now)
 
 
+def refused_text(verb: OperatorVerb, why: str) -> str:
+    """Return the text of the `Anomaly` for a refused command."""
+    return f"operator command {verb} refused: {why}"
+
+
 def follows(run: Run, order: OperatorCommand) -> Iterator[AnyEvent]:
     """Yield the events that follow a command without a `refusal`: those of a statement."""
     ordinal = run.layout.ordinal_of(order.instance)
