@@ -222,7 +222,7 @@ class Runner:
         prober: Prober | None,
     ) -> RunResult:
         progress = self.session.progress
-        operators = journal.inbox(self._warn_unread)
+        operators = journal.inbox(self.warn_unread)
         ports = Ports(service.clock, service, journal, operators, prober)
         engine = LocalEngine(ports, progress.on_turn)
         journal.keep_secret(logs.KNOWN)
@@ -247,7 +247,7 @@ class Runner:
             Exit(exit_of(decider.run)),
         )
 
-    def _warn_unread(self, error: RolloutError) -> None:
+    def warn_unread(self, error: RolloutError) -> None:
         """Warn that commands of operators do not arrive."""
         (problem,) = error.problems
         text = f"commands of operators cannot be read: {problem.message}"

@@ -110,21 +110,30 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
 
 
 async def _apply_here(run: StoredRun, order: OperatorCommand, session: Session) -> None:
-    """Apply the command to a run that no process drives, under its lock, in its journal."""
+    """Apply the command to a run that no process drives, under its lock, in its journal. Commands
+    that wait in the inbox were sent before it, and are applied first.
+    """
     async with execute.hold_runs(session, order.at) as runner:
         folded = runs.fold(run)
         if order.id in folded.run.orders:
             return  # the process that drove the run had written it before it ended
         if folded.reader.torn is not None:
             folded.decider.put(folded.reader.torn, order.at)
-        why = folded.decider.operate(order, order.at)
+        with runner.locked.open(folded.reader, folded.run.epoch, order.at) as journal:
+            inbox = journal.inbox(runner.warn_unread)
+            waiting = [one for one in inbox.take() if one.id not in (order.id, *folded.run.orders)]
+            for one in waiting:
+                folded.decider.operate(one, order.at)
+            why = folded.decider.operate(order, order.at)
+            if waiting or not why:
+                journal.keep_secret(logs.KNOWN)
+                journal.append(folded.decider.take_events(), order.at)
+                journal.sync_now()
+                journal.close()
+            for one in waiting:
+                inbox.done(one)
         if why:
             raise _refused(run, order, why)
-        with runner.locked.open(folded.reader, folded.run.epoch, order.at) as journal:
-            journal.keep_secret(logs.KNOWN)
-            journal.append(folded.decider.take_events(), order.at)
-            journal.sync_now()
-            journal.close()
 
 
 async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> bool:

@@ -161,6 +161,24 @@ def test_a_process_that_refuses_the_command_is_believed(
     assert "error[R0608]" in capsys.readouterr().err
 
 
+def test_a_waiting_command_is_applied_before_a_later_one(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No process drives the run: the pause in the inbox was given first, so another pause is
+    refused, and the journal has the first one.
+    """
+    first = ev.OperatorCommand("1", ev.OperatorVerb.PAUSE, samples.ACTOR, samples.NOW, "inbox")
+    DirectoryRun(run_dir).send(first)
+
+    assert main.main(["pause", RUN]) == Exit.CONFLICT
+
+    assert "it is paused already" in capsys.readouterr().err
+    assert Inbox(run_dir).take() == []
+    folded = [one for line in DirectoryRun(run_dir).read() for one in line.body]
+    assert first in folded and not verify(DirectoryRun(run_dir)).problems
+    assert main.main(["promote", RUN]) == Exit.DONE
+
+
 def test_the_reason_of_a_refusal_is_the_last_one_of_the_journal() -> None:
     """The message gives the reason, which the process wrote to the journal."""
     order = ev.OperatorCommand("1", ev.OperatorVerb.PAUSE, samples.ACTOR, samples.NOW, "inbox")
