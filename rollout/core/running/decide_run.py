@@ -19,6 +19,7 @@ from rollout.model import limits
 from rollout.model.event import AnyEvent, Trigger
 from rollout.model.halts import HaltReason, halted
 from rollout.model.spec import PPM
+from rollout.model.text import some
 from rollout.model.time import Instant
 
 
@@ -61,7 +62,17 @@ def _drift(run: Run) -> ev.Halted | None:
     if drifted <= limits.DRIFT_COUNT or few:
         return None
     text = f"{drifted} of {span.targets} targets of wave {span.name} drifted"
-    return halted(HaltReason.DRIFT, text)
+    return halted(HaltReason.DRIFT, f"{text}: {_differences(run, run.wave_open)}")
+
+
+def _differences(run: Run, wave: int) -> str:
+    """Return what differs in a wave, the most frequent difference first, each with instances."""
+    found: dict[str, list[str]] = {}
+    for ordinal, detail in run.drifts.items():
+        if run.layout.wave_of(ordinal) == wave:
+            found.setdefault(detail, []).append(run.layout.targets[ordinal].instance)
+    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
+    return some([f"{len(ids)} {detail} ({some(ids, 3)})" for detail, ids in ordered])
 
 
 def _released(run: Run, watching: Watching) -> Iterator[ev.Released]:

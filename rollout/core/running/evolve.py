@@ -75,6 +75,7 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
         run.elsewhere_in_wave = [0] * len(run.elsewhere_in_wave)  # an operator accepted them
     if run.halted is not None and run.halted.reason == HaltReason.DRIFT:
         run.drift_in_wave = [0] * len(run.drift_in_wave)
+        run.drifts.clear()
     run.alarm = run.halted = run.drained = None
     run.odd_codes = 0
 
@@ -294,7 +295,9 @@ def _drifted(run: Run, event: ev.Drifted) -> None:
         if event.kind is ev.DriftKind.ELSEWHERE:
             run.elsewhere_in_wave[wave] += 1
         elif event.kind not in (ev.DriftKind.BENIGN, ev.DriftKind.CONFLICT):
-            run.drift_in_wave[wave] += not run.drifted[ordinal]
+            if not run.drifted[ordinal]:
+                run.drift_in_wave[wave] += 1
+                run.drifts[ordinal] = event.detail
             run.drifted[ordinal] = 1
         if event.kind is ev.DriftKind.CONFLICT and run.phase(ordinal) in DOWN:
             run.foreign[ordinal] = None  # its boot may have brought another key into force

@@ -115,6 +115,8 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     left_in_wave: list[int]
     left_in_cell: list[int]
     drift_in_wave: list[int]
+    drifts: dict[int, str] = {}
+    """The observed difference of each target that `drift_in_wave` counts."""
     elsewhere_in_wave: list[int]
     restarted_elsewhere: dict[int, None] = {}
     """Instances restarted without an intent of this run."""

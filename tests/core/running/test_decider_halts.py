@@ -105,13 +105,22 @@ def test_a_conflict_that_was_settled_by_others_is_rotated_after_a_resume() -> No
 
 
 def test_more_than_a_tenth_of_a_wave_drifted_halts() -> None:
-    """Six of twelve were stopped since the plan: the plan is stale, exit 6."""
+    """Six of twelve were stopped or locked since the plan: it is stale, exit 6. The halt shows the
+    differences, each with some of its instances.
+    """
     story = world(12, 12)
-    for number in range(6):
+    for number in range(4):
         story.machines[f"i-{number:04d}"].change(story.now, status=Status.STOPPED)
+    for number in (4, 5):
+        story.machines[f"i-{number:04d}"].change(story.now, locks=("financial",))
     story.go()
 
     assert halt_of(story) == ("drift", "R0607", 6)
+    (halt,) = story.events(ev.Halted)
+    assert halt.detail == (
+        "6 of 12 targets of wave all drifted: 4 Stopped (i-0000, i-0001, i-0002 and 1 more), "
+        "2 locked: financial (i-0004, i-0005)"
+    )
 
 
 def test_a_crash_forgets_no_drift() -> None:
