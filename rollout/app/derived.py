@@ -25,11 +25,11 @@ from rollout.inventory import live
 from rollout.journal import proofs, store
 from rollout.journal.store import RunStore
 from rollout.model.instance import Inventory, MissingInstance
+from rollout.model.override import UNPROVEN, Override
 from rollout.model.plan import Origin, OriginKind, Plan, PlanOverride, Reason
 from rollout.model.site import Site
 from rollout.model.spec import Spec
 from rollout.model.time import Duration, Instant, format_instant
-from rollout.specfile.overrides import UNPROVEN, Override
 
 
 def closed_run(runs_of: RunStore, run: str | None) -> Folded:

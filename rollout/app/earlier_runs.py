@@ -12,8 +12,8 @@ from rollout.journal import proofs
 from rollout.journal.store import RunStore, StoredRun
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import Issued
+from rollout.model.override import UNPROVEN
 from rollout.model.time import Instant, format_instant
-from rollout.specfile.overrides import UNPROVEN
 
 
 def check_changed(saved: SavedPlan, store: RunStore) -> None:

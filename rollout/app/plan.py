@@ -27,12 +27,11 @@ from rollout.journal.store import RunStore
 from rollout.model import limits
 from rollout.model.instance import Inventory, Proofs
 from rollout.model.observation import KeyDescribed
+from rollout.model.override import Override
 from rollout.model.plan import Plan, PlanOverride, RegionKey, Warn, public_key_digest
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, KeyPairSpec, Spec
 from rollout.model.time import Duration, Instant
-from rollout.specfile import overrides
-from rollout.specfile.overrides import Override
 
 
 class InventoryReading(NamedTuple):
@@ -58,6 +57,8 @@ class Overriding(NamedTuple):
     @classmethod
     def of(cls, texts: Iterable[str], reason: str) -> Self:
         """Return the overrides of `--override` and `--reason`. Errors: UsageError R0150, R0002."""
+        from rollout.specfile import overrides  # with pydantic, see `load`
+
         parsed = overrides.parse(texts)
         if reason and not parsed:
             raise UsageError.of("R0002", "--reason is the reason of an --override")

@@ -18,12 +18,12 @@ from pydantic_core import core_schema
 
 from rollout.errors import Exit, Place, Problem, SpecError
 from rollout.model import limits
+from rollout.model.override import Override
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
 from rollout.specfile import build, document, overrides, screen, waves
 from rollout.specfile.fields import KEY_PAIR_HINT, is_key_pair_name
 from rollout.specfile.models import KeyRotation
-from rollout.specfile.overrides import Override
 from rollout.specfile.problems import validation_problems
 from rollout.specfile.project import KeyFileError, Project
 

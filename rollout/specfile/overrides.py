@@ -13,25 +13,12 @@ import msgspec
 
 from rollout.errors import UsageError
 from rollout.model import spec, time
+from rollout.model.override import UNPROVEN, Override
 from rollout.specfile import document
-
-UNPROVEN = "formerRotationUnproven"
-"""`exclude` or `allow`: not a field of the spec, so that each plan needs its own reason."""
 
 _PART = re.compile(r"([A-Za-z][A-Za-z0-9]*)((?:\[\d{1,4}\])*)")
 _FIXED = ("keyPair", "inventory")
 """Fields that decide what is rotated, not how safely."""
-
-
-class Override(msgspec.Struct, frozen=True):
-    """One `--override`. `former` is the value in the file, empty if the file has none. `looser` is
-    false if the value is known to be at least as safe as the former one.
-    """
-
-    field: str
-    value: str
-    former: str = ""
-    looser: bool = True
 
 
 def parse(texts: Iterable[str]) -> tuple[Override, ...]:

@@ -15,6 +15,7 @@ from rollout.cli.views import preview
 from rollout.errors import Exit, RolloutError
 from rollout.model.event import Overridden
 from rollout.model.plan import PlanOverride
+from rollout.model.spec import Amount
 from tests.app import factory
 from tests.app import service as stage
 from tests.app.test_preflight import RUNS, applied, code_of
@@ -59,7 +60,7 @@ async def test_an_override_is_in_the_plan_the_journal_and_an_undo(project: Path)
     assert journaled == [Overridden("budgets[0].maxDown", "60%", "50%", "CHG-1")]
     folded = runs.fold(stored)
     assert derived.kept_overrides(folded.run.plan) == (LOOSER,)
-    assert derived.spec_of(folded).budgets[0].max_down.share_ppm == 600_000
+    assert derived.spec_of(folded).budgets[0].max_down == Amount(share_ppm=600_000)
 
 
 def test_a_plan_file_with_a_looser_value_needs_the_name() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rollout import specfile
 from rollout.errors import RolloutError
-from rollout.model.spec import OnUnknown
+from rollout.model.spec import Amount, OnUnknown
 from rollout.specfile import overrides
 from tests.app import service as stage
 
@@ -35,7 +35,7 @@ def test_fields_of_the_file_and_absent_ones_are_set(path: Path) -> None:
         "onUnknown=assumeDone",
     )
 
-    assert made.spec.budgets[0].max_down.share_ppm == 600_000
+    assert made.spec.budgets[0].max_down == Amount(share_ppm=600_000)
     assert made.spec.allow_password_loss and made.spec.limits.exposed_max == 9
     assert made.spec.on_unknown is OnUnknown.ASSUME_DONE
     assert made.spec.text == path.read_text("utf-8")

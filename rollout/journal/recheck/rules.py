@@ -119,10 +119,7 @@ class Rules:
         next_one = event.epoch == calls.epoch + 1
         self._demand(next_one, f"epoch {event.epoch} follows epoch {calls.epoch}")
         calls.resume(event)
-        calls.epoch = event.epoch
-        calls.stopped = False
         self.waves.last = None
-        calls.lose_open()
         self.resumes += 1
         self.instances.failures.resumed()
         stay = frozenset({State.PLANNED, State.ATTACHED}) if self.commands.aborted else frozenset()
