@@ -164,14 +164,14 @@ class Runner:
 
     async def begin(self, saved: SavedPlan, service: Service) -> RunResult:
         """Check a plan, start its run and drive it."""
-        last = last_wave(saved.plan, self.session.until_wave)
+        last_wave(saved.plan, self.session.until_wave)  # an unknown wave is refused before any call
         await preflight.check(saved, service, self.session.store)
         async with proofs.prober(saved.plan, service) as prober:
             return await self._begin(saved, service, prober)
 
     async def _begin(self, saved: SavedPlan, service: Service, prober: Prober | None) -> RunResult:
         """Start the run of a checked plan and drive it."""
-        now = service.clock.now()
+        now, last = service.clock.now(), last_wave(saved.plan, self.session.until_wave)
         decider = Decider(saved.plan)
         journal = self.locked.create(saved.digest, saved.raw, now)
         facts = RunFacts(journal.location, saved.digest, saved.plan.emulated, now, now)

@@ -64,8 +64,6 @@ class Rules:
                 self.waves.wave_closed(event)
             case ev.GateOpened():
                 self.waves.gate_opened(event)
-            case ev.LastWaveSet(wave=wave):
-                self.waves.last = wave
             case ev.KeyReady():
                 self.evidence.compare(event)
             case ev.KeyChanged():
@@ -76,6 +74,12 @@ class Rules:
                 self.logins.probed(event)
             case ev.Drifted(kind=ev.DriftKind.ELSEWHERE, ordinals=ordinals):
                 self.instances.failures.attached_elsewhere(ordinals)
+            case _:
+                self._fold_process(event)
+
+    def _fold_process(self, event: AnyEvent) -> None:
+        """Check an event about a process of the run, or from an operator."""
+        match event:
             case ev.RunStarted():
                 self._start(event)
             case ev.Resumed():
@@ -87,6 +91,8 @@ class Rules:
                 self.instances.failures.halted(event.reason)
             case ev.Drained():
                 self.calls.stopped = True
+            case ev.LastWaveSet(wave=wave):
+                self.waves.last = wave
             case ev.OperatorCommand():
                 self._violations.add(self.commands.take(event))
             case ev.FailuresAccepted():
