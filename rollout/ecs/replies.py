@@ -91,6 +91,8 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     io_optimized: bool | str | None = msgspec.field(name="IoOptimized", default=None)
     locks: _Locks | None = msgspec.field(name="OperationLocks", default=None)
     tags: _Tags | None = msgspec.field(name="Tags", default=None)
+    resource_group: str | None = msgspec.field(name="ResourceGroupId", default=None)
+    deployment_set: str | None = msgspec.field(name="DeploymentSetId", default=None)
 
 
 class _Rows(msgspec.Struct, frozen=True, gc=False):
@@ -354,6 +356,8 @@ def _instance(row: _Row, account: str, region: str) -> Instance:
         row.io_optimized not in _NOT_OPTIMIZED,
         _locks(row.locks) if row.locks is not None else (),
         _tags(row.tags) if row.tags is not None else (),
+        row.resource_group or "",
+        row.deployment_set or "",
     )
 
 

@@ -65,6 +65,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     io_optimized: bool | str | None = msgspec.field(name="IoOptimized", default=None)
     locks: msgspec.Raw = msgspec.field(name="OperationLocks", default=msgspec.Raw())
     tags: msgspec.Raw = msgspec.field(name="Tags", default=msgspec.Raw())
+    resource_group: str | None = msgspec.field(name="ResourceGroupId", default=None)
+    deployment_set: str | None = msgspec.field(name="DeploymentSetId", default=None)
     region_id: Any = None
     region_name: Any = msgspec.field(name="region", default=None)
     page: msgspec.UnsetType = msgspec.field(name="Instances", default=msgspec.UNSET)
@@ -177,6 +179,8 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
                     io is True or optimized[io],
                     () if row.locks == _UNLOCKED else locks[bytes(row.locks)],
                     tags[bytes(row.tags)],
+                    texts[row.resource_group],
+                    texts[row.deployment_set],
                 )
             )
         return made

@@ -103,6 +103,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "IoOptimized": ("iooptimized",),
     "OperationLocks": ("operationlocks", "locks", "lockreason", "lockreasons"),
     "Tags": ("tags", "tag", "tagset", "taglist"),
+    "ResourceGroupId": ("resourcegroupid",),
+    "DeploymentSetId": ("deploymentsetid",),
 }
 """Folded names of each field of a row. The first non-empty one is used."""
 _WHICH = ("InstanceId", "RegionId", "ZoneId")

@@ -58,7 +58,9 @@ _STATUSES = {status.value.lower(): status for status in Status}
 
 
 class Instance(msgspec.Struct, frozen=True, gc=False):
-    """One instance at one instant. `started_at` has the precision of a minute; 0 = unknown."""
+    """One instance at one instant. `started_at` has the precision of a minute; 0 = unknown.
+    `resource_group` and `deployment_set` are ids, empty where the source has none.
+    """
 
     id: str
     account: str
@@ -74,6 +76,8 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     io_optimized: bool = True
     locks: tuple[str, ...] = ()
     tags: Tags = ()
+    resource_group: str = ""
+    deployment_set: str = ""
 
 
 class MissingInstance(msgspec.Struct, frozen=True, gc=False):

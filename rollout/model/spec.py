@@ -155,13 +155,16 @@ class OnFailure(msgspec.Struct, frozen=True, omit_defaults=True):
 FLEET = "fleet"
 """The budget, and the key of its one group, that limits all instances together."""
 TAG_PREFIX = "tag:"
+SCALING_TAG = "acs:autoscaling:scalingGroupId"
+"""Auto Scaling sets this tag on the instances of a scaling group (DescribeInstances, `Tags`)."""
 
 
 class Budget(msgspec.Struct, frozen=True):
     """At most `max_down` of each group that `by` makes may be down at once, in any case `at_least`,
     and at most `restarts_per_10m` restarts of it begin in any ten minutes; 0 is no limit.
 
-    `by` is fleet, region, zone, account or `tag:KEY`. `max_down` None: only the rate is limited.
+    `by` is fleet, region, zone, account, resourceGroup, deploymentSet, scalingGroup or `tag:KEY`.
+    `max_down` None: only the rate is limited.
     """
 
     by: str = FLEET

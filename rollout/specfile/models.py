@@ -35,17 +35,22 @@ from rollout.specfile.fields import (
 from rollout.specfile.form import Form
 from rollout.specfile.verify import VerifyForm
 
-BY_PATTERN = r"^(fleet|region|zone|account|tag:[^\x00-\x1f\x7f]{1,128})$"
+BY_PATTERN = (
+    r"^(fleet|region|zone|account|resourceGroup|deploymentSet|scalingGroup"
+    r"|tag:[^\x00-\x1f\x7f]{1,128})$"
+)
 
 
-_BY_LATER = ("resourceGroup", "deploymentSet", "scalingGroup", "loadBalancer")
 
 
 def _by(value: object) -> object:
-    if value in _BY_LATER:
+    if value == "loadBalancer":
         raise later(f"`by: {value}`", "write `by: tag:KEY` with a tag of these instances")
     if isinstance(value, str) and re.fullmatch(BY_PATTERN, value) is None:
-        hint = "write `fleet`, `region`, `zone`, `account` or `tag:KEY`"
+        hint = (
+            "write `fleet`, `region`, `zone`, `account`, `resourceGroup`, `deploymentSet`, "
+            "`scalingGroup` or `tag:KEY`"
+        )
         raise fault("R0105", f"`by: {value[:80]}` does not name an attribute", hint)
     return value
 
@@ -220,7 +225,8 @@ class BudgetForm(Form):
     )
 
     by: Annotated[str, BeforeValidator(_by), Field(json_schema_extra={"pattern": BY_PATTERN})]
-    """Groups: `fleet`, `region`, `zone`, `account`, or each value of a tag (`tag:KEY`)."""
+    """Groups: `fleet`, `region`, `zone`, `account`, `resourceGroup`, `deploymentSet`,
+    `scalingGroup`, or each value of a tag (`tag:KEY`)."""
     max_down: Amount = ""
     """Maximum number of instances of a group down at once: a count, or a percentage."""
     at_least: Annotated[int, Field(ge=1)] = 0

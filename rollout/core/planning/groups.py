@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rollout.errors import CODES, PlanError, Problem
 from rollout.model.instance import Instance, Status
 from rollout.model.plan import Group
-from rollout.model.spec import FLEET, TAG_PREFIX, Budget
+from rollout.model.spec import FLEET, SCALING_TAG, TAG_PREFIX, Budget
 
 _STOPPED = Status.STOPPED
 """A global name: an attribute of an enum class costs 50 ns per instance."""
@@ -21,7 +21,7 @@ class Groups:
     """Assigns instances to groups page by page, and counts the members of each group.
 
     A group of a part of the fleet is made for its first target; its number is its position in
-    `Plan.groups`. An instance without the tag of a `tag:KEY` budget is in no group of that budget.
+    `Plan.groups`. An instance without the tag or the id of a budget is in no group of that budget.
     `ungrouped` counts the targets of which no budget limits how many are down.
     """
 
@@ -115,8 +115,12 @@ def _value_of(by: str) -> Callable[[Instance], str | None]:
             return lambda one: one.zone
         case "account":
             return lambda one: one.account
+        case "resourceGroup":
+            return lambda one: one.resource_group or None
+        case "deploymentSet":
+            return lambda one: one.deployment_set or None
         case _:
-            tag = by.removeprefix(TAG_PREFIX)
+            tag = SCALING_TAG if by == "scalingGroup" else by.removeprefix(TAG_PREFIX)
             return lambda one: next((value for key, value in one.tags if key == tag), None)
 
 

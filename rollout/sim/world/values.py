@@ -94,7 +94,8 @@ class _Rows:
     def _row(self, ordinal: int, view: View) -> Instance:
         i = self._instances
         status, record, start_ms = view
-        region, zone, family, os_name, image, expires, optimized = _facts(i.shape_of(ordinal))
+        shape = i.shape_of(ordinal)
+        region, zone, family, os_name, image, expires, optimized = _facts(shape)
         return Instance(
             i.ids.id_of(ordinal),
             self._account,
@@ -110,6 +111,8 @@ class _Rows:
             optimized,
             tuple(i.locks_of(ordinal)) if i.lock[ordinal] else (),
             self._tag_sets[i.tags[ordinal]],
+            shape.resource_group,
+            shape.deployment_set,
         )
 
 

@@ -16,6 +16,7 @@ from rollout.model import limits, selector
 from rollout.model.instance import Instance, MissingInstance, OsFamily, Proof, Status
 from rollout.model.plan import Plan, RestartKind, public_key_digest
 from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec, parse_amount
+from rollout.model.time import MINUTE
 from tests.core import samples
 
 PERCENT = WaveSpec("tenth", WaveKind.AMOUNT, Amount(share_ppm=100_000))
@@ -238,6 +239,40 @@ def test_each_value_is_a_group_with_its_own_cap() -> None:
     by_id = {target.instance: target for target in samples.targets_of(plan.waves[0])}
     keys = [[plan.groups[group].key for group in by_id[f"i-000{n}"].groups] for n in (0, 9)]
     assert keys == [["fleet", "tag:quorum=a", "zone:x"], ["fleet", "zone:y"]]
+    assert not list(plan_check.contradictions(plan))
+
+
+def test_the_service_names_groups_too() -> None:
+    """Resource groups and deployment sets are ids of the record, scaling groups a tag that Auto
+    Scaling sets; an instance without one is in no group of that budget.
+    """
+    scaling = (("acs:autoscaling:scalingGroupId", "asg-1"),)
+    rows = [
+        samples.instance(0, resource_group="rg-1", deployment_set="ds-1", tags=scaling),
+        samples.instance(1, resource_group="rg-1"),
+    ]
+    kinds = ("resourceGroup", "deploymentSet", "scalingGroup")
+    budgets = (budget("fleet", "50%"), *(budget(by, "1") for by in kinds))
+    plan = samples.make_plan(rows, samples.spec(budgets=budgets))
+
+    keys = ["fleet", "resourceGroup:rg-1", "deploymentSet:ds-1", "scalingGroup:asg-1"]
+    assert [group.key for group in plan.groups] == keys
+    assert [target.groups for target in samples.targets_of(plan.waves[0])] == [(0, 1, 2, 3), (0, 1)]
+    assert not list(plan_check.contradictions(plan))
+
+
+def test_a_rate_alone_does_not_limit_how_many_are_down() -> None:
+    """Another budget must have `maxDown`; the group of a rate has room for all its members."""
+    rate = Budget("fleet", None, restarts_per_10m=3)
+    with pytest.raises(PlanError, match="no budget limits how many of 4 targets are down"):
+        samples.make_plan(samples.fleet(4), samples.spec(budgets=(rate,)))
+    plan = samples.make_plan(samples.fleet(7), samples.spec(budgets=(budget("zone", "2"), rate)))
+
+    assert [(one.key, one.cap, one.rate) for one in plan.groups] == [
+        ("fleet", 7, 3),
+        ("zone:a", 2, 0),
+    ]
+    assert plan.estimate.duration_ms == 20 * MINUTE
     assert not list(plan_check.contradictions(plan))
 
 
