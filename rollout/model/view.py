@@ -28,12 +28,15 @@ class GroupView(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """An instance that needs an operator: its phase or class, and why."""
+    """An instance that needs an operator: its phase or class, and why. A failed instance that is
+    `down` was not Running in time after its restart, and keeps its permit.
+    """
 
     instance: str
     region: str
     phase: str
     why: str
+    down: bool = False
 
 
 class InstanceView(msgspec.Struct, frozen=True):

@@ -222,7 +222,8 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
         return []
     lines = ["", title]
     shown = rows[:LEFT_SHOWN]
-    lines += render.table([(one.instance, one.region, one.phase, one.why) for one in shown], "<<<<")
+    cells = [(one.instance, one.region, _phase(one), one.why) for one in shown]
+    lines += render.table(cells, "<<<<")
     if len(rows) > len(shown):
         more = f"rollout status {view.run} -o {form}"
         lines.append(f"  … {len(rows) - len(shown):,} more: {more}")
@@ -232,6 +233,11 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
         if step:
             lines += render.wrap(f"{key}: {step}", width, first="  → ", rest="    ")
     return lines
+
+
+def _phase(left: Left) -> str:
+    """Return the phase; a failed instance that is down keeps its permit."""
+    return f"{left.phase}, down" if left.down else left.phase
 
 
 def _next_step(left: Left) -> str:

@@ -143,7 +143,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
     open_end = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
     later = len(run.phases) - open_end
     full = [group.key for group in groups if group.used >= group.cap]
-    restart = f"for a permit of {some(full)}" if full else "for a restart call"
+    restart = f"for a permit of {some(full)}" if full else _paced(run) or "for a restart call"
 
     def free(phase: Phase) -> int:
         return run.phase_counts[phase] - held[phase]
@@ -159,6 +159,20 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
         "for an operator (held)": sum(held[phase] for phase in held if phase not in FINAL),
     }
     return {why: count for why, count in reasons.items() if count}
+
+
+def _paced(run: Run) -> str:
+    """Return the wait for a rate that was used up at the last restart; empty where there is none.
+    Walks the groups whose restarts were counted.
+    """
+    rates = run.rates
+    for group in sorted(rates.until):
+        ended = rates.until[group]
+        if rates.open.get(group, 0) + len(ended) >= rates.rates[group] and ended:
+            key, free_at = run.plan.groups[group].key, max(ended[0], rates.shut_until)
+            limit = f"{rates.rates[group]:,} restarts in ten minutes"
+            return f"for the rate of {key} ({limit}, next at {format_instant(free_at)})"
+    return ""
 
 
 def _needs_a_person(run: Run, ordinal: int) -> bool:
@@ -183,4 +197,6 @@ def _rows(run: Run, wanted: Callable[[Run, int], bool]) -> Iterator[Left]:
     for ordinal in islice(chosen, LEFT_MAX):
         _, region = run.layout.site_of(ordinal)
         instance = run.layout.targets[ordinal].instance
-        yield Left(instance, region, run.phase(ordinal).label, run.causes.get(ordinal, ""))
+        phase, cause = run.phase(ordinal), run.causes.get(ordinal, "")
+        down = phase is Phase.FAILED and bool(run.ledger.permits[ordinal])
+        yield Left(instance, region, phase.label, cause, down)

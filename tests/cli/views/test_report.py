@@ -91,6 +91,16 @@ def test_a_halted_run_shows_reason_rest_and_next_step() -> None:
     assert "EMULATOR" not in text
 
 
+def test_a_failed_instance_that_is_down_is_shown_as_such() -> None:
+    """Its permit is kept; a failed instance that was not restarted has none."""
+    rows = (Left("i-1", "cn-hangzhou", "failed", "not_running", down=True), *VIEW.left[1:])
+    view = msgspec.structs.replace(VIEW, left=rows)
+
+    assert "failed, down" in report.status(view, FACTS, 80)
+    assert "down" not in report.status(VIEW, FACTS, 80).partition("Needs an operator:")[2]
+    assert report.data(view, FACTS)["left"][0]["down"] is True
+
+
 def test_a_gate_shows_what_it_waits_for_and_the_command() -> None:
     """The gate stands once, for the instances that wait for it, and not in the wave table, which
     cannot be wrapped; the command that opens it is printed.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rollout.core.invariant import Bug
 from rollout.core.running.layout import Layout
 from rollout.core.running.rates import Rates
+from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
@@ -147,6 +148,18 @@ def test_the_count_survives_a_crash_and_lost_replies() -> None:
         assert most_in_a_window(begun(world)) <= 2
         assert all(e.at <= e.not_after for e in commands(world, RestartCall))
         assert len(world.events(ev.Resumed)) >= 1
+
+
+def test_status_names_the_rate_and_the_next_restart() -> None:
+    """Between two restarts the attached instances wait for the rate, and the instant is shown."""
+    rows = samples.fleet(4)
+    wanted = samples.spec(budgets=(Budget("fleet", Amount(count=4), 0, 2),))
+    world = World(samples.make_plan(rows, wanted), rows).start().go(until=samples.NOW + 3 * MINUTE)
+
+    (waits,) = [why for why in view(world.run).waiting if "rate" in why]
+    assert waits.startswith("for the rate of fleet (2 restarts in ten minutes, next at 20")
+    world.go()
+    assert world.run.closed and not view(world.run).waiting
 
 
 def test_waiting_instances_wake_at_the_instant_at_which_the_rate_has_room() -> None:
