@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
+from rollout.core.invariant import invariant
 from rollout.core.running import login_evidence, thresholds
 from rollout.core.running.permit_queues import FreePermits, FreeStarts
 from rollout.core.running.state import Run
@@ -202,9 +203,10 @@ def _check(step: Step, site: Site, end: int) -> None:
     batch = waiting.next_batch(site, end)
     ledger, permits = run.ledger, waiting.permits
     if ledger.frozen:
-        blocked = [ordinal for ordinal in batch if ledger.blocked_by(ordinal) is not None]
-        if blocked:
-            step.events.append(_budget_held(run, blocked, ledger.blocked_by(blocked[0])))
+        keepers = {o: keeper for o in batch if (keeper := ledger.blocked_by(o)) is not None}
+        if keepers:
+            blocked = tuple(keepers)
+            step.events.append(ev.Held(blocked, _held_by(run, keepers[blocked[0]])))
             return
     batch = batch[: thresholds.admissible(run, len(permits.checking))]
     checking = permits.checking_in, len(permits.checking)
@@ -222,10 +224,10 @@ def _observed_in(step: Step, site: Site) -> bool:
     return any(isinstance(one, ObserveInstances) and one.site == site for one in step.observations)
 
 
-def _budget_held(run: Run, ordinals: Sequence[int], keeper: int | None) -> ev.Held:
-    known = keeper is not None and keeper >= 0
-    holder = run.layout.targets[keeper or 0].instance if known else "nobody"
-    return ev.Held(tuple(ordinals), f"budget_held by {holder}")
+def _held_by(run: Run, keeper: int) -> str:
+    """Return the reason of instances that wait for permits which only an operator can free."""
+    invariant(keeper >= 0, "kept permits have a keeper")
+    return f"budget_held by {run.layout.targets[keeper].instance}"
 
 
 # logins
@@ -344,5 +346,9 @@ def _hold_parked(step: Step) -> None:
     permits = step.waiting.permits
     for group in permits.stuck()[:1]:
         waiting = permits.parked.get(group) or permits.blocked[group]
-        part = waiting[: limits.EVENT_ORDINALS_MAX]
-        step.events.append(_budget_held(step.run, part, step.run.ledger.keeper[group]))
+        part = tuple(waiting[: limits.EVENT_ORDINALS_MAX])
+        if step.run.ledger.caps[group]:
+            reason = _held_by(step.run, step.run.ledger.keeper[group])
+        else:  # planned as a start: no member of the group was Running when planned
+            reason = f"budget_held by the cap 0 of {step.run.plan.groups[group].key}"
+        step.events.append(ev.Held(part, reason))

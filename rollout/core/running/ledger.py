@@ -164,7 +164,7 @@ class Ledger(msgspec.Struct, eq=False):
 
     def blocked_by(self, ordinal: int) -> int | None:
         """Return a suspended instance that keeps what this one needs before its attach; None where
-        nothing is kept, -1 where the cap is 0.
+        nothing is kept.
         """
         if self.exposed_kept >= self.exposed_max:
             return self.exposed_keeper

@@ -150,17 +150,21 @@ def test_only_a_reboot_without_a_permit_claims_one() -> None:
     assert step.parks == [(last, 0)]
 
 
-@pytest.mark.parametrize(
-    "keeper, holder", [(2, "i-0002"), (0, "i-0000"), (-1, "nobody"), (None, "nobody")]
-)
-def test_a_hold_for_the_budget_names_who_keeps_it(keeper: int | None, holder: str) -> None:
-    """The reason names the instance that keeps the permit; with a cap of 0 there is none."""
+@pytest.mark.parametrize("cap, holder", [(1, "i-0002"), (0, "the cap 0 of fleet")])
+def test_a_hold_for_the_budget_names_who_keeps_it(cap: int, holder: str) -> None:
+    """The reason names the instance that keeps the permit; a group without a running member when
+    planned has the cap 0, and no instance keeps a permit of it.
+    """
     rows = samples.fleet(4)
-    run = World(samples.make_plan(rows), rows).start().run
+    story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
+    ledger, permits = story.run.ledger, story.decider.waiting.permits
+    ledger.caps[0], ledger.keeper[0], ledger.full[0] = cap, 2 if cap else -1, None
+    permits.parked[0] = [1, 3]
+    step = decide_instances.Step(story.decider.waiting, story.now)
 
-    assert decide_instances._budget_held(run, [1, 3], keeper) == ev.Held(
-        (1, 3), f"budget_held by {holder}"
-    )
+    decide_instances._hold_parked(step)
+
+    assert step.events == [ev.Held((1, 3), f"budget_held by {holder}")]
 
 
 def test_restarts_end_before_the_next_wave() -> None:
