@@ -41,8 +41,6 @@ BY_PATTERN = (
 )
 
 
-
-
 def _by(value: object) -> object:
     if value == "loadBalancer":
         raise later(f"`by: {value}`", "write `by: tag:KEY` with a tag of these instances")
