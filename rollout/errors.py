@@ -189,6 +189,10 @@ CODES: dict[str, Code] = {
     "R0016": Code(Exit.USAGE, "no such error code"),
     "R0017": Code(Exit.USAGE, "an option that narrows the plan matches nothing"),
     "R0018": Code(Exit.USAGE, "--max-down is more than the plan allows"),
+    "R0019": Code(Exit.CONFIG, "a settings file cannot be read"),
+    "R0020": Code(Exit.CONFIG, "a settings file names an unknown setting"),
+    "R0021": Code(Exit.CONFIG, "a value in a settings file is wrong"),
+    "R0022": Code(Exit.IO, "the log file cannot be written"),
     # R01xx spec
     "R0100": Code(Exit.IO, "the spec cannot be read"),
     "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),

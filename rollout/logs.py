@@ -53,6 +53,25 @@ class _Settings(NamedTuple):
     verbose: int
 
 
+class _LogFile:
+    """The file that receives every line as well, if there is one."""
+
+    stream: TextIO | None = None
+
+    def write(self, line: str) -> None:
+        """Write a line. After the first error the file is given up, with a warning on stderr."""
+        if self.stream is None:
+            return
+        try:
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        except (OSError, ValueError) as error:
+            self.stream = None
+            say("log.file_lost", "warning", cause=str(error))
+
+
+_FILE = _LogFile()
+
 _settings: list[_Settings] = []
 """The settings that structlog does not have yet: its import takes a fifth of a command's start."""
 
@@ -63,6 +82,11 @@ def configure(stream: TextIO | None, *, form: str = "text", verbose: int = 0) ->
     root = logging.getLogger()
     root.handlers = [_Foreign(() if verbose else _MUTED)]
     root.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+
+
+def copy_to(stream: TextIO | None) -> None:
+    """Write all lines to this stream as well, in the same form; None ends that."""
+    _FILE.stream = stream
 
 
 def logger() -> Any:
@@ -95,13 +119,26 @@ def say(event: str, level: str = "info", **fields: object) -> None:
     getattr(logger(), level)(event, **fields)
 
 
+def keep(event: str, level: str = "info", **fields: object) -> None:
+    """Write a line to the log file only, because stderr shows the same in another form."""
+    if _FILE.stream is None:
+        return
+    import structlog
+
+    logger()  # applies the settings
+    getattr(structlog.wrap_logger(_Writer(None)), level)(event, **fields)
+
+
 class _Writer:
-    """Writes lines until the stream is closed: logs must not stop a run."""
+    """Writes lines to the log file, and to the stream until it is closed: logs must not stop a
+    run.
+    """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def msg(self, line: str) -> None:
+        _FILE.write(line)
         if self._stream is None:
             return
         try:

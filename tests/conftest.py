@@ -11,6 +11,8 @@ settings.register_profile(  # a verdict on a mutant must not depend on chance
 )
 settings.load_profile("rollout")
 
+os.environ["XDG_CONFIG_HOME"] = os.devnull  # no test reads the settings of the person who runs it
+
 WORKERS_PER_CORE = 2
 """Tests of whole commands mostly wait: for boots of the emulator, and for the ticks of a run."""
 

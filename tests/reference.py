@@ -25,9 +25,10 @@ HEAD = """\
 This page is generated from the program's parser by `python -m tests.reference`; it has the same
 texts as `rollout COMMAND --help`. Commands print results to stdout and messages to stderr.
 [errors.md](errors.md) lists exit codes and error codes. An option takes precedence over its
-environment variable. Other variables that begin with `ROLLOUT_` are ignored. If a name is close to
-that of a setting, a warning suggests the setting (R0118); `apply` and `resume` refuse a variable
-that was probably meant to choose the service (R0014).
+environment variable, and a variable over the [settings files](#settings-files). Other variables
+that begin with `ROLLOUT_` are ignored. If a name is close to that of a setting, a warning suggests
+the setting (R0118); `apply` and `resume` refuse a variable that was probably meant to choose the
+service (R0014).
 
 RUN is the id of a run or a unique prefix of it. The default is the newest run. If a command needs a
 confirmation and the input is not interactive, it ends with exit 7 and names the option to add.
@@ -40,6 +41,34 @@ slower, the oldest lines are dropped and replaced by their count (`… 1,234 lin
 `--log-format json` the event `log.dropped`). A result on stdout waits for its reader, but `apply`
 and `resume` end after 60 seconds without progress (R0806). By then the run has ended, and its locks
 are released.
+"""
+SETTINGS = """\
+## Settings files
+
+A value that no option and no variable gives comes from the first of these files that has it:
+
+1. `rollout.toml` in the working directory; if it does not exist, `[tool.rollout]` of
+   `pyproject.toml` there
+2. the user's file, `~/.config/rollout/config.toml` on Linux (`rollout config path` prints it)
+
+```toml
+runs-dir = "/var/lib/rollout/runs"
+profile = "ops"
+log-file = "rollout.log"
+
+[plan]             # for one command
+max-age = "12h"
+
+[keys.list]
+output = "json"
+```
+
+The settings are the common options and the cloud options without `--verbose` and
+`--allow-clock-skew`; the table of a command can also have `output` and `max-age`. Everything else
+is given on the command line or in the spec, so that no file confirms, narrows or loosens a run
+unseen. Unknown names are refused with their position (R0020), and so are secrets (R0112). A host
+of a private cloud cannot be named in a file. `rollout config show --origin` lists every value with
+the option, variable or file that gave it.
 """
 CREDENTIALS = """\
 ## Credentials
@@ -112,7 +141,7 @@ def page() -> str:
             "Cloud options", "Taken by every command that calls the service.", options.CLOUD.name
         )
     )
-    return "\n".join([*blocks, CREDENTIALS, _samples()])
+    return "\n".join([*blocks, SETTINGS, CREDENTIALS, _samples()])
 
 
 def _samples() -> str:

@@ -138,7 +138,8 @@ def endpoint_of(
 ) -> endpoints.Endpoints:
     """Return the addresses that calls are sent to.
 
-    A private cloud's host must be named by the option, because a variable may be left over.
+    A private cloud's host must be named by the option, because a variable or a file may be left
+    over.
     Errors: ConfigError R0010 for an unacceptable address, UsageError R0002 for a contradiction.
     """
     ecs = (
@@ -147,8 +148,9 @@ def endpoint_of(
         else connection.endpoint
     )
     sts = connection.sts_endpoint
-    ecs_typed = connection.endpoint != environment.get("ROLLOUT_ENDPOINT")
-    sts_typed = sts != environment.get("ROLLOUT_STS_ENDPOINT")
+    kept = connection.configured
+    ecs_typed = connection.endpoint not in (environment.get("ROLLOUT_ENDPOINT"), *kept)
+    sts_typed = sts not in (environment.get("ROLLOUT_STS_ENDPOINT"), *kept)
     found = endpoints.Endpoints(
         "" if ecs is None else endpoints.address(ecs, private=ecs_typed),
         "" if sts is None else endpoints.address(sts, "sts", private=sts_typed),

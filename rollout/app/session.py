@@ -23,7 +23,8 @@ class Connection:
     SDKs find them. `endpoint` and `sts_endpoint` replace the addresses of ECS and STS. `emulator`
     connects to a `rollout emulator` on this machine with its own key. `api_timeout_ms` limits the
     retries of read-only calls before a run starts. `allow_clock_skew` accepts a clock that differs
-    from the service's by more than 24 hours.
+    from the service's by more than 24 hours. `configured` are those addresses that a settings file
+    names: like those of variables, they may not be a private cloud's.
     """
 
     profile: str | None = None
@@ -32,6 +33,7 @@ class Connection:
     emulator: bool = False
     api_timeout_ms: Duration = limits.API_TIMEOUT_MS
     allow_clock_skew: bool = False
+    configured: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,10 @@ from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.app import about
-from rollout.cli import signals, stderr_queue, terminal
+from rollout.cli import log_file, signals, stderr_queue, terminal
 from rollout.cli.errors import crash, usage
 from rollout.cli.options import VALUED, Common, check_directory, misspelled, refuse_misspelled
+from rollout.cli.settings import Settings
 from rollout.errors import Exit, RolloutError
 
 COMMANDS = {
@@ -47,6 +48,8 @@ COMMANDS = {
     "keys usage": ("NAME", "List the instances that have a key pair."),
     "keys ensure": ("NAME", "Import a public key into each region that lacks it."),
     "keys retire": ("NAME", "Delete a key pair that nothing uses."),
+    "config show": ("", "List all settings with their values."),
+    "config path": ("", "Print the paths of the settings files."),
     "audit show": ("[RUN]", "Show who changed which instance, when and why."),
     "audit verify": ("[RUN]", "Verify a run's hash chain, rules and caps from its journal alone."),
 }
@@ -71,6 +74,9 @@ OTHER_NAMES = {
     "demo": "example tutorial",
     "doctor": "diagnose preflight",
     "explain": "errors why",
+    "config": "settings configure",
+    "config show": "list get ls",
+    "config path": "where file",
     "audit show": "log list",
     "audit verify": "check",
     "audit": "log verify",
@@ -82,12 +88,16 @@ OTHER_NAMES = {
 }
 """Names of the commands in other tools; "did you mean" suggests the command for such a name."""
 
-PARENTS = {"audit": "Show or verify the audit log.", "keys": "List, import and delete key pairs."}
+PARENTS = {
+    "audit": "Show or verify the audit log.",
+    "config": "Show the settings and their files.",
+    "keys": "List, import and delete key pairs.",
+}
 """Help of the commands that only group others."""
 
 CHANGING = ("apply", "resume", "ensure", "retire")
 """Commands that change instances."""
-NO_FILES = ("explain", "schema", "version")
+NO_FILES = ("explain", "path", "schema", "version")
 """Commands that read no file, so that they work without a working directory."""
 
 
@@ -100,6 +110,7 @@ def make_app() -> App:
         help_format="plaintext",
         exit_on_error=False,
         print_error=False,
+        config=Settings(_tables()),
     )
     synonyms = {command: tuple(names.split()) for command, names in OTHER_NAMES.items()}
     parents = {
@@ -116,6 +127,15 @@ def make_app() -> App:
     return app
 
 
+def _tables() -> dict[str, tuple[str, ...]]:
+    """Return the tables of a settings file: the commands, each with its subcommands."""
+    pairs = [command.partition(" ") for command in COMMANDS]
+    return {
+        first: tuple(name for parent, _, name in pairs if parent == first and name)
+        for first, _, _ in pairs
+    }
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises nothing."""
     terminal.harden()
@@ -126,12 +146,15 @@ def main(arguments: Sequence[str]) -> int:
         if command.__module__.startswith("rollout."):
             stderr_queue.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
+            log_file.start(common.log_file)
             _check_environment(command.__name__, common)
             if command.__name__ not in NO_FILES:
                 check_directory()
         return int(command(*positional, **options) or Exit.DONE)
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
         return _end(_innermost(raised), common)
+    finally:
+        log_file.stop()
 
 
 def _check_environment(command: str, common: Common) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from rollout.cli import origins
 from rollout.errors import ConfigError, UsageError
 from rollout.model.time import Duration, parse_duration
 
@@ -31,6 +32,7 @@ ENVIRONMENT = (
     "ROLLOUT_COLOR",
     "ROLLOUT_EMULATOR",
     "ROLLOUT_ENDPOINT",
+    "ROLLOUT_LOG_FILE",
     "ROLLOUT_LOG_FORMAT",
     "ROLLOUT_NO_INPUT",
     "ROLLOUT_PROFILE",
@@ -62,7 +64,9 @@ class Common:
     verbose
         More log lines. Given twice: also log lines of libraries.
     log_format
-        Format of the log lines on stderr.
+        Format of the log lines on stderr and in the log file.
+    log_file
+        File that receives all log lines and messages as well, readable by its owner only.
     """
 
     runs_dir: Annotated[Path, Parameter(env_var="ROLLOUT_RUNS_DIR")] = Path("runs")
@@ -74,6 +78,7 @@ class Common:
     ] = False
     verbose: Annotated[int, Parameter(name=("--verbose", "-v"), count=True, show_default=False)] = 0
     log_format: Annotated[Literal["text", "json"], Parameter(env_var="ROLLOUT_LOG_FORMAT")] = "text"
+    log_file: Annotated[Path | None, Parameter(env_var="ROLLOUT_LOG_FILE")] = None
 
 
 @Parameter(name="*", group=CLOUD)
@@ -120,6 +125,14 @@ class CloudOptions:
             emulator=self.emulator,
             api_timeout_ms=duration(self.api_timeout, "--api-timeout"),
             allow_clock_skew=self.allow_clock_skew,
+            configured=tuple(
+                address
+                for option, address in (
+                    ("endpoint", self.endpoint),
+                    ("sts-endpoint", self.sts_endpoint),
+                )
+                if address is not None and origins.is_from_file(option)
+            ),
         )
 
 
@@ -127,6 +140,7 @@ VALUED = frozenset(
     {
         "--runs-dir",
         "--color",
+        "--log-file",
         "--log-format",
         "--profile",
         "-p",

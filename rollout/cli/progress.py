@@ -71,8 +71,8 @@ class Lines(Progress):
         return "" if left_ms is None else render.span(left_ms).replace(" ", "")
 
     def _write(self, line: LogLine) -> None:
-        if not (self.quiet and line.level == "info"):
-            logs.say(line.event, line.level, **line.fields)
+        write = logs.keep if self.quiet and line.level == "info" else logs.say
+        write(line.event, line.level, **line.fields)
 
 
 class Bars(Lines):

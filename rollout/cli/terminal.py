@@ -12,6 +12,7 @@ import re
 import select
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -86,25 +87,28 @@ class Terminal:
         if self.json_lines:
             logs.say("message", text=text)
             return
+        logs.keep("message", text=text)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         text = escaped_lines(logs.redact(text))
         write(sys.stderr, paint(text) if self.err_color else text)
 
     def error(self, error: RolloutError) -> None:
         """Print an error to stderr as text, or as a JSON line for each of its problems."""
-        if not self.json_lines:
-            self.say(rendering.render(error))
-            return
+        write = logs.say if self.json_lines else logs.keep
         for problem in error.problems:
-            _log("error", problem)
+            _log(write, "error", problem)
         if error.resume:
-            logs.say("error", "error", resume=error.resume)
+            write("error", "error", resume=error.resume)
+        if not self.json_lines:
+            self._print(rendering.render(error))
 
     def warn(self, problem: Problem) -> None:
         """Print a warning to stderr."""
-        if self.json_lines:
-            _log("warning", problem)
-        else:
-            self.say(f"warning[{problem.code}]: {problem.message}")
+        _log(logs.say if self.json_lines else logs.keep, "warning", problem)
+        if not self.json_lines:
+            self._print(f"warning[{problem.code}]: {problem.message}")
 
     def prompt(self, question: str) -> str:
         """Prompt and return the answer, empty at end of input. Requires `interactive`."""
@@ -114,10 +118,10 @@ class Terminal:
             return sys.stdin.readline().strip()
 
 
-def _log(level: str, problem: Problem) -> None:
+def _log(write: Callable[..., None], level: str, problem: Problem) -> None:
     details = {"location": problem.place, "help": problem.help, "request_id": problem.request_id}
     known = {name: str(value) for name, value in details.items() if value}
-    logs.say(level, level, code=problem.code, message=problem.message, **known)
+    write(level, level, code=problem.code, message=problem.message, **known)
 
 
 def paint(text: str) -> str:

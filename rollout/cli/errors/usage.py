@@ -41,9 +41,14 @@ def explain(error: CycloptsError) -> RolloutError:
         message = pattern.sub("", message)
     message = _message(error, message)
     help_text = _help(error, said)
-    if _source(error) == "env":
-        return ConfigError.of("R0014", message, help=help_text)
-    return UsageError.of("R0001", message, help=help_text)
+    token = _token(error)
+    match "cli" if token is None else token.source:
+        case "cli":
+            return UsageError.of("R0001", message, help=help_text)
+        case "env":
+            return ConfigError.of("R0014", message, help=help_text)
+        case path:
+            return _of_file(error, path, "" if token is None else str(token.keyword), message)
 
 
 def _message(error: CycloptsError, said: str) -> str:
@@ -74,11 +79,24 @@ def _help(error: CycloptsError, said: str) -> str:
     return f"see `{command} --help`"
 
 
-def _source(error: CycloptsError) -> str:
-    if isinstance(error, cyclopts.CoercionError) and error.token is not None:
-        return error.token.source
+def _of_file(error: CycloptsError, path: str, keyword: str, message: str) -> ConfigError:
+    """Return the error about a value in a settings file, or about a setting of another command."""
+    from rollout.cli import settings
+
+    name = keyword.strip("[]").lstrip("-")
+    place = settings.place(path, tuple(error.command_chain or ()), name)
+    if isinstance(error, cyclopts.UnknownOptionError):
+        command = " ".join(error.command_chain or ())
+        text = f"`{name}` is no option of `rollout {command}`"
+        return ConfigError.of("R0020", text, place=place, help="remove it from this table")
+    return ConfigError.of("R0021", message, place=place, help=_help(error, str(error)))
+
+
+def _token(error: CycloptsError) -> cyclopts.Token | None:
+    if isinstance(error, cyclopts.CoercionError | cyclopts.UnknownOptionError):
+        return error.token
     tokens = error.argument.tokens if error.argument is not None else []
-    return next((token.source for token in tokens if token.source), "cli")
+    return next((token for token in tokens if token.source), None)
 
 
 def _quoted(word: str) -> str:

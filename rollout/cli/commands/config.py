@@ -1,0 +1,73 @@
+"""`rollout config show` and `config path`: the settings, and the files that they come from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from rollout.cli import origins, settings
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
+
+
+def show(
+    *,
+    origin: Flag = False,
+    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+) -> None:
+    """List all settings with their values.
+
+    Parameters
+    ----------
+    origin
+        Also show what gave each value: an option, a variable, a file or the default.
+    output
+        Format of the result.
+    """
+    rows = [
+        {
+            "setting": name,
+            "value": str(value) if isinstance(value, Path) else value,
+            "origin": origins.of(name),
+        }
+        for name, value in _values(common, cloud).items()
+    ]
+    terminal = Terminal.of(common)
+    if output == "json":
+        terminal.show(render.as_json({"format_version": "1.0", "settings": rows}))
+        return
+    columns = ("setting", "value", "origin") if origin else ("setting", "value")
+    cells = [[_text(row[column]) for column in columns] for row in rows]
+    terminal.show("\n".join(render.table([list(columns), *cells], "<" * len(columns), indent=0)))
+
+
+def path(
+    *,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Print the paths of the settings files, the strongest first."""
+    terminal = Terminal.of(common)
+    for file in (Path("rollout.toml"), Path("pyproject.toml"), settings.user_path()):
+        terminal.show(f"{file.absolute()}{'' if file.exists() else '  (does not exist)'}")
+
+
+def _values(common: Common, cloud: CloudOptions) -> dict[str, Any]:
+    """Return the value of each setting, by name."""
+    given = {
+        name.replace("_", "-"): value for name, value in {**asdict(common), **asdict(cloud)}.items()
+    }
+    return {name: given[name] for name in sorted(settings.SETTINGS)}
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
