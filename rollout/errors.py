@@ -217,6 +217,10 @@ CODES: dict[str, Code] = {
     "R0120": Code(Exit.BAD_INPUT, "the last wave has a bake or a gate"),
     "R0130": Code(Exit.BAD_INPUT, "a budget limits nothing"),
     "R0136": Code(Exit.BAD_INPUT, "onFailure is incomplete or contradicts itself"),
+    "R0139": Code(Exit.BAD_INPUT, "the time zone is unknown"),
+    "R0140": Code(Exit.BAD_INPUT, "a window rule is wrong"),
+    "R0141": Code(Exit.BAD_INPUT, "the calendar cannot be read"),
+    "R0142": Code(Exit.BAD_INPUT, "a window is shorter than a restart may take"),
     "R0150": Code(Exit.USAGE, "an override cannot be applied"),
     "R0151": Code(Exit.USAGE, "an override needs a reason"),
     # R02xx inventory
@@ -264,6 +268,9 @@ CODES: dict[str, Code] = {
     "R0327": Code(Exit.BAD_INPUT, "no budget limits how many of some targets are down"),
     "R0328": Code(Exit.DONE, "a budget has no members among the targets"),
     "R0344": Code(Exit.DONE, "the plan has fewer targets than onFailure.minSample"),
+    "R0345": Code(Exit.BAD_INPUT, "no window is left for the plan"),
+    "R0346": Code(Exit.DONE, "the window is closed now"),
+    "R0347": Code(Exit.DONE, "a calendar has no events for a year"),
     "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
@@ -300,6 +307,8 @@ CODES: dict[str, Code] = {
     "R0511": Code(Exit.SOME_FAILED, "the instance was not Running in time"),
     "R0512": Code(Exit.SOME_FAILED, "stranded: key attached, not in force"),
     "R0524": Code(Exit.USAGE, "the plan or run has no such instance or wave"),
+    "R0526": Code(Exit.HALTED, "the window is closed"),
+    "R0527": Code(Exit.HALTED, "the plan has no later window"),
     "R0528": Code(Exit.HALTED, "an instance of the first wave refuses the new key"),
     "R0529": Code(Exit.SOME_FAILED, "no login proved the new key"),
     # R06xx conflict, drift, lock

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, former_keys, plan_file, preflight, runs
+from rollout.app import about, former_keys, plan_file, preflight, runs, windows
 from rollout.app.plan import InventoryReading, PlanResult
 from rollout.app.runs import Folded
 from rollout.core.planning import planner
@@ -146,6 +146,7 @@ async def make(
     if scope.origin is not None and scope.origin.kind is OriginKind.UNDO:
         name = f"{spec.name.removesuffix(_UNDO)[: _NAME_MAX - len(_UNDO)]}{_UNDO}"
         spec = msgspec.structs.replace(spec, name=name)
+    context = windows.add(context, spec, now)
     made = planner.make_plan(spec, inventory, earlier.proofs, now, context)
     recorded = await former_keys.record(service, made)
     took = service.clock.now() - inventory.as_of

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from rollout.app import about, connect, former_keys, narrow, parallel, plan_file
+from rollout.app import about, connect, former_keys, narrow, parallel, plan_file, windows
 from rollout.app.plan_file import SavedPlan
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
@@ -98,7 +98,8 @@ def make_plan(spec: Spec, inventory: Inventory, at: Instant) -> Plan:
 
     `at` is the planning time in UTC milliseconds. Errors: PlanError.
     """
-    return planner.make_plan(spec, inventory, Proofs(), at, planner.PlanContext(about.tool()))
+    context = windows.add(planner.PlanContext(about.tool()), spec, at)
+    return planner.make_plan(spec, inventory, Proofs(), at, context)
 
 
 async def plan(
@@ -175,7 +176,9 @@ async def create(
         unproven=folded.unproven,
         overrides=replaced,
     )
-    made = planner.make_plan(spec, inventory, folded.proofs, clock.now(), context)
+    at = clock.now()
+    context = windows.add(context, spec, at)
+    made = planner.make_plan(spec, inventory, folded.proofs, at, context)
     if service is not None:
         made = await former_keys.record(service, made)
     return PlanResult(plan_file.with_digest(made), InventoryReading(inventory.calls, took))

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from rollout import specfile
+from rollout.app import windows
+from rollout.engines.clock import LoopClock
 from rollout.inventory import files, naming, unlisted
 from rollout.model.plan import Warn
 from rollout.model.spec import FileSource, Spec
@@ -33,6 +35,7 @@ def validate(path: Path, *, allow_partial: bool = False) -> tuple[Warn, ...]:
         if isinstance(source, FileSource) and source.path != files.STDIN
     ]
     spec = msgspec.structs.replace(loaded.spec, inventory=tuple(named))
+    windows.check_calendars(spec, LoopClock().now())
     read = naming.read_files(spec, Path.cwd(), "", live=True, allow_partial=allow_partial)
     whole = read.whole(matching=False)
     regions = unlisted.named_by(spec).union(one.region for one in whole.instances.values())

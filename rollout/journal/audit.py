@@ -56,7 +56,7 @@ class RunTally(msgspec.Struct, frozen=True):
 
 def entries(plan: Plan, lines: Iterable[Line]) -> Iterator[AuditEntry]:
     """Yield every event of the run in order, with all its instances."""
-    maker = _Entries(Layout(plan), None)
+    maker = _Entries(plan, Layout(plan), None)
     return (entry for line in lines for entry in maker.of_line(line))
 
 
@@ -69,7 +69,7 @@ def life(plan: Plan, lines: Iterable[Line], instance: str) -> list[AuditEntry]:
     ordinal = ordinal_of(layout, instance)
     if ordinal is None:
         return []
-    maker = _Entries(layout, ordinal)
+    maker = _Entries(plan, layout, ordinal)
     return [entry for line in lines for entry in maker.of_line(line)]
 
 
@@ -126,7 +126,8 @@ def endings(command: Command, settled: ev.Settled) -> Iterator[tuple[int, Outcom
 class _Entries:
     """Makes entries from events, of one instance if `only` is its ordinal."""
 
-    def __init__(self, layout: Layout, only: int | None) -> None:
+    def __init__(self, plan: Plan, layout: Layout, only: int | None) -> None:
+        self.windows = None if isinstance(plan.windows, msgspec.UnsetType) else plan.windows
         self.layout = layout
         self.only = only
         self.actor = ""
@@ -266,6 +267,10 @@ class _Entries:
             case ev.LastWaveSet():
                 name = self.layout.waves[event.wave].name
                 return f"{_actor(event.actor)}: no wave starts after wave {name} (--until-wave)"
+            case ev.WindowClosed() if self.windows is not None:
+                return f"nothing begins, {self.windows.next_text(event.opens)}"
+            case ev.WindowOpened() if self.windows is not None:
+                return f"it closes {self.windows.closing(event.closes)}"
             case ev.CellOpened() | ev.CellClosed():
                 own = self.only is None or self.layout.cell_of[self.only] == event.cell
                 return f"cell {event.cell}" if own else None

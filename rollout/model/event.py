@@ -116,6 +116,22 @@ class GateOpened(Event, frozen=True):
     order: str = ""
 
 
+class WindowClosed(Event, frozen=True):
+    """From `at` on no call begins, because a restart could end after the close of its window. The
+    next window opens at `opens`; 0 if the plan has none. Times are the service's.
+    """
+
+    at: Instant
+    opens: Instant = 0
+
+
+class WindowOpened(Event, frozen=True):
+    """Calls may begin again from `at` on, in a window that closes at `closes`, in service time."""
+
+    at: Instant
+    closes: Instant
+
+
 class CellOpened(Event, frozen=True):
     """The cell's instances may be changed."""
 
@@ -436,6 +452,8 @@ AnyEvent = (
     | GateOpened
     | LastWaveSet
     | Overridden
+    | WindowClosed
+    | WindowOpened
     | CellOpened
     | CellClosed
     | Issued

@@ -20,6 +20,7 @@ from rollout.model.site import AtSite
 from rollout.model.spec import Calls, OnFailure, OnUnknown, Restart, WaveGate
 from rollout.model.time import Duration, Instant
 from rollout.model.verify import Verify
+from rollout.model.windows import Interval, PlanWindows
 
 FORMAT = "rollout.plan"
 FORMAT_VERSION = "1.0"
@@ -312,6 +313,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Set if an instance is done only after a login proved its key."""
     overrides: tuple[PlanOverride, ...] | msgspec.UnsetType = msgspec.UNSET
     """Set if options replaced fields of the spec."""
+    windows: PlanWindows | msgspec.UnsetType = msgspec.UNSET
+    """Set if the spec has windows: attaches and restarts begin only in these."""
 
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""
@@ -340,6 +343,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def logins(self) -> Verify | None:
         """Return the probes that prove a login; None where the service's evidence is enough."""
         return None if isinstance(self.verify, msgspec.UnsetType) else self.verify
+
+    @property
+    def intervals(self) -> tuple[Interval, ...] | None:
+        """The windows in order; None if attaches and restarts may begin at any time."""
+        return None if isinstance(self.windows, msgspec.UnsetType) else self.windows.open
 
     @property
     def emulated(self) -> bool:

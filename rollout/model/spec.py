@@ -14,6 +14,7 @@ from rollout.model import limits
 from rollout.model.selector import Selector
 from rollout.model.time import Duration, Instant
 from rollout.model.verify import Verify
+from rollout.model.windows import Windows
 
 PPM = 1_000_000
 
@@ -131,6 +132,11 @@ class Restart(msgspec.Struct, frozen=True):
     timeout_ms: Duration = limits.RESTART_TIMEOUT_MS
     settle_window_ms: Duration = limits.SETTLE_WINDOW_MS
 
+    @property
+    def longest_ms(self) -> Duration:
+        """Return the longest time from sending a restart until it succeeded or failed."""
+        return limits.CALL_TIMEOUT_MS + self.timeout_ms
+
 
 class OnUnknown(enum.StrEnum):
     """Treatment of a restart that stays in doubt after the settle window."""
@@ -239,3 +245,4 @@ class Spec(msgspec.Struct, frozen=True):
     chain_unproven: bool = False
     """Also rotate instances whose last rotation is unproven. Only an override sets it."""
     verify: Verify | None = None
+    windows: Windows | None = None

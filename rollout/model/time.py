@@ -17,6 +17,7 @@ Duration = int
 SECOND: Duration = 1_000
 MINUTE: Duration = 60 * SECOND
 HOUR: Duration = 60 * MINUTE
+DAY: Duration = 24 * HOUR
 
 _UNITS = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR}
 _PART = re.compile(r"(\d+)(ms|s|m|h)", re.ASCII)

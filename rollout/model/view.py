@@ -95,5 +95,7 @@ class RunView(msgspec.Struct, frozen=True):
     """Whether a manual gate waits for `rollout promote`."""
     clusters: tuple[str, ...] = ()
     """What most of the failed instances have in common."""
+    window: str = ""
+    """When the open window closes, or the next one opens; empty if the plan has no windows."""
     skipped: tuple[Left, ...] = ()
     """Instances that drifted out of the plan and need no operator; the first thousand."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from rollout.model import selector, spec, time
+from rollout.model.windows import Windows
 from rollout.specfile import models
+from rollout.specfile.window_forms import WindowsForm
 
 
 def build(form: models.KeyRotation, text: str) -> spec.Spec:
@@ -41,6 +43,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         on_unknown=wanted.on_unknown,
         limits=_limits(wanted.limits),
         verify=wanted.verify.built() if "verify" in wanted.model_fields_set else None,
+        windows=_windows(wanted.windows),
     )
 
 
@@ -78,6 +81,18 @@ def _on_failure(wanted: models.SpecForm) -> spec.OnFailure | None:
     form = wanted.on_failure
     share = spec.parse_amount(form.failed_percent).share_ppm if form.failed_percent else 0
     return spec.OnFailure(form.failed, share or 0, form.min_sample, form.strict)
+
+
+def _windows(form: WindowsForm) -> Windows | None:
+    if not form.time_zone:
+        return None
+    return Windows(
+        time_zone=form.time_zone,
+        allow=tuple(rule.rule() for rule in form.allow),
+        deny=tuple(rule.rule() for rule in form.deny if not rule.calendar),
+        calendars=tuple(dict.fromkeys(rule.calendar for rule in form.deny if rule.calendar)),
+        on_close=form.on_close,
+    )
 
 
 def _limits(form: models.LimitsForm) -> spec.Limits:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.model import limits, time
 from rollout.model.spec import Calls, Ensure, OnUnknown, Stopped, WaveGate
+from rollout.model.windows import Hours
 from rollout.specfile.fields import (
     Amount,
     Date,
@@ -34,6 +35,7 @@ from rollout.specfile.fields import (
 )
 from rollout.specfile.form import Form
 from rollout.specfile.verify import VerifyForm
+from rollout.specfile.window_forms import WindowsForm
 
 BY_PATTERN = (
     r"^(fleet|region|zone|account|resourceGroup|deploymentSet|scalingGroup"
@@ -293,6 +295,10 @@ class WaveForm(Form):
     """`auto` opens after the bake; `manual` also waits for `rollout promote`."""
 
 
+NO_WINDOWS = WindowsForm.model_construct(time_zone="")
+"""The default of `windows`: every time is open."""
+
+
 class LimitsForm(Form):
     """Limits of the run."""
 
@@ -318,19 +324,34 @@ class SpecForm(Form):
     restart: RestartForm = RestartForm()
     """How instances are restarted, so that the key takes effect."""
     budgets: Annotated[list[BudgetForm], Field(min_length=1)] = [
-        BudgetForm(by="fleet", maxDown="5%")
+        BudgetForm.model_validate({"by": "fleet", "maxDown": "5%"})
     ]
     """How many instances may be down at once; the most restrictive budget applies."""
     waves: Annotated[list[WaveForm], Field(min_length=1)] = [WaveForm(name="all", size="rest")]
     """The waves in order; the first is the canary, the last takes the rest."""
     on_failure: OnFailureForm = Field(default_factory=OnFailureForm.model_construct)
     """When failures halt the run. Default: see the documentation of `onFailure`."""
+    windows: Annotated[WindowsForm, Field(default_factory=lambda: NO_WINDOWS)]
+    """When attaches and restarts may begin; at any time if left out."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
     """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
     limits: LimitsForm = LimitsForm()
     """Limits of the run."""
     verify: VerifyForm = Field(default_factory=VerifyForm.model_construct)
     """Probes that prove the new key on each instance after its restart; none without this field."""
+
+    @model_validator(mode="after")
+    def _windows_are_long_enough(self) -> Self:
+        longest = limits.CALL_TIMEOUT_MS + time.parse_duration(self.restart.timeout)
+        for index, form in enumerate(self.windows.allow):
+            rule = form.rule()
+            if isinstance(rule, Hours) and rule.minutes * time.MINUTE <= longest:
+                length = time.format_duration(rule.minutes * time.MINUTE)
+                message = f"this window lasts {length}, but a restart may take "
+                message += f"{time.format_duration(longest)} (restart.timeout and a call)"
+                hint = "make the window longer, or restart.timeout shorter"
+                raise fault("R0142", message, hint, at=("windows", "allow", index))
+        return self
 
 
 class KeyRotation(Form):

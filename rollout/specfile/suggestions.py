@@ -12,7 +12,6 @@ LATER: dict[str, str] = {
     "spec.accounts": "the account is that of the credentials",
     "spec.spreadOver": "batches are made zone by zone already",
     "spec.gates": "write `gate: manual` in a wave",
-    "spec.windows": "start the run inside the window",
     "spec.terraform": "",
     "spec.approvals": "review the plan file before `rollout apply`",
     "spec.notify": "",

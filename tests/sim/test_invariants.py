@@ -6,7 +6,6 @@ from rollout.sim.check.checkers import CHECKERS
 from tests import tree
 
 LATER = {
-    "I-39": "maintenance windows",
     "I-44": "checkpoints",
     "I-45": "signed checkpoints and anchors",
     "I-48": "leases between machines",
@@ -23,12 +22,15 @@ ELSEWHERE = {
     ),
     "I-17": ("core/planning/test_chained.py", "app/test_chained.py"),
     "I-36": ("ecs/test_governor.py",),
+    "I-39": ("core/running/test_windows.py", "journal/recheck/test_windows.py"),
     "I-46": ("core/running/test_decider.py", "core/running/test_evolve.py"),
     "I-47": ("journal/test_record.py", "journal/test_chain.py"),
     "I-51": ("journal/test_writer.py", "app/test_preflight.py"),
-    "I-82": ("core/running/test_last_wave.py", "journal/recheck/test_last_wave.py"),
     "I-54": ("engines/test_local.py",),
     "I-56": ("sim/test_determinism.py", "sim/test_shell.py"),
+    "I-77": ("core/running/test_windows.py", "journal/recheck/test_windows.py"),
+    "I-78": ("core/running/test_windows.py", "journal/recheck/test_windows.py"),
+    "I-82": ("core/running/test_last_wave.py", "journal/recheck/test_last_wave.py"),
 }
 """What a simulated run cannot break or does not show, and the tests that hold it."""
 

@@ -6,6 +6,12 @@ import pytest
 
 from tests.specfile import example
 
+
+def _windows(text: str, code: str, hint: str | None) -> list[tuple[str, str, str, str | None]]:
+    """Return the row of a spec with these windows."""
+    return [("  onUnknown: hold", f"  windows: {{ {text} }}", code, hint)]
+
+
 BAD = [
     # head and names
     ("rollout/v1", "@@rollout/v2", "R0102", "rollout/v1"),
@@ -73,10 +79,8 @@ BAD = [
     ("size: cover", "size: @@rest", "R0115", None),
     ("name: bulk", "name: @@canary", "R0115", "unique name"),
     # fields of later versions
-    ("  onUnknown: hold", "  @@verify: { ssh: {} }", "R0106", None),
     ("  onUnknown: hold", "  @@accounts: []", "R0106", None),
     ("  onUnknown: hold", "  @@gates: []", "R0106", None),
-    ("  onUnknown: hold", "  @@windows: {}", "R0106", "inside the window"),
     ("  onUnknown: hold", "  onFailure: @@{}", "R0136", "failedPercent"),
     ("  onUnknown: hold", "  onFailure: { halt: @@{ failed: 3 } }", "R0136", "in `onFailure`"),
     ("  onUnknown: hold", "  onFailure: { strict: @@true, failedPercent: 1% }", "R0136", "failed"),
@@ -84,6 +88,23 @@ BAD = [
     ("  onUnknown: hold", "  onFailure: { failedPercent: @@3 }", "R0108", "`3%`"),
     ("  onUnknown: hold", "  onFailure: { failed: @@0 }", "R0105", None),
     ("  onUnknown: hold", "  onFailure: { failed: 1, @@strickt: true }", "R0104", "`strict`"),
+    ("  onUnknown: hold", "  @@windows: {}", "R0103", None),
+    ("  onUnknown: hold", "  windows: @@{ timeZone: UTC }", "R0140", "add a rule"),
+    *_windows("timeZone: @@Asia/Shanghia", "R0139", "`Asia/Shanghai`"),
+    *_windows("timeZone: @@asia/shanghai", "R0139", "`Asia/Shanghai`"),
+    *_windows("timeZone: @@CST", "R0139", "IANA"),
+    *_windows("timeZone: UTC, allow: [{ from: @@22 }]", "R0140", "`22:30`"),
+    *_windows('timeZone: UTC, allow: [{ from: @@"25:00" }]', "R0140", None),
+    *_windows("timeZone: UTC, allow: [{ days: [@@monday] }]", "R0140", "`Mon`"),
+    *_windows("timeZone: UTC, allow: [@@{ from: 22:30, to: 22:30 }]", "R0140", "whole days"),
+    *_windows("timeZone: UTC, allow: [@@{ from: 22:30, to: 22:40 }]", "R0142", "longer"),
+    *_windows("timeZone: UTC, allow: [{ days: [Mon] }, @@{ to: 00:11 }]", "R0142", "longer"),
+    *_windows("timeZone: UTC, deny: [{ from: @@2026-02-30, to: 2026-03-01 }]", "R0140", None),
+    *_windows("timeZone: UTC, deny: [@@{ from: 2026-03-02, to: 2026-03-01 }]", "R0140", "exchange"),
+    *_windows("timeZone: UTC, deny: [@@{ from: 2026-03-02 }]", "R0140", "other date"),
+    *_windows("timeZone: UTC, deny: [@@{ from: 2026-03-02, to: 05:00 }]", "R0140", "two times"),
+    *_windows("timeZone: UTC, deny: [@@{ calendar: a.ics, days: [Mon] }]", "R0140", "two rules"),
+    *_windows("timeZone: UTC, deny: [{ calendar: @@../a.ics }]", "R0114", None),
     ("  onUnknown: hold", "  @@terraform: {}", "R0106", None),
     ("  onUnknown: hold", "  @@approvals: {}", "R0106", None),
     ("  onUnknown: hold", "  @@notify: []", "R0106", None),

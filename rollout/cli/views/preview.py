@@ -32,6 +32,7 @@ ABOUT: dict[Reason, str] = {
 
 _DETAILS_SHOWN = 3
 _FORMERS_SHOWN = 3
+_WINDOWS_SHOWN = 3
 
 
 def text(plan: Plan, digest: str, width: int, *, reading: InventoryReading | None = None) -> str:
@@ -39,6 +40,7 @@ def text(plan: Plan, digest: str, width: int, *, reading: InventoryReading | Non
     blocks = [_head(plan, width, reading), _parts(plan)]
     if plan.counts.targets:
         blocks.append([*_waves(plan.waves), *_bounds(plan, width)])
+        blocks += [lines for lines in [_windows(plan, width)] if lines]
     if plan.warnings:
         blocks.append([line for warning in plan.warnings for line in _warning(warning, width)])
     blocks.append(_foot(plan, digest))
@@ -237,6 +239,23 @@ def _failures(plan: Plan) -> str:
     parts += [f"{percent} instances, in total, of a wave or of a group"] if rule.share_ppm else []
     strict = " Strict: open instances count as failures." if rule.strict else ""
     return f"Halts at {', or '.join(parts)}.{strict}"
+
+
+def _windows(plan: Plan, width: int) -> list[str]:
+    """Return the next windows in local time and in UTC."""
+    if isinstance(plan.windows, msgspec.UnsetType):
+        return []
+    windows = plan.windows
+    head = f"Windows ({windows.time_zone}, tz data {windows.tz_version}): restarts begin only in"
+    lines = render.wrap(head, width, first="  ")
+    for one in windows.open[:_WINDOWS_SHOWN]:
+        utc = f"({format_instant(one.opens)} to {format_instant(one.closes)})"
+        span = f"{one.opens_text} to {one.closes_text} {utc}"
+        lines += render.wrap(span, width, first="    ", rest="      ")
+    more = len(windows.open) - _WINDOWS_SHOWN
+    return lines + (
+        [f"    {more:,} more until {format_instant(windows.until)}"] if more > 0 else []
+    )
 
 
 def _budget(plan: Plan, number: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rollout.cli.views import report
-from rollout.core.running import gates
+from rollout.core.running import gates, windows
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.view import lanes
@@ -60,6 +60,10 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
             return _info("wave.closed", **figures(run, wave), **_gate(run, wave))
         case ev.GateOpened(wave=wave):
             return _info("gate.opened", run=run.run_id, wave=run.layout.waves[wave].name)
+        case ev.WindowClosed():
+            return _info("window.closed", run=run.run_id, next=windows.closed_text(event, run.plan))
+        case ev.WindowOpened(closes=closes):
+            return _info("window.opened", run=run.run_id, closes=format_instant(closes))
         case ev.RunClosed(counts=counts, exit=exit_code):
             return _info("run.closed", run=run.run_id, **counts, exit=exit_code)
         case _:

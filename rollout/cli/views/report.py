@@ -77,6 +77,8 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view, width)]
     lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
+    if view.window:
+        lines += render.wrap(view.window, width, first="  ", rest="    ")
     if view.state != "closed":
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from rollout.core.planning import scope, selection
+from rollout.core.planning import scope, selection, windows
 from rollout.core.planning.groups import Groups
 from rollout.core.planning.narrowing import Narrower, Narrowing
 from rollout.core.planning.scope import Scope
@@ -37,6 +37,7 @@ from rollout.model.plan import (
 from rollout.model.site import Lane
 from rollout.model.spec import FLEET, Calls, OnUnknown, Spec
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
+from rollout.model.windows import PlanWindows
 
 
 class PlanContext(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     to instances of a closed run, with a wanted key for each. `narrowing` leaves targets out.
     `unproven` holds the instances whose last rotation is unproven, with the key of that rotation.
     `overrides` records fields that options replaced in the spec.
+    `windows` are the expanded windows of the spec, and `warnings` belong in the plan.
     """
 
     tool: str
@@ -59,6 +61,8 @@ class PlanContext(msgspec.Struct, frozen=True):
     scope: Scope | None = None
     unproven: Proofs = {}
     overrides: tuple[PlanOverride, ...] = ()
+    windows: PlanWindows | None = None
+    warnings: tuple[Warn, ...] = ()
 
 
 def make_plan(
@@ -94,6 +98,9 @@ def make_plan(
     waves = end_ungated(narrowed)
     _check_size(spec, selected.chosen)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
+    expires_at = at + context.age_max_ms
+    if context.windows is not None and selected.chosen:
+        windows.check(context.windows, at, expires_at, spec.restart.longest_ms)
     excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
     found = len(inventory.instances) + len(inventory.lost)
     return Plan(
@@ -103,7 +110,7 @@ def make_plan(
         spec_text=spec.text,
         spec_digest=f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}",
         made_at=at,
-        expires_at=at + context.age_max_ms,
+        expires_at=expires_at,
         as_of=inventory.as_of,
         identity=context.identity,
         inventory_digest=digest.text(),
@@ -124,12 +131,16 @@ def make_plan(
         groups=tuple(groups),
         waves=waves,
         exclusions=tuple(selected.exclusions),
-        warnings=_warnings(spec, inventory, selected, groups, all_waves, scoped, at),
+        warnings=(
+            *_warnings(spec, inventory, selected, groups, all_waves, scoped, at),
+            *context.warnings,
+        ),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
         origin=scoped.origin or msgspec.UNSET,
         narrowed=context.narrowing.recorded(),
         verify=spec.verify or msgspec.UNSET,
         overrides=context.overrides or msgspec.UNSET,
+        windows=context.windows or msgspec.UNSET,
     )
 
 

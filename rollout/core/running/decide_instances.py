@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from rollout.core.invariant import invariant
-from rollout.core.running import login_evidence, thresholds
+from rollout.core.running import login_evidence, thresholds, windows
 from rollout.core.running.permit_queues import FreePermits, FreeStarts
 from rollout.core.running.state import Run
 from rollout.core.running.waiting import Waiting
@@ -73,8 +73,12 @@ class Step:
         attempt: int,
         observed: tuple[ObservedGroup, ...] = (),
     ) -> None:
-        """Add the intent of a call, numbered after those before it."""
+        """Add the intent of a call, numbered after those before it. It must not be sent after
+        `not_after`, nor after the last start in the open window.
+        """
         self.intents += 1
+        last = windows.latest_start(self.run, self.watching.offset, self.now)
+        not_after = not_after if last is None else min(not_after, last)
         run, n = self.run, self.run.calls_issued + self.intents
         at = self.now if run.rates.rates and isinstance(command, RestartCall) else 0
         self.events.append(ev.Issued(n, command, not_after, observed, run.epoch, attempt, at))
@@ -119,7 +123,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
     if run.alarm is not None:
         return step
     front = end = run.startable_end
-    if run.paused is None and front < len(run.phases) and waiting.stalled:
+    if not run.resting and front < len(run.phases) and waiting.stalled:
         # The restarts of attached instances give their permits back. No attach of the later wave
         # begins.
         end = len(run.phases)
@@ -150,7 +154,7 @@ def _compare_key(step: Step, key_site: KeySite) -> None:
         return
     keys = step.watching.keys
     if key_site in keys.missing:
-        if step.run.paused is not None:
+        if step.run.resting:
             return
         command = ImportKey(*key_site.site, key_site.key)
         not_after = step.now + limits.STATE_AGE_MAX_MS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.core.invariant import invariant
-from rollout.core.running import gates, thresholds
+from rollout.core.running import gates, thresholds, windows
 from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.core.running.watching import Watching
@@ -27,7 +27,11 @@ def decide(run: Run, watching: Watching, now: Instant) -> tuple[list[AnyEvent], 
     """Return the events about the run as a whole that are due at `now`, and when the next one is
     due without new input: None where only an event can bring one.
     """
-    return list(_events(run, watching, now)), None if run.frozen else gates.opens_at(run)
+    events = list(_events(run, watching, now))
+    if run.frozen:
+        return events, None
+    wakes = (gates.opens_at(run), windows.wakes_at(run, watching.offset, now))
+    return events, min((at for at in wakes if at is not None), default=None)
 
 
 def _events(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
@@ -43,6 +47,8 @@ def _events(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
         yield from released
     elif run.aborted is not None:
         yield from _close_aborted(run)
+    elif (window := windows.verdict(run, watching.offset, now)) is not None:
+        yield window
     else:
         yield from _waves(run, watching, now)
 
@@ -94,7 +100,7 @@ def _waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
     yield from map(ev.CellClosed, closed)
     if run.cells_next < span.cells[1]:
         room = run.left_in_open_cells < limits.OPEN_INSTANCES_MAX
-        if run.left_before is None and room and run.paused is None:
+        if run.left_before is None and room and not run.resting:
             yield ev.CellOpened(run.cells_next)
     elif len(closed) == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
         gated = run.plan.waves[run.wave_open].gated
@@ -113,7 +119,7 @@ def _between_waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEv
         if opened is not None:
             yield opened
     elif run.waves_closed < len(run.layout.waves):
-        if run.paused is None:
+        if not run.resting:
             yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)
     elif run.left == 0 and not run.open_calls and watching.keys.all_compared():
         given_up = sum(run.phase(ordinal) in DOWN for ordinal in run.abandoned)

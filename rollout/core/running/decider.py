@@ -187,7 +187,9 @@ class Decider:
     ) -> None:
         """Judge the reply to an observation that was sent at `sent_at`, or the lack of one."""
         if not isinstance(reply, Refused | Unknown):
-            self.watching.service_time = max(self.watching.service_time, reply.api_time)
+            watching, api_time = self.watching, reply.api_time
+            watching.service_time = max(watching.service_time, api_time)
+            watching.offset = watching.offset.narrowed(api_time, sent_at, now)
         match observation, reply:
             case ObserveInstances(), Described(instances=instances, api_time=api_time):
                 self.instances_observed(observation, instances, sent_at, api_time, now)
@@ -310,7 +312,7 @@ class Decider:
             self.waiting.advance(now)
             step = decide_instances.decide(self.waiting, now) if not events else None
             if not events and not step:
-                stop = None if self.waits else gates.stop(self.run)
+                stop = gates.stop(self.run) if not self.waits or self.run.windows_over else None
                 if stop is not None:
                     self.put(stop, now)
                 self.watching.calibrated.clear()

@@ -133,6 +133,7 @@ def _wave_started(run: Run, event: ev.WaveStarted) -> None:
     invariant(run.paused is None, "I-66: no wave starts in a paused run")
     last = run.last_wave
     invariant(last is None or event.wave <= last, "I-82: no wave starts after --until-wave")
+    invariant(run.shut is None, "I-77: no wave starts outside the windows")
     run.wave_open = event.wave
     run.cells_next = run.layout.waves[event.wave].cells[0]
 
@@ -161,9 +162,21 @@ def _last_wave_set(run: Run, event: ev.LastWaveSet) -> None:
     run.last_wave = event.wave
 
 
+def _window_closed(run: Run, event: ev.WindowClosed) -> None:
+    invariant(run.shut is None, "only an open window closes")
+    run.shut = event
+
+
+def _window_opened(run: Run, event: ev.WindowOpened) -> None:
+    shut = run.shut
+    invariant(shut is not None and 0 < shut.opens <= event.at, "I-77: a window opens when planned")
+    run.shut = None
+
+
 def _cell_opened(run: Run, event: ev.CellOpened) -> None:
     invariant(event.cell == run.cells_next, "cells open in order")
     invariant(run.paused is None, "I-66: no cell opens in a paused run")
+    invariant(run.shut is None, "I-77: no cell opens outside the windows")
     run.cells_open[event.cell] = None
     run.cells_next += 1
     run.left_in_open_cells += run.left_in_cell[event.cell]
@@ -341,6 +354,8 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.GateOpened: _gate_opened,
     ev.LastWaveSet: _last_wave_set,
     ev.Overridden: _ignored,
+    ev.WindowClosed: _window_closed,
+    ev.WindowOpened: _window_opened,
     ev.CellOpened: _cell_opened,
     ev.CellClosed: _cell_closed,
     ev.Issued: begin,

@@ -43,6 +43,7 @@ def begin(run: Run, event: ev.Issued) -> None:
     invariant(event.n == run.calls_issued + 1, "I-02: calls are numbered without gap")
     invariant(not run.frozen, "I-38: no intent after a halt, a drain or an abort")
     invariant(run.paused is None, "I-66: no intent in a paused run")
+    invariant(run.shut is None, "I-77: no intent outside the windows")
     run.calls_issued = event.n
     run.open_calls[event.n] = event
     match event.command:

@@ -5,6 +5,7 @@ Called by `decide_run`, `operators` and the decider. Reads the state only.
 
 from __future__ import annotations
 
+from rollout.core.running import windows
 from rollout.core.running.evolve import OBSERVED
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
@@ -29,7 +30,7 @@ def opened(run: Run, now: Instant) -> ev.GateOpened | None:
 
 def opens_at(run: Run) -> Instant | None:
     """Return when the gate that waits opens; None where only an event can bring that about."""
-    if run.gate is None or run.paused or run.left_before is not None or unanswered(run):
+    if run.gate is None or run.resting or run.left_before is not None or unanswered(run):
         return None
     return run.baked_at
 
@@ -62,14 +63,16 @@ def refusal(run: Run, order: ev.OperatorCommand) -> str:
 
 
 def stop(run: Run) -> ev.Halted | None:
-    """Return the halt of a process that may not wait for an operator; None while the run works."""
-    if run.frozen or not (run.paused or unanswered(run)) or awaited(run):
+    """Return the halt of a process that may not wait for an operator or a window; None while the
+    run works.
+    """
+    if run.frozen or not (run.resting or unanswered(run)) or awaited(run):
         return None
     if run.paused is not None:
         return halted(HaltReason.PAUSED, paused_by(run.paused))
-    if run.gate is None or run.left_before is not None:
-        return None
-    return halted(HaltReason.GATE, f"wave {run.plan.waves[run.gate.wave].name} is finished")
+    if run.gate is not None and unanswered(run) and run.left_before is None:
+        return halted(HaltReason.GATE, f"wave {run.plan.waves[run.gate.wave].name} is finished")
+    return None if run.shut is None else windows.halt(run.shut, run.plan)
 
 
 def awaited(run: Run) -> bool:

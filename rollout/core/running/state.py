@@ -146,6 +146,8 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     """The operator's abort: observe instances with open questions, then close."""
     paused: ev.OperatorCommand | None = None
     """The operator's pause: no call, wave or cell begins until an operator continues the run."""
+    shut: ev.WindowClosed | None = None
+    """The close of the last window, until the next one opens: no call, wave or cell begins."""
     gate: GateWait | None = None
     """The gate after the last closed wave, until it opens."""
     last_wave: int | None = None
@@ -206,6 +208,16 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
         return bool(_FINAL[self.phases[ordinal]] or self.held[ordinal])
 
     @property
+    def resting(self) -> bool:
+        """Return whether no call, wave or cell may begin: in a pause, or outside the windows."""
+        return self.paused is not None or self.shut is not None
+
+    @property
+    def windows_over(self) -> bool:
+        """Return whether the last window of the plan is closed."""
+        return self.shut is not None and not self.shut.opens
+
+    @property
     def left_before(self) -> int | None:
         """Return the first wave before the open or the next one that has unfinished targets."""
         for wave in range(self.waves_closed):
@@ -216,9 +228,9 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     @property
     def startable_end(self) -> int:
         """Return the end of the ordinals that calls may begin for: earlier waves finish first. None
-        begins in a paused run.
+        begins in a pause or outside the windows.
         """
-        if self.paused is not None:
+        if self.resting:
             return 0
         wave = self.left_before
         cells = self.layout.cells

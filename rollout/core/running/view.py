@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from rollout.core.running import gates, thresholds
+from rollout.core.running import gates, thresholds, windows
 from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
@@ -53,6 +53,7 @@ def view(run: Run) -> RunView:
         lanes=lanes(run) if run.closed is None else (),
         clusters=thresholds.clusters(run),
         to_promote=run.aborted is None and gates.unanswered(run),
+        window="" if run.closed is not None or run.aborted is not None else windows.text(run),
     )
 
 

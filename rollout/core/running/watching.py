@@ -15,6 +15,7 @@ from rollout.core.running.key_comparisons import KeyWatch
 from rollout.core.running.logins import Logins
 from rollout.core.running.state import Run
 from rollout.core.running.stations import Station, Stations
+from rollout.core.running.windows import Offset
 from rollout.model import limits
 from rollout.model.event import DriftKind
 from rollout.model.observation import Observed
@@ -75,6 +76,8 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     drift_reported: dict[tuple[int, DriftKind], None] = {}
     service_time: Instant = 0
     """The latest time that a reply to an observation has, by the service's clock."""
+    offset: Offset = Offset()
+    """The service's time minus ours, by the replies to observations."""
     calibrated: list[tuple[str, str, str]] = []
     """Families (account, region, image) whose StartTime was judged since the last turn."""
 

@@ -13,6 +13,7 @@ from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.journal.recheck.legal_moves import State
 from rollout.journal.recheck.logins import LoginRules
 from rollout.journal.recheck.waves import WaveRules
+from rollout.journal.recheck.windows import WindowRules
 from rollout.model import event as ev
 from rollout.model.event import AnyEvent
 from rollout.model.plan import Plan
@@ -30,6 +31,7 @@ class Rules:
         self.calls = RunCalls(self.instances, self.waves, self.commands, violations)
         self.evidence = EvidenceRules(self.instances, self.calls, self.commands, violations)
         self.logins = LoginRules(self.instances, self.evidence, violations)
+        self.windows = WindowRules(plan, violations)
         self.resumes = 0
         self.closed = False
         self._demand = violations.demand
@@ -43,6 +45,7 @@ class Rules:
     def _fold(self, event: AnyEvent) -> None:
         match event:  # the frequent ones first
             case ev.Issued():
+                self.windows.issued(event)
                 self.calls.issue(event)
             case ev.Settled():
                 self.calls.settle(event)
@@ -55,15 +58,19 @@ class Rules:
                 for ordinal in self.instances.known(event.ordinals):
                     self.instances.release(ordinal)
             case ev.CellOpened():
+                self.windows.begun(f"cell {event.cell} opened")
                 self.waves.cell_opened(event)
             case ev.CellClosed():
                 self.waves.cell_closed(event)
             case ev.WaveStarted():
+                self.windows.begun(f"wave {event.name} started")
                 self.waves.wave_started(event)
             case ev.WaveClosed():
                 self.waves.wave_closed(event)
             case ev.GateOpened():
                 self.waves.gate_opened(event)
+            case ev.WindowClosed() | ev.WindowOpened():
+                self.windows.take(event)
             case ev.KeyReady():
                 self.evidence.compare(event)
             case ev.KeyChanged():
