@@ -293,7 +293,10 @@ CODES: dict[str, Code] = {
     "R0421": Code(Exit.DONE, "calls go to a host outside the service's domain"),
     # R05xx run and instances
     "R0145": Code(Exit.BAD_INPUT, "not a login that can be probed"),
+    "R0166": Code(Exit.BAD_INPUT, "a verifier key file is not acceptable"),
+    "R0167": Code(Exit.BAD_INPUT, "`approvals` contradicts itself"),
     "R0349": Code(Exit.CONFIG, "an identity for `verify` is missing"),
+    "R0363": Code(Exit.BAD_INPUT, "too few persons may approve the plan"),
     "R0501": Code(Exit.HALTED, "restarts are in doubt"),
     "R0502": Code(Exit.HALTED, "the service refuses the requests"),
     "R0503": Code(Exit.HALTED, "the service is no longer reachable"),
@@ -331,6 +334,11 @@ CODES: dict[str, Code] = {
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),
+    "R0704": Code(Exit.CONFIRM, "the plan lacks approvals"),
+    "R0705": Code(Exit.CONFIRM, "the key may not approve this plan"),
+    "R0706": Code(Exit.CONFIRM, "a private key file cannot be used"),
+    "R0707": Code(Exit.CONFIRM, "the author may not approve the plan"),
+    "R0708": Code(Exit.IO, "an approval cannot be read"),
     # R08xx disk and journal writing
     "R0801": Code(Exit.IO, "the journal cannot be written"),
     "R0802": Code(Exit.IO, "the run directory cannot be used"),
@@ -345,4 +353,5 @@ CODES: dict[str, Code] = {
     "R0905": Code(Exit.INTEGRITY, "the journal violates a rule of the run"),
     "R0906": Code(Exit.INTEGRITY, "another process took over the run, or its files were replaced"),
     "R0907": Code(Exit.INTEGRITY, "the journal lacks the line that --head names"),
+    "R0910": Code(Exit.INTEGRITY, "an approval is not valid"),
 }

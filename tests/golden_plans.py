@@ -29,8 +29,10 @@ from rollout.model.plan import (
     WantedKey,
     public_key_digest,
 )
+from rollout.model.signed_note import signer_of
 from rollout.model.spec import (
     Amount,
+    ApprovalRule,
     Budget,
     Calls,
     Exclude,
@@ -188,9 +190,16 @@ def guarded() -> Plan:
     return _plan(samples.spec(), samples.fleet(8), unproven=("i-0002", "i-0003"), looser=(looser,))
 
 
+def approvals() -> Plan:
+    """Two of three persons must approve; the author is one of the three."""
+    signers = (signer_of(name, bytes([9]) + name.encode().ljust(31)) for name in ("ops", "a", "b"))
+    rule = ApprovalRule(2, tuple(str(one.verifier) for one in signers))
+    return _plan(samples.spec(approvals=rule), samples.fleet(4))
+
+
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
-    *(every_exclusion, undo, offline, no_targets, narrowed, guarded),
+    *(every_exclusion, undo, offline, no_targets, narrowed, guarded, approvals),
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, former_keys, plan_file, preflight, runs, windows
+from rollout.app import about, former_keys, person, plan_file, preflight, runs, windows
 from rollout.app.plan import InventoryReading, PlanResult
 from rollout.app.runs import Folded
 from rollout.core.planning import planner
@@ -73,7 +73,12 @@ def spec_of(folded: Folded) -> Spec:
     """Return the spec that the run's plan stores. Errors: as `specfile.parse_stored`."""
     plan = folded.run.plan
     given = [Override(one.field, one.value) for one in kept_overrides(plan)]
-    return specfile.parse_stored(plan.spec_text, plan.keys[0].public_key, Path.cwd(), given)
+    spec = specfile.parse_stored(plan.spec_text, plan.keys[0].public_key, Path.cwd(), given)
+    approvers = plan.approvers()
+    if spec.approvals is None or approvers is None:
+        return spec
+    rule = msgspec.structs.replace(spec.approvals, keys=approvers.keys)  # not those of the files
+    return msgspec.structs.replace(spec, approvals=rule)
 
 
 def kept_overrides(plan: Plan) -> tuple[PlanOverride, ...]:
@@ -140,6 +145,7 @@ async def make(
         scope=scope,
         unproven=earlier.unproven,
         overrides=kept_overrides(folded.run.plan),
+        user=person.user(),
     )
     now = service.clock.now()
     spec = spec_of(folded)

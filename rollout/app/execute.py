@@ -7,7 +7,6 @@ module connects it to the service, the journal and the locks.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import secrets
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from rollout import logs
-from rollout.app import about, connect, plan, preflight, proofs, runs
+from rollout.app import about, approvals, connect, person, plan, preflight, proofs, runs
 from rollout.app.plan import Allow, Overriding, PlanResult
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded, RunFacts, RunResult
@@ -47,6 +46,7 @@ from rollout.journal.writer import RunJournal
 from rollout.model.event import (
     Actor,
     AnyEvent,
+    Approved,
     LastWaveSet,
     OperatorCommand,
     OperatorVerb,
@@ -67,6 +67,7 @@ async def apply(saved: SavedPlan, session: Session) -> RunResult | None:
     preflight.check_plan(saved.plan)
     if not saved.plan.counts.targets:
         return None
+    approvals.check(saved)
     async with _connected(session) as (runner, service):
         return await runner.begin(saved, service)
 
@@ -84,8 +85,10 @@ async def plan_and_apply(
     """
     async with _connected(session) as (runner, service):
         planned = await plan.create(spec, service, session.store, allow=allow, looser=looser)
-        review(planned)
         saved = planned.saved
+        if saved.plan.counts.targets:
+            approvals.check(saved)
+        review(planned)
         return await runner.begin(saved, service) if saved.plan.counts.targets else None
 
 
@@ -120,6 +123,7 @@ async def resume(
         if not still_open:  # another process closed it before this one had the lock
             return None if run is None else runs.result_of(read[-1])
         folded = still_open[-1]
+        approvals.check_resumed(folded.run)
         if unattended:
             _check_unattended(folded)
         async with connect.connect(session.connection, session.notices) as service:
@@ -165,11 +169,14 @@ class Runner:
     async def begin(self, saved: SavedPlan, service: Service) -> RunResult:
         """Check a plan, start its run and drive it."""
         last_wave(saved.plan, self.session.until_wave)  # an unknown wave is refused before any call
+        approved = approvals.check(saved)
         await preflight.check(saved, service, self.session.store)
         async with proofs.prober(saved.plan, service) as prober:
-            return await self._begin(saved, service, prober)
+            return await self._begin(saved, approved, service, prober)
 
-    async def _begin(self, saved: SavedPlan, service: Service, prober: Prober | None) -> RunResult:
+    async def _begin(
+        self, saved: SavedPlan, approved: list[Approved], service: Service, prober: Prober | None
+    ) -> RunResult:
         """Start the run of a checked plan and drive it."""
         now, last = service.clock.now(), last_wave(saved.plan, self.session.until_wave)
         decider = Decider(saved.plan)
@@ -179,6 +186,8 @@ class Runner:
         def start() -> None:
             mine = actor(service.identity.arn)
             decider.start(journal.run, saved.digest, mine, now)
+            for event in approved:
+                decider.put(event, now)
             _note_skew(decider, service, now)
             for one in saved.plan.overridden():
                 decider.put(Overridden(one.field, one.value, one.former, one.reason), now)
@@ -296,18 +305,10 @@ def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
 
 def actor(arn: str = "") -> Actor:
     """Return the operator of this process, with its cloud identity if there is one."""
-    return Actor(_user(), arn, socket.gethostname(), os.getpid(), about.tool())
+    return Actor(person.user(), arn, socket.gethostname(), os.getpid(), about.tool())
 
 
 def command(verb: OperatorVerb, reason: str) -> OperatorCommand:
     """Return a command by the operator of this process."""
     at = LoopClock().now()
     return OperatorCommand(secrets.token_hex(8), verb, actor(), at, "command line", reason)
-
-
-def _user() -> str:
-    """Return the OS user's name, or its number if it has no name, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

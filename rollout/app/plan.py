@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from rollout.app import about, connect, former_keys, narrow, parallel, plan_file, windows
+from rollout.app import about, connect, former_keys, narrow, parallel, person, plan_file, windows
 from rollout.app.plan_file import SavedPlan
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
@@ -175,6 +175,7 @@ async def create(
         narrowing,
         unproven=folded.unproven,
         overrides=replaced,
+        user=person.user(),
     )
     at = clock.now()
     context = windows.add(context, spec, at)

@@ -23,6 +23,7 @@ from rollout.model.plan import (
     Target,
     public_key_digest,
 )
+from rollout.model.signed_note import NoteError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
@@ -43,6 +44,7 @@ def contradictions(plan: Plan) -> Iterator[str]:
         return
     yield from _header(plan)
     yield from _keys(plan)
+    yield from _approvers(plan)
     yield from _shape(plan)
     yield from _members(plan, targets)
     yield from _counts(plan, targets)
@@ -71,6 +73,22 @@ def _keys(plan: Plan) -> Iterator[str]:
     for (_, region, name), times in names.items():
         if times > 1:
             yield f"key {name} appears {times} times in {region}"
+
+
+def _approvers(plan: Plan) -> Iterator[str]:
+    """The verifier keys of approvals: valid, each once, and enough of them."""
+    approvers = plan.approvers()
+    if approvers is None:
+        return
+    try:
+        keys = approvers.verifiers()
+    except NoteError as error:
+        yield f"approvals: {error}"
+        return
+    if len({key.public for key in keys}) < len(keys):
+        yield "approvals: two keys are the same"
+    if not 1 <= approvers.required <= len(keys):
+        yield f"approvals: {approvers.required} required of {len(keys)} keys"
 
 
 def _shape(plan: Plan) -> Iterator[str]:

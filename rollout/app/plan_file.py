@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from rollout.app import out_file, plan_check
+from rollout.app import approval_files, out_file, plan_check
 from rollout.errors import IntegrityError, Place, PlanError, UsageError
 from rollout.model import plan as plans
 from rollout.model.plan import Plan
@@ -27,11 +27,12 @@ _FIGURES = re.compile(r"[0-9a-f]{64}")
 
 
 class SavedPlan(NamedTuple):
-    """A plan, its bytes, and their digest."""
+    """A plan, its bytes, their digest, and the approvals next to its file."""
 
     plan: Plan
     raw: bytes
     digest: str
+    notes: tuple[str, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -59,7 +60,7 @@ def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
     """Return the plan in a file after checking its digest against `digest` or its `.sha256` file.
 
     Errors: R0320 unreadable, R0321 not a plan of this version, R0901 the digest does not match,
-    R0322 the plan contradicts itself, R0001 `digest` is malformed.
+    R0322 the plan contradicts itself, R0708 an approval is unreadable, R0001 `digest` is malformed.
     """
     raw = _read(path)
     _check_version(raw, path)
@@ -71,7 +72,8 @@ def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
     if plans.encode(plan) != raw:
         raise _not_a_plan(path, "it has fields that this version does not know")
     plan_check.check(plan, Place(str(path)))
-    return SavedPlan(plan, raw, plans.digest(raw))
+    notes = approval_files.read_notes(path) if plan.approvers() else ()
+    return SavedPlan(plan, raw, plans.digest(raw), notes)
 
 
 def _read(path: Path) -> bytes:

@@ -29,6 +29,7 @@ OUTPUT = Parameter(name=("--output", "-o"))
 """Format of the result. Each command lists its own formats."""
 
 ENVIRONMENT = (
+    "ROLLOUT_APPROVAL_KEY",
     "ROLLOUT_COLOR",
     "ROLLOUT_EMULATOR",
     "ROLLOUT_ENDPOINT",

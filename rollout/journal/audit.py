@@ -6,6 +6,7 @@ events in the journal.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -243,6 +244,8 @@ class _Entries:
         match event:
             case ev.RunStarted():
                 return f"run {event.run} of plan {event.plan_digest}"
+            case ev.Approved():
+                return f"{event.key} approved the plan{_comment(event.note)}"
             case ev.Resumed():
                 return f"epoch {event.epoch}: the results of open calls are unknown"
             case ev.TornTail():
@@ -359,6 +362,12 @@ def _with(entry: AuditEntry, **fields: object) -> AuditEntry:
 def _actor(actor: Actor) -> str:
     identity = f" as {actor.arn}" if actor.arn else ""
     return f"{actor.user} on {actor.machine}{identity}"
+
+
+def _comment(note: str) -> str:
+    """Return the comment of an approval as text, empty if it has none."""
+    found = re.search(r"^comment (.+)$", note, re.MULTILINE)
+    return f": {found[1]}" if found else ""
 
 
 def _observation(observed: Observed) -> str:

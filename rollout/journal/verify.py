@@ -37,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     `lines` is the number of valid lines, `head` the digest of the last one. `sealed`: the journal
     was closed in order, so a cut tail would be detected. `torn`: a crash left an incomplete line,
     which a resume will cut. `classes` sum to `found`; unless the run is `closed`, they count
-    unfinished instances as if the run ended here.
+    unfinished instances as if the run ended here. `approved` are the keys with valid approvals.
     """
 
     run: str
@@ -59,6 +59,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     late: int = 0
     exposed_peak: int = 0
     groups: tuple[GroupPeak, ...] = ()
+    approved: tuple[str, ...] = ()
+    approvals_required: int = 0
     problems: tuple[Problem, ...] = ()
     problems_found: int = 0
 
@@ -151,6 +153,8 @@ class _Case:
             restarted=calls.restarted,
             resumes=rules.resumes,
             late=calls.late,
+            approved=tuple(rules.approvals.signed),
+            approvals_required=rules.approvals.required,
             exposed_peak=instances.exposed_peak,
             groups=tuple(GroupPeak(group.key, peak, group.cap) for group, peak in peaks),
         )

@@ -57,6 +57,13 @@ class Resumed(Event, frozen=True):
     at: Instant
 
 
+class Approved(Event, frozen=True):
+    """The key with this id signed the plan's digest; `note` is the whole signed note."""
+
+    key: str
+    note: str
+
+
 class TornTail(Event, frozen=True):
     """The last line was half written and was cut; no effect can have depended on it."""
 
@@ -444,6 +451,7 @@ class RunClosed(Event, frozen=True):
 AnyEvent = (
     RunStarted
     | Resumed
+    | Approved
     | TornTail
     | KeyReady
     | KeyChanged

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from rollout.model.approval import Approvers
 from rollout.model.instance import Status
 from rollout.model.site import AtSite
 from rollout.model.spec import Calls, OnFailure, OnUnknown, Restart, WaveGate
@@ -309,6 +310,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Set if options narrowed the plan."""
     on_failure: OnFailure | msgspec.UnsetType = msgspec.UNSET
     """Set if the spec has `onFailure`; otherwise the rules of `limits.FAILURES_*` apply."""
+    approvals: Approvers | msgspec.UnsetType = msgspec.UNSET
+    """Set if the spec has `approvals`."""
     verify: Verify | msgspec.UnsetType = msgspec.UNSET
     """Set if an instance is done only after a login proved its key."""
     overrides: tuple[PlanOverride, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -343,6 +346,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def logins(self) -> Verify | None:
         """Return the probes that prove a login; None where the service's evidence is enough."""
         return None if isinstance(self.verify, msgspec.UnsetType) else self.verify
+
+    def approvers(self) -> Approvers | None:
+        """Return who must approve the plan; None if nobody has to."""
+        return None if isinstance(self.approvals, msgspec.UnsetType) else self.approvals
 
     @property
     def intervals(self) -> tuple[Interval, ...] | None:

@@ -190,6 +190,14 @@ class Budget(msgspec.Struct, frozen=True):
         return "" if self.max_down is None else str(self.max_down)
 
 
+class ApprovalRule(msgspec.Struct, frozen=True):
+    """How many of these verifier keys must sign a plan; with `not_author`, not its author's."""
+
+    required: int
+    keys: tuple[str, ...]
+    not_author: bool = True
+
+
 class WaveKind(enum.StrEnum):
     """How the size of a wave is determined."""
 
@@ -242,6 +250,7 @@ class Spec(msgspec.Struct, frozen=True):
     on_failure: OnFailure | None = None
     on_unknown: OnUnknown = OnUnknown.HOLD
     limits: Limits = Limits()
+    approvals: ApprovalRule | None = None
     chain_unproven: bool = False
     """Also rotate instances whose last rotation is unproven. Only an override sets it."""
     verify: Verify | None = None

@@ -42,6 +42,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         on_failure=_on_failure(wanted),
         on_unknown=wanted.on_unknown,
         limits=_limits(wanted.limits),
+        approvals=wanted.approvals.built() if "approvals" in wanted.model_fields_set else None,
         verify=wanted.verify.built() if "verify" in wanted.model_fields_set else None,
         windows=_windows(wanted.windows),
     )

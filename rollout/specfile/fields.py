@@ -142,7 +142,8 @@ def _date(text: str) -> str:
         raise fault("R0105", "not a date", "a date is written like 2026-12-15") from None
 
 
-def _in_project(text: str, info: ValidationInfo) -> str:
+def in_project(text: str, info: ValidationInfo) -> str:
+    """Return the path. R0114 if it leaves the project directory."""
     project: Project | None = info.context
     if project is not None and (why := project.refuses(text)):
         raise fault(
@@ -156,7 +157,7 @@ def _public_key(text: str, info: ValidationInfo) -> str:
     if project is None:
         return text
     try:
-        return project.public_key(_in_project(text, info))
+        return project.public_key(in_project(text, info))
     except KeyFileError as error:
         code, message, hint = error.args
         raise fault(code, message, hint) from None
@@ -206,5 +207,5 @@ InstanceId = Annotated[
     Field(json_schema_extra={"pattern": f"^{instance.ID_PATTERN}$"}),
 ]
 Date = Annotated[str, AfterValidator(_date), Field(json_schema_extra={"format": "date"})]
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(_in_project)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(in_project)]
 PublicKeyFile = Annotated[str, Field(min_length=1), AfterValidator(_public_key)]

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from rollout.model import limits, time
 from rollout.model.spec import Calls, Ensure, OnUnknown, Stopped, WaveGate
 from rollout.model.windows import Hours
+from rollout.specfile.approvals import ApprovalsForm
 from rollout.specfile.fields import (
     Amount,
     Date,
@@ -335,6 +336,8 @@ class SpecForm(Form):
     """When attaches and restarts may begin; at any time if left out."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
     """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
+    approvals: ApprovalsForm = Field(default_factory=lambda: ApprovalsForm.model_construct(keys=[]))
+    """Signatures that `rollout apply` requires. Default: none."""
     limits: LimitsForm = LimitsForm()
     """Limits of the run."""
     verify: VerifyForm = Field(default_factory=VerifyForm.model_construct)

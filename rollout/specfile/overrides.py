@@ -17,8 +17,8 @@ from rollout.model.override import UNPROVEN, Override
 from rollout.specfile import document
 
 _PART = re.compile(r"([A-Za-z][A-Za-z0-9]*)((?:\[\d{1,4}\])*)")
-_FIXED = ("keyPair", "inventory")
-"""Fields that decide what is rotated, not how safely."""
+_FIXED = ("keyPair", "inventory", "approvals")
+"""Fields that decide what is rotated and who must approve it, not how safely."""
 
 
 def parse(texts: Iterable[str]) -> tuple[Override, ...]:
@@ -32,7 +32,7 @@ def parse(texts: Iterable[str]) -> tuple[Override, ...]:
         if field in found:
             raise _malformed(text, f"give `{field}` once")
         if _parts(field)[0] in _FIXED:
-            raise _malformed(text, f"change `{field}` in the spec: it decides what is rotated")
+            raise _malformed(text, f"change `{field}` in the spec: options cannot replace it")
         found[field] = Override(field, value.strip())
     return tuple(found.values())
 

@@ -55,21 +55,25 @@ class Project:
         Errors: KeyFileError if the file does not exist or contains something else. The message
         repeats nothing of the content, which may be a private key.
         """
-        if self.stored_key:
-            return self.stored_key
+        return self.stored_key or _checked(self._content(text))
+
+    def line(self, text: str) -> str:
+        """Return the text of a small file, without surrounding white space. Errors: as above."""
+        return self._content(text).decode("utf-8", "replace").strip()
+
+    def _content(self, text: str) -> bytes:
         path = self.path(text)
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise KeyFileError(
-                    "R0113", "the public key file is not a regular file", "name a `.pub` file"
+                    "R0113", "the key file is not a regular file", "name the file of a public key"
                 )
             with path.open("rb") as file:
-                raw = file.read(KEY_BYTES_MAX + 1)
+                return file.read(KEY_BYTES_MAX + 1)
         except OSError as error:
             why = error.strerror or type(error).__name__
             hint = f"put the public key there: {path}"
             raise KeyFileError("R0113", f"the public key cannot be read: {why}", hint) from None
-        return _checked(raw)
 
 
 def _checked(raw: bytes) -> str:

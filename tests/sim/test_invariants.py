@@ -27,6 +27,7 @@ ELSEWHERE = {
     "I-47": ("journal/test_record.py", "journal/test_chain.py"),
     "I-51": ("journal/test_writer.py", "app/test_preflight.py"),
     "I-54": ("engines/test_local.py",),
+    "I-90": ("app/test_approvals.py", "journal/recheck/test_approvals.py"),
     "I-56": ("sim/test_determinism.py", "sim/test_shell.py"),
     "I-77": ("core/running/test_windows.py", "journal/recheck/test_windows.py"),
     "I-78": ("core/running/test_windows.py", "journal/recheck/test_windows.py"),

@@ -57,6 +57,13 @@ BAD = [
     ("timeout: 10m", "timeout: @@ten minutes", "R0107", None),
     ("timeout: 10m", "timeout: @@[10m]", "R0107", None),
     ("settleWindow: 5s", "settleWindow: @@true", "R0107", None),
+    # approvals
+    ("  onUnknown: hold", "  approvals: { keys: [@@keys/none.vkey] }", "R0166", "--new-key"),
+    ("  onUnknown: hold", "  approvals: { keys: [@@keys/ops.pub] }", "R0166", "--new-key"),
+    ("  onUnknown: hold", "  approvals: { keys: [@@../a.vkey] }", "R0114", "project directory"),
+    ("  onUnknown: hold", "  approvals: { @@reviewers: [] }", "R0104", "GitHub is called `keys`"),
+    ("  onUnknown: hold", "  @@approvals: { required: 1 }", "R0103", None),
+    ("  onUnknown: hold", "  approvals: { required: @@0, keys: [] }", "R0105", None),
     # counts and shares
     ("maxDown: 5%", "maxDown: @@10%%", "R0108", "5%"),
     ("maxDown: 5%", "maxDown: @@-1", "R0108", None),
@@ -106,7 +113,6 @@ BAD = [
     *_windows("timeZone: UTC, deny: [@@{ calendar: a.ics, days: [Mon] }]", "R0140", "two rules"),
     *_windows("timeZone: UTC, deny: [{ calendar: @@../a.ics }]", "R0114", None),
     ("  onUnknown: hold", "  @@terraform: {}", "R0106", None),
-    ("  onUnknown: hold", "  @@approvals: {}", "R0106", None),
     ("  onUnknown: hold", "  @@notify: []", "R0106", None),
     ("  onUnknown: hold", "  @@schedule: {}", "R0106", "cron"),
     ("  onUnknown: hold", "  @@spreadOver: [zone]", "R0106", None),

@@ -32,6 +32,9 @@ LOOSER = (
     "{ by: fleet, restartsPer10m: 5, atLeast: 1 }",
     "true, failedPercent: 1% }",
     "9 }",
+    "keys/none.vkey] }",
+    "keys/ops.pub] }",
+    "../a.vkey] }",
 )
 """Values that only the loader recognizes as invalid."""
 

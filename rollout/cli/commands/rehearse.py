@@ -56,7 +56,8 @@ def rehearse(
     )
     if out is not None:
         out_file.check(out, "page")
-    made, _, made_digest = plan_file.load_plan(plan, digest)
+    saved = plan_file.load_plan(plan, digest)
+    made, made_digest = saved.plan, saved.digest
     preflight.check_rules(made)
     if not made.counts.targets:
         terminal.say("Nothing to rehearse: no instance needs rotation.")

@@ -93,6 +93,10 @@ def verdict_text(verdict: Verdict, width: int) -> str:
         unfinished = (
             "" if verdict.closed else f", if it ended here ({verdict.unfinished:,} unfinished)"
         )
+        if verdict.approvals_required:
+            by = f": {', '.join(verdict.approved)}" if verdict.approved else ""
+            need = f"{len(verdict.approved)} of {verdict.approvals_required} required"
+            rows.append(("approvals", f"{need}, signatures valid{by}"))
         rows += [
             ("population", f"{verdict.found:,} = {report.classes(verdict.classes)}{unfinished}"),
             ("effects", f"{calls or 'no calls'}; {judged}"),

@@ -11,6 +11,7 @@ import msgspec
 from rollout.app.plan import InventoryReading
 from rollout.cli.views import render
 from rollout.model import limits
+from rollout.model.approval import Approvers
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn, Wave
 from rollout.model.printable import escaped
 from rollout.model.spec import FLEET, Amount
@@ -43,7 +44,7 @@ def text(plan: Plan, digest: str, width: int, *, reading: InventoryReading | Non
         blocks += [lines for lines in [_windows(plan, width)] if lines]
     if plan.warnings:
         blocks.append([line for warning in plan.warnings for line in _warning(warning, width)])
-    blocks.append(_foot(plan, digest))
+    blocks.append(_foot(plan, digest, width))
     return "\n\n".join("\n".join(map(escaped, block)) for block in blocks)
 
 
@@ -311,7 +312,18 @@ def _warning(warning: Warn, width: int) -> list[str]:
     return lines
 
 
-def _foot(plan: Plan, digest: str) -> list[str]:
+def _approvers(approvers: Approvers, width: int) -> list[str]:
+    """Return who must approve the plan, and whose approvals do not count."""
+    names = ", ".join(key.id for key in approvers.eligible())
+    text = f"Needs {render.count(approvers.required, 'approval')} by {names}"
+    lines = render.wrap(text, width, rest="  ")
+    if approvers.not_author:
+        by = ", ".join(approvers.author) or "unknown"
+        lines += render.wrap(f"Author {by}: cannot approve it", width, rest="  ")
+    return lines
+
+
+def _foot(plan: Plan, digest: str, width: int) -> list[str]:
     excluded = plan.counts.found - plan.counts.targets
     age = format_duration(plan.expires_at - plan.made_at)
     targets_text = render.count(plan.counts.targets, "target")
@@ -320,6 +332,9 @@ def _foot(plan: Plan, digest: str) -> list[str]:
         f"Digest {digest}",
         f"Valid until {format_instant(plan.expires_at)} ({age})",
     ]
+    approvers = plan.approvers()
+    if approvers is not None and plan.counts.targets:
+        lines += _approvers(approvers, width)
     if not plan.counts.targets:
         lines.insert(1, "Nothing to do: all instances found are excluded.")
     if not plan.applyable:

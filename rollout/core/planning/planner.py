@@ -17,7 +17,8 @@ from rollout.core.planning.narrowing import Narrower, Narrowing
 from rollout.core.planning.scope import Scope
 from rollout.core.planning.waves import FleetTargets, end_ungated, make_waves
 from rollout.errors import PlanError
-from rollout.model import limits
+from rollout.model import approval, limits
+from rollout.model.approval import Approvers
 from rollout.model.instance import Digest, Inventory, Proofs
 from rollout.model.plan import (
     BudgetText,
@@ -49,6 +50,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     `unproven` holds the instances whose last rotation is unproven, with the key of that rotation.
     `overrides` records fields that options replaced in the spec.
     `windows` are the expanded windows of the spec, and `warnings` belong in the plan.
+    `user` is the OS user that plans, an author for `approvals`.
     """
 
     tool: str
@@ -63,6 +65,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     overrides: tuple[PlanOverride, ...] = ()
     windows: PlanWindows | None = None
     warnings: tuple[Warn, ...] = ()
+    user: str = ""
 
 
 def make_plan(
@@ -120,6 +123,7 @@ def make_plan(
         restart=spec.restart,
         on_unknown=spec.on_unknown,
         on_failure=spec.on_failure or msgspec.UNSET,
+        approvals=_approvers(spec, context) or msgspec.UNSET,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
         budgets=(
             *(
@@ -142,6 +146,23 @@ def make_plan(
         overrides=context.overrides or msgspec.UNSET,
         windows=context.windows or msgspec.UNSET,
     )
+
+
+def _approvers(spec: Spec, context: PlanContext) -> Approvers | None:
+    """Return who must approve the plan. Errors: PlanError R0363 if they are too few."""
+    rule = spec.approvals
+    if rule is None:
+        return None
+    author = approval.author_names(context.user, (one.arn for one in context.identity))
+    made = Approvers(rule.required, rule.keys, rule.not_author, author)
+    if len(made.eligible()) < rule.required:
+        raise PlanError.of(
+            "R0363",
+            f"{rule.required} approvals are required, but only {len(made.eligible())} of the keys "
+            f"may approve a plan of {', '.join(author)}",
+            help="add keys to `approvals.keys`, or let another person create the plan",
+        )
+    return made
 
 
 def _check_size(spec: Spec, targets: int) -> None:

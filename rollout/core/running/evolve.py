@@ -80,6 +80,10 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     run.odd_codes = 0
 
 
+def _approved(run: Run, event: ev.Approved) -> None:
+    run.approved[event.key] = None
+
+
 def _torn_tail(run: Run, _: ev.TornTail) -> None:
     run.torn = True
 
@@ -130,6 +134,7 @@ def _wave_started(run: Run, event: ev.WaveStarted) -> None:
     invariant(run.left_before is None, "I-33: earlier waves finish first")
     invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
     invariant(run.gate is None, "I-34: the gate opens before the next wave")
+    invariant(run.missing_approvals == 0, "I-90: a plan is approved before its first wave")
     invariant(run.paused is None, "I-66: no wave starts in a paused run")
     last = run.last_wave
     invariant(last is None or event.wave <= last, "I-82: no wave starts after --until-wave")
@@ -346,6 +351,7 @@ def _anomaly(run: Run, event: ev.Anomaly) -> None:
 _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.RunStarted: _started,
     ev.Resumed: _resumed,
+    ev.Approved: _approved,
     ev.TornTail: _torn_tail,
     ev.KeyReady: _key_ready,
     ev.KeyChanged: _key_changed,

@@ -128,6 +128,8 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     waves_closed: int = 0
     wave_open: int | None = None
     run_id: str = ""
+    approved: dict[str, None] = {}
+    """Ids of the keys that approved the plan."""
     epoch: int = 0
     machine: str = ""
     """The machine of the process that drives the run."""
@@ -193,6 +195,12 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     def stopping(self) -> bool:
         """Return whether nothing new may start in this process."""
         return bool(self.halted or self.drained or self.closed)
+
+    @property
+    def missing_approvals(self) -> int:
+        """Return how many approvals the plan still needs before its first wave."""
+        approvers = self.plan.approvers()
+        return max(approvers.required - len(self.approved), 0) if approvers else 0
 
     @property
     def frozen(self) -> bool:

@@ -6,6 +6,7 @@ the core, neither its phase table nor its ledger, and knows only the plan and th
 
 from __future__ import annotations
 
+from rollout.journal.recheck.approvals import ApprovalRules
 from rollout.journal.recheck.calls import RunCalls
 from rollout.journal.recheck.commands import Commands
 from rollout.journal.recheck.evidence import EvidenceRules
@@ -32,6 +33,7 @@ class Rules:
         self.evidence = EvidenceRules(self.instances, self.calls, self.commands, violations)
         self.logins = LoginRules(self.instances, self.evidence, violations)
         self.windows = WindowRules(plan, violations)
+        self.approvals = ApprovalRules(plan, violations)
         self.resumes = 0
         self.closed = False
         self._demand = violations.demand
@@ -39,6 +41,7 @@ class Rules:
     def take(self, event: AnyEvent) -> list[str]:
         """Fold one event, and return the rules it violates as text."""
         self._demand(not self.closed, f"{type(event).__name__} after the run was closed")
+        self.approvals.take(event)
         self._fold(event)
         return self._violations.take()
 
