@@ -85,6 +85,7 @@ def test_a_value_is_looser_unless_it_is_known_to_be_as_safe(
         ("exclude[0].reason=none", "R0150"),
         ("budgets.maxDown=5%", "R0150"),
         ("keyPair.name=other", "R0150"),
+        ("approvals.required=1", "R0150"),
         ("inventory[0].regions=cn-beijing", "R0150"),
         ("budgets[0]={ by: fleet }", "R0150"),
         ("budgets[0]..maxDown=1", "R0150"),
