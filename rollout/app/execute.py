@@ -232,7 +232,7 @@ class Runner:
     ) -> RunResult:
         progress = self.session.progress
         operators = journal.inbox(self.warn_unread)
-        ports = Ports(service.clock, service, journal, operators, prober)
+        ports = Ports(service.clock, service, journal, operators, prober, preflight.gate_source())
         engine = LocalEngine(ports, progress.on_turn)
         journal.keep_secret(logs.KNOWN)
         decider.waits = self.session.wait
@@ -251,7 +251,7 @@ class Runner:
             raise
         now = service.clock.now()
         return RunResult(
-            view(decider.run),
+            view(decider.run, now),
             msgspec.structs.replace(facts, at=now, head=str(journal.head)),
             Exit(exit_of(decider.run)),
         )

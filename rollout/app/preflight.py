@@ -5,15 +5,17 @@ Called by `apply` and `resume`, before they write the first line of a journal.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container
 from typing import NamedTuple
 
+from rollout import logs
 from rollout.app import connect, earlier_runs, former_keys, parallel, runs
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
 from rollout.engines.service import Service
-from rollout.errors import AccessError, ConflictError, PlanError, RolloutError
+from rollout.errors import CODES, AccessError, ConfigError, ConflictError, PlanError, RolloutError
 from rollout.journal.store import RunStore, of_plan
 from rollout.model.observation import KeyDescribed
 from rollout.model.outcome import Refused, RetryClass, Unknown
@@ -21,6 +23,7 @@ from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, WantedKey, p
 from rollout.model.site import Site
 from rollout.model.spec import Calls
 from rollout.model.time import Instant, format_instant
+from rollout.probes.gates import GateProbes
 
 DRY_RUNS_MAX = 5
 """Number of targets to try until a dry run shows whether a restart is permitted."""
@@ -37,6 +40,7 @@ async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     check_runs(saved, store)
     earlier_runs.check_changed(saved, store)
     earlier_runs.check_chained(saved, store)
+    check_gates(saved.plan)
     await check_keys(saved.plan, service)
     await check_former_keys(saved.plan, service)
     await check_restarts(saved.plan, service)
@@ -46,7 +50,21 @@ async def check_resume(folded: Folded, service: Service) -> None:
     """Check the account and the permissions of the credentials before a run is resumed."""
     plan = folded.run.plan
     check_identity(plan, service)
+    check_gates(plan)
     await check_restarts(plan, service, frozenset(runs.unfinished(folded)))
+
+
+def check_gates(plan: Plan) -> None:
+    """Raise ConfigError R0343 if a gate cannot be asked from this machine. Asks none."""
+    source = gate_source()
+    found = [problem for gate in plan.questions() for problem in source.problems(gate)]
+    if found:
+        raise ConfigError(tuple(found), CODES["R0343"].exit)
+
+
+def gate_source() -> GateProbes:
+    """Return the source of answers to gates on this machine. Logs and journals hide its secrets."""
+    return GateProbes(os.environ, logs.hide)
 
 
 def check_rules(plan: Plan) -> None:

@@ -15,6 +15,7 @@ from rollout.core.running.decider import Decider
 from rollout.core.running.journey import FINAL
 from rollout.core.running.state import Run
 from rollout.core.running.view import view
+from rollout.engines.clock import LoopClock
 from rollout.errors import Exit, IntegrityError, PlanError, RolloutError, UsageError
 from rollout.journal import store
 from rollout.journal.directory import DirectoryStore
@@ -71,7 +72,7 @@ def find(runs_dir: Path, run: str | None) -> StoredRun:
 def state(run: StoredRun) -> tuple[RunView, RunFacts]:
     """Return the state of a run and the process that drives it. Errors: as `fold`."""
     folded = fold(run)
-    return view(folded.run), facts(folded, driven_by=run.driver())
+    return view(folded.run, LoopClock().now()), facts(folded, driven_by=run.driver())
 
 
 def every(runs_dir: Path) -> list[ListedRun]:

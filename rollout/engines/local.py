@@ -28,10 +28,17 @@ from rollout.core.running.state import Run, lane_of_call
 from rollout.engines.perform import perform
 from rollout.engines.ports import Operators, Ports
 from rollout.errors import IntegrityError, StorageError
-from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
+from rollout.model.command import (
+    Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
+    QueryGate,
+)
 from rollout.model.event import AnyEvent, Issued
+from rollout.model.gate import AnyGate
 from rollout.model.observation import Described
-from rollout.model.outcome import Answer
+from rollout.model.outcome import Answer, Unknown
 from rollout.model.probe import Probe, ReadHostKey
 from rollout.model.time import Instant
 
@@ -40,6 +47,10 @@ OnStep = Callable[[Run, list[AnyEvent], Instant], None]
 
 OPERATORS_POLL_S = 0.5
 """Pause between two reads of the operators' commands."""
+
+
+GATE_GRACE_MS = 5_000
+"""Time after the timeout of a gate in which its source must have answered."""
 
 
 class LocalEngine:
@@ -172,6 +183,8 @@ class LocalEngine:
             case ObserveKeyPair(site=site, key=key):
                 name = self.loop.decider.run.plan.keys[key].name
                 reply = await ecs.observe_key_pair(site, name)
+            case QueryGate(gate=gate):
+                reply = await self._ask(self.loop.decider.run.plan.questions()[gate])
         if isinstance(reply, Described):
             sent_at = reply.left_at or sent_at  # it may have waited for its lane
         self.receive(ObservationEnded(observation, reply, sent_at))
@@ -184,6 +197,14 @@ class LocalEngine:
             self.receive(ProbeEnded(probe, await prober.read_host_key(probe)))
         else:
             self.receive(ProbeEnded(probe, await prober.prove_login(probe)))
+
+    async def _ask(self, gate: AnyGate) -> Reply:
+        """Return the answer to a question, `Unknown` if it takes longer than it may."""
+        if self.ports.gates is None:
+            return Unknown("no source of answers")
+        with anyio.move_on_after((gate.timeout_ms + GATE_GRACE_MS) / 1000):
+            return await self.ports.gates.ask(gate)
+        return Unknown("timeout")
 
     # operators and signals
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
+from rollout.model.gate import AnyGate, GateReply
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Outcome, Refused, Unknown
 from rollout.model.plan import RestartKind
@@ -98,6 +99,13 @@ class Prober(Protocol):
         """Try the keys and run the hooks of one instance; the hooks only after both keys."""
 
 
+class GateSource(Protocol):
+    """Systems outside the service that open gates. Nothing raises: no answer is `unknown`."""
+
+    async def ask(self, gate: AnyGate) -> GateReply:
+        """Return the answer to a question of a gate, within its timeout."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The ports of one engine."""
@@ -108,3 +116,5 @@ class Ports:
     operators: Operators | None = None
     prober: Prober | None = None
     """Set if the plan wants logins to prove the key."""
+    gates: GateSource | None = None
+    """None: every question of a gate is unanswered."""

@@ -15,6 +15,7 @@ import msgspec
 from rollout.core.running.layout import Layout
 from rollout.journal.record import Line
 from rollout.model import event as ev
+from rollout.model import gate
 from rollout.model import time as times
 from rollout.model.command import Attach, Command, ImportKey, RestartCall
 from rollout.model.event import Actor, AnyEvent
@@ -261,9 +262,14 @@ class _Entries:
             case ev.WaveClosed():
                 name = self.layout.waves[event.wave].name
                 return f"wave {name}" if self._in_wave(event.wave) else None
+            case ev.GateAnswered():
+                name = gate.name(self.layout.plan.questions()[event.gate])
+                after = self.layout.waves[event.wave].name
+                answer = f"{event.text} ({event.answer.value})"
+                return f"gate after wave {after}: {name}: {answer}"
             case ev.GateOpened():
                 name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
-                return f"gate after wave {name}: {given or 'its bake is over'}"
+                return f"gate after wave {name}: {given or self._opened_by(event.wave)}"
             case ev.Overridden():
                 former = f" instead of {event.former}" if event.former else ""
                 return f"{event.field}={event.value}{former}: {event.reason or 'no reason needed'}"
@@ -317,6 +323,10 @@ class _Entries:
         name = self.layout.keys[key_site.key].name
         text = f"key pair {name} in {key_site.site.region}"
         return text if self._concerns(key_site) else None
+
+    def _opened_by(self, wave: int) -> str:
+        asks = self.layout.plan.waves[wave].gates
+        return "all its questions are answered: open" if asks else "its bake is over"
 
     def _in_wave(self, wave: int) -> bool:
         return self.only is None or self.layout.wave_of(self.only) == wave

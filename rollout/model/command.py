@@ -1,7 +1,7 @@
 """Calls and observations that the core may request.
 
 `Attach`, `RestartCall` and `ImportKey` change something: they are part of an `Issued` event
-that is durable before they are sent. The three `Observe…` commands have no intent.
+that is durable before they are sent. The others have no intent.
 """
 
 from __future__ import annotations
@@ -79,4 +79,14 @@ class ObserveStatuses(msgspec.Struct, frozen=True):
     instances: tuple[str, ...]
 
 
-Observation = ObserveInstances | ObserveKeyPair | ObserveStatuses
+class QueryGate(msgspec.Struct, frozen=True):
+    """Ask a question of the gate after a wave. `gate` indexes `Plan.gates`."""
+
+    wave: int
+    gate: int
+
+
+ServiceObservation = ObserveInstances | ObserveKeyPair | ObserveStatuses
+"""Observations of the service."""
+
+Observation = ServiceObservation | QueryGate

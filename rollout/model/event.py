@@ -11,6 +11,7 @@ import enum
 import msgspec
 
 from rollout.model.command import Command
+from rollout.model.gate import GateAnswer
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Outcome
 from rollout.model.probe import KeyAccess, LoginVerdict
@@ -114,8 +115,9 @@ class WaveClosed(Event, frozen=True):
 
 
 class GateOpened(Event, frozen=True):
-    """The gate after a closed wave is open: its bake is over, and the operator's command with the
-    id `order` promoted it if it is manual. The next wave may start.
+    """The gate after a closed wave is open: its bake is over, and each of its questions has a
+    recent answer that opens it. The operator's command with the id `order` promoted it if it is
+    manual, or opened it despite its answers. The next wave may start.
     """
 
     wave: int
@@ -137,6 +139,21 @@ class WindowOpened(Event, frozen=True):
 
     at: Instant
     closes: Instant
+
+
+class GateAnswered(Event, frozen=True):
+    """The answer to a question of a gate. `gate` indexes `Plan.gates`, `asked` and `at` are the
+    times of the question and of the answer, `text` is what was received.
+
+    An answer other than `open` to a question asked before the end of the bake restarts the bake.
+    """
+
+    wave: int
+    gate: int
+    answer: GateAnswer
+    text: str
+    asked: Instant
+    at: Instant
 
 
 class CellOpened(Event, frozen=True):
@@ -457,6 +474,7 @@ AnyEvent = (
     | KeyChanged
     | WaveStarted
     | WaveClosed
+    | GateAnswered
     | GateOpened
     | LastWaveSet
     | Overridden

@@ -31,6 +31,7 @@ class HaltReason(enum.StrEnum):
     """An instance of the first wave runs and refuses the new key."""
     LAST_WAVE = "last_wave", "R0616"
     """The wave that `--until-wave` names is closed."""
+    GATE_SHUT = "gate_shut", "R0522"
     PAUSED = "paused", "R0509"
     """The run would wait for an operator, in a process that may not wait."""
     WINDOW = "window", "R0526"

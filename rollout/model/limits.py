@@ -135,3 +135,19 @@ SYNC_EVERY_MS = 1 * SECOND
 """A step without an intent is synced with later ones, but no later than this."""
 RESERVE_BYTES = 4 * 1024**2
 """Space reserve: released when the disk is full, so that outcomes can still be written."""
+
+# gates
+GATES_MAX = 20
+"""Questions of one spec."""
+GATE_AGAIN_MS = 1 * MINUTE
+"""Pause until a question is asked again after the bake; a shorter `every` applies there too."""
+GATE_TIMEOUT_MS = 10 * SECOND
+GATE_TIMEOUT_MAX_MS = 1 * MINUTE
+GATE_AGE_MAX_MS = 3 * MINUTE
+"""An answer counts if it was requested at most this long ago: longer than a pause and two time-outs
+together, so that slow answers to several questions are recent at the same time."""
+GATE_WAIT_MS = 1 * HOUR
+GATE_NAME_MAX = 120
+"""Characters of a question in messages."""
+GATE_TEXT_MAX = 200
+"""Characters of an answer that the journal keeps."""

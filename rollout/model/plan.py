@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import msgspec
 
 from rollout.model.approval import Approvers
+from rollout.model.gate import AnyGate
 from rollout.model.instance import Status
 from rollout.model.site import AtSite
 from rollout.model.spec import Calls, OnFailure, OnUnknown, Restart, WaveGate
@@ -103,18 +104,20 @@ class Cell(AtSite, msgspec.Struct, frozen=True):
 
 class Wave(msgspec.Struct, frozen=True, omit_defaults=True):
     """An ordered slice of the fleet. The next wave starts `bake_ms` after this one closed, and
-    after an operator's promotion if `gate` is manual. The last wave has neither.
+    after an operator's promotion if `gate` is manual, or after the questions in `gates` were
+    answered. `gates` index `Plan.gates`. The last wave has none of them.
     """
 
     name: str
     cells: tuple[Cell, ...]
     bake_ms: Duration = 0
     gate: WaveGate = WaveGate.AUTO
+    gates: tuple[int, ...] = ()
 
     @property
     def gated(self) -> bool:
-        """Whether the next wave waits for a bake or a promotion."""
-        return bool(self.bake_ms or self.gate is WaveGate.MANUAL)
+        """Whether the next wave waits for a bake, a promotion or answers."""
+        return bool(self.bake_ms or self.gate is WaveGate.MANUAL or self.gates)
 
 
 class Group(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -319,6 +322,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     windows: PlanWindows | msgspec.UnsetType = msgspec.UNSET
     """Set if the spec has windows: attaches and restarts begin only in these."""
 
+    gates: tuple[AnyGate, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Questions that waves with `gate: auto` ask; not set if there are none."""
+
     def cells(self) -> Iterator[tuple[Wave, Cell]]:
         """Yield each cell with its wave, in order of their ordinals."""
         return ((wave, cell) for wave in self.waves for cell in wave.cells)
@@ -355,6 +361,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def intervals(self) -> tuple[Interval, ...] | None:
         """The windows in order; None if attaches and restarts may begin at any time."""
         return None if isinstance(self.windows, msgspec.UnsetType) else self.windows.open
+
+    def questions(self) -> tuple[AnyGate, ...]:
+        """Return the questions of the gates; none for a plan without them."""
+        return () if isinstance(self.gates, msgspec.UnsetType) else self.gates
 
     @property
     def emulated(self) -> bool:

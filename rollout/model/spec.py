@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from rollout.model import limits
+from rollout.model.gate import AnyGate
 from rollout.model.selector import Selector
 from rollout.model.time import Duration, Instant
 from rollout.model.verify import Verify
@@ -207,7 +208,9 @@ class WaveKind(enum.StrEnum):
 
 
 class WaveGate(enum.StrEnum):
-    """How the gate after a wave opens: `auto` after the bake, `manual` by a promotion too."""
+    """How the gate after a wave opens after its bake: `auto` by answers to the spec's questions,
+    `manual` by a promotion.
+    """
 
     AUTO = "auto"
     MANUAL = "manual"
@@ -248,6 +251,7 @@ class Spec(msgspec.Struct, frozen=True):
     budgets: tuple[Budget, ...] = (Budget(),)
     waves: tuple[WaveSpec, ...] = (WaveSpec("all", WaveKind.REST),)
     on_failure: OnFailure | None = None
+    gates: tuple[AnyGate, ...] = ()
     on_unknown: OnUnknown = OnUnknown.HOLD
     limits: Limits = Limits()
     approvals: ApprovalRule | None = None

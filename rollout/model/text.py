@@ -14,6 +14,11 @@ def is_text(text: str) -> bool:
     return True
 
 
+def cut(text: str, most: int) -> str:
+    """Return the text, or its start and `…` if it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def some(texts: Sequence[str], most: int = 4) -> str:
     """Return the first texts separated by commas, and the number of the others."""
     rest = len(texts) - most

@@ -97,5 +97,7 @@ class RunView(msgspec.Struct, frozen=True):
     """What most of the failed instances have in common."""
     window: str = ""
     """When the open window closes, or the next one opens; empty if the plan has no windows."""
+    shut: bool = False
+    """Whether answers keep a gate shut, which `rollout promote --reason` opens despite them."""
     skipped: tuple[Left, ...] = ()
     """Instances that drifted out of the plan and need no operator; the first thousand."""

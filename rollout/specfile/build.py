@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from rollout.model import selector, spec, time
+from rollout.model.gate import AnyGate, ExecGate, HttpGate, PrometheusGate
 from rollout.model.windows import Windows
 from rollout.specfile import models
+from rollout.specfile.gate_forms import (
+    ExecGateForm,
+    GateForm,
+    HttpGateForm,
+    PrometheusGateForm,
+)
 from rollout.specfile.window_forms import WindowsForm
 
 
@@ -40,6 +48,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         ),
         waves=tuple(_wave(wave) for wave in wanted.waves),
         on_failure=_on_failure(wanted),
+        gates=tuple(_gate(gate) for gate in wanted.gates),
         on_unknown=wanted.on_unknown,
         limits=_limits(wanted.limits),
         approvals=wanted.approvals.built() if "approvals" in wanted.model_fields_set else None,
@@ -94,6 +103,35 @@ def _windows(form: WindowsForm) -> Windows | None:
         calendars=tuple(dict.fromkeys(rule.calendar for rule in form.deny if rule.calendar)),
         on_close=form.on_close,
     )
+
+
+def _gate(form: GateForm) -> AnyGate:
+    times = {
+        "timeout_ms": time.parse_duration(form.timeout),
+        "every_ms": time.parse_duration(form.every),
+        "wait_ms": time.parse_duration(form.wait_at_most),
+    }
+    match form:
+        case HttpGateForm():
+            equals = json.dumps(form.equals, ensure_ascii=False) if form.query else ""
+            return HttpGate(
+                url=form.http,
+                expect=form.expect,
+                query=form.query,
+                equals=equals,
+                headers=form.headers,
+                **times,
+            )
+        case ExecGateForm():
+            return ExecGate(argv=tuple(form.exec), env=tuple(form.env), **times)
+        case PrometheusGateForm():
+            return PrometheusGate(
+                url=form.prometheus,
+                query=form.query,
+                wanted=form.wanted,
+                headers=form.headers,
+                **times,
+            )
 
 
 def _limits(form: models.LimitsForm) -> spec.Limits:

@@ -35,6 +35,7 @@ from rollout.specfile.fields import (
     later,
 )
 from rollout.specfile.form import Form
+from rollout.specfile.gate_forms import Gates
 from rollout.specfile.verify import VerifyForm
 from rollout.specfile.window_forms import WindowsForm
 
@@ -293,7 +294,7 @@ class WaveForm(Form):
     bake: Duration = "0s"
     """How long the next wave waits after this wave is finished."""
     gate: Annotated[WaveGate, Field(strict=False)] = WaveGate.AUTO
-    """`auto` opens after the bake; `manual` also waits for `rollout promote`."""
+    """After the bake, `auto` asks `gates`, and `manual` waits for `rollout promote`."""
 
 
 NO_WINDOWS = WindowsForm.model_construct(time_zone="")
@@ -334,6 +335,8 @@ class SpecForm(Form):
     """When failures halt the run. Default: see the documentation of `onFailure`."""
     windows: Annotated[WindowsForm, Field(default_factory=lambda: NO_WINDOWS)]
     """When attaches and restarts may begin; at any time if left out."""
+    gates: Gates = []
+    """What waves with `gate: auto` ask before the next wave starts; all must be open."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
     """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
     approvals: ApprovalsForm = Field(default_factory=lambda: ApprovalsForm.model_construct(keys=[]))

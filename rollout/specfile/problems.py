@@ -174,6 +174,9 @@ def _gather(
         part = parts[part["$ref"].rpartition("/")[2]]
     for kind, reference in part.get("discriminator", {}).get("mapping", {}).items():
         _gather({"$ref": reference}, parts, (*path, kind), found)
+    for inner in part.get("oneOf", ()) if "discriminator" not in part else ():  # kinds of gates
+        title = parts[inner["$ref"].rpartition("/")[2]]["title"]
+        _gather(inner, parts, (*path, title), found)
     if "items" in part:
         _gather(part["items"], parts, (*path, 0), found)
     if "properties" in part:

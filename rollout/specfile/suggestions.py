@@ -11,7 +11,6 @@ from difflib import get_close_matches
 LATER: dict[str, str] = {
     "spec.accounts": "the account is that of the credentials",
     "spec.spreadOver": "batches are made zone by zone already",
-    "spec.gates": "write `gate: manual` in a wave",
     "spec.terraform": "",
     "spec.notify": "",
     "spec.schedule": "let cron or a systemd timer run `rollout apply`",

@@ -19,6 +19,8 @@ def problems(document: Document) -> Iterator[Problem]:
     """Yield the contradictions between waves, each with its place."""
     spec = document.data.get("spec") if isinstance(document.data, dict) else None
     waves = spec.get("waves") if isinstance(spec, dict) else None
+    if isinstance(spec, dict) and spec.get("gates"):
+        yield from _unasked(document, waves)
     if not isinstance(waves, list):
         return
     names: set[object] = set()
@@ -34,6 +36,16 @@ def problems(document: Document) -> Iterator[Problem]:
         yield from _rest(document, index, wave, last=index == len(waves) - 1)
     if waves and isinstance(waves[-1], dict):
         yield from _gate(document, len(waves) - 1, waves[-1])
+
+
+def _unasked(document: Document, waves: object) -> Iterator[Problem]:
+    """Yield the problem of gates that no wave asks."""
+    before = waves[:-1] if isinstance(waves, list) else []
+    if any(not isinstance(wave, dict) or wave.get("gate", "auto") == "auto" for wave in before):
+        return
+    hint = "add a wave before the last one, with `gate: auto`, or remove `gates`"
+    place = document.at_key(("spec", "gates"))
+    yield Problem("R0135", "no wave asks these gates", place, hint)
 
 
 def _gate(document: Document, index: int, wave: dict[str, Any]) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ from rollout.model.command import (
     ObserveInstances,
     ObserveKeyPair,
     ObserveStatuses,
+    QueryGate,
     RestartCall,
 )
 from rollout.model.event import AnyEvent, Issued, RunClosed
@@ -142,6 +143,8 @@ class World:
         )
         """What a probe observes."""
         self.probes: list[Probe] = []
+        self.queries: list[QueryGate] = []
+        """Questions of gates that a test answers."""
         self.deaf: set[str] = set()
         """Regions whose observations are lost."""
         self.meddled = False
@@ -160,6 +163,7 @@ class World:
         self.generation += 1
         self.in_flight = 0
         self.arrivals.clear()
+        self.queries.clear()
         self.now += pause_ms
         self.decider = self._decider()
         for event in self.journal:
@@ -240,7 +244,8 @@ class World:
         believed = self.script.look_odds.get("stale") or self.meddled
         if not believed and self.plan.on_unknown.value == "hold":
             self._check_down()
-        idle = run.paused is not None or gates.unanswered(run)
+        asked = bool(self.decider.watching.queries)
+        idle = run.paused is not None or gates.unanswered(run) or asked
         waits = not run.stopping and run.left and not idle
         assert not waits or self.in_flight or self.wake is not None
 
@@ -407,6 +412,9 @@ class World:
         )
 
     def _look(self, look: Observation) -> None:
+        if isinstance(look, QueryGate):
+            self.queries.append(look)
+            return
         decider, at = self.decider, self.now
         back = self.now + LATENCY_MS
         fate = self._draw(self.script.look_odds)

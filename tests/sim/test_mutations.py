@@ -12,6 +12,7 @@ from rollout.core.running import (
     evolve,
     evolve_calls,
     evolve_phases,
+    gate_queries,
     gates,
     ledger,
     restart_evidence,
@@ -296,6 +297,17 @@ def _close_without_gate(run: Run, _: WaveClosed) -> None:
     run.waves_closed += 1
 
 
+def believe_every_answer(patch: pytest.MonkeyPatch) -> None:
+    """An answer that keeps a gate shut, or is missing, opens it too."""
+    _check_nothing(patch)
+    patch.setattr(gate_queries, "all_open", lambda run, _: _all_answered(run))
+
+
+def _all_answered(run: Run) -> bool:
+    answers = run.gate.answers if run.gate is not None else {}
+    return all(index in answers for index in gate_queries.asked(run))
+
+
 def open_gates_at_once(patch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the end of a bake."""
     _check_nothing(patch)
@@ -380,6 +392,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (start_what_others_stopped, "StartsAsPlanned"),
     (forget_gates, "GatesAnswered"),
     (promote_without_operators, "GatesAnswered"),
+    (believe_every_answer, "GatesAnswered"),
     (open_gates_at_once, "BakesHeld"),
     (ignore_pauses, "PauseHolds"),
     (ignore_the_limit_of_failures, "FailureLimits"),

@@ -6,10 +6,16 @@ import pytest
 
 from tests.specfile import example
 
+_AT = "  onUnknown: hold"
+
+
+def _gate(text: str) -> str:
+    return f"  gates: [{text}]\n{_AT}"
+
 
 def _windows(text: str, code: str, hint: str | None) -> list[tuple[str, str, str, str | None]]:
     """Return the row of a spec with these windows."""
-    return [("  onUnknown: hold", f"  windows: {{ {text} }}", code, hint)]
+    return [(_AT, f"  windows: {{ {text} }}", code, hint)]
 
 
 BAD = [
@@ -85,9 +91,18 @@ BAD = [
     ("size: rest", "size: @@10%", "R0115", "never be rotated"),
     ("size: cover", "size: @@rest", "R0115", None),
     ("name: bulk", "name: @@canary", "R0115", "unique name"),
+    # gates
+    (_AT, _gate("@@{ url: x }"), "R0133", "- http:"),
+    (_AT, _gate("{ http: @@ftp://a/b }"), "R0133", None),
+    (_AT, _gate('{ http: @@"https://u:p@a/b" }'), "R0134", "headers"),
+    (_AT, _gate("{ http: https://a/, headers: { Token: @@abc } }"), "R0134", "env:NAME"),
+    (_AT, _gate("@@{ http: http://a/, headers: { Token: env:T } }"), "R0134", "https"),
+    (_AT, _gate("@@{ http: https://a/, query: x }"), "R0133", "equals"),
+    (_AT, _gate("{ exec: @@[] }"), "R0105", None),
+    (_AT, _gate('{ prometheus: https://p, query: up, is: @@"=< 1" }'), "R0133", "< 0.01"),
+    (_AT, _gate("{ exec: [check], @@timout: 5s }"), "R0104", "timeout"),
     # fields of later versions
     ("  onUnknown: hold", "  @@accounts: []", "R0106", None),
-    ("  onUnknown: hold", "  @@gates: []", "R0106", None),
     ("  onUnknown: hold", "  onFailure: @@{}", "R0136", "failedPercent"),
     ("  onUnknown: hold", "  onFailure: { halt: @@{ failed: 3 } }", "R0136", "in `onFailure`"),
     ("  onUnknown: hold", "  onFailure: { strict: @@true, failedPercent: 1% }", "R0136", "failed"),

@@ -38,7 +38,7 @@ def resume(
     until_wave
         Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
     no_wait
-        End with exit 5 where the run would wait: paused, at a manual gate, or outside its windows.
+        End with exit 5 where the run would wait: paused, at a gate, or outside its windows.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     output

@@ -75,6 +75,8 @@ def _head(plan: Plan, digest: str, chosen: RehearsalSettings, width: int) -> lis
     for what, value, why in assumptions(chosen):
         text = f"{what:<8}{value}" + (f" ({why})" if why else "")
         lines += render.wrap(text, width, first="  ", rest=" " * 10)
+    if plan.questions():
+        lines.append("  gates   open at once (assumed; a rehearsal asks no gate)")
     return lines
 
 

@@ -12,6 +12,7 @@ from rollout.app.plan import InventoryReading
 from rollout.cli.views import render
 from rollout.model import limits
 from rollout.model.approval import Approvers
+from rollout.model.gate import AnyGate, ExecGate, HttpGate, PrometheusGate
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn, Wave
 from rollout.model.printable import escaped
 from rollout.model.spec import FLEET, Amount
@@ -40,7 +41,7 @@ def text(plan: Plan, digest: str, width: int, *, reading: InventoryReading | Non
     """Return the preview without the next commands."""
     blocks = [_head(plan, width, reading), _parts(plan)]
     if plan.counts.targets:
-        blocks.append([*_waves(plan.waves), *_bounds(plan, width)])
+        blocks.append([*_waves(plan.waves), *_gates(plan, width), *_bounds(plan, width)])
         blocks += [lines for lines in [_windows(plan, width)] if lines]
     if plan.warnings:
         blocks.append([line for warning in plan.warnings for line in _warning(warning, width)])
@@ -201,6 +202,31 @@ def _gate(wave: Wave, *, last: bool) -> tuple[str, str]:
     """Return the bake and the gate after a wave as text."""
     bake = format_duration(wave.bake_ms) if wave.bake_ms else "-"
     return bake, "-" if last else wave.gate.value
+
+
+def _gates(plan: Plan, width: int) -> list[str]:
+    """Return what `auto` gates ask, one line for each question."""
+    if not plan.questions():
+        return []
+    lines = ["  The gate `auto` opens when all of these are open:"]
+    for gate in plan.questions():
+        lines += render.wrap(_question(gate), width, first="  - ", rest="    ")
+    return lines
+
+
+def _question(gate: AnyGate) -> str:
+    """Return a question, when it is asked and how long the run waits for it."""
+    match gate:
+        case HttpGate(query=query, equals=equals):
+            value = f" and {query} is {equals}" if query else ""
+            text = f"{gate} returns {gate.expect}{value}"
+        case ExecGate():
+            text = f"{gate} exits with 0, run on the machine that drives the run"
+        case PrometheusGate(url=url):
+            text = f"{gate} at {url}"
+    during = f"every {format_duration(gate.every_ms)} of the bake and " if gate.every_ms else ""
+    waits = f"halts when shut for {format_duration(gate.wait_ms)}"
+    return f"{text}; asked {during}after the bake, {waits}"
 
 
 def _bounds(plan: Plan, width: int) -> list[str]:

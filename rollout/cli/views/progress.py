@@ -13,6 +13,7 @@ from rollout.core.running.view import lanes
 from rollout.model import event as ev
 from rollout.model.command import Command, ImportKey
 from rollout.model.event import AnyEvent, Trigger
+from rollout.model.gate import GateAnswer, name
 from rollout.model.outcome import Outcome
 from rollout.model.probe import LoginVerdict
 from rollout.model.time import Instant, format_instant
@@ -57,7 +58,9 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
                 "wave.started", run=run.run_id, wave=name, targets=targets, permits=permits
             )
         case ev.WaveClosed(wave=wave):
-            return _info("wave.closed", **figures(run, wave), **_gate(run, wave))
+            return _info("wave.closed", **figures(run, wave), **_gate(run, wave, event.at))
+        case ev.GateAnswered():
+            return _answered(run, event)
         case ev.GateOpened(wave=wave):
             return _info("gate.opened", run=run.run_id, wave=run.layout.waves[wave].name)
         case ev.WindowClosed():
@@ -70,11 +73,21 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
             return _of_halt(run, event)
 
 
-def _gate(run: Run, wave: int) -> dict[str, object]:
+def _gate(run: Run, wave: int, now: Instant) -> dict[str, object]:
     """Return what the next wave waits for and the command that promotes it; empty without gate."""
-    waits = {"next_wave": gates.text(run, wave)} if run.gate is not None else {}
+    waits = {"next_wave": gates.text(run, wave, now)} if run.gate is not None else {}
     promote = {"promote": f"rollout promote {run.run_id}"} if gates.unanswered(run) else {}
     return {**waits, **promote}
+
+
+def _answered(run: Run, event: ev.GateAnswered) -> LogLine:
+    """Return the line about an answer; `next_wave` says what happens if it keeps the gate shut."""
+    is_open = event.answer is GateAnswer.OPEN
+    waits = {} if is_open else {"next_wave": gates.text(run, event.wave, event.at)}
+    fields = {"gate": name(run.plan.questions()[event.gate]), "text": event.text}
+    line = _info if is_open else _warning
+    wave = run.layout.waves[event.wave].name
+    return line("gate.answered", wave=wave, answer=event.answer.value, **fields, **waits)
 
 
 def _of_halt(run: Run, event: AnyEvent) -> LogLine | None:

@@ -94,6 +94,8 @@ def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
     """Yield the commands that continue or close the run."""
     if view.to_promote:
         yield f"promote: rollout promote {view.run}"
+    if view.shut:
+        yield f"open:   rollout promote {view.run} --reason WHY"
     stopped = view.state in ("halted", "drained", "paused")
     if stopped or (view.state == "running" and not facts.holder):
         accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
@@ -110,7 +112,7 @@ def summary(view: RunView, facts: RunFacts, width: int) -> str:
         f"files:  {facts.location}",
     ]
     text = status(view, facts, width)
-    ends_with_commands = text.rpartition("\n")[2].startswith(("promote", "resume", "abort"))
+    ends_with_commands = text.rpartition("\n")[2].startswith(("promote", "open", "resume", "abort"))
     return "\n".join([text, *([] if ends_with_commands else [""]), *files])
 
 

@@ -19,7 +19,7 @@ from rollout.model import limits
 from rollout.model.instance import Instance, Status, Tags
 from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
 from rollout.model.site import Site
-from rollout.model.spec import FLEET, Spec, WaveKind, WaveSpec
+from rollout.model.spec import FLEET, Spec, WaveGate, WaveKind, WaveSpec
 
 _SITE, _KEY = attrgetter("account", "region"), attrgetter("key")
 _STOPPED, _START, _REBOOT = Status.STOPPED, RestartKind.START, RestartKind.REBOOT
@@ -90,7 +90,8 @@ def make_waves(
         share, parts = _part(parts, _taken(wave, parts, total, size_min))
         if share:
             cells = [cell for part in share for cell in _cells(part, batch_max, tight)]
-            waves.append(Wave(wave.name, tuple(cells), wave.bake_ms, wave.gate))
+            gates = tuple(range(len(spec.gates))) if wave.gate is WaveGate.AUTO else ()
+            waves.append(Wave(wave.name, tuple(cells), wave.bake_ms, wave.gate, gates))
     return tuple(waves)
 
 

@@ -9,13 +9,16 @@ import msgspec
 
 from rollout.model.command import Observation
 from rollout.model.event import LaneRecovered, LaneSlowed, OperatorCommand
+from rollout.model.gate import GateReply
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Refused, Unknown
 from rollout.model.probe import HostKeySeen, LoginSeen, Probe
 from rollout.model.time import Instant
 
-Reply = Described | StatusesDescribed | KeyDescribed | Refused | Unknown
-"""The reply to an observation of instances, of statuses, of a key pair, or the lack of one."""
+Reply = Described | StatusesDescribed | KeyDescribed | GateReply | Refused | Unknown
+"""The reply to an observation of instances, of statuses, of a key pair, to a question of a gate, or
+the lack of one.
+"""
 
 
 class CallEnded(msgspec.Struct, frozen=True):

@@ -22,11 +22,11 @@ from rollout.model.command import (
     Attach,
     Command,
     ImportKey,
-    Observation,
     ObserveInstances,
     ObserveKeyPair,
     ObserveStatuses,
     RestartCall,
+    ServiceObservation,
 )
 from rollout.model.event import AnyEvent
 from rollout.model.observation import ObservedGroup, gather
@@ -53,7 +53,7 @@ class Step:
         self.watching = waiting.watching
         self.now = now
         self.events: list[AnyEvent] = []
-        self.observations: list[Observation] = []
+        self.observations: list[ServiceObservation] = []
         self.probes: list[Probe] = []
         self.parks: list[tuple[int, int]] = []
         self.paced: list[tuple[int, int]] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.core.invariant import invariant
-from rollout.core.running import gates, thresholds, windows
+from rollout.core.running import gate_queries, gates, thresholds, windows
 from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.core.running.watching import Watching
@@ -30,7 +30,7 @@ def decide(run: Run, watching: Watching, now: Instant) -> tuple[list[AnyEvent], 
     events = list(_events(run, watching, now))
     if run.frozen:
         return events, None
-    wakes = (gates.opens_at(run), windows.wakes_at(run, watching.offset, now))
+    wakes = (gates.wake(run, watching.queries), windows.wakes_at(run, watching.offset, now))
     return events, min((at for at in wakes if at is not None), default=None)
 
 
@@ -115,9 +115,9 @@ def _between_waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEv
         name = run.layout.waves[run.last_wave].name
         yield halted(HaltReason.LAST_WAVE, f"wave {name} is closed (--until-wave)")
     elif run.gate is not None:
-        opened = gates.opened(run, now)
-        if opened is not None:
-            yield opened
+        verdict = gates.opened(run, now) or gate_queries.gave_up(run)
+        if verdict is not None:
+            yield verdict
     elif run.waves_closed < len(run.layout.waves):
         if not run.resting:
             yield ev.WaveStarted(run.waves_closed, run.layout.waves[run.waves_closed].name)

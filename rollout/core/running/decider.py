@@ -16,6 +16,7 @@ from rollout.core.running import (
     decide_instances,
     decide_run,
     evidence,
+    gate_queries,
     gates,
     login_evidence,
     operators,
@@ -38,8 +39,11 @@ from rollout.model.command import (
     ObserveInstances,
     ObserveKeyPair,
     ObserveStatuses,
+    QueryGate,
+    ServiceObservation,
 )
 from rollout.model.event import Actor, AnyEvent
+from rollout.model.gate import GateAnswer, GateReply
 from rollout.model.halts import HaltReason, halted
 from rollout.model.instance import Instance
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
@@ -47,6 +51,7 @@ from rollout.model.outcome import Answer, Outcome, Refused, RetryClass, Unknown,
 from rollout.model.plan import RULES, Plan, public_key_digest
 from rollout.model.probe import HostKeySeen, LoginSeen, Probe
 from rollout.model.site import KeySite, Site
+from rollout.model.text import cut
 from rollout.model.time import Instant, format_instant
 
 STEPS_MAX = 100_000
@@ -186,7 +191,10 @@ class Decider:
         self, observation: Observation, reply: Reply, sent_at: Instant, now: Instant
     ) -> None:
         """Judge the reply to an observation that was sent at `sent_at`, or the lack of one."""
-        if not isinstance(reply, Refused | Unknown):
+        if isinstance(observation, QueryGate):
+            self.gate_answered(observation, reply, sent_at, now)
+            return
+        if not isinstance(reply, GateReply | Refused | Unknown):
             watching, api_time = self.watching, reply.api_time
             watching.service_time = max(watching.service_time, api_time)
             watching.offset = watching.offset.narrowed(api_time, sent_at, now)
@@ -260,8 +268,19 @@ class Decider:
             attached = comparison.attached
             self.put(ev.KeyReady(*observation.site, fingerprint, attached, observation.key), now)
 
+    def gate_answered(self, query: QueryGate, reply: Reply, asked: Instant, now: Instant) -> None:
+        """Journal the answer to a question of the gate that waits; no answer is `unknown`."""
+        self.watching.queries.pop(query, None)
+        gate = self.run.gate
+        if self.run.stopping or gate is None or gate.wave != query.wave:
+            return
+        if not isinstance(reply, GateReply):
+            reply = GateReply(GateAnswer.UNKNOWN, "no answer")
+        text = cut(reply.text, limits.GATE_TEXT_MAX)
+        self.put(ev.GateAnswered(query.wave, query.gate, reply.answer, text, asked, now), now)
+
     def observation_failed(
-        self, observation: Observation, outcome: Refused | Unknown, now: Instant
+        self, observation: ServiceObservation, outcome: Refused | Unknown, now: Instant
     ) -> None:
         """Repeat an observation without a reply. Halt where each repetition would be refused, or
         where the site has not replied for `SILENCE_MAX_MS`.
@@ -316,6 +335,11 @@ class Decider:
                 if stop is not None:
                     self.put(stop, now)
                 self.watching.calibrated.clear()
+                queries = gate_queries.due(self.run, self.watching.queries, now)
+                if queries:
+                    observations += queries
+                    self.watching.queries.update(dict.fromkeys(queries))
+                    wake = decide_run.decide(self.run, self.watching, now)[1]
                 next_at = self._wake(wake)
                 return Turn(tuple(intents), tuple(observations), next_at, tuple(probes))
             events = events if step is None else step.events
@@ -364,7 +388,9 @@ class Decider:
         if tries:
             self.watching.keys.again_later(key_site, now)
 
-    def _refused(self, observation: Observation, outcome: Refused | Unknown) -> ev.Halted | None:
+    def _refused(
+        self, observation: ServiceObservation, outcome: Refused | Unknown
+    ) -> ev.Halted | None:
         """Return the halt for a refusal that every other observation would meet too.
 
         A run can do without DescribeInstanceStatus: a refusal of it only shows, like throttling,

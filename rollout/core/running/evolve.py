@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rollout.core.invariant import invariant
-from rollout.core.running import login_evidence
+from msgspec.structs import replace
+
+from rollout.core.invariant import Bug, invariant
+from rollout.core.running import gate_queries, login_evidence
 from rollout.core.running.evolve_calls import begin, lose, settle
 from rollout.core.running.evolve_phases import count_held, count_trouble, move_target, prove_wrong
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
@@ -19,6 +21,7 @@ from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Trigger
+from rollout.model.gate import GateAnswer
 from rollout.model.halts import HaltReason, halted
 from rollout.model.probe import LoginVerdict
 from rollout.model.spec import WaveGate
@@ -52,6 +55,8 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     if event.actor.machine != run.machine:
         run.rates.shift(limits.CLOCKS_DIFFER_MS)
     run.epoch, run.machine = event.epoch, event.actor.machine
+    if run.gate is not None:  # its questions are asked again
+        run.gate = replace(run.gate, answers={}, shut_since={})
     run.slowed.clear()
     run.last_wave = None
     for issued in list(run.open_calls.values()):
@@ -103,8 +108,18 @@ def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
             run.paused = None
         case ev.OperatorVerb.PROMOTE:
             if event.full or run.paused is None:
-                run.promoted = event
+                _promoted(run, event)
             run.paused = None
+
+
+def _promoted(run: Run, event: ev.OperatorCommand) -> None:
+    """Open the gate despite its answers, or answer the manual one; with `full` all later ones."""
+    if run.gate is not None and gate_queries.shut(run):
+        machine = run.gate.machine if run.gate.since == run.gate.closed else ""
+        run.gate = replace(run.gate, order=event.id, since=run.gate.closed, machine=machine)
+        if not event.full:
+            return
+    run.promoted = event
 
 
 def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
@@ -148,7 +163,19 @@ def _wave_closed(run: Run, event: ev.WaveClosed) -> None:
     run.wave_open = None
     run.waves_closed += 1
     if run.plan.waves[event.wave].gated:
-        run.gate = GateWait(event.wave, event.at, run.machine)
+        run.gate = GateWait(event.wave, event.at, event.at, run.machine)
+
+
+def _gate_answered(run: Run, event: ev.GateAnswered) -> None:
+    gate, baked_at = run.gate, run.baked_at
+    if gate is None or baked_at is None or gate.wave != event.wave:
+        raise Bug("only the gate that waits is answered")
+    gate = replace(gate, answers={**gate.answers, event.gate: event})
+    if event.answer is not GateAnswer.OPEN:
+        gate = replace(gate, shut_since={event.gate: event.at, **gate.shut_since})
+        if event.asked < baked_at and not gate.order:
+            gate = replace(gate, since=event.at, machine=run.machine)
+    run.gate = gate
 
 
 def _gate_opened(run: Run, event: ev.GateOpened) -> None:
@@ -158,6 +185,8 @@ def _gate_opened(run: Run, event: ev.GateOpened) -> None:
     manual = run.plan.waves[event.wave].gate is WaveGate.MANUAL
     answered = order is not None and order.id == event.order
     invariant(answered or not manual, "I-34: an operator promotes a manual gate")
+    answered = gate_queries.all_open(run, event.at)
+    invariant(answered, "I-34: every question of a gate has an answer that opens it")
     run.gate = None
     if order is not None and not order.full:
         run.promoted = None
@@ -357,6 +386,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.KeyChanged: _key_changed,
     ev.WaveStarted: _wave_started,
     ev.WaveClosed: _wave_closed,
+    ev.GateAnswered: _gate_answered,
     ev.GateOpened: _gate_opened,
     ev.LastWaveSet: _last_wave_set,
     ev.Overridden: _ignored,

@@ -95,7 +95,7 @@ def _paused(run: Run, _: int) -> str:
 
 def _gate(run: Run, ordinal: int) -> str:
     later = run.gate is not None and run.layout.wave_of(ordinal) > run.gate.wave
-    return gates.text(run, run.waves_closed - 1) if later else ""
+    return gates.text(run, run.waves_closed - 1, run.service_time) if later else ""
 
 
 def _wave(run: Run, ordinal: int) -> str:

@@ -34,9 +34,12 @@ class WaveSpan(msgspec.Struct, frozen=True):
 class Layout:
     """All targets of a plan by ordinal, with the cell of each."""
 
-    __slots__ = ("cell_of", "cells", "key_sites", "keys", "site_ends", "sites", "targets", "waves")
+    __slots__ = (
+        "cell_of", "cells", "key_sites", "keys", "plan", "site_ends", "sites", "targets", "waves"
+    )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.keys = plan.keys
         self.targets: list[Target] = []
         self.cell_of = array("i")

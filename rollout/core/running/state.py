@@ -63,11 +63,20 @@ class LaneUse(msgspec.Struct, eq=False, gc=False):
 
 
 class GateWait(msgspec.Struct, frozen=True):
-    """A gate that is shut: its wave, when the wave closed, and on which machine."""
+    """A gate that is shut: its wave, when the wave closed, and on which machine.
+
+    `since` is when the bake began: at the close, or at the last answer that restarted it. `answers`
+    are the last ones of this process, `shut_since` the first ones that did not open the gate.
+    `order` is the id of the command that opens the gate despite its answers.
+    """
 
     wave: int
+    closed: Instant
     since: Instant
     machine: str
+    answers: dict[int, ev.GateAnswered] = {}
+    shut_since: dict[int, Instant] = {}
+    order: str = ""
 
 
 class Run(msgspec.Struct, eq=False, kw_only=True):

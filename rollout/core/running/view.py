@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from rollout.core.running import gates, thresholds, windows
+from rollout.core.running import gate_queries, gates, thresholds, windows
 from rollout.core.running.decide_run import classes, exit_of
 from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
 from rollout.model.spec import FLEET
 from rollout.model.text import some
-from rollout.model.time import format_instant
+from rollout.model.time import Instant, format_instant
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
 
 LEFT_MAX = 1_000
@@ -24,8 +24,11 @@ LEFT_MAX = 1_000
 _LEFT = frozenset({Phase.FAILED, Phase.STRANDED, Phase.UNVERIFIED, Phase.IN_DOUBT})
 
 
-def view(run: Run) -> RunView:
-    """The whole run. Walks every target: for a screen, not for every event."""
+def view(run: Run, now: Instant = 0) -> RunView:
+    """The whole run. Walks every target: for a screen, not for every event.
+
+    A bake that is over at `now` is not shown as one that the next wave waits for.
+    """
     state, reason, exit_code = _state(run)
     groups = _groups(run)
     return RunView(
@@ -35,14 +38,14 @@ def view(run: Run) -> RunView:
         reason=reason,
         exit=exit_code,
         epoch=run.epoch,
-        waves=tuple(_wave(run, number) for number in range(len(run.layout.waves))),
+        waves=tuple(_wave(run, number, now) for number in range(len(run.layout.waves))),
         groups=groups,
         exposed=run.ledger.exposed,
         exposed_max=run.ledger.exposed_max,
         in_doubt=run.phase_counts[Phase.IN_DOUBT],
         phases={phase.label: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
         classes=_classes(run),
-        waiting=_waiting(run, groups),
+        waiting=_waiting(run, groups, now),
         left=tuple(_rows(run, _needs_a_person)),
         skipped=tuple(_rows(run, _drifted_out)),
         calls=run.calls_issued,
@@ -54,6 +57,7 @@ def view(run: Run) -> RunView:
         clusters=thresholds.clusters(run),
         to_promote=run.aborted is None and gates.unanswered(run),
         window="" if run.closed is not None or run.aborted is not None else windows.text(run),
+        shut=run.closed is None and run.aborted is None and bool(gate_queries.shut(run)),
     )
 
 
@@ -121,7 +125,7 @@ def _aborted(run: Run) -> str:
     return f"aborted by {run.aborted.actor.user}{reason}"
 
 
-def _wave(run: Run, number: int) -> WaveView:
+def _wave(run: Run, number: int, now: Instant) -> WaveView:
     span = run.layout.waves[number]
     first, last = span.cells
     start, end = run.layout.cells[first].start, run.layout.cells[last - 1].end
@@ -129,14 +133,16 @@ def _wave(run: Run, number: int) -> WaveView:
     phases = {phase.label: counts[phase] for phase in Phase if counts[phase]}
     held = run.held.count(1, start, end)
     if number < run.waves_closed:
-        return WaveView(span.name, span.targets, "closed", phases, held, gates.text(run, number))
+        return WaveView(
+            span.name, span.targets, "closed", phases, held, gates.text(run, number, now)
+        )
     state = "open" if number == run.wave_open else "waiting"
     if run.closed is not None:
         state = "aborted" if number == run.wave_open else "not started"
     return WaveView(span.name, span.targets, state, phases, held)
 
 
-def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
+def _waiting(run: Run, groups: tuple[GroupView, ...], now: Instant) -> dict[str, int]:
     """Count what unfinished instances wait for, each instance once: its wave, its turn, a permit,
     evidence, or an operator.
     """
@@ -149,7 +155,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...]) -> dict[str, int]:
     def free(phase: Phase) -> int:
         return run.phase_counts[phase] - held[phase]
 
-    gate = gates.text(run, run.waves_closed - 1)
+    gate = gates.text(run, run.waves_closed - 1, now)
     reasons = {
         gate or "for an earlier wave or cell": later,
         restart: free(Phase.ATTACHED),

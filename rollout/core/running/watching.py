@@ -17,6 +17,7 @@ from rollout.core.running.state import Run
 from rollout.core.running.stations import Station, Stations
 from rollout.core.running.windows import Offset
 from rollout.model import limits
+from rollout.model.command import QueryGate
 from rollout.model.event import DriftKind
 from rollout.model.observation import Observed
 from rollout.model.site import Site
@@ -74,6 +75,8 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     not taken for a list of instances that do not exist.
     """
     drift_reported: dict[tuple[int, DriftKind], None] = {}
+    queries: dict[QueryGate, None] = {}
+    """Questions of gates that are being asked."""
     service_time: Instant = 0
     """The latest time that a reply to an observation has, by the service's clock."""
     offset: Offset = Offset()

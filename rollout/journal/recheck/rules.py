@@ -70,6 +70,8 @@ class Rules:
                 self.waves.wave_started(event)
             case ev.WaveClosed():
                 self.waves.wave_closed(event)
+            case ev.GateAnswered():
+                self.waves.gates.answered(event)
             case ev.GateOpened():
                 self.waves.gate_opened(event)
             case ev.WindowClosed() | ev.WindowOpened():
@@ -104,6 +106,7 @@ class Rules:
             case ev.LastWaveSet(wave=wave):
                 self.waves.last = wave
             case ev.OperatorCommand():
+                self.waves.gates.commanded(event)
                 self._violations.add(self.commands.take(event))
             case ev.FailuresAccepted():
                 self.instances.failures.accept(event.ordinals)
@@ -136,6 +139,7 @@ class Rules:
         self._demand(next_one, f"epoch {event.epoch} follows epoch {calls.epoch}")
         calls.resume(event)
         self.waves.last = None
+        self.waves.gates.resumed()
         self.resumes += 1
         self.instances.failures.resumed()
         stay = frozenset({State.PLANNED, State.ATTACHED}) if self.commands.aborted else frozenset()

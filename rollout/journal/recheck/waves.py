@@ -6,6 +6,7 @@ Called by `rules`. Shares no code with the core.
 from __future__ import annotations
 
 from rollout.journal.recheck.commands import Commands
+from rollout.journal.recheck.gates import GateRules
 from rollout.journal.recheck.instances import TargetStates, Violations
 from rollout.model import event as ev
 from rollout.model.spec import WaveGate
@@ -20,6 +21,7 @@ class WaveRules:
         self.closed = 0
         self.last: int | None = None
         self._gate: ev.WaveClosed | None = None
+        self.gates = GateRules(instances.plan, violations)
         self._commands = commands
         self._instances = instances
         self._demand = violations.demand
@@ -53,7 +55,8 @@ class WaveRules:
         self.wave = None
         self.closed = event.wave + 1
         wave = self._instances.plan.waves[event.wave]
-        self._gate = event if wave.bake_ms or wave.gate is WaveGate.MANUAL else None
+        self._gate = event if wave.gated else None
+        self.gates.wave_closed(event)
 
     def gate_opened(self, event: ev.GateOpened) -> None:
         """Check that a gate waits, that its bake is over, and that an operator promoted it."""
@@ -62,6 +65,7 @@ class WaveRules:
             self._demand(condition=False, text=f"the gate after wave {event.wave} was not shut")
             return
         wave = self._instances.plan.waves[event.wave]
+        self.gates.opened(event)
         baked = event.at >= closed.at + wave.bake_ms
         self._demand(baked, f"the gate after wave {wave.name} opened before its bake was over")
         promoted = wave.gate is not WaveGate.MANUAL or self._commands.promotes(event.order)

@@ -45,6 +45,8 @@ RARE: tuple[str, ...] = (
     *("halted: gate", "halted: paused", "halted: login"),
     *("login proved", "login key_refused", "login former_key_accepted"),
     *("login host_key_changed", "login login_unproven", "host key unread"),
+    *("gate answered open", "gate answered shut", "gate answered unknown", "halted: gate_shut"),
+    *("halted: gate", "halted: paused"),
     *("resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
@@ -105,6 +107,8 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return _DRIFTS.get(kind, []) + (["locked"] if detail.startswith("locked") else [])
         case ev.OperatorCommand(command=command, resolution=resolution):
             return [f"{command.value} {resolution.value}" if resolution else command.value]
+        case ev.GateAnswered(answer=answer):
+            return [f"gate answered {answer.value}"]
         case ev.GateOpened(order=order):
             return ["gate promoted" if order else "gate opened"]
         case ev.FailuresAccepted():

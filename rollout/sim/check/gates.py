@@ -11,19 +11,22 @@ from collections.abc import Iterator
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.event import OperatorVerb
+from rollout.model.gate import GateAnswer
 from rollout.model.spec import WaveGate
+from rollout.model.time import Instant
 from rollout.sim.check.history import History, Journaled
 
 
 class GatesAnswered:
-    """No intent of a wave before the verdict on each gate before it, and before the promotion of a
-    manual one.
+    """No intent of a wave before the verdict on each gate before it, before the promotion of a
+    manual one, and before true open answers to the questions of the others.
     """
 
     ids = ("I-34",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Compare the order of lines: promotions, verdicts and intents."""
+        """Compare the order of lines, and verdicts with the true answers."""
+        yield from _untrue(history)
         waves = history.record.plan.waves
         opened: set[int] = set()
         promotions, full, paused = 0, False, False
@@ -48,6 +51,43 @@ class GatesAnswered:
                             yield f"intent {n} before the gate after wave {wave} opened"
                 case _:
                     pass
+
+
+def _untrue(history: History) -> Iterator[str]:
+    """Compare verdicts with the hidden record of the gates, in the world's time: an open answer
+    from after the close of the wave, recent at the verdict, or the promotion of an operator.
+    """
+    record = history.record
+    closed: dict[int, Journaled] = {}
+    promoted = {
+        one.event.id
+        for one in history.journaled
+        if isinstance(one.event, ev.OperatorCommand) and one.event.command is OperatorVerb.PROMOTE
+    }
+    for journaled in history.journaled:
+        match journaled.event:
+            case ev.WaveClosed(wave=wave):
+                closed[wave] = journaled
+            case ev.GateOpened(wave=wave, order=order) if order not in promoted:
+                since = closed[wave].at - limits.SYNC_EVERY_MS
+                for gate in record.plan.waves[wave].gates:
+                    if not _truly_open(history, gate, since, journaled.at):
+                        yield f"the gate after wave {wave} opened, question {gate} did not"
+            case _:
+                pass
+
+
+def _truly_open(history: History, gate: int, since: Instant, until: Instant) -> bool:
+    """Return whether the gate gave an open answer between these instants that was recent then."""
+    record = history.record
+    for one in record.gates.given:
+        arrived = one.asked + one.after_ms
+        age_ms = until - one.asked - record.suspended(one.asked, until)
+        recent = age_ms <= limits.GATE_AGE_MAX_MS + limits.SYNC_EVERY_MS
+        is_open = one.gate == gate and one.reply.answer is GateAnswer.OPEN
+        if is_open and recent and since <= one.asked and arrived <= until:
+            return True
+    return False
 
 
 class BakesHeld:

@@ -170,6 +170,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
             *(Budget(by, None, restarts_per_10m=rate) for by, rate in scenario.rates),
         ),
         waves=(*(_gated(scenario, wave) for wave in waves), *_REST),
+        gates=tuple(one.gate for one in scenario.gating.questions),
         on_unknown=scenario.on_unknown,
         on_failure=scenario.on_failure,
         verify=_verify(scenario.logins),

@@ -13,11 +13,11 @@ from rollout.ecs import contract
 from rollout.model.command import (
     Attach,
     ImportKey,
-    Observation,
     ObserveInstances,
     ObserveKeyPair,
     ObserveStatuses,
     RestartCall,
+    ServiceObservation,
 )
 from rollout.model.event import Issued
 from rollout.model.plan import Plan, RestartKind
@@ -50,7 +50,7 @@ def of_intent(issued: Issued, site: Site, plan: Plan) -> ApiRequest:
             return ApiRequest("ImportKeyPair", region, params)
 
 
-def of_observation(observation: Observation, plan: Plan) -> ApiRequest:
+def of_observation(observation: ServiceObservation, plan: Plan) -> ApiRequest:
     """Return the request of an observation."""
     match observation:
         case ObserveInstances(site=(_, region), instances=ids):

@@ -25,7 +25,14 @@ from rollout.core.running.loop import Effects, Loop
 from rollout.core.running.state import lane_of_call
 from rollout.ecs import replies, verdict
 from rollout.errors import IntegrityError, RolloutError, StorageError
-from rollout.model.command import Observation, ObserveInstances, ObserveKeyPair, ObserveStatuses
+from rollout.model.command import (
+    Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
+    QueryGate,
+    ServiceObservation,
+)
 from rollout.model.event import AnyEvent, Issued, OperatorCommand
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Answer, Refused, Unknown
@@ -36,6 +43,7 @@ from rollout.sim.time.suspension import ProcessClock
 from rollout.sim.world import calls, driver
 from rollout.sim.world.disk import CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, End, Endless, Stuck
+from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.guests import Guests
 from rollout.sim.world.network import WAIT_MS_MAX, Call, Network, Received
 
@@ -80,6 +88,7 @@ class Process:
         self.loop = Loop(decider)
         self.network: Network
         self.guests: Guests
+        self.gates = GateWorld()
         self.incidents: set[str] = set()
         self.before_call: Callable[[int], None] = lambda _: None
         self.on_step: Callable[[list[AnyEvent], Instant], None] = lambda *_: None
@@ -214,6 +223,9 @@ class Process:
         self.loop.receive(CallEnded(call.n, answer))
 
     def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, QueryGate):
+            self._query(observation)
+            return
         request = calls.of_observation(observation, self.decider.run.plan)
         observed = functools.partial(self._observed, observation)
         self.network.submit(Call(request, 0, self.clock.now + WAIT_MS_MAX, observed))
@@ -235,7 +247,18 @@ class Process:
         elif self.alive:
             self.loop.receive(ProbeEnded(probe, seen))
 
-    def _observed(self, observation: Observation, call: Call, received: Received) -> None:
+    def _query(self, query: QueryGate) -> None:
+        """Ask a question of a gate; the answer arrives later, if the process is alive then."""
+        asked = self.clock.now
+        drawn = self.gates.answer(query.gate, self.heap.now)
+
+        def answered() -> None:
+            if self.alive:
+                self.loop.receive(ObservationEnded(query, drawn.reply, asked))
+
+        self.heap.at(self.heap.now + drawn.after_ms, answered)
+
+    def _observed(self, observation: ServiceObservation, call: Call, received: Received) -> None:
         reply: Reply
         match observation:
             case ObserveInstances(site=(account, region), instances=ids):

@@ -19,6 +19,7 @@ from rollout.journal.verify import Verdict
 from rollout.model.plan import Plan, WantedKey
 from rollout.model.time import Duration, Instant
 from rollout.sim.world.driver import End
+from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.network import Arrivals
 from rollout.sim.world.scenario import Interference, Scenario
 
@@ -76,6 +77,8 @@ class RunRecord:
     lines: list[tuple[Line, int]] = field(default_factory=list)
     foreign: dict[str, Interference] = field(default_factory=dict)
     touched: dict[str, list[tuple[Instant, Interference]]] = field(default_factory=dict)
+    gates: GateWorld = field(default_factory=GateWorld)
+    """What the gates answered, which the run may only repeat."""
     keys_replaced: bool = False
     intruders: list[Instant] = field(default_factory=list)
     sent_after_loss: int = 0

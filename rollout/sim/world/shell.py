@@ -44,6 +44,7 @@ from rollout.sim.world.cable import CableTransport, Exchange
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
+from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.guests import Guests
 from rollout.sim.world.network import RATE_START, Arrivals
 from rollout.sim.world.record import RunRecord
@@ -97,7 +98,16 @@ class ShellWorld(World):
         dice = Dice(self.scenario.seed, f"cables/{number}")
         exchange = Exchange(self._server, dice, self._written)
         link = link_to(exchange, self._clock, number)
-        return Shell(self._loop, self._time, self.crash_points, journal, link, decider, self.guests)
+        return Shell(
+            self._loop,
+            self._time,
+            self.crash_points,
+            journal,
+            link,
+            decider,
+            self.guests,
+            self.record.gates,
+        )
 
     def run(self) -> RunRecord:
         """See World."""
@@ -202,6 +212,7 @@ class Shell:
         link: Link,
         decider: Decider,
         guests: Guests,
+        gates: GateWorld,
     ) -> None:
         self.decider = decider
         self.incidents: set[str] = set()
@@ -209,8 +220,8 @@ class Shell:
         self.poisoned = False
         self._loop, self._time, self._crash_points = loop, time, crash_points
         self._journal, self._link = journal, link
-        ports = Ports(link.clock, link.service, journal, prober=LoopProber(guests, time))
-        self._engine = Engine(ports)
+        prober = LoopProber(guests, time)
+        self._engine = Engine(Ports(link.clock, link.service, journal, prober=prober, gates=gates))
         self._engine.crash_points = crash_points
         self._main: asyncio.Task[None] | None = None
 

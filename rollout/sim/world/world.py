@@ -30,6 +30,7 @@ from rollout.sim.world import build, others
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.disk import Crash, CrashPoints, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
+from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.guests import Guests
 from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
 from rollout.sim.world.machine import Machine
@@ -65,6 +66,11 @@ class World:
         plan = build.plan_of(scenario, self.cloud, self.heap.now)
         self.record = RunRecord(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
         self.record.planned_effects = len(self.cloud.ledger)
+        self.record.gates = GateWorld(
+            tuple(one.spells for one in scenario.gating.questions),
+            gates=plan.questions(),
+            now=lambda: self.heap.now,
+        )
         self.run_dir = RUNS / run_id(planmodel.digest(self.record.raw))
         self.locks = Locks(self.disk, self.record, self.run_dir)
         self.machine = Machine(self.record)
@@ -82,7 +88,7 @@ class World:
         record, scenario = self.record, self.scenario
         self.cloud.arm(FaultPlan(scenario.faults, scenario.seed))
         self.heap.advance(self.heap.now + 5 * SECOND)
-        record.begun = self.heap.now
+        record.begun = record.gates.begun = self.heap.now
         others.plan_all(record, self.heap)
         self.machine.plan_all(self.heap)
         for rival in scenario.rivals:
@@ -119,6 +125,7 @@ class World:
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
         process.network.lost = journal.lost
         process.guests = self.guests
+        process.gates = self.record.gates
         self.machine.start(process, journal)
         return process
 
@@ -146,6 +153,7 @@ class World:
         self.guests.lost_percent = 0
         self._pause(2 * MINUTE)
         self._waits = True
+        self.record.gates.calm()
         reasons: list[str] = []
         for _ in range(CALM_RESUMES_MAX):
             if self._one(None) is End.CLOSED:

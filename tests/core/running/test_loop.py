@@ -23,7 +23,13 @@ from rollout.core.running.loop import Effects, Loop
 from rollout.errors import IntegrityError, RolloutError, StorageError
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import ImportKey, Observation, ObserveInstances, ObserveKeyPair
+from rollout.model.command import (
+    ImportKey,
+    Observation,
+    ObserveInstances,
+    ObserveKeyPair,
+    ObserveStatuses,
+)
 from rollout.model.event import AnyEvent, Issued, LaneSlowed, OperatorCommand
 from rollout.model.instance import Status
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
@@ -97,6 +103,7 @@ class Driven:
         elif isinstance(observation, ObserveKeyPair):
             reply = KeyDescribed(samples.PUBLIC_KEY, samples.FINGERPRINT, self.now)
         else:
+            assert isinstance(observation, ObserveStatuses)
             reply = StatusesDescribed(
                 dict.fromkeys(observation.instances, Status.RUNNING), self.now
             )
