@@ -67,20 +67,22 @@ class Terminal:
             json_lines=common.log_format == "json",
         )
 
-    def show(self, text: str, patience_s: float | None = None) -> None:
+    def show(self, text: str, patience_s: float | None = None) -> bool:
         """Print the result to stdout, after the lines on stderr that came before it, and without
-        characters that could steer a terminal. An empty result is no line.
+        characters that could steer a terminal. An empty result is no line. Return whether stdout
+        still has a reader.
 
         Waits for a slow reader like any program in a pipe, or at most `patience_s` seconds without
         progress. Errors: R0804, R0806.
         """
         if not text:
-            return
+            return True
         if sys.stdout is None or sys.stdout.closed:
             raise StorageError.of("R0804", "the result cannot be written: stdout is closed")
         stderr_queue.drain(stderr_queue.ORDER_S)
         text = escaped_lines(text)
-        write(sys.stdout, paint(text) if self.out_color else text, patience_s=patience_s)
+        text = paint(text) if self.out_color else text
+        return write(sys.stdout, text, patience_s=patience_s)
 
     def say(self, text: str) -> None:
         """Print a message to stderr."""
@@ -133,14 +135,14 @@ def paint(text: str) -> str:
 
 def write(
     stream: TextIO | None, text: str, end: str = "\n", patience_s: float | None = None
-) -> None:
-    """Write and flush, without the secrets of this process.
+) -> bool:
+    """Write and flush, without the secrets of this process. Return whether it was written.
 
-    A closed pipe is ignored. Errors of stdout: StorageError R0804, for example for a full disk;
+    A closed pipe is no error. Errors of stdout: StorageError R0804, for example for a full disk;
     R0806 if its reader reads nothing for `patience_s` seconds.
     """
     if stream is None or stream.closed:
-        return
+        return False
     text = logs.KNOWN.blank(text)
     try:
         if patience_s is None or not has_descriptor(stream):
@@ -158,9 +160,11 @@ def write(
             raise StorageError.of(
                 "R0804", f"the result cannot be written: {error.strerror}"
             ) from error
+        return False
     except (KeyboardInterrupt, SystemExit):
         _silence(stream)  # otherwise the interpreter's last flush waits for the same reader
         raise
+    return True
 
 
 def _write_within(stream: TextIO, text: str, patience_s: float) -> None:

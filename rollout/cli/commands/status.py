@@ -2,38 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from rollout.cli.options import OUTPUT, Common
+from rollout.cli.options import OUTPUT, Common, Flag, duration
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
+from rollout.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from rollout.app.runs import RunFacts
+    from rollout.model.view import RunView
 
 
 def status(
     run: str | None = None,
     /,
     *,
+    watch: Flag = False,
+    timeout: str | None = None,
+    exit_status: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     common: Common = Common(),  # noqa: B008 - frozen
-) -> None:
+) -> Exit:
     """Show a run's state and why each instance is waiting.
 
     Parameters
     ----------
     run
         The run's id or a unique prefix of it. Default: the newest run.
+    watch
+        Wait while a process drives the run, then show its last state. Shows the progress meanwhile.
+    timeout
+        With --watch: end with exit 8 if the run is still in progress after this time.
+    exit_status
+        Exit as the run did: with 8 while it is in progress, with 5 if it was interrupted.
     output
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import runs
-    from rollout.cli.views import report
+    from rollout.app.watch import RunWatch, exit_of, in_progress
 
     terminal = Terminal.of(common)
-    view, facts = runs.state(runs.find(common.runs_dir, run))
+    if timeout is not None and not watch:
+        raise UsageError.of("R0002", "--timeout needs --watch", help="add --watch")
+    found = runs.find(common.runs_dir, run)
+    if watch:
+        from rollout.cli import watching
+
+        limit = None if timeout is None else duration(timeout, "--timeout")
+        state, facts = watching.until_stopped(terminal, RunWatch(found), limit)
+    else:
+        state, facts = runs.state(found)
+    terminal.show(_text(terminal, state, facts, output))
+    if watch and in_progress(state, facts):
+        return Exit.IN_PROGRESS
+    return exit_of(state, facts) if exit_status else Exit.DONE
+
+
+def _text(terminal: Terminal, state: RunView, facts: RunFacts, output: str) -> str:
+    from rollout.cli.views import report
+
     match output:
         case "json":
-            terminal.show(render.as_json(report.data(view, facts)))
+            return render.as_json(report.data(state, facts))
         case "ids":
-            terminal.show(report.left_ids(view.left))
+            return report.left_ids(state.left)
         case _:
-            terminal.show(report.status(view, facts, terminal.width))
+            return report.status(state, facts, terminal.width)

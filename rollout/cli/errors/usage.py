@@ -22,7 +22,7 @@ _ELSEWHERE = (
         ("--yes", "-y", "--auto-approve"),
         "apply a plan file that was reviewed, or name the spec with --confirm",
     ),
-    (("--watch", "-w"), "the command prints the state once; run it with `watch` to repeat it"),
+    (("--watch", "-w"), "`rollout status --watch` waits while a process drives the run"),
     (
         ("--limit", "--exclude", "--target"),
         "create a narrowed plan with `rollout plan SPEC --limit PATTERN --out FILE`",
