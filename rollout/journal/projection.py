@@ -23,7 +23,7 @@ from rollout.model.cloud_event import (
     CellEvent,
     CloudEvent,
     EventData,
-    GateReply,
+    GateReplied,
     InstanceMoved,
     InstanceNoted,
     KeyEvent,
@@ -131,7 +131,7 @@ class Projection:
                 yield "gate.opened", self._wave(wave, by=self._promotions.get(event.order, ""))
             case ev.GateAnswered(wave=wave, gate=number):
                 name = self.run.layout.waves[wave].name
-                yield "gate.answered", GateReply(name, number, event.answer.value, event.text)
+                yield "gate.answered", GateReplied(name, number, event.answer.value, event.text)
             case ev.WindowOpened(at=at, closes=until):
                 yield "window.opened", WindowEvent(format_instant(at), format_instant(until))
             case ev.WindowClosed(at=at, opens=until):
@@ -145,8 +145,8 @@ class Projection:
                 name = self.run.layout.keys[event.key].name
                 yield "key.changed", KeyEvent(region, name, detail)
             case ev.LaneSlowed(region=region, action=action):
-                until = format_instant(event.until)
-                lane = LaneEvent(region, action, event.per_minute, event.throttled, until)
+                paused = format_instant(event.until)
+                lane = LaneEvent(region, action, event.per_minute, event.throttled, paused)
                 yield "lane.throttled", lane
             case ev.LaneRecovered(region=region, action=action):
                 yield "lane.recovered", LaneEvent(region, action)

@@ -63,7 +63,7 @@ class WaveEvent(EventData, frozen=True):
     by: str = ""
 
 
-class GateReply(EventData, frozen=True):
+class GateReplied(EventData, frozen=True):
     """The answer to one question of a gate: `open` or why not. `question` is its position in
     `gates` of the spec, from 0.
     """
@@ -182,7 +182,7 @@ TYPES: dict[str, type[EventData]] = {
     "rollout.wave.closed": WaveEvent,
     "rollout.gate.shut": WaveEvent,
     "rollout.gate.opened": WaveEvent,
-    "rollout.gate.answered": GateReply,
+    "rollout.gate.answered": GateReplied,
     "rollout.window.opened": WindowEvent,
     "rollout.window.closed": WindowEvent,
     "rollout.plan.approved": PlanApproved,

@@ -176,19 +176,14 @@ def test_what_was_meant_for_the_emulator_does_not_change_production(
 
 def test_every_variable_named_is_read() -> None:
     """The list of variables and the options that read them are the same."""
-    read = [
+    read = {
         variable
-        for shared in (options.Common, options.CloudOptions)
-        for field in shared.__dataclass_fields__.values()
-        for variable in _variables(str(field.type))
-    ]
+        for _, app in reference.commands()
+        for option in reference.arguments(app)
+        for variable in option.parameter.env_var or ()
+    }
 
     assert sorted(read) == list(options.ENVIRONMENT)
-
-
-def _variables(annotation: str) -> list[str]:
-    return [word.strip("\"'") for word in annotation.split("env_var=")[1:] for word in [
-        word.split(",")[0].split(")")[0]]]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [], ["version", "--help"], ["audit"]])
