@@ -336,6 +336,8 @@ CODES: dict[str, Code] = {
     "R0615": Code(Exit.CONFLICT, "the last rotation of targets is unproven"),
     "R0616": Code(Exit.HALTED, "the wave that --until-wave names is closed"),
     "R0617": Code(Exit.CONFLICT, "none of the run's instances exists there"),
+    "R0618": Code(Exit.CONFLICT, "another run holds the lease of the region"),
+    "R0619": Code(Exit.CONFLICT, "the lease of a region was lost"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

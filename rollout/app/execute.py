@@ -41,7 +41,7 @@ from rollout.errors import (
     UsageError,
 )
 from rollout.journal import record, store
-from rollout.journal.store import LockedStore
+from rollout.journal.store import LockedStore, RunLeases
 from rollout.journal.writer import RunJournal
 from rollout.model.event import (
     Actor,
@@ -178,8 +178,11 @@ class Runner:
         self, saved: SavedPlan, approved: list[Approved], service: Service, prober: Prober | None
     ) -> RunResult:
         """Start the run of a checked plan and drive it."""
-        now, last = service.clock.now(), last_wave(saved.plan, self.session.until_wave)
+        last = last_wave(saved.plan, self.session.until_wave)
         decider = Decider(saved.plan)
+        sites = decider.run.layout.sites
+        leases = await self.locked.lease(sites, saved.digest, person.user())
+        now = service.clock.now()
         journal = self.locked.create(saved.digest, saved.raw, now)
         facts = RunFacts(journal.location, saved.digest, saved.plan.emulated, now, now)
 
@@ -188,13 +191,13 @@ class Runner:
             decider.start(journal.run, saved.digest, mine, now)
             for event in approved:
                 decider.put(event, now)
-            _note_skew(decider, service, now)
+            _note_process(decider, service, leases, now)
             for one in saved.plan.overridden():
                 decider.put(Overridden(one.field, one.value, one.former, one.reason), now)
             _limit(decider, last, mine, now)
 
         with journal:
-            return await self._drive(decider, journal, service, start, facts, prober)
+            return await self._drive(decider, journal, service, leases, start, facts, prober)
 
     async def resume(
         self, folded: Folded, service: Service, order: OperatorCommand | None = None
@@ -203,9 +206,11 @@ class Runner:
 
         `order` is applied first, so that nothing starts before it.
         """
-        now, run, decider = service.clock.now(), folded.run, folded.decider
+        run, decider = folded.run, folded.decider
         last = last_wave(run.plan, self.session.until_wave, closed=run.waves_closed)
         facts = runs.facts(folded)
+        leases = await self.locked.lease(run.layout.sites, facts.plan_digest, person.user())
+        now = service.clock.now()
 
         def start() -> None:
             if folded.reader.torn is not None:
@@ -214,30 +219,35 @@ class Runner:
                 decider.operate(order, now)
             mine = actor(service.identity.arn)
             decider.resume(mine, now)
-            _note_skew(decider, service, now)
+            _note_process(decider, service, leases, now)
             _limit(decider, last, mine, now)
 
         async with proofs.prober(run.plan, service) as prober:
             with self.locked.open(folded.reader, run.epoch + 1, now) as journal:
-                return await self._drive(decider, journal, service, start, facts, prober)
+                return await self._drive(decider, journal, service, leases, start, facts, prober)
 
     async def _drive(
         self,
         decider: Decider,
         journal: RunJournal,
         service: Service,
+        leases: RunLeases,
         start: Callable[[], None],
         facts: RunFacts,
         prober: Prober | None,
     ) -> RunResult:
         progress = self.session.progress
         operators = journal.inbox(self.warn_unread)
-        ports = Ports(service.clock, service, journal, operators, prober, preflight.gate_source())
+        ports = Ports(
+            service.clock, service, journal, operators, prober, preflight.gate_source(), leases
+        )
         engine = LocalEngine(ports, progress.on_turn)
+        self.locked.share(journal)
         journal.keep_secret(logs.KNOWN)
         decider.waits = self.session.wait
         start()
-        service.allow_changes(decider.run.plan.limits.leave_quota_ppm, journal.lost)
+        quota = decider.run.plan.limits.leave_quota_ppm
+        service.allow_changes(quota, lambda: journal.lost() or leases.lost())
         try:
             with progress:
                 await engine.drive(decider)
@@ -297,8 +307,10 @@ def _limit(decider: Decider, last: int | None, mine: Actor, now: Instant) -> Non
         decider.put(LastWaveSet(last, mine), now)
 
 
-def _note_skew(decider: Decider, service: Service, now: Instant) -> None:
-    """Journal a correction of the clock, once for each process."""
+def _note_process(decider: Decider, service: Service, leases: RunLeases, now: Instant) -> None:
+    """Journal the leases of this process, and a correction of its clock."""
+    for leased in leases.events:
+        decider.put(leased, now)
     if service.clock_skew is not None:
         decider.put(service.clock_skew, now)
 

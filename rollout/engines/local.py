@@ -10,12 +10,15 @@ import signal
 from collections.abc import Callable
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from rollout.core.invariant import invariant
 from rollout.core.running.arrivals import (
     Arrival,
     CallEnded,
+    LeaseHeld,
+    LeaseLost,
     LowSpace,
     ObservationEnded,
     ProbeEnded,
@@ -28,6 +31,8 @@ from rollout.core.running.state import Run, lane_of_call
 from rollout.engines.perform import perform
 from rollout.engines.ports import Operators, Ports
 from rollout.errors import IntegrityError, StorageError
+from rollout.journal.store import RunLeases
+from rollout.model import limits
 from rollout.model.command import (
     Observation,
     ObserveInstances,
@@ -79,6 +84,8 @@ class LocalEngine:
             if self.ports.operators is not None:
                 self._take_commands(self.ports.operators)  # applied before the first effect
                 tasks.start_soon(self._poll, self.ports.operators)
+            if self.ports.leases is not None:
+                tasks.start_soon(self._renew, self.ports.leases)
             try:
                 await self._repeat(tasks)
             finally:
@@ -121,6 +128,10 @@ class LocalEngine:
             self.loop.receive(change)
         if ports.journal.low_space():
             self.loop.receive(LowSpace())
+        if ports.leases is not None:
+            lost = ports.leases.lost()
+            held = LeaseHeld(now + ports.leases.left_ms())
+            self.loop.receive(LeaseLost(lost) if lost else held)
         self._arrived = anyio.Event()
         line = self.loop.step(now)
         self._stop_if_frozen()
@@ -207,6 +218,13 @@ class LocalEngine:
         return Unknown("timeout")
 
     # operators and signals
+    # leases, operators and signals
+
+    async def _renew(self, leases: RunLeases) -> None:
+        while not leases.lost():
+            await anyio.sleep(limits.LEASE_BEAT_MS / 1000)
+            await anyio.to_thread.run_sync(leases.renew)
+        self._arrived.set()
 
     async def _poll(self, operators: Operators) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from rollout.journal.store import RunLeases
 from rollout.model.event import AnyEvent, LaneRecovered, LaneSlowed, OperatorCommand
 from rollout.model.gate import AnyGate, GateReply
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
@@ -118,3 +119,4 @@ class Ports:
     """Set if the plan wants logins to prove the key."""
     gates: GateSource | None = None
     """None: every question of a gate is unanswered."""
+    leases: RunLeases | None = None

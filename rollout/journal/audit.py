@@ -289,6 +289,8 @@ class _Entries:
             case ev.ClockSkew():
                 here, there = times.format_instant(event.local), times.format_instant(event.service)
                 return f"this machine's clock shows {here}, the service's {there}"
+            case ev.Leased():
+                return _leased(event)
             case ev.LaneSlowed():
                 text = f"{event.action} in {event.region} throttled {event.throttled} times"
                 pace = f"{event.per_minute} calls a minute from {times.format_instant(event.until)}"
@@ -411,3 +413,8 @@ def _ending(outcome: Outcome, at: Instant) -> dict[str, object]:
                 "code": outcome.why,
                 "text": f"unknown, may have been executed: {outcome.why}",
             }
+
+
+def _leased(event: ev.Leased) -> str:
+    taken = f", taken over from {event.former}" if event.former else ""
+    return f"lease of {event.region} in account {event.account}, epoch {event.epoch}{taken}"

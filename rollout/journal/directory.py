@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -20,12 +20,14 @@ from rollout.journal import closing, inbox, runs_directory, writer
 from rollout.journal.chain import Head
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.follower import Follower
-from rollout.journal.locks import driver, heartbeat, lock
+from rollout.journal.locks import driver, heartbeat, leases, lock
+from rollout.journal.locks.leases import Applicant, Leases
 from rollout.journal.locks.lock import Lock, Owner
 from rollout.journal.reader import PLAN, PREFIX, Reader, read, read_plan, run_id, unusable
 from rollout.journal.writer import RunJournal
 from rollout.model.event import OperatorCommand, RunStarted
 from rollout.model.plan import Plan
+from rollout.model.site import Site
 from rollout.model.time import Instant
 
 
@@ -96,8 +98,17 @@ class DirectoryRun:
 class LockedDirectory:
     """A directory store whose lock this process holds. Implements `store.LockedStore`."""
 
-    def __init__(self, path: Path, held: Lock, owner: Owner, disk: Disk) -> None:
+    def __init__(
+        self,
+        path: Path,
+        held: Lock,
+        owner: Owner,
+        disk: Disk,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.held = held
+        self._say = say
+        self._leases: Leases | None = None
         self._path, self._owner, self._disk = path, owner, disk
 
     def create(self, plan_digest: str, plan: bytes, now: Instant) -> RunJournal:
@@ -122,6 +133,23 @@ class LockedDirectory:
         journal.guard(self.held, held)
         return journal
 
+    async def lease(self, sites: Iterable[Site], plan_digest: str, user: str) -> Leases:
+        """See LockedStore."""
+        flocks = not runs_directory.is_shared(self._path)
+        applicant = Applicant(
+            self._path, run_id(plan_digest), user, self._owner, flocks, self._disk
+        )
+        self._leases = await leases.take(sites, applicant, self._say)
+        return self._leases
+
+    def share(self, journal: RunJournal) -> None:
+        """See LockedStore. Not on a file system of several machines: there the lock of all runs,
+        with its heartbeats, is the only one that they have in common.
+        """
+        if not runs_directory.is_shared(self._path):
+            journal.guard_alone()
+            self.held.release()
+
     def _lock_run(self, run: str, epoch: int, now: Instant) -> Lock:
         owner = msgspec.structs.replace(self._owner, since=now, run=run, epoch=epoch)
         held = lock.take_run(self._path / run, owner, disk=self._disk)
@@ -135,7 +163,9 @@ class LockedDirectory:
         return held
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock and the leases back."""
+        if self._leases is not None:
+            self._leases.release()
         self.held.release()
 
     def __enter__(self) -> Self:
@@ -182,20 +212,25 @@ class DirectoryStore:
         `say` receives how long they are awaited.
         """
         if not runs_directory.is_shared(self.path):
-            with self.lock_local(now) as locked:
+            with self.lock_local(now, say) as locked:
                 yield locked
             return
         say(f"waiting up to {heartbeat.SILENT_S:.0f} s for a process on another machine")
         owner = msgspec.structs.replace(self._owner, since=now)
         held = await heartbeat.take_runs(self.path, owner, disk=self._disk)
-        with LockedDirectory(self.path, held, owner, self._disk) as locked, heartbeat.Heart(held):
+        with (
+            LockedDirectory(self.path, held, owner, self._disk, say) as locked,
+            heartbeat.Heart(held),
+        ):
             yield locked
 
-    def lock_local(self, now: Instant) -> LockedDirectory:
+    def lock_local(
+        self, now: Instant, say: Callable[[str], None] = lambda _: None
+    ) -> LockedDirectory:
         """Take the lock on a file system that only this machine uses. Errors as `lock`."""
         owner = msgspec.structs.replace(self._owner, since=now)
         held = lock.take_runs(self.path, owner, disk=self._disk)
-        return LockedDirectory(self.path, held, owner, self._disk)
+        return LockedDirectory(self.path, held, owner, self._disk, say)
 
 
 def this_process() -> Owner:

@@ -6,7 +6,7 @@ where journals, plans and locks are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -16,9 +16,10 @@ from rollout.journal.follower import Follower
 from rollout.journal.inbox import SentCommand
 from rollout.journal.reader import Reader
 from rollout.journal.writer import RunJournal
-from rollout.model.event import OperatorCommand, RunStarted
+from rollout.model.event import Leased, OperatorCommand, RunStarted
 from rollout.model.plan import Plan
-from rollout.model.time import Instant
+from rollout.model.site import Site
+from rollout.model.time import Duration, Instant
 
 
 class StoredRun(Protocol):
@@ -74,6 +75,22 @@ class StoredRun(Protocol):
         """Put a command into the run's inbox. Errors: StorageError R0802."""
 
 
+class RunLeases(Protocol):
+    """The leases of all sites of a run, held by this process until the store's lock is released."""
+
+    events: list[Leased]
+    """What the journal records about each lease."""
+
+    def renew(self) -> None:
+        """Extend the leases. Called in a worker thread; never raises."""
+
+    def left_ms(self) -> Duration:
+        """Return for how long a call may still be sent under these leases."""
+
+    def lost(self) -> str:
+        """Return why the leases are lost, permanently; empty while they are held."""
+
+
 class LockedStore(Protocol):
     """The lock of a store, held. Only its holder creates runs and opens journals for writing.
 
@@ -89,6 +106,15 @@ class LockedStore(Protocol):
 
         ConflictError R0603 if another process writes the journal, or wrote to it meanwhile.
         """
+
+    async def lease(self, sites: Iterable[Site], plan_digest: str, user: str) -> RunLeases:
+        """Take the leases of these sites for the run of a plan; waits until an idle one expires.
+
+        Errors: ConflictError R0618 if another run renews one, R0603; StorageError R0802.
+        """
+
+    def share(self, journal: RunJournal) -> None:
+        """Let other processes drive runs of other sites: the run's lock and its leases suffice."""
 
 
 class RunStore(Protocol):

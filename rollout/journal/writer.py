@@ -182,6 +182,11 @@ class RunJournal:
         self._claim.watch(shared, own)
         self._own = own
 
+    def guard_alone(self) -> None:
+        """Rely on the run's own lock only: the lock of all runs is about to be released."""
+        if self._own is not None:
+            self._claim.watch(self._own)
+
     def lost(self) -> str:
         """Return why this process may no longer drive the run; empty while it may.
 

@@ -72,6 +72,17 @@ class TornTail(Event, frozen=True):
     sha256: str
 
 
+class Leased(AtSite, Event, frozen=True):
+    """The process holds the lease of a region: no other one that uses the same runs directory
+    changes anything there. `former` is the other run whose expired lease it took over.
+    """
+
+    account: str
+    region: str
+    epoch: int
+    former: str = ""
+
+
 class KeyReady(KeyAtSite, Event, frozen=True):
     """The key pair in this region was compared: public key and fingerprint are the plan's.
 
@@ -470,6 +481,7 @@ AnyEvent = (
     | Resumed
     | Approved
     | TornTail
+    | Leased
     | KeyReady
     | KeyChanged
     | WaveStarted

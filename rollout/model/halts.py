@@ -44,6 +44,8 @@ class HaltReason(enum.StrEnum):
     """The plan no longer fits the fleet."""
     ELSEWHERE = "elsewhere", "R0610"
     """Another operator rotates the same instances."""
+    LEASE = "lease", "R0619"
+    """The lease of a region expired or was taken over."""
     DISK = "disk", "R0801"
     LOST = "lost", "R0906"
     """The run no longer belongs to this process."""

@@ -58,6 +58,16 @@ CLOCKS_DIFFER_MS = 2 * MINUTE
 """How far the clocks of two machines may differ: each may be a minute from the service's."""
 CALL_TIMEOUT_MS = 60 * SECOND
 """No single call may take longer; above every per-action read time-out of `ecs.contract`."""
+LEASE_MS = 180 * SECOND
+"""The term of a lease: longer than a call, the margin and a state's age together, so that it
+shortens no call of a process that renews it."""
+LEASE_BEAT_MS = 5 * SECOND
+"""Pause between two renewals of a lease."""
+LEASE_LIVE_MS = 15 * SECOND
+"""A lease that was renewed at most this long ago, by a clock of the same kernel, has a live
+holder."""
+LEASE_MARGIN_MS = 10 * SECOND
+"""How far the steady clocks of two machines may differ over the term of a lease, with room."""
 UNKNOWN_CODES_MAX = 3
 """Number of refusals with an unknown code that halts the run."""
 SILENCE_MAX_MS = 5 * MINUTE

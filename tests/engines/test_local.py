@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 
@@ -134,6 +135,41 @@ async def test_no_call_leaves_after_another_process_took_over() -> None:
     assert not stage.log and stage.ecs.stopping.is_set()
     halted = next(event for event in stage.engine.lost if isinstance(event, ev.Halted))
     assert (halted.reason, halted.code, exit_of(stage.decider.run)) == ("lost", "R0906", 9)
+
+
+class _Leases:
+    """Leases that are lost after some renewals or reads of their state."""
+
+    def __init__(self, reads: int) -> None:
+        self.reads = reads
+        self.events: list[ev.Leased] = []
+
+    def renew(self) -> None:
+        return
+
+    def left_ms(self) -> int:
+        return 1_000
+
+    def lost(self) -> str:
+        self.reads -= 1
+        return "taken over" if self.reads < 0 else ""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reads", [0, 2, 4, 8])
+async def test_no_call_leaves_after_the_lease_was_lost(reads: int) -> None:
+    """The run halts with R0619 and exit code 6, and no later call leaves (I-16, I-48)."""
+    stage = Stage()
+    ports = dataclasses.replace(stage.engine.ports, leases=_Leases(reads))
+    stage.engine.ports = ports
+    await stage.drive()
+
+    halted = next(event for event in stage.journal.durable if isinstance(event, ev.Halted))
+    assert (halted.reason, halted.code, exit_of(stage.decider.run)) == ("lease", "R0619", 6)
+    assert stage.ecs.stopping.is_set()
+    issued = [event for event in stage.journal.durable if isinstance(event, ev.Issued)]
+    assert all(event.not_after <= stage.clock.now() + 1_000 for event in issued)
+    assert (reads > 0) or not issued
 
 
 def test_the_gate_shuts_where_the_run_is_lost() -> None:

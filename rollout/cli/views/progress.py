@@ -46,6 +46,8 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
         case ev.ClockSkew(local=local, service=service):
             times = {"local": format_instant(local), "service": format_instant(service)}
             return _warning("clock.skew", **times)
+        case ev.Leased(region=region, epoch=epoch, former=former) if former:
+            return _warning("lease.taken_over", region=region, epoch=epoch, former=former)
         case ev.LaneSlowed(region=region, action=action):
             return _info("lane.slowed", region=region, action=action, throttled=event.throttled,
                          per_minute=event.per_minute, quota=event.quota or "unknown",

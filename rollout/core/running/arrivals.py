@@ -53,6 +53,18 @@ class LowSpace(msgspec.Struct, frozen=True):
     """The disk of the journal is nearly full."""
 
 
+class LeaseHeld(msgspec.Struct, frozen=True):
+    """The process holds the leases of its sites. No call may leave after `send_by`."""
+
+    send_by: Instant
+
+
+class LeaseLost(msgspec.Struct, frozen=True):
+    """The lease of a site expired or was taken over: nothing may be sent any more."""
+
+    detail: str
+
+
 Arrival = (
     CallEnded
     | ObservationEnded
@@ -62,4 +74,6 @@ Arrival = (
     | OperatorCommand
     | Signal
     | LowSpace
+    | LeaseHeld
+    | LeaseLost
 )

@@ -86,8 +86,16 @@ class Step:
     def intend_on_samples(self, command: Attach | RestartCall, attempt: int) -> None:
         """Add an intent judged on the last observations; to be sent before they are too old."""
         samples = [self.watching.last[ordinal] for ordinal in command.ordinals]
-        not_after = min(sample.at for sample in samples) + limits.STATE_AGE_MAX_MS
+        not_after = self.not_after(min(sample.at for sample in samples))
         self.intend(command, not_after, attempt, gather(sample.observed for sample in samples))
+
+    def not_after(self, observed_at: Instant) -> Instant:
+        """Return until when a call may be sent that is judged on a state of `observed_at`: the
+        earliest of all bounds.
+        """
+        send_by = self.watching.send_by
+        by_age = observed_at + limits.STATE_AGE_MAX_MS
+        return by_age if send_by is None else min(by_age, send_by)
 
     def reserve(self, ordinals: Sequence[int]) -> bool:
         """Return whether all of these can reserve their permits in this step, and count them."""
@@ -157,7 +165,7 @@ def _compare_key(step: Step, key_site: KeySite) -> None:
         if step.run.resting:
             return
         command = ImportKey(*key_site.site, key_site.key)
-        not_after = step.now + limits.STATE_AGE_MAX_MS
+        not_after = step.not_after(step.now)
         step.intend(command, not_after, 1 + keys.imports.get(key_site, 0))
     else:
         step.observations.append(ObserveKeyPair(*key_site))

@@ -362,7 +362,7 @@ def _foreign_restart(run: Run, event: ev.ForeignRestart) -> None:
     run.restarted_elsewhere.update(dict.fromkeys(event.ordinals))
 
 
-def _ignored(_: Run, __: ev.ClockSkew | ev.Split) -> None:
+def _ignored(_: Run, __: ev.ClockSkew | ev.Leased | ev.Split) -> None:
     """For readers only: times are the service's, and the halves of a call are not state."""
 
 
@@ -409,6 +409,7 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.OperatorCommand: _operator_command,
     ev.FailuresAccepted: _failures_accepted,
     ev.ClockSkew: _ignored,
+    ev.Leased: _ignored,
     ev.LaneSlowed: _lane_slowed,
     ev.LaneRecovered: _lane_recovered,
     ev.Halted: _halted,

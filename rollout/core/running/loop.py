@@ -13,6 +13,8 @@ from rollout.core.invariant import invariant
 from rollout.core.running.arrivals import (
     Arrival,
     CallEnded,
+    LeaseHeld,
+    LeaseLost,
     LowSpace,
     ObservationEnded,
     ProbeEnded,
@@ -155,6 +157,10 @@ class Loop:
             case LowSpace():
                 text = "free space is nearly used up"
                 decider.halt(halted(HaltReason.DISK, text), now)
+            case LeaseHeld(send_by):
+                decider.watching.send_by = send_by
+            case LeaseLost(detail):
+                decider.halt(halted(HaltReason.LEASE, detail), now)
 
     def _stop(self, name: str, now: Instant) -> None:
         """Drain on the first signal. On the second stop waiting: open calls become in doubt."""

@@ -55,6 +55,8 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     tick_heap: list[Instant] = []
     open: dict[Site, int]
     """Observations of instances that have no reply yet."""
+    send_by: Instant | None = None
+    """The leases of this process allow no call after it; None without leases."""
     silent_since: dict[Site, Instant] = {}
     """Since when observations of a site have had no reply, by the first lost one."""
     keys: KeyWatch
