@@ -457,11 +457,13 @@ def photo(run: Run) -> dict[str, object]:
     columns: dict[str, object] = {
         name: _flat(getattr(run, name))
         for name in run.__struct_fields__
-        if name not in {"plan", "layout", "ledger", "lanes", "rates", "troubles"}
+        if name not in {"plan", "layout", "ledger", "lanes", "rates", "shares", "troubles"}
     }
     columns["lanes"] = {key: (use.open, use.window) for key, use in run.lanes.items()}
     for name in run.troubles.__struct_fields__[1:]:
         columns[f"troubles.{name}"] = _flat(getattr(run.troubles, name))
+    for name in ("outcomes", "judged", "failed", "over"):
+        columns[f"shares.{name}"] = _flat(getattr(run.shares, name))
     for name in ("open", "until", "shut_until"):
         columns[f"rates.{name}"] = _flat(getattr(run.rates, name))
     for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "suspended", "exposed"):

@@ -18,6 +18,7 @@ TABLE = {
     "failures": ("R0504", 5),
     "paused": ("R0509", 5),
     "gate": ("R0508", 5),
+    "gate_shut": ("R0522", 5),
     "login": ("R0528", 5),
     "last_wave": ("R0616", 5),
     "window": ("R0526", 5),

@@ -86,6 +86,7 @@ def test_holding_thousands_still_fits_a_line() -> None:
     waiting = Waiting.of(run)
     waiting.permits.parked[0] = list(range(1_000, 15_000))
     run.ledger.kept[0] = run.ledger.caps[0]
+    run.ledger.keeper[0] = 0
     run.ledger.full[0] = None
     held = [
         e for e in decide_instances.decide(waiting, samples.NOW).events if isinstance(e, ev.Held)
