@@ -226,6 +226,10 @@ CODES: dict[str, Code] = {
     "R0142": Code(Exit.BAD_INPUT, "a window is shorter than a restart may take"),
     "R0150": Code(Exit.USAGE, "an override cannot be applied"),
     "R0151": Code(Exit.USAGE, "an override needs a reason"),
+    "R0160": Code(Exit.BAD_INPUT, "a cron expression is wrong"),
+    "R0162": Code(Exit.BAD_INPUT, "catchUp is out of range"),
+    "R0163": Code(Exit.BAD_INPUT, "a placeholder in the key pair is unknown"),
+    "R0164": Code(Exit.BAD_INPUT, "the spec has no schedule"),
     # R02xx inventory
     "R0200": Code(Exit.IO, "an inventory file cannot be read"),
     "R0201": Code(Exit.BAD_INPUT, "an inventory file has the wrong encoding or form"),
@@ -276,6 +280,8 @@ CODES: dict[str, Code] = {
     "R0346": Code(Exit.DONE, "the window is closed now"),
     "R0347": Code(Exit.DONE, "a calendar has no events for a year"),
     "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
+    "R0360": Code(Exit.DONE, "dates were filled in to the name of the key pair"),
+    "R0361": Code(Exit.DONE, "the public key of the next tick is missing"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
     "R0402": Code(Exit.DENIED, "the credentials are not accepted"),
@@ -319,6 +325,10 @@ CODES: dict[str, Code] = {
     "R0527": Code(Exit.HALTED, "the plan has no later window"),
     "R0528": Code(Exit.HALTED, "an instance of the first wave refuses the new key"),
     "R0529": Code(Exit.SOME_FAILED, "no login proved the new key"),
+    "R0540": Code(Exit.USAGE, "no such schedule"),
+    "R0541": Code(Exit.HALTED, "the spec's schedule changed after it was added"),
+    "R0542": Code(Exit.HALTED, "a scheduled plan needs an operator"),
+    "R0543": Code(Exit.USAGE, "no ticks, or too many, to backfill"),
     # R06xx conflict, drift, lock
     "R0601": Code(Exit.CONFLICT, "the plan has expired, or was created in the future"),
     "R0602": Code(Exit.CONFLICT, "the plan was already applied, or a run of it is open"),
@@ -338,6 +348,9 @@ CODES: dict[str, Code] = {
     "R0617": Code(Exit.CONFLICT, "none of the run's instances exists there"),
     "R0618": Code(Exit.CONFLICT, "another run holds the lease of the region"),
     "R0619": Code(Exit.CONFLICT, "the lease of a region was lost"),
+    "R0630": Code(Exit.CONFLICT, "the schedule exists"),
+    "R0631": Code(Exit.CONFLICT, "another process ended the tick"),
+    "R0634": Code(Exit.INTEGRITY, "the journal of a schedule is damaged"),
     # R07xx confirmation
     "R0701": Code(Exit.CONFIRM, "a confirmation is missing"),
     "R0702": Code(Exit.CONFIRM, "the confirmation does not match"),

@@ -14,7 +14,9 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
+from rollout import specfile
 from rollout.cli import main, options
+from rollout.model.schedule import OnDue
 from tests.e2e.stage import stage
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
@@ -72,16 +74,30 @@ def workflow_lines() -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith("rollout ")]
 
 
+def services() -> dict[str, Any]:
+    """Return the services of the Compose file."""
+    read: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "compose" / "compose.yaml")["services"]
+    return read
+
+
+def compose_lines() -> list[list[str]]:
+    """Return the command line of each service."""
+    return [["rollout", *service["command"]] for service in services().values()]
+
+
 def names_in_environment() -> list[str]:
     """Return every environment variable that a manifest sets for the program."""
     unit = Unit("rollout@.service")
     names = [line.partition("=")[0] for line in unit.all("Environment")]
     containers = (*pod()["initContainers"], *pod()["containers"])
     names += [variable["name"] for one in containers for variable in one["env"]]
+    names += [name for one in services().values() for name in one.get("environment", ())]
     return names + list(workflow()["env"])
 
 
-@pytest.mark.parametrize("line", [*command_lines(), *workflow_lines()], ids=" ".join)
+@pytest.mark.parametrize(
+    "line", [*command_lines(), *workflow_lines(), *compose_lines()], ids=" ".join
+)
 def test_command_lines_are_accepted(line: list[str]) -> None:
     """Manifests use only commands and options that exist."""
     assert line[0].rpartition("/")[2] == "rollout"
@@ -98,7 +114,13 @@ def test_no_command_prompts(line: list[str]) -> None:
     assert line[1] != "apply" or "--confirm" in line
 
 
-@pytest.mark.parametrize("schema, file", [("vendor.github-workflows", "github/rotation.yaml")])
+SCHEMAS = [
+    ("vendor.github-workflows", "github/rotation.yaml"),
+    ("vendor.compose-spec", "compose/compose.yaml"),
+]
+
+
+@pytest.mark.parametrize("schema, file", SCHEMAS)
 def test_files_match_the_schemas_of_their_readers(schema: str, file: str) -> None:
     """The published schema of each reader accepts the file."""
     checked = subprocess.run(
@@ -175,6 +197,26 @@ def test_runs_are_kept_on_a_volume() -> None:
 
     assert "persistentVolumeClaim" in volumes["runs"]
     assert Unit("rollout@.service")["Service"]["StateDirectory"] == "rollout"
+
+
+def test_compose_runs_a_scheduler_next_to_the_emulator() -> None:
+    """The scheduler is restarted, drains on SIGTERM, and shares only the emulator's loopback."""
+    scheduler = services()["scheduler"]
+
+    assert scheduler["restart"] == "unless-stopped"
+    assert scheduler["stop_grace_period"] == "180s"
+    assert scheduler["network_mode"] == "service:emulator"
+    assert all(one["read_only"] for one in services().values())
+    assert "runs:/var/lib/rollout" in scheduler["volumes"]
+
+
+def test_the_compose_project_is_valid() -> None:
+    """Its spec has a schedule, and `rollout validate` accepts it."""
+    project = DEPLOY / "compose" / "project"
+    spec = specfile.load(project / "demo.yaml", project).spec
+
+    assert spec.schedule is not None and spec.schedule.on_due is OnDue.PLAN_AND_APPLY
+    assert services()["schedule"]["command"][-2:] == [spec.name, "--no-input"]
 
 
 UNSHARE = ("unshare", "--user", "--map-root-user", "--uts", "sh", "-c")

@@ -12,7 +12,11 @@ from tests import tree
 
 PEOPLE, USE_CASES, DRIVERS, ADAPTERS, FACTS, VERBS, NOUNS = tree.layers()
 PURE = [*FACTS, *VERBS, *NOUNS]
-THIRD_PARTY = {"rollout.ecs.wire": {"msgspec", "defusedxml"}}
+THIRD_PARTY = {
+    "rollout.core.scheduling.cron": {"cronsim"},
+    "rollout.ecs.wire": {"msgspec", "defusedxml"},
+    "rollout.model.signed_note": {"msgspec", "cryptography"},
+}
 THIRD_PARTY_ELSEWHERE = {"msgspec"}
 
 CLOCKS = {

@@ -73,7 +73,8 @@ def spec_of(folded: Folded) -> Spec:
     """Return the spec that the run's plan stores. Errors: as `specfile.parse_stored`."""
     plan = folded.run.plan
     given = [Override(one.field, one.value) for one in kept_overrides(plan)]
-    spec = specfile.parse_stored(plan.spec_text, plan.keys[0].public_key, Path.cwd(), given)
+    key, here = plan.keys[0], Path.cwd()
+    spec = specfile.parse_stored(plan.spec_text, key.public_key, here, given, name=key.name)
     approvers = plan.approvers()
     if spec.approvals is None or approvers is None:
         return spec

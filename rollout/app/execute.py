@@ -125,7 +125,7 @@ async def resume(
         folded = still_open[-1]
         approvals.check_resumed(folded.run)
         if unattended:
-            _check_unattended(folded)
+            check_unattended(folded)
         async with connect.connect(session.connection, session.notices) as service:
             await preflight.check_resume(folded, service)
             paused = folded.run.paused is not None and folded.run.aborted is None
@@ -133,7 +133,8 @@ async def resume(
             return await runner.resume(folded, service, order)
 
 
-def _check_unattended(folded: Folded) -> None:
+def check_unattended(folded: Folded) -> None:
+    """Raise RunError R0506 or R0507 if only an operator may continue a halted or paused run."""
     run = folded.run
     if run.paused is not None and run.aborted is None:
         raise RunError.of(

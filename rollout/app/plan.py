@@ -137,15 +137,17 @@ async def create(
     allow: Allow = Allow(),  # noqa: B008 - immutable
     narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
     looser: Overriding = Overriding(),  # noqa: B008 - immutable
+    tick: Instant | None = None,
 ) -> PlanResult:
-    """Return a plan of the spec in a file; without a service an offline plan.
+    """Return a plan of the spec in a file; without a service an offline plan. Dates in the key
+    pair's name are those of `tick`, by default now.
 
     Errors: SpecError, InventoryError, PlanError, AccessError; ConflictError R0606 if a region
     lacks the key pair and the spec does not say to import it.
     """
     from rollout import specfile  # with pydantic: a fifth of the start of `apply` and `resume`
 
-    loaded = specfile.load(path, Path.cwd(), looser.overrides)
+    loaded = specfile.load(path, Path.cwd(), looser.overrides, at=tick)
     spec = loaded.spec
     replaced = looser.recorded(loaded.overrides)
     narrow.check_input(narrowing, spec)

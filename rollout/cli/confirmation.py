@@ -97,6 +97,24 @@ def confirm_retire(
         )
 
 
+def confirm_schedule(terminal: Terminal, name: str, given: str | None) -> None:
+    """Return when an operator, or --confirm, confirmed that a schedule applies plans by itself.
+
+    The answer is the spec's name. Errors: R0701, R0702 as above.
+    """
+    if given is None:
+        if not terminal.interactive:
+            raise _required(f"add --confirm {name}")
+        given = terminal.prompt(
+            "The schedule has onDue: planAndApply. Its plans are applied without a review.\n"
+            f"Type the spec's name, {name}:"
+        )
+    if given != name:
+        raise ConfirmationError.of(
+            "R0702", f"the answer is not {name}; nothing was added", help=f"add --confirm {name}"
+        )
+
+
 def _required(cure: str) -> ConfirmationError:
     return ConfirmationError.of(
         "R0701", "confirmation required, but the input is not a terminal", help=cure

@@ -37,6 +37,8 @@ COMMANDS = {
     "show": ("TARGET", "Show a plan or a run, or why an instance waits."),
     "events": ("[RUN]", "Print a run's events as CloudEvents, one on each line."),
     "history": ("", "List the runs, one line each."),
+    "drift": ("SPEC", "List the instances without the spec's key pair in force."),
+    "serve": ("", "Fire the schedules of the runs directory until SIGTERM."),
     "emulator": ("", "Run the ECS emulator on this machine."),
     "demo": ("", "Rotate an emulated fleet, kill the run halfway, resume, verify."),
     "doctor": (
@@ -52,6 +54,14 @@ COMMANDS = {
     "keys retire": ("NAME", "Delete a key pair that nothing uses."),
     "config show": ("", "List all settings with their values."),
     "config path": ("", "Print the paths of the settings files."),
+    "schedule add": ("SPEC", "Add the schedule of a spec."),
+    "schedule list": ("[NAME]", "List the schedules, or the decisions about one."),
+    "schedule next": ("NAME", "Print the next ticks of a schedule."),
+    "schedule pause": ("NAME", "Skip the ticks of a schedule until it is resumed."),
+    "schedule resume": ("NAME", "Fire the ticks of a paused schedule again."),
+    "schedule trigger": ("NAME", "Fire a schedule once now."),
+    "schedule backfill": ("NAME", "Fire skipped ticks of a schedule."),
+    "schedule remove": ("NAME", "Remove a schedule."),
     "audit show": ("[RUN]", "Show who changed which instance, when and why."),
     "audit verify": ("[RUN]", "Verify a run's hash chain, rules and caps from its journal alone."),
 }
@@ -74,7 +84,9 @@ OTHER_NAMES = {
     "show": "describe inspect",
     "events": "watch stream tail log logs",
     "history": "list ls runs",
-    "emulator": "serve mock",
+    "drift": "compare out-of-date",
+    "serve": "daemon server scheduler",
+    "emulator": "mock",
     "demo": "example tutorial",
     "doctor": "diagnose preflight",
     "explain": "errors why",
@@ -85,6 +97,14 @@ OTHER_NAMES = {
     "audit verify": "check",
     "audit": "log verify",
     "keys": "keypairs key-pairs",
+    "schedule": "schedules cron",
+    "schedule add": "create new",
+    "schedule list": "ls show history",
+    "schedule next": "upcoming",
+    "schedule pause": "suspend disable",
+    "schedule resume": "unpause enable",
+    "schedule trigger": "run fire",
+    "schedule remove": "delete rm",
     "keys list": "ls show",
     "keys usage": "users who",
     "keys ensure": "import add",
@@ -96,10 +116,11 @@ PARENTS = {
     "audit": "Show or verify the audit log.",
     "config": "Show the settings and their files.",
     "keys": "List, import and delete key pairs.",
+    "schedule": "Add, list, change and remove schedules.",
 }
 """Help of the commands that only group others."""
 
-CHANGING = ("apply", "resume", "ensure", "retire")
+CHANGING = ("apply", "resume", "ensure", "retire", "serve")
 """Commands that change instances."""
 NO_FILES = ("explain", "path", "schema", "version")
 """Commands that read no file, so that they work without a working directory."""

@@ -24,6 +24,7 @@ from rollout.journal.locks import driver, heartbeat, leases, lock
 from rollout.journal.locks.leases import Applicant, Leases
 from rollout.journal.locks.lock import Lock, Owner
 from rollout.journal.reader import PLAN, PREFIX, Reader, read, read_plan, run_id, unusable
+from rollout.journal.schedules import DirectorySchedules
 from rollout.journal.writer import RunJournal
 from rollout.model.event import OperatorCommand, RunStarted
 from rollout.model.plan import Plan
@@ -203,6 +204,10 @@ class DirectoryStore:
             raise unusable(self.path, error) from None
         runs = (DirectoryRun(self.path / name, self._disk) for name in names)
         return sorted(runs, key=lambda run: (run.at, run.id))
+
+    def schedules(self) -> DirectorySchedules:
+        """See RunStore."""
+        return DirectorySchedules(self.path, disk=self._disk)
 
     @contextlib.asynccontextmanager
     async def lock(

@@ -94,6 +94,9 @@ class Disk(LockFiles, Protocol):
     def replace(self, source: Path, target: Path) -> None:
         """Rename a file over another one, or a directory to a free name."""
 
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; FileExistsError if that name exists."""
+
     def unlink(self, path: Path) -> None:
         """Remove a file if it exists."""
 
@@ -180,6 +183,10 @@ class RealDisk:
     def replace(self, source: Path, target: Path) -> None:
         """See Disk."""
         source.replace(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """See Disk."""
+        os.link(source, target, follow_symlinks=False)
 
     def unlink(self, path: Path) -> None:
         """See Disk."""

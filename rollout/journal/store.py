@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
 
 from rollout.errors import Problem, RolloutError, UsageError
@@ -18,6 +19,7 @@ from rollout.journal.reader import Reader
 from rollout.journal.writer import RunJournal
 from rollout.model.event import Leased, OperatorCommand, RunStarted
 from rollout.model.plan import Plan
+from rollout.model.schedule_event import ScheduleEntry
 from rollout.model.site import Site
 from rollout.model.time import Duration, Instant
 
@@ -117,6 +119,25 @@ class LockedStore(Protocol):
         """Let other processes drive runs of other sites: the run's lock and its leases suffice."""
 
 
+class ScheduleStore(Protocol):
+    """The journals of schedules: entries that are only appended, each with a number from 1."""
+
+    def names(self) -> list[str]:
+        """Return the names of all schedules, removed ones too. Errors: StorageError R0802."""
+
+    def entries(self, name: str) -> list[ScheduleEntry]:
+        """Return the entries of a schedule. Errors: StorageError R0802, IntegrityError R0634."""
+
+    def append(self, name: str, number: int, entry: ScheduleEntry) -> bool:
+        """Append an entry, durable on return; false if another process wrote that number.
+
+        Errors: StorageError R0802.
+        """
+
+    def plan_file(self, name: str) -> Path:
+        """Return the path for a plan file of this name; its directory exists. Errors: R0802."""
+
+
 class RunStore(Protocol):
     """All runs of one team. Its text names the store in messages."""
 
@@ -125,6 +146,9 @@ class RunStore(Protocol):
 
     def runs(self) -> Sequence[StoredRun]:
         """Return all runs, oldest first. Errors: StorageError R0802."""
+
+    def schedules(self) -> ScheduleStore:
+        """Return the journals of the schedules whose runs are in this store."""
 
     def lock(
         self, now: Instant, say: Callable[[str], None] = ...

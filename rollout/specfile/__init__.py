@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from rollout.model import limits
 from rollout.model.override import Override
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
-from rollout.specfile import build, document, overrides, screen, waves
+from rollout.model.time import Instant
+from rollout.specfile import build, dates, document, overrides, screen, waves
 from rollout.specfile.fields import KEY_PAIR_HINT, is_key_pair_name
 from rollout.specfile.models import KeyRotation
 from rollout.specfile.problems import validation_problems
@@ -50,9 +52,18 @@ class Loaded(msgspec.Struct, frozen=True):
     overrides: tuple[Override, ...] = ()
 
 
-def load(path: Path, project: Path, given: Sequence[Override] = ()) -> Loaded:
+def load(
+    path: Path,
+    project: Path,
+    given: Sequence[Override] = (),
+    *,
+    at: Instant | None = None,
+    public_key: str = "",
+) -> Loaded:
     """Return the spec in a file. Relative paths in it start at the directory `project`. The
-    overrides `given` replace fields before the spec is validated.
+    overrides `given` replace fields before the spec is validated. Dates in the key pair's name are
+    those of the instant `at`, by default now. `public_key` replaces the content of the public key
+    file, which then need not exist.
 
     Errors: UsageError R0150 for an override; SpecError with all problems in the order of the file,
     exit 74 if the file cannot be read, else 65. No message repeats a secret of the file.
@@ -65,21 +76,25 @@ def load(path: Path, project: Path, given: Sequence[Override] = ()) -> Loaded:
     found = document.parse(str(path), text)
     secret_lines = screen.secrets(found)
     applied = overrides.apply(found, given) if given and not found.problems else ()
-    form, problems = _check(found, Project(project))
-    problems = screen.without_secrets(problems, secret_lines)
+    dated = dates.render(found, int(time.time() * 1000) if at is None else at)
+    form, problems = _check(found, Project(project, public_key))
+    problems = screen.without_secrets([*problems, *dated.problems], secret_lines)
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)
-    return Loaded(_built(form, text, applied), warnings, applied)
+    return Loaded(_built(form, text, applied), (*warnings, *dated.warnings), applied)
 
 
-def parse_stored(text: str, public_key: str, project: Path, given: Sequence[Override] = ()) -> Spec:
+def parse_stored(
+    text: str, public_key: str, project: Path, given: Sequence[Override] = (), *, name: str = ""
+) -> Spec:
     """Return the spec that a plan stores, with its overrides. `public_key` replaces the content of
-    its key file.
+    its key file, and `name` the name of its key pair if that has dates.
 
     Errors: SpecError with the problems of a spec that this version does not accept.
     """
     found = document.parse("the stored spec", text)
     applied = overrides.apply(found, given) if given and not found.problems else ()
+    dates.replace(found, name)
     form, problems = _check(found, Project(project, public_key))
     if problems or form is None:
         raise SpecError(tuple(sorted(problems, key=_position)), Exit.BAD_INPUT)

@@ -54,6 +54,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         approvals=wanted.approvals.built() if "approvals" in wanted.model_fields_set else None,
         verify=wanted.verify.built() if "verify" in wanted.model_fields_set else None,
         windows=_windows(wanted.windows),
+        schedule=wanted.schedule.built() if "schedule" in wanted.model_fields_set else None,
     )
 
 

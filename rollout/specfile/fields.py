@@ -196,8 +196,9 @@ Name = Annotated[
 KeyPairName = Annotated[
     str,
     AfterValidator(_key_pair_name),
-    Field(json_schema_extra={"pattern": f"^{_KEY_PAIR.pattern}$"}),
+    Field(json_schema_extra={"pattern": f"^{_KEY_PAIR.pattern.replace('_.-]', '_.{}-]')}$"}),
 ]
+"""A name with its dates filled in. For editors it may contain `{year}` and the like."""
 Region = Annotated[
     str, AfterValidator(_region), Field(json_schema_extra={"examples": list(regions.KNOWN[:3])})
 ]

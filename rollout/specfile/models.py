@@ -36,6 +36,7 @@ from rollout.specfile.fields import (
 )
 from rollout.specfile.form import Form
 from rollout.specfile.gate_forms import Gates
+from rollout.specfile.schedule_form import NO_SCHEDULE, ScheduleForm
 from rollout.specfile.verify import VerifyForm
 from rollout.specfile.window_forms import WindowsForm
 
@@ -339,6 +340,8 @@ class SpecForm(Form):
     """What waves with `gate: auto` ask before the next wave starts; all must be open."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] = OnUnknown.HOLD
     """For a restart that stays in doubt: hold it, retry it once, or assume that it is done."""
+    schedule: Annotated[ScheduleForm, Field(default_factory=lambda: NO_SCHEDULE)]
+    """When rotations by this spec are due. Default: only operators start them."""
     approvals: ApprovalsForm = Field(default_factory=lambda: ApprovalsForm.model_construct(keys=[]))
     """Signatures that `rollout apply` requires. Default: none."""
     limits: LimitsForm = LimitsForm()

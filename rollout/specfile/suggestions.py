@@ -13,7 +13,6 @@ LATER: dict[str, str] = {
     "spec.spreadOver": "batches are made zone by zone already",
     "spec.terraform": "",
     "spec.notify": "",
-    "spec.schedule": "let cron or a systemd timer run `rollout apply`",
 }
 """Fields of later versions, each with an alternative until then."""
 

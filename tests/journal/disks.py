@@ -36,6 +36,12 @@ class FaultyDisk:
         self.handles.clear()
         self._fail_at = 0
 
+    def link(self, source: Path, target: Path) -> None:
+        self._effect("link")
+        if target in self.files:
+            raise FileExistsError(errno.EEXIST, "file exists")
+        self.files[target] = self.files[source]
+
     def mkdir(self, path: Path) -> None:
         self._effect("mkdir")
 

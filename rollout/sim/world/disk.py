@@ -168,6 +168,13 @@ class SimDisk:
             name = target if path == source else target / path.relative_to(source)
             self.files[name] = self.files.pop(path)
 
+    def link(self, source: Path, target: Path) -> None:
+        """See Disk."""
+        self.crash_points.visit("link")
+        if target in self.files:
+            raise FileExistsError(errno.EEXIST, "file exists", str(target))
+        self.files[target] = self.files[source]
+
     def unlink(self, path: Path) -> None:
         """See Disk."""
         self.files.pop(path, None)

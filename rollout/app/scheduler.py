@@ -1,0 +1,238 @@
+"""The scheduler: fires due ticks of all schedules of a runs directory, one run at a time.
+
+Called by `rollout serve --scheduler`. The journals of the schedules hold its whole state, so it can
+be killed at any time and any number of schedulers may use one runs directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import msgspec
+
+from rollout import logs
+from rollout.app import runs, ticks
+from rollout.app.execute import Runner
+from rollout.app.runs import RunResult
+from rollout.app.schedule_book import Book, wall_clock
+from rollout.app.session import Session
+from rollout.errors import EXIT_ORDER, ConflictError, Exit, RolloutError, worst
+from rollout.journal import store
+from rollout.journal.store import StoredRun
+from rollout.model.schedule_event import ScheduleEvent, TickEnded
+from rollout.model.time import MINUTE, Duration, Instant, format_instant
+
+POLL_S = 5.0
+"""Pause between two turns without work: commands and new schedules are noticed within it."""
+RETRY_MS: Duration = 1 * MINUTE
+"""Pause before a run that could not be continued is tried again."""
+_STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED)
+_TIMES = frozenset({"tick", "first", "last", "decided", "now"})
+
+
+async def serve(make_session: Callable[[], Session], *, once: bool = False) -> Exit:
+    """Fire due ticks until a signal arrives; with `once` until nothing is due.
+
+    `make_session` is called for each run. Returns the exit code of the drained run, or with `once`
+    the worst one. Errors: R0011, R0802 for the runs directory.
+    """
+    session = make_session()
+    for warning in session.store.check(allow_unsafe=session.allow_unsafe_fs):
+        session.notices.warn(warning)
+    scheduler = Scheduler(make_session, Book.of(session.store))
+    scheduler.report_start()
+    while True:
+        worked = await scheduler.turn()
+        if scheduler.stopped is not None:
+            return scheduler.stopped
+        if not worked and once:
+            return scheduler.exit
+        if not worked:
+            await anyio.sleep(POLL_S)
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """One process that fires ticks. `stopped` is its exit code after a signal drained a run."""
+
+    make_session: Callable[[], Session]
+    book: Book
+    exit: Exit = Exit.DONE
+    stopped: Exit | None = None
+    _busy: str = ""
+    _retry_at: Instant = 0
+    _told: dict[str, str] = field(default_factory=dict)
+    """The last message about each run or schedule that cannot be handled, logged once."""
+
+    def report_start(self) -> None:
+        """Log the runs directory and its number of schedules."""
+        logs.say("scheduler.started", runs=str(self.book.store), schedules=len(self.book.added()))
+
+    async def turn(self) -> bool:
+        """Decide what is due now, and drive at most one run; return whether there was work."""
+        now = wall_clock()
+        if not self._work(now):
+            return False
+        session = self.make_session()
+        try:
+            async with session.store.lock(now, session.notices.say) as locked:
+                worked = await self._drive(Runner(session, locked))
+        except ConflictError as error:
+            if error.problems[0].code != "R0603":
+                raise
+            self._decide(str(error))
+            return False
+        if worked:
+            self._retry_at = 0
+        return worked
+
+    def _work(self, now: Instant) -> bool:
+        """Return whether a tick is due, or whether an open run or tick should be tried again."""
+        retry = now >= self._retry_at
+        for name in self.book.names():
+            try:
+                state = self.book.state(name)
+                if self.book.is_due(state, now, waiting=retry) or (retry and state.open):
+                    break
+            except RolloutError as error:
+                self._tell(name, error)
+        else:
+            if not retry or not self._open_runs():
+                return False
+        self._retry_at = now + RETRY_MS
+        return True
+
+    async def _drive(self, runner: Runner) -> bool:
+        """Work under the lock. Other ticks that become due meanwhile are recorded at once."""
+        self._busy = "the scheduler is busy"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._decide_while_busy)
+            worked = await self._continue(runner)
+            tasks.cancel_scope.cancel()
+        return worked
+
+    async def _decide_while_busy(self) -> None:
+        while True:
+            await anyio.sleep(POLL_S)
+            self._decide(self._busy)
+
+    async def _continue(self, runner: Runner) -> bool:
+        """Continue what is open; if nothing stays open, fire the first due tick."""
+        for name in self.book.names():
+            if await self._fire(name, runner):
+                return True
+        for stored in self._open_runs():
+            self._busy = f"run {stored.id} is open"
+            if await self._attempt(stored.id, partial(self._resume, stored.id, runner)):
+                return True
+        if waiting := self._open_runs():
+            self._decide(f"run {waiting[0].id} is open")
+            return False
+        if "runs" in self._told:
+            self._decide("a run cannot be read")
+            return False
+        for name in self.book.names():
+            self._decide_one(name, "")
+            if await self._fire(name, runner):
+                return True
+        return False
+
+    async def _fire(self, name: str, runner: Runner) -> bool:
+        """Continue the open tick of a schedule; return whether there was progress."""
+        try:
+            state = self.book.state(name)
+        except RolloutError as error:
+            self._tell(name, error)
+            return False
+        if state.open is None:
+            return False
+        self._busy = f"the tick {format_instant(state.open.tick)} of {name} has not ended"
+        written: list[ScheduleEvent] = []
+
+        def log(event: ScheduleEvent) -> None:
+            written.append(event)
+            _log(name, event)
+            if isinstance(event, TickEnded):
+                self._note(Exit(event.exit))
+
+        firing = ticks.Firing(self.book, state, state.open, runner, log)
+        driven = await self._attempt(name, firing.proceed)
+        return driven or bool(written)
+
+    async def _resume(self, run: str, runner: Runner) -> RunResult:
+        return await ticks.resume(store.find(self.book.store, run), runner)
+
+    async def _attempt(self, what: str, work: Callable[[], Awaitable[RunResult | None]]) -> bool:
+        """Return whether a run was driven; log an error once."""
+        try:
+            ended = await work()
+        except RolloutError as error:
+            self._tell(what, error)
+            return False
+        self._told.pop(what, None)
+        if ended is None:
+            return False
+        self._note(ended.exit)
+        logs.say("run.ended", run=ended.view.run, exit=int(ended.exit))
+        if ended.exit in _STOPPED:
+            self.stopped = ended.exit
+        return True
+
+    # decisions
+
+    def _decide(self, busy: str) -> None:
+        for name in self.book.names():
+            self._decide_one(name, busy)
+
+    def _decide_one(self, name: str, busy: str) -> None:
+        """Decide and log the due ticks of one schedule."""
+        try:
+            for event in self.book.advance(name, wall_clock(), busy)[1]:
+                _log(name, event)
+        except RolloutError as error:
+            self._tell(name, error)
+
+    def _open_runs(self) -> list[StoredRun]:
+        """Return the open runs. A damaged run is logged, and blocks new runs."""
+        try:
+            found = [one.stored for one in runs.open_runs(self.book.store)]
+        except RolloutError as error:
+            self._tell("runs", error)
+            return []
+        self._told.pop("runs", None)
+        return found
+
+    def _note(self, code: Exit) -> None:
+        self.exit = worst(self.exit, code) if code in EXIT_ORDER else code
+
+    # log lines
+
+    def _tell(self, what: str, error: RolloutError) -> None:
+        text = str(error)
+        if self._told.get(what) != text:
+            self._told[what] = text
+            (problem, *_) = error.problems
+            logs.say(
+                "scheduler.blocked",
+                "warning",
+                on=what,
+                code=problem.code,
+                message=problem.message,
+                help=problem.help or "",
+            )
+
+
+def _log(name: str, event: ScheduleEvent) -> None:
+    """Write one line about a decision."""
+    fields = msgspec.to_builtins(event)
+    kind = fields.pop("type")
+    shown = {
+        key: format_instant(value) if key in _TIMES else value
+        for key, value in fields.items()
+        if value not in ("", None)
+    }
+    failed = shown.get("outcome") in ("failed", "late") or shown.get("reason") == "missed"
+    logs.say(f"schedule.{kind}", "warning" if failed else "info", schedule=name, **shown)

@@ -1,0 +1,168 @@
+"""Operator commands for schedules: add, list, pause, resume, trigger, backfill, remove.
+
+Called by `rollout schedule`. Makes no API calls; a process of `rollout serve --scheduler` acts on
+the schedules within some seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from rollout import specfile
+from rollout.app.schedule_book import Book, ticks_of, wall_clock
+from rollout.app.session import Session
+from rollout.core.scheduling import due
+from rollout.core.scheduling.schedule_state import ScheduleState
+from rollout.errors import ConflictError, Problem, SpecError, UsageError
+from rollout.model.schedule_event import (
+    ScheduleAdded,
+    ScheduleEntry,
+    ScheduleEvent,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleResumed,
+    TicksRequested,
+)
+from rollout.model.spec import Spec
+from rollout.model.time import Instant, format_instant
+
+BACKFILL_MAX = 10
+"""Ticks of one backfill: each of them rotates the whole fleet."""
+
+
+class ListedSchedule(NamedTuple):
+    """A schedule and its next ticks, none while it is paused."""
+
+    state: ScheduleState
+    upcoming: tuple[Instant, ...]
+
+
+def add(
+    path: Path, session: Session, confirm: Callable[[Spec], None], *, replace: bool = False
+) -> ListedSchedule:
+    """Add the schedule of a spec under the spec's name, or replace the one of that name.
+
+    `confirm` returns if the operator agrees. Errors: SpecError, R0164 without a schedule;
+    ConflictError R0630 if the name exists.
+    """
+    spec = specfile.load(path, Path.cwd(), public_key="unread").spec
+    if spec.schedule is None:
+        hint = "add `schedule: { cron: …, timeZone: … }`, see docs/scheduling.md"
+        raise SpecError.of("R0164", f"{path} has no `schedule`", help=hint)
+    _warn_of_next_key(path, session, next(ticks_of(spec.schedule)(wall_clock())))
+    _check_store(session)
+    book = Book.of(session.store)
+    if book.state(spec.name).schedule is not None and not replace:
+        raise ConflictError.of(
+            "R0630",
+            f"there is a schedule {spec.name} already",
+            help=f"rollout schedule add {path} --replace",
+        )
+    confirm(spec)
+    return _listed(_command(book, spec.name, ScheduleAdded(str(path), spec.schedule)))
+
+
+def pause(name: str, session: Session, reason: str) -> ListedSchedule:
+    """Skip all later ticks until `resume`. Errors: R0540."""
+    return _change(name, session, SchedulePaused(reason))
+
+
+def resume(name: str, session: Session) -> ListedSchedule:
+    """Fire later ticks again; those of the pause stay skipped. Errors: R0540."""
+    return _change(name, session, ScheduleResumed())
+
+
+def remove(name: str, session: Session) -> ListedSchedule:
+    """Remove a schedule; its journal stays. Errors: R0540."""
+    return _change(name, session, ScheduleRemoved())
+
+
+def trigger(name: str, session: Session) -> ListedSchedule:
+    """Request one tick now, also while the schedule is paused. Errors: R0540."""
+    return _change(name, session, TicksRequested((wall_clock(),), "trigger"))
+
+
+def backfill(name: str, session: Session, first: Instant, last: Instant) -> ListedSchedule:
+    """Request the ticks from `first` to `last` that did not fire. Errors: R0540, R0543."""
+    book = Book.of(session.store)
+    state = book.existing(name)
+    assert state.schedule is not None  # noqa: S101 - `existing`
+    until = min(last, state.decided)
+    found = due.skipped(state, ticks_of(state.schedule), first, until)
+    if not 0 < len(found) <= BACKFILL_MAX:
+        what = f"{len(found)} skipped ticks of {name} from {format_instant(first)} to "
+        raise UsageError.of(
+            "R0543",
+            f"{what}{format_instant(until)}; a backfill has 1 to {BACKFILL_MAX}",
+            help=f"`rollout schedule list {name}` shows the skipped ticks",
+        )
+    return _listed(_command(book, name, TicksRequested(tuple(found), "backfill")))
+
+
+def listed(session: Session) -> Sequence[ListedSchedule]:
+    """Return all schedules. Errors: R0634, R0802."""
+    return [_listed(state) for state in Book.of(session.store).added()]
+
+
+def history(name: str, session: Session) -> Sequence[ScheduleEntry]:
+    """Return the journal of a schedule, oldest entry first. Errors: R0540, R0634."""
+    book = Book.of(session.store)
+    book.existing(name)
+    return book.entries(name)
+
+
+def upcoming(name: str, session: Session, count: int) -> Sequence[Instant]:
+    """Return the next ticks of a schedule, also of a paused one. Errors: R0540."""
+    return _next(Book.of(session.store).existing(name), count)
+
+
+def _next(state: ScheduleState, count: int) -> tuple[Instant, ...]:
+    if state.schedule is None:
+        return ()
+    return tuple(islice(ticks_of(state.schedule)(max(wall_clock(), state.decided)), count))
+
+
+def _listed(state: ScheduleState) -> ListedSchedule:
+    return ListedSchedule(state, () if state.paused else _next(state, 1))
+
+
+def _check_store(session: Session) -> None:
+    for warning in session.store.check(allow_unsafe=session.allow_unsafe_fs):
+        session.notices.warn(warning)
+
+
+def _change(name: str, session: Session, event: ScheduleEvent) -> ListedSchedule:
+    _check_store(session)
+    book = Book.of(session.store)
+    book.existing(name)
+    return _listed(_command(book, name, event))
+
+
+def _command(book: Book, name: str, event: ScheduleEvent) -> ScheduleState:
+    """Append a command. Due ticks that it would change are recorded before."""
+    while True:
+        now = wall_clock()
+        state = book.state(name)
+        match event:
+            case ScheduleResumed() if not state.paused:
+                return state
+            case ScheduleAdded() | ScheduleRemoved() | ScheduleResumed():
+                state = book.settle(name, now, "before a change by an operator")
+        if book.append(state, event, now):
+            return state
+
+
+def _warn_of_next_key(path: Path, session: Session, tick: Instant) -> None:
+    """Warn if the public key of the next tick does not exist yet. Errors: SpecError."""
+    try:
+        specfile.load(path, Path.cwd(), at=tick)
+    except SpecError as error:
+        if any(problem.code != "R0113" for problem in error.problems):
+            raise
+        (problem, *_) = error.problems
+        text = f"at the next tick, {format_instant(tick)}: {problem.message}"
+        help_ = f"before then, {problem.help}"
+        session.notices.warn(Problem("R0361", text, problem.place, help_))

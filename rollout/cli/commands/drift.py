@@ -1,0 +1,84 @@
+"""`rollout drift`: list the instances of a spec that do not have its key pair in force."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
+from rollout.errors import Exit
+
+if TYPE_CHECKING:
+    from rollout.app.drift import FleetDrift
+
+
+def drift(
+    spec: Path,
+    /,
+    *,
+    allow_empty: Flag = False,
+    allow_partial: Flag = False,
+    allow_unknown_region: Flag = False,
+    detailed_exitcode: Flag = False,
+    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """List the instances that do not have the spec's key pair in force. Changes nothing.
+
+    Parameters
+    ----------
+    spec
+        Spec to compare the fleet with.
+    allow_empty
+        Accept an empty inventory.
+    allow_partial
+        Accept an incomplete listing of instances, with a warning.
+    allow_unknown_region
+        Accept regions that the program does not know, without a DescribeRegions call.
+    detailed_exitcode
+        Exit with 2 if there are such instances, with 0 if there are none.
+    output
+        Format of the result. ids: the instances' ids.
+    """
+    from rollout.app import drift as drifts
+    from rollout.app.plan import Allow
+    from rollout.cli import eventloop, session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common, cloud)
+    allow = Allow(allow_empty, allow_partial, allow_unknown_region)
+    found = eventloop.run(partial(drifts.drift, spec, made, allow))
+    terminal.show(_text(found, output))
+    return Exit.CHANGES if detailed_exitcode and found.drifted else Exit.DONE
+
+
+def _text(found: FleetDrift, output: str) -> str:
+    match output:
+        case "json":
+            rows = [one._asdict() for one in found.drifted]
+            document = {"format_version": "1.0", **found._asdict(), "drifted": rows}
+            return render.as_json(document)
+        case "ids":
+            return "\n".join(one.instance for one in found.drifted)
+        case _:
+            return _table(found)
+
+
+def _table(found: FleetDrift) -> str:
+    lines = []
+    if found.drifted:
+        head = ("instance", "region", "key pair", "why")
+        rows = [(one.instance, one.region, one.key_pair or "-", one.why) for one in found.drifted]
+        lines = [*render.table([head, *rows], "<<<<", indent=0), ""]
+    excluded = sum(found.excluded.values())
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.excluded.items())
+    lines.append(
+        f"{render.count(len(found.drifted), 'instance')} of {found.found:,} without "
+        f"{found.key_pair} in force, {found.current:,} with it, {excluded:,} excluded"
+        + (f": {reasons}" if reasons else "")
+    )
+    return "\n".join(lines)

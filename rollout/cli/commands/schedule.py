@@ -1,0 +1,282 @@
+"""`rollout schedule`: add, list, change and remove schedules. Makes no API calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rollout.cli.options import OUTPUT, Common, Flag
+from rollout.cli.terminal import Terminal
+from rollout.cli.views import render
+from rollout.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from rollout.app.schedules import ListedSchedule
+    from rollout.model.spec import Spec
+    from rollout.model.time import Instant
+
+Output = Annotated[Literal["table", "json"], OUTPUT]
+
+
+def add(
+    spec: Path,
+    /,
+    *,
+    replace: Flag = False,
+    confirm: str | None = None,
+    allow_unsafe_fs: Flag = False,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Add the schedule of a spec.
+
+    Parameters
+    ----------
+    spec
+        Spec with a `schedule`. The scheduler reads it again at each tick.
+    replace
+        Replace the schedule of the same name.
+    confirm
+        The spec's name: confirms `onDue: planAndApply`, which applies plans without a review.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs directory.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import confirmation, session
+    from rollout.model.schedule import OnDue
+
+    terminal = Terminal.of(common)
+
+    def ask(loaded: Spec) -> None:
+        if loaded.schedule is not None and loaded.schedule.on_due is OnDue.PLAN_AND_APPLY:
+            confirmation.confirm_schedule(terminal, loaded.name, confirm)
+
+    made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
+    added = schedules.add(spec, made, ask, replace=replace)
+    _show(terminal, [added], output)
+    terminal.say("`rollout serve --scheduler` fires its ticks.")
+    return Exit.DONE
+
+
+def list(  # noqa: A001 - the name of the command
+    name: str | None = None,
+    /,
+    *,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """List the schedules, or everything that happened to one of them.
+
+    Parameters
+    ----------
+    name
+        Schedule whose decisions to list: fired, skipped and missed ticks with their reasons.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+    from rollout.cli.views import schedules as views
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common)
+    if name is None:
+        _show(terminal, [*schedules.listed(made)], output)
+        return Exit.DONE
+    rows = views.journal(schedules.history(name, made))
+    if output == "json":
+        terminal.show(render.as_json({"format_version": "1.0", "schedule": name, "entries": rows}))
+    else:
+        terminal.show(views.journal_lines(rows, terminal.columns))
+    return Exit.DONE
+
+
+def next(  # noqa: A001 - the name of the command
+    name: str,
+    /,
+    *,
+    count: int = 5,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Print the next ticks of a schedule, in UTC.
+
+    Parameters
+    ----------
+    name
+        Name of the schedule.
+    count
+        Number of ticks.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+    from rollout.cli.views import schedules as views
+
+    if not 0 < count <= 1_000:
+        raise UsageError.of("R0001", f"--count {count}: write 1 to 1000")
+    terminal = Terminal.of(common)
+    found = views.times(schedules.upcoming(name, session.make(terminal, common), count))
+    if output == "json":
+        terminal.show(render.as_json({"format_version": "1.0", "schedule": name, "next": found}))
+    else:
+        terminal.show("\n".join(found))
+    return Exit.DONE
+
+
+def pause(
+    name: str,
+    /,
+    *,
+    reason: str = "",
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Skip the ticks of a schedule until it is resumed. A run that is open continues.
+
+    Parameters
+    ----------
+    name
+        Name of the schedule.
+    reason
+        Reason, for the schedule's journal.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+
+    terminal = Terminal.of(common)
+    _show(terminal, [schedules.pause(name, session.make(terminal, common), reason)], output)
+    return Exit.DONE
+
+
+def resume(
+    name: str,
+    /,
+    *,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Fire the ticks of a paused schedule again. Ticks of the pause stay skipped.
+
+    Parameters
+    ----------
+    name
+        Name of the schedule.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+
+    terminal = Terminal.of(common)
+    _show(terminal, [schedules.resume(name, session.make(terminal, common))], output)
+    return Exit.DONE
+
+
+def trigger(
+    name: str,
+    /,
+    *,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Fire a schedule once now, also if it is paused.
+
+    Parameters
+    ----------
+    name
+        Name of the schedule.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+
+    terminal = Terminal.of(common)
+    _show(terminal, [schedules.trigger(name, session.make(terminal, common))], output)
+    return Exit.DONE
+
+
+def backfill(
+    name: str,
+    /,
+    *,
+    first: str,
+    last: str,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Fire skipped and missed ticks of a schedule, one after the other, with their own dates.
+
+    Parameters
+    ----------
+    name
+        Name of the schedule.
+    first
+        Time of the first tick, such as `2027-01-20T01:30:00Z`.
+    last
+        Time of the last tick. At most 10 ticks.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+
+    terminal = Terminal.of(common)
+    made = session.make(terminal, common)
+    given = (_instant("--first", first), _instant("--last", last))
+    _show(terminal, [schedules.backfill(name, made, *given)], output)
+    return Exit.DONE
+
+
+def remove(
+    name: str,
+    /,
+    *,
+    output: Output = "table",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Exit:
+    """Remove a schedule. Its journal stays, and a run that is open continues.
+
+    Parameters
+    ----------
+    name
+        Name of the schedule.
+    output
+        Format of the result.
+    """
+    from rollout.app import schedules
+    from rollout.cli import session
+
+    terminal = Terminal.of(common)
+    _show(terminal, [schedules.remove(name, session.make(terminal, common))], output)
+    return Exit.DONE
+
+
+def _instant(option: str, text: str) -> Instant:
+    from datetime import datetime
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        cure = "write a time with its offset, such as 2027-01-20T01:30:00Z"
+        raise UsageError.of("R0001", f"{option} {text}: not a time", help=cure)
+    return int(found.timestamp() * 1000)
+
+
+def _show(terminal: Terminal, listed: Sequence[ListedSchedule], output: str) -> None:
+    from rollout.cli.views import schedules as views
+
+    rows = [views.row(one) for one in listed]
+    if output == "json":
+        terminal.show(render.as_json({"format_version": "1.0", "schedules": rows}))
+    else:
+        terminal.show(views.table(rows) if rows else "No schedules.")

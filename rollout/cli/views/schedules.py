@@ -1,0 +1,106 @@
+"""Format schedules, their ticks and their journals as tables or plain data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rollout.cli.views import render
+from rollout.core.scheduling.schedule_state import ScheduleState
+from rollout.model.schedule_event import ScheduleEntry, TickEnded
+from rollout.model.time import Instant, format_duration, format_instant
+
+if TYPE_CHECKING:
+    from rollout.app.schedules import ListedSchedule
+
+_TIMES = frozenset({"tick", "first", "last", "decided", "now"})
+
+
+def row(listed: ListedSchedule) -> Mapping[str, Any]:
+    """Return the fields of one schedule."""
+    state = listed.state
+    schedule = state.schedule
+    if schedule is None:
+        return {"name": state.name, "state": "removed"}
+    return {
+        "name": state.name,
+        "state": _state(state),
+        "next": format_instant(listed.upcoming[0]) if listed.upcoming else "",
+        "cron": schedule.cron,
+        "time_zone": schedule.time_zone,
+        "on_due": schedule.on_due.value,
+        "overlap": schedule.overlap.value,
+        "catch_up": format_duration(schedule.catch_up_ms),
+        "spec": state.spec,
+        "last": _last(state.last),
+    }
+
+
+def _state(state: ScheduleState) -> str:
+    if state.open is not None:
+        return f"firing {format_instant(state.open.tick)}"
+    if state.paused:
+        return f"paused: {state.pause_reason}" if state.pause_reason else "paused"
+    return f"{render.count(len(state.queued), 'tick')} queued" if state.queued else "waiting"
+
+
+def _last(ended: TickEnded | None) -> str:
+    if ended is None:
+        return ""
+    what = ended.run or ended.code
+    return " ".join(filter(None, (format_instant(ended.tick), ended.outcome.value, what)))
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return schedules as a table."""
+    shown = ("name", "state", "next", "cron", "time_zone", "on_due", "last")
+    cells = [shown, *(tuple(str(one.get(key, "")) for key in shown) for one in rows)]
+    return "\n".join(render.table(cells, "<" * len(shown), indent=0))
+
+
+def times(upcoming: Iterable[Instant]) -> list[str]:
+    """Return ticks as texts."""
+    return [format_instant(tick) for tick in upcoming]
+
+
+def journal(entries: Iterable[ScheduleEntry]) -> list[dict[str, Any]]:
+    """Return the fields of the entries of a schedule's journal."""
+    found = []
+    for number, entry in enumerate(entries, 1):
+        fields = msgspec.to_builtins(entry.event)
+        kind = fields.pop("type")
+        found.append(
+            {
+                "seq": number,
+                "at": format_instant(entry.at),
+                "event": kind,
+                "by": f"{entry.actor.user}@{entry.actor.machine}",
+                **{key: _text(key, value) for key, value in fields.items()},
+            }
+        )
+    return found
+
+
+def _text(key: str, value: Any) -> Any:
+    if key in _TIMES:
+        return format_instant(value)
+    return times(value) if key == "ticks" else value
+
+
+def journal_lines(rows: Iterable[Mapping[str, Any]], columns: int | None) -> str:
+    """Return one line for each entry, broken at `columns`."""
+    lines = []
+    for one in rows:
+        head = ("seq", "at", "event", "by")
+        rest = [f"{k}={_plain(v)}" for k, v in one.items() if k not in head and v not in ("", [])]
+        text = f"{one['seq']:>4}  {one['at']}  {one['event']:<9} {' '.join(rest)}  {one['by']}"
+        lines.append(render.fit(text, columns))
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={inner}" for key, inner in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,100 @@
+"""The journals of schedules in a runs directory: one directory each, one file for each entry.
+
+Implements `store.ScheduleStore`. An entry is written to a temporary file and linked to its number,
+which only one process can do: so two schedulers never fire the same tick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import msgspec
+
+from rollout.errors import IntegrityError, Place
+from rollout.journal.disk import REAL, Disk
+from rollout.journal.reader import unusable
+from rollout.model.schedule_event import ScheduleEntry
+
+FOLDER = "schedules"
+PLANS = "plans"
+BYTES_MAX = 1 << 20
+"""Longer files are not entries."""
+_ENTRY = re.compile(r"(\d{8})\.json", re.ASCII)
+_DECODER = msgspec.json.Decoder(ScheduleEntry)
+
+
+class DirectorySchedules:
+    """The schedules of a runs directory."""
+
+    def __init__(self, runs_dir: Path, *, disk: Disk = REAL) -> None:
+        self._folder, self._plans, self._disk = runs_dir / FOLDER, runs_dir / PLANS, disk
+
+    def names(self) -> list[str]:
+        """See ScheduleStore."""
+        return self._names(self._folder)
+
+    def entries(self, name: str) -> list[ScheduleEntry]:
+        """See ScheduleStore."""
+        folder = self._folder / name
+        found = sorted(filter(_ENTRY.fullmatch, self._names(folder)))
+        return [self._entry(folder, number, file) for number, file in enumerate(found, 1)]
+
+    def append(self, name: str, number: int, entry: ScheduleEntry) -> bool:
+        """See ScheduleStore."""
+        target = self._folder / name / f"{number:08d}.json"
+        draft = self._disk.fresh(target)
+        try:
+            self._disk.mkdir(target.parent)
+            self._disk.save(draft, msgspec.json.encode(entry) + b"\n")
+            try:
+                self._disk.link(draft, target)
+            except FileExistsError:
+                return False
+            finally:
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(draft)
+            for folder in (target.parent, self._folder, self._folder.parent):
+                self._disk.sync_dir(folder)
+        except OSError as error:
+            raise unusable(target, error) from None
+        return True
+
+    def plan_file(self, name: str) -> Path:
+        """See ScheduleStore."""
+        try:
+            self._disk.mkdir(self._plans)
+        except OSError as error:
+            raise unusable(self._plans, error) from None
+        return self._plans / name
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return self._disk.names(folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise unusable(folder, error) from None
+
+    def _entry(self, folder: Path, number: int, file: str) -> ScheduleEntry:
+        path = folder / file
+        if file != f"{number:08d}.json":
+            raise _damaged(path, f"entry {number} is missing")
+        try:
+            with self._disk.read(path) as opened:
+                return _DECODER.decode(opened.read(BYTES_MAX))
+        except OSError as error:
+            raise unusable(path, error) from None
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, why: str) -> IntegrityError:
+    return IntegrityError.of(
+        "R0634",
+        f"the journal of the schedule is damaged: {why}",
+        place=Place(str(path)),
+        help="restore the file from a backup, or move the directory away and add the schedule "
+        "again; check `rollout history` first, because ticks that fired are forgotten",
+    )
