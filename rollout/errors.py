@@ -193,6 +193,7 @@ CODES: dict[str, Code] = {
     "R0020": Code(Exit.CONFIG, "a settings file names an unknown setting"),
     "R0021": Code(Exit.CONFIG, "a value in a settings file is wrong"),
     "R0022": Code(Exit.IO, "the log file cannot be written"),
+    "R0023": Code(Exit.USAGE, "--query is wrong, or its result does not suit the format"),
     # R01xx spec
     "R0100": Code(Exit.IO, "the spec cannot be read"),
     "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),

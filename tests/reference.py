@@ -64,11 +64,25 @@ output = "json"
 ```
 
 The settings are the common options and the cloud options without `--verbose` and
-`--allow-clock-skew`; the table of a command can also have `output` and `max-age`. Everything else
-is given on the command line or in the spec, so that no file confirms, narrows or loosens a run
-unseen. Unknown names are refused with their position (R0020), and so are secrets (R0112). A host
-of a private cloud cannot be named in a file. `rollout config show --origin` lists every value with
-the option, variable or file that gave it.
+`--allow-clock-skew`; the table of a command can also have `output`, `query` and `max-age`.
+Everything else is given on the command line or in the spec, so that no file confirms, narrows or
+loosens a run unseen. Unknown names are refused with their position (R0020), and so are secrets
+(R0112). A host of a private cloud cannot be named in a file. `rollout config show --origin` lists
+every value with the option, variable or file that gave it.
+
+## Output for programs
+
+Every command that lists or shows takes `-o json|jsonl|csv|ids` and `--query`, a
+[JMESPath](https://jmespath.org) expression on the JSON document. JSON has snake_case keys, times in
+RFC 3339 UTC and a `format_version`; a later 1.x version only adds fields. CSV has one column per
+field; nested values are JSON, and a text that a spreadsheet would run as a formula begins with `'`.
+`rollout schema plan|event|report|status` prints JSON Schemas.
+
+```console
+rollout history --query 'runs[?state==`halted`].run' -o ids
+rollout show fleet.plan.json --exclusions -o csv
+rollout status --query classes.done
+```
 """
 CREDENTIALS = """\
 ## Credentials

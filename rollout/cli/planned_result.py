@@ -9,9 +9,11 @@ from pathlib import Path
 
 from rollout.app import plan_file
 from rollout.app.plan import PlanResult
+from rollout.cli import output
 from rollout.cli.options import duration
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import preview, render
+from rollout.cli.views import preview
 from rollout.errors import UsageError
 from rollout.model import limits
 from rollout.model.time import Duration
@@ -27,7 +29,7 @@ def age_max(text: str) -> Duration:
 
 
 def show(
-    terminal: Terminal, planned: PlanResult, output: str, out: Path | None, command: str
+    terminal: Terminal, planned: PlanResult, form: Output, out: Path | None, command: str
 ) -> None:
     """Save the plan to `out`, and print it with the next commands.
 
@@ -35,22 +37,19 @@ def show(
     """
     if out is not None:
         plan_file.save_plan(planned.saved, out)
-    terminal.show(_text(planned, output, terminal.width))
-    if output == "table" and planned.saved.plan.counts.targets:
+    output.show(terminal, form, _result(planned, terminal.width))
+    if form == Output() and planned.saved.plan.counts.targets:
         terminal.show(_next(planned, out, command))
 
 
-def _text(planned: PlanResult, output: str, width: int) -> str:
-    saved = planned.saved
-    match output:
-        case "json":
-            return render.as_json(preview.data(saved.plan, saved.digest))
-        case "jsonl":
-            return "\n".join(render.as_json(row) for row in preview.rows(saved.plan))
-        case "ids":
-            return "\n".join(target.instance for target in saved.plan.targets())
-        case _:
-            return preview.text(saved.plan, saved.digest, width, reading=planned.reading)
+def _result(planned: PlanResult, width: int) -> Shown:
+    plan, digest = planned.saved.plan, planned.saved.digest
+    return Shown(
+        text=lambda: preview.text(plan, digest, width, reading=planned.reading),
+        document=lambda: preview.data(plan, digest),
+        rows=lambda: preview.rows(plan),
+        ids=lambda: (target.instance for target in plan.targets()),
+    )
 
 
 def _next(planned: PlanResult, out: Path | None, command: str) -> str:

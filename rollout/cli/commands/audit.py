@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Literal
 
+from rollout.cli import output as output_
 from rollout.cli.options import OUTPUT, Common
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
@@ -15,7 +18,7 @@ def show(
     /,
     *,
     instance: str | None = None,
-    output: Annotated[Literal["table", "json", "jsonl"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Show who changed which instance, when and why.
@@ -26,8 +29,6 @@ def show(
         The run's id or a unique prefix of it. Default: the newest run.
     instance
         Show only events of this instance, and events of the whole run.
-    output
-        Format of the result.
     """
     from rollout.app import audit, runs
     from rollout.cli.views import audit as views
@@ -35,21 +36,23 @@ def show(
     terminal = Terminal.of(common)
     found = runs.find(common.runs_dir, run)
     plan, entries = audit.read_log(found, instance)
-    if output == "json":
-        rows = [views.data(entry) for entry in entries]
-        document = {"format_version": "1.0", "run": found.id, "entries": rows}
-        terminal.show(render.as_json(document))
-        return
-    count = 0
-    for entry in entries:
-        count += 1
-        terminal.show(
-            render.as_json(views.data(entry))
-            if output == "jsonl"
-            else views.text(entry, terminal.columns)
-        )
-    if instance is not None and not count:
+    first = next(entries, None)
+    if instance is not None and first is None and form == Output():
         _explain(terminal, views.exclusion(plan, instance), instance)
+        return
+    every = chain(() if first is None else (first,), entries)
+    if form == Output():
+        for entry in every:
+            terminal.show(views.text(entry, terminal.columns))
+        return
+    rows = map(views.data, every)
+    result = Shown(
+        text=str,
+        document=lambda: {"format_version": "1.0", "run": found.id, "entries": [*rows]},
+        rows=lambda: rows,
+        ids=lambda: (row["id"] for row in rows),
+    )
+    output_.show(terminal, form, result)
 
 
 def verify(

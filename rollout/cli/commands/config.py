@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from rollout.cli import origins, settings
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli import origins, output, settings
+from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 
@@ -15,7 +16,7 @@ from rollout.cli.views import render
 def show(
     *,
     origin: Flag = False,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
 ) -> None:
@@ -25,8 +26,6 @@ def show(
     ----------
     origin
         Also show what gave each value: an option, a variable, a file or the default.
-    output
-        Format of the result.
     """
     rows = [
         {
@@ -36,13 +35,19 @@ def show(
         }
         for name, value in _values(common, cloud).items()
     ]
-    terminal = Terminal.of(common)
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", "settings": rows}))
-        return
     columns = ("setting", "value", "origin") if origin else ("setting", "value")
-    cells = [[_text(row[column]) for column in columns] for row in rows]
-    terminal.show("\n".join(render.table([list(columns), *cells], "<" * len(columns), indent=0)))
+
+    def table() -> str:
+        cells = [[_text(row[column]) for column in columns] for row in rows]
+        return "\n".join(render.table([list(columns), *cells], "<" * len(columns), indent=0))
+
+    result = Shown(
+        text=table,
+        document=lambda: {"format_version": "1.0", "settings": rows},
+        rows=lambda: rows,
+        ids=lambda: (str(row["setting"]) for row in rows),
+    )
+    output.show(Terminal.of(common), form, result)
 
 
 def path(

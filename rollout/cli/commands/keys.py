@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit
@@ -19,14 +21,13 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, str]]
 """Rows of a result; all have the same fields."""
-Output = Annotated[Literal["table", "json"], OUTPUT]
 Region = Annotated[tuple[str, ...], Parameter(negative="")]
 
 
 def list(  # noqa: A001 - the name of the command
     *,
     region: Region = (),
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -36,8 +37,6 @@ def list(  # noqa: A001 - the name of the command
     ----------
     region
         Region to list; repeatable. Default: all regions of the account.
-    output
-        Format of the result.
     """
     from rollout.app import keys
     from rollout.cli import eventloop, session
@@ -56,7 +55,7 @@ def list(  # noqa: A001 - the name of the command
         for name, pairs in found.items()
         for one in pairs
     ]
-    return _show(terminal, "key_pairs", rows, output, "No key pairs.")
+    return _show(terminal, "key_pairs", rows, form, "No key pairs.")
 
 
 def usage(
@@ -64,7 +63,7 @@ def usage(
     /,
     *,
     region: Region = (),
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -76,8 +75,6 @@ def usage(
         Name of the key pair.
     region
         Region to search; repeatable. Default: all regions of the account.
-    output
-        Format of the result.
     """
     from rollout.app import keys
     from rollout.cli import eventloop, session
@@ -86,7 +83,7 @@ def usage(
     made = session.make(terminal, common, cloud)
     found = eventloop.run(partial(keys.usage, name, made, region))
     rows = [{"region": one.region, "instance": one.id, "status": one.status.value} for one in found]
-    return _show(terminal, "instances", rows, output, f"No instance has key pair {name}.")
+    return _show(terminal, "instances", rows, form, f"No instance has key pair {name}.")
 
 
 def ensure(
@@ -95,7 +92,7 @@ def ensure(
     *,
     public_key: Path,
     region: Region = (),
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -109,8 +106,6 @@ def ensure(
         File with the OpenSSH public key.
     region
         Region to import into; repeatable. Default: all regions of the account.
-    output
-        Format of the result.
     """
     from rollout.app import keys
     from rollout.cli import eventloop, session
@@ -118,7 +113,7 @@ def ensure(
     terminal = Terminal.of(common)
     made = session.make(terminal, common, cloud)
     states = eventloop.run(partial(keys.ensure, name, public_key, made, region))
-    return _show(terminal, "key_pairs", _states(states), output, "No regions.")
+    return _show(terminal, "key_pairs", _states(states), form, "No regions.")
 
 
 def retire(
@@ -128,7 +123,7 @@ def retire(
     confirm: str | None = None,
     region: Region = (),
     allow_unsafe_fs: Flag = False,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -144,8 +139,6 @@ def retire(
         Region to delete it in; repeatable. Default: all regions of the account.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
-    output
-        Format of the result.
     """
     from rollout.app import keys
     from rollout.cli import confirmation, eventloop, session
@@ -157,7 +150,7 @@ def retire(
         confirmation.confirm_retire(terminal, name, regions, confirm)
 
     states = eventloop.run(partial(keys.retire, name, made, ask, region))
-    return _show(terminal, "key_pairs", _states(states), output, "No regions.")
+    return _show(terminal, "key_pairs", _states(states), form, "No regions.")
 
 
 def _states(states: Sequence[KeyPairState]) -> Rows:
@@ -166,13 +159,21 @@ def _states(states: Sequence[KeyPairState]) -> Rows:
     ]
 
 
-def _show(terminal: Terminal, noun: str, rows: Rows, output: str, nothing: str) -> Exit:
-    """Print rows with the same fields as a table or as JSON."""
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", noun: rows}))
-    elif rows:
-        table = [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
-        terminal.show("\n".join(render.table(table, "<" * len(rows[0]), indent=0)))
-    else:
-        terminal.show(nothing)
+def _show(terminal: Terminal, noun: str, rows: Rows, form: Output, nothing: str) -> Exit:
+    """Print rows with the same fields. Their ids are the names of instances, key pairs or regions,
+    the first of these that they have.
+    """
+    names = [name for name in ("instance", "key_pair", "region") if rows and name in rows[0]]
+
+    def table() -> str:
+        cells = [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
+        return "\n".join(render.table(cells, "<" * len(rows[0]), indent=0))
+
+    result = Shown(
+        text=table if rows else lambda: nothing,
+        document=lambda: {"format_version": "1.0", noun: rows},
+        rows=lambda: map(dict, rows),
+        ids=lambda: (row[names[0]] for row in rows),
+    )
+    output.show(terminal, form, result)
     return Exit.DONE

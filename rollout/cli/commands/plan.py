@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.output import Output
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
@@ -32,7 +33,7 @@ def plan(
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
     detailed_exitcode: Flag = False,
-    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -70,8 +71,6 @@ def plan(
         Accept regions that the program does not know, without a DescribeRegions call.
     detailed_exitcode
         Exit with 2 if there are targets, with 0 if there is nothing to do.
-    output
-        Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
     from rollout.app import narrow
     from rollout.app import plan as planning
@@ -92,6 +91,6 @@ def plan(
     )
     narrowed = planned.saved.plan.narrowed
     again = " ".join(["rollout plan", str(spec), *(narrowed.options() if narrowed else ())])
-    planned_result.show(terminal, planned, output, out, again)
+    planned_result.show(terminal, planned, form, out, again)
     changes = detailed_exitcode and planned.saved.plan.counts.targets
     return Exit.CHANGES if changes else Exit.DONE

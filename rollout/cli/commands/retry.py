@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.output import Output
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
@@ -19,7 +19,7 @@ def retry(
     in_doubt: Flag = False,
     out: Path | None = None,
     max_age: str = "24h",
-    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -37,8 +37,6 @@ def retry(
         File to save the plan to, for `rollout apply`.
     max_age
         How long the plan is valid.
-    output
-        Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
     from rollout.app import retry as retrying
     from rollout.cli import eventloop, planned_result, session
@@ -50,5 +48,5 @@ def retry(
         partial(retrying.retry, run, made, failed=failed, in_doubt=in_doubt, age_max_ms=age_max_ms)
     )
     flags = f"{' --failed' if failed else ''}{' --in-doubt' if in_doubt else ''}"
-    planned_result.show(terminal, planned, output, out, f"rollout retry {run}{flags}")
+    planned_result.show(terminal, planned, form, out, f"rollout retry {run}{flags}")
     return Exit.DONE

@@ -1,4 +1,4 @@
-"""`rollout schema spec`: print the JSON Schema of specs, for editors and hooks."""
+"""`rollout schema`: print the JSON Schema of a kind of file or output, for editors and programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rollout.cli.views import render
 
 
 def schema(
-    kind: Literal["spec"],
+    kind: Literal["spec", "plan", "event", "report", "status"],
     /,
     *,
     common: Common = Common(),  # noqa: B008 - frozen
@@ -20,9 +20,21 @@ def schema(
     Parameters
     ----------
     kind
-        The kind of file that the schema describes.
+        What the schema describes: a spec, a plan file, a line of `rollout events`, or what `apply`
+        (report) and `status` print with `-o json`.
     """
-    from rollout.app import specs
+    if kind == "spec":
+        from rollout.app import specs
 
-    make = {"spec": specs.json_schema}[kind]
-    Terminal.of(common).show(render.as_json(make(), indent=2))
+        found = specs.json_schema()
+    else:
+        from rollout.cli.views import schemas
+
+        makers = {
+            "plan": schemas.plan,
+            "event": schemas.event,
+            "report": schemas.report,
+            "status": schemas.status,
+        }
+        found = makers[kind]()
+    Terminal.of(common).show(render.as_json(found, indent=2))

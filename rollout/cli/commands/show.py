@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from rollout.cli.options import OUTPUT, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import Common, Flag
+from rollout.cli.output import Output, Row, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import render
 from rollout.errors import UsageError
+
+if TYPE_CHECKING:
+    from rollout.app.show import Life
 
 
 def show(
@@ -20,7 +24,7 @@ def show(
     instance: str | None = None,
     wave: str | None = None,
     exclusions: Flag = False,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Show a plan or a run, or one of its instances and why it waits.
@@ -35,96 +39,93 @@ def show(
         Show only the targets of this wave.
     exclusions
         Show only the excluded instances, with their reasons.
-    output
-        Format of the result.
     """
     given = [instance is not None, wave is not None, exclusions]
     if sum(given) > 1:
         text = "--instance, --wave and --exclusions cannot be combined"
         raise UsageError.of("R0001", text, help="give one of them")
     terminal = Terminal.of(common)
+    narrowed = Part(instance, wave, exclusions)
     if Path(target).is_file():
-        _show_plan(terminal, Path(target), instance, wave, exclusions=exclusions, output=output)
+        result = _of_plan(terminal, Path(target), narrowed)
     else:
-        _show_run(terminal, common, target, instance, wave, exclusions=exclusions, output=output)
+        result = _of_run(terminal, common, target, narrowed)
+    output.show(terminal, form, result)
 
 
-def _show_plan(
-    terminal: Terminal,
-    path: Path,
-    instance: str | None,
-    wave: str | None,
-    *,
-    exclusions: bool,
-    output: str,
-) -> None:
+class Part(NamedTuple):
+    """The part of a plan or run to show; all of it if nothing is set."""
+
+    instance: str | None
+    wave: str | None
+    exclusions: bool
+
+
+def _of_plan(terminal: Terminal, path: Path, part: Part) -> Shown:
+    """Return a plan file, or the wanted instances of it. Errors: as `load_plan`; R0524."""
     from rollout.app import plan_file
     from rollout.cli.views import preview
 
     saved = plan_file.load_plan(path)
     plan, digest = saved.plan, saved.digest
-    if instance is None and wave is None and not exclusions:
-        whole = output == "json"
-        terminal.show(
-            render.as_json(preview.data(plan, digest))
-            if whole
-            else preview.text(plan, digest, terminal.width)
+    if part == Part(None, None, exclusions=False):
+        return Shown(
+            text=lambda: preview.text(plan, digest, terminal.width),
+            document=lambda: preview.data(plan, digest),
+            rows=lambda: preview.rows(plan),
+            ids=lambda: (target.instance for target in plan.targets()),
         )
-        return
     rows = [
         row
         for row in preview.rows(plan)
-        if (instance is not None and row["instance"] == instance)
-        or (wave is not None and row.get("wave") == wave)
-        or (exclusions and not row["target"])
+        if (part.instance is not None and row["instance"] == part.instance)
+        or (part.wave is not None and row.get("wave") == part.wave)
+        or (part.exclusions and not row["target"])
     ]
-    if not rows and not exclusions:
-        wanted = instance or f"wave {wave}"
+    if not rows and not part.exclusions:
+        wanted = part.instance or f"wave {part.wave}"
         raise UsageError.of("R0524", f"{wanted} is not in the plan", help=f"rollout show {path}")
-    _show_rows(terminal, rows, output)
+    return _of_rows(terminal, rows)
 
 
-def _show_run(
-    terminal: Terminal,
-    common: Common,
-    run: str,
-    instance: str | None,
-    wave: str | None,
-    *,
-    exclusions: bool,
-    output: str,
-) -> None:
+def _of_run(terminal: Terminal, common: Common, run: str, part: Part) -> Shown:
+    """Return a run, or the wanted instances of it. Errors: as `runs.find`, `runs.fold`; R0524."""
     from rollout.app import runs
     from rollout.app import show as showing
-    from rollout.cli.views import instances, preview, report
+    from rollout.cli.commands import status
+    from rollout.cli.views import preview
 
     found = runs.find(common.runs_dir, run)
-    if instance is not None:
-        view, entries = showing.life(found, instance)
-        terminal.show(
-            render.as_json(instances.life_data(view, entries))
-            if output == "json"
-            else instances.life(view, entries, terminal.width)
-        )
-    elif wave is not None:
-        rows = [msgspec.to_builtins(one) for one in showing.wave(found, wave)]
-        _show_rows(terminal, rows, output)
-    elif exclusions:
+    if part.instance is not None:
+        return _of_life(terminal, showing.life(found, part.instance))
+    if part.wave is not None:
+        rows = [msgspec.to_builtins(one) for one in showing.wave(found, part.wave)]
+        return _of_rows(terminal, rows)
+    if part.exclusions:
         every = preview.rows(runs.plan_of(found))
-        _show_rows(terminal, [row for row in every if not row["target"]], output)
-    else:
-        state, facts = runs.state(found)
-        terminal.show(
-            render.as_json(report.data(state, facts))
-            if output == "json"
-            else report.status(state, facts, terminal.width)
-        )
+        return _of_rows(terminal, [row for row in every if not row["target"]])
+    return status.result_of(terminal, *runs.state(found))
 
 
-def _show_rows(terminal: Terminal, rows: list[dict[str, Any]], output: str) -> None:
+def _of_life(terminal: Terminal, life: Life) -> Shown:
+    """Return one instance of a run; its rows are its events."""
+    from rollout.cli.views import audit, instances
+
+    view, entries = life
+    return Shown(
+        text=lambda: instances.life(view, entries, terminal.width),
+        document=lambda: instances.life_data(view, entries),
+        rows=lambda: map(audit.data, entries),
+        ids=lambda: [view.instance],
+    )
+
+
+def _of_rows(terminal: Terminal, rows: list[Row]) -> Shown:
     from rollout.cli.views import instances
 
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", "instances": rows}))
-    else:
-        terminal.show(instances.table(rows, terminal.columns))
+    return Shown(
+        text=lambda: instances.table(rows, terminal.columns),
+        document=lambda: {"format_version": "1.0", "instances": rows},
+        rows=lambda: rows,
+        ids=lambda: (row["instance"] for row in rows),
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from rollout.cli.options import OUTPUT, Common, Flag, duration
+from rollout.cli import output
+from rollout.cli.options import Common, Flag, duration
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def status(
     watch: Flag = False,
     timeout: str | None = None,
     exit_status: Flag = False,
-    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Show a run's state and why each instance is waiting.
@@ -36,8 +37,6 @@ def status(
         With --watch: end with exit 8 if the run is still in progress after this time.
     exit_status
         Exit as the run did: with 8 while it is in progress, with 5 if it was interrupted.
-    output
-        Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import runs
     from rollout.app.watch import RunWatch, exit_of, in_progress
@@ -53,19 +52,21 @@ def status(
         state, facts = watching.until_stopped(terminal, RunWatch(found), limit)
     else:
         state, facts = runs.state(found)
-    terminal.show(_text(terminal, state, facts, output))
+    output.show(terminal, form, result_of(terminal, state, facts))
     if watch and in_progress(state, facts):
         return Exit.IN_PROGRESS
     return exit_of(state, facts) if exit_status else Exit.DONE
 
 
-def _text(terminal: Terminal, state: RunView, facts: RunFacts, output: str) -> str:
+def result_of(terminal: Terminal, state: RunView, facts: RunFacts) -> Shown:
+    """Return the state of a run in all forms; its rows are the instances that need an operator."""
+    import msgspec
+
     from rollout.cli.views import report
 
-    match output:
-        case "json":
-            return render.as_json(report.data(state, facts))
-        case "ids":
-            return report.left_ids(state.left)
-        case _:
-            return report.status(state, facts, terminal.width)
+    return Shown(
+        text=lambda: report.status(state, facts, terminal.width),
+        document=lambda: report.data(state, facts),
+        rows=lambda: map(msgspec.to_builtins, state.left),
+        ids=lambda: (one.instance for one in state.left),
+    )

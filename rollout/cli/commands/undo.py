@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common
+from rollout.cli.options import CloudOptions, Common
+from rollout.cli.output import Output
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
@@ -18,7 +18,7 @@ def undo(
     wave: str | None = None,
     out: Path | None = None,
     max_age: str = "24h",
-    output: Annotated[Literal["table", "json", "jsonl", "ids"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -34,8 +34,6 @@ def undo(
         File to save the plan to, for `rollout apply`.
     max_age
         How long the plan is valid.
-    output
-        Format of the result. jsonl: one line per instance. ids: the targets' ids.
     """
     from rollout.app import undo as undoing
     from rollout.cli import eventloop, planned_result, session
@@ -46,5 +44,5 @@ def undo(
     planned = eventloop.run(partial(undoing.undo, run, made, wave=wave, age_max_ms=age_max_ms))
     origin = planned.saved.plan.made_from()
     again = f"rollout undo {origin.run if origin else run}{f' --wave {wave}' if wave else ''}"
-    planned_result.show(terminal, planned, output, out, again)
+    planned_result.show(terminal, planned, form, out, again)
     return Exit.DONE

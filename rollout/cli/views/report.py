@@ -73,6 +73,23 @@ _COLUMNS = {
 _ALWAYS = ("done", "failed")
 
 
+class RunFields(msgspec.Struct, frozen=True):
+    """The fields that the JSON document of a run has in addition to its view.
+
+    `head` is number and digest of the last journal line as `SEQ:HASH`; `holder` is the process that
+    drives the run, empty if none does.
+    """
+
+    format_version: str
+    run_dir: str
+    plan_digest: str
+    emulator: bool
+    started_at: str
+    updated_at: str
+    holder: str
+    head: str
+
+
 def status(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view, width)]
@@ -118,18 +135,18 @@ def summary(view: RunView, facts: RunFacts, width: int) -> str:
 
 def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
     """Return the same as plain data."""
-    return {
-        "format_version": "1.0",
-        **msgspec.to_builtins(view),
-        "state": state_of(view, facts.holder),
-        "run_dir": facts.location,
-        "plan_digest": facts.plan_digest,
-        "emulator": facts.emulated,
-        "started_at": format_instant(facts.started_at),
-        "updated_at": format_instant(facts.at),
-        "holder": facts.holder,
-        "head": facts.head,
-    }
+    known = RunFields(
+        "1.0",
+        facts.location,
+        facts.plan_digest,
+        facts.emulated,
+        format_instant(facts.started_at),
+        format_instant(facts.at),
+        facts.holder,
+        facts.head,
+    )
+    state = {"state": state_of(view, facts.holder)}
+    return {**msgspec.to_builtins(known), **msgspec.to_builtins(view), **state}
 
 
 def classes(counts: Mapping[str, int]) -> str:

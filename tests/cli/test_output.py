@@ -1,0 +1,132 @@
+"""`-o json|jsonl|csv|ids` and `--query` mean the same in every command that lists or shows."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import main, output
+from rollout.cli.output import Output, Shown
+from rollout.cli.terminal import Terminal
+from rollout.errors import Exit, UsageError
+from tests import golden_journals
+
+COMMANDS = (
+    "history",
+    "status",
+    "show {run}",
+    "show {run} --exclusions",
+    "show {run} --wave all",
+    "show {run} --instance i-0000",
+    "show {plan}",
+    "audit show {run}",
+    "config show",
+)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one run in doubt."""
+    shutil.copytree(golden_journals.FOLDER / "in_doubt", tmp_path / "runs")
+    (tmp_path / "runs").chmod(0o700)
+    (plan,) = tmp_path.glob("runs/r-*/plan.json")
+    digest = hashlib.sha256(plan.read_bytes()).hexdigest()
+    plan.with_name("plan.json.sha256").write_text(f"{digest}  plan.json\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], line: str, *more: str) -> str:
+    """Return what a command prints."""
+    (run,) = Path("runs").glob("r-*")
+    words = line.format(run=run.name, plan=run / "plan.json").split()
+    assert main.main([*words, *more]) == Exit.DONE, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_format_has_the_same_rows(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON is one versioned document; jsonl and csv have the same rows; the table is text."""
+    document = json.loads(shown(capsys, line, "-o", "json"))
+    rows = [json.loads(row) for row in shown(capsys, line, "-o", "jsonl").splitlines()]
+    table = list(csv.DictReader(io.StringIO(shown(capsys, line, "-o", "csv"))))
+
+    assert document["format_version"] == "1.0"
+    assert [set(row) for row in rows] == [
+        {name for name, value in row.items() if value or name in rows[number]}
+        for number, row in enumerate(table)
+    ]
+    assert shown(capsys, line, "--query", "format_version") == '"1.0"\n'
+    assert not shown(capsys, line).startswith(("{", "["))
+
+
+def test_ids_can_be_piped(capsys: pytest.CaptureFixture[str]) -> None:
+    """One id per line: runs, targets, and the instances that need an operator."""
+    (run,) = Path("runs").glob("r-*")
+
+    assert shown(capsys, "history", "-o", "ids") == f"{run.name}\n"
+    assert shown(capsys, "show {plan}", "-o", "ids") == "i-0000\ni-0001\ni-0002\n"
+    assert shown(capsys, "status", "-o", "ids") == "i-0000\n"
+
+
+def test_a_query_selects_from_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    """A value, a list of ids, and rows of its own."""
+    assert shown(capsys, "status", "--query", "classes.done") == "2\n"
+    assert shown(capsys, "status", "-o", "ids", "--query", "left[].region") == "cn-hangzhou\n"
+    rows = shown(capsys, "history", "-o", "csv", "--query", "runs[].{state: state, exit: exit}")
+    assert rows.splitlines() == ["state,exit", "halted,5"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--query", "runs["],
+        ["--query", "length(`1`)"],
+        ["--query", "format_version", "-o", "ids"],
+        ["--query", "runs[].run", "-o", "csv"],
+        ["--query", "runs", "-o", "ids"],
+    ],
+)
+def test_a_wrong_query_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 64 with the cause, also if only the format does not suit."""
+    assert main.main(["history", *arguments]) == Exit.USAGE
+
+    assert "R0023" in capsys.readouterr().err
+
+
+def test_a_spreadsheet_runs_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    """A text that begins like a formula is quoted; commas and line feeds stay in their cell."""
+    rows = [{"name": "=1+1", "text": 'a,"b"\nc', "number": -3, "list": ["x"], "none": None}]
+    result = Shown(text=str, document=dict, rows=lambda: rows, ids=list)
+
+    output.show(_terminal(), Output(output="csv"), result)
+
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row == {
+        "name": "'=1+1",
+        "text": 'a,"b"\nc',
+        "number": "-3",
+        "list": '["x"]',
+        "none": "",
+    }
+
+
+def test_rows_are_made_only_for_their_format() -> None:
+    """Ids of a large plan do not build its document."""
+
+    def refuse() -> dict[str, object]:
+        raise UsageError.of("R0001", "built")
+
+    result = Shown(text=str, document=refuse, rows=lambda: [refuse()], ids=lambda: ["i-1"])
+
+    output.show(_terminal(), Output(output="ids"), result)
+
+
+def _terminal() -> Terminal:
+    return Terminal(out_color=False, err_color=False, width=80, live=False, interactive=False)
