@@ -306,6 +306,7 @@ CODES: dict[str, Code] = {
     "R0145": Code(Exit.BAD_INPUT, "not a login that can be probed"),
     "R0166": Code(Exit.BAD_INPUT, "a verifier key file is not acceptable"),
     "R0167": Code(Exit.BAD_INPUT, "`approvals` contradicts itself"),
+    "R0168": Code(Exit.BAD_INPUT, "a receiver of `notify` is not acceptable"),
     "R0349": Code(Exit.CONFIG, "an identity for `verify` is missing"),
     "R0363": Code(Exit.BAD_INPUT, "too few persons may approve the plan"),
     "R0501": Code(Exit.HALTED, "restarts are in doubt"),
@@ -330,6 +331,9 @@ CODES: dict[str, Code] = {
     "R0541": Code(Exit.HALTED, "the spec's schedule changed after it was added"),
     "R0542": Code(Exit.HALTED, "a scheduled plan needs an operator"),
     "R0543": Code(Exit.USAGE, "no ticks, or too many, to backfill"),
+    "R0545": Code(Exit.FAILED, "messages were not delivered"),
+    "R0546": Code(Exit.DONE, "the address or the secret of a receiver is missing"),
+    "R0547": Code(Exit.DONE, "notifications stopped"),
     # R06xx conflict, drift, lock
     "R0601": Code(Exit.CONFLICT, "the plan has expired, or was created in the future"),
     "R0602": Code(Exit.CONFLICT, "the plan was already applied, or a run of it is open"),

@@ -10,14 +10,24 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from rollout import logs
-from rollout.app import about, approvals, connect, person, plan, preflight, proofs, runs
+from rollout.app import (
+    about,
+    approvals,
+    connect,
+    notifications,
+    person,
+    plan,
+    preflight,
+    proofs,
+    runs,
+)
 from rollout.app.plan import Allow, Overriding, PlanResult
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded, RunFacts, RunResult
@@ -247,11 +257,15 @@ class Runner:
         journal.keep_secret(logs.KNOWN)
         decider.waits = self.session.wait
         start()
+
+        async def drive() -> None:
+            with progress:
+                await engine.drive(decider)
+
         quota = decider.run.plan.limits.leave_quota_ppm
         service.allow_changes(quota, lambda: journal.lost() or leases.lost())
         try:
-            with progress:
-                await engine.drive(decider)
+            await self._notified(drive, decider.run.plan, journal)
             journal.close()
         except (StorageError, IntegrityError) as error:
             self._report_lost(engine.lost)
@@ -272,6 +286,16 @@ class Runner:
         (problem,) = error.problems
         text = f"commands of operators cannot be read: {problem.message}"
         self.session.notices.warn(Problem(problem.code, text))
+
+    async def _notified(
+        self, drive: Callable[[], Awaitable[None]], plan: Plan, journal: RunJournal
+    ) -> None:
+        """Drive the run, and notify its receivers."""
+        if not plan.receivers():
+            await drive()
+            return
+        stored = store.find(self.session.store, journal.run)
+        await notifications.beside(drive, stored, plan, self.session.notices)
 
     def _report_lost(self, lost: list[AnyEvent]) -> None:
         """Report outcomes that could not be journaled, as the journal writes them. A resume

@@ -23,6 +23,7 @@ from rollout.journal.reader import Reader
 from rollout.journal.record import Line
 from rollout.journal.store import RunStore, StoredRun
 from rollout.model.event import RunStarted
+from rollout.model.notify import ReceiverState
 from rollout.model.plan import RULES, Plan
 from rollout.model.time import Instant
 from rollout.model.view import RunView
@@ -41,6 +42,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     """The process that holds the run's lock, empty if none does."""
     head: str = ""
     """Number and digest of the journal's last line, as `SEQ:HASH`."""
+    receivers: tuple[ReceiverState, ...] = ()
+    """Who is notified, and what each receiver lacks."""
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -72,7 +75,12 @@ def find(runs_dir: Path, run: str | None) -> StoredRun:
 def state(run: StoredRun) -> tuple[RunView, RunFacts]:
     """Return the state of a run and the process that drives it. Errors: as `fold`."""
     folded = fold(run)
-    return view(folded.run, LoopClock().now()), facts(folded, driven_by=run.driver())
+    found = facts(folded, driven_by=run.driver())
+    if folded.run.plan.receivers():
+        from rollout.app import receivers  # with aiohttp
+
+        found = msgspec.structs.replace(found, receivers=receivers.states(run, folded.run.plan))
+    return view(folded.run, LoopClock().now()), found
 
 
 def every(runs_dir: Path) -> list[ListedRun]:

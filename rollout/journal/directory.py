@@ -31,6 +31,9 @@ from rollout.model.plan import Plan
 from rollout.model.site import Site
 from rollout.model.time import Instant
 
+SIDE = "notify"
+"""Folder of a run's files that are not part of the journal."""
+
 
 class DirectoryRun:
     """A run in a directory. Implements `store.StoredRun`."""
@@ -90,6 +93,30 @@ class DirectoryRun:
     def driver(self) -> str:
         """See StoredRun."""
         return driver.holder(self.path, disk=self._disk)
+
+    def read_side(self, name: str) -> bytes | None:
+        """See StoredRun."""
+        path = self.path / SIDE / name
+        try:
+            with self._disk.read(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unusable(path, error) from None
+
+    def write_side(self, name: str, content: bytes) -> None:
+        """See StoredRun."""
+        folder = self.path / SIDE
+        draft = folder / f".{name}.new"
+        try:
+            self._disk.mkdir(folder)
+            self._disk.unlink(draft)
+            self._disk.save(draft, content)
+            self._disk.replace(draft, folder / name)
+            self._disk.sync_dir(folder)
+        except OSError as error:
+            raise unusable(folder / name, error) from None
 
     def send(self, command: OperatorCommand) -> inbox.SentCommand:
         """See StoredRun."""

@@ -73,6 +73,15 @@ class StoredRun(Protocol):
     def driver(self) -> str:
         """Return the process that drives the run now, as text; empty if none does."""
 
+    def read_side(self, name: str) -> bytes | None:
+        """Return a small file of the run that is not part of the journal; None if it is missing.
+
+        Errors: StorageError R0802.
+        """
+
+    def write_side(self, name: str, content: bytes) -> None:
+        """Replace such a file atomically and durably. Errors: StorageError R0802."""
+
     def send(self, command: OperatorCommand) -> SentCommand:
         """Put a command into the run's inbox. Errors: StorageError R0802."""
 

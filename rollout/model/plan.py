@@ -18,6 +18,7 @@ import msgspec
 from rollout.model.approval import Approvers
 from rollout.model.gate import AnyGate
 from rollout.model.instance import Status
+from rollout.model.notify import NoticeReceiver
 from rollout.model.site import AtSite
 from rollout.model.spec import Calls, OnFailure, OnUnknown, Restart, WaveGate
 from rollout.model.time import Duration, Instant
@@ -315,6 +316,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Set if the spec has `onFailure`; otherwise the rules of `limits.FAILURES_*` apply."""
     approvals: Approvers | msgspec.UnsetType = msgspec.UNSET
     """Set if the spec has `approvals`."""
+    notify: tuple[NoticeReceiver, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Set if the spec has `notify`."""
     verify: Verify | msgspec.UnsetType = msgspec.UNSET
     """Set if an instance is done only after a login proved its key."""
     overrides: tuple[PlanOverride, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -352,6 +355,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def logins(self) -> Verify | None:
         """Return the probes that prove a login; None where the service's evidence is enough."""
         return None if isinstance(self.verify, msgspec.UnsetType) else self.verify
+
+    def receivers(self) -> tuple[NoticeReceiver, ...]:
+        """Return who is notified about the run."""
+        return () if isinstance(self.notify, msgspec.UnsetType) else self.notify
 
     def approvers(self) -> Approvers | None:
         """Return who must approve the plan; None if nobody has to."""

@@ -12,6 +12,7 @@ import msgspec
 
 from rollout.model import limits
 from rollout.model.gate import AnyGate
+from rollout.model.notify import NoticeReceiver
 from rollout.model.schedule import Schedule
 from rollout.model.selector import Selector
 from rollout.model.time import Duration, Instant
@@ -258,6 +259,7 @@ class Spec(msgspec.Struct, frozen=True):
     approvals: ApprovalRule | None = None
     schedule: Schedule | None = None
     """When rotations by this spec are due; None if only operators start them."""
+    notify: tuple[NoticeReceiver, ...] = ()
     chain_unproven: bool = False
     """Also rotate instances whose last rotation is unproven. Only an override sets it."""
     verify: Verify | None = None

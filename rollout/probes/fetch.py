@@ -66,7 +66,7 @@ async def _follow(session: aiohttp.ClientSession, url: URL, headers: Mapping[str
     origin = url.origin()
     for _ in range(REDIRECTS_MAX + 1):
         async with session.get(
-            url, headers=headers, allow_redirects=False, proxy=_proxy(url)
+            url, headers=headers, allow_redirects=False, proxy=proxy_of(url)
         ) as reply:
             if reply.status not in (301, 302, 303, 307, 308):
                 return Fetched(reply.status, await _body(reply.content))
@@ -86,7 +86,7 @@ async def _body(content: aiohttp.StreamReader) -> bytes:
     return bytes(body)
 
 
-def _proxy(url: URL) -> str | None:
+def proxy_of(url: URL) -> str | None:
     """Return the proxy that the environment names for this URL, as curl reads it."""
     host = url.host or ""
     if is_loopback(host) or urllib.request.proxy_bypass(host):

@@ -51,6 +51,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         gates=tuple(_gate(gate) for gate in wanted.gates),
         on_unknown=wanted.on_unknown,
         limits=_limits(wanted.limits),
+        notify=tuple(one.built() for one in wanted.notify),
         approvals=wanted.approvals.built() if "approvals" in wanted.model_fields_set else None,
         verify=wanted.verify.built() if "verify" in wanted.model_fields_set else None,
         windows=_windows(wanted.windows),

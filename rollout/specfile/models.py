@@ -36,6 +36,7 @@ from rollout.specfile.fields import (
 )
 from rollout.specfile.form import Form
 from rollout.specfile.gate_forms import Gates
+from rollout.specfile.notify_forms import NotifyForm
 from rollout.specfile.schedule_form import NO_SCHEDULE, ScheduleForm
 from rollout.specfile.verify import VerifyForm
 from rollout.specfile.window_forms import WindowsForm
@@ -344,6 +345,8 @@ class SpecForm(Form):
     """When rotations by this spec are due. Default: only operators start them."""
     approvals: ApprovalsForm = Field(default_factory=lambda: ApprovalsForm.model_construct(keys=[]))
     """Signatures that `rollout apply` requires. Default: none."""
+    notify: Annotated[list[NotifyForm], Field(min_length=1)] = []
+    """Who is notified about the run."""
     limits: LimitsForm = LimitsForm()
     """Limits of the run."""
     verify: VerifyForm = Field(default_factory=VerifyForm.model_construct)

@@ -12,7 +12,6 @@ LATER: dict[str, str] = {
     "spec.accounts": "the account is that of the credentials",
     "spec.spreadOver": "batches are made zone by zone already",
     "spec.terraform": "",
-    "spec.notify": "",
 }
 """Fields of later versions, each with an alternative until then."""
 
@@ -42,6 +41,10 @@ FOREIGN: dict[str, tuple[str, str]] = {
     "soaktime": ("bake", "a pipeline"),
     "pause": ("bake", "Argo Rollouts"),
     "approval": ("approvals", "a pipeline"),
+    "notifications": ("notify", "Argo CD"),
+    "webhooks": ("notify", "other tools"),
+    "url": ("to", "other tools"),
+    "events": ("on", "GitHub"),
     "approvers": ("keys", "a pipeline"),
     "reviewers": ("keys", "GitHub"),
     "requiredapprovals": ("required", "a pipeline"),

@@ -137,7 +137,7 @@ def test_the_proxy_is_that_of_the_environment_except_for_loopback(
     """As curl: by scheme, without the hosts of NO_PROXY."""
     monkeypatch.setenv("https_proxy", "http://proxy.internal:3128")
     monkeypatch.setenv("no_proxy", "alerts.internal")
-    proxy = module._proxy
+    proxy = module.proxy_of
     assert proxy(URL("https://prom.example/")) == "http://proxy.internal:3128"
     assert proxy(URL("https://alerts.internal/")) is None
     assert proxy(URL("https://127.0.0.1/")) is None

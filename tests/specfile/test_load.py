@@ -200,9 +200,12 @@ def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, old: str, new: s
 
 def test_a_reference_to_a_secret_is_none(tmp_path: Path) -> None:
     """`env:NAME` names the variable with the secret and is accepted."""
-    text = example.TEXT.replace("  onUnknown: hold", '  notify: [{ secret: "env:HOOK" }]')
+    text = example.TEXT.replace(
+        "  onUnknown: hold", '  notify: [{ to: "env:URL", secret: "env:HOOK" }]'
+    )
 
-    assert [each.code for each in example.problems(tmp_path, text)] == ["R0106"]
+    (receiver,) = example.load(tmp_path, text).spec.notify
+    assert (receiver.to, receiver.secret) == ("env:URL", "env:HOOK")
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])

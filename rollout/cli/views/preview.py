@@ -361,6 +361,9 @@ def _foot(plan: Plan, digest: str, width: int) -> list[str]:
     approvers = plan.approvers()
     if approvers is not None and plan.counts.targets:
         lines += _approvers(approvers, width)
+    if plan.receivers():
+        names = ", ".join(f"{one.to} ({', '.join(one.on)})" for one in plan.receivers())
+        lines += render.wrap(f"Notifies {names}", width, rest="  ")
     if not plan.counts.targets:
         lines.insert(1, "Nothing to do: all instances found are excluded.")
     if not plan.applyable:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from rollout.app.runs import ListedRun, RunFacts
-from rollout.cli.views import render
+from rollout.cli.views import receivers, render
 from rollout.model.printable import escaped
 from rollout.model.text import some
 from rollout.model.time import Duration, Instant, format_instant
@@ -77,7 +77,7 @@ class RunFields(msgspec.Struct, frozen=True):
     """The fields that the JSON document of a run has in addition to its view.
 
     `head` is number and digest of the last journal line as `SEQ:HASH`; `holder` is the process that
-    drives the run, empty if none does.
+    drives the run, empty if none does; `receivers` are who is notified.
     """
 
     format_version: str
@@ -88,6 +88,7 @@ class RunFields(msgspec.Struct, frozen=True):
     updated_at: str
     holder: str
     head: str
+    receivers: list[receivers.ReceiverFields]
 
 
 def status(view: RunView, facts: RunFacts, width: int) -> str:
@@ -103,6 +104,7 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
     for cluster in view.clusters:
         lines += render.wrap(cluster, width, first="  ", rest="    ")
     lines += [*_sum(view, width), *_elsewhere(view, width), *_listed(view, width)]
+    lines += receivers.status(view.run, facts.receivers, width)
     steps = list(_next_commands(view, facts))
     return "\n".join(map(escaped, [*lines, *([""] if steps else []), *steps]))
 
@@ -144,6 +146,7 @@ def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
         format_instant(facts.at),
         facts.holder,
         facts.head,
+        receivers.rows(facts.receivers),
     )
     state = {"state": state_of(view, facts.holder)}
     return {**msgspec.to_builtins(known), **msgspec.to_builtins(view), **state}

@@ -124,6 +124,7 @@ def make_plan(
         on_unknown=spec.on_unknown,
         on_failure=spec.on_failure or msgspec.UNSET,
         approvals=_approvers(spec, context) or msgspec.UNSET,
+        notify=spec.notify or msgspec.UNSET,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
         budgets=(
             *(

@@ -1,0 +1,68 @@
+"""Format the receivers of a run's notifications as text or plain data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from rollout.cli.views import render
+from rollout.model.notify import ReceiverState
+from rollout.model.time import format_instant
+
+
+class ReceiverFields(msgspec.Struct, frozen=True):
+    """What a receiver got: messages delivered and waiting; failed tries of the next message, the
+    last one at `failed_at` because of `cause`.
+    """
+
+    to: str
+    delivered: int
+    waiting: int
+    tries: int
+    failed_at: str | None
+    cause: str
+
+
+def lines(run: str, states: Sequence[ReceiverState], width: int) -> list[str]:
+    """Return a line for each receiver, wrapped, with the command that sends what it lacks."""
+    if not states:
+        return [f"{run} notifies nobody: its spec has no `notify`"]
+    return [line for state in states for line in _lines(run, state, width)]
+
+
+def status(run: str, states: Sequence[ReceiverState], width: int) -> list[str]:
+    """Return the same for `status`; nothing where nobody is notified."""
+    return lines(run, states, width) if states else []
+
+
+def data(run: str, states: Sequence[ReceiverState]) -> dict[str, Any]:
+    """Return the receivers as plain data."""
+    return {"format_version": "1.0", "run": run, "receivers": msgspec.to_builtins(rows(states))}
+
+
+def rows(states: Sequence[ReceiverState]) -> list[ReceiverFields]:
+    """Return one record for each receiver."""
+    return [
+        ReceiverFields(
+            state.to,
+            state.delivered,
+            state.waiting,
+            state.tries,
+            format_instant(state.failed_at) if state.failed_at else None,
+            state.cause,
+        )
+        for state in states
+    ]
+
+
+def _lines(run: str, state: ReceiverState, width: int) -> list[str]:
+    text = f"notify: {state.to}: {render.count(state.delivered, 'message')} delivered"
+    if state.waiting:
+        text += f", {state.waiting} waiting"
+    if state.tries:
+        tries = f"{state.tries} {'try' if state.tries == 1 else 'tries'}"
+        at = format_instant(state.failed_at)
+        text += f"; {tries} failed, last at {at}: {state.cause}; rollout notify {run}"
+    return render.wrap(text, width, first="  ", rest="    ")
