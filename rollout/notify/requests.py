@@ -135,7 +135,7 @@ def _cloud_event(notice: Notice, to: Endpoint, now: Instant) -> NoticeRequest:
 _TYPES = {
     "started": "run.started",
     "wave": "wave.closed",
-    "gate": "gate.asked",
+    "gate": "gate.shut",
     "halted": "run.halted",
     "closed": "run.closed",
 }

@@ -89,7 +89,7 @@ def test_a_killed_process_neither_loses_nor_repeats_a_message(tmp_path: Path) ->
         time.sleep(0.2)  # the cursor is durable soon after the reply
         apply.send_signal(signal.SIGKILL)
         apply.communicate(timeout=20)
-        before = [*ALL[:2], "gate.asked"]
+        before = [*ALL[:2], "gate.shut"]
         assert types(receiver) == before
 
         (run,) = (path.name for path in (tmp_path / "runs").glob("r-*"))
