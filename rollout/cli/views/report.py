@@ -177,7 +177,8 @@ def _head(view: RunView, facts: RunFacts, width: int) -> list[str]:
         stopped = "stopped by " if view.state == "drained" else ""
         lines += render.wrap(f"{stopped}{view.reason}", width, first="  ", rest="    ")
     if facts.holder:
-        lines += render.wrap(f"driven by {facts.holder}", width, first="  ", rest="    ")
+        driver = facts.holder.removeprefix(f"run {view.run} by ")
+        lines += render.wrap(f"driven by {driver}", width, first="  ", rest="    ")
     return lines
 
 
