@@ -12,6 +12,7 @@ from rollout.sim.check import checkers
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import scenario
 from rollout.sim.world.gating import Gating
+from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.scenario import ExternalChange, Interference, Scenario
 from rollout.sim.world.world import World
 
@@ -88,7 +89,10 @@ def _meddled(seed: int) -> Scenario:
         switches=switches,
         suspensions=(),
         gating=Gating(),
+        logins=LoginProofs(),
         parts=(),
+        rates=(),
+        on_failure=None,
     )
 
 

@@ -24,7 +24,7 @@ from rollout.model.instance import Status
 from rollout.model.observation import gather, spread
 from rollout.model.outcome import Refused, RetryClass
 from rollout.model.probe import LoginVerdict
-from rollout.model.spec import Stopped, WaveGate
+from rollout.model.spec import OnFailure, Stopped, WaveGate
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
@@ -458,6 +458,23 @@ def _restarts_after_a_refusal(world: World) -> None:
     before_all(world.record, ev.LoginProbed(0, LoginVerdict.KEY_REFUSED))
 
 
+def _limit(record: RunRecord, rule: OnFailure) -> None:
+    record.plan = msgspec.structs.replace(record.plan, on_failure=rule)
+
+
+def _intents_at_the_limit(world: World) -> None:
+    """An instance failed before the first intent, and the limit is one."""
+    _limit(world.record, OnFailure(failed=1))
+    before_all(world.record, ev.Moved(Trigger.TIMED_OUT, (0,), "status"))
+
+
+def _more_open_than_may_fail(world: World) -> None:
+    """The strict limit is one, and two calls are open at once."""
+    _limit(world.record, OnFailure(failed=1, strict=True))
+    first = intent(world.record, RestartCall)
+    retell(world.record, lambda e: [] if isinstance(e, ev.Settled) and e.n == first.n else [e])
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -496,6 +513,8 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-38", _intents_after_a_drain),
     ("I-66", _intents_in_a_pause),
     ("I-32", _more_than_the_rate),
+    ("I-75", _more_open_than_may_fail),
+    ("I-76", _intents_at_the_limit),
     ("I-79", _the_former_key_still_opens),
     ("I-80", _another_host_key),
     ("I-81", _restarts_after_a_refusal),
