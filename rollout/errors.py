@@ -283,6 +283,7 @@ CODES: dict[str, Code] = {
     "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
     "R0360": Code(Exit.DONE, "dates were filled in to the name of the key pair"),
     "R0361": Code(Exit.DONE, "the public key of the next tick is missing"),
+    "R0365": Code(Exit.USAGE, "a plan that its spec alone does not give cannot be compared live"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
     "R0402": Code(Exit.DENIED, "the credentials are not accepted"),

@@ -48,6 +48,14 @@ class PlanResult(NamedTuple):
     reading: InventoryReading
 
 
+class LoadedSpec(NamedTuple):
+    """A spec, the warnings about its file, and the overrides that it contains."""
+
+    spec: Spec
+    warnings: tuple[Warn, ...] = ()
+    overrides: tuple[PlanOverride, ...] = ()
+
+
 class Overriding(NamedTuple):
     """Fields of the spec that options replace, and the reason."""
 
@@ -148,8 +156,23 @@ async def create(
     from rollout import specfile  # with pydantic: a fifth of the start of `apply` and `resume`
 
     loaded = specfile.load(path, Path.cwd(), looser.overrides, at=tick)
-    spec = loaded.spec
-    replaced = looser.recorded(loaded.overrides)
+    found = LoadedSpec(loaded.spec, loaded.warnings, looser.recorded(loaded.overrides))
+    return await of_spec(
+        found, service, store, age_max_ms=age_max_ms, allow=allow, narrowing=narrowing
+    )
+
+
+async def of_spec(
+    found: LoadedSpec,
+    service: Service | None,
+    store: RunStore,
+    *,
+    age_max_ms: Duration = limits.PLAN_AGE_MAX_MS,
+    allow: Allow = Allow(),  # noqa: B008 - immutable
+    narrowing: Narrowing = Narrowing(),  # noqa: B008 - immutable
+) -> PlanResult:
+    """Return a plan of a spec; without a service an offline plan. Errors: as `create`."""
+    spec = found.spec
     narrow.check_input(narrowing, spec)
     clock = LoopClock() if service is None else service.clock
     began = clock.now()
@@ -165,7 +188,7 @@ async def create(
     )
     took = clock.now() - began
     folded = proofs.fold(store)
-    notes = [*loaded.warnings, *(Warn(one.code, 0, one.message) for one in folded.warnings)]
+    notes = [*found.warnings, *(Warn(one.code, 0, one.message) for one in folded.warnings)]
     inventory = msgspec.structs.replace(
         inventory, notes=(*inventory.notes, *((note.code, note.text) for note in notes))
     )
@@ -176,7 +199,7 @@ async def create(
         age_max_ms,
         narrowing,
         unproven=folded.unproven,
-        overrides=replaced,
+        overrides=found.overrides,
         user=person.user(),
     )
     at = clock.now()

@@ -36,6 +36,8 @@ COMMANDS = {
     "notify": ("[RUN]", "Send the messages that receivers of a run lack."),
     "status": ("[RUN]", "Show a run's state and why each instance is waiting."),
     "show": ("TARGET", "Show a plan or a run, or why an instance waits."),
+    "diff": ("BEFORE [AFTER]", "Compare two plans, or a plan with the fleet now."),
+    "completion": ("SHELL", "Print the completion script of a shell."),
     "events": ("[RUN]", "Print a run's events as CloudEvents, one on each line."),
     "history": ("", "List the runs, one line each."),
     "drift": ("SPEC", "List the instances without the spec's key pair in force."),
@@ -70,7 +72,7 @@ COMMANDS = {
 
 OTHER_NAMES = {
     "validate": "lint check",
-    "plan": "preview diff",
+    "plan": "preview",
     "rehearse": "simulate forecast dry-run",
     "approve": "sign accept authorize",
     "apply": "run start rotate",
@@ -84,6 +86,8 @@ OTHER_NAMES = {
     "notify": "send message alert",
     "status": "get top",
     "show": "describe inspect",
+    "diff": "compare changes",
+    "completion": "completions autocomplete",
     "events": "watch stream tail log logs",
     "history": "list ls runs",
     "drift": "compare out-of-date",
@@ -124,7 +128,7 @@ PARENTS = {
 
 CHANGING = ("apply", "resume", "ensure", "retire", "serve")
 """Commands that change instances."""
-NO_FILES = ("explain", "path", "schema", "version")
+NO_FILES = ("completion", "explain", "path", "schema", "version")
 """Commands that read no file, so that they work without a working directory."""
 
 

@@ -32,7 +32,7 @@ SETTINGS: Final = {
 """Each setting with its type. A file writes it at its top, or in the table of one command."""
 OF_COMMANDS: Final = ("max-age", "output", "query")
 """Options that a file can set in the table of a command, in addition to all settings."""
-WITHOUT_FILES: Final = ("explain", "path", "schema", "version")
+WITHOUT_FILES: Final = ("completion", "explain", "path", "schema", "version")
 """Commands that work with a damaged settings file."""
 
 
