@@ -284,6 +284,9 @@ CODES: dict[str, Code] = {
     "R0360": Code(Exit.DONE, "dates were filled in to the name of the key pair"),
     "R0361": Code(Exit.DONE, "the public key of the next tick is missing"),
     "R0365": Code(Exit.USAGE, "a plan that its spec alone does not give cannot be compared live"),
+    "R0370": Code(Exit.DONE, "the machine that runs rollout is a target"),
+    "R0371": Code(Exit.DONE, "a rule of `last` matches no target"),
+    "R0372": Code(Exit.CONFLICT, "the plan restarts this machine before other targets"),
     # R04xx credentials, permissions, API
     "R0401": Code(Exit.DENIED, "no credentials"),
     "R0402": Code(Exit.DENIED, "the credentials are not accepted"),

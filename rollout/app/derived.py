@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from rollout import specfile
-from rollout.app import about, former_keys, person, plan_file, preflight, runs, windows
+from rollout.app import about, former_keys, own_machine, person, plan_file, preflight, runs, windows
 from rollout.app.plan import InventoryReading, PlanResult
 from rollout.app.runs import Folded
 from rollout.core.planning import planner
@@ -147,6 +147,7 @@ async def make(
         unproven=earlier.unproven,
         overrides=kept_overrides(folded.run.plan),
         user=person.user(),
+        own=await own_machine.find(service),
     )
     now = service.clock.now()
     spec = spec_of(folded)

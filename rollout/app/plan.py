@@ -13,7 +13,17 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from rollout.app import about, connect, former_keys, narrow, parallel, person, plan_file, windows
+from rollout.app import (
+    about,
+    connect,
+    former_keys,
+    narrow,
+    own_machine,
+    parallel,
+    person,
+    plan_file,
+    windows,
+)
 from rollout.app.plan_file import SavedPlan
 from rollout.app.session import Session
 from rollout.core.planning import planner, selection
@@ -201,6 +211,7 @@ async def of_spec(
         unproven=folded.unproven,
         overrides=found.overrides,
         user=person.user(),
+        own=await own_machine.find(service) if service else "",
     )
     at = clock.now()
     context = windows.add(context, spec, at)

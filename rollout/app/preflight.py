@@ -10,7 +10,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from rollout import logs
-from rollout.app import connect, earlier_runs, former_keys, parallel, runs
+from rollout.app import connect, earlier_runs, former_keys, own_machine, parallel, runs
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
@@ -41,6 +41,7 @@ async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     earlier_runs.check_changed(saved, store)
     earlier_runs.check_chained(saved, store)
     check_gates(saved.plan)
+    own_machine.check(saved.plan, await own_machine.find(service))
     await check_keys(saved.plan, service)
     await check_former_keys(saved.plan, service)
     await check_restarts(saved.plan, service)

@@ -74,6 +74,8 @@ SILENCE_MAX_MS = 5 * MINUTE
 """How long observations of one site may have no reply before the run halts: long enough for a
 failover or a reloaded proxy. Replies of other sites do not count."""
 
+METADATA_TIMEOUT_MS = 1 * SECOND
+"""The metadata service of ECS replies within milliseconds; elsewhere its address never replies."""
 API_TIMEOUT_MS = 5 * MINUTE
 """How long a call that changes nothing is retried before a run starts, unless `--api-timeout`
 is given. Longer than four minute buckets of throttling."""

@@ -12,6 +12,7 @@ import msgspec
 
 from rollout.model import limits
 from rollout.model.gate import AnyGate
+from rollout.model.instance import Tags
 from rollout.model.notify import NoticeReceiver
 from rollout.model.schedule import Schedule
 from rollout.model.selector import Selector
@@ -113,6 +114,18 @@ class Exclude(msgspec.Struct, frozen=True):
     until: Instant | None = None
 
 
+class Last(msgspec.Struct, frozen=True):
+    """A rule that makes instances restart after all others, one at a time."""
+
+    select: Selector | None = None
+    instances: frozenset[str] = frozenset()
+    reason: str = ""
+
+    def matches(self, instance: str, tags: Tags) -> bool:
+        """Return whether the rule is about the instance with this id and these tags."""
+        return instance in self.instances or (self.select is not None and self.select.matches(tags))
+
+
 class Stopped(enum.StrEnum):
     """Treatment of instances that are Stopped when planned."""
 
@@ -163,6 +176,9 @@ class OnFailure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 FLEET = "fleet"
 """The budget, and the key of its one group, that limits all instances together."""
+LAST = "last"
+"""The wave, the group and the budget of the instances that restart last; no spec names it in `by`.
+"""
 TAG_PREFIX = "tag:"
 SCALING_TAG = "acs:autoscaling:scalingGroupId"
 """Auto Scaling sets this tag on the instances of a scaling group (DescribeInstances, `Tags`)."""
@@ -264,3 +280,4 @@ class Spec(msgspec.Struct, frozen=True):
     """Also rotate instances whose last rotation is unproven. Only an override sets it."""
     verify: Verify | None = None
     windows: Windows | None = None
+    last: tuple[Last, ...] = ()

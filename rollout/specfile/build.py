@@ -56,6 +56,7 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
         verify=wanted.verify.built() if "verify" in wanted.model_fields_set else None,
         windows=_windows(wanted.windows),
         schedule=wanted.schedule.built() if "schedule" in wanted.model_fields_set else None,
+        last=tuple(_last(rule) for rule in wanted.last),
     )
 
 
@@ -77,6 +78,10 @@ def _exclude(form: models.ExcludeForm) -> spec.Exclude:
         instances=frozenset(form.instances),
         until=_end_of_day(form.until) if form.until else None,
     )
+
+
+def _last(form: models.LastForm) -> spec.Last:
+    return spec.Last(_selector(form.select), frozenset(form.instances), form.reason)
 
 
 def _wave(form: models.WaveForm) -> spec.WaveSpec:

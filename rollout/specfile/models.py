@@ -184,24 +184,37 @@ SourceForm = Annotated[
 ]
 
 
-class ExcludeForm(Form):
+class _RuleForm(Form):
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["select"]}, {"required": ["instances"]}]}
+    )
+    select: SelectorText = ""
+    """Tag selector of the instances that the rule is about."""
+    instances: Annotated[list[InstanceId], Field(min_length=1)] = []
+    """Ids of the instances that the rule is about; use either this field or `select`."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool(self.select) == bool(self.instances):
+            hint = "give one of them; two rules apply to what either of them names"
+            raise fault("R0105", "a rule has either `select` or `instances`", hint)
+        return self
+
+
+class ExcludeForm(_RuleForm):
     """A rule that excludes instances."""
 
-    select: SelectorText = ""
-    """Tag selector of the instances to exclude."""
-    instances: Annotated[list[InstanceId], Field(min_length=1)] = []
-    """Ids of the instances to exclude; use either this field or `select`."""
     reason: Text
     """Reason, for the plan and the audit log."""
     until: Date = ""
     """Last day (UTC) of the rule; afterwards it is reported as expired."""
 
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if bool(self.select) == bool(self.instances):
-            hint = "give one of them; two rules exclude what either of them names"
-            raise fault("R0105", "a rule has either `select` or `instances`", hint)
-        return self
+
+class LastForm(_RuleForm):
+    """A rule that makes instances restart last, one at a time."""
+
+    reason: Text = ""
+    """Reason, for readers of the spec."""
 
 
 class RestartForm(Form):
@@ -333,6 +346,8 @@ class SpecForm(Form):
     """How many instances may be down at once; the most restrictive budget applies."""
     waves: Annotated[list[WaveForm], Field(min_length=1)] = [WaveForm(name="all", size="rest")]
     """The waves in order; the first is the canary, the last takes the rest."""
+    last: list[LastForm] = []
+    """Rules for the instances that restart after all others, one at a time."""
     on_failure: OnFailureForm = Field(default_factory=OnFailureForm.model_construct)
     """When failures halt the run. Default: see the documentation of `onFailure`."""
     windows: Annotated[WindowsForm, Field(default_factory=lambda: NO_WINDOWS)]

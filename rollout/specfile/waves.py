@@ -1,4 +1,5 @@
-"""Rules about the waves of a spec: unique names, `rest` only at the end, and no gate there.
+"""Rules about the waves of a spec: unique names, `rest` only at the end, and no gate there unless
+the targets of `last` follow.
 
 Called by `specfile.load` with the document, so that these problems are reported even if one wave
 is invalid. `models` checks each wave on its own.
@@ -18,8 +19,10 @@ _WAVES = ("spec", "waves")
 def problems(document: Document) -> Iterator[Problem]:
     """Yield the contradictions between waves, each with its place."""
     spec = document.data.get("spec") if isinstance(document.data, dict) else None
-    waves = spec.get("waves") if isinstance(spec, dict) else None
-    if isinstance(spec, dict) and spec.get("gates"):
+    if not isinstance(spec, dict):
+        return
+    waves, followed = spec.get("waves"), bool(spec.get("last"))
+    if spec.get("gates") and not followed:
         yield from _unasked(document, waves)
     if not isinstance(waves, list):
         return
@@ -34,7 +37,7 @@ def problems(document: Document) -> Iterator[Problem]:
             yield Problem("R0115", message, place, "give each wave a unique name")
         names.add(name if isinstance(name, str) else None)
         yield from _rest(document, index, wave, last=index == len(waves) - 1)
-    if waves and isinstance(waves[-1], dict):
+    if waves and isinstance(waves[-1], dict) and not followed:
         yield from _gate(document, len(waves) - 1, waves[-1])
 
 

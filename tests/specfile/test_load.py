@@ -365,3 +365,19 @@ def test_a_public_key_file_outside_a_spec_is_checked_too(tmp_path: Path) -> None
     with pytest.raises(SpecError, match="R0112") as caught:
         specfile.read_public_key(tmp_path / "private")
     assert "abc" not in str(caught.value)
+
+
+def test_rules_of_last(tmp_path: Path) -> None:
+    """A selector or ids, the reason is optional; the last wave may then have a bake and a gate."""
+    rules = """\
+  last:
+    - { select: "role in (bastion,dns)", reason: other instances need them }
+    - instances: [i-bp1legacy0001]
+"""
+    text = example.TEXT.replace("size: rest }", "size: rest, bake: 30m, gate: manual }")
+
+    first, second = example.load(tmp_path, text + rules).spec.last
+
+    assert first.matches("i-1", (("role", "dns"),)) and not first.matches("i-1", ())
+    assert first.reason == "other instances need them"
+    assert second.matches("i-bp1legacy0001", ()) and second.reason == ""

@@ -15,7 +15,7 @@ from rollout.model.approval import Approvers
 from rollout.model.gate import AnyGate, ExecGate, HttpGate, PrometheusGate
 from rollout.model.plan import Exclusion, Group, Plan, Reason, RestartKind, Warn, Wave
 from rollout.model.printable import escaped
-from rollout.model.spec import FLEET, Amount
+from rollout.model.spec import FLEET, LAST, Amount
 from rollout.model.time import format_duration, format_instant
 from rollout.model.verify import Verify
 
@@ -35,6 +35,7 @@ ABOUT: dict[Reason, str] = {
 _DETAILS_SHOWN = 3
 _FORMERS_SHOWN = 3
 _WINDOWS_SHOWN = 3
+_LAST_SHOWN = 5
 
 
 def text(plan: Plan, digest: str, width: int, *, reading: InventoryReading | None = None) -> str:
@@ -230,13 +231,13 @@ def _question(gate: AnyGate) -> str:
 
 
 def _bounds(plan: Plan, width: int) -> list[str]:
-    capped = (number for number, one in enumerate(plan.budgets) if one.max_down)
+    capped = (number for number, one in enumerate(plan.budgets) if one.max_down and one.by != LAST)
     caps = ", ".join(_budget(plan, number) for number in capped)
     down = f"Down at once: {caps}.{_base(plan)}"
     exposed = f"Exposed (key attached, not in force): at most {plan.limits.exposed_max:,}."
     boot = f"with boots of {render.span(plan.estimate.boot_time_ms)}"
     calls = f"At least {_calls(plan)} and {render.span(plan.estimate.duration_ms)}, {boot}."
-    rows = (f"{down} {exposed}", *_rates(plan), _failures(plan), calls)
+    rows = (f"{down} {exposed}", *_rates(plan), *_last(plan), _failures(plan), calls)
     return [line for row in rows for line in render.wrap(row, width, first="  ")]
 
 
@@ -249,6 +250,15 @@ def _rates(plan: Plan) -> Iterator[str]:
     ]
     if rates:
         yield f"Restarts begun in any ten minutes: {', '.join(rates)}."
+
+
+def _last(plan: Plan) -> Iterator[str]:
+    """Yield which instances restart after all others, if there are several."""
+    groups = {number for number, group in enumerate(plan.groups) if group.key == LAST}
+    singles = [one.instance for one in plan.targets() if groups.intersection(one.groups)]
+    if singles:
+        more = f" and {len(singles) - _LAST_SHOWN:,} more" if len(singles) > _LAST_SHOWN else ""
+        yield f"Last, one at a time: {', '.join(singles[:_LAST_SHOWN])}{more}."
 
 
 def _failures(plan: Plan) -> str:

@@ -65,12 +65,8 @@ class Narrower:
     """Applies a narrowing: add the inventory page by page, then narrow the waves and groups."""
 
     def __init__(self, narrowing: Narrowing, spec: Spec) -> None:
-        names = [wave.name for wave in spec.waves]
-        if narrowing.wave and narrowing.wave not in names:
-            message = f"--wave {narrowing.wave}: the spec has no such wave"
-            raise UsageError.of("R0017", message, help=f"choose from {', '.join(names)}")
         self._narrowing = narrowing
-        self._budget = len(spec.budgets)
+        self._waves_of_spec = [wave.name for wave in spec.waves]
         self._patterns = (*narrowing.limit, *narrowing.exclude)
         self._unused = set(self._patterns)
         self._left_out: dict[str, str] = {}
@@ -95,14 +91,16 @@ class Narrower:
         return (BudgetText(_FLEET, str(cap)),) if cap else ()
 
     def narrow(
-        self, waves: Sequence[Wave], groups: Sequence[Group], selected: Selection
+        self, waves: Sequence[Wave], groups: Sequence[Group], budgets: int, selected: Selection
     ) -> tuple[tuple[Wave, ...], list[Group]]:
         """Return the narrowed waves and groups; move the targets left out to the exclusions.
 
-        Groups keep members and cap: the instances left out still serve traffic. Errors: UsageError
-        R0017 for a pattern that matches no instance; PlanError R0018 for a `max_down` above a cap
-        of the fleet or above its size.
+        Groups keep members and cap: the instances left out still serve traffic. `budgets` is the
+        number of the plan's other budgets. Errors: UsageError R0017 for an unknown wave or a
+        pattern that matches no instance; PlanError R0018 for a `max_down` above a cap of the fleet
+        or above its size.
         """
+        self._check_wave(waves)
         for pattern in self._patterns:
             if pattern in self._unused:
                 raise UsageError.of(
@@ -127,8 +125,14 @@ class Narrower:
         reboots = selected.chosen - selected.stopped
         if reboots:
             _check_cap(cap, [group.cap for group in groups if group.key == _FLEET], selected.base)
-        kept.append(Group(_FLEET, self._budget, cap, selected.base, selected.base - reboots))
+        kept.append(Group(_FLEET, budgets, cap, selected.base, selected.base - reboots))
         return tuple(self._waves(waves, len(groups))), kept
+
+    def _check_wave(self, waves: Iterable[Wave]) -> None:
+        names = dict.fromkeys([*self._waves_of_spec, *(wave.name for wave in waves)])
+        if self._narrowing.wave and self._narrowing.wave not in names:
+            message = f"--wave {self._narrowing.wave}: the plan has no such wave"
+            raise UsageError.of("R0017", message, help=f"choose from {', '.join(names)}")
 
     def _waves(self, waves: Sequence[Wave], group: int | None) -> Iterator[Wave]:
         """Yield the waves with the targets that stay, in that further group; no empty waves."""

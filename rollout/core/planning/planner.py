@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from rollout.core.planning import scope, selection, windows
+from rollout.core.planning import last, scope, selection, windows
 from rollout.core.planning.groups import Groups
 from rollout.core.planning.narrowing import Narrower, Narrowing
 from rollout.core.planning.scope import Scope
@@ -51,6 +51,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     `overrides` records fields that options replaced in the spec.
     `windows` are the expanded windows of the spec, and `warnings` belong in the plan.
     `user` is the OS user that plans, an author for `approvals`.
+    `own` is the id of the instance that runs rollout, empty if it runs elsewhere.
     """
 
     tool: str
@@ -66,6 +67,7 @@ class PlanContext(msgspec.Struct, frozen=True):
     windows: PlanWindows | None = None
     warnings: tuple[Warn, ...] = ()
     user: str = ""
+    own: str = ""
 
 
 def make_plan(
@@ -96,8 +98,15 @@ def make_plan(
     narrower.add(inventory.lost)
     _check_grouped(grouping.ungrouped)
     groups = grouping.made()
-    all_waves = make_waves(spec, targets.sorted(), groups, size_min=int(context.scope is not None))
-    narrowed, groups = narrower.narrow(all_waves, groups, selected)
+    ordered = last.order(spec.last, targets.sorted(), len(groups), context.own)
+    groups += ordered.groups(len(spec.budgets))
+    size_min = int(context.scope is not None)
+    all_waves = make_waves(spec, ordered.first, groups, size_min=size_min) + ordered.waves(spec)
+    budgets = (
+        *(BudgetText(one.by, one.text, one.at_least, one.restarts_per_10m) for one in spec.budgets),
+        *ordered.budgets(),
+    )
+    narrowed, groups = narrower.narrow(all_waves, groups, len(budgets), selected)
     waves = end_ungated(narrowed)
     _check_size(spec, selected.chosen)
     reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
@@ -126,18 +135,13 @@ def make_plan(
         approvals=_approvers(spec, context) or msgspec.UNSET,
         notify=spec.notify or msgspec.UNSET,
         limits=PlanLimits(spec.limits.exposed_max, spec.limits.leave_quota_ppm),
-        budgets=(
-            *(
-                BudgetText(one.by, one.text, one.at_least, one.restarts_per_10m)
-                for one in spec.budgets
-            ),
-            *narrower.budgets(),
-        ),
+        budgets=(*budgets, *narrower.budgets()),
         groups=tuple(groups),
         waves=waves,
         exclusions=tuple(selected.exclusions),
         warnings=(
             *_warnings(spec, inventory, selected, groups, all_waves, scoped, at),
+            *last.warnings(ordered, waves),
             *context.warnings,
         ),
         estimate=_estimate(waves, groups, spec.restart.calls, context),

@@ -177,13 +177,13 @@ def _part(
     taken, left, start = [], [], 0
     for part in parts:
         end = start + len(part.targets)
-        taken.append(_only(part, marks[start:end]))
-        left.append(_only(part, [not mark for mark in marks[start:end]]))
+        taken.append(only(part, marks[start:end]))
+        left.append(only(part, [not mark for mark in marks[start:end]]))
         start = end
     return [part for part in taken if part.targets], [part for part in left if part.targets]
 
 
-def _only(part: SiteTargets, marks: Sequence[int]) -> SiteTargets:
+def only(part: SiteTargets, marks: Sequence[bool | int]) -> SiteTargets:
     """Return the part with the marked targets only."""
     targets = list(itertools.compress(part.targets, marks))
     return SiteTargets(part.site, targets, list(itertools.compress(part.tags, marks)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 
 from rollout.app.plan import InventoryReading
 from rollout.cli.views import preview, render
 from rollout.core.planning import planner
-from rollout.model.plan import Plan, Warn
+from rollout.model.plan import Batch, BudgetText, Group, Plan, Warn, Wave
 from rollout.model.spec import WaveGate
 from rollout.model.verify import CommandHook, HttpHook, SshLogin, Verify
 from tests.app import factory
@@ -186,3 +188,28 @@ def test_a_detail_with_control_characters_stays_on_its_line() -> None:
     assert "x\\u{a}  900 targets\\u{1b}[1A (5)" in text
     assert "\x1b" not in text
     assert len(text.splitlines()) == len(EXPECTED.splitlines())
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_instances_that_restart_last_are_named(width: int) -> None:
+    """The first of them, and the number of the others."""
+    plan = factory.plan()
+    group = Group("last", len(plan.budgets), 1, 7, 0)
+    batches = plan.waves[1].cells[0].batches
+    named = tuple(
+        msgspec.structs.replace(one, groups=(*one.groups, len(plan.groups)))
+        for one in itertools.chain.from_iterable(batch.targets for batch in batches)
+    )[:7]
+    wave = Wave("last", (msgspec.structs.replace(plan.waves[1].cells[0], batches=(Batch(named),)),))
+    made = msgspec.structs.replace(
+        plan,
+        groups=(*plan.groups, group),
+        budgets=(*plan.budgets, BudgetText("last", "1")),
+        waves=(*plan.waves, wave),
+    )
+
+    text = shown(made, width)
+
+    first = ", ".join(one.instance for one in named[:5])
+    assert f"Last, one at a time: {first} and 2 more." in " ".join(text.split())
+    assert "any last" not in text
