@@ -186,7 +186,7 @@ SourceForm = Annotated[
 
 class _RuleForm(Form):
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["select"]}, {"required": ["instances"]}]}
+        json_schema_extra={"anyOf": [{"required": ["select"]}, {"required": ["instances"]}]}
     )
     select: SelectorText = ""
     """Tag selector of the instances that the rule is about."""
