@@ -17,6 +17,7 @@ from rollout.core.planning import planner
 from rollout.core.planning.narrowing import Narrowing, Pattern
 from rollout.core.planning.scope import Scope
 from rollout.model.instance import Instance, Inventory, MissingInstance, OsFamily, Proof, Status
+from rollout.model.notify import NoticeFormat, NoticeKind, NoticeLang, NoticeReceiver
 from rollout.model.plan import (
     FormerKey,
     Identity,
@@ -197,9 +198,20 @@ def approvals() -> Plan:
     return _plan(samples.spec(approvals=rule), samples.fleet(4))
 
 
+def notified() -> Plan:
+    """A chat and a webhook get messages; the plan has references to their secrets."""
+    chat = NoticeReceiver(
+        "env:OPS", (NoticeKind.GATE, NoticeKind.HALTED), secret="file:sign", lang=NoticeLang.ZH
+    )
+    hook = NoticeReceiver(
+        "https://hooks.internal/x", tuple(NoticeKind), NoticeFormat.CLOUDEVENTS, "env:SIGN"
+    )
+    return _plan(samples.spec(notify=(chat, hook)), samples.fleet(4))
+
+
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
-    *(every_exclusion, undo, offline, no_targets, narrowed, guarded, approvals),
+    *(every_exclusion, undo, offline, no_targets, narrowed, guarded, approvals, notified),
 )
 
 

@@ -73,7 +73,10 @@ def find(runs_dir: Path, run: str | None) -> StoredRun:
 
 
 def state(run: StoredRun) -> tuple[RunView, RunFacts]:
-    """Return the state of a run and the process that drives it. Errors: as `fold`."""
+    """Return the state of a run, the process that drives it, and what its receivers lack.
+
+    Errors: as `fold`.
+    """
     folded = fold(run)
     found = facts(folded, driven_by=run.driver())
     if folded.run.plan.receivers():
@@ -90,7 +93,9 @@ def every(runs_dir: Path) -> list[ListedRun]:
 
 def _listed(run: StoredRun) -> ListedRun:
     try:
-        return ListedRun(run.id, run.at, *state(run))
+        folded = fold(run)
+        found = facts(folded, driven_by=run.driver())
+        return ListedRun(run.id, run.at, view(folded.run, LoopClock().now()), found)
     except RolloutError as error:
         return ListedRun(run.id, run.at, why=str(error))
 
