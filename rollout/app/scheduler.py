@@ -19,7 +19,7 @@ from rollout.app.execute import Runner
 from rollout.app.runs import RunResult
 from rollout.app.schedule_book import Book, wall_clock
 from rollout.app.session import Session
-from rollout.errors import EXIT_ORDER, ConflictError, Exit, RolloutError, worst
+from rollout.errors import EXIT_ORDER, ConfirmationError, ConflictError, Exit, RolloutError, worst
 from rollout.journal import store
 from rollout.journal.store import StoredRun
 from rollout.model.schedule_event import ScheduleEvent, TickEnded
@@ -63,6 +63,8 @@ class Scheduler:
     exit: Exit = Exit.DONE
     stopped: Exit | None = None
     _busy: str = ""
+    _unlocked: bool = False
+    """Whether the lock may be released already, because driving a run ended with an error."""
     _retry_at: Instant = 0
     _told: dict[str, str] = field(default_factory=dict)
     """The last message about each run or schedule that cannot be handled, logged once."""
@@ -83,7 +85,8 @@ class Scheduler:
         except ConflictError as error:
             if error.problems[0].code != "R0603":
                 raise
-            self._decide(str(error))
+            if waiting := self._open_runs():  # otherwise the lock is free again within a moment
+                self._decide(f"run {waiting[0].id} is open")
             return False
         if worked:
             self._retry_at = 0
@@ -120,25 +123,36 @@ class Scheduler:
             self._decide(self._busy)
 
     async def _continue(self, runner: Runner) -> bool:
-        """Continue what is open; if nothing stays open, fire the first due tick."""
+        """Continue what is open; if nothing stays open, fire the first due tick.
+
+        The lock is released while a run is driven, so nothing is claimed after that in this turn.
+        """
+        self._unlocked = False
         for name in self.book.names():
             if await self._fire(name, runner):
                 return True
         for stored in self._open_runs():
             self._busy = f"run {stored.id} is open"
-            if await self._attempt(stored.id, partial(self._resume, stored.id, runner)):
+            if not (self._unlocked or stored.driver()) and await self._attempt(
+                stored.id, partial(self._resume, stored.id, runner)
+            ):
                 return True
-        if waiting := self._open_runs():
-            self._decide(f"run {waiting[0].id} is open")
-            return False
-        if "runs" in self._told:
-            self._decide("a run cannot be read")
-            return False
+        blocked = self._blocked()
         for name in self.book.names():
-            self._decide_one(name, "")
-            if await self._fire(name, runner):
+            self._decide_one(name, blocked)
+            if not blocked and await self._fire(name, runner):
                 return True
+            blocked = blocked or self._blocked()
         return False
+
+    def _blocked(self) -> str:
+        """Return why no tick may be claimed now; empty if one may."""
+        waiting = self._open_runs()
+        if waiting:
+            return f"run {waiting[0].id} is open"
+        if "runs" in self._told:
+            return "a run cannot be read"
+        return "a run was driven just now" if self._unlocked else ""
 
     async def _fire(self, name: str, runner: Runner) -> bool:
         """Continue the open tick of a schedule; return whether there was progress."""
@@ -147,7 +161,7 @@ class Scheduler:
         except RolloutError as error:
             self._tell(name, error)
             return False
-        if state.open is None:
+        if state.open is None or self._unlocked:
             return False
         self._busy = f"the tick {format_instant(state.open.tick)} of {name} has not ended"
         written: list[ScheduleEvent] = []
@@ -169,7 +183,11 @@ class Scheduler:
         """Return whether a run was driven; log an error once."""
         try:
             ended = await work()
+        except ConfirmationError as error:  # nothing was started
+            self._tell(what, error)
+            return False
         except RolloutError as error:
+            self._unlocked = True
             self._tell(what, error)
             return False
         self._told.pop(what, None)

@@ -1,7 +1,8 @@
 """Fire one claimed tick: plan its spec, and apply the plan if the schedule says so.
 
-Called by `scheduler` under the lock of the runs directory. Each step is journaled before the next
-one, so that another process continues the tick after a crash and starts no second run.
+Called by `scheduler` under the lock of the runs directory, which a run releases. Each step is
+journaled before the next one, so that another process continues the tick after a crash and starts
+no second run.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Firing:
                 return None
             case TickStep.RESUME:
                 assert run is not None  # noqa: S101 - the run of RESUME is open
+                if run.driver():
+                    return None
                 return self._record(await resume(run, self.runner))
             case _:
                 return await self._start()
@@ -166,6 +169,8 @@ class Firing:
         while True:
             state = self.book.state(self.state.name)
             if state.open is None or state.open.tick != self.tick.tick:
+                if isinstance(event, TickEnded):
+                    return  # another scheduler recorded it, after this run had released the lock
                 raise ConflictError.of(
                     "R0631",
                     f"another process ended the tick {format_instant(self.tick.tick)}",
