@@ -194,6 +194,9 @@ CODES: dict[str, Code] = {
     "R0021": Code(Exit.CONFIG, "a value in a settings file is wrong"),
     "R0022": Code(Exit.IO, "the log file cannot be written"),
     "R0023": Code(Exit.USAGE, "--query is wrong, or its result does not suit the format"),
+    "R0024": Code(Exit.USAGE, "a file of the new project exists already"),
+    "R0025": Code(Exit.IO, "the new project cannot be written"),
+    "R0026": Code(Exit.CONFIRM, "an answer is missing"),
     # R01xx spec
     "R0100": Code(Exit.IO, "the spec cannot be read"),
     "R0101": Code(Exit.BAD_INPUT, "the spec is not YAML"),

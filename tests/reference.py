@@ -79,7 +79,7 @@ field; nested values are JSON, and a text that a spreadsheet would run as a form
 `rollout schema plan|event|report|status` prints JSON Schemas.
 
 ```console
-rollout history --query 'runs[?state==`halted`].run' -o ids
+rollout history --query "runs[?state=='halted'].run" -o ids
 rollout show fleet.plan.json --exclusions -o csv
 rollout status --query classes.done
 ```

@@ -21,6 +21,7 @@ from rollout.cli.settings import Settings
 from rollout.errors import Exit, RolloutError
 
 COMMANDS = {
+    "init": ("[FOLDER]", "Write a first spec and the settings of a project."),
     "validate": ("FILE [FILE…]", "Check specs and inventory files offline; report all problems."),
     "plan": ("SPEC", "Create and show a rotation plan. Changes nothing."),
     "rehearse": ("PLAN", "Simulate a plan. Makes no API calls and changes nothing."),
@@ -71,6 +72,7 @@ COMMANDS = {
 """Positional arguments and help of each command."""
 
 OTHER_NAMES = {
+    "init": "new create start-project",
     "validate": "lint check",
     "plan": "preview",
     "rehearse": "simulate forecast dry-run",

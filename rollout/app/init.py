@@ -1,0 +1,103 @@
+"""Write the first files of a project: a spec, the public key that it names, and `rollout.toml`.
+
+Called by `rollout init`. Makes no API calls and replaces no file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from rollout.errors import Place, StorageError, UsageError
+
+
+class FirstSpec(NamedTuple):
+    """The facts of a first spec. `public_key` is the content of the key file."""
+
+    name: str
+    key_pair: str
+    public_key: str
+    regions: tuple[str, ...]
+    select: str = ""
+    max_down: str = "5%"
+
+
+def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
+    """Create the files of a project and return their paths relative to `folder`.
+
+    Errors: SpecError if the spec would be invalid; UsageError R0024 if a file exists already;
+    StorageError R0025. Nothing is written then.
+    """
+    from rollout import specfile
+
+    text = spec_text(given)
+    specfile.parse_stored(text, given.public_key, folder)
+    contents = {
+        Path("plans") / f"{given.name}.yaml": text,
+        Path("keys") / f"{given.key_pair}.pub": f"{given.public_key}\n",
+        Path("rollout.toml"): settings_text(profile),
+    }
+    for path in contents:
+        if (folder / path).exists():
+            raise UsageError.of(
+                "R0024",
+                f"{path} exists already",
+                place=Place(str(folder / path)),
+                help="name another directory or another --name",
+            )
+    try:
+        for path, content in contents.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / path).open("x", encoding="utf-8") as file:
+                file.write(content)
+    except OSError as error:
+        message = f"the project cannot be written: {error.strerror}"
+        raise StorageError.of("R0025", message, place=Place(str(folder))) from None
+    return list(contents)
+
+
+def read_public_key(path: Path) -> str:
+    """Return the OpenSSH public key in a file. Errors: SpecError R0112, R0113."""
+    from rollout import specfile
+
+    return specfile.read_public_key(path)
+
+
+def spec_text(given: FirstSpec) -> str:
+    """Return the YAML text of a spec with comments about the fields to edit next."""
+    regions = ", ".join(map(json.dumps, given.regions))
+    select = f"      select: {json.dumps(given.select)}\n" if given.select else ""
+    at_least = ", atLeast: 1" if given.max_down.endswith("%") else ""
+    return f"""\
+apiVersion: rollout/v1
+kind: KeyRotation
+metadata:
+  name: {json.dumps(given.name)}
+spec:
+  keyPair:
+    name: {json.dumps(given.key_pair)}
+    publicKeyFile: {json.dumps(f"keys/{given.key_pair}.pub")}
+    ensure: import # import the public key into regions that lack the key pair
+  inventory:
+    - source: ecs
+      regions: [{regions}]
+{select}\
+  # exclude:
+  #   - {{ select: "role=bastion", reason: "rotated by hand" }}
+  budgets: # how many instances may be down at once
+    - {{ by: fleet, maxDown: {json.dumps(given.max_down)}{at_least} }}
+  waves: # the next wave starts after the bake of the one before it
+    - {{ name: canary, size: 1, bake: 10m, gate: manual }}
+    - {{ name: all, size: rest }}
+"""
+
+
+def settings_text(profile: str) -> str:
+    """Return the text of `rollout.toml`."""
+    chosen = f"profile = {json.dumps(profile)}" if profile else '# profile = "ops"'
+    return f"""\
+# Settings of rollout for this project. `rollout config show --origin` lists all of them.
+runs-dir = "runs"
+{chosen} # profile of the aliyun CLI
+"""

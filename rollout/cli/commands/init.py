@@ -1,0 +1,72 @@
+"""`rollout init`: write a first spec and the settings of a project, with questions or options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from rollout.cli.options import Common
+from rollout.cli.terminal import Terminal
+from rollout.errors import ConfirmationError
+
+
+def init(
+    folder: Path = Path(),
+    /,
+    *,
+    name: str = "first",
+    key_pair: str | None = None,
+    public_key: Path | None = None,
+    region: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    select: str = "",
+    max_down: str = "5%",
+    profile: str = "",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Write a first spec and the settings of a project. Makes no API calls.
+
+    Parameters
+    ----------
+    folder
+        Directory of the project. Default: the working directory.
+    name
+        Name of the spec, and of its file in `plans`.
+    key_pair
+        Name of the key pair to attach.
+    public_key
+        File with the OpenSSH public key of the key pair; it is copied to `keys`.
+    region
+        Region of the instances; repeatable.
+    select
+        Selector of the instances by their tags, as `env=prod`. Default: all.
+    max_down
+        How many instances may be down at once: a count, or a percent of the fleet.
+    profile
+        Profile of the aliyun CLI, for `rollout.toml`.
+    """
+    from rollout.app import init as project
+
+    terminal = Terminal.of(common)
+    pair = key_pair or _answer(terminal, "Name of the new key pair:", "--key-pair NAME")
+    key = public_key or Path(_answer(terminal, "File with its public key:", "--public-key FILE"))
+    asked = "Regions, separated by spaces:"
+    regions = region or tuple(_answer(terminal, asked, "--region REGION").split())
+    given = project.FirstSpec(
+        name, pair, project.read_public_key(key.expanduser()), regions, select, max_down
+    )
+    written = project.write(folder, given, profile)
+    lines = [f"Created {folder / path}" for path in written]
+    change = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
+    steps = [*change, f"rollout validate {written[0]}", f"rollout plan {written[0]}"]
+    terminal.show("\n".join([*lines, "", *(f"Next:  {step}" for step in steps)]))
+
+
+def _answer(terminal: Terminal, question: str, option: str) -> str:
+    """Return the answer of the user. Errors: ConfirmationError R0026 without a terminal."""
+    answer = terminal.prompt(question) if terminal.interactive else ""
+    if not answer:
+        message = f"an answer is missing: {question.rstrip(':').lower()}"
+        raise ConfirmationError.of("R0026", message, help=f"add {option}")
+    return answer

@@ -1,0 +1,106 @@
+"""A new project: its spec is valid and plans against the emulator, and no file is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import main
+from rollout.errors import Exit
+from tests.e2e.stage import PUBLIC_KEY, stage
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with a public key."""
+    (tmp_path / "new.pub").write_text(f"{PUBLIC_KEY}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+ANSWERS = [
+    "--key-pair",
+    "ops-2027",
+    "--public-key",
+    "new.pub",
+    "--region",
+    "cn-hangzhou",
+    "--region",
+    "cn-shanghai",
+]
+
+
+def test_a_project_is_written_without_a_terminal(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spec and the settings are valid, and the next commands are named."""
+    arguments = [
+        "init",
+        "fleet",
+        *ANSWERS,
+        "--select",
+        "env=prod",
+        "--max-down",
+        "2",
+        "--profile",
+        "ops",
+    ]
+    assert main.main(arguments) == Exit.DONE
+
+    said = capsys.readouterr().out
+    monkeypatch.chdir(project / "fleet")
+    assert "Next:  cd fleet" in said and "Next:  rollout plan plans/first.yaml" in said
+    assert main.main(["validate", "plans/first.yaml"]) == Exit.DONE, capsys.readouterr().err
+    assert main.main(["config", "show", "--query", "settings[?origin=='rollout.toml'].value"]) == 0
+    assert '["ops", "runs"]' in capsys.readouterr().out
+
+
+def test_no_file_is_replaced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second init ends with an error, and all files keep their content."""
+    main.main(["init", *ANSWERS])
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+    assert main.main(["init", *ANSWERS, "--name", "other"]) == Exit.USAGE
+
+    assert "R0024" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "change,code,exit_code",
+    [
+        (["--name", "Not A Name"], "R0110", Exit.BAD_INPUT),
+        (["--max-down", "200%"], "R0108", Exit.BAD_INPUT),
+        (["--select", "env in ("], "R0109", Exit.BAD_INPUT),
+    ],
+)
+def test_wrong_answers_are_refused_before_anything_is_written(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: list[str],
+    code: str,
+    exit_code: Exit,
+) -> None:
+    """The error is that of the spec's field."""
+    assert main.main(["init", *ANSWERS, *change]) == exit_code
+
+    assert code in capsys.readouterr().err
+    assert [path.name for path in project.iterdir()] == ["new.pub"]
+
+
+def test_a_missing_answer_names_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal nothing is prompted for."""
+    assert main.main(["init", *ANSWERS[:4]]) == Exit.CONFIRM
+
+    assert "add --region REGION" in capsys.readouterr().err
+
+
+def test_the_project_plans_against_the_emulator(tmp_path: Path) -> None:
+    """From `init` to a plan with targets, as a new user types it."""
+    with stage(tmp_path, size=24) as made:
+        assert made.run("init", *ANSWERS, "--name", "night").returncode == Exit.DONE
+        planned = made.run("plan", "plans/night.yaml", "--detailed-exitcode")
+
+    assert planned.returncode == Exit.CHANGES, planned.stderr
+    assert "ops-2027" in planned.stdout
