@@ -46,6 +46,7 @@ def trailing(seed: int) -> list[str]:
                 rivals=(),
                 suspensions=(),
                 gating=Gating(),
+                windows=(),
             )
         ).run()
     )
@@ -67,6 +68,7 @@ def during_another_run(seed: int) -> list[str]:
                 rivals=(),
                 suspensions=(),
                 gating=Gating(),
+                windows=(),
             )
         ).run()
     )
@@ -92,6 +94,7 @@ def _meddled(seed: int) -> Scenario:
         logins=LoginProofs(),
         parts=(),
         rates=(),
+        windows=(),
         on_failure=None,
     )
 

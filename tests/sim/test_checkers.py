@@ -26,6 +26,7 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.probe import LoginVerdict
 from rollout.model.spec import OnFailure, Stopped, WaveGate
 from rollout.model.time import HOUR, MINUTE
+from rollout.model.windows import Interval, PlanWindows
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
 from rollout.sim.world.logins import LoginProofs
@@ -475,6 +476,29 @@ def _more_open_than_may_fail(world: World) -> None:
     retell(world.record, lambda e: [] if isinstance(e, ev.Settled) and e.n == first.n else [e])
 
 
+def _windows(record: RunRecord, *intervals: Interval) -> None:
+    windows = PlanWindows("UTC", "simulated", record.ended, intervals)
+    record.plan = msgspec.structs.replace(record.plan, windows=windows)
+
+
+def _calls_outside_the_windows(world: World) -> None:
+    _windows(world.record, Interval(world.record.ended, world.record.ended + HOUR))
+
+
+def _intents_in_no_window(world: World) -> None:
+    """A window closed, and the run continued."""
+    _windows(world.record, Interval(world.record.begun, world.record.ended + HOUR))
+    before_all(world.record, ev.WindowClosed(world.record.begun, 0))
+
+
+def _sent_in_time_by_luck(world: World) -> None:
+    """The first attach could have been sent until its window closed."""
+    record = world.record
+    closes = record.ended + HOUR
+    _windows(record, Interval(record.begun, closes))
+    change_intent(record, Attach, lambda one: msgspec.structs.replace(one, not_after=closes))
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -515,6 +539,9 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-32", _more_than_the_rate),
     ("I-75", _more_open_than_may_fail),
     ("I-76", _intents_at_the_limit),
+    ("I-39", _calls_outside_the_windows),
+    ("I-77", _intents_in_no_window),
+    ("I-78", _sent_in_time_by_luck),
     ("I-79", _the_former_key_still_opens),
     ("I-80", _another_host_key),
     ("I-81", _restarts_after_a_refusal),

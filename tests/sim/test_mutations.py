@@ -17,6 +17,7 @@ from rollout.core.running import (
     ledger,
     restart_evidence,
     thresholds,
+    windows,
 )
 from rollout.core.running.arrivals import Arrival, CallEnded
 from rollout.core.running.decider import Decider
@@ -357,6 +358,17 @@ def admit_without_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(thresholds, "admissible", lambda *_: None)
 
 
+def forget_windows(patch: pytest.MonkeyPatch) -> None:
+    """No window ever closes."""
+    _check_nothing(patch)
+    patch.setattr(windows, "verdict", lambda *_: None)
+
+
+def begin_until_the_close(patch: pytest.MonkeyPatch) -> None:
+    """Calls begin until a window closes, however long a restart takes."""
+    patch.setattr(windows, "_last_start", lambda _, window: window.closes)
+
+
 def _check_nothing(patch: pytest.MonkeyPatch) -> None:
     """No rule is checked on the way into the state."""
     for module in (evolve, evolve_calls):
@@ -397,6 +409,8 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (ignore_pauses, "PauseHolds"),
     (ignore_the_limit_of_failures, "FailureLimits"),
     (admit_without_count, "FailureLimits"),
+    (forget_windows, "WindowsHeld"),
+    (begin_until_the_close, "WindowsHeld"),
     (park_outside_the_queue, "OneStation"),
     (keep_the_station_of_the_finished, "OneStation"),
 )

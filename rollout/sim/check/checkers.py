@@ -18,6 +18,7 @@ from rollout.sim.check import (
     rates,
     restarts,
     sends,
+    windows,
 )
 from rollout.sim.check.history import History
 from rollout.sim.world.record import RunRecord
@@ -73,6 +74,7 @@ CHECKERS: tuple[Checker, ...] = (
     gates.BakesHeld(),
     gates.PauseHolds(),
     failures.FailureLimits(),
+    windows.WindowsHeld(),
     others.LaterWavesWait(),
     others.OwnMaterial(),
     others.BusyWaits(),

@@ -46,7 +46,7 @@ RARE: tuple[str, ...] = (
     *("login proved", "login key_refused", "login former_key_accepted"),
     *("login host_key_changed", "login login_unproven", "host key unread"),
     *("gate answered open", "gate answered shut", "gate answered unknown", "halted: gate_shut"),
-    *("halted: gate", "halted: paused"),
+    *("window closed", "window opened", "halted: window"),
     *("resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
@@ -111,6 +111,10 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return [f"gate answered {answer.value}"]
         case ev.GateOpened(order=order):
             return ["gate promoted" if order else "gate opened"]
+        case ev.WindowClosed():
+            return ["window closed"]
+        case ev.WindowOpened():
+            return ["window opened"]
         case ev.FailuresAccepted():
             return ["failures accepted"]
         case ev.Split():

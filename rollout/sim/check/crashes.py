@@ -62,6 +62,7 @@ def calm(**changes: object) -> Scenario:
         suspensions=(),
         gating=Gating(),
         logins=LoginProofs(),
+        windows=(),
         abort_ms=None,
         keys=1,
         resolves=False,

@@ -49,6 +49,7 @@ from rollout.sim.time.dice import Dice
 from rollout.sim.world import calls
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.logins import LoginProofs
+from rollout.sim.world.opening import with_windows
 from rollout.sim.world.process import read_key
 from rollout.sim.world.scenario import Scenario
 from rollout.sim.world.several_keys import with_keys
@@ -115,6 +116,7 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
         plan = planner.make_plan(plain, inventory, {}, now, context)
     if scenario.logins.proved:
         plan = msgspec.structs.replace(plan, former_keys=_former_keys(cloud, plan))
+    plan = with_windows(plan, scenario.windows, now)
     return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
 
 

@@ -20,9 +20,10 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import gating, logins
+from rollout.sim.world import gating, logins, opening
 from rollout.sim.world.gating import Gating
 from rollout.sim.world.logins import LoginProofs
+from rollout.sim.world.opening import Opening
 
 SIZE = (14, 60)
 SMALL_MAX = 20
@@ -178,6 +179,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     rates: tuple[tuple[str, int], ...] = ()
     """Budgets that limit only restarts per ten minutes: `by` and `restartsPer10m`."""
     on_failure: OnFailure | None = None
+    windows: tuple[Opening, ...] = ()
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -253,6 +255,7 @@ def draw(seed: int) -> Scenario:
         parts=Dice(seed, "budgets").pick(_PARTS),
         rates=Dice(seed, "rates").pick(_RATES),
         on_failure=Dice(seed, "failures").pick(_ON_FAILURE),
+        windows=opening.draw(seed),
     )
 
 
