@@ -97,7 +97,7 @@ def settings_text(profile: str) -> str:
     """Return the text of `rollout.toml`."""
     chosen = f"profile = {json.dumps(profile)}" if profile else '# profile = "ops"'
     return f"""\
-# Settings of rollout for this project. `rollout config show --origin` lists all of them.
+# Settings for this project. `rollout config show --origin` lists all of them.
 runs-dir = "runs"
 {chosen} # profile of the aliyun CLI
 """
