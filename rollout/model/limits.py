@@ -109,6 +109,11 @@ COHORT_FAILURES_MIN = 3
 COHORT_PERCENT = 80
 """The share of all failures that one image or zone must have for such a report."""
 
+QUARANTINE_OTHERS_MIN = 3
+"""Instances outside a failing image or zone that must be done before it is held: fewer do not show
+that the rest of the fleet works. As many as the failures that `COHORT_FAILURES_MIN` requires.
+"""
+
 CONFLICTS_MAX = 5
 """Up to this many instances of a wave with a third key are held and do not halt the run."""
 CONFLICTS_SHARE_PPM = 10_000

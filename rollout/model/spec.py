@@ -165,13 +165,14 @@ class OnUnknown(enum.StrEnum):
 class OnFailure(msgspec.Struct, frozen=True, omit_defaults=True):
     """When failures halt the run: at `failed` of them, or at the share `share_ppm` of at least
     `min_sample` instances; 0 is no limit. `strict`: open calls count as failures when others are
-    admitted.
+    admitted. `quarantine`: an image or a zone that fails alone is held.
     """
 
     failed: int = 0
     share_ppm: int = 0
     min_sample: int = limits.SAMPLE_MIN
     strict: bool = False
+    quarantine: bool = False
 
 
 FLEET = "fleet"

@@ -97,7 +97,7 @@ def _on_failure(wanted: models.SpecForm) -> spec.OnFailure | None:
         return None
     form = wanted.on_failure
     share = spec.parse_amount(form.failed_percent).share_ppm if form.failed_percent else 0
-    return spec.OnFailure(form.failed, share or 0, form.min_sample, form.strict)
+    return spec.OnFailure(form.failed, share or 0, form.min_sample, form.strict, form.quarantine)
 
 
 def _windows(form: WindowsForm) -> Windows | None:

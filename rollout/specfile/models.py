@@ -276,6 +276,8 @@ class OnFailureForm(Form):
     """Number of finished instances from which on `failedPercent` counts."""
     strict: bool = False
     """Count open attaches and restarts as failures: `failed` is never passed."""
+    quarantine: bool = False
+    """Hold the rest of an image or a zone that fails alone; the other instances continue."""
 
     @model_validator(mode="before")
     @classmethod
@@ -293,6 +295,12 @@ class OnFailureForm(Form):
         if self.strict and not self.failed:
             hint = "add `failed`, or leave out `strict`"
             raise fault("R0136", "`strict` needs `failed`", hint, at=("strict",))
+        if self.quarantine and 0 < self.failed <= limits.COHORT_FAILURES_MIN:
+            hint = f"write `failed: {limits.COHORT_FAILURES_MIN + 1}` or more"
+            message = (
+                f"`quarantine` needs {limits.COHORT_FAILURES_MIN} failures, but `failed` halts"
+            )
+            raise fault("R0136", message + " the run then", hint, at=("quarantine",))
         if "min_sample" in self.model_fields_set and not self.failed_percent:
             hint = "add `failedPercent`, or leave out `minSample`"
             raise fault("R0136", "`minSample` needs `failedPercent`", hint, at=("minSample",))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.core.invariant import invariant
-from rollout.core.running import gate_queries, gates, thresholds, windows
+from rollout.core.running import gate_queries, gates, quarantine, thresholds, windows
 from rollout.core.running.journey import DOWN, FINAL, TABLE, Phase
 from rollout.core.running.state import Run
 from rollout.core.running.watching import Watching
@@ -47,6 +47,8 @@ def _events(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
         yield from released
     elif run.aborted is not None:
         yield from _close_aborted(run)
+    elif (hold := quarantine.due(run)) is not None:
+        yield hold
     elif (window := windows.verdict(run, watching.offset, now)) is not None:
         yield window
     else:

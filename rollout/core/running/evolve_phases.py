@@ -87,7 +87,7 @@ def _trouble(run: Run, ordinal: int) -> Trouble:
         return Trouble.CONFLICT
     if phase is Phase.PLANNED:
         return Trouble.NONE
-    waits = cause.startswith("budget_held")
+    waits = cause.startswith(("budget_held", "quarantined"))
     return Trouble.LEFT if phase in DOWN or waits else Trouble.FAILED
 
 

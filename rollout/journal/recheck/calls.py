@@ -139,6 +139,8 @@ class RunCalls:
             self._add(f"{len(ids)} instances in one call")
             return False
         self._demand(len(set(ids)) == len(ids), "one call names an instance twice")
+        alone = next(filter(None, map(self._instances.cohorts.alone, command.ordinals)), "")
+        self._demand(not alone, f"call after {alone} failed alone (quarantine)")
         if not len(ordinals) == len(ids) == len(before):
             self._add("instance ids, ordinals and observations of a call do not match")
             return False

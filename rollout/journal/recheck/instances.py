@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 
+from rollout.journal.recheck.cohorts import FailingCohorts
 from rollout.journal.recheck.failures import Failures
 from rollout.journal.recheck.key_material import Material
 from rollout.journal.recheck.legal_moves import (
@@ -64,6 +65,8 @@ class TargetStates:
         self.failures = Failures(
             wave_of, len(plan.waves), plan.failure_rule(), [one.groups for one in self.targets]
         )
+        rule = plan.failure_rule()
+        self.cohorts = FailingCohorts(self.targets, quarantine=rule is not None and rule.quarantine)
         self.material = Material()
         self.states = bytearray(len(self.targets))
         self.exposed = self.exposed_peak = self.at_risk = 0
@@ -184,7 +187,11 @@ class TargetStates:
         state, reason = self.states[ordinal], self._held.get(ordinal)
         conflict = reason == "foreign_key" and state in UNFINISHED
         stuck = reason is not None and not conflict and state in UNFINISHED - {State.PLANNED}
-        left = state in (State.RESTARTING, State.BOOTED) or (reason or "").startswith("budget_held")
+        waits = (reason or "").startswith(("budget_held", "quarantined"))
+        left = state in (State.RESTARTING, State.BOOTED) or waits
         failed = state in (State.FAILED, State.STRANDED) or (stuck and not left)
         self.failures.count(ordinal, failed=failed, left=stuck and left, conflict=conflict)
         self.failures.judge(ordinal, finished=state in JUDGED)
+        self.cohorts.count(
+            ordinal, failed=state in (State.FAILED, State.STRANDED), done=state == State.DONE
+        )

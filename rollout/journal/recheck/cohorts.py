@@ -1,0 +1,50 @@
+"""Images and zones that fail alone, counted from the journal alone.
+
+Called by `instances` when an instance changes its state. Shares no code with the core.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rollout.model import limits
+from rollout.model.plan import Target
+
+
+class FailingCohorts:
+    """Failed and done instances by image and zone; counts nothing without `quarantine`."""
+
+    def __init__(self, targets: Sequence[Target], *, quarantine: bool) -> None:
+        self._targets = targets
+        self._quarantine = quarantine
+        self._outcomes: dict[int, str] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._totals: Counter[str] = Counter()
+
+    def count(self, ordinal: int, *, failed: bool, done: bool) -> None:
+        """Count one instance in its current state."""
+        if not self._quarantine:
+            return
+        before = self._outcomes.get(ordinal, "")
+        after = self._outcomes[ordinal] = "failed" if failed else "done" if done else ""
+        for outcome, change in ((before, -1), (after, 1)):
+            self._totals[outcome] += change
+            for cohort in self._cohorts(ordinal):
+                self._counts[outcome, cohort] += change
+
+    def alone(self, ordinal: int) -> str:
+        """Return the image or zone of an instance if it fails alone, empty otherwise."""
+        failed, done = self._totals["failed"], self._totals["done"]
+        if failed < limits.COHORT_FAILURES_MIN:
+            return ""
+        for cohort in self._cohorts(ordinal):
+            others = done - self._counts["done", cohort]
+            if self._counts["failed", cohort] == failed and others >= limits.QUARANTINE_OTHERS_MIN:
+                return cohort
+        return ""
+
+    def _cohorts(self, ordinal: int) -> list[str]:
+        target = self._targets[ordinal]
+        both = (("image", target.image), ("zone", target.zone))
+        return [f"{attribute} {value}" for attribute, value in both if value]
