@@ -170,7 +170,7 @@ BAD = [
     ("size: cover }", "size: cover, bake: @@30 }", "R0107", None),
     ("size: cover }", "size: cover, gate: @@open }", "R0105", "manual"),
     ("size: rest }", "size: rest, bake: @@30m }", "R0120", "remove `bake`"),
-    ("  onUnknown: hold", "  onFailure: { failed: 3, @@quarantine: true }", "R0136", "`failed: 4`"),
+    ("  onUnknown: hold", "  onFailure: { failed: 3, quarantine: @@true }", "R0136", "`failed: 4`"),
     ("  onUnknown: hold", "  last: [@@{ reason: x }]", "R0105", "give one"),
     ("  onUnknown: hold", "  last: [{ select: @@=x }]", "R0109", None),
     ("  onUnknown: hold", "  last: [{ instances: [i-1], @@until: 2026-01-01 }]", "R0104", None),

@@ -36,7 +36,7 @@ LOOSER = (
     "{ by: fleet, maxDown: 5, atLeast: 1 }",
     "{ by: fleet, restartsPer10m: 5, atLeast: 1 }",
     "true, failedPercent: 1% }",
-    "quarantine: true }",
+    "true }",
     "9 }",
     "9 9 9, timeZone: UTC }",
     "0 9 31 2 *, timeZone: UTC }",
