@@ -1,4 +1,4 @@
-"""`rollout schedule`: add, list, change and remove schedules. Makes no API calls."""
+"""Commands about schedules: add, list, change and remove them. They make no API calls."""
 
 from __future__ import annotations
 
