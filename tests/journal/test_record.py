@@ -57,7 +57,7 @@ def test_control_characters_are_escaped_and_kept(text: str) -> None:
 @pytest.mark.parametrize(
     "body, words",
     [
-        ('[{"type":"GateAnswered","open":true}]', "`GateAnswered` is from a newer release"),
+        ('[{"type":"MoonRose","full":true}]', "`MoonRose` is from a newer release"),
         ('[{"type":"Moved","trigger":"seen_gone","ordinals":[],"evidence":""}]', "seen_gone"),
         ("{}", "array"),
     ],
