@@ -24,7 +24,8 @@ NAMES = {
     "quota": "a hidden quota, found and shared",
     "planning": "offline plans from JSONL",
     "journal": "resume and verify of a finished run",
-    "rehearsal": "plans lived through in the simulator, one seed",
+    "rehearsal": "plans in the simulator, one seed",
+    "start": "start of the program",
 }
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import functools
 import platform
 
+__version__: str
 DISTRIBUTION = "ecs-rollout"
 
 
+@functools.cache
 def version() -> str:
     """Return the installed version; `0` for a clone that is not installed."""
+    from importlib import metadata  # a tenth of the start of `--help`
+
     try:
-        return importlib.metadata.version(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
         return "0"
 
 
-__version__ = version()
+def __getattr__(name: str) -> str:
+    """Return `__version__`. Errors: AttributeError."""
+    if name == "__version__":
+        return version()
+    raise AttributeError(name)
 
 
 def tool() -> str:

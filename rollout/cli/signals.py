@@ -7,7 +7,6 @@ end, a timer raises the exception, and then ends the process.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -15,9 +14,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rollout.errors import Exit
+
+if TYPE_CHECKING:
+    import asyncio
 
 RAISE_AFTER_S: Final = 0.7
 """Time from the first signal to the exception in the main thread, if the task did not end."""

@@ -225,22 +225,21 @@ def test_version_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> N
     assert facts["plan_format_version"] == "1.0"
 
 
-def test_help_is_quick_and_loads_little() -> None:
-    """`rollout --help` takes under 0.3 s of CPU and loads neither aiohttp nor pydantic."""
+def test_help_loads_little() -> None:
+    """`rollout --help` loads no module that takes long to load. Its time is measured by
+    `benchmarks start`.
+    """
     script = (
-        "import sys, time; from rollout.cli import main; main.main(['--help'])\n"
-        "heavy = {'aiohttp', 'pydantic', 'ruamel', 'structlog', 'rich.traceback', 'cryptography'}\n"
-        "print(sorted(heavy & set(sys.modules)), time.process_time(), file=sys.stderr)"
+        "import sys; from rollout.cli import main; main.main(['--help'])\n"
+        "heavy = {'aiohttp', 'anyio', 'asyncio', 'cryptography', 'importlib.metadata', 'pydantic',"
+        " 'rich.traceback', 'ruamel', 'ssl', 'structlog'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-        ).stderr.split("] ")
-        for _ in range(3)
-    ]
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
 
-    assert {loaded for loaded, _ in runs} == {"["}
-    assert min(float(seconds) for _, seconds in runs) < 0.3
+    assert ended.stderr == "[]\n"
 
 
 def test_a_defect_prints_one_line_and_a_file(

@@ -13,7 +13,7 @@ TEXT = (tree.ROOT / "docs" / "journal.md").read_text("utf-8")
 
 def block(language: str) -> str:
     """The one block of code in that language."""
-    (text,) = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    text, *_ = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
     return str(text)
 
 

@@ -111,8 +111,9 @@ def simulate(
     plan: Plan, assumed: Assumed, seed: int, on_turn: OnTurn | None = None
 ) -> RehearsedSeed:
     """Simulate one seed. The same plan, assumptions and seed give the same figures. Manual gates
-    are promoted at once.
+    are promoted at once, and the plan needs no approval.
     """
+    plan = msgspec.structs.replace(plan, approvals=msgspec.UNSET)
     dice = Dice(seed, "rehearsal")
     heap = Heap(begin(plan, seed))
     cloud = cloud_of(plan, assumed, seed, heap.now)
