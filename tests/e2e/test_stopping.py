@@ -87,11 +87,14 @@ def test_a_canary_that_fails_stops_the_run_until_resume_accepts_it(tmp_path: Pat
 
 
 def attach_a_third_key(made: Stage) -> str:
-    """Attach another key pair to one instance, like another operator. Return its id."""
+    """Attach another key pair to one instance, as an operator with another runs directory does.
+    Return its id.
+    """
     write_spec(made, "theirs", max_down="1", select='      select: "case=theirs"\n')
     text = (made.folder / "theirs.yaml").read_text()
     (made.folder / "theirs.yaml").write_text(text.replace("    - { name: canary, size: 1 }\n", ""))
-    done = made.run("apply", "theirs.yaml", "--confirm", "theirs", "--no-input")
+    options = ("--no-input", "--runs-dir", "their-runs")
+    done = made.run("apply", "theirs.yaml", "--confirm", "theirs", *options)
     assert done.returncode == 0, done.stderr
     return str(made.admin("ledger")[-1]["instance"])
 
