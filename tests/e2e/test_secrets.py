@@ -159,7 +159,7 @@ def test_no_secret_in_any_file_or_output(tmp_path: Path) -> None:
         step("plan", "end.yaml", "--out", "end.plan.json")
         step("rehearse", "end.plan.json", "--seeds", "2", "--out", "page.html")
         step("apply", "end.plan.json", "--no-input", "--log-format", "json")
-        [run_id] = [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+        [run_id] = [path.name for path in (tmp_path / "runs").glob("r-*")]
         step("status", run_id)
         step("audit", "verify", run_id)
         step("audit", "show", run_id)
