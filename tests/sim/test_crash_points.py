@@ -8,9 +8,7 @@ from rollout.sim.check.crashes import REFERENCES, Pairs
 from rollout.sim.world.world import World
 
 SMALL = crashes.calm(size=9, cap_percents=(100,))
-"""A canary, then three targets at once: all pairs take half a minute. Those of twelve targets, one
-after the other, take several and are in `make soak`.
-"""
+"""A canary, then three targets at once."""
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -31,14 +29,16 @@ def test_a_crash_at_every_point_ends_as_without_it(name: str) -> None:
 
 
 def test_two_crashes_end_as_without_them() -> None:
-    """A resumed process may die too, wherever it has come to: every pair of points."""
+    """A resumed process may die too, wherever it has come to: every tenth first point, and every
+    second one. `make soak` runs all pairs.
+    """
     expected = crashes.ends(World(SMALL).run())
     last = crashes.points(SMALL)
 
-    found = [crashes.pairs_after(SMALL, expected, first) for first in range(1, last + 1)]
+    found = [crashes.pairs_after(SMALL, expected, first) for first in range(1, last + 1, 10)]
 
     assert len(expected) == 5
-    assert sum(one.count for one in found) > last * last // 3
+    assert sum(one.count for one in found) > last * last // 30
     assert not [one.wrong for one in found if one.wrong]
 
 

@@ -1,4 +1,4 @@
-"""Five hundred seeds on each run of the tests; `make sim` and `make soak` run more, and require
+"""Two hundred seeds on each run of the tests; `make sim` and `make soak` run more, and require
 that every rare event occurs.
 """
 
@@ -11,7 +11,7 @@ from rollout.sim.check import trial
 from rollout.sim.check.trial import Trial
 from rollout.sim.world import scenario
 
-SEEDS = 500
+SEEDS = 200
 
 
 def test_no_checker_finds_anything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,9 +60,11 @@ def _lines(history: History, intervals: tuple[Interval, ...]) -> Iterator[str]:
         match journaled.event:
             case ev.WindowClosed():
                 shut = True
-            case ev.WindowOpened():
+            case ev.WindowOpened(at=believed):
+                # Before its first reply a process knows no other clock than its own. It sends no
+                # attach and no restart then, which `_sends` checks in the world's time.
                 shut = False
-                if _open_at(intervals, journaled.at) is None:
+                if _open_at(intervals, believed) is None:
                     yield f"I-77: a window opened at line {journaled.seq}, outside the windows"
             case ev.Issued() | ev.WaveStarted() | ev.CellOpened() as begun:
                 if shut:
