@@ -295,7 +295,7 @@ class Runner:
             await drive()
             return
         stored = store.find(self.session.store, journal.run)
-        await notifications.beside(drive, stored, plan, self.session.notices)
+        await notifications.while_driving(drive, stored, plan, self.session.notices)
 
     def _report_lost(self, lost: list[AnyEvent]) -> None:
         """Report outcomes that could not be journaled, as the journal writes them. A resume

@@ -30,10 +30,10 @@ GRACE_S = 5.0
 """How long the end of a process waits for the last messages."""
 
 
-async def beside(
+async def while_driving(
     drive: Callable[[], Awaitable[None]], stored: StoredRun, plan: Plan, notices: Notices
 ) -> None:
-    """Drive a run, and notify its receivers meanwhile and for at most `GRACE_S` after its end.
+    """Drive a run. Notify its receivers meanwhile, and for at most `GRACE_S` after its end.
 
     Errors: those of `drive`.
     """

@@ -40,7 +40,7 @@ def data(made: NewApproval) -> dict[str, Any]:
 def key_text(key: VerifierKey, private: Path, public: Path) -> str:
     """Return the files of a new key, and where its public half belongs."""
     return (
-        f"Private key  {private} (mode 0600: keep it, and share it with nobody)\n"
+        f"Private key  {private} (mode 0600: keep it, and do not share it)\n"
         f"Public key   {public}\n"
         f"{key}\n"
         f"Next:        name {public} in `approvals.keys` of a spec"

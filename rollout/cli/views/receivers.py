@@ -28,7 +28,7 @@ class ReceiverFields(msgspec.Struct, frozen=True):
 def lines(run: str, states: Sequence[ReceiverState], width: int) -> list[str]:
     """Return a line for each receiver, wrapped, with the command that sends what it lacks."""
     if not states:
-        return [f"{run} notifies nobody: its spec has no `notify`"]
+        return [f"{run} sends no notifications: its spec has no `notify`"]
     return [line for state in states for line in _lines(run, state, width)]
 
 
