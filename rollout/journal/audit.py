@@ -257,32 +257,9 @@ class _Entries:
             case ev.KeyChanged():
                 key = self._key(event.key_site)
                 return key and f"{key} {event.detail}"
-            case ev.WaveStarted():
-                return f"wave {event.name}" if self._in_wave(event.wave) else None
-            case ev.WaveClosed():
-                name = self.layout.waves[event.wave].name
-                return f"wave {name}" if self._in_wave(event.wave) else None
-            case ev.GateAnswered():
-                name = gate.name(self.layout.plan.questions()[event.gate])
-                after = self.layout.waves[event.wave].name
-                answer = f"{event.text} ({event.answer.value})"
-                return f"gate after wave {after}: {name}: {answer}"
-            case ev.GateOpened():
-                name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
-                return f"gate after wave {name}: {given or self._opened_by(event.wave)}"
             case ev.Overridden():
                 former = f" instead of {event.former}" if event.former else ""
                 return f"{event.field}={event.value}{former}: {event.reason or 'no reason needed'}"
-            case ev.LastWaveSet():
-                name = self.layout.waves[event.wave].name
-                return f"{_actor(event.actor)}: no wave starts after wave {name} (--until-wave)"
-            case ev.WindowClosed() if self.windows is not None:
-                return f"nothing begins, {self.windows.next_text(event.opens)}"
-            case ev.WindowOpened() if self.windows is not None:
-                return f"it closes {self.windows.closing(event.closes)}"
-            case ev.CellOpened() | ev.CellClosed():
-                own = self.only is None or self.layout.cell_of[self.only] == event.cell
-                return f"cell {event.cell}" if own else None
             case ev.Calibrated():
                 text = f"StartTime moved on {event.moved} of {event.moved + event.unmoved} reboots"
                 return None if self.only is not None else f"{text} of {event.image}"
@@ -304,6 +281,35 @@ class _Entries:
                 return f"{event.word} of {event.actor}"
             case ev.RunClosed():
                 return ", ".join(f"{count} {name}" for name, count in event.counts.items() if count)
+            case _:
+                return self._order_text(event)
+
+    def _order_text(self, event: AnyEvent) -> str | None:
+        """Events about waves, gates, windows and cells; None for another wave or cell than `only`'s."""
+        match event:
+            case ev.WaveStarted():
+                return f"wave {event.name}" if self._in_wave(event.wave) else None
+            case ev.WaveClosed():
+                name = self.layout.waves[event.wave].name
+                return f"wave {name}" if self._in_wave(event.wave) else None
+            case ev.GateAnswered():
+                name = gate.name(self.layout.plan.questions()[event.gate])
+                after = self.layout.waves[event.wave].name
+                answer = f"{event.text} ({event.answer.value})"
+                return f"gate after wave {after}: {name}: {answer}"
+            case ev.GateOpened():
+                name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
+                return f"gate after wave {name}: {given or self._opened_by(event.wave)}"
+            case ev.LastWaveSet():
+                name = self.layout.waves[event.wave].name
+                return f"{_actor(event.actor)}: no wave starts after wave {name} (--until-wave)"
+            case ev.WindowClosed() if self.windows is not None:
+                return f"nothing begins, {self.windows.next_text(event.opens)}"
+            case ev.WindowOpened() if self.windows is not None:
+                return f"it closes {self.windows.closing(event.closes)}"
+            case ev.CellOpened() | ev.CellClosed():
+                own = self.only is None or self.layout.cell_of[self.only] == event.cell
+                return f"cell {event.cell}" if own else None
             case _:
                 return None
 

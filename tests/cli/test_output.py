@@ -117,7 +117,7 @@ def test_a_spreadsheet_runs_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_rows_are_made_only_for_their_format() -> None:
+def test_rows_are_made_only_for_their_format(capsys: pytest.CaptureFixture[str]) -> None:
     """Ids of a large plan do not build its document."""
 
     def refuse() -> dict[str, object]:
@@ -126,6 +126,8 @@ def test_rows_are_made_only_for_their_format() -> None:
     result = Shown(text=str, document=refuse, rows=lambda: [refuse()], ids=lambda: ["i-1"])
 
     output.show(_terminal(), Output(output="ids"), result)
+
+    assert capsys.readouterr().out == "i-1\n"
 
 
 def _terminal() -> Terminal:

@@ -36,7 +36,7 @@ from rollout.model.plan import (
     Wave,
 )
 from rollout.model.site import Lane
-from rollout.model.spec import FLEET, Calls, OnUnknown, Spec
+from rollout.model.spec import FLEET, Budget, Calls, OnUnknown, Spec
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.model.windows import PlanWindows
 
@@ -81,40 +81,21 @@ def make_plan(
     budget limits a target; as `Narrower.narrow`.
     Source: 50 ids per call and the Windows rule: AttachKeyPair reference.
     """
-    regions = tuple(sorted(context.keys, key=lambda key: (key.account, key.region)))
-    scoped = context.scope or scope.of_spec(spec, regions)
-    digest = Digest()
+    scoped = context.scope or scope.of_spec(spec, context.keys)
     selected = selection.Selection(spec, proofs, at, scoped, context.unproven)
     targets, narrower = FleetTargets(scoped), Narrower(context.narrowing, spec)
     grouping = Groups(spec.budgets)
-    selected.lose(inventory.lost)
-    for page in inventory.pages():  # one pass: instances are made page by page
-        digest.add(page)
-        chosen, others = selected.choose(page)
-        targets.add(chosen, grouping.add(chosen))
-        grouping.count(others)
-        narrower.add(page)
-    digest.add(inventory.lost)
-    narrower.add(inventory.lost)
-    _check_grouped(grouping.ungrouped)
+    digest = _read(inventory, selected, targets, grouping, narrower)
     groups = grouping.made()
     ordered = last.order(spec.last, targets.sorted(), len(groups), context.own)
     groups += ordered.groups(len(spec.budgets))
     size_min = int(context.scope is not None)
     all_waves = make_waves(spec, ordered.first, groups, size_min=size_min) + ordered.waves(spec)
-    budgets = (
-        *(BudgetText(one.by, one.text, one.at_least, one.restarts_per_10m) for one in spec.budgets),
-        *ordered.budgets(),
-    )
+    budgets = (*map(_budget_text, spec.budgets), *ordered.budgets())
     narrowed, groups = narrower.narrow(all_waves, groups, len(budgets), selected)
     waves = end_ungated(narrowed)
-    _check_size(spec, selected.chosen)
-    reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
     expires_at = at + context.age_max_ms
-    if context.windows is not None and selected.chosen:
-        windows.check(context.windows, at, expires_at, spec.restart.longest_ms)
-    excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
-    found = len(inventory.instances) + len(inventory.lost)
+    _check_made(spec, selected.chosen, context.windows, at, expires_at)
     return Plan(
         tool=context.tool,
         name=spec.name,
@@ -125,8 +106,8 @@ def make_plan(
         expires_at=expires_at,
         as_of=inventory.as_of,
         identity=context.identity,
-        inventory_digest=digest.text(),
-        counts=Counts(found, selected.chosen, excluded),
+        inventory_digest=digest,
+        counts=_counts(inventory, selected),
         applyable=inventory.live and bool(context.identity),
         keys=scoped.keys,
         restart=spec.restart,
@@ -154,6 +135,41 @@ def make_plan(
     )
 
 
+def _read(
+    inventory: Inventory,
+    selected: selection.Selection,
+    targets: FleetTargets,
+    grouping: Groups,
+    narrower: Narrower,
+) -> str:
+    """Select and group all instances in one pass, because they are made page by page. Return the
+    digest of the inventory. Errors: PlanError R0327.
+    """
+    digest = Digest()
+    selected.lose(inventory.lost)
+    for page in inventory.pages():
+        digest.add(page)
+        chosen, others = selected.choose(page)
+        targets.add(chosen, grouping.add(chosen))
+        grouping.count(others)
+        narrower.add(page)
+    digest.add(inventory.lost)
+    narrower.add(inventory.lost)
+    _check_grouped(grouping.ungrouped)
+    return digest.text()
+
+
+def _budget_text(budget: Budget) -> BudgetText:
+    return BudgetText(budget.by, budget.text, budget.at_least, budget.restarts_per_10m)
+
+
+def _counts(inventory: Inventory, selected: selection.Selection) -> Counts:
+    reasons = Counter(exclusion.reason for exclusion in selected.exclusions)
+    excluded = {reason.value: reasons[reason] for reason in Reason if reasons[reason]}
+    found = len(inventory.instances) + len(inventory.lost)
+    return Counts(found, selected.chosen, excluded)
+
+
 def _approvers(spec: Spec, context: PlanContext) -> Approvers | None:
     """Return who must approve the plan. Errors: PlanError R0363 if they are too few."""
     rule = spec.approvals
@@ -169,6 +185,15 @@ def _approvers(spec: Spec, context: PlanContext) -> Approvers | None:
             help="add keys to `approvals.keys`, or let another person create the plan",
         )
     return made
+
+
+def _check_made(
+    spec: Spec, targets: int, planned: PlanWindows | None, at: Instant, expires_at: Instant
+) -> None:
+    """Errors: PlanError R0313 for too many targets, R0345 without a window before the expiry."""
+    _check_size(spec, targets)
+    if planned is not None and targets:
+        windows.check(planned, at, expires_at, spec.restart.longest_ms)
 
 
 def _check_size(spec: Spec, targets: int) -> None:

@@ -34,4 +34,5 @@ def of_spec(spec: Spec, regions: tuple[RegionKey, ...] = ()) -> Scope:
     """Return the scope of a plan of a spec: one key pair, in these regions, for all instances."""
     key = spec.key_pair
     digest = public_key_digest(key.public_key)
-    return Scope((WantedKey(key.name, key.public_key, digest, regions),))
+    ordered = tuple(sorted(regions, key=lambda one: (one.account, one.region)))
+    return Scope((WantedKey(key.name, key.public_key, digest, ordered),))
