@@ -285,7 +285,7 @@ class _Entries:
                 return self._order_text(event)
 
     def _order_text(self, event: AnyEvent) -> str | None:
-        """Events about waves, gates, windows and cells; None for another wave or cell than `only`'s."""
+        """Events about waves, gates, windows and cells; None for those of another instance."""
         match event:
             case ev.WaveStarted():
                 return f"wave {event.name}" if self._in_wave(event.wave) else None
