@@ -65,7 +65,7 @@ class EcsClient:
         self.account = account
         self.patience = patience
         self.addresses: dict[str, Addresses] | None = None
-        """The last observed addresses by instance id; None if nobody needs them."""
+        """The last observed addresses by instance id; None if no probe needs them."""
         self.keyring = keyring
         self.governor = governor or Governor(clock)
         self._transport, self._clock = transport, clock

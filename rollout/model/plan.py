@@ -361,7 +361,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return () if isinstance(self.notify, msgspec.UnsetType) else self.notify
 
     def approvers(self) -> Approvers | None:
-        """Return who must approve the plan; None if nobody has to."""
+        """Return who must approve the plan; None if no approval is required."""
         return None if isinstance(self.approvals, msgspec.UnsetType) else self.approvals
 
     @property

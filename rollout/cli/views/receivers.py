@@ -33,7 +33,7 @@ def lines(run: str, states: Sequence[ReceiverState], width: int) -> list[str]:
 
 
 def status(run: str, states: Sequence[ReceiverState], width: int) -> list[str]:
-    """Return the same for `status`; nothing where nobody is notified."""
+    """Return the same for `status`; nothing without receivers."""
     return lines(run, states, width) if states else []
 
 

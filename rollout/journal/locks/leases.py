@@ -93,7 +93,7 @@ class LeaseClaim:
         return False
 
     def _has_expired(self, epoch: int, text: bytes, found: Lease | None) -> bool:
-        """Return whether nobody renewed the lease for its term and the margin. Errors: R0618."""
+        """Return whether the lease was not renewed for its term and the margin. Errors: R0618."""
         now, path = self._own.clock.steady(), self.files.path(epoch)
         term = limits.LEASE_MS + limits.LEASE_MARGIN_MS
         if found is not None and found.boot == self._own.owner.boot != "":
@@ -206,7 +206,7 @@ async def take(
     say: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
 ) -> Leases:
-    """Return the leases of these sites; waits for the expiry of a lease that nobody renews.
+    """Return the leases of these sites; waits for the expiry of a lease that is not renewed.
 
     `say` receives a message before a wait. Errors as `LeaseClaim.poll`; then no lease is held.
     """
