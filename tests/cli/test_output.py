@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from rollout.app.drift import DriftedInstance, FleetDrift
 from rollout.cli import main, output
+from rollout.cli.commands import drift
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 from tests import golden_journals
+from tests.app import service
 
 COMMANDS = (
     "history",
@@ -27,18 +30,35 @@ COMMANDS = (
     "show {plan}",
     "audit show {run}",
     "config show",
+    "explain R0412",
+    "explain exit-codes",
+    "notify {run}",
+    "schedule list",
+    "schedule list fleet",
+    "schedule next fleet",
+    "validate fleet.yaml",
+    "version",
+)
+SPEC = (
+    service.SPEC.replace("ENSURE", "import")
+    + '  schedule: { cron: "30 9 20 1,4,7,10 *", timeZone: Asia/Shanghai }\n'
 )
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with one run in doubt."""
+def project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Path:
+    """A project with one run in doubt and one schedule."""
     shutil.copytree(golden_journals.FOLDER / "in_doubt", tmp_path / "runs")
     (tmp_path / "runs").chmod(0o700)
     (plan,) = tmp_path.glob("runs/r-*/plan.json")
     digest = hashlib.sha256(plan.read_bytes()).hexdigest()
     plan.with_name("plan.json.sha256").write_text(f"{digest}  plan.json\n")
     monkeypatch.chdir(tmp_path)
+    service.write_spec(tmp_path, text=SPEC)
+    assert main.main(["schedule", "add", "fleet.yaml"]) == Exit.DONE
+    capsys.readouterr()
     return tmp_path
 
 
@@ -81,6 +101,50 @@ def test_a_query_selects_from_the_document(capsys: pytest.CaptureFixture[str]) -
     assert shown(capsys, "status", "-o", "ids", "--query", "left[].region") == "cn-hangzhou\n"
     rows = shown(capsys, "history", "-o", "csv", "--query", "runs[].{state: state, exit: exit}")
     assert rows.splitlines() == ["state,exit", "halted,5"]
+
+
+def test_ids_of_checks_are_what_failed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`validate` lists the invalid files, `doctor --policy` the permissions."""
+    (project / "bad.yaml").write_text(SPEC.replace("maxDown", "maxUnavailable"))
+
+    assert main.main(["validate", "fleet.yaml", "bad.yaml", "-o", "ids"]) == Exit.BAD_INPUT
+    assert capsys.readouterr().out == "bad.yaml\n"
+    assert main.main(["validate", "fleet.yaml", "bad.yaml", "-o", "csv"]) == Exit.BAD_INPUT
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["file"], row["severity"], row["code"], row["line"]) == (
+        "bad.yaml", "error", "R0104", "8",
+    )  # fmt: skip
+    assert "ecs:AttachKeyPair\n" in shown(capsys, "doctor --policy apply", "-o", "ids")
+    assert shown(capsys, "doctor --policy apply", "--query", "Version") == '"1"\n'
+
+
+def test_ticks_can_be_selected(capsys: pytest.CaptureFixture[str]) -> None:
+    """The next tick of each schedule, and the decisions about one."""
+    (tick,) = shown(capsys, "schedule next fleet --count 1", "-o", "ids").splitlines()
+
+    assert shown(capsys, "schedule list", "--query", "schedules[].next") == f'["{tick}"]\n'
+    assert shown(capsys, "schedule list", "-o", "ids") == "fleet\n"
+    events = shown(capsys, "schedule list fleet", "-o", "ids", "--query", "entries[].event")
+    assert events == "added\n"
+
+
+@pytest.mark.parametrize(
+    "form, expected",
+    [
+        (Output(output="ids"), "i-2\n"),
+        (Output(query="current"), "1\n"),
+        (Output(output="csv"), "instance,region,key_pair,why\ni-2,cn-hangzhou,,no key pair\n"),
+    ],
+)
+def test_drift_can_be_piped(
+    form: Output, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The drifted instances, and the counts of the others."""
+    drifted = [DriftedInstance("i-2", "cn-hangzhou", "", "no key pair")]
+
+    output.show(_terminal(), form, drift.result_of(FleetDrift("ops", 3, drifted, {"rule": 1}, 1)))
+
+    assert capsys.readouterr().out == expected
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, Problem, UsageError
@@ -21,7 +23,7 @@ def doctor(
     policy: Literal["plan", "apply"] | None = None,
     for_: Annotated[Path | None, Parameter(name="--for")] = None,
     allow_unsafe_fs: Flag = False,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -37,8 +39,6 @@ def doctor(
         Plan file that limits the policy to its instances and key pairs.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
-    output
-        Format of the result.
     """
     from rollout.app import doctor as checks
     from rollout.cli import eventloop, session
@@ -46,30 +46,39 @@ def doctor(
 
     terminal = Terminal.of(common)
     if policy is not None:
-        _show_policy(terminal, policy, for_)
+        _show_policy(terminal, policy, for_, form)
         return Exit.DONE
     if for_ is not None:
         raise UsageError.of("R0002", "--for is for --policy", help="add --policy apply")
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
     found = eventloop.run(partial(checks.examine, made, spec))
-    terminal.show(
-        render.as_json(checkup.data(found))
-        if output == "json"
-        else "\n".join(checkup.text(found, terminal.width))
+    rows = checkup.rows(found)
+    result = Shown(
+        text=lambda: "\n".join(checkup.text(found, terminal.width)),
+        document=lambda: checkup.data(found),
+        rows=lambda: rows,
+        ids=lambda: (one.name for one in found if one.state is checks.CheckState.PROBLEM),
     )
+    output.show(terminal, form, result)
     return checks.exit_of(found)
 
 
 def _show_policy(
-    terminal: Terminal, purpose: Literal["plan", "apply"], plan_path: Path | None
+    terminal: Terminal, purpose: Literal["plan", "apply"], plan_path: Path | None, form: Output
 ) -> None:
     from rollout.app import plan_file
     from rollout.app import policy as policies
 
     plan = None if plan_path is None else plan_file.load_plan(plan_path).plan
     made = policies.make(purpose, plan)
-    text = render.as_json(made, indent=2)
-    terminal.show(text)
+    statements = made["Statement"]
+    result = Shown(
+        text=lambda: render.as_json(made, indent=2),
+        document=lambda: made,
+        rows=lambda: statements,
+        ids=lambda: (action for one in statements for action in one["Action"]),
+    )
+    output.show(terminal, form, result)
     if policies.is_too_long(made):
         text = f"the policy has more than {policies.CHARACTERS_MAX:,} characters, RAM's limit"
         terminal.warn(Problem("R0416", text))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit
@@ -23,7 +25,7 @@ def drift(
     allow_partial: Flag = False,
     allow_unknown_region: Flag = False,
     detailed_exitcode: Flag = False,
-    output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -41,8 +43,6 @@ def drift(
         Accept regions that the program does not know, without a DescribeRegions call.
     detailed_exitcode
         Exit with 2 if there are such instances, with 0 if there are none.
-    output
-        Format of the result. ids: the instances' ids.
     """
     from rollout.app import drift as drifts
     from rollout.app.plan import Allow
@@ -52,20 +52,19 @@ def drift(
     made = session.make(terminal, common, cloud)
     allow = Allow(allow_empty, allow_partial, allow_unknown_region)
     found = eventloop.run(partial(drifts.drift, spec, made, allow))
-    terminal.show(_text(found, output))
+    output.show(terminal, form, result_of(found))
     return Exit.CHANGES if detailed_exitcode and found.drifted else Exit.DONE
 
 
-def _text(found: FleetDrift, output: str) -> str:
-    match output:
-        case "json":
-            rows = [one._asdict() for one in found.drifted]
-            document = {"format_version": "1.0", **found._asdict(), "drifted": rows}
-            return render.as_json(document)
-        case "ids":
-            return "\n".join(one.instance for one in found.drifted)
-        case _:
-            return _table(found)
+def result_of(found: FleetDrift) -> Shown:
+    """Return the drifted instances in all forms."""
+    rows = [one._asdict() for one in found.drifted]
+    return Shown(
+        text=lambda: _table(found),
+        document=lambda: {"format_version": "1.0", **found._asdict(), "drifted": rows},
+        rows=lambda: rows,
+        ids=lambda: (one.instance for one in found.drifted),
+    )
 
 
 def _table(found: FleetDrift) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from rollout.cli.options import OUTPUT, Common
+from rollout.cli import output
+from rollout.cli.options import Common
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import explanation, render
+from rollout.cli.views import explanation
 
 
 def explain(
     code: str,
     /,
     *,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Explain an error code, or all exit codes.
@@ -22,23 +22,31 @@ def explain(
     ----------
     code
         An error code, such as R0412, or `exit-codes`.
-    output
-        Format of the result.
     """
+    terminal = Terminal.of(common)
+    result = _exit_codes(terminal) if code == "exit-codes" else _page(terminal, code)
+    output.show(terminal, form, result)
+
+
+def _exit_codes(terminal: Terminal) -> Shown:
     from rollout.app import pages
 
-    terminal = Terminal.of(common)
-    if code == "exit-codes":
-        exits = pages.exit_codes()
-        terminal.show(
-            render.as_json(explanation.exits_data(exits))
-            if output == "json"
-            else "\n".join(explanation.exits(exits, terminal.width))
-        )
-        return
+    meanings = pages.exit_codes()
+    return Shown(
+        text=lambda: "\n".join(explanation.exits(meanings, terminal.width)),
+        document=lambda: explanation.exits_data(meanings),
+        rows=lambda: explanation.exit_rows(meanings),
+        ids=lambda: (str(int(code)) for code in meanings),
+    )
+
+
+def _page(terminal: Terminal, code: str) -> Shown:
+    from rollout.app import pages
+
     page = pages.explain(code)
-    terminal.show(
-        render.as_json(explanation.data(page))
-        if output == "json"
-        else "\n".join(explanation.text(page, terminal.width))
+    return Shown(
+        text=lambda: "\n".join(explanation.text(page, terminal.width)),
+        document=lambda: explanation.data(page),
+        rows=lambda: [explanation.row(page)],
+        ids=lambda: [page.code],
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import msgspec
 
-from rollout.cli.options import OUTPUT, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import Common, Flag
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
 
@@ -14,7 +16,7 @@ def notify(
     /,
     *,
     allow_unsafe_fs: Flag = False,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Send the messages about a run that its receivers lack. Makes no API calls.
@@ -25,18 +27,19 @@ def notify(
         The run's id or a unique prefix of it. Default: the newest run.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
-    output
-        Format of the result.
     """
     from rollout.app import notifications
     from rollout.cli import eventloop, session
-    from rollout.cli.views import receivers, render
+    from rollout.cli.views import receivers
 
     terminal = Terminal.of(common)
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     found, states = eventloop.run(notifications.deliver, run, made)
-    if output == "json":
-        terminal.show(render.as_json(receivers.data(found.id, states)))
-    else:
-        terminal.show("\n".join(receivers.lines(found.id, states, terminal.width)))
+    result = Shown(
+        text=lambda: "\n".join(receivers.lines(found.id, states, terminal.width)),
+        document=lambda: receivers.data(found.id, states),
+        rows=lambda: msgspec.to_builtins(receivers.rows(states)),
+        ids=lambda: (one.to for one in states if one.waiting),
+    )
+    output.show(terminal, form, result)
     return Exit.DONE

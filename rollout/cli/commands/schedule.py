@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from rollout.cli.options import OUTPUT, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import Common, Flag
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from rollout.app.schedules import ListedSchedule
     from rollout.model.spec import Spec
     from rollout.model.time import Instant
-
-Output = Annotated[Literal["table", "json"], OUTPUT]
 
 
 def add(
@@ -26,7 +25,7 @@ def add(
     replace: Flag = False,
     confirm: str | None = None,
     allow_unsafe_fs: Flag = False,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Add the schedule of a spec.
@@ -41,8 +40,6 @@ def add(
         The spec's name: confirms `onDue: planAndApply`, which applies plans without a review.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import confirmation, session
@@ -56,7 +53,7 @@ def add(
 
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     added = schedules.add(spec, made, ask, replace=replace)
-    _show(terminal, [added], output)
+    _show(terminal, [added], form)
     terminal.say("`rollout serve --scheduler` fires its ticks.")
     return Exit.DONE
 
@@ -65,7 +62,7 @@ def list(  # noqa: A001 - the name of the command
     name: str | None = None,
     /,
     *,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """List the schedules, or everything that happened to one of them.
@@ -74,8 +71,6 @@ def list(  # noqa: A001 - the name of the command
     ----------
     name
         Schedule whose decisions to list: fired, skipped and missed ticks with their reasons.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
@@ -84,13 +79,16 @@ def list(  # noqa: A001 - the name of the command
     terminal = Terminal.of(common)
     made = session.make(terminal, common)
     if name is None:
-        _show(terminal, [*schedules.listed(made)], output)
+        _show(terminal, [*schedules.listed(made)], form)
         return Exit.DONE
     rows = views.journal(schedules.history(name, made))
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", "schedule": name, "entries": rows}))
-    else:
-        terminal.show(views.journal_lines(rows, terminal.columns))
+    result = Shown(
+        text=lambda: views.journal_lines(rows, terminal.columns),
+        document=lambda: {"format_version": "1.0", "schedule": name, "entries": rows},
+        rows=lambda: rows,
+        ids=lambda: (str(row["seq"]) for row in rows),
+    )
+    output.show(terminal, form, result)
     return Exit.DONE
 
 
@@ -99,7 +97,7 @@ def next(  # noqa: A001 - the name of the command
     /,
     *,
     count: int = 5,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Print the next ticks of a schedule, in UTC.
@@ -110,8 +108,6 @@ def next(  # noqa: A001 - the name of the command
         Name of the schedule.
     count
         Number of ticks.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
@@ -121,10 +117,13 @@ def next(  # noqa: A001 - the name of the command
         raise UsageError.of("R0001", f"--count {count}: write 1 to 1000")
     terminal = Terminal.of(common)
     found = views.times(schedules.upcoming(name, session.make(terminal, common), count))
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", "schedule": name, "next": found}))
-    else:
-        terminal.show("\n".join(found))
+    result = Shown(
+        text=lambda: "\n".join(found),
+        document=lambda: {"format_version": "1.0", "schedule": name, "next": found},
+        rows=lambda: ({"schedule": name, "tick": tick} for tick in found),
+        ids=lambda: found,
+    )
+    output.show(terminal, form, result)
     return Exit.DONE
 
 
@@ -133,7 +132,7 @@ def pause(
     /,
     *,
     reason: str = "",
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Skip the ticks of a schedule until it is resumed. A run that is open continues.
@@ -144,14 +143,12 @@ def pause(
         Name of the schedule.
     reason
         Reason, for the schedule's journal.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
 
     terminal = Terminal.of(common)
-    _show(terminal, [schedules.pause(name, session.make(terminal, common), reason)], output)
+    _show(terminal, [schedules.pause(name, session.make(terminal, common), reason)], form)
     return Exit.DONE
 
 
@@ -159,7 +156,7 @@ def resume(
     name: str,
     /,
     *,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Fire the ticks of a paused schedule again. Ticks of the pause stay skipped.
@@ -168,14 +165,12 @@ def resume(
     ----------
     name
         Name of the schedule.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
 
     terminal = Terminal.of(common)
-    _show(terminal, [schedules.resume(name, session.make(terminal, common))], output)
+    _show(terminal, [schedules.resume(name, session.make(terminal, common))], form)
     return Exit.DONE
 
 
@@ -183,7 +178,7 @@ def trigger(
     name: str,
     /,
     *,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Fire a schedule once now, also if it is paused.
@@ -192,14 +187,12 @@ def trigger(
     ----------
     name
         Name of the schedule.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
 
     terminal = Terminal.of(common)
-    _show(terminal, [schedules.trigger(name, session.make(terminal, common))], output)
+    _show(terminal, [schedules.trigger(name, session.make(terminal, common))], form)
     return Exit.DONE
 
 
@@ -209,7 +202,7 @@ def backfill(
     *,
     first: str,
     last: str,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Fire skipped and missed ticks of a schedule, one after the other, with their own dates.
@@ -222,8 +215,6 @@ def backfill(
         Time of the first tick, such as `2027-01-20T01:30:00Z`.
     last
         Time of the last tick. At most 10 ticks.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
@@ -231,7 +222,7 @@ def backfill(
     terminal = Terminal.of(common)
     made = session.make(terminal, common)
     given = (_instant("--first", first), _instant("--last", last))
-    _show(terminal, [schedules.backfill(name, made, *given)], output)
+    _show(terminal, [schedules.backfill(name, made, *given)], form)
     return Exit.DONE
 
 
@@ -239,7 +230,7 @@ def remove(
     name: str,
     /,
     *,
-    output: Output = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Remove a schedule. Its journal stays, and a run that is open continues.
@@ -248,14 +239,12 @@ def remove(
     ----------
     name
         Name of the schedule.
-    output
-        Format of the result.
     """
     from rollout.app import schedules
     from rollout.cli import session
 
     terminal = Terminal.of(common)
-    _show(terminal, [schedules.remove(name, session.make(terminal, common))], output)
+    _show(terminal, [schedules.remove(name, session.make(terminal, common))], form)
     return Exit.DONE
 
 
@@ -272,11 +261,14 @@ def _instant(option: str, text: str) -> Instant:
     return int(found.timestamp() * 1000)
 
 
-def _show(terminal: Terminal, listed: Sequence[ListedSchedule], output: str) -> None:
+def _show(terminal: Terminal, listed: Sequence[ListedSchedule], form: Output) -> None:
     from rollout.cli.views import schedules as views
 
     rows = [views.row(one) for one in listed]
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", "schedules": rows}))
-    else:
-        terminal.show(views.table(rows) if rows else "No schedules.")
+    result = Shown(
+        text=lambda: views.table(rows) if rows else "No schedules.",
+        document=lambda: {"format_version": "1.0", "schedules": rows},
+        rows=lambda: rows,
+        ids=lambda: (row["name"] for row in rows),
+    )
+    output.show(terminal, form, result)

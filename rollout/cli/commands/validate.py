@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from rollout.cli.options import OUTPUT, Common, Flag
+from rollout.cli import output
+from rollout.cli.options import Common, Flag
+from rollout.cli.output import Output, Row, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import render
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
 
@@ -17,7 +19,7 @@ def validate(
     /,
     *files: Path,
     allow_partial: Flag = False,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
     """Check specs and inventory files offline; report all problems.
@@ -30,8 +32,6 @@ def validate(
         More specs.
     allow_partial
         Accept an incomplete listing of instances, with a warning.
-    output
-        Format of the result.
     """
     from rollout.app import specs
 
@@ -43,14 +43,20 @@ def validate(
         except RolloutError as error:
             ends.append(error.exit)
             reports.append(_report(path, error.problems, ()))
-            if output == "table":
+            if form == Output():
                 terminal.error(error)
         else:
             reports.append(_report(path, (), warnings))
-            if output == "table":
+            if form == Output():
                 terminal.show("\n".join([f"{path}: valid", *_lines(warnings)]))
-    if output == "json":
-        terminal.show(render.as_json({"format_version": "1.0", "files": reports}))
+    result = Shown(
+        text=str,
+        document=lambda: {"format_version": "1.0", "files": reports},
+        rows=lambda: (row for report in reports for row in _rows(report)),
+        ids=lambda: (report["file"] for report in reports if not report["valid"]),
+    )
+    if form != Output():
+        output.show(terminal, form, result)
     return max(ends, default=Exit.DONE)
 
 
@@ -76,3 +82,20 @@ def _report(
         ],
         "warnings": [{"code": warning.code, "text": warning.text} for warning in warnings],
     }
+
+
+def _rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Yield a row for each problem and each warning of a file."""
+    file = report["file"]
+    for problem in report["problems"]:
+        yield {"file": file, "severity": "error", **problem}
+    for warning in report["warnings"]:
+        found = {"code": warning["code"], "message": warning["text"]}
+        yield {
+            "file": file,
+            "severity": "warning",
+            **found,
+            "line": None,
+            "column": None,
+            "help": "",
+        }

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from rollout.app import about
-from rollout.cli.options import OUTPUT, Common
+from rollout.cli import output
+from rollout.cli.options import Common
+from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import render
 
 
 def version(
     *,
-    output: Annotated[Literal["table", "json"], OUTPUT] = "table",
+    form: Output = Output(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Print the versions of the program, Python and file formats.
-
-    Parameters
-    ----------
-    output
-        Format of the result.
-    """
+    """Print the versions of the program, Python and file formats."""
     from rollout.model import plan
 
     facts = {
@@ -31,11 +24,13 @@ def version(
         "rules": plan.RULES,
         "plan_format_version": plan.FORMAT_VERSION,
     }
-    terminal = Terminal.of(common)
-    if output == "json":
-        terminal.show(render.as_json(facts))
-    else:
-        terminal.show(
+    result = Shown(
+        text=lambda: (
             f"{facts['tool']} · Python {facts['python']} · rules {facts['rules']}"
             f" · plan format {facts['plan_format_version']}"
-        )
+        ),
+        document=lambda: facts,
+        rows=lambda: [facts],
+        ids=lambda: [about.version()],
+    )
+    output.show(Terminal.of(common), form, result)

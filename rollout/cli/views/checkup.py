@@ -34,7 +34,11 @@ def text(checks: Sequence[Check], width: int) -> list[str]:
     return [*lines, "", ", ".join(summary) + "."]
 
 
+def rows(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Return the fields of each check."""
+    return [{**one._asdict(), "state": one.state.value, "exit": int(one.exit)} for one in checks]
+
+
 def data(checks: Sequence[Check]) -> dict[str, Any]:
     """Return the checks as plain data."""
-    rows = [{**one._asdict(), "state": one.state.value, "exit": int(one.exit)} for one in checks]
-    return {"format_version": "1.0", "checks": rows, "exit": int(exit_of(checks))}
+    return {"format_version": "1.0", "checks": rows(checks), "exit": int(exit_of(checks))}

@@ -22,9 +22,14 @@ def text(page: ErrorPage, width: int) -> list[str]:
     return [*lines, *render.wrap(page.cure, width, first="  ")]
 
 
+def row(page: ErrorPage) -> dict[str, Any]:
+    """Return the fields of one error code's page."""
+    return {**page._asdict(), "exit": int(page.exit)}
+
+
 def data(page: ErrorPage) -> dict[str, Any]:
     """Return one error code's page as plain data."""
-    return {"format_version": "1.0", **page._asdict(), "exit": int(page.exit)}
+    return {"format_version": "1.0", **row(page)}
 
 
 def exits(meanings: Mapping[Exit, str], width: int) -> list[str]:
@@ -39,7 +44,12 @@ def exits(meanings: Mapping[Exit, str], width: int) -> list[str]:
     return [*lines, "", *render.wrap(note, width, rest="")]
 
 
+def exit_rows(meanings: Mapping[Exit, str]) -> list[dict[str, Any]]:
+    """Return the fields of each exit code."""
+    return [{"exit": int(code), "meaning": meaning} for code, meaning in meanings.items()]
+
+
 def exits_data(meanings: Mapping[Exit, str]) -> dict[str, Any]:
     """Return the exit codes as plain data."""
-    rows = [{"exit": int(code), "meaning": meaning} for code, meaning in meanings.items()]
-    return {"format_version": "1.0", "exit_codes": rows, "order": [int(one) for one in EXIT_ORDER]}
+    order = [int(one) for one in EXIT_ORDER]
+    return {"format_version": "1.0", "exit_codes": exit_rows(meanings), "order": order}

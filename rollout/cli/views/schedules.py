@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TIMES = frozenset({"tick", "first", "last", "decided", "now"})
 
 
-def row(listed: ListedSchedule) -> Mapping[str, Any]:
+def row(listed: ListedSchedule) -> dict[str, Any]:
     """Return the fields of one schedule."""
     state = listed.state
     schedule = state.schedule
