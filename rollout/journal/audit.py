@@ -157,7 +157,7 @@ class _Entries:
             case ev.Settled():
                 return self._settled(event, entry)
             case ev.Moved():
-                text = f"{event.trigger.value}: {event.evidence}"
+                text = f"{event.trigger.value}: {event.evidence}{_SPLIT.get(event.trigger, '')}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
             case ev.Held() | ev.Released():
                 return self._about(entry, event.ordinals, text=event.reason)
@@ -353,7 +353,8 @@ def _login_text(event: ev.HostKeyRead | ev.LoginProbed, known: str) -> str:
         parts.append("host key unchanged" if event.host_key == known else "host key not compared")
     head = _VERDICTS[event.verdict]
     detail = f" ({event.detail})" if event.detail else ""
-    return f"{head}: {', '.join(parts) or 'all hooks passed'}{detail}"
+    split = "" if event.verdict is LoginVerdict.PROVED else _SERVES
+    return f"{head}: {', '.join(parts) or 'all hooks passed'}{detail}{split}"
 
 
 def _accesses(event: ev.LoginProbed) -> Iterator[tuple[str, KeyAccess]]:
@@ -362,6 +363,13 @@ def _accesses(event: ev.LoginProbed) -> Iterator[tuple[str, KeyAccess]]:
         if access is not KeyAccess.UNTRIED:
             yield name, access
 
+
+_SERVES = "; failed, serves"
+_SPLIT = {
+    ev.Trigger.TIMED_OUT: "; failed, down: its permit is kept",
+    ev.Trigger.GAVE_UP: _SERVES,
+}
+"""Whether an instance that fails by this trigger serves or is down."""
 
 _VERDICTS = {
     LoginVerdict.PROVED: "login proven",

@@ -235,6 +235,7 @@ class Projection:
                     event.evidence if isinstance(event, ev.Moved) else "",
                     self.run.causes.get(ordinal, "") if now in _OF_PHASE else "",
                     "" if outcome is None else outcome.request_id,
+                    self.run.failed_down(ordinal),
                 ),
             )
 

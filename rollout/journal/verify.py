@@ -37,7 +37,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     `lines` is the number of valid lines, `head` the digest of the last one. `sealed`: the journal
     was closed in order, so a cut tail would be detected. `torn`: a crash left an incomplete line,
     which a resume will cut. `classes` sum to `found`; unless the run is `closed`, they count
-    unfinished instances as if the run ended here. `approved` are the keys with valid approvals.
+    unfinished instances as if the run ended here. `failed_down` of the failed instances are down,
+    the others serve. `approved` are the keys with valid approvals.
     """
 
     run: str
@@ -51,6 +52,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     found: int = 0
     classes: dict[str, int] = {}
+    failed_down: int = 0
     unfinished: int = 0
     calls: dict[str, int] = {}
     attached: int = 0
@@ -147,6 +149,7 @@ class _Case:
             closed=rules.closed,
             found=rules.plan.counts.found,
             classes=instances.classes(),
+            failed_down=len(instances.failed_down),
             unfinished=instances.unfinished,
             calls=dict(sorted(calls.counts.items())),
             attached=calls.attached,

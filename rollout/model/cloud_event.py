@@ -118,7 +118,8 @@ class BatchAttached(EventData, frozen=True):
 
 class InstanceMoved(EventData, frozen=True):
     """One instance moved to another phase. `evidence` names the observed fact, `cause` why it
-    failed; `request_id` is that of the call.
+    failed; `request_id` is that of the call. `down` is true if it failed and was not Running in
+    time after its boot; every other failed instance serves.
     """
 
     instance: str
@@ -129,6 +130,7 @@ class InstanceMoved(EventData, frozen=True):
     evidence: str = ""
     cause: str = ""
     request_id: str = ""
+    down: bool = False
 
 
 class InstanceNoted(EventData, frozen=True):

@@ -29,7 +29,7 @@ class GroupView(msgspec.Struct, frozen=True):
 
 class Left(msgspec.Struct, frozen=True):
     """An instance that needs an operator: its phase or class, and why. A failed instance that is
-    `down` was not Running in time after its restart, and keeps its permit.
+    `down` was not Running in time after its boot, and keeps its permit; every other one serves.
     """
 
     instance: str
@@ -40,7 +40,9 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class InstanceView(msgspec.Struct, frozen=True):
-    """One target of a run. `waits` says what it waits for, `cause` why it ended or is held."""
+    """One target of a run. `waits` says what it waits for, `cause` why it ended or is held. `down`
+    is true if it failed and was not Running in time after its boot.
+    """
 
     instance: str
     region: str
@@ -52,6 +54,7 @@ class InstanceView(msgspec.Struct, frozen=True):
     permit: bool
     waits: str
     cause: str
+    down: bool = False
 
 
 class LaneView(msgspec.Struct, frozen=True):
@@ -97,6 +100,8 @@ class RunView(msgspec.Struct, frozen=True):
     """What most of the failed instances have in common."""
     window: str = ""
     """When the open window closes, or the next one opens; empty if the plan has no windows."""
+    failed_down: int = 0
+    """Failed instances that are down and keep their permits; the other failed ones serve."""
     shut: bool = False
     """Whether answers keep a gate shut, which `rollout promote --reason` opens despite them."""
     skipped: tuple[Left, ...] = ()

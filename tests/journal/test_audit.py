@@ -8,6 +8,7 @@ from rollout.model import event as ev
 from rollout.model.command import ImportKey
 from rollout.model.event import Trigger
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
+from rollout.model.probe import KeyAccess, LoginVerdict
 from tests.journal import example_runs, samples
 from tests.journal.example_runs import SITE, ExampleRun
 from tests.journal.samples import NOW
@@ -137,3 +138,25 @@ def test_a_run_is_tallied(tmp_path: Path) -> None:
     assert tally.calls == {"AttachKeyPair": 1, "RebootInstance": 1}
     assert tally.outcomes == {"done": 1, "refused": 1, "unknown": 1}
     assert tally.events["Settled"] == 3 and list(tally.events) == sorted(tally.events)
+
+
+def test_a_failure_says_whether_the_instance_serves(tmp_path: Path) -> None:
+    """A timeout leaves it down with its permit; a refused login or an attach that was given up
+    leaves an instance that serves.
+    """
+    example = (
+        ExampleRun()
+        .open_wave(0)
+        .add(
+            ev.Moved(Trigger.TIMED_OUT, (0,), "not_running"),
+            ev.Moved(Trigger.GAVE_UP, (1,), "attempts"),
+            ev.LoginProbed(1, LoginVerdict.KEY_REFUSED, KeyAccess.REFUSED),
+            ev.LoginProbed(1, LoginVerdict.PROVED, KeyAccess.ACCEPTED),
+        )
+    )
+    found = [one.text for one in audit.entries(example.plan, lines(tmp_path, example))][-4:]
+
+    assert found[0] == "timed_out: not_running; failed, down: its permit is kept"
+    assert found[1] == "gave_up: attempts; failed, serves"
+    assert found[2] == "login failed: new key refused; failed, serves"
+    assert "serves" not in found[3]

@@ -97,8 +97,9 @@ def verdict_text(verdict: Verdict, width: int) -> str:
             by = f": {', '.join(verdict.approved)}" if verdict.approved else ""
             need = f"{len(verdict.approved)} of {verdict.approvals_required} required"
             rows.append(("approvals", f"{need}, signatures valid{by}"))
+        found = report.classes(verdict.classes, verdict.failed_down)
         rows += [
-            ("population", f"{verdict.found:,} = {report.classes(verdict.classes)}{unfinished}"),
+            ("population", f"{verdict.found:,} = {found}{unfinished}"),
             ("effects", f"{calls or 'no calls'}; {judged}"),
             ("down", some(peaks)),
             ("exposed", f"at most {verdict.exposed_peak:,}"),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from rollout.app.audit import AuditEntry
-from rollout.cli.views import audit, render
+from rollout.cli.views import audit, render, report
 from rollout.model.printable import escaped
 from rollout.model.time import format_instant
 from rollout.model.view import InstanceView
@@ -20,7 +20,7 @@ def life(view: InstanceView, entries: Iterable[AuditEntry], width: int) -> str:
     since = f" since {format_instant(events[-1].at)}" if events else ""
     permit = " · has a permit" if view.permit else ""
     lines = [
-        f"{view.instance}  {view.phase}{since} · wave {view.wave}",
+        f"{view.instance}  {report.phase(view.phase, down=view.down)}{since} · wave {view.wave}",
         f"  {view.region} {view.zone} · image {view.image}",
         f"  groups: {', '.join(view.groups)}{permit}",
     ]

@@ -152,9 +152,14 @@ def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
     return {**msgspec.to_builtins(known), **msgspec.to_builtins(view), **state}
 
 
-def classes(counts: Mapping[str, int]) -> str:
-    """Return all classes as `437 done + 0 unverified + …`, with line breaks only between them."""
+def classes(counts: Mapping[str, int], down: int) -> str:
+    """Return all classes as `437 done + 0 unverified + …`, with line breaks only between them.
+    `down` of the failed instances are down, the others serve.
+    """
+    failed = counts.get("failed", 0)
+    split = f" ({failed - down:,} serve, {down:,} down)" if failed else ""
     parts = [f"{counts[name]:,} {name}" for name in CLASSES if name in counts]
+    parts = [part + split if part.endswith("failed") else part for part in parts]
     return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
 
 
@@ -218,7 +223,7 @@ def lane(one: LaneView, at: Instant) -> str:
 def _sum(view: RunView, width: int) -> list[str]:
     """Return the sum `found = done + … + excluded` as lines."""
     found = sum(view.classes.values())
-    text = f"{found:,} found = {classes(view.classes)}"
+    text = f"{found:,} found = {classes(view.classes, view.failed_down)}"
     return render.wrap(text, width, first="  ", rest="    ")
 
 
@@ -247,7 +252,7 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
         return []
     lines = ["", title]
     shown = rows[:LEFT_SHOWN]
-    cells = [(one.instance, one.region, _phase(one), one.why) for one in shown]
+    cells = [(one.instance, one.region, phase(one.phase, down=one.down), one.why) for one in shown]
     lines += render.table(cells, "<<<<")
     if len(rows) > len(shown):
         more = f"rollout status {view.run} -o {form}"
@@ -260,9 +265,11 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
     return lines
 
 
-def _phase(left: Left) -> str:
-    """Return the phase; a failed instance that is down keeps its permit."""
-    return f"{left.phase}, down" if left.down else left.phase
+def phase(label: str, *, down: bool) -> str:
+    """Return a phase. A failed instance either serves, or is down and keeps its permit."""
+    if label != "failed":
+        return label
+    return f"{label}, down" if down else f"{label}, serves"
 
 
 def _next_step(left: Left) -> str:

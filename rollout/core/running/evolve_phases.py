@@ -46,6 +46,7 @@ def move_target(run: Run, ordinal: int, trigger: Trigger) -> None:
         if after is Phase.FAILED and before is Phase.SETTLING:
             run.ledger.suspend(ordinal, after)  # it is still down
         else:
+            run.ledger.take_back(ordinal, after)
             run.ledger.release(ordinal, after)
         if not run.held[ordinal] and before not in FINAL:
             count_left(run, ordinal, -1)

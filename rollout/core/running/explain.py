@@ -36,6 +36,7 @@ def explain(run: Run, ordinal: int) -> InstanceView:
         bool(run.ledger.permits[ordinal]),
         next((text for text in (reason(run, ordinal) for reason in _REASONS) if text), ""),
         run.causes.get(ordinal, ""),
+        run.failed_down(ordinal),
     )
 
 

@@ -224,6 +224,13 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
         """Return whether the instance is finished or held, so that it is not changed."""
         return bool(_FINAL[self.phases[ordinal]] or self.held[ordinal])
 
+    def failed_down(self, ordinal: int) -> bool:
+        """Return whether it failed and is down: it booted and was not Running in time. Every other
+        failed instance serves.
+        """
+        failed = self.phases[ordinal] == Phase.FAILED
+        return failed and bool(self.ledger.suspended[ordinal])
+
     @property
     def resting(self) -> bool:
         """Return whether no call, wave or cell may begin: in a pause, or outside the windows."""

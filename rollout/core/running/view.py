@@ -45,6 +45,7 @@ def view(run: Run, now: Instant = 0) -> RunView:
         in_doubt=run.phase_counts[Phase.IN_DOUBT],
         phases={phase.label: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
         classes=_classes(run),
+        failed_down=sum(run.failed_down(ordinal) for ordinal in range(len(run.phases))),
         waiting=_waiting(run, groups, now),
         left=tuple(_rows(run, _needs_a_person)),
         skipped=tuple(_rows(run, _drifted_out)),
@@ -205,5 +206,4 @@ def _rows(run: Run, wanted: Callable[[Run, int], bool]) -> Iterator[Left]:
         _, region = run.layout.site_of(ordinal)
         instance = run.layout.targets[ordinal].instance
         phase, cause = run.phase(ordinal), run.causes.get(ordinal, "")
-        down = phase is Phase.FAILED and bool(run.ledger.permits[ordinal])
-        yield Left(instance, region, phase.label, cause, down)
+        yield Left(instance, region, phase.label, cause, run.failed_down(ordinal))

@@ -73,6 +73,9 @@ class TargetStates:
         self.peaks = [0] * len(plan.groups)
         self.left_in_cell = Counter(self.cell_of)
         self.left_in_wave = Counter(wave_of)
+        self.failed_down: dict[int, None] = {}
+        """Failed instances that booted and were not Running in time. The other failed ones serve.
+        """
         self._violations = violations
         self._held: dict[int, str] = {}
         self._permits = bytearray(len(self.targets))
@@ -118,6 +121,10 @@ class TargetStates:
         if before not in sources:
             self._violations.add(f"{self.name(ordinal)}: {word} while {State(before).name.lower()}")
         self.states[ordinal] = target
+        if target == State.FAILED and before == State.BOOTED:
+            self.failed_down[ordinal] = None
+        else:
+            self.failed_down.pop(ordinal, None)
         if target == State.PLANNED:
             self.material.detached(ordinal)
         self.exposed += (target in EXPOSED) - (before in EXPOSED)

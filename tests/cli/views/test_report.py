@@ -83,7 +83,7 @@ def test_a_halted_run_shows_reason_rest_and_next_step() -> None:
     assert "in_doubt: 1 restarts are in doubt" in text
     assert "down 2 of 3 permits (fleet) · exposed 1 of 1,000" in text
     assert "waiting: 1 for evidence" in text
-    assert "15 found = 5 done + 0 unverified + 1 failed + 1 skipped + 1 in doubt" in text
+    assert "15 found = 5 done + 0 unverified + 1 failed (1 serve, 0 down) + 1 skipped + 1" in text
     for instance in ("i-1", "i-2", "i-3"):
         assert instance in text
     assert "→ stranded: key attached, not in force" in text
@@ -91,14 +91,16 @@ def test_a_halted_run_shows_reason_rest_and_next_step() -> None:
     assert "EMULATOR" not in text
 
 
-def test_a_failed_instance_that_is_down_is_shown_as_such() -> None:
-    """Its permit is kept; a failed instance that was not restarted has none."""
+def test_a_failed_instance_serves_or_is_down() -> None:
+    """Each failed instance and the number of failed ones show it."""
     rows = (Left("i-1", "cn-hangzhou", "failed", "not_running", down=True), *VIEW.left[1:])
-    view = msgspec.structs.replace(VIEW, left=rows)
+    view = msgspec.structs.replace(VIEW, left=rows, failed_down=1)
+    down, serves = report.status(view, FACTS, 80), report.status(VIEW, FACTS, 80)
 
-    assert "failed, down" in report.status(view, FACTS, 80)
-    assert "down" not in report.status(VIEW, FACTS, 80).partition("Needs an operator:")[2]
+    assert "failed, down " in down and "1 failed (0 serve, 1 down) + " in down
+    assert "failed, serves " in serves and "1 failed (1 serve, 0 down) + " in serves
     assert report.data(view, FACTS)["left"][0]["down"] is True
+    assert report.data(view, FACTS)["failed_down"] == 1
 
 
 def test_a_gate_shows_what_it_waits_for_and_the_command() -> None:
@@ -253,6 +255,13 @@ def test_a_verdict_on_a_run_that_a_crash_cut() -> None:
     assert "(3 unfinished)" in text
     assert "at most 2 of 3 (fleet)" in text
     assert "2 AttachKeyPair; each follows its intent" in text
+
+
+def test_a_verdict_divides_the_failed_instances() -> None:
+    """The verified population shows how many failed instances serve, and how many are down."""
+    verdict = Verdict(run="r-1", plan_matches=True, found=2, classes={"failed": 2}, failed_down=1)
+
+    assert "2 = 2 failed (1 serve, 1 down)" in audit.verdict_text(verdict, 100)
 
 
 def test_a_verdict_with_problems_claims_nothing_of_intents() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from rollout.core.running.explain import explain
 from rollout.core.running.journey import FINAL, Phase
+from rollout.core.running.view import view
+from rollout.model.instance import Status
+from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import Amount, OnFailure, WaveKind, WaveSpec
 from rollout.model.time import SECOND
 from tests.core import samples
@@ -62,3 +65,24 @@ def test_every_instance_has_an_answer_at_every_step() -> None:
 
     story.decider.after_step = check
     story.go()
+
+
+def test_a_failed_instance_serves_or_is_down() -> None:
+    """A refused attach leaves an instance that serves; an instance that was not Running in time is
+    down, and keeps its permit if it was rebooted. A stopped one had none.
+    """
+    rows = [*samples.fleet(2), samples.instance(2, status=Status.STOPPED)]
+    fact = Refused("InvalidInstance.Locked", RetryClass.FACT)
+    script = Script(stuck=("i-0001", "i-0002"), refuse={"i-0000": fact})
+    spec = samples.capped(2, on_failure=OnFailure(50))
+    story = World(samples.make_plan(rows, spec), rows, script).start().go()
+    found = [explain(story.run, one) for one in range(3)]
+
+    assert [one.phase for one in found] == ["failed"] * 3
+    assert [(one.down, one.permit) for one in found] == [
+        (False, False),
+        (True, True),
+        (True, False),
+    ]
+    assert view(story.run).failed_down == 2
+    assert [one.down for one in view(story.run).left] == [False, True, True]

@@ -187,6 +187,14 @@ def test_what_may_happen_is_no_false_alarm(tmp_path: Path, name: str) -> None:
     assert messages(verify(DirectoryRun(LEGAL[name]().write(tmp_path)))) == ""
 
 
+def test_a_verdict_counts_failed_instances_that_are_down(tmp_path: Path) -> None:
+    """The one that timed out is down; the one whose attach was given up serves."""
+    example = LEGAL["a time-out ends an instance that is down"]()
+    verdict = verify(DirectoryRun(example.write(tmp_path)))
+
+    assert (verdict.classes["failed"], verdict.failed_down) == (2, 1)
+
+
 def test_retry_once_is_once(tmp_path: Path) -> None:
     """The operator's standing answer allows one more restart of an instance, not two."""
     example = (
