@@ -16,6 +16,7 @@ from rollout.app import plan_file
 from rollout.core.planning import planner
 from rollout.core.planning.narrowing import Narrowing, Pattern
 from rollout.core.planning.scope import Scope
+from rollout.model.gate import ExecGate, HttpGate, PrometheusGate
 from rollout.model.instance import Instance, Inventory, MissingInstance, OsFamily, Proof, Status
 from rollout.model.notify import NoticeFormat, NoticeKind, NoticeLang, NoticeReceiver
 from rollout.model.plan import (
@@ -37,15 +38,20 @@ from rollout.model.spec import (
     Budget,
     Calls,
     Exclude,
+    Last,
     Limits,
+    OnFailure,
     OnUnknown,
     Restart,
     Spec,
     Stopped,
+    WaveGate,
     WaveKind,
     WaveSpec,
 )
-from rollout.model.time import HOUR, MINUTE, SECOND
+from rollout.model.time import DAY, HOUR, MINUTE, SECOND
+from rollout.model.verify import AddressKind, CommandHook, HttpHook, SshLogin, Verify
+from rollout.model.windows import Interval, PlanWindows
 from rollout.sim.world.several_keys import with_keys
 from tests.core import samples
 from tests.core.samples import ACCOUNT, FINGERPRINT, NEW_KEY, NOW, PUBLIC_KEY, REGIONS
@@ -55,6 +61,8 @@ FOLDER = ROOT / "tests" / "data" / "plans"
 FORMER_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0 former"
 LIVE = (Identity(ACCOUNT, f"acs:ram::{ACCOUNT}:user/ops", "env"),)
 EMULATED = (Identity(ACCOUNT, f"acs:ram::{ACCOUNT}:user/emulator", "emulator", emulator=True),)
+SIGNERS = tuple(signer_of(name, bytes([9]) + name.encode().ljust(31)) for name in ("ops", "a", "b"))
+"""The keys of the persons who may approve a plan; the first one is the author's."""
 BUDGETS = (Budget("fleet", Amount(share_ppm=250_000)), Budget("fleet", Amount(count=3)))
 
 
@@ -193,8 +201,7 @@ def guarded() -> Plan:
 
 def approvals() -> Plan:
     """Two of three persons must approve; the author is one of the three."""
-    signers = (signer_of(name, bytes([9]) + name.encode().ljust(31)) for name in ("ops", "a", "b"))
-    rule = ApprovalRule(2, tuple(str(one.verifier) for one in signers))
+    rule = ApprovalRule(2, tuple(str(one.verifier) for one in SIGNERS))
     return _plan(samples.spec(approvals=rule), samples.fleet(4))
 
 
@@ -209,9 +216,57 @@ def notified() -> Plan:
     return _plan(samples.spec(notify=(chat, hook)), samples.fleet(4))
 
 
+def gated() -> Plan:
+    """A bake with a manual gate, a gate that asks a question of each kind, limits of failures."""
+    day = WaveSpec("day", WaveKind.AMOUNT, Amount(share_ppm=500_000))
+    waves = (
+        msgspec.structs.replace(samples.CANARY, bake_ms=30 * MINUTE, gate=WaveGate.MANUAL),
+        msgspec.structs.replace(day, bake_ms=HOUR),
+        *samples.REST,
+    )
+    questions = (
+        HttpGate(
+            url="https://alerts.internal/firing",
+            query="length(@)",
+            equals="0",
+            headers={"Authorization": "env:ALERTS_TOKEN"},
+            every_ms=MINUTE,
+        ),
+        ExecGate(argv=("ops/error-rate", "--max", "0.01"), env=("STAGE",), wait_ms=HOUR),
+        PrometheusGate(url="https://prom.internal", query="errors:rate5m", wanted="< 0.01"),
+    )
+    rule = OnFailure(5, 100_000, min_sample=10, strict=True, quarantine=True)
+    return _plan(samples.spec(waves=waves, gates=questions, on_failure=rule), samples.fleet(8))
+
+
+def windowed() -> Plan:
+    """Two nights, over a change of the clocks, and a rate of restarts."""
+    nights = (
+        Interval(NOW + HOUR, NOW + 5 * HOUR, 120, 120),
+        Interval(NOW + 25 * HOUR, NOW + 30 * HOUR, 120, 60),
+    )
+    rated = Budget("tag:tier", None, restarts_per_10m=2)
+    spec = samples.spec(budgets=(*BUDGETS, rated))
+    rows = [samples.instance(n, tags=(("tier", "ab"[n % 2]),)) for n in range(8)]
+    windows = PlanWindows("Europe/Berlin", "2026a", NOW + 61 * DAY, nights)
+    return msgspec.structs.replace(_plan(spec, rows), windows=windows)
+
+
+def last() -> Plan:
+    """Logins and hooks prove the new key, and two instances restart after all others."""
+    ssh = SshLogin("ops", 2222, "file:keys/new", "jump@bastion", address=AddressKind.PUBLIC)
+    web = HttpHook("http://{address}:8080/ready", expect=204)
+    proof = Verify(ssh, (web,), (CommandHook(("ops/ready", "{instance}")),))
+    bastions = Last(instances=frozenset({"i-0001", "i-0004"}), reason="bastions")
+    spec = samples.spec(verify=proof, last=(bastions,))
+    former = FormerKey(ACCOUNT, REGIONS[0], samples.OLD_KEY, f"sha256:{'4d' * 32}", "77c1")
+    return msgspec.structs.replace(_plan(spec, samples.fleet(6)), former_keys=(former,))
+
+
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
     *(every_exclusion, undo, offline, no_targets, narrowed, guarded, approvals, notified),
+    *(gated, windowed, last),
 )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec import UNSET
 
 from rollout.app import plan_file
 from rollout.model import plan as plans
@@ -52,6 +54,16 @@ def test_the_golden_plans_cover_all_values() -> None:
     }
     assert {one.emulator for plan in made for one in plan.identity} == {True, False}
     assert {plan.applyable for plan in made} == {True, False}
+
+
+def test_the_golden_plans_cover_all_fields() -> None:
+    """Every optional field of a plan is in a golden plan, so that no later version loses it."""
+    optional = {
+        field.encode_name for field in msgspec.structs.fields(Plan) if field.default is UNSET
+    }
+    found = {name for path in FILES for name in msgspec.json.decode(path.read_bytes())}
+
+    assert optional - found == set()
 
 
 def _restarts(plan: Plan) -> Iterator[RestartKind]:

@@ -365,7 +365,7 @@ class World:
                 items[name] = refusal
             elif isinstance(command, Attach):
                 machine.attaches += 1
-                machine.change(self.now, key_pair=samples.NEW_KEY)
+                machine.change(self.now, key_pair=self.plan.keys[command.key].name)
             else:
                 machine.restarts.append(self.now)
                 machine.down_by_us = machine.now.status is Status.RUNNING
