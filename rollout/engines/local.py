@@ -217,7 +217,6 @@ class LocalEngine:
             return await self.ports.gates.ask(gate)
         return Unknown("timeout")
 
-    # operators and signals
     # leases, operators and signals
 
     async def _renew(self, leases: RunLeases) -> None:
