@@ -263,10 +263,21 @@ def last() -> Plan:
     return msgspec.structs.replace(_plan(spec, samples.fleet(6)), former_keys=(former,))
 
 
+def kinds() -> Plan:
+    """Targets of two operating systems and two instance types."""
+    rows = [
+        samples.instance(
+            n, os_name=f"Ubuntu 2{n % 2 * 2}.04", instance_type=f"ecs.g{7 + n // 3}.large"
+        )
+        for n in range(6)
+    ]
+    return _plan(samples.spec(), rows)
+
+
 SHAPES: tuple[Callable[[], Plan], ...] = (
     *(quickstart, two_regions, batch_calls, two_keys),
     *(every_exclusion, undo, offline, no_targets, narrowed, guarded, approvals, notified),
-    *(gated, windowed, last),
+    *(gated, windowed, last, kinds),
 )
 
 

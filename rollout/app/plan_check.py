@@ -42,6 +42,9 @@ def contradictions(plan: Plan) -> Iterator[str]:
     if not all(0 <= target.key < len(plan.keys) for target in targets):
         yield "a target's key is not in the list of keys"
         return
+    if not all(0 <= target.kind < len(plan.target_kinds()) for target in targets):
+        yield "a target's kind is not in the list of kinds"
+        return
     yield from _header(plan)
     yield from _keys(plan)
     yield from _approvers(plan)

@@ -93,6 +93,7 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     tags: _Tags | None = msgspec.field(name="Tags", default=None)
     resource_group: str | None = msgspec.field(name="ResourceGroupId", default=None)
     deployment_set: str | None = msgspec.field(name="DeploymentSetId", default=None)
+    instance_type: str | None = msgspec.field(name="InstanceType", default=None)
 
 
 class _Rows(msgspec.Struct, frozen=True, gc=False):
@@ -358,6 +359,7 @@ def _instance(row: _Row, account: str, region: str) -> Instance:
         _tags(row.tags) if row.tags is not None else (),
         row.resource_group or "",
         row.deployment_set or "",
+        row.instance_type or "",
     )
 
 

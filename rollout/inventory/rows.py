@@ -67,6 +67,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     tags: msgspec.Raw = msgspec.field(name="Tags", default=msgspec.Raw())
     resource_group: str | None = msgspec.field(name="ResourceGroupId", default=None)
     deployment_set: str | None = msgspec.field(name="DeploymentSetId", default=None)
+    instance_type: str | None = msgspec.field(name="InstanceType", default=None)
     region_id: Any = None
     region_name: Any = msgspec.field(name="region", default=None)
     page: msgspec.UnsetType = msgspec.field(name="Instances", default=msgspec.UNSET)
@@ -181,6 +182,7 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
                     tags[bytes(row.tags)],
                     texts[row.resource_group],
                     texts[row.deployment_set],
+                    texts[row.instance_type],
                 )
             )
         return made

@@ -78,6 +78,7 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     tags: Tags = ()
     resource_group: str = ""
     deployment_set: str = ""
+    instance_type: str = ""
 
 
 class MissingInstance(msgspec.Struct, frozen=True, gc=False):
@@ -120,10 +121,10 @@ class Digest:
         self._sha = hashlib.sha256()
 
     def add(self, rows: Sequence[Instance | MissingInstance]) -> None:
-        """Add rows: their JSON objects without separators, and without ids of groups if both are
-        empty, so that the digest of such rows is that of earlier versions.
+        """Add rows: their JSON objects without separators, without an empty instance type, and then
+        without ids of groups if both are empty, so that the digest is that of earlier versions.
         """
-        raw = _ENCODER.encode_lines(rows).replace(_NO_GROUPS, b"}")
+        raw = _ENCODER.encode_lines(rows).replace(_NO_TYPE, b"}").replace(_NO_GROUPS, b"}")
         self._sha.update(raw.replace(b"\n", b""))
 
     def text(self) -> str:
@@ -132,8 +133,9 @@ class Digest:
 
 
 _ENCODER = msgspec.json.Encoder()
+_NO_TYPE = b',"instance_type":""}'
 _NO_GROUPS = b',"resource_group":"","deployment_set":""}'
-"""Cannot be part of a text: quotes inside a text are escaped."""
+"""They cannot be part of a text: quotes inside a text are escaped."""
 _PAGE = 512
 
 

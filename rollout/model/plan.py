@@ -70,8 +70,9 @@ class RestartKind(enum.StrEnum):
 
 
 class Target(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One instance of the plan. `groups` index `Plan.groups`, `key` indexes `Plan.keys`. `attach`
-    is false if the key is attached already and only its boot is unproved.
+    """One instance of the plan. `groups` index `Plan.groups`, `key` indexes `Plan.keys`, `kind`
+    indexes `Plan.kinds`. `attach` is false if the key is attached already and only its boot is
+    unproved.
     """
 
     instance: str
@@ -83,6 +84,14 @@ class Target(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     restart: RestartKind
     groups: tuple[int, ...]
     key: int = 0
+    kind: int = 0
+
+
+class InstanceKind(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What many targets share: the name of the OS, and the instance type. Empty if unknown."""
+
+    os_name: str = ""
+    instance_type: str = ""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -325,6 +334,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     windows: PlanWindows | msgspec.UnsetType = msgspec.UNSET
     """Set if the spec has windows: attaches and restarts begin only in these."""
 
+    kinds: tuple[InstanceKind, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Kinds of the targets; not set if nothing is known about them."""
+
     gates: tuple[AnyGate, ...] | msgspec.UnsetType = msgspec.UNSET
     """Questions that waves with `gate: auto` ask; not set if there are none."""
 
@@ -372,6 +384,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def questions(self) -> tuple[AnyGate, ...]:
         """Return the questions of the gates; none for a plan without them."""
         return () if isinstance(self.gates, msgspec.UnsetType) else self.gates
+
+    def target_kinds(self) -> tuple[InstanceKind, ...]:
+        """Return the kinds that `Target.kind` indexes; one without values for a plan without."""
+        return (InstanceKind(),) if isinstance(self.kinds, msgspec.UnsetType) else self.kinds
 
     @property
     def emulated(self) -> bool:

@@ -48,6 +48,8 @@ class InstanceView(msgspec.Struct, frozen=True):
     region: str
     zone: str
     image: str
+    os_name: str
+    instance_type: str
     wave: str
     phase: str
     groups: tuple[str, ...]

@@ -277,7 +277,7 @@ class OnFailureForm(Form):
     strict: bool = False
     """Count open attaches and restarts as failures: `failed` is never passed."""
     quarantine: bool = False
-    """Hold the rest of an image or a zone that fails alone; the other instances continue."""
+    """Hold the rest of an image, zone, OS or instance type that fails alone; others continue."""
 
     @model_validator(mode="before")
     @classmethod

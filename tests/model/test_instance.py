@@ -68,6 +68,7 @@ def test_the_digest_distinguishes_inventories() -> None:
         [msgspec.structs.replace(one, tags=(("a", "b"),))],
         [msgspec.structs.replace(one, resource_group="rg-1")],
         [msgspec.structs.replace(one, deployment_set="rg-1")],
+        [msgspec.structs.replace(one, instance_type="ecs.g7.large")],
         [one, MissingInstance("i-2", "1", "cn-hangzhou")],
         [],
     ]
@@ -80,7 +81,7 @@ def test_the_digest_distinguishes_inventories() -> None:
 def test_the_digest_is_that_of_the_rows_behind_each_other(names: list[str], cut: int) -> None:
     """The digest is the same for any pages and any texts."""
     rows = [Instance("i-1", "1", "cn-hangzhou", os_name=name) for name in names]
-    groups = b',"resource_group":"","deployment_set":""'
+    groups = b',"resource_group":"","deployment_set":"","instance_type":""'
     raw = b"".join(msgspec.json.encode(row).replace(groups, b"") for row in rows)
 
     assert digest(rows[:cut], rows[cut:]) == f"sha256:{hashlib.sha256(raw).hexdigest()}"

@@ -18,10 +18,12 @@ def life(view: InstanceView, entries: Iterable[AuditEntry], width: int) -> str:
     """Return one instance of a run as text: its state, why it waits, and its events."""
     events = list(entries)
     since = f" since {format_instant(events[-1].at)}" if events else ""
+    place, image = f"{view.region} {view.zone}", f"image {view.image}"
+    about = place, image, view.os_name, view.instance_type
     permit = " · has a permit" if view.permit else ""
     lines = [
         f"{view.instance}  {report.phase(view.phase, down=view.down)}{since} · wave {view.wave}",
-        f"  {view.region} {view.zone} · image {view.image}",
+        "  " + " · ".join(filter(None, about)),
         f"  groups: {', '.join(view.groups)}{permit}",
     ]
     if view.cause:

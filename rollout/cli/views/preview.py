@@ -275,7 +275,11 @@ def _failures(plan: Plan) -> str:
     parts = [render.count(rule.failed, "failure")] if rule.failed else []
     parts += [f"{percent} instances, in total, of a wave or of a group"] if rule.share_ppm else []
     strict = " Strict: open instances count as failures." if rule.strict else ""
-    alone = " An image or a zone that fails alone is held." if rule.quarantine else ""
+    alone = (
+        " An image, a zone, an OS or an instance type that fails alone is held."
+        if rule.quarantine
+        else ""
+    )
     return f"Halts at {', or '.join(parts)}.{strict}{alone}"
 
 

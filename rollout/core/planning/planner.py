@@ -131,6 +131,7 @@ def make_plan(
         verify=spec.verify or msgspec.UNSET,
         overrides=context.overrides or msgspec.UNSET,
         windows=context.windows or msgspec.UNSET,
+        kinds=targets.kinds() or msgspec.UNSET,
         gates=spec.gates if any(wave.gates for wave in waves) else msgspec.UNSET,
     )
 

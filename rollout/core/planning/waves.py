@@ -17,7 +17,7 @@ from rollout.core.planning.scope import Scope
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Instance, Status, Tags
-from rollout.model.plan import Batch, Cell, Group, RestartKind, Target, Wave
+from rollout.model.plan import Batch, Cell, Group, InstanceKind, RestartKind, Target, Wave
 from rollout.model.site import Site
 from rollout.model.spec import FLEET, Spec, WaveGate, WaveKind, WaveSpec
 
@@ -35,16 +35,20 @@ class SiteTargets(msgspec.Struct, frozen=True):
 
 
 class FleetTargets:
-    """Targets by site, made from the selected instances page by page."""
+    """Targets by site, made from the selected instances page by page, and their kinds: the values
+    that `Target.kind` numbers.
+    """
 
     def __init__(self, scope: Scope) -> None:
         self._names = [key.name for key in scope.keys]
         self._key_of = scope.key_of.get
         self._parts: dict[Site, SiteTargets] = {}
+        self._kinds: dict[tuple[str, str], int] = {}
 
     def add(self, chosen: Iterable[Instance], groups: Sequence[tuple[int, ...]]) -> None:
         """Add targets for these instances, in this order, with the groups of each."""
         names, key_of, groups_left = self._names, self._key_of, iter(groups)
+        kinds = self._kinds
         for key, run in itertools.groupby(chosen, _SITE):
             members = list(run)
             site = Site(*key)
@@ -62,11 +66,18 @@ class FleetTargets:
                         restart_kind(one.status),
                         grouped,
                         key,
+                        kinds.setdefault((one.os_name, one.instance_type), len(kinds)),
                     )
                     for one, grouped in zip(members, groups_left, strict=False)
                     for key in (key_of(one.id, 0),)
                 ]
             )
+
+    def kinds(self) -> tuple[InstanceKind, ...]:
+        """Return the kinds in order of their numbers; none if nothing is known about a target."""
+        return (
+            tuple(InstanceKind(*one) for one in self._kinds) if any(map(any, self._kinds)) else ()
+        )
 
     def sorted(self) -> list[SiteTargets]:
         """Return the parts, by account and region."""

@@ -25,11 +25,14 @@ def explain(run: Run, ordinal: int) -> InstanceView:
     """Return one target of a run: its phase, its groups and why it waits; empty if finished."""
     target = run.layout.targets[ordinal]
     _, region = run.layout.site_of(ordinal)
+    kind = run.layout.kinds[target.kind]
     return InstanceView(
         target.instance,
         region,
         target.zone,
         target.image,
+        kind.os_name,
+        kind.instance_type,
         run.layout.waves[run.layout.wave_of(ordinal)].name,
         run.phase(ordinal).label,
         tuple(run.plan.groups[group].key for group in target.groups),

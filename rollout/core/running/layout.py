@@ -35,12 +35,14 @@ class Layout:
     """All targets of a plan by ordinal, with the cell of each."""
 
     __slots__ = (
-        "cell_of", "cells", "key_sites", "keys", "plan", "site_ends", "sites", "targets", "waves"
+        "cell_of", "cells", "key_sites", "keys", "kinds", "plan", "site_ends", "sites", "targets",
+        "waves",
     )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.keys = plan.keys
+        self.kinds = plan.target_kinds()
         self.targets: list[Target] = []
         self.cell_of = array("i")
         self.cells: list[CellSpan] = []

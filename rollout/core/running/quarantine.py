@@ -1,4 +1,4 @@
-"""Decide which instances are held because their image or zone fails, and nothing else does.
+"""Decide which instances are held because what they have in common fails, and nothing else does.
 
 Called by `decide_run`. Reads the state only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from rollout.core.running.cohorts import ATTRIBUTES
+from rollout.core.running.cohorts import ATTRIBUTES, values
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.model import event as ev
@@ -34,34 +34,32 @@ def due(run: Run) -> ev.Held | None:
         return None
     if sum(run.phase_counts[phase] for phase in _FAILED) < limits.COHORT_FAILURES_MIN:
         return None
-    for attribute, value in _failing(run):
+    for position, value in _failing(run):
         held = tuple(
             ordinal
             for cell in run.cells_open
             for ordinal in range(run.layout.cells[cell].start, run.layout.cells[cell].end)
             if run.phases[ordinal] in _NOT_BEGUN
             and not run.held[ordinal]
-            and getattr(run.layout.targets[ordinal], attribute) == value
+            and values(run.layout, ordinal)[position] == value
         )
         if held:
             part = held[: limits.EVENT_ORDINALS_MAX]
-            return ev.Held(part, f"{QUARANTINED}: {attribute} {value}")
+            return ev.Held(part, f"{QUARANTINED}: {ATTRIBUTES[position]} {value}")
     return None
 
 
-def _failing(run: Run) -> Iterator[tuple[str, str]]:
-    """Yield attribute and value of each cohort that fails alone."""
-    targets = run.layout.targets
-    failed = [targets[ordinal] for phase in _FAILED for ordinal in _in_phase(run, phase)]
-    for attribute in ATTRIBUTES:
-        values = {getattr(target, attribute) for target in failed}
-        value = next(iter(values))
-        if len(values) > 1 or not value:
+def _failing(run: Run) -> Iterator[tuple[int, str]]:
+    """Yield the attribute, as its position, and the value of each cohort that fails alone."""
+    failed = [values(run.layout, o) for phase in _FAILED for o in _in_phase(run, phase)]
+    for position, column in enumerate(zip(*failed, strict=True)):
+        value = column[0]
+        if not value or any(other != value for other in column):
             continue
         proved = _in_phase(run, Phase.DONE)
-        others = (1 for ordinal in proved if getattr(targets[ordinal], attribute) != value)
+        others = (1 for ordinal in proved if values(run.layout, ordinal)[position] != value)
         if sum(islice(others, limits.QUARANTINE_OTHERS_MIN)) == limits.QUARANTINE_OTHERS_MIN:
-            yield attribute, value
+            yield position, value
 
 
 def _in_phase(run: Run, phase: Phase) -> Iterator[int]:

@@ -156,7 +156,7 @@ def clusters(run: Run) -> tuple[str, ...]:
     phases = [run.phase(ordinal) for ordinal in range(len(run.phases))]
     failed = [one for one, phase in enumerate(phases) if phase in (Phase.FAILED, Phase.STRANDED)]
     judged = [one for one, phase in enumerate(phases) if phase in FINAL - {Phase.SKIPPED}]
-    return cohorts.concentrated(run.layout.targets, failed, judged)
+    return cohorts.concentrated(run.layout, failed, judged)
 
 
 def _failed_and_left(run: Run) -> int:

@@ -1,4 +1,4 @@
-"""Images and zones that fail alone, counted from the journal alone.
+"""Images, zones, OSes and instance types that fail alone, counted from the journal alone.
 
 Called by `instances` when an instance changes its state. Shares no code with the core.
 """
@@ -6,17 +6,19 @@ Called by `instances` when an instance changes its state. Shares no code with th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from rollout.model import limits
-from rollout.model.plan import Target
+from rollout.model.plan import Plan
 
 
 class FailingCohorts:
-    """Failed and done instances by image and zone; counts nothing without `quarantine`."""
+    """Failed and done instances by image, zone, OS and instance type; counts nothing without
+    `quarantine`.
+    """
 
-    def __init__(self, targets: Sequence[Target], *, quarantine: bool) -> None:
-        self._targets = targets
+    def __init__(self, plan: Plan, *, quarantine: bool) -> None:
+        self._targets = list(plan.targets()) if quarantine else []
+        self._kinds = plan.target_kinds()
         self._quarantine = quarantine
         self._outcomes: dict[int, str] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -34,7 +36,7 @@ class FailingCohorts:
                 self._counts[outcome, cohort] += change
 
     def alone(self, ordinal: int) -> str:
-        """Return the image or zone of an instance if it fails alone, empty otherwise."""
+        """Return the cohort of an instance that fails alone, empty if none does."""
         failed, done = self._totals["failed"], self._totals["done"]
         if failed < limits.COHORT_FAILURES_MIN:
             return ""
@@ -46,5 +48,11 @@ class FailingCohorts:
 
     def _cohorts(self, ordinal: int) -> list[str]:
         target = self._targets[ordinal]
-        both = (("image", target.image), ("zone", target.zone))
-        return [f"{attribute} {value}" for attribute, value in both if value]
+        kind = self._kinds[target.kind]
+        all_ = (
+            ("image", target.image),
+            ("zone", target.zone),
+            ("OS", kind.os_name),
+            ("instance type", kind.instance_type),
+        )
+        return [f"{attribute} {value}" for attribute, value in all_ if value]

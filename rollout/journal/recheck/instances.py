@@ -66,7 +66,7 @@ class TargetStates:
             wave_of, len(plan.waves), plan.failure_rule(), [one.groups for one in self.targets]
         )
         rule = plan.failure_rule()
-        self.cohorts = FailingCohorts(self.targets, quarantine=rule is not None and rule.quarantine)
+        self.cohorts = FailingCohorts(plan, quarantine=rule is not None and rule.quarantine)
         self.material = Material()
         self.states = bytearray(len(self.targets))
         self.exposed = self.exposed_peak = self.at_risk = 0

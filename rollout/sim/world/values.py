@@ -113,6 +113,7 @@ class _Rows:
             self._tag_sets[i.tags[ordinal]],
             shape.resource_group,
             shape.deployment_set,
+            shape.instance_type,
         )
 
 

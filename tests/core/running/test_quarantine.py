@@ -1,4 +1,4 @@
-"""`onFailure.quarantine`: an image or a zone that fails alone is held, the rest continues."""
+"""`onFailure.quarantine`: what fails alone is held, the rest continues."""
 
 from __future__ import annotations
 
@@ -61,6 +61,24 @@ def test_a_failing_image_is_held_and_the_rest_is_rotated() -> None:
     assert world.classes["done"] == 12
     assert world.classes["failed"] < 10
     assert world.classes["skipped"] == 10 - world.classes["failed"]
+    assert violations(world) == []
+
+
+@pytest.mark.parametrize("field, name", [("os_name", "OS"), ("instance_type", "instance type")])
+def test_a_failing_kind_is_held_and_the_rest_is_rotated(field: str, name: str) -> None:
+    """Three instances with one OS or instance type fail, and no image or zone is common to them."""
+    kinds = "aaaaxxxaaaaxxxxxxxaaaa"
+    rows = [
+        samples.instance(n, image=f"m-{n}", zone="", **{field: f"kind {one}"})
+        for n, one in enumerate(kinds)
+    ]
+    bad = {row.id: FACT for row, one in zip(rows, kinds, strict=True) if one == "x"}
+    spec = samples.exposing(2, on_failure=RULE)
+    world = World(samples.make_plan(rows, spec), rows, Script(refuse=bad)).start().go()
+    world.check_end()
+
+    assert {event.reason for event in holds(world)} == {f"quarantined: {name} kind x"}
+    assert world.classes["done"] == 12 and world.classes["skipped"] > 0
     assert violations(world) == []
 
 
