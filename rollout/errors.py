@@ -307,6 +307,8 @@ CODES: dict[str, Code] = {
     "R0414": Code(Exit.DENIED, "the clock differs from the service's by more than 15 minutes"),
     "R0415": Code(Exit.DONE, "the credentials expire soon"),
     "R0416": Code(Exit.DONE, "the policy is longer than RAM accepts"),
+    "R0417": Code(Exit.DENIED, "the safety policy of the aliyun CLI denies an action"),
+    "R0418": Code(Exit.DENIED, "the safety policy of the aliyun CLI is damaged"),
     "R0420": Code(Exit.DONE, "the clock differs from the service's by more than a minute"),
     "R0421": Code(Exit.DONE, "calls go to a host outside the service's domain"),
     # R05xx run and instances

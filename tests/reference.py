@@ -130,6 +130,38 @@ a terminal and without input, for at most 60 s, and ends with the program.
 `--emulator` uses the emulator's own key; only a profile that is named in addition replaces it. A
 loopback address without `--emulator` and without TLS receives no keys but the emulator's (R0408).
 
+## The safety policy of the aliyun CLI
+
+`rollout` obeys the rules of `aliyun configure safety-policy`, in `~/.aliyun/safety-policy.json`:
+
+```json
+{
+  "enabled": true,
+  "rules": [
+    { "pattern": "*:Delete*", "action": "deny" },
+    { "pattern": "ecs:Reboot*", "action": "confirm" }
+  ]
+}
+```
+
+A pattern is `PRODUCT:ACTION`, and `*` in it stands for any text. Case does not count, and the first
+matching rule decides. `ALIBABA_CLOUD_SAFETY_POLICY_ENABLED` and `ALIBABA_CLOUD_SAFETY_POLICY_RULES`
+(`*:Delete*=deny,ecs:Reboot*=confirm`) replace the two parts of the file, as in the CLI.
+
+- `deny`: the command ends with exit 4 (R0417) before it changes anything. `apply PLAN` and `resume`
+  check all actions of the plan before their first call: ImportKeyPair, AttachKeyPair,
+  RebootInstance, StartInstance and the batch actions, as far as the plan needs them. `apply SPEC`
+  checks them after planning, and `keys ensure` and `keys retire` before the import or deletion.
+- `confirm` (`forbid` means the same): the command needs the confirmation that `apply SPEC` and
+  `keys retire` always need. `apply PLAN` and `keys ensure` then need it too: the name of the spec
+  or of the key pair, typed or with `--confirm`; without a terminal and without `--confirm` they end
+  with exit 7 (R0701). A `resume` continues what was confirmed. A schedule cannot confirm: its tick
+  ends with R0542, which names the command for an operator.
+- Rules for read-only actions (`DescribeInstances`, `GetCallerIdentity`) count only if they deny.
+- A file or variable that cannot be understood allows nothing (R0418).
+
+The rules apply to the emulator as well, except in `rollout demo`.
+
 ## Endpoints
 
 Without options, ECS is called at the public host of each region and STS at `sts.aliyuncs.com`.

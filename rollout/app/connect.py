@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 
 from rollout import logs
-from rollout.app import clock_skew, waiting
+from rollout.app import clock_skew, safety_rules, waiting
 from rollout.app.notices import Notices
 from rollout.app.session import Connection
 from rollout.ecs import (
@@ -55,6 +55,7 @@ async def connect(
 
     Errors: AccessError, ConfigError, UsageError.
     """
+    safety_rules.check_reads(environment)
     where = endpoint_of(connection, environment)
     for problem in private_hosts(where):
         notices.warn(problem)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rollout.app import about, clock_skew, connect, preflight, specs
+from rollout.app import about, clock_skew, connect, preflight, safety_rules, specs
 from rollout.app import plan as planning
 from rollout.app.notices import Notices, WaitingCall
 from rollout.app.session import Session
@@ -194,6 +194,13 @@ def _local(found: _Findings, session: Session, environment: Mapping[str, str]) -
         where = connect.endpoint_of(session.connection, environment)
         found.warn("endpoint", *connect.private_hosts(where))
         found.ok("endpoint", where.override or "the service's own, by region")
+    with found.problems("safety policy"):
+        rules = safety_rules.matched(safety_rules.CHANGES, environment)
+        for one in rules:
+            word = "denies" if one.denied else "wants a confirmation for"
+            found.warn("safety policy", Problem("", f"the aliyun CLI's policy {word} {one.text}"))
+        if not rules:
+            found.ok("safety policy", "no rule of the aliyun CLI's policy is about rotations")
     with found.problems("proxy"):
         proxy = proxies.read(environment).proxy
         found.ok("proxy", proxy.url if proxy else "none")
@@ -240,6 +247,7 @@ async def _inventory(found: _Findings, spec: Spec, service: Service, inventory: 
     with found.problems("plan"):
         context = planner.PlanContext(about.tool(), (service.identity,), tuple(keys))
         plan = planner.make_plan(spec, inventory, {}, service.clock.now(), context)
+        safety_rules.check_plan(plan)
         await _restarts(found, plan, service)
     found.unknown(
         "attach permission",

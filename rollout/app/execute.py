@@ -27,6 +27,7 @@ from rollout.app import (
     preflight,
     proofs,
     runs,
+    safety_rules,
 )
 from rollout.app.plan import Allow, Overriding, PlanResult
 from rollout.app.plan_file import SavedPlan
@@ -69,14 +70,17 @@ LOST_SHOWN = 20
 """Events that did not fit on the disk are reported up to this number, then counted."""
 
 
-async def apply(saved: SavedPlan, session: Session) -> RunResult | None:
+async def apply(saved: SavedPlan, session: Session, *, confirmed: bool = False) -> RunResult | None:
     """Execute a saved plan until its run closes or stops; return None if it has no targets.
 
-    Errors: as `preflight`; R0011, R0603, R0802 for the runs directory and its lock.
+    `confirmed`: an operator confirmed the plan, as the safety policy of the aliyun CLI may demand.
+    Errors: as `preflight`; ConfirmationError R0701 for a missing confirmation; R0011, R0603, R0802
+    for the runs directory and its lock.
     """
     preflight.check_plan(saved.plan)
     if not saved.plan.counts.targets:
         return None
+    safety_rules.check_confirmed(saved.plan, confirmed=confirmed)
     approvals.check(saved)
     async with _connected(session) as (runner, service):
         return await runner.begin(saved, service)
@@ -97,6 +101,7 @@ async def plan_and_apply(
         planned = await plan.create(spec, service, session.store, allow=allow, looser=looser)
         saved = planned.saved
         if saved.plan.counts.targets:
+            safety_rules.check_plan(saved.plan)
             approvals.check(saved)
         review(planned)
         return await runner.begin(saved, service) if saved.plan.counts.targets else None
@@ -134,6 +139,8 @@ async def resume(
             return None if run is None else runs.result_of(read[-1])
         folded = still_open[-1]
         approvals.check_resumed(folded.run)
+        if folded.run.aborted is None:  # to close an aborted run changes nothing
+            safety_rules.check_plan(folded.run.plan)
         if unattended:
             check_unattended(folded)
         async with connect.connect(session.connection, session.notices) as service:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from rollout.app import connect, execute, former_keys, parallel, runs
+from rollout.app import connect, execute, former_keys, parallel, runs, safety_rules
 from rollout.app.plan import check_key
 from rollout.app.session import Session
 from rollout.ecs import refusal
@@ -70,11 +70,17 @@ async def usage(name: str, session: Session, regions: Regions = ()) -> tuple[Ins
 
 
 async def ensure(
-    name: str, public_key_file: Path, session: Session, regions: Regions = ()
+    name: str,
+    public_key_file: Path,
+    session: Session,
+    confirm: Callable[[Regions, Sequence[str]], None],
+    regions: Regions = (),
 ) -> list[KeyPairState]:
     """Import a public key into each region that lacks the key pair, and compare it elsewhere.
 
-    Nothing is imported if a region has another public key under this name. Errors: UsageError R0001
+    Nothing is imported if a region has another public key under this name. `confirm` gets the
+    regions without the key pair and the rules of the CLI's safety policy that want a confirmation;
+    it raises an error unless the operator confirmed. Errors: UsageError R0001
     for an unknown region or a malformed name; SpecError R0112 or R0113 for the file; PlanError
     R0314; as `refusal.explain`.
     """
@@ -85,6 +91,8 @@ async def ensure(
         for site in sites:
             check_key(wanted, site.region, before[site])
         missing = [site for site in sites if not before[site].public_key]
+        if missing and (rules := safety_rules.check(["ImportKeyPair"])):
+            confirm([site.region for site in missing], rules)
         service.allow_key_changes()
 
         async def import_key(site: Site) -> None:
@@ -126,6 +134,7 @@ async def retire(
         _check_runs(name, session.store)
         _check_unused(name, await _users(service, name, sites))
         if present:
+            safety_rules.check(["DeleteKeyPairs"])
             confirm([site.region for site in present])
         service.allow_key_changes()
 

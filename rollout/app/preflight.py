@@ -10,7 +10,15 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from rollout import logs
-from rollout.app import connect, earlier_runs, former_keys, own_machine, parallel, runs
+from rollout.app import (
+    connect,
+    earlier_runs,
+    former_keys,
+    own_machine,
+    parallel,
+    runs,
+    safety_rules,
+)
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import Folded
 from rollout.ecs import refusal
@@ -35,6 +43,7 @@ _OTHER_KEY = "does not have the plan's public key"
 
 async def check(saved: SavedPlan, service: Service, store: RunStore) -> None:
     """Run the checks that need a clock, the runs directory or the service."""
+    safety_rules.check_plan(saved.plan)
     check_time(saved.plan, service.clock.now())
     check_identity(saved.plan, service)
     check_runs(saved, store)

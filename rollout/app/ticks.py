@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rollout import specfile
-from rollout.app import approvals, connect, execute, plan, plan_file, preflight, runs
+from rollout.app import approvals, connect, execute, plan, plan_file, preflight, runs, safety_rules
 from rollout.app.execute import Runner
 from rollout.app.plan_file import SavedPlan
 from rollout.app.runs import RunResult
@@ -101,6 +101,7 @@ class Firing:
                 self._finish(None)
                 return None
             _check_restarts(saved, self._file())
+            _check_rules(saved, self._file())
             return self._record(await self.runner.begin(saved, service))
 
     def _valid_until(self) -> Instant:
@@ -185,6 +186,7 @@ async def resume(run: StoredRun, runner: Runner) -> RunResult:
     """Continue an open run, unless only an operator may. Errors: as `execute.resume`."""
     folded = runs.fold(run)
     approvals.check_resumed(folded.run)
+    safety_rules.check_plan(folded.run.plan)
     execute.check_unattended(folded)
     async with connect.connect(runner.session.connection, runner.session.notices) as service:
         await preflight.check_resume(folded, service)
@@ -205,4 +207,14 @@ def _check_restarts(saved: SavedPlan, file: Path) -> None:
             "R0542",
             f"{again:,} targets already have the key and would be restarted again",
             help=f"check the plan, then run `rollout apply {file}`",
+        )
+
+
+def _check_rules(saved: SavedPlan, file: Path) -> None:
+    """Raise R0542 if a rule of the CLI's safety policy wants a confirmation; R0417, R0418."""
+    if rules := safety_rules.check_plan(saved.plan):
+        raise RunError.of(
+            "R0542",
+            f"the safety policy wants a confirmation for {rules[0]}",
+            help=f"check the plan, then run `rollout apply {file} --confirm {saved.plan.name}`",
         )

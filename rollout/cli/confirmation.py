@@ -1,7 +1,7 @@
 """Ask for confirmation before a spec's plan is executed, a run aborted or a key pair deleted.
 
-Called by `apply`, `abort` and `keys retire`. A plan file was reviewed, so
-only its overrides need a confirmation.
+Called by `apply`, `abort`, `schedule add` and `keys`. A plan file was reviewed, so it needs a
+confirmation only for its overrides and for the safety policy of the aliyun CLI.
 Makes no API calls.
 """
 
@@ -13,6 +13,8 @@ from rollout.cli.terminal import Terminal
 from rollout.cli.views import preview
 from rollout.errors import ConfirmationError
 from rollout.model.plan import Plan
+
+_POLICY = "The safety policy wants a confirmation for"
 
 
 def confirm_plan(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -> None:
@@ -40,20 +42,23 @@ def confirm_plan(terminal: Terminal, plan: Plan, given: str | None, again_max: i
         )
 
 
-def confirm_overrides(terminal: Terminal, plan: Plan, given: str | None) -> None:
-    """Return when an operator, or --confirm, confirmed the overrides of a plan file. Those that are
-    at least as safe as the spec need no confirmation. Errors: R0701, R0702 as above.
+def confirm_file(terminal: Terminal, plan: Plan, rules: Sequence[str], given: str | None) -> None:
+    """Return when an operator, or --confirm, confirmed a plan file that needs it.
+
+    It needs it for overrides that are less safe than the spec, and for `rules`: the actions that
+    the safety policy of the aliyun CLI wants confirmed. Errors: R0701, R0702 as above.
     """
     looser = [one.text for one in plan.overridden() if one.looser]
-    if not looser or not plan.counts.targets:
+    if not (looser or rules) or not plan.counts.targets:
         return
     if given is None:
         if not terminal.interactive:
-            raise _required(f"add --confirm {plan.name}: the plan has {looser[0]}")
-        given = terminal.prompt(
-            "\n".join(["This plan may be less safe than its spec:", *looser])
-            + f"\nType the spec's name, {plan.name}, to start:"
-        )
+            why = f"the plan has {looser[0]}" if looser else f"{_POLICY} {rules[0]}"
+            raise _required(f"add --confirm {plan.name}: {why}")
+        question = ["This plan may be less safe than its spec:", *looser] if looser else []
+        question += [f"{_POLICY} {rule}" for rule in rules]
+        question.append(f"Type the spec's name, {plan.name}, to start:")
+        given = terminal.prompt("\n".join(question))
     _check_name(given, plan)
 
 
@@ -74,6 +79,31 @@ def confirm_abort(terminal: Terminal, run: str, name: str, given: str | None) ->
             "R0702",
             f"the answer is neither {run} nor {name}; the run was not aborted",
             help=f"add --confirm {name}",
+        )
+
+
+def confirm_import(
+    terminal: Terminal,
+    name: str,
+    regions: Sequence[str],
+    rules: Sequence[str],
+    given: str | None,
+) -> None:
+    """Return when an operator, or --confirm, confirmed that this key pair is imported, which the
+    safety policy of the aliyun CLI wants.
+
+    The answer is the key pair's name. Errors: R0701, R0702 as above.
+    """
+    if given is None:
+        if not terminal.interactive:
+            raise _required(f"add --confirm {name}: {_POLICY} {rules[0]}")
+        given = terminal.prompt(
+            f"{_POLICY} {rules[0]}\nType the key pair's name, {name}, to import it in "
+            f"{', '.join(regions)}:"
+        )
+    if given != name:
+        raise ConfirmationError.of(
+            "R0702", f"the answer is not {name}; nothing was imported", help=f"add --confirm {name}"
         )
 
 

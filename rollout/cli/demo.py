@@ -20,7 +20,7 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from rollout.app import demo, plan_file
+from rollout.app import demo, plan_file, safety_rules
 from rollout.cli.terminal import Terminal, write
 from rollout.errors import RunError
 
@@ -55,7 +55,7 @@ class Demo:
         self.seed = seed
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("ROLLOUT_")
-        }
+        } | safety_rules.DISABLED
         self.url = ""
 
     def run(self) -> list[demo.Finding]:

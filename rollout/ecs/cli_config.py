@@ -10,9 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rollout.errors import AccessError
+
+FOLDER: Final = ".aliyun"
+"""The directory of the CLI's files in a home directory."""
 
 _SECRET_FIELD = re.compile(r"secret$|token$|private_key$|password$")
 
@@ -38,6 +41,15 @@ class CliConfig:
     def mode(self, profile: str) -> str:
         """Return the mode of a profile; the CLI itself takes a missing one for AK."""
         return self.text(profile, "mode") or "AK"
+
+
+def home(environment: Mapping[str, str]) -> Path:
+    """Return the home directory; a process without one (a bare container) has no configuration."""
+    named = environment.get("HOME")
+    try:
+        return Path(named) if named else Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def read(path: Path) -> CliConfig:

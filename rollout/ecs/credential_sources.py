@@ -55,7 +55,7 @@ ROLE_VARIABLES: Final = tuple(
 OnSecret = Callable[[str], None]
 
 _DEFAULT = "default"
-_CONFIG = Path(".aliyun") / "config.json"
+_CONFIG = Path(cli_config.FOLDER) / "config.json"
 _INI = Path(".alibabacloud") / "credentials.ini"
 
 
@@ -245,7 +245,9 @@ def _ignoring(environment: Mapping[str, str]) -> str:
 
 def _config(environment: Mapping[str, str]) -> CliConfig:
     """Return the CLI's configuration; a variable of Terraform's provider may name the file."""
-    return cli_config.read(_file_of(environment, CONFIG_VARIABLE) or _home(environment) / _CONFIG)
+    return cli_config.read(
+        _file_of(environment, CONFIG_VARIABLE) or cli_config.home(environment) / _CONFIG
+    )
 
 
 def _file_of(environment: Mapping[str, str], variable: str) -> Path | None:
@@ -263,17 +265,8 @@ def _file_of(environment: Mapping[str, str], variable: str) -> Path | None:
 
 
 def _ini_path(environment: Mapping[str, str]) -> Path | None:
-    path = Path(environment.get(FILE_VARIABLE) or _home(environment) / _INI)
+    path = Path(environment.get(FILE_VARIABLE) or cli_config.home(environment) / _INI)
     return path if path.is_file() else None
-
-
-def _home(environment: Mapping[str, str]) -> Path:
-    """Return the home directory; a process without one (a bare container) has no configuration."""
-    home = environment.get("HOME")
-    try:
-        return Path(home) if home else Path.home()
-    except RuntimeError:
-        return Path("/nonexistent")
 
 
 def _noted(name: str, variable: str, usual: str) -> str:

@@ -61,7 +61,7 @@ async def test_a_healthy_project_has_no_problem(project: Path) -> None:
     assert {one.name for one in checks} == {
         *("runs directory", "disk", "lock", "endpoint", "proxy", "spec", "identity"),
         *("credentials", "clock", "inventory", "key pair", "restart permission"),
-        "attach permission",
+        *("attach permission", "safety policy"),
     }
     assert {one.text for one in of(checks, "restart permission")} >= {
         "cn-hangzhou: RebootInstance is permitted",

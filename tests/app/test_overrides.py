@@ -69,11 +69,11 @@ def test_a_plan_file_with_a_looser_value_needs_the_name() -> None:
     safer = msgspec.structs.replace(LOOSER, looser=False)
 
     with pytest.raises(RolloutError) as caught:
-        confirmation.confirm_overrides(NOBODY, plan, None)
+        confirmation.confirm_file(NOBODY, plan, (), None)
     assert code_of(caught) == ("R0701", Exit.CONFIRM)
     assert f"--confirm {plan.name}" in (caught.value.problems[0].help or "")
     with pytest.raises(RolloutError) as caught:
-        confirmation.confirm_overrides(NOBODY, plan, "other")
+        confirmation.confirm_file(NOBODY, plan, (), "other")
     assert code_of(caught) == ("R0702", Exit.CONFIRM)
-    confirmation.confirm_overrides(NOBODY, plan, plan.name)
-    confirmation.confirm_overrides(NOBODY, msgspec.structs.replace(plan, overrides=(safer,)), None)
+    confirmation.confirm_file(NOBODY, plan, (), plan.name)
+    confirmation.confirm_file(NOBODY, msgspec.structs.replace(plan, overrides=(safer,)), (), None)

@@ -42,7 +42,8 @@ def apply(
     target
         Plan file, which needs no confirmation because it was reviewed, or a spec to plan now.
     confirm
-        The spec's name: confirms the plan of a spec, or a plan with overrides, without a prompt.
+        The spec's name: confirms without a prompt the plan of a spec, a plan with overrides, or
+        one with an action that the safety policy of the aliyun CLI wants confirmed.
     restart_again
         Restart up to this many targets that already have the key but no proof of a later boot.
     digest
@@ -66,7 +67,7 @@ def apply(
     output
         Format of the result. ids: the instances that need an operator.
     """
-    from rollout.app import execute, plan_file
+    from rollout.app import execute, plan_file, safety_rules
     from rollout.app.plan import Allow, Overriding
     from rollout.cli import confirmation, eventloop, session
 
@@ -91,8 +92,9 @@ def apply(
             help_text = "pass it to `rollout plan`, which records it in the plan"
             raise UsageError.of("R0002", "--override is for a spec, this is a plan", help=help_text)
         saved = plan_file.load_plan(target, digest)
-        confirmation.confirm_overrides(terminal, saved.plan, confirm)
-        ended = eventloop.run(execute.apply, saved, made)
+        rules = safety_rules.check_plan(saved.plan)
+        confirmation.confirm_file(terminal, saved.plan, rules, confirm)
+        ended = eventloop.run(partial(execute.apply, saved, made, confirmed=True))
     return _nothing(terminal, output) if ended is None else session.show(terminal, ended, output)
 
 

@@ -91,6 +91,7 @@ def ensure(
     /,
     *,
     public_key: Path,
+    confirm: str | None = None,
     region: Region = (),
     form: Output = Output(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
@@ -104,15 +105,21 @@ def ensure(
         Name of the key pair.
     public_key
         File with the OpenSSH public key.
+    confirm
+        The key pair's name: confirms the import, if the safety policy of the aliyun CLI wants it.
     region
         Region to import into; repeatable. Default: all regions of the account.
     """
     from rollout.app import keys
-    from rollout.cli import eventloop, session
+    from rollout.cli import confirmation, eventloop, session
 
     terminal = Terminal.of(common)
     made = session.make(terminal, common, cloud)
-    states = eventloop.run(partial(keys.ensure, name, public_key, made, region))
+
+    def ask(regions: keys.Regions, rules: Sequence[str]) -> None:
+        confirmation.confirm_import(terminal, name, regions, rules, confirm)
+
+    states = eventloop.run(partial(keys.ensure, name, public_key, made, ask, region))
     return _show(terminal, "key_pairs", _states(states), form, "No regions.")
 
 
