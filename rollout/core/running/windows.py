@@ -5,6 +5,8 @@ Called by `decide_run`, `decide_instances` and `gates`. Reads the state only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from rollout.core.running.state import Run
@@ -90,7 +92,7 @@ def text(run: Run) -> str:
 def _startable(run: Run, offset: Offset, now: Instant) -> Interval | None:
     """Return the window that is open and in which a restart that begins now can end."""
     earliest, latest = now + offset.low, now + offset.high
-    for one in run.plan.intervals or ():
+    for one in _left(run):
         if one.opens > earliest:
             return None
         if latest < _last_start(run, one):
@@ -101,7 +103,17 @@ def _startable(run: Run, offset: Offset, now: Instant) -> Interval | None:
 def _upcoming(run: Run, offset: Offset, now: Instant) -> Interval | None:
     """Return the next window in which a restart can begin."""
     latest = now + offset.high
-    return next((one for one in run.plan.intervals or () if latest < _last_start(run, one)), None)
+    return next((one for one in _left(run) if latest < _last_start(run, one)), None)
+
+
+def _left(run: Run) -> Sequence[Interval]:
+    """Return the windows that may be open now or later. A closed one does not open again, although
+    it may have some time left by another clock, or by an offset that is known better.
+    """
+    intervals, shut = run.plan.intervals or (), run.shut
+    if shut is None:
+        return intervals
+    return [one for one in intervals if 0 < shut.opens <= one.opens]
 
 
 def _last_start(run: Run, window: Interval) -> Instant:

@@ -115,6 +115,47 @@ def test_no_intent_outside_a_window() -> None:
         made.decider.put(ev.WindowOpened(NOW + HOUR - 1, NOW + 3 * HOUR), made.now)
 
 
+def test_a_closed_window_is_not_opened_again() -> None:
+    """The next process, which does not know the service's time exactly, waits for the next window,
+    although the closed one has some milliseconds left by its clock.
+    """
+    close = LONGEST + 40 * SECOND
+    made = world(planned((-HOUR, close), (5 * HOUR, 8 * HOUR)), Script(boot_ms=30 * SECOND))
+    made.turn()
+    made.decider.put(ev.WindowClosed(NOW + 40 * SECOND, NOW + 5 * HOUR), made.now)
+    made.now = NOW + 40 * SECOND - 100
+    made.resume(pause_ms=0).go().check_end()
+
+    assert [one.at for one in made.events(ev.WindowOpened)] == [NOW + 5 * HOUR]
+    assert made.classes["done"] == 6
+
+
+@settings(max_examples=200)
+@given(
+    st.integers(0, 3),
+    st.integers(-HOUR, 20 * HOUR),
+    st.tuples(st.integers(-HOUR, HOUR), st.integers(0, 2 * SECOND)),
+)
+def test_a_run_outside_a_window_waits_for_the_next_one(
+    opens: int, passed: Duration, bounds: tuple[Duration, Duration]
+) -> None:
+    """Whatever the clock, no window opens before the one that the close named, and a run that waits
+    wakes later than now. After the last window nothing opens.
+    """
+    spans = [(hour * HOUR, (hour + 2) * HOUR) for hour in (1, 5, 9)]
+    run = world(planned(*spans)).run
+    run.shut = ev.WindowClosed(NOW, NOW + spans[opens][0] if opens < 3 else 0)
+    offset, now = Offset(bounds[0], sum(bounds), known=True), NOW + passed
+
+    found, wake = windows.verdict(run, offset, now), windows.wakes_at(run, offset, now)
+
+    if isinstance(found, ev.WindowOpened):
+        assert 0 < run.shut.opens <= found.at
+    else:
+        assert found is None and (wake is None or wake > now)
+    assert run.shut.opens or (found is None and wake is None)
+
+
 @pytest.mark.parametrize("ahead", [-45 * SECOND, 45 * SECOND])
 def test_windows_are_in_the_time_of_the_service(ahead: Duration) -> None:
     """A clock that is ahead opens no window early, one that is behind closes none late."""
