@@ -499,6 +499,15 @@ def _sent_in_time_by_luck(world: World) -> None:
     change_intent(record, Attach, lambda one: msgspec.structs.replace(one, not_after=closes))
 
 
+def _a_target_of_last_comes_first(world: World) -> None:
+    world.record.last = frozenset(intent(world.record, Attach).command.instances[:1])  # type: ignore[union-attr]
+
+
+def _all_targets_are_last(world: World) -> None:
+    """Several of them were down at once."""
+    world.record.last = frozenset(one.instance for one in world.record.plan.targets())
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -545,6 +554,8 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-79", _the_former_key_still_opens),
     ("I-80", _another_host_key),
     ("I-81", _restarts_after_a_refusal),
+    ("I-83", _a_target_of_last_comes_first),
+    ("I-83", _all_targets_are_last),
     ("I-40", _a_line_is_missing),
     ("I-41", _two_at_once),
     ("I-41", _lives_that_overlap),

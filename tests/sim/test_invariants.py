@@ -30,7 +30,6 @@ ELSEWHERE = {
     "I-90": ("app/test_approvals.py", "journal/recheck/test_approvals.py"),
     "I-82": ("core/running/test_last_wave.py", "journal/recheck/test_last_wave.py"),
     "I-84": ("core/running/test_quarantine.py",),
-    "I-83": ("core/planning/test_last.py", "e2e/test_last.py"),
 }
 """What a simulated run cannot break or does not show, and the tests that hold it."""
 

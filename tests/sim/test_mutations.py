@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rollout.core.planning import last
 from rollout.core.running import (
     attach_evidence,
     evidence,
@@ -369,6 +370,11 @@ def begin_until_the_close(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(windows, "_last_start", lambda _, window: window.closes)
 
 
+def restart_last_like_others(patch: pytest.MonkeyPatch) -> None:
+    """The planner ignores the rules of `last`."""
+    patch.setattr(last, "order", lambda _, parts, *__: last.Ordered(parts))
+
+
 def _check_nothing(patch: pytest.MonkeyPatch) -> None:
     """No rule is checked on the way into the state."""
     for module in (evolve, evolve_calls):
@@ -411,6 +417,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (admit_without_count, "FailureLimits"),
     (forget_windows, "WindowsHeld"),
     (begin_until_the_close, "WindowsHeld"),
+    (restart_last_like_others, "LastOnes"),
     (park_outside_the_queue, "OneStation"),
     (keep_the_station_of_the_finished, "OneStation"),
 )

@@ -215,22 +215,28 @@ class BudgetHeld:
     def check(self, history: History) -> Iterator[str]:
         """Sweep over the intervals in which the run's reboots had instances down."""
         groups = history.record.plan.groups
-        changes: list[tuple[Instant, int, int]] = []
-        for name, effects in history.restarts.items():
-            ordinal = history.ordinal_of.get(name)
-            if ordinal is None:
-                continue
-            for effect in effects:
-                if effect.entry.effect == "reboot" and effect.ours and not effect.duplicate:
-                    changes += self._interval(history, name, ordinal, effect)
         down = [0] * len(groups)
-        for at, change, ordinal in sorted(changes):
+        for at, change, ordinal in self.changes(history):
             for number in history.layout.targets[ordinal].groups:
                 down[number] += change
                 if down[number] > groups[number].cap:
                     when = at - history.record.begun
                     yield f"{down[number]} down of {groups[number].cap} at {when} ms"
                     return
+
+    def changes(self, history: History) -> list[tuple[Instant, int, int]]:
+        """Return when each reboot of the run brought a target down, as 1, and when it served again
+        or was given up, as -1: the time, the change and the ordinal, in order.
+        """
+        found: list[tuple[Instant, int, int]] = []
+        for name, effects in history.restarts.items():
+            ordinal = history.ordinal_of.get(name)
+            if ordinal is None:
+                continue
+            for effect in effects:
+                if effect.entry.effect == "reboot" and effect.ours and not effect.duplicate:
+                    found += self._interval(history, name, ordinal, effect)
+        return sorted(found)
 
     def _interval(
         self, history: History, name: str, ordinal: int, effect: AttributedEffect

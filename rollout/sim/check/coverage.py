@@ -47,6 +47,7 @@ RARE: tuple[str, ...] = (
     *("login host_key_changed", "login login_unproven", "host key unread"),
     *("gate answered open", "gate answered shut", "gate answered unknown", "halted: gate_shut"),
     *("window closed", "window opened", "halted: window"),
+    *("restarted last", "own machine restarted"),
     *("resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
@@ -78,6 +79,9 @@ def met(record: RunRecord) -> dict[str, int]:
                 count(incident)
     for incident in _of_lives(record):
         count(incident)
+    commands = [one.command for one in intents.values()]
+    restarts = [one.instances for one in commands if isinstance(one, RestartCall)]
+    count("restarted last", sum(not record.last.isdisjoint(ids) for ids in restarts))
     return {incident: number for incident, number in counts.items() if number}
 
 

@@ -20,6 +20,7 @@ from rollout.sim.world import scenario
 from rollout.sim.world.driver import End
 from rollout.sim.world.gating import Gating, OperatorPause
 from rollout.sim.world.logins import LoginProofs
+from rollout.sim.world.ordering import Ordering
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario, Stop, Stopping
 from rollout.sim.world.world import World
@@ -63,6 +64,7 @@ def calm(**changes: object) -> Scenario:
         gating=Gating(),
         logins=LoginProofs(),
         windows=(),
+        ordering=Ordering(),
         abort_ms=None,
         keys=1,
         resolves=False,

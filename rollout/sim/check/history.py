@@ -172,6 +172,12 @@ class History:
                     found.setdefault(ordinal, []).append((journaled.event, journaled))
         return found
 
+    @cached_property
+    def held(self) -> set[int]:
+        """Return the targets that were held at some time."""
+        holds = (one.event for one in self.journaled if isinstance(one.event, ev.Held))
+        return {ordinal for hold in holds for ordinal in hold.ordinals}
+
     def touched(self, instance: str, *hands: ExternalChange) -> bool:
         """Return whether one of these external changes (or any) concerned the instance."""
         found = [drift.change for _, drift in self.record.touched.get(instance, ())]

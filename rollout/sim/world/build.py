@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -98,7 +99,15 @@ def public_key(number: int) -> str:
     return synthetic.ed25519_line(bytes([number]) * 32, f"sim-{number}")
 
 
-def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
+class Planned(NamedTuple):
+    """A plan, the instances that its spec's `last` matches, and the machine that runs rollout."""
+
+    plan: Plan
+    last: frozenset[str]
+    own: str
+
+
+def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Planned:
     """Return the plan of a scenario, from what the cloud describes."""
     rows = [row for region in scenario.regions for row in _listed(cloud, region, now)]
     keys = [
@@ -107,7 +116,8 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     ]
     inventory = Inventory(tuple(rows), as_of=now)
     identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
-    context = planner.PlanContext("rollout sim", identity, keys[0].regions)
+    own = scenario.ordering.own_id(rows)
+    context = planner.PlanContext("rollout sim", identity, keys[0].regions, own=own)
     dice = Dice(scenario.seed, "wanted")
     try:
         plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
@@ -117,7 +127,10 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Plan:
     if scenario.logins.proved:
         plan = msgspec.structs.replace(plan, former_keys=_former_keys(cloud, plan))
     plan = with_windows(plan, scenario.windows, now)
-    return with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
+    plan = with_keys(plan, keys, lambda _: dice.between(0, len(keys) - 1))
+    rules = scenario.ordering.rules(rows)
+    last = (one.id for one in rows if any(rule.matches(one.id, one.tags) for rule in rules))
+    return Planned(plan, frozenset(last), own)
 
 
 def _former_keys(cloud: Cloud, plan: Plan) -> tuple[FormerKey, ...]:
@@ -177,6 +190,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         on_failure=scenario.on_failure,
         verify=_verify(scenario.logins),
         limits=Limits(exposed_max=scenario.exposed_max),
+        last=scenario.ordering.rules(inventory.instances),
     )
 
 

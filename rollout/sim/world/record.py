@@ -68,6 +68,10 @@ class RunRecord:
     arrivals: Arrivals
     plan: Plan
     raw: bytes
+    last: frozenset[str] = frozenset()
+    """The instances that the spec's `last` matches."""
+    own: str = ""
+    """The instance that runs rollout; empty if none does."""
     planned_effects: int = 0
     begun: Instant = 0
     sent: list[Sent] = field(default_factory=list)

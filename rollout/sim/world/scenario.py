@@ -20,10 +20,11 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import gating, logins, opening
+from rollout.sim.world import gating, logins, opening, ordering
 from rollout.sim.world.gating import Gating
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.opening import Opening
+from rollout.sim.world.ordering import Ordering
 
 SIZE = (14, 60)
 SMALL_MAX = 20
@@ -180,6 +181,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Budgets that limit only restarts per ten minutes: `by` and `restartsPer10m`."""
     on_failure: OnFailure | None = None
     windows: tuple[Opening, ...] = ()
+    ordering: Ordering = Ordering()
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -256,6 +258,7 @@ def draw(seed: int) -> Scenario:
         rates=Dice(seed, "rates").pick(_RATES),
         on_failure=Dice(seed, "failures").pick(_ON_FAILURE),
         windows=opening.draw(seed),
+        ordering=ordering.draw(seed),
     )
 
 

@@ -63,9 +63,10 @@ class World:
         self.disk = SimDisk(self.crash_points)
         self.cloud = build.cloud_of(scenario, self.heap.now)
         self.arrivals = Arrivals(self.cloud, self.heap)
-        plan = build.plan_of(scenario, self.cloud, self.heap.now)
-        self.record = RunRecord(scenario, self.cloud, self.arrivals, plan, planmodel.encode(plan))
-        self.record.planned_effects = len(self.cloud.ledger)
+        plan, last, own = build.plan_of(scenario, self.cloud, self.heap.now)
+        raw = planmodel.encode(plan)
+        self.record = RunRecord(scenario, self.cloud, self.arrivals, plan, raw, last, own)
+        self.record.planned_effects = self._effects = len(self.cloud.ledger)
         self.record.gates = GateWorld(
             tuple(one.spells for one in scenario.gating.questions),
             gates=plan.questions(),
@@ -251,8 +252,19 @@ class World:
 
     def _after_step(self, decider: Decider) -> None:
         self._attend(decider)
+        if self.record.own and self._own_machine_restarted():
+            self.record.count("own machine restarted")
+            self.crash_points.left = 1
         if not self.record.misplaced:
             self.record.misplaced += misplaced(decider.waiting)
+
+    def _own_machine_restarted(self) -> bool:
+        """Return whether the machine that runs rollout restarted since the last call of this."""
+        known, self._effects = self._effects, len(self.cloud.ledger)
+        return any(
+            one.instance == self.record.own and one.effect in ("reboot", "start")
+            for one in self.cloud.ledger.since(known)
+        )
 
     def _sending(self, call: Call) -> None:
         if call.n:
