@@ -24,6 +24,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Self
 
+from rollout.model.phrase import Text
+
 
 class Exit(enum.IntEnum):
     """Exit codes of the command line. They are a public contract."""
@@ -83,14 +85,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: its code, message, location, fix, and further lines."""
+    """One problem: its code, what is wrong, location, fix, and further lines."""
 
     code: str
-    message: str
+    what: Text
     place: Place | None = None
-    help: str | None = None
-    notes: tuple[str, ...] = ()
+    cure: Text | None = None
+    notes: tuple[Text, ...] = ()
     request_id: str | None = None
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in English: for the journal, logs and JSON."""
+        return str(self.what)
+
+    @property
+    def help(self) -> str | None:
+        """The fix, in English."""
+        return None if self.cure is None else str(self.cure)
 
 
 @dataclass(eq=False)
@@ -105,11 +117,11 @@ class RolloutError(Exception):
     def of(
         cls,
         code: str,
-        message: str,
+        message: Text,
         *,
         place: Place | None = None,
-        help: str | None = None,  # noqa: A002 - the word users see
-        notes: tuple[str, ...] = (),
+        help: Text | None = None,  # noqa: A002 - the word users see
+        notes: tuple[Text, ...] = (),
         request_id: str | None = None,
         exit: Exit | None = None,  # noqa: A002 - the word users see
     ) -> Self:

@@ -70,6 +70,20 @@ loosens a run unseen. Unknown names are refused with their position (R0020), and
 (R0112). A host of a private cloud cannot be named in a file. `rollout config show --origin` lists
 every value with the option, variable or file that gave it.
 
+## Languages
+
+Help and messages are in English or Chinese. The language is the first of these that is given:
+
+1. `--lang en|zh`, `ROLLOUT_LANG`, or `lang` in a settings file
+2. `language` of the aliyun CLI's profile that the command uses
+3. the locale: `LC_ALL`, else `LC_MESSAGES`, else `LANG`
+
+{TRANSLATED}
+
+Always in English: documents (`-o json|jsonl|csv|ids`), log lines, the journal, the audit log, plan
+files, codes and names of all kinds. To translate a new message, run `make messages` and complete
+`rollout/locale/zh_CN/LC_MESSAGES/rollout.po`; [glossary.md](glossary.md) lists the Chinese terms.
+
 ## Output for programs
 
 Every command that lists or shows takes `-o json|jsonl|csv|ids` and `--query`, a
@@ -84,6 +98,10 @@ rollout show fleet.plan.json --exclusions -o csv
 rollout status --query classes.done
 ```
 """
+TRANSLATED = """\
+Translated so far: all help pages, the titles of error codes, `rollout explain`, and the frame of
+error messages."""
+"""Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials
 
@@ -187,7 +205,9 @@ def page() -> str:
             "Cloud options", "Taken by every command that calls the service.", options.CLOUD.name
         )
     )
-    return "\n".join([*blocks, SETTINGS, CREDENTIALS, _samples()])
+    return "\n".join(
+        [*blocks, SETTINGS.replace("{TRANSLATED}", TRANSLATED), CREDENTIALS, _samples()]
+    )
 
 
 def _samples() -> str:

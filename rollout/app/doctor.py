@@ -187,7 +187,7 @@ def _local(found: _Findings, session: Session, environment: Mapping[str, str]) -
         held = {run: driver for run, driver in drivers.items() if driver}
         for run, driver in held.items():
             text = f"run {run} is in progress: {driver}"
-            found.warn("lock", Problem("R0603", text, help="wait for it before you apply"))
+            found.warn("lock", Problem("R0603", text, cure="wait for it before you apply"))
         if not held:
             found.ok("lock", "free: no run is in progress")
     with found.problems("endpoint"):
@@ -214,7 +214,7 @@ async def _account(found: _Findings, service: Service) -> None:
     if mine.arn.endswith(":root"):
         text = "the AccessKey of the account itself has all permissions"
         cure = "use a RAM user or role with the policy of `rollout doctor --policy apply`"
-        found.warn("identity", Problem("", text, help=cure))
+        found.warn("identity", Problem("", text, cure=cure))
     keyring = service.client.keyring
     keys = await keyring.get()
     text = f"expire at {format_instant(keys.expires_at)}" if keys.expires_at else "do not expire"
@@ -225,7 +225,7 @@ async def _account(found: _Findings, service: Service) -> None:
         found.ok("credentials", text)
     else:
         cure = "renew them, or use a source that renews them, such as a profile with a role"
-        found.warn("credentials", Problem("R0415", text, help=cure))
+        found.warn("credentials", Problem("R0415", text, cure=cure))
 
 
 async def _spec(found: _Findings, spec: Spec, service: Service) -> None:

@@ -154,4 +154,4 @@ class Delivery:
 def _undelivered(run: str, state: ReceiverState) -> Problem:
     why = f": {state.cause}" if state.cause else ""
     text = f"{state.waiting} messages to {state.to} are not delivered{why}"
-    return Problem("R0545", text, help=f"rollout notify {run} sends them")
+    return Problem("R0545", text, cure=f"rollout notify {run} sends them")

@@ -8,17 +8,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.app import about
-from rollout.cli import log_file, signals, stderr_queue, terminal
+from rollout.cli import language, log_file, signals, stderr_queue, terminal
 from rollout.cli.errors import crash, usage
-from rollout.cli.options import VALUED, Common, check_directory, misspelled, refuse_misspelled
+from rollout.cli.options import (
+    VALUED,
+    CloudOptions,
+    Common,
+    check_directory,
+    misspelled,
+    refuse_misspelled,
+)
 from rollout.cli.settings import Settings
 from rollout.errors import Exit, RolloutError
+
+if TYPE_CHECKING:
+    from rollout.cli.help_page import TranslatedHelp
 
 COMMANDS = {
     "init": ("[FOLDER]", "Write a first spec and the settings of a project."),
@@ -141,6 +151,7 @@ def make_app() -> App:
         help="Rotates SSH key pairs over fleets of Alibaba Cloud ECS instances.",
         version=about.version,
         help_format="plaintext",
+        help_formatter=None if language.is_english() else _translated_help(),
         exit_on_error=False,
         print_error=False,
         config=Settings(_tables()),
@@ -160,6 +171,12 @@ def make_app() -> App:
     return app
 
 
+def _translated_help() -> TranslatedHelp:
+    from rollout.cli.help_page import TranslatedHelp
+
+    return TranslatedHelp(language.translated)
+
+
 def _tables() -> dict[str, tuple[str, ...]]:
     """Return the tables of a settings file: the commands, each with its subcommands."""
     pairs = [command.partition(" ") for command in COMMANDS]
@@ -174,9 +191,11 @@ def main(arguments: Sequence[str]) -> int:
     terminal.harden()
     common = _before_parsing(arguments, os.environ)
     try:
+        language.use(language.before_parsing(arguments, os.environ))
         command, positional, options = _parse(arguments)
         common = _common(positional, options)
         if command.__module__.startswith("rollout."):
+            _use_language(common, positional, options)
             stderr_queue.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
             log_file.start(common.log_file)
@@ -279,3 +298,10 @@ def _before_parsing(arguments: Sequence[str], environment: Mapping[str, str]) ->
 def _common(positional: tuple[Any, ...], options: dict[str, Any]) -> Common:
     given = (*positional, *options.values())
     return next((value for value in given if isinstance(value, Common)), Common())
+
+
+def _use_language(common: Common, positional: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Print in the language of the settings, or in that of the profile that the command uses."""
+    given = (*positional, *options.values())
+    cloud = next((value for value in given if isinstance(value, CloudOptions)), CloudOptions())
+    language.use(common.lang or language.of_surroundings(cloud.profile, os.environ))

@@ -33,6 +33,7 @@ ENVIRONMENT = (
     "ROLLOUT_COLOR",
     "ROLLOUT_EMULATOR",
     "ROLLOUT_ENDPOINT",
+    "ROLLOUT_LANG",
     "ROLLOUT_LOG_FILE",
     "ROLLOUT_LOG_FORMAT",
     "ROLLOUT_NO_INPUT",
@@ -68,6 +69,9 @@ class Common:
         Format of the log lines on stderr and in the log file.
     log_file
         File that receives all log lines and messages as well, readable by its owner only.
+    lang
+        Language of help and messages. Default: the language of the aliyun CLI's profile, else of
+        the locale. Results for programs and logs are always in English.
     """
 
     runs_dir: Annotated[Path, Parameter(env_var="ROLLOUT_RUNS_DIR")] = Path("runs")
@@ -80,6 +84,7 @@ class Common:
     verbose: Annotated[int, Parameter(name=("--verbose", "-v"), count=True, show_default=False)] = 0
     log_format: Annotated[Literal["text", "json"], Parameter(env_var="ROLLOUT_LOG_FORMAT")] = "text"
     log_file: Annotated[Path | None, Parameter(env_var="ROLLOUT_LOG_FILE")] = None
+    lang: Annotated[Literal["en", "zh"] | None, Parameter(env_var="ROLLOUT_LANG")] = None
 
 
 @Parameter(name="*", group=CLOUD)
@@ -141,6 +146,7 @@ VALUED = frozenset(
     {
         "--runs-dir",
         "--color",
+        "--lang",
         "--log-file",
         "--log-format",
         "--profile",

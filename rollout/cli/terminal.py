@@ -19,16 +19,18 @@ from typing import TextIO
 from rollout import logs
 from rollout.cli import signals, stderr_queue
 from rollout.cli.errors import rendering
+from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
 from rollout.errors import Problem, RolloutError, StorageError
+from rollout.model.phrase import Text
 from rollout.model.printable import escaped_lines
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
 """Limits of the width that text is wrapped to, and the width without a terminal."""
 
 _STYLES = (
-    (re.compile(r"^error\[\w+\]", re.MULTILINE), "1;31"),
-    (re.compile(r"^warning\[\w+\]|^!", re.MULTILINE), "1;33"),
+    (re.compile(r"^(?:error|错误)\[\w+\]", re.MULTILINE), "1;31"),
+    (re.compile(r"^(?:warning|警告)\[\w+\]|^!", re.MULTILINE), "1;33"),
     (re.compile(r"\bEMULATOR\b"), "1;35"),
     (re.compile(r"^ *\^+$|\^{2,}", re.MULTILINE), "31"),
 )
@@ -84,13 +86,13 @@ class Terminal:
         text = paint(text) if self.out_color else text
         return write(sys.stdout, text, patience_s=patience_s)
 
-    def say(self, text: str) -> None:
-        """Print a message to stderr."""
+    def say(self, text: Text) -> None:
+        """Print a message to stderr in the current language; log it in English."""
         if self.json_lines:
-            logs.say("message", text=text)
+            logs.say("message", text=str(text))
             return
-        logs.keep("message", text=text)
-        self._print(text)
+        logs.keep("message", text=str(text))
+        self._print(translated(text))
 
     def _print(self, text: str) -> None:
         text = escaped_lines(logs.redact(text))
@@ -110,7 +112,7 @@ class Terminal:
         """Print a warning to stderr."""
         _log(logs.say if self.json_lines else logs.keep, "warning", problem)
         if not self.json_lines:
-            self._print(f"warning[{problem.code}]: {problem.message}")
+            self._print(tr("warning[{code}]: {problem}", code=problem.code, problem=problem.what))
 
     def prompt(self, question: str) -> str:
         """Prompt and return the answer, empty at end of input. Requires `interactive`."""

@@ -16,7 +16,9 @@ from rollout.errors import AccessError
 
 FOLDER: Final = ".aliyun"
 """The directory of the CLI's files in a home directory."""
-
+PROFILE_VARIABLES: Final = ("ALIBABACLOUD_PROFILE", "ALIBABA_CLOUD_PROFILE", "ALICLOUD_PROFILE")
+FILE_VARIABLE: Final = "ALICLOUD_SHARED_CREDENTIALS_FILE"
+"""A variable of Terraform's provider that may name another file."""
 _SECRET_FIELD = re.compile(r"secret$|token$|private_key$|password$")
 
 
@@ -50,6 +52,12 @@ def home(environment: Mapping[str, str]) -> Path:
         return Path(named) if named else Path.home()
     except RuntimeError:
         return Path("/nonexistent")
+
+
+def path(environment: Mapping[str, str]) -> Path:
+    """Return the path of the file, which may not exist."""
+    named = environment.get(FILE_VARIABLE)
+    return Path(named).expanduser() if named else home(environment) / FOLDER / "config.json"
 
 
 def read(path: Path) -> CliConfig:

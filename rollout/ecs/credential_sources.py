@@ -17,11 +17,9 @@ from rollout.errors import AccessError
 
 PREFIXES: Final = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_")
 """Prefixes of current SDKs, of older versions of the aliyun CLI, and of Terraform and Ansible."""
-PROFILE_VARIABLES: Final = ("ALIBABACLOUD_PROFILE", "ALIBABA_CLOUD_PROFILE", "ALICLOUD_PROFILE")
 IGNORE_VARIABLES: Final = ("ALIBABA_CLOUD_IGNORE_PROFILE", "ALIBABA_CLOUD_CLI_PROFILE_DISABLED")
 URI_VARIABLES: Final = tuple(f"{prefix}CREDENTIALS_URI" for prefix in PREFIXES)
 FILE_VARIABLE: Final = "ALIBABA_CLOUD_CREDENTIALS_FILE"
-CONFIG_VARIABLE: Final = "ALICLOUD_SHARED_CREDENTIALS_FILE"
 ECS_ROLE_VARIABLES: Final = ("ALIBABA_CLOUD_ECS_METADATA", "ALICLOUD_ECS_ROLE_NAME")
 NO_ECS_ROLE_VARIABLE: Final = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 
@@ -55,7 +53,6 @@ ROLE_VARIABLES: Final = tuple(
 OnSecret = Callable[[str], None]
 
 _DEFAULT = "default"
-_CONFIG = Path(cli_config.FOLDER) / "config.json"
 _INI = Path(".alibabacloud") / "credentials.ini"
 
 
@@ -88,7 +85,7 @@ def choose(
 
 def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) -> Source | None:
     """Return the profile that a variable names: of the CLI, else of credentials.ini."""
-    variable, name = _named(environment, PROFILE_VARIABLES, "profiles")
+    variable, name = _named(environment, cli_config.PROFILE_VARIABLES, "profiles")
     if not name:
         return None
     ignoring = _ignoring(environment)
@@ -245,9 +242,8 @@ def _ignoring(environment: Mapping[str, str]) -> str:
 
 def _config(environment: Mapping[str, str]) -> CliConfig:
     """Return the CLI's configuration; a variable of Terraform's provider may name the file."""
-    return cli_config.read(
-        _file_of(environment, CONFIG_VARIABLE) or cli_config.home(environment) / _CONFIG
-    )
+    named = _file_of(environment, cli_config.FILE_VARIABLE)
+    return cli_config.read(named or cli_config.path(environment))
 
 
 def _file_of(environment: Mapping[str, str], variable: str) -> Path | None:

@@ -55,7 +55,7 @@ def refuse(absent: Iterable[str]) -> None:
         Problem(
             "R0204",
             f"the account has no region {region}",
-            help=f"{regions.advice(region)}; --allow-unknown-region skips this check",
+            cure=f"{regions.advice(region)}; --allow-unknown-region skips this check",
         )
         for region in sorted(absent)
     )
@@ -68,6 +68,6 @@ def _with_option(problem: Problem) -> Problem:
     return Problem(
         problem.code,
         problem.message,
-        help=f"{problem.help}; {hint}" if problem.help else hint,
+        cure=f"{problem.help}; {hint}" if problem.help else hint,
         request_id=problem.request_id,
     )

@@ -39,15 +39,15 @@ class GateProbes:
         if isinstance(gate, ExecGate):
             if not exec_gate.is_program(gate.argv[0], self.environment):
                 hint = "install it on this machine, or correct `exec` in the spec and plan again"
-                yield Problem("R0343", f"{gate.argv[0]} is not a program", help=hint)
+                yield Problem("R0343", f"{gate.argv[0]} is not a program", cure=hint)
             for name in gate.env:
                 if not self.environment.get(name):
-                    yield Problem("R0343", f"the variable {name} is not set", help=f"set {name}")
+                    yield Problem("R0343", f"the variable {name} is not set", cure=f"set {name}")
             return
         try:
             self._headers(gate)
         except UnreadableSecret as error:
-            yield Problem("R0343", str(error), help="set it before the run is started or resumed")
+            yield Problem("R0343", str(error), cure="set it before the run is started or resumed")
 
     async def _ask(self, gate: AnyGate) -> GateReply:
         match gate:

@@ -80,8 +80,8 @@ def test_apply_refuses_before_it_connects() -> None:
         anyio.run(execute.apply, saved(), Session())
 
     assert caught.value.exit is Exit.CONFIRM
-    assert "may still approve: li.wei+" in caught.value.problems[0].notes[0]
-    assert "zhou.min" not in caught.value.problems[0].notes[0]
+    assert "may still approve: li.wei+" in str(caught.value.problems[0].notes[0])
+    assert "zhou.min" not in str(caught.value.problems[0].notes[0])
     assert not Path("runs").exists()
 
 

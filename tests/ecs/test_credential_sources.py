@@ -420,7 +420,7 @@ def test_nothing_at_all_says_what_to_set(tmp_path: Path) -> None:
     error = refused({"HOME": str(tmp_path), **NO_ROLE})
     assert error.problems[0].code == "R0401"
     assert "aliyun configure" in str(error.problems[0].help)
-    notes = "\n".join(error.problems[0].notes)
+    notes = "\n".join(map(str, error.problems[0].notes))
     for name in ("ALICLOUD_ACCESS_KEY", "ALIBABA_CLOUD_CREDENTIALS_URI", "credentials.ini"):
         assert name in notes
 

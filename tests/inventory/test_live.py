@@ -224,7 +224,7 @@ async def test_an_empty_listing_without_permission_is_refused() -> None:
     assert (problem.code, error.exit) == ("R0211", Exit.DENIED)
     assert problem.message == "DescribeInstances returned 0 instances in cn-shanghai"
     assert problem.request_id == "REQ-1"
-    assert "not accepted" in " ".join(problem.notes)
+    assert "not accepted" in " ".join(map(str, problem.notes))
 
 
 async def test_ids_are_read_in_pages_of_100() -> None:

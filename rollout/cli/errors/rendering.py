@@ -1,12 +1,12 @@
-"""Format errors: code, message, location with a caret, fix, request id.
+"""Format errors in the current language: code, message, location with a caret, fix, request id.
 
-A pure function of the error; `cli.main` prints what it returns, to stderr.
+`cli.main` prints the text to stderr.
 """
 
 from __future__ import annotations
 
-import unicodedata
-
+from rollout.cli.language import tr, tr_many, translated
+from rollout.cli.views.render import columns
 from rollout.errors import Place, Problem, RolloutError
 from rollout.model import limits, secrecy
 from rollout.model.printable import escaped
@@ -22,19 +22,20 @@ def render(error: RolloutError) -> str:
     shown = [_problem(problem) for problem in error.problems[: limits.PROBLEMS_SHOWN_MAX]]
     more = len(error.problems) - len(shown)
     if more > 0:
-        shown.append(f"… and {more} more {'problem' if more == 1 else 'problems'}")
+        shown.append(tr_many("… and {number} more problem", "… and {number} more problems", more))
     if error.resume:
-        shown.append(f"resume: {error.resume}")
+        shown.append(tr("resume: {command}", command=error.resume))
     return secrecy.masked("\n\n".join(shown))
 
 
 def _problem(problem: Problem) -> str:
-    lines = [f"error[{problem.code}]: {escaped(problem.message)}"]
+    head = tr("error[{code}]: {problem}", code=problem.code, problem=problem.what)
+    lines = [escaped(head)]
     if problem.place is not None:
         lines += _place(problem.place)
-    lines += [f"  {escaped(note)}" for note in problem.notes]
-    if problem.help:
-        lines.append(f"  help: {escaped(problem.help)}")
+    lines += [f"  {escaped(translated(note))}" for note in problem.notes]
+    if problem.cure:
+        lines.append(f"  {escaped(tr('help: {cure}', cure=problem.cure))}")
     if problem.request_id:
         lines.append(f"  RequestId {escaped(problem.request_id)}")
     return "\n".join(lines)
@@ -48,7 +49,7 @@ def _place(place: Place) -> list[str]:
     before, marked, after = _cut(place.text, place.column - 1, place.width)
     number = str(place.line)
     gutter = " " * len(number) + " |"
-    caret = " " * _columns(before) + "^" * max(1, _columns(marked))
+    caret = " " * columns(before) + "^" * max(1, columns(marked))
     return [arrow, gutter, f"{number} | {before}{marked}{after}".rstrip(), f"{gutter} {caret}"]
 
 
@@ -65,8 +66,3 @@ def _cut(text: str, start: int, width: int) -> tuple[str, str, str]:
 
 def _line(text: str) -> str:
     return escaped(text.replace("\t", " "))
-
-
-def _columns(text: str) -> int:
-    """Return the columns on a terminal. Chinese, Japanese and Korean characters take two."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)

@@ -1,4 +1,4 @@
-"""Format the explanation of an error code and the list of exit codes. Pure."""
+"""Format the explanation of an error code and the list of exit codes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.app.pages import ErrorPage
+from rollout.cli.language import tr, translated
 from rollout.cli.views import render
 from rollout.errors import EXIT_ORDER, Exit
 
 
 def text(page: ErrorPage, width: int) -> list[str]:
     """Return the lines of one error code's page."""
+    warning = tr("0: a warning never changes the exit code")
     rows = {
-        page.code: page.title,
-        "area": page.family,
-        "exit": f"{int(page.exit)}" if page.exit else "0: a warning never changes the exit code",
-        "what to do": "",
+        page.code: translated(page.title),
+        tr("area"): translated(page.family),
+        tr("exit"): str(int(page.exit)) if page.exit else warning,
+        tr("what to do"): "",
     }
-    lines = [f"{name:<10}{value}".rstrip() for name, value in rows.items()]
-    return [*lines, *render.wrap(page.cure, width, first="  ")]
+    lines = [f"{render.padded(name, 10)}{value}".rstrip() for name, value in rows.items()]
+    return [*lines, *render.wrap(translated(page.cure), width, first="  ")]
 
 
 def row(page: ErrorPage) -> dict[str, Any]:
@@ -37,10 +39,10 @@ def exits(meanings: Mapping[Exit, str], width: int) -> list[str]:
     lines = [
         line
         for code, meaning in meanings.items()
-        for line in render.wrap(meaning, width, first=f"{int(code):>5}  ", rest=" " * 7)
+        for line in render.wrap(translated(meaning), width, first=f"{int(code):>5}  ", rest=" " * 7)
     ]
     order = ", ".join(str(int(code)) for code in EXIT_ORDER)
-    note = f"If several exit codes apply to a run, the first of {order} is used."
+    note = tr("If several exit codes apply to a run, the first of {order} is used.", order=order)
     return [*lines, "", *render.wrap(note, width, rest="")]
 
 

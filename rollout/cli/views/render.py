@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 
 from rollout.model.printable import escaped, escaped_json
@@ -12,6 +13,10 @@ from rollout.model.time import HOUR, MINUTE, SECOND, Duration
 
 HANG = "  "
 _UNIT = re.compile(r"(\d) ([hms%])(?!\w)")
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
+"""Chinese, Japanese and Korean characters and punctuation, as the range of a pattern."""
+_PIECE = re.compile(rf"[（《“]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[，。；：！？、）》”…]*\s*")
+"""A part of a text after which a line may end: a word, or one wide character."""
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -34,11 +39,11 @@ def span(duration: Duration) -> str:
 def table(rows: Sequence[Sequence[str]], align: str, *, indent: int = 2) -> list[str]:
     """Return the lines of a table. `align` has `<` or `>` per column; the last is not padded."""
     rows = [[escaped(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
+            padded(cell, width, side) for cell, side, width in zip(row, align, widths, strict=True)
         ]
         lines.append((" " * indent + "  ".join(cells)).rstrip())
     return lines
@@ -48,6 +53,8 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[st
     """Return the text in lines of at most `width` columns, without breaks inside a long word or
     between a number and its unit.
     """
+    if columns(text) > len(text):
+        return _wrap_wide(text, width, first, rest)
     lines = textwrap.wrap(
         _UNIT.sub("\\1\u00a0\\2", text),
         width,
@@ -59,11 +66,35 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[st
     return [line.replace("\u00a0", " ") for line in lines]
 
 
-def fit(line: str, columns: int | None) -> str:
-    """Return the line, broken between words if it exceeds `columns`; None means no terminal."""
-    if columns is None or len(line) <= columns:
+def _wrap_wide(text: str, width: int, first: str, rest: str) -> list[str]:
+    """Return the lines of a text with wide characters, after each of which a line may end."""
+    lines, line = [], first
+    for piece in _PIECE.findall(text):
+        if line.strip() and columns((line + piece).rstrip()) > width:
+            lines.append(line.rstrip())
+            line = rest
+        line += piece
+    return [*lines, line.rstrip()]
+
+
+def columns(text: str) -> int:
+    """Return the columns on a terminal. Chinese, Japanese and Korean characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+
+
+def padded(text: str, width: int, side: str = "<") -> str:
+    """Return the text with spaces up to `width` columns: after it for `<`, before it for `>`."""
+    spaces = " " * (width - columns(text))
+    return text + spaces if side == "<" else spaces + text
+
+
+def fit(line: str, limit: int | None) -> str:
+    """Return the line, broken between words if it exceeds `limit` columns; None: no terminal."""
+    if limit is None or columns(line) <= limit:
         return line
-    return "\n".join(wrap(line, columns, rest=HANG * 2))
+    return "\n".join(wrap(line, limit, rest=HANG * 2))
 
 
 def as_json(value: object, *, indent: int | None = None) -> str:

@@ -129,9 +129,9 @@ def _bad_budget(index: int, budget: Budget, key: str, members: int, cap: int) ->
     if cap == 0:
         what = f"{members}" if key == FLEET else f"the {members} members of {key}"
         fix = f"add `atLeast: 1`, or write a count, for example `maxDown: 1`; {_BASE}"
-        return Problem("R0312", f"{stated} of {what} comes to 0", help=fix)
+        return Problem("R0312", f"{stated} of {what} comes to 0", cure=fix)
     fix = f"write at most {members}, or a percentage; {_BASE}"
-    return Problem("R0312", f"{stated} is more than {members}", help=fix)
+    return Problem("R0312", f"{stated} is more than {members}", cure=fix)
 
 
 _BASE = "only running instances that the spec covers count"

@@ -1,0 +1,159 @@
+"""The language of help and messages: how it is chosen, and what it leaves in English."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import language, main
+from rollout.cli.views import render
+from rollout.errors import Exit
+
+ENGLISH, CHINESE = "error[R0100]: ", "错误[R0100]："
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with an own home; no setting and no locale chooses a language."""
+    for name in list(os.environ):
+        if name.startswith(("ROLLOUT_", "LC_", "LANG", "ALI")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
+    (tmp_path / "home" / ".aliyun").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "home"
+    language.use("en")
+
+
+def profiles(home: Path, **languages: str) -> None:
+    """Write profiles of the aliyun CLI with these languages; the first is the current one."""
+    rows = [{"name": name, "language": chosen} for name, chosen in languages.items()]
+    document = {"current": next(iter(languages)), "profiles": rows}
+    (home / ".aliyun" / "config.json").write_text(json.dumps(document))
+
+
+def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return what a command prints about a spec that does not exist."""
+    assert main.main(["validate", "missing.yaml", *arguments]) == Exit.IO
+    return capsys.readouterr().err
+
+
+def test_the_option_is_stronger_than_all_else(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Option > variable > rollout.toml > profile > locale > English."""
+    assert error(capsys).startswith(ENGLISH)
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    assert error(capsys).startswith(CHINESE)
+    profiles(home, ops="en")
+    assert error(capsys).startswith(ENGLISH)
+    Path("rollout.toml").write_text('lang = "zh"')
+    assert error(capsys).startswith(CHINESE)
+    monkeypatch.setenv("ROLLOUT_LANG", "en")
+    assert error(capsys).startswith(ENGLISH)
+    assert error(capsys, "--lang", "zh").startswith(CHINESE)
+
+
+@pytest.mark.parametrize(
+    "variables, expected",
+    [
+        ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LC_MESSAGES": "zh_CN.GB18030", "LANG": "en_US.UTF-8"}, "zh"),
+        ({"LC_ALL": "", "LANG": "zh_SG"}, "zh"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+    ],
+)
+def test_the_first_locale_variable_with_a_value_decides(
+    variables: dict[str, str], expected: str
+) -> None:
+    """LC_ALL before LC_MESSAGES before LANG; each other language gives English."""
+    environment = {"HOME": os.environ["HOME"], **variables}
+
+    assert language.of_surroundings(None, environment) == expected
+
+
+def test_the_profile_in_use_decides(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--profile`, then the variables that name one, then the file's current profile."""
+    profiles(home, current="en", other="zh")
+    environment = dict(os.environ)
+
+    assert language.of_surroundings(None, environment) == "en"
+    assert language.of_surroundings("other", environment) == "zh"
+    assert language.of_surroundings(None, {**environment, "ROLLOUT_PROFILE": "other"}) == "zh"
+    assert language.of_surroundings("unknown", {**environment, "LANG": "zh_CN"}) == "zh"
+
+
+def test_a_damaged_profile_file_is_no_error_here(home: Path) -> None:
+    """The language is chosen before anything can be reported; who needs the file reports it."""
+    (home / ".aliyun" / "config.json").write_text("{")
+
+    assert language.of_surroundings(None, dict(os.environ)) == "en"
+
+
+@pytest.mark.parametrize("arguments", [["--lang", "zh"], ["--lang=zh"]])
+def test_errors_in_the_command_line_have_its_language(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option counts even where the rest of the line cannot be understood."""
+    assert main.main(["history", "--nonsense", *arguments]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("错误[R0001]：")
+
+
+def test_an_unknown_language_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--lang` accepts the installed languages; a wrong variable is named."""
+    assert main.main(["history", "--lang", "de"]) == Exit.USAGE
+    assert "choose from" in capsys.readouterr().err
+    monkeypatch.setenv("ROLLOUT_LANG", "de")
+    assert main.main(["history"]) == Exit.CONFIG
+    assert "R0014" in capsys.readouterr().err
+
+
+def test_help_pages_are_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    """Summary, titles and descriptions; the names of options stay as they are typed."""
+    assert main.main(["apply", "--help", "--lang", "zh"]) == Exit.DONE
+
+    page = capsys.readouterr().out
+    assert page.startswith("用法：rollout apply TARGET [OPTIONS]")
+    assert "执行计划" in page and "--until-wave" in page and "通用选项" in page
+    assert "Execute a plan" not in page and "Common options" not in page
+
+
+def test_explanations_are_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    """Title, area and fix of an error code; the JSON document stays in English."""
+    assert main.main(["explain", "R0612", "--lang", "zh"]) == Exit.DONE
+    assert "密钥对正在使用" in capsys.readouterr().out
+
+    assert main.main(["explain", "R0612", "--lang", "zh", "-o", "json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["title"] == "the key pair is in use"
+
+
+def test_log_lines_stay_english(capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors as JSON lines and the log file are for programs."""
+    line = error(capsys, "--lang", "zh", "--log-format", "json", "--log-file", "log")
+
+    assert json.loads(line)["message"].startswith("the spec cannot be read")
+    assert json.loads(Path("log").read_text())["message"].startswith("the spec cannot be read")
+
+
+@pytest.mark.parametrize("width", range(20, 60, 7))
+def test_chinese_text_is_wrapped_by_columns(width: int) -> None:
+    """A line ends after any character but no line begins with a closing mark; words stay whole."""
+    text = "请检查列出的实例，然后执行 `rollout resume RUN`：它会重新观察这些实例，不会重启两次。"
+
+    lines = render.wrap(text, width, first="  ", rest="  ")
+
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(render.columns(line) <= width for line in lines)
+    assert not any(line.strip()[0] in "，。：" for line in lines)
+
+
+def test_tables_align_wide_characters() -> None:
+    """A Chinese character takes two columns."""
+    assert render.table([["实例", "x"], ["i-1", "y"]], "<<", indent=0) == ["实例  x", "i-1   y"]
