@@ -142,11 +142,39 @@ certificate authorities only: `SSL_CERT_FILE` has no effect on them.
 
 The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
 variables (a key id without its secret, one of the three OIDC variables) and variables that
-contradict each other are errors. The `process_command` of a profile of mode External runs without
-a terminal and without input, for at most 60 s, and ends with the program.
+contradict each other are errors.
 
 `--emulator` uses the emulator's own key; only a profile that is named in addition replaces it. A
 loopback address without `--emulator` and without TLS receives no keys but the emulator's (R0408).
+
+### Modes of a profile
+
+The official library `alibabacloud-credentials` gets the keys of all these modes but External. A
+profile that lacks a field of its mode is an error (R0407).
+
+| mode | keys |
+| --- | --- |
+| AK, StsToken | of the profile |
+| RamRoleArn | of the role, assumed with the keys of the profile |
+| ChainableRamRoleArn | of the role, assumed with the keys of `source_profile` |
+| RamRoleArnWithRoleName | of the role, assumed with the role of the ECS instance |
+| EcsRamRole | of the role of the ECS instance |
+| OIDC | of the role, for the token in `oidc_token_file` |
+| CredentialsURI | that `credentials_uri` returns |
+| External | that `process_command` prints |
+| CloudSSO, OAuth | of the login by `aliyun configure` |
+| RsaKeyPair | of a session that the private key opens; deprecated by the CLI |
+| BearerToken, Anonymous | not supported (R0406): ECS accepts signed calls only |
+
+- The source of a role may be a role as well, also of another account: ChainableRamRoleArn accepts
+  any supported mode, and RamRoleArn with `sts_token` the keys of another role. Profiles that refer
+  to each other are an error (R0407).
+- `process_command` runs without a terminal and without input, for at most 60 s, and ends with the
+  program. Renewed tokens of OAuth are written back to the file, as the CLI does.
+
+The file has no proxy; proxies come from the environment (see Endpoints). The fields `endpoint`,
+`endpoint_type` and `region_id` of a profile are not read: name an endpoint with `--endpoint`, and
+the regions in the spec.
 
 ## The safety policy of the aliyun CLI
 
@@ -193,6 +221,7 @@ A host of a private cloud is accepted with https and only from the command line,
 `HTTPS_PROXY` (or `https_proxy`, `ALL_PROXY`) names an HTTP proxy, with `USER:PASSWORD@` where it
 wants a login. ECS, STS and the credential services are called through it by CONNECT; hosts, domains
 and networks in `NO_PROXY`, loopback addresses and the metadata service of an instance are not.
+Hosts and proxies are reached by IPv4 and IPv6, whichever of their addresses answers first.
 """
 
 

@@ -19,6 +19,38 @@ FOLDER: Final = ".aliyun"
 PROFILE_VARIABLES: Final = ("ALIBABACLOUD_PROFILE", "ALIBABA_CLOUD_PROFILE", "ALICLOUD_PROFILE")
 FILE_VARIABLE: Final = "ALICLOUD_SHARED_CREDENTIALS_FILE"
 """A variable of Terraform's provider that may name another file."""
+
+MODES: Final = (
+    "AK",
+    "StsToken",
+    "RamRoleArn",
+    "EcsRamRole",
+    "RsaKeyPair",
+    "RamRoleArnWithRoleName",
+    "ChainableRamRoleArn",
+    "External",
+    "CredentialsURI",
+    "OIDC",
+    "CloudSSO",
+    "OAuth",
+    "BearerToken",
+    "Anonymous",
+)
+"""The modes of profiles, as the CLI writes them."""
+
+_KEYS: Final = ("access_key_id", "access_key_secret")
+_RECOGNIZED: Final = (
+    ("StsToken", (*_KEYS, "sts_token")),
+    ("RamRoleArn", (*_KEYS, "ram_role_arn")),
+    ("AK", _KEYS),
+    ("RsaKeyPair", ("private_key", "key_pair_name")),
+    ("EcsRamRole", ("ram_role_name",)),
+    ("External", ("process_command",)),
+    ("OIDC", ("oidc_provider_arn", "oidc_token_file", "ram_role_arn")),
+    ("CloudSSO", ("cloud_sso_sign_in_url",)),
+    ("BearerToken", ("bearer_token",)),
+)
+"""Modes of profiles without a mode, by their fields (`AutoModeRecognition` of the CLI)."""
 _SECRET_FIELD = re.compile(r"secret$|token$|private_key$|password$")
 
 
@@ -41,8 +73,16 @@ class CliConfig:
         return tuple(text for text in (self.text(profile, name) for name in names) if text)
 
     def mode(self, profile: str) -> str:
-        """Return the mode of a profile; the CLI itself takes a missing one for AK."""
-        return self.text(profile, "mode") or "AK"
+        """Return the mode of a profile as the CLI writes it; the CLI reads it in any case, and
+        recognizes a missing one by the fields of the profile.
+        """
+        named = self.text(profile, "mode")
+        if named:
+            return next((one for one in MODES if one.lower() == named.lower()), named)
+        for mode, fields in _RECOGNIZED:
+            if all(self.text(profile, field) for field in fields):
+                return mode
+        return "AK"
 
 
 def home(environment: Mapping[str, str]) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rollout.ecs import cli_config, vendor
+from rollout.ecs import cli_config, profile_modes, vendor
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import EnvironmentSource, Source
 from rollout.errors import AccessError
@@ -226,11 +226,19 @@ def _check_profile(name: str, named_by: str, config: CliConfig) -> None:
             help="`aliyun configure list` lists the profiles",
         )
     mode = config.mode(name)
-    if mode not in vendor.MODES:
+    known = profile_modes.MODES.get(mode)
+    if known is None or known.make is None:
+        supported = [name for name, one in profile_modes.MODES.items() if one.make is not None]
+        other = f"use one of {', '.join(supported)}, or keys in the environment"
         raise AccessError.of(
             "R0406",
             f"profile {name} has mode {mode}, which is not supported",
-            help=f"use one of {', '.join(sorted(vendor.MODES))}, or keys in the environment",
+            help=other if known is None else known.way_out,
+        )
+    if missing := profile_modes.missing(config, name):
+        raise _contradiction(
+            f"profile {name} in {config.path} has mode {mode}, but no {' and no '.join(missing)}",
+            f"run `aliyun configure --profile {name} --mode {mode}`",
         )
 
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rollout.ecs import causes, endpoints, proxies
+from rollout.ecs import causes, endpoints, profile_modes, proxies
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import Credentials, Secret, Source
-from rollout.ecs.external import ExternalProvider
 from rollout.errors import AccessError
 from rollout.model import secrecy
 from rollout.model.time import MINUTE, Duration, Instant
@@ -31,22 +30,6 @@ TOKEN_LIFE_MS: Duration = 10 * MINUTE
 SESSION_S: Final = 3600
 SESSION_S_MIN: Final = 900
 """Default and least duration of a role's session (`DurationSeconds` of STS AssumeRole)."""
-
-MODES = frozenset(
-    {
-        "AK",
-        "StsToken",
-        "RamRoleArn",
-        "EcsRamRole",
-        "OIDC",
-        "ChainableRamRoleArn",
-        "CloudSSO",
-        "OAuth",
-        "External",
-    }
-)
-"""Modes of a CLI profile that alibabacloud-credentials 1.0.12 reads."""
-
 
 _SEARCHED: Final = (
     "--profile, ALIBABA_CLOUD_PROFILE (ALIBABACLOUD_PROFILE, ALICLOUD_PROFILE): not set",
@@ -169,7 +152,7 @@ def cli_profile(config: CliConfig, name: str) -> Source:
     """Return the source of a CLI profile that exists, with all profiles it depends on."""
     return VendorSource(
         f"profile {name} ({config.mode(name)})",
-        lambda library: _profile_provider(library, config, name),
+        lambda library: profile_modes.provider(library, config, name),
     )
 
 
@@ -231,48 +214,16 @@ def has_section(path: Path, section: str) -> bool:
 
 def instance_role(name: str, role: str) -> Source:
     """Return the source of the instance's role; `role` is empty where none is named."""
-    source = VendorSource(name, lambda library: _role_provider(library, role or None))
+    source = VendorSource(name, lambda library: profile_modes.instance_role(library, role or None))
     return source if role else LastResort(source)
-
-
-def _profile_provider(library: Any, config: CliConfig, name: str) -> Any:
-    """Return the provider of one profile. Chains, commands and instance roles are created here,
-    because the library's own reader starts a background thread for each instance role.
-    """
-    row = config.profiles[name]
-    match config.mode(name):
-        case "EcsRamRole":
-            return _role_provider(library, row.get("ram_role_name"))
-        case "External":
-            return ExternalProvider(
-                f"profile {name} (External)", config.text(name, "process_command")
-            )
-        case "ChainableRamRoleArn":
-            return library.RamRoleArnCredentialsProvider(
-                credentials_provider=_profile_provider(library, config, str(row["source_profile"])),
-                role_arn=row.get("ram_role_arn"),
-                role_session_name=row.get("ram_session_name"),
-                duration_seconds=row.get("expired_seconds"),
-                policy=row.get("policy"),
-                external_id=row.get("external_id"),
-                sts_region_id=row.get("sts_region"),
-                enable_vpc=row.get("enable_vpc"),
-            )
-        case _:
-            return library.CLIProfileCredentialsProvider(
-                profile_name=name, profile_file=str(config.path)
-            )
-
-
-def _role_provider(library: Any, role: str | None) -> Any:
-    """Return the provider for the role of this ECS instance, without a background thread."""
-    return library.EcsRamRoleCredentialsProvider(role_name=role, async_update_enabled=False)
 
 
 def _cause(error: Exception) -> tuple[str, str]:
     """Return why a provider failed, in one line, and what to check. Only the library's own messages
     are repeated, without the replies in them; other errors contain whole signed URLs.
     """
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} cannot be read ({error.strerror})", "check the path"
     text = str(error)
     http, service = _HTTP_CODE.search(text), _SERVICE_CODE.search(text)
     if http is not None:

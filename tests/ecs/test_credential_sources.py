@@ -20,6 +20,7 @@ OIDC = {
     "ALIBABA_CLOUD_OIDC_TOKEN_FILE": "/nonexistent/token",
 }
 ROLE = "acs:ram::1:role/ops"
+CHAINED = {"mode": "ChainableRamRoleArn", "ram_role_arn": ROLE}
 URI = {"ALIBABA_CLOUD_CREDENTIALS_URI": "http://127.0.0.1:1/keys"}
 NO_ROLE = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
 EXPIRED = {
@@ -232,7 +233,7 @@ def test_a_variable_may_name_a_section_of_the_credentials_file(tmp_path: Path) -
 
 def test_the_source_of_a_chained_profile_must_exist(tmp_path: Path) -> None:
     """A role that is assumed from another profile names the profile that is missing."""
-    role = {"name": "role", "mode": "ChainableRamRoleArn", "source_profile": "gone"}
+    role = {"name": "role", **CHAINED, "source_profile": "gone"}
     error = refused(home(tmp_path, role), "role")
     assert "no profile gone" in str(error) and "profile role" in str(error)
 
@@ -240,15 +241,15 @@ def test_the_source_of_a_chained_profile_must_exist(tmp_path: Path) -> None:
 def test_profiles_in_a_circle_are_an_error(tmp_path: Path) -> None:
     """Two profiles that refer to each other for their keys end with an error, not in a loop."""
     circle = [
-        {"name": "a", "mode": "ChainableRamRoleArn", "source_profile": "b"},
-        {"name": "b", "mode": "ChainableRamRoleArn", "source_profile": "a"},
+        {"name": "a", **CHAINED, "source_profile": "b"},
+        {"name": "b", **CHAINED, "source_profile": "a"},
     ]
     assert refused(home(tmp_path, *circle), "a").problems[0].code == "R0407"
 
 
 def test_the_secrets_of_a_chosen_profile_are_known(tmp_path: Path) -> None:
     """The profile's own secrets, and those of the profiles it depends on, can be blanked."""
-    role = {"name": "role", "mode": "ChainableRamRoleArn", "source_profile": "one"}
+    role = {"name": "role", **CHAINED, "source_profile": "one"}
     told: list[str] = []
     credential_sources.choose(
         home(tmp_path, role, static("one"), static("two")), "role", on_secret=told.append

@@ -76,7 +76,7 @@ def test_the_current_profile_is_the_default(tmp_path: Path) -> None:
     assert chain.name == "profile two (AK)"
 
 
-@pytest.mark.parametrize("mode", ["RsaKeyPair", "BearerToken", "Anonymous"])
+@pytest.mark.parametrize("mode", ["BearerToken", "Anonymous"])
 def test_an_unsupported_mode_names_itself(tmp_path: Path, mode: str) -> None:
     """A mode the library does not read is refused by name, exit 4."""
     environment = _home(tmp_path, _keys("one", mode))
@@ -97,13 +97,28 @@ def test_no_source_at_all_says_what_to_do(tmp_path: Path) -> None:
 
 def test_the_librarys_errors_have_our_messages(tmp_path: Path) -> None:
     """A failing source reports its kind of error, never a secret, and no chained traceback."""
-    bad = {**_keys("one"), "access_key_secret": ""}
-    source = _profile("one", _home(tmp_path, bad))
+    expired = {
+        "name": "one",
+        "mode": "CloudSSO",
+        "cloud_sso_sign_in_url": "https://signin.example/login",
+        "cloud_sso_account_id": "1",
+        "cloud_sso_access_config": "ac-1",
+        "access_token": SECRET,
+    }
+    source = _profile("one", _home(tmp_path, expired))
     with pytest.raises(AccessError) as caught:
         source.fetch(0)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     assert SECRET not in str(caught.value)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    """A private key or a token file that is not there: its path, and what is wrong with it."""
+    key = {"name": "one", "mode": "RsaKeyPair", "key_pair_name": "p", "private_key": "/gone.pem"}
+    with pytest.raises(AccessError, match=r"/gone.pem cannot be read \(No such file") as caught:
+        _profile("one", _home(tmp_path, key)).fetch(0)
+    assert caught.value.problems[0].code == "R0402"
 
 
 def test_a_missing_profile_is_refused(tmp_path: Path) -> None:
