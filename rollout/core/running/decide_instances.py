@@ -248,6 +248,8 @@ def _held_by(run: Run, keeper: int) -> str:
 def _probe(step: Step) -> None:
     """Add the due probes, host keys first: restarts wait for them."""
     run, logins = step.run, step.watching.logins
+    if not (logins.unread or logins.due):
+        return
     layout = run.layout
     unread = (o for o in logins.unread if o not in logins.reading) if run.aborted is None else ()
     for ordinal in islice(unread, logins.room):

@@ -7,7 +7,6 @@ What the comparisons vouch for is state, in `key_coverage`.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 
 import msgspec
 
@@ -62,33 +61,6 @@ class KeyWatch(msgspec.Struct, eq=False):
             ),
         ]
 
-    def due(
-        self,
-        key_site: KeySite,
-        now: Instant,
-        *,
-        works: Callable[[], bool],
-        attaches: Callable[[], bool],
-    ) -> bool:
-        """Return whether this key pair must be compared now.
-
-        It is at the start, and in each process and wave before the first effect (`works`: there
-        is something to do); when the last comparison is too old for the attach (`attaches`) or
-        the running instance that waits for it; and when only comparisons are missing.
-        """
-        if key_site in self.busy:
-            return False
-        waiting = bool(self.run.comparisons.waiting.get(key_site))
-        known = self.good.get(key_site)
-        if known is None:
-            return waiting or works() or self._closes(key_site)
-        old = now > known.at + limits.KEY_AGE_MAX_MS
-        return (
-            (old and (waiting or attaches()))
-            or (waiting and self._ends())
-            or self._closes(key_site)
-        )
-
     def fresh(self, key_site: KeySite, now: Instant) -> bool:
         """Return whether the last comparison of the key pair is recent enough for an attach."""
         known = self.good.get(key_site)
@@ -100,7 +72,7 @@ class KeyWatch(msgspec.Struct, eq=False):
 
     def all_compared(self) -> bool:
         """Return whether each key pair was compared after the last instance was rotated."""
-        return not any(self._closes(key_site) for key_site in self.run.keys)
+        return not any(self.closes(key_site) for key_site in self.run.keys)
 
     def start(self, key_site: KeySite, now: Instant) -> None:
         """The call that reads the key pair is open."""
@@ -134,14 +106,14 @@ class KeyWatch(msgspec.Struct, eq=False):
         tick = (now // limits.OBSERVE_TICK_MS + 1) * limits.OBSERVE_TICK_MS
         heapq.heappush(self.later, (tick, key_site))
 
-    def _ends(self) -> bool:
+    def ends(self) -> bool:
         """Return whether all unfinished instances of the open wave wait for a comparison."""
         run = self.run
         wave = run.wave_open if run.left_before is None else run.left_before
         left = run.left if wave is None else run.left_in_wave[wave]
         return left <= run.phase_counts[Phase.COMPARING]
 
-    def _closes(self, key_site: KeySite) -> bool:
+    def closes(self, key_site: KeySite) -> bool:
         """Return whether only the last comparison of this key pair is missing before the close."""
         run, known = self.run, self.good.get(key_site)
         ended = run.waves_closed == len(run.layout.waves) and not run.left

@@ -102,14 +102,33 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         )
 
     def key_due(self, key_site: KeySite, now: Instant) -> bool:
-        """Return whether this key pair must be compared now."""
+        """Return whether this key pair must be compared now.
+
+        It is at the start, and in each process and wave before the first effect, if there is
+        something to do; when the last comparison is too old for the attach or the running instance
+        that waits for it; and when only comparisons are missing.
+        """
+        keys = self.watching.keys
+        if key_site in keys.busy:
+            return False
+        waiting = bool(self.run.comparisons.waiting.get(key_site))
+        known = keys.good.get(key_site)
+        if known is None:
+            due = waiting or self._works(key_site.site)
+        elif now > known.at + limits.KEY_AGE_MAX_MS:
+            due = waiting or self._attaches(key_site)
+        else:
+            due = waiting and keys.ends()
+        return due or keys.closes(key_site)
+
+    def _works(self, site: Site) -> bool:
+        """Return whether an instance of this site waits for an observation, attach or restart."""
+        return self.waits(site) or any(self.ready[site].values())
+
+    def _attaches(self, key_site: KeySite) -> bool:
+        """Return whether an attach of this key pair is ready."""
         (site, key), targets = key_site, self.run.layout.targets
-        return self.watching.keys.due(
-            key_site,
-            now,
-            works=lambda: self.waits(site) or any(self.ready[site].values()),
-            attaches=lambda: any(targets[group[0]].key == key for group in self.checked[site]),
-        )
+        return any(targets[group[0]].key == key for group in self.checked[site])
 
     # observations
 
