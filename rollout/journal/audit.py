@@ -6,24 +6,31 @@ events in the journal.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from rollout.core.running.layout import Layout
+from rollout.journal.audit_texts import (
+    SERVES_OR_DOWN,
+    actor_text,
+    comment_of,
+    ending_fields,
+    lease_text,
+    login_text,
+    observation_text,
+    outcome_name,
+)
 from rollout.journal.record import Line
 from rollout.model import event as ev
 from rollout.model import gate
 from rollout.model import time as times
 from rollout.model.command import Attach, Command, ImportKey, RestartCall
-from rollout.model.event import Actor, AnyEvent
-from rollout.model.instance import Status
-from rollout.model.observation import Observed, spread
-from rollout.model.outcome import Done, Outcome, Refused, Unknown, api_time_of
+from rollout.model.event import AnyEvent
+from rollout.model.observation import spread
+from rollout.model.outcome import Outcome
 from rollout.model.plan import Plan
-from rollout.model.probe import KeyAccess, LoginVerdict
 from rollout.model.site import KeySite
 from rollout.model.time import Instant
 
@@ -99,7 +106,7 @@ def tally(lines: Iterable[Line]) -> RunTally:
                 issued = open_calls.pop(event.n, None)
                 if issued is not None:
                     for _, outcome in endings(issued.command, event):
-                        outcomes[_name_of(outcome)] += 1
+                        outcomes[outcome_name(outcome)] += 1
     return RunTally(*(dict(sorted(counter.items())) for counter in (calls, outcomes, events)))
 
 
@@ -142,7 +149,7 @@ class _Entries:
         """Yield the entries of one line."""
         for number, event in enumerate(line.body, 1):
             if isinstance(event, ev.RunStarted | ev.Resumed):
-                self.actor, self.epoch = _actor(event.actor), event.epoch
+                self.actor, self.epoch = actor_text(event.actor), event.epoch
             entry = AuditEntry(
                 f"{line.seq}-{number}", line.at, type(event).__name__, "", self.actor, self.epoch
             )
@@ -157,7 +164,8 @@ class _Entries:
             case ev.Settled():
                 return self._settled(event, entry)
             case ev.Moved():
-                text = f"{event.trigger.value}: {event.evidence}{_SPLIT.get(event.trigger, '')}"
+                state = SERVES_OR_DOWN.get(event.trigger, "")
+                text = f"{event.trigger.value}: {event.evidence}{state}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
             case ev.Held() | ev.Released():
                 return self._about(entry, event.ordinals, text=event.reason)
@@ -167,7 +175,7 @@ class _Entries:
             case ev.OperatorCommand():
                 return self._commanded(event, entry)
             case ev.FailuresAccepted():
-                text = f"{_actor(event.actor)} accepted: {event.reason}"
+                text = f"{actor_text(event.actor)} accepted: {event.reason}"
                 return self._about(entry, event.ordinals, text=text)
             case ev.ForeignRestart():
                 text = f"restarted by another operator, evidence: {event.evidence}"
@@ -176,7 +184,7 @@ class _Entries:
                 known = self.host_keys.get(event.ordinal, "")
                 if isinstance(event, ev.HostKeyRead):
                     self.host_keys[event.ordinal] = event.host_key
-                return self._about(entry, (event.ordinal,), text=_login_text(event, known))
+                return self._about(entry, (event.ordinal,), text=login_text(event, known))
             case ev.Split():
                 return self._about(
                     entry, event.ordinals, text="a refused batch is divided into halves"
@@ -203,7 +211,7 @@ class _Entries:
             observed = dict(zip(command.ordinals, spread(event.observed), strict=False)).get(
                 self.only
             )
-            text += _observation(observed) if observed else ""
+            text += observation_text(observed) if observed else ""
         return self._about(entry, command.ordinals, text=text, call=call, action=action)
 
     def _settled(self, event: ev.Settled, entry: AuditEntry) -> AuditEntry | None:
@@ -213,15 +221,20 @@ class _Entries:
             return None if self.only is not None else _with(entry, text=late, call=event.n)
         fields: dict[str, object] = {"call": event.n, "action": action_of(command)}
         if isinstance(command, ImportKey):
-            concerned = self._concerns(command.key_site)
-            return _with(entry, **fields, **_ending(event.outcome, event.at)) if concerned else None
+            if not self._concerns(command.key_site):
+                return None
+            return _with(entry, **fields, **ending_fields(event.outcome, event.at))
         ended = dict(endings(command, event))
         if self.only is not None:
             if self.only not in ended:
                 return None
-            return self._about(entry, [self.only], **fields, **_ending(ended[self.only], event.at))
-        made = self._about(entry, command.ordinals, **fields, **_ending(event.outcome, event.at))
-        counts = Counter(_name_of(outcome) for outcome in ended.values())
+            return self._about(
+                entry, [self.only], **fields, **ending_fields(ended[self.only], event.at)
+            )
+        made = self._about(
+            entry, command.ordinals, **fields, **ending_fields(event.outcome, event.at)
+        )
+        counts = Counter(outcome_name(outcome) for outcome in ended.values())
         text = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         return made if made is None or not event.items else _with(made, text=text)
 
@@ -230,8 +243,8 @@ class _Entries:
         stated += " of this and all later gates" if event.full else ""
         reason = f": {event.reason}" if event.reason else ""
         if event.command is ev.OperatorVerb.PROMOTE:
-            self.promotions[event.id] = f"promoted by {_actor(event.actor)}{reason}"
-        text = f"{_actor(event.actor)} commanded {event.command.value}{stated}{reason}"
+            self.promotions[event.id] = f"promoted by {actor_text(event.actor)}{reason}"
+        text = f"{actor_text(event.actor)} commanded {event.command.value}{stated}{reason}"
         ordinal = self.layout.ordinal_of(event.instance) if event.instance else None
         if ordinal is not None:
             return self._about(entry, (ordinal,), text=text)
@@ -246,7 +259,7 @@ class _Entries:
             case ev.RunStarted():
                 return f"run {event.run} of plan {event.plan_digest}"
             case ev.Approved():
-                return f"{event.key} approved the plan{_comment(event.note)}"
+                return f"{event.key} approved the plan{comment_of(event.note)}"
             case ev.Resumed():
                 return f"epoch {event.epoch}: the results of open calls are unknown"
             case ev.TornTail():
@@ -267,7 +280,7 @@ class _Entries:
                 here, there = times.format_instant(event.local), times.format_instant(event.service)
                 return f"this machine's clock shows {here}, the service's {there}"
             case ev.Leased():
-                return _leased(event)
+                return lease_text(event)
             case ev.LaneSlowed():
                 text = f"{event.action} in {event.region} throttled {event.throttled} times"
                 pace = f"{event.per_minute} calls a minute from {times.format_instant(event.until)}"
@@ -302,7 +315,7 @@ class _Entries:
                 return f"gate after wave {name}: {given or self._opened_by(event.wave)}"
             case ev.LastWaveSet():
                 name = self.layout.waves[event.wave].name
-                return f"{_actor(event.actor)}: no wave starts after wave {name} (--until-wave)"
+                return f"{actor_text(event.actor)}: no wave starts after wave {name} (--until-wave)"
             case ev.WindowClosed() if self.windows is not None:
                 return f"nothing begins, {self.windows.next_text(event.opens)}"
             case ev.WindowOpened() if self.windows is not None:
@@ -340,95 +353,5 @@ class _Entries:
         return self.only is None or self.layout.wave_of(self.only) == wave
 
 
-def _login_text(event: ev.HostKeyRead | ev.LoginProbed, known: str) -> str:
-    """Return what a probe observed, in words. `known` is the host key before the restart."""
-    if isinstance(event, ev.HostKeyRead):
-        return (event.host_key and f"host key before the restart: {event.host_key}") or (
-            f"host key unknown before the restart: {event.why}"
-        )
-    parts = [f"{name} {access.value}" for name, access in _accesses(event)]
-    if event.verdict is LoginVerdict.HOST_KEY_CHANGED:
-        parts.append(f"host key changed to {event.host_key}: no key was tried on it")
-    elif event.host_key:
-        parts.append("host key unchanged" if event.host_key == known else "host key not compared")
-    head = _VERDICTS[event.verdict]
-    detail = f" ({event.detail})" if event.detail else ""
-    split = "" if event.verdict is LoginVerdict.PROVED else _SERVES
-    return f"{head}: {', '.join(parts) or 'all hooks passed'}{detail}{split}"
-
-
-def _accesses(event: ev.LoginProbed) -> Iterator[tuple[str, KeyAccess]]:
-    """Yield the keys that were tried, by name."""
-    for name, access in (("new key", event.new_key), ("former key", event.former_key)):
-        if access is not KeyAccess.UNTRIED:
-            yield name, access
-
-
-_SERVES = "; failed, serves"
-_SPLIT = {
-    ev.Trigger.TIMED_OUT: "; failed, down: its permit is kept",
-    ev.Trigger.GAVE_UP: _SERVES,
-}
-"""Whether an instance that fails by this trigger serves or is down."""
-
-_VERDICTS = {
-    LoginVerdict.PROVED: "login proven",
-    LoginVerdict.UNPROVED: "login not proven",
-    LoginVerdict.KEY_REFUSED: "login failed",
-    LoginVerdict.FORMER_KEY_ACCEPTED: "login failed",
-    LoginVerdict.HOST_KEY_CHANGED: "login not tried",
-    LoginVerdict.HOOK_FAILED: "check failed",
-}
-
-
 def _with(entry: AuditEntry, **fields: object) -> AuditEntry:
     return msgspec.structs.replace(entry, **fields)
-
-
-def _actor(actor: Actor) -> str:
-    identity = f" as {actor.arn}" if actor.arn else ""
-    return f"{actor.user} on {actor.machine}{identity}"
-
-
-def _comment(note: str) -> str:
-    """Return the comment of an approval as text, empty if it has none."""
-    found = re.search(r"^comment (.+)$", note, re.MULTILINE)
-    return f": {found[1]}" if found else ""
-
-
-def _observation(observed: Observed) -> str:
-    """Return the observation before an intent as text."""
-    key = observed.key_pair or "none"
-    since = ""
-    if observed.started_at and observed.status is Status.RUNNING:
-        since = f" since {times.format_instant(observed.started_at)}"
-    return f"; observed before: {observed.status.value}{since}, key pair {key}"
-
-
-def _name_of(outcome: Outcome) -> str:
-    return type(outcome).__name__.lower()
-
-
-def _ending(outcome: Outcome, at: Instant) -> dict[str, object]:
-    """Return an outcome, received at an instant, as fields of an entry."""
-    fields = {
-        "outcome": _name_of(outcome),
-        "request_id": outcome.request_id,
-        "api_time": api_time_of(outcome, at),
-    }
-    match outcome:
-        case Done():
-            return {**fields, "text": "done"}
-        case Refused():
-            return {**fields, "code": outcome.code, "text": outcome.message or outcome.code}
-        case Unknown():
-            return {
-                **fields,
-                "code": outcome.why,
-                "text": f"unknown, may have been executed: {outcome.why}",
-            }
-
-
-def _leased(event: ev.Leased) -> str:
-    taken = f", taken over from {event.former}" if event.former else ""
-    return f"lease of {event.region} in account {event.account}, epoch {event.epoch}{taken}"
