@@ -44,6 +44,8 @@ soak: $(READY) ## simulate and fuzz for long (SOAK_SEEDS=100000, SOAK_SHELL_SEED
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SHELL_SEEDS) --jobs 2 --shell
 	@$(BIN)/python -m rollout.sim --crash-pairs --jobs 2
+	@$(BIN)/python -m tests.e2e.scheduled --ticks 30 --kills 20
+	@$(BIN)/python -m tests.e2e.scheduled --ticks 30 --kills 20 --processes 2
 	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -q $(wildcard tests/*/test_fuzz*.py)
 
 bench: $(READY) ## measure what the README claims

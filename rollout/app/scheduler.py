@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import anyio
 import msgspec
@@ -23,12 +24,15 @@ from rollout.errors import EXIT_ORDER, ConfirmationError, ConflictError, Exit, R
 from rollout.journal import store
 from rollout.journal.store import StoredRun
 from rollout.model.schedule_event import ScheduleEvent, TickEnded
-from rollout.model.time import MINUTE, Duration, Instant, format_instant
+from rollout.model.time import HOUR, MINUTE, Duration, Instant, format_instant
 
 POLL_S = 5.0
 """Pause between two turns without work: commands and new schedules are noticed within it."""
 RETRY_MS: Duration = 1 * MINUTE
 """Pause before a run that could not be continued is tried again."""
+REST_MAX_MS: Duration = 1 * HOUR
+"""Longest pause before a run that stopped without closing is continued. The pause starts at
+`RETRY_MS` and doubles, so that a halt with the same cause is not reported again and again."""
 _STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED)
 _TIMES = frozenset({"tick", "first", "last", "decided", "now"})
 
@@ -54,6 +58,13 @@ async def serve(make_session: Callable[[], Session], *, once: bool = False) -> E
             await anyio.sleep(POLL_S)
 
 
+class Rest(NamedTuple):
+    """A run stopped at `since` without closing, and is continued after `pause`."""
+
+    since: Instant
+    pause: Duration
+
+
 @dataclass(slots=True)
 class Scheduler:
     """One process that fires ticks. `stopped` is its exit code after a signal drained a run."""
@@ -64,8 +75,10 @@ class Scheduler:
     stopped: Exit | None = None
     _busy: str = ""
     _unlocked: bool = False
-    """Whether the lock may be released already, because driving a run ended with an error."""
+    """Whether the lock may be released already, because a run stopped or could not be driven."""
     _retry_at: Instant = 0
+    _resting: dict[str, Rest] = field(default_factory=dict)
+    """The runs that stopped without closing, by their ids."""
     _told: dict[str, str] = field(default_factory=dict)
     """The last message about each run or schedule that cannot be handled, logged once."""
 
@@ -133,9 +146,9 @@ class Scheduler:
                 return True
         for stored in self._open_runs():
             self._busy = f"run {stored.id} is open"
-            if not (self._unlocked or stored.driver()) and await self._attempt(
-                stored.id, partial(self._resume, stored.id, runner)
-            ):
+            if self._unlocked or self._rests(stored.id) or stored.driver():
+                continue
+            if await self._attempt(stored.id, partial(self._resume, stored.id, runner)):
                 return True
         blocked = self._blocked()
         for name in self.book.names():
@@ -172,7 +185,7 @@ class Scheduler:
             if isinstance(event, TickEnded):
                 self._note(Exit(event.exit))
 
-        firing = ticks.Firing(self.book, state, state.open, runner, log)
+        firing = ticks.Firing(self.book, state, state.open, runner, self._rests, log)
         driven = await self._attempt(name, firing.proceed)
         return driven or bool(written)
 
@@ -180,7 +193,7 @@ class Scheduler:
         return await ticks.resume(store.find(self.book.store, run), runner)
 
     async def _attempt(self, what: str, work: Callable[[], Awaitable[RunResult | None]]) -> bool:
-        """Return whether a run was driven; log an error once."""
+        """Return whether a run was driven to its close; log an error once."""
         try:
             ended = await work()
         except ConfirmationError as error:  # nothing was started
@@ -194,10 +207,32 @@ class Scheduler:
         if ended is None:
             return False
         self._note(ended.exit)
-        logs.say("run.ended", run=ended.view.run, exit=int(ended.exit))
+        run, exit_ = ended.view.run, int(ended.exit)
         if ended.exit in _STOPPED:
             self.stopped = ended.exit
+        elif ended.view.state != "closed":
+            self._unlocked = True
+            again = format_instant(self._rest(run))
+            logs.say("run.stopped", "warning", run=run, exit=exit_, continued_at=again)
+            return False
+        self._resting.pop(run, None)
+        logs.say("run.ended", run=run, exit=exit_)
         return True
+
+    def _rest(self, run: str) -> Instant:
+        """Return when a run that stopped just now is continued."""
+        now, last = wall_clock(), self._resting.get(run)
+        if last is None or now - last.since > 2 * REST_MAX_MS:
+            pause = RETRY_MS
+        else:
+            pause = min(2 * last.pause, REST_MAX_MS)
+        self._resting[run] = Rest(now, pause)
+        return now + pause
+
+    def _rests(self, run: str) -> bool:
+        """Return whether it is too early to continue a run. Ignored if the clock was set back."""
+        rest = self._resting.get(run)
+        return rest is not None and 0 <= wall_clock() - rest.since < rest.pause
 
     # decisions
 

@@ -32,13 +32,15 @@ _LACKS_APPROVALS = "R0704"
 @dataclass(slots=True)
 class Firing:
     """One open tick of a schedule, and the process that may drive its run. `digest` is that of the
-    tick's plan, empty before it is planned.
+    tick's plan, empty before it is planned. `rests` returns whether it is too early to continue a
+    run.
     """
 
     book: Book
     state: ScheduleState
     tick: OpenTick
     runner: Runner
+    rests: Callable[[str], bool]
     log: Callable[[ScheduleEvent], None]
     digest: str = field(init=False)
 
@@ -65,7 +67,7 @@ class Firing:
                 return None
             case TickStep.RESUME:
                 assert run is not None  # noqa: S101 - the run of RESUME is open
-                if run.driver():
+                if self.rests(run.id) or run.driver():
                     return None
                 return self._record(await resume(run, self.runner))
             case _:

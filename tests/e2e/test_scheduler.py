@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.e2e import scheduled
 from tests.e2e.stage import Stage, stage
 
 SCHEDULE = '  schedule: { cron: "0 0 29 2 *", timeZone: Asia/Shanghai, onDue: planAndApply }\n'
@@ -57,3 +59,19 @@ def test_a_killed_scheduler_is_continued_by_the_next_one(tmp_path: Path) -> None
         assert made.run("audit", "verify", found[-1]["run"]).returncode == 0
         drift = made.run("drift", "fleet.yaml", "--detailed-exitcode")
         assert drift.returncode == 0, drift.stdout + drift.stderr
+
+
+def test_two_schedulers_of_which_one_is_killed_fire_each_tick_once(tmp_path: Path) -> None:
+    """Two processes on one runs directory, and three kills while ticks are open: every tick fires
+    once, no target is restarted twice, and both processes end with 143 after SIGTERM.
+    """
+    ticks = 2
+    with stage(tmp_path, size=None, options=scheduled.fleet(tmp_path, ticks)) as made:
+        for name in scheduled.names(ticks):
+            scheduled.add(made, name)
+        schedulers = scheduled.Schedulers(made, 2, random.Random(7))
+        scheduled.drive(schedulers, ticks, kills=3, pause_s=4)
+
+        assert schedulers.kills == 3
+        assert schedulers.stop() == [143, 143]
+        assert scheduled.wrong(made, ticks) == []

@@ -1,0 +1,97 @@
+"""The scheduler pauses after a run that halted again, and ends where `--once` says so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from rollout.app import scheduler, schedules
+from rollout.emulator.cloud.switches import Switches
+from rollout.emulator.dispatch import Cloud as EmulatedCloud
+from rollout.emulator.faults import INJECTIONS, NO_INJECTION, Fault, FaultPlan, Injection
+from rollout.emulator.fleet import synthetic
+from rollout.emulator.messages import Request
+from rollout.errors import Exit
+from rollout.journal import store
+from rollout.model.event import Resumed
+from rollout.model.time import HOUR, MINUTE
+from rollout.sim.time import loop
+from tests.app import service as stage
+from tests.app.virtual import VirtualService
+
+SPEC = stage.SPEC + ('  schedule: { cron: "0 0 1 1 *", timeZone: UTC, onDue: planAndApply }\n')
+
+
+class LostReboots(FaultPlan):
+    """No reboot arrives, and no reply says so: instances stay in doubt, and the run halts (R0501).
+    Dry runs do arrive.
+    """
+
+    def injection(self, request: Request) -> Injection:
+        """See FaultPlan."""
+        lost = request.action == "RebootInstance" and "DryRun" not in request.params
+        return INJECTIONS["lost_before"] if lost else NO_INJECTION
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VirtualService:
+    """A project whose schedule was triggered, and a cloud that loses reboots."""
+    monkeypatch.chdir(tmp_path)
+    stage.write_spec(tmp_path, text=SPEC)
+    fleet = synthetic.build(size=20, seed=1, now=loop.START_MS, regions=("cn-hangzhou",))
+    cloud = EmulatedCloud(fleet, Switches(boot_time_ms=1_000))
+    cloud.arm(LostReboots((Fault("lost_before"),)))
+    return VirtualService(cloud, loop.START_MS)
+
+
+def run(
+    service: VirtualService,
+    patch: pytest.MonkeyPatch,
+    work: Callable[[], Awaitable[None]],
+) -> None:
+    """Trigger the schedule and do some work, in virtual time."""
+
+    async def main() -> None:
+        service.install(patch)
+        schedules.add(Path("fleet.yaml"), service.session, lambda _: None)
+        schedules.trigger("fleet", service.session)
+        await work()
+
+    loop.run(main)
+
+
+def resumes(service: VirtualService) -> int:
+    """Return how often the run was resumed."""
+    lines = store.find(service.session.store, None).read()
+    return sum(isinstance(event, Resumed) for line in lines for event in line.body)
+
+
+def test_once_ends_although_its_run_stays_open(
+    service: VirtualService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that halts is not continued again and again: exit 5, and the tick stays open."""
+
+    async def work() -> None:
+        with anyio.fail_after(10 * MINUTE / 1000):
+            assert await scheduler.serve(lambda: service.session, once=True) is Exit.HALTED
+        assert resumes(service) == 0
+
+    run(service, monkeypatch, work)
+
+
+def test_a_run_that_halts_again_is_continued_less_often(
+    service: VirtualService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pauses double up to an hour, so that a night has few messages about one halt."""
+
+    async def work() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scheduler.serve, lambda: service.session)
+            await anyio.sleep(8 * HOUR / 1000)
+            assert 8 <= resumes(service) <= 16
+            tasks.cancel_scope.cancel()
+
+    run(service, monkeypatch, work)
