@@ -24,7 +24,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Self
 
-from rollout.model.phrase import Text
+from rollout.model.phrase import Wording
 
 
 class Exit(enum.IntEnum):
@@ -88,10 +88,10 @@ class Problem:
     """One problem: its code, what is wrong, location, fix, and further lines."""
 
     code: str
-    what: Text
+    what: Wording
     place: Place | None = None
-    cure: Text | None = None
-    notes: tuple[Text, ...] = ()
+    cure: Wording | None = None
+    notes: tuple[Wording, ...] = ()
     request_id: str | None = None
 
     @property
@@ -117,11 +117,11 @@ class RolloutError(Exception):
     def of(
         cls,
         code: str,
-        message: Text,
+        message: Wording,
         *,
         place: Place | None = None,
-        help: Text | None = None,  # noqa: A002 - the word users see
-        notes: tuple[Text, ...] = (),
+        help: Wording | None = None,  # noqa: A002 - the word users see
+        notes: tuple[Wording, ...] = (),
         request_id: str | None = None,
         exit: Exit | None = None,  # noqa: A002 - the word users see
     ) -> Self:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from rollout.errors import RolloutError
-from rollout.model.phrase import Catalogue, Phrase, Text, say, say_many
+from rollout.model.phrase import Catalogue, Phrase, Wording, say, say_many
 
 Language = Literal["en", "zh"]
 LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
@@ -49,7 +49,7 @@ def catalogue(language: Language) -> Catalogue | None:
         return None
 
 
-def translated(text: Text) -> str:
+def translated(text: Wording) -> str:
     """Return a text in the current language. Plain text is looked up as a whole."""
     found = _current[0]
     if found is None or not text:

@@ -22,7 +22,7 @@ from rollout.cli.errors import rendering
 from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
 from rollout.errors import Problem, RolloutError, StorageError
-from rollout.model.phrase import Text
+from rollout.model.phrase import Wording
 from rollout.model.printable import escaped_lines
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
@@ -86,7 +86,7 @@ class Terminal:
         text = paint(text) if self.out_color else text
         return write(sys.stdout, text, patience_s=patience_s)
 
-    def say(self, text: Text) -> None:
+    def say(self, text: Wording) -> None:
         """Print a message to stderr in the current language; log it in English."""
         if self.json_lines:
             logs.say("message", text=str(text))

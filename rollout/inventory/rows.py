@@ -213,8 +213,8 @@ def _region(text: str) -> str:
     if not named and regions.is_name(text):
         return sys.intern(text)
     if not named:
-        hint = regions.advice(text[:40])
-        raise RowError("R0204", f"unknown region {_quoted(text)}", hint, "region")
+        advice = str(regions.advice(text[:40]))
+        raise RowError("R0204", f"unknown region {_quoted(text)}", advice, "region")
     return _REGIONS[named]
 
 

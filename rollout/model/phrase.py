@@ -68,7 +68,7 @@ class Phrase:
         return template.format_map(values)
 
 
-Text: TypeAlias = str | Phrase
+Wording: TypeAlias = str | Phrase
 
 
 def say(template: str, /, **values: object) -> Phrase:

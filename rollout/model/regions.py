@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
+from rollout.model.phrase import Phrase, say
+
 KNOWN: tuple[str, ...] = (
     "cn-hangzhou",
     "cn-shanghai",
@@ -69,7 +71,9 @@ def is_name(text: str) -> bool:
     return text in _KNOWN or _FORM.fullmatch(text) is not None
 
 
-def advice(region: str) -> str:
+def advice(region: str) -> Phrase:
     """Return advice for an unknown region: the closest known one, or the form of a region."""
     close = get_close_matches(region.strip().lower().replace("_", "-"), KNOWN, n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else "a region is written like `cn-hangzhou`"
+    if close:
+        return say("did you mean `{suggestion}`?", suggestion=close[0])
+    return say("a region is written like `cn-hangzhou`")

@@ -14,6 +14,7 @@ import re
 import msgspec
 
 from rollout.model.instance import Tags
+from rollout.model.phrase import Phrase, say
 
 
 class Operator(enum.StrEnum):
@@ -60,7 +61,7 @@ class Selector(msgspec.Struct, frozen=True):
 class SelectorError(ValueError):
     """The text is not a selector; `offset` is the position of the error, from 0."""
 
-    def __init__(self, message: str, offset: int) -> None:
+    def __init__(self, message: Phrase, offset: int) -> None:
         super().__init__(message)
         self.offset = offset
 
@@ -82,8 +83,7 @@ def parse(text: str) -> Selector:
         if kind == "end":
             return Selector(text, tuple(requirements))
         if word != ",":
-            message = f"expected a comma, found `{word}`"
-            raise SelectorError(message, offset)
+            raise SelectorError(say("expected a comma, found `{word}`", word=word), offset)
 
 
 _Token = tuple[str, str, int]
@@ -96,10 +96,9 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             rest = text[position:].strip()
-            message = f"cannot read `{rest[:20]}`"
             if rest[0] in "'\"":
-                message = f"the quote {rest[0]} is not closed"
-            raise SelectorError(message, position)
+                raise SelectorError(say("the quote {mark} is not closed", mark=rest[0]), position)
+            raise SelectorError(say("cannot read `{text}`", text=rest[:20]), position)
         kind = match.lastgroup or ""
         word = match.group(kind)
         if kind == "quoted":
@@ -108,7 +107,7 @@ def _tokens(text: str) -> list[_Token]:
         position = match.end()
         following = text[position : position + 1]
         if kind != "op" and following and not following.isspace() and following not in ",()=!":
-            message = "a quote inside a word: put the word into quotes of the other kind"
+            message = say("a quote inside a word: put the word into quotes of the other kind")
             raise SelectorError(message, position)
     return [*tokens, ("end", "", len(text))]
 
@@ -116,14 +115,13 @@ def _tokens(text: str) -> list[_Token]:
 def _requirement(tokens: list[_Token]) -> Requirement:
     kind, word, offset = tokens.pop(0)
     if word == "!" and kind == "op":
-        return Requirement(_word(tokens, "a tag key after `!`"), Operator.ABSENT)
+        return Requirement(_word(tokens, say("a tag key after `!`")), Operator.ABSENT)
     if kind not in ("word", "quoted"):
-        message = "expected a tag key"
-        raise SelectorError(message, offset)
+        raise SelectorError(say("expected a tag key"), offset)
     next_kind, operator, _ = tokens[0]
     if next_kind == "op" and operator in ("=", "==", "!="):
         tokens.pop(0)
-        value = _word(tokens, f"a value after `{operator}`")
+        value = _word(tokens, say("a value after `{operator}`", operator=operator))
         return Requirement(word, Operator.NOT_IN if operator == "!=" else Operator.IN, (value,))
     if next_kind == "word" and operator in ("in", "notin"):
         tokens.pop(0)
@@ -133,24 +131,22 @@ def _requirement(tokens: list[_Token]) -> Requirement:
 
 def _values(tokens: list[_Token]) -> tuple[str, ...]:
     _expect(tokens, "(")
-    values = [_word(tokens, "a value")]
+    values = [_word(tokens, say("a value"))]
     while tokens[0][1] == ",":
         tokens.pop(0)
-        values.append(_word(tokens, "a value"))
+        values.append(_word(tokens, say("a value")))
     _expect(tokens, ")")
     return tuple(values)
 
 
-def _word(tokens: list[_Token], wanted: str) -> str:
+def _word(tokens: list[_Token], wanted: Phrase) -> str:
     kind, word, offset = tokens.pop(0)
     if kind not in ("word", "quoted"):
-        message = f"expected {wanted}"
-        raise SelectorError(message, offset)
+        raise SelectorError(say("expected {wanted}", wanted=wanted), offset)
     return word
 
 
 def _expect(tokens: list[_Token], wanted: str) -> None:
     _, word, offset = tokens.pop(0)
     if word != wanted:
-        message = f"expected `{wanted}`"
-        raise SelectorError(message, offset)
+        raise SelectorError(say("expected `{wanted}`", wanted=wanted), offset)

@@ -14,6 +14,7 @@ from rollout.model import limits
 from rollout.model.gate import AnyGate
 from rollout.model.instance import Tags
 from rollout.model.notify import NoticeReceiver
+from rollout.model.phrase import say
 from rollout.model.schedule import Schedule
 from rollout.model.selector import Selector
 from rollout.model.time import Duration, Instant
@@ -53,15 +54,14 @@ def parse_amount(text: str) -> Amount:
         return Amount(count=int(text))
     match = _PERCENT.fullmatch(text)
     if match is None:
-        message = "not a count or percent"
-        if _DIGITS.fullmatch(text):
-            message = "a count is at least 1 and has no zeros in front"
-            message = "a count has at most 9 digits" if text[0] != "0" else message
-        raise ValueError(message)
+        if not _DIGITS.fullmatch(text):
+            raise ValueError(say("not a count or percent"))
+        if text[0] == "0":
+            raise ValueError(say("a count is at least 1 and has no zeros in front"))
+        raise ValueError(say("a count has at most 9 digits"))
     share = int(match[1]) * (PPM // 100) + int((match[2] or "").ljust(4, "0"))
     if not 0 < share <= PPM:
-        message = "a percent is more than 0 and at most 100"
-        raise ValueError(message)
+        raise ValueError(say("a percent is more than 0 and at most 100"))
     return Amount(share_ppm=share)
 
 

@@ -9,6 +9,8 @@ import re
 from datetime import UTC, datetime
 from typing import Protocol
 
+from rollout.model.phrase import say
+
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
 Duration = int
@@ -40,12 +42,12 @@ class Clock(Protocol):
 def parse_duration(text: str, *, milliseconds: bool = False) -> Duration:
     """Parse `90s`, `30m`, `1h30m` to milliseconds; `ms` only if allowed. ValueError otherwise."""
     if not _WHOLE.fullmatch(text):
-        message = "a duration needs a unit" if text.isdigit() else "not a duration"
-        raise ValueError(message)
+        raise ValueError(
+            say("a duration needs a unit") if text.isdigit() else say("not a duration")
+        )
     parts = _PART.findall(text)
     if not milliseconds and any(unit == "ms" for _, unit in parts):
-        message = "milliseconds are not accepted here"
-        raise ValueError(message)
+        raise ValueError(say("milliseconds are not accepted here"))
     return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 

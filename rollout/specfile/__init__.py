@@ -20,6 +20,7 @@ from pydantic_core import core_schema
 from rollout.errors import Exit, Place, Problem, SpecError
 from rollout.model import limits
 from rollout.model.override import Override
+from rollout.model.phrase import Wording, say
 from rollout.model.plan import Warn
 from rollout.model.spec import Spec
 from rollout.model.time import Instant
@@ -70,9 +71,11 @@ def load(
     """
     text, warnings = _read(path)
     if _PLAN.match(text):
-        hint = f"`rollout apply {path}` executes it, `rollout rehearse {path}` simulates it"
+        hint = say(
+            "`rollout apply {path}` executes it, `rollout rehearse {path}` simulates it", path=path
+        )
         place = Place(str(path))
-        raise SpecError.of("R0119", "this is a plan, not a spec", place=place, help=hint)
+        raise SpecError.of("R0119", say("this is a plan, not a spec"), place=place, help=hint)
     found = document.parse(str(path), text)
     secret_lines = screen.secrets(found)
     applied = overrides.apply(found, given) if given and not found.problems else ()
@@ -139,7 +142,9 @@ class _Schema(GenerateJsonSchema):
 def _check(found: document.Document, project: Project) -> tuple[KeyRotation | None, list[Problem]]:
     """Return the form, or None and all problems."""
     if found.data is None and not found.problems:
-        return None, [Problem("R0103", "the spec is empty", Place(found.file), "see docs/spec.md")]
+        return None, [
+            Problem("R0103", say("the spec is empty"), Place(found.file), say("see docs/spec.md"))
+        ]
     if found.data is None:
         return None, found.problems
     between = [*found.problems, *waves.problems(found)]
@@ -155,30 +160,39 @@ def _read(path: Path) -> tuple[str, tuple[Warn, ...]]:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise _unreadable(place, "a directory" if stat.S_ISDIR(mode) else "not a regular file")
+            raise _unreadable(
+                place, say("a directory") if stat.S_ISDIR(mode) else say("not a regular file")
+            )
         with path.open("rb") as file:
             raw = file.read(limits.SPEC_BYTES_MAX + 1)
     except OSError as error:
         raise _unreadable(place, error.strerror or type(error).__name__) from None
     if len(raw) > limits.SPEC_BYTES_MAX:
-        message = f"the spec is larger than {limits.SPEC_BYTES_MAX // 1024**2} MiB"
-        raise SpecError.of("R0111", message, place=place, help="name the fleet in a source's file")
+        message = say(
+            "the spec is larger than {mebibytes} MiB",
+            mebibytes=limits.SPEC_BYTES_MAX // 1024**2,
+        )
+        raise SpecError.of(
+            "R0111", message, place=place, help=say("name the fleet in a source's file")
+        )
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        message = f"the spec is not UTF-8 (byte {error.start})"
+        message = say("the spec is not UTF-8 (byte {position})", position=error.start)
         where = Place(str(path), line, column)
-        raise SpecError.of("R0101", message, place=where, help="save it as UTF-8") from None
+        raise SpecError.of("R0101", message, place=where, help=say("save it as UTF-8")) from None
     if not mode & stat.S_IWOTH:
         return text, ()
     return text, (Warn("R0116", 1, f"{path} is world-writable: run chmod o-w on it"),)
 
 
-def _unreadable(place: Place, why: str) -> SpecError:
-    fix = "name an existing file that you can read"
-    return SpecError.of("R0100", f"the spec cannot be read: {why}", place=place, help=fix)
+def _unreadable(place: Place, why: Wording) -> SpecError:
+    fix = say("name an existing file that you can read")
+    return SpecError.of(
+        "R0100", say("the spec cannot be read: {why}", why=why), place=place, help=fix
+    )
 
 
 def _position(problem: Problem) -> tuple[int, int]:

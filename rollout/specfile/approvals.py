@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from rollout.model.phrase import say
 from rollout.model.signed_note import NoteError, parse_verifier
 from rollout.model.spec import ApprovalRule
 from rollout.specfile.fields import fault, in_project
@@ -21,13 +22,15 @@ def _verifier(text: str, info: ValidationInfo) -> str:
     project: Project | None = info.context
     if project is None or project.stored_key:
         return text
-    make = "`rollout approve --new-key NAME --out FILE` writes it to FILE.vkey"
+    make = say("`rollout approve --new-key NAME --out FILE` writes it to FILE.vkey")
     try:
         return str(parse_verifier(project.line(in_project(text, info))))
     except KeyFileError as error:
         raise fault("R0166", str(error.args[1]), make) from None
     except NoteError as error:
-        raise fault("R0166", f"the file has no verifier key: {error}", make) from None
+        raise fault(
+            "R0166", say("the file has no verifier key: {cause}", cause=error), make
+        ) from None
 
 
 VerifierFile = Annotated[str, Field(min_length=1), AfterValidator(_verifier)]
@@ -47,11 +50,15 @@ class ApprovalsForm(Form):
     def _enough(self) -> Self:
         material = {text.rpartition("+")[2] for text in self.keys}
         if len(material) < len(self.keys):
-            hint = "name each person's key once: approvals count by key"
-            raise fault("R0167", "two entries have the same key", hint, at=("keys",))
+            hint = say("name each person's key once: approvals count by key")
+            raise fault("R0167", say("two entries have the same key"), hint, at=("keys",))
         if self.required > len(self.keys):
-            hint = "add keys, or require fewer approvals"
-            message = f"{self.required} approvals are required, but there are {len(self.keys)} keys"
+            hint = say("add keys, or require fewer approvals")
+            message = say(
+                "{required} approvals are required, but there are {keys} keys",
+                required=self.required,
+                keys=len(self.keys),
+            )
             raise fault("R0167", message, hint, at=("required",))
         return self
 

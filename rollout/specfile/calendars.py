@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rollout.errors import Place, SpecError
+from rollout.model.phrase import Wording, say
 from rollout.model.time import Instant
 from rollout.model.windows import CalendarEvents, Dates
 
@@ -36,22 +37,25 @@ def read(path: Path, zone: tzinfo, start: date, end: date) -> CalendarEvents:
         with path.open("rb") as file:
             raw = file.read(BYTES_MAX + 1)
         if len(raw) > BYTES_MAX:
-            raise _unreadable(path, f"it is larger than {BYTES_MAX // 1024**2} MiB")
+            raise _unreadable(
+                path, say("it is larger than {mebibytes} MiB", mebibytes=BYTES_MAX // 1024**2)
+            )
         calendars = icalendar.Calendar.from_ical(raw, multiple=True)
         events = [event for one in calendars for event in one.walk("VEVENT")]
         if not calendars:
-            raise _unreadable(path, "it contains no VCALENDAR")
+            raise _unreadable(path, say("it contains no VCALENDAR"))
         first, last = date(start.year, 1, 1), date(end.year, 12, 31)
         return _busy(str(path), events, zone, first, last)
     except OSError as error:
         raise _unreadable(path, error.strerror or type(error).__name__) from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise _unreadable(path, f"{error}"[:200]) from None
+        own = isinstance(error, _UnreadableEventError)
+        raise _unreadable(path, error.args[0] if own else str(error)[:200]) from None
 
 
-def _unreadable(path: Path, why: str) -> SpecError:
-    fix = "name an iCalendar file (RFC 5545), as calendar programs export it"
-    message = f"the calendar cannot be read: {why}"
+def _unreadable(path: Path, why: Wording) -> SpecError:
+    fix = say("name an iCalendar file (RFC 5545), as calendar programs export it")
+    message = say("the calendar cannot be read: {why}", why=why)
     return SpecError.of("R0141", message, place=Place(str(path)), help=fix)
 
 
@@ -81,7 +85,7 @@ def _occurrences(
     for event in events:
         if "RECURRENCE-ID" in event:
             if event["RECURRENCE-ID"].params.get("RANGE"):
-                text = "RECURRENCE-ID with RANGE is not supported"
+                text = say("RECURRENCE-ID with RANGE is not supported")
                 raise _UnreadableEventError(text)
             moved.setdefault(str(event.get("UID")), set()).add(
                 _aware(event["RECURRENCE-ID"].dt, zone)
@@ -104,7 +108,7 @@ def _occurrences(
 def _extent(event: Any, zone: tzinfo) -> tuple[date, timedelta]:
     """Return start and length of an event, by the rules of RFC 5545, section 3.6.1."""
     if "DTSTART" not in event:
-        text = f"event {event.get('UID', '')} has no DTSTART"
+        text = say("event {event} has no DTSTART", event=event.get("UID", ""))
         raise _UnreadableEventError(text)
     begin = _aware(event["DTSTART"].dt, zone)
     if "DURATION" in event:
@@ -114,7 +118,7 @@ def _extent(event: Any, zone: tzinfo) -> tuple[date, timedelta]:
     else:
         length = timedelta() if isinstance(begin, datetime) else _DAY
     if length < timedelta():
-        text = f"event {event.get('UID', '')} ends before it begins"
+        text = say("event {event} ends before it begins", event=event.get("UID", ""))
         raise _UnreadableEventError(text)
     return begin, length
 
@@ -129,7 +133,7 @@ def _starts(event: Any, begin: date, zone: tzinfo, last: date) -> Iterator[date]
         if one.date() > last:
             return
         if number > EVENTS_MAX:
-            message = f"an event recurs more than {EVENTS_MAX:,} times"
+            message = say("an event recurs more than {most:,} times", most=EVENTS_MAX)
             raise _UnreadableEventError(message)
         yield one.date() if place is None else one.replace(tzinfo=place)
 
@@ -174,7 +178,7 @@ def _aware(value: Any, zone: tzinfo) -> date:
         return value if value.tzinfo is not None else value.replace(tzinfo=zone)
     if isinstance(value, date):
         return value
-    text = f"not a date: {value}"
+    text = say("not a date: {value}", value=value)
     raise _UnreadableEventError(text)
 
 

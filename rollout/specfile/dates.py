@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from rollout.core.scheduling import key_names
 from rollout.errors import Problem
+from rollout.model.phrase import say
 from rollout.model.plan import Warn
 from rollout.model.time import Instant
 from rollout.specfile import zones
@@ -68,9 +69,13 @@ def _texts(key: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _unknown(found: Document, field: str, error: key_names.UnknownPlaceholder) -> Problem:
     known = ", ".join(f"{{{name}}}" for name in key_names.PLACEHOLDERS)
     close = get_close_matches(error.name, key_names.PLACEHOLDERS, n=1)
-    hint = f"did you mean `{{{close[0]}}}`?" if close else f"known here: {known}"
+    hint = (
+        say("did you mean `{{{suggestion}}}`?", suggestion=close[0])
+        if close
+        else say("known here: {names}", names=known)
+    )
     place = found.at_value((*_KEY_PAIR, field), error.offset)
-    return Problem("R0163", f"unknown placeholder `{{{error.name}}}`", place, hint)
+    return Problem("R0163", say("unknown placeholder `{{{name}}}`", name=error.name), place, hint)
 
 
 def _local_date(found: Document, at: Instant) -> tuple[date, str]:

@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from rollout.errors import Place, Problem
+from rollout.model.phrase import Phrase, say
 from rollout.model.text import is_text
 
 Path = tuple[str | int, ...]
@@ -25,7 +26,7 @@ NODES_MAX = 100_000
 NESTING_MAX = 32
 """Maximum nesting. The fields of a spec are 6 levels deep."""
 
-_HALF = "half of a surrogate pair: the text was cut inside a character"
+_HALF = say("half of a surrogate pair: the text was cut inside a character")
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = (_TAG + "str", _TAG + "timestamp")
 _SCALAR_TAGS = (_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float")
@@ -91,15 +92,20 @@ def parse(file: str, text: str) -> Document:
     directive = _DIRECTIVE.search(text)
     if directive is not None:
         line = len(_BREAK.findall(text, 0, directive.start()))
-        problem = Problem("R0111", "a spec may not contain directives", document.at(line, 0, 1))
+        problem = Problem(
+            "R0111", say("a spec may not contain directives"), document.at(line, 0, 1)
+        )
         document.problems.append(problem)
         return document
     odd = _ODD_BREAK.search(text)
     if odd is not None:
         before = _BREAK.split(text[: odd.start()])
-        message = f"a raw U+{ord(odd.group()):04X} is not allowed: it is an invisible line break"
+        message = say(
+            "a raw U+{code:04X} is not allowed: it is an invisible line break",
+            code=ord(odd.group()),
+        )
         place = document.at(len(before) - 1, len(before[-1]))
-        hint = "remove it; inside double quotes it can be written as an escape"
+        hint = say("remove it; inside double quotes it can be written as an escape")
         document.problems.append(Problem("R0101", message, place, hint))
         return document
     try:
@@ -122,21 +128,23 @@ def _nearest(positions: dict[Path, Position], path: Path) -> Position:
 
 def _syntax(document: Document, error: YAMLError | RecursionError) -> Problem:
     if isinstance(error, RecursionError):
-        return Problem("R0101", "nested too deeply", document.at(0, 0))
+        return Problem("R0101", say("nested too deeply"), document.at(0, 0))
     if isinstance(error, ReaderError):
         before = document.text[: error.position]
         line = len(_BREAK.findall(before))
         place = document.at(line, len(_BREAK.split(before)[-1]))
-        return Problem("R0101", "a character that YAML does not allow", place)
+        return Problem("R0101", say("a character that YAML does not allow"), place)
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
-        return Problem("R0101", "not YAML", document.at(0, 0))
+        return Problem("R0101", say("not YAML"), document.at(0, 0))
     is_cut = "end" in (error.problem or "").split("found")[-1]
     mark = (is_cut and error.context_mark) or error.problem_mark
     place = document.at(mark.line, mark.column)
     if error.problem == "but found another document":
-        return Problem("R0111", "a second document in the file", place, "write one spec per file")
+        return Problem(
+            "R0111", say("a second document in the file"), place, say("write one spec per file")
+        )
     text = " ".join(part for part in (error.context, error.problem) if part)
-    hint = "indent with spaces, not tabs" if "'\\t'" in text else None
+    hint = say("indent with spaces, not tabs") if "'\\t'" in text else None
     return Problem("R0101", text.replace("\n", " "), place, hint)
 
 
@@ -156,11 +164,15 @@ class _Reader:
             self._document.keys.setdefault(path, position)
         self._left -= 1
         if self._left < 0:
-            return self._refuse("aliases expand the spec to more values than its limit", node, path)
+            return self._refuse(
+                say("aliases expand the spec to more values than its limit"), node, path
+            )
         if len(path) > NESTING_MAX:
-            return self._refuse("nested too deeply, or an alias of itself", node, path)
+            return self._refuse(say("nested too deeply, or an alias of itself"), node, path)
         if node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS, *_CONTAINER_TAGS):
-            return self._refuse(f"a spec may not contain tags such as `{node.tag}`", node, path)
+            return self._refuse(
+                say("a spec may not contain tags such as `{tag}`", tag=node.tag), node, path
+            )
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, MappingNode):
@@ -176,36 +188,44 @@ class _Reader:
             return self._scalars.construct_object(node)
         except (YAMLError, ValueError):
             kind = str(node.tag).removeprefix(_TAG)
-            return self._refuse(f"`{node.value}` is not of type {kind}", node, path, "R0105")
+            return self._refuse(
+                say("`{value}` is not of type {kind}", value=node.value, kind=kind),
+                node,
+                path,
+                "R0105",
+            )
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value
             if not isinstance(key_node, ScalarNode):
-                self._report("R0105", "a field name must be plain text", key_node)
+                self._report("R0105", say("a field name must be plain text"), key_node)
             elif not is_text(key):
                 self._report("R0105", _HALF, key_node)
             elif key_node.tag not in (*_TEXT_TAGS, *_SCALAR_TAGS):
-                what = "merge keys" if key_node.tag == _TAG + "merge" else "tags"
-                self._report("R0111", f"a spec may not contain {what}", key_node)
+                merged = key_node.tag == _TAG + "merge"
+                message = say("a spec may not contain tags")
+                message = say("a spec may not contain merge keys") if merged else message
+                self._report("R0111", message, key_node)
             elif key in mapping:
                 first = self._document.keys[*path, key].line + 1
-                hint = f"the first one is on line {first}"
-                self._report("R0101", f"`{key}` appears a second time", key_node, hint)
+                hint = say("the first one is on line {line}", line=first)
+                message = say("`{field}` appears a second time", field=key)
+                self._report("R0101", message, key_node, hint)
             else:
                 self._document.keys[*path, key] = _position(key_node)
                 self._document.values[*path, key] = _position(key_node)
                 mapping[key] = self.read(value_node, (*path, key))
         return mapping
 
-    def _refuse(self, message: str, node: Node, path: Path, code: str = "R0111") -> None:
+    def _refuse(self, message: Phrase, node: Node, path: Path, code: str = "R0111") -> None:
         """Report the value at `path`, once although aliases would repeat it."""
         self._document.refused.add(path)
         if self._left >= -1:
             self._report(code, message, node)
 
-    def _report(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
+    def _report(self, code: str, message: Phrase, node: Node, hint: Phrase | None = None) -> None:
         position = _position(node)
         place = self._document.at(position.line, position.column, position.width)
         self._document.problems.append(Problem(code, message, place, hint))

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rollout.model import instance, limits, regions, selector, spec, time
+from rollout.model.phrase import Wording, say
 from rollout.specfile.project import KeyFileError, Project
 
 """Settings of all models of a spec: camelCase, no unknown fields, no conversion of types."""
@@ -27,17 +28,17 @@ from rollout.specfile.project import KeyFileError, Project
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY_PAIR = re.compile(r"[A-Za-z\u4e00-\u9fff][A-Za-z0-9\u4e00-\u9fff:_.-]{1,127}")
 _NUMBER = re.compile(r"\d+")
-KEY_PAIR_HINT = "2 to 128 characters: a-z, A-Z, 0-9, `:`, `_`, `.` or `-`, first a letter"
+KEY_PAIR_HINT = say("2 to 128 characters: a-z, A-Z, 0-9, `:`, `_`, `.` or `-`, first a letter")
 
 
-def fault(code: str, message: str, advice: str = "", **context: Any) -> PydanticCustomError:
+def fault(code: str, message: Wording, advice: Wording = "", **context: Any) -> PydanticCustomError:
     """Return an error with our code. `at`: path below the value; `offset`: characters into it."""
     return PydanticCustomError(code, "{message}", {"message": message, "help": advice, **context})
 
 
-def later(what: str, advice: str) -> PydanticCustomError:
+def later(what: str, advice: Wording) -> PydanticCustomError:
     """Return the error for a value of a later version."""
-    return fault("R0106", f"{what} is not supported by this version yet", advice)
+    return fault("R0106", say("{what} is not supported by this version yet", what=what), advice)
 
 
 def _duration(value: object) -> str:
@@ -47,15 +48,17 @@ def _duration(value: object) -> str:
     except ValueError as error:
         found = _NUMBER.search(text)
         number = int(found[0]) if found else 30
-        raise fault("R0107", str(error), f"write `{number}s`, `{number}m` or `1h30m`") from None
+        raise fault(
+            "R0107", error.args[0], say("write `{number}s`, `{number}m` or `1h30m`", number=number)
+        ) from None
     if duration > limits.DURATION_MAX_MS:
-        raise fault("R0107", "a duration is at most 168h", "write at most a week")
+        raise fault("R0107", say("a duration is at most 168h"), say("write at most a week"))
     return text
 
 
 def _positive(text: str) -> str:
     if time.parse_duration(text) == 0:
-        raise fault("R0107", "this duration must be more than 0s", "write `10m`")
+        raise fault("R0107", say("this duration must be more than 0s"), say("write `10m`"))
     return text
 
 
@@ -64,8 +67,8 @@ def _amount(value: object) -> str:
     try:
         spec.parse_amount(text)
     except ValueError as error:
-        hint = "write a count such as `5` or a share such as `5%`"
-        raise fault("R0108", str(error), hint) from None
+        hint = say("write a count such as `5` or a share such as `5%`")
+        raise fault("R0108", error.args[0], hint) from None
     return text
 
 
@@ -74,14 +77,16 @@ def _quota(value: object) -> str:
         return value
     text = _amount(value)
     if spec.parse_amount(text).share_ppm in (None, spec.PPM):
-        raise fault("R0108", "this share must be at least 0% and below 100%", "write `30%`")
+        raise fault(
+            "R0108", say("this share must be at least 0% and below 100%"), say("write `30%`")
+        )
     return text
 
 
 def _share(value: object) -> str:
     text = _amount(value)
     if spec.parse_amount(text).share_ppm is None:
-        raise fault("R0108", "this must be a percentage", f"write `{text}%`")
+        raise fault("R0108", say("this must be a percentage"), say("write `{text}%`", text=text))
     return text
 
 
@@ -92,7 +97,7 @@ def _size(value: object) -> str:
         return _amount(value)
     except PydanticCustomError as error:
         what = error.context["message"] if error.context else ""
-        hint = "write a count such as `5`, a share such as `5%`, `cover` or `rest`"
+        hint = say("write a count such as `5`, a share such as `5%`, `cover` or `rest`")
         raise fault("R0108", what, hint) from None
 
 
@@ -100,15 +105,15 @@ def _selector(text: str) -> str:
     try:
         selector.parse(text)
     except selector.SelectorError as error:
-        hint = "a selector is written like `env=prod, tier in (web,api), !legacy`"
-        raise fault("R0109", str(error), hint, offset=error.offset) from None
+        hint = say("a selector is written like `env=prod, tier in (web,api), !legacy`")
+        raise fault("R0109", error.args[0], hint, offset=error.offset) from None
     return text
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        hint = "a-z, 0-9 and `-` inside, at most 63 characters: it becomes part of file names"
-        raise fault("R0110", f"`{text[:80]}` cannot be a name", hint)
+        hint = say("a-z, 0-9 and `-` inside, at most 63 characters: it becomes part of file names")
+        raise fault("R0110", say("`{text}` cannot be a name", text=text[:80]), hint)
     return text
 
 
@@ -119,19 +124,23 @@ def is_key_pair_name(text: str) -> bool:
 
 def _key_pair_name(text: str) -> str:
     if not is_key_pair_name(text):
-        raise fault("R0110", f"`{text[:80]}` cannot be the name of a key pair", KEY_PAIR_HINT)
+        raise fault(
+            "R0110", say("`{text}` cannot be the name of a key pair", text=text[:80]), KEY_PAIR_HINT
+        )
     return text
 
 
 def _region(text: str) -> str:
     if not regions.is_name(text):
-        raise fault("R0105", f"unknown region `{text}`", regions.advice(text))
+        raise fault("R0105", say("unknown region `{text}`", text=text), regions.advice(text))
     return text
 
 
 def _instance_id(text: str) -> str:
     if not instance.is_id(text):
-        raise fault("R0105", "not an instance id", "an id is written like `i-bp1legacy0001`")
+        raise fault(
+            "R0105", say("not an instance id"), say("an id is written like `i-bp1legacy0001`")
+        )
     return text
 
 
@@ -139,7 +148,7 @@ def _date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise fault("R0105", "not a date", "a date is written like 2026-12-15") from None
+        raise fault("R0105", say("not a date"), say("a date is written like 2026-12-15")) from None
 
 
 def in_project(text: str, info: ValidationInfo) -> str:
@@ -147,7 +156,9 @@ def in_project(text: str, info: ValidationInfo) -> str:
     project: Project | None = info.context
     if project is not None and (why := project.refuses(text)):
         raise fault(
-            "R0114", why, f"files of a spec must be in the project directory: {project.root}"
+            "R0114",
+            why,
+            say("files of a spec must be in the project directory: {root}", root=project.root),
         )
     return text
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from rollout.model import limits, time
 from rollout.model.address import is_loopback
 from rollout.model.gate import COMPARISON
+from rollout.model.phrase import say
 from rollout.specfile.fields import Duration, PositiveDuration, Text, fault
 from rollout.specfile.form import Form
 
@@ -24,29 +25,31 @@ _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 def _url(text: str) -> str:
     """Return the text if it is a URL of HTTP without a user, a password or a fragment."""
-    hint = "write `https://HOST/PATH`"
+    hint = say("write `https://HOST/PATH`")
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        raise fault("R0133", "this is not a URL", hint) from None
+        raise fault("R0133", say("this is not a URL"), hint) from None
     if parts.username is not None or parts.password is not None:
-        hint = "put the credentials in `headers` as `env:NAME` or `file:PATH`"
-        raise fault("R0134", "the URL contains a user or a password", hint)
+        hint = say("put the credentials in `headers` as `env:NAME` or `file:PATH`")
+        raise fault("R0134", say("the URL contains a user or a password"), hint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
-        raise fault("R0133", "this is not a URL of http or https", hint)
+        raise fault("R0133", say("this is not a URL of http or https"), hint)
     if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise fault("R0133", "a URL contains no white space", hint)
+        raise fault("R0133", say("a URL contains no white space"), hint)
     return text
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if _HEADER.fullmatch(name) is None:
-            raise fault("R0133", "this is not the name of a header", "write `Authorization`")
+            raise fault(
+                "R0133", say("this is not the name of a header"), say("write `Authorization`")
+            )
         if re.fullmatch(_REFERENCE, value) is None:
-            hint = "write `env:NAME` for a variable or `file:PATH` for the content of a file"
-            message = f"the value of the header `{name}` is no reference to a secret"
+            hint = say("write `env:NAME` for a variable or `file:PATH` for the content of a file")
+            message = say("the value of the header `{name}` is no reference to a secret", name=name)
             raise fault("R0134", message, hint, at=(name,))
     return headers
 
@@ -59,22 +62,28 @@ def _jmespath(text: str) -> str:
         jmespath.compile(text)
     except (ParseError, ValueError) as error:
         offset = getattr(error, "lex_position", None) or 0
-        hint = "an expression is written like `status` or `length(alerts)`: https://jmespath.org"
-        raise fault("R0133", "this is not a JMESPath expression", hint, offset=offset) from None
+        hint = say(
+            "an expression is written like `status` or `length(alerts)`: https://jmespath.org"
+        )
+        raise fault(
+            "R0133", say("this is not a JMESPath expression"), hint, offset=offset
+        ) from None
     return text
 
 
 def _comparison(text: str) -> str:
     if re.fullmatch(COMPARISON, text) is None:
-        hint = "write an operator and a number, such as `< 0.01` or `== 0`"
-        raise fault("R0133", "this is not a comparison", hint)
+        hint = say("write an operator and a number, such as `< 0.01` or `== 0`")
+        raise fault("R0133", say("this is not a comparison"), hint)
     return text
 
 
 def _timeout(text: str) -> str:
     if time.parse_duration(text) > limits.GATE_TIMEOUT_MAX_MS:
         most = time.format_duration(limits.GATE_TIMEOUT_MAX_MS)
-        raise fault("R0107", f"the timeout of a gate is at most {most}", "write `10s`")
+        raise fault(
+            "R0107", say("the timeout of a gate is at most {most}", most=most), say("write `10s`")
+        )
     return text
 
 
@@ -113,8 +122,8 @@ class _FetchForm(_GateForm):
         """Refuse to send secrets unencrypted to another host."""
         parts = urlsplit(url)
         if self.headers and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            hint = "write an https URL, or remove `headers`"
-            raise fault("R0134", "headers with secrets would be sent unencrypted", hint)
+            hint = say("write an https URL, or remove `headers`")
+            raise fault("R0134", say("headers with secrets would be sent unencrypted"), hint)
         return self
 
 
@@ -133,8 +142,10 @@ class HttpGateForm(_FetchForm):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if bool(self.query) is not ("equals" in self.model_fields_set):
-            hint = "`query` selects a value of the body, `equals` is the value that opens the gate"
-            raise fault("R0133", "a gate has both `query` and `equals`, or neither", hint)
+            hint = say(
+                "`query` selects a value of the body, `equals` is the value that opens the gate"
+            )
+            raise fault("R0133", say("a gate has both `query` and `equals`, or neither"), hint)
         return self.check_headers(self.http)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.model import limits, time
+from rollout.model.phrase import say
 from rollout.model.spec import Calls, Ensure, OnUnknown, Stopped, WaveGate
 from rollout.model.windows import Hours
 from rollout.specfile.approvals import ApprovalsForm
@@ -49,25 +50,27 @@ BY_PATTERN = (
 
 def _by(value: object) -> object:
     if value == "loadBalancer":
-        raise later(f"`by: {value}`", "write `by: tag:KEY` with a tag of these instances")
+        raise later(f"`by: {value}`", say("write `by: tag:KEY` with a tag of these instances"))
     if isinstance(value, str) and re.fullmatch(BY_PATTERN, value) is None:
-        hint = (
+        hint = say(
             "write `fleet`, `region`, `zone`, `account`, `resourceGroup`, `deploymentSet`, "
             "`scalingGroup` or `tag:KEY`"
         )
-        raise fault("R0105", f"`by: {value[:80]}` does not name an attribute", hint)
+        raise fault(
+            "R0105", say("`by: {value}` does not name an attribute", value=value[:80]), hint
+        )
     return value
 
 
 def _running(value: object) -> object:
     if value == "defer":
-        raise later("`running: defer`", "write `running: reboot`, or leave it out")
+        raise later("`running: defer`", say("write `running: reboot`, or leave it out"))
     return value
 
 
 def _stopped(value: object) -> object:
     if value == "startThenStop":
-        raise later("`stopped: startThenStop`", "write `stopped: start` or `stopped: leave`")
+        raise later("`stopped: startThenStop`", say("write `stopped: start` or `stopped: leave`"))
     return value
 
 
@@ -174,8 +177,8 @@ class IdsForm(_FileForm):
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if bool(self.region) == bool(self.regions):
-            hint = "a list of ids does not say where the instances are"
-            raise fault("R0105", "a list of ids has either `region` or `regions`", hint)
+            hint = say("a list of ids does not say where the instances are")
+            raise fault("R0105", say("a list of ids has either `region` or `regions`"), hint)
         return self
 
 
@@ -196,8 +199,8 @@ class _RuleForm(Form):
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if bool(self.select) == bool(self.instances):
-            hint = "give one of them; two rules apply to what either of them names"
-            raise fault("R0105", "a rule has either `select` or `instances`", hint)
+            hint = say("give one of them; two rules apply to what either of them names")
+            raise fault("R0105", say("a rule has either `select` or `instances`"), hint)
         return self
 
 
@@ -254,11 +257,11 @@ class BudgetForm(Form):
     @model_validator(mode="after")
     def _share(self) -> Self:
         if not self.max_down and not self.restarts_per_10m:
-            hint = "write `maxDown`, `restartsPer10m`, or both"
-            raise fault("R0130", f"the budget `by: {self.by}` limits nothing", hint)
+            hint = say("write `maxDown`, `restartsPer10m`, or both")
+            raise fault("R0130", say("the budget `by: {by}` limits nothing", by=self.by), hint)
         if self.at_least and not self.max_down.endswith("%"):
-            hint = "write a percentage, or leave out `atLeast`"
-            raise fault("R0105", "`atLeast` needs a percentage in `maxDown`", hint)
+            hint = say("write a percentage, or leave out `atLeast`")
+            raise fault("R0105", say("`atLeast` needs a percentage in `maxDown`"), hint)
         return self
 
 
@@ -283,27 +286,29 @@ class OnFailureForm(Form):
     @classmethod
     def _flat(cls, value: object) -> object:
         if isinstance(value, dict) and "halt" in value:
-            hint = "write its fields in `onFailure` itself: `onFailure: { failed: 3 }`"
-            raise fault("R0136", "`onFailure` has no field `halt`", hint, at=("halt",))
+            hint = say("write its fields in `onFailure` itself: `onFailure: {{ failed: 3 }}`")
+            raise fault("R0136", say("`onFailure` has no field `halt`"), hint, at=("halt",))
         return value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.failed and not self.failed_percent:
-            hint = "write `failed: 3` or `failedPercent: 1%`, or leave out `onFailure`"
-            raise fault("R0136", "`onFailure` needs `failed` or `failedPercent`", hint)
+            hint = say("write `failed: 3` or `failedPercent: 1%`, or leave out `onFailure`")
+            raise fault("R0136", say("`onFailure` needs `failed` or `failedPercent`"), hint)
         if self.strict and not self.failed:
-            hint = "add `failed`, or leave out `strict`"
-            raise fault("R0136", "`strict` needs `failed`", hint, at=("strict",))
+            hint = say("add `failed`, or leave out `strict`")
+            raise fault("R0136", say("`strict` needs `failed`"), hint, at=("strict",))
         if self.quarantine and 0 < self.failed <= limits.COHORT_FAILURES_MIN:
-            hint = f"write `failed: {limits.COHORT_FAILURES_MIN + 1}` or more"
-            message = (
-                f"`quarantine` needs {limits.COHORT_FAILURES_MIN} failures, but `failed` halts"
+            least = limits.COHORT_FAILURES_MIN
+            hint = say("write `failed: {least}` or more", least=least + 1)
+            message = say(
+                "`quarantine` needs {failures} failures, but `failed` halts the run then",
+                failures=least,
             )
-            raise fault("R0136", message + " the run then", hint, at=("quarantine",))
+            raise fault("R0136", message, hint, at=("quarantine",))
         if "min_sample" in self.model_fields_set and not self.failed_percent:
-            hint = "add `failedPercent`, or leave out `minSample`"
-            raise fault("R0136", "`minSample` needs `failedPercent`", hint, at=("minSample",))
+            hint = say("add `failedPercent`, or leave out `minSample`")
+            raise fault("R0136", say("`minSample` needs `failedPercent`"), hint, at=("minSample",))
         return self
 
 
@@ -381,10 +386,13 @@ class SpecForm(Form):
         for index, form in enumerate(self.windows.allow):
             rule = form.rule()
             if isinstance(rule, Hours) and rule.minutes * time.MINUTE <= longest:
-                length = time.format_duration(rule.minutes * time.MINUTE)
-                message = f"this window lasts {length}, but a restart may take "
-                message += f"{time.format_duration(longest)} (restart.timeout and a call)"
-                hint = "make the window longer, or restart.timeout shorter"
+                message = say(
+                    "this window lasts {length}, but a restart may take {longest}"
+                    " (restart.timeout and a call)",
+                    length=time.format_duration(rule.minutes * time.MINUTE),
+                    longest=time.format_duration(longest),
+                )
+                hint = say("make the window longer, or restart.timeout shorter")
                 raise fault("R0142", message, hint, at=("windows", "allow", index))
         return self
 

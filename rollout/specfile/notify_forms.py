@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rollout.model.address import is_loopback
 from rollout.model.notify import NoticeFormat, NoticeKind, NoticeLang, NoticeReceiver
+from rollout.model.phrase import say
 from rollout.specfile.fields import fault
 from rollout.specfile.form import Form
 
@@ -24,27 +25,27 @@ _KINDS = tuple(kind.value for kind in NoticeKind)
 def _receiver(text: str) -> str:
     if _REFERENCE.fullmatch(text):
         return text
-    hint = "write `env:NAME` or `file:PATH`, whose value is the URL"
+    hint = say("write `env:NAME` or `file:PATH`, whose value is the URL")
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
     except ValueError:
-        raise fault("R0168", "this is neither a reference nor a URL", hint) from None
+        raise fault("R0168", say("this is neither a reference nor a URL"), hint) from None
     if parts.scheme not in ("http", "https") or not host:
-        raise fault("R0168", "this is neither a reference nor a URL", hint)
+        raise fault("R0168", say("this is neither a reference nor a URL"), hint)
     if any(host == one or host.endswith(f".{one}") for one in _ROBOTS):
-        raise fault("R0168", f"the URL of a robot at {host} is a credential", hint)
+        raise fault("R0168", say("the URL of a robot at {host} is a credential", host=host), hint)
     if parts.query or parts.fragment or parts.username is not None or parts.password is not None:
-        raise fault("R0168", "a URL with parameters or a password may be a credential", hint)
+        raise fault("R0168", say("a URL with parameters or a password may be a credential"), hint)
     if parts.scheme == "http" and not is_loopback(host):
-        raise fault("R0168", "the URL is not encrypted", "write `https://`")
+        raise fault("R0168", say("the URL is not encrypted"), say("write `https://`"))
     return text
 
 
 def _secret(text: str) -> str:
     if text and not _REFERENCE.fullmatch(text):
-        hint = "write `env:NAME` or `file:PATH`: a spec contains no secret"
-        raise fault("R0168", "`secret` is not a reference", hint)
+        hint = say("write `env:NAME` or `file:PATH`: a spec contains no secret")
+        raise fault("R0168", say("`secret` is not a reference"), hint)
     return text
 
 
@@ -67,8 +68,8 @@ class NotifyForm(Form):
     @model_validator(mode="after")
     def _signable(self) -> Self:
         if self.secret and self.format is NoticeFormat.SLACK:
-            hint = "leave it out: the URL of a Slack webhook is the credential"
-            raise fault("R0168", "Slack verifies no signature", hint, at=("secret",))
+            hint = say("leave it out: the URL of a Slack webhook is the credential")
+            raise fault("R0168", say("Slack verifies no signature"), hint, at=("secret",))
         return self
 
     def built(self) -> NoticeReceiver:

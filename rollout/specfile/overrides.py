@@ -14,6 +14,7 @@ import msgspec
 from rollout.errors import UsageError
 from rollout.model import spec, time
 from rollout.model.override import UNPROVEN, Override
+from rollout.model.phrase import Wording, say
 from rollout.specfile import document
 
 _PART = re.compile(r"([A-Za-z][A-Za-z0-9]*)((?:\[\d{1,4}\])*)")
@@ -28,11 +29,13 @@ def parse(texts: Iterable[str]) -> tuple[Override, ...]:
         field, equals, value = text.partition("=")
         field = field.strip()
         if not equals or not value.strip() or not _parts(field):
-            raise _malformed(text, "write FIELD=VALUE, for example `budgets[0].maxDown=20%`")
+            raise _malformed(text, say("write FIELD=VALUE, for example `budgets[0].maxDown=20%`"))
         if field in found:
-            raise _malformed(text, f"give `{field}` once")
+            raise _malformed(text, say("give `{field}` once", field=field))
         if _parts(field)[0] in _FIXED:
-            raise _malformed(text, f"change `{field}` in the spec: options cannot replace it")
+            raise _malformed(
+                text, say("change `{field}` in the spec: options cannot replace it", field=field)
+            )
         found[field] = Override(field, value.strip())
     return tuple(found.values())
 
@@ -54,7 +57,7 @@ def _apply(data: Any, one: Override) -> Override:
     value = _value(one)
     if one.field == UNPROVEN:
         if value not in ("allow", "exclude"):
-            raise _malformed(f"{one.field}={one.value}", "write `allow` or `exclude`")
+            raise _malformed(f"{one.field}={one.value}", say("write `allow` or `exclude`"))
         return msgspec.structs.replace(one, former="exclude", looser=value == "allow")
     *parents, last = _parts(one.field)
     holder: Any = data.get("spec") if isinstance(data, dict) else None
@@ -79,7 +82,8 @@ def _check_place(holder: Any, part: str | int, one: Override) -> None:
     in_list = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
     if not in_list and not (isinstance(holder, dict) and isinstance(part, str)):
         raise _malformed(
-            f"{one.field}={one.value}", f"the spec has no `{one.field}`; write the list in the spec"
+            f"{one.field}={one.value}",
+            say("the spec has no `{field}`; write the list in the spec", field=one.field),
         )
 
 
@@ -87,7 +91,9 @@ def _value(one: Override) -> str | int | float | bool:
     """Return the value as YAML has it. Only text, numbers and booleans can be given."""
     parsed = document.parse("--override", one.value)
     if parsed.problems or not isinstance(parsed.data, str | int | float | bool):
-        raise _malformed(f"{one.field}={one.value}", "the value is text, a number, true or false")
+        raise _malformed(
+            f"{one.field}={one.value}", say("the value is text, a number, true or false")
+        )
     return parsed.data
 
 
@@ -103,8 +109,8 @@ def _parts(field: str) -> list[str | int]:
     return parts
 
 
-def _malformed(text: str, cure: str) -> UsageError:
-    return UsageError.of("R0150", f"--override {text} cannot be applied", help=cure)
+def _malformed(text: str, cure: Wording) -> UsageError:
+    return UsageError.of("R0150", say("--override {text} cannot be applied", text=text), help=cure)
 
 
 def _text(value: object) -> str:

@@ -13,36 +13,36 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rollout.errors import CODES, Place, Problem
+from rollout.model.phrase import Phrase, say
 from rollout.specfile import suggestions
 from rollout.specfile.document import Document, Path
 from rollout.specfile.models import KeyRotation
 
 _QUOTED = re.compile("'([^']+)'")
-_CONTAINERS = ("a list", "a mapping", "nothing")
 _NEEDED = {
-    "apiVersion": "write `apiVersion: rollout/v1`",
-    "kind": "write `kind: KeyRotation`",
-    "source": "write `source: ecs`, `csv`, `json`, `jsonl` or `ids`",
-    "reason": "give the reason: the plan and the audit log show it",
-    "publicKeyFile": "name the `.pub` file of the new key",
+    "apiVersion": say("write `apiVersion: rollout/v1`"),
+    "kind": say("write `kind: KeyRotation`"),
+    "source": say("write `source: ecs`, `csv`, `json`, `jsonl` or `ids`"),
+    "reason": say("give the reason: the plan and the audit log show it"),
+    "publicKeyFile": say("name the `.pub` file of the new key"),
 }
-_KINDS: tuple[tuple[type, str], ...] = (
-    (bool, "true or false"),
-    (int, "a number"),
-    (float, "a number"),
-    (str, "text"),
-    (list, "a list"),
-    (dict, "a mapping"),
+_KINDS: tuple[tuple[type, Phrase], ...] = (
+    (bool, say("true or false")),
+    (int, say("a number")),
+    (float, say("a number")),
+    (str, say("text")),
+    (list, say("a list")),
+    (dict, say("a mapping")),
 )
 _WANTED = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
+    "string_type": say("text"),
+    "int_type": say("a whole number"),
+    "int_from_float": say("a whole number"),
+    "bool_type": say("true or false"),
+    "list_type": say("a list"),
+    "dict_type": say("a mapping"),
+    "model_type": say("a mapping"),
+    "model_attributes_type": say("a mapping"),
 }
 
 
@@ -77,13 +77,13 @@ def _unknown(document: Document, detail: ErrorDetails) -> tuple[Problem, str]:
     place = document.at_key(path)
     if suggestions.is_later(path):
         hint = suggestions.LATER[suggestions.pattern(path)] or None
-        message = f"`{name}` is not supported by this version yet"
-        return Problem("R0106", message, place, hint or "leave it out until it is"), ""
+        message = say("`{name}` is not supported by this version yet", name=name)
+        return Problem("R0106", message, place, hint or say("leave it out until it is")), ""
     known = _fields().get(suggestions.pattern(parent), ())
     hint, meant = suggestions.suggest(str(name), (*known, *suggestions.later_in(where)))
     if meant and suggestions.is_later((*path[:-1], meant)):
-        hint += ", which this version does not support yet"
-    return Problem("R0104", f"unknown field `{name}`", place, hint), meant
+        hint = say("{hint}, which this version does not support yet", hint=hint)
+    return Problem("R0104", say("unknown field `{name}`", name=name), place, hint), meant
 
 
 def _wrong(document: Document, detail: ErrorDetails) -> Problem:
@@ -94,9 +94,13 @@ def _wrong(document: Document, detail: ErrorDetails) -> Problem:
         return Problem(kind, context["message"], place, context["help"] or None)
     if kind == "missing":
         hint = _NEEDED.get(str(path[-1]))
-        return Problem("R0103", f"`{path[-1]}` is missing", document.at_key(path), hint)
+        return Problem(
+            "R0103", say("`{field}` is missing", field=path[-1]), document.at_key(path), hint
+        )
     if kind == "union_tag_not_found":
-        return Problem("R0103", "`source` is missing", document.at_key(path), _NEEDED["source"])
+        return Problem(
+            "R0103", say("`source` is missing"), document.at_key(path), _NEEDED["source"]
+        )
     if kind in ("literal_error", "enum", "union_tag_invalid"):
         return _not_one_of(document, path, context, detail["input"])
     return _misfit(kind, context, document.at_value(path), detail)
@@ -105,13 +109,23 @@ def _wrong(document: Document, detail: ErrorDetails) -> Problem:
 def _misfit(kind: str, context: dict[str, Any], place: Place, detail: ErrorDetails) -> Problem:
     """Return the problem of a value with a wrong type or size."""
     if kind in _WANTED:
-        wanted, found = _WANTED[kind], _kind(detail["input"])
-        hint = "put it in quotes" if wanted == "text" and found not in _CONTAINERS else None
-        return Problem("R0105", f"expected {wanted}, found {found}", place, hint)
+        wanted, value = _WANTED[kind], detail["input"]
+        scalar = isinstance(value, bool | int | float)
+        hint = say("put it in quotes") if kind == "string_type" and scalar else None
+        return Problem(
+            "R0105",
+            say("expected {wanted}, found {found}", wanted=wanted, found=_kind(value)),
+            place,
+            hint,
+        )
     if kind in ("too_short", "string_too_short"):
-        return Problem("R0105", "this is empty", place, "add at least one, or remove the field")
+        return Problem(
+            "R0105", say("this is empty"), place, say("add at least one, or remove the field")
+        )
     if kind == "greater_than_equal":
-        return Problem("R0105", f"expected a number of at least {context['ge']}", place)
+        return Problem(
+            "R0105", say("expected a number of at least {least}", least=context["ge"]), place
+        )
     return Problem("R0105", detail["msg"], place)
 
 
@@ -121,14 +135,16 @@ def _not_one_of(document: Document, path: Path, context: dict[str, Any], value: 
         path, value = (*path, "source"), context["tag"]
     place = document.at_value(path)
     if path[-1:] == ("source",) and value in suggestions.SOURCES_LATER:
-        message = f"`source: {value}` is not supported by this version yet"
+        message = say("`source: {value}` is not supported by this version yet", value=value)
         return Problem("R0106", message, place, _NEEDED["source"])
     allowed = _QUOTED.findall(context.get("expected") or context["expected_tags"])
     code = "R0102" if path in (("apiVersion",), ("kind",)) else "R0105"
     if not isinstance(value, str):
-        return Problem(code, f"{_kind(value)} is not allowed here", place, _list(allowed))
+        return Problem(
+            code, say("{kind} is not allowed here", kind=_kind(value)), place, _list(allowed)
+        )
     hint, _ = suggestions.suggest(value, allowed)
-    return Problem(code, f"`{value}` is not allowed here", place, hint)
+    return Problem(code, say("`{value}` is not allowed here", value=value), place, hint)
 
 
 def _path(document: Document, detail: ErrorDetails) -> Path:
@@ -148,14 +164,17 @@ def _is_within(path: Path, refused: set[Path]) -> bool:
     return any(path[:length] in refused for length in range(len(path) + 1))
 
 
-def _kind(value: object) -> str:
+def _kind(value: object) -> Phrase:
     if value is None:
-        return "nothing"
-    return next((name for kind, name in _KINDS if isinstance(value, kind)), "this")
+        return say("nothing")
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), say("this"))
 
 
-def _list(allowed: list[str]) -> str:
-    return "write " + " or ".join(f"`{value}`" for value in allowed)
+def _list(allowed: list[str]) -> Phrase:
+    *others, last = (f"`{value}`" for value in allowed)
+    if not others:
+        return say("write {value}", value=last)
+    return say("write {others} or {last}", others=", ".join(others), last=last)
 
 
 @cache

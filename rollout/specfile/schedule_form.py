@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from rollout.core.scheduling import cron as crons
 from rollout.model import time
+from rollout.model.phrase import say
 from rollout.model.schedule import CATCH_UP_MAX_MS, OnDue, Overlap, Schedule
 from rollout.specfile.fields import Duration, fault
 from rollout.specfile.form import Form
@@ -21,15 +22,15 @@ def _cron(text: str) -> str:
     try:
         crons.check(text)
     except ValueError as error:
-        hint = "write minute, hour, day of month, month and day of week: `30 9 20 1,4,7,10 *`"
-        raise fault("R0160", f"not a cron expression: {error}", hint) from None
+        hint = say("write minute, hour, day of month, month and day of week: `30 9 20 1,4,7,10 *`")
+        raise fault("R0160", say("not a cron expression: {cause}", cause=error), hint) from None
     return text
 
 
 def _catch_up(text: str) -> str:
     if not time.MINUTE <= time.parse_duration(text) <= CATCH_UP_MAX_MS:
-        hint = "write `10m`: an operator starts a rotation that is hours late"
-        raise fault("R0162", "`catchUp` is at least 1m and at most 1h", hint)
+        hint = say("write `10m`: an operator starts a rotation that is hours late")
+        raise fault("R0162", say("`catchUp` is at least 1m and at most 1h"), hint)
     return text
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from rollout.errors import Problem
 from rollout.model import secrecy
+from rollout.model.phrase import say
 from rollout.specfile.document import Document, Path
 
 _BEGIN = re.compile("-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
@@ -51,8 +52,8 @@ def without_secrets(found: list[Problem], secret_lines: SecretLines) -> list[Pro
 
 def _problem(document: Document, line: int, column: int) -> Problem:
     place = replace(document.at(line, column), text=None)
-    hint = "remove it from the file and revoke it"
-    return Problem("R0112", "this is a private key or an AccessKey", place, hint)
+    hint = say("remove it from the file and revoke it")
+    return Problem("R0112", say("this is a private key or an AccessKey"), place, hint)
 
 
 def _texts(value: object, path: Path) -> list[tuple[Path, str]]:

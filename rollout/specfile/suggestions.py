@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LATER: dict[str, str] = {
-    "spec.accounts": "the account is that of the credentials",
-    "spec.spreadOver": "batches are made zone by zone already",
+from rollout.model.phrase import Phrase, Wording, say
+
+LATER: dict[str, Wording] = {
+    "spec.accounts": say("the account is that of the credentials"),
+    "spec.spreadOver": say("batches are made zone by zone already"),
     "spec.terraform": "",
 }
 """Fields of later versions, each with an alternative until then."""
@@ -18,7 +20,7 @@ LATER: dict[str, str] = {
 SOURCES_LATER = ("resourceCenter", "config", "terraform", "ansible", "exec")
 """Kinds of inventory sources of later versions."""
 
-FOREIGN: dict[str, tuple[str, str]] = {
+FOREIGN: dict[str, tuple[str, Wording]] = {
     "maxunavailable": ("maxDown", "kubectl"),
     "disruptionbudget": ("budgets", "Kubernetes"),
     "maxparallel": ("maxDown", "Nomad"),
@@ -34,36 +36,36 @@ FOREIGN: dict[str, tuple[str, str]] = {
     "failuretolerancecount": ("failed", "AWS CloudFormation"),
     "failuretolerancepercentage": ("failedPercent", "AWS CloudFormation"),
     "steps": ("waves", "Argo Rollouts"),
-    "stages": ("waves", "a pipeline"),
+    "stages": ("waves", say("a pipeline")),
     "setweight": ("size", "Argo Rollouts"),
     "weight": ("size", "Argo Rollouts"),
-    "soak": ("bake", "a pipeline"),
-    "soaktime": ("bake", "a pipeline"),
+    "soak": ("bake", say("a pipeline")),
+    "soaktime": ("bake", say("a pipeline")),
     "pause": ("bake", "Argo Rollouts"),
-    "approval": ("approvals", "a pipeline"),
+    "approval": ("approvals", say("a pipeline")),
     "notifications": ("notify", "Argo CD"),
-    "webhooks": ("notify", "other tools"),
-    "url": ("to", "other tools"),
+    "webhooks": ("notify", say("other tools")),
+    "url": ("to", say("other tools")),
     "events": ("on", "GitHub"),
-    "approvers": ("keys", "a pipeline"),
+    "approvers": ("keys", say("a pipeline")),
     "reviewers": ("keys", "GitHub"),
-    "requiredapprovals": ("required", "a pipeline"),
+    "requiredapprovals": ("required", say("a pipeline")),
     "selector": ("select", "kubectl"),
     "labelselector": ("select", "kubectl"),
     "matchlabels": ("select", "kubectl"),
     "filters": ("select", "Terraform"),
     "hosts": ("inventory", "Ansible"),
-    "targets": ("inventory", "other tools"),
-    "instanceids": ("instances", "the API"),
-    "skip": ("exclude", "other tools"),
-    "ignore": ("exclude", "other tools"),
+    "targets": ("inventory", say("other tools")),
+    "instanceids": ("instances", say("the API")),
+    "skip": ("exclude", say("other tools")),
+    "ignore": ("exclude", say("other tools")),
     "keyname": ("name", "Terraform"),
-    "keypairname": ("name", "the API"),
+    "keypairname": ("name", say("the API")),
     "publickey": ("publicKeyFile", "Terraform"),
-    "regionid": ("region", "the API"),
-    "type": ("source", "other tools"),
-    "file": ("path", "other tools"),
-    "headers": ("columns", "other tools"),
+    "regionid": ("region", say("the API")),
+    "type": ("source", say("other tools")),
+    "file": ("path", say("other tools")),
+    "headers": ("columns", say("other tools")),
     "healthcheck": ("verify", "Nomad"),
     "cron": ("schedule", "Kubernetes"),
 }
@@ -86,20 +88,23 @@ def later_in(where: str) -> list[str]:
     return [name for parent, _, name in paths if parent == where]
 
 
-def suggest(unknown: str, known: Iterable[str]) -> tuple[str, str]:
+def suggest(unknown: str, known: Iterable[str]) -> tuple[Phrase, str]:
     """Return a suggestion for an unknown name, and the known name that it probably means."""
     names = sorted(known)
     normalized = _normalize(unknown)
     same = [name for name in names if _normalize(name) == normalized]
     if same:
-        return f"write `{same[0]}`", same[0]
+        return say("write `{name}`", name=same[0]), same[0]
     ours, tool = FOREIGN.get(normalized, ("", ""))
     if ours in names:
-        return f"`{unknown}` of {tool} is called `{ours}` here", ours
+        hint = say(
+            "`{theirs}` of {tool} is called `{ours}` here", theirs=unknown, tool=tool, ours=ours
+        )
+        return hint, ours
     close = get_close_matches(unknown, names, n=1, cutoff=0.6)
     if close:
-        return f"did you mean `{close[0]}`?", close[0]
-    return f"known here: {', '.join(f'`{name}`' for name in names)}", ""
+        return say("did you mean `{suggestion}`?", suggestion=close[0]), close[0]
+    return say("known here: {names}", names=", ".join(f"`{name}`" for name in names)), ""
 
 
 def _normalize(name: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from rollout.model import limits, time, verify
+from rollout.model.phrase import say
 from rollout.specfile.fields import PositiveDuration, Text, fault
 from rollout.specfile.form import Form
 
@@ -23,32 +24,36 @@ _TIMEOUT = time.format_duration(limits.LOGIN_TIMEOUT_MS)
 
 def _user(text: str) -> str:
     if not _USER.fullmatch(text):
-        raise fault("R0145", f"`{text[:80]}` cannot be a login user", "write `root` or `ecs-user`")
+        raise fault(
+            "R0145",
+            say("`{text}` cannot be a login user", text=text[:80]),
+            say("write `root` or `ecs-user`"),
+        )
     return text
 
 
 def _identity(text: str) -> str:
     if not re.fullmatch(_IDENTITY, text):
-        hint = "write `agent`, or `file:` and the path of a private key"
-        raise fault("R0145", f"`{text[:80]}` does not name an identity", hint)
+        hint = say("write `agent`, or `file:` and the path of a private key")
+        raise fault("R0145", say("`{text}` does not name an identity", text=text[:80]), hint)
     return text
 
 
 def _via(text: str) -> str:
     if text and not re.fullmatch(_VIA, text):
-        hint = "write `host`, `user@host` or `user@host:port`"
-        raise fault("R0145", f"`{text[:80]}` does not name a jump host", hint)
+        hint = say("write `host`, `user@host` or `user@host:port`")
+        raise fault("R0145", say("`{text}` does not name a jump host", text=text[:80]), hint)
     return text
 
 
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        hint = "write a URL such as `https://health.internal/{instance}`"
-        raise fault("R0145", f"`{text[:80]}` is not an http or https URL", hint)
+        hint = say("write a URL such as `https://health.internal/{{instance}}`")
+        raise fault("R0145", say("`{text}` is not an http or https URL", text=text[:80]), hint)
     if parts.password is not None:
-        hint = "a plan holds no secret: let the service accept requests without one"
-        raise fault("R0145", "a URL with a password", hint)
+        hint = say("a plan holds no secret: let the service accept requests without one")
+        raise fault("R0145", say("a URL with a password"), hint)
     return text
 
 
@@ -106,8 +111,8 @@ class VerifyForm(Form):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.model_fields_set:
-            hint = "write `ssh`, `http` or `command`, or leave out `verify`"
-            raise fault("R0105", "`verify` has no probe", hint)
+            hint = say("write `ssh`, `http` or `command`, or leave out `verify`")
+            raise fault("R0105", say("`verify` has no probe"), hint)
         return self
 
     def built(self) -> verify.Verify:

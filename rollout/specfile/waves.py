@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollout.errors import Problem
+from rollout.model.phrase import say
 from rollout.specfile.document import Document
 
 _WAVES = ("spec", "waves")
@@ -32,9 +33,9 @@ def problems(document: Document) -> Iterator[Problem]:
             continue
         name = wave.get("name")
         if isinstance(name, str) and name in names:
-            message = f"two waves are called `{name}`"
+            message = say("two waves are called `{name}`", name=name)
             place = document.at_value((*_WAVES, index, "name"))
-            yield Problem("R0115", message, place, "give each wave a unique name")
+            yield Problem("R0115", message, place, say("give each wave a unique name"))
         names.add(name if isinstance(name, str) else None)
         yield from _rest(document, index, wave, last=index == len(waves) - 1)
     if waves and isinstance(waves[-1], dict) and not followed:
@@ -46,18 +47,18 @@ def _unasked(document: Document, waves: object) -> Iterator[Problem]:
     before = waves[:-1] if isinstance(waves, list) else []
     if any(not isinstance(wave, dict) or wave.get("gate", "auto") == "auto" for wave in before):
         return
-    hint = "add a wave before the last one, with `gate: auto`, or remove `gates`"
+    hint = say("add a wave before the last one, with `gate: auto`, or remove `gates`")
     place = document.at_key(("spec", "gates"))
-    yield Problem("R0135", "no wave asks these gates", place, hint)
+    yield Problem("R0135", say("no wave asks these gates"), place, hint)
 
 
 def _gate(document: Document, index: int, wave: dict[str, Any]) -> Iterator[Problem]:
     """Yield the problems of a last wave that has a bake or a gate."""
     for field in ("bake", "gate"):
         if field in wave:
-            message = f"the last wave has a `{field}`, but no wave follows it"
+            message = say("the last wave has a `{field}`, but no wave follows it", field=field)
             place = document.at_value((*_WAVES, index, field))
-            yield Problem("R0120", message, place, f"remove `{field}`")
+            yield Problem("R0120", message, place, say("remove `{field}`", field=field))
 
 
 def _rest(document: Document, index: int, wave: dict[str, Any], *, last: bool) -> Iterator[Problem]:
@@ -65,6 +66,12 @@ def _rest(document: Document, index: int, wave: dict[str, Any], *, last: bool) -
     size = wave.get("size")
     if size is None or (size == "rest") is last:
         return
-    message = f"{'the' if last else 'only the'} last wave must be `rest`"
-    hint = "otherwise some targets would never be rotated" if last else "write a count or a share"
+    message = (
+        say("the last wave must be `rest`") if last else say("only the last wave may be `rest`")
+    )
+    hint = (
+        say("otherwise some targets would never be rotated")
+        if last
+        else say("write a count or a share")
+    )
     yield Problem("R0115", message, document.at_value((*_WAVES, index, "size")), hint)

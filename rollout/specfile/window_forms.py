@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from rollout.model.phrase import say
 from rollout.model.windows import DAY_MINUTES, WEEKDAYS, OnClose, Rule
 from rollout.model.windows import Dates as DatesRule
 from rollout.model.windows import Hours as HoursRule
@@ -37,8 +38,12 @@ def _zone(text: str) -> str:
     city = {name.rpartition("/")[2].lower(): name for name in known}
     found = get_close_matches(text.rpartition("/")[2].lower(), city, n=1, cutoff=0.75)
     close = close or (city[found[0]] if found else "")
-    hint = f"did you mean `{close}`?" if close else "write an IANA name such as `Asia/Shanghai`"
-    raise fault("R0139", f"unknown time zone `{text[:80]}`", hint)
+    hint = (
+        say("did you mean `{suggestion}`?", suggestion=close)
+        if close
+        else say("write an IANA name such as `Asia/Shanghai`")
+    )
+    raise fault("R0139", say("unknown time zone `{text}`", text=text[:80]), hint)
 
 
 def _day(value: object) -> str:
@@ -46,8 +51,12 @@ def _day(value: object) -> str:
         return str(value)
     text = str(value)[:80]
     short = text[:3].capitalize()
-    hint = f"did you mean `{short}`?" if short in WEEKDAYS else f"write {', '.join(WEEKDAYS)}"
-    raise fault("R0140", f"`{text}` is not a day of the week", hint)
+    hint = (
+        say("did you mean `{suggestion}`?", suggestion=short)
+        if short in WEEKDAYS
+        else say("write {days}", days=", ".join(WEEKDAYS))
+    )
+    raise fault("R0140", say("`{text}` is not a day of the week", text=text), hint)
 
 
 def _point(value: object) -> str:
@@ -58,9 +67,11 @@ def _point(value: object) -> str:
         try:
             return date.fromisoformat(text).isoformat()
         except ValueError:
-            raise fault("R0140", f"there is no day {text}", "correct the date") from None
-    hint = "write a time such as `22:30`, or a date such as `2026-12-31`"
-    raise fault("R0140", f"`{str(value)[:80]}` is not a time or a date", hint)
+            raise fault(
+                "R0140", say("there is no day {text}", text=text), say("correct the date")
+            ) from None
+    hint = say("write a time such as `22:30`, or a date such as `2026-12-31`")
+    raise fault("R0140", say("`{text}` is not a time or a date", text=str(value)[:80]), hint)
 
 
 Point = Annotated[
@@ -99,24 +110,30 @@ class RuleForm(Form):
 
     def _check(self) -> None:
         if not (self.days or self.begin or self.end):
-            raise fault("R0140", "an empty rule", "write `days`, `from` or `to`")
+            raise fault("R0140", say("an empty rule"), say("write `days`, `from` or `to`"))
         kinds = {"-" in text for text in (self.begin, self.end) if text}
         if len(kinds) == 2:
-            hint = "write two times, such as `22:30`, or two dates, such as `2026-12-31`"
-            raise fault("R0140", "`from` and `to` must both be times or both be dates", hint)
+            hint = say("write two times, such as `22:30`, or two dates, such as `2026-12-31`")
+            raise fault("R0140", say("`from` and `to` must both be times or both be dates"), hint)
         if kinds == {True}:
             self._check_dates()
         elif (self.begin or "00:00") == self.end or self.begin == "24:00":
-            hint = "leave out `from` and `to` for whole days"
-            raise fault("R0140", "a window of no length", hint)
+            hint = say("leave out `from` and `to` for whole days")
+            raise fault("R0140", say("a window of no length"), hint)
 
     def _check_dates(self) -> None:
         if not (self.begin and self.end):
-            raise fault("R0140", "a range of dates has `from` and `to`", "add the other date")
+            raise fault(
+                "R0140", say("a range of dates has `from` and `to`"), say("add the other date")
+            )
         if self.end < self.begin:
-            raise fault("R0140", f"{self.end} is before {self.begin}", "exchange the dates")
+            raise fault(
+                "R0140",
+                say("{later} is before {earlier}", later=self.end, earlier=self.begin),
+                say("exchange the dates"),
+            )
         if self.days:
-            raise fault("R0140", "`days` go with times, not with dates", "remove `days`")
+            raise fault("R0140", say("`days` go with times, not with dates"), say("remove `days`"))
 
     def rule(self) -> Rule:
         """Return the rule of this form."""
@@ -136,8 +153,10 @@ class DenyForm(RuleForm):
         if not self.calendar:
             super()._check()
         elif self.days or self.begin or self.end:
-            hint = "write two rules"
-            raise fault("R0140", "a rule has either `calendar`, or days, times and dates", hint)
+            hint = say("write two rules")
+            raise fault(
+                "R0140", say("a rule has either `calendar`, or days, times and dates"), hint
+            )
 
 
 class WindowsForm(Form):
@@ -155,8 +174,8 @@ class WindowsForm(Form):
     @model_validator(mode="after")
     def _any(self) -> Self:
         if self.time_zone and not (self.allow or self.deny):
-            hint = "add a rule, or remove `windows`"
-            raise fault("R0140", "windows without `allow` and `deny`", hint)
+            hint = say("add a rule, or remove `windows`")
+            raise fault("R0140", say("windows without `allow` and `deny`"), hint)
         return self
 
 
