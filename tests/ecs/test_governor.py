@@ -11,7 +11,7 @@ import pytest
 
 from rollout.ecs import governor
 from rollout.ecs.governor import HEADROOM, Governor, Rate, Ticket
-from rollout.emulator import faults
+from rollout.emulator import fault_plan
 from rollout.model.site import Lane, Site
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration, Instant
 from tests.ecs.scripted import JumpClock
@@ -209,7 +209,7 @@ def random_throttling(share: float, calls: int, start: float) -> Duration:
     while accepted < calls:
         at, n = rate.earliest(at), n + 1
         leave = rate.leave(at)
-        if faults.draw(7, "throttle", b"", n) < share:
+        if fault_plan.draw(7, "throttle", b"", n) < share:
             rate.throttle(leave, at, 1_000)
         else:
             rate.accept(leave)

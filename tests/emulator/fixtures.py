@@ -10,7 +10,7 @@ from rollout.emulator.cloud.shapes import Shape
 from rollout.emulator.cloud.state import ObservedInstance
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http.render import Format, body_bytes
 from rollout.emulator.messages import Reply, Request

@@ -7,7 +7,8 @@ import pytest
 from rollout.ecs import contract
 from rollout.emulator import faults
 from rollout.emulator.cloud.switches import Switches
-from rollout.emulator.faults import NO_INJECTION, Damage, Ending, Fault, FaultPlan, Injection
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import NO_INJECTION, Damage, Ending, Fault, Injection
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.http import damage
 from rollout.emulator.http.render import Format, Rendered

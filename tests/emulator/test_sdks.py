@@ -35,7 +35,8 @@ from rollout.ecs import contract
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, User
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Fault, FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import Fault
 from rollout.emulator.http import server
 from tests.emulator import fixtures
 from tests.emulator.fixtures import FRESH, FRESH_BODY, REGION, ids

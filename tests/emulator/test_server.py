@@ -13,7 +13,8 @@ from rollout.ecs import sign, wire
 from rollout.ecs.contract import Edition
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Fault, FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import Fault
 from rollout.emulator.http import server
 from tests.emulator import fixtures
 from tests.emulator.fixtures import FRESH, REGION, ids

@@ -84,7 +84,7 @@ def _cloud(
     from rollout.emulator import settings_files
     from rollout.emulator.cloud.switches import Switches
     from rollout.emulator.dispatch import Cloud
-    from rollout.emulator.faults import FaultPlan
+    from rollout.emulator.fault_plan import FaultPlan
     from rollout.emulator.fleet import file, synthetic
     from rollout.emulator.http import server
 

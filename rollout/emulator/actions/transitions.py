@@ -3,7 +3,7 @@
 Called by the power actions after their checks.
 """
 
-from rollout.emulator import faults
+from rollout.emulator import fault_plan
 from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.instances import KEYS_UNCHANGED, Transition, TransitionKind
 from rollout.emulator.cloud.ledger import NEVER, Effect
@@ -37,7 +37,7 @@ def _move(call: Context, kind: TransitionKind, instance: str, boots: int, key: i
         return Transition(kind, now, now + switches.stop_time_ms, 0)
     spread = switches.boot_spread_percent
     seed = switches.boot_seed
-    drawn = faults.draw(seed, "boot_time", instance.encode(), boots) * 2 - 1 if spread else 0.0
+    drawn = fault_plan.draw(seed, "boot_time", instance.encode(), boots) * 2 - 1 if spread else 0.0
     boot_ms = round(switches.boot_time_ms * (1 + drawn * spread / 100))
     stopping_ms = 0
     if kind is TransitionKind.REBOOT and not switches.stopping_hidden:

@@ -15,7 +15,7 @@ from rollout.emulator.cloud.ledger import HiddenLedger
 from rollout.emulator.cloud.quotas import Quotas
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access
-from rollout.emulator.faults import FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
 from rollout.emulator.guest.assistant import Assistant
 
 

@@ -15,7 +15,8 @@ from rollout.emulator.cloud.quotas import QuotaSettings
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import User
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import Fault, FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import Fault
 
 PREFIX: Final = "/_admin/"
 

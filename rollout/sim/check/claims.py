@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from rollout.core.running.journey import DOWN, Phase
-from rollout.emulator.faults import FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall

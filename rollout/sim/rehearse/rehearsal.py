@@ -18,7 +18,8 @@ from rollout.ecs import governor
 from rollout.emulator.cloud.quotas import Quota, Quotas, QuotaSettings
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
-from rollout.emulator.faults import INSTANCE_FAULTS, Fault, FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import INSTANCE_FAULTS, Fault
 from rollout.model import event as ev
 from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorVerb
 from rollout.model.plan import Plan

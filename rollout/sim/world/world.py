@@ -15,7 +15,8 @@ from rollout.core.running import gates
 from rollout.core.running.decider import Decider
 from rollout.core.running.state import Run
 from rollout.emulator.cloud.users import ACCOUNT_ID
-from rollout.emulator.faults import INSTANCE_FAULTS, FaultPlan
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import INSTANCE_FAULTS
 from rollout.journal import verify
 from rollout.journal.directory import DirectoryRun, LockedDirectory
 from rollout.journal.reader import Reader, run_id
