@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.shapes import Shape
 from rollout.emulator.cloud.state import ObservedInstance
 from rollout.emulator.cloud.switches import Switches

@@ -8,7 +8,7 @@ import pytest
 
 from rollout.ecs import wire
 from rollout.emulator.cloud.fleet import FleetBuilder
-from rollout.emulator.cloud.instances import BaseStatus
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, Statement, User

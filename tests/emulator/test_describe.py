@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access, Statement, User
 from rollout.emulator.dispatch import Cloud

@@ -10,7 +10,7 @@ import pytest
 
 from rollout.emulator import settings_files
 from rollout.emulator.cloud.fleet import Fleet
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.state import ObservedInstance
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Fault

@@ -10,7 +10,7 @@ import pytest
 
 from rollout.ecs.contract import Edition
 from rollout.emulator.cloud.fleet import FleetBuilder
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud

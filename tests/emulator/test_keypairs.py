@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.emulator.cloud.instances import BaseStatus
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from tests.emulator import fixtures

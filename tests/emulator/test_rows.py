@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from tests.emulator import fixtures

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from rollout.core.running.journey import Phase
-from rollout.emulator.cloud.instances import BaseStatus as Cloud
+from rollout.emulator.cloud.lifecycle import BaseStatus as Cloud
 from rollout.emulator.messages import Request
 from rollout.errors import Place, Problem
 from rollout.journal import verify

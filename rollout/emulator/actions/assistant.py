@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import BaseStatus
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.shapes import tags_field
 from rollout.emulator.guest import assistant
 from rollout.emulator.guest.assistant import Result

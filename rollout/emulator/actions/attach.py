@@ -13,9 +13,9 @@ from rollout.ecs import contract
 from rollout.ecs.contract import ATTACH_IDS_MAX
 from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud import columns
-from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.keypairs import NONE, KeyPair
 from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.shapes import Shape
 from rollout.emulator.messages import Refusal
 

@@ -11,8 +11,8 @@ import msgspec
 from rollout.ecs import contract, wire
 from rollout.emulator.actions import filters
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.shapes import Tags
 from rollout.emulator.guest import assistant
 from rollout.emulator.guest.assistant import Order

@@ -16,7 +16,7 @@ from rollout.emulator.actions import filters
 from rollout.emulator.actions.context import Context
 from rollout.emulator.actions.instance_rows import serial_number
 from rollout.emulator.actions.row_template import credit_specification, no_elastic_address
-from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, BaseStatus
+from rollout.emulator.cloud.lifecycle import MINUTE_MS, STATUS_NAMES, BaseStatus
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]

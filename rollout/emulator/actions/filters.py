@@ -13,13 +13,8 @@ from typing import Final
 from rollout.ecs import contract, wire
 from rollout.emulator.actions.context import Context
 from rollout.emulator.cloud.cache import Cache
-from rollout.emulator.cloud.instances import (
-    MINUTE_MS,
-    STATUS_NAMES,
-    BaseStatus,
-    Instances,
-    OperationLock,
-)
+from rollout.emulator.cloud.instances import Instances
+from rollout.emulator.cloud.lifecycle import MINUTE_MS, STATUS_NAMES, BaseStatus, OperationLock
 from rollout.emulator.cloud.shapes import Shape, Tags
 from rollout.emulator.messages import Refusal
 

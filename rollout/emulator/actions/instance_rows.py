@@ -13,8 +13,9 @@ import msgspec
 from rollout.ecs import wire
 from rollout.emulator.actions.row_template import Values, filled, row_template
 from rollout.emulator.cloud.cache import Cache
-from rollout.emulator.cloud.instances import MINUTE_MS, STATUS_NAMES, Instances, OperationLock, View
+from rollout.emulator.cloud.instances import Instances, View
 from rollout.emulator.cloud.keypairs import KeyPairs
+from rollout.emulator.cloud.lifecycle import MINUTE_MS, STATUS_NAMES, OperationLock
 
 _DAY_MINUTES: Final = 24 * 60
 _MINUTES_OF_DAY: Final = [f"T{m // 60:02d}:{m % 60:02d}Z" for m in range(_DAY_MINUTES)]

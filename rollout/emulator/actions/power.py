@@ -12,8 +12,8 @@ import msgspec
 from rollout.ecs import contract
 from rollout.emulator.actions import transitions
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import STATUS_NAMES, BaseStatus, OperationLock, TransitionKind
 from rollout.emulator.cloud.ledger import Effect
+from rollout.emulator.cloud.lifecycle import STATUS_NAMES, BaseStatus, OperationLock, TransitionKind
 from rollout.emulator.messages import Refusal
 
 Body = Mapping[str, object]

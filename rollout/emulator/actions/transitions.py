@@ -5,8 +5,8 @@ Called by the power actions after their checks.
 
 from rollout.emulator import fault_plan
 from rollout.emulator.actions.context import Context
-from rollout.emulator.cloud.instances import KEYS_UNCHANGED, Transition, TransitionKind
 from rollout.emulator.cloud.ledger import NEVER, Effect
+from rollout.emulator.cloud.lifecycle import KEYS_UNCHANGED, Transition, TransitionKind
 
 
 def begin(call: Context, kind: TransitionKind, effect: Effect, region: str, instance: str) -> None:

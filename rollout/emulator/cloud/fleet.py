@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Final
 
 from rollout.emulator.cloud.ids import DerivedIds, IdScheme, ListedIds
-from rollout.emulator.cloud.instances import BaseStatus, Instances, OperationLock
+from rollout.emulator.cloud.instances import Instances
 from rollout.emulator.cloud.keypairs import NONE, KeyPair, KeyPairs
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.regions import EmulatedRegion, region
 from rollout.emulator.cloud.shapes import Shape, Tags
 from rollout.emulator.cloud.texts import Numbered

@@ -10,8 +10,8 @@ import msgspec
 
 from rollout.emulator.cloud import keygen
 from rollout.emulator.cloud.fleet import Fleet
-from rollout.emulator.cloud.instances import STATUS_NAMES, BaseStatus
 from rollout.emulator.cloud.ledger import HiddenLedger
+from rollout.emulator.cloud.lifecycle import STATUS_NAMES, BaseStatus
 from rollout.emulator.cloud.quotas import Quotas
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import Access

@@ -14,8 +14,8 @@ import msgspec
 from rollout.ecs import wire
 from rollout.emulator.cloud import regions
 from rollout.emulator.cloud.fleet import FleetBuilder
-from rollout.emulator.cloud.instances import MINUTE_MS, BaseStatus, OperationLock
 from rollout.emulator.cloud.keypairs import NONE, body_is_legal, fingerprint
+from rollout.emulator.cloud.lifecycle import MINUTE_MS, BaseStatus, OperationLock
 from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import FAR_EXPIRY, Image, Shape
 from rollout.emulator.fleet import synthetic

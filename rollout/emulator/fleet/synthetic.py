@@ -12,8 +12,8 @@ from typing import Final
 
 from rollout.emulator.cloud import regions as region_table
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
-from rollout.emulator.cloud.instances import MINUTE_MS, BaseStatus, OperationLock
 from rollout.emulator.cloud.keypairs import NONE
+from rollout.emulator.cloud.lifecycle import MINUTE_MS, BaseStatus, OperationLock
 from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import Image, Shape
 

@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from rollout.emulator.cloud import keypairs
-from rollout.emulator.cloud.instances import BaseStatus, Instances
+from rollout.emulator.cloud.instances import Instances
 from rollout.emulator.cloud.keypairs import KeyPairs
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.shapes import Tags
 from rollout.emulator.guest import shell
 

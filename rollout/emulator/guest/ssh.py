@@ -18,7 +18,8 @@ import anyio
 import asyncssh
 from anyio.abc import TaskGroup
 
-from rollout.emulator.cloud.instances import BaseStatus, ordinal_at
+from rollout.emulator.cloud.instances import ordinal_at
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.guest import shell
 from rollout.emulator.guest.shell import Guest

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.cloud.quotas import QuotaSettings
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.cloud.users import User

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.emulator.cloud.fleet import Fleet, FleetBuilder
-from rollout.emulator.cloud.instances import BaseStatus
 from rollout.emulator.cloud.keypairs import NONE
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.dispatch import Cloud

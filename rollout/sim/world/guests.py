@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rollout.emulator.cloud.instances import BaseStatus
+from rollout.emulator.cloud.lifecycle import BaseStatus
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.guest import shell
 from rollout.model.plan import Plan, public_key_digest

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from rollout.core.running.journey import Phase
-from rollout.emulator.cloud.instances import BaseStatus, OperationLock
+from rollout.emulator.cloud.lifecycle import BaseStatus, OperationLock
 from rollout.emulator.messages import Request
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.time.dice import Dice

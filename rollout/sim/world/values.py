@@ -12,7 +12,8 @@ from typing import Any
 
 from rollout.ecs import wire
 from rollout.emulator.cloud.cache import Cache
-from rollout.emulator.cloud.instances import STATUS_NAMES, View
+from rollout.emulator.cloud.instances import View
+from rollout.emulator.cloud.lifecycle import STATUS_NAMES
 from rollout.emulator.cloud.shapes import TAG_SETS_CACHED_MAX, Shape
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.faults import Injection
