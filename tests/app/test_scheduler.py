@@ -11,7 +11,8 @@ import pytest
 from rollout.app import scheduler, schedules
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud as EmulatedCloud
-from rollout.emulator.faults import INJECTIONS, NO_INJECTION, Fault, FaultPlan, Injection
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.emulator.faults import INJECTIONS, NO_INJECTION, Fault, Injection
 from rollout.emulator.fleet import synthetic
 from rollout.emulator.messages import Request
 from rollout.errors import Exit
