@@ -296,6 +296,7 @@ CODES: dict[str, Code] = {
     "R0346": Code(Exit.DONE, "the window is closed now"),
     "R0347": Code(Exit.DONE, "a calendar has no events for a year"),
     "R0350": Code(Exit.DONE, "instances left out: their last rotation is unproven"),
+    "R0351": Code(Exit.CONFIG, "a program that `verify` runs is missing"),
     "R0360": Code(Exit.DONE, "dates were filled in to the name of the key pair"),
     "R0361": Code(Exit.DONE, "the public key of the next tick is missing"),
     "R0365": Code(Exit.USAGE, "a plan that its spec alone does not give cannot be compared live"),

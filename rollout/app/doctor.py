@@ -1,27 +1,37 @@
 """Check everything that planning and applying need, and report all findings at once.
 
-Called by `doctor`. Changes nothing: it sends Describe*, GetCallerIdentity and dry runs of restarts.
+Called by `doctor`. Changes nothing: it sends Describe*, GetCallerIdentity and dry runs of restarts,
+and asks the gates of a spec.
 """
 
 from __future__ import annotations
 
-import enum
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from rollout.app import about, clock_skew, connect, preflight, safety_rules, specs
+from rollout.app import (
+    about,
+    clock_skew,
+    connect,
+    doctor_probes,
+    former_keys,
+    preflight,
+    safety_rules,
+    specs,
+)
 from rollout.app import plan as planning
+from rollout.app.checks import Check, CheckState, Checkup
 from rollout.app.notices import Notices, WaitingCall
 from rollout.app.session import Session
 from rollout.core.planning import planner
 from rollout.ecs import proxies
 from rollout.engines.service import Service
-from rollout.errors import CODES, Exit, Problem, RolloutError
+from rollout.errors import CODES, Problem
 from rollout.inventory import sources
 from rollout.model.event import ClockSkew
 from rollout.model.instance import Inventory
@@ -36,31 +46,6 @@ FREE_WARNED, FREE_REFUSED = 1 << 30, 64 << 20
 EXPIRY_WARNED_MS: Final = 60 * MINUTE
 
 
-class CheckState(enum.StrEnum):
-    """The result of one check."""
-
-    OK = "ok"
-    UNKNOWN = "not checkable"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-class Check(NamedTuple):
-    """One finding: what was checked, the result, and a fix where one is needed."""
-
-    name: str
-    state: CheckState
-    text: str
-    fix: str = ""
-    code: str = ""
-    exit: Exit = Exit.DONE
-
-
-def exit_of(checks: Iterable[Check]) -> Exit:
-    """Return the exit code of the first problem; 0 without a problem."""
-    return next((one.exit for one in checks if one.state is CheckState.PROBLEM), Exit.DONE)
-
-
 async def examine(
     session: Session,
     spec: Path | None = None,
@@ -68,17 +53,21 @@ async def examine(
     environment: Mapping[str, str] = os.environ,
     connected: Callable[..., AbstractAsyncContextManager[Service]] = connect.connect,
 ) -> list[Check]:
-    """Return the findings in order. A spec adds its inventory, key pairs and restart permissions.
+    """Return the findings in order. A spec adds its gates and proofs of login, its inventory, key
+    pairs and restart permissions.
 
     Raises no RolloutError: each is a finding.
     """
-    found = _Findings()
+    found = Checkup()
     _local(found, session, environment)
     loaded = None
     if spec is not None:
         with found.problems("spec"):
             loaded = specs.load_spec(spec)
             found.ok("spec", f"{spec} is valid")
+    if loaded is not None:
+        await doctor_probes.gates(found, loaded)
+        await doctor_probes.logins(found, loaded)
     connection = replace(session.connection, allow_clock_skew=True)
     with found.problems("identity"):
         async with connected(connection, _WithoutWarnings(session.notices)) as service:
@@ -122,38 +111,6 @@ def disk(path: Path) -> Check:
 _NTP = "set this machine's clock (NTP)"
 
 
-@dataclass
-class _Findings:
-    """The checks so far."""
-
-    checks: list[Check] = field(default_factory=list)
-
-    def ok(self, name: str, text: str) -> None:
-        """Add a check that found nothing wrong."""
-        self.checks.append(Check(name, CheckState.OK, text))
-
-    def unknown(self, name: str, text: str, fix: str = "") -> None:
-        """Add a check that cannot be made."""
-        self.checks.append(Check(name, CheckState.UNKNOWN, text, fix))
-
-    def warn(self, name: str, *warnings: Problem) -> None:
-        """Add warnings."""
-        for one in warnings:
-            fix = one.help or ""
-            self.checks.append(Check(name, CheckState.WARNING, one.message, fix, one.code))
-
-    @contextmanager
-    def problems(self, name: str) -> Iterator[None]:
-        """Turn an error of the block into findings."""
-        try:
-            yield
-        except RolloutError as error:
-            for one in error.problems:
-                text = f"{one.place}: {one.message}" if one.place else one.message
-                check = Check(name, CheckState.PROBLEM, text, one.help or "", one.code, error.exit)
-                self.checks.append(check)
-
-
 class _WithoutWarnings(Notices):
     """Forwards notices, except warnings: these are findings."""
 
@@ -172,7 +129,7 @@ class _WithoutWarnings(Notices):
         self._inner.waiting(call, now)
 
 
-def _local(found: _Findings, session: Session, environment: Mapping[str, str]) -> None:
+def _local(found: Checkup, session: Session, environment: Mapping[str, str]) -> None:
     """Check this machine."""
     path, store = session.runs_dir, session.store
     with found.problems("runs directory"):
@@ -206,7 +163,7 @@ def _local(found: _Findings, session: Session, environment: Mapping[str, str]) -
         found.ok("proxy", proxy.url if proxy else "none")
 
 
-async def _account(found: _Findings, service: Service) -> None:
+async def _account(found: Checkup, service: Service) -> None:
     """Check the identity and the expiry of its credentials."""
     mine, now = service.identity, service.clock.now()
     emulator = "EMULATOR: " if mine.emulator else ""
@@ -228,7 +185,7 @@ async def _account(found: _Findings, service: Service) -> None:
         found.warn("credentials", Problem("R0415", text, cure=cure))
 
 
-async def _spec(found: _Findings, spec: Spec, service: Service) -> None:
+async def _spec(found: Checkup, spec: Spec, service: Service) -> None:
     """Check the inventory, key pairs and restart permissions of a spec."""
     with found.problems("inventory"):
         inventory = await sources.collect(spec, Path.cwd(), service.client, service.clock.now())
@@ -237,7 +194,7 @@ async def _spec(found: _Findings, spec: Spec, service: Service) -> None:
         await _inventory(found, spec, service, inventory)
 
 
-async def _inventory(found: _Findings, spec: Spec, service: Service, inventory: Inventory) -> None:
+async def _inventory(found: Checkup, spec: Spec, service: Service, inventory: Inventory) -> None:
     """Check the key pairs and restart permissions for these instances."""
     keys = []
     for site in planning.sites_of(inventory):
@@ -249,6 +206,7 @@ async def _inventory(found: _Findings, spec: Spec, service: Service, inventory: 
         plan = planner.make_plan(spec, inventory, {}, service.clock.now(), context)
         safety_rules.check_plan(plan)
         await _restarts(found, plan, service)
+        await doctor_probes.former_logins(found, await former_keys.record(service, plan), service)
     found.unknown(
         "attach permission",
         "AttachKeyPair and ImportKeyPair have no dry run",
@@ -263,7 +221,7 @@ def _key_text(spec: Spec, key: RegionKey) -> str:
     return f"{name} has the spec's public key, fingerprint {key.fingerprint}"
 
 
-async def _restarts(found: _Findings, plan: Plan, service: Service) -> None:
+async def _restarts(found: Checkup, plan: Plan, service: Service) -> None:
     """Check by dry runs whether the restarts of a plan are permitted."""
     restarts = preflight.restarts_of(plan)
     for one, instances in restarts.items():

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from rollout.app import checks as checking
 from rollout.app import doctor
-from rollout.app.doctor import Check, CheckState
+from rollout.app.checks import Check, CheckState
 from rollout.app.notices import Notices
 from rollout.app.session import Connection, Session
 from rollout.emulator.cloud.users import Statement, User
@@ -57,7 +58,7 @@ async def test_a_healthy_project_has_no_problem(project: Path) -> None:
 
     checks = await examined(cloud, stage.write_spec(project))
 
-    assert doctor.exit_of(checks) is Exit.DONE
+    assert checking.exit_of(checks) is Exit.DONE
     assert {one.name for one in checks} == {
         *("runs directory", "disk", "lock", "endpoint", "proxy", "spec", "identity"),
         *("credentials", "clock", "inventory", "key pair", "restart permission"),
@@ -84,7 +85,7 @@ async def test_a_denied_restart_is_one_problem(project: Path) -> None:
     (bad,) = [one for one in checks if one.state is CheckState.PROBLEM]
     assert (bad.name, bad.code, bad.exit) == ("restart permission", "R0403", Exit.DENIED)
     assert "RebootInstance" in bad.text and bad.fix
-    assert doctor.exit_of(checks) is Exit.DENIED
+    assert checking.exit_of(checks) is Exit.DENIED
 
 
 @pytest.mark.asyncio
@@ -124,7 +125,7 @@ async def test_a_wrong_spec_does_not_hide_the_identity(project: Path) -> None:
 
     assert of(checks, "spec")[0].state is CheckState.PROBLEM
     assert of(checks, "identity")[0].state is CheckState.OK
-    assert doctor.exit_of(checks) is Exit.BAD_INPUT
+    assert checking.exit_of(checks) is Exit.BAD_INPUT
 
 
 @pytest.mark.asyncio
@@ -137,7 +138,7 @@ async def test_missing_credentials_are_a_finding() -> None:
     checks = await doctor.examine(Session(), environment={}, connected=refused)
 
     assert [one.code for one in checks if one.state is CheckState.PROBLEM] == ["R0401"]
-    assert doctor.exit_of(checks) is Exit.DENIED
+    assert checking.exit_of(checks) is Exit.DENIED
 
 
 @pytest.mark.asyncio
@@ -160,7 +161,7 @@ async def test_settings_of_this_machine_are_findings(project: Path) -> None:
     assert codes == {
         "runs directory": "R0011", "endpoint": "R0002", "proxy": "R0015", "identity": "R0401",
     }  # fmt: skip
-    assert doctor.exit_of(checks) is Exit.CONFIG
+    assert checking.exit_of(checks) is Exit.CONFIG
 
 
 @pytest.mark.asyncio

@@ -13,7 +13,7 @@ import pytest
 
 from rollout.app import connect, doctor, execute, keys, plan_file, preflight, safety_rules, ticks
 from rollout.app import plan as planning
-from rollout.app.doctor import CheckState
+from rollout.app.checks import CheckState
 from rollout.app.notices import Notices
 from rollout.app.session import Connection, Session
 from rollout.cli import confirmation, main

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollout.app import plan_file
-from rollout.app.doctor import Check, CheckState
+from rollout.app.checks import Check, CheckState
 from rollout.cli import main
 from rollout.cli.views import checkup
 from rollout.errors import Exit

@@ -32,7 +32,8 @@ def doctor(
     Parameters
     ----------
     spec
-        Spec whose inventory, key pairs and restart permissions are checked too.
+        Spec whose gates, proofs of login, inventory, key pairs and restart permissions are checked
+        too. Gates are asked once.
     policy
         Print the least RAM policy for planning or applying as JSON, and check nothing.
     for_
@@ -40,7 +41,8 @@ def doctor(
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     """
-    from rollout.app import doctor as checks
+    from rollout.app import checks
+    from rollout.app.doctor import examine
     from rollout.cli import eventloop, session
     from rollout.cli.views import checkup
 
@@ -51,7 +53,7 @@ def doctor(
     if for_ is not None:
         raise UsageError.of("R0002", "--for is for --policy", help="add --policy apply")
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
-    found = eventloop.run(partial(checks.examine, made, spec))
+    found = eventloop.run(partial(examine, made, spec))
     rows = checkup.rows(found)
     result = Shown(
         text=lambda: "\n".join(checkup.text(found, terminal.width)),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rollout.app.doctor import Check, CheckState, exit_of
+from rollout.app.checks import Check, CheckState, exit_of
 from rollout.cli.views import render
 
 
