@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from rollout.model import selector, spec, time
 from rollout.model.gate import AnyGate, ExecGate, HttpGate, PrometheusGate
 from rollout.model.windows import Windows
-from rollout.specfile import models
+from rollout.specfile import models, source_forms
 from rollout.specfile.gate_forms import (
     ExecGateForm,
     GateForm,
@@ -60,13 +60,13 @@ def build(form: models.KeyRotation, text: str) -> spec.Spec:
     )
 
 
-def _source(form: models.SourceForm) -> spec.Source:
-    if isinstance(form, models.EcsForm):
+def _source(form: source_forms.SourceForm) -> spec.Source:
+    if isinstance(form, source_forms.EcsForm):
         return spec.EcsSource(tuple(dict.fromkeys(form.regions)), _selector(form.select))
     columns = {}
-    if isinstance(form, models.CsvForm):
+    if isinstance(form, source_forms.CsvForm):
         columns = form.columns.model_dump(by_alias=True, exclude_defaults=True)
-    regions = tuple(dict.fromkeys(form.regions)) if isinstance(form, models.IdsForm) else ()
+    regions = tuple(dict.fromkeys(form.regions)) if isinstance(form, source_forms.IdsForm) else ()
     select = _selector(form.select)
     return spec.FileSource(form.source, form.path, columns, form.region, select, regions)
 
