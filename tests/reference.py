@@ -99,8 +99,8 @@ rollout status --query classes.done
 ```
 """
 TRANSLATED = """\
-Translated so far: all help pages, the titles of error codes, `rollout explain`, and errors in
-specs. Texts of libraries, of the operating system and of the service are quoted unchanged."""
+Translated so far: all help pages, the titles of error codes, `rollout explain`, and errors in specs
+and inventories. Texts of libraries, of the operating system and of the service are quoted."""
 """Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials

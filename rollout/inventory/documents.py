@@ -20,6 +20,7 @@ from rollout.inventory.reading import Input
 from rollout.inventory.rows import Maker, Row, RowError
 from rollout.model import limits
 from rollout.model.instance import Instance
+from rollout.model.phrase import say
 from rollout.model.text import is_text
 
 STRICT_BYTES = 2 * 1024**2
@@ -100,10 +101,11 @@ def _elements(text: str, at: int) -> Generator[tuple[Any, int], None, int]:
         if mark == "]":
             return at + 1
         if mark != ",":
-            message = (
-                "a comma or `]` is missing" if mark else "the list that starts here is cut off"
+            cause = say("the list that starts here is cut off")
+            cause = say("a comma or `]` is missing") if mark else cause
+            raise strict.FlawError(
+                "R0201", say("not JSON: {cause}", cause=cause), at if mark else start
             )
-            raise strict.FlawError("R0201", f"not JSON: {message}", at if mark else start)
         at = strict.skip(text, at + 1)
 
 
@@ -148,8 +150,12 @@ class _Reader:
         """Return the number of instances. Errors: InventoryError R0215 if pages are missing."""
         missing = self._pages.missing()
         if missing and not self._gathered.allow_partial:
-            hint = "export every page, or pass --allow-partial if an incomplete listing is intended"
-            raise self._source.refused("R0215", f"an incomplete listing: {missing}", hint)
+            hint = say(
+                "export every page, or pass --allow-partial if an incomplete listing is intended"
+            )
+            raise self._source.refused(
+                "R0215", say("an incomplete listing: {missing}", missing=missing), hint
+            )
         if missing:
             note = f"{self._source.name} contains an incomplete listing: {missing}"
             self._gathered.notes.append(("R0216", note))
@@ -180,7 +186,7 @@ class _Reader:
             if rest < len(text):
                 raise strict.FlawError(
                     "R0201",
-                    "write one value per line; this line has more text after the value",
+                    say("write one value per line; this line has more text after the value"),
                     rest,
                 )
         except strict.FlawError as flaw:
@@ -227,13 +233,15 @@ class _Reader:
             return self._maker.named(each)
         named = (shapes.which if self._maker.live else shapes.canonical)(each)
         if "InstanceId" not in named:
-            hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
-            raise RowError("R0201", "an object without an instance id", hint)
+            hint = say("known are `InstanceId`, `instance_id`, `instanceId` and `id`")
+            raise RowError("R0201", say("an object without an instance id"), hint)
         try:
             text = json.dumps(named, ensure_ascii=False)
             if not is_text(text):
-                raise RowError("R0201", "a text of the row was cut inside a character")
+                raise RowError("R0201", say("a text of the row was cut inside a character"))
             row = _ROW.decode(text)
         except msgspec.MsgspecError as error:
-            raise RowError("R0201", f"not a row of DescribeInstances: {error}") from None
+            raise RowError(
+                "R0201", say("not a row of DescribeInstances: {cause}", cause=error)
+            ) from None
         return self._maker.one(row)

@@ -16,6 +16,7 @@ from rollout.inventory.reading import opened
 from rollout.inventory.rows import Maker
 from rollout.inventory.table import read_csv
 from rollout.model import limits
+from rollout.model.phrase import say
 from rollout.model.spec import FileSource
 
 STDIN = "-"
@@ -41,8 +42,10 @@ def read(
     headings, over a limit, no row, changed while it was read (65).
     """
     if len(source.regions) > 1 and not live:
-        hint = "name one region per source, or plan without --offline"
-        message = "offline, the region of an id must be known, but the source names several regions"
+        hint = say("name one region per source, or plan without --offline")
+        message = say(
+            "offline, the region of an id must be known, but the source names several regions"
+        )
         raise InventoryError.of("R0204", message, place=Place(source.path), help=hint)
     region = source.regions[0] if source.regions else source.region
     maker = Maker(account, region, live=live)
@@ -55,8 +58,8 @@ def read(
         else:
             count = _READERS[source.format](found, maker, gathered)
         if not count and not gathered.problems and not allow_empty:
-            hint = "pass --allow-empty if this is intended"
-            raise found.refused("R0206", "the inventory names no instance", hint)
+            hint = say("pass --allow-empty if this is intended")
+            raise found.refused("R0206", say("the inventory names no instance"), hint)
         if len(gathered.instances) > limits.INVENTORY_ROWS_MAX:
-            raise found.refused("R0207", "more than 10 million instances, the limit")
+            raise found.refused("R0207", say("more than 10 million instances, the limit"))
     gathered.notes.extend(found.notes)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rollout.model.instance import Tags
+from rollout.model.phrase import Wording, say
 
 NOTHING = frozenset({"", "-", "--", "无", "null", "none", "nil", "n/a", "[]", "{}"})
 """Texts that consoles, spreadsheets and tools print for an empty value, in lower case."""
@@ -26,13 +27,13 @@ BLANK = " \t\r\n\f\v\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 _PARTS = re.compile("[;,|\n\uff1b\uff0c\uff5c\u3001]")  # with their full-width forms
 _EQUALS, _COLONS = "=\uff1d", ":\uff1a"
 _INNER_PAIR = re.compile("\\s\\S+[=:\uff1d\uff1a]")
-_HINT = 'write tags as `key=value;key=value`, or as JSON: {"key": "value"}'
+_HINT = say('write tags as `key=value;key=value`, or as JSON: {{"key": "value"}}')
 
 
 class FormError(ValueError):
     """A value has an unknown form: message and fix."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: Wording, hint: Wording = "") -> None:
         super().__init__(message, hint)
 
 
@@ -46,9 +47,9 @@ def tags(value: object) -> Tags:
     for key, text in _pairs(value):
         key = key.strip(BLANK)  # noqa: PLW2901 - the same key
         if not key:
-            raise FormError("a tag has no key", _HINT)
+            raise FormError(say("a tag has no key"), _HINT)
         if found.setdefault(key, text.strip(BLANK)) != text.strip(BLANK):
-            raise FormError(f"tag `{key}` has two values", _HINT)
+            raise FormError(say("tag `{key}` has two values", key=key), _HINT)
     return tuple(found.items())
 
 
@@ -68,7 +69,7 @@ def locks(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise FormError("the locks have an unknown form", _LOCK_HINT)
+        raise FormError(say("the locks have an unknown form"), _LOCK_HINT)
     return tuple(_reason(row) for row in value)
 
 
@@ -81,14 +82,14 @@ def _pairs(value: object) -> Iterable[tuple[str, str]]:
     if isinstance(value, list):
         return [pair for item in value for pair in _pairs_of_item(item)]
     if not isinstance(value, dict):
-        raise FormError("tags are neither an object nor a list", _HINT)
+        raise FormError(say("tags are neither an object nor a list"), _HINT)
     folded = {name.lower(): inner for name, inner in value.items()}
     inner = next((folded[name] for name in ("tag", "tags") if name in folded), "")
     if len(value) == 1 and (inner is None or isinstance(inner, list | dict)):
         return _pairs(inner)
     if _is_pair(folded):
         if not {"tagkey", "tagvalue"} & folded.keys():
-            raise FormError("`Key` and `Value` may be one tag or two", _HINT)
+            raise FormError(say("`Key` and `Value` may be one tag or two"), _HINT)
         return _pairs_of_item(value)
     return [(key, _text(key, inner)) for key, inner in value.items()]
 
@@ -102,7 +103,7 @@ def _pairs_of_item(item: object) -> Iterable[tuple[str, str]]:
         [folded[name] for name in folded if name in names] for names in (_KEYS, _VALUES)
     )
     if len(keys) != 1 or len(values) > 1 or not isinstance(keys[0], str):
-        raise FormError("an element of the tags is not a tag", _HINT)
+        raise FormError(say("an element of the tags is not a tag"), _HINT)
     return [(keys[0], _text(keys[0], values[0] if values else None))]
 
 
@@ -117,7 +118,7 @@ def _text(key: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    raise FormError(f"the value of tag `{key}` is not text", _HINT)
+    raise FormError(say("the value of tag `{key}` is not text", key=key), _HINT)
 
 
 def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
@@ -129,7 +130,7 @@ def _pairs_of_text(text: str) -> Iterable[tuple[str, str]]:
         try:
             value = json.loads(text)
         except ValueError:
-            raise FormError("the tags start like JSON, but are not JSON", _HINT) from None
+            raise FormError(say("the tags start like JSON, but are not JSON"), _HINT) from None
         return _pairs(value)
     parts = [part.strip(BLANK) for part in _PARTS.split(text)]
     parts = [part for part in parts if part]
@@ -162,7 +163,7 @@ def _pair_of_part(part: str, kind: str) -> tuple[str, str]:
         or any(mark in part for mark in "\"'`{}[]")
     )
     if ambiguous:
-        raise FormError("it is ambiguous which tags this text means", _HINT)
+        raise FormError(say("it is ambiguous which tags this text means"), _HINT)
     return key, value
 
 
@@ -188,8 +189,8 @@ def _reason(row: object) -> str:
         folded = {name.lower().replace("_", ""): inner for name, inner in row.items()}
         row = next((folded[name] for name in _REASONS if name in folded), None)
     if not isinstance(row, str) or not row.strip(BLANK):
-        raise FormError("a lock without a reason", _LOCK_HINT)
+        raise FormError(say("a lock without a reason"), _LOCK_HINT)
     return row.strip(BLANK)
 
 
-_LOCK_HINT = 'write locks as `reason;reason`, or as JSON: ["reason"]'
+_LOCK_HINT = say('write locks as `reason;reason`, or as JSON: ["reason"]')

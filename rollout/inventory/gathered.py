@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rollout.errors import Exit, InventoryError, Place, Problem
 from rollout.inventory.rows import RowError
 from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.phrase import say
 
 PROBLEMS_MAX = 1_000
 """Maximum problems of a file. Reading stops there: it is probably the wrong file."""
@@ -75,8 +76,15 @@ class Gathered:
 def merge(known: Instance, again: Instance) -> Instance:
     """Merge two rows about one instance. Errors: RowError if they contradict each other."""
     if known.region != again.region:
-        message = f"{again.id} is in {again.region} here, but in {known.region} before"
-        raise RowError("R0205", message, "an instance is in one region: correct one of the rows")
+        message = say(
+            "{instance} is in {region} here, but in {other_region} before",
+            instance=again.id,
+            region=again.region,
+            other_region=known.region,
+        )
+        raise RowError(
+            "R0205", message, say("an instance is in one region: correct one of the rows")
+        )
     if known == again:
         return known
     values = []
@@ -85,8 +93,10 @@ def merge(known: Instance, again: Instance) -> Instance:
         if name == "io_optimized":
             values.append(old and new)
         elif old != new and old not in _SILENT and new not in _SILENT:
-            message = f"{again.id} has a different `{name}` here than before"
-            raise RowError("R0205", message, "keep the correct row, or the newer file")
+            message = say(
+                "{instance} has a different `{name}` here than before", instance=again.id, name=name
+            )
+            raise RowError("R0205", message, say("keep the correct row, or the newer file"))
         else:
             values.append(new if old in _SILENT else old)
     return Instance(*values)

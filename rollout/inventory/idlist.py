@@ -12,6 +12,7 @@ from rollout.inventory.gathered import Gathered
 from rollout.inventory.reading import Input
 from rollout.inventory.rows import Maker, RowError
 from rollout.model import secrecy
+from rollout.model.phrase import say
 
 
 def read_ids(source: Input, maker: Maker, gathered: Gathered, regions: tuple[str, ...] = ()) -> int:
@@ -29,7 +30,7 @@ def read_ids(source: Input, maker: Maker, gathered: Gathered, regions: tuple[str
             count += 1
             try:
                 if secrecy.find(text) is not None:
-                    raise RowError("R0112", "this is a private key or an AccessKey")
+                    raise RowError("R0112", say("this is a private key or an AccessKey"))
                 one = maker.named(text)
                 if len(regions) > 1:
                     gathered.add_in_one_of(one, regions)

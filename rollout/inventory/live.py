@@ -19,6 +19,7 @@ from rollout.model import limits
 from rollout.model.instance import Instance
 from rollout.model.observation import Described
 from rollout.model.outcome import Done, Refused, Unknown
+from rollout.model.phrase import say
 from rollout.model.selector import Operator, Selector
 
 TAG_FILTERS_MAX = 20
@@ -163,14 +164,17 @@ class _Region:
 
     def _partial(self, total: int, listed: int) -> None:
         """Note an incomplete listing, or raise InventoryError R0215."""
-        message = (
-            f"incomplete listing: TotalCount of DescribeInstances in {self._region} is {total:,}, "
-            f"but only {listed:,} instances were returned"
+        message = say(
+            "incomplete listing: TotalCount of DescribeInstances in {region} is {total:,}, "
+            "but only {listed:,} instances were returned",
+            region=self._region,
+            total=total,
+            listed=listed,
         )
         if self._whole.allow_partial:
-            self._whole.notes.append(("R0216", message))
+            self._whole.notes.append(("R0216", str(message)))
             return
-        hint = "try again; pass --allow-partial if an incomplete listing is intended"
+        hint = say("try again; pass --allow-partial if an incomplete listing is intended")
         raise InventoryError.of("R0215", message, help=hint)
 
     async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
@@ -187,8 +191,8 @@ class _Region:
             return list(listing.instances.values())
         raise InventoryError.of(
             "R0213",
-            f"the pages of DescribeInstances in {self._region} do not end",
-            help="try again; the fleet may be changing",
+            say("the pages of DescribeInstances in {region} do not end", region=self._region),
+            help=say("try again; the fleet may be changing"),
         )
 
     async def _pass(self, filters: Mapping[str, str]) -> _Listing | None:
@@ -222,12 +226,16 @@ class _Region:
                 raise
             raise InventoryError.of(
                 "R0211",
-                f"DescribeInstances returned 0 instances in {self._region}",
+                say("DescribeInstances returned 0 instances in {region}", region=self._region),
                 notes=(
-                    "The same call with DryRun=true was refused: no permission in this region.",
-                    "The service returns an empty list then, so an empty fleet is not accepted.",
+                    say(
+                        "The same call with DryRun=true was refused: no permission in this region."
+                    ),
+                    say(
+                        "The service returns an empty list then, so an empty fleet is not accepted."
+                    ),
                 ),
-                help="grant ecs:DescribeInstances in that region, or drop the region",
+                help=say("grant ecs:DescribeInstances in that region, or drop the region"),
                 request_id=error.problems[0].request_id,
             ) from None
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rollout.inventory.rows import RowError
+from rollout.model.phrase import Phrase, Wording, joined, say, say_many
 
 NUMBERS_SHOWN = 5
 """Maximum page numbers in a message."""
@@ -38,7 +39,7 @@ def facts_of(fields: Mapping[str, object]) -> PageFacts:
     """Return the facts of a page with folded field names. Errors: RowError."""
     token = fields.get("nexttoken")
     if not isinstance(token, str | None):
-        raise RowError("R0201", "the NextToken of a page is not text")
+        raise RowError("R0201", say("the NextToken of a page is not text"))
     return PageFacts(_number(fields, "totalcount"), _number(fields, "pagenumber"), bool(token))
 
 
@@ -63,25 +64,24 @@ class Pages:
         if facts.number:
             group.numbers.add(facts.number)
 
-    def missing(self) -> str:
+    def missing(self) -> Wording:
         """Return what the listings of the file lack, as one sentence, or an empty text."""
         parts = [*self._short(), *self._gaps()]
         if self._cut is not None or self._expected is not None:
             where = self._cut if self._cut is not None else self._expected
-            parts.append(f"no page follows the NextToken of the last page{_of(where)}")
-        return "; ".join(parts)
+            parts.append(_of(where, say("no page follows the NextToken of the last page")))
+        return joined(parts)
 
-    def _short(self) -> list[str]:
+    def _short(self) -> list[Phrase]:
         """Return the listings with fewer instances than their total."""
         whole = {total for (_, total), group in self._groups.items() if len(group.ids) >= total}
         return [
-            f"TotalCount is {total:,}{_of(region)}, but only {len(group.ids):,} instances are here"
-            f"{_pages(group)}"
+            _of(region, _too_few(total, group))
             for (region, total), group in self._groups.items()
             if len(group.ids) < total and (group.ids or total not in whole)
         ]
 
-    def _gaps(self) -> list[str]:
+    def _gaps(self) -> list[Phrase]:
         """Return the missing page numbers of listings without a total."""
         found = []
         for (region, total), group in self._groups.items():
@@ -89,7 +89,9 @@ class Pages:
                 wanted = range(1, max(group.numbers) + 1)
                 lost = [number for number in wanted[:1000] if number not in group.numbers]
                 names = ", ".join(str(number) for number in lost[:NUMBERS_SHOWN])
-                found.append(f"page {names} of {max(group.numbers):,} is missing{_of(region)}")
+                last = max(group.numbers)
+                gap = say("page {numbers} of {last:,} is missing", numbers=names, last=last)
+                found.append(_of(region, gap))
         return found
 
 
@@ -100,18 +102,24 @@ def _number(fields: Mapping[str, object], name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:18])
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RowError("R0201", f"the {name} of a page is not a number")
+        raise RowError("R0201", say("the {name} of a page is not a number", name=name))
     return value
 
 
-def _of(region: str | None) -> str:
-    return f" for {region}" if region else ""
+def _of(region: str | None, part: Phrase) -> Phrase:
+    return say("{region}: {part}", region=region, part=part) if region else part
 
 
-def _pages(group: _Group) -> str:
-    numbers = sorted(group.numbers)
+def _too_few(total: int, group: _Group) -> Phrase:
+    """Return how many instances are missing from the pages of a group."""
+    found = len(group.ids)
+    text = say(
+        "TotalCount is {total:,}, but only {found:,} instances are here", total=total, found=found
+    )
+    numbers = [str(number) for number in sorted(group.numbers)]
     if not numbers:
-        return ""
-    shown = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
-    rest = ", …" if len(numbers) > NUMBERS_SHOWN else ""
-    return f" (page{'s' if len(numbers) > 1 else ''} {shown}{rest})"
+        return text
+    shown = ", ".join([*numbers[:NUMBERS_SHOWN], *(["…"] if len(numbers) > NUMBERS_SHOWN else [])])
+    return say_many(
+        "{part} (page {pages})", "{part} (pages {pages})", len(numbers), part=text, pages=shown
+    )

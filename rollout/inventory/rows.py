@@ -18,6 +18,7 @@ from rollout.ecs import wire
 from rollout.inventory import forms
 from rollout.model import instance, region_names, regions
 from rollout.model.instance import Instance, OsFamily, Status, Tags
+from rollout.model.phrase import Wording, say
 from rollout.model.printable import escaped
 from rollout.model.time import Instant
 
@@ -39,7 +40,7 @@ class RowError(ValueError):
     empty if the error is about the whole row.
     """
 
-    def __init__(self, code: str, message: str, hint: str = "", field: str = "") -> None:
+    def __init__(self, code: str, message: Wording, hint: Wording = "", field: str = "") -> None:
         super().__init__(code, message, hint)
         self.field = field
 
@@ -119,8 +120,10 @@ class Maker:
     def one(self, row: Row) -> Instance:
         """Return the instance of a row. Errors: RowError if it is refused."""
         if not instance.is_id(row.id):
-            hint = "an id is written like `i-bp1legacy0001`, one per row"
-            raise RowError("R0203", f"a malformed instance id: {_quoted(row.id)}", hint, "id")
+            hint = say("an id is written like `i-bp1legacy0001`, one per row")
+            raise RowError(
+                "R0203", say("a malformed instance id: {text}", text=_quoted(row.id)), hint, "id"
+            )
         return self._make([row])[0]
 
     def many(self, rows: list[Row]) -> dict[str, Instance]:
@@ -129,7 +132,7 @@ class Maker:
         """
         made = {each.id: each for each in self._make(rows)}
         if not _IDS.fullmatch(" ".join(made) + " ") or len(made) < len(rows):
-            raise RowError("R0203", "a malformed or duplicate instance id")
+            raise RowError("R0203", say("a malformed or duplicate instance id"))
         return made
 
 
@@ -162,8 +165,8 @@ def _maker(account: str, default: str) -> Callable[[list[Row]], list[Instance]]:
             region = regions_[row.region or _region_text(row)]
             home, io = homes[row.zone], row.io_optimized
             if home is not region and home is not None:
-                message = "the zone is not in the region of the row"
-                raise RowError("R0204", message, "correct one of the two", "zone")
+                message = say("the zone is not in the region of the row")
+                raise RowError("R0204", message, say("correct one of the two"), "zone")
             made.append(
                 Instance(
                     row.id,
@@ -198,23 +201,23 @@ def _region_text(row: Row) -> str:
     """Return the region of a row without RegionId: another field, its zone or an empty text."""
     text = row.region_id or row.region_name or _home(row.zone) or ""
     if not isinstance(text, str):
-        raise RowError("R0201", "the row's region is not text")
+        raise RowError("R0201", say("the row's region is not text"))
     return text
 
 
 def _region(text: str) -> str:
     """Return the region with this id, or with this name in consoles."""
     if not text:
-        hint = "add a column or field for it, or give the source a `region`"
-        raise RowError("R0204", "the row names no region", hint, "region")
+        hint = say("add a column or field for it, or give the source a `region`")
+        raise RowError("R0204", say("the row names no region"), hint, "region")
     if text in _REGIONS:
         return _REGIONS[text]
     named = region_names.region_of(text)
     if not named and regions.is_name(text):
         return sys.intern(text)
     if not named:
-        advice = str(regions.advice(text[:40]))
-        raise RowError("R0204", f"unknown region {_quoted(text)}", advice, "region")
+        advice = regions.advice(text[:40])
+        raise RowError("R0204", say("unknown region {text}", text=_quoted(text)), advice, "region")
     return _REGIONS[named]
 
 
@@ -260,7 +263,12 @@ def _formed(read: Callable[[Any], ValueT], raw: bytes, name: str) -> ValueT:
         message, hint = error.args
         text = value if isinstance(value, str) else raw.decode()
         field = "tags" if name == "Tags" else "locks"
-        raise RowError("R0217", f"`{name}`: {message}: {_quoted(text)}", hint, field) from None
+        raise RowError(
+            "R0217",
+            say("`{name}`: {message}: {text}", name=name, message=message, text=_quoted(text)),
+            hint,
+            field,
+        ) from None
 
 
 def _quoted(text: str) -> str:
@@ -274,8 +282,8 @@ def _expiry(text: str | None) -> Instant:
         return 0
     found = wire.parse_iso(text.strip())
     if found is None:
-        hint = "write it like `2026-01-02T03:04Z`, or omit the field"
-        message = f"`ExpiredTime` has an unknown form: {_quoted(text)}"
+        hint = say("write it like `2026-01-02T03:04Z`, or omit the field")
+        message = say("`ExpiredTime` has an unknown form: {text}", text=_quoted(text))
         raise RowError("R0217", message, hint, "expiredTime")
     return found
 
@@ -291,5 +299,5 @@ def _io_optimized(value: bool | str | None) -> bool:  # noqa: FBT001 - the value
         return _OPTIMIZED[value.strip().lower()]
     except KeyError:
         raise RowError(
-            "R0217", "`IoOptimized` has an unknown form", "write true or false"
+            "R0217", say("`IoOptimized` has an unknown form"), say("write true or false")
         ) from None

@@ -14,6 +14,7 @@ from rollout.inventory import tools
 from rollout.inventory.pages import PageFacts, facts_of
 from rollout.inventory.rows import RowError
 from rollout.model import instance, regions
+from rollout.model.phrase import say
 
 Named = str | dict[str, Any]
 """An id, or a row."""
@@ -52,8 +53,8 @@ def pages(value: object) -> Iterator[Page]:
         for inner in value:
             yield from pages(inner)
     else:
-        hint = "expected an id, a row, or a page of DescribeInstances"
-        raise RowError("R0201", "this names no instance", hint)
+        hint = say("expected an id, a row, or a page of DescribeInstances")
+        raise RowError("R0201", say("this names no instance"), hint)
 
 
 def _of_record(items: list[Any]) -> dict[str, Any] | None:
@@ -78,14 +79,14 @@ def _of_object(value: dict[str, Any]) -> Iterator[Page]:
         yield Page([value])
         return
     if "code" in fields:
-        raise RowError("R0201", "this is an error of the API, not a page of instances")
+        raise RowError("R0201", say("this is an error of the API, not a page of instances"))
     if isinstance(fields.get("body"), dict | list):
         yield from pages(fields["body"])
         return
     found = tools.named(fields)
     if found is None:
-        hint = "known are `InstanceId`, `instance_id`, `instanceId` and `id`"
-        raise RowError("R0201", "an object without an instance id", hint)
+        hint = say("known are `InstanceId`, `instance_id`, `instanceId` and `id`")
+        raise RowError("R0201", say("an object without an instance id"), hint)
     yield Page(found, facts_of(fields) if "resources" in fields else None)
 
 
@@ -139,13 +140,15 @@ def canonical(row: dict[str, Any]) -> dict[str, Any]:
     for field, names in _FIELDS.items():
         values = [value for name in names for value in given.pop(name, ())]
         if values and field not in _FIRST_COUNTS and any(each != values[0] for each in values):
-            raise RowError("R0217", f"the row has two different values for `{field}`")
+            raise RowError(
+                "R0217", say("the row has two different values for `{field}`", field=field)
+            )
         if values:
             made[field] = values[0]
     for name in given:
         if _DECIDES.match(name):
-            hint = "rename it to `Tags` or `OperationLocks`, or omit it"
-            raise RowError("R0217", f"`{name[:40]}` may contain tags or locks", hint)
+            hint = say("rename it to `Tags` or `OperationLocks`, or omit it")
+            raise RowError("R0217", say("`{name}` may contain tags or locks", name=name[:40]), hint)
     return made
 
 
@@ -154,10 +157,10 @@ def _rows(parent: object, singular: str) -> Iterator[Named]:
     if isinstance(parent, dict):
         parent = _folded(parent).get(singular, parent)
     if not isinstance(parent, list):
-        raise RowError("R0201", "a page without a list of instances")
+        raise RowError("R0201", say("a page without a list of instances"))
     for inner in parent:
         if not isinstance(inner, str | dict):
-            raise RowError("R0201", "this names no instance")
+            raise RowError("R0201", say("this names no instance"))
         yield inner
 
 

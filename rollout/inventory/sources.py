@@ -16,6 +16,7 @@ from rollout.errors import Exit, InventoryError, Problem
 from rollout.inventory import live, naming, unlisted
 from rollout.inventory.gathered import Gathered
 from rollout.model.instance import Instance, Inventory, MissingInstance
+from rollout.model.phrase import say
 from rollout.model.spec import EcsSource, Spec
 from rollout.model.time import Instant
 
@@ -182,14 +183,22 @@ def _sorted(instances: Iterable[Instance]) -> tuple[Instance, ...]:
 
 def _refuse_live(spec: Spec) -> None:
     if any(isinstance(source, EcsSource) for source in spec.inventory):
-        hint = "export the fleet to a file and name it as a source, or plan without --offline"
-        raise InventoryError.of("R0214", "an `ecs` source cannot be read offline", help=hint)
+        hint = say("export the fleet to a file and name it as a source, or plan without --offline")
+        raise InventoryError.of("R0214", say("an `ecs` source cannot be read offline"), help=hint)
 
 
 def _check_regions(named: Gathered, found: dict[str, Instance]) -> None:
     """Raise R0205 if a file names another region for an instance than the service does."""
     problems = tuple(
-        Problem("R0205", f"{one.id} is in {found[one.id].region}, but a file names {one.region}")
+        Problem(
+            "R0205",
+            say(
+                "{instance} is in {region}, but a file names {other_region}",
+                instance=one.id,
+                region=found[one.id].region,
+                other_region=one.region,
+            ),
+        )
         for one in _sorted(named.instances.values())
         if one.id in found
         and found[one.id].region != one.region
@@ -204,9 +213,16 @@ def _check_count(spec: Spec, found: int, earlier: int | None) -> None:
     if earlier and found * 2 < earlier:
         raise InventoryError.of(
             "R0212",
-            f"{found} instances were found; the last plan of `{spec.name}` found {earlier}",
-            help="check regions, select and permissions; pass --allow-empty if the fleet shrank",
+            say(
+                "{found} instances were found; the last plan of `{name}` found {earlier}",
+                found=found,
+                name=spec.name,
+                earlier=earlier,
+            ),
+            help=say(
+                "check regions, select and permissions; pass --allow-empty if the fleet shrank"
+            ),
         )
     if not found:
-        hint = "check regions and select of the spec; pass --allow-empty if this is intended"
-        raise InventoryError.of("R0210", "no instance was found by any source", help=hint)
+        hint = say("check regions and select of the spec; pass --allow-empty if this is intended")
+        raise InventoryError.of("R0210", say("no instance was found by any source"), help=hint)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from rollout.inventory.rows import RowError
 from rollout.model import limits, secrecy
+from rollout.model.phrase import Wording, say
 
 _NO_SPACE = re.compile(r"[^ \t\r\n]")
 
@@ -19,7 +20,7 @@ _NO_SPACE = re.compile(r"[^ \t\r\n]")
 class FlawError(RowError):
     """Invalid JSON at an offset of the text."""
 
-    def __init__(self, code: str, message: str, offset: int) -> None:
+    def __init__(self, code: str, message: Wording, offset: int) -> None:
         super().__init__(code, message)
         self.offset = offset
 
@@ -32,16 +33,14 @@ def parse(text: str, start: int, above: int = 0) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        where = error.pos
-        raise FlawError(
-            "R0201", f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}", where
-        ) from None
+        cause = error.msg[:1].lower() + error.msg[1:]
+        raise FlawError("R0201", say("not JSON: {cause}", cause=cause), error.pos) from None
     except RecursionError:
         raise FlawError("R0207", _TOO_DEEP, start) from None
     except ValueError as error:
-        raise FlawError("R0201", f"not JSON: {error}", start) from None
+        raise FlawError("R0201", say("not JSON: {cause}", cause=error.args[0]), start) from None
     if secrecy.find(text[start:end]) is not None:
-        raise FlawError("R0112", "this is a private key or an AccessKey", start)
+        raise FlawError("R0112", say("this is a private key or an AccessKey"), start)
     if _is_deeper(value, limits.INVENTORY_NESTING_MAX - above):
         raise FlawError("R0207", _TOO_DEEP, start)
     return value, end
@@ -53,7 +52,9 @@ def skip(text: str, start: int) -> int:
     return found.start() if found else len(text)
 
 
-_TOO_DEEP = f"nested deeper than {limits.INVENTORY_NESTING_MAX} levels, the limit"
+_TOO_DEEP = say(
+    "nested deeper than {levels} levels, the limit", levels=limits.INVENTORY_NESTING_MAX
+)
 
 
 def _is_deeper(value: object, levels: int) -> bool:
@@ -68,12 +69,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"`{duplicate[:40]}` appears twice in one object")
+        raise ValueError(say("`{field}` appears twice in one object", field=duplicate[:40]))
     return made
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
+    raise ValueError(say("{name} is not a number", name=name))
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

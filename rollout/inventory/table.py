@@ -23,6 +23,7 @@ from rollout.inventory.gathered import Gathered
 from rollout.inventory.reading import Input
 from rollout.inventory.rows import Maker, Row, RowError
 from rollout.model import instance, secrecy
+from rollout.model.phrase import say
 from rollout.model.printable import escaped
 
 HEADINGS: dict[str, tuple[str, ...]] = {
@@ -148,7 +149,12 @@ def _filled(source: Input, reader: Any, skipped: int) -> Iterator[list[str]]:
         yield from filter(any, reader)
     except csv.Error as error:
         place = source.place(skipped + reader.line_num)
-        problem = Problem("R0201", f"not CSV: {error}", place, "check the quotes in this row")
+        problem = Problem(
+            "R0201",
+            say("not CSV: {cause}", cause=error),
+            place,
+            say("check the quotes in this row"),
+        )
         raise InventoryError((problem,), Exit.BAD_INPUT) from None
 
 
@@ -172,14 +178,35 @@ def _fields(
             continue
         wanted, fits = columns.get(field), _fits(field, headings, columns)
         if len(fits) > 1 and len(set(fits)) == 1:
-            hint = "rename or remove one of them"
+            hint = say("rename or remove one of them")
             problems.append(
-                Problem("R0202", f"two columns have the heading `{fits[0]}`", place, hint)
+                Problem(
+                    "R0202",
+                    say("two columns have the heading `{heading}`", heading=fits[0]),
+                    place,
+                    hint,
+                )
             )
         elif len(set(fits)) > 1:
-            both = " and ".join(f"`{each}`" for each in fits)
-            hint = f"choose one in the spec: `columns: {{ {field}: {fits[0]} }}`"
-            problems.append(Problem("R0202", f"{both} could both be the {field}", place, hint))
+            first, second, *_ = dict.fromkeys(fits)
+            hint = say(
+                "choose one in the spec: `columns: {{ {field}: {heading} }}`",
+                field=field,
+                heading=fits[0],
+            )
+            problems.append(
+                Problem(
+                    "R0202",
+                    say(
+                        "`{first}` and `{second}` could both be the {field}",
+                        first=first,
+                        second=second,
+                        field=field,
+                    ),
+                    place,
+                    hint,
+                )
+            )
         elif fits:
             found[field] = headings.index(fits[0])
         elif wanted or field == "id":
@@ -193,9 +220,14 @@ def _fields(
 
 def _doubtful(place: Place, headings: list[str], used: set[int]) -> list[Problem]:
     """Return problems for unknown columns that may contain tags or locks."""
-    hint = "name it with `columns: { tags: … }` or `{ locks: … }`, or remove it"
+    hint = say("name it with `columns: {{ tags: … }}` or `{{ locks: … }}`, or remove it")
     return [
-        Problem("R0202", f"column `{escaped(heading)}` may contain tags or locks", place, hint)
+        Problem(
+            "R0202",
+            say("column `{heading}` may contain tags or locks", heading=escaped(heading)),
+            place,
+            hint,
+        )
         for at, heading in enumerate(headings)
         if at not in used and _DECIDES.search(heading.lower()) is not None
     ]
@@ -207,25 +239,41 @@ def _in_column(error: RowError, headings: list[str], fields: Mapping[str, int]) 
         return error
     code, message, hint = error.args
     heading = escaped(headings[fields[error.field]])
-    return RowError(code, f"{message} (column `{heading}`)", hint, error.field)
+    return RowError(
+        code,
+        say("{message} (column `{heading}`)", message=message, heading=heading),
+        hint,
+        error.field,
+    )
 
 
 def _missing(place: Place, field: str, wanted: str | None, headings: list[str]) -> Problem:
     if not wanted:
-        hint = "the first line must contain headings; name this one with `columns: { id: … }`"
-        return Problem("R0202", "no column of instance ids", place, hint)
+        hint = say(
+            "the first line must contain headings; name this one with `columns: {{ id: … }}`"
+        )
+        return Problem("R0202", say("no column of instance ids"), place, hint)
     close = get_close_matches(wanted, headings, n=1, cutoff=0.5)
-    hint = f"did you mean `{close[0]}`?" if close else "see the first line of the file"
-    return Problem("R0202", f"no column has the heading `{wanted}` ({field})", place, hint)
+    hint = (
+        say("did you mean `{suggestion}`?", suggestion=close[0])
+        if close
+        else say("see the first line of the file")
+    )
+    return Problem(
+        "R0202",
+        say("no column has the heading `{wanted}` ({field})", wanted=wanted, field=field),
+        place,
+        hint,
+    )
 
 
 def _row(row: list[str], headings: list[str], fields: Mapping[str, int], *, live: bool) -> Row:
     """Return the cells as a row of the API. Errors: RowError."""
     if secrecy.find("\n".join(row)) is not None:
-        raise RowError("R0112", "this is a private key or an AccessKey")
+        raise RowError("R0112", say("this is a private key or an AccessKey"))
     if any(map(cells.clean, row[len(headings) :])):
-        hint = "put a cell that contains the delimiter in quotes"
-        raise RowError("R0201", "the row has more cells than there are headings", hint)
+        hint = say("put a cell that contains the delimiter in quotes")
+        raise RowError("R0201", say("the row has more cells than there are headings"), hint)
     values = {field: cells.clean(row[at]) for field, at in fields.items() if at < len(row)}
     named = values.get("id", "")
     if _NAMED.search(headings[fields["id"]].lower()) is not None:

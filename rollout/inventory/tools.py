@@ -11,6 +11,7 @@ from typing import Any
 
 from rollout.inventory.rows import RowError
 from rollout.model import instance
+from rollout.model.phrase import say
 
 _TERRAFORM_TYPE = "alicloud_instance"
 _RESOURCE_TYPE = "acs::ecs::instance"
@@ -94,8 +95,8 @@ def _outputs(fields: Mapping[str, Any]) -> list[str | dict[str, Any]] | None:
         if isinstance(ids, list) and ids and _all_ids(ids):
             found += ids
         elif _mentions(value):
-            hint = "output a list of ids, or name the state file"
-            raise RowError("R0201", "an output contains ids among other values", hint)
+            hint = say("output a list of ids, or name the state file")
+            raise RowError("R0201", say("an output contains ids among other values"), hint)
     return found or None
 
 

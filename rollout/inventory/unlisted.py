@@ -12,6 +12,7 @@ from rollout.errors import Exit, InventoryError, Problem
 from rollout.inventory.live import Lister
 from rollout.model import regions
 from rollout.model.outcome import Refused, Unknown
+from rollout.model.phrase import say
 from rollout.model.spec import EcsSource, Spec
 
 
@@ -54,8 +55,10 @@ def refuse(absent: Iterable[str]) -> None:
     problems = tuple(
         Problem(
             "R0204",
-            f"the account has no region {region}",
-            cure=f"{regions.advice(region)}; --allow-unknown-region skips this check",
+            say("the account has no region {region}", region=region),
+            cure=say(
+                "{advice}; --allow-unknown-region skips this check", advice=regions.advice(region)
+            ),
         )
         for region in sorted(absent)
     )
@@ -64,10 +67,10 @@ def refuse(absent: Iterable[str]) -> None:
 
 
 def _with_option(problem: Problem) -> Problem:
-    hint = "--allow-unknown-region accepts regions outside the built-in list"
+    hint = say("--allow-unknown-region accepts regions outside the built-in list")
     return Problem(
         problem.code,
-        problem.message,
-        cure=f"{problem.help}; {hint}" if problem.help else hint,
+        problem.what,
+        cure=say("{cure}; {hint}", cure=problem.cure, hint=hint) if problem.cure else hint,
         request_id=problem.request_id,
     )

@@ -5,7 +5,9 @@ Called by everything that words a message; a phrase knows no language but Englis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 
@@ -48,7 +50,8 @@ class Phrase:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Phrase) and str(self) == str(other)
 
-    __hash__ = None  # type: ignore[assignment] # a text is no key
+    def __hash__(self) -> int:
+        return zlib.crc32(str(self).encode())  # the same in every process
 
     def translated(self, catalogue: Catalogue) -> str:
         """Return the text in the language of the catalogue, and so all phrases in its values."""
@@ -79,3 +82,12 @@ def say(template: str, /, **values: object) -> Phrase:
 def say_many(one: str, many: str, number: int, /, **values: object) -> Phrase:
     """Return a phrase about a number of things; both templates may name it as `{number}`."""
     return Phrase(one, {"number": number, **values}, many, number)
+
+
+def joined(parts: Sequence[Wording]) -> Wording:
+    """Return several sentences as one text, separated by semicolons; empty if there are none."""
+    if not parts:
+        return ""
+    return functools.reduce(
+        lambda before, after: say("{before}; {after}", before=before, after=after), parts
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.model.phrase import say, say_many
+from rollout.model.phrase import joined, say, say_many
 
 
 class Reversed(gettext.NullTranslations):
@@ -63,4 +63,14 @@ def test_a_phrase_never_becomes_part_of_a_document_unnoticed() -> None:
 def test_phrases_with_the_same_text_are_equal() -> None:
     """Two phrases are equal if a person reads the same; a phrase never equals plain text."""
     assert say("row {number}", number=2) == say("row 2")
+    assert len({say("row {number}", number=2), say("row 2")}) == 1
     assert say("row 2") != "row 2"
+
+
+def test_sentences_are_joined_as_phrases() -> None:
+    """Several sentences become one, and each is translated."""
+    assert joined([]) == ""
+    assert str(joined([say("one"), say("two"), "three"])) == "one; two; three"
+    assert say("{text}", text=joined([say("one"), "two"])).translated(Reversed()) == (
+        "<<<one>; two>>"
+    )
