@@ -13,7 +13,7 @@ import msgspec
 
 from rollout import specfile
 from rollout.app import about, former_keys, own_machine, person, plan_file, preflight, runs, windows
-from rollout.app.plan import InventoryReading, PlanResult
+from rollout.app.plan import InventoryReading, PlanResult, sites_of
 from rollout.app.runs import Folded
 from rollout.core.planning import planner
 from rollout.core.planning.narrowing import Narrowing
@@ -147,7 +147,7 @@ async def make(
         unproven=earlier.unproven,
         overrides=kept_overrides(folded.run.plan),
         user=person.user(),
-        own=await own_machine.find(service),
+        own=await own_machine.find(service, sites_of(inventory)),
     )
     now = service.clock.now()
     spec = spec_of(folded)

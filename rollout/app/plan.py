@@ -211,7 +211,7 @@ async def of_spec(
         unproven=folded.unproven,
         overrides=found.overrides,
         user=person.user(),
-        own=await own_machine.find(service) if service else "",
+        own=await own_machine.find(service, sites_of(inventory)) if service else "",
     )
     at = clock.now()
     context = windows.add(context, spec, at)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from rollout.core.invariant import invariant
-from rollout.ecs import contract, replies, verdict
+from rollout.ecs import contract, networks, replies, verdict
 from rollout.ecs.caller import Caller, fresh_nonce
 from rollout.ecs.credentials import Keyring
 from rollout.ecs.endpoints import Endpoints
@@ -170,8 +170,23 @@ class EcsClient:
     def _described(self, reply: verdict.JudgedReply, region: str) -> Described | Refused | Unknown:
         page = replies.described(reply, self.account, region)
         if self.addresses is not None and isinstance(page, Described):
-            self.addresses.update(replies.addresses(reply.body))
+            self.addresses.update(networks.addresses(reply.body))
         return page
+
+    async def find_by_address(
+        self, region: str, addresses: Sequence[str]
+    ) -> dict[str, frozenset[str]] | Refused | Unknown:
+        """Return the instances that have one of these private addresses (at most 100), each with
+        the MAC addresses of its interfaces. Networks of a region may use the same addresses.
+        """
+        wanted = _json_array(addresses)
+        params = {"RegionId": region, "MaxResults": "100", "PrivateIpAddresses": wanted}
+
+        def read(reply: verdict.JudgedReply) -> dict[str, frozenset[str]] | Refused | Unknown:
+            page = replies.described(reply, self.account, region)
+            return networks.macs(reply.body) if isinstance(page, Described) else page
+
+        return await self._observe("DescribeInstances", region, params, read)
 
     async def may_describe(self, region: str) -> Done | Refused | Unknown:
         """Check by dry run whether DescribeInstances is permitted: without permission it returns an

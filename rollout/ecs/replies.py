@@ -18,7 +18,6 @@ from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.observation import Described, KeyDescribed, StatusesDescribed
 from rollout.model.outcome import Done, Refused, Unknown
 from rollout.model.time import Instant
-from rollout.model.verify import Addresses
 
 DRY_RUN_IGNORED: Final = "dry_run_ignored"
 """`why` of a dry run whose reply is that of the call itself."""
@@ -150,29 +149,6 @@ def described(
         return Described(rows, at, page.next_token or "", page.request_id, reply.left_at, total)
 
     return _read(reply, read)
-
-
-def addresses(body: bytes) -> dict[str, Addresses]:
-    """Return the addresses of the instances in a page of DescribeInstances that was read before.
-    An elastic address comes before a public one.
-    """
-    found = {}
-    for row in wire.items(wire.decode(body)["instances"], "instance"):
-        if isinstance(row, Mapping):
-            network = row.get("vpcattributes")
-            inner = network if isinstance(network, Mapping) else {}
-            private = _first(inner.get("privateipaddress")) or _first(row.get("inneripaddress"))
-            elastic = row.get("eipaddress")
-            bound = elastic.get("ipaddress") if isinstance(elastic, Mapping) else ""
-            public = str(bound or "") or _first(row.get("publicipaddress"))
-            found[str(row.get("instanceid"))] = Addresses(private, public)
-    return found
-
-
-def _first(block: object) -> str:
-    """Return the first address of a list as the service nests it; empty where there is none."""
-    listed = wire.items(block, "ipaddress") if block else []
-    return str(listed[0]) if listed else ""
 
 
 def key_described(reply: verdict.JudgedReply, name: str) -> KeyDescribed | Refused | Unknown:

@@ -39,6 +39,10 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
         "DescribeInstances",
         {"RegionId": REGION, "MaxResults": "100", "Status": "Running", "NextToken": "t+/="},
     ),
+    (
+        "DescribeInstances",
+        {"RegionId": REGION, "MaxResults": "100", "PrivateIpAddresses": '["10.0.0.1"]'},
+    ),
     ("DescribeInstances", {"RegionId": REGION, "DryRun": "true"}),
     ("RebootInstance", {"InstanceId": "i-1", "DryRun": "true"}),
     ("StartInstances", {"RegionId": REGION, "InstanceId.1": "i-1", "DryRun": "true"}),
@@ -64,6 +68,7 @@ async def _every_method(client: EcsClient) -> None:
     await client.delete_key_pair(REGION, "ops", not_after=FAR)
     await client.observe_instances(REGION, IDS)
     await client.describe_instances(REGION, {"Status": "Running"}, next_token="t+/=")
+    await client.find_by_address(REGION, ["10.0.0.1"])
     await client.may_describe(REGION)
     await client.may_restart(RestartKind.REBOOT, REGION, ["i-1"])
     await client.may_restart(RestartKind.START, REGION, ["i-1"], many=True)
