@@ -18,6 +18,7 @@ from rollout.errors import Place, Problem
 from rollout.journal import verify
 from rollout.journal.directory import DirectoryRun
 from rollout.model import event as ev
+from rollout.model.approval import Approvers
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import AnyEvent, Issued, Trigger
 from rollout.model.instance import Status
@@ -508,6 +509,18 @@ def _all_targets_are_last(world: World) -> None:
     world.record.last = frozenset(one.instance for one in world.record.plan.targets())
 
 
+def _never_approved(world: World) -> None:
+    """The plan requires an approval, and the journal has none."""
+    record = world.record
+    record.plan = msgspec.structs.replace(record.plan, approvals=Approvers(1, ()))
+
+
+def _approved_by_nobody(world: World) -> None:
+    """A key approved the plan whose owner did not sign it."""
+    _never_approved(world)
+    before_all(world.record, ev.Approved("mallory+00000000", ""))
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -554,6 +567,8 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-79", _the_former_key_still_opens),
     ("I-80", _another_host_key),
     ("I-81", _restarts_after_a_refusal),
+    ("I-90", _never_approved),
+    ("I-90", _approved_by_nobody),
     ("I-83", _a_target_of_last_comes_first),
     ("I-83", _all_targets_are_last),
     ("I-40", _a_line_is_missing),

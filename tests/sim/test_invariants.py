@@ -27,7 +27,6 @@ ELSEWHERE = {
     "I-51": ("journal/test_writer.py", "app/test_preflight.py"),
     "I-54": ("engines/test_local.py",),
     "I-56": ("sim/test_determinism.py", "sim/test_shell.py"),
-    "I-90": ("app/test_approvals.py", "journal/recheck/test_approvals.py"),
     "I-82": ("core/running/test_last_wave.py", "journal/recheck/test_last_wave.py"),
     "I-84": ("core/running/test_quarantine.py",),
 }

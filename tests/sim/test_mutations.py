@@ -31,7 +31,8 @@ from rollout.core.running.stations import Station
 from rollout.core.running.waiting import Waiting
 from rollout.engines.clock import WallJumps
 from rollout.journal.locks.ownership import Claim
-from rollout.model import limits
+from rollout.model import approval, limits
+from rollout.model.approval import Approvers
 from rollout.model.command import Attach, ObserveKeyPair
 from rollout.model.event import (
     AnyEvent,
@@ -370,6 +371,31 @@ def begin_until_the_close(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(windows, "_last_start", lambda _, window: window.closes)
 
 
+def count_approvals_of_other_plans(patch: pytest.MonkeyPatch) -> None:
+    """A note approves every plan."""
+    read = approval.read
+
+    def any_plan(note: str, approvers: Approvers) -> approval.Approval:
+        return read(note, approvers)._replace(digest=_AnyDigest())
+
+    patch.setattr(approval, "read", any_plan)
+
+
+class _AnyDigest(str):
+    """A digest that equals every other one."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+def let_authors_approve(patch: pytest.MonkeyPatch) -> None:
+    """The approval of a plan's author counts."""
+    patch.setattr(Approvers, "is_author", lambda *_: False)
+
+
 def restart_last_like_others(patch: pytest.MonkeyPatch) -> None:
     """The planner ignores the rules of `last`."""
     patch.setattr(last, "order", lambda _, parts, *__: last.Ordered(parts))
@@ -418,6 +444,8 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (forget_windows, "WindowsHeld"),
     (begin_until_the_close, "WindowsHeld"),
     (restart_last_like_others, "LastOnes"),
+    (count_approvals_of_other_plans, "ApprovedFirst"),
+    (let_authors_approve, "ApprovedFirst"),
     (park_outside_the_queue, "OneStation"),
     (keep_the_station_of_the_finished, "OneStation"),
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from rollout.sim.check import (
+    approvals,
     claims,
     effects,
     failures,
@@ -77,6 +78,7 @@ CHECKERS: tuple[Checker, ...] = (
     failures.FailureLimits(),
     windows.WindowsHeld(),
     last.LastOnes(),
+    approvals.ApprovedFirst(),
     others.LaterWavesWait(),
     others.OwnMaterial(),
     others.BusyWaits(),

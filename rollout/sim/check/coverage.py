@@ -48,6 +48,7 @@ RARE: tuple[str, ...] = (
     *("gate answered open", "gate answered shut", "gate answered unknown", "halted: gate_shut"),
     *("window closed", "window opened", "halted: window"),
     *("restarted last", "own machine restarted"),
+    *("approved", "approval missing", "approval damaged"),
     *("resolve restarted", "resolve untouched", "resolve abandon"),
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
@@ -115,6 +116,8 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return [f"gate answered {answer.value}"]
         case ev.GateOpened(order=order):
             return ["gate promoted" if order else "gate opened"]
+        case ev.Approved():
+            return ["approved"]
         case ev.WindowClosed():
             return ["window closed"]
         case ev.WindowOpened():

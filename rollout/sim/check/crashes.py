@@ -17,6 +17,7 @@ from rollout.model.spec import Calls, OnUnknown, Stopped, WaveGate
 from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.world import scenario
+from rollout.sim.world.approving import Approving
 from rollout.sim.world.driver import End
 from rollout.sim.world.gating import Gating, OperatorPause
 from rollout.sim.world.logins import LoginProofs
@@ -65,6 +66,7 @@ def calm(**changes: object) -> Scenario:
         logins=LoginProofs(),
         windows=(),
         ordering=Ordering(),
+        approving=Approving(),
         abort_ms=None,
         keys=1,
         resolves=False,

@@ -48,6 +48,7 @@ from rollout.model.time import Instant
 from rollout.model.verify import SshLogin, Verify
 from rollout.sim.time.dice import Dice
 from rollout.sim.world import calls
+from rollout.sim.world.approving import AUTHOR
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.opening import with_windows
@@ -117,7 +118,7 @@ def plan_of(scenario: Scenario, cloud: Cloud, now: Instant) -> Planned:
     inventory = Inventory(tuple(rows), as_of=now)
     identity = (Identity(ACCOUNT_ID, "acs:ram::1:user/sim", "static", emulator=True),)
     own = scenario.ordering.own_id(rows)
-    context = planner.PlanContext("rollout sim", identity, keys[0].regions, own=own)
+    context = planner.PlanContext("rollout sim", identity, keys[0].regions, user=AUTHOR, own=own)
     dice = Dice(scenario.seed, "wanted")
     try:
         plan = planner.make_plan(_spec(scenario, inventory), inventory, {}, now, context)
@@ -191,6 +192,7 @@ def _spec(scenario: Scenario, inventory: Inventory) -> Spec:
         verify=_verify(scenario.logins),
         limits=Limits(exposed_max=scenario.exposed_max),
         last=scenario.ordering.rules(inventory.instances),
+        approvals=scenario.approving.rule(),
     )
 
 

@@ -16,8 +16,10 @@ from rollout.emulator.cloud.ledger import LedgerEntry
 from rollout.emulator.dispatch import Cloud
 from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
+from rollout.model import plan as planmodel
 from rollout.model.plan import Plan, WantedKey
 from rollout.model.time import Duration, Instant
+from rollout.sim.world.approving import Approvals
 from rollout.sim.world.driver import End
 from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.network import Arrivals
@@ -72,6 +74,7 @@ class RunRecord:
     """The instances that the spec's `last` matches."""
     own: str = ""
     """The instance that runs rollout; empty if none does."""
+    approvals: Approvals = field(init=False)
     planned_effects: int = 0
     begun: Instant = 0
     sent: list[Sent] = field(default_factory=list)
@@ -98,6 +101,10 @@ class RunRecord:
     decider: Decider | None = None
     """The decider of the last process."""
     verdict: Verdict | None = None
+
+    def __post_init__(self) -> None:
+        digest = planmodel.digest(self.raw)
+        self.approvals = Approvals(self.scenario.approving, self.plan, digest)
 
     @property
     def run(self) -> Run | None:

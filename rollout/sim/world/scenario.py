@@ -20,7 +20,8 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import gating, logins, opening, ordering
+from rollout.sim.world import approving, gating, logins, opening, ordering
+from rollout.sim.world.approving import Approving
 from rollout.sim.world.gating import Gating
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.opening import Opening
@@ -182,6 +183,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: OnFailure | None = None
     windows: tuple[Opening, ...] = ()
     ordering: Ordering = Ordering()
+    approving: Approving = Approving()
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -259,6 +261,7 @@ def draw(seed: int) -> Scenario:
         on_failure=Dice(seed, "failures").pick(_ON_FAILURE),
         windows=opening.draw(seed),
         ordering=ordering.draw(seed),
+        approving=approving.draw(seed),
     )
 
 

@@ -90,6 +90,9 @@ class World:
         record, scenario = self.record, self.scenario
         self.cloud.arm(FaultPlan(scenario.faults, scenario.seed))
         self.heap.advance(self.heap.now + 5 * SECOND)
+        while why := record.approvals.refused():
+            record.count(why)
+            self._pause(10 * SECOND)
         record.begun = record.gates.begun = self.heap.now
         others.plan_all(record, self.heap)
         self.machine.plan_all(self.heap)
@@ -214,6 +217,8 @@ class World:
             process = self._process(locked.create(digest, record.raw, self.heap.now), decider)
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
+            for approved in record.approvals.found():
+                decider.put(approved, self.heap.now)
             record.decider = decider
             decider.waits = self._waits
             return process
