@@ -22,8 +22,9 @@ _NOT_BEGUN = (Phase.PLANNED, Phase.ATTACHED)
 
 
 def due(run: Run) -> ev.Held | None:
-    """Return the hold of instances of the open cells that are due to be attached or restarted and
-    belong to a failing cohort; None if there are none, or without `onFailure.quarantine`.
+    """Return the hold of instances that are due to be attached or restarted and belong to a failing
+    cohort, of all cells that were opened; None if there are none, or without
+    `onFailure.quarantine`.
 
     A cohort fails alone if it has all failures of the run, at least `COHORT_FAILURES_MIN`, and at
     least `QUARANTINE_OTHERS_MIN` instances outside it were rotated. Failures that an operator
@@ -34,10 +35,12 @@ def due(run: Run) -> ev.Held | None:
         return None
     if sum(run.phase_counts[phase] for phase in _FAILED) < limits.COHORT_FAILURES_MIN:
         return None
+    # An operator's statement may continue an instance of a closed cell.
+    begun = [cell for cell in range(run.cells_next) if run.left_in_cell[cell]]
     for position, value in _failing(run):
         held = tuple(
             ordinal
-            for cell in run.cells_open
+            for cell in begun
             for ordinal in range(run.layout.cells[cell].start, run.layout.cells[cell].end)
             if run.phases[ordinal] in _NOT_BEGUN
             and not run.held[ordinal]

@@ -117,6 +117,29 @@ def test_no_call_begins_in_a_cohort_that_fails_alone(images: str, failed: int) -
     assert violations(world) == []
 
 
+def test_an_operator_releases_no_instance_of_a_held_image() -> None:
+    """The restart of an instance was lost before its image failed, and its cell is closed when an
+    operator states that it did not happen: it is not restarted again.
+    """
+    images = "xaaaaxxx"
+    rows = [samples.instance(n, image=f"m-{one}", zone="") for n, one in enumerate(images)]
+    bad = {f"i-{n:04d}": FACT for n in (5, 6, 7)}
+    script = Script(refuse=bad, calls={2: "lost_before"}, start_time_moves=False)
+    world = World(samples.make_plan(rows, samples.exposing(9, on_failure=RULE)), rows, script)
+    world.start().go()
+    assert world.run.held[0] and world.classes["failed"] == 3 and not world.run.cells_open
+    order = ev.OperatorCommand(
+        *("1", ev.OperatorVerb.RESOLVE, samples.ACTOR, world.now, "inbox", "", "i-0000"),
+        ev.Resolution.UNTOUCHED,
+    )
+    assert not world.decider.operate(order, world.now)
+    world.resume().go()
+
+    assert world.run.causes[0] == "quarantined: image m-x"
+    assert world.classes["skipped"] + world.classes["stranded"] == 1
+    assert violations(world) == []
+
+
 def test_the_second_check_finds_a_call_in_a_failing_cohort() -> None:
     """A journal of a run without the rule violates the rule."""
     world = story("aaaaxxxaaaaxxxxxxxaaaa", OnFailure(failed=50))
