@@ -521,6 +521,27 @@ def _approved_by_nobody(world: World) -> None:
     before_all(world.record, ev.Approved("mallory+00000000", ""))
 
 
+def _intents_in_a_held_image(world: World) -> None:
+    """An image was held, and the run continued with it."""
+    _limit(world.record, OnFailure(failed=50, quarantine=True))
+    image = next(world.record.plan.targets()).image
+    before_all(world.record, ev.Held((0,), f"quarantined: image {image}"))
+
+
+def _intents_where_all_fail(world: World) -> None:
+    """Three instances of one zone failed, three of another one are done, and the run continued."""
+    _limit(world.record, OnFailure(failed=50, quarantine=True))
+    zones: dict[str, list[int]] = {}
+    for ordinal, target in enumerate(world.record.plan.targets()):
+        zones.setdefault(target.zone, []).append(ordinal)
+    bad, good, *_ = sorted(zones.values(), key=len, reverse=True)
+    before_all(
+        world.record,
+        ev.Moved(Trigger.OBSERVED_RUNNING, tuple(good[:3]), "status"),
+        ev.Moved(Trigger.TIMED_OUT, tuple(bad[:3]), "status"),
+    )
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -569,6 +590,8 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-81", _restarts_after_a_refusal),
     ("I-90", _never_approved),
     ("I-90", _approved_by_nobody),
+    ("I-84", _intents_in_a_held_image),
+    ("I-84", _intents_where_all_fail),
     ("I-83", _a_target_of_last_comes_first),
     ("I-83", _all_targets_are_last),
     ("I-40", _a_line_is_missing),

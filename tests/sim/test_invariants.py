@@ -28,7 +28,6 @@ ELSEWHERE = {
     "I-54": ("engines/test_local.py",),
     "I-56": ("sim/test_determinism.py", "sim/test_shell.py"),
     "I-82": ("core/running/test_last_wave.py", "journal/recheck/test_last_wave.py"),
-    "I-84": ("core/running/test_quarantine.py",),
 }
 """What a simulated run cannot break or does not show, and the tests that hold it."""
 

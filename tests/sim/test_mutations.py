@@ -16,6 +16,7 @@ from rollout.core.running import (
     gate_queries,
     gates,
     ledger,
+    quarantine,
     restart_evidence,
     thresholds,
     windows,
@@ -48,8 +49,9 @@ from rollout.model.plan import Plan
 from rollout.model.site import Site
 from rollout.model.time import Instant
 from rollout.sim.check import trial
-from rollout.sim.world import calls
+from rollout.sim.world import calls, scenario
 from rollout.sim.world.disk import SimDisk
+from rollout.sim.world.scenario import Scenario
 from tests.sim import meddled
 
 SEEDS = (17, 76, *range(17), *range(18, 120))
@@ -396,6 +398,11 @@ def let_authors_approve(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Approvers, "is_author", lambda *_: False)
 
 
+def hold_no_cohort(patch: pytest.MonkeyPatch) -> None:
+    """An image or a zone that fails alone is not held."""
+    patch.setattr(quarantine, "due", lambda _: None)
+
+
 def restart_last_like_others(patch: pytest.MonkeyPatch) -> None:
     """The planner ignores the rules of `last`."""
     patch.setattr(last, "order", lambda _, parts, *__: last.Ordered(parts))
@@ -443,9 +450,6 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (admit_without_count, "FailureLimits"),
     (forget_windows, "WindowsHeld"),
     (begin_until_the_close, "WindowsHeld"),
-    (restart_last_like_others, "LastOnes"),
-    (count_approvals_of_other_plans, "ApprovedFirst"),
-    (let_authors_approve, "ApprovedFirst"),
     (park_outside_the_queue, "OneStation"),
     (keep_the_station_of_the_finished, "OneStation"),
 )
@@ -463,6 +467,33 @@ def test_a_broken_core_is_caught(
     mutation(monkeypatch)
 
     found = (trial.run(seed).wrong for seed in SEEDS)
+
+    assert any(checker in text.split(":")[0] for wrong in found for text in wrong)
+
+
+OF_FEATURES: tuple[tuple[Break, str, Callable[[Scenario], object]], ...] = (
+    (restart_last_like_others, "LastOnes", lambda one: one.ordering.numbers),
+    (hold_no_cohort, "CohortsHeld", lambda one: one.cohort.fault),
+    (count_approvals_of_other_plans, "ApprovedFirst", lambda one: one.approving.required),
+    (let_authors_approve, "ApprovedFirst", lambda one: one.approving.required),
+)
+"""Mutations of rules that few scenarios have, and the scenarios that have them."""
+
+
+@pytest.mark.parametrize(
+    "mutation, checker, feature", OF_FEATURES, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_broken_rule_of_few_scenarios_is_caught(
+    mutation: Break,
+    checker: str,
+    feature: Callable[[Scenario], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As above, within a few dozen seeds whose scenario has the rule."""
+    mutation(monkeypatch)
+
+    seeds = (seed for seed in range(1_000) if feature(scenario.draw(seed)))
+    found = (trial.run(seed).wrong for seed in seeds)
 
     assert any(checker in text.split(":")[0] for wrong in found for text in wrong)
 

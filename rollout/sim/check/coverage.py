@@ -28,7 +28,7 @@ RARE: tuple[str, ...] = (
     *("booted by others", "many restarted by one call", "conflict", "gone", "locked", "material"),
     *("drift of state", "already attached", "anomaly"),
     *("held: unproven", "held: budget_held", "held: transitional", "held: unseen"),
-    "held: foreign_key",
+    *("held: foreign_key", "held: quarantined"),
     *("halted: foreign_key", "halted: in_doubt", "halted: key_pair", "halted: disk"),
     *(
         "halted: denied",
@@ -103,7 +103,7 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
         case ev.Moved(trigger=trigger, evidence=evidence):
             return _MOVES.get((trigger, evidence), []) or _MOVES.get((trigger, ""), [])
         case ev.Held(reason=reason):
-            return [f"held: {reason.split()[0]}"]
+            return [f"held: {reason.split()[0].removesuffix(':')}"]
         case ev.Released():
             return ["released"]
         case ev.Calibrated(moved=moved):

@@ -18,6 +18,7 @@ from rollout.model.time import SECOND
 from rollout.sim.check import checkers
 from rollout.sim.world import scenario
 from rollout.sim.world.approving import Approving
+from rollout.sim.world.cohort import BadCohort
 from rollout.sim.world.driver import End
 from rollout.sim.world.gating import Gating, OperatorPause
 from rollout.sim.world.logins import LoginProofs
@@ -67,6 +68,7 @@ def calm(**changes: object) -> Scenario:
         windows=(),
         ordering=Ordering(),
         approving=Approving(),
+        cohort=BadCohort(),
         abort_ms=None,
         keys=1,
         resolves=False,

@@ -20,8 +20,9 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import approving, gating, logins, opening, ordering
+from rollout.sim.world import approving, cohort, gating, logins, opening, ordering
 from rollout.sim.world.approving import Approving
+from rollout.sim.world.cohort import BadCohort
 from rollout.sim.world.gating import Gating
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.opening import Opening
@@ -184,6 +185,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Opening, ...] = ()
     ordering: Ordering = Ordering()
     approving: Approving = Approving()
+    cohort: BadCohort = BadCohort()
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -223,6 +225,7 @@ def draw(seed: int) -> Scenario:
     dice, others = Dice(seed, "scenario"), Dice(seed, "others")
     operators = Dice(seed, "operators")
     proofs, guest_faults = logins.draw(seed)
+    bad = cohort.draw(seed)
     names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
     least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
     most = dice.pick((SMALL_MAX, SMALL_MAX, SMALL_MAX, SIZE[1]))
@@ -258,7 +261,8 @@ def draw(seed: int) -> Scenario:
         logins=proofs,
         parts=Dice(seed, "budgets").pick(_PARTS),
         rates=Dice(seed, "rates").pick(_RATES),
-        on_failure=Dice(seed, "failures").pick(_ON_FAILURE),
+        on_failure=bad.rule or Dice(seed, "failures").pick(_ON_FAILURE),
+        cohort=bad,
         windows=opening.draw(seed),
         ordering=ordering.draw(seed),
         approving=approving.draw(seed),

@@ -7,7 +7,7 @@ external changes (safety), then without, when the run must end (liveness).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rollout.core.invariant import Bug
@@ -16,7 +16,7 @@ from rollout.core.running.decider import Decider
 from rollout.core.running.state import Run
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.fault_plan import FaultPlan
-from rollout.emulator.faults import INSTANCE_FAULTS
+from rollout.emulator.faults import INSTANCE_FAULTS, Fault
 from rollout.journal import verify
 from rollout.journal.directory import DirectoryRun, LockedDirectory
 from rollout.journal.reader import Reader, run_id
@@ -29,6 +29,7 @@ from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
 from rollout.sim.world import build, others
 from rollout.sim.world.calls import ApiRequest
+from rollout.sim.world.cohort import CohortFaults
 from rollout.sim.world.disk import Crash, CrashPoints, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
 from rollout.sim.world.gate_world import GateWorld
@@ -88,7 +89,7 @@ class World:
     def run(self) -> RunRecord:
         """Start, stop and resume the run as the scenario says, until it ends."""
         record, scenario = self.record, self.scenario
-        self.cloud.arm(FaultPlan(scenario.faults, scenario.seed))
+        self._arm(scenario.faults)
         self.heap.advance(self.heap.now + 5 * SECOND)
         while why := record.approvals.refused():
             record.count(why)
@@ -154,7 +155,7 @@ class World:
     def _liveness(self) -> None:
         """Run processes without faults: the run closes, or stops permanently for a good reason."""
         facts = [one for one in self.scenario.faults if one.fault in INSTANCE_FAULTS]
-        self.cloud.arm(FaultPlan(facts, self.scenario.seed))
+        self._arm(facts)
         self.guests.lost_percent = 0
         self._pause(2 * MINUTE)
         self._waits = True
@@ -169,6 +170,12 @@ class World:
             if repeated and not self.operators.resolve(self.heap.now):
                 return
             self._pause(SECOND)
+
+    def _arm(self, faults: Iterable[Fault]) -> None:
+        seed, cohort = self.scenario.seed, self.scenario.cohort
+        members = cohort.members(self.record.plan)
+        plan = CohortFaults(faults, seed, cohort, members) if members else FaultPlan(faults, seed)
+        self.cloud.arm(plan)
 
     def _pause(self, duration: Duration) -> None:
         self.heap.advance(self.heap.now + duration)
