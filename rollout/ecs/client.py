@@ -131,6 +131,20 @@ class EcsClient:
         params = {"RegionId": region, "KeyPairName": key_pair, "PublicKeyBody": public_key}
         return (await self._change("ImportKeyPair", region, params, (), not_after)).outcome
 
+    async def tag_key_pair(
+        self, region: str, key_pair: str, key: str, value: str, *, not_after: Instant
+    ) -> Outcome:
+        """TagResources for one key pair, whose id is its name. Replaces the value of the key."""
+        params = _tagged(region, key_pair) | {"Tag.1.Key": key, "Tag.1.Value": value}
+        return (await self._change("TagResources", region, params, (), not_after)).outcome
+
+    async def untag_key_pair(
+        self, region: str, key_pair: str, key: str, *, not_after: Instant
+    ) -> Outcome:
+        """UntagResources for one tag of one key pair. A missing tag is no error."""
+        params = _tagged(region, key_pair) | {"TagKey.1": key}
+        return (await self._change("UntagResources", region, params, (), not_after)).outcome
+
     # observations
 
     async def observe_instances(
@@ -245,6 +259,15 @@ class EcsClient:
                 return tuple(found.values())
         return Unknown("page_loop")
 
+    async def key_pair_tags(self, region: str, key_pair: str) -> dict[str, str] | Refused | Unknown:
+        """Return the tags of a key pair; none if it does not exist."""
+        params = {"RegionId": region, "KeyPairName": key_pair, "PageSize": "50"}
+
+        def read(reply: verdict.JudgedReply) -> dict[str, str] | Refused | Unknown:
+            return replies.key_pair_tags(reply, key_pair)
+
+        return await self._observe("DescribeKeyPairs", region, params, read)
+
     async def describe_regions(self) -> tuple[replies.Region, ...] | Refused | Unknown:
         """DescribeRegions: the regions this account can use."""
         return await self._observe("DescribeRegions", _REGION_OF_REGIONS, {}, replies.regions)
@@ -330,3 +353,7 @@ class EcsClient:
 def _json_array(ids: Sequence[str]) -> str:
     """Return ids as one JSON text."""
     return msgspec.json.encode(list(ids)).decode()
+
+
+def _tagged(region: str, key_pair: str) -> dict[str, str]:
+    return {"RegionId": region, "ResourceType": "keypair", "ResourceId.1": key_pair}

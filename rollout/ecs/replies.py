@@ -113,6 +113,11 @@ class _Key(msgspec.Struct, frozen=True, gc=False):
     created: str | None = msgspec.field(name="CreationTime", default=None)
 
 
+class _KeyTags(msgspec.Struct, frozen=True, gc=False):
+    name: str = msgspec.field(name="KeyPairName")
+    tags: object = msgspec.field(name="Tags", default=None)
+
+
 class _StatusRow(msgspec.Struct, frozen=True, gc=False):
     id: str = msgspec.field(name="InstanceId")
     status: str = msgspec.field(name="Status")
@@ -159,6 +164,19 @@ def key_described(reply: verdict.JudgedReply, name: str) -> KeyDescribed | Refus
             if row.name == name:
                 return KeyDescribed(row.public_key or "", row.fingerprint or "", at)
         return KeyDescribed("", "", at, found=False)
+
+    return _read(reply, read)
+
+
+def key_pair_tags(reply: verdict.JudgedReply, name: str) -> dict[str, str] | Refused | Unknown:
+    """Read the tags of one key pair in DescribeKeyPairs; tags without a key are left out."""
+
+    def read(_: Instant) -> dict[str, str]:
+        for row in _rows(wire.decode(reply.body), "keypairs", "keypair", _KeyTags):
+            if row.name == name:
+                tags = [_convert(tag, _Tag) for tag in _form(row.tags, "tag")]
+                return {tag.key: tag.value or "" for tag in tags if tag.key}
+        return {}
 
     return _read(reply, read)
 

@@ -13,7 +13,16 @@ from typing import Final
 
 from rollout.ecs import contract
 from rollout.ecs.contract import Edition
-from rollout.emulator.actions import assistant, attach, commands, describe, keypairs, power, regions
+from rollout.emulator.actions import (
+    assistant,
+    attach,
+    commands,
+    describe,
+    keypairs,
+    power,
+    regions,
+    tags,
+)
 from rollout.emulator.actions.context import Context
 from rollout.emulator.actions.instance_rows import RowRenderer, Rows
 from rollout.emulator.cloud.state import CloudState
@@ -28,6 +37,8 @@ HANDLERS: Final[Mapping[str, Callable[[Context], Mapping[str, object]]]] = Mappi
         "ImportKeyPair": keypairs.import_key_pair,
         "CreateKeyPair": keypairs.create_key_pair,
         "DeleteKeyPairs": keypairs.delete_key_pairs,
+        "TagResources": tags.tag_resources,
+        "UntagResources": tags.untag_resources,
         "DescribeKeyPairs": keypairs.describe_key_pairs,
         "DescribeInstances": describe.describe_instances,
         "DescribeInstanceStatus": describe.describe_instance_status,

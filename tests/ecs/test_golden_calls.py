@@ -16,6 +16,7 @@ from tests.inprocess import InProcessTransport
 REGION = "cn-hangzhou"
 IDS = ("i-1", "i-2")
 MANY = {"RegionId": REGION, "InstanceId.1": "i-1", "InstanceId.2": "i-2"}
+KEY_PAIR = {"RegionId": REGION, "ResourceType": "keypair", "ResourceId.1": "ops"}
 
 GOLDEN: list[tuple[str, dict[str, str]]] = [
     (
@@ -31,6 +32,11 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
         {"RegionId": REGION, "KeyPairName": "ops", "PublicKeyBody": "ssh-ed25519 AAAA x"},
     ),
     ("DeleteKeyPairs", {"RegionId": REGION, "KeyPairNames": '["ops"]'}),
+    (
+        "TagResources",
+        KEY_PAIR | {"Tag.1.Key": "rollout-run", "Tag.1.Value": "r-1 1"},
+    ),
+    ("UntagResources", KEY_PAIR | {"TagKey.1": "rollout-run"}),
     (
         "DescribeInstances",
         {"RegionId": REGION, "InstanceIds": '["i-1","i-2"]', "MaxResults": "100"},
@@ -51,6 +57,7 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
         "DescribeKeyPairs",
         {"RegionId": REGION, "KeyPairName": "ops", "IncludePublicKey": "true", "PageSize": "50"},
     ),
+    ("DescribeKeyPairs", {"RegionId": REGION, "KeyPairName": "ops", "PageSize": "50"}),
     ("DescribeKeyPairs", {"RegionId": REGION, "PageNumber": "1", "PageSize": "50"}),
     ("DescribeRegions", {}),
     ("GetCallerIdentity", {}),
@@ -66,6 +73,8 @@ async def _every_method(client: EcsClient) -> None:
     await client.restart(RestartKind.START, REGION, IDS, not_after=FAR)
     await client.import_key_pair(REGION, "ops", "ssh-ed25519 AAAA x", not_after=FAR)
     await client.delete_key_pair(REGION, "ops", not_after=FAR)
+    await client.tag_key_pair(REGION, "ops", "rollout-run", "r-1 1", not_after=FAR)
+    await client.untag_key_pair(REGION, "ops", "rollout-run", not_after=FAR)
     await client.observe_instances(REGION, IDS)
     await client.describe_instances(REGION, {"Status": "Running"}, next_token="t+/=")
     await client.find_by_address(REGION, ["10.0.0.1"])
@@ -74,6 +83,7 @@ async def _every_method(client: EcsClient) -> None:
     await client.may_restart(RestartKind.START, REGION, ["i-1"], many=True)
     await client.describe_instance_status(REGION, IDS)
     await client.observe_key_pair(REGION, "ops")
+    await client.key_pair_tags(REGION, "ops")
     await client.list_key_pairs(REGION)
     await client.describe_regions()
     await client.get_caller_identity()

@@ -71,6 +71,26 @@ ACTIONS: list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
         lambda b: list(b) == ["RequestId"],
     ),
     (
+        "tag_resources",
+        {
+            "region_id": REGION,
+            "resource_type": "keypair",
+            "resource_id": [FRESH],
+            "tag": [models.TagResourcesRequestTag(key="app", value="cart")],
+        },
+        lambda b: list(b) == ["RequestId"],
+    ),
+    (
+        "untag_resources",
+        {
+            "region_id": REGION,
+            "resource_type": "keypair",
+            "resource_id": [FRESH],
+            "tag_key": ["app"],
+        },
+        lambda b: list(b) == ["RequestId"],
+    ),
+    (
         "describe_key_pairs",
         {"region_id": REGION, "include_public_key": True},
         lambda b: len(b["KeyPairs"]["KeyPair"]) == 2,

@@ -24,6 +24,7 @@ PRIVATE = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"
 
 ONE = {"RegionId": REGION, "InstanceId.1": "i-plain-1"}
 BOTH = {"RegionId": REGION, "KeyPairName": FRESH, "InstanceIds": ids("i-plain-1", "i-windows")}
+TAGGED = {"RegionId": REGION, "ResourceType": "keypair", "ResourceId.1": FRESH}
 NEW = {"RegionId": REGION, "KeyPairName": "k-1", "Tag.1.Key": "app", "Tag.1.Value": "cart"}
 
 CASES: dict[str, tuple[str, dict[str, str]]] = {
@@ -32,6 +33,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "ImportKeyPair": ("ImportKeyPair", {**NEW, "PublicKeyBody": FRESH_BODY}),
     "CreateKeyPair": ("CreateKeyPair", NEW),
     "DeleteKeyPairs": ("DeleteKeyPairs", {"RegionId": REGION, "KeyPairNames": ids(FRESH)}),
+    "TagResources": ("TagResources", {**TAGGED, "Tag.1.Key": "app", "Tag.1.Value": "cart"}),
+    "UntagResources": ("UntagResources", {**TAGGED, "TagKey.1": "app"}),
     "DescribeKeyPairs": ("DescribeKeyPairs", {"RegionId": REGION, "IncludePublicKey": "true"}),
     "DescribeKeyPairs.none": ("DescribeKeyPairs", {"RegionId": REGION, "KeyPairName": "none"}),
     "DescribeInstances": (

@@ -62,6 +62,7 @@ INVOCATION_RESULTS_MAX: Final = 50
 
 KEY_PAIRS_PER_REGION_MAX: Final = 500
 TAGS_MAX: Final = 20
+TAGGED_IDS_MAX: Final = 50
 TAG_CHARS_MAX: Final = 128  # of a key and of a value
 TAG_KEYS_RESERVED: Final = ("aliyun", "acs:")  # prefixes that a customer's keys must not have
 
@@ -185,6 +186,10 @@ def _about(row: ApiError, subject: str) -> bool:
 
 
 _REGION: Final = Param("RegionId", required=True)
+_TAGGED: Final = (
+    Param("ResourceType", required=True),
+    Param("ResourceId", Kind.NUMBERED, required=True, items_max=TAGGED_IDS_MAX),
+)
 _DRY_RUN: Final = Param("DryRun", Kind.FLAG)
 _TAGS: Final = Param("Tag", Kind.PAIRS, items_max=TAGS_MAX)
 _GROUP: Final = Param("ResourceGroupId")
@@ -254,6 +259,27 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
                     ),
                 ),
                 errors.DELETE,
+                mutating=True,
+            ),
+            Action(
+                "TagResources",
+                (
+                    _REGION,
+                    *_TAGGED,
+                    Param("Tag", Kind.PAIRS, required=True, items_max=TAGS_MAX),
+                ),
+                errors.TAG,
+                mutating=True,
+            ),
+            Action(
+                "UntagResources",
+                (
+                    _REGION,
+                    *_TAGGED,
+                    Param("TagKey", Kind.NUMBERED, items_max=TAGS_MAX),
+                    Param("All", Kind.FLAG),
+                ),
+                errors.TAG,
                 mutating=True,
             ),
             Action(

@@ -209,6 +209,44 @@ IMPORT: Final = (
     _e(400, "InvalidPublicKeyBody.Malformed", "The PublicKeyBody format is not supported."),
 )
 CREATE: Final = _NEW_KEY
+TAG: Final = (
+    _e(
+        400,
+        "NumberExceed.ResourceIds",
+        "The ResourceIds parameter's number is exceed , Valid : 50",
+    ),
+    _e(400, "NumberExceed.Tags", "The Tags parameter's number is exceed , Valid : 20"),
+    _e(400, "Duplicate.TagKey", "The Tag.N.Key contain duplicate key."),
+    _e(
+        404, "InvalidResourceId.NotFound", "The specified ResourceIds are not found in our records."
+    ),
+    _e(
+        404,
+        "InvalidResourceType.NotFound",
+        "The ResourceType provided does not exist in our records.",
+    ),
+    _e(400, "InvalidTagKey.Malformed", "The specified Tag.n.Key is not valid."),
+    _e(400, "InvalidTagValue.Malformed", "The specified Tag.n.Value is not valid."),
+    _e(
+        400,
+        "OperationDenied.QuotaExceed",
+        "The quota of tags on resource is beyond permitted range.",
+    ),
+    _e(
+        403,
+        "InvalidResourceId.NotSupported",
+        "The specified ResourceId does not support tagging.",
+    ),
+    _e(
+        400,
+        "InvalidTag.Mismatch",
+        "The specified Tag.n.Key and Tag.n.Value are not match.",
+    ),
+    _e(400, "InvalidTagCount", "The specified tags are beyond the permitted range."),
+    _e(404, "InvalidRegionId.NotFound", "The specified RegionId does not exist."),
+    _e(403, "NoPermission.Tag", "The operator is not permission for the tag."),
+)
+"""Of TagResources and UntagResources."""
 DELETE: Final = (
     _MISSING,
     _e(

@@ -108,9 +108,9 @@ def resource_tags(params: Mapping[str, str]) -> Tags:
     )
 
 
-def tags_given(params: Mapping[str, str]) -> Tags:
-    """Return the tags of a new resource. Errors: Refusal for forbidden keys and values."""
-    tags = _tags(params, "Tag", too_many="QuotaExceed.Tags", no_key="InvalidTagKey.Malformed")
+def tags_given(params: Mapping[str, str], *, too_many: str = "QuotaExceed.Tags") -> Tags:
+    """Return the tags for a resource. Errors: Refusal for forbidden keys and values."""
+    tags = _tags(params, "Tag", too_many=too_many, no_key="InvalidTagKey.Malformed")
     if len(dict(tags)) < len(tags):
         raise Refusal("Duplicate.TagKey")
     for key, value in tags:
