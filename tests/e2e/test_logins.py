@@ -34,8 +34,10 @@ spec:
 
 
 @contextlib.contextmanager
-def fleet(folder: Path, *faults: str) -> Iterator[tuple[Stage, str]]:
-    """Three guests that accept the former key, and an agent with both keys; yield its socket."""
+def fleet(folder: Path, *faults: str, rules: str = "") -> Iterator[tuple[Stage, str]]:
+    """Three guests that accept the former key, and an agent with both keys; yield its socket.
+    `rules` are further lines of the spec.
+    """
     for name in ("old", "new"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name]
         subprocess.run(command, check=True)
@@ -44,7 +46,7 @@ def fleet(folder: Path, *faults: str) -> Iterator[tuple[Stage, str]]:
     row["start_time"] = "2026-01-02T03:04Z"
     (folder / "fleet.jsonl").write_text(json.dumps(row) + "\n")
     port = free_port()
-    (folder / "logins.yaml").write_text(SPEC.format(port=port))
+    (folder / "logins.yaml").write_text(SPEC.format(port=port) + rules)
     options = ("--fleet", "fleet.jsonl", "--ssh", "--ssh-port", str(port), "--boot-time", "200ms")
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", folder / "agent"], stdout=subprocess.PIPE)
     assert agent.stdout is not None
@@ -98,6 +100,18 @@ def test_a_former_key_that_still_opens_is_not_done(tmp_path: Path) -> None:
         assert len(made.restarts()) == 1
         audit = " ".join(made.run("audit", "show").stdout.split())
         assert "login failed: new key accepted, former key accepted" in audit, audit
+
+
+def test_a_rotation_that_goes_on_names_the_former_keys_that_still_open(tmp_path: Path) -> None:
+    """The spec accepts so many failures: the run closes with exit 3 and names each of them."""
+    rules = "  onFailure: { failed: 4 }\n"
+    with fleet(tmp_path, "former_key_kept", rules=rules) as (made, agent):
+        applied = apply(made, agent)
+        assert applied.returncode == 3, applied.stdout + applied.stderr
+        assert len(made.restarts()) == 3
+        audit = " ".join(made.run("audit", "show").stdout.split())
+        assert audit.count("new key accepted, former key accepted, host key unchanged") == 3, audit
+        assert "3 failed" in audit, audit
 
 
 def test_a_canary_that_refuses_the_new_key_halts_the_run(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncssh
+import msgspec
 import pytest
 
 from rollout.model.probe import KeyAccess
@@ -107,3 +109,49 @@ async def test_no_server_is_unknown_and_not_a_refusal() -> None:
 
     assert found.access is KeyAccess.UNKNOWN
     assert found.why
+
+
+class Jump(Accepts):
+    """A jump host, which forwards connections."""
+
+    def connection_requested(self, dest_host: str, dest_port: int, *_: object) -> bool:
+        return True
+
+
+@pytest.mark.asyncio
+async def test_a_server_behind_a_jump_host_is_reached_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default identity opens the jump host, which must be in known_hosts; the connection to it
+    serves all logins.
+    """
+    home, right = tmp_path / ".ssh", asyncssh.generate_private_key("ssh-ed25519")
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    identity = asyncssh.generate_private_key("ssh-ed25519")
+    identity.write_private_key(home / "id_ed25519")
+    host_key, jumps = asyncssh.generate_private_key("ssh-ed25519"), list[Jump]()
+
+    def new_jump() -> Jump:
+        jumps.append(Jump(identity))
+        return jumps[-1]
+
+    listener = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=new_jump, server_host_keys=[host_key]
+    )
+    async with listener, server(right) as (direct, guest_key, _):
+        via = f"ops@127.0.0.1:{listener.get_port()}"
+        ssh = Ssh(msgspec.structs.replace(direct.login, via=via))
+        unknown = await ssh.attempt("127.0.0.1", pair_of(right), "")
+        host = f"[127.0.0.1]:{listener.get_port()}"
+        public = host_key.export_public_key().decode()
+        (home / "known_hosts").write_text(f"{host} {public}")
+        accepted = await ssh.attempt("127.0.0.1", pair_of(right), guest_key)
+        read = await ssh.host_key("127.0.0.1")
+        await ssh.aclose()
+
+    assert unknown.access is KeyAccess.UNKNOWN and unknown.why.startswith("jump host 127.0.0.1: ")
+    assert accepted.access is KeyAccess.ACCEPTED
+    assert read == (guest_key, "")
+    assert len([jump for jump in jumps if jump.tried]) == 1
