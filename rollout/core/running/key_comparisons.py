@@ -107,8 +107,13 @@ class KeyWatch(msgspec.Struct, eq=False):
         heapq.heappush(self.later, (tick, key_site))
 
     def ends(self) -> bool:
-        """Return whether all unfinished instances of the open wave wait for a comparison."""
+        """Return whether all unfinished instances of the open wave wait for a comparison; while
+        nothing may begin, all that may still move.
+        """
         run = self.run
+        if run.resting:
+            begun = run.left - run.phase_counts[Phase.PLANNED] - run.phase_counts[Phase.ATTACHED]
+            return begun <= run.phase_counts[Phase.COMPARING]
         wave = run.wave_open if run.left_before is None else run.left_before
         left = run.left if wave is None else run.left_in_wave[wave]
         return left <= run.phase_counts[Phase.COMPARING]

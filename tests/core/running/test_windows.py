@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
 from rollout.core.running import windows
+from rollout.core.running.journey import Phase
 from rollout.core.running.windows import Offset
 from rollout.model import event as ev
 from rollout.model.command import Attach, RestartCall
@@ -83,6 +84,21 @@ def test_a_process_that_does_not_wait_halts() -> None:
     assert "opens 2026-" in made.run.halted.detail
     made.resume(pause_ms=HOUR).go().check_end()
     assert made.classes["done"] == 6
+
+
+def test_what_ends_after_the_close_of_a_window_is_compared_at_once() -> None:
+    """A process that does not wait halts within seconds of the last restart, with all of them
+    done: no instance waits until its last comparison is old.
+    """
+    close = LONGEST + 40 * SECOND
+    made = world(planned((-HOUR, close), (5 * HOUR, 8 * HOUR)), Script(boot_ms=30 * SECOND))
+    made.decider.waits = False
+    made.go()
+
+    restarted = [one for one in issued(made) if isinstance(one.command, RestartCall)]
+    assert 0 < len(restarted) == made.run.phase_counts[Phase.DONE]
+    ended = [one for one in made.journal if isinstance(one, ev.Moved)][-1]
+    assert made.now <= ended.api_time + 5 * SECOND
 
 
 def test_the_end_of_the_last_window_halts_the_run() -> None:
